@@ -1,0 +1,88 @@
+"""Messages to bytes and back. Pure: JSON (so that `mosquitto_sub` shows the truth), one size limit, clear errors.
+
+    WireError
+    ├── TooLarge         more bytes than the limit: split before publishing, refused on arrival
+    ├── UnknownVersion   of another version of the protocol: one side is to be updated
+    └── Malformed        not JSON, or no message that a schema fits; says where
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from wire.messages import VERSION, Message
+
+#: Bytes of one MQTT payload. Brokers are configured to accept this and a little more.
+MAX_BYTES = 8 * 1024 * 1024
+
+M = TypeVar("M")
+
+
+class WireError(ValueError):
+    """A payload that is no message of ours."""
+
+
+class TooLarge(WireError):
+    """Above the size limit."""
+
+
+class UnknownVersion(WireError):
+    """Of a protocol version that this program does not speak."""
+
+
+class Malformed(WireError):
+    """No schema fits."""
+
+
+class _Head(msgspec.Struct):
+    version: int
+
+
+_encoder = msgspec.json.Encoder()
+_head = msgspec.json.Decoder(_Head)
+_decoders: dict[object, msgspec.json.Decoder[object]] = {}
+
+
+def encode(message: Message, limit: int = MAX_BYTES) -> bytes:
+    """The payload. Raises TooLarge with the sizes."""
+    payload = _encoder.encode(message)
+    if len(payload) > limit:
+        raise TooLarge(f"a {type(message).__name__} of {len(payload):,} bytes is above the limit of {limit:,}")
+    return payload
+
+
+def decode(payload: bytes | bytearray, kind: type[M], limit: int = MAX_BYTES) -> M:
+    """The message, which must be of `kind` (that is what the topic carries).
+
+    Unknown fields are ignored. Raises TooLarge, UnknownVersion or Malformed, each naming the fault.
+    """
+    if len(payload) > limit:
+        raise TooLarge(f"a payload of {len(payload):,} bytes is above the limit of {limit:,}")
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        decoder = _decoders.setdefault(kind, msgspec.json.Decoder(kind))
+    try:
+        message = decoder.decode(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        _refuse_other_version(payload)
+        raise Malformed(f"not a {kind.__name__}: {error}") from None
+    version = getattr(message, "version", None)
+    if version != VERSION:
+        raise UnknownVersion(_version_text(version))
+    return message  # type: ignore[return-value]  # the decoder was made for `kind`
+
+
+def _refuse_other_version(payload: bytes | bytearray) -> None:
+    """A message of another version seldom fits our schema: say that it is the version, not a field."""
+    try:
+        version = _head.decode(payload).version
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return
+    if version != VERSION:
+        raise UnknownVersion(_version_text(version))
+
+
+def _version_text(version: object) -> str:
+    return f"a message of protocol version {version}; this program speaks version {VERSION}: update the older side"

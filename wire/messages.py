@@ -1,0 +1,568 @@
+"""What boss, workers and datastore say to each other: every message, one struct each.
+
+Values only: nothing here knows a broker, a clock or a file. The structs are also the vocabulary of the
+boss's core and of the pure agents (events carry them as they are), so that there is no second set of
+classes to keep alike. How they become bytes is `wire.codec`, where they travel is `wire.topics`.
+
+Three ideas hold everywhere:
+
+* `(task, attempt)` is the fencing token. `task` is the number of the task's row (an id of the user's
+  choice may hold any character; a number is safe in paths and short on the wire), `attempt` counts from 1.
+* An order carries the boss's `epoch` and a `number` that rises per receiver, and names the receiver's
+  `incarnation`; a receiver keeps the highest (epoch, number) and ignores anything lower.
+* Everything is idempotent: a message that arrives twice, late or out of order changes nothing twice.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+#: The version that this program speaks. A message of another version is refused (see `wire.codec`).
+VERSION = 1
+
+#: One attempt of one task: (task number, attempt number from 1).
+AttemptKey = tuple[int, int]
+
+#: `b2:` and 64 hexadecimal digits: BLAKE2b with 256 bits, the only digest there is.
+Digest = str
+
+
+class _Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A part of a message. Fields that have their default are left out on the wire."""
+
+
+# ---------------------------------------------------------------------------------------------------
+# What a task asks a worker to do (stored as JSON beside the task, sent as it is)
+
+
+class ResultItem(_Value):
+    """One declared result: what the attempt leaves at `source` goes to `target`."""
+
+    #: Path inside the attempt's working directory.
+    source: str
+    #: Path inside the project's tree on the datastore.
+    target: str
+
+
+class EpanetRun(_Value):
+    """A batch of scenarios of one network, run by the warm toolkit instead of by commands."""
+
+    #: The INP file, a path inside the working directory.
+    inp: str
+    #: A table file (CSV or Parquet) inside the working directory, or the rows themselves.
+    scenarios: str | list[dict[str, object]] = msgspec.field(default_factory=list)
+    #: Rows [first, last) of the table that this task runs; None is all of them.
+    rows: tuple[int, int] | None = None
+    #: What to keep: see docs/epanet.md and `worker.epanet`.
+    output: dict[str, object] = msgspec.field(default_factory=dict)
+    #: Simulation options that hold for every scenario (duration, timestep, quality, units ...).
+    options: dict[str, object] = msgspec.field(default_factory=dict)
+
+
+class Execution(_Value):
+    """All that a worker needs to know of a task."""
+
+    #: Each a line for `sh -c`, or an argv list. Run in order, up to the first that fails. Empty succeeds.
+    commands: list[str | list[str]] = msgspec.field(default_factory=list)
+    #: Set instead of commands.
+    epanet: EpanetRun | None = None
+    env: dict[str, str] = msgspec.field(default_factory=dict)
+    results: list[ResultItem] = msgspec.field(default_factory=list)
+    #: Limit in seconds for all commands together, from the first one's start. None is no limit.
+    timeout: float | None = None
+    #: How many of the worker's slots an attempt holds while it executes.
+    slots: int = 1
+    #: Bytes of memory an attempt may use; None is no limit.
+    memory: int | None = None
+
+
+# ---------------------------------------------------------------------------------------------------
+# Places and files
+
+
+class Place(_Value):
+    """Where a worker's files are, as the datastore reaches them."""
+
+    #: `local`: a directory of the same machine. `ssh`: rsync over SSH.
+    kind: Literal["local", "ssh"] = "local"
+    #: The worker's home directory; below it `cache/<digest>` and `attempts/<task>.<attempt>/work/`.
+    path: str
+    host: str = ""
+    port: int = 22
+    user: str = ""
+    #: The worker's public SSH host keys, one line each, as it states them itself.
+    host_keys: list[str] = msgspec.field(default_factory=list)
+
+
+class Input(_Value):
+    """One requirement of an attempt, on its way to the worker.
+
+    In a Stage order `digest` is empty where the boss does not know it (a file that somebody put on the
+    datastore by hand): then `name` is looked up there when staging begins, and the answer says what it was.
+    """
+
+    #: Path inside the datastore's tree (project folder included).
+    name: str
+    #: Path inside the working directory.
+    path: str
+    digest: Digest = ""
+    size: int = 0
+    #: True when the owner may execute it.
+    executable: bool = False
+
+
+class ManifestEntry(_Value):
+    """One file that an attempt left, as the worker saw it when it closed the attempt's directory."""
+
+    #: Path inside the working directory.
+    source: str
+    #: Path inside the project's tree on the datastore.
+    target: str
+    size: int
+    digest: Digest
+    executable: bool = False
+
+
+class PublishedFile(_Value):
+    #: Path inside the datastore's tree (project folder included).
+    name: str
+    size: int
+    digest: Digest
+
+
+# ---------------------------------------------------------------------------------------------------
+# Orders: boss -> worker
+
+
+class Run(_Value, tag="run"):
+    """Take this attempt: wait for its inputs if `staging`, execute it when a slot is free, report."""
+
+    task: int
+    attempt: int
+    batch: int
+    project: str
+    #: The user's id of the task: for the environment, logs and directories' labels only.
+    id: str
+    execution: Execution
+    #: True: inputs come through the datastore; `Staged` says when they are there.
+    staging: bool = False
+    #: Init executions (task numbers) that must have succeeded on this worker before this one starts.
+    inits: list[int] = msgspec.field(default_factory=list)
+    #: True: this is itself an init execution: alone on the worker, before others of its batch.
+    init: bool = False
+
+
+class Staged(_Value, tag="staged"):
+    """The inputs of this attempt are in the worker's cache, under their digests."""
+
+    task: int
+    attempt: int
+    inputs: list[Input]
+
+
+class TakeBack(_Value, tag="take_back"):
+    """A question: answered `Returned` if the attempt has not begun, else `PhaseReached(executing)`."""
+
+    task: int
+    attempt: int
+
+
+class Kill(_Value, tag="kill"):
+    """End this attempt, begun or not. Answered by its `Outcome` (`cancelled`), or the one it already had."""
+
+    task: int
+    attempt: int
+    reason: str = "cancelled"
+
+
+class Acknowledge(_Value, tag="acknowledge"):
+    """These attempts' ends are on the boss's disk: forget them and remove their directories.
+
+    Also sent for an attempt that the boss does not want any more (superseded): kill it, then forget it.
+    """
+
+    attempts: list[AttemptKey]
+
+
+class Drain(_Value, tag="drain"):
+    """Give back what has not begun, finish the rest, take nothing new."""
+
+
+class Resume(_Value, tag="resume"):
+    """The end of draining."""
+
+
+class Stop(_Value, tag="stop"):
+    """End yourself once nothing is in hand (as Drain before); with `now` kill what runs."""
+
+    now: bool = False
+
+
+class Welcome(_Value, tag="welcome"):
+    """The answer to a Hello: how this deployment keeps time. All in seconds."""
+
+    heartbeat_seconds: float
+    orphan_after_seconds: float
+
+
+WorkerOrder = Run | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome
+
+
+class WorkerOrders(msgspec.Struct, tag="worker_orders", frozen=True, kw_only=True):
+    """One message on `workers/<id>/orders`."""
+
+    version: int
+    deployment: str
+    #: The receiver's incarnation; others ignore the message.
+    receiver: str
+    epoch: int
+    number: int
+    orders: list[WorkerOrder]
+
+
+# ---------------------------------------------------------------------------------------------------
+# Reports: worker -> boss
+
+
+class InHand(_Value):
+    """One attempt that a worker knows, as its hello states it."""
+
+    task: int
+    attempt: int
+    #: `staging` and `staged`: not begun. `ended`: has an outcome that is not acknowledged (it follows).
+    #: `returned`: given back, not acknowledged.
+    phase: Literal["staging", "staged", "executing", "ended", "returned"]
+
+
+class WorkerHello(_Value, tag="hello"):
+    """First word after every (re)connection: who I am, what I have in hand."""
+
+    pool: str
+    slots: int
+    #: Bytes of memory for attempts; 0 is unknown.
+    memory: int = 0
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    place: Place
+    in_hand: list[InHand] = msgspec.field(default_factory=list)
+    #: Init executions that have succeeded here.
+    initialized: list[int] = msgspec.field(default_factory=list)
+    #: Digests in the input cache, most recently used first, at most 10,000.
+    cached: list[Digest] = msgspec.field(default_factory=list)
+    address: str = ""
+    pid: int = 0
+    program: str = ""
+
+
+class PhaseReached(_Value, tag="phase"):
+    """`staging`: taken. `staged`: inputs are in place. `executing`: the first command has begun."""
+
+    task: int
+    attempt: int
+    phase: Literal["staging", "staged", "executing"]
+
+
+class Returned(_Value, tag="returned"):
+    """Not begun and given back; the worker keeps this answer until it is acknowledged."""
+
+    task: int
+    attempt: int
+
+
+class InputsMissing(_Value, tag="inputs_missing"):
+    """Staged, but not (or no more) in the cache, or damaged there: stage them again."""
+
+    task: int
+    attempt: int
+    digests: list[Digest]
+
+
+class CommandSummary(_Value):
+    """One command that ran."""
+
+    command: str
+    exit_code: int
+    seconds: float
+
+
+class Outcome(_Value, tag="outcome"):
+    """How an attempt ended on the worker; sent again until acknowledged."""
+
+    task: int
+    attempt: int
+    #: `succeeded`: all commands exited 0 and every declared result is there.
+    ended: Literal["succeeded", "failed", "timed_out", "cancelled"]
+    #: A sentence for people; empty on success.
+    reason: str = ""
+    #: Whose fault a failure is: `worker` (disk full, cannot start a process, inputs damaged) costs no retry.
+    fault: Literal["task", "worker"] = "task"
+    #: Of the command that failed, or 0; negative: ended by that signal. None: no command ran.
+    exit_code: int | None = None
+    #: The command that failed.
+    command: str = ""
+    commands: list[CommandSummary] = msgspec.field(default_factory=list)
+    #: The last kilobytes of each, as text; bytes that are not UTF-8 are replaced.
+    stdout_tail: str = ""
+    stderr_tail: str = ""
+    #: From the first command's start to the last one's end.
+    seconds: float = 0.0
+    manifest: list[ManifestEntry] = msgspec.field(default_factory=list)
+    #: Numbers for people, such as those of an EPANET run (ok, warned, failed).
+    figures: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+class Heartbeat(_Value, tag="heartbeat"):
+    """I live. Renews the lease, as every other report does."""
+
+    #: (task, attempt, fraction done) of those that told their progress since the last one.
+    progress: list[tuple[int, int, float]] = msgspec.field(default_factory=list)
+    #: Free bytes below the worker's home.
+    disk_free: int = 0
+    #: Digests that entered or left the cache since the last one.
+    cached: list[Digest] = msgspec.field(default_factory=list)
+    dropped: list[Digest] = msgspec.field(default_factory=list)
+
+
+class Leaving(_Value, tag="leaving"):
+    """Told to end (TERM): what has not begun comes back as Returned, nothing new, please."""
+
+    reason: str = ""
+
+
+WorkerReport = WorkerHello | PhaseReached | Returned | InputsMissing | Outcome | Heartbeat | Leaving
+
+
+class WorkerReports(msgspec.Struct, tag="worker_reports", frozen=True, kw_only=True):
+    """One message on `workers/<id>/reports`."""
+
+    version: int
+    deployment: str
+    worker: str
+    incarnation: str
+    #: Rises per incarnation, so that a late copy of an old hello is known for what it is.
+    number: int
+    #: Epoch of the orders confirmed below.
+    epoch: int
+    #: Numbers of the orders taken since the last report.
+    confirms: list[int]
+    reports: list[WorkerReport]
+
+
+# ---------------------------------------------------------------------------------------------------
+# Orders: boss -> datastore
+
+
+class Stage(_Value, tag="stage"):
+    """Put these inputs into the worker's cache. Answered StageDone or StageFailed."""
+
+    task: int
+    attempt: int
+    worker: str
+    place: Place
+    inputs: list[Input]
+
+
+class CollectFile(_Value):
+    """One file to fetch from the attempt's working directory."""
+
+    source: str
+    #: Path inside the datastore's tree (project folder included).
+    target: str
+    size: int
+    digest: Digest
+    executable: bool = False
+
+
+class Collect(_Value, tag="collect"):
+    """Fetch, verify and publish these results. Answered Published or Abandoned.
+
+    From here on the datastore decides how the attempt ends; it keeps the highest attempt published per
+    task and refuses a lower one; a repeated order is answered from the publish record.
+    """
+
+    task: int
+    attempt: int
+    worker: str
+    place: Place
+    files: list[CollectFile]
+
+
+class Abandon(_Value, tag="abandon"):
+    """Give this attempt's collection up if its publish record is not written yet.
+
+    Answered Published (it was too late) or Abandoned; from then on a Collect of it is refused.
+    """
+
+    task: int
+    attempt: int
+    reason: str = ""
+
+
+class Forget(_Value, tag="forget"):
+    """The ends of these attempts are on the boss's disk: their publish records and fences may go."""
+
+    attempts: list[AttemptKey]
+
+
+class Store(_Value, tag="store"):
+    """Give content that was sent with a push its name in the tree. Answered Stored or StoreFailed."""
+
+    name: str
+    digest: Digest
+    size: int
+    executable: bool = False
+    #: Where the content is: a path of this machine, or a URL of the boss (with `token`).
+    source: str
+    token: str = ""
+
+
+class LookUp(_Value, tag="look_up"):
+    """Which of these names are there? Answered Found. `task` only labels the question."""
+
+    task: int
+    names: list[str]
+
+
+DatastoreOrder = Stage | Collect | Abandon | Forget | Store | LookUp
+
+
+class DatastoreOrders(msgspec.Struct, tag="datastore_orders", frozen=True, kw_only=True):
+    """One message on `datastore/orders`. The datastore keeps the highest (epoch, number) on disk."""
+
+    version: int
+    deployment: str
+    receiver: str
+    epoch: int
+    number: int
+    orders: list[DatastoreOrder]
+
+
+# ---------------------------------------------------------------------------------------------------
+# Reports: datastore -> boss
+
+
+class DatastoreHello(_Value, tag="hello"):
+    """First word after every (re)connection. The boss then says again all that it still waits for."""
+
+    address: str = ""
+    pid: int = 0
+    disk_free: int = 0
+    program: str = ""
+
+
+class StageDone(_Value, tag="stage_done"):
+    """The inputs are in the worker's cache; each now has its digest and size."""
+
+    task: int
+    attempt: int
+    inputs: list[Input]
+    #: Bytes that had to be moved (the rest was there).
+    bytes_moved: int = 0
+
+
+class StageFailed(_Value, tag="stage_failed"):
+    task: int
+    attempt: int
+    #: `input`: a file is not to be had, the task fails. `transfer`: try again later, on any worker.
+    fault: Literal["input", "transfer"]
+    reason: str
+
+
+class Published(_Value, tag="published"):
+    """The results are in the tree, whole, and their publish record is kept until Forget."""
+
+    task: int
+    attempt: int
+    files: list[PublishedFile]
+
+
+class Abandoned(_Value, tag="abandoned"):
+    """Nothing of this attempt is or will be visible; its files are gone here."""
+
+    task: int
+    attempt: int
+    #: `asked`: by Abandon. `fenced`: a higher attempt is published. `result`: what the worker had is not
+    #: what it said (missing, other size or digest). `transfer`: could not be fetched. `path`: refused.
+    fault: Literal["asked", "fenced", "result", "transfer", "path"]
+    reason: str = ""
+
+
+class Stored(_Value, tag="stored"):
+    name: str
+    digest: Digest
+
+
+class StoreFailed(_Value, tag="store_failed"):
+    name: str
+    digest: Digest
+    reason: str
+
+
+class Found(_Value, tag="found"):
+    """The answer to LookUp: those of the names that are there."""
+
+    task: int
+    files: list[PublishedFile]
+
+
+class DatastoreHeartbeat(_Value, tag="heartbeat"):
+    disk_free: int = 0
+    #: Why nothing new is collected at present (disk full), or empty.
+    hindrance: str = ""
+
+
+DatastoreReport = (
+    DatastoreHello
+    | StageDone
+    | StageFailed
+    | Published
+    | Abandoned
+    | Stored
+    | StoreFailed
+    | Found
+    | DatastoreHeartbeat
+)
+
+
+class DatastoreReports(msgspec.Struct, tag="datastore_reports", frozen=True, kw_only=True):
+    """One message on `datastore/reports`."""
+
+    version: int
+    deployment: str
+    incarnation: str
+    number: int
+    epoch: int
+    confirms: list[int]
+    reports: list[DatastoreReport]
+
+
+# ---------------------------------------------------------------------------------------------------
+# Presence (retained; the last will says offline) and live output
+
+
+class Presence(msgspec.Struct, tag="presence", frozen=True, kw_only=True):
+    """A hint, never a decision. A late "offline" of an old incarnation is told by `incarnation`."""
+
+    version: int
+    deployment: str
+    #: `boss`, `datastore` or a worker's id.
+    name: str
+    incarnation: str
+    online: bool
+    #: The boss's epoch; 0 elsewhere.
+    epoch: int = 0
+
+
+class OutputPart(msgspec.Struct, tag="output", frozen=True, kw_only=True):
+    """A piece of a running attempt's output, for whoever watches; may be lost."""
+
+    version: int
+    deployment: str
+    task: int
+    attempt: int
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
+Message = WorkerOrders | WorkerReports | DatastoreOrders | DatastoreReports | Presence | OutputPart
