@@ -29,7 +29,7 @@ AttemptKey = tuple[int, int]
 Digest = str
 
 
-class _Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class _Value(msgspec.Struct, frozen=True, omit_defaults=True):
     """A part of a message. Fields that have their default are left out on the wire."""
 
 
@@ -37,7 +37,7 @@ class _Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 # What a task asks a worker to do (stored as JSON beside the task, sent as it is)
 
 
-class ResultItem(_Value):
+class ResultItem(_Value, kw_only=True):
     """One declared result: what the attempt leaves at `source` goes to `target`."""
 
     #: Path inside the attempt's working directory.
@@ -46,7 +46,7 @@ class ResultItem(_Value):
     target: str
 
 
-class EpanetRun(_Value):
+class EpanetRun(_Value, kw_only=True):
     """A batch of scenarios of one network, run by the warm toolkit instead of by commands."""
 
     #: The INP file, a path inside the working directory.
@@ -61,7 +61,7 @@ class EpanetRun(_Value):
     options: dict[str, object] = msgspec.field(default_factory=dict)
 
 
-class Execution(_Value):
+class Execution(_Value, kw_only=True):
     """All that a worker needs to know of a task."""
 
     #: Each a line for `sh -c`, or an argv list. Run in order, up to the first that fails. Empty succeeds.
@@ -82,7 +82,7 @@ class Execution(_Value):
 # Places and files
 
 
-class Place(_Value):
+class Place(_Value, kw_only=True):
     """Where a worker's files are, as the datastore reaches them."""
 
     #: `local`: a directory of the same machine. `ssh`: rsync over SSH.
@@ -96,7 +96,7 @@ class Place(_Value):
     host_keys: list[str] = msgspec.field(default_factory=list)
 
 
-class Input(_Value):
+class Input(_Value, kw_only=True):
     """One requirement of an attempt, on its way to the worker.
 
     In a Stage order `digest` is empty where the boss does not know it (a file that somebody put on the
@@ -113,7 +113,7 @@ class Input(_Value):
     executable: bool = False
 
 
-class ManifestEntry(_Value):
+class ManifestEntry(_Value, kw_only=True):
     """One file that an attempt left, as the worker saw it when it closed the attempt's directory."""
 
     #: Path inside the working directory.
@@ -125,7 +125,7 @@ class ManifestEntry(_Value):
     executable: bool = False
 
 
-class PublishedFile(_Value):
+class PublishedFile(_Value, kw_only=True):
     #: Path inside the datastore's tree (project folder included).
     name: str
     size: int
@@ -136,7 +136,7 @@ class PublishedFile(_Value):
 # Orders: boss -> worker
 
 
-class Run(_Value, tag="run"):
+class Run(_Value, kw_only=True, tag="run"):
     """Take this attempt: wait for its inputs if `staging`, execute it when a slot is free, report."""
 
     task: int
@@ -154,7 +154,7 @@ class Run(_Value, tag="run"):
     init: bool = False
 
 
-class Staged(_Value, tag="staged"):
+class Staged(_Value, kw_only=True, tag="staged"):
     """The inputs of this attempt are in the worker's cache, under their digests."""
 
     task: int
@@ -162,14 +162,14 @@ class Staged(_Value, tag="staged"):
     inputs: list[Input]
 
 
-class TakeBack(_Value, tag="take_back"):
+class TakeBack(_Value, kw_only=True, tag="take_back"):
     """A question: answered `Returned` if the attempt has not begun, else `PhaseReached(executing)`."""
 
     task: int
     attempt: int
 
 
-class Kill(_Value, tag="kill"):
+class Kill(_Value, kw_only=True, tag="kill"):
     """End this attempt, begun or not. Answered by its `Outcome` (`cancelled`), or the one it already had."""
 
     task: int
@@ -177,7 +177,7 @@ class Kill(_Value, tag="kill"):
     reason: str = "cancelled"
 
 
-class Acknowledge(_Value, tag="acknowledge"):
+class Acknowledge(_Value, kw_only=True, tag="acknowledge"):
     """These attempts' ends are on the boss's disk: forget them and remove their directories.
 
     Also sent for an attempt that the boss does not want any more (superseded): kill it, then forget it.
@@ -186,21 +186,21 @@ class Acknowledge(_Value, tag="acknowledge"):
     attempts: list[AttemptKey]
 
 
-class Drain(_Value, tag="drain"):
+class Drain(_Value, kw_only=True, tag="drain"):
     """Give back what has not begun, finish the rest, take nothing new."""
 
 
-class Resume(_Value, tag="resume"):
+class Resume(_Value, kw_only=True, tag="resume"):
     """The end of draining."""
 
 
-class Stop(_Value, tag="stop"):
+class Stop(_Value, kw_only=True, tag="stop"):
     """End yourself once nothing is in hand (as Drain before); with `now` kill what runs."""
 
     now: bool = False
 
 
-class Welcome(_Value, tag="welcome"):
+class Welcome(_Value, kw_only=True, tag="welcome"):
     """The answer to a Hello: how this deployment keeps time. All in seconds."""
 
     heartbeat_seconds: float
@@ -226,7 +226,7 @@ class WorkerOrders(msgspec.Struct, tag="worker_orders", frozen=True, kw_only=Tru
 # Reports: worker -> boss
 
 
-class InHand(_Value):
+class InHand(_Value, kw_only=True):
     """One attempt that a worker knows, as its hello states it."""
 
     task: int
@@ -236,7 +236,7 @@ class InHand(_Value):
     phase: Literal["staging", "staged", "executing", "ended", "returned"]
 
 
-class WorkerHello(_Value, tag="hello"):
+class WorkerHello(_Value, kw_only=True, tag="hello"):
     """First word after every (re)connection: who I am, what I have in hand."""
 
     pool: str
@@ -255,7 +255,7 @@ class WorkerHello(_Value, tag="hello"):
     program: str = ""
 
 
-class PhaseReached(_Value, tag="phase"):
+class PhaseReached(_Value, kw_only=True, tag="phase"):
     """`staging`: taken. `staged`: inputs are in place. `executing`: the first command has begun."""
 
     task: int
@@ -263,14 +263,14 @@ class PhaseReached(_Value, tag="phase"):
     phase: Literal["staging", "staged", "executing"]
 
 
-class Returned(_Value, tag="returned"):
+class Returned(_Value, kw_only=True, tag="returned"):
     """Not begun and given back; the worker keeps this answer until it is acknowledged."""
 
     task: int
     attempt: int
 
 
-class InputsMissing(_Value, tag="inputs_missing"):
+class InputsMissing(_Value, kw_only=True, tag="inputs_missing"):
     """Staged, but not (or no more) in the cache, or damaged there: stage them again."""
 
     task: int
@@ -278,7 +278,7 @@ class InputsMissing(_Value, tag="inputs_missing"):
     digests: list[Digest]
 
 
-class CommandSummary(_Value):
+class CommandSummary(_Value, kw_only=True):
     """One command that ran."""
 
     command: str
@@ -286,7 +286,7 @@ class CommandSummary(_Value):
     seconds: float
 
 
-class Outcome(_Value, tag="outcome"):
+class Outcome(_Value, kw_only=True, tag="outcome"):
     """How an attempt ended on the worker; sent again until acknowledged."""
 
     task: int
@@ -312,7 +312,7 @@ class Outcome(_Value, tag="outcome"):
     figures: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-class Heartbeat(_Value, tag="heartbeat"):
+class Heartbeat(_Value, kw_only=True, tag="heartbeat"):
     """I live. Renews the lease, as every other report does."""
 
     #: (task, attempt, fraction done) of those that told their progress since the last one.
@@ -324,7 +324,7 @@ class Heartbeat(_Value, tag="heartbeat"):
     dropped: list[Digest] = msgspec.field(default_factory=list)
 
 
-class Leaving(_Value, tag="leaving"):
+class Leaving(_Value, kw_only=True, tag="leaving"):
     """Told to end (TERM): what has not begun comes back as Returned, nothing new, please."""
 
     reason: str = ""
@@ -353,7 +353,7 @@ class WorkerReports(msgspec.Struct, tag="worker_reports", frozen=True, kw_only=T
 # Orders: boss -> datastore
 
 
-class Stage(_Value, tag="stage"):
+class Stage(_Value, kw_only=True, tag="stage"):
     """Put these inputs into the worker's cache. Answered StageDone or StageFailed."""
 
     task: int
@@ -363,7 +363,7 @@ class Stage(_Value, tag="stage"):
     inputs: list[Input]
 
 
-class CollectFile(_Value):
+class CollectFile(_Value, kw_only=True):
     """One file to fetch from the attempt's working directory."""
 
     source: str
@@ -374,7 +374,7 @@ class CollectFile(_Value):
     executable: bool = False
 
 
-class Collect(_Value, tag="collect"):
+class Collect(_Value, kw_only=True, tag="collect"):
     """Fetch, verify and publish these results. Answered Published or Abandoned.
 
     From here on the datastore decides how the attempt ends; it keeps the highest attempt published per
@@ -388,7 +388,7 @@ class Collect(_Value, tag="collect"):
     files: list[CollectFile]
 
 
-class Abandon(_Value, tag="abandon"):
+class Abandon(_Value, kw_only=True, tag="abandon"):
     """Give this attempt's collection up if its publish record is not written yet.
 
     Answered Published (it was too late) or Abandoned; from then on a Collect of it is refused.
@@ -399,13 +399,13 @@ class Abandon(_Value, tag="abandon"):
     reason: str = ""
 
 
-class Forget(_Value, tag="forget"):
+class Forget(_Value, kw_only=True, tag="forget"):
     """The ends of these attempts are on the boss's disk: their publish records and fences may go."""
 
     attempts: list[AttemptKey]
 
 
-class Store(_Value, tag="store"):
+class Store(_Value, kw_only=True, tag="store"):
     """Give content that was sent with a push its name in the tree. Answered Stored or StoreFailed."""
 
     name: str
@@ -417,7 +417,7 @@ class Store(_Value, tag="store"):
     token: str = ""
 
 
-class LookUp(_Value, tag="look_up"):
+class LookUp(_Value, kw_only=True, tag="look_up"):
     """Which of these names are there? Answered Found. `task` only labels the question."""
 
     task: int
@@ -442,7 +442,7 @@ class DatastoreOrders(msgspec.Struct, tag="datastore_orders", frozen=True, kw_on
 # Reports: datastore -> boss
 
 
-class DatastoreHello(_Value, tag="hello"):
+class DatastoreHello(_Value, kw_only=True, tag="hello"):
     """First word after every (re)connection. The boss then says again all that it still waits for."""
 
     address: str = ""
@@ -451,7 +451,7 @@ class DatastoreHello(_Value, tag="hello"):
     program: str = ""
 
 
-class StageDone(_Value, tag="stage_done"):
+class StageDone(_Value, kw_only=True, tag="stage_done"):
     """The inputs are in the worker's cache; each now has its digest and size."""
 
     task: int
@@ -461,7 +461,7 @@ class StageDone(_Value, tag="stage_done"):
     bytes_moved: int = 0
 
 
-class StageFailed(_Value, tag="stage_failed"):
+class StageFailed(_Value, kw_only=True, tag="stage_failed"):
     task: int
     attempt: int
     #: `input`: a file is not to be had, the task fails. `transfer`: try again later, on any worker.
@@ -469,7 +469,7 @@ class StageFailed(_Value, tag="stage_failed"):
     reason: str
 
 
-class Published(_Value, tag="published"):
+class Published(_Value, kw_only=True, tag="published"):
     """The results are in the tree, whole, and their publish record is kept until Forget."""
 
     task: int
@@ -477,7 +477,7 @@ class Published(_Value, tag="published"):
     files: list[PublishedFile]
 
 
-class Abandoned(_Value, tag="abandoned"):
+class Abandoned(_Value, kw_only=True, tag="abandoned"):
     """Nothing of this attempt is or will be visible; its files are gone here."""
 
     task: int
@@ -488,25 +488,25 @@ class Abandoned(_Value, tag="abandoned"):
     reason: str = ""
 
 
-class Stored(_Value, tag="stored"):
+class Stored(_Value, kw_only=True, tag="stored"):
     name: str
     digest: Digest
 
 
-class StoreFailed(_Value, tag="store_failed"):
+class StoreFailed(_Value, kw_only=True, tag="store_failed"):
     name: str
     digest: Digest
     reason: str
 
 
-class Found(_Value, tag="found"):
+class Found(_Value, kw_only=True, tag="found"):
     """The answer to LookUp: those of the names that are there."""
 
     task: int
     files: list[PublishedFile]
 
 
-class DatastoreHeartbeat(_Value, tag="heartbeat"):
+class DatastoreHeartbeat(_Value, kw_only=True, tag="heartbeat"):
     disk_free: int = 0
     #: Why nothing new is collected at present (disk full), or empty.
     hindrance: str = ""

@@ -1,0 +1,128 @@
+"""Effects: what the scheduler wants done after the commit. Imperative, values only; none returns anything.
+
+What comes of an effect comes back as an event. None exists only as an effect: each can be derived again
+from rows, so all may be lost with the boss at any moment.
+
+Orders that need what only the database holds (a task's execution, its requirements) travel as the
+`...Order` values below, with numbers only; `boss.dispatch` fills them in, in bulk, when they are performed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from wire.messages import (
+    Abandon,
+    Acknowledge,
+    Collect,
+    Drain,
+    Forget,
+    Kill,
+    Place,
+    Resume,
+    Staged,
+    Stop,
+    Store,
+    TakeBack,
+    Welcome,
+)
+
+
+class _Effect(msgspec.Struct, frozen=True):
+    pass
+
+
+class RunOrder(_Effect, kw_only=True):
+    """Becomes wire.messages.Run."""
+
+    task: int
+    attempt: int
+    batch: int
+    staging: bool
+    inits: tuple[int, ...] = ()
+    init: bool = False
+
+
+class StageOrder(_Effect, kw_only=True):
+    """Becomes wire.messages.Stage: its inputs are read from the task's requirements."""
+
+    task: int
+    attempt: int
+    worker: str
+    place: Place
+    init: bool = False
+
+
+class LookUpOrder(_Effect, kw_only=True):
+    """Becomes wire.messages.LookUp of all the task's declared results."""
+
+    task: int
+
+
+class StoreOrder(_Effect, kw_only=True):
+    """Becomes wire.messages.Store."""
+
+    name: str
+    digest: str
+    size: int
+    executable: bool
+
+
+ToWorker = RunOrder | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome
+ToDatastore = StageOrder | LookUpOrder | StoreOrder | Collect | Abandon | Forget | Store
+
+
+class SendToWorker(_Effect, kw_only=True):
+    """One WorkerOrders message."""
+
+    worker: str
+    incarnation: str
+    number: int
+    orders: list[ToWorker]
+
+
+class SendToDatastore(_Effect, kw_only=True):
+    """One DatastoreOrders message."""
+
+    incarnation: str
+    number: int
+    orders: list[ToDatastore]
+
+
+class ClearPresence(_Effect, kw_only=True):
+    """Take away the retained presence of a worker that is gone for good."""
+
+    worker: str
+
+
+class Answer(_Effect, kw_only=True):
+    """Tell the waiting request. Exactly one of `refused` and `value` speaks."""
+
+    reply: int
+    #: What was wrong, one line each; nothing was changed.
+    refused: list[str] = msgspec.field(default_factory=list)
+    value: dict[str, object] = msgspec.field(default_factory=dict)
+
+
+class StartInstance(_Effect, kw_only=True):
+    """Make one; the intent is on disk. Answered InstanceStarted or InstanceStartFailed."""
+
+    instance: int
+    worker: str
+    pool: str
+
+
+class StopInstance(_Effect, kw_only=True):
+    """End one. Answered InstanceEnded."""
+
+    instance: int
+    worker: str
+    pool: str
+    reference: str
+
+
+class EndBoss(_Effect, kw_only=True):
+    """All that had to be said is said: the program may end."""
+
+
+Effect = SendToWorker | SendToDatastore | ClearPresence | Answer | StartInstance | StopInstance | EndBoss

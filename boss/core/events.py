@@ -1,0 +1,175 @@
+"""Events: what happened in the world, as the scheduler is told it. Past tense, values only.
+
+`reply` is a number that the loop gave a waiting HTTP request; the scheduler answers it by an Answer
+effect with the same number, after the commit as every effect. 0: nobody waits.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from boss.core.model import Submission
+from boss.core.rows import Known, LoadedBatch
+from wire.messages import DatastoreReports, Presence, WorkerReports
+
+
+class _Event(msgspec.Struct):
+    pass
+
+
+# --- from the broker -------------------------------------------------------------------------------
+
+
+class WorkerReported(_Event, kw_only=True):
+    """`worker` is the owner of the topic on which it came; the payload must agree."""
+
+    worker: str
+    message: WorkerReports
+
+
+class DatastoreReported(_Event, kw_only=True):
+    message: DatastoreReports
+
+
+class PresenceSeen(_Event, kw_only=True):
+    """A worker's or the datastore's presence; a hint."""
+
+    message: Presence
+
+
+class LinkConnected(_Event, kw_only=True):
+    """The boss is connected to its broker and all its subscriptions are granted."""
+
+
+class LinkDisconnected(_Event, kw_only=True):
+    """No broker: leases stand still."""
+
+
+# --- from people, by HTTP --------------------------------------------------------------------------
+
+
+class Submitted(_Event, kw_only=True):
+    """A whole push, with what the database knows of its ids and names."""
+
+    submission: Submission
+    known: Known
+    reply: int = 0
+
+
+class Selection(_Event, kw_only=True):
+    """Which tasks a person means: all numbers given, and all tasks of the batches given."""
+
+    tasks: list[int] = msgspec.field(default_factory=list)
+    batches: list[int] = msgspec.field(default_factory=list)
+
+
+class CancelAsked(_Event, kw_only=True):
+    """Every unfinished or blocked task of the selection is to end as cancelled."""
+
+    selection: Selection
+    reply: int = 0
+
+
+class RetryAsked(_Event, kw_only=True):
+    """Every failed task of the selection (cancelled ones too if named one by one) runs again.
+
+    Blocked ones follow by themselves when what blocks them is tried again.
+    """
+
+    selection: Selection
+    reply: int = 0
+
+
+class RedoAsked(_Event, kw_only=True):
+    """Every ended task of the selection runs again, succeeded ones too; dependants are untouched."""
+
+    selection: Selection
+    reply: int = 0
+
+
+class PauseAsked(_Event, kw_only=True):
+    batch: int
+    #: Empty: go on.
+    reason: str
+    reply: int = 0
+
+
+class WorkerDrainAsked(_Event, kw_only=True):
+    worker: str
+    drain: bool = True
+    reply: int = 0
+
+
+class QuarantineAsked(_Event, kw_only=True):
+    worker: str
+    #: Empty: let it in again.
+    reason: str
+    reply: int = 0
+
+
+# --- from providers --------------------------------------------------------------------------------
+
+
+class InstanceStarted(_Event, kw_only=True):
+    """The provider made it and calls it `reference`."""
+
+    instance: int
+    reference: str
+
+
+class InstanceStartFailed(_Event, kw_only=True):
+    """It does not exist and will not. `full`: the pool cannot grow at present (quota, no address left)."""
+
+    instance: int
+    reason: str
+    full: bool = False
+
+
+class InstanceEnded(_Event, kw_only=True):
+    """The provider does not list it any more (ended, crashed, stopped)."""
+
+    instance: int
+    reason: str
+
+
+# --- from the loop itself --------------------------------------------------------------------------
+
+
+class BatchesLoaded(_Event, kw_only=True):
+    """Batches that were not in memory and that a later event of this turn needs."""
+
+    batches: list[LoadedBatch]
+    outside: dict[int, int]
+    crossing: list[tuple[int, int]]
+
+
+class TimePassed(_Event, kw_only=True):
+    """A deadline may have come."""
+
+
+class StopAsked(_Event, kw_only=True):
+    """The boss is to end. `workers`: end the instances of local pools too (the embedded case)."""
+
+    workers: bool = True
+
+
+Event = (
+    WorkerReported
+    | DatastoreReported
+    | PresenceSeen
+    | LinkConnected
+    | LinkDisconnected
+    | Submitted
+    | CancelAsked
+    | RetryAsked
+    | RedoAsked
+    | PauseAsked
+    | WorkerDrainAsked
+    | QuarantineAsked
+    | InstanceStarted
+    | InstanceStartFailed
+    | InstanceEnded
+    | BatchesLoaded
+    | TimePassed
+    | StopAsked
+)
