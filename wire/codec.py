@@ -1,5 +1,7 @@
 """Messages to bytes and back. Pure: JSON (so that `mosquitto_sub` shows the truth), one size limit, clear errors.
 
+What can be wrong with a payload, all of it worth one line in a log and nothing else:
+
     WireError
     ├── TooLarge         more bytes than the limit: split before publishing, refused on arrival
     ├── UnknownVersion   of another version of the protocol: one side is to be updated

@@ -13,7 +13,9 @@ class Topics:
 
     def __init__(self, prefix: str = "ecloud") -> None:
         if not prefix or re.search(r"[+#\0]", prefix) or prefix.startswith(("/", "$")) or prefix.endswith("/"):
-            raise ValueError(f"mqtt_prefix {prefix!r} cannot be a topic: no '+', '#', leading or trailing '/', leading '$'")
+            raise ValueError(
+                f"mqtt_prefix {prefix!r} cannot be a topic: no '+', '#', leading or trailing '/', leading '$'"
+            )
         self.prefix = prefix
         self.boss_presence = f"{prefix}/boss/presence"
         self.datastore_orders = f"{prefix}/datastore/orders"

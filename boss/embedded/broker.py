@@ -1,0 +1,247 @@
+"""The embedded broker: one child process, started for a boss that has no broker of its own, on loopback with logins.
+
+It keeps its port from one boss to the next (`broker.json` in its directory), so that workers that outlive a boss find
+the next one. A broker that an earlier boss left behind is ended first. It knows logins and topics, and no message.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from boss.embedded.children import Child, log_tail, start_child
+from boss.embedded.greeting import accepts_login
+from boss.embedded.logins import Login, write_files
+from boss.embedded.ports import HOST, choose_port, is_free, listens
+from boss.embedded.processes import end_process
+from boss.embedded.programs import BrokerError, Kind, find_program
+from wire.topics import Topics
+
+__all__ = ["BrokerError", "EmbeddedBroker", "new_password"]
+
+logger = logging.getLogger(__name__)
+
+_POLL_SECONDS = 0.02
+
+
+class EmbeddedBroker:
+    """`start` once, `restart` when `ended` was called, `stop` at the end. Every call is safe from any thread."""
+
+    host = HOST
+
+    def __init__(
+        self,
+        directory: Path,
+        topics: Topics,
+        logins: Iterable[Login],
+        *,
+        port: int | None = None,
+        kind: Kind | None = None,
+        log_path: Path | None = None,
+        ended: Callable[[int], None] | None = None,
+    ) -> None:
+        """`logins` must hold the boss's own: with it the broker is asked whether it is ready.
+
+        `port` None: the one of last time if it is free, else a new one. `kind` None: Mosquitto if installed.
+        `ended` is told the exit code when the broker ends without `stop`, from a thread of its own.
+        """
+        self._directory = directory.absolute()
+        self._topics = topics
+        self._logins = {login.username: login for login in logins}
+        self._wanted_port = port
+        self._program = find_program(kind)
+        self._log_path = log_path or self._directory / "broker.log"
+        self._on_end = ended
+        self._lock = threading.RLock()
+        self._child: Child | None = None
+        self._stopping = False
+        self.port = 0
+        #: A sentence for people when the port of last time could not be had, else empty.
+        self.notice = ""
+
+    @property
+    def kind(self) -> Kind:
+        return self._program.kind
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid if self._child is not None else None
+
+    def start(self, timeout: float = 15.0) -> None:
+        """Returns when it accepts the boss's login. Raises BrokerError with the end of its log."""
+        with self._lock:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._directory.chmod(0o700)
+            self._end_predecessor()
+            self.port = self._choose_port()
+            self._launch(timeout)
+
+    def restart(self, timeout: float = 15.0) -> None:
+        """Start it again at the same port, after it ended by itself."""
+        with self._lock:
+            if self._child is not None and self._child.poll() is None:
+                return
+            if not self._wait_for_port(min(timeout, 5.0)):
+                raise BrokerError(
+                    f"port {self.port} of the embedded broker was taken by another program after the broker ended: "
+                    "end that program, or start the boss again, which then chooses another port"
+                )
+            self._launch(timeout)
+
+    def add_logins(self, logins: Iterable[Login], timeout: float = 5.0) -> None:
+        """They can log in when this returns, also while the broker runs. Raises BrokerError."""
+        new = list(logins)
+        with self._lock:
+            self._logins |= {login.username: login for login in new}
+            write_files(self._directory, self._logins.values(), self._topics)
+            if new and self._reload():
+                self._wait_for_login(new[-1], timeout)
+
+    def add_login(self, login: Login, timeout: float = 5.0) -> None:
+        self.add_logins([login], timeout)
+
+    def remove_login(self, username: str) -> None:
+        """It is refused from now on; Mosquitto also ends its connection, amqtt at its next login."""
+        with self._lock:
+            self._logins.pop(username, None)
+            write_files(self._directory, self._logins.values(), self._topics)
+            self._reload()
+
+    def stop(self, grace: float = 5.0) -> None:
+        with self._lock:
+            self._stopping = True
+            if self._child is not None:
+                self._child.terminate(grace)
+            if self.port:
+                self._write_record(None)
+
+    # -- starting -----------------------------------------------------------------------------------
+
+    def _launch(self, timeout: float) -> None:
+        self._stopping = False
+        write_files(self._directory, self._logins.values(), self._topics)
+        argv = self._program.prepare(self._directory, self.port)
+        self._child = start_child(
+            argv, env=_environment(), log_path=self._log_path, die_with_parent=True, name="broker", ended=self._ended
+        )
+        self._write_record(self._child)
+        try:
+            self._wait_until_ready(self._child, time.monotonic() + timeout)
+        except BrokerError:
+            self._stopping = True
+            self._child.terminate(1.0)
+            raise
+        logger.info("the broker (%s) listens on %s:%d", self.kind, HOST, self.port, extra={"action": "start_broker"})
+
+    def _wait_until_ready(self, child: Child, deadline: float) -> None:
+        boss = self._boss_login()
+        while time.monotonic() < deadline:
+            if child.poll() is not None:
+                raise self._failure(f"ended at once with exit code {child.poll()}")
+            # First whose port it is: the password is not for whoever may have taken it meanwhile.
+            if listens(child.pid, self.port) and accepts_login(HOST, self.port, boss.username, boss.password):
+                return
+            time.sleep(_POLL_SECONDS)
+        raise self._failure("does not accept the boss's login in time")
+
+    def _boss_login(self) -> Login:
+        for login in self._logins.values():
+            if login.role == "boss":
+                return login
+        raise BrokerError("the embedded broker was given no login for the boss")
+
+    def _failure(self, what: str) -> BrokerError:
+        tail = log_tail(self._log_path)
+        return BrokerError(
+            f"the embedded broker ({self.kind}, port {self.port}) {what}; its log {self._log_path}:\n{tail}"
+        )
+
+    def _ended(self, child: Child) -> None:
+        if self._stopping or child is not self._child:
+            return
+        logger.warning("the broker has ended, exit code %s", child.exit_code, extra={"action": "broker_ended"})
+        if self._on_end is not None and child.exit_code is not None:
+            self._on_end(child.exit_code)
+
+    # -- the port and the record of last time ---------------------------------------------------------
+
+    @property
+    def _record_path(self) -> Path:
+        return self._directory / "broker.json"
+
+    def _record(self) -> dict[str, int]:
+        try:
+            record = json.loads(self._record_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(record, dict):
+            return {}
+        return {key: value for key, value in record.items() if isinstance(value, int)}
+
+    def _write_record(self, child: Child | None) -> None:
+        record = {"port": self.port}
+        if child is not None:
+            record |= {"pid": child.pid, "start_time": child.start_time}
+        temporary = self._record_path.with_suffix(".new")
+        temporary.write_text(json.dumps(record), encoding="utf-8")
+        temporary.replace(self._record_path)
+
+    def _end_predecessor(self) -> None:
+        """A boss that was killed may have left a broker that has not noticed yet."""
+        record = self._record()
+        if "pid" in record and "start_time" in record:
+            end_process(record["pid"], record["start_time"], grace=3.0)
+
+    def _choose_port(self) -> int:
+        self.notice = ""
+        earlier = self._wanted_port or self._record().get("port")
+        if earlier is None:
+            return choose_port()
+        self.port = earlier
+        if self._wait_for_port(2.0):
+            return earlier
+        port = choose_port()
+        self.notice = (
+            f"port {earlier} of the embedded broker is taken by another program, so it now listens on {port}; "
+            "workers that still look for the old one end themselves after orphan_after"
+        )
+        logger.warning("%s", self.notice, extra={"action": "choose_port"})
+        return port
+
+    def _wait_for_port(self, timeout: float) -> bool:
+        deadline = time.monotonic() + timeout
+        while not is_free(self.port):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_SECONDS)
+        return True
+
+    # -- logins while it runs -------------------------------------------------------------------------
+
+    def _reload(self) -> bool:
+        return self._child is not None and self._child.send(signal.SIGHUP)
+
+    def _wait_for_login(self, login: Login, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not accepts_login(HOST, self.port, login.username, login.password):
+            if time.monotonic() > deadline:
+                raise self._failure(f"does not accept the new login {login.username!r}")
+            time.sleep(_POLL_SECONDS)
+
+
+def new_password() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, and where our packages are: the broker may be a Python program of ours."""
+    root = str(Path(__file__).resolve().parents[2])
+    earlier = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": root if not earlier else f"{root}{os.pathsep}{earlier}"}

@@ -1,0 +1,201 @@
+"""Start a program as a child of this process and follow it to its end. Knows nothing of what the program is.
+
+Each child has a session of its own (Ctrl-C at the terminal reaches the boss only, which decides), no descriptor of
+ours but its log, and optionally dies with its parent:
+
+* the kernel sends TERM to a child when the *thread* that started it ends, not the process. So children that die with
+  their parent are started by one thread that lives as long as the process;
+* the order to the kernel is given inside the child, so a parent that was killed just before would go unnoticed. The
+  child compares its parent's pid afterwards, and leaves if it is another one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from boss.embedded.processes import ProcessError, identify
+
+logger = logging.getLogger(__name__)
+
+#: A log above this size is set aside (one generation) when its child is started.
+LOG_LIMIT_BYTES = 5 * 1024 * 1024
+
+#: Run by sh inside the child, after the kernel was told: is the parent still the one that started us?
+_STILL_OURS = '[ "$PPID" = "$0" ] || exit 125; exec "$@"'
+
+
+class ChildError(RuntimeError):
+    """The program could not be started; says which and why."""
+
+
+class Child:
+    """One started program. Its end is noticed by a thread of its own; every call is safe from any thread."""
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str, ended: Callable[[Child], None] | None) -> None:
+        self.name = name
+        self.pid = process.pid
+        # Until it is waited for (by our own thread, below) the number cannot be used again.
+        self.start_time = identify(process.pid) or 0
+        #: Set when it has ended and `exit_code` holds how (negative: by that signal).
+        self.wait_event = threading.Event()
+        self.exit_code: int | None = None
+        self._process = process
+        self._signals = threading.Lock()
+        self._on_end = ended
+        threading.Thread(target=self._follow, name=f"child-{name}", daemon=True).start()
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        return self.exit_code
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for its end; None when it still runs after `timeout` seconds."""
+        self.wait_event.wait(timeout)
+        return self.exit_code
+
+    def send(self, number: signal.Signals) -> bool:
+        """False when it has ended already."""
+        with self._signals:  # never after it was waited for: the number might be somebody else's
+            if self._process.returncode is not None:
+                return False
+            self._process.send_signal(number)
+            return True
+
+    def terminate(self, grace: float) -> int:
+        """TERM, KILL after `grace` seconds; returns its exit code."""
+        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+            self.send(number)
+            if self.wait_event.wait(patience) and self.exit_code is not None:
+                return self.exit_code
+        raise ProcessError(f"{self.name} (pid {self.pid}) does not end, not even by KILL: it hangs in the kernel")
+
+    def kill(self) -> None:
+        self.send(signal.SIGKILL)
+
+    def _follow(self) -> None:
+        with contextlib.suppress(ChildProcessError):  # `send` has waited for it
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with self._signals:
+            self.exit_code = self._process.wait()
+        self.wait_event.set()
+        if self._on_end is not None:
+            try:
+                self._on_end(self)
+            except Exception:
+                logger.exception("what was to follow the end of %s failed", self.name, extra={"action": "child_ended"})
+
+
+def start_child(
+    argv: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    log_path: Path | None = None,
+    die_with_parent: bool = False,
+    cwd: Path | None = None,
+    name: str = "",
+    ended: Callable[[Child], None] | None = None,
+) -> Child:
+    """Start `argv` (argv[0] is looked up in PATH). Its output is appended to `log_path`, or dropped.
+
+    `ended` is called once, from a thread of its own, however it ends. Raises ChildError.
+    """
+    name = name or Path(argv[0]).name
+    if die_with_parent:
+        return _spawner().start(lambda: _start(_bound_to_parent(argv), env, log_path, cwd, name, ended))
+    return _start(list(argv), env, log_path, cwd, name, ended)
+
+
+def _start(
+    argv: list[str],
+    env: Mapping[str, str] | None,
+    log_path: Path | None,
+    cwd: Path | None,
+    name: str,
+    ended: Callable[[Child], None] | None,
+) -> Child:
+    try:
+        log = os.open(os.devnull, os.O_WRONLY) if log_path is None else _open_log(log_path)
+    except OSError as error:
+        raise ChildError(f"cannot start {name}: its log {log_path} cannot be written: {error.strerror}") from None
+    try:
+        process = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=env, cwd=cwd, start_new_session=True
+        )
+    except OSError as error:
+        raise ChildError(f"cannot start {name} ({argv[0]}): {error.strerror}") from None
+    finally:
+        os.close(log)
+    return Child(process, name, ended)
+
+
+def _open_log(path: Path) -> int:
+    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+        path.replace(path.with_name(path.name + ".1"))
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+
+def log_tail(path: Path, lines: int = 10) -> str:
+    """The last lines of a child's log, for an error message."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 8192))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
+
+
+def _bound_to_parent(argv: Sequence[str]) -> list[str]:
+    """The same program, told to the kernel to get TERM when we end. The pid stays the program's own."""
+    program = shutil.which(argv[0])
+    if program is None:
+        raise ChildError(f"cannot start {argv[0]}: there is no such program")
+    path, parent = os.path.abspath(program), str(os.getpid())
+    setpriv = shutil.which("setpriv")
+    if setpriv is not None:
+        return [setpriv, "--pdeathsig", "TERM", "--", "/bin/sh", "-c", _STILL_OURS, parent, path, *argv[1:]]
+    keeper = str(Path(__file__).with_name("keeper.py"))
+    return [sys.executable, "-I", "-S", keeper, parent, path, *argv[1:]]
+
+
+class _Spawner:
+    """A thread that starts children and never ends before the process does."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._orders: queue.SimpleQueue[tuple[Callable[[], Child], Future[Child]]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, name="spawner", daemon=True).start()
+
+    def start(self, make: Callable[[], Child]) -> Child:
+        answer: Future[Child] = Future()
+        self._orders.put((make, answer))
+        return answer.result()
+
+    def _run(self) -> None:
+        while True:
+            make, answer = self._orders.get()
+            try:
+                answer.set_result(make())
+            except BaseException as error:
+                answer.set_exception(error)
+
+
+_spawner_lock = threading.Lock()
+_the_spawner: _Spawner | None = None
+
+
+def _spawner() -> _Spawner:
+    global _the_spawner
+    with _spawner_lock:
+        if _the_spawner is None or _the_spawner.pid != os.getpid():  # a fork has no threads
+            _the_spawner = _Spawner()
+        return _the_spawner

@@ -1,0 +1,59 @@
+"""Which port the embedded broker listens on: chosen once, used again while it is free, and proved to be its own."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+#: Below the range from which the kernel takes ports for outgoing connections, so that none of those sits on ours
+#: when a later boss wants the same port again.
+_FIRST, _LAST = 18_000, 31_999
+
+
+class PortError(RuntimeError):
+    """No port is to be had."""
+
+
+def is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True
+
+
+def choose_port() -> int:
+    for _ in range(200):
+        port = random.randint(_FIRST, _LAST)
+        if is_free(port):
+            return port
+    raise PortError(f"no free port found on {HOST} between {_FIRST} and {_LAST}")
+
+
+def listens(pid: int, port: int) -> bool:
+    """Does this very process listen there? A password is shown to nobody else, whoever took the port meanwhile."""
+    wanted = f":{port:04X}"
+    inodes = set()
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        for line in table:
+            fields = line.split()
+            if fields[1].endswith(wanted) and fields[3] == "0A":  # 0A: LISTEN
+                inodes.add(f"socket:[{fields[9]}]")
+    return bool(inodes) and not inodes.isdisjoint(_open_files(pid))
+
+
+def _open_files(pid: int) -> set[str]:
+    directory = Path(f"/proc/{pid}/fd")
+    names: set[str] = set()
+    try:
+        for entry in directory.iterdir():
+            names.add(os.readlink(entry))
+    except OSError:  # it ends, or closes a file while we look: the caller asks again
+        return names
+    return names

@@ -1,0 +1,45 @@
+"""What a link tells its user. Values only; they are put into the user's inbox from the link's own thread."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Logged in, and every required subscription is granted: the moment for a hello."""
+
+    #: Counts the connections of this link from 1; anything published in an earlier one may be lost.
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The connection is lost, or cannot be made; the link goes on trying by itself.
+
+    Told once when a connection ends, and while there is none only when the reason changes.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    topic: str
+    #: As it came: it may be anything, the receiver decodes it.
+    payload: bytes
+    #: True: the broker had kept it from earlier. False: it was published just now.
+    retained: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRefused:
+    """The broker does not let this login read that topic.
+
+    A required one ends the connection; it is tried again with growing pauses, because rights may be given meanwhile.
+    """
+
+    topic: str
+
+
+LinkEvent = Connected | Disconnected | Received | SubscriptionRefused
