@@ -1,0 +1,37 @@
+# The menu of what one can do here. Each target works on its own; .venv is made when it is missing.
+
+python = $(or $(ECLOUD_VENV),.venv)/bin/python
+SEEDS ?= 3000
+
+.PHONY: help set-up check format test simulate bench docs lock
+
+help:            ## this list
+	@sed -n 's/^\([a-z-]*\): .*## /\1	/p' Makefile
+
+set-up:          ## make .venv and install the locked packages
+	@. scripts/setup.sh && set_up_python dev
+
+check: set-up    ## form, lint, types, unit tests with architecture and docs: under a minute
+	$(python) -m ruff format --check .
+	$(python) -m ruff check .
+	$(python) -m mypy
+	$(python) -m pytest -q tests/unit
+
+format: set-up   ## let ruff put the code in form
+	$(python) -m ruff format .
+	$(python) -m ruff check --fix .
+
+test:            ## all tests
+	./run_tests.sh
+
+simulate: set-up ## the simulation with SEEDS random seeds (default 3000)
+	$(python) -m pytest -q tests/simulation --seeds $(SEEDS) --timeout 0
+
+bench: set-up    ## throughput on this machine
+	$(python) benchmarks/throughput.py
+
+docs: set-up     ## write docs/settings.md and docs/states.md from the code
+	$(python) scripts/make_docs.py
+
+lock: set-up     ## write requirements*.lock anew from pyproject.toml
+	$(python) scripts/make_lock.py python3.11 python3.12 python3.13

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Installs what is needed (once) and runs all tests. Options go to pytest: ./run_tests.sh tests/unit -k settings
+set -eu
+cd "$(dirname "$0")"
+. scripts/setup.sh
+set_up_python dev
+set_up_test_parts
+PATH=$venv/bin:$PATH:/usr/sbin:/sbin
+export PATH
+exec "$venv_python" -m pytest "$@"
