@@ -1,4 +1,4 @@
-"""Fetches pip's own wheel from the package index into a directory, for a Python that has neither pip nor venv.
+"""Fetches pip's wheel from the package index into a directory, for a Python without pip and venv; prints its path.
 
 Standard library only, for it runs before anything is installed. It honours PIP_INDEX_URL and the
 `index-url` of pip.conf as pip does, and checks the wheel against the index's SHA-256.
@@ -86,7 +86,7 @@ def fetch(directory: Path) -> Path:
 
 if __name__ == "__main__":
     try:
-        fetch(Path(sys.argv[1]))
+        print(fetch(Path(sys.argv[1])))
     except (OSError, ValueError) as error:
         hint = " Where certificates are missing: apt-get install ca-certificates." if "CERTIFICATE" in str(error) else ""
         raise SystemExit(f"set-up: pip could not be fetched from {index_url()}: {error}.{hint}") from None

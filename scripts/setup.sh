@@ -9,6 +9,8 @@
 
 venv=${ECLOUD_VENV:-$PWD/.venv}
 venv_python=$venv/bin/python
+PIP_ROOT_USER_ACTION=ignore # in an environment of its own root may install
+export PIP_ROOT_USER_ACTION
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 fail() {
@@ -24,7 +26,7 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then env "$@"; else sudo -n env "$@"; fi
 }
 
-apt_get() { as_root DEBIAN_FRONTEND=noninteractive apt-get -q -y "$@" </dev/null >&2; }
+apt_get() { as_root DEBIAN_FRONTEND=noninteractive apt-get -qq -y -o Dpkg::Use-Pty=0 "$@" </dev/null >&2; }
 
 # Fresh images have no package lists, old ones stale ones: in both cases the first try fails.
 apt_install() {
@@ -65,8 +67,8 @@ install_venv_module() {
 make_with_virtualenv() {
     say "the venv module of $1 is missing; fetching pip and virtualenv from the package index instead"
     parts=$(mktemp -d) || return 1
-    "$1" scripts/fetch_pip.py "$parts" &&
-        "$1" "$parts"/pip-*.whl/pip install --quiet --disable-pip-version-check --target "$parts/site" virtualenv &&
+    wheel=$("$1" scripts/fetch_pip.py "$parts") &&
+        "$1" "$wheel/pip" install --quiet --disable-pip-version-check --target "$parts/site" virtualenv &&
         PYTHONPATH=$parts/site "$1" -m virtualenv --quiet --no-periodic-update "$venv"
     made=$?
     rm -rf "$parts"
@@ -93,7 +95,7 @@ stamp_of() {
 }
 
 install_locked() {
-    say "installing the packages of $* (some minutes the first time, then never again)"
+    say "installing the packages of $* (a minute or so, and only this time)"
     for lock in "$@"; do
         "$venv_python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: \
             --requirement "$lock" </dev/null || fail "pip could not install $lock, see above. The same command goes on from here."
@@ -137,7 +139,7 @@ setpriv util-linux
 git git
 ps procps
 EOF
-    ) | sort -u | tr '\n' ' '
+    ) | sort -u | paste -s -d ' ' -
 }
 
 set_up_test_parts() {
