@@ -1,0 +1,155 @@
+"""The parts of an EPANET task, `output` and `options`, read and checked. Pure: no network, no file.
+
+Which files a task leaves follows from its `output` alone (`result_names`), so that whoever plans a study
+can say so without running it; docs/epanet.md states the rule.
+"""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from wire.messages import EpanetRun
+from worker.epanet.codes import LINK_VARIABLES, NODE_VARIABLES
+from worker.epanet.faults import BadSpecification
+from worker.epanet.setpaths import parse_seconds
+
+RUNS_FILE = "runs.parquet"
+
+_SECTIONS: dict[str, Mapping[str, object]] = {"nodes": NODE_VARIABLES, "links": LINK_VARIABLES}
+_OPTIONS = ("duration", "hydraulic_step", "report_step", "quality", "strict", "max_failed")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to keep of the nodes, or of the links."""
+
+    elements: tuple[str, ...] = ("*",)
+    variables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Output:
+    nodes: Selection
+    links: Selection
+    #: Below the working directory; empty is that directory itself.
+    directory: str = ""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """What holds for every scenario; with the file's digest it says whether an open network can be used again."""
+
+    duration: int | None = None
+    hydraulic_step: int | None = None
+    report_step: int | None = None
+    quality: bool = False
+
+
+@dataclass(frozen=True)
+class Options:
+    simulation: Simulation
+    #: `warn`: every scenario must be ok. `error`: warned ones may pass. Empty: all may be as they are.
+    strict: Literal["", "warn", "error"] = ""
+    #: More failed scenarios than this fail the task; None is no limit.
+    max_failed: int | None = None
+
+
+def result_names(run: EpanetRun) -> list[str]:
+    """The files that this task leaves, as paths inside its working directory."""
+    output = parse_output(run.output)
+    names = [RUNS_FILE, *(f"{variable}.parquet" for variable in output.nodes.variables + output.links.variables)]
+    return [posixpath.join(output.directory, name) for name in names]
+
+
+def parse_output(output: Mapping[str, object]) -> Output:
+    _refuse_unknown("output", output, (*_SECTIONS, "directory"))
+    if not any(section in output for section in _SECTIONS):
+        nodes, links = Selection(variables=("pressure",)), Selection()
+    else:
+        nodes, links = _selection("nodes", output), _selection("links", output)
+    return Output(nodes, links, _directory(output.get("directory", "")))
+
+
+def _selection(section: str, output: Mapping[str, object]) -> Selection:
+    if section not in output:
+        return Selection()
+    content = output[section]
+    if not isinstance(content, Mapping):
+        raise BadSpecification(f"output.{section} is an object with elements and variables")
+    _refuse_unknown(f"output.{section}", content, ("elements", "variables"))
+    elements = _texts(f"output.{section}.elements", content.get("elements", ["*"]))
+    variables = _texts(f"output.{section}.variables", content.get("variables", []))
+    for variable in variables:
+        if variable not in _SECTIONS[section]:
+            raise BadSpecification(
+                f"output.{section}.variables: {variable!r} is unknown{suggestion(variable, _SECTIONS[section])}"
+            )
+    return Selection(elements, variables)
+
+
+def _texts(where: str, content: object) -> tuple[str, ...]:
+    if not isinstance(content, list) or not content or not all(isinstance(text, str) and text for text in content):
+        raise BadSpecification(f"{where} is a list of at least one name")
+    return tuple(dict.fromkeys(content))
+
+
+def _directory(content: object) -> str:
+    if not isinstance(content, str) or "\0" in content:
+        raise BadSpecification("output.directory is a path inside the working directory")
+    path = posixpath.normpath(content) if content else ""
+    if path.startswith("/") or path.split("/")[0] == "..":
+        raise BadSpecification(f"output.directory {content!r} leaves the working directory")
+    return "" if path == "." else path
+
+
+def parse_options(options: Mapping[str, object]) -> Options:
+    _refuse_unknown("options", options, _OPTIONS)
+    return Options(_simulation(options), _strict(options.get("strict", False)), _max_failed(options.get("max_failed")))
+
+
+def _simulation(options: Mapping[str, object]) -> Simulation:
+    times = {
+        name: parse_seconds(options[name], f"options.{name}", zero=name == "duration")
+        for name in ("duration", "hydraulic_step", "report_step")
+        if options.get(name) is not None
+    }
+    quality = options.get("quality", "none")
+    if quality not in ("none", "inp"):
+        raise BadSpecification(f'options.quality is "none" or "inp" (as the file says), not {quality!r}')
+    return Simulation(**times, quality=quality == "inp")
+
+
+def _strict(value: object) -> Literal["", "warn", "error"]:
+    match value:
+        case False | None:
+            return ""
+        case True | "warn":
+            return "warn"
+        case "error":
+            return "error"
+    raise BadSpecification(f'options.strict is true, false, "warn" or "error", not {value!r}')
+
+
+def _max_failed(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise BadSpecification(f"options.max_failed is a whole number from 0, not {value!r}")
+
+
+def _refuse_unknown(where: str, content: Mapping[str, object], known: Iterable[str]) -> None:
+    for name in content:
+        if name not in known:
+            raise BadSpecification(f"{where} has no {name!r}{suggestion(name, known)}")
+
+
+def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The end of a message about an unknown name."""
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, 3, cutoff)
+    if near:
+        return f"; did you mean {' or '.join(repr(word) for word in near)}?"
+    return f"; known are {', '.join(known)}" if 0 < len(known) <= 12 else ""
