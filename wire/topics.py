@@ -12,9 +12,14 @@ class Topics:
     """The topics of one deployment's prefix."""
 
     def __init__(self, prefix: str = "ecloud") -> None:
-        if not prefix or re.search(r"[+#\0]", prefix) or prefix.startswith(("/", "$")) or prefix.endswith("/"):
+        if (
+            not prefix
+            or re.search(r"[+#\x00-\x20\x7f]", prefix)
+            or prefix.startswith(("/", "$"))
+            or prefix.endswith("/")
+        ):
             raise ValueError(
-                f"mqtt_prefix {prefix!r} cannot be a topic: no '+', '#', leading or trailing '/', leading '$'"
+                f"mqtt_prefix {prefix!r} cannot be a topic: no '+', '#', blanks, leading or trailing '/', leading '$'"
             )
         self.prefix = prefix
         self.boss_presence = f"{prefix}/boss/presence"

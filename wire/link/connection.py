@@ -58,11 +58,12 @@ class Connection:
         self._client.on_socket_register_write = _ignore
         self._poll = select.poll()
         self._poll.register(wake_fd, select.POLLIN)
-        #: Packet id -> size and when, of what was handed to paho and is not at the broker yet.
-        self._in_flight: dict[int, tuple[int, float]] = {}
+        #: Packet id -> size of what was handed to paho and is not at the broker yet.
+        self._in_flight: dict[int, int] = {}
         #: Packet id -> topics of a SUBSCRIBE that is not answered.
         self._asked: dict[int, list[Subscription]] = {}
-        self._asked_at = 0.0
+        #: When bytes last went out or an answer came in.
+        self._progress_at = 0.0
         self._leaving = False
         self.logged_in = False
         self.granted = False
@@ -73,7 +74,7 @@ class Connection:
 
     def open(self) -> None:
         """Make the TCP (and TLS) connection and send CONNECT. Blocks up to `connect_seconds`."""
-        self._asked_at = time.monotonic()
+        self._progress_at = time.monotonic()
         options = self._options
         try:
             self._client.connect(options.host, options.port, options.keepalive_seconds)
@@ -88,7 +89,7 @@ class Connection:
         result, packet_id = self._client.subscribe([(each.topic, each.qos) for each in subscriptions])
         if result == MQTTErrorCode.MQTT_ERR_SUCCESS and packet_id is not None:
             self._asked[packet_id] = list(subscriptions)
-            self._asked_at = time.monotonic()
+            self._progress_at = time.monotonic()
 
     def unsubscribe(self, topic: str) -> None:
         self._client.unsubscribe(topic)
@@ -131,7 +132,9 @@ class Connection:
     def _publish(self, message: Outgoing) -> None:
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
         if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._in_flight[info.mid] = (message.size, time.monotonic())
+            if not self._in_flight:
+                self._progress_at = time.monotonic()
+            self._in_flight[info.mid] = message.size
         else:
             self._end(f"cannot publish: {error_string(info.rc)}")
 
@@ -147,29 +150,24 @@ class Connection:
         self._poll.unregister(fd)
         events = ready.pop(fd, 0)
         if events & ~select.POLLOUT or pending:
-            self._read(sock)
+            self._read(sock, fd)
         if events & select.POLLOUT and self._client.socket() is sock:
             self._client.loop_write()
+            self._progress_at = time.monotonic()
         return bool(ready)
 
-    def _read(self, sock: Any) -> None:
-        probe = select.poll()
+    def _read(self, sock: Any, fd: int) -> None:
+        more = select.poll()
+        more.register(fd, select.POLLIN)
         for _ in range(_READS_PER_TURN):
             self._client.loop_read()
-            if self._client.socket() is not sock:
+            if self._client.socket() != sock or not (_pending(sock) or more.poll(0)):
                 return
-            if not _pending(sock):
-                probe.register(sock.fileno(), select.POLLIN)
-                if not probe.poll(0):
-                    return
 
     def _watch_answers(self) -> None:
         """A broker that took a packet and never answers holds everything behind it: leave it."""
-        since = self._asked_at if self._asked or not self.logged_in else None
-        if self._in_flight:
-            oldest = next(iter(self._in_flight.values()))[1]
-            since = oldest if since is None else min(since, oldest)
-        if since is not None and time.monotonic() - since > self._options.answer_seconds:
+        waiting = self._in_flight or self._asked or not self.logged_in
+        if waiting and time.monotonic() - self._progress_at > self._options.answer_seconds:
             self.abandon(f"the broker has not answered for {self._options.answer_seconds:g} s")
 
     def _end(self, reason: str) -> None:
@@ -213,7 +211,8 @@ class Connection:
         self._emit(Received(topic, bytes(message.payload), bool(message.retain)))
 
     def _published(self, _client: Client, _data: Any, packet_id: int, _code: Any, _properties: Any) -> None:
-        size, _ = self._in_flight.pop(packet_id, (0, 0.0))
+        self._progress_at = time.monotonic()
+        size = self._in_flight.pop(packet_id, 0)
         if size:
             self._outbox.settled(size)
 

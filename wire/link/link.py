@@ -61,6 +61,7 @@ class Link:
 
     def subscribe(self, topic: str, qos: int = 1, required: bool = True) -> None:
         """Read this topic, now and after every reconnection."""
+        _check_filter(topic)
         self._subscriptions.add(Subscription(topic, qos, required))
         self._wake_up()
 
@@ -201,3 +202,10 @@ def _check_topic(topic: str) -> None:
     """A topic that paho or the broker would refuse is a mistake of the caller: say so where it was made."""
     if not topic or "+" in topic or "#" in topic or "\0" in topic or len(topic.encode()) > 65535:
         raise ValueError(f"{topic!r} is no topic to publish on")
+
+
+def _check_filter(topic: str) -> None:
+    levels = topic.split("/")
+    stray = any(("#" in level or "+" in level) and len(level) > 1 for level in levels) or "#" in levels[:-1]
+    if not topic or stray or "\0" in topic or len(topic.encode()) > 65535:
+        raise ValueError(f"{topic!r} is no topic to subscribe to")

@@ -51,7 +51,7 @@ class LinkOptions:
     #: How many QoS 1 messages may wait for the broker's acknowledgement.
     max_in_flight: int = 100
     #: A broker that leaves a login, a subscription or a publish unanswered for so long is left and tried anew.
-    answer_seconds: float = 30.0
+    answer_seconds: float = 60.0
     connect_seconds: float = 5.0
     #: Pause before the next attempt: doubles from the first to the second, times a random factor of 0.5 to 1.
     reconnect_min_seconds: float = 0.2
