@@ -37,7 +37,7 @@ class _Value(msgspec.Struct, frozen=True, omit_defaults=True):
 # What a task asks a worker to do (stored as JSON beside the task, sent as it is)
 
 
-class ResultItem(_Value, kw_only=True):
+class ResultItem(_Value, frozen=True, kw_only=True):
     """One declared result: what the attempt leaves at `source` goes to `target`."""
 
     #: Path inside the attempt's working directory.
@@ -46,7 +46,7 @@ class ResultItem(_Value, kw_only=True):
     target: str
 
 
-class EpanetRun(_Value, kw_only=True):
+class EpanetRun(_Value, frozen=True, kw_only=True):
     """A batch of scenarios of one network, run by the warm toolkit instead of by commands."""
 
     #: The INP file, a path inside the working directory.
@@ -61,7 +61,7 @@ class EpanetRun(_Value, kw_only=True):
     options: dict[str, object] = msgspec.field(default_factory=dict)
 
 
-class Execution(_Value, kw_only=True):
+class Execution(_Value, frozen=True, kw_only=True):
     """All that a worker needs to know of a task."""
 
     #: Each a line for `sh -c`, or an argv list. Run in order, up to the first that fails. Empty succeeds.
@@ -82,7 +82,7 @@ class Execution(_Value, kw_only=True):
 # Places and files
 
 
-class Place(_Value, kw_only=True):
+class Place(_Value, frozen=True, kw_only=True):
     """Where a worker's files are, as the datastore reaches them."""
 
     #: `local`: a directory of the same machine. `ssh`: rsync over SSH.
@@ -96,7 +96,7 @@ class Place(_Value, kw_only=True):
     host_keys: list[str] = msgspec.field(default_factory=list)
 
 
-class Input(_Value, kw_only=True):
+class Input(_Value, frozen=True, kw_only=True):
     """One requirement of an attempt, on its way to the worker.
 
     In a Stage order `digest` is empty where the boss does not know it (a file that somebody put on the
@@ -113,7 +113,7 @@ class Input(_Value, kw_only=True):
     executable: bool = False
 
 
-class ManifestEntry(_Value, kw_only=True):
+class ManifestEntry(_Value, frozen=True, kw_only=True):
     """One file that an attempt left, as the worker saw it when it closed the attempt's directory."""
 
     #: Path inside the working directory.
@@ -125,7 +125,7 @@ class ManifestEntry(_Value, kw_only=True):
     executable: bool = False
 
 
-class PublishedFile(_Value, kw_only=True):
+class PublishedFile(_Value, frozen=True, kw_only=True):
     #: Path inside the datastore's tree (project folder included).
     name: str
     size: int
@@ -136,7 +136,7 @@ class PublishedFile(_Value, kw_only=True):
 # Orders: boss -> worker
 
 
-class Run(_Value, kw_only=True, tag="run"):
+class Run(_Value, frozen=True, kw_only=True, tag="run"):
     """Take this attempt: wait for its inputs if `staging`, execute it when a slot is free, report."""
 
     task: int
@@ -154,7 +154,7 @@ class Run(_Value, kw_only=True, tag="run"):
     init: bool = False
 
 
-class Staged(_Value, kw_only=True, tag="staged"):
+class Staged(_Value, frozen=True, kw_only=True, tag="staged"):
     """The inputs of this attempt are in the worker's cache, under their digests."""
 
     task: int
@@ -162,14 +162,14 @@ class Staged(_Value, kw_only=True, tag="staged"):
     inputs: list[Input]
 
 
-class TakeBack(_Value, kw_only=True, tag="take_back"):
+class TakeBack(_Value, frozen=True, kw_only=True, tag="take_back"):
     """A question: answered `Returned` if the attempt has not begun, else `PhaseReached(executing)`."""
 
     task: int
     attempt: int
 
 
-class Kill(_Value, kw_only=True, tag="kill"):
+class Kill(_Value, frozen=True, kw_only=True, tag="kill"):
     """End this attempt, begun or not. Answered by its `Outcome` (`cancelled`), or the one it already had."""
 
     task: int
@@ -177,7 +177,7 @@ class Kill(_Value, kw_only=True, tag="kill"):
     reason: str = "cancelled"
 
 
-class Acknowledge(_Value, kw_only=True, tag="acknowledge"):
+class Acknowledge(_Value, frozen=True, kw_only=True, tag="acknowledge"):
     """These attempts' ends are on the boss's disk: forget them and remove their directories.
 
     Also sent for an attempt that the boss does not want any more (superseded): kill it, then forget it.
@@ -186,28 +186,32 @@ class Acknowledge(_Value, kw_only=True, tag="acknowledge"):
     attempts: list[AttemptKey]
 
 
-class Drain(_Value, kw_only=True, tag="drain"):
+class Drain(_Value, frozen=True, kw_only=True, tag="drain"):
     """Give back what has not begun, finish the rest, take nothing new."""
 
 
-class Resume(_Value, kw_only=True, tag="resume"):
+class Resume(_Value, frozen=True, kw_only=True, tag="resume"):
     """The end of draining."""
 
 
-class Stop(_Value, kw_only=True, tag="stop"):
+class Stop(_Value, frozen=True, kw_only=True, tag="stop"):
     """End yourself once nothing is in hand (as Drain before); with `now` kill what runs."""
 
     now: bool = False
 
 
-class Welcome(_Value, kw_only=True, tag="welcome"):
+class Welcome(_Value, frozen=True, kw_only=True, tag="welcome"):
     """The answer to a Hello: how this deployment keeps time. All in seconds."""
 
     heartbeat_seconds: float
     orphan_after_seconds: float
 
 
-WorkerOrder = Run | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome
+class SayHello(_Value, frozen=True, kw_only=True, tag="say_hello"):
+    """The boss does not know (any more) what the receiver has in hand: answer with a hello."""
+
+
+WorkerOrder = SayHello | Run | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome
 
 
 class WorkerOrders(msgspec.Struct, tag="worker_orders", frozen=True, kw_only=True):
@@ -226,7 +230,7 @@ class WorkerOrders(msgspec.Struct, tag="worker_orders", frozen=True, kw_only=Tru
 # Reports: worker -> boss
 
 
-class InHand(_Value, kw_only=True):
+class InHand(_Value, frozen=True, kw_only=True):
     """One attempt that a worker knows, as its hello states it."""
 
     task: int
@@ -236,7 +240,7 @@ class InHand(_Value, kw_only=True):
     phase: Literal["staging", "staged", "executing", "ended", "returned"]
 
 
-class WorkerHello(_Value, kw_only=True, tag="hello"):
+class WorkerHello(_Value, frozen=True, kw_only=True, tag="hello"):
     """First word after every (re)connection: who I am, what I have in hand."""
 
     pool: str
@@ -255,7 +259,7 @@ class WorkerHello(_Value, kw_only=True, tag="hello"):
     program: str = ""
 
 
-class PhaseReached(_Value, kw_only=True, tag="phase"):
+class PhaseReached(_Value, frozen=True, kw_only=True, tag="phase"):
     """`staging`: taken. `staged`: inputs are in place. `executing`: the first command has begun."""
 
     task: int
@@ -263,14 +267,14 @@ class PhaseReached(_Value, kw_only=True, tag="phase"):
     phase: Literal["staging", "staged", "executing"]
 
 
-class Returned(_Value, kw_only=True, tag="returned"):
+class Returned(_Value, frozen=True, kw_only=True, tag="returned"):
     """Not begun and given back; the worker keeps this answer until it is acknowledged."""
 
     task: int
     attempt: int
 
 
-class InputsMissing(_Value, kw_only=True, tag="inputs_missing"):
+class InputsMissing(_Value, frozen=True, kw_only=True, tag="inputs_missing"):
     """Staged, but not (or no more) in the cache, or damaged there: stage them again."""
 
     task: int
@@ -278,7 +282,7 @@ class InputsMissing(_Value, kw_only=True, tag="inputs_missing"):
     digests: list[Digest]
 
 
-class CommandSummary(_Value, kw_only=True):
+class CommandSummary(_Value, frozen=True, kw_only=True):
     """One command that ran."""
 
     command: str
@@ -286,7 +290,7 @@ class CommandSummary(_Value, kw_only=True):
     seconds: float
 
 
-class Outcome(_Value, kw_only=True, tag="outcome"):
+class Outcome(_Value, frozen=True, kw_only=True, tag="outcome"):
     """How an attempt ended on the worker; sent again until acknowledged."""
 
     task: int
@@ -312,7 +316,7 @@ class Outcome(_Value, kw_only=True, tag="outcome"):
     figures: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-class Heartbeat(_Value, kw_only=True, tag="heartbeat"):
+class Heartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
     """I live. Renews the lease, as every other report does."""
 
     #: (task, attempt, fraction done) of those that told their progress since the last one.
@@ -324,7 +328,7 @@ class Heartbeat(_Value, kw_only=True, tag="heartbeat"):
     dropped: list[Digest] = msgspec.field(default_factory=list)
 
 
-class Leaving(_Value, kw_only=True, tag="leaving"):
+class Leaving(_Value, frozen=True, kw_only=True, tag="leaving"):
     """Told to end (TERM): what has not begun comes back as Returned, nothing new, please."""
 
     reason: str = ""
@@ -353,7 +357,7 @@ class WorkerReports(msgspec.Struct, tag="worker_reports", frozen=True, kw_only=T
 # Orders: boss -> datastore
 
 
-class Stage(_Value, kw_only=True, tag="stage"):
+class Stage(_Value, frozen=True, kw_only=True, tag="stage"):
     """Put these inputs into the worker's cache. Answered StageDone or StageFailed."""
 
     task: int
@@ -363,7 +367,7 @@ class Stage(_Value, kw_only=True, tag="stage"):
     inputs: list[Input]
 
 
-class CollectFile(_Value, kw_only=True):
+class CollectFile(_Value, frozen=True, kw_only=True):
     """One file to fetch from the attempt's working directory."""
 
     source: str
@@ -374,7 +378,7 @@ class CollectFile(_Value, kw_only=True):
     executable: bool = False
 
 
-class Collect(_Value, kw_only=True, tag="collect"):
+class Collect(_Value, frozen=True, kw_only=True, tag="collect"):
     """Fetch, verify and publish these results. Answered Published or Abandoned.
 
     From here on the datastore decides how the attempt ends; it keeps the highest attempt published per
@@ -388,7 +392,7 @@ class Collect(_Value, kw_only=True, tag="collect"):
     files: list[CollectFile]
 
 
-class Abandon(_Value, kw_only=True, tag="abandon"):
+class Abandon(_Value, frozen=True, kw_only=True, tag="abandon"):
     """Give this attempt's collection up if its publish record is not written yet.
 
     Answered Published (it was too late) or Abandoned; from then on a Collect of it is refused.
@@ -399,13 +403,13 @@ class Abandon(_Value, kw_only=True, tag="abandon"):
     reason: str = ""
 
 
-class Forget(_Value, kw_only=True, tag="forget"):
+class Forget(_Value, frozen=True, kw_only=True, tag="forget"):
     """The ends of these attempts are on the boss's disk: their publish records and fences may go."""
 
     attempts: list[AttemptKey]
 
 
-class Store(_Value, kw_only=True, tag="store"):
+class Store(_Value, frozen=True, kw_only=True, tag="store"):
     """Give content that was sent with a push its name in the tree. Answered Stored or StoreFailed."""
 
     name: str
@@ -417,14 +421,14 @@ class Store(_Value, kw_only=True, tag="store"):
     token: str = ""
 
 
-class LookUp(_Value, kw_only=True, tag="look_up"):
+class LookUp(_Value, frozen=True, kw_only=True, tag="look_up"):
     """Which of these names are there? Answered Found. `task` only labels the question."""
 
     task: int
     names: list[str]
 
 
-DatastoreOrder = Stage | Collect | Abandon | Forget | Store | LookUp
+DatastoreOrder = SayHello | Stage | Collect | Abandon | Forget | Store | LookUp
 
 
 class DatastoreOrders(msgspec.Struct, tag="datastore_orders", frozen=True, kw_only=True):
@@ -442,7 +446,7 @@ class DatastoreOrders(msgspec.Struct, tag="datastore_orders", frozen=True, kw_on
 # Reports: datastore -> boss
 
 
-class DatastoreHello(_Value, kw_only=True, tag="hello"):
+class DatastoreHello(_Value, frozen=True, kw_only=True, tag="hello"):
     """First word after every (re)connection. The boss then says again all that it still waits for."""
 
     address: str = ""
@@ -451,7 +455,7 @@ class DatastoreHello(_Value, kw_only=True, tag="hello"):
     program: str = ""
 
 
-class StageDone(_Value, kw_only=True, tag="stage_done"):
+class StageDone(_Value, frozen=True, kw_only=True, tag="stage_done"):
     """The inputs are in the worker's cache; each now has its digest and size."""
 
     task: int
@@ -461,7 +465,7 @@ class StageDone(_Value, kw_only=True, tag="stage_done"):
     bytes_moved: int = 0
 
 
-class StageFailed(_Value, kw_only=True, tag="stage_failed"):
+class StageFailed(_Value, frozen=True, kw_only=True, tag="stage_failed"):
     task: int
     attempt: int
     #: `input`: a file is not to be had, the task fails. `transfer`: try again later, on any worker.
@@ -469,7 +473,7 @@ class StageFailed(_Value, kw_only=True, tag="stage_failed"):
     reason: str
 
 
-class Published(_Value, kw_only=True, tag="published"):
+class Published(_Value, frozen=True, kw_only=True, tag="published"):
     """The results are in the tree, whole, and their publish record is kept until Forget."""
 
     task: int
@@ -477,7 +481,7 @@ class Published(_Value, kw_only=True, tag="published"):
     files: list[PublishedFile]
 
 
-class Abandoned(_Value, kw_only=True, tag="abandoned"):
+class Abandoned(_Value, frozen=True, kw_only=True, tag="abandoned"):
     """Nothing of this attempt is or will be visible; its files are gone here."""
 
     task: int
@@ -488,25 +492,27 @@ class Abandoned(_Value, kw_only=True, tag="abandoned"):
     reason: str = ""
 
 
-class Stored(_Value, kw_only=True, tag="stored"):
+class Stored(_Value, frozen=True, kw_only=True, tag="stored"):
     name: str
     digest: Digest
 
 
-class StoreFailed(_Value, kw_only=True, tag="store_failed"):
+class StoreFailed(_Value, frozen=True, kw_only=True, tag="store_failed"):
     name: str
     digest: Digest
     reason: str
 
 
-class Found(_Value, kw_only=True, tag="found"):
+class Found(_Value, frozen=True, kw_only=True, tag="found"):
     """The answer to LookUp: those of the names that are there."""
 
     task: int
     files: list[PublishedFile]
+    #: All names that were asked for are there.
+    complete: bool = False
 
 
-class DatastoreHeartbeat(_Value, kw_only=True, tag="heartbeat"):
+class DatastoreHeartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
     disk_free: int = 0
     #: Why nothing new is collected at present (disk full), or empty.
     hindrance: str = ""

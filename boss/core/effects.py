@@ -20,6 +20,7 @@ from wire.messages import (
     Kill,
     Place,
     Resume,
+    SayHello,
     Staged,
     Stop,
     Store,
@@ -32,7 +33,7 @@ class _Effect(msgspec.Struct, frozen=True):
     pass
 
 
-class RunOrder(_Effect, kw_only=True):
+class RunOrder(_Effect, frozen=True, kw_only=True):
     """Becomes wire.messages.Run."""
 
     task: int
@@ -43,7 +44,7 @@ class RunOrder(_Effect, kw_only=True):
     init: bool = False
 
 
-class StageOrder(_Effect, kw_only=True):
+class StageOrder(_Effect, frozen=True, kw_only=True):
     """Becomes wire.messages.Stage: its inputs are read from the task's requirements."""
 
     task: int
@@ -53,13 +54,13 @@ class StageOrder(_Effect, kw_only=True):
     init: bool = False
 
 
-class LookUpOrder(_Effect, kw_only=True):
+class LookUpOrder(_Effect, frozen=True, kw_only=True):
     """Becomes wire.messages.LookUp of all the task's declared results."""
 
     task: int
 
 
-class StoreOrder(_Effect, kw_only=True):
+class StoreOrder(_Effect, frozen=True, kw_only=True):
     """Becomes wire.messages.Store."""
 
     name: str
@@ -68,11 +69,11 @@ class StoreOrder(_Effect, kw_only=True):
     executable: bool
 
 
-ToWorker = RunOrder | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome
-ToDatastore = StageOrder | LookUpOrder | StoreOrder | Collect | Abandon | Forget | Store
+ToWorker = SayHello | RunOrder | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome
+ToDatastore = SayHello | StageOrder | LookUpOrder | StoreOrder | Collect | Abandon | Forget | Store
 
 
-class SendToWorker(_Effect, kw_only=True):
+class SendToWorker(_Effect, frozen=True, kw_only=True):
     """One WorkerOrders message."""
 
     worker: str
@@ -81,7 +82,7 @@ class SendToWorker(_Effect, kw_only=True):
     orders: list[ToWorker]
 
 
-class SendToDatastore(_Effect, kw_only=True):
+class SendToDatastore(_Effect, frozen=True, kw_only=True):
     """One DatastoreOrders message."""
 
     incarnation: str
@@ -89,13 +90,13 @@ class SendToDatastore(_Effect, kw_only=True):
     orders: list[ToDatastore]
 
 
-class ClearPresence(_Effect, kw_only=True):
+class ClearPresence(_Effect, frozen=True, kw_only=True):
     """Take away the retained presence of a worker that is gone for good."""
 
     worker: str
 
 
-class Answer(_Effect, kw_only=True):
+class Answer(_Effect, frozen=True, kw_only=True):
     """Tell the waiting request. Exactly one of `refused` and `value` speaks."""
 
     reply: int
@@ -104,7 +105,7 @@ class Answer(_Effect, kw_only=True):
     value: dict[str, object] = msgspec.field(default_factory=dict)
 
 
-class StartInstance(_Effect, kw_only=True):
+class StartInstance(_Effect, frozen=True, kw_only=True):
     """Make one; the intent is on disk. Answered InstanceStarted or InstanceStartFailed."""
 
     instance: int
@@ -112,7 +113,7 @@ class StartInstance(_Effect, kw_only=True):
     pool: str
 
 
-class StopInstance(_Effect, kw_only=True):
+class StopInstance(_Effect, frozen=True, kw_only=True):
     """End one. Answered InstanceEnded."""
 
     instance: int
@@ -121,7 +122,7 @@ class StopInstance(_Effect, kw_only=True):
     reference: str
 
 
-class EndBoss(_Effect, kw_only=True):
+class EndBoss(_Effect, frozen=True, kw_only=True):
     """All that had to be said is said: the program may end."""
 
 

@@ -1,0 +1,111 @@
+"""Which ready task goes to which worker: the end of every turn.
+
+Workers that take more stand in `State.hungry`, by kind; tasks that may run stand in the ready queue, by
+demand. Both sides are small sets of groups, so a turn costs what it assigns, not what there is. A worker is
+first filled up to its slots; only when all that fit have theirs filled is anything sent ahead. When nothing
+is ready and a slot stands empty, what was sent ahead elsewhere and has not begun is asked back.
+"""
+
+from __future__ import annotations
+
+from boss.core import attempts, workers
+from boss.core.graph import Batch
+from boss.core.ready import Kind, Waiting
+from boss.core.state import State, Worker
+from wire.messages import TakeBack
+
+#: Seconds of waiting below which a task that was sent ahead is not asked back.
+WORTH_MOVING = 0.2
+
+
+def assign(state: State) -> None:
+    """Send ready tasks to hungry workers."""
+    if state.stopping or state.leases_from is None or not state.hungry:
+        return
+    for waiting in _most_urgent_first(state):
+        if waiting.count:
+            _serve(state, waiting)
+    if state.hungry:
+        _ask_back(state)
+
+
+def _most_urgent_first(state: State) -> list[Waiting]:
+    """Demands in the order of their first lane: higher priority, then older batch."""
+    with_tasks = [waiting for waiting in state.ready.by_demand.values() if waiting.count]
+    return sorted(with_tasks, key=lambda waiting: waiting.order[0] if waiting.order else (0, 0))
+
+
+def _serve(state: State, waiting: Waiting) -> None:
+    kinds = [kind for kind in state.hungry if waiting.demand.fits(kind)]
+    for ahead in (False, True):
+        for kind in kinds:
+            if not _fill_kind(state, waiting, kind, ahead=ahead):
+                return
+
+
+def _fill_kind(state: State, waiting: Waiting, kind: Kind, *, ahead: bool) -> bool:
+    """Fill the workers of one kind; False when there is nothing left to send."""
+    for worker_id in list(state.hungry.get(kind, ())):
+        worker = state.workers[worker_id]
+        limit = workers.window(state, worker) if ahead else worker.slots
+        while worker.load + (0 if ahead else waiting.demand.slots - 1) < limit:
+            taken = waiting.take(state.batches)
+            if taken is None:
+                return False
+            _send(state, worker, *taken)
+        if ahead:
+            workers.mark_hungry(state, worker)
+    return True
+
+
+def _send(state: State, worker: Worker, batch: Batch, index: int) -> None:
+    if batch.inits:
+        _initialize(state, worker, batch)
+    attempts.send(state, worker, batch, index)
+
+
+def _initialize(state: State, worker: Worker, batch: Batch) -> None:
+    """The batch's init tasks come before its first other task on this worker."""
+    for position, row in enumerate(batch.inits):
+        if row.number in worker.initialized or _under_way(worker, row.number):
+            continue
+        attempts.send_init(state, worker, batch, position)
+
+
+def _under_way(worker: Worker, number: int) -> bool:
+    return any(attempt.init and attempt.task == number for attempt in worker.attempts.values())
+
+
+def _ask_back(state: State) -> None:
+    """Slots stand empty and nothing is ready: balance what was sent ahead."""
+    for kind in list(state.hungry):
+        idle = [state.workers[w] for w in state.hungry[kind] if state.workers[w].load < state.workers[w].slots]
+        free = sum(worker.slots - worker.load for worker in idle)
+        if free <= 0:
+            continue
+        for worker in _overloaded(state, kind):
+            free -= _ask_some_back(state, worker, free)
+            if free <= 0:
+                break
+
+
+def _overloaded(state: State, kind: Kind) -> list[Worker]:
+    """Workers whose tasks the idle ones of this kind could have, and would have sooner."""
+    found = (state.workers[worker_id] for worker_id in state.overloaded)
+    return [worker for worker in found if worker.kind == kind and worker.busy_for(state.now) > WORTH_MOVING]
+
+
+def _ask_some_back(state: State, worker: Worker, most: int) -> int:
+    """From the end of what it has, as much as it has above its slots. Returns how many slots are asked for."""
+    asked = 0
+    above = worker.load - worker.slots
+    for attempt in reversed(list(worker.attempts.values())):
+        if asked >= min(most, above):
+            break
+        if attempt.begun() or attempt.init:
+            continue
+        if not attempt.asked_back:
+            attempt.asked_back = True
+            state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+        asked += attempt.slots
+    return asked

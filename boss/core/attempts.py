@@ -1,0 +1,311 @@
+"""The life of an attempt: sent, begun, collected, ended; and what then becomes of its task.
+
+`end` is the one way out of `State.attempts`. What follows for the task is decided by `settle_task`: done,
+tried again, failed, cancelled. Rules: DESIGN sections 4 to 6.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from boss.core import moves
+from boss.core.effects import RunOrder, StageOrder
+from boss.core.graph import CANCELLING, Batch
+from boss.core.model import Ended, Phase, TaskState
+from boss.core.rows import AttemptRow
+from boss.core.state import Attempt, State, Worker
+from wire.messages import Abandon, Acknowledge, AttemptKey, Collect, CollectFile, Kill, Outcome, Place
+
+_NOWHERE = Place(path="")
+encode = msgspec.json.Encoder().encode
+
+
+def send(state: State, worker: Worker, batch: Batch, index: int) -> None:
+    """A new attempt of a ready task, ahead to this worker."""
+    profile = batch.profile(index)
+    batch.attempts[index] += 1
+    number = batch.first + index
+    attempt = _open(state, worker, batch, index, number, batch.attempts[index], staging=profile.staging, init=False)
+    attempt.slots = min(profile.slots, worker.slots)
+    state.load(worker, attempt.slots)
+    state.lost.pop(number, None)
+    moves.touch(state, batch, index)
+    order_run(state, worker, attempt)
+
+
+def send_init(state: State, worker: Worker, batch: Batch, position: int) -> None:
+    """An execution of one of the batch's init tasks on this worker."""
+    row = batch.inits[position]
+    row.attempt += 1
+    state.changes.inits[row.number] = row
+    staging = bool(row.spec.requirements)
+    attempt = _open(state, worker, batch, position, row.number, row.attempt, staging=staging, init=True)
+    state.load(worker, attempt.slots)
+    order_run(state, worker, attempt)
+
+
+def _open(
+    state: State, worker: Worker, batch: Batch, index: int, task: int, number: int, *, staging: bool, init: bool
+) -> Attempt:
+    phase = Phase.STAGING if staging else Phase.STAGED
+    row = AttemptRow(task, number, worker.id, worker.incarnation, phase.value, sent_at=state.wall)
+    attempt = Attempt(batch, index, worker.id, row, init=init, staging=staging)
+    state.attempts[attempt.key] = attempt
+    worker.attempts[attempt.key] = attempt
+    batch.live += 1
+    save(state, attempt)
+    return attempt
+
+
+def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
+    """Say (again) that the worker is to take it, and have its inputs staged."""
+    batch = attempt.batch
+    inits = () if attempt.init else tuple(row.number for row in batch.inits)
+    state.tell(
+        worker,
+        RunOrder(
+            task=attempt.task,
+            attempt=attempt.attempt,
+            batch=batch.number,
+            staging=attempt.staging,
+            inits=inits,
+            init=attempt.init,
+        ),
+    )
+    if attempt.phase is Phase.STAGING:
+        ask_datastore(state, attempt)
+
+
+def ask_datastore(state: State, attempt: Attempt) -> None:
+    """Say (again) what the datastore owes an answer for: staging, collecting or abandoning."""
+    state.at_datastore[attempt.key] = None
+    attempt.asked_at = state.now
+    if attempt.phase is Phase.STAGING:
+        place = state.workers[attempt.worker].place
+        if place is not None:
+            task, number = attempt.key
+            state.ask(StageOrder(task=task, attempt=number, worker=attempt.worker, place=place, init=attempt.init))
+    elif attempt.phase is Phase.COLLECTING:
+        if attempt.abandoning:
+            state.ask(Abandon(task=attempt.task, attempt=attempt.attempt, reason=attempt.abandoning))
+        else:
+            state.ask(_collect_order(state, attempt))
+
+
+def _collect_order(state: State, attempt: Attempt) -> Collect:
+    worker = state.workers.get(attempt.worker)
+    place = (worker.place if worker is not None else None) or _NOWHERE
+    prefix = tree_prefix(attempt.batch.row.project)
+    outcome = attempt.outcome
+    files = [
+        CollectFile(
+            source=entry.source,
+            target=prefix + entry.target,
+            size=entry.size,
+            digest=entry.digest,
+            executable=entry.executable,
+        )
+        for entry in (outcome.manifest if outcome is not None else ())
+    ]
+    return Collect(task=attempt.task, attempt=attempt.attempt, worker=attempt.worker, place=place, files=files)
+
+
+def tree_prefix(project: str) -> str:
+    """Where a project's names begin in the datastore's tree."""
+    return "" if project == "default" else f"projects/{project}/"
+
+
+def begin(state: State, attempt: Attempt) -> None:
+    """Its first command runs."""
+    if attempt.begun():
+        return
+    attempt.phase = Phase.EXECUTING
+    attempt.began_at = state.wall
+    state.at_datastore.pop(attempt.key, None)
+    save(state, attempt)
+    if not attempt.init:
+        moves.move(state, attempt.batch, attempt.index, TaskState.RUNNING, f"began on {attempt.worker}")
+
+
+def collect(state: State, attempt: Attempt, outcome: Outcome) -> None:
+    """Its commands succeeded and left results: from here on the datastore decides how it ends."""
+    begin(state, attempt)
+    attempt.phase = Phase.COLLECTING
+    attempt.outcome = outcome
+    _free_slots(state, attempt)
+    keep_outcome(attempt.row, outcome)
+    save(state, attempt)
+    ask_datastore(state, attempt)
+
+
+def abandon(state: State, attempt: Attempt, how: Ended) -> None:
+    """Ask the datastore to give its collection up; it answers Published or Abandoned."""
+    if attempt.abandoning:
+        return
+    attempt.abandoning = how.value
+    save(state, attempt)
+    ask_datastore(state, attempt)
+
+
+def cancel(state: State, attempt: Attempt) -> None:
+    """A person wants its task to end as cancelled."""
+    if not attempt.init:
+        attempt.batch.flags[attempt.index] |= CANCELLING
+        moves.touch(state, attempt.batch, attempt.index)
+    attempt.cancelling = True
+    if attempt.phase is Phase.COLLECTING:
+        abandon(state, attempt, Ended.CANCELLED)
+    else:
+        state.tell(state.workers[attempt.worker], Kill(task=attempt.task, attempt=attempt.attempt))
+
+
+def end(state: State, attempt: Attempt, how: Ended, reason: str = "") -> None:
+    """It is over, and on no list of live ones any more. What becomes of its task is not decided here."""
+    key = attempt.key
+    del state.attempts[key]
+    state.at_datastore.pop(key, None)
+    worker = state.workers.get(attempt.worker)
+    if worker is not None and worker.attempts.get(key) is attempt:
+        _free_slots(state, attempt)
+        del worker.attempts[key]
+        worker.progress.pop(attempt.task, None)
+    batch = attempt.batch
+    batch.live -= 1
+    state.dirty_batches[batch.number] = None
+    row = attempt.row
+    row.ended = how.value
+    row.reason = reason or row.reason
+    row.abandoning = ""
+    row.ended_at = state.wall
+    state.changes.attempts[key] = row
+    state.journal("attempt", str(attempt.task), attempt.attempt, attempt.phase.value, how.value, reason)
+
+
+def lose(state: State, attempt: Attempt, reason: str, *, died: bool = False) -> None:
+    """Its worker is gone or silent. `died`: seen to die, not just silent (counts towards poison)."""
+    if attempt.phase is Phase.COLLECTING:
+        worker = state.workers.get(attempt.worker)
+        if worker is not None:
+            worker.attempts.pop(attempt.key, None)
+        abandon(state, attempt, Ended.LOST)
+        return
+    executed = attempt.phase is Phase.EXECUTING
+    end(state, attempt, Ended.LOST, reason)
+    if attempt.init:
+        return
+    batch, index = attempt.batch, attempt.index
+    if died and executed:
+        batch.deaths[index] += 1
+        moves.touch(state, batch, index)
+    settle_task(state, attempt, Ended.LOST, reason)
+    if not died and batch.states[index] == TaskState.QUEUED:
+        state.lost[attempt.task] = (attempt.attempt, attempt.worker)
+
+
+def settle_task(state: State, attempt: Attempt, how: Ended, reason: str, exit_code: int | None = None) -> None:
+    """The attempt has ended: where does its task go?"""
+    batch, index = attempt.batch, attempt.index
+    cancelling = bool(batch.flags[index] & CANCELLING)
+    batch.flags[index] &= ~CANCELLING
+    if how not in (Ended.LOST, Ended.RETURNED):
+        batch.deaths[index] = 0
+    if how is Ended.SUCCEEDED:
+        moves.move(state, batch, index, TaskState.SUCCEEDED, "its attempt succeeded")
+    elif cancelling:
+        moves.move(state, batch, index, TaskState.CANCELLED, "a person cancelled it", "cancelled")
+    elif how in (Ended.FAILED, Ended.TIMED_OUT):
+        _fail_or_retry(state, batch, index, how, reason, exit_code)
+    elif batch.deaths[index] >= state.policy.deaths:
+        poison = f"poison: {batch.deaths[index]} workers in a row died while they executed it"
+        moves.move(state, batch, index, TaskState.FAILED, "workers died under it", poison)
+    else:
+        requeue(state, batch, index, reason)
+
+
+def _fail_or_retry(state: State, batch: Batch, index: int, how: Ended, reason: str, exit_code: int | None) -> None:
+    profile = batch.profile(index)
+    batch.failures[index] += 1
+    failures = batch.failures[index]
+    code = 124 if how is Ended.TIMED_OUT else exit_code
+    worth = not profile.retry_on or code in profile.retry_on
+    if failures > profile.retries or not worth:
+        moves.move(state, batch, index, TaskState.FAILED, how.value, reason)
+        return
+    if moves.follows(batch, index) is TaskState.QUEUED:
+        delay(state, batch, index, backoff(profile.retry_delay, profile.retry_delay_max, failures, batch.first + index))
+    requeue(state, batch, index, f"retry {failures} of {profile.retries} after: {reason}")
+
+
+def fail_task(state: State, attempt: Attempt, reason: str) -> None:
+    """Not worth a retry, wherever it runs: its inputs cannot be had."""
+    batch, index = attempt.batch, attempt.index
+    cancelling = bool(batch.flags[index] & CANCELLING)
+    batch.flags[index] &= ~CANCELLING
+    to = TaskState.CANCELLED if cancelling else TaskState.FAILED
+    moves.move(state, batch, index, to, "its inputs cannot be had", reason)
+
+
+def delay(state: State, batch: Batch, index: int, seconds: float) -> None:
+    """It is not to be sent for so long."""
+    number = batch.first + index
+    state.delayed[number] = state.now + seconds
+    state.at(state.now + seconds, "retry", number)
+
+
+
+def requeue(state: State, batch: Batch, index: int, reason: str) -> None:
+    """No attempt any more, and it is to run (again)."""
+    wanted = moves.follows(batch, index)
+    if batch.states[index] != wanted:
+        moves.move(state, batch, index, wanted, reason or "to be tried again", reason)
+    elif wanted is TaskState.QUEUED:
+        moves.touch(state, batch, index, reason)
+        moves.enqueue(state, batch, index)
+
+
+def backoff(first: float, most: float, failures: int, number: int) -> float:
+    """Seconds before retry `failures`: first x 2^(failures-1), at most `most`, less up to a quarter.
+
+    The jitter is taken from the task's number, so that a replay waits as long as the original.
+    """
+    jitter = ((number * 2654435761 + failures * 40503) & 0xFFFF) / 0x10000
+    return float(min(most, first * 2.0 ** min(failures - 1, 32))) * (1.0 - 0.25 * jitter)
+
+
+def acknowledge(state: State, worker: Worker, key: AttemptKey) -> None:
+    """Its end is (after this turn) on disk, or nobody wants it any more: the worker may forget it."""
+    outbox = worker.outbox
+    if outbox and isinstance(outbox[-1], Acknowledge):
+        outbox[-1].attempts.append(key)
+    else:
+        state.tell(worker, Acknowledge(attempts=[key]))
+
+
+def keep_outcome(row: AttemptRow, outcome: Outcome) -> None:
+    """What the worker said of the end, into the attempt's row."""
+    row.exit_code = outcome.exit_code
+    row.command = outcome.command
+    row.reason = outcome.reason
+    row.fault = outcome.fault if outcome.ended != "succeeded" else ""
+    row.stdout_tail = outcome.stdout_tail
+    row.stderr_tail = outcome.stderr_tail
+    row.seconds = outcome.seconds
+    row.commands = encode(outcome.commands) if outcome.commands else b""
+    row.manifest = encode(outcome.manifest) if outcome.manifest else b""
+    row.figures = encode(outcome.figures) if outcome.figures else b""
+
+
+def save(state: State, attempt: Attempt) -> None:
+    """Its row, with its present phase, is written in this turn."""
+    attempt.row.phase = attempt.phase.value
+    attempt.row.abandoning = attempt.abandoning
+    attempt.row.began_at = attempt.began_at
+    state.changes.attempts[attempt.key] = attempt.row
+
+
+def _free_slots(state: State, attempt: Attempt) -> None:
+    """Collecting and ended attempts hold no slot. Called once per attempt: slots become 0."""
+    worker = state.workers.get(attempt.worker)
+    if worker is not None and attempt.slots:
+        state.load(worker, -attempt.slots)
+        attempt.slots = 0

@@ -1,0 +1,159 @@
+"""What must always hold inside the state: every redundancy, and the rules of DESIGN section 5 that one
+process can see. For tests, simulations and `python -m boss --check`; its cost grows with everything there
+is, so it is never called in a hot path. Raises Broken with the story of the task in question.
+"""
+
+from __future__ import annotations
+
+from boss.core import moves
+from boss.core.graph import CANCELLING, READY, Batch
+from boss.core.model import BROKEN, Phase, TaskState, WorkerState
+from boss.core.state import State
+
+
+class Broken(AssertionError):
+    """Something that must always hold does not."""
+
+
+def check(state: State) -> None:
+    """Raise Broken unless all of it holds."""
+    for batch in state.batches.values():
+        _counters(state, batch)
+        for index in range(batch.count):
+            _task(state, batch, index)
+    _attempts(state)
+    _workers(state)
+    _queues(state)
+
+
+def _claim(state: State, holds: bool, text: str, task: int | None = None) -> None:
+    if holds:
+        return
+    told = ""
+    if task is not None:
+        lines = (f"  {m.what} {m.attempt} {m.before} -> {m.after}: {m.cause}" for m in moves.story(state, task))
+        told = "\nStory:\n" + "\n".join(lines)
+    raise Broken(f"{text}{told}")
+
+
+def _counters(state: State, batch: Batch) -> None:
+    counts = [batch.states.count(task_state) for task_state in TaskState]
+    _claim(state, counts == batch.counts, f"batch {batch.number}: counts {batch.counts} are not {counts}")
+    live = sum(1 for attempt in state.attempts.values() if attempt.batch is batch)
+    _claim(state, live == batch.live, f"batch {batch.number}: {batch.live} live attempts, counted {live}")
+    unmet, broken = [0] * batch.count, [0] * batch.count
+    for index in range(batch.count):
+        for dependant in batch.dependants_of(index):
+            unmet[dependant] += batch.states[index] != TaskState.SUCCEEDED
+            broken[dependant] += batch.states[index] in BROKEN
+    crossed = {number for numbers in state.crossing.values() for number in numbers}
+    for index in range(batch.count):
+        number = batch.first + index
+        if number in crossed or batch.links:
+            exact = batch.unmet[index] >= unmet[index] and batch.broken[index] >= broken[index]
+        else:
+            exact = batch.unmet[index] >= unmet[index] and batch.broken[index] >= broken[index]
+        text = f"task {number}: unmet {batch.unmet[index]}, broken {batch.broken[index]}"
+        _claim(state, exact, f"{text}; inside the batch {unmet[index]}, {broken[index]}", number)
+
+
+def _task(state: State, batch: Batch, index: int) -> None:
+    number = batch.first + index
+    now = TaskState(batch.states[index])
+    attempt = state.live(batch, index)
+    unmet, broken = batch.unmet[index], batch.broken[index]
+    if now is TaskState.PENDING:
+        _claim(state, unmet > 0 and broken == 0, f"task {number} is pending: {unmet} unmet, {broken} broken", number)
+    elif now is TaskState.BLOCKED:
+        _claim(state, broken > 0, f"task {number} is blocked by nothing", number)
+    elif now is TaskState.QUEUED:
+        _queued(state, batch, index)
+    elif now is TaskState.RUNNING:
+        _claim(state, attempt is not None and attempt.begun(), f"task {number} is running without an attempt", number)
+    if now not in (TaskState.QUEUED, TaskState.RUNNING):
+        _claim(state, attempt is None, f"task {number} is {now.word} and has a live attempt", number)
+        _claim(state, not batch.flags[index] & CANCELLING, f"task {number} is {now.word} and cancelling", number)
+    if now is not TaskState.QUEUED:
+        waits = bool(batch.flags[index] & READY) or number in state.looking or number in state.delayed
+        _claim(state, not waits, f"task {number} is {now.word} and waits in a queue", number)
+
+
+def _queued(state: State, batch: Batch, index: int) -> None:
+    """A queued task is in exactly one place: ready, delayed, looked for, or with a worker."""
+    number = batch.first + index
+    attempt = state.live(batch, index)
+    places = (
+        bool(batch.flags[index] & READY),
+        number in state.delayed,
+        number in state.looking,
+        attempt is not None,
+    )
+    _claim(state, sum(places) == 1, f"queued task {number} is in (ready, delayed, looking, sent) = {places}", number)
+    if attempt is None:
+        met = batch.unmet[index] == 0 and batch.broken[index] == 0
+        _claim(state, met, f"task {number} is queued before its dependencies succeeded", number)
+    else:
+        _claim(state, not attempt.begun(), f"task {number} is queued and its attempt has begun", number)
+        met = batch.unmet[index] == 0 and batch.broken[index] == 0
+        _claim(state, met or attempt.asked_back, f"task {number} was sent and a dependency was redone", number)
+
+
+def _attempts(state: State) -> None:
+    for key, attempt in state.attempts.items():
+        _claim(state, attempt.key == key, f"attempt {key} stands under another key", key[0])
+        worker = state.workers.get(attempt.worker)
+        if attempt.phase is not Phase.COLLECTING:
+            there = worker is not None and worker.attempts.get(key) is attempt
+            _claim(state, there, f"attempt {key} is not on its worker {attempt.worker}", key[0])
+            alive = worker is not None and worker.state in (WorkerState.ONLINE, WorkerState.DRAINING)
+            _claim(state, alive, f"attempt {key} is with worker {attempt.worker}, which is not there", key[0])
+        owed = attempt.phase in (Phase.STAGING, Phase.COLLECTING)
+        _claim(state, owed == (key in state.at_datastore), f"attempt {key}: {attempt.phase}, owed {owed}", key[0])
+        if attempt.phase is Phase.COLLECTING:
+            _claim(state, attempt.outcome is not None, f"attempt {key} collects without an outcome", key[0])
+        newest = attempt.init or attempt.batch.attempts[attempt.index] == attempt.attempt
+        _claim(state, newest, f"attempt {key} lives and is not the newest", key[0])
+    for key in state.at_datastore:
+        _claim(state, key in state.attempts, f"the datastore owes an answer for {key}, which is over", key[0])
+
+
+def _workers(state: State) -> None:
+    for worker in state.workers.values():
+        load = sum(attempt.slots for attempt in worker.attempts.values())
+        _claim(state, load == worker.load, f"worker {worker.id}: load {worker.load}, its attempts hold {load}")
+        for key, attempt in worker.attempts.items():
+            _claim(state, state.attempts.get(key) is attempt, f"worker {worker.id} has {key}, which is over", key[0])
+        over = worker.load > worker.slots
+        _claim(state, over == (worker.id in state.overloaded), f"worker {worker.id}: overloaded {over}")
+    for kind, of_kind in state.hungry.items():
+        for worker_id in of_kind:
+            worker = state.workers[worker_id]
+            _claim(state, worker.serves() and worker.kind == kind, f"worker {worker_id} is hungry and may not be")
+
+
+def _queues(state: State) -> None:
+    ready = sum(sum(1 for flag in batch.flags if flag & READY) for batch in state.batches.values())
+    counted = state.ready.count()
+    _claim(state, ready == counted, f"{ready} tasks are ready, the queue counts {counted}")
+    for number in (*state.delayed, *state.looking):
+        found = state.find(number)
+        there = found is not None and found[0].states[found[1]] == TaskState.QUEUED
+        _claim(state, there, f"task {number} waits and is not queued", number)
+    for identity in state.files:
+        _claim(state, bool(state.files_for.get(identity)), f"file {identity} is waited for by nobody")
+
+
+def starving(state: State) -> list[int]:
+    """Ready tasks that some idle worker could run now: at the end of a turn there are none (liveness)."""
+    found = []
+    for worker in state.workers.values():
+        if not worker.serves() or not worker.connected or worker.load:
+            continue
+        for waiting in state.ready.by_demand.values():
+            if not waiting.demand.fits(worker.kind):
+                continue
+            for key in waiting.order:
+                batch = state.batches.get(key[1])
+                if batch is not None and not batch.held():
+                    found += [batch.first + index for index in waiting.lanes[key] if batch.flags[index] & READY]
+    return found

@@ -1,0 +1,287 @@
+"""What the datastore says, and everything that is open with it.
+
+The boss keeps no list of messages to the datastore: what is open stands in the state (attempts in staging
+or collecting, sent files without a name, results looked for, publish records to forget), and `ask_all`
+derives the orders from there, after a hello and after a restart alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from boss.core import attempts, moves
+from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatastore
+from boss.core.events import DatastoreReported, PresenceSeen
+from boss.core.model import Ended, Phase, TaskState
+from boss.core.rows import FileRow, ResultRow
+from boss.core.state import Attempt, State
+from wire.messages import (
+    Abandoned,
+    AttemptKey,
+    DatastoreHeartbeat,
+    DatastoreHello,
+    Forget,
+    Found,
+    Published,
+    PublishedFile,
+    SayHello,
+    Staged,
+    StageDone,
+    StageFailed,
+    Stored,
+    StoreFailed,
+)
+
+#: Keys of one Forget order.
+FORGET_AT_ONCE = 2_000
+
+
+def on_reported(state: State, event: DatastoreReported) -> None:
+    message = event.message
+    if message.deployment != state.deployment:
+        state.refuse("a report of a datastore of another deployment")
+        return
+    datastore = state.datastore
+    hello = any(isinstance(report, DatastoreHello) for report in message.reports)
+    if datastore.incarnation != message.incarnation:
+        if not hello:
+            ask_for_hello(state, message.incarnation)
+            return
+        datastore.incarnation = message.incarnation
+        datastore.report_number = 0
+    elif message.number <= datastore.report_number:
+        hello = False
+    datastore.report_number = max(datastore.report_number, message.number)
+    datastore.connected = True
+    if message.epoch == state.epoch:
+        for number in message.confirms:
+            confirmed = datastore.unconfirmed.pop(number, None)
+            if confirmed is not None:
+                _confirmed(state, confirmed[1])
+    if hello:
+        datastore.unconfirmed.clear()
+        datastore.outbox.clear()
+        ask_all(state)
+    for report in message.reports:
+        handler = _HANDLERS.get(type(report))
+        if handler is not None:
+            handler(state, report)
+
+
+def on_presence(state: State, event: PresenceSeen) -> None:
+    if event.message.incarnation == state.datastore.incarnation:
+        state.datastore.connected = event.message.online
+
+
+def ask_for_hello(state: State, incarnation: str) -> None:
+    state.datastore.number += 1
+    number = state.datastore.number
+    state.effects.append(SendToDatastore(incarnation=incarnation, number=number, orders=[SayHello()]))
+
+
+def _confirmed(state: State, orders: list[ToDatastore]) -> None:
+    """Taken orders are not answered one by one where taking them is all there is to do."""
+    for order in orders:
+        if isinstance(order, Forget):
+            for key in order.attempts:
+                task, attempt = key
+                if state.records.pop((task, attempt), None) is not None:
+                    state.changes.records[(task, attempt)] = False
+
+
+# --- everything that is open -----------------------------------------------------------------------
+
+
+def ask_all(state: State) -> None:
+    """Say all of it (again): the datastore has just said hello."""
+    for row in state.files.values():
+        ask_store(state, row)
+    for key in list(state.at_datastore):
+        attempts.ask_datastore(state, state.attempts[key])
+    for task in list(state.looking):
+        state.looking[task] = state.now
+        state.ask(LookUpOrder(task=task))
+    forget(state, list(state.records))
+
+
+def ask_old(state: State) -> None:
+    """Say again what has had no answer for long (a report may be lost with the broker)."""
+    before = state.now - state.policy.ask_again
+    for identity, asked in list(state.files_asked.items()):
+        if asked <= before and identity in state.files:
+            ask_store(state, state.files[identity])
+    for key in list(state.at_datastore):
+        attempt = state.attempts[key]
+        if attempt.asked_at <= before:
+            attempts.ask_datastore(state, attempt)
+    for task, asked in list(state.looking.items()):
+        if asked <= before:
+            state.looking[task] = state.now
+            state.ask(LookUpOrder(task=task))
+    forget(state, [key for key, asked in state.records.items() if asked <= before])
+    state.at(state.now + state.policy.ask_again, "ask_old", None)
+
+
+def forget(state: State, keys: list[AttemptKey]) -> None:
+    """The ends of these are (after this turn) on disk: their publish records may go."""
+    for start in range(0, len(keys), FORGET_AT_ONCE):
+        part = keys[start : start + FORGET_AT_ONCE]
+        for key in part:
+            state.records[key] = state.now
+        state.ask(Forget(attempts=list(part)))
+
+
+def ask_store(state: State, row: FileRow) -> None:
+    state.files_asked[(row.name, row.digest)] = state.now
+    state.ask(StoreOrder(name=row.name, digest=row.digest, size=row.size, executable=row.executable))
+
+
+# --- answers ---------------------------------------------------------------------------------------
+
+
+def _stage_done(state: State, report: StageDone) -> None:
+    attempt = state.attempts.get((report.task, report.attempt))
+    if attempt is None or attempt.phase is not Phase.STAGING:
+        return
+    attempt.phase = Phase.STAGED
+    state.at_datastore.pop(attempt.key, None)
+    attempt.row.inputs = _inputs_bytes(report)
+    attempts.save(state, attempt)
+    worker = state.workers[attempt.worker]
+    if attempt.key in worker.attempts:
+        state.tell(worker, Staged(task=report.task, attempt=report.attempt, inputs=report.inputs))
+
+
+def _stage_failed(state: State, report: StageFailed) -> None:
+    attempt = state.attempts.get((report.task, report.attempt))
+    if attempt is None or attempt.phase is not Phase.STAGING:
+        return
+    worker = state.workers.get(attempt.worker)
+    if worker is not None:
+        attempts.acknowledge(state, worker, attempt.key)  # it is to drop it: nothing has begun
+    if report.fault == "input":
+        attempts.end(state, attempt, Ended.FAILED, report.reason)
+        if attempt.init:
+            _init_without_inputs(state, attempt, report.reason)
+        else:
+            attempts.fail_task(state, attempt, report.reason)
+        return
+    attempts.end(state, attempt, Ended.LOST, report.reason)
+    if not attempt.init:
+        attempts.delay(state, attempt.batch, attempt.index, state.policy.resend)
+        attempts.settle_task(state, attempt, Ended.LOST, report.reason)
+
+
+def _init_without_inputs(state: State, attempt: Attempt, reason: str) -> None:
+    """No worker can run this batch: pause it, with the reason."""
+    batch = attempt.batch
+    batch.row.paused = f"its init task {batch.inits[attempt.index].spec.id!r} cannot run: {reason}"
+    state.dirty_batches[batch.number] = None
+
+
+def _published(state: State, report: Published) -> None:
+    key = (report.task, report.attempt)
+    attempt = state.attempts.get(key)
+    if attempt is None or attempt.phase is not Phase.COLLECTING:
+        # Known already, or an attempt that this database never had in collecting: only the record is open.
+        forget(state, [key])
+        return
+    state.changes.records[key] = True
+    state.records[key] = state.now
+    _results(state, attempt, report.files)
+    attempts.end(state, attempt, Ended.SUCCEEDED)
+    worker = state.workers.get(attempt.worker)
+    if worker is not None:
+        attempts.acknowledge(state, worker, key)
+    attempts.settle_task(state, attempt, Ended.SUCCEEDED, "")
+    forget(state, [key])
+
+
+def _results(state: State, attempt: Attempt, files: list[PublishedFile]) -> None:
+    project = attempt.batch.row.project
+    prefix = attempts.tree_prefix(project)
+    for file in files:
+        name = file.name[len(prefix) :]
+        row = ResultRow(project, name, attempt.task, attempt.attempt, file.digest, file.size)
+        state.changes.results[(project, name)] = row
+
+
+def _abandoned(state: State, report: Abandoned) -> None:
+    key = (report.task, report.attempt)
+    attempt = state.attempts.get(key)
+    if attempt is None or attempt.phase is not Phase.COLLECTING:
+        forget(state, [key])
+        return
+    forget(state, [key])
+    worker = state.workers.get(attempt.worker)
+    if worker is not None:
+        attempts.acknowledge(state, worker, key)
+    if report.fault in ("result", "path") and not attempt.abandoning:
+        reason = f"Uploading results failed: {report.reason}"
+        attempts.end(state, attempt, Ended.FAILED, reason)
+        attempts.settle_task(state, attempt, Ended.FAILED, reason)
+        return
+    how = Ended(attempt.abandoning or Ended.LOST.value)
+    attempts.end(state, attempt, how, report.reason)
+    attempts.settle_task(state, attempt, Ended.LOST if how is Ended.SUPERSEDED else how, report.reason)
+
+
+def _stored(state: State, report: Stored) -> None:
+    identity = (report.name, report.digest)
+    row = state.files.pop(identity, None)
+    state.files_asked.pop(identity, None)
+    if row is None:
+        return
+    state.changes.stored.append(identity)
+    state.datastore.hindrance = ""
+    for number in state.files_for.pop(identity, {}):
+        batch = state.batches.get(number)
+        if batch is not None:
+            batch.files_waiting -= 1
+            state.dirty_batches[number] = None
+
+
+def _store_failed(state: State, report: StoreFailed) -> None:
+    """Said again after a while (`ask_old`); until then its batch waits, and status says why."""
+    if (report.name, report.digest) in state.files:
+        state.datastore.hindrance = f"{report.name}: {report.reason}"
+
+
+def _found(state: State, report: Found) -> None:
+    if state.looking.pop(report.task, None) is None:
+        return
+    found = state.find(report.task)
+    if found is None:
+        return
+    batch, index = found
+    if batch.states[index] != TaskState.QUEUED or state.live(batch, index) is not None:
+        return
+    if not report.complete:
+        state.ready.put(batch, index)
+        return
+    project = batch.row.project
+    prefix = attempts.tree_prefix(project)
+    for file in report.files:
+        name = file.name[len(prefix) :]
+        state.changes.results[(project, name)] = ResultRow(project, name, report.task, 0, file.digest, file.size)
+    moves.move(state, batch, index, TaskState.SUCCEEDED, "its results exist already", "Results exist")
+
+
+def _heartbeat(state: State, report: DatastoreHeartbeat) -> None:
+    state.datastore.hindrance = report.hindrance
+
+
+def _inputs_bytes(report: StageDone) -> bytes:
+    return attempts.encode(report.inputs) if report.inputs else b""
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    StageDone: _stage_done,
+    StageFailed: _stage_failed,
+    Published: _published,
+    Abandoned: _abandoned,
+    Stored: _stored,
+    StoreFailed: _store_failed,
+    Found: _found,
+    DatastoreHeartbeat: _heartbeat,
+}

@@ -1,0 +1,120 @@
+"""Instances: what was asked of providers, what they say, and how many there are to be.
+
+Three truths are kept apart: what is wanted (the pool's policy), what was asked for (rows, on disk before
+the call), what was seen (the provider's events, the worker's hello). `scale` compares them.
+"""
+
+from __future__ import annotations
+
+from boss.core import workers
+from boss.core.effects import EndBoss, StartInstance, StopInstance
+from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.core.instance_state import OVER, save_instance, set_instance_state
+from boss.core.model import InstanceState
+from boss.core.rows import InstanceRow
+from boss.core.state import Instance, PoolPolicy, State
+
+_ALIVE = (InstanceState.REQUESTED, InstanceState.BOOTING, InstanceState.RUNNING)
+#: An instance that lived this long did not crash at its start: restarts count from nothing again.
+STEADY_SECONDS = 60.0
+
+
+def on_started(state: State, event: InstanceStarted) -> None:
+    instance = state.instances.get(event.instance)
+    if instance is None:
+        return
+    instance.row.reference = event.reference
+    if instance.state is InstanceState.REQUESTED:
+        set_instance_state(state, instance, InstanceState.BOOTING, "the provider made it")
+    else:
+        save_instance(state, instance)
+    if instance.state is InstanceState.STOPPING:
+        _stop(state, instance, "its end was asked for while it was made")
+
+
+def on_start_failed(state: State, event: InstanceStartFailed) -> None:
+    instance = state.instances.get(event.instance)
+    if instance is None or instance.state in OVER:
+        return
+    _over(state, instance, InstanceState.FAILED, event.reason)
+
+
+def on_ended(state: State, event: InstanceEnded) -> None:
+    instance = state.instances.get(event.instance)
+    if instance is None or instance.state in OVER:
+        return
+    _over(state, instance, InstanceState.GONE, event.reason)
+
+
+def _over(state: State, instance: Instance, how: InstanceState, reason: str) -> None:
+    asked = instance.state is InstanceState.STOPPING
+    set_instance_state(state, instance, how, reason)
+    pool = instance.row.pool
+    if not asked:
+        lived = state.wall - instance.row.requested_at
+        _, crashes = state.restarts.get(pool, (0.0, 0))
+        crashes = 1 if lived > STEADY_SECONDS else crashes + 1
+        wait = min(state.policy.restart_max, state.policy.restart * 2.0 ** min(crashes - 1, 16))
+        state.restarts[pool] = (state.now + wait, crashes)
+        state.at(state.now + wait, "scale", None)
+    worker = state.workers.get(instance.row.worker)
+    if worker is not None:
+        workers.gone(state, worker, f"its instance ended: {reason}")
+    del state.instances[instance.row.number]
+
+
+def scale(state: State) -> None:
+    """Bring what was asked for closer to what is wanted."""
+    state.scale_due = False
+    if state.stopping:
+        for instance in list(state.instances.values()):
+            if instance.state in _ALIVE:
+                _stop(state, instance, "the boss ends")
+        if not state.instances and not state.ended:
+            state.ended = True
+            state.effects.append(EndBoss())
+        return
+    for pool in state.policy.pools:
+        alive = sum(1 for i in state.instances.values() if i.row.pool == pool.name and i.state in _ALIVE)
+        not_before, _ = state.restarts.get(pool.name, (0.0, 0))
+        if alive < pool.wanted and state.now >= not_before:
+            for _ in range(min(pool.wanted, pool.limit) - alive):
+                _start(state, pool)
+
+
+def _start(state: State, pool: PoolPolicy) -> None:
+    number = state.next_instance
+    state.next_instance += 1
+    row = InstanceRow(
+        number=number,
+        worker=_free_id(state, pool.name),
+        pool=pool.name,
+        provider=pool.provider,
+        state=InstanceState.REQUESTED.value,
+        requested_at=state.wall,
+        changed_at=state.wall,
+    )
+    instance = Instance(row)
+    state.instances[number] = instance
+    save_instance(state, instance)
+    state.journal("instance", str(number), 0, "new", instance.state.value, f"pool {pool.name} wants it")
+    state.effects.append(StartInstance(instance=number, worker=row.worker, pool=pool.name))
+
+
+def _free_id(state: State, pool: str) -> str:
+    """The lowest free worker id: a crashed worker's successor finds its directory and its outcomes."""
+    used = {instance.row.worker for instance in state.instances.values()}
+    number = 1
+    while f"{pool}-{number}" in used:
+        number += 1
+    return f"{pool}-{number}"
+
+
+def _stop(state: State, instance: Instance, cause: str) -> None:
+    if instance.state is not InstanceState.STOPPING:
+        set_instance_state(state, instance, InstanceState.STOPPING, cause)
+    row = instance.row
+    if row.reference or instance.state is InstanceState.STOPPING:
+        state.effects.append(
+            StopInstance(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference)
+        )

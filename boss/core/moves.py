@@ -1,0 +1,152 @@
+"""The one place where a task's state changes, and everything that follows from the graph.
+
+`move` checks the table of legal moves, keeps the counters of the batch and of all dependants, and moves
+those dependants whose state follows from it: a task that has not begun is blocked if a dependency is
+broken, pending if one has not succeeded, queued otherwise. Handlers ask for moves; they never write a
+state themselves. An illegal move is a bug of ours and raises IllegalMove with the task's story.
+"""
+
+from __future__ import annotations
+
+from boss.core.effects import LookUpOrder
+from boss.core.graph import CANCELLING, RESULTS, Batch
+from boss.core.model import BROKEN, TASK_MOVES, TaskState
+from boss.core.rows import Move, TaskRow
+from boss.core.state import State
+from wire.messages import TakeBack
+
+_PENDING, _QUEUED, _RUNNING, _SUCCEEDED, _FAILED, _CANCELLED, _BLOCKED = TaskState
+_WORDS = tuple(state.word for state in TaskState)
+_LEGAL = frozenset((a, b) for a, targets in TASK_MOVES.items() for b in targets)
+_BROKEN = tuple(state in BROKEN for state in TaskState)
+#: In the work list: the state that follows from the counters when the entry's turn comes.
+_FOLLOW = -1
+
+
+class IllegalMove(AssertionError):
+    """A bug: a move that the table does not have. Carries the story of the task."""
+
+
+def move(state: State, batch: Batch, index: int, to: TaskState, cause: str, reason: str = "") -> None:
+    """Task `index` goes to state `to`, and its dependants to what follows from that.
+
+    `cause` is for the journal, `reason` stays with the task (why it failed). Raises IllegalMove.
+    """
+    work: list[tuple[Batch, int, int, str, str]] = [(batch, index, to, cause, reason)]
+    while work:
+        batch, index, to_state, cause, reason = work.pop()
+        before = batch.states[index]
+        if to_state == _FOLLOW:
+            to_state = follows(batch, index)
+        if before == to_state:
+            continue
+        _assign(state, batch, index, before, to_state, cause, reason)
+        met = (to_state == _SUCCEEDED) - (before == _SUCCEEDED)
+        broke = _BROKEN[to_state] - _BROKEN[before]
+        if met or broke:
+            for other, dependant in _dependants(state, batch, index):
+                other.unmet[dependant] -= met
+                other.broken[dependant] += broke
+                _follow(state, other, dependant, work)
+
+
+def follows(batch: Batch, index: int) -> TaskState:
+    """The state of a task that has not begun, from its dependencies."""
+    if batch.broken[index]:
+        return _BLOCKED
+    return _PENDING if batch.unmet[index] else _QUEUED
+
+
+def touch(state: State, batch: Batch, index: int, reason: str = "") -> None:
+    """Its row is to be written."""
+    number = batch.first + index
+    if reason or number not in state.dirty:
+        state.dirty[number] = reason
+
+
+def enqueue(state: State, batch: Batch, index: int) -> None:
+    """A queued task without an attempt: to the ready queue, or first ask whether its results exist."""
+    number = batch.first + index
+    if number in state.delayed or number in state.looking:
+        return
+    if batch.flags[index] & RESULTS and batch.attempts[index] == 0 and not batch.profile(index).overwrite_result:
+        state.looking[number] = state.now
+        state.ask(LookUpOrder(task=number))
+        return
+    state.ready.put(batch, index)
+
+
+def leave_queue(state: State, batch: Batch, index: int) -> None:
+    """It is not to be sent to a worker (any more)."""
+    number = batch.first + index
+    state.ready.drop(batch, index)
+    state.delayed.pop(number, None)
+    state.looking.pop(number, None)
+    state.lost.pop(number, None)
+
+
+def task_row(state: State, number: int, reason: str) -> TaskRow:
+    found = state.find(number)
+    assert found is not None
+    batch, index = found
+    return TaskRow(
+        number,
+        batch.states[index],
+        batch.attempts[index],
+        batch.failures[index],
+        batch.deaths[index],
+        reason,
+        bool(batch.flags[index] & CANCELLING),
+        state.wall,
+    )
+
+
+def story(state: State, task: int) -> list[Move]:
+    """What is remembered of one task, oldest first."""
+    key = str(task)
+    return [entry for entry in state.story if entry.key == key]
+
+
+def _assign(state: State, batch: Batch, index: int, before: int, to: int, cause: str, reason: str) -> None:
+    number = batch.first + index
+    if (before, to) not in _LEGAL:
+        told = "\n".join(f"  {m.what} {m.attempt} {m.before} -> {m.after}: {m.cause}" for m in story(state, number))
+        asked = f"task {number}: {_WORDS[before]} -> {_WORDS[to]} ({cause})"
+        raise IllegalMove(f"{asked} is not in the table. Story:\n{told}")
+    if before == _QUEUED:
+        leave_queue(state, batch, index)
+    batch.states[index] = to
+    batch.counts[before] -= 1
+    batch.counts[to] += 1
+    state.dirty_batches[batch.number] = None
+    state.dirty[number] = reason
+    state.journal("task", str(number), batch.attempts[index], _WORDS[before], _WORDS[to], cause)
+    if to == _QUEUED and state.live(batch, index) is None:
+        enqueue(state, batch, index)
+
+
+def _dependants(state: State, batch: Batch, index: int) -> list[tuple[Batch, int]]:
+    found = [(batch, dependant) for dependant in batch.dependants_of(index)]
+    for number in state.crossing.get(batch.first + index, ()):
+        other = state.find(number)
+        if other is not None:
+            found.append(other)
+    return found
+
+
+def _follow(state: State, batch: Batch, index: int, work: list[tuple[Batch, int, int, str, str]]) -> None:
+    """A dependency of this task changed: what does that mean for it?"""
+    now = batch.states[index]
+    if now not in (_PENDING, _QUEUED, _BLOCKED):
+        return
+    wanted = follows(batch, index)
+    if wanted == now:
+        return
+    attempt = state.live(batch, index) if now == _QUEUED else None
+    if attempt is None:
+        work.append((batch, index, _FOLLOW, "follows from its dependencies", ""))
+    elif not attempt.asked_back:
+        # It was sent ahead to a worker, and a dependency is redone: the worker is asked for it. It
+        # moves when the answer is there.
+        attempt.asked_back = True
+        state.tell(state.workers[attempt.worker], TakeBack(task=attempt.task, attempt=attempt.attempt))

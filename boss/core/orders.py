@@ -1,0 +1,176 @@
+"""Orders on their way: the turn's orders become numbered messages, and unconfirmed ones are said again.
+
+A receiver confirms the numbers that it took. What is not confirmed in time is looked at again, order by
+order: what still holds goes out with a new number, the rest is dropped. A hello settles everything, so the
+list of unconfirmed orders is forgotten then.
+"""
+
+from __future__ import annotations
+
+from boss.core.effects import (
+    LookUpOrder,
+    RunOrder,
+    SendToDatastore,
+    SendToWorker,
+    StageOrder,
+    StoreOrder,
+    ToDatastore,
+    ToWorker,
+)
+from boss.core.model import Phase, WorkerState
+from boss.core.state import State, Worker
+from wire.messages import (
+    Abandon,
+    Acknowledge,
+    Collect,
+    Drain,
+    Kill,
+    Resume,
+    Staged,
+    Stop,
+    TakeBack,
+)
+
+#: Bytes of a Run beside its execution, and of any other order: estimates on the high side.
+_RUN_BYTES = 300
+_ORDER_BYTES = 200
+
+
+def flush(state: State) -> None:
+    """The end of a turn: everything said in it goes out, in as few messages as the size allows."""
+    for worker_id in state.outboxes:
+        worker = state.workers[worker_id]
+        if worker.outbox and worker.state is not WorkerState.GONE:
+            for part in _parts(state, worker.outbox):
+                worker.number += 1
+                if any(not isinstance(order, Acknowledge) for order in part):
+                    worker.unconfirmed[worker.number] = (state.now, part)
+                state.effects.append(
+                    SendToWorker(worker=worker.id, incarnation=worker.incarnation, number=worker.number, orders=part)
+                )
+            if worker.unconfirmed and not worker.resend_planned:
+                worker.resend_planned = True
+                state.at(state.now + state.policy.resend, "resend", worker.id)
+        worker.outbox = []
+    state.outboxes.clear()
+    datastore = state.datastore
+    if datastore.outbox:
+        for stage_part in _stage_parts(datastore.outbox):
+            datastore.number += 1
+            datastore.unconfirmed[datastore.number] = (state.now, stage_part)
+            state.effects.append(
+                SendToDatastore(incarnation=datastore.incarnation, number=datastore.number, orders=stage_part)
+            )
+        datastore.outbox = []
+        if not datastore.planned:
+            datastore.planned = True
+            state.at(state.now + state.policy.resend, "resend_datastore", None)
+
+
+def _parts(state: State, orders: list[ToWorker]) -> list[list[ToWorker]]:
+    """Cut by the estimated size of the message."""
+    parts: list[list[ToWorker]] = []
+    part: list[ToWorker] = []
+    size = 0
+    for order in orders:
+        cost = _cost(state, order)
+        if part and size + cost > state.policy.order_bytes:
+            parts.append(part)
+            part, size = [], 0
+        part.append(order)
+        size += cost
+    parts.append(part)
+    return parts
+
+
+def _cost(state: State, order: ToWorker) -> int:
+    if isinstance(order, RunOrder):
+        found = state.find(order.task)
+        return _RUN_BYTES + (found[0].sizes[found[1]] if found is not None else 4096)
+    if isinstance(order, Staged):
+        return _ORDER_BYTES * (1 + len(order.inputs))
+    return _ORDER_BYTES
+
+
+def _stage_parts(orders: list[ToDatastore]) -> list[list[ToDatastore]]:
+    """Cut by number of orders and files: each file is a few hundred bytes."""
+    parts: list[list[ToDatastore]] = []
+    part: list[ToDatastore] = []
+    size = 0
+    for order in orders:
+        cost = 4 + len(order.files) if isinstance(order, Collect) else 4
+        if part and size + cost > 1_000:
+            parts.append(part)
+            part, size = [], 0
+        part.append(order)
+        size += cost
+    parts.append(part)
+    return parts
+
+
+def resend_due(state: State, worker_id: str) -> None:
+    """Look at the orders to this worker that are not confirmed."""
+    worker = state.workers.get(worker_id)
+    if worker is None:
+        return
+    worker.resend_planned = False
+    if state.leases_from is None or worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
+        return  # its hello brings up everything
+    before = state.now - state.policy.resend
+    for number in [number for number, (sent, _) in worker.unconfirmed.items() if sent <= before]:
+        _, orders = worker.unconfirmed.pop(number)
+        for order in orders:
+            if _still_holds(state, worker, order):
+                state.tell(worker, order)
+    if worker.unconfirmed and not worker.resend_planned:
+        worker.resend_planned = True
+        state.at(state.now + state.policy.resend, "resend", worker.id)
+
+
+def _still_holds(state: State, worker: Worker, order: ToWorker) -> bool:
+    if isinstance(order, RunOrder | Staged | TakeBack | Kill):
+        attempt = worker.attempts.get((order.task, order.attempt))
+        if attempt is None:
+            return False
+        if isinstance(order, Kill):
+            return attempt.cancelling and attempt.phase is not Phase.COLLECTING
+        if isinstance(order, TakeBack):
+            return attempt.asked_back and not attempt.begun()
+        return not attempt.begun()
+    if isinstance(order, Drain):
+        return worker.draining
+    if isinstance(order, Resume):
+        return not worker.draining
+    return isinstance(order, Stop)
+
+
+def resend_datastore_due(state: State) -> None:
+    """Look at the orders to the datastore that are not confirmed."""
+    datastore = state.datastore
+    datastore.planned = False
+    if state.leases_from is None or not datastore.incarnation:
+        return
+    before = state.now - state.policy.resend
+    for number in [number for number, (sent, _) in datastore.unconfirmed.items() if sent <= before]:
+        _, orders = datastore.unconfirmed.pop(number)
+        for order in orders:
+            if _datastore_order_holds(state, order):
+                state.ask(order)
+    if datastore.unconfirmed and not datastore.planned:
+        datastore.planned = True
+        state.at(state.now + state.policy.resend, "resend_datastore", None)
+
+
+def _datastore_order_holds(state: State, order: ToDatastore) -> bool:
+    if isinstance(order, StageOrder | Collect | Abandon):
+        attempt = state.attempts.get((order.task, order.attempt))
+        if attempt is None:
+            return False
+        if isinstance(order, StageOrder):
+            return attempt.phase is Phase.STAGING
+        return attempt.phase is Phase.COLLECTING and (isinstance(order, Abandon) or not attempt.abandoning)
+    if isinstance(order, LookUpOrder):
+        return order.task in state.looking
+    if isinstance(order, StoreOrder):
+        return (order.name, order.digest) in state.files
+    return True

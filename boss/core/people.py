@@ -1,0 +1,134 @@
+"""What people ask for: cancel, retry, redo, pause, drain, set aside.
+
+Each handler answers with counts of what it did; asking again for what is so already is no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from boss.core import attempts, moves, workers
+from boss.core.effects import Answer
+from boss.core.events import (
+    CancelAsked,
+    PauseAsked,
+    QuarantineAsked,
+    RedoAsked,
+    RetryAsked,
+    Selection,
+    StopAsked,
+    WorkerDrainAsked,
+)
+from boss.core.graph import Batch
+from boss.core.model import TERMINAL, TaskState, WorkerState
+from boss.core.state import State
+from wire.messages import Drain, Resume
+
+
+def on_cancel(state: State, event: CancelAsked) -> None:
+    cancelled = asked = untouched = 0
+    for batch, index in _selected(state, event.selection, backwards=True):
+        now = batch.states[index]
+        attempt = state.live(batch, index)
+        if attempt is not None:
+            attempts.cancel(state, attempt)
+            asked += 1
+        elif now in (TaskState.PENDING, TaskState.QUEUED, TaskState.BLOCKED):
+            moves.move(state, batch, index, TaskState.CANCELLED, "a person cancelled it", "cancelled")
+            cancelled += 1
+        else:
+            untouched += 1
+    _answer(state, event.reply, cancelled=cancelled, asked=asked, untouched=untouched)
+
+
+def on_retry(state: State, event: RetryAsked) -> None:
+    retried = untouched = 0
+    named = set(event.selection.tasks)
+    for batch, index in _selected(state, event.selection):
+        now = batch.states[index]
+        if now == TaskState.FAILED or (now == TaskState.CANCELLED and batch.first + index in named):
+            _again(state, batch, index, "a person asked to retry it")
+            retried += 1
+        else:
+            untouched += 1
+    _answer(state, event.reply, retried=retried, untouched=untouched)
+
+
+def on_redo(state: State, event: RedoAsked) -> None:
+    redone = untouched = 0
+    for batch, index in _selected(state, event.selection):
+        if batch.states[index] in TERMINAL and batch.states[index] != TaskState.BLOCKED:
+            _again(state, batch, index, "a person asked to redo it")
+            redone += 1
+        else:
+            untouched += 1
+    _answer(state, event.reply, redone=redone, untouched=untouched)
+
+
+def _again(state: State, batch: Batch, index: int, cause: str) -> None:
+    batch.failures[index] = 0
+    batch.deaths[index] = 0
+    moves.move(state, batch, index, moves.follows(batch, index), cause)
+
+
+def on_pause(state: State, event: PauseAsked) -> None:
+    batch = state.batches.get(event.batch)
+    if batch is not None:
+        batch.row.paused = event.reason
+        state.dirty_batches[batch.number] = None
+        state.journal("batch", str(batch.number), 0, "", "paused" if event.reason else "resumed", event.reason)
+    _answer(state, event.reply, found=batch is not None)
+
+
+def on_drain(state: State, event: WorkerDrainAsked) -> None:
+    worker = state.workers.get(event.worker)
+    if worker is None or worker.state is WorkerState.GONE:
+        _refuse(state, event.reply, f"worker {event.worker!r} is not there")
+        return
+    worker.draining = worker.row.draining = event.drain
+    state.tell(worker, Drain() if event.drain else Resume())
+    if worker.state is not WorkerState.LOST:
+        to = WorkerState.DRAINING if event.drain else WorkerState.ONLINE
+        workers.set_worker_state(state, worker, to, "a person asked")
+    _answer(state, event.reply, worker=worker.id, state=worker.state.value)
+
+
+def on_quarantine(state: State, event: QuarantineAsked) -> None:
+    worker = state.workers.get(event.worker)
+    if worker is None:
+        _refuse(state, event.reply, f"worker {event.worker!r} is not there")
+        return
+    workers.quarantine(state, worker, event.reason)
+    _answer(state, event.reply, worker=worker.id, quarantined=worker.quarantined)
+
+
+def on_stop(state: State, event: StopAsked) -> None:
+    """From now on nothing new is sent; local workers end, and then the boss does (`instances.scale`)."""
+    state.stopping = True
+    state.scale_due = True
+    if not event.workers:
+        state.instances.clear()
+
+
+def _selected(state: State, selection: Selection, *, backwards: bool = False) -> Iterator[tuple[Batch, int]]:
+    """Tasks of the selection that are in memory, each once. Backwards: dependants before dependencies."""
+    whole = set(selection.batches)
+    for number in selection.batches:
+        batch = state.batches.get(number)
+        if batch is not None:
+            indexes = range(batch.count)
+            yield from ((batch, index) for index in (reversed(indexes) if backwards else indexes))
+    for task in sorted(set(selection.tasks), reverse=backwards):
+        found = state.find(task)
+        if found is not None and found[0].number not in whole:
+            yield found
+
+
+def _answer(state_: State, reply: int, **value: object) -> None:
+    if reply:
+        state_.effects.append(Answer(reply=reply, value=value))
+
+
+def _refuse(state: State, reply: int, *lines: str) -> None:
+    if reply:
+        state.effects.append(Answer(reply=reply, refused=list(lines)))

@@ -1,0 +1,151 @@
+"""Rows back into the state: a start, and batches that come back into memory.
+
+Only facts are read; counters are computed from them by the same arithmetic as at acceptance. Whatever was
+under way stays under way: leases begin anew, workers and the datastore are asked what they have in hand.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+import msgspec
+
+from boss.core import moves
+from boss.core.accept import wait_for_file
+from boss.core.graph import CANCELLING, RESULTS, Batch, reverse_edges
+from boss.core.model import BROKEN, Phase, TaskState
+from boss.core.rows import AttemptRow, Loaded, LoadedBatch
+from boss.core.state import Attempt, Instance, State, Worker
+from wire.messages import ManifestEntry, Outcome, Place
+
+_place = msgspec.json.Decoder(Place)
+_manifest = msgspec.json.Decoder(list[ManifestEntry])
+
+
+def restore(state: State, loaded: Loaded) -> None:
+    state.deployment = loaded.deployment
+    state.epoch = loaded.epoch
+    state.next_task = loaded.next_task
+    state.next_batch = loaded.next_batch
+    state.next_instance = loaded.next_instance
+    for row in loaded.workers:
+        place = _place.decode(row.place) if row.place else None
+        state.workers[row.id] = Worker(row, place, state.now)
+    for instance in loaded.instances:
+        state.instances[instance.number] = Instance(instance)
+    batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
+    _attempts(state, loaded.attempts)
+    for batch in batches:
+        _enqueue_all(state, batch)
+    for file in loaded.files:
+        owner = state.batches.get(file.batch)
+        if owner is not None:
+            wait_for_file(state, file, owner)
+    state.records = dict.fromkeys(loaded.records, 0.0)
+    state.at(state.now + state.policy.ask_again, "ask_old", None)
+
+
+def add_batches(
+    state: State, loaded: list[LoadedBatch], outside: dict[int, int], crossing: list[tuple[int, int]]
+) -> None:
+    """Batches that a person's wish needs again."""
+    new = [one for one in loaded if one.row.number not in state.batches]
+    for batch in _build(state, new, outside, crossing):
+        _enqueue_all(state, batch)
+        state.idle_batches[batch.number] = None
+
+
+def _build(
+    state: State, loaded: list[LoadedBatch], outside: dict[int, int], crossing: list[tuple[int, int]]
+) -> list[Batch]:
+    for one in loaded:
+        state.add_batch(_columns(one))
+    batches = [state.batches[one.row.number] for one in loaded]
+    for one, batch in zip(loaded, batches, strict=True):
+        _count(state, one, batch, outside)
+    for dependency, dependant in crossing:
+        _cross(state, dependency, dependant)
+    return batches
+
+
+def _columns(one: LoadedBatch) -> Batch:
+    batch = Batch(one.row, one.states, one.profile_of, one.profiles)
+    batch.attempts, batch.failures, batch.deaths, batch.sizes = one.attempts, one.failures, one.deaths, one.sizes
+    batch.inits = list(one.inits)
+    for number in one.cancelling:
+        batch.flags[number - batch.first] |= CANCELLING
+    for index in one.with_results:
+        batch.flags[index] |= RESULTS
+    batch.counts = [batch.states.count(task_state) for task_state in TaskState]
+    return batch
+
+
+def _count(state: State, one: LoadedBatch, batch: Batch, outside: dict[int, int]) -> None:
+    """Unmet and broken dependencies of every task, and the dependants inside the batch."""
+    starts, targets = one.dependency_starts, one.dependency_targets
+    first, last = batch.first, batch.first + batch.count
+    states = batch.states
+    inner_starts, inner = array("I", [0]), array("I")
+    for index in range(batch.count):
+        unmet = broken = 0
+        for number in targets[starts[index] : starts[index + 1]]:
+            if first <= number < last:
+                inner.append(number - first)
+                now = states[number - first]
+            else:
+                found = state.find(number)
+                now = found[0].states[found[1]] if found is not None else outside.get(number, TaskState.SUCCEEDED)
+            unmet += now != TaskState.SUCCEEDED
+            broken += now in BROKEN
+        batch.unmet[index] = unmet
+        batch.broken[index] = broken
+        inner_starts.append(len(inner))
+    batch.dependant_starts, batch.dependants = reverse_edges(batch.count, inner_starts, inner)
+
+
+def _cross(state: State, dependency: int, dependant: int) -> None:
+    above, below = state.find(dependency), state.find(dependant)
+    if above is None or below is None:
+        return
+    dependants = state.crossing.setdefault(dependency, [])
+    if dependant not in dependants:
+        dependants.append(dependant)
+        above[0].links.add(below[0].number)
+        below[0].links.add(above[0].number)
+
+
+def _attempts(state: State, rows: list[AttemptRow]) -> None:
+    by_init = {init.number: (batch, at) for batch in state.batches.values() for at, init in enumerate(batch.inits)}
+    for row in rows:
+        found = state.find(row.task)
+        owner = by_init.get(row.task)
+        if found is not None:
+            _live(state, row, found[0], found[1], init=False)
+        elif owner is not None:
+            _live(state, row, owner[0], owner[1], init=True)
+
+
+def _live(state: State, row: AttemptRow, batch: Batch, index: int, *, init: bool) -> None:
+    staging = bool(batch.inits[index].spec.requirements) if init else batch.profile(index).staging
+    attempt = Attempt(batch, index, row.worker, row, init=init, staging=staging)
+    attempt.cancelling = not init and bool(batch.flags[index] & CANCELLING)
+    state.attempts[attempt.key] = attempt
+    batch.live += 1
+    worker = state.workers.get(row.worker)
+    if attempt.phase is Phase.COLLECTING:
+        attempt.slots = 0
+        manifest = _manifest.decode(row.manifest) if row.manifest else []
+        attempt.outcome = Outcome(task=row.task, attempt=row.attempt, ended="succeeded", manifest=manifest)
+    elif worker is not None:
+        attempt.slots = 1 if init else min(batch.profile(index).slots, worker.slots)
+    if attempt.phase in (Phase.STAGING, Phase.COLLECTING):
+        state.at_datastore[attempt.key] = None
+    if worker is not None:
+        worker.attempts[attempt.key] = attempt
+        state.load(worker, attempt.slots)
+
+
+def _enqueue_all(state: State, batch: Batch) -> None:
+    for index in range(batch.count):
+        if batch.states[index] == TaskState.QUEUED and state.live(batch, index) is None:
+            moves.enqueue(state, batch, index)

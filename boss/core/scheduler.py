@@ -1,0 +1,234 @@
+"""The scheduler: one door in, changes and effects out.
+
+    scheduler.begin(now, wall)      the turn's time
+    scheduler.handle(event)         once for each event of the turn
+    scheduler.settle()              deadlines, scaling, assignment, orders: once, at the turn's end
+    scheduler.take()                the turn's changes (to be recorded) and effects (to be performed then)
+
+Pure: no I/O, clock, thread or randomness. `now` is monotonic seconds, `wall` seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from boss.core import accept, files, instances, moves, orders, people, restore, workers
+from boss.core.assign import assign
+from boss.core.effects import Effect
+from boss.core.events import (
+    BatchesLoaded,
+    CancelAsked,
+    DatastoreReported,
+    Event,
+    InstanceEnded,
+    InstanceStarted,
+    InstanceStartFailed,
+    LinkConnected,
+    LinkDisconnected,
+    PauseAsked,
+    PresenceSeen,
+    QuarantineAsked,
+    RedoAsked,
+    RetryAsked,
+    StopAsked,
+    Submitted,
+    TimePassed,
+    WorkerDrainAsked,
+    WorkerReported,
+)
+from boss.core.graph import Batch
+from boss.core.model import TaskState
+from boss.core.rows import Changes, Loaded
+from boss.core.state import Policy, State
+
+
+class Scheduler:
+    """The state and its one door."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.state = State(policy)
+
+    def restore(self, loaded: Loaded, now: float, wall: float) -> None:
+        """Begin where the database stands. Afterwards `settle` and `take` as after any turn."""
+        self.begin(now, wall)
+        restore.restore(self.state, loaded)
+
+    def begin(self, now: float, wall: float) -> None:
+        """A turn begins. A gap in our own time (a suspended machine) makes every lease begin anew."""
+        state = self.state
+        gap = now - state.now > state.policy.heartbeat and state.now > 0.0
+        state.now = now
+        state.wall = wall
+        planned = state.next_deadline()
+        if gap and state.leases_from is not None and planned is not None and planned < now - state.policy.heartbeat:
+            workers.leases_anew(state)
+
+    def handle(self, event: Event) -> None:
+        """Take one event. Raises IllegalMove on a bug of ours, never because of what came from outside."""
+        _HANDLERS[type(event)](self.state, event)
+
+    def settle(self) -> None:
+        """The end of the turn."""
+        state = self.state
+        while (entry := state.due()) is not None:
+            _DUE[entry[0]](state, entry[1])
+        if state.scale_due:
+            instances.scale(state)
+        assign(state)
+        orders.flush(state)
+        _finish_batches(state)
+
+    def take(self) -> tuple[Changes, list[Effect]]:
+        """What this turn leaves behind. Changes that are empty need no transaction."""
+        state = self.state
+        changes, effects = state.changes, state.effects
+        for number, reason in state.dirty.items():
+            if state.find(number) is not None:
+                changes.tasks[number] = moves.task_row(state, number, reason)
+        for number in state.dirty_batches:
+            batch = state.batches.get(number)
+            if batch is not None:
+                batch.row.counts = list(batch.counts)
+                changes.batches[number] = batch.row
+        state.dirty.clear()
+        state.dirty_batches.clear()
+        _unload(state)
+        state.changes = Changes()
+        state.effects = []
+        return changes, effects
+
+    def next_deadline(self) -> float | None:
+        """Monotonic time at which a turn is due even if nothing happens."""
+        return self.state.next_deadline()
+
+
+# --- the loop's own events -------------------------------------------------------------------------
+
+
+def _connected(state: State, event: LinkConnected) -> None:
+    """What was sent to us while we were away is lost: everybody is asked to say hello."""
+    workers.leases_anew(state)
+    for worker in state.workers.values():
+        if worker.state.value in ("online", "draining", "lost"):
+            workers.ask_for_hello(state, worker.id, worker.incarnation)
+    if state.datastore.incarnation:
+        files.ask_for_hello(state, state.datastore.incarnation)
+
+
+def _disconnected(state: State, event: LinkDisconnected) -> None:
+    state.leases_from = None
+
+
+def _batches_loaded(state: State, event: BatchesLoaded) -> None:
+    restore.add_batches(state, event.batches, event.outside, event.crossing)
+
+
+def _nothing(state: State, event: Event) -> None:
+    """A turn is all that was wanted."""
+
+
+def _presence(state: State, event: PresenceSeen) -> None:
+    if event.message.name == "datastore":
+        files.on_presence(state, event)
+    else:
+        workers.on_presence(state, event)
+
+
+# --- batches come to their end ---------------------------------------------------------------------
+
+
+def _finish_batches(state: State) -> None:
+    """Note when a batch has nothing left to do, or has again."""
+    for number in state.dirty_batches:
+        batch = state.batches.get(number)
+        if batch is None:
+            continue
+        if not batch.unfinished():
+            if not batch.row.finished_at:
+                batch.row.finished_at = state.wall
+                state.journal("batch", str(number), 0, "unfinished", "finished", "nothing of it is left to do")
+            state.idle_batches[number] = None
+        else:
+            batch.row.finished_at = 0.0
+
+
+def _unload(state: State) -> None:
+    """Finished batches cost no memory, once no unfinished one is joined to them."""
+    for number in list(state.idle_batches):
+        batch = state.batches.get(number)
+        if batch is None or batch.unfinished() or batch.files_waiting:
+            state.idle_batches.pop(number)
+            continue
+        group = _joined(state, batch)
+        if any(other.unfinished() or other.files_waiting for other in group):
+            continue
+        for other in group:
+            state.idle_batches.pop(other.number, None)
+            _forget(state, other)
+
+
+def _joined(state: State, batch: Batch) -> list[Batch]:
+    seen = {batch.number: batch}
+    work = [batch]
+    while work:
+        for number in work.pop().links:
+            other = state.batches.get(number)
+            if other is not None and number not in seen:
+                seen[number] = other
+                work.append(other)
+    return list(seen.values())
+
+
+def _forget(state: State, batch: Batch) -> None:
+    last = batch.first + batch.count
+    for number in [number for number in state.crossing if batch.first <= number < last]:
+        del state.crossing[number]
+    state.remove_batch(batch)
+
+
+# --- deadlines -------------------------------------------------------------------------------------
+
+
+def _retry_due(state: State, task: int) -> None:
+    when = state.delayed.get(task)
+    if when is None or when > state.now:
+        return
+    del state.delayed[task]
+    found = state.find(task)
+    if found is not None and found[0].states[found[1]] == TaskState.QUEUED and state.live(*found) is None:
+        moves.enqueue(state, *found)
+
+
+def _scale_due(state: State, key: object) -> None:
+    state.scale_due = True
+
+
+_DUE: dict[str, Callable[..., None]] = {
+    "lease": workers.lease_due,
+    "resend": orders.resend_due,
+    "resend_datastore": lambda state, _: orders.resend_datastore_due(state),
+    "ask_old": lambda state, _: files.ask_old(state),
+    "retry": _retry_due,
+    "scale": _scale_due,
+}
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    WorkerReported: workers.on_reported,
+    DatastoreReported: files.on_reported,
+    PresenceSeen: _presence,
+    LinkConnected: _connected,
+    LinkDisconnected: _disconnected,
+    Submitted: accept.on_submitted,
+    CancelAsked: people.on_cancel,
+    RetryAsked: people.on_retry,
+    RedoAsked: people.on_redo,
+    PauseAsked: people.on_pause,
+    WorkerDrainAsked: people.on_drain,
+    QuarantineAsked: people.on_quarantine,
+    InstanceStarted: instances.on_started,
+    InstanceStartFailed: instances.on_start_failed,
+    InstanceEnded: instances.on_ended,
+    BatchesLoaded: _batches_loaded,
+    TimePassed: _nothing,
+    StopAsked: people.on_stop,
+}

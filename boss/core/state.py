@@ -1,0 +1,395 @@
+"""All that the scheduler knows, in one object, and the look-ups on it.
+
+Nothing here decides: handlers (the other modules of this package) change it, and only through
+`boss.core.scheduler`. What a turn leaves behind for the database and for the world gathers in `changes`
+and `effects`. Collections that are walked are dicts, never sets, so that a replay walks in the same order.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections import deque
+from heapq import heappop, heappush
+
+import msgspec
+
+from boss.core.effects import Effect, ToDatastore, ToWorker
+from boss.core.graph import Batch
+from boss.core.model import InstanceState, Phase, WorkerState
+from boss.core.ready import Kind, ReadyQueue
+from boss.core.rows import AttemptRow, Changes, FileRow, InitRow, InstanceRow, Move, WorkerRow
+from wire.messages import AttemptKey, Outcome, Place
+
+
+class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of worker, as the settings describe it."""
+
+    name: str
+    provider: str = "local"
+    #: How many workers to keep.
+    wanted: int = 1
+    #: Never more instances than this.
+    limit: int = 1
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that the scheduler needs, handed in as values. Seconds unless said otherwise."""
+
+    heartbeat: float = 5.0
+    lease: float = 30.0
+    orphan_after: float = 600.0
+    #: An order that is not confirmed is sent again after this.
+    resend: float = 5.0
+    #: The datastore is asked again for an answer that did not come.
+    ask_again: float = 30.0
+    #: A worker is sent ahead as many tasks as it executes in this time ...
+    prefetch: float = 0.5
+    #: ... but at most this many.
+    prefetch_max: int = 512
+    #: Executions of one init task on one worker before the worker is set aside.
+    init_tries: int = 3
+    #: Failures in a row that were a worker's own fault before it is set aside.
+    strikes: int = 3
+    #: Workers seen to die under one task before it is failed (poison).
+    deaths: int = 3
+    #: Bytes of orders in one message, by estimate.
+    order_bytes: int = 256 * 1024
+    #: Before a crashed instance is started again: this, doubled up to restart_max.
+    restart: float = 1.0
+    restart_max: float = 30.0
+    pools: tuple[PoolPolicy, ...] = ()
+
+
+class Attempt:
+    """One live attempt (of a task, or of an init task on one worker)."""
+
+    __slots__ = (
+        "abandoning",
+        "asked_at",
+        "asked_back",
+        "attempt",
+        "batch",
+        "began_at",
+        "cancelling",
+        "index",
+        "init",
+        "outcome",
+        "phase",
+        "row",
+        "slots",
+        "staging",
+        "task",
+        "worker",
+    )
+
+    def __init__(self, batch: Batch, index: int, worker: str, row: AttemptRow, *, init: bool, staging: bool) -> None:
+        self.batch = batch
+        #: Of the task in its batch; of the init task in `batch.inits` if `init`.
+        self.index = index
+        self.task = row.task
+        self.attempt = row.attempt
+        self.worker = worker
+        self.row = row
+        self.init = init
+        #: It has requirements.
+        self.staging = staging
+        self.phase = Phase(row.phase)
+        self.slots = 1
+        #: Kill was ordered.
+        self.cancelling = False
+        #: TakeBack was asked.
+        self.asked_back = False
+        #: How it ends if the datastore abandons its collection; empty: not asked to.
+        self.abandoning = row.abandoning
+        self.began_at = row.began_at
+        #: When the datastore was last asked something for it (monotonic).
+        self.asked_at = 0.0
+        #: What the worker said of its end, while results are collected.
+        self.outcome: Outcome | None = None
+
+    @property
+    def key(self) -> AttemptKey:
+        return (self.task, self.attempt)
+
+    def begun(self) -> bool:
+        return self.phase in (Phase.EXECUTING, Phase.COLLECTING)
+
+
+class Worker:
+    """One worker, with what it has and what was said to it."""
+
+    __slots__ = (
+        "attempts",
+        "connected",
+        "draining",
+        "ended_at",
+        "heard",
+        "id",
+        "incarnation",
+        "init_failures",
+        "initialized",
+        "kind",
+        "load",
+        "number",
+        "outbox",
+        "place",
+        "progress",
+        "quarantined",
+        "report_number",
+        "resend_planned",
+        "row",
+        "seconds",
+        "state",
+        "strikes",
+        "unconfirmed",
+    )
+
+    def __init__(self, row: WorkerRow, place: Place | None, now: float) -> None:
+        self.id = row.id
+        self.row = row
+        self.incarnation = row.incarnation
+        self.state = WorkerState(row.state)
+        self.kind = Kind(row.pool, tuple(sorted(row.labels.items())), row.slots, row.memory)
+        self.place = place
+        self.quarantined = row.quarantined
+        self.draining = row.draining
+        #: Live attempts that it has (also those sent ahead).
+        self.attempts: dict[AttemptKey, Attempt] = {}
+        #: Slots of attempts that are sent or executing (collecting holds none).
+        self.load = 0
+        #: When it was last heard (monotonic).
+        self.heard = now
+        #: Number of the last order to it, and of its last report.
+        self.number = 0
+        self.report_number = 0
+        #: Hint from presence.
+        self.connected = True
+        #: Orders of this turn.
+        self.outbox: list[ToWorker] = []
+        #: Order number -> (when sent, its orders), until confirmed.
+        self.unconfirmed: dict[int, tuple[float, list[ToWorker]]] = {}
+        self.resend_planned = False
+        self.initialized: dict[int, None] = {}
+        self.init_failures: dict[int, int] = {}
+        self.strikes = 0
+        #: Moving mean of its attempts' durations; None until one ended.
+        self.seconds: float | None = None
+        #: When an attempt last ended on it (monotonic).
+        self.ended_at = now
+        self.progress: dict[int, float] = {}
+
+    @property
+    def slots(self) -> int:
+        return self.kind.slots
+
+    def busy_for(self, now: float) -> float:
+        """Seconds, by its own measure, until what it was sent ahead has had its turn."""
+        if self.seconds is None:
+            return float("inf")
+        return (self.load - self.slots) * max(self.seconds, now - self.ended_at) / self.slots
+
+    def serves(self) -> bool:
+        """True: it may be sent something new."""
+        return self.state is WorkerState.ONLINE and not self.quarantined and not self.draining
+
+
+class Instance:
+    """One VM or process that was asked for."""
+
+    __slots__ = ("restarts", "row", "state")
+
+    def __init__(self, row: InstanceRow) -> None:
+        self.row = row
+        self.state = InstanceState(row.state)
+        #: How often in a row its place crashed before.
+        self.restarts = 0
+
+
+class Datastore:
+    """What was said to the one datastore."""
+
+    __slots__ = (
+        "connected",
+        "hindrance",
+        "incarnation",
+        "number",
+        "outbox",
+        "planned",
+        "report_number",
+        "unconfirmed",
+    )
+
+    def __init__(self) -> None:
+        #: Empty: it has not said hello to this boss yet; nothing is sent before.
+        self.incarnation = ""
+        self.number = 0
+        self.report_number = 0
+        self.connected = False
+        self.outbox: list[ToDatastore] = []
+        self.unconfirmed: dict[int, tuple[float, list[ToDatastore]]] = {}
+        self.planned = False
+        #: Why nothing new is collected at present, in its own words.
+        self.hindrance = ""
+
+
+class State:
+    """Everything. `now` is monotonic and rules decisions; `wall` is for people and rows."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.now = 0.0
+        self.wall = 0.0
+        self.deployment = ""
+        self.epoch = 0
+        self.next_task = 1
+        self.next_batch = 1
+        self.next_instance = 1
+
+        self.batches: dict[int, Batch] = {}
+        #: First numbers of the batches in memory, sorted, and their batch numbers beside them.
+        self._firsts: list[int] = []
+        self._first_of: list[int] = []
+        #: Edges between batches: dependency -> dependants.
+        self.crossing: dict[int, list[int]] = {}
+        #: Finished batches still in memory.
+        self.idle_batches: dict[int, None] = {}
+        self.ready = ReadyQueue()
+        #: Queued tasks that wait for a time (number -> monotonic time) ...
+        self.delayed: dict[int, float] = {}
+        #: ... or for the datastore to say whether their results exist (number -> when asked).
+        self.looking: dict[int, float] = {}
+        self.attempts: dict[AttemptKey, Attempt] = {}
+        #: Queued tasks whose newest attempt was taken for lost: task -> (attempt, worker). Until a successor
+        #: is sent, that attempt is taken up again if its worker returns with it.
+        self.lost: dict[int, tuple[int, str]] = {}
+
+        self.workers: dict[str, Worker] = {}
+        #: Last order number to somebody who has not said hello yet.
+        self.strangers: dict[str, int] = {}
+        #: Kind -> ids of workers that take more: those below their window's refill mark.
+        self.hungry: dict[Kind, dict[str, None]] = {}
+        #: Workers that have more than their slots hold.
+        self.overloaded: dict[str, None] = {}
+        #: Workers with a non-empty outbox.
+        self.outboxes: dict[str, None] = {}
+        self.datastore = Datastore()
+        #: Attempts in staging or collecting: what the datastore owes an answer for.
+        self.at_datastore: dict[AttemptKey, None] = {}
+        #: Sent files without their name: (name, digest) -> row, batches that wait for it, when asked.
+        self.files: dict[tuple[str, str], FileRow] = {}
+        self.files_for: dict[tuple[str, str], dict[int, None]] = {}
+        self.files_asked: dict[tuple[str, str], float] = {}
+        #: Ended attempts whose publish record the datastore still keeps -> when asked to forget.
+        self.records: dict[AttemptKey, float] = {}
+        self.instances: dict[int, Instance] = {}
+        #: Something about instances changed (or may be started now): compare wanted and asked for.
+        self.scale_due = True
+        #: Pool -> (not before, restarts in a row).
+        self.restarts: dict[str, tuple[float, int]] = {}
+        #: When workers were last seen to die, for telling poison from a failing site.
+        self.deaths: deque[tuple[float, str]] = deque(maxlen=16)
+
+        #: Leases count only from here: set anew at connection and after gaps. None: not connected.
+        self.leases_from: float | None = None
+        self.deadlines: list[tuple[float, int, str, object]] = []
+        self._deadline_order = 0
+        self.stopping = False
+        self.ended = False
+
+        self.changes = Changes()
+        self.effects: list[Effect] = []
+        #: Tasks whose rows are to be written, and the reason given in this turn.
+        self.dirty: dict[int, str] = {}
+        self.dirty_batches: dict[int, None] = {}
+        #: The last moves, for stories in errors.
+        self.story: deque[Move] = deque(maxlen=20_000)
+        #: Messages that were dropped, by reason.
+        self.refused: dict[str, int] = {}
+
+    # --- look-ups ----------------------------------------------------------------------------------
+
+    def add_batch(self, batch: Batch) -> None:
+        self.batches[batch.number] = batch
+        position = bisect_right(self._firsts, batch.first)
+        self._firsts.insert(position, batch.first)
+        self._first_of.insert(position, batch.number)
+
+    def remove_batch(self, batch: Batch) -> None:
+        del self.batches[batch.number]
+        position = self._first_of.index(batch.number)
+        del self._firsts[position]
+        del self._first_of[position]
+        self.ready.forget(batch)
+
+    def find(self, task: int) -> tuple[Batch, int] | None:
+        """The batch in memory that owns this task number, and the task's index in it."""
+        position = bisect_right(self._firsts, task) - 1
+        while position >= 0 and self._firsts[position] <= task:
+            batch = self.batches[self._first_of[position]]
+            if task < batch.first + batch.count:
+                return batch, task - batch.first
+            if batch.count:
+                return None
+            position -= 1  # a batch without tasks of its own shares its first number with the next one
+        return None
+
+    def live(self, batch: Batch, index: int) -> Attempt | None:
+        """The live attempt of a task."""
+        return self.attempts.get((batch.first + index, batch.attempts[index]))
+
+    def load(self, worker: Worker, slots: int) -> None:
+        """Its load changes by so many slots."""
+        worker.load += slots
+        if worker.load > worker.slots:
+            self.overloaded[worker.id] = None
+        else:
+            self.overloaded.pop(worker.id, None)
+
+    # --- deadlines ---------------------------------------------------------------------------------
+
+    def at(self, time: float, kind: str, key: object) -> None:
+        """Remember to look at `key` at `time`. Nothing is ever taken back: who looks, sees what still holds."""
+        self._deadline_order += 1
+        heappush(self.deadlines, (time, self._deadline_order, kind, key))
+
+    def next_deadline(self) -> float | None:
+        return self.deadlines[0][0] if self.deadlines else None
+
+    def due(self) -> tuple[str, object] | None:
+        if self.deadlines and self.deadlines[0][0] <= self.now:
+            _, _, kind, key = heappop(self.deadlines)
+            return kind, key
+        return None
+
+    # --- what a turn leaves behind -----------------------------------------------------------------
+
+    def tell(self, worker: Worker, order: ToWorker) -> None:
+        worker.outbox.append(order)
+        self.outboxes[worker.id] = None
+
+    def ask(self, order: ToDatastore) -> None:
+        """Nothing is kept for a datastore that is not there: its hello brings up all that is open."""
+        if self.datastore.incarnation:
+            self.datastore.outbox.append(order)
+
+    def journal(self, what: str, key: str, attempt: int, before: str, after: str, cause: str) -> None:
+        move = Move(what, key, attempt, before, after, cause)
+        self.changes.moves.append(move)
+        self.story.append(move)
+
+    def refuse(self, reason: str) -> None:
+        """Something impossible came from outside: counted, dropped, logged by the loop."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+
+def new_init(row: InitRow) -> InitRow:
+    """A copy that the state may change."""
+    return InitRow(row.number, row.batch, row.position, row.spec, row.attempt)
+
+
+def numbers(data: bytes) -> array[int]:
+    """array('q') out of bytes."""
+    result = array("q")
+    result.frombytes(data)
+    return result

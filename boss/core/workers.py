@@ -1,0 +1,454 @@
+"""What workers say, and what their silence means.
+
+A report is about (task, attempt) pairs; one that is not live any more changes nothing and is answered by
+an acknowledgement, so that the worker forgets it (and kills it, if it runs). The exception is the newest
+attempt of a task that was taken for lost and has no successor yet: that one is taken up again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from boss.core import attempts, moves
+from boss.core.effects import ClearPresence, SendToWorker
+from boss.core.events import PresenceSeen, WorkerReported
+from boss.core.graph import CANCELLING
+from boss.core.instance_state import instance_said_hello
+from boss.core.model import Ended, Phase, TaskState, WorkerState
+from boss.core.ready import Kind
+from boss.core.rows import AttemptRow, WorkerRow
+from boss.core.state import Attempt, State, Worker
+from wire.messages import (
+    AttemptKey,
+    Drain,
+    Heartbeat,
+    InHand,
+    InputsMissing,
+    Leaving,
+    Outcome,
+    PhaseReached,
+    Returned,
+    SayHello,
+    TakeBack,
+    Welcome,
+    WorkerHello,
+    WorkerReport,
+    WorkerReports,
+)
+
+_encode = msgspec.json.Encoder().encode
+
+
+# --- a message comes in ----------------------------------------------------------------------------
+
+
+def on_reported(state: State, event: WorkerReported) -> None:
+    message = event.message
+    if message.worker != event.worker:
+        state.refuse(f"a report in the name of {message.worker!r} on the topic of {event.worker!r}")
+        return
+    if message.deployment != state.deployment:
+        state.refuse(f"a report of worker {event.worker!r} for another deployment")
+        return
+    worker = state.workers.get(event.worker)
+    hello = next((report for report in message.reports if isinstance(report, WorkerHello)), None)
+    if worker is None or worker.incarnation != message.incarnation or worker.state is WorkerState.GONE:
+        if hello is None:
+            ask_for_hello(state, event.worker, message.incarnation)
+            return
+        worker = _introduce(state, message, hello, worker)
+    elif message.number <= worker.report_number:
+        hello = None  # a late copy: its reports are idempotent, but its hello would tell of the past
+    elif worker.state is WorkerState.LOST and hello is None:
+        ask_for_hello(state, worker.id, worker.incarnation)
+        _reports(state, worker, [report for report in message.reports if isinstance(report, Outcome)])
+        return
+    worker.report_number = max(worker.report_number, message.number)
+    worker.heard = state.now
+    if message.epoch == state.epoch:
+        for number in message.confirms:
+            worker.unconfirmed.pop(number, None)
+    if hello is not None:
+        _hello(state, worker, hello)
+    _reports(state, worker, message.reports)
+    mark_hungry(state, worker)
+
+
+def ask_for_hello(state: State, worker_id: str, incarnation: str) -> None:
+    """Somebody speaks whom this boss does not know (any more): it is to say what it has in hand."""
+    worker = state.workers.get(worker_id)
+    if worker is not None and worker.incarnation == incarnation:
+        worker.number += 1
+        number = worker.number
+    else:
+        number = state.strangers[worker_id] = max(state.strangers.get(worker_id, 0), worker.number if worker else 0) + 1
+    state.effects.append(SendToWorker(worker=worker_id, incarnation=incarnation, number=number, orders=[SayHello()]))
+
+
+def _reports(state: State, worker: Worker, reports: list[WorkerReport]) -> None:
+    for report in reports:
+        handler = _HANDLERS.get(type(report))
+        if handler is not None:
+            handler(state, worker, report)
+
+
+def on_presence(state: State, event: PresenceSeen) -> None:
+    """A hint only: leases decide. An offline worker is sent nothing new; a late one is told by incarnation."""
+    presence = event.message
+    if presence.deployment != state.deployment:
+        return
+    worker = state.workers.get(presence.name)
+    if worker is not None and worker.incarnation == presence.incarnation:
+        worker.connected = presence.online
+        mark_hungry(state, worker)
+
+
+# --- hello -----------------------------------------------------------------------------------------
+
+
+def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Worker | None) -> Worker:
+    """A worker that is new, or a new incarnation of a known one."""
+    if old is not None:
+        old.unconfirmed.clear()
+        _lose_absent(state, old, hello.in_hand, f"worker {old.id} was started anew without it", died=True)
+    row = WorkerRow(
+        id=message.worker,
+        incarnation=message.incarnation,
+        state=WorkerState.ONLINE.value,
+        pool=hello.pool,
+        slots=max(1, hello.slots),
+        memory=hello.memory,
+        labels=hello.labels,
+        place=_encode(hello.place),
+        address=hello.address,
+        quarantined=old.quarantined if old is not None else "",
+        draining=False,
+        program=hello.program,
+        first_seen_at=old.row.first_seen_at if old is not None else state.wall,
+        changed_at=state.wall,
+    )
+    worker = Worker(row, hello.place, state.now)
+    worker.number = state.strangers.pop(message.worker, 0)
+    if old is not None:
+        _unhungry(state, old)
+        worker.number = max(worker.number, old.number)
+        worker.attempts = old.attempts
+        worker.load = old.load
+        worker.outbox = old.outbox
+        worker.seconds = old.seconds
+        worker.strikes = old.strikes
+    before = old.state.value if old is not None else "new"
+    state.workers[worker.id] = worker
+    state.changes.workers[worker.id] = worker.row
+    state.journal("worker", worker.id, 0, before, worker.state.value, f"hello of incarnation {worker.incarnation}")
+    state.at(state.now + state.policy.lease, "lease", worker.id)
+    instance_said_hello(state, worker.id)
+    return worker
+
+
+def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
+    """It states what it has in hand: afterwards both sides agree."""
+    worker.connected = True
+    worker.unconfirmed.clear()
+    if worker.state is WorkerState.LOST:
+        set_worker_state(state, worker, WorkerState.ONLINE, "it came back")
+        state.at(state.now + state.policy.lease, "lease", worker.id)
+    worker.initialized = dict.fromkeys(hello.initialized)
+    policy = state.policy
+    state.tell(worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=policy.orphan_after))
+    if worker.draining:
+        state.tell(worker, Drain())
+    told = {(item.task, item.attempt): item for item in hello.in_hand}
+    for key, attempt in list(worker.attempts.items()):
+        if key in told:
+            continue
+        if attempt.begun():
+            # It has forgotten what it began: only an acknowledgement or a new start makes it do so.
+            attempts.lose(state, attempt, f"worker {worker.id} has it no more")
+        else:
+            attempts.order_run(state, worker, attempt)
+    for key, item in told.items():
+        _in_hand(state, worker, key, item)
+
+
+def _in_hand(state: State, worker: Worker, key: AttemptKey, item: InHand) -> None:
+    attempt = find_or_reopen(state, worker, key)
+    if attempt is None:
+        attempts.acknowledge(state, worker, key)
+        return
+    if item.phase == "executing":
+        attempts.begin(state, attempt)
+    elif item.phase == "staging" and attempt.phase is Phase.STAGING:
+        attempts.ask_datastore(state, attempt)
+    if attempt.cancelling and attempt.phase is not Phase.COLLECTING:
+        attempts.cancel(state, attempt)
+    elif attempt.asked_back and not attempt.begun():
+        state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+    # `ended` and `returned`: the outcome or the Returned follows in a report of its own.
+
+
+def _lose_absent(state: State, worker: Worker, in_hand: list[InHand], reason: str, *, died: bool) -> None:
+    """A new incarnation has only what it says; the rest died with the old one."""
+    told = {(item.task, item.attempt) for item in in_hand}
+    for key, attempt in list(worker.attempts.items()):
+        if key not in told:
+            attempts.lose(state, attempt, reason, died=died)
+
+
+def find_or_reopen(state: State, worker: Worker, key: AttemptKey) -> Attempt | None:
+    """The live attempt, if this worker has it; one taken for lost, if its task has no successor yet."""
+    attempt = state.attempts.get(key)
+    if attempt is not None:
+        return attempt if attempt.worker == worker.id else None
+    found = state.find(key[0])
+    if found is None:
+        return None
+    batch, index = found
+    if batch.states[index] != TaskState.QUEUED or state.lost.get(key[0]) != (key[1], worker.id):
+        return None
+    moves.leave_queue(state, batch, index)
+    profile = batch.profile(index)
+    phase = Phase.STAGING if profile.staging else Phase.STAGED
+    row = AttemptRow(key[0], key[1], worker.id, worker.incarnation, phase.value, sent_at=state.wall)
+    attempt = Attempt(batch, index, worker.id, row, init=False, staging=profile.staging)
+    attempt.slots = min(profile.slots, worker.slots)
+    state.load(worker, attempt.slots)
+    state.attempts[key] = attempt
+    worker.attempts[key] = attempt
+    batch.live += 1
+    attempts.save(state, attempt)
+    state.journal("attempt", str(key[0]), key[1], "lost", phase.value, f"worker {worker.id} came back with it")
+    return attempt
+
+
+# --- single reports --------------------------------------------------------------------------------
+
+
+def _phase(state: State, worker: Worker, report: PhaseReached) -> None:
+    key = (report.task, report.attempt)
+    attempt = find_or_reopen(state, worker, key)
+    if attempt is None:
+        attempts.acknowledge(state, worker, key)
+    elif report.phase == "executing":
+        attempts.begin(state, attempt)
+
+
+def _returned(state: State, worker: Worker, report: Returned) -> None:
+    key = (report.task, report.attempt)
+    attempt = state.attempts.get(key)
+    attempts.acknowledge(state, worker, key)
+    if attempt is None or attempt.worker != worker.id or attempt.begun():
+        return
+    attempts.end(state, attempt, Ended.RETURNED, "given back before it began")
+    if not attempt.init:
+        attempts.settle_task(state, attempt, Ended.RETURNED, "")
+
+
+def _inputs_missing(state: State, worker: Worker, report: InputsMissing) -> None:
+    attempt = state.attempts.get((report.task, report.attempt))
+    if attempt is None or attempt.worker != worker.id:
+        attempts.acknowledge(state, worker, (report.task, report.attempt))
+    elif not attempt.begun():
+        attempt.phase = Phase.STAGING
+        attempts.save(state, attempt)
+        attempts.ask_datastore(state, attempt)
+
+
+def _heartbeat(state: State, worker: Worker, report: Heartbeat) -> None:
+    for task, _, fraction in report.progress:
+        worker.progress[task] = min(1.0, max(0.0, fraction))
+
+
+def _leaving(state: State, worker: Worker, report: Leaving) -> None:
+    if not worker.draining:
+        worker.draining = worker.row.draining = True
+        set_worker_state(state, worker, WorkerState.DRAINING, report.reason or "it was told to end")
+
+
+def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
+    key = (outcome.task, outcome.attempt)
+    attempt = find_or_reopen(state, worker, key)
+    if attempt is None:
+        attempts.acknowledge(state, worker, key)
+        return
+    if attempt.phase is Phase.COLLECTING:
+        return  # said again: the acknowledgement waits for the datastore's answer
+    if attempt.init:
+        _init_outcome(state, worker, attempt, outcome)
+        return
+    _learn(state, worker, attempt, outcome)
+    if outcome.ended == "succeeded":
+        worker.strikes = 0
+        if outcome.manifest:
+            attempts.collect(state, attempt, outcome)
+            return
+        _finish(state, worker, attempt, outcome, Ended.SUCCEEDED)
+    elif outcome.ended == "cancelled":
+        cancelled = attempt.cancelling or bool(attempt.batch.flags[attempt.index] & CANCELLING)
+        _finish(state, worker, attempt, outcome, Ended.CANCELLED if cancelled else Ended.LOST)
+    elif outcome.fault == "worker":
+        _finish(state, worker, attempt, outcome, Ended.LOST)
+        _strike(state, worker, outcome.reason)
+    else:
+        worker.strikes = 0
+        _finish(state, worker, attempt, outcome, Ended(outcome.ended))
+
+
+def _finish(state: State, worker: Worker, attempt: Attempt, outcome: Outcome, how: Ended) -> None:
+    if how in (Ended.SUCCEEDED, Ended.FAILED, Ended.TIMED_OUT):
+        attempts.begin(state, attempt)
+    attempts.keep_outcome(attempt.row, outcome)
+    attempts.end(state, attempt, how, outcome.reason)
+    attempts.acknowledge(state, worker, attempt.key)
+    attempts.settle_task(state, attempt, how, outcome.reason, outcome.exit_code)
+
+
+def _learn(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> None:
+    """How long such tasks take, and how fast this worker is done with one."""
+    if outcome.ended != "succeeded":
+        return
+    state.ready.of(attempt.batch.profile(attempt.index)).learn(outcome.seconds)
+    mean = worker.seconds
+    worker.ended_at = state.now
+    worker.seconds = outcome.seconds if mean is None else mean + 0.1 * (outcome.seconds - mean)
+
+
+def _init_outcome(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> None:
+    number = attempt.task
+    attempts.begin(state, attempt)
+    attempts.keep_outcome(attempt.row, outcome)
+    how = Ended(outcome.ended)
+    attempts.end(state, attempt, how, outcome.reason)
+    attempts.acknowledge(state, worker, attempt.key)
+    if how is Ended.SUCCEEDED:
+        worker.initialized[number] = None
+        worker.init_failures.pop(number, None)
+        return
+    tries = worker.init_failures.get(number, 0) + 1
+    worker.init_failures[number] = tries
+    if tries >= state.policy.init_tries:
+        init = attempt.batch.inits[attempt.index]
+        quarantine(state, worker, f"init task {init.spec.id!r} failed {tries} times here: {outcome.reason}")
+    else:
+        attempts.send_init(state, worker, attempt.batch, attempt.index)
+
+
+# --- setting aside, draining, losing ---------------------------------------------------------------
+
+
+def _strike(state: State, worker: Worker, reason: str) -> None:
+    worker.strikes += 1
+    if worker.strikes >= state.policy.strikes and not worker.quarantined:
+        quarantine(state, worker, f"{worker.strikes} attempts in a row failed by its own fault, the last: {reason}")
+
+
+def quarantine(state: State, worker: Worker, reason: str) -> None:
+    """Nothing new for it, and what it has not begun is asked back. Empty reason: let it in again."""
+    if worker.quarantined == reason:
+        return
+    worker.quarantined = worker.row.quarantined = reason
+    worker.row.changed_at = state.wall
+    state.changes.workers[worker.id] = worker.row
+    state.journal("worker", worker.id, 0, worker.state.value, "quarantined" if reason else "let in", reason)
+    if reason:
+        take_back_all(state, worker)
+    else:
+        worker.strikes = 0
+        worker.init_failures.clear()
+    mark_hungry(state, worker)
+
+
+def take_back_all(state: State, worker: Worker) -> None:
+    for attempt in worker.attempts.values():
+        if not attempt.begun() and not attempt.asked_back:
+            attempt.asked_back = True
+            state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+
+
+def set_worker_state(state: State, worker: Worker, to: WorkerState, cause: str) -> None:
+    if worker.state is not to:
+        state.journal("worker", worker.id, 0, worker.state.value, to.value, cause)
+        worker.state = to
+        worker.row.state = to.value
+        worker.row.changed_at = state.wall
+        state.changes.workers[worker.id] = worker.row
+    mark_hungry(state, worker)
+
+
+def lease_due(state: State, worker_id: str) -> None:
+    """Look at a worker's lease: renewed meanwhile, or ended."""
+    worker = state.workers.get(worker_id)
+    if worker is None or worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
+        return
+    if state.leases_from is None:
+        return  # not connected: looked at again when we are
+    until = max(worker.heard, state.leases_from) + state.policy.lease
+    if until > state.now:
+        state.at(until, "lease", worker_id)
+        return
+    set_worker_state(state, worker, WorkerState.LOST, f"silent for {state.policy.lease:g} s")
+    worker.unconfirmed.clear()
+    for attempt in list(worker.attempts.values()):
+        attempts.lose(state, attempt, f"worker {worker.id} was silent past its lease")
+
+
+def leases_anew(state: State) -> None:
+    """Every lease begins anew (a start, a reconnection, a gap in our own time)."""
+    state.leases_from = state.now
+    for worker in state.workers.values():
+        if worker.state in (WorkerState.ONLINE, WorkerState.DRAINING):
+            state.at(state.now + state.policy.lease, "lease", worker.id)
+
+
+def gone(state: State, worker: Worker, reason: str) -> None:
+    """Its instance ended: it will never be heard of again."""
+    state.deaths.append((state.now, worker.id))
+    many = len({who for when, who in state.deaths if state.now - when < 2.0}) >= 3
+    for attempt in list(worker.attempts.values()):
+        attempts.lose(state, attempt, reason, died=not many)
+    worker.unconfirmed.clear()
+    worker.outbox.clear()
+    set_worker_state(state, worker, WorkerState.GONE, reason)
+    state.effects.append(ClearPresence(worker=worker.id))
+
+
+# --- who takes more --------------------------------------------------------------------------------
+
+
+def window(state: State, worker: Worker) -> int:
+    """How many slots' worth of attempts it may have: its slots, and as many again as keep them busy ahead."""
+    slots = worker.slots
+    policy = state.policy
+    if worker.seconds is None:
+        return 2 * slots
+    ahead = policy.prefetch_max if worker.seconds <= 0 else int(slots * policy.prefetch / worker.seconds)
+    return slots + min(policy.prefetch_max, max(slots, ahead))
+
+
+def mark_hungry(state: State, worker: Worker) -> None:
+    """Note whether it takes more. A large window is refilled when it is half empty, so orders stay large."""
+    size = window(state, worker)
+    refill = size - 1 if size <= 8 * worker.slots else size // 2
+    if worker.serves() and worker.connected and worker.load <= refill:
+        state.hungry.setdefault(worker.kind, {})[worker.id] = None
+    else:
+        _unhungry(state, worker)
+
+
+def _unhungry(state: State, worker: Worker) -> None:
+    kind: Kind = worker.kind
+    of_kind = state.hungry.get(kind)
+    if of_kind is not None and of_kind.pop(worker.id, 0) is None and not of_kind:
+        del state.hungry[kind]
+
+
+_HANDLERS: dict[type, Callable[..., None]] = {
+    PhaseReached: _phase,
+    Returned: _returned,
+    InputsMissing: _inputs_missing,
+    Heartbeat: _heartbeat,
+    Leaving: _leaving,
+    Outcome: _outcome,
+}
