@@ -1,0 +1,235 @@
+"""The columns that a stream of tasks grows, one task at a time: no object per task stays alive.
+
+It judges each task by itself and remembers of it what the whole graph needs at the end (`finish`). Ids get
+a small number at their first mention, as a task or as a dependency, so that file order does not matter.
+Equal executions, requirements and profiles are kept once.
+"""
+
+from __future__ import annotations
+
+from array import array
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from boss.core.model import InitSpec, Profile, SentFile
+from boss.intake import rules, task_rules
+from boss.intake.faults import Faults, Here
+from boss.intake.stream import TaskLine, decode_execution, decode_profile, encoder
+from wire.messages import Execution, Input
+
+#: What `index_of` says of a mentioned id that is no task of this push (so far), or an init task.
+UNKNOWN, INIT = -1, -2
+
+#: So many different values are remembered in order to recognise equal ones.
+_REMEMBERED = 16_384
+
+_NO_EXECUTION = Execution()
+_NO_PROFILE = Profile()
+
+
+class _Known(NamedTuple):
+    """An execution that was checked."""
+
+    encoded: bytes
+    slots: int
+    memory: int
+    targets: tuple[str, ...]
+    #: It has commands or a run: an init task without has nothing to do.
+    works: bool
+
+
+class Columns:
+    """Grows by `take`; `finish.finish` makes a Submission of it."""
+
+    def __init__(self, project: str, files: list[SentFile], faults: Faults) -> None:
+        self.project = project
+        self.files = {file.name: file for file in files}
+        self.faults = faults
+        self.executions: list[bytes] = []
+        self.requirements: list[bytes] = []
+        self.contents: list[bytes] = []
+        self.profiles: list[Profile] = []
+        self.profile_of = array("I")
+        self.starts = array("I", [0])
+        #: Dependencies by the number of the id, see `number_of`.
+        self.mentioned = array("I")
+        self.number_of: dict[str, int] = {}
+        #: Number of an id -> index of the task, UNKNOWN or INIT.
+        self.index_of = array("i")
+        #: Name of a requirement -> tasks that have it.
+        self.needed: dict[str, array[int]] = {}
+        #: Name of a result -> the first task that declares it; all pairs are in `results`.
+        self.producers: dict[str, int] = {}
+        self.results: list[tuple[str, int]] = []
+        #: (name, first task, other task): two tasks that would write one name.
+        self.shared: list[tuple[str, int, int]] = []
+        self.inits: list[InitSpec] = []
+        self._executions: dict[bytes, _Known] = {}
+        self._inputs: dict[tuple[tuple[str, str], ...], bytes] = {}
+        self._profiles: dict[tuple[bytes, int, int, bool], int] = {}
+        self._profile_numbers: dict[bytes, int] = {}
+        self._profile_bytes: list[bytes] = []
+        self._here = Here(faults)
+
+    def take(self, task: TaskLine, position: int) -> None:
+        here = self._here
+        here.task, here.position = task.id, position
+        index = INIT if task.init else len(self.executions)
+        if not self._define(task.id, index, here):
+            return
+        execution = self._execution(bytes(task.execution), here)
+        inputs = self._inputs_of(task.requirements, here) if task.requirements else b""
+        if task.init:
+            self._take_init(task, execution, inputs, here)
+            return
+        self.executions.append(execution.encoded)
+        self.requirements.append(inputs)
+        profile = self._profile(bytes(task.profile), execution, bool(inputs), here)
+        self.profile_of.append(profile)
+        dependencies = self._depend(task, here) if task.dependencies else []
+        self.starts.append(len(self.mentioned))
+        for name, _ in task.requirements:
+            self.needed.setdefault(name, array("I")).append(index)
+        for target in execution.targets:
+            self._produce(target, index)
+        self.contents.append(self._content(dependencies, inputs, execution.encoded, profile))
+
+    def ids(self) -> list[str]:
+        """The ids of the tasks, by index."""
+        ids = [""] * len(self.executions)
+        for id, number in self.number_of.items():
+            index = self.index_of[number]
+            if index >= 0:
+                ids[index] = id
+        return ids
+
+    def _define(self, id: str, index: int, here: Here) -> bool:
+        if fault := rules.wrong_id(id):
+            here.fault("id", fault)
+        number = self.number_of.setdefault(id, len(self.index_of))
+        if number == len(self.index_of):
+            self.index_of.append(index)
+        elif self.index_of[number] == UNKNOWN:
+            self.index_of[number] = index
+        else:
+            here.fault("id", "stands twice in this push", "Each task needs an id of its own.")
+            return False
+        return True
+
+    def _depend(self, task: TaskLine, here: Here) -> list[str]:
+        dependencies = task.dependencies
+        if len(dependencies) > 1:
+            dependencies = sorted(set(dependencies))
+        for id in dependencies:
+            if id == task.id:
+                here.fault("dependencies", "the task depends on itself")
+                continue
+            number = self.number_of.get(id)
+            if number is None:
+                number = self._mention(id, here)
+            self.mentioned.append(number)
+        return dependencies
+
+    def _mention(self, id: str, here: Here) -> int:
+        if fault := rules.wrong_id(id):
+            here.fault("dependencies", f"an id in it {fault}")
+        number = self.number_of[id] = len(self.index_of)
+        self.index_of.append(UNKNOWN)
+        return number
+
+    def _produce(self, target: str, index: int) -> None:
+        first = self.producers.setdefault(target, index)
+        if first != index:
+            self.shared.append((target, first, index))
+        self.results.append((target, index))
+
+    def _take_init(self, task: TaskLine, execution: _Known, inputs: bytes, here: Here) -> None:
+        if task.dependencies:
+            here.fault("dependencies", "an init task runs before all others and can depend on none")
+        if execution.targets:
+            here.fault("results", "an init task runs once per worker and can have no results")
+        if execution.encoded.startswith(b'{"epanet"'):
+            here.fault("epanet", "an init task has commands")
+        if execution.works:
+            self.inits.append(InitSpec(id=task.id, execution=execution.encoded, requirements=inputs))
+            for name, _ in task.requirements:
+                self.needed.setdefault(name, array("I"))
+
+    def _execution(self, encoded: bytes, here: Here) -> _Known:
+        known = self._executions.get(encoded)
+        if known is not None:
+            return known
+        before = self.faults.count
+        try:
+            execution: Execution = decode_execution(encoded)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            here.fault(*place_and_text(error))
+            execution = _NO_EXECUTION
+        task_rules.check_execution(execution, self.project, here)
+        targets = tuple(item.target for item in execution.results)
+        works = bool(execution.commands) or execution.epanet is not None
+        known = _Known(encoder.encode(execution), execution.slots, execution.memory or 0, targets, works)
+        if self.faults.count == before and len(self._executions) < _REMEMBERED:
+            self._executions[encoded] = known
+        return known
+
+    def _inputs_of(self, requirements: list[tuple[str, str]], here: Here) -> bytes:
+        key = tuple(requirements)
+        encoded = self._inputs.get(key)
+        if encoded is None:
+            before = self.faults.count
+            task_rules.check_requirements(requirements, self.project, here)
+            encoded = encoder.encode([self._input(name, path) for name, path in requirements])
+            if self.faults.count == before and len(self._inputs) < _REMEMBERED:
+                self._inputs[key] = encoded
+        return encoded
+
+    def _input(self, name: str, path: str) -> Input:
+        file = self.files.get(name)
+        if file is None:
+            return Input(name=name, path=path)
+        return Input(name=name, path=path, digest=file.digest, size=file.size, executable=file.executable)
+
+    def _profile(self, encoded: bytes, execution: _Known, staging: bool, here: Here) -> int:
+        key = (encoded, execution.slots, execution.memory, staging)
+        number = self._profiles.get(key)
+        if number is not None:
+            return number
+        before = self.faults.count
+        try:
+            profile: Profile = decode_profile(encoded)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            here.fault(*place_and_text(error))
+            profile = _NO_PROFILE
+        task_rules.check_profile(profile, here)
+        profile = msgspec.structs.replace(profile, slots=execution.slots, memory=execution.memory, staging=staging)
+        number = self._number_of_profile(profile)
+        if self.faults.count == before and len(self._profiles) < _REMEMBERED:
+            self._profiles[key] = number
+        return number
+
+    def _number_of_profile(self, profile: Profile) -> int:
+        encoded = encoder.encode(profile)
+        number = self._profile_numbers.setdefault(encoded, len(self.profiles))
+        if number == len(self.profiles):
+            self.profiles.append(profile)
+            self._profile_bytes.append(encoded)
+        return number
+
+    def _content(self, dependencies: list[str], inputs: bytes, execution: bytes, profile: int) -> bytes:
+        """What makes it the same task when it is pushed again: all but its id, sent files by their digests."""
+        said = encoder.encode(dependencies) if dependencies else b""
+        parts = b"\n".join((said, inputs, execution, self._profile_bytes[profile]))
+        return blake2b(parts, digest_size=16).digest()
+
+
+def place_and_text(error: Exception) -> tuple[str, str]:
+    """Field and fault in an error of msgspec, such as "Expected `str`, got `int` - at `$.id`"."""
+    if isinstance(error, UnicodeDecodeError):
+        return "", "is no text in UTF-8"
+    if isinstance(error, RecursionError):
+        return "", "is nested too deeply"
+    text, _, place = str(error).partition(" - at `$")
+    return place.rstrip("`").lstrip("."), text[0].lower() + text[1:]

@@ -1,0 +1,72 @@
+"""What a worker will do for a task, as a list of commands for people to read.
+
+Nothing runs these lines: transfers are orders to the datastore, and cleaning up removes the attempt's
+directory. They say the same thing in the words of a shell, in the order in which it happens.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from wire.messages import EpanetRun, Execution, Input
+
+Kind = Literal["download", "run", "upload", "cleanup"]
+
+
+class PlaceWords(NamedTuple):
+    """How the places are called in the lines."""
+
+    #: Root of the project's tree on the datastore.
+    tree: str = "ecloud-data"
+    #: The attempt's working directory.
+    work: str = "work"
+    #: `user@host` of each, as rsync and ssh take it; empty is this machine.
+    datastore: str = ""
+    worker: str = ""
+
+
+def derived_commands(execution: Execution, requirements: Sequence[Input], places: PlaceWords) -> list[tuple[Kind, str]]:
+    """Downloads, the task's own commands, uploads, cleaning up."""
+    lines: list[tuple[Kind, str]] = []
+    for item in requirements:
+        source = _place(places.datastore, places.tree, item.name)
+        lines.append(("download", _copy(source, _place(places.worker, places.work, item.path), places)))
+    lines += [("run", command) for command in run_commands(execution)]
+    for result in execution.results:
+        source = _place(places.worker, places.work, result.source)
+        lines.append(("upload", _copy(source, _place(places.datastore, places.tree, result.target), places)))
+    lines.append(("cleanup", f"rm -r -- {shlex.quote(places.work)}"))
+    return lines
+
+
+def run_commands(execution: Execution) -> list[str]:
+    """The task's own commands, one line each."""
+    if execution.epanet is not None:
+        return [_epanet(execution.epanet)]
+    return [command if isinstance(command, str) else shlex.join(command) for command in execution.commands]
+
+
+def _place(host: str, folder: str, path: str) -> str:
+    place = posixpath.join(folder, path)
+    return f"{host}:{place}" if host else place
+
+
+def _copy(source: str, target: str, places: PlaceWords) -> str:
+    program = "rsync -a --mkpath" if places.datastore or places.worker else "cp -a"
+    return f"{program} -- {shlex.quote(source)} {shlex.quote(target)}"
+
+
+def _epanet(run: EpanetRun) -> str:
+    words = ["python3", "-m", "worker.epanet", "run", run.inp]
+    if isinstance(run.scenarios, str):
+        words += ["--scenarios", run.scenarios]
+    if run.rows is not None:
+        words += ["--rows", f"{run.rows[0]}:{run.rows[1]}"]
+    words += ["--out", str(run.output.get("directory") or ".")]
+    line = shlex.join(words)
+    if isinstance(run.scenarios, list) and run.scenarios:
+        line += f"  # {len(run.scenarios)} scenarios written in the task"
+    return line

@@ -1,0 +1,110 @@
+"""What is wrong with a task file: one Fault per place, collected so that all are told at once.
+
+It knows how a fault reads to a person and how many are worth showing; it does not know how faults are found.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+import msgspec
+
+#: So many faults are kept and shown; the rest is only counted.
+SHOWN = 100
+
+
+class Fault(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One thing that is wrong, and where."""
+
+    #: What is wrong, as the end of a sentence whose beginning is the place.
+    text: str
+    #: What the user can do about it; a sentence, or empty.
+    hint: str = ""
+    file: str = ""
+    #: Line of the file, from 1; 0 is unknown.
+    line: int = 0
+    #: Place of the task in the file, from 1; 0 where the fault is no task's.
+    position: int = 0
+    #: The task's id; empty where it has none.
+    task: str = ""
+    #: The field as the user wrote it, such as `commands[1]`.
+    field: str = ""
+
+    def __str__(self) -> str:
+        place = ", ".join(part for part in (self._file_and_line(), self._task(), self.field) if part)
+        sentence = f"{place}: {self.text}" if place else self.text
+        return f"{sentence}. {self.hint}" if self.hint else sentence
+
+    def _file_and_line(self) -> str:
+        return f"{self.file}:{self.line}" if self.file and self.line else self.file
+
+    def _task(self) -> str:
+        if self.task:
+            return f'task "{self.task}"'
+        return f"task number {self.position}" if self.position else ""
+
+
+class IntakeErrors(Exception):
+    """Bad input: all its faults, at most `SHOWN` of them, and how many more there are."""
+
+    def __init__(self, faults: list[Fault], more: int = 0) -> None:
+        super().__init__(faults, more)
+        self.faults = faults
+        self.more = more
+
+    def __str__(self) -> str:
+        lines = [str(fault) for fault in self.faults]
+        if self.more:
+            lines.append(f"... and {self.more:,} more like these")
+        return "\n".join(lines)
+
+
+class Faults:
+    """Collects faults up to a number, and counts the rest."""
+
+    def __init__(self, shown: int = SHOWN) -> None:
+        self.kept: list[Fault] = []
+        self.count = 0
+        self._shown = shown
+
+    def add(self, text: str, hint: str = "", *, task: str = "", position: int = 0, field: str = "") -> None:
+        self.count += 1
+        if len(self.kept) < self._shown:
+            self.kept.append(Fault(text=text, hint=hint, task=task, position=position, field=field))
+
+    def absorb(self, faults: list[Fault], more: int = 0) -> None:
+        """Take over what another step found."""
+        self.count += len(faults) + more
+        self.kept.extend(faults[: max(0, self._shown - len(self.kept))])
+
+    def errors(self) -> IntakeErrors:
+        return IntakeErrors(self.kept, self.count - len(self.kept))
+
+    def raise_if_any(self) -> None:
+        if self.count:
+            raise self.errors()
+
+
+class Here:
+    """The task that is being read: a short way to add a fault about it."""
+
+    __slots__ = ("faults", "position", "task")
+
+    def __init__(self, faults: Faults, task: str = "", position: int = 0) -> None:
+        self.faults = faults
+        self.task = task
+        self.position = position
+
+    def fault(self, field: str, text: str, hint: str = "") -> None:
+        self.faults.add(text, hint, task=self.task, position=self.position, field=field)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`Did you mean ...?`, or nothing when no known word is near."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"Did you mean `{found[0]}`?" if found else ""
+
+
+def listed(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)

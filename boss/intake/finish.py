@@ -1,0 +1,247 @@
+"""The end of a push's intake: what concerns more than one task, and the Submission.
+
+A requirement that is another task's result makes that task a dependency. Two tasks that would write one
+name, cycles and init tasks in the wrong place are faults. What the push does not hold itself (tasks and
+files of earlier pushes) is left to the boss as `external`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections.abc import Container, Iterable, Iterator
+
+import msgspec
+
+from boss.core.model import InitSpec, Submission
+from boss.intake.columns import UNKNOWN, Columns
+from boss.intake.graph import build_rows, find_cycles
+from boss.intake.stream import Header, decode_inputs, encoder
+from boss.intake.task_rules import folders_of
+
+#: So many warnings of one kind are told one by one.
+_WARNINGS = 20
+#: A longer cycle is shown by its two ends.
+_CYCLE_SHOWN = 20
+
+
+def finish(columns: Columns, header: Header) -> Submission:
+    """The Submission. Faults of the whole graph are added to `columns.faults`; then it must not be used."""
+    ids = columns.ids()
+    warnings = _check_results(columns, ids, header)
+    external = _external(columns, ids)
+    implied, external_names, used = _bind(columns)
+    starts, targets = _rows(columns, implied)
+    _check_cycles(columns, ids, starts, targets, implied)
+    warnings += _file_warnings(columns, ids, external_names, used)
+    if not ids and not columns.inits:
+        warnings.append("there are no tasks in it: nothing to do")
+    return Submission(
+        project=header.project,
+        name=header.name,
+        merge_strategy=header.merge_strategy,
+        allow_shared_results=header.allow_shared_results,
+        ids=ids,
+        executions=columns.executions,
+        requirements=columns.requirements,
+        contents=columns.contents,
+        profiles=columns.profiles,
+        profile_of=columns.profile_of.tobytes(),
+        dependency_starts=starts.tobytes(),
+        dependency_targets=targets.tobytes(),
+        external=external,
+        external_names=external_names,
+        results=columns.results,
+        inits=columns.inits,
+        files=[file for name, file in columns.files.items() if name in used],
+        warnings=warnings,
+    )
+
+
+def _check_results(columns: Columns, ids: list[str], header: Header) -> list[str]:
+    """Faults, or where they are allowed warnings, about names that two tasks would write."""
+    warnings = []
+    for name, first, second in columns.shared:
+        text = f'`{name}` is also a result of task "{ids[first]}"'
+        if header.allow_shared_results:
+            warnings.append(f'task "{ids[second]}": {text}; the one that ends last stays')
+        else:
+            hint = "Let one of them write elsewhere, or push with --allow_shared_results."
+            columns.faults.add(text, hint, task=ids[second], field="results")
+    _check_folders(columns, ids)
+    return _capped(warnings)
+
+
+def _check_folders(columns: Columns, ids: list[str]) -> None:
+    for name, index in columns.results:
+        for folder in folders_of(name):
+            other = columns.producers.get(folder, index)
+            if other != index:
+                text = f'`{name}` lies in `{folder}`, which is a result of task "{ids[other]}"'
+                columns.faults.add(text, task=ids[index], field="results")
+
+
+def _external(columns: Columns, ids: list[str]) -> list[tuple[int, str]]:
+    """Dependencies on tasks that are not in this push. Those on init tasks are faults."""
+    outside = {number: id for id, number in columns.number_of.items() if columns.index_of[number] < 0}
+    if not outside:
+        return []
+    external = []
+    for index, number in _pairs(columns):
+        id = outside.get(number)
+        if id is None:
+            continue
+        if columns.index_of[number] == UNKNOWN:
+            external.append((index, id))
+        else:
+            text = f'"{id}" is an init task; it runs before every task anyway'
+            columns.faults.add(text, "Leave it out here.", task=ids[index], field="dependencies")
+    return external
+
+
+def _pairs(columns: Columns) -> Iterator[tuple[int, int]]:
+    """(task, number of an id that it depends on), task by task."""
+    first = 0
+    for index, last in enumerate(columns.starts[1:]):
+        for at in range(first, last):
+            yield index, columns.mentioned[at]
+        first = last
+
+
+def _bind(columns: Columns) -> tuple[dict[tuple[int, int], str], list[tuple[int, str]], set[str]]:
+    """What each requirement is: a result (task, producer) -> name; a name left to the boss; a sent file."""
+    implied: dict[tuple[int, int], str] = {}
+    external: list[tuple[int, str]] = []
+    used: set[str] = set()
+    all_producers = _all_producers(columns)
+    for name, tasks in columns.needed.items():
+        producers = all_producers.get(name, ())
+        others = [index for index in tasks if index not in producers]
+        if producers:
+            implied.update({(index, producer): name for index in others for producer in producers})
+            if name in columns.files:
+                _forget_sent(columns, name, others)
+            others = [index for index in tasks if index in producers]
+        if name in columns.files:
+            used.add(name)
+        else:
+            external.extend((index, name) for index in others)
+    used |= _check_inits(columns, all_producers)
+    external.sort()
+    return implied, external, used
+
+
+def _all_producers(columns: Columns) -> dict[str, set[int]]:
+    """Only for names that somebody needs."""
+    wanted: dict[str, set[int]] = {}
+    for name, index in columns.results:
+        if name in columns.needed:
+            wanted.setdefault(name, set()).add(index)
+    return wanted
+
+
+def _forget_sent(columns: Columns, name: str, tasks: Iterable[int]) -> None:
+    """A result of this push is meant, not the file of that name that was sent with it."""
+    for index in tasks:
+        columns.requirements[index] = _unbound(columns.requirements[index], (name,))
+
+
+def leave_to_project(submission: Submission, names: set[str]) -> None:
+    """Unbind files that were sent: `names` are results of older tasks of the project, and those come first.
+
+    The boss calls it before it accepts, because only the boss knows the project. What the tasks' contents
+    are does not change by it: pushed again, they are still the same tasks.
+    """
+    for index, encoded in enumerate(submission.requirements):
+        found = [item.name for item in decode_inputs(encoded) if item.name in names and item.digest] if encoded else []
+        if found:
+            submission.requirements[index] = _unbound(encoded, found)
+            submission.external_names.extend((index, name) for name in found)
+    for init in submission.inits:
+        if init.requirements:
+            init.requirements = _unbound(init.requirements, names)
+    submission.files = [file for file in submission.files if file.name not in names]
+
+
+def _unbound(encoded: bytes, names: Container[str]) -> bytes:
+    """Requirements without the digests of these names."""
+    return encoder.encode(
+        [
+            msgspec.structs.replace(item, digest="", size=0, executable=False) if item.name in names else item
+            for item in decode_inputs(encoded)
+        ]
+    )
+
+
+def _check_inits(columns: Columns, producers: dict[str, set[int]]) -> set[str]:
+    """Sent files that init tasks use. An init task runs before all others, so it can use no result of theirs."""
+    used = set()
+    for init in columns.inits:
+        for name in _names(init):
+            if name in columns.files:
+                used.add(name)
+            elif name in producers:
+                text = f"`{name}` is a result of this push, and an init task runs before all others"
+                columns.faults.add(text, task=init.id, field="requirements")
+    return used
+
+
+def _names(init: InitSpec) -> list[str]:
+    return [item.name for item in decode_inputs(init.requirements)] if init.requirements else []
+
+
+def _rows(columns: Columns, implied: dict[tuple[int, int], str]) -> tuple[array[int], array[int]]:
+    targets = array("i", map(columns.index_of.__getitem__, columns.mentioned))
+    if implied or (targets and min(targets) <= UNKNOWN):
+        return build_rows(columns.starts, targets, implied)
+    return columns.starts, array("I", targets.tobytes())
+
+
+def _check_cycles(
+    columns: Columns,
+    ids: list[str],
+    starts: array[int],
+    targets: array[int],
+    implied: dict[tuple[int, int], str],
+) -> None:
+    for cycle in find_cycles(starts, targets):
+        lowest = cycle.index(min(cycle))
+        cycle = [*cycle[lowest:], *cycle[:lowest], cycle[lowest]]
+        text = f"they need each other in a cycle, so none could begin: {_cycle_text(ids, cycle)}"
+        through = [implied[step] for step in itertools.pairwise(cycle) if step in implied]
+        hint = f"One of these needs is the requirement `{through[0]}`, another one's result." if through else ""
+        columns.faults.add(text, hint, task=ids[cycle[0]], field="dependencies")
+
+
+def _cycle_text(ids: list[str], cycle: list[int]) -> str:
+    words = [ids[index] for index in cycle]
+    if len(words) > _CYCLE_SHOWN:
+        half = _CYCLE_SHOWN // 2
+        words = [*words[:half], f"... {len(words) - 2 * half} more ...", *words[-half:]]
+    return " -> ".join(words)
+
+
+def _file_warnings(
+    columns: Columns, ids: list[str], external_names: list[tuple[int, str]], used: set[str]
+) -> list[str]:
+    missing = [
+        f'task "{ids[index]}": the requirement `{name}` is no result of a task of this push and no file '
+        "beside the task file; it must be on the datastore when the task begins"
+        for index, name in external_names[: _WARNINGS + 1]
+    ]
+    for init in columns.inits:
+        missing += [
+            f'init task "{init.id}": the requirement `{name}` is no file beside the task file; '
+            "it must be on the datastore"
+            for name in _names(init)
+            if name not in columns.files
+        ]
+    unused = [
+        f"the sent file `{name}` is needed by no task and is left out" for name in columns.files if name not in used
+    ]
+    return _capped(missing, max(len(missing), len(external_names))) + _capped(unused)
+
+
+def _capped(warnings: list[str], count: int = 0) -> list[str]:
+    more = max(count, len(warnings)) - _WARNINGS
+    return [*warnings[:_WARNINGS], f"... and {more:,} more like this"] if more > 0 else warnings

@@ -1,0 +1,262 @@
+"""A task file on the user's machine: read, checked as the boss will check it, and ready to be sent.
+
+It is the client's half of the intake: `read_file` and `check` are what `push_tasks.py` calls. Nothing here
+talks to a boss; what only the boss can know (tasks and files of earlier pushes) stays open and is told as a
+warning.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from boss.core.model import Submission
+from boss.intake import describe, stream
+from boss.intake.collector import Collector
+from boss.intake.document import JSON_ERRORS, Document, malformed, open_document
+from boss.intake.faults import Fault, Faults, Here, IntakeErrors, nearest
+from boss.intake.local_files import LocalFile, find_local_files
+
+#: A task file is no larger.
+FILE_BYTES = 1024**3
+_CHUNK = 256 * 1024
+_WARNINGS = 20
+
+
+class Options(msgspec.Struct, kw_only=True, frozen=True):
+    """What the command line says about a push."""
+
+    project: str = "default"
+    #: Overrides the file's own name.
+    name: str = ""
+    merge_strategy: str = ""
+    allow_shared_results: bool = False
+    #: As `overwrite_result: false` on every task that has results.
+    skip_existing: bool = False
+
+
+class TaskFile(msgspec.Struct, kw_only=True):
+    """A task file without faults."""
+
+    path: str
+    header: stream.Header
+    #: The lines of the tasks, in pieces.
+    chunks: list[bytes]
+    #: To be sent along: their names and digests are in the header.
+    files: list[LocalFile]
+    tasks: int
+    inits: int
+    #: (task, id): dependencies on tasks that are not in the file.
+    external: list[tuple[str, str]]
+    warnings: list[str]
+
+    @property
+    def name(self) -> str:
+        return self.header.name
+
+
+def encode_stream(task_file: TaskFile) -> Iterator[bytes]:
+    """The canonical stream, in pieces fit for a streamed HTTP request."""
+    yield stream.encoder.encode(task_file.header) + b"\n"
+    yield from task_file.chunks
+
+
+_DEFAULT_OPTIONS = Options()
+
+
+def check(path: str | Path, options: Options = _DEFAULT_OPTIONS) -> TaskFile:
+    """As `read_file`, for a check without a boss: dependencies that are not in the file become warnings."""
+    task_file = read_file(path, options)
+    near = {id: nearest(id, _ids(task_file)) for id in dict.fromkeys(id for _, id in task_file.external[:_WARNINGS])}
+    warnings = [
+        f'task "{task}": the dependency "{id}" is not in this file; that is right only if an earlier push brought it. '
+        f"{near[id]}".rstrip()
+        for task, id in task_file.external[:_WARNINGS]
+    ]
+    if len(task_file.external) > _WARNINGS:
+        warnings.append(f"... and {len(task_file.external) - _WARNINGS:,} more dependencies that are not in this file")
+    return msgspec.structs.replace(task_file, warnings=warnings + task_file.warnings)
+
+
+def _ids(task_file: TaskFile) -> list[str]:
+    """Some ids to suggest from."""
+    return [line.id for line in stream.decode_lines(b"".join(task_file.chunks[:4]))]
+
+
+def read_file(path: str | Path, options: Options = _DEFAULT_OPTIONS) -> TaskFile:
+    """Read and check a task file. Raises IntakeErrors with all that is wrong."""
+    path = Path(path)
+    document = open_document(_read(path), str(path))
+    return _Reading(document, path, options).read()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size > FILE_BYTES:
+            text = f"has {size:,} bytes; a task file has at most {FILE_BYTES:,}"
+            raise IntakeErrors([Fault(file=str(path), text=text, hint="Push it in parts.")])
+        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except OSError as error:
+        raise IntakeErrors([Fault(file=str(path), text=f"cannot be read: {error.strerror}")]) from None
+
+
+class _Reading:
+    """One pass over a document; see `read`."""
+
+    def __init__(self, document: Document, path: Path, options: Options) -> None:
+        self._document = document
+        self._path = path
+        self._options = options
+        self._faults = Faults()
+        self._chunks: list[bytes] = []
+        #: Position in the file of each line of the stream: faulty tasks have no line.
+        self._position_of = array("I")
+        #: Name of a requirement -> the first (task, position) that has it.
+        self._needed: dict[str, tuple[str, int]] = {}
+        self._produced: set[str] = set()
+        #: Names that a task both needs and writes: it needs what was there before.
+        self._renewed: set[str] = set()
+
+    def read(self) -> TaskFile:
+        dialect = describe.DATABASE if self._is_database() else describe.OWN
+        self._read_tasks(dialect)
+        files = self._find_files()
+        header = self._header(dialect.name, files)
+        submission = self._collect(header)
+        if self._faults.count or submission is None:
+            raise self._located_errors(dialect)
+        used = {file.name for file in submission.files}
+        return TaskFile(
+            path=str(self._path),
+            header=header,
+            chunks=self._chunks,
+            files=[file for file in files if file.sent.name in used],
+            tasks=len(submission.ids),
+            inits=len(submission.inits),
+            external=[(submission.ids[index], id) for index, id in submission.external],
+            warnings=submission.warnings,
+        )
+
+    def _is_database(self) -> bool:
+        tasks = self._document.tasks
+        if not self._document.is_array or not tasks:
+            return False
+        try:
+            return describe.is_database(msgspec.json.decode(tasks[0]))
+        except JSON_ERRORS:
+            return False
+
+    def _read_tasks(self, dialect: describe.Dialect) -> None:
+        defaults = self._defaults()
+        piece = bytearray()
+        for position, text in enumerate(self._document.tasks, 1):
+            line = self._read_task(position, text, dialect, defaults)
+            if line is None:
+                continue
+            self._position_of.append(position)
+            stream.encoder.encode_into(line, piece, len(piece))
+            piece += b"\n"
+            if len(piece) > _CHUNK:
+                self._chunks.append(bytes(piece))
+                piece.clear()
+        if piece:
+            self._chunks.append(bytes(piece))
+
+    def _defaults(self) -> dict[str, object]:
+        if "defaults" not in self._document.parts:
+            return {}
+        return describe.read_defaults(self._document.parts["defaults"], Here(self._faults))
+
+    def _read_task(
+        self, position: int, text: msgspec.Raw, dialect: describe.Dialect, defaults: dict[str, object]
+    ) -> stream.TaskLine | None:
+        here = Here(self._faults, "", position)
+        try:
+            task = msgspec.json.decode(text)
+        except JSON_ERRORS as error:
+            base = self._document.places([position])[position]
+            self._faults.absorb([malformed(self._document, error, base)])
+            return None
+        line = describe.describe(task, dialect, defaults, self._options.skip_existing, here)
+        if line is not None and (line.requirements or b'"results"' in bytes(line.execution)):
+            self._note_files(line, position)
+        return line
+
+    def _note_files(self, line: stream.TaskLine, position: int) -> None:
+        results = {item.target for item in stream.decode_execution(line.execution).results}
+        self._produced |= results
+        for name, _ in line.requirements:
+            self._needed.setdefault(name, (line.id, position))
+            if name in results:
+                self._renewed.add(name)
+
+    def _find_files(self) -> list[LocalFile]:
+        names = [name for name in self._needed if name not in self._produced or name in self._renewed]
+
+        def refuse(name: str, why: str) -> None:
+            task, position = self._needed[name]
+            self._faults.add(why, task=task, position=position, field="requirements")
+
+        return find_local_files(self._path.parent, names, refuse)
+
+    def _header(self, dialect: str, files: list[LocalFile]) -> stream.Header:
+        name = self._document.parts.get("name", "")
+        if not isinstance(name, str):
+            self._faults.add("is no text", field="name")
+            name = ""
+        return stream.Header(
+            version=stream.VERSION,
+            project=self._options.project,
+            name=self._options.name or name or self._path.stem,
+            merge_strategy=self._options.merge_strategy,
+            allow_shared_results=self._options.allow_shared_results,
+            dialect=dialect,
+            tasks=len(self._position_of),
+            files=[file.sent for file in files],
+        )
+
+    def _collect(self, header: stream.Header) -> Submission | None:
+        """What the boss will say to it."""
+        collector = Collector()
+        try:
+            collector.feed(stream.encoder.encode(header) + b"\n")
+            for chunk in self._chunks:
+                collector.feed(chunk)
+            return collector.finish()
+        except IntakeErrors as errors:
+            for fault in errors.faults:
+                fault.position = self._position_of[fault.position - 1] if fault.position else 0
+            self._faults.absorb(errors.faults, errors.more)
+            return None
+
+    def _located_errors(self, dialect: describe.Dialect) -> IntakeErrors:
+        """All faults in the order of the file, each with its line."""
+        faults = self._faults.kept
+        self._find_positions(faults, dialect.id_field)
+        places = self._document.places(fault.position for fault in faults if fault.position)
+        for fault in faults:
+            fault.file = self._document.file
+            if fault.position and not fault.line:
+                fault.line = self._document.line_of_field(fault.position, places[fault.position], fault.field)
+        faults.sort(key=lambda fault: (fault.position, fault.line))
+        return self._faults.errors()
+
+    def _find_positions(self, faults: list[Fault], id_field: str) -> None:
+        """Faults of the whole graph name a task by its id only."""
+        wanted = {fault.task for fault in faults if fault.task and not fault.position}
+        if not wanted:
+            return
+        found: dict[str, int] = {}
+        for position, text in enumerate(self._document.tasks, 1):
+            try:
+                id = msgspec.json.decode(text).get(id_field)
+            except (*JSON_ERRORS, AttributeError):
+                continue
+            if isinstance(id, str) and id in wanted:
+                found.setdefault(id, position)
+        for fault in faults:
+            fault.position = fault.position or found.get(fault.task, 0)

@@ -1,0 +1,129 @@
+"""The rules that single values of a task obey: ids, paths, commands, environment, numbers.
+
+Each function takes a value of the right type and returns what is wrong with it as the end of a sentence,
+or the empty string. The same rules hold for a file that is checked offline and for a stream that reaches
+the boss; what crosses tasks (unknown dependencies, cycles, clashes) is in `collector` and `graph`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+#: Characters of a task id.
+ID_CHARACTERS = 255
+#: Bytes of a path, and of one of its parts; file systems end there.
+PATH_BYTES, PART_BYTES = 1024, 255
+#: Linux passes no longer single argument to a program (with the byte that ends it).
+COMMAND_BYTES = 128 * 1024 - 1
+#: The longest time that may be asked for: ten years.
+LONGEST_SECONDS = 10 * 366 * 86400.0
+MOST_SLOTS = 4096
+MOST_RETRIES = 1000
+PRIORITY_BOUND = 1_000_000
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ENV_NAME = re.compile(r"[^=\x00-\x20\x7f]+")
+
+
+def wrong_id(text: str) -> str:
+    if not text:
+        return "is empty"
+    if len(text) > ID_CHARACTERS:
+        return f"has {len(text)} characters; an id has at most {ID_CHARACTERS}"
+    return "" if text.isprintable() else _wrong_characters(text)
+
+
+def _wrong_characters(text: str) -> str:
+    found = _CONTROL.search(text)
+    return f"has a control character ({found.group()!r})" if found else ""
+
+
+def wrong_project(text: str) -> str:
+    if _PROJECT.fullmatch(text):
+        return ""
+    return f"`{text}` is no project name: letters, digits, `.`, `_` and `-`, at most 64, the first a letter or digit"
+
+
+def wrong_path(path: str) -> str:
+    """A path inside a tree (the datastore's, or a task's working directory), in its shortest form."""
+    if not path:
+        return "is an empty path"
+    if path[0] == "/":
+        return f"`{path}` is an absolute path; a path inside the tree is wanted"
+    if not path.isprintable() and (fault := _wrong_characters(path)):
+        return fault
+    return _wrong_parts(path)
+
+
+def _wrong_parts(path: str) -> str:
+    parts = path.split("/")
+    if ".." in parts:
+        return f"`{path}` leaves the tree"
+    if "" in parts or "." in parts:
+        return f"`{path}` has an empty part or a `.`"
+    longest = max(len(part.encode()) for part in parts)
+    if longest > PART_BYTES or len(path.encode()) > PATH_BYTES:
+        return f"`{path[:40]}...` is too long: at most {PATH_BYTES} bytes, and {PART_BYTES} between two slashes"
+    return ""
+
+
+def wrong_name(name: str, project: str) -> str:
+    """A name in the datastore's tree: a path that is none of ecloud's own places."""
+    if fault := wrong_path(name):
+        return fault
+    first = name.partition("/")[0]
+    if first == ".ecloud":
+        return f"`{name}` is below `.ecloud/`, which ecloud keeps for itself"
+    if first == "projects" and project == "default":
+        return f"`{name}` is below `projects/`, where the other projects have their files"
+    return ""
+
+
+def shortest(path: str) -> str:
+    """The path without `./`, doubled slashes and one at the end; `..` and a leading slash stay, to be refused."""
+    if "//" not in path and not path.startswith("./") and "/./" not in path and not path.endswith(("/", "/.")):
+        return path
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return ("/" if path.startswith("/") else "") + "/".join(parts)
+
+
+def wrong_command(command: str | list[str]) -> str:
+    if isinstance(command, str):
+        return wrong_argument(command)
+    if not command or not command[0]:
+        return "names no program"
+    return next(filter(None, map(wrong_argument, command)), "")
+
+
+def wrong_argument(text: str) -> str:
+    if "\0" in text:
+        return "has a NUL character, which no command can have"
+    if len(text) > COMMAND_BYTES // 4 and len(text.encode()) > COMMAND_BYTES:
+        return (
+            f"is longer than {COMMAND_BYTES:,} bytes, the longest argument that Linux takes; "
+            "put it into a script and name that in `requirements`"
+        )
+    return ""
+
+
+def wrong_variable(name: str, value: str) -> str:
+    if not _ENV_NAME.fullmatch(name):
+        return f"`{name}` is no name of an environment variable"
+    return wrong_argument(value)
+
+
+def wrong_duration(seconds: float, *, zero: bool = False) -> str:
+    if not math.isfinite(seconds) or seconds < 0 or (seconds == 0 and not zero):
+        return f"is {seconds:g} seconds; a time {'of at least 0' if zero else 'above 0'} is wanted"
+    return "" if seconds <= LONGEST_SECONDS else "is longer than ten years"
+
+
+def wrong_number(value: int, low: int, high: int) -> str:
+    return "" if low <= value <= high else f"is {value}; a number from {low} to {high} is wanted"
+
+
+def wrong_label(text: str) -> str:
+    """A name of a pool, or a key or value of a label."""
+    return "is longer than 255 characters" if len(text) > 255 else _wrong_characters(text)

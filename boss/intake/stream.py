@@ -1,0 +1,87 @@
+"""The canonical stream: how a checked task file travels to the boss, in lines of JSON.
+
+The first line is a `Header`, each further line one `TaskLine`. All dialects end here, with all defaults of
+the file merged in and everything that has its default left out. A line holds what the worker needs
+(`wire.messages.Execution`) and what the scheduler needs (`boss.core.model.Profile`) as they will be stored,
+so that equal ones can be recognised by their bytes. It knows the form only; `collector` judges the contents.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from boss.core.model import Profile, SentFile
+from wire.messages import EpanetRun, Execution, Input, ResultItem
+
+VERSION = 1
+
+#: Bytes of one task's line, and of the header with its list of files.
+TASK_BYTES, HEADER_BYTES = 1024 * 1024, 256 * 1024 * 1024
+
+_EMPTY_OBJECT = msgspec.Raw(b"{}")
+
+
+class Header(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """First line of the stream."""
+
+    #: Always written, so that an older boss can say that it is too old.
+    version: int
+    project: str = "default"
+    name: str = ""
+    merge_strategy: str = ""
+    allow_shared_results: bool = False
+    #: `database` for files of the database era: errors then speak of its fields.
+    dialect: str = ""
+    #: How many task lines follow; -1 is not told.
+    tasks: int = -1
+    files: list[SentFile] = msgspec.field(default_factory=list)
+
+
+class TaskLine(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One task."""
+
+    id: str
+    #: Ids of tasks of the same project, in this push or not.
+    dependencies: list[str] = []
+    #: (name in the project's tree, path in the working directory).
+    requirements: list[tuple[str, str]] = []
+    #: A `wire.messages.Execution`; slots and memory stand here only.
+    execution: msgspec.Raw = _EMPTY_OBJECT
+    #: A `boss.core.model.Profile` without slots, memory and staging, which follow from the rest.
+    profile: msgspec.Raw = _EMPTY_OBJECT
+    #: An init task: has no profile, no dependencies and no results.
+    init: bool = False
+
+
+class StrictEpanet(EpanetRun, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An EpanetRun from outside: a field that we do not know is a mistake."""
+
+
+class StrictResult(ResultItem, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A ResultItem from outside."""
+
+
+class StrictExecution(Execution, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An Execution from outside."""
+
+    epanet: StrictEpanet | None = None
+    results: list[StrictResult] = msgspec.field(default_factory=list)  # type: ignore[assignment]  # narrower
+
+
+class StrictProfile(Profile, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Profile from outside."""
+
+
+#: Sorts the keys of objects, so that equal values are equal bytes.
+encoder = msgspec.json.Encoder(order="deterministic")
+
+decode_header = msgspec.json.Decoder(Header).decode
+decode_line = msgspec.json.Decoder(TaskLine).decode
+decode_lines = msgspec.json.Decoder(TaskLine).decode_lines
+decode_execution = msgspec.json.Decoder(StrictExecution).decode
+decode_profile = msgspec.json.Decoder(StrictProfile).decode
+decode_inputs = msgspec.json.Decoder(list[Input]).decode
+
+
+def raw(value: Execution | Profile) -> msgspec.Raw:
+    return msgspec.Raw(encoder.encode(value))

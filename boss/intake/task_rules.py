@@ -1,0 +1,107 @@
+"""The rules of `rules`, put to a whole task: its execution, its profile, its requirements.
+
+It knows which field a value belongs to, in the words of our own dialect, and adds a fault to what it is
+given; it does not know other tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from boss.core.model import Profile
+from boss.intake import rules
+from boss.intake.faults import Here
+from wire.messages import EpanetRun, Execution, ResultItem
+
+
+def check_execution(execution: Execution, project: str, here: Here) -> None:
+    if execution.epanet is not None:
+        _check_epanet(execution.epanet, here)
+        if execution.commands:
+            here.fault("epanet", "stands beside `commands`", "A task has the one or the other.")
+    for place, command in enumerate(execution.commands):
+        if fault := rules.wrong_command(command):
+            here.fault(f"commands[{place}]", fault)
+    for name, value in execution.env.items():
+        _note(here, f"env.{name}" if name else "env", rules.wrong_variable(name, value))
+    if execution.results:
+        _check_results(execution.results, project, here)
+    if execution.timeout is not None:
+        _note(here, "timeout", rules.wrong_duration(execution.timeout))
+    if execution.slots != 1:
+        _note(here, "resources.slots", rules.wrong_number(execution.slots, 1, rules.MOST_SLOTS))
+    if execution.memory is not None:
+        _note(here, "resources.memory", rules.wrong_number(execution.memory, 1, 1 << 50))
+
+
+def _note(here: Here, field: str, fault: str) -> None:
+    if fault:
+        here.fault(field, fault)
+
+
+def _check_epanet(run: EpanetRun, here: Here) -> None:
+    _note(here, "epanet.inp", rules.wrong_path(run.inp))
+    if isinstance(run.scenarios, str):
+        _note(here, "epanet.scenarios", rules.wrong_path(run.scenarios))
+    else:
+        _check_rows(run.scenarios, here)
+    if run.rows is not None and not 0 <= run.rows[0] < run.rows[1]:
+        here.fault("epanet.rows", f"{list(run.rows)} is no range", "Write [first, last], the last row is not included.")
+
+
+def _check_rows(rows: Sequence[dict[str, object]], here: Here) -> None:
+    for place, row in enumerate(rows):
+        for name, value in row.items():
+            if isinstance(value, list | dict):
+                here.fault(f"epanet.scenarios[{place}].{name}", "is a list or an object; a number or a text is wanted")
+
+
+def _check_results(results: Sequence[ResultItem], project: str, here: Here) -> None:
+    for place, item in enumerate(results):
+        field = f"results[{place}]"
+        _note(here, field, rules.wrong_path(item.source))
+        if item.target != item.source or rules.wrong_path(item.source) == "":
+            _note(here, field, rules.wrong_name(item.target, project))
+    if len(results) > 1:
+        _check_distinct([item.target for item in results], "results", "go to", here)
+
+
+def check_requirements(requirements: Sequence[tuple[str, str]], project: str, here: Here) -> None:
+    for place, (name, path) in enumerate(requirements):
+        field = f"requirements[{place}]"
+        _note(here, field, rules.wrong_name(name, project))
+        if path != name:
+            _note(here, field, rules.wrong_path(path))
+    if len(requirements) > 1:
+        _check_distinct([path for _, path in requirements], "requirements", "come to", here)
+
+
+def _check_distinct(paths: Sequence[str], field: str, verb: str, here: Here) -> None:
+    """No path twice, and none that is a folder of another."""
+    seen: set[str] = set(paths)
+    if len(seen) < len(paths):
+        double = next(path for place, path in enumerate(paths) if path in paths[:place])
+        here.fault(field, f"two of them {verb} `{double}`")
+    for path in paths:
+        for folder in folders_of(path):
+            if folder in seen:
+                here.fault(field, f"`{folder}` would be both a file and the folder of `{path}`")
+
+
+def folders_of(path: str) -> Iterable[str]:
+    end = path.find("/")
+    while end > 0:
+        yield path[:end]
+        end = path.find("/", end + 1)
+
+
+def check_profile(profile: Profile, here: Here) -> None:
+    _note(here, "retries", rules.wrong_number(profile.retries, 0, rules.MOST_RETRIES))
+    _note(here, "priority", rules.wrong_number(profile.priority, -rules.PRIORITY_BOUND, rules.PRIORITY_BOUND))
+    _note(here, "retry_delay", rules.wrong_duration(profile.retry_delay, zero=True))
+    _note(here, "expect", rules.wrong_duration(profile.expect, zero=True))
+    _note(here, "pool", rules.wrong_label(profile.pool))
+    for code in profile.retry_on:
+        _note(here, "retry_on", rules.wrong_number(code, -64, 255) or ("0 is success" if code == 0 else ""))
+    for key, value in profile.labels.items():
+        _note(here, "labels", rules.wrong_label(key) or rules.wrong_label(value) or ("" if key else "has an empty key"))
