@@ -1,0 +1,6 @@
+"""The pure part of a worker: `Agent.handle(event, now)` returns actions. See `worker.agent.machine`."""
+
+from worker.agent.machine import Agent
+from worker.agent.state import Options
+
+__all__ = ["Agent", "Options"]

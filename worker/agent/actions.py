@@ -1,0 +1,91 @@
+"""What a worker's agent wants done: statements, carried out in their order by the loop. Values only.
+
+None of them answers; what comes of one is told by an event later.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from wire.messages import Input, Outcome, Run, WorkerReports
+
+
+class PlaceInputs(msgspec.Struct, frozen=True):
+    """Put these inputs from the cache into the attempt's working directory. Told by InputsPlaced or InputsNotPlaced."""
+
+    task: int
+    attempt: int
+    inputs: list[Input]
+
+
+class Execute(msgspec.Struct, frozen=True):
+    """Run the attempt's commands. Told by ExecutionEnded, always."""
+
+    run: Run
+
+
+class KillExecution(msgspec.Struct, frozen=True):
+    """End the attempt's processes, politely first. Told by its ExecutionEnded."""
+
+    task: int
+    attempt: int
+    reason: str
+
+
+class RemoveAttempt(msgspec.Struct, frozen=True):
+    """Remove the attempt's directory; what is being placed into it is finished first."""
+
+    task: int
+    attempt: int
+
+
+class KeepOutcome(msgspec.Struct, frozen=True):
+    """Write the outcome down before it is reported, so that a killed agent's next start still has it."""
+
+    outcome: Outcome
+
+
+class ForgetOutcome(msgspec.Struct, frozen=True):
+    """The boss has it on disk: it need not be kept any longer."""
+
+    task: int
+    attempt: int
+
+
+class RememberInit(msgspec.Struct, frozen=True):
+    """This init execution has succeeded on this worker: write it down."""
+
+    number: int
+
+
+class AdoptDeployment(msgspec.Struct, frozen=True):
+    """From now on this worker belongs to that deployment: write it down, drop what was kept of another one."""
+
+    deployment: str
+
+
+class SendReports(msgspec.Struct, frozen=True):
+    """Publish this message; if it is lost, what matters in it is sent again."""
+
+    message: WorkerReports
+
+
+class Exit(msgspec.Struct, frozen=True):
+    """End the program; nothing runs any more."""
+
+    code: int
+    reason: str
+
+
+Action = (
+    PlaceInputs
+    | Execute
+    | KillExecution
+    | RemoveAttempt
+    | KeepOutcome
+    | ForgetOutcome
+    | RememberInit
+    | AdoptDeployment
+    | SendReports
+    | Exit
+)

@@ -1,0 +1,266 @@
+"""The agent of one worker: one door in, actions out.
+
+It decides which attempts begin, what is told to the boss and when the worker ends. It knows no thread, socket, process,
+file or clock: the loop (or the simulator) gives it events with the time, carries its actions out in order, and calls it
+with TimePassed when `next_deadline()` has come. It sends only then, so that the events of one turn share a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from wire.messages import AttemptKey, Digest, InHand, InputsMissing, Leaving, Outcome
+from worker.agent import moves, reports
+from worker.agent.actions import Action, AdoptDeployment, Exit
+from worker.agent.check import check
+from worker.agent.events import (
+    BossSeen,
+    CacheChanged,
+    DiskMeasured,
+    Event,
+    ExecutionEnded,
+    InputsNotPlaced,
+    InputsPlaced,
+    LinkConnected,
+    LinkDisconnected,
+    OrdersArrived,
+    OtherAgentSeen,
+    ProgressTold,
+    TermReceived,
+    TimePassed,
+)
+from worker.agent.orders import begin_stop, on_orders
+from worker.agent.sizes import is_too_large
+from worker.agent.state import Held, Options, State, in_hand
+
+#: After the last execution of a worker that is to end, acknowledgements are waited for so long.
+LINGER_CONNECTED = 30.0
+LINGER_ALONE = 2.0
+
+
+class Agent:
+    """A worker's state and the one method that changes it."""
+
+    def __init__(
+        self,
+        options: Options,
+        now: float,
+        kept: Iterable[Outcome] = (),
+        initialized: Iterable[int] = (),
+        cached: Iterable[Digest] = (),
+        deployment: str = "",
+    ) -> None:
+        """`kept` and `initialized` are what an earlier start wrote down; `cached`, least recently used first."""
+        self.state = State(
+            options=options,
+            deployment=options.deployment or deployment,
+            heartbeat_seconds=options.heartbeat_seconds,
+            orphan_after_seconds=options.orphan_after_seconds,
+            heard_at=now,
+            asked_at=now,
+            initialized=dict.fromkeys(initialized),
+            cached=dict.fromkeys(cached),
+        )
+        for outcome in kept:
+            held = moves.hold(self.state, outcome.task, outcome.attempt)
+            held.directory = True
+            moves.end(self.state, held, outcome, now, [])
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take one event in; what is to be done comes back, to be done in this order."""
+        actions: list[Action] = []
+        if self.state.exited:
+            return actions
+        _HANDLERS[type(event)](self.state, event, now, actions)
+        if self.state.ready:
+            moves.begin_ready(self.state, now, actions)
+        if self.state.stop:
+            _exit_when_done(self.state, now, actions)
+        return actions
+
+    def next_deadline(self) -> float | None:
+        """When TimePassed is to be told at the latest; None once the worker has ended."""
+        state = self.state
+        if state.exited:
+            return None
+        due = [state.heard_at + state.orphan_after_seconds] if not state.stop else []
+        reporting = reports.next_deadline(state)
+        if reporting is not None:
+            due.append(reporting)
+        if state.linger_until is not None:
+            due.append(state.linger_until)
+        return min(due) if due else None
+
+    def in_hand(self) -> list[InHand]:
+        return in_hand(self.state)
+
+    def executing(self) -> list[AttemptKey]:
+        return [held.key for held in self.state.held.values() if held.phase == "executing"]
+
+    def check(self) -> None:
+        """Raise if anything that must always hold does not."""
+        check(self.state)
+
+
+def _held(state: State, task: int, attempt: int) -> Held | None:
+    return state.held.get((task, attempt))
+
+
+def _on_orders(state: State, event: OrdersArrived, now: float, actions: list[Action]) -> None:
+    on_orders(state, event.message, now, actions)
+
+
+def _on_boss_seen(state: State, event: BossSeen, now: float, actions: list[Action]) -> None:
+    presence = event.presence
+    if presence.online and presence.deployment != state.deployment and not state.options.deployment:
+        _adopt(state, presence.deployment, now, actions)
+    if presence.deployment != state.deployment or presence.epoch < state.boss_epoch or not presence.online:
+        return
+    if not event.retained:
+        state.heard_at = now
+    if presence.epoch > state.boss_epoch or not event.retained:
+        # A boss that came online after our hello has not heard it; a retained presence was there before it.
+        new = presence.epoch > state.boss_epoch > 0 or not event.retained
+        state.boss_epoch = presence.epoch
+        if new:
+            reports.say_hello_soon(state, now)
+
+
+def _adopt(state: State, deployment: str, now: float, actions: list[Action]) -> None:
+    """Belong to the deployment of the boss that is there; what is held of another one is worthless."""
+    for held in list(state.held.values()):
+        moves.forget(state, held, actions)
+    state.initialized.clear()
+    state.early.clear()
+    state.confirms.clear()
+    state.deployment = deployment
+    state.last_order = (0, 0)
+    state.boss_epoch = 0
+    actions.append(AdoptDeployment(deployment))
+    reports.say_hello_soon(state, now)
+
+
+def _on_connected(state: State, event: LinkConnected, now: float, actions: list[Action]) -> None:
+    reports.connected(state, now)
+
+
+def _on_disconnected(state: State, event: LinkDisconnected, now: float, actions: list[Action]) -> None:
+    reports.disconnected(state)
+
+
+def _on_placed(state: State, event: InputsPlaced, now: float, actions: list[Action]) -> None:
+    held = _held(state, event.task, event.attempt)
+    if held is not None and held.phase == "staging":
+        moves.placed(state, held, now)
+
+
+def _on_not_placed(state: State, event: InputsNotPlaced, now: float, actions: list[Action]) -> None:
+    held = _held(state, event.task, event.attempt)
+    if held is None or held.phase != "staging":
+        return
+    held.placing = False
+    for digest in event.missing:
+        state.cached.pop(digest, None)
+    if event.missing:
+        missing = InputsMissing(task=held.task, attempt=held.attempt, digests=event.missing)
+        reports.report(state, held.key, missing, now, 0.0)
+    else:
+        moves.end_unbegun(state, held, "failed", event.reason, now, actions, event.fault)
+
+
+def _on_ended(state: State, event: ExecutionEnded, now: float, actions: list[Action]) -> None:
+    outcome = event.outcome
+    held = _held(state, outcome.task, outcome.attempt)
+    if held is None or held.phase != "executing":
+        return
+    held.directory = event.leftovers
+    if is_too_large(outcome):
+        outcome = _without_manifest(outcome)
+    moves.end(state, held, moves.killed_for_us(held, outcome), now, actions)
+
+
+def _without_manifest(outcome: Outcome) -> Outcome:
+    """What cannot be said in one message fails with a sentence that can."""
+    reason = f"Uploading results failed: {len(outcome.manifest):,} result files are too many to report; pack them"
+    return msgspec.structs.replace(outcome, ended="failed", reason=reason, manifest=[], commands=[])
+
+
+def _on_progress(state: State, event: ProgressTold, now: float, actions: list[Action]) -> None:
+    held = _held(state, event.task, event.attempt)
+    if held is not None and held.phase == "executing":
+        state.progress[held.key] = min(max(event.fraction, 0.0), 1.0)
+
+
+def _on_cache_changed(state: State, event: CacheChanged, now: float, actions: list[Action]) -> None:
+    for digest in event.dropped:
+        state.cached.pop(digest, None)
+        state.cache_added.pop(digest, None)
+        state.cache_dropped[digest] = None
+    for digest in event.cached:
+        if state.cached.pop(digest, "") == "":
+            state.cache_added[digest] = None
+            state.cache_dropped.pop(digest, None)
+        state.cached[digest] = None
+
+
+def _on_disk_measured(state: State, event: DiskMeasured, now: float, actions: list[Action]) -> None:
+    state.disk_free = event.free
+
+
+def _on_term(state: State, event: TermReceived, now: float, actions: list[Action]) -> None:
+    again = state.stop != ""
+    begin_stop(state, "told to end by a signal", again, now, actions)
+    if not state.leaving:
+        state.leaving = True
+        reports.say_at_once(state, Leaving(reason=state.stop_reason), now)
+
+
+def _on_other_agent(state: State, event: OtherAgentSeen, now: float, actions: list[Action]) -> None:
+    """Two agents with one id would take each other's orders for theirs in turns: the older one ends."""
+    state.exit_code = 1
+    who = f"another agent with the id {state.options.worker!r} has started (incarnation {event.incarnation})"
+    state.stop_reason = f"{who}: this one ends; give each worker an id of its own"
+    begin_stop(state, state.stop_reason, True, now, actions)
+
+
+def _on_time_passed(state: State, event: TimePassed, now: float, actions: list[Action]) -> None:
+    if state.heard_at + state.orphan_after_seconds <= now and not state.stop:
+        state.exit_code = 1
+        seconds = f"{state.orphan_after_seconds:g}"
+        begin_stop(state, f"without a word from the boss for {seconds} s", True, now, actions)
+    reports.send_due(state, now, actions)
+
+
+def _exit_when_done(state: State, now: float, actions: list[Action]) -> None:
+    """End when nothing runs and nothing is left to say, or nobody listens any more."""
+    if state.counts["executing"]:
+        state.linger_until = None
+        return
+    if state.linger_until is None:
+        alone = state.stop == "now" or not state.connected
+        state.linger_until = now + (LINGER_ALONE if alone else LINGER_CONNECTED)
+    silent = state.flush_at is None or not state.connected
+    unsaid = state.counts["ended"] + state.counts["returned"]
+    if (silent and (state.stop == "now" or unsaid == 0)) or state.linger_until <= now:
+        state.exited = True
+        actions.append(Exit(state.exit_code, state.stop_reason))
+
+
+_HANDLERS: dict[type[Event], Callable[[State, Any, float, list[Action]], None]] = {
+    OrdersArrived: _on_orders,
+    BossSeen: _on_boss_seen,
+    LinkConnected: _on_connected,
+    LinkDisconnected: _on_disconnected,
+    InputsPlaced: _on_placed,
+    InputsNotPlaced: _on_not_placed,
+    ExecutionEnded: _on_ended,
+    ProgressTold: _on_progress,
+    CacheChanged: _on_cache_changed,
+    DiskMeasured: _on_disk_measured,
+    TermReceived: _on_term,
+    OtherAgentSeen: _on_other_agent,
+    TimePassed: _on_time_passed,
+}

@@ -1,0 +1,262 @@
+"""How attempts move on a worker: taken, ready, executing, ended, returned, forgotten.
+
+`_move` is the only place that assigns a phase and keeps the counters; whoever calls these functions has decided that
+the move is right. Reports go through `worker.agent.reports`.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Literal
+
+import msgspec
+
+from wire.messages import Input, Outcome, PhaseReached, Returned, Run
+from worker.agent.actions import (
+    Action,
+    Execute,
+    ForgetOutcome,
+    KeepOutcome,
+    KillExecution,
+    PlaceInputs,
+    RememberInit,
+    RemoveAttempt,
+)
+from worker.agent.reports import report, report_end
+from worker.agent.state import MOVES, Held, Phase, State, fits, is_nothing_to_do, memory_of, slots_of
+
+#: An attempt that does not fit is passed over so often; then nothing later begins before it.
+PASSED_OVER_MAX = 16
+#: Inputs told before their Run are kept for so many attempts.
+EARLY_MAX = 1000
+#: So many succeeded inits are remembered.
+INITIALIZED_MAX = 1000
+
+
+class AgentBug(AssertionError):
+    """An impossible move inside the agent: a fault of this program, never of a message."""
+
+
+def _move(state: State, held: Held, phase: Phase) -> None:
+    if phase not in MOVES[held.phase]:
+        raise AgentBug(f"attempt {held.task}.{held.attempt} cannot go from {held.phase} to {phase}: {held}")
+    if held.phase == "executing" and held.run is not None:
+        state.used_slots -= slots_of(state, held.run)
+        state.used_memory -= memory_of(state, held.run)
+    if held.phase != "new":
+        state.counts[held.phase] -= 1
+    held.phase = phase
+    if phase == "executing" and held.run is not None:
+        state.used_slots += slots_of(state, held.run)
+        state.used_memory += memory_of(state, held.run)
+    if phase != "gone":
+        state.counts[phase] += 1
+
+
+def hold(state: State, task: int, attempt: int, run: Run | None = None) -> Held:
+    """A new entry, still without a phase."""
+    state.arrivals += 1
+    held = Held(task, attempt, state.arrivals, run)
+    state.held[held.key] = held
+    if attempt > state.highest.get(task, 0):
+        state.highest[task] = attempt
+    return held
+
+
+def take(state: State, run: Run, now: float, actions: list[Action]) -> None:
+    """A Run that was not known: hold it, and stage it or make it ready."""
+    held = hold(state, run.task, run.attempt, run)
+    held.waits_for = {init for init in run.inits if init not in state.initialized}
+    for init in held.waits_for:
+        state.waiting.setdefault(init, {})[held.key] = None
+    if not run.staging:
+        _move(state, held, "staged")
+        make_ready(state, held)
+        return
+    _move(state, held, "staging")
+    report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="staging"), now)
+    inputs = state.early.pop(held.key, None)
+    if inputs is not None:
+        place(held, inputs, actions)
+
+
+def place(held: Held, inputs: list[Input], actions: list[Action]) -> None:
+    held.placing = held.directory = True
+    actions.append(PlaceInputs(held.task, held.attempt, inputs))
+
+
+def keep_early(state: State, task: int, attempt: int, inputs: list[Input]) -> None:
+    """Inputs of an attempt that has not arrived; the oldest such are dropped when there are too many."""
+    state.early[(task, attempt)] = inputs
+    while len(state.early) > EARLY_MAX:
+        del state.early[next(iter(state.early))]
+
+
+def placed(state: State, held: Held, now: float) -> None:
+    held.placing = False
+    _move(state, held, "staged")
+    report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="staged"), now)
+    make_ready(state, held)
+
+
+def make_ready(state: State, held: Held) -> None:
+    """To the queue of those that may begin, unless it waits for an init."""
+    if held.phase == "staged" and not held.waits_for and held.run is not None:
+        heapq.heappush(state.ready, (0 if held.run.init else 1, held.arrival, held.key))
+
+
+def begin_ready(state: State, now: float, actions: list[Action]) -> None:
+    """Begin what fits, inits first, then in order of arrival; what does not fit is passed over a few times only."""
+    passed: list[tuple[int, int, Held]] = []
+    while state.ready:
+        rank, arrival, key = state.ready[0]
+        held = state.held.get(key)
+        if held is None or held.arrival != arrival or held.phase != "staged" or held.run is None:
+            heapq.heappop(state.ready)
+        elif is_nothing_to_do(held.run):
+            heapq.heappop(state.ready)
+            _end_at_once(state, held, now, actions)
+        elif fits(state, held.run):
+            heapq.heappop(state.ready)
+            _begin(state, held, held.run, now, actions)
+            for _, _, earlier in passed:
+                earlier.passed_over += 1
+        elif held.passed_over >= PASSED_OVER_MAX or len(passed) >= PASSED_OVER_MAX or not _room(state):
+            break
+        else:
+            heapq.heappop(state.ready)
+            passed.append((rank, arrival, held))
+    for rank, arrival, held in passed:
+        heapq.heappush(state.ready, (rank, arrival, held.key))
+
+
+def _room(state: State) -> bool:
+    return state.used_slots < state.options.slots
+
+
+def _begin(state: State, held: Held, run: Run, now: float, actions: list[Action]) -> None:
+    _move(state, held, "executing")
+    held.directory = True
+    actions.append(Execute(run))
+    report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="executing"), now)
+
+
+def _end_at_once(state: State, held: Held, now: float, actions: list[Action]) -> None:
+    """Nothing to run: it begins and ends in one step, and costs no slot."""
+    _move(state, held, "executing")
+    end(state, held, Outcome(task=held.task, attempt=held.attempt, ended="succeeded"), now, actions, keep=False)
+
+
+def end(state: State, held: Held, outcome: Outcome, now: float, actions: list[Action], keep: bool = True) -> None:
+    """The attempt has an outcome: tell it until it is acknowledged (or tell nobody, if nobody wants it)."""
+    state.progress.pop(held.key, None)
+    succeeded_init = held.run is not None and held.run.init and outcome.ended == "succeeded"
+    if held.unwanted:
+        _leave(state, held, actions)
+    else:
+        _stop_waiting(state, held)
+        _move(state, held, "ended")
+        held.outcome = outcome
+        if keep:
+            held.kept = True
+            actions.append(KeepOutcome(outcome))
+        report_end(state, held, now)
+    if succeeded_init:
+        _initialize(state, held.task, actions)
+
+
+def end_unbegun(
+    state: State,
+    held: Held,
+    ended: Literal["failed", "cancelled"],
+    reason: str,
+    now: float,
+    actions: list[Action],
+    fault: Literal["task", "worker"] = "task",
+) -> None:
+    """An attempt that ends without having executed."""
+    outcome = Outcome(task=held.task, attempt=held.attempt, ended=ended, reason=reason, fault=fault)
+    end(state, held, outcome, now, actions)
+
+
+def _initialize(state: State, number: int, actions: list[Action]) -> None:
+    """An init has succeeded here: what waited for it alone may begin."""
+    state.initialized[number] = None
+    while len(state.initialized) > INITIALIZED_MAX:
+        del state.initialized[next(iter(state.initialized))]
+    actions.append(RememberInit(number))
+    for key in state.waiting.pop(number, {}):
+        held = state.held[key]
+        held.waits_for.discard(number)
+        make_ready(state, held)
+
+
+def give_back(state: State, held: Held, now: float, actions: list[Action]) -> None:
+    """Not begun, and not to begin here any more."""
+    _stop_waiting(state, held)
+    _move(state, held, "returned")
+    _remove_directory(held, actions)
+    held.run = None
+    report(state, held.key, Returned(task=held.task, attempt=held.attempt), now, delay=0.0)
+
+
+def give_back_all(state: State, now: float, actions: list[Action]) -> None:
+    for held in list(state.held.values()):
+        if held.phase in ("staging", "staged"):
+            give_back(state, held, now, actions)
+
+
+def kill(held: Held, reason: str, actions: list[Action]) -> None:
+    actions.append(KillExecution(held.task, held.attempt, reason))
+
+
+def kill_all(state: State, reason: str, actions: list[Action]) -> None:
+    """The worker must end: what runs is killed, and that is the worker's doing, not the task's."""
+    for held in state.held.values():
+        if held.phase == "executing" and not held.stopping:
+            held.stopping = True
+            kill(held, reason, actions)
+
+
+def killed_for_us(held: Held, outcome: Outcome) -> Outcome:
+    """A kill that the worker itself wanted is no cancellation: the boss tries again elsewhere."""
+    if not held.stopping or outcome.ended != "cancelled":
+        return outcome
+    return msgspec.structs.replace(outcome, ended="failed", fault="worker")
+
+
+def forget(state: State, held: Held, actions: list[Action]) -> None:
+    """The boss needs nothing more of this attempt. If it runs it is killed first, and forgotten when it is dead."""
+    state.outbox.pop(held.key, None)
+    if held.phase == "executing":
+        if not held.unwanted:
+            held.unwanted = True
+            kill(held, "not wanted any more", actions)
+        return
+    _leave(state, held, actions)
+
+
+def _leave(state: State, held: Held, actions: list[Action]) -> None:
+    _stop_waiting(state, held)
+    _move(state, held, "gone")
+    del state.held[held.key]
+    if state.highest.get(held.task) == held.attempt:
+        del state.highest[held.task]
+    if held.kept:
+        actions.append(ForgetOutcome(held.task, held.attempt))
+    _remove_directory(held, actions)
+
+
+def _remove_directory(held: Held, actions: list[Action]) -> None:
+    if held.directory:
+        held.directory = False
+        actions.append(RemoveAttempt(held.task, held.attempt))
+
+
+def _stop_waiting(state: State, held: Held) -> None:
+    for init in held.waits_for:
+        keys = state.waiting.get(init, {})
+        keys.pop(held.key, None)
+        if not keys:
+            state.waiting.pop(init, None)
+    held.waits_for = set()

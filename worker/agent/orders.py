@@ -1,0 +1,179 @@
+"""What the boss orders, one function each. Every order may come twice, late, or before what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wire.messages import (
+    Acknowledge,
+    Drain,
+    Kill,
+    PhaseReached,
+    Resume,
+    Run,
+    SayHello,
+    Staged,
+    Stop,
+    TakeBack,
+    Welcome,
+    WorkerOrder,
+    WorkerOrders,
+)
+from worker.agent import moves
+from worker.agent.actions import Action
+from worker.agent.reports import confirm, report, report_end, say_hello_soon, welcomed
+from worker.agent.state import Held, State
+
+
+def on_orders(state: State, message: WorkerOrders, now: float, actions: list[Action]) -> None:
+    """Carry a message's orders out, unless it is not for us or not the newest."""
+    refusal = _refusal(state, message)
+    if refusal:
+        state.ignored[refusal] = state.ignored.get(refusal, 0) + 1
+        return
+    if message.epoch != state.last_order[0]:
+        state.confirms.clear()  # numbers of another epoch mean nothing to this boss
+    state.last_order = (message.epoch, message.number)
+    state.boss_epoch = max(state.boss_epoch, message.epoch)
+    state.heard_at = now
+    confirm(state, message.number, now)
+    for order in message.orders:
+        _HANDLERS[type(order)](state, order, now, actions)
+
+
+def _refusal(state: State, message: WorkerOrders) -> str:
+    if message.deployment != state.deployment:
+        return "another deployment"
+    if message.receiver != state.options.incarnation:
+        return "another incarnation"
+    if (message.epoch, message.number) <= state.last_order:
+        return "not newer than the last one"
+    return ""
+
+
+def _on_run(state: State, run: Run, now: float, actions: list[Action]) -> None:
+    known = state.held.get((run.task, run.attempt))
+    if known is not None:
+        _say_phase_again(state, known, now)
+        return
+    highest = state.highest.get(run.task, 0)
+    if run.attempt < highest:
+        state.ignored["a lower attempt"] = state.ignored.get("a lower attempt", 0) + 1
+        return
+    if highest:
+        _supersede(state, run, actions)
+    moves.take(state, run, now, actions)
+    if state.draining:
+        moves.give_back(state, state.held[(run.task, run.attempt)], now, actions)
+
+
+def _supersede(state: State, run: Run, actions: list[Action]) -> None:
+    """A higher attempt is here: nobody waits for a lower one."""
+    for attempt in range(state.highest[run.task], 0, -1):
+        older = state.held.get((run.task, attempt))
+        if older is not None and not older.unwanted:
+            moves.forget(state, older, actions)
+
+
+def _say_phase_again(state: State, held: Held, now: float) -> None:
+    if held.unwanted:
+        return
+    if held.phase in ("ended", "returned"):
+        report_end(state, held, now)
+    elif held.phase in ("staging", "staged", "executing"):
+        report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase=held.phase), now)
+
+
+def _on_staged(state: State, order: Staged, now: float, actions: list[Action]) -> None:
+    held = state.held.get((order.task, order.attempt))
+    if held is None:
+        if order.attempt >= state.highest.get(order.task, 0):
+            moves.keep_early(state, order.task, order.attempt, order.inputs)
+    elif held.phase == "staging":
+        if not held.placing:
+            moves.place(held, order.inputs, actions)
+    else:
+        _say_phase_again(state, held, now)
+
+
+def _on_take_back(state: State, order: TakeBack, now: float, actions: list[Action]) -> None:
+    held = state.held.get((order.task, order.attempt))
+    if held is None:  # its Run was lost or is late: it must not begin if it still comes
+        held = moves.hold(state, order.task, order.attempt)
+        moves.give_back(state, held, now, actions)
+    elif held.phase in ("staging", "staged"):
+        moves.give_back(state, held, now, actions)
+    else:
+        _say_phase_again(state, held, now)
+
+
+def _on_kill(state: State, order: Kill, now: float, actions: list[Action]) -> None:
+    held = state.held.get((order.task, order.attempt))
+    if held is None:
+        held = moves.hold(state, order.task, order.attempt)
+        moves.end_unbegun(state, held, "cancelled", order.reason, now, actions)
+    elif held.phase in ("staging", "staged"):
+        moves.end_unbegun(state, held, "cancelled", order.reason, now, actions)
+    elif held.phase == "executing":
+        moves.kill(held, order.reason, actions)
+    else:
+        _say_phase_again(state, held, now)
+
+
+def _on_acknowledge(state: State, order: Acknowledge, now: float, actions: list[Action]) -> None:
+    for key in order.attempts:
+        state.early.pop(key, None)
+        held = state.held.get(key)
+        if held is not None:
+            moves.forget(state, held, actions)
+
+
+def _on_drain(state: State, order: Drain, now: float, actions: list[Action]) -> None:
+    state.draining = True
+    moves.give_back_all(state, now, actions)
+
+
+def _on_resume(state: State, order: Resume, now: float, actions: list[Action]) -> None:
+    if not state.stop:
+        state.draining = False
+
+
+def _on_stop(state: State, order: Stop, now: float, actions: list[Action]) -> None:
+    begin_stop(state, "told to stop by the boss", order.now, now, actions)
+
+
+def begin_stop(state: State, reason: str, at_once: bool, now: float, actions: list[Action]) -> None:
+    """Give back what has not begun; end after what runs, or kill that too."""
+    state.draining = True
+    state.stop_reason = state.stop_reason or reason
+    moves.give_back_all(state, now, actions)
+    if at_once:
+        state.stop = "now"
+        moves.kill_all(state, f"the worker was {reason}", actions)
+    elif not state.stop:
+        state.stop = "drain"
+
+
+def _on_welcome(state: State, order: Welcome, now: float, actions: list[Action]) -> None:
+    state.heartbeat_seconds = max(order.heartbeat_seconds, 0.05)
+    state.orphan_after_seconds = max(order.orphan_after_seconds, 0.1)
+    welcomed(state)
+
+
+def _on_say_hello(state: State, order: SayHello, now: float, actions: list[Action]) -> None:
+    say_hello_soon(state, now)
+
+
+_HANDLERS: dict[type[WorkerOrder], Callable[[State, Any, float, list[Action]], None]] = {
+    SayHello: _on_say_hello,
+    Run: _on_run,
+    Staged: _on_staged,
+    TakeBack: _on_take_back,
+    Kill: _on_kill,
+    Acknowledge: _on_acknowledge,
+    Drain: _on_drain,
+    Resume: _on_resume,
+    Stop: _on_stop,
+    Welcome: _on_welcome,
+}

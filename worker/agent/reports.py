@@ -1,0 +1,274 @@
+"""What the agent says, and when: hello, phases, ends until they are acknowledged, heartbeats, confirmations.
+
+Reports gather in the outbox and go out at a deadline, so that under load one message carries many and on an idle
+worker an outcome leaves at once. Whatever is lost on the way is said again from the attempts themselves.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+
+from wire.messages import VERSION, AttemptKey, Heartbeat, Leaving, Returned, WorkerHello, WorkerReport, WorkerReports
+from worker.agent.actions import Action, SendReports
+from worker.agent.sizes import size_bound
+from worker.agent.state import Held, State, in_hand
+
+#: A phase or a confirmation alone waits so long for company: a short attempt's outcome makes its phase superfluous.
+PHASE_DELAY = 0.02
+#: An outcome waits so long while other attempts are ready to begin here.
+BACKLOG_DELAY = 0.02
+#: So many reports go out without waiting.
+OUTBOX_FULL = 500
+RESEND_FIRST = 2.0
+RESEND_MAX = 30.0
+HELLO_FIRST = 1.0
+HELLO_MAX = 30.0
+#: After this share of `orphan_after` without a word from the boss it is asked, by a hello.
+ASK_SHARE = 0.25
+CACHED_MAX = 10_000
+
+
+def flush_by(state: State, when: float) -> None:
+    if state.flush_at is None or when < state.flush_at:
+        state.flush_at = when
+
+
+def report(state: State, key: AttemptKey, what: WorkerReport, now: float, delay: float = PHASE_DELAY) -> None:
+    """Put a report of an attempt into the outbox, in place of an older one. Without a link the hello will say it."""
+    if not state.connected:
+        return
+    state.outbox[key] = what
+    flush_by(state, now if len(state.outbox) >= OUTBOX_FULL else now + delay)
+
+
+def report_end(state: State, held: Held, now: float) -> None:
+    """An outcome, or the answer that an attempt was given back."""
+    if held.outcome is not None:
+        report(state, held.key, held.outcome, now, BACKLOG_DELAY if state.counts["staged"] else 0.0)
+    else:
+        report(state, held.key, Returned(task=held.task, attempt=held.attempt), now, 0.0)
+
+
+def confirm(state: State, number: int, now: float) -> None:
+    state.confirms.append(number)
+    flush_by(state, now + PHASE_DELAY)
+
+
+def say_at_once(state: State, what: WorkerReport, now: float) -> None:
+    """A word about the worker itself. Attempts are counted from 1, so that (0, 0) is nobody's place in the outbox."""
+    report(state, (0, 0), what, now, 0.0)
+
+
+def connected(state: State, now: float) -> None:
+    """A fresh connection: nothing that was under way counts, the hello says it all."""
+    state.connected = True
+    state.welcomed = False
+    state.hello_delay = HELLO_FIRST
+    state.hello_at = now
+    state.outbox.clear()
+    state.flush_at = None
+
+
+def disconnected(state: State) -> None:
+    state.connected = state.welcomed = False
+    state.hello_at = state.flush_at = None
+    state.outbox.clear()
+    state.confirms.clear()
+    state.resends.clear()
+
+
+def welcomed(state: State) -> None:
+    state.welcomed = True
+    state.hello_at = None
+
+
+def say_hello_soon(state: State, now: float) -> None:
+    """The boss is new, or silent: state what is in hand again."""
+    if state.connected:
+        state.welcomed = False
+        state.hello_delay = HELLO_FIRST
+        state.hello_at = now
+
+
+def send_due(state: State, now: float, actions: list[Action]) -> None:
+    """Send whatever is due by `now`."""
+    if not state.connected or not state.deployment:
+        return
+    if not state.welcomed and state.hello_at is not None and state.hello_at <= now:
+        _send_hello(state, now, actions)
+    _ask_when_silent(state, now)
+    _resend_due(state, now)
+    if state.flush_at is not None and state.flush_at <= now:
+        _flush(state, now, actions)
+    elif state.welcomed and state.sent_at + state.heartbeat_seconds <= now:
+        _send(state, [_heartbeat(state, now)], now, actions)
+
+
+def next_deadline(state: State) -> float | None:
+    """When `send_due` has something to do; None without a link."""
+    if not state.connected or not state.deployment:
+        return None
+    due = [_ask_at(state)]
+    if state.flush_at is not None:
+        due.append(state.flush_at)
+    if state.welcomed:
+        due.append(state.sent_at + state.heartbeat_seconds)
+    elif state.hello_at is not None:
+        due.append(state.hello_at)
+    _drop_settled_resends(state)
+    if state.resends:
+        due.append(state.resends[0][0])
+    return min(due)
+
+
+def _ask_at(state: State) -> float:
+    return max(state.heard_at, state.asked_at) + max(state.orphan_after_seconds * ASK_SHARE, 0.1)
+
+
+def _ask_when_silent(state: State, now: float) -> None:
+    """A boss that has nothing to order is as silent as a dead one; a hello makes it answer."""
+    if _ask_at(state) <= now:
+        state.asked_at = now
+        if state.welcomed:
+            say_hello_soon(state, now)
+
+
+def _unacknowledged(state: State) -> Iterable[Held]:
+    return (held for held in state.held.values() if held.phase in ("ended", "returned"))
+
+
+def _send_hello(state: State, now: float, actions: list[Action]) -> None:
+    """Hello, then everything that the boss has not acknowledged."""
+    state.asked_at = now
+    state.hello_at = now + state.hello_delay
+    state.hello_delay = min(state.hello_delay * 2, HELLO_MAX)
+    state.resends.clear()
+    state.cache_added.clear()
+    state.cache_dropped.clear()
+    for held in _unacknowledged(state):
+        held.resend_pause = 0.0
+        state.outbox[held.key] = held.outcome or Returned(task=held.task, attempt=held.attempt)
+    first: list[WorkerReport] = [_hello(state)]
+    if state.leaving:
+        first.append(Leaving(reason=state.stop_reason))
+    _flush(state, now, actions, first)
+
+
+def _hello(state: State) -> WorkerHello:
+    options = state.options
+    cached = list(state.cached)[-CACHED_MAX:]
+    cached.reverse()
+    return WorkerHello(
+        pool=options.pool,
+        slots=options.slots,
+        memory=options.memory,
+        labels=options.labels,
+        place=options.place,
+        in_hand=in_hand(state),
+        initialized=list(state.initialized),
+        cached=cached,
+        address=options.address,
+        pid=options.pid,
+        program=options.program,
+    )
+
+
+def _heartbeat(state: State, now: float) -> Heartbeat:
+    told = [(task, attempt, fraction) for (task, attempt), fraction in state.progress.items()]
+    beat = Heartbeat(
+        progress=told,
+        disk_free=state.disk_free,
+        cached=list(state.cache_added)[-CACHED_MAX:],
+        dropped=list(state.cache_dropped)[-CACHED_MAX:],
+    )
+    state.progress.clear()
+    state.cache_added.clear()
+    state.cache_dropped.clear()
+    state.heartbeat_sent_at = now
+    return beat
+
+
+def _flush(state: State, now: float, actions: list[Action], first: Iterable[WorkerReport] = ()) -> None:
+    reports = [*first, *state.outbox.values()]
+    ends = [key for key in state.outbox if _is_end(state, key)]
+    news = state.progress or state.cache_added or state.cache_dropped
+    if news and state.welcomed and state.heartbeat_sent_at + state.heartbeat_seconds <= now:
+        reports.append(_heartbeat(state, now))
+    state.outbox.clear()
+    _send(state, reports, now, actions)
+    _resend_later(state, now, ends)
+
+
+def _is_end(state: State, key: AttemptKey) -> bool:
+    held = state.held.get(key)
+    return held is not None and held.phase in ("ended", "returned")
+
+
+def _resend_later(state: State, now: float, keys: list[AttemptKey]) -> None:
+    """Whatever end has just gone out is told again later, after a pause that doubles each time."""
+    by_pause: dict[float, list[AttemptKey]] = {}
+    for key in keys:
+        held = state.held[key]
+        held.resend_pause = min(held.resend_pause * 2, RESEND_MAX) or RESEND_FIRST
+        held.resend_at = now + held.resend_pause
+        by_pause.setdefault(held.resend_pause, []).append(key)
+    for pause, group in by_pause.items():
+        heapq.heappush(state.resends, (now + pause, state.message_number, group))
+
+
+def _is_due(state: State, key: AttemptKey, when: float) -> bool:
+    """An entry of the heap counts only while its end is unacknowledged and was not told again since."""
+    return _is_end(state, key) and state.held[key].resend_at == when
+
+
+def _drop_settled_resends(state: State) -> None:
+    while state.resends and not any(_is_due(state, key, state.resends[0][0]) for key in state.resends[0][2]):
+        heapq.heappop(state.resends)
+
+
+def _resend_due(state: State, now: float) -> None:
+    while state.resends and state.resends[0][0] <= now:
+        when, _, keys = heapq.heappop(state.resends)
+        for key in keys:
+            if _is_due(state, key, when):
+                held = state.held[key]
+                state.outbox[key] = held.outcome or Returned(task=held.task, attempt=held.attempt)
+                flush_by(state, now)
+
+
+def _send(state: State, reports: list[WorkerReport], now: float, actions: list[Action]) -> None:
+    """One message, or as many as the size limit asks for; the confirmations go with the first."""
+    state.flush_at = None
+    state.sent_at = now
+    confirms, state.confirms = state.confirms, []
+    for part in _split(reports, state.options.message_bytes):
+        state.message_number += 1
+        actions.append(
+            SendReports(
+                WorkerReports(
+                    version=VERSION,
+                    deployment=state.deployment,
+                    worker=state.options.worker,
+                    incarnation=state.options.incarnation,
+                    number=state.message_number,
+                    epoch=state.last_order[0],
+                    confirms=confirms,
+                    reports=part,
+                )
+            )
+        )
+        confirms = []
+
+
+def _split(reports: list[WorkerReport], limit: int) -> Iterable[list[WorkerReport]]:
+    part: list[WorkerReport] = []
+    size = 0
+    for one in reports:
+        bound = size_bound(one)
+        if part and size + bound > limit:
+            yield part
+            part, size = [], 0
+        part.append(one)
+        size += bound
+    yield part

@@ -1,0 +1,187 @@
+"""All that a worker's agent knows: attempts, slots, what to report, whom it heard. Data, and questions about it.
+
+Only the functions of this package change it, and only while `Agent.handle` runs. No clock: times are
+the `now` of the event, in seconds of any clock that never goes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from wire.messages import AttemptKey, Digest, InHand, Input, Outcome, Place, Run, WorkerReport
+
+#: `new` is the moment before an attempt has a phase; `gone` the one after it was forgotten.
+Phase = Literal["new", "staging", "staged", "executing", "ended", "returned", "gone"]
+
+#: from -> to. What is absent is illegal.
+MOVES: dict[Phase, frozenset[Phase]] = {
+    "new": frozenset({"staging", "staged", "ended", "returned"}),
+    "staging": frozenset({"staged", "ended", "returned", "gone"}),
+    "staged": frozenset({"executing", "ended", "returned", "gone"}),
+    "executing": frozenset({"ended", "gone"}),
+    "ended": frozenset({"gone"}),
+    "returned": frozenset({"gone"}),
+    "gone": frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Who this worker is; does not change while it lives."""
+
+    worker: str
+    incarnation: str
+    slots: int
+    place: Place
+    #: Empty: not told; the first boss that is seen decides.
+    deployment: str = ""
+    pool: str = ""
+    #: Bytes of memory for attempts; 0 is unknown: then memory is not counted.
+    memory: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
+    address: str = ""
+    pid: int = 0
+    program: str = ""
+    heartbeat_seconds: float = 5.0
+    orphan_after_seconds: float = 600.0
+    #: Reports are split into messages that stay below this.
+    message_bytes: int = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Held:
+    """One attempt that the worker knows."""
+
+    task: int
+    attempt: int
+    #: Order of arrival: what came first begins first.
+    arrival: int
+    #: None where only an answer is held: the boss asked for an attempt that never arrived.
+    run: Run | None = None
+    phase: Phase = "new"
+    #: Inits that have not yet succeeded here.
+    waits_for: set[int] = field(default_factory=set)
+    placing: bool = False
+    #: There is or may be a directory to remove.
+    directory: bool = False
+    #: Acknowledged or superseded while it ran: its end is told to nobody.
+    unwanted: bool = False
+    #: It is being killed because the worker itself must stop.
+    stopping: bool = False
+    #: How many attempts began before it although they came later, because they fitted and it did not.
+    passed_over: int = 0
+    outcome: Outcome | None = None
+    #: The outcome is written down at home.
+    kept: bool = False
+    #: The last pause before telling its end again, and when that is.
+    resend_pause: float = 0.0
+    resend_at: float = 0.0
+
+    @property
+    def key(self) -> AttemptKey:
+        return (self.task, self.attempt)
+
+
+@dataclass(slots=True)
+class State:
+    """Everything that one agent knows."""
+
+    options: Options
+    deployment: str
+    heartbeat_seconds: float
+    orphan_after_seconds: float
+
+    # attempts
+    held: dict[AttemptKey, Held] = field(default_factory=dict)
+    #: The highest attempt held of each task.
+    highest: dict[int, int] = field(default_factory=dict)
+    #: How many attempts are in each phase.
+    counts: dict[Phase, int] = field(default_factory=lambda: dict.fromkeys(MOVES, 0))
+    arrivals: int = 0
+    #: Heap of (0 for an init else 1, arrival, key); entries of attempts that left `staged` are skipped.
+    ready: list[tuple[int, int, AttemptKey]] = field(default_factory=list)
+    #: init number -> attempts that wait for it.
+    waiting: dict[int, dict[AttemptKey, None]] = field(default_factory=dict)
+    initialized: dict[int, None] = field(default_factory=dict)
+    #: Inputs told before their Run arrived (messages may overtake one another).
+    early: dict[AttemptKey, list[Input]] = field(default_factory=dict)
+    used_slots: int = 0
+    used_memory: int = 0
+
+    # what the worker has been told to do with itself
+    draining: bool = False
+    #: `drain`: end when nothing is in hand. `now`: end as soon as what runs is killed.
+    stop: Literal["", "drain", "now"] = ""
+    stop_reason: str = ""
+    exit_code: int = 0
+    #: TERM came and Leaving was or is to be told.
+    leaving: bool = False
+    #: After the last execution: how long acknowledgements are waited for before the end.
+    linger_until: float | None = None
+    exited: bool = False
+
+    # orders
+    #: (epoch, number) of the highest orders message taken.
+    last_order: tuple[int, int] = (0, 0)
+    confirms: list[int] = field(default_factory=list)
+    #: Why messages were ignored, counted.
+    ignored: dict[str, int] = field(default_factory=dict)
+
+    # link and boss
+    connected: bool = False
+    #: The boss has answered our hello since this connection was made.
+    welcomed: bool = False
+    boss_epoch: int = 0
+    heard_at: float = 0.0
+    asked_at: float = 0.0
+
+    # reports
+    message_number: int = 0
+    #: The latest report of each attempt that has not gone out.
+    outbox: dict[AttemptKey, WorkerReport] = field(default_factory=dict)
+    #: When what waits goes out at the latest; None while nothing waits.
+    flush_at: float | None = None
+    sent_at: float = 0.0
+    heartbeat_sent_at: float = 0.0
+    hello_at: float | None = None
+    hello_delay: float = 1.0
+    #: Heap of (time, message number, keys): ends to be told again unless acknowledged by then.
+    resends: list[tuple[float, int, list[AttemptKey]]] = field(default_factory=list)
+    progress: dict[AttemptKey, float] = field(default_factory=dict)
+    #: Digests in the cache, least recently used first.
+    cached: dict[Digest, None] = field(default_factory=dict)
+    cache_added: dict[Digest, None] = field(default_factory=dict)
+    cache_dropped: dict[Digest, None] = field(default_factory=dict)
+    disk_free: int = 0
+
+
+def in_hand(state: State) -> list[InHand]:
+    """What a hello states: every attempt but those whose end nobody wants to hear."""
+    return [
+        InHand(task=held.task, attempt=held.attempt, phase=held.phase)
+        for held in state.held.values()
+        if not held.unwanted and held.phase != "new" and held.phase != "gone"
+    ]
+
+
+def slots_of(state: State, run: Run) -> int:
+    """The slots that it holds: a demand above what there is means the whole worker."""
+    return max(1, min(run.execution.slots, state.options.slots))
+
+
+def memory_of(state: State, run: Run) -> int:
+    """The memory that it holds; nothing where the worker does not know its own."""
+    return min(run.execution.memory or 0, state.options.memory) if state.options.memory else 0
+
+
+def fits(state: State, run: Run) -> bool:
+    """Whether it could begin now."""
+    return state.used_slots + slots_of(state, run) <= state.options.slots and state.used_memory + memory_of(
+        state, run
+    ) <= max(state.options.memory, 0)
+
+
+def is_nothing_to_do(run: Run) -> bool:
+    """No command, no EPANET run, no result: it succeeds without a process or a directory."""
+    return not run.execution.commands and run.execution.epanet is None and not run.execution.results
