@@ -1,0 +1,143 @@
+"""One turn's changes as statements, inside a transaction that the caller opens and ends.
+
+The first statement takes the deployment's row: it proves that this boss is the one that may write, that
+the turn is the next one, and it waits for whatever else may still hold the row. Then each kind of row
+goes out in bulk. Decides nothing about retrying; see `database`.
+"""
+
+from __future__ import annotations
+
+
+import msgspec
+from sqlalchemy import Connection
+
+from boss.core.rows import BatchRow, Changes, Move, ResultRow, TaskRow, WorkerRow
+from boss.database import journal, tables
+from boss.database.accept import init_values, name_key, write_acceptance
+from boss.database.errors import DatabaseError, Superseded
+from boss.database.statements import (
+    Row,
+    delete,
+    insert,
+    insert_if_absent,
+    is_lite,
+    listed,
+    update,
+    upsert,
+    write_reported,
+    write_rows,
+)
+
+_json = msgspec.json.Encoder()
+_values = msgspec.structs.astuple
+
+
+def claim_turn(connection: Connection, epoch: int, turn: int, place: str) -> bool:
+    """Take the deployment's row for this turn. False: the turn is on disk already (its answer was lost).
+
+    Raises Superseded.
+    """
+    sql = f"UPDATE deployment SET turn = turn + 1 WHERE epoch = {epoch:d} AND turn = {turn - 1:d}"
+    if connection.exec_driver_sql(sql).rowcount == 1:
+        return True
+    now = connection.exec_driver_sql("SELECT epoch, turn, host, pid FROM deployment").one()
+    if now.epoch != epoch:
+        raise Superseded(
+            f"database {place} was taken over by the boss on {now.host}, process {now.pid} (epoch {now.epoch}, mine "
+            f"was {epoch}): this boss writes nothing more and ends"
+        )
+    if now.turn == turn:
+        return False
+    raise DatabaseError(f"database {place} is at turn {now.turn}, but this boss was about to write turn {turn}")
+
+
+def write_changes(connection: Connection, changes: Changes, wall: float, turn: int, interned: dict[bytes, int]) -> None:
+    """Everything but the claim. `interned` gains the new profiles; forget it when the transaction fails."""
+    lite = is_lite(connection)
+    for accepted in changes.accepted:
+        interned.update(write_acceptance(connection, accepted, interned))
+    _write_work(connection, changes, lite)
+    _write_machines(connection, changes, lite)
+    _write_names(connection, changes, lite)
+    if changes.moves:
+        write_rows(connection, insert(tables.events, lite), [_event_values(turn, wall, changes.moves)])
+
+
+def _write_work(connection: Connection, changes: Changes, lite: bool) -> None:
+    write_rows(connection, update(tables.batches, lite, _BATCH_CHANGING), map(_batch_values, changes.batches.values()))
+    write_reported(connection, upsert(tables.task_states, lite), map(_task_values, changes.tasks.values()))
+    write_reported(connection, upsert(tables.attempts, lite), map(_values, changes.attempts.values()))
+    write_rows(connection, upsert(tables.inits, lite), map(init_values, changes.inits.values()))
+
+
+def _write_machines(connection: Connection, changes: Changes, lite: bool) -> None:
+    write_reported(connection, upsert(tables.workers, lite), map(_worker_values, changes.workers.values()))
+    write_reported(connection, upsert(tables.instances, lite), map(_values, changes.instances.values()))
+
+
+def _write_names(connection: Connection, changes: Changes, lite: bool) -> None:
+    stored = ((True, name_key(name), digest) for name, digest in changes.stored)
+    write_rows(connection, update(tables.files, lite, ("stored",)), stored)
+    write_reported(connection, upsert(tables.results, lite), map(_result_values, changes.results.values()))
+    kept = (key for key, keep in changes.records.items() if keep)
+    write_rows(connection, insert_if_absent(tables.records, lite), kept)
+    _delete_records(connection, [key for key, keep in changes.records.items() if not keep], lite)
+
+
+def _delete_records(connection: Connection, keys: list[tuple[int, int]], lite: bool) -> None:
+    if lite:
+        return write_rows(connection, delete(tables.records, lite), keys)
+    for start in range(0, len(keys), 1000):  # one statement each would be a round trip each
+        pairs = ",".join(f"({task:d},{attempt:d})" for task, attempt in keys[start : start + 1000])
+        connection.exec_driver_sql(f"DELETE FROM records WHERE (task, attempt) IN ({pairs})")
+
+
+#: What may change of a batch; its graph and what it is attached to were written when it was accepted.
+_BATCH_CHANGING = ("name", "counts", "paused", "finished_at", "warnings")
+
+
+def _batch_values(row: BatchRow) -> Row:
+    counts = _json.encode(list(map(int, row.counts))).decode()
+    return row.name, counts, row.paused, row.finished_at, _json.encode(row.warnings).decode(), row.number
+
+
+def _task_values(row: TaskRow) -> Row:
+    # int(): drivers know plain numbers best, and a state may come as the enumeration.
+    return (
+        row.number,
+        int(row.state),
+        row.attempt,
+        row.failures,
+        row.deaths,
+        row.reason,
+        row.cancelling,
+        row.changed_at,
+    )
+
+
+def _worker_values(row: WorkerRow) -> Row:
+    values = list(_values(row))
+    values[6] = _json.encode(row.labels).decode()
+    return tuple(values)
+
+
+def _result_values(row: ResultRow) -> Row:
+    return row.project, name_key(row.name), row.name, row.task, row.attempt, row.digest, row.size
+
+
+def _event_values(turn: int, wall: float, moves: list[Move]) -> Row:
+    return (turn, wall, *journal.task_range(moves), journal.pack(moves))
+
+
+def prune_events(connection: Connection, before: float, at_most: int) -> int:
+    """Take the oldest journal rows away, a bounded number; answers how many."""
+    found = connection.exec_driver_sql(
+        f"SELECT turn FROM events WHERE time < {before!r} ORDER BY turn LIMIT {at_most:d}"
+    ).scalars()
+    turns = list(found)
+    if turns:
+        connection.exec_driver_sql(f"DELETE FROM events WHERE turn IN ({listed(turns)})")
+    return len(turns)
+
+
+__all__ = ["claim_turn", "prune_events", "write_changes"]

@@ -1,0 +1,207 @@
+"""The database as the boss's loop sees it: open, take over, load, commit a turn, know whether a turn is there.
+
+Knows connections, transactions and what to do when they break; what is written is `commit`'s matter, what
+is read at a start `load`'s. Used by one thread only, but for `reads` and `lookups`, which any thread may use.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine, select
+from sqlalchemy.engine import URL
+
+from boss.core.rows import Changes, Loaded, LoadedBatch
+from boss.database import commit, takeover
+from boss.database.engine import file_of, is_sqlite, parse_url, place_of, reader_engine, writer_engine
+from boss.database.errors import Busy, NoDatabase, Superseded, Unavailable, is_failure, translate, translated
+from boss.database.load import load, load_batches
+from boss.database.lookups import Lookups
+from boss.database.queries import Reads
+from boss.database.schema import bring_up_to_date, check_readable
+from boss.database.statements import is_lite, upsert
+from boss.database.tables import context, deployment
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: How long a commit that meets a lock or a lost server is tried again before it gives up.
+PATIENCE_SECONDS = 60.0
+
+
+class Database:
+    """One database with at most one writer: this boss, once `take_over` has answered."""
+
+    def __init__(self, url: URL, patience: float = PATIENCE_SECONDS) -> None:
+        self.place = place_of(url)
+        self.epoch = 0
+        self.turn = 0
+        self._patience = patience
+        self._writers: Engine = writer_engine(url)
+        self._readers: Engine = reader_engine(url)
+        self._writer: Connection | None = None
+        #: Content -> number of every profile on disk; emptied when a transaction fails.
+        self._interned: dict[bytes, int] = {}
+        self.lookups = Lookups(self._readers, self.place)
+        self.reads = Reads(self._readers, self.place)
+
+    @classmethod
+    def open(cls, url: str, deployment_id: str = "", patience: float = PATIENCE_SECONDS) -> Database:
+        """Make it or bring it up to date. `deployment_id` counts only for a new one (made up if empty)."""
+        database = cls(parse_url(url), patience)
+        with translated(database.place), database._closed_on_error():
+            bring_up_to_date(database._writers, database.place, deployment_id)
+        return database
+
+    @classmethod
+    def open_to_read(cls, url: str) -> Database:
+        """For reading beside a boss, or without one: no lock, no epoch, no change. Raises NoDatabase."""
+        parsed = parse_url(url)
+        if is_sqlite(parsed) and not file_of(parsed).exists():
+            raise NoDatabase(f"there is no database {place_of(parsed)} yet: no boss has run here")
+        database = cls(parsed)
+        with translated(database.place), database._closed_on_error(), database._readers.connect() as connection:
+            check_readable(connection, database.place)
+        return database
+
+    def close(self) -> None:
+        """End all connections, and with them the early lock."""
+        self._drop_writer()
+        self._writers.dispose()
+        self._readers.dispose()
+
+    @property
+    def deployment(self) -> str:
+        """The random id made with this database."""
+        return str(self._read(lambda connection: connection.execute(select(deployment.c.id)).scalar_one()))
+
+    def take_over(self, host: str, pid: int, wall: float | None = None) -> tuple[int, str]:
+        """Become the one that writes: (epoch, words on who did before). Raises Held if another boss does now."""
+        since = time.time() if wall is None else wall
+        with translated(self.place), self._closed_on_error():
+            connection = self._connection()
+            with connection.begin():
+                if not takeover.lock(connection):
+                    raise takeover.held(connection, self.place)
+                epoch, turn, before = takeover.raise_epoch(connection, host, pid, since)
+        self.epoch, self.turn = epoch, turn
+        return epoch, before
+
+    def load(self) -> Loaded:
+        """All that is unfinished or live."""
+        return self._read(load)
+
+    def load_batches(self, numbers: Sequence[int]) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+        """These batches, finished or not, as columns; states beyond them; edges that lead there."""
+        return self._read(lambda connection: load_batches(connection, numbers))
+
+    def commit(self, changes: Changes, wall: float) -> None:
+        """Write one turn, all of it or nothing, in one transaction.
+
+        May be called again with the same changes after any error but Superseded: a turn whose answer was
+        lost is recognised by its number and not written twice.
+        """
+        self._turn(lambda connection, turn: commit.write_changes(connection, changes, wall, turn, self._profiles(connection)))
+
+    def committed(self, turn: int) -> bool:
+        """Read back, on a new connection, whether this turn is on disk. Raises Unavailable or Superseded."""
+
+        def read(connection: Connection) -> tuple[int, int]:
+            # FOR UPDATE: a commit that is still under way on the server ends before this is answered.
+            lock = "" if is_lite(connection) else " FOR UPDATE"
+            epoch, there = connection.exec_driver_sql(f"SELECT epoch, turn FROM deployment{lock}").one()
+            return epoch, there
+
+        self._drop_writer()
+        epoch, there = self._read(read, self._writers)
+        if epoch != self.epoch:
+            raise Superseded(f"database {self.place} was taken over by another boss (epoch {epoch}, mine {self.epoch})")
+        return there >= turn
+
+    def set_context(self, key: str, value: str) -> None:
+        """Write one fact about the deployment, as a turn of its own."""
+        self._turn(lambda connection, _turn: _write_context(connection, key, value))
+
+    def prune_events(self, before: float, at_most: int = 10_000) -> int:
+        """Take journal rows older than `before` away, oldest first; answers how many (call again if `at_most`)."""
+        pruned = 0
+
+        def prune(connection: Connection, _turn: int) -> None:
+            nonlocal pruned
+            pruned = commit.prune_events(connection, before, at_most)
+
+        self._turn(prune)
+        return pruned
+
+    # --- how it is done ------------------------------------------------------------------------------
+
+    def _turn(self, write: Callable[[Connection, int], object]) -> None:
+        """One transaction that begins with the claim, tried again while it is worth it."""
+        turn, ends, pause = self.turn + 1, time.monotonic() + self._patience, 0.02
+        while True:
+            try:
+                self._try_turn(turn, write)
+                break
+            except Exception as raw:
+                self._drop_writer()
+                if not is_failure(raw):
+                    raise
+                error = translate(raw, self.place)
+                if not isinstance(error, (Busy, Unavailable)) or time.monotonic() + pause > ends:
+                    raise error from raw
+                log.info("turn %d is tried again: %s", turn, error, extra={"action": "commit_again"})
+            time.sleep(pause)
+            pause = min(2.0, pause * 2)
+        self.turn = turn
+
+    def _try_turn(self, turn: int, write: Callable[[Connection, int], object]) -> None:
+        connection = self._connection()
+        with connection.begin():
+            if commit.claim_turn(connection, self.epoch, turn, self.place):
+                write(connection, turn)
+
+    def _profiles(self, connection: Connection) -> dict[bytes, int]:
+        if not self._interned:
+            found = connection.exec_driver_sql("SELECT content, number FROM profiles")
+            self._interned = {bytes(content): number for content, number in found}
+        return self._interned
+
+    def _connection(self) -> Connection:
+        if self._writer is None:
+            self._writer = self._writers.connect()
+            if self.epoch:
+                with self._writer.begin():
+                    takeover.lock(self._writer)  # early warning only; the epoch is what counts
+        return self._writer
+
+    def _drop_writer(self) -> None:
+        """Whatever the connection was in the middle of is rolled back by its end."""
+        self._interned = {}
+        connection, self._writer = self._writer, None
+        if connection is not None:
+            try:
+                connection.invalidate()
+                connection.close()
+            except Exception as error:
+                log.debug("a broken connection could not be closed: %s", error, extra={"action": "close_connection"})
+
+    def _read(self, read: Callable[[Connection], T], engine: Engine | None = None) -> T:
+        with translated(self.place), (engine or self._readers).connect() as connection:
+            return read(connection)
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+
+def _write_context(connection: Connection, key: str, value: str) -> None:
+    connection.exec_driver_sql(upsert(context, is_lite(connection)), [(key, value)])

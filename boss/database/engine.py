@@ -1,0 +1,131 @@
+"""Connections: how SQLite and MariaDB/MySQL are reached and set up so that what is said to be written is.
+
+Knows pragmas and session variables; knows no table. Each database gets two engines: one for the boss's
+only writer connection, one (pooled) for everything that reads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool
+
+from boss.database.errors import DatabaseError
+
+#: Seconds that a statement waits for a lock, and a connection for its server.
+LOCK_SECONDS = 15
+CONNECT_SECONDS = 10
+#: Bytes of one multi-row statement, if the server accepts as much.
+STATEMENT_BYTES = 1_000_000
+
+
+def parse_url(text: str) -> URL:
+    """The address in the form that we use, or a sentence on what is wrong with it."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise DatabaseError("the database's address is no URL such as sqlite:///file or mysql://user@host/name") from None
+    family = url.drivername.partition("+")[0]
+    if family == "sqlite":
+        return _parse_sqlite(url)
+    if family in ("mysql", "mariadb"):
+        return _parse_mysql(url)
+    raise DatabaseError(f"databases of the kind {family!r} are not supported: use sqlite, mysql or mariadb")
+
+
+def _parse_sqlite(url: URL) -> URL:
+    if not url.database or url.database == ":memory:":
+        raise DatabaseError("the database's address names no file: write sqlite:///directory/file.sqlite")
+    return url.set(drivername="sqlite+pysqlite")
+
+
+def _parse_mysql(url: URL) -> URL:
+    if not url.database:
+        raise DatabaseError("the database's address names no database: write mysql://user:password@host/name")
+    # One dialect name for both; which of the two the server is, it says itself.
+    return url.set(drivername="mysql+pymysql").update_query_dict({"charset": "utf8mb4"})
+
+
+def is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def file_of(url: URL) -> Path:
+    """The file of an SQLite database."""
+    return Path(url.database or "")
+
+
+def place_of(url: URL) -> str:
+    """How errors name it: never with a password."""
+    return str(file_of(url)) if is_sqlite(url) else f"{url.database} on {url.host or 'localhost'}"
+
+
+def writer_engine(url: URL) -> Engine:
+    """For the one connection that writes; it is never pooled, the boss keeps it."""
+    if is_sqlite(url):
+        return _sqlite(create_engine(url, poolclass=NullPool, connect_args={"timeout": LOCK_SECONDS}), writes=True)
+    return _mysql(create_engine(url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=_timeouts()))
+
+
+def reader_engine(url: URL) -> Engine:
+    """For everything that reads, from any thread."""
+    if is_sqlite(url):
+        return _sqlite(create_engine(url, connect_args={"timeout": LOCK_SECONDS}), writes=False)
+    # REPEATABLE READ: the statements of one read see one state, as they do on SQLite.
+    return _mysql(
+        create_engine(url, pool_pre_ping=True, isolation_level="REPEATABLE READ", connect_args=_timeouts()),
+    )
+
+
+def _timeouts() -> dict[str, object]:
+    return {"connect_timeout": CONNECT_SECONDS, "read_timeout": 300, "write_timeout": 300}
+
+
+def _sqlite(engine: Engine, writes: bool) -> Engine:
+    def on_connect(connection: object, _record: object) -> None:
+        connection.isolation_level = None  # type: ignore[attr-defined]  # we say BEGIN ourselves
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        for pragma in _WRITER_PRAGMAS if writes else _READER_PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def on_begin(connection: object) -> None:
+        # IMMEDIATE: a writer that waits, waits at its first statement, where nothing is done yet.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")  # type: ignore[attr-defined]
+
+    event.listen(engine, "connect", on_connect)
+    event.listen(engine, "begin", on_begin)
+    return engine
+
+
+_WRITER_PRAGMAS = (
+    "journal_mode = WAL",
+    # FULL syncs the log at each commit: what the boss has said is on the disk, a power cut included.
+    "synchronous = FULL",
+    "foreign_keys = OFF",
+    "cache_size = -65536",
+    "journal_size_limit = 67108864",
+    "temp_store = MEMORY",
+)
+_READER_PRAGMAS = ("query_only = ON", "cache_size = -16384", "temp_store = MEMORY")
+
+
+def _mysql(engine: Engine) -> Engine:
+    def on_connect(connection: object, _record: object) -> None:
+        cursor = connection.cursor()  # type: ignore[attr-defined]
+        cursor.execute(f"SET SESSION wait_timeout = 31536000, innodb_lock_wait_timeout = {LOCK_SECONDS}")
+        cursor.execute("SELECT @@max_allowed_packet")
+        (packet,) = cursor.fetchone()
+        cursor.close()
+        connection.cursorclass = _cursor_class(connection.cursorclass, int(packet))  # type: ignore[attr-defined]
+
+    event.listen(engine, "connect", on_connect)
+    return engine
+
+
+def _cursor_class(base: type, packet: int) -> type:
+    """PyMySQL joins rows to statements of `max_stmt_length` bytes; keep that below what the server takes."""
+    return type("ChunkedCursor", (base,), {"max_stmt_length": min(STATEMENT_BYTES, packet * 4 // 5)})

@@ -1,0 +1,217 @@
+"""What a start reads: unfinished batches with their graphs, as columns, and everything else that is live.
+
+Reads by ranges of task numbers and joins columns, so that a million tasks never become a million objects
+that live at the same time. Decides nothing: which move follows from a row is the scheduler's matter.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, compress
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from boss.core.model import InitSpec, Profile
+from boss.core.rows import AttemptRow, BatchRow, FileRow, InitRow, InstanceRow, Loaded, LoadedBatch, WorkerRow
+from boss.database import tables
+from boss.database.errors import DatabaseError
+from boss.database.statements import listed, parts
+
+#: Tasks read at once.
+TASKS_AT_ONCE = 20_000
+
+_specs = msgspec.msgpack.Decoder(InitSpec)
+_profiles = msgspec.json.Decoder(Profile)
+_numbers = msgspec.json.Decoder(list[int])
+_words = msgspec.json.Decoder(list[str])
+_labels = msgspec.json.Decoder(dict[str, str])
+
+
+def load(connection: Connection) -> Loaded:
+    """Everything that is not finished."""
+    head = connection.execute(select(tables.deployment)).one()
+    rows = batch_rows(connection, "finished_at <= 0")
+    batches, outside, crossing = _with_graphs(connection, rows)
+    return Loaded(
+        deployment=head.id,
+        epoch=head.epoch,
+        turn=head.turn,
+        next_task=1 + max(_highest(connection, "tasks"), _highest(connection, "inits")),
+        next_batch=1 + _highest(connection, "batches"),
+        next_instance=1 + _highest(connection, "instances"),
+        batches=batches,
+        attempts=[attempt for batch in batches for attempt in _live_attempts(connection, batch)],
+        workers=worker_rows(connection, "state <> 'gone'"),
+        instances=instance_rows(connection, "state NOT IN ('gone', 'failed')"),
+        files=_unstored(connection),
+        records=_pairs(connection, "SELECT task, attempt FROM records ORDER BY task, attempt"),
+        outside=outside,
+        crossing=crossing,
+    )
+
+
+def load_batches(
+    connection: Connection, numbers: Sequence[int]
+) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+    """These batches, finished or not; the states beyond them that they touch; the edges that lead there."""
+    rows = [row for part in parts(numbers) for row in batch_rows(connection, f"number IN ({listed(part)})")]
+    return _with_graphs(connection, rows)
+
+
+def batch_rows(connection: Connection, condition: str) -> list[BatchRow]:
+    found = connection.exec_driver_sql(f"SELECT * FROM batches WHERE {condition} ORDER BY number")
+    return [_batch_row(tuple(row)) for row in found]
+
+
+def _batch_row(values: tuple[object, ...]) -> BatchRow:
+    row = BatchRow(*values)  # type: ignore[arg-type]  # columns stand in the order of the fields
+    row.counts = _numbers.decode(str(row.counts))
+    row.warnings = _words.decode(str(row.warnings))
+    row.attached = bytes(row.attached)
+    return row
+
+
+def worker_rows(connection: Connection, condition: str = "1 = 1") -> list[WorkerRow]:
+    rows = [WorkerRow(*row) for row in connection.exec_driver_sql(f"SELECT * FROM workers WHERE {condition} ORDER BY id")]
+    for row in rows:
+        row.labels = _labels.decode(str(row.labels))
+        row.draining, row.keep_alive = bool(row.draining), bool(row.keep_alive)
+    return rows
+
+
+def instance_rows(connection: Connection, condition: str = "1 = 1") -> list[InstanceRow]:
+    found = connection.exec_driver_sql(f"SELECT * FROM instances WHERE {condition} ORDER BY number")
+    return [InstanceRow(*row) for row in found]
+
+
+def _highest(connection: Connection, table: str) -> int:
+    return int(connection.exec_driver_sql(f"SELECT MAX(number) FROM {table}").scalar() or 0)
+
+
+def _unstored(connection: Connection) -> list[FileRow]:
+    table = tables.files
+    columns = table.c.name, table.c.digest, table.c.size, table.c.executable, table.c.batch, table.c.stored
+    # In order of batch: where two versions of a name wait, the newer one is stored last.
+    found = connection.execute(select(*columns).where(~table.c.stored).order_by(table.c.batch, table.c.key))
+    return [FileRow(*row) for row in found]
+
+
+def _pairs(connection: Connection, sql: str) -> list[tuple[int, int]]:
+    return [(first, second) for first, second in connection.exec_driver_sql(sql)]
+
+
+def _with_graphs(
+    connection: Connection, rows: list[BatchRow]
+) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+    profiles = dict(tuple(row) for row in connection.exec_driver_sql("SELECT number, content FROM profiles"))
+    batches = [_load_graph(connection, row, profiles) for row in rows]
+    crossing = sorted({edge for batch in batches for edge in _crossing(connection, batch.row)})
+    return batches, _outside(connection, rows, crossing), crossing
+
+
+def _load_graph(connection: Connection, row: BatchRow, profiles: dict[int, bytes]) -> LoadedBatch:
+    batch = LoadedBatch(
+        row=row,
+        states=bytearray(),
+        attempts=array("i", bytes(4 * row.count)),
+        failures=array("i", bytes(4 * row.count)),
+        deaths=array("i", bytes(4 * row.count)),
+        cancelling=set(),
+        profile_of=array("I"),
+        profiles=[],
+        sizes=array("I"),
+        dependency_starts=array("q", [0]),
+        dependency_targets=array("q"),
+        inits=_init_rows(connection, row.number),
+        with_results=set(),
+    )
+    local: dict[int, int] = {}
+    for first in range(row.first, row.first + row.count, TASKS_AT_ONCE):
+        _read_static(connection, batch, first, min(first + TASKS_AT_ONCE, row.first + row.count), local)
+        _read_states(connection, batch, first, min(first + TASKS_AT_ONCE, row.first + row.count))
+    batch.profiles = [_profiles.decode(profiles[number]) for number in local]
+    return batch
+
+
+def _read_static(connection: Connection, batch: LoadedBatch, first: int, end: int, local: dict[int, int]) -> None:
+    found = connection.exec_driver_sql(
+        "SELECT accepted_as, profile, size, with_results, dependencies FROM tasks "
+        f"WHERE number >= {first:d} AND number < {end:d} ORDER BY number"
+    ).fetchall()
+    if len(found) != end - first:
+        raise DatabaseError(f"batch {batch.row.number} should have tasks {first} to {end - 1}; {len(found)} are there")
+    states, profiles, sizes, with_results, dependencies = zip(*found, strict=True)
+    for profile in dict.fromkeys(profiles):
+        local.setdefault(profile, len(local))
+    offset = first - batch.row.first
+    batch.states += bytes(states)
+    batch.profile_of.extend(map(local.__getitem__, profiles))
+    batch.sizes.extend(sizes)
+    batch.with_results.update(compress(range(offset, offset + len(found)), with_results))
+    ends = accumulate((len(blob) // 8 for blob in dependencies), initial=batch.dependency_starts.pop())
+    batch.dependency_starts.extend(ends)
+    batch.dependency_targets.frombytes(b"".join(dependencies))
+
+
+def _read_states(connection: Connection, batch: LoadedBatch, first: int, end: int) -> None:
+    """Over what was accepted: what has changed since."""
+    found = connection.exec_driver_sql(
+        "SELECT number, state, attempt, failures, deaths, cancelling FROM task_states "
+        f"WHERE number >= {first:d} AND number < {end:d}"
+    ).fetchall()
+    states, attempts, failures, deaths, base = batch.states, batch.attempts, batch.failures, batch.deaths, batch.row.first
+    for number, state, attempt, failed, died, cancelling in found:
+        index = number - base
+        states[index] = state
+        attempts[index] = attempt
+        failures[index] = failed
+        deaths[index] = died
+        if cancelling:
+            batch.cancelling.add(number)
+
+
+def _init_rows(connection: Connection, batch: int) -> list[InitRow]:
+    found = connection.exec_driver_sql(
+        f"SELECT number, batch, position, spec, attempt FROM inits WHERE batch = {batch:d} ORDER BY position"
+    )
+    return [InitRow(number, owner, position, _specs.decode(spec), attempt) for number, owner, position, spec, attempt in found]
+
+
+def _live_attempts(connection: Connection, batch: LoadedBatch) -> Iterable[AttemptRow]:
+    first, end = batch.row.first, batch.row.first + batch.row.count
+    yield from attempt_rows(connection, f"task >= {first:d} AND task < {end:d} AND ended = ''")
+    if batch.inits:
+        yield from attempt_rows(connection, f"task IN ({listed(init.number for init in batch.inits)}) AND ended = ''")
+
+
+def attempt_rows(connection: Connection, condition: str) -> list[AttemptRow]:
+    found = connection.exec_driver_sql(f"SELECT * FROM attempts WHERE {condition} ORDER BY task, attempt")
+    return [AttemptRow(*row) for row in found]
+
+
+def _crossing(connection: Connection, row: BatchRow) -> set[tuple[int, int]]:
+    """(dependency, dependant) with one end in this batch and the other elsewhere."""
+    inside = f">= {row.first:d} AND {{}} < {row.first + row.count:d}"
+    edges: set[tuple[int, int]] = set()
+    for end in ("dependency", "dependant"):
+        condition = f"{end} {inside.format(end)}"
+        edges.update(_pairs(connection, f"SELECT dependency, dependant FROM crossing WHERE {condition}"))
+    return edges
+
+
+def _outside(connection: Connection, rows: list[BatchRow], crossing: list[tuple[int, int]]) -> dict[int, int]:
+    inside = [range(row.first, row.first + row.count) for row in rows]
+    ends = {number for edge in crossing for number in edge if not any(number in numbers for numbers in inside)}
+    return states_of(connection, sorted(ends))
+
+
+def states_of(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
+    """The state of each of these tasks that is there."""
+    states: dict[int, int] = {}
+    for part in parts(numbers):
+        for table, column in (("tasks", "accepted_as"), ("task_states", "state")):
+            found = connection.exec_driver_sql(f"SELECT number, {column} FROM {table} WHERE number IN ({listed(part)})")
+            states.update((number, state) for number, state in found)
+    return states

@@ -1,0 +1,190 @@
+"""What the loop reads while it works: what a push meets in its project, and what orders need.
+
+Every call is in bulk, opens a connection of the pool and leaves it again; any thread may call. Task numbers
+may be those of init executions wherever it says so.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import msgspec
+from sqlalchemy import Connection, Engine, func, select
+
+from boss.core.model import InitSpec, Submission
+from boss.core.rows import Known
+from boss.database.accept import name_key
+from boss.database.errors import translated
+from boss.database.load import states_of
+from boss.database.statements import listed, parts
+from boss.database.tables import results, task_states, tasks
+from wire.messages import Input
+
+T = TypeVar("T")
+
+_inputs = msgspec.json.Decoder(list[Input])
+_specs = msgspec.msgpack.Decoder(InitSpec)
+_state = func.coalesce(task_states.c.state, tasks.c.accepted_as)
+_tasks_with_states = tasks.outerjoin(task_states, task_states.c.number == tasks.c.number)
+
+_NAMES_AT_ONCE = 900
+
+
+class Lookups:
+    """See the functions' own lines."""
+
+    def __init__(self, engine: Engine, place: str) -> None:
+        self._engine = engine
+        self._place = place
+
+    def known(self, submission: Submission) -> Known:
+        """What the project has already of the ids and names that this push speaks of."""
+        return self._read(lambda connection: _known(connection, submission))
+
+    def executions(self, numbers: Sequence[int]) -> dict[int, tuple[str, str, bytes]]:
+        """number -> (project, the user's id, JSON of Execution); init executions too."""
+        return self._read(lambda connection: _executions(connection, numbers))
+
+    def requirements(self, numbers: Sequence[int]) -> dict[int, list[Input]]:
+        """number -> its requirements, names inside the project's tree; init executions too.
+
+        A requirement without a digest gets that of the published result of its name, if there is one.
+        """
+        return self._read(lambda connection: _requirements(connection, numbers))
+
+    def result_names(self, numbers: Sequence[int]) -> dict[int, list[str]]:
+        """number -> the names that it declares, inside the project's tree, in order of name."""
+        return self._read(lambda connection: _result_names(connection, numbers))
+
+    def task_numbers(self, project: str, ids: Iterable[str]) -> dict[str, int]:
+        """id -> number of those that are there."""
+        return self._read(lambda connection: _task_numbers(connection, project, list(ids)))
+
+    def states(self, numbers: Sequence[int]) -> dict[int, int]:
+        """number -> TaskState, of those that are there."""
+        return self._read(lambda connection: states_of(connection, numbers))
+
+    def batches_of(self, numbers: Sequence[int]) -> dict[int, int]:
+        """task number -> batch number; init executions too."""
+        return self._read(lambda connection: _batches_of(connection, numbers))
+
+    def _read(self, read: Callable[[Connection], T]) -> T:
+        with translated(self._place), self._engine.connect() as connection:
+            return read(connection)
+
+
+def _known(connection: Connection, submission: Submission) -> Known:
+    known, project = Known(), submission.project
+    if connection.execute(select(tasks.c.number).where(tasks.c.project == project).limit(1)).first() is None:
+        return known
+    ids = list(dict.fromkeys([*submission.ids, *(id for _, id in submission.external)]))
+    columns = tasks.c.id, tasks.c.number, _state, tasks.c.content, tasks.c.batch
+    for start in range(0, len(ids), _NAMES_AT_ONCE):
+        wanted = tasks.c.id.in_(ids[start : start + _NAMES_AT_ONCE])
+        for id, number, state, content, batch in connection.execute(
+            select(*columns).select_from(_tasks_with_states).where(tasks.c.project == project, wanted)
+        ):
+            known.tasks[id] = (number, state, bytes(content), batch)
+    names = dict.fromkeys([*(name for name, _ in submission.results), *(name for _, name in submission.external_names)])
+    known.results = _known_results(connection, project, list(names))
+    return known
+
+
+def _known_results(connection: Connection, project: str, names: list[str]) -> dict[str, tuple[int, int, str]]:
+    found: dict[str, tuple[int, int, str]] = {}
+    owners = results.join(_tasks_with_states, tasks.c.number == results.c.task)
+    for start in range(0, len(names), _NAMES_AT_ONCE):
+        keys = [name_key(name) for name in names[start : start + _NAMES_AT_ONCE]]
+        chosen = select(results.c.name, results.c.task, _state, tasks.c.id).select_from(owners)
+        for name, task, state, id in connection.execute(
+            chosen.where(results.c.project == project, results.c.key.in_(keys))
+        ):
+            found[name] = (task, state, id)
+    return found
+
+
+def _executions(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[str, str, bytes]]:
+    found: dict[int, tuple[str, str, bytes]] = {}
+    for part in parts(numbers):
+        sql = f"SELECT number, project, id, execution FROM tasks WHERE number IN ({listed(part)})"
+        found.update((number, (project, id, execution)) for number, project, id, execution in connection.exec_driver_sql(sql))
+    if len(found) < len(set(numbers)):
+        missing = [number for number in numbers if number not in found]
+        found |= {n: (project, spec.id, spec.execution) for n, project, spec in _inits(connection, missing)}
+    return found
+
+
+def _inits(connection: Connection, numbers: Sequence[int]) -> Iterable[tuple[int, str, InitSpec]]:
+    for part in parts(numbers):
+        sql = (
+            "SELECT inits.number, batches.project, inits.spec FROM inits JOIN batches ON batches.number = inits.batch "
+            f"WHERE inits.number IN ({listed(part)})"
+        )
+        yield from ((n, project, _specs.decode(spec)) for n, project, spec in connection.exec_driver_sql(sql))
+
+
+def _requirements(connection: Connection, numbers: Sequence[int]) -> dict[int, list[Input]]:
+    found: dict[int, tuple[str, list[Input]]] = {}
+    for part in parts(numbers):
+        sql = f"SELECT number, project, requirements FROM tasks WHERE number IN ({listed(part)})"
+        for number, project, blob in connection.exec_driver_sql(sql):
+            found[number] = (project, _inputs.decode(blob) if blob else [])
+    missing = [number for number in numbers if number not in found]
+    for number, project, spec in _inits(connection, missing):
+        found[number] = (project, _inputs.decode(spec.requirements) if spec.requirements else [])
+    published = _published(connection, {(p, i.name) for p, inputs in found.values() for i in inputs if not i.digest})
+    return {n: [_bound(i, published.get((p, i.name))) for i in inputs] for n, (p, inputs) in found.items()}
+
+
+def _bound(wanted: Input, version: tuple[str, int] | None) -> Input:
+    if wanted.digest or version is None:
+        return wanted
+    return msgspec.structs.replace(wanted, digest=version[0], size=version[1])
+
+
+def _published(connection: Connection, names: set[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, int]]:
+    found: dict[tuple[str, str], tuple[str, int]] = {}
+    for project in {project for project, _ in names}:
+        keys = [name_key(name) for owner, name in names if owner == project]
+        for start in range(0, len(keys), _NAMES_AT_ONCE):
+            wanted = results.c.key.in_(keys[start : start + _NAMES_AT_ONCE])
+            chosen = select(results.c.name, results.c.digest, results.c.size)
+            rows = connection.execute(chosen.where(results.c.project == project, wanted, results.c.digest != ""))
+            found.update(((project, name), (digest, size)) for name, digest, size in rows)
+    return found
+
+
+def _result_names(connection: Connection, numbers: Sequence[int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {number: [] for number in numbers}
+    for part in parts(numbers):
+        sql = f"SELECT task, name FROM results WHERE task IN ({listed(part)}) ORDER BY name"
+        for task, name in connection.exec_driver_sql(sql):
+            found[task].append(name)
+    return found
+
+
+def _task_numbers(connection: Connection, project: str, ids: list[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for start in range(0, len(ids), _NAMES_AT_ONCE):
+        wanted = tasks.c.id.in_(ids[start : start + _NAMES_AT_ONCE])
+        rows = connection.execute(select(tasks.c.id, tasks.c.number).where(tasks.c.project == project, wanted))
+        found.update((id, number) for id, number in rows)
+    return found
+
+
+def _batches_of(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for part in parts(numbers):
+        for table in ("inits", "tasks"):
+            sql = f"SELECT number, batch FROM {table} WHERE number IN ({listed(part)})"
+            found.update((number, batch) for number, batch in connection.exec_driver_sql(sql))
+    return found
+
+
+def dependencies_of(blob: bytes) -> array[int]:
+    """The numbers in a task's row."""
+    numbers = array("q")
+    numbers.frombytes(blob)
+    return numbers

@@ -1,0 +1,1 @@
+"""One file per step; `boss.database.schema.REVISIONS` lists them in order."""

@@ -1,0 +1,95 @@
+"""The form of the tables: makes them, brings old ones up to date, refuses those of a newer program.
+
+Alembic runs the steps in `migrations/versions`, without any file in the current directory. It is imported
+only when there is a step to run, because a start that has none should not pay for it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, select
+
+from boss.database.errors import DatabaseError, NoDatabase, TooNew, TooOld
+from boss.database.statements import insert_if_absent, is_lite
+from boss.database.tables import deployment
+
+#: Every form that there ever was, oldest first. A test compares it with the files.
+REVISIONS = ("0001",)
+HEAD = REVISIONS[-1]
+
+_MIGRATIONS = Path(__file__).with_name("migrations")
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The form that the database has; None: it has no tables of ours."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    row = connection.exec_driver_sql("SELECT version_num FROM alembic_version").first()
+    return str(row[0]) if row else None
+
+
+def check_known(revision: str | None, place: str) -> None:
+    """Raises TooNew."""
+    if revision is not None and revision not in REVISIONS:
+        raise TooNew(
+            f"database {place} has the form {revision}, which this program (newest known: {HEAD}) does not know: "
+            "a newer ecloud has used it. Update this program, or name another database; nothing was changed"
+        )
+
+
+def check_readable(connection: Connection, place: str) -> None:
+    """For those who only read: raises NoDatabase, TooOld or TooNew."""
+    revision = revision_of(connection)
+    check_known(revision, place)
+    if revision is None:
+        raise NoDatabase(f"database {place} is empty: no boss has used it yet")
+    if revision != HEAD:
+        raise TooOld(f"database {place} has the older form {revision}: start the boss once, it brings it up to date")
+
+
+def bring_up_to_date(engine: Engine, place: str, deployment_id: str = "") -> None:
+    """Make or migrate the tables, and the deployment's one row. Quick where nothing is to be done."""
+    with engine.connect() as connection:
+        revision = revision_of(connection)
+        check_known(revision, place)
+        if revision == HEAD and connection.execute(select(deployment.c.one)).first():
+            return
+    with engine.begin() as connection:
+        _one_at_a_time(connection, place)
+        _migrate(connection, place)
+        _make_row(connection, deployment_id or uuid.uuid4().hex)
+
+
+def _one_at_a_time(connection: Connection, place: str) -> None:
+    """On SQLite our BEGIN is a lock already; MySQL commits each table by itself and needs another."""
+    if is_lite(connection):
+        return
+    taken = connection.exec_driver_sql("SELECT GET_LOCK(CONCAT('ecloud migration ', LEFT(DATABASE(), 40)), 60)").scalar()
+    if taken != 1:
+        raise DatabaseError(f"database {place}: another program has been changing its tables for a minute; try again")
+
+
+def _migrate(connection: Connection, place: str) -> None:
+    from alembic.config import Config
+    from alembic.runtime.environment import EnvironmentContext
+    from alembic.script import ScriptDirectory
+
+    revision = revision_of(connection)  # again: another program may have been quicker
+    check_known(revision, place)
+    if revision == HEAD:
+        return
+    script = ScriptDirectory(str(_MIGRATIONS))
+
+    def steps(current: object, _context: object) -> object:
+        return script._upgrade_revs(HEAD, current)  # type: ignore[arg-type]  # as alembic's own `upgrade` does
+
+    with EnvironmentContext(Config(), script, fn=steps) as environment:
+        environment.configure(connection=connection, target_metadata=None)
+        environment.run_migrations()
+
+
+def _make_row(connection: Connection, deployment_id: str) -> None:
+    sql = insert_if_absent(deployment, is_lite(connection))
+    connection.exec_driver_sql(sql, [(1, deployment_id, 0, 0, "", 0, 0.0)])

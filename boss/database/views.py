@@ -1,0 +1,94 @@
+"""What people are told of tasks: values for the HTTP API, `admin.py` and exports. No SQL, no decisions."""
+
+from __future__ import annotations
+
+import msgspec
+
+from wire.messages import CommandSummary, Execution, Input, ManifestEntry
+
+
+class TaskLine(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One task in a list, with what its newest attempt is about."""
+
+    number: int
+    project: str
+    id: str
+    batch: int
+    #: The state's word (`queued`).
+    state: str
+    #: The number of its newest attempt; 0 is none yet.
+    attempt: int = 0
+    failures: int = 0
+    reason: str = ""
+    cancelling: bool = False
+    changed_at: float = 0.0
+    #: Of the newest attempt; empty before the first.
+    worker: str = ""
+    address: str = ""
+    phase: str = ""
+    ended: str = ""
+    exit_code: int | None = None
+    #: The command that failed.
+    command: str = ""
+    seconds: float = 0.0
+    began_at: float = 0.0
+    ended_at: float = 0.0
+    #: Only where it was asked for.
+    execution: Execution | None = None
+
+
+class AttemptView(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One attempt with all that is known of it."""
+
+    task: int
+    attempt: int
+    worker: str
+    address: str = ""
+    phase: str
+    ended: str = ""
+    reason: str = ""
+    fault: str = ""
+    exit_code: int | None = None
+    command: str = ""
+    commands: list[CommandSummary] = []
+    inputs: list[Input] = []
+    manifest: list[ManifestEntry] = []
+    figures: dict[str, float] = {}
+    stdout_tail: str = ""
+    stderr_tail: str = ""
+    seconds: float = 0.0
+    sent_at: float = 0.0
+    began_at: float = 0.0
+    ended_at: float = 0.0
+
+
+class DependencyView(msgspec.Struct, kw_only=True):
+    number: int
+    id: str
+    state: str
+
+
+class TaskDetail(msgspec.Struct, kw_only=True):
+    """All that is known of one task."""
+
+    task: TaskLine
+    batch_name: str
+    #: When its push was accepted.
+    accepted_at: float
+    execution: Execution
+    requirements: list[Input]
+    dependencies: list[DependencyView]
+    attempts: list[AttemptView]
+
+
+class JournalLine(msgspec.Struct, kw_only=True):
+    """One move, as `Reads.story` tells it."""
+
+    turn: int
+    time: float
+    what: str
+    key: str
+    attempt: int
+    before: str
+    after: str
+    cause: str
