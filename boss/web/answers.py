@@ -1,0 +1,268 @@
+"""The bodies of the HTTP API, one struct each. Values only: server and client share them.
+
+These are the API's contract: `openapi` is generated from them and docs/http-api.md describes them. States are
+words here, never numbers. Fields are only ever added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from boss.core.model import UNFINISHED, TaskState
+
+
+class _Body(msgspec.Struct, kw_only=True):
+    pass
+
+
+class ErrorAnswer(_Body):
+    #: One sentence: what was wrong and what one can do.
+    error: str
+    #: One line per fault, where there are several.
+    details: list[str] = msgspec.field(default_factory=list)
+
+
+class Counts(_Body):
+    """Tasks by state."""
+
+    pending: int = 0
+    queued: int = 0
+    running: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    blocked: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.ended + self.unfinished
+
+    @property
+    def unfinished(self) -> int:
+        return sum(getattr(self, state.word) for state in UNFINISHED)
+
+    @property
+    def ended(self) -> int:
+        return self.succeeded + self.failed + self.cancelled + self.blocked
+
+
+def counts_of(numbers: Sequence[int]) -> Counts:
+    """From counts by TaskState's number, as rows and views have them."""
+    return Counts(**{state.word: numbers[state] for state in TaskState if state < len(numbers)})
+
+
+class StatusAnswer(_Body):
+    #: False: no boss runs; this is what stands in the database.
+    running: bool
+    workers: int
+    #: pending and queued tasks; `available` of them are queued.
+    in_queue: int
+    available: int
+    in_progress: int
+    finished: int
+    succeeded: int
+    #: failed tasks, and blocked ones (their dependencies failed).
+    failed: int
+    cancelled: int
+    counts: Counts
+    #: Why something does not go on, one sentence each.
+    hindrances: list[str]
+    broker_connected: bool
+    datastore_connected: bool
+    deployment: str
+    epoch: int
+    turn: int
+
+
+class BatchAnswer(_Body):
+    number: int
+    project: str
+    name: str
+    #: Its own tasks, and those that were there before with the same content.
+    counts: Counts
+    total: int
+    finished: bool
+    #: Why its queued tasks wait; empty: they do not.
+    paused: str = ""
+    detached: bool = False
+    #: Tasks that ended per second, lately.
+    rate: float = 0.0
+    #: None: not to be told yet.
+    eta_seconds: float | None = None
+    created_at: float = 0.0
+    finished_at: float = 0.0
+    warnings: list[str] = msgspec.field(default_factory=list)
+    hindrances: list[str] = msgspec.field(default_factory=list)
+
+
+class BatchList(_Body):
+    batches: list[BatchAnswer]
+
+
+class TaskAnswer(_Body):
+    """A task in a list."""
+
+    number: int
+    project: str
+    id: str
+    state: str
+    batch: int
+    reason: str = ""
+    #: Its newest attempt; 0: none yet.
+    attempt: int = 0
+    phase: str = ""
+    worker: str = ""
+    address: str = ""
+    exit_code: int | None = None
+    #: What the user wrote, one line each; an EPANET run is one line of words.
+    commands: list[str] = msgspec.field(default_factory=list)
+
+
+class TaskList(_Body):
+    tasks: list[TaskAnswer]
+    #: Give it as `after` to get the next ones; None: these were the last.
+    next: int | None = None
+
+
+class CommandAnswer(_Body):
+    command: str
+    exit_code: int
+    seconds: float
+
+
+class AttemptAnswer(_Body):
+    attempt: int
+    worker: str
+    #: Empty: it is live, in `phase`.
+    ended: str
+    phase: str
+    reason: str = ""
+    fault: str = ""
+    exit_code: int | None = None
+    command: str = ""
+    commands: list[CommandAnswer] = msgspec.field(default_factory=list)
+    stdout_tail: str = ""
+    stderr_tail: str = ""
+    seconds: float = 0.0
+    figures: dict[str, float] = msgspec.field(default_factory=dict)
+    sent_at: float = 0.0
+    began_at: float = 0.0
+    ended_at: float = 0.0
+
+
+class FileAnswer(_Body):
+    name: str
+    #: Inside the attempt's working directory.
+    path: str
+    digest: str = ""
+    size: int = 0
+
+
+class TaskDetail(_Body):
+    task: TaskAnswer
+    dependencies: list[str]
+    requirements: list[FileAnswer]
+    results: list[FileAnswer]
+    attempts: list[AttemptAnswer]
+    #: The description as it is kept.
+    execution: dict[str, Any]
+
+
+class DerivedCommand(_Body):
+    #: download, run, upload or cleanup.
+    kind: str
+    text: str
+
+
+class CommandsAnswer(_Body):
+    commands: list[DerivedCommand]
+
+
+class OutputAnswer(_Body):
+    task: int
+    attempt: int
+    stdout_tail: str
+    stderr_tail: str
+
+
+class HeldAnswer(_Body):
+    task: int
+    project: str
+    id: str
+    attempt: int
+    phase: str
+    progress: float | None = None
+
+
+class WorkerAnswer(_Body):
+    id: str
+    state: str
+    pool: str
+    slots: int
+    address: str = ""
+    quarantined: str = ""
+    #: Not stopped when it is idle.
+    keep_alive: bool = False
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    holding: list[HeldAnswer] = msgspec.field(default_factory=list)
+    program: str = ""
+
+
+class WorkerList(_Body):
+    workers: list[WorkerAnswer]
+
+
+class SelectionRequest(_Body, forbid_unknown_fields=True):
+    """Which tasks: those named, those of the batches, or with `all` every one to which it applies."""
+
+    tasks: list[str] = msgspec.field(default_factory=list)
+    batches: list[int] = msgspec.field(default_factory=list)
+    all: bool = False
+    #: Name space of `tasks`; with `all`, only this project's unless it is empty.
+    project: str = "default"
+
+
+class ReasonRequest(_Body, forbid_unknown_fields=True):
+    reason: str = "a person asked for it"
+
+
+class EmptyRequest(_Body, forbid_unknown_fields=True):
+    """{}"""
+
+
+class ChangeAnswer(_Body):
+    #: What the boss says it did: counts and batches.
+    done: dict[str, Any]
+    #: Who carries the work on, where no boss runs; else empty.
+    carry_on: str = ""
+
+
+class SubmitAnswer(_Body):
+    batch: int
+    #: What the boss says of the push: how many are new, how many were there already.
+    done: dict[str, Any]
+    warnings: list[str] = msgspec.field(default_factory=list)
+    carry_on: str = ""
+
+
+class MissingRequest(_Body, forbid_unknown_fields=True):
+    digests: list[str]
+
+
+class MissingFile(_Body):
+    digest: str
+    #: Bytes of it that are here already: send from this offset on.
+    have: int = 0
+
+
+class MissingAnswer(_Body):
+    missing: list[MissingFile]
+
+
+class UploadAnswer(_Body):
+    digest: str
+    have: int
+    complete: bool

@@ -1,0 +1,105 @@
+"""The application: routes over a backend, behind the guard; every fault becomes one JSON error.
+
+Knows HTTP and the table of routes; what each does stands in the handlers' modules.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as StarletteRoute
+from starlette.types import ASGIApp
+
+from boss.web import openapi
+from boss.web.backend import Backend, BackendUnavailable
+from boss.web.faults import Fault
+from boss.web.guard import Guard
+from boss.web.paths import PREFIX
+from boss.web.responses import error_response, json_response
+from boss.web.routes import Call, Route, Services, read_body, read_query
+from boss.web.spool import Spool
+from boss.web.table import ROUTES
+
+_log = logging.getLogger(__name__)
+
+#: Default bound of the spool.
+SPOOL_LIMIT_BYTES = 100 * 1024**3
+#: Largest graph that a push may send.
+SUBMIT_LIMIT_BYTES = 4 * 1024**3
+
+
+def make_app(
+    backend: Backend,
+    tokens: Iterable[str],
+    allowed_hosts: Iterable[str] = (),
+    *,
+    spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
+    submit_limit_bytes: int = SUBMIT_LIMIT_BYTES,
+) -> ASGIApp:
+    """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed."""
+    services = Services(backend, Spool(backend.spool, spool_limit_bytes), submit_limit_bytes)
+    routes = [
+        StarletteRoute(PREFIX + route.path, _endpoint(route, services), methods=[route.method]) for route in ROUTES
+    ]
+    routes.append(StarletteRoute("/openapi.json", _openapi, methods=["GET"]))
+    application = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _unexpected})
+    return Guard(application, tokens, allowed_hosts)
+
+
+def _endpoint(route: Route, services: Services) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return await _answer(route, services, request)
+        except Fault as fault:
+            return error_response(fault.status, fault.error, fault.details)
+        except BackendUnavailable as error:
+            return error_response(503, str(error))
+        except ClientDisconnect:
+            return error_response(400, "the connection ended before the body did")
+        except OSError as error:
+            return _disk_error(error)
+
+    return endpoint
+
+
+async def _answer(route: Route, services: Services, request: Request) -> Response:
+    query = read_query(route, request)
+    body = await read_body(route, request)
+    call = Call(services, request, dict(request.path_params), query, body)
+    if route.streaming is not None:
+        return await route.streaming(call)
+    assert route.handler is not None
+    return json_response(await run_in_threadpool(route.handler, call))
+
+
+def _disk_error(error: OSError) -> Response:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return error_response(507, f"the disk of the boss is full ({error.filename or 'state directory'}); make room")
+    _log.error("a request failed: %s", error, extra={"action": "request_failed"})
+    return error_response(503, f"the boss could not do it: {error}")
+
+
+async def _openapi(request: Request) -> Response:
+    return json_response(openapi.document(ROUTES))
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    path = request.url.path
+    sentences = {
+        404: f"there is no {path}; /openapi.json lists what there is",
+        405: f"{request.method} is not for {path}",
+    }
+    return error_response(error.status_code, sentences.get(error.status_code, str(error.detail)))
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    # Starlette raises it again after this answer, so that the server logs where it came from.
+    return error_response(500, "the boss made a mistake here; its log (logs/boss.log in the state directory) says more")

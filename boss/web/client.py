@@ -1,0 +1,182 @@
+"""The client of the HTTP API that `push_tasks.py`, `admin.py` and scripts use, over a network or in this process.
+
+Knows the routes and their bodies; where a boss is found stands in `boss.web.find`. One Client serves one thread.
+
+    ClientError
+    ├── Refused       the boss answered with an error: status, sentence, details
+    └── NoAnswer      nobody answered, or the connection broke
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+from urllib.parse import quote
+
+import httpx
+import msgspec
+
+from boss.web import answers
+from boss.web.paths import PREFIX
+
+#: A change waits for the boss's transaction; a large graph takes it some seconds.
+_TIMEOUT = httpx.Timeout(60.0, connect=5.0)
+_SUBMIT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
+#: A follower hears something at least every few seconds.
+_FOLLOW_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+
+T = TypeVar("T")
+
+
+class ClientError(Exception):
+    """The text is for people."""
+
+
+class Refused(ClientError):
+    def __init__(self, status: int, answer: answers.ErrorAnswer) -> None:
+        super().__init__(answer.error)
+        self.status = status
+        self.details = answer.details
+
+
+class NoAnswer(ClientError):
+    """Nobody there."""
+
+
+class Client:
+    """One boss, or the application in this process (then `transport` drives it)."""
+
+    def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url.rstrip("/")
+        headers = {"authorization": f"Bearer {token}"}
+        # trust_env: no proxy of the environment stands between us and a boss, and no netrc is sent to it.
+        self._http = httpx.Client(
+            base_url=self.url, headers=headers, timeout=_TIMEOUT, transport=transport, trust_env=False
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    # --- reading ---------------------------------------------------------------------------------------
+
+    def status(self) -> answers.StatusAnswer:
+        return self._get("/status", answers.StatusAnswer)
+
+    def batches(self) -> list[answers.BatchAnswer]:
+        return self._get("/batches", answers.BatchList).batches
+
+    def batch(self, number: int, wait: float = 0.0) -> answers.BatchAnswer:
+        return self._get(f"/batches/{number}", answers.BatchAnswer, wait=wait)
+
+    def workers(self) -> list[answers.WorkerAnswer]:
+        return self._get("/workers", answers.WorkerList).workers
+
+    def tasks(self, *states: str, batch: int = 0, project: str = "", limit: int = 0) -> Iterator[answers.TaskAnswer]:
+        """All that match, page by page; `limit` 0 is all."""
+        after, given = 0, 0
+        while True:
+            page = self._get(
+                "/tasks", answers.TaskList, state=",".join(states), batch=batch, project=project, after=after
+            )
+            for task in page.tasks:
+                yield task
+                given += 1
+                if given == limit:
+                    return
+            if page.next is None:
+                return
+            after = page.next
+
+    def task(self, project: str, id: str) -> answers.TaskDetail:
+        return self._get(f"/tasks/by_id/{quote(project, safe='')}/{quote(id, safe='')}", answers.TaskDetail)
+
+    def task_commands(self, number: int) -> list[answers.DerivedCommand]:
+        return self._get(f"/tasks/{number}/commands", answers.CommandsAnswer).commands
+
+    def follow(self, batch: int) -> Iterator[answers.BatchAnswer]:
+        """How the batch goes on, until it is finished; while this runs the boss counts a follower."""
+        decoder = msgspec.json.Decoder(answers.BatchAnswer)
+        try:
+            with self._http.stream("GET", f"{PREFIX}/batches/{batch}/follow", timeout=_FOLLOW_TIMEOUT) as response:
+                if response.status_code != 200:
+                    response.read()
+                    raise _refused(response)
+                for line in response.iter_lines():
+                    yield decoder.decode(line)
+        except httpx.HTTPError as error:
+            raise _no_answer(self.url, error) from None
+
+    # --- changing --------------------------------------------------------------------------------------
+
+    def cancel(self, selection: answers.SelectionRequest) -> answers.ChangeAnswer:
+        return self._post("/cancel", selection, answers.ChangeAnswer)
+
+    def retry(self, selection: answers.SelectionRequest) -> answers.ChangeAnswer:
+        return self._post("/retry", selection, answers.ChangeAnswer)
+
+    def redo(self, selection: answers.SelectionRequest) -> answers.ChangeAnswer:
+        return self._post("/redo", selection, answers.ChangeAnswer)
+
+    def submit(self, stream: Iterable[bytes], *, detach: bool = False) -> answers.SubmitAnswer:
+        """The canonical stream of `boss.intake`, sent as it is made."""
+        return self._send(
+            "POST",
+            "/batches",
+            answers.SubmitAnswer,
+            content=stream,
+            params={"detach": 1} if detach else None,
+            headers={"content-type": "application/x-ndjson"},
+            timeout=_SUBMIT_TIMEOUT,
+        )
+
+    # --- files -----------------------------------------------------------------------------------------
+
+    def missing(self, digests: list[str]) -> list[answers.MissingFile]:
+        request = answers.MissingRequest(digests=digests)
+        return self._post("/files/missing", request, answers.MissingAnswer).missing
+
+    def send_file(self, digest: str, size: int, offset: int, content: Iterable[bytes]) -> answers.UploadAnswer:
+        """`content` begins at `offset`."""
+        return self._send(
+            "PUT",
+            f"/files/{digest}",
+            answers.UploadAnswer,
+            content=content,
+            params={"offset": offset, "size": size},
+            headers={"content-type": "application/octet-stream"},
+            timeout=_SUBMIT_TIMEOUT,
+        )
+
+    # --- the wire --------------------------------------------------------------------------------------
+
+    def _get(self, path: str, kind: type[T], **query: object) -> T:
+        params = {name: str(value) for name, value in query.items() if value}
+        return self._send("GET", path, kind, params=params)
+
+    def _post(self, path: str, body: object, kind: type[T]) -> T:
+        headers = {"content-type": "application/json"}
+        return self._send("POST", path, kind, content=msgspec.json.encode(body), headers=headers)
+
+    def _send(self, method: str, path: str, kind: type[T], **options: object) -> T:
+        try:
+            response = self._http.request(method, PREFIX + path, **options)  # type: ignore[arg-type]  # httpx's own names
+        except httpx.HTTPError as error:
+            raise _no_answer(self.url, error) from None
+        if response.status_code != 200:
+            raise _refused(response)
+        try:
+            return msgspec.json.decode(response.content, type=kind)
+        except msgspec.DecodeError as error:
+            raise NoAnswer(f"{self.url} did not answer as a boss of this version does: {error}") from None
+
+
+def _refused(response: httpx.Response) -> Refused:
+    try:
+        answer = msgspec.json.decode(response.content, type=answers.ErrorAnswer)
+    except msgspec.DecodeError:
+        answer = answers.ErrorAnswer(error=f"{response.url} answered with HTTP status {response.status_code}")
+    return Refused(response.status_code, answer)
+
+
+def _no_answer(url: str, error: httpx.HTTPError) -> NoAnswer:
+    return NoAnswer(f"the boss at {url} does not answer ({str(error) or type(error).__name__})")

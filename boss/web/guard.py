@@ -1,0 +1,104 @@
+"""The door of the HTTP API: token, Host, Origin, content type. One ASGI middleware in front of every route.
+
+A web page open in the same browser must not be able to submit commands, so a foreign Host (DNS rebinding), a
+foreign Origin and a change whose body is of a type that a plain form can send are refused, with or without a
+token. A right token is let in whatever others do; wrong ones are answered slowly, and many of them shortly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from boss.web.responses import error_response
+from boss.web.tokens import same
+
+#: Names under which this machine reaches itself.
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
+#: Bodies of changes; none of them can be sent by an HTML form.
+CONTENT_TYPES = frozenset({"application/json", "application/x-ndjson", "application/octet-stream"})
+
+_WRONG_DELAY_SECONDS = 0.2
+_WRONG_WINDOW_SECONDS = 10.0
+_WRONG_LIMIT = 20
+
+
+def host_name(host: str) -> str:
+    """The Host header without its port."""
+    if host.startswith("["):
+        return host[: host.find("]") + 1].lower()
+    return host.partition(":")[0].lower()
+
+
+class Guard:
+    """Refuses what must not come in, and sets a few headers on what goes out."""
+
+    def __init__(self, app: ASGIApp, tokens: Iterable[str], allowed_hosts: Iterable[str] = ()) -> None:
+        self.app = app
+        self.tokens = tuple(token for token in tokens if token)
+        self.allowed_hosts = LOOPBACK_HOSTS | {name.lower() for name in allowed_hosts}
+        self.wrong: deque[float] = deque(maxlen=_WRONG_LIMIT)
+        if not self.tokens:
+            raise ValueError("the HTTP API needs at least one token")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope, headers)
+        if refusal is None and not self._known(headers):
+            refusal = await self._wrong_token()
+        if refusal is not None:
+            await error_response(*refusal)(scope, receive, send)
+            return
+        await self.app(scope, receive, _with_safety_headers(send))
+
+    def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        if len(headers.getlist("host")) != 1 or host_name(headers["host"]) not in self.allowed_hosts:
+            return 403, "the boss is not called so; ask it by an address that it listens on (http_host)"
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() != f"{scope['scheme']}://{headers['host'].lower()}":
+            return 403, "requests from other web pages are refused"
+        if scope["method"] in ("GET", "HEAD"):
+            return None
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in CONTENT_TYPES:
+            return 415, f"content type {kind or 'none'!r} is refused; send one of {', '.join(sorted(CONTENT_TYPES))}"
+        return None
+
+    def _known(self, headers: Headers) -> bool:
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        matches = [same(given.strip(), token) for token in self.tokens]
+        return scheme.lower() == "bearer" and any(matches)
+
+    async def _wrong_token(self) -> tuple[int, str]:
+        now = time.monotonic()
+        crowded = len(self.wrong) == _WRONG_LIMIT and now - self.wrong[0] < _WRONG_WINDOW_SECONDS
+        self.wrong.append(now)
+        if crowded:
+            return 429, "too many requests with a wrong token"
+        await asyncio.sleep(_WRONG_DELAY_SECONDS)
+        return 401, "no token or a wrong one; the boss's token stands in its state directory, logins/http_token"
+
+
+def _with_safety_headers(send: Send) -> Send:
+    async def wrapped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], *_SAFETY_HEADERS]}
+        await send(message)
+
+    return wrapped
+
+
+_SAFETY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"cache-control", b"no-store"),
+)

@@ -1,0 +1,85 @@
+"""The OpenAPI document, generated from the table of routes and the bodies' structs. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from boss.web.answers import ErrorAnswer
+from boss.web.paths import PREFIX
+from boss.web.routes import Parameter, Route
+
+_PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
+_ERRORS = {
+    "400": "bad input",
+    "401": "no token, or a wrong one",
+    "403": "refused: Host or Origin",
+    "404": "there is no such thing",
+    "409": "refused as things stand",
+    "413": "too large",
+    "503": "the boss or its database is away",
+    "507": "no room",
+}
+
+
+def document(routes: Sequence[Route]) -> dict[str, object]:
+    types = {kind for route in routes for kind in (route.answer, route.request) if kind is not None} | {ErrorAnswer}
+    ordered = sorted(types, key=lambda kind: kind.__name__)
+    schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
+    by_type = dict(zip(ordered, schemas, strict=True))
+    paths: dict[str, dict[str, object]] = {}
+    for route in routes:
+        path = PREFIX + _PLACEHOLDER.sub(r"{\1}", route.path)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, by_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "ecloud boss", "version": "1", "description": "Submit, watch and change graphs of tasks."},
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+    }
+
+
+def _operation(route: Route, schemas: dict[type, dict[str, object]]) -> dict[str, object]:
+    answers: dict[str, object] = {
+        "200": {"description": "done", "content": {route.answer_media: {"schema": schemas[route.answer]}}}
+    }
+    error = {"application/json": {"schema": schemas[ErrorAnswer]}}
+    answers |= {status: {"description": text, "content": error} for status, text in _ERRORS.items()}
+    operation: dict[str, object] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "parameters": _path_parameters(route.path) + [_query_parameter(each) for each in route.parameters],
+        "responses": answers,
+    }
+    if route.request_media:
+        body: dict[str, object] = {route.request_media: {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": True, "content": body}
+    elif route.request is not None:
+        operation["requestBody"] = {"content": {"application/json": {"schema": schemas[route.request]}}}
+    return operation
+
+
+def _path_parameters(path: str) -> list[dict[str, object]]:
+    return [
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "integer" if kind == "int" else "string"},
+        }
+        for name, kind in _PLACEHOLDER.findall(path)
+    ]
+
+
+def _query_parameter(parameter: Parameter) -> dict[str, object]:
+    return {
+        "name": parameter.name,
+        "in": "query",
+        "required": parameter.required,
+        "description": parameter.sentence,
+        "schema": {"type": _TYPES[parameter.kind]},
+    }

@@ -1,0 +1,182 @@
+"""What admin.py prints for people, as text from the API's answers. Pure; the historic words where there are any.
+
+Everything that a user or a worker worded goes through `harmless` before it reaches a terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from boss.web.answers import (
+    AttemptAnswer,
+    BatchAnswer,
+    ChangeAnswer,
+    DerivedCommand,
+    StatusAnswer,
+    TaskAnswer,
+    TaskDetail,
+    WorkerAnswer,
+)
+from boss.web.terminal import duration, harmless, plural, progress_words
+
+
+def status_lines(status: StatusAnswer) -> Iterator[str]:
+    yield f"{status.workers} workers created."
+    yield f"{status.in_queue} tasks in queue of which {status.available} are currently available."
+    yield f"{status.in_progress} tasks in progress."
+    yield f"{status.finished} tasks finished. {status.succeeded} succeeded and {status.failed} failed."
+    if status.cancelled:
+        yield f"{status.cancelled} tasks cancelled."
+    if not status.running and status.in_queue + status.in_progress:
+        yield "No boss is running: nothing goes on until `push_tasks.py` or `python -m boss` starts one."
+    if status.running and not status.broker_connected:
+        yield "The broker is not reachable at present; work goes on as soon as it is."
+    if status.running and not status.datastore_connected:
+        yield "The datastore is not connected at present; tasks with files wait for it."
+    yield from (harmless(sentence) for sentence in status.hindrances)
+
+
+def worker_line(worker: WorkerAnswer) -> str:
+    doing = ", ".join(harmless(held.id) for held in worker.holding if held.phase in ("executing", "collecting"))
+    parts = [
+        f"ID: {harmless(worker.id)}",
+        f"IP: {harmless(worker.address)}",
+        f"Doing: {doing or 'nothing'}",
+        f"Persistent: {worker.keep_alive}",
+        f"State: {worker.state}",
+    ]
+    if worker.quarantined:
+        parts.append(f"Quarantined: {harmless(worker.quarantined)}")
+    return "  ".join(parts)
+
+
+def command_lines(commands: Iterable[str]) -> Iterator[str]:
+    """Each command tab-indented, its further lines too."""
+    for command in commands:
+        yield "\t" + harmless(command, lines=True).replace("\n", "\n\t")
+
+
+def queued_lines(tasks: Iterable[TaskAnswer]) -> Iterator[str]:
+    for task in tasks:
+        yield f"ID: {harmless(task.id)}{_pending_words(task)}"
+        yield from command_lines(task.commands)
+
+
+def _pending_words(task: TaskAnswer) -> str:
+    return "\twaits for its dependencies" if task.state == "pending" else ""
+
+
+def in_progress_lines(tasks: Iterable[TaskAnswer]) -> Iterator[str]:
+    for task in tasks:
+        yield f"Task {harmless(task.id)} is being performed by {harmless(task.worker)} ({harmless(task.address)})"
+        yield from command_lines(task.commands)
+
+
+def ended_lines(tasks: Iterable[TaskAnswer]) -> Iterator[str]:
+    """The historic header (a short one where no worker ever had it), then the commands."""
+    for task in tasks:
+        where = f"\tWorker ID: {harmless(task.worker)}\tWorker address: {harmless(task.address)}" if task.worker else ""
+        code = "" if task.exit_code is None else task.exit_code
+        yield f"ID: {harmless(task.id)}{where}\tExit code: {code}\tReason: {harmless(reason_of(task))}"
+        yield from command_lines(task.commands)
+
+
+def reason_of(task: TaskAnswer) -> str:
+    return task.reason or ("dependencies failed" if task.state == "blocked" else "")
+
+
+def task_lines(detail: TaskDetail) -> Iterator[str]:
+    """All of one task: what it is, how it stands, each attempt, and what its last one wrote."""
+    task = detail.task
+    yield f"Task {harmless(task.id)} of project {harmless(task.project)}, batch {task.batch}"
+    yield from task_status_lines(detail)
+    if detail.dependencies:
+        yield f"Dependencies: {' '.join(map(harmless, detail.dependencies))}"
+    for name, files in (("Requirements", detail.requirements), ("Results", detail.results)):
+        if files:
+            yield f"{name}: {', '.join(harmless(each.name) for each in files)}"
+    yield "Commands:"
+    yield from command_lines(task.commands)
+    for attempt in detail.attempts:
+        yield from attempt_lines(attempt)
+    if detail.attempts:
+        yield from output_lines(detail.attempts[-1])
+
+
+def task_status_lines(detail: TaskDetail) -> Iterator[str]:
+    task = detail.task
+    phase = f" ({task.phase})" if task.phase and task.state in ("queued", "running") else ""
+    yield f"Status: {task.state}{phase}"
+    if task.worker:
+        yield f"Worker: {harmless(task.worker)}\tIP: {harmless(task.address)}"
+    if task.state in ("succeeded", "failed", "cancelled", "blocked"):
+        code = "" if task.exit_code is None else task.exit_code
+        yield f"Success: {task.state == 'succeeded'}\tExit code: {code}\tReason: {harmless(reason_of(task))}"
+
+
+def attempt_lines(attempt: AttemptAnswer) -> Iterator[str]:
+    words = [f"Attempt {attempt.attempt}: {attempt.ended or attempt.phase}"]
+    if attempt.worker:
+        words.append(f"on {harmless(attempt.worker)}")
+    if attempt.ended_at:
+        words.append(f"in {attempt.seconds:.2f} s, ended {moment(attempt.ended_at)}")
+    if attempt.exit_code is not None:
+        words.append(f"exit code {attempt.exit_code}")
+    if attempt.reason:
+        words.append(harmless(attempt.reason))
+    yield ", ".join(words)
+    for command in attempt.commands:
+        yield f"\t[{command.exit_code}] {command.seconds:.2f} s  {harmless(_first_line(command.command))}"
+    if attempt.figures:
+        yield "\t" + ", ".join(f"{harmless(name)} {value:g}" for name, value in attempt.figures.items())
+
+
+def output_lines(attempt: AttemptAnswer) -> Iterator[str]:
+    for name, text in (("stdout", attempt.stdout_tail), ("stderr", attempt.stderr_tail)):
+        if text:
+            yield f"End of {name} of attempt {attempt.attempt}:"
+            yield from command_lines([text.rstrip("\n")])
+
+
+def derived_lines(commands: Iterable[DerivedCommand]) -> Iterator[str]:
+    for command in commands:
+        yield f"{command.kind}\t{harmless(command.text, lines=True)}"
+
+
+def batch_line(batch: BatchAnswer) -> str:
+    state = "finished" if batch.finished else "paused" if batch.paused else "unfinished"
+    name = f" {harmless(batch.name)}" if batch.name else ""
+    took = f", took {duration(batch.finished_at - batch.created_at)}" if batch.finished_at else ""
+    when = f", pushed {moment(batch.created_at)}" if batch.created_at else ""
+    project = harmless(batch.project)
+    return f"Batch {batch.number}{name} (project {project}): {state}, {progress_words(batch)}{when}{took}"
+
+
+#: What the boss counts of a change -> how it is said.
+_CHANGES = {
+    "cancelled": "cancelled",
+    "asked": "being cancelled",
+    "retried": "put back to be tried again",
+    "redone": "put back to be done again",
+}
+
+
+def change_lines(change: ChangeAnswer) -> Iterator[str]:
+    parts = [
+        f"{plural(count, 'task')} {words}"
+        for name, words in _CHANGES.items()
+        if isinstance(count := change.done.get(name), int) and count
+    ]
+    yield ", ".join(parts) + "." if parts else "There was nothing to do."
+    if parts and change.carry_on:
+        yield change.carry_on
+
+
+def moment(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+
+
+def _first_line(text: str) -> str:
+    line, _, rest = text.partition("\n")
+    return f"{line} ..." if rest else line

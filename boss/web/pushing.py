@@ -1,0 +1,222 @@
+"""One push from a checked task file to its summary: find or start a boss, send files, submit, follow, sum up.
+
+Knows the client and the terminal. What a command line says, and what the settings say, comes in as a Plan.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from boss.intake.reader import TaskFile, encode_stream
+from boss.web.answers import BatchAnswer, SubmitAnswer, TaskAnswer
+from boss.web.client import Client, ClientError, Refused
+from boss.web.exit_codes import Exit
+from boss.web.find import boss_of
+from boss.web.following import BossLost, follow
+from boss.web.printing import reason_of
+from boss.web.sending import send_files
+from boss.web.starting import answering_boss, start_boss, wait_for_boss
+from boss.web.terminal import ProgressLine, harmless, plural, size_words
+
+_FAILED_SHOWN = 10
+#: The answer of a boss that misses files of the push (they may have left its spool since they were asked about).
+_FILES_MISSING = 424
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to push, where, and how to go on."""
+
+    task_file: TaskFile
+    #: The words that push again: shown when following ends early.
+    command: str
+    #: None: a boss is configured, and this is its client.
+    state_directory: Path | None
+    configured: Client | None
+    #: The checkout, from which a boss is started.
+    root: Path
+    #: Where the results of this project come to lie, if that is on this machine.
+    results: Path | None
+    detach: bool = False
+    as_json: bool = False
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """What --json prints."""
+
+    batch: int
+    project: str
+    name: str
+    new: int
+    kept: int
+    finished: bool
+    counts: dict[str, int]
+    failed: list[dict[str, object]] = msgspec.field(default_factory=list)
+    results: str = ""
+    warnings: list[str] = msgspec.field(default_factory=list)
+    exit_code: int = 0
+
+
+def push(plan: Plan, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> Exit:
+    """Do it all. Raises ClientError (Refused, NoAnswer, BossLost) and KeyboardInterrupt."""
+    line = ProgressLine(err)
+    client = _boss(plan, line)
+    _send(plan, client, line)
+    accepted = _submit(plan, client, line)
+    for warning in accepted.warnings:
+        line.say(f"Warning: {harmless(warning)}")
+    line.say(_accepted_words(plan, accepted))
+    if plan.detach:
+        return _detached(plan, client, accepted, out)
+    try:
+        batch = follow(client, accepted.batch, line, _finder(plan))
+    except BossLost as error:
+        raise BossLost(f"{error}. Go on with the same command: {plan.command}") from None
+    return _sum_up(plan, _finder(plan)() or client, accepted, batch, out)
+
+
+def _boss(plan: Plan, line: ProgressLine) -> Client:
+    if plan.configured is not None:
+        plan.configured.status()  # a wrong address or token is told before anything is sent
+        return plan.configured
+    assert plan.state_directory is not None
+    client = answering_boss(plan.state_directory)
+    if client is not None:
+        return client
+    line.say("No boss runs here; starting one.")
+    return wait_for_boss(plan.state_directory, start_boss(plan.state_directory, plan.root))
+
+
+def _finder(plan: Plan) -> Callable[[], Client | None]:
+    def find() -> Client | None:
+        if plan.configured is not None:
+            return plan.configured
+        assert plan.state_directory is not None
+        return boss_of(plan.state_directory)
+
+    return find
+
+
+def _send(plan: Plan, client: Client, line: ProgressLine) -> None:
+    def tell(done: int, total: int) -> None:
+        line.show(done / total if total else 1.0, f"sending files: {size_words(done)} of {size_words(total)}")
+
+    if plan.task_file.files:
+        sent = send_files(client, list(plan.task_file.files), tell)
+        line.end()
+        if sent:
+            line.say(f"{size_words(sent)} of files sent.")
+
+
+def _submit(plan: Plan, client: Client, line: ProgressLine) -> SubmitAnswer:
+    try:
+        return client.submit(encode_stream(plan.task_file), detach=plan.detach)
+    except Refused as error:
+        if error.status != _FILES_MISSING:
+            raise
+    _send(plan, client, line)
+    return client.submit(encode_stream(plan.task_file), detach=plan.detach)
+
+
+def _new_and_kept(plan: Plan, accepted: SubmitAnswer) -> tuple[int, int]:
+    kept = accepted.done.get("attached", 0)
+    kept = kept if isinstance(kept, int) else 0
+    return plan.task_file.tasks - kept, kept
+
+
+def _accepted_words(plan: Plan, accepted: SubmitAnswer) -> str:
+    new, kept = _new_and_kept(plan, accepted)
+    words = f"Accepted as batch {accepted.batch}: {plural(new, 'task')}"
+    return f"{words} new, {kept:,} there already with the same content." if kept else f"{words}."
+
+
+def _detached(plan: Plan, client: Client, accepted: SubmitAnswer, out: TextIO) -> Exit:
+    if plan.as_json:
+        batch = client.batch(accepted.batch)
+        _print_json(_summary(plan, accepted, batch, [], Exit.OK), out)
+    else:
+        out.write("The boss works on alone. Watch it: admin.py status; push_tasks.py again follows it.\n")
+    return Exit.OK
+
+
+def _sum_up(plan: Plan, client: Client, accepted: SubmitAnswer, batch: BatchAnswer, out: TextIO) -> Exit:
+    counts = batch.counts
+    code = Exit.OK if counts.succeeded == batch.total else Exit.TASKS_FAILED
+    failed = _failed(client, batch) if counts.failed or counts.blocked else []
+    if plan.as_json:
+        _print_json(_summary(plan, accepted, batch, failed, code), out)
+    else:
+        out.writelines(f"{text}\n" for text in _summary_lines(plan, batch, failed))
+    out.flush()
+    return code
+
+
+def _failed(client: Client, batch: BatchAnswer) -> list[TaskAnswer]:
+    """The first ones; a boss that ended meanwhile does not spoil the summary."""
+    try:
+        found = list(client.tasks("failed", batch=batch.number, limit=_FAILED_SHOWN))
+        if len(found) < _FAILED_SHOWN:
+            found += client.tasks("blocked", batch=batch.number, limit=_FAILED_SHOWN - len(found))
+        return found
+    except ClientError:
+        return []
+
+
+def _summary_lines(plan: Plan, batch: BatchAnswer, failed: list[TaskAnswer]) -> list[str]:
+    counts = batch.counts
+    if not batch.total:
+        return ["There was nothing to do: the push has no tasks."]
+    parts = [f"{counts.succeeded:,} of {plural(batch.total, 'task')} succeeded"]
+    parts += [f"{count:,} {word}" for word, count in _bad_counts(batch).items() if count]
+    lines = [", ".join(parts) + "."]
+    lines += [f"  {harmless(task.id)}: {harmless(reason_of(task) or task.state)}{_code_words(task)}" for task in failed]
+    left = counts.failed + counts.blocked - len(failed)
+    if failed and left:
+        lines.append(f"  ... and {left:,} more")
+    if plan.results is not None and counts.succeeded:
+        lines.append(f"Results: {plan.results}")
+    if failed:
+        lines.append(f"See why: admin.py show_task {_quoted(failed[0].id)}; run them again: admin.py retry_failed")
+    return lines
+
+
+def _bad_counts(batch: BatchAnswer) -> dict[str, int]:
+    counts = batch.counts
+    return {"failed": counts.failed, "not run (dependencies failed)": counts.blocked, "cancelled": counts.cancelled}
+
+
+def _code_words(task: TaskAnswer) -> str:
+    return f" (exit code {task.exit_code})" if task.exit_code else ""
+
+
+def _quoted(text: str) -> str:
+    import shlex
+
+    return shlex.quote(harmless(text))
+
+
+def _summary(plan: Plan, accepted: SubmitAnswer, batch: BatchAnswer, failed: list[TaskAnswer], code: Exit) -> Summary:
+    new, kept = _new_and_kept(plan, accepted)
+    return Summary(
+        batch=batch.number,
+        project=batch.project,
+        name=batch.name,
+        new=new,
+        kept=kept,
+        finished=batch.finished,
+        counts=msgspec.to_builtins(batch.counts),
+        failed=[{"id": task.id, "reason": reason_of(task), "exit_code": task.exit_code} for task in failed],
+        results=str(plan.results or ""),
+        warnings=accepted.warnings,
+        exit_code=int(code),
+    )
+
+
+def _print_json(value: object, out: TextIO) -> None:
+    out.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")

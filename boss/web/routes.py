@@ -1,0 +1,149 @@
+"""What a route is: one entry serves the application, the OpenAPI document and the tests alike.
+
+A plain handler is an ordinary function from a Call to a body (it runs in a thread, so it may block); a
+streaming one is async and makes its own response. Knows no route by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from boss.web.backend import Backend
+from boss.web.faults import Fault, bad_input
+from boss.web.paths import PREFIX
+from boss.web.spool import Spool
+
+#: Largest JSON body of a change (a whole graph comes as a stream and has its own limit).
+BODY_LIMIT_BYTES = 16 * 1024 * 1024
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One query parameter."""
+
+    name: str
+    kind: type[int] | type[float] | type[str] | type[bool]
+    sentence: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Services:
+    """What all handlers share."""
+
+    backend: Backend
+    spool: Spool
+    #: Bytes of the largest graph that a push may send.
+    submit_limit_bytes: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, as a handler sees it."""
+
+    services: Services
+    request: Request
+    path: dict[str, object]
+    query: dict[str, object]
+    body: object = None
+
+    @property
+    def backend(self) -> Backend:
+        return self.services.backend
+
+    def number(self, name: str = "number") -> int:
+        value = self.path[name]
+        assert isinstance(value, int)
+        return value
+
+    def text(self, name: str, default: str = "") -> str:
+        return str(self.query.get(name, self.path.get(name, default)))
+
+    def whole(self, name: str, default: int) -> int:
+        value = self.query.get(name, default)
+        assert isinstance(value, int)
+        return value
+
+    def request_body(self, kind: type[T]) -> T:
+        assert isinstance(self.body, kind)
+        return self.body
+
+
+PlainHandler = Callable[[Call], object]
+StreamingHandler = Callable[[Call], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    #: Below PREFIX, in Starlette's form: /tasks/{number:int}.
+    path: str
+    name: str
+    summary: str
+    answer: type
+    handler: PlainHandler | None = None
+    streaming: StreamingHandler | None = None
+    request: type | None = None
+    #: Media type of a body that is no JSON.
+    request_media: str = ""
+    answer_media: str = "application/json"
+    parameters: tuple[Parameter, ...] = field(default=())
+
+
+def read_query(route: Route, request: Request) -> dict[str, object]:
+    """The query parameters by type; raises Fault for unknown, missing, double and wrong ones."""
+    known = {parameter.name: parameter for parameter in route.parameters}
+    values: dict[str, object] = {}
+    for name, text in request.query_params.multi_items():
+        if name not in known:
+            raise bad_input(f"query parameter {name!r} is not known{suggestion(name, list(known))}")
+        if name in values:
+            raise bad_input(f"query parameter {name!r} is given twice")
+        values[name] = _typed(known[name], text)
+    for parameter in route.parameters:
+        if parameter.required and parameter.name not in values:
+            raise bad_input(f"query parameter {parameter.name!r} is missing: {parameter.sentence}")
+    return values
+
+
+def _typed(parameter: Parameter, text: str) -> object:
+    try:
+        return msgspec.convert(text, parameter.kind, strict=False)
+    except msgspec.ValidationError:
+        raise bad_input(
+            f"query parameter {parameter.name!r} is {text!r}; it must be {_WORDS[parameter.kind]}"
+        ) from None
+
+
+_WORDS = {int: "a whole number", float: "a number", str: "text", bool: "0 or 1"}
+
+
+def suggestion(word: str, known: list[str]) -> str:
+    """`; did you mean 'x'?` where something alike is known."""
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+async def read_body(route: Route, request: Request) -> object:
+    """The JSON body as the route's request type; raises Fault."""
+    if route.request is None or route.request_media:
+        return None
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > BODY_LIMIT_BYTES:
+            raise Fault(413, f"the body is larger than {BODY_LIMIT_BYTES:,} bytes")
+        chunks.append(chunk)
+    try:
+        return msgspec.json.decode(b"".join(chunks) or b"{}", type=route.request)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_input(f"the body is not what {route.method} {PREFIX}{route.path} takes: {error}") from None

@@ -1,0 +1,91 @@
+"""Sends the files that a push names: only what the boss misses, each from where its last sending broke off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from boss.web.client import Client, ClientError, Refused
+
+_CHUNK_BYTES = 1 << 18
+#: Digests asked about in one request.
+_ASK_AT_ONCE = 50_000
+#: How often a file is tried again that somebody else is sending at the same moment.
+_BUSY_TRIES = 120
+
+#: Told (bytes sent so far, bytes to send).
+Tell = Callable[[int, int], None]
+
+
+class _Sent(Protocol):
+    @property
+    def digest(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+class Sendable(Protocol):
+    """A local file with what its digest was when the push was read."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def sent(self) -> _Sent: ...
+
+
+def send_files(client: Client, files: list[Sendable], tell: Tell) -> int:
+    """Send what is missing; the number of bytes sent. Raises ClientError that names the file."""
+    by_digest = {file.sent.digest: file for file in files}
+    waiting = dict(_missing(client, list(by_digest)))
+    total = sum(by_digest[digest].sent.size - have for digest, have in waiting.items())
+    done = 0
+    for digest, have in waiting.items():
+        before = done
+
+        def tell_file(count: int, before: int = before) -> None:
+            tell(before + count, total)
+
+        _send(client, by_digest[digest], have, tell_file)
+        done += by_digest[digest].sent.size - have
+    return done
+
+
+def _missing(client: Client, digests: list[str]) -> Iterator[tuple[str, int]]:
+    for first in range(0, len(digests), _ASK_AT_ONCE):
+        for file in client.missing(digests[first : first + _ASK_AT_ONCE]):
+            yield file.digest, file.have
+
+
+def _send(client: Client, file: Sendable, have: int, tell: Callable[[int], None]) -> None:
+    digest, size = file.sent.digest, file.sent.size
+    for _ in range(_BUSY_TRIES):
+        try:
+            client.send_file(digest, size, have, _content(file, have, tell))
+            return
+        except Refused as error:
+            if error.status != 409:
+                raise ClientError(f"sending {file.path} failed: {error}") from None
+            time.sleep(0.5)  # somebody else sends the same file: it may be here in a moment, or go on elsewhere
+        missing = client.missing([digest])
+        if not missing:
+            return
+        have = missing[0].have
+    raise ClientError(f"sending {file.path} failed: another push has been sending it all the time; push again later")
+
+
+def _content(file: Sendable, offset: int, tell: Callable[[int], None]) -> Iterator[bytes]:
+    """The bytes from `offset` up to the size that the push names, whatever the file has become meanwhile."""
+    try:
+        with file.path.open("rb") as source:
+            source.seek(offset)
+            left = file.sent.size - offset
+            while left and (chunk := source.read(min(_CHUNK_BYTES, left))):
+                left -= len(chunk)
+                yield chunk
+                tell(file.sent.size - offset - left)
+    except OSError as error:
+        raise ClientError(f"{file.path} cannot be read any more: {error.strerror}") from None
+    if left:
+        raise ClientError(f"{file.path} became shorter while it was being sent; push again")

@@ -1,0 +1,81 @@
+"""uvicorn in a thread of its own: no signal handlers, no access log, a port that may be chosen by the system."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+
+import uvicorn
+from starlette.types import ASGIApp
+
+_START_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+
+
+class CannotServe(Exception):
+    """The text is a sentence: which address, and why not."""
+
+
+class _QuietServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self):  # type: ignore[no-untyped-def]  # signals belong to the program, not to a thread
+        yield
+
+
+class Server:
+    """A running server."""
+
+    def __init__(self, app: ASGIApp, sock: socket.socket) -> None:
+        self.host, self.port = sock.getsockname()[:2]
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=1
+        )
+        self._socket = sock
+        self._server = _QuietServer(config)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    def start(self) -> None:
+        started = threading.Event()
+        startup = self._server.startup
+
+        async def startup_and_say(sockets: list[socket.socket] | None = None) -> None:
+            await startup(sockets)
+            started.set()
+
+        self._server.startup = startup_and_say  # type: ignore[method-assign]  # uvicorn has no hook for "listening"
+        self._thread.start()
+        if not started.wait(_START_SECONDS):
+            raise CannotServe(f"the HTTP server on {self.url} did not start within {_START_SECONDS:.0f} s")
+
+    def _run(self) -> None:
+        self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """End it; open streams are cut after a second."""
+        self._server.should_exit = True
+        self._thread.join(_STOP_SECONDS)
+        self._socket.close()
+
+
+def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Server:
+    """Listen and answer from a thread. Port 0: the system chooses; see `.port`. Raises CannotServe."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise CannotServe(
+            f"the HTTP API cannot listen on {host}:{port}: {error.strerror}; set http_host and http_port"
+        ) from None
+    sock.set_inheritable(False)
+    server = Server(app, sock)
+    server.start()
+    return server

@@ -1,0 +1,181 @@
+"""Files that pushes send in, kept under their digests until the datastore has them.
+
+`<hex>` is a whole, verified file; `<hex>.part` is one on its way, which the next upload continues. Knows the
+directory and nothing of HTTP or of who refers to a blob. One process writes; several threads of it may.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DIGEST = re.compile(r"b2:([0-9a-f]{64})\Z")
+_PART = ".part"
+_READ_BYTES = 1 << 20
+
+
+class SpoolError(Exception):
+    """The text is a sentence for the sender."""
+
+
+class SpoolFull(SpoolError):
+    """No room: by the limit, or on the disk."""
+
+
+class SpoolBusy(SpoolError):
+    """Another upload of the same file is under way, or the offset is not where the file ends."""
+
+
+class WrongContent(SpoolError):
+    """What came is not what its digest says; it is thrown away."""
+
+
+def blob_path(spool: Path, digest: str) -> Path:
+    """Where the whole file is, or would be. Raises ValueError for what is no digest."""
+    match = DIGEST.match(digest)
+    if match is None:
+        raise ValueError(f"{digest!r} is no digest: 'b2:' and 64 hexadecimal digits")
+    return spool / match.group(1)
+
+
+class Spool:
+    """The directory, its bound, and which uploads are under way."""
+
+    def __init__(self, directory: Path, limit_bytes: int) -> None:
+        self.directory = directory
+        self.limit_bytes = limit_bytes
+        self._lock = threading.Lock()
+        self._busy: dict[str, int] = {}  # digest -> bytes that its upload still may bring
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def has(self, digest: str) -> bool:
+        return blob_path(self.directory, digest).exists()
+
+    def have(self, digest: str) -> int:
+        """Bytes of it that are here, whole or in part."""
+        path = blob_path(self.directory, digest)
+        for candidate in (path, _part(path)):
+            try:
+                return candidate.stat().st_size
+            except FileNotFoundError:
+                continue
+        return 0
+
+    def used_bytes(self) -> int:
+        return sum(entry.stat().st_size for entry in os.scandir(self.directory) if entry.is_file())
+
+    @contextmanager
+    def upload(self, digest: str, offset: int, size: int) -> Iterator[Upload]:
+        """The right to append to one file from `offset` up to `size` bytes, for one sender at a time."""
+        path = blob_path(self.directory, digest)
+        with self._lock:
+            if digest in self._busy:
+                raise SpoolBusy("this file is being sent by somebody else at this moment; try again shortly")
+            have = self.have(digest)
+            if offset != have or size < offset:
+                raise SpoolBusy(f"{have:,} bytes of this file are here; go on from there, not from {offset:,}")
+            room = self.limit_bytes - self.used_bytes() - sum(self._busy.values())
+            if size - offset > room:
+                raise SpoolFull(
+                    f"the boss's spool has room for {max(room, 0):,} bytes, this file needs {size - offset:,} more; "
+                    "wait until the datastore has taken what is there, or raise spool_limit_bytes"
+                )
+            self._busy[digest] = size - offset
+        try:
+            yield Upload(path, digest, offset, size)
+        finally:
+            with self._lock:
+                del self._busy[digest]
+
+    def sweep(self, keep: Container[str], older_than: float) -> list[str]:
+        """Remove blobs and parts last touched before `older_than` (wall clock) whose digest is not in `keep`."""
+        removed = []
+        with self._lock:
+            for entry in list(os.scandir(self.directory)):
+                digest = "b2:" + entry.name.removesuffix(_PART)
+                if digest in self._busy or digest in keep or entry.stat().st_mtime >= older_than:
+                    continue
+                os.unlink(entry.path)
+                removed.append(digest)
+        return removed
+
+
+class Upload:
+    """One upload under way."""
+
+    def __init__(self, path: Path, digest: str, offset: int, size: int) -> None:
+        self.path = path
+        self.digest = digest
+        self.have = offset
+        self.size = size
+        self._file = None if path.exists() else os.open(_part(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def write(self, chunk: bytes) -> None:
+        if self._file is None:
+            return
+        if self.have + len(chunk) > self.size:
+            raise WrongContent(f"more bytes came than the {self.size:,} that were announced")
+        view = memoryview(chunk)
+        try:
+            while view:
+                written = os.write(self._file, view)
+                self.have += written
+                view = view[written:]
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise SpoolFull(
+                    f"the disk of the boss's spool ({self.path.parent}) is full; make room, send again"
+                ) from None
+            raise
+
+    def close(self) -> bool:
+        """Put it in its place if it is whole. True: it is. Raises WrongContent and removes it if it is damaged."""
+        if self._file is None:
+            return True
+        try:
+            os.fsync(self._file)
+        finally:
+            os.close(self._file)
+            self._file = None
+        if self.have < self.size:
+            return False
+        part = _part(self.path)
+        if digest_of(part) != self.digest:
+            part.unlink()
+            raise WrongContent("the content does not have the digest under which it was sent; send it again from 0")
+        part.replace(self.path)
+        _sync_directory(self.path.parent)
+        return True
+
+    def abandon(self) -> None:
+        """Keep what came, for the next time."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def digest_of(path: Path) -> str:
+    """BLAKE2b with 256 bits of a file's content."""
+    digest = hashlib.blake2b(digest_size=32)
+    with path.open("rb") as file:
+        while chunk := file.read(_READ_BYTES):
+            digest.update(chunk)
+    return f"b2:{digest.hexdigest()}"
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + _PART)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

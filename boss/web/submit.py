@@ -1,0 +1,104 @@
+"""Handler for a push: the graph as a stream into a Collector, its files looked for in the spool, one event.
+
+Nothing is kept of a push that is not accepted. What is wrong with it is told whole, as `boss.intake` says it.
+"""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from boss.core.events import Submitted
+from boss.core.model import Submission
+from boss.core.rows import Known
+from boss.intake.collector import Collector
+from boss.intake.faults import IntakeErrors
+from boss.web.answers import SubmitAnswer
+from boss.web.changes import refusal
+from boss.web.faults import Fault
+from boss.web.responses import json_response
+from boss.web.routes import Call
+from boss.web.spool import blob_path
+
+#: Status of a push whose files are not all here: send them, then push again.
+FILES_MISSING = 424
+
+_FEED_BYTES = 1 << 20
+_FILES_SHOWN = 20
+
+
+async def submit(call: Call) -> Response:
+    try:
+        submission = await _receive(call)
+    except IntakeErrors as errors:
+        await _drain(call)
+        raise _bad_push(errors) from None
+    detach = bool(call.query.get("detach", False))
+    return json_response(await run_in_threadpool(_ask, call, submission, detach))
+
+
+async def _receive(call: Call) -> Submission:
+    collector, buffer, size = Collector(), bytearray(), 0
+    async for chunk in call.request.stream():
+        size += len(chunk)
+        if size > call.services.submit_limit_bytes:
+            raise Fault(413, f"the push is larger than {call.services.submit_limit_bytes:,} bytes; push it in parts")
+        buffer += chunk
+        if len(buffer) >= _FEED_BYTES:
+            await run_in_threadpool(collector.feed, bytes(buffer))
+            buffer.clear()
+    await run_in_threadpool(collector.feed, bytes(buffer))
+    return await run_in_threadpool(collector.finish)
+
+
+async def _drain(call: Call) -> None:
+    """Read what still comes: a sender hears an answer only once it has stopped sending."""
+    size = 0
+    async for chunk in call.request.stream():
+        size += len(chunk)
+        if size > call.services.submit_limit_bytes:
+            return
+
+
+def _bad_push(errors: IntakeErrors) -> Fault:
+    lines = [str(fault) for fault in errors.faults]
+    count = len(lines) + errors.more
+    if errors.more:
+        lines.append(f"... and {errors.more:,} more like these")
+    return Fault(400, f"the push has {count:,} fault{'s' if count > 1 else ''}; nothing of it was taken", lines)
+
+
+def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
+    _require_files(call, submission)
+    if call.backend.view().stopping:
+        raise Fault(503, "this boss is about to end; push again in a moment")
+    answer = call.backend.ask(Submitted(submission=submission, known=Known()))
+    if answer.refused:
+        if call.backend.view().stopping:
+            raise Fault(503, answer.refused[0])
+        raise refusal(answer.refused)
+    batch = int(str(answer.value["batch"]))
+    if detach:
+        call.backend.detach(batch)
+    return SubmitAnswer(
+        batch=batch, done=answer.value, warnings=_warnings(submission, answer.value), carry_on=call.backend.carry_on()
+    )
+
+
+def _warnings(submission: Submission, value: dict[str, object]) -> list[str]:
+    told = value.get("warnings", [])
+    return [str(line) for line in told] if isinstance(told, list) and told else list(submission.warnings)
+
+
+def _require_files(call: Call, submission: Submission) -> None:
+    absent = []
+    for file in submission.files:
+        path = blob_path(call.services.spool.directory, file.digest)
+        if not path.exists():
+            absent.append(f"{file.name} ({file.digest}) has not been sent")
+        elif (size := path.stat().st_size) != file.size:
+            raise Fault(400, f"the push says that {file.name} has {file.size:,} bytes; what was sent has {size:,}")
+    if absent:
+        more = [f"... and {len(absent) - _FILES_SHOWN} more"] if len(absent) > _FILES_SHOWN else []
+        sentence = "files of the push have not been sent; send them (PUT /api/v1/files/<digest>), then push again"
+        raise Fault(FILES_MISSING, sentence, absent[:_FILES_SHOWN] + more)

@@ -1,0 +1,187 @@
+"""All routes of the API. docs/http-api.md describes them for people; /openapi.json is made of this table."""
+
+from __future__ import annotations
+
+from boss.web import answers, batches, changes, files, submit, tasks, workers
+from boss.web.routes import Parameter, Route
+
+_WAIT = Parameter("wait", float, "Seconds to wait for the end of the batch, at most 60.")
+_DETACH = Parameter("detach", bool, "1: the boss works on with nobody following.")
+_OFFSET = Parameter("offset", int, "Where the body begins in the file; what the boss has.")
+_SIZE = Parameter("size", int, "Bytes of the whole file.", required=True)
+
+_TASK_FILTERS = (
+    Parameter("state", str, "One state or several, separated by commas; none is all."),
+    Parameter("batch", int, "Only tasks of this batch, and those to which its push is attached."),
+    Parameter("project", str, "Only tasks of this project."),
+    Parameter("limit", int, "How many at most, up to 10,000 (1,000 unless told)."),
+    Parameter("after", int, "Only tasks with a higher number: `next` of the answer before."),
+)
+
+#: Method, path, name, summary, answer; then what else a route has.
+ROUTES = (
+    Route("GET", "/status", "status", "Counts of all tasks, and what hinders.", answers.StatusAnswer, workers.status),
+    Route("GET", "/workers", "list_workers", "Workers with what they hold.", answers.WorkerList, workers.listing),
+    Route(
+        "POST",
+        "/workers/{id}/drain",
+        "drain_worker",
+        "Let it finish what it has and give it nothing new.",
+        answers.ChangeAnswer,
+        changes.drain,
+        request=answers.EmptyRequest,
+    ),
+    Route(
+        "POST",
+        "/workers/{id}/quarantine",
+        "quarantine_worker",
+        "Give it nothing new, with a reason.",
+        answers.ChangeAnswer,
+        changes.quarantine,
+        request=answers.ReasonRequest,
+    ),
+    Route(
+        "POST",
+        "/workers/{id}/release",
+        "release_worker",
+        "End draining and quarantine.",
+        answers.ChangeAnswer,
+        changes.release,
+        request=answers.EmptyRequest,
+    ),
+    Route("GET", "/batches", "list_batches", "All batches, oldest first.", answers.BatchList, batches.listing),
+    Route(
+        "POST",
+        "/batches",
+        "submit",
+        "Push a whole graph: a header line, then one task a line (docs/http-api.md).",
+        answers.SubmitAnswer,
+        streaming=submit.submit,
+        request_media="application/x-ndjson",
+        parameters=(_DETACH,),
+    ),
+    Route(
+        "GET",
+        "/batches/{number:int}",
+        "show_batch",
+        "One batch, now or when it is finished.",
+        answers.BatchAnswer,
+        streaming=batches.single,
+        parameters=(_WAIT,),
+    ),
+    Route(
+        "GET",
+        "/batches/{number:int}/follow",
+        "follow_batch",
+        "A line whenever something changed, until the batch is finished; the boss counts a follower meanwhile.",
+        answers.BatchAnswer,
+        streaming=batches.follow,
+        answer_media="application/x-ndjson",
+    ),
+    Route(
+        "POST",
+        "/batches/{number:int}/pause",
+        "pause_batch",
+        "Let its queued tasks wait.",
+        answers.ChangeAnswer,
+        batches.pause,
+        request=answers.ReasonRequest,
+    ),
+    Route(
+        "POST",
+        "/batches/{number:int}/resume",
+        "resume_batch",
+        "The end of a pause.",
+        answers.ChangeAnswer,
+        batches.resume,
+        request=answers.EmptyRequest,
+    ),
+    Route(
+        "GET",
+        "/tasks",
+        "list_tasks",
+        "Tasks by state, batch and project, page by page.",
+        answers.TaskList,
+        tasks.listing,
+        parameters=_TASK_FILTERS,
+    ),
+    Route(
+        "GET",
+        "/tasks/by_id/{project}/{id:path}",
+        "find_task",
+        "One task by its id, with all attempts.",
+        answers.TaskDetail,
+        tasks.by_id,
+    ),
+    Route(
+        "GET",
+        "/tasks/{number:int}",
+        "show_task",
+        "One task by its number, with all attempts.",
+        answers.TaskDetail,
+        tasks.by_number,
+    ),
+    Route(
+        "GET",
+        "/tasks/{number:int}/commands",
+        "show_task_commands",
+        "What a worker does for it, transfers and clean-up included.",
+        answers.CommandsAnswer,
+        tasks.commands,
+    ),
+    Route(
+        "GET",
+        "/tasks/{number:int}/output",
+        "show_task_output",
+        "The end of what its newest attempt wrote.",
+        answers.OutputAnswer,
+        tasks.output,
+    ),
+    Route(
+        "POST",
+        "/cancel",
+        "cancel",
+        "Cancel every unfinished or blocked task of the selection.",
+        answers.ChangeAnswer,
+        changes.cancel,
+        request=answers.SelectionRequest,
+    ),
+    Route(
+        "POST",
+        "/retry",
+        "retry",
+        "Run every failed task of the selection again; what they blocked follows.",
+        answers.ChangeAnswer,
+        changes.retry,
+        request=answers.SelectionRequest,
+    ),
+    Route(
+        "POST",
+        "/redo",
+        "redo",
+        "Run every ended task of the selection again, succeeded ones too.",
+        answers.ChangeAnswer,
+        changes.redo,
+        request=answers.SelectionRequest,
+    ),
+    Route(
+        "POST",
+        "/files/missing",
+        "missing_files",
+        "Which of these digests have not been sent, and how much of each is here.",
+        answers.MissingAnswer,
+        files.missing,
+        request=answers.MissingRequest,
+    ),
+    Route("GET", "/files/{digest}", "file_state", "How much of a file is here.", answers.UploadAnswer, files.state),
+    Route(
+        "PUT",
+        "/files/{digest}",
+        "send_file",
+        "Send a file, or go on sending it; it is verified when it is whole.",
+        answers.UploadAnswer,
+        streaming=files.receive,
+        request_media="application/octet-stream",
+        parameters=(_OFFSET, _SIZE),
+    ),
+)

@@ -1,0 +1,183 @@
+"""Handlers for tasks: lists page by page, one whole, its commands, the end of its output. Reads the database only."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Sequence
+
+import msgspec
+
+from boss.core.model import TaskState
+from boss.intake.derive import PlaceWords, derived_commands, run_commands
+from boss.web.answers import (
+    AttemptAnswer,
+    CommandAnswer,
+    CommandsAnswer,
+    DerivedCommand,
+    FileAnswer,
+    OutputAnswer,
+    TaskAnswer,
+    TaskDetail,
+    TaskList,
+)
+from boss.web.changes import no_task
+from boss.web.faults import bad_input, not_found
+from boss.web.reads import AttemptView, TaskLine
+from boss.web.reads import TaskDetail as Stored
+from boss.web.routes import Call, suggestion
+from wire.messages import ManifestEntry
+
+_LIMIT, _LIMIT_MOST = 1000, 10_000
+_WORDS = {state.word: state for state in TaskState}
+
+
+def listing(call: Call) -> TaskList:
+    limit = call.whole("limit", 0) or _LIMIT
+    if not 0 < limit <= _LIMIT_MOST:
+        raise bad_input(f"limit is {limit}; it must be from 1 to {_LIMIT_MOST:,}")
+    states, after = _states(call.text("state")), call.whole("after", 0)
+    batch, project = call.whole("batch", 0), call.text("project")
+    reads = call.backend.reads
+    lines: list[TaskLine] = []
+    if batch:
+        lines = _attached(call, batch, states, after, limit + 1)
+    lines += reads.tasks_of(
+        states, batch=batch, project=project or None, after=after, limit=limit + 1, with_execution=True
+    )
+    lines.sort(key=lambda line: line.number)
+    chosen = [line for line in lines if not project or line.project == project][: limit + 1]
+    following = chosen[limit - 1].number if len(chosen) > limit else None
+    return TaskList(tasks=[task_answer(line) for line in chosen[:limit]], next=following)
+
+
+def _states(words: str) -> frozenset[TaskState]:
+    chosen = set()
+    for word in filter(None, (part.strip() for part in words.split(","))):
+        if word not in _WORDS:
+            raise bad_input(f"{word!r} is no state of a task{suggestion(word, list(_WORDS))}")
+        chosen.add(_WORDS[word])
+    return frozenset(chosen)
+
+
+def _attached(call: Call, batch: int, states: frozenset[TaskState], after: int, limit: int) -> list[TaskLine]:
+    """Tasks of older batches to which this batch's push is attached."""
+    row = call.backend.reads.batch(batch)
+    if row is None:
+        raise not_found(f"there is no batch {batch}")
+    numbers = array("q")
+    numbers.frombytes(row.attached)
+    wanted = sorted(number for number in numbers if number > after)
+    if states and wanted:
+        now = call.backend.lookups.states(wanted)
+        wanted = [number for number in wanted if now.get(number) in states]
+    return list(call.backend.reads.task_lines(wanted[:limit], with_execution=True)) if wanted else []
+
+
+def by_id(call: Call) -> TaskDetail:
+    project, id = call.text("project"), call.text("id")
+    number = call.backend.lookups.task_numbers(project, [id]).get(id)
+    if number is None:
+        raise not_found(no_task(project, id))
+    return _detail(_stored(call, number))
+
+
+def by_number(call: Call) -> TaskDetail:
+    return _detail(_stored(call, call.number()))
+
+
+def commands(call: Call) -> CommandsAnswer:
+    stored = _stored(call, call.number())
+    project = stored.task.project
+    tree = "ecloud-data" if project == "default" else f"ecloud-data/projects/{project}"
+    lines = derived_commands(stored.execution, stored.requirements, PlaceWords(tree=tree))
+    return CommandsAnswer(commands=[DerivedCommand(kind=kind, text=text) for kind, text in lines])
+
+
+def output(call: Call) -> OutputAnswer:
+    stored = _stored(call, call.number())
+    if not stored.attempts:
+        raise not_found(f"task {stored.task.id!r} has not run yet")
+    last = stored.attempts[-1]
+    return OutputAnswer(
+        task=stored.task.number,
+        attempt=last.attempt,
+        stdout_tail=last.stdout_tail,
+        stderr_tail=last.stderr_tail,
+    )
+
+
+def _stored(call: Call, number: int) -> Stored:
+    stored = call.backend.reads.task_detail(number)
+    if stored is None:
+        raise not_found(f"there is no task of number {number}")
+    return stored
+
+
+def task_answer(line: TaskLine) -> TaskAnswer:
+    return TaskAnswer(
+        number=line.number,
+        project=line.project,
+        id=line.id,
+        state=line.state,
+        batch=line.batch,
+        reason=line.reason,
+        attempt=line.attempt,
+        phase="" if line.ended else line.phase,
+        worker=line.worker,
+        address=line.address,
+        exit_code=line.exit_code,
+        commands=run_commands(line.execution) if line.execution is not None else [],
+    )
+
+
+def _detail(stored: Stored) -> TaskDetail:
+    task = task_answer(stored.task)
+    task.commands = run_commands(stored.execution)
+    return TaskDetail(
+        task=task,
+        dependencies=[each.id for each in stored.dependencies],
+        requirements=[
+            FileAnswer(name=each.name, path=each.path, digest=each.digest, size=each.size)
+            for each in stored.requirements
+        ],
+        results=_results(stored),
+        attempts=[attempt_answer(each) for each in stored.attempts],
+        execution=msgspec.to_builtins(stored.execution),
+    )
+
+
+def _results(stored: Stored) -> list[FileAnswer]:
+    """What it declares; with digest and size once it has succeeded."""
+    made = {each.target: each for each in _manifest(stored.attempts)}
+    return [
+        FileAnswer(name=item.target, path=item.source, digest=made[item.target].digest, size=made[item.target].size)
+        if item.target in made
+        else FileAnswer(name=item.target, path=item.source)
+        for item in stored.execution.results
+    ]
+
+
+def _manifest(attempts: Sequence[AttemptView]) -> list[ManifestEntry]:
+    return list(attempts[-1].manifest) if attempts and attempts[-1].ended == "succeeded" else []
+
+
+def attempt_answer(each: AttemptView) -> AttemptAnswer:
+    return AttemptAnswer(
+        attempt=each.attempt,
+        worker=each.worker,
+        ended=each.ended,
+        phase="" if each.ended else each.phase,
+        reason=each.reason,
+        fault=each.fault,
+        exit_code=each.exit_code,
+        command=each.command,
+        commands=[CommandAnswer(command=c.command, exit_code=c.exit_code, seconds=c.seconds) for c in each.commands],
+        stdout_tail=each.stdout_tail,
+        stderr_tail=each.stderr_tail,
+        seconds=each.seconds,
+        figures={name: value for name, value in each.figures.items() if math.isfinite(value)},
+        sent_at=each.sent_at,
+        began_at=each.began_at,
+        ended_at=each.ended_at,
+    )

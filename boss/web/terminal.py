@@ -1,0 +1,121 @@
+"""What is printed on a terminal: foreign text made harmless, durations for people, a progress bar. No HTTP.
+
+Ids, outputs and errors come from whoever wrote the task: an escape sequence in them could rewrite the screen
+or the window's title, so control characters are shown, not sent.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import unicodedata
+from typing import TextIO
+
+from boss.web.answers import BatchAnswer
+
+#: Seconds between two plain lines where the output is no terminal.
+PLAIN_SECONDS = 10.0
+_REDRAW_SECONDS = 0.1
+
+
+def harmless(text: str, *, lines: bool = False) -> str:
+    """Control, format and surrogate characters as \\x1b and the like; line ends and tabs stay with `lines`."""
+    if text.isprintable():
+        return text
+    return "".join(_shown(character, lines) for character in text)
+
+
+def _shown(character: str, lines: bool) -> str:
+    if character.isprintable() or (lines and character in "\n\t"):
+        return character
+    category = unicodedata.category(character)
+    if category in ("Zs", "Co", "Cn"):  # blanks of all widths and what this Python has no name for
+        return character
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """0:07, 12:30, 3:04:05."""
+    whole = int(seconds + 0.5)
+    hours, rest = divmod(whole, 3600)
+    minutes, second = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
+
+
+def size_words(count: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+
+
+def progress_words(batch: BatchAnswer) -> str:
+    """12/100 done, 4 running, 1 failed, 3.2/s, ETA 0:25."""
+    counts = batch.counts
+    words = [f"{counts.ended:,}/{batch.total:,} done", f"{counts.running:,} running"]
+    if counts.failed:
+        words.append(f"{counts.failed:,} failed")
+    if counts.blocked:
+        words.append(f"{counts.blocked:,} blocked")
+    if counts.cancelled:
+        words.append(f"{counts.cancelled:,} cancelled")
+    if batch.rate:
+        words.append(f"{batch.rate:,.1f}/s")
+    if batch.eta_seconds is not None and not batch.finished:
+        words.append(f"ETA {duration(batch.eta_seconds)}")
+    if batch.paused:
+        words.append("paused")
+    return ", ".join(words)
+
+
+class ProgressLine:
+    """One line that is drawn again and again on a terminal, or a plain line now and then elsewhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.on_terminal = stream.isatty()
+        self._drawn_at = -1e9
+        self._width = 0
+        self._last = ""
+
+    def show(self, fraction: float, words: str, *, last: bool = False) -> None:
+        now = time.monotonic()
+        if not last and now - self._drawn_at < (_REDRAW_SECONDS if self.on_terminal else PLAIN_SECONDS):
+            return
+        if not self.on_terminal and words == self._last:
+            return
+        self._drawn_at, self._last = now, words
+        self._draw(fraction, words)
+
+    def _draw(self, fraction: float, words: str) -> None:
+        if not self.on_terminal:
+            self.stream.write(words + "\n")
+        else:
+            columns = shutil.get_terminal_size().columns - 1
+            line = f"{bar(fraction, 24)} {words}"[:columns]
+            self.stream.write("\r" + line.ljust(min(self._width, columns)))
+            self._width = len(line)
+        self.stream.flush()
+
+    def end(self) -> None:
+        """Leave the line as it is."""
+        if self.on_terminal and self._width:
+            self.stream.write("\n")
+            self.stream.flush()
+            self._width = 0
+
+    def say(self, sentence: str) -> None:
+        """A line of its own, above what is drawn next."""
+        self.end()
+        self.stream.write(sentence + "\n")
+        self.stream.flush()
+
+
+def bar(fraction: float, width: int) -> str:
+    full = int(max(0.0, min(1.0, fraction)) * width)
+    return "[" + "#" * full + "." * (width - full) + "]"

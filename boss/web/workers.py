@@ -1,0 +1,70 @@
+"""Handlers for status and workers. Reads the view, and the database for counts of all time and for ids."""
+
+from __future__ import annotations
+
+from boss.web.answers import HeldAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of
+from boss.web.backend import Backend, WorkerView
+from boss.web.routes import Call
+
+
+def status(call: Call) -> StatusAnswer:
+    view = call.backend.view()
+    counts = counts_of(call.backend.reads.counts())
+    failed = counts.failed + counts.blocked
+    return StatusAnswer(
+        running=view.live,
+        workers=sum(worker.state != "gone" for worker in view.workers),
+        in_queue=counts.pending + counts.queued,
+        available=counts.queued,
+        in_progress=counts.running,
+        finished=counts.succeeded + failed,
+        succeeded=counts.succeeded,
+        failed=failed,
+        cancelled=counts.cancelled,
+        counts=counts,
+        hindrances=list(view.hindrances),
+        broker_connected=view.broker_connected,
+        datastore_connected=view.datastore_connected,
+        deployment=view.deployment,
+        epoch=view.epoch,
+        turn=view.turn,
+    )
+
+
+def listing(call: Call) -> WorkerList:
+    workers = call.backend.view().workers
+    names = _names(call.backend, workers)
+    return WorkerList(workers=[_answer(worker, names) for worker in workers])
+
+
+def _names(backend: Backend, workers: tuple[WorkerView, ...]) -> dict[int, tuple[str, str]]:
+    """(project, id) of every task that a worker holds."""
+    numbers = sorted({held.task for worker in workers for held in worker.holding})
+    found = backend.lookups.executions(numbers) if numbers else {}
+    return {number: (project, id) for number, (project, id, _) in found.items()}
+
+
+def _answer(worker: WorkerView, names: dict[int, tuple[str, str]]) -> WorkerAnswer:
+    held = [
+        HeldAnswer(
+            task=each.task,
+            project=names.get(each.task, ("", ""))[0],
+            id=names.get(each.task, ("", str(each.task)))[1],
+            attempt=each.attempt,
+            phase=each.phase,
+            progress=each.progress,
+        )
+        for each in worker.holding
+    ]
+    return WorkerAnswer(
+        id=worker.id,
+        state=worker.state,
+        pool=worker.pool,
+        slots=worker.slots,
+        address=worker.address,
+        quarantined=worker.quarantined,
+        keep_alive=worker.keep_alive,
+        labels=worker.labels,
+        holding=held,
+        program=worker.program,
+    )
