@@ -84,10 +84,11 @@ class EmbeddedBroker:
             self._launch(timeout)
 
     def restart(self, timeout: float = 15.0) -> None:
-        """Start it again at the same port, after it ended by itself."""
+        """Start it again at the same port, after it ended by itself; one that still runs is ended first."""
         with self._lock:
-            if self._child is not None and self._child.poll() is None:
-                return
+            self._stopping = True
+            if self._child is not None:
+                self._child.terminate(grace=2.0)
             if not self._wait_for_port(min(timeout, 5.0)):
                 raise BrokerError(
                     f"port {self.port} of the embedded broker was taken by another program after the broker ended: "

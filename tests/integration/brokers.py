@@ -1,0 +1,163 @@
+"""Real brokers and links for tests: fixtures to import, and a listener that waits for what a link says.
+
+A test file takes the fixtures like this (a test with `broker` runs on both kinds):
+
+    from tests.integration import brokers
+    broker, links = brokers.broker, brokers.links
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from boss.embedded.broker import EmbeddedBroker
+from boss.embedded.logins import Login
+from boss.embedded.programs import Kind, find_mosquitto
+from wire.link import Disconnected, Link, LinkEvent, LinkOptions, PresenceOptions, Received
+from wire.topics import Topics
+
+TOPICS = Topics("test")
+BOSS = Login("boss", "boss-password", "boss")
+DATASTORE = Login("datastore", "datastore-password", "datastore")
+WORKER = Login("w1", "w1-password", "worker")
+OTHER_WORKER = Login("w2", "w2-password", "worker")
+LOGINS = (BOSS, DATASTORE, WORKER, OTHER_WORKER)
+
+#: Only against hanging; what is waited for comes within milliseconds.
+PATIENCE = 20.0
+
+E = TypeVar("E")
+
+
+def need_mosquitto() -> None:
+    if find_mosquitto() is None:
+        pytest.fail("mosquitto 2 is not installed: apt-get install mosquitto", pytrace=False)
+
+
+def start_broker(directory: Path, kind: Kind | None = None, **options: object) -> EmbeddedBroker:
+    """A broker with all the logins above; the caller stops it."""
+    if kind == "mosquitto":
+        need_mosquitto()
+    started = EmbeddedBroker(directory, TOPICS, LOGINS, kind=kind, **options)  # type: ignore[arg-type]
+    started.start()
+    return started
+
+
+@pytest.fixture(params=["mosquitto", "amqtt"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    started = start_broker(tmp_path / "broker", request.param)
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def mosquitto(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    started = start_broker(tmp_path / "broker", "mosquitto")
+    yield started
+    started.stop()
+
+
+class Listener:
+    """The user's side of one link: collects its events, hands them out by type."""
+
+    def __init__(self) -> None:
+        self._inbox: queue.Queue[LinkEvent] = queue.Queue()
+        self._seen: list[LinkEvent] = []
+
+    def __call__(self, event: LinkEvent) -> None:
+        self._inbox.put(event)
+
+    def wait(self, kind: type[E], where: Callable[[E], bool] = lambda _: True, patience: float = PATIENCE) -> E:
+        """The first event of that type not handed out yet; others stay."""
+        deadline = time.monotonic() + patience
+        while True:
+            for position, event in enumerate(self._seen):
+                if isinstance(event, kind) and where(event):
+                    del self._seen[position]
+                    return event
+            try:
+                self._seen.append(self._inbox.get(timeout=max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                pytest.fail(f"no {kind.__name__} within {patience} s; there are {self._seen[:20]}")
+
+    def message(self, topic: str, patience: float = PATIENCE) -> Received:
+        return self.wait(Received, lambda event: event.topic == topic, patience)
+
+    def has(self, kind: type[E], within: float = 0.0) -> bool:
+        """Is there, or comes within so many seconds, such an event?"""
+        deadline = time.monotonic() + within
+        while True:
+            if any(isinstance(event, kind) for event in self._seen):
+                return True
+            try:
+                self._seen.append(self._inbox.get(timeout=max(0.0, deadline - time.monotonic())))
+            except queue.Empty:
+                return False
+
+
+class Links:
+    """Makes links to a broker, and stops them when the test is over."""
+
+    def __init__(self) -> None:
+        self._made: list[Link] = []
+
+    def make(
+        self,
+        broker: EmbeddedBroker,
+        login: Login = BOSS,
+        topics: tuple[str, ...] = (),
+        presence: str = "",
+        start: bool = True,
+        receive: Callable[[LinkEvent], None] | None = None,
+        **options: object,
+    ) -> tuple[Link, Listener]:
+        said = PresenceOptions(presence, b"online", b"offline") if presence else None
+        listener = Listener()
+        link = Link(link_options(broker, login, presence=said, **options), receive or listener)
+        for topic in topics:
+            link.subscribe(topic)
+        self._made.append(link)
+        if start:
+            link.start()
+        return link, listener
+
+    def stop(self) -> None:
+        for link in self._made:
+            link.stop(timeout=0.5)
+
+
+def link_options(broker: EmbeddedBroker, login: Login = BOSS, **options: object) -> LinkOptions:
+    """Options for a broker; reconnects quickly."""
+    given: dict[str, object] = {
+        "host": broker.host,
+        "port": broker.port,
+        "client_id": f"{login.username}-{time.monotonic_ns()}",
+        "username": login.username,
+        "password": login.password,
+        "reconnect_min_seconds": 0.05,
+        "reconnect_max_seconds": 0.4,
+    }
+    return LinkOptions(**(given | options))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def links() -> Iterator[Links]:
+    made = Links()
+    yield made
+    made.stop()
+
+
+def never(listener: Listener, kind: type[E], seconds: float = 0.3) -> None:
+    assert not listener.has(kind, within=seconds)
+
+
+__all__ = [
+    "BOSS", "DATASTORE", "LOGINS", "OTHER_WORKER", "PATIENCE", "TOPICS", "WORKER", "Disconnected", "Links", "Listener",
+    "broker", "link_options", "links", "mosquitto", "need_mosquitto", "never", "start_broker",
+]  # fmt: skip
