@@ -78,6 +78,10 @@ class Scheduler:
         orders.flush(state)
         _finish_batches(state)
 
+    def settle_rows(self) -> None:
+        """Instead of `settle` where no boss runs: what a person's wish changed, and nothing goes on by it."""
+        _finish_batches(self.state)
+
     def take(self) -> tuple[Changes, list[Effect]]:
         """What this turn leaves behind. Changes that are empty need no transaction."""
         state = self.state
@@ -139,17 +143,24 @@ def _presence(state: State, event: PresenceSeen) -> None:
 
 def _finish_batches(state: State) -> None:
     """Note when a batch has nothing left to do, or has again."""
-    for number in state.dirty_batches:
-        batch = state.batches.get(number)
+    work = list(state.dirty_batches)
+    while work:
+        batch = state.batches.get(work.pop())
         if batch is None:
             continue
-        if not batch.unfinished():
-            if not batch.row.finished_at:
-                batch.row.finished_at = state.wall
-                state.journal("batch", str(number), 0, "unfinished", "finished", "nothing of it is left to do")
-            state.idle_batches[number] = None
-        else:
+        if batch.unfinished():
             batch.row.finished_at = 0.0
+            continue
+        if not batch.row.finished_at:
+            batch.row.finished_at = state.wall
+            state.journal("batch", str(batch.number), 0, "unfinished", "finished", "nothing of it is left to do")
+        state.idle_batches[batch.number] = None
+        for number in batch.links:
+            other = state.batches.get(number)
+            if other is not None and batch.number in other.awaits:
+                other.awaits.discard(batch.number)
+                state.dirty_batches[number] = None
+                work.append(number)
 
 
 def _unload(state: State) -> None:

@@ -42,24 +42,32 @@ def make_app(
     *,
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
     submit_limit_bytes: int = SUBMIT_LIMIT_BYTES,
+    database_errors: tuple[type[Exception], ...] = (),
 ) -> ASGIApp:
-    """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed."""
+    """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed.
+
+    `database_errors` are what reads raise when the database is away; their texts are sentences.
+    """
+    unavailable = (BackendUnavailable, *database_errors)
     services = Services(backend, Spool(backend.spool, spool_limit_bytes), submit_limit_bytes)
     routes = [
-        StarletteRoute(PREFIX + route.path, _endpoint(route, services), methods=[route.method]) for route in ROUTES
+        StarletteRoute(PREFIX + route.path, _endpoint(route, services, unavailable), methods=[route.method])
+        for route in ROUTES
     ]
     routes.append(StarletteRoute("/openapi.json", _openapi, methods=["GET"]))
     application = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _unexpected})
     return Guard(application, tokens, allowed_hosts)
 
 
-def _endpoint(route: Route, services: Services) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    route: Route, services: Services, unavailable: tuple[type[Exception], ...]
+) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             return await _answer(route, services, request)
         except Fault as fault:
             return error_response(fault.status, fault.error, fault.details)
-        except BackendUnavailable as error:
+        except unavailable as error:
             return error_response(503, str(error))
         except ClientDisconnect:
             return error_response(400, "the connection ended before the body did")

@@ -51,7 +51,7 @@ async def single(call: Call) -> Response:
     while True:
         answer = await look(call.backend, number)
         left = until - time.monotonic()
-        if answer.finished or left <= 0:
+        if answer.finished or left <= 0 or not call.backend.view().live:
             return json_response(answer)
         await asyncio.sleep(min(left, _pause(call.backend, number)))
 
@@ -71,10 +71,10 @@ async def _lines(backend: Backend, number: int, answer: BatchAnswer) -> AsyncIte
             _set_pace(answer, pace, now)
             state = msgspec.json.encode((answer.counts, answer.paused, answer.hindrances, answer.finished))
             silent = now - said_at
-            if answer.finished or silent >= _SILENCE_SECONDS or (state != said and silent >= _LINE_SECONDS):
+            if answer.finished or not said or silent >= _SILENCE_SECONDS or (state != said and silent >= _LINE_SECONDS):
                 said, said_at = state, now
                 yield msgspec.json.encode(answer) + b"\n"
-            if answer.finished:
+            if answer.finished or not backend.view().live:
                 return
             await asyncio.sleep(_pause(backend, number))
             answer = await look(backend, number)

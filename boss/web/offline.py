@@ -1,0 +1,236 @@
+"""The backend where no boss runs: reading without any lock, a change as one turn of its own.
+
+A change holds the state directory's lock and the database's epoch for ONE transaction, so that no boss can
+run meanwhile; nothing is started, stopped, adopted or requeued by it, and of all effects only the answer is
+used: the next boss derives the others from rows. The database comes in as functions that open it, because
+edges do not import one another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from boss.core.effects import Answer
+from boss.core.events import BatchesLoaded, PauseAsked
+from boss.core.model import TaskState
+from boss.core.rows import BatchRow, Changes, Loaded, LoadedBatch, WorkerRow
+from boss.core.scheduler import Scheduler
+from boss.core.state import Policy
+from boss.web.backend import BackendUnavailable, HeldAttempt, Request, View, WorkerView
+from boss.web.reads import Lookups, Reads, TaskDetail, TaskLine
+from boss.web.starting import LOCK_FILE
+
+CARRY_ON = "No boss is running here: the next push_tasks.py, or `python -m boss`, carries this on."
+
+_REPLY = 1
+_HELD_SHOWN = 10_000
+
+
+class Readable(Protocol):
+    """A database that is open for reading."""
+
+    @property
+    def reads(self) -> Reads: ...
+    @property
+    def lookups(self) -> Lookups: ...
+    @property
+    def deployment(self) -> str: ...
+    def close(self) -> None: ...
+
+
+class MoreLookups(Protocol):
+    def batches_of(self, numbers: Sequence[int]) -> dict[int, int]: ...
+    def joined_batches(self, numbers: Collection[int]) -> set[int]: ...
+
+
+class Writable(Protocol):
+    """A database that this process may take over."""
+
+    @property
+    def lookups(self) -> MoreLookups: ...
+    def take_over(self, host: str, pid: int) -> tuple[int, str]: ...
+    def load(self) -> Loaded: ...
+    def load_batches(
+        self, numbers: Sequence[int]
+    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]: ...
+    def commit(self, changes: Changes, wall: float) -> None: ...
+    def close(self) -> None: ...
+
+
+class OfflineBackend:
+    """`open_to_read` answers None where there is no database yet."""
+
+    def __init__(
+        self,
+        state_directory: Path,
+        open_to_read: Callable[[], Readable | None],
+        open_to_write: Callable[[], Writable],
+    ) -> None:
+        self._state_directory = state_directory
+        self._open_to_write = open_to_write
+        self._database = open_to_read()
+        self.spool = state_directory / "spool"
+
+    def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+
+    @property
+    def reads(self) -> Reads:
+        return self._database.reads if self._database is not None else _Nothing()
+
+    @property
+    def lookups(self) -> Lookups:
+        return self._database.lookups if self._database is not None else _Nothing()
+
+    def view(self) -> View:
+        if self._database is None:
+            return View(live=False)
+        running = self.reads.tasks_of([TaskState.RUNNING], limit=_HELD_SHOWN)
+        workers = [row for row in self.reads.workers() if row.state != "gone"]
+        return View(
+            live=False,
+            deployment=self._database.deployment,
+            workers=tuple(_worker(row, running) for row in workers),
+        )
+
+    def ask(self, event: Request) -> Answer:
+        if self._database is None:
+            raise BackendUnavailable("no boss has run here yet: there is nothing to change")
+        with _locked(self._state_directory):
+            database = self._open_to_write()
+            try:
+                return _one_turn(database, event)
+            finally:
+                database.close()
+
+    @contextmanager
+    def follow(self, batch: int) -> Iterator[None]:
+        yield
+
+    def detach(self, batch: int) -> None:
+        """Nobody works on it anyway."""
+
+    def carry_on(self) -> str:
+        return CARRY_ON
+
+
+def _one_turn(database: Writable, event: Request) -> Answer:
+    database.take_over(socket.gethostname(), os.getpid())
+    wall = time.time()
+    scheduler = Scheduler(Policy())
+    loaded = database.load()
+    scheduler.restore(loaded, time.monotonic(), wall)
+    missing = needed_batches(database, event, {batch.row.number for batch in loaded.batches})
+    if missing:
+        batches, outside, crossing = database.load_batches(sorted(missing))
+        scheduler.handle(BatchesLoaded(batches=batches, outside=outside, crossing=crossing))
+    event.reply = _REPLY
+    scheduler.handle(event)
+    scheduler.settle_rows()
+    changes, effects = scheduler.take()
+    answer = next(effect for effect in effects if isinstance(effect, Answer) and effect.reply == _REPLY)
+    if not answer.refused and not changes.empty():
+        database.commit(changes, wall)
+    return answer
+
+
+def needed_batches(database: Writable, event: Request, there: set[int]) -> set[int]:
+    """Batches that the event is about and all that are joined to them, but those that are in memory."""
+    named = _named_batches(database, event)
+    return database.lookups.joined_batches(named) - there if named else set()
+
+
+def _named_batches(database: Writable, event: Request) -> set[int]:
+    if isinstance(event, PauseAsked):
+        return {event.batch}
+    selection = getattr(event, "selection", None)
+    if selection is None:
+        return set()
+    return {*selection.batches, *database.lookups.batches_of(selection.tasks).values()}
+
+
+@contextmanager
+def _locked(state_directory: Path) -> Iterator[None]:
+    """The lock that a boss holds while it lives; nobody is waited for."""
+    path = state_directory / LOCK_FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise BackendUnavailable(f"a boss is just starting or ending on {state_directory}; try again shortly") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _worker(row: WorkerRow, running: Sequence[TaskLine]) -> WorkerView:
+    held = [
+        HeldAttempt(task=line.number, attempt=line.attempt, phase=line.phase)
+        for line in running
+        if line.worker == row.id and not line.ended
+    ]
+    return WorkerView(
+        id=row.id,
+        state=row.state,
+        pool=row.pool,
+        slots=row.slots,
+        address=row.address,
+        quarantined=row.quarantined,
+        keep_alive=row.keep_alive,
+        labels=row.labels,
+        holding=tuple(held),
+        program=row.program,
+    )
+
+
+class _Nothing:
+    """Reads and look-ups where there is no database yet."""
+
+    def counts(self) -> Sequence[int]:
+        return [0] * len(TaskState)
+
+    def batches(self) -> list[BatchRow]:
+        return []
+
+    def batch(self, number: int) -> BatchRow | None:
+        return None
+
+    def workers(self) -> list[WorkerRow]:
+        return []
+
+    def tasks_of(
+        self,
+        states: Collection[int] = (),
+        batch: int = 0,
+        project: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+        offset: int = 0,
+        with_execution: bool = False,
+    ) -> Sequence[TaskLine]:
+        return []
+
+    def task_lines(self, numbers: Sequence[int], with_execution: bool = False) -> Sequence[TaskLine]:
+        return []
+
+    def task_detail(self, number: int) -> TaskDetail | None:
+        return None
+
+    def states(self, numbers: Sequence[int]) -> dict[int, int]:
+        return {}
+
+    def executions(self, numbers: Sequence[int]) -> dict[int, tuple[str, str, bytes]]:
+        return {}
+
+    def task_numbers(self, project: str, ids: Iterable[str]) -> dict[str, int]:
+        return {}
