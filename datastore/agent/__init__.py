@@ -1,0 +1,12 @@
+"""The datastore's agent, pure: events in, actions out.
+
+`agent` is the door, `state` all that it knows; `collecting`, `publishing`, `staging`, `naming` are the rules, one
+idea each. `events` and `actions` are the contract with whoever carries them out.
+"""
+
+from datastore.agent.agent import Agent
+from datastore.agent.outgoing import Outgoing
+from datastore.agent.records import Record, RecordedFile, published, record_of
+from datastore.agent.state import Policy
+
+__all__ = ["Agent", "Outgoing", "Policy", "Record", "RecordedFile", "published", "record_of"]

@@ -1,0 +1,151 @@
+"""Actions: what the agent wants done. Imperative, values only.
+
+Each says what must be true when its event is given back; that, and nothing about how, is the contract with
+the program, with each kind of transfer, and with the simulator, which may crash between any two of them.
+What an action has done without its event having been given may be lost or not: recovery copes with both.
+
+Never more than one of SyncIncoming, WriteRecords, PlaceFiles is under way, nor more than one StoreFiles; any number
+of transfers, each of another (worker, direction).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from datastore.agent.records import Record
+from wire.messages import AttemptKey, Collect, DatastoreReport, LookUp, Stage, Store
+
+
+class _Action(msgspec.Struct):
+    pass
+
+
+# --- said to the boss, without an event -------------------------------------------------------------
+
+
+class Report(_Action):
+    """Say this. If it cannot be said now it is dropped: the boss asks again, and a hello follows every connection."""
+
+    report: DatastoreReport
+
+
+class Confirm(_Action):
+    """The orders of this message are taken. Goes with the next report, or alone."""
+
+    epoch: int
+    number: int
+
+
+# --- transfers --------------------------------------------------------------------------------------
+
+
+class StageFiles(_Action):
+    """Put each attempt's inputs into its worker's cache.
+
+    InputsStaged for each attempt: StageDone when all its inputs are there under their digests. TransferEnded last.
+    """
+
+    transfer: int
+    worker: str
+    jobs: list[Stage]
+
+
+class FetchResults(_Action):
+    """Bring each attempt's files into `incoming/<incarnation>/<task>.<attempt>/`, empty before.
+
+    ResultsFetched or FetchFailed for each attempt (need not be durable yet), TransferEnded last.
+    """
+
+    transfer: int
+    worker: str
+    jobs: list[Collect]
+
+
+class StopFetching(_Action):
+    """A hint: nobody wants this attempt of a FetchResults any more. Its event is still given."""
+
+    key: AttemptKey
+
+
+# --- publishing, in this order ----------------------------------------------------------------------
+
+
+class SyncIncoming(_Action):
+    """Make the files of these records durable in incoming, with few syncs; find out whether their names can be given.
+
+    IncomingSynced or StepFailed. Nothing in the tree has changed.
+    """
+
+    records: list[Record]
+
+
+class WriteRecords(_Action):
+    """Write all these records, whole or not at all. RecordsWritten when durable, else StepFailed."""
+
+    records: list[Record]
+
+
+class PlaceFiles(_Action):
+    """Give every file that is still in incoming its name (what is not there any more has it already).
+
+    Each by one rename, a former version kept as a blob. FilesPlaced when durable, else StepFailed; may be repeated.
+    """
+
+    records: list[Record]
+
+
+class DropRecords(_Action):
+    """Remove these records. No event; a record that comes back after a crash does no harm."""
+
+    keys: list[AttemptKey]
+    #: Whose; that of the agent except after a start.
+    deployment: str
+
+
+class Discard(_Action):
+    """Remove what is left of these attempts in incoming. Discarded."""
+
+    keys: list[AttemptKey]
+
+
+# --- the rest ---------------------------------------------------------------------------------------
+
+
+class KeepEpoch(_Action):
+    """Write this epoch. EpochKept when durable."""
+
+    epoch: int
+
+
+class Sweep(_Action):
+    """Remove all of incoming. Only after every record is completed, and when no former writer lives. Swept."""
+
+
+class StoreFiles(_Action):
+    """Give each content its name, in this order, each by one rename, verified before. StoresEnded when durable."""
+
+    orders: list[Store]
+
+
+class LookUpNames(_Action):
+    """See which names are there, with size and digest. NamesFound."""
+
+    order: LookUp
+
+
+Action = (
+    Report
+    | Confirm
+    | StageFiles
+    | FetchResults
+    | StopFetching
+    | SyncIncoming
+    | WriteRecords
+    | PlaceFiles
+    | DropRecords
+    | Discard
+    | KeepEpoch
+    | Sweep
+    | StoreFiles
+    | LookUpNames
+)

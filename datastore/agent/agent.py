@@ -1,0 +1,240 @@
+"""The agent: what the datastore does about what happens. One door in, `handle`; out comes a list of actions.
+
+Pure: no file, no clock, no thread. It knows orders, where each of them stands, and the rules of DESIGN sections 6
+and 7; the program carries out the actions and brings back their events. The simulator drives it in the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from datastore.agent import collecting, hindrance, naming, publishing, staging
+from datastore.agent.actions import Action, KeepEpoch
+from datastore.agent.check import check
+from datastore.agent.events import (
+    BossSeen,
+    Discarded,
+    EpochKept,
+    Event,
+    FetchFailed,
+    FilesPlaced,
+    IncomingSynced,
+    InputsStaged,
+    LinkConnected,
+    LinkDisconnected,
+    NamesFound,
+    Ordered,
+    RecordsWritten,
+    ResultsFetched,
+    Started,
+    StepFailed,
+    StoresEnded,
+    Swept,
+    TimePassed,
+    TransferEnded,
+)
+from datastore.agent.lanes import Direction
+from datastore.agent.state import Policy, State
+from wire.messages import (
+    Abandon,
+    Collect,
+    DatastoreHello,
+    DatastoreOrders,
+    Forget,
+    LookUp,
+    SayHello,
+    Stage,
+    Store,
+)
+
+
+class Agent:
+    """`handle(event, now)` for everything that happens, `Started` first; `next_deadline()` says when at the latest."""
+
+    def __init__(
+        self, deployment: str, incarnation: str, policy: Policy | None = None, hello: DatastoreHello | None = None
+    ) -> None:
+        self.state = State(deployment, incarnation, policy or Policy(), hello or DatastoreHello())
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        state = self.state
+        state.now = now
+        _EVENTS[type(event)](state, event)
+        _advance(state)
+        actions, state.actions = state.actions, []
+        return actions
+
+    def next_deadline(self) -> float | None:
+        """When TimePassed is due at the latest; None: nothing waits for time."""
+        state = self.state
+        times = list(state.retries.values())
+        if state.heartbeat_due is not None:
+            times.append(state.heartbeat_due)
+        if state.publishing is not None and state.publishing.due is not None:
+            times.append(state.publishing.due)
+        if state.fetched and state.publishing is None:
+            times.append(state.publish_after)
+        if state.stores and not state.storing:
+            times.append(state.store_after)
+        if state.fetch_after > state.now:
+            times.append(state.fetch_after)
+        return min(times, default=None)
+
+    def check(self) -> None:
+        check(self.state)
+
+
+# --- every turn -------------------------------------------------------------------------------------
+
+
+def _advance(state: State) -> None:
+    collecting.requeue_due(state)
+    publishing.advance(state)
+    naming.advance(state)
+    held: frozenset[Direction] = frozenset({"collect"}) if state.now < state.fetch_after else frozenset()
+    while True:
+        transfer = state.lanes.start_next(held)
+        if transfer is None:
+            return
+        begin = staging.start if transfer.lane.direction == "stage" else collecting.start
+        begin(state, transfer.number, transfer.lane.worker, transfer.keys)
+
+
+# --- the start, the link, the time ------------------------------------------------------------------
+
+
+def _on_started(state: State, event: Started) -> None:
+    state.epoch = event.epoch
+    publishing.recover(state, event.records)
+
+
+def _on_swept(state: State, _event: Swept) -> None:
+    if state.ready:
+        return
+    publishing.after_sweep(state)
+    state.ready = True
+    _say_hello(state)
+
+
+def _on_connected(state: State, _event: LinkConnected) -> None:
+    state.linked = True
+    _say_hello(state)
+
+
+def _on_disconnected(state: State, _event: LinkDisconnected) -> None:
+    state.linked = False
+    state.heartbeat_due = None
+
+
+def _on_boss_seen(state: State, event: BossSeen) -> None:
+    """Another boss than before has not heard our hello."""
+    if event.incarnation != state.boss:
+        state.boss = event.incarnation
+        _say_hello(state)
+
+
+def _say_hello(state: State) -> None:
+    if state.linked and state.ready:
+        state.report(msgspec.structs.replace(state.hello, disk_free=state.disk_free))
+        hindrance.say(state)
+
+
+def _on_time(state: State, event: TimePassed) -> None:
+    state.disk_free = event.disk_free or state.disk_free
+    if state.heartbeat_due is not None and state.heartbeat_due <= state.now:
+        hindrance.say(state)
+
+
+# --- orders -----------------------------------------------------------------------------------------
+
+
+def _on_ordered(state: State, event: Ordered) -> None:
+    message = event.message
+    if not state.ready:
+        state.ignore("orders before the hello")
+    elif message.deployment != state.deployment:
+        state.ignore("orders of another deployment")
+    elif message.receiver != state.incarnation:
+        state.ignore("orders to another incarnation")
+    elif message.epoch < state.epoch:
+        state.ignore("orders of a boss that was superseded")
+    elif message.epoch > state.epoch:
+        _hold(state, message)
+    else:
+        _take(state, message)
+
+
+def _hold(state: State, message: DatastoreOrders) -> None:
+    """Of a new boss: its epoch must be on disk before anything is done for it."""
+    state.held.append(message)
+    if message.epoch > state.keeping:
+        state.keeping = message.epoch
+        state.do(KeepEpoch(message.epoch))
+
+
+def _on_epoch_kept(state: State, event: EpochKept) -> None:
+    if event.epoch > state.epoch:
+        state.epoch = event.epoch
+        state.number = 0
+    held, state.held = state.held, []
+    for message in held:
+        _on_ordered(state, Ordered(message))
+
+
+def _take(state: State, message: DatastoreOrders) -> None:
+    if message.number <= state.number:
+        state.ignore("orders with a number that was passed")
+        return
+    state.number = message.number
+    state.confirm(message.number)
+    for order in message.orders:
+        _ORDERS[type(order)](state, order)
+
+
+# --- transfers --------------------------------------------------------------------------------------
+
+
+def _on_transfer_ended(state: State, event: TransferEnded) -> None:
+    transfer = state.lanes.end(event.transfer)
+    if transfer is None:
+        state.ignore("a transfer that is not under way ended")
+    elif transfer.lane.direction == "stage":
+        staging.on_transfer_ended(state, transfer.keys, event.error)
+    else:
+        collecting.on_transfer_ended(state, transfer.keys, event.error)
+
+
+_ORDERS: dict[type, Callable[[State, Any], None]] = {
+    SayHello: lambda state, _order: _say_hello(state),
+    Stage: staging.on_stage,
+    Collect: collecting.on_collect,
+    Abandon: collecting.on_abandon,
+    Forget: collecting.on_forget,
+    Store: naming.on_store,
+    LookUp: naming.on_look_up,
+}
+
+_EVENTS: dict[type, Callable[[State, Any], None]] = {
+    Started: _on_started,
+    TimePassed: _on_time,
+    LinkConnected: _on_connected,
+    LinkDisconnected: _on_disconnected,
+    BossSeen: _on_boss_seen,
+    Ordered: _on_ordered,
+    EpochKept: _on_epoch_kept,
+    InputsStaged: staging.on_staged,
+    ResultsFetched: collecting.on_fetched,
+    FetchFailed: collecting.on_fetch_failed,
+    TransferEnded: _on_transfer_ended,
+    IncomingSynced: publishing.on_synced,
+    RecordsWritten: lambda state, _event: publishing.on_recorded(state),
+    FilesPlaced: lambda state, _event: publishing.on_placed(state),
+    StepFailed: publishing.on_step_failed,
+    Discarded: collecting.on_discarded,
+    Swept: _on_swept,
+    StoresEnded: naming.on_stores_ended,
+    NamesFound: naming.on_found,
+}

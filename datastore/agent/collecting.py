@@ -1,0 +1,213 @@
+"""Results on their way in, up to incoming: Collect, Abandon and Forget orders, and what the fetching tells. Pure."""
+
+from __future__ import annotations
+
+from datastore.agent import hindrance
+from datastore.agent.actions import Discard, DropRecords, FetchResults, StopFetching
+from datastore.agent.events import Discarded, FetchFailed, ResultsFetched
+from datastore.agent.records import published
+from datastore.agent.state import Collection, State, Step
+from datastore.paths import NameRefused, clash, clean_name, clean_path
+from wire.messages import Abandon, Abandoned, AttemptKey, Collect, Forget
+
+# --- orders -----------------------------------------------------------------------------------------
+
+
+def on_collect(state: State, order: Collect) -> None:
+    key = (order.task, order.attempt)
+    record = state.records.get(key)
+    collection = state.collections.get(key)
+    if record is not None and collection is None:
+        state.report(published(record))
+    elif collection is not None:
+        _ordered_again(collection, order)
+    elif key in state.ended:
+        state.report(state.ended[key])
+    else:
+        _begin(state, order)
+
+
+def _ordered_again(collection: Collection, order: Collect) -> None:
+    """Its answer will come; but a worker that moved meanwhile is looked for at its new place."""
+    if collection.step is Step.WAITING and order.worker == collection.order.worker:
+        collection.order = order
+
+
+def _begin(state: State, order: Collect) -> None:
+    refusal = fenced(state, (order.task, order.attempt)) or _path_refused(order)
+    if refusal is not None:
+        _end(state, refusal)
+        return
+    collection = Collection(order)
+    state.collections[collection.key] = collection
+    state.lanes.add(collection.lane, collection.key)
+
+
+def on_abandon(state: State, order: Abandon) -> None:
+    key = (order.task, order.attempt)
+    collection = state.collections.get(key)
+    if collection is not None:
+        _give_up(state, collection, Abandoned(task=key[0], attempt=key[1], fault="asked", reason=order.reason))
+    elif key in state.records:
+        state.report(published(state.records[key]))
+    else:
+        asked = Abandoned(task=key[0], attempt=key[1], fault="asked", reason=order.reason)
+        _end(state, state.ended.get(key, asked))
+
+
+def on_forget(state: State, order: Forget) -> None:
+    dropped = []
+    for task, attempt in order.attempts:
+        key = (task, attempt)
+        state.ended.pop(key, None)
+        collection = state.collections.get(key)
+        if collection is not None:
+            # The boss is through with it while it is under way here: nothing of it is to appear if that can be.
+            _give_up(state, collection, Abandoned(task=task, attempt=attempt, fault="asked", reason="forgotten"))
+        elif state.forget_record(key):
+            dropped.append(key)
+    if dropped:
+        state.do(DropRecords(dropped, state.deployment))
+
+
+def _give_up(state: State, collection: Collection, ending: Abandoned) -> None:
+    """End it as `ending`, if its record is not being written; its answer comes when its files are gone."""
+    if collection.ending is not None:
+        return
+    collection.ending = ending
+    if collection.step is Step.WAITING:
+        _leave_waiting(state, collection)
+        finish(state, collection)
+    elif collection.step is Step.FETCHING:
+        state.do(StopFetching(collection.key))
+    elif collection.step is Step.FETCHED:
+        del state.fetched[collection.key]
+        discard(state, collection, ending)
+
+
+def _leave_waiting(state: State, collection: Collection) -> None:
+    if state.retries.pop(collection.key, None) is None:
+        state.lanes.remove(collection.lane, collection.key)
+
+
+# --- what the transfers and the disk tell ------------------------------------------------------------
+
+
+def on_fetched(state: State, event: ResultsFetched) -> None:
+    collection = state.collections.get(event.key)
+    if collection is None or collection.step is not Step.FETCHING:
+        state.ignore("a fetch that is not under way ended")
+        return
+    hindrance.clear(state, "fetch")
+    if collection.ending is not None:
+        discard(state, collection, collection.ending)
+        return
+    collection.step = Step.FETCHED
+    state.fetched[collection.key] = None
+
+
+def on_fetch_failed(state: State, event: FetchFailed) -> None:
+    collection = state.collections.get(event.key)
+    if collection is None or collection.step is not Step.FETCHING:
+        state.ignore("a fetch that is not under way ended")
+        return
+    collection.step = Step.WAITING
+    if collection.ending is None and event.fault in ("result", "path"):
+        task, attempt = collection.key
+        collection.ending = Abandoned(task=task, attempt=attempt, fault=event.fault, reason=event.reason)
+    if collection.ending is not None:
+        finish(state, collection)
+    elif event.fault == "full":
+        hindrance.found(state, "fetch", event.reason)
+        state.fetch_after = state.now + state.policy.hindered_seconds
+        state.lanes.add(collection.lane, collection.key)
+    else:
+        _try_again(state, collection, event.reason)
+
+
+def _try_again(state: State, collection: Collection, reason: str) -> None:
+    collection.tries += 1
+    if collection.tries < state.policy.tries:
+        state.retries[collection.key] = state.now + state.policy.retry_seconds * collection.tries
+        return
+    task, attempt = collection.key
+    said = f"{reason} ({collection.tries} tries)"
+    collection.ending = Abandoned(task=task, attempt=attempt, fault="transfer", reason=said)
+    finish(state, collection)
+
+
+def on_discarded(state: State, event: Discarded) -> None:
+    for key in event.keys:
+        collection = state.collections.get(key)
+        if collection is not None and collection.step is Step.DISCARDING:
+            finish(state, collection)
+
+
+def on_transfer_ended(state: State, keys: list[AttemptKey], error: str) -> None:
+    """Whoever was not answered failed with the transfer."""
+    for key in keys:
+        collection = state.collections.get(key)
+        if collection is not None and collection.step is Step.FETCHING:
+            reason = error or "the transfer ended without a word about this attempt"
+            on_fetch_failed(state, FetchFailed(key, "transfer", reason))
+
+
+# --- used by publishing too -------------------------------------------------------------------------
+
+
+def discard(state: State, collection: Collection, ending: Abandoned) -> None:
+    """Its files are in incoming and are to go."""
+    collection.ending = ending
+    collection.step = Step.DISCARDING
+    state.do(Discard([collection.key]))
+
+
+def finish(state: State, collection: Collection) -> None:
+    """Nothing of it is left here: say so."""
+    assert collection.ending is not None
+    del state.collections[collection.key]
+    _end(state, collection.ending)
+
+
+def _end(state: State, end: Abandoned) -> None:
+    state.remember_end((end.task, end.attempt), end)
+    state.report(end)
+
+
+def fenced(state: State, key: AttemptKey) -> Abandoned | None:
+    """How it ends if a higher attempt of its task is published."""
+    task, attempt = key
+    highest = state.fences.get(task, 0)
+    if attempt >= highest:
+        return None
+    reason = f"attempt {highest} of task {task} is published already"
+    return Abandoned(task=task, attempt=attempt, fault="fenced", reason=reason)
+
+
+def _path_refused(order: Collect) -> Abandoned | None:
+    try:
+        for file in order.files:
+            clean_path(file.source)
+            clean_name(file.target)
+        reason = clash(file.target for file in order.files)
+    except NameRefused as error:
+        reason = str(error)
+    if not reason:
+        return None
+    return Abandoned(task=order.task, attempt=order.attempt, fault="path", reason=reason)
+
+
+# --- every turn -------------------------------------------------------------------------------------
+
+
+def requeue_due(state: State) -> None:
+    """Put back into their lanes what waited long enough."""
+    for key in [key for key, due in state.retries.items() if due <= state.now]:
+        del state.retries[key]
+        state.lanes.add(state.collections[key].lane, key)
+
+
+def start(state: State, number: int, worker: str, keys: list[AttemptKey]) -> None:
+    for key in keys:
+        state.collections[key].step = Step.FETCHING
+    state.do(FetchResults(number, worker, [state.collections[key].order for key in keys]))

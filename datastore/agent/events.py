@@ -1,0 +1,162 @@
+"""Events: what happened, as the datastore's agent is told it. Past tense, values only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from datastore.agent.records import Record
+from wire.messages import AttemptKey, DatastoreOrders, Found, StageDone, StageFailed, Stored, StoreFailed
+
+
+class _Event(msgspec.Struct):
+    pass
+
+
+# --- from the program itself ------------------------------------------------------------------------
+
+
+class Started(_Event):
+    """The first event: what is on disk. All records, those of other deployments too."""
+
+    #: Highest epoch of a boss of this deployment whose orders were taken; 0: none yet.
+    epoch: int
+    records: list[Record]
+
+
+class TimePassed(_Event):
+    """A deadline may have come."""
+
+    #: Bytes that are free on the tree's file system.
+    disk_free: int = 0
+
+
+# --- from the broker --------------------------------------------------------------------------------
+
+
+class LinkConnected(_Event):
+    """Connected, and the subscription to the orders is granted."""
+
+
+class LinkDisconnected(_Event):
+    """What was reported since the last answer may be lost."""
+
+
+class BossSeen(_Event):
+    """The boss's presence says that this incarnation of it is online; a hint."""
+
+    incarnation: str
+
+
+class Ordered(_Event):
+    """A message on the orders' topic."""
+
+    message: DatastoreOrders
+
+
+# --- results of actions -----------------------------------------------------------------------------
+
+
+class EpochKept(_Event):
+    """KeepEpoch is done: the epoch is durable."""
+
+    epoch: int
+
+
+class InputsStaged(_Event):
+    """One attempt of a StageFiles is answered."""
+
+    answer: StageDone | StageFailed
+
+
+class ResultsFetched(_Event):
+    """One attempt of a FetchResults: all its files are in incoming, with the sizes and digests of the order."""
+
+    key: AttemptKey
+
+
+class FetchFailed(_Event):
+    """One attempt of a FetchResults: nothing of it is left in incoming."""
+
+    key: AttemptKey
+    #: `result`: the worker has not what it said. `path`: a path that is refused. `transfer`: could not be
+    #: fetched, perhaps later. `full`: the datastore's disk is full. `stopped`: StopFetching was heeded.
+    fault: Literal["result", "path", "transfer", "full", "stopped"]
+    reason: str = ""
+
+
+class TransferEnded(_Event):
+    """A StageFiles or FetchResults is over. Attempts that were not answered failed for `error`."""
+
+    transfer: int
+    error: str = ""
+
+
+class IncomingSynced(_Event):
+    """SyncIncoming is done: the files of all records but the refused ones are durable in incoming."""
+
+    #: Attempts whose names cannot be given (a folder stands there, ...), each with the reason.
+    refused: list[tuple[AttemptKey, str]] = msgspec.field(default_factory=list)
+
+
+class RecordsWritten(_Event):
+    """WriteRecords is done: the records are durable."""
+
+
+class FilesPlaced(_Event):
+    """PlaceFiles is done: every file of the records has its name, durably."""
+
+
+class StepFailed(_Event):
+    """The SyncIncoming, WriteRecords or PlaceFiles under way did not come to its end."""
+
+    reason: str
+    #: True: for lack of space, and (WriteRecords) certainly nothing was recorded.
+    full: bool = False
+
+
+class Discarded(_Event):
+    """Discard is done: nothing of these attempts is left in incoming."""
+
+    keys: list[AttemptKey]
+
+
+class Swept(_Event):
+    """Sweep is done."""
+
+
+class StoresEnded(_Event):
+    """A StoreFiles is done; what is in neither list was not done for lack of space, and `full` says so."""
+
+    answers: list[Stored | StoreFailed]
+    full: str = ""
+
+
+class NamesFound(_Event):
+    """A LookUpNames is done."""
+
+    answer: Found
+
+
+Event = (
+    Started
+    | TimePassed
+    | LinkConnected
+    | LinkDisconnected
+    | BossSeen
+    | Ordered
+    | EpochKept
+    | InputsStaged
+    | ResultsFetched
+    | FetchFailed
+    | TransferEnded
+    | IncomingSynced
+    | RecordsWritten
+    | FilesPlaced
+    | StepFailed
+    | Discarded
+    | Swept
+    | StoresEnded
+    | NamesFound
+)

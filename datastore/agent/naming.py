@@ -1,0 +1,62 @@
+"""Sent files that get their name, and names that are looked up. Pure."""
+
+from __future__ import annotations
+
+from datastore.agent import hindrance, staging
+from datastore.agent.actions import LookUpNames, StoreFiles
+from datastore.agent.events import NamesFound, StoresEnded
+from datastore.agent.state import State
+from datastore.paths import NameRefused, clean_name
+from wire.messages import Found, LookUp, Store, StoreFailed
+
+#: Files of one StoreFiles.
+MAX_FILES = 1_000
+
+
+def on_store(state: State, order: Store) -> None:
+    try:
+        clean_name(order.name)
+    except NameRefused as error:
+        state.report(StoreFailed(name=order.name, digest=order.digest, reason=str(error)))
+        return
+    identity = (order.name, order.digest)
+    if identity not in state.storing:
+        state.stores[identity] = order
+
+
+def advance(state: State) -> None:
+    if state.storing or not state.stores or state.now < state.store_after:
+        return
+    for identity in list(state.stores)[:MAX_FILES]:
+        state.storing[identity] = state.stores.pop(identity)
+    state.do(StoreFiles(list(state.storing.values())))
+
+
+def on_stores_ended(state: State, event: StoresEnded) -> None:
+    for answer in event.answers:
+        if state.storing.pop((answer.name, answer.digest), None) is not None:
+            state.report(answer)
+    if state.storing:
+        # No space: they wait, in their order, before what came later.
+        state.stores = {**state.storing, **state.stores}
+        state.storing = {}
+        state.store_after = state.now + state.policy.hindered_seconds
+        hindrance.found(state, "store", event.full or "some sent files could not be stored")
+    else:
+        hindrance.clear(state, "store")
+    staging.release(state)
+
+
+def on_look_up(state: State, order: LookUp) -> None:
+    if state.looking.get(order.task) == order:
+        return
+    state.looking[order.task] = order
+    state.do(LookUpNames(order))
+
+
+def on_found(state: State, event: NamesFound) -> None:
+    answer: Found = event.answer
+    if state.looking.pop(answer.task, None) is None:
+        state.ignore("an answer to a question that is not open")
+        return
+    state.report(answer)

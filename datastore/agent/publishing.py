@@ -1,0 +1,191 @@
+"""From incoming into the tree: sync, record, place, for many attempts at once. Pure.
+
+The order is the whole point. Files are durable in incoming before their record is written; the record is durable
+before the first file gets its name; Published is said when the names are durable. Up to the record an attempt can
+be given up; from then on it can only be completed, by this incarnation or the next.
+"""
+
+from __future__ import annotations
+
+from datastore.agent import hindrance
+from datastore.agent.actions import DropRecords, PlaceFiles, Sweep, SyncIncoming, WriteRecords
+from datastore.agent.collecting import discard, fenced
+from datastore.agent.events import IncomingSynced, StepFailed
+from datastore.agent.records import Record, published, record_of
+from datastore.agent.state import Collection, Publishing, PublishStep, State, Step
+from datastore.paths import folders_of
+from wire.messages import Abandoned, AttemptKey
+
+#: Of one batch.
+MAX_ATTEMPTS = 5_000
+MAX_FILES = 20_000
+
+# --- every turn -------------------------------------------------------------------------------------
+
+
+def advance(state: State) -> None:
+    """Begin the next batch, or a failed step again, when it is time."""
+    batch = state.publishing
+    if batch is not None:
+        if batch.due is not None and batch.due <= state.now:
+            batch.due = None
+            _begin_step(state, batch)
+        return
+    if not state.ready or state.now < state.publish_after:
+        return
+    records = _choose(state)
+    if records:
+        for record in records:
+            state.collections[record.key].step = Step.PUBLISHING
+            del state.fetched[record.key]
+        _to_step(state, Publishing(records, PublishStep.SYNC), PublishStep.SYNC)
+
+
+def _choose(state: State) -> list[Record]:
+    """What goes into the next batch: no two attempts of a task, no two files that want one name."""
+    records: list[Record] = []
+    tasks: set[int] = set()
+    names: set[str] = set()
+    folders: set[str] = set()
+    for key in list(state.fetched):
+        collection = state.collections[key]
+        refusal = fenced(state, key)
+        if refusal is not None:
+            del state.fetched[key]
+            discard(state, collection, refusal)
+            continue
+        targets = [file.target for file in collection.order.files]
+        above = {folder for target in targets for folder in folders_of(target)}
+        apart = names.isdisjoint(targets) and names.isdisjoint(above) and folders.isdisjoint(targets)
+        if key[0] in tasks or not apart:
+            continue
+        if records and len(names) + len(targets) > MAX_FILES:
+            break
+        records.append(record_of(collection.order, state.deployment, state.incarnation))
+        tasks.add(key[0])
+        names.update(targets)
+        folders |= above
+        if len(records) == MAX_ATTEMPTS:
+            break
+    return records
+
+
+def _to_step(state: State, batch: Publishing, step: PublishStep) -> None:
+    state.publishing = batch
+    batch.step = step
+    _begin_step(state, batch)
+
+
+def _begin_step(state: State, batch: Publishing) -> None:
+    if batch.step is PublishStep.SYNC:
+        state.do(SyncIncoming(batch.records))
+    elif batch.step is PublishStep.RECORD:
+        state.do(WriteRecords(batch.records))
+    else:
+        state.do(PlaceFiles(batch.records))
+
+
+# --- what the disk tells ----------------------------------------------------------------------------
+
+
+def on_synced(state: State, event: IncomingSynced) -> None:
+    batch = _under_way(state, PublishStep.SYNC)
+    if batch is None:
+        return
+    refused = dict(event.refused)
+    kept = []
+    for record in batch.records:
+        collection = state.collections[record.key]
+        ending = collection.ending or _refusal(record.key, refused) or fenced(state, record.key)
+        if ending is None:
+            kept.append(record)
+        else:
+            discard(state, collection, ending)
+    if kept:
+        batch.records = kept
+        _to_step(state, batch, PublishStep.RECORD)
+    else:
+        state.publishing = None
+
+
+def _refusal(key: AttemptKey, refused: dict[AttemptKey, str]) -> Abandoned | None:
+    if key not in refused:
+        return None
+    return Abandoned(task=key[0], attempt=key[1], fault="path", reason=refused[key])
+
+
+def on_recorded(state: State) -> None:
+    batch = _under_way(state, PublishStep.RECORD)
+    if batch is None:
+        return
+    for record in batch.records:
+        state.remember_record(record)
+    _to_step(state, batch, PublishStep.PLACE)
+
+
+def on_placed(state: State) -> None:
+    batch = _under_way(state, PublishStep.PLACE)
+    if batch is None:
+        return
+    state.publishing = None
+    hindrance.clear(state, "publish")
+    if batch.recovering:
+        state.do(Sweep())
+        return
+    for record in batch.records:
+        del state.collections[record.key]
+        state.report(published(record))
+
+
+def on_step_failed(state: State, event: StepFailed) -> None:
+    """Tried again after a while; nothing is lost. Only what is certainly not recorded can still be given up."""
+    batch = state.publishing
+    if batch is None or batch.due is not None:
+        state.ignore("a step that is not under way failed")
+        return
+    due = state.now + state.policy.hindered_seconds
+    hindrance.found(state, "publish", event.reason)
+    if batch.step is PublishStep.SYNC or (batch.step is PublishStep.RECORD and event.full):
+        state.publishing = None
+        state.publish_after = due
+        for record in batch.records:
+            _back_to_fetched(state, state.collections[record.key])
+    else:
+        batch.due = due
+
+
+def _back_to_fetched(state: State, collection: Collection) -> None:
+    if collection.ending is not None:
+        discard(state, collection, collection.ending)
+    else:
+        collection.step = Step.FETCHED
+        state.fetched[collection.key] = None
+
+
+def _under_way(state: State, step: PublishStep) -> Publishing | None:
+    batch = state.publishing
+    if batch is None or batch.step is not step or batch.due is not None:
+        state.ignore(f"a {step.value} that is not under way ended")
+        return None
+    return batch
+
+
+# --- the start --------------------------------------------------------------------------------------
+
+
+def recover(state: State, records: list[Record]) -> None:
+    """Complete every record before anything else. Those of another deployment are then of no more use."""
+    foreign: dict[str, list[AttemptKey]] = {}
+    for record in records:
+        if record.deployment == state.deployment:
+            state.remember_record(record)
+        else:
+            foreign.setdefault(record.deployment, []).append(record.key)
+    _to_step(state, Publishing(records, PublishStep.PLACE, recovering=True), PublishStep.PLACE)
+    state.foreign = foreign
+
+
+def after_sweep(state: State) -> None:
+    for deployment, keys in state.foreign.items():
+        state.do(DropRecords(keys, deployment))
+    state.foreign = {}

@@ -1,0 +1,190 @@
+"""All that the datastore's agent knows. Data, and the few moves that keep its parts in step; deciding is elsewhere.
+
+A collection (one attempt's results on their way into the tree) goes
+
+    waiting -> fetching -> fetched -> publishing -> Published, and its record is kept until Forget
+       ^          |           |           |
+       +--(retry)-+           +-----------+--> discarding -> Abandoned
+
+and is in exactly one of these. From its record's writing on it can only be published.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from datastore.agent.actions import Action, Confirm, Report
+from datastore.agent.lanes import Lane, Lanes
+from datastore.agent.records import Record
+from wire.messages import (
+    Abandoned,
+    AttemptKey,
+    Collect,
+    DatastoreHello,
+    DatastoreOrders,
+    DatastoreReport,
+    LookUp,
+    Stage,
+    Store,
+)
+
+#: Attempts that ended without publication and are remembered for repeated orders; the oldest go first.
+REMEMBERED_ENDS = 100_000
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """How the agent keeps time and measure. Times in seconds."""
+
+    #: Transfers under way at once, over all workers.
+    transfers_at_once: int = 16
+    heartbeat_seconds: float = 5.0
+    #: After a failed transfer of results: until the next try of that attempt, and how many tries there are.
+    retry_seconds: float = 2.0
+    tries: int = 3
+    #: After the disk was found full, or a step of publishing failed.
+    hindered_seconds: float = 10.0
+
+
+class Step(StrEnum):
+    """Where a collection is."""
+
+    WAITING = "waiting"
+    FETCHING = "fetching"
+    FETCHED = "fetched"
+    PUBLISHING = "publishing"
+    DISCARDING = "discarding"
+
+
+class Collection(msgspec.Struct):
+    order: Collect
+    step: Step = Step.WAITING
+    #: Transfers that failed.
+    tries: int = 0
+    #: How it ends once its files are gone; None: it is to be published.
+    ending: Abandoned | None = None
+
+    @property
+    def key(self) -> AttemptKey:
+        return (self.order.task, self.order.attempt)
+
+    @property
+    def lane(self) -> Lane:
+        return Lane(self.order.worker, "collect")
+
+
+class Staging(msgspec.Struct):
+    order: Stage
+    running: bool = False
+
+    @property
+    def lane(self) -> Lane:
+        return Lane(self.order.worker, "stage")
+
+
+class PublishStep(StrEnum):
+    SYNC = "sync"
+    RECORD = "record"
+    PLACE = "place"
+
+
+class Publishing(msgspec.Struct):
+    """The batch under way: many attempts share its syncs."""
+
+    records: list[Record]
+    step: PublishStep
+    #: When a failed step is to be tried again; None: it is under way.
+    due: float | None = None
+    #: True: completes what a former incarnation recorded.
+    recovering: bool = False
+
+
+class State:
+    def __init__(self, deployment: str, incarnation: str, policy: Policy, hello: DatastoreHello) -> None:
+        self.deployment = deployment
+        self.incarnation = incarnation
+        self.policy = policy
+        #: What a hello says, but for the free space.
+        self.hello = hello
+        self.now = 0.0
+        self.actions: list[Action] = []
+
+        #: What a former incarnation left is completed and swept: orders may come.
+        self.ready = False
+        self.linked = False
+        self.boss = ""
+        self.disk_free = 0
+        self.heartbeat_due: float | None = None
+
+        #: Highest epoch, on disk; highest number in it, for this incarnation only (see docs/decisions/0040).
+        self.epoch = 0
+        self.number = 0
+        #: Epoch that is being written, with the messages that wait for it.
+        self.keeping = 0
+        self.held: list[DatastoreOrders] = []
+
+        self.lanes = Lanes(policy.transfers_at_once)
+        self.stagings: dict[AttemptKey, Staging] = {}
+        #: Stagings whose input is just getting its name.
+        self.held_stagings: dict[AttemptKey, None] = {}
+
+        self.collections: dict[AttemptKey, Collection] = {}
+        #: Waiting collections that are not in their lane, with the time when they will be.
+        self.retries: dict[AttemptKey, float] = {}
+        #: No results are fetched before this time: the disk was full.
+        self.fetch_after = 0.0
+        self.fetched: dict[AttemptKey, None] = {}
+        self.publishing: Publishing | None = None
+        self.publish_after = 0.0
+        #: Publish records on disk, until Forget; and the highest attempt published of each of their tasks.
+        self.records: dict[AttemptKey, Record] = {}
+        self.fences: dict[int, int] = {}
+        #: Keys of records of other deployments, by deployment: completed at the start, then dropped.
+        self.foreign: dict[str, list[AttemptKey]] = {}
+        #: How attempts ended that were not published.
+        self.ended: dict[AttemptKey, Abandoned] = {}
+
+        #: Sent files that wait for their name, by (name, digest), and those of the StoreFiles under way.
+        self.stores: dict[tuple[str, str], Store] = {}
+        self.storing: dict[tuple[str, str], Store] = {}
+        self.store_after = 0.0
+        self.looking: dict[int, LookUp] = {}
+
+        #: What keeps results from being published, by where it was found.
+        self.hindrances: dict[str, str] = {}
+        #: Orders and events that were ignored, by reason.
+        self.ignored: dict[str, int] = {}
+
+    # -- what is said -------------------------------------------------------------------------------
+
+    def do(self, action: Action) -> None:
+        self.actions.append(action)
+
+    def report(self, report: DatastoreReport) -> None:
+        self.actions.append(Report(report))
+
+    def confirm(self, number: int) -> None:
+        self.actions.append(Confirm(self.epoch, number))
+
+    def ignore(self, reason: str) -> None:
+        self.ignored[reason] = self.ignored.get(reason, 0) + 1
+
+    # -- moves ---------------------------------------------------------------------------------------
+
+    def remember_end(self, key: AttemptKey, end: Abandoned) -> None:
+        self.ended[key] = end
+        if len(self.ended) > REMEMBERED_ENDS:
+            del self.ended[next(iter(self.ended))]
+
+    def remember_record(self, record: Record) -> None:
+        self.records[record.key] = record
+        self.fences[record.task] = max(record.attempt, self.fences.get(record.task, 0))
+
+    def forget_record(self, key: AttemptKey) -> bool:
+        task, attempt = key
+        if self.records.pop(key, None) is None:
+            return False
+        if self.fences.get(task) == attempt:
+            del self.fences[task]
+        return True
