@@ -88,5 +88,5 @@ if __name__ == "__main__":
     try:
         print(fetch(Path(sys.argv[1])))
     except (OSError, ValueError) as error:
-        hint = " Where certificates are missing: apt-get install ca-certificates." if "CERTIFICATE" in str(error) else ""
-        raise SystemExit(f"set-up: pip could not be fetched from {index_url()}: {error}.{hint}") from None
+        hint = " (apt-get install ca-certificates)" if "CERTIFICATE" in str(error) else ""
+        raise SystemExit(f"set-up: pip could not be fetched from {index_url()}: {error}{hint}") from None

@@ -1,0 +1,137 @@
+"""How a setting's value is written and read: types, units, limits, and what is shown of a secret.
+
+Pure: knows neither files nor the environment, and no setting by name (that is `settings`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+Value = str | int | float | bool | Path | None
+
+_SECONDS: dict[str, float] = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES: dict[str, float] = {"": 1, "b": 1}
+_BYTES |= {f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)}
+_BYTES |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)}
+_SCALES: dict[str, dict[str, float]] = {"seconds": _SECONDS, "bytes": _BYTES}
+_BARE: dict[str, float] = {"": 1}
+_QUANTITY = re.compile(r"\s*([+-]?[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z]*)\s*")
+_PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@|(?<=[?&])(passw[^=]*)=[^&]*")
+
+
+class Bad(ValueError):
+    """A value that does not serve; the text goes on from the setting's name."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    name: str
+    #: str, int, float, bool or Path.
+    type: type
+    #: What the value is measured or written in, for people.
+    unit: str
+    default: Value
+    #: One sentence for people.
+    sentence: str
+    #: Never shown, and may be named by a file: `<name>_file`.
+    secret: bool = False
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+
+
+def parse(setting: Setting, given: object, base: Path) -> Value:
+    """The value of what somebody wrote. A relative path is relative to `base`. Raises Bad."""
+    value = _converted(setting, given, base)
+    if setting.choices and value not in setting.choices:
+        raise Bad(f"is {given!r}; it must be one of {', '.join(setting.choices)}")
+    if isinstance(value, int | float):
+        if setting.least is not None and value < setting.least:
+            raise Bad(f"is {given}; it must be at least {setting.least:g}")
+        if setting.most is not None and value > setting.most:
+            raise Bad(f"is {given}; it must be at most {setting.most:g}")
+    return value
+
+
+def _converted(setting: Setting, given: object, base: Path) -> Value:
+    if setting.type is Path:
+        return _path(given, base)
+    if setting.type is bool:
+        return _truth(given)
+    if setting.type is str:
+        if not isinstance(given, str):
+            raise _shown(setting, given, "it must be a text")
+        return given.strip()
+    return _number(setting, given)
+
+
+def _shown(setting: Setting, given: object, wanted: str) -> Bad:
+    return Bad(wanted.replace("it must be", "must be") if setting.secret else f"is {given!r}; {wanted}")
+
+
+def _path(given: object, base: Path) -> Path | None:
+    if not isinstance(given, str | Path):
+        raise Bad(f"is {given!r}; it must be a path")
+    return base / Path(given).expanduser() if str(given).strip() else None
+
+
+def _truth(given: object) -> bool:
+    words = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+    if isinstance(given, bool):
+        return given
+    if isinstance(given, str) and given.strip().lower() in words:
+        return words[given.strip().lower()]
+    raise Bad(f"is {given!r}; it must be yes or no")
+
+
+def _number(setting: Setting, given: object) -> int | float:
+    whole = "a whole number" if setting.type is int else "a number"
+    wanted = f"it must be {whole} of {setting.unit}"
+    if isinstance(given, str):
+        number = _quantity(setting, given, wanted)
+    elif isinstance(given, int | float) and not isinstance(given, bool):
+        number = given
+    else:
+        raise Bad(f"is {given!r}; {wanted}")
+    if not math.isfinite(number) or (setting.type is int and number != int(number)):
+        raise Bad(f"is {given!r}; {wanted}")
+    return int(number) if setting.type is int else float(number)
+
+
+def _quantity(setting: Setting, text: str, wanted: str) -> int | float:
+    scales = _SCALES.get(setting.unit, _BARE)
+    example = {"seconds": ", such as 90, 90s or 1.5m", "bytes": ", such as 1000000, 1MB or 1MiB"}.get(setting.unit, "")
+    match = _QUANTITY.fullmatch(text)
+    if match is None or match[2].lower() not in scales:
+        raise Bad(f"is {text!r}; {wanted}{example}")
+    number = int(match[1]) if match[1].lstrip("+-").replace("_", "").isdigit() else float(match[1])
+    return number * scales[match[2].lower()]
+
+
+def masked(setting: Setting, value: Value) -> str:
+    """How a value is shown: of a secret only that it is there, of a URL all but its password."""
+    if value is None or value == "":
+        return ""
+    if setting.secret:
+        return _PASSWORD.sub(_hide, str(value)) if setting.unit == "URL" else "***"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def _hide(match: re.Match[str]) -> str:
+    return f"{match[1]}:***@" if match[1] is not None else f"{match[2]}=***"
+
+
+def stated_default(setting: Setting) -> str:
+    """The default as people write it."""
+    if setting.default in (None, ""):
+        return "(empty)"
+    if setting.unit == "bytes" and isinstance(setting.default, int):
+        for scale, unit in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+            if setting.default % scale == 0:
+                return f"{setting.default // scale} {unit}"
+    return f"{setting.default:g}" if isinstance(setting.default, float) else str(setting.default)

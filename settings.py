@@ -1,0 +1,287 @@
+"""Every setting of ecloud, declared once, and how its value is found.
+
+The table below is the only place where a setting has a name, a type, a unit, a default and a sentence;
+docs/settings.md is written from it. Values come, later ones winning, from the defaults,
+/etc/ecloud/settings.toml, settings.toml in the state directory, ECLOUD_<NAME> in the environment, and
+options of the command line. Only programs import this module, and hand values on; it knows nothing of what
+the values are for. How a word becomes a value is `setting_values`, where the state directory is,
+`state_directory`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from setting_values import Bad, Setting, Value, masked, parse
+
+SYSTEM_FILE = Path("/etc/ecloud/settings.toml")
+#: Below the state directory.
+FILE = "settings.toml"
+PREFIX = "ECLOUD_"
+#: Where a value came from when nobody set it.
+DEFAULT = "default"
+
+MIB = 1024**2
+GIB = 1024**3
+
+SETTINGS: tuple[Setting, ...] = (
+    # --- where things are
+    Setting("database", str, "URL", "", "SQLAlchemy URL of the boss's database, such as "
+            "mysql+pymysql://ecloud:password@host/ecloud; empty: SQLite in the state directory.", secret=True),
+    Setting("datastore_tree", Path, "path", None, "Directory in which inputs and results live; "
+            "empty: ecloud-data beside the state directory."),
+    # --- HTTP
+    Setting("http_host", str, "address", "127.0.0.1", "Address on which the boss answers HTTP."),
+    Setting("http_port", int, "port", 0, "Port on which the boss answers HTTP; "
+            "0: one that is free, kept in the state directory and used again.", least=0, most=65535),
+    Setting("boss_url", str, "URL", "", "For push_tasks.py and admin.py: a boss that runs elsewhere, such as "
+            "http://boss:8080; empty: the boss of the state directory."),
+    Setting("token", str, "text", "", "Token of the HTTP API; empty: made at the first start and kept in the "
+            "state directory, where the programs read it.", secret=True),
+    # --- MQTT
+    Setting("broker_host", str, "address", "", "MQTT broker; empty: the boss starts one of its own on loopback."),
+    Setting("broker_port", int, "port", 0, "Port of the MQTT broker; 0: 1883, or 8883 with TLS, or for a broker of "
+            "the boss's own one that is free, kept in the state directory.", least=0, most=65535),
+    Setting("broker_username", str, "text", "boss", "The boss's login at the MQTT broker."),
+    Setting("broker_password", str, "text", "", "Password of that login; a broker of the boss's own has one made.",
+            secret=True),
+    Setting("broker_tls_ca", Path, "path", None, "Certificates that the broker's own is checked against; "
+            "set: the link uses TLS."),
+    Setting("broker_tls_cert", Path, "path", None, "The boss's own certificate, where the broker asks for one."),
+    Setting("broker_tls_key", Path, "path", None, "The key of that certificate."),
+    Setting("embedded_broker", str, "name", "auto", "Which broker the boss starts when it starts one; "
+            "auto: Mosquitto if it is installed, else amqtt.", choices=("auto", "mosquitto", "amqtt")),
+    Setting("mqtt_prefix", str, "topic", "ecloud", "First part of every MQTT topic of this deployment."),
+    # --- workers
+    Setting("local_workers", int, "workers", 1, "Worker processes that the boss starts on its own machine.", least=0),
+    Setting("slots", int, "tasks", 0, "How many tasks such a worker runs at once; 0: as many as the machine has cores.",
+            least=0),
+    Setting("heartbeat_seconds", float, "seconds", 5.0, "How often a worker that has nothing else to report says "
+            "that it is there.", least=0.05),
+    Setting("lease_seconds", float, "seconds", 30.0, "How long the boss trusts a silent worker; after that its tasks "
+            "go to others.", least=0.1),
+    Setting("orphan_after_seconds", float, "seconds", 600.0, "After how long without a boss a worker ends what it "
+            "runs, and itself.", least=0.1),
+    Setting("prefetch_seconds", float, "seconds", 0.5, "How much work a worker is sent ahead of its free slots, "
+            "measured by how long such tasks took.", least=0),
+    Setting("prefetch_max", int, "tasks", 256, "The most tasks that a worker is sent ahead of its free slots.",
+            least=0),
+    # --- tasks
+    Setting("retries", int, "times", 0, "How often a failed task is tried again, where its file does not say.",
+            least=0),
+    Setting("retry_delay_seconds", float, "seconds", 1.0, "Wait before the first retry; doubled each time.", least=0),
+    Setting("retry_delay_max_seconds", float, "seconds", 300.0, "The longest wait before a retry.", least=0),
+    Setting("output_limit_bytes", int, "bytes", 10 * MIB, "How much of a task's output is kept, of each of stdout and "
+            "stderr; of more, the beginning and the end.", least=1024),
+    Setting("max_task_bytes", int, "bytes", MIB, "The largest description of one task that a push may hold.",
+            least=4096),
+    Setting("max_push_bytes", int, "bytes", 4 * GIB, "The largest task file that the boss accepts.", least=MIB),
+    # --- files
+    Setting("transfers_at_once", int, "transfers", 16, "How many transfers between datastore and workers run at once.",
+            least=1),
+    Setting("cache_limit_bytes", int, "bytes", 10 * GIB, "How much a worker's cache of input files may hold.", least=0),
+    Setting("spool_limit_bytes", int, "bytes", 100 * GIB, "How much the boss keeps of files sent with pushes until "
+            "the datastore has them.", least=MIB),
+    # --- the programs themselves
+    Setting("log_level", str, "name", "info", "How much the programs write to their logs.",
+            choices=("debug", "info", "warning", "error")),
+)  # fmt: skip
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+#: What a file or the environment may say: a secret may also be named by the file that holds it.
+KEYS = {**BY_NAME, **{f"{setting.name}_file": setting for setting in SETTINGS if setting.secret}}
+
+#: Variables of that prefix that are no settings: of the set-up, and what a worker tells its tasks.
+OTHER_VARIABLES = frozenset(
+    f"{PREFIX}{word}"
+    for word in (
+        "HOME VENV PYTHON TASK TASK_ID ATTEMPT BATCH PROJECT PROGRESS DEPLOYMENT POOL LABELS ORPHAN_AFTER "
+        "WORKER WORKER_ID WORKER_HOME WORKER_PASSWORD_FILE DATASTORE_PASSWORD_FILE"
+    ).split()
+)
+
+
+class SettingsError(Exception):
+    """Everything that is wrong with the settings, a line each: where, what, and what would do."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One setting as `admin.py settings` shows it."""
+
+    setting: Setting
+    value: str
+    origin: str
+
+
+class Settings:
+    """The values that hold, as attributes by the settings' names, and where each came from."""
+
+    def __init__(self, values: Mapping[str, Value], origins: Mapping[str, str], state_directory: Path | None) -> None:
+        self._values = dict(values)
+        self._origins = dict(origins)
+        self.state_directory = state_directory
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            raise AttributeError(f"there is no setting {name!r}") from None
+
+    def origin(self, name: str) -> str:
+        """`default`, a file with the line, an environment variable, or an option."""
+        return self._origins[name]
+
+    def is_set(self, name: str) -> bool:
+        return self._origins[name] != DEFAULT
+
+    def show(self) -> Iterator[Shown]:
+        for setting in SETTINGS:
+            yield Shown(setting, masked(setting, self._values[setting.name]), self._origins[setting.name])
+
+
+@dataclass(frozen=True)
+class _Given:
+    """One value as somebody wrote it. `base`: what a relative path of it is relative to."""
+
+    key: str
+    value: object
+    origin: str
+    base: Path
+
+
+def load(
+    state_directory: Path | None = None,
+    options: Mapping[str, object] | None = None,
+    environment: Mapping[str, str] | None = None,
+    system_file: Path = SYSTEM_FILE,
+) -> Settings:
+    """The settings that hold here. Options that are None were not given. Raises SettingsError with all faults."""
+    faults: list[str] = []
+    layers = [_from_file(system_file, faults)]
+    if state_directory is not None:
+        layers.append(_from_file(state_directory / FILE, faults))
+    layers.append(_from_environment(os.environ if environment is None else environment, faults))
+    layers.append(_from_options(options or {}, faults))
+    values: dict[str, Value] = {setting.name: setting.default for setting in SETTINGS}
+    origins = dict.fromkeys(values, DEFAULT)
+    for layer in layers:
+        _take(layer, values, origins, faults)
+    _check_together(values, origins, faults)
+    if faults:
+        raise SettingsError(faults)
+    return Settings(values, origins, state_directory)
+
+
+def _take(layer: list[_Given], values: dict[str, Value], origins: dict[str, str], faults: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for given in layer:
+        setting = KEYS[given.key]
+        if setting.name in seen:
+            faults.append(f"{given.origin}: {given.key} says again what {seen[setting.name]} says; keep one of them")
+            continue
+        seen[setting.name] = given.origin
+        try:
+            values[setting.name] = _value_of(setting, given)
+            origins[setting.name] = given.origin
+        except Bad as error:
+            faults.append(f"{given.origin}: {given.key} {error}")
+
+
+def _value_of(setting: Setting, given: _Given) -> Value:
+    if given.key == setting.name:
+        return parse(setting, given.value, given.base)
+    path = given.base / Path(str(given.value)).expanduser()
+    try:
+        return parse(setting, path.read_text().strip(), given.base)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "is not a text"
+        raise Bad(f"names the file {path}, which cannot be read: {reason}") from None
+
+
+# --- the layers ------------------------------------------------------------------------------------
+
+
+def _from_file(path: Path, faults: list[str]) -> list[_Given]:
+    try:
+        text = path.read_text()
+        content = tomllib.loads(text)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        faults.append(f"{path} cannot be read: {error.strerror}")
+        return []
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        faults.append(f"{path} is not TOML: {error}")
+        return []
+    lines = {name: _line_of(name, text) for name in content}
+    faults.extend(
+        f"{path}, line {lines[name]}: there is no setting {name!r}{_suggest(name)}"
+        for name in content
+        if name not in KEYS
+    )
+    return [
+        _Given(name, value, f"{path}, line {lines[name]}", path.parent)
+        for name, value in content.items()
+        if name in KEYS
+    ]
+
+
+def _line_of(name: str, text: str) -> int:
+    found = re.search(rf"^[ \t]*\[*[ \t]*[\"']?{re.escape(name)}[\"']?[ \t]*[]=.]", text, re.MULTILINE)
+    return text.count("\n", 0, found.start()) + 1 if found else 1
+
+
+def _from_environment(environment: Mapping[str, str], faults: list[str]) -> list[_Given]:
+    """A variable of our prefix that is no setting may be somebody else's; one that looks like a setting is a slip."""
+    layer = []
+    for variable in sorted(environment):
+        name = variable.removeprefix(PREFIX).lower()
+        if not variable.startswith(PREFIX) or variable in OTHER_VARIABLES:
+            continue
+        if name in KEYS:
+            layer.append(_Given(name, environment[variable], f"{variable} in the environment", Path.cwd()))
+        elif _suggest(name, cutoff=0.8):
+            faults.append(f"{variable} in the environment: there is no setting {name!r}{_suggest(name, cutoff=0.8)}")
+    return layer
+
+
+def _from_options(options: Mapping[str, object], faults: list[str]) -> list[_Given]:
+    given = {name: value for name, value in options.items() if value is not None}
+    faults.extend(f"--{name}: there is no setting {name!r}{_suggest(name)}" for name in given if name not in KEYS)
+    return [_Given(name, value, f"--{name}", Path.cwd()) for name, value in given.items() if name in KEYS]
+
+
+def _suggest(name: str, cutoff: float = 0.6) -> str:
+    near = get_close_matches(name, KEYS, n=1, cutoff=cutoff)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+# --- what must agree -------------------------------------------------------------------------------
+
+
+def _check_together(values: Mapping[str, Value], origins: Mapping[str, str], faults: list[str]) -> None:
+    for smaller, larger, factor in (
+        ("heartbeat_seconds", "lease_seconds", 2),
+        ("lease_seconds", "orphan_after_seconds", 1),
+        ("retry_delay_seconds", "retry_delay_max_seconds", 1),
+    ):
+        low, high = values[smaller], values[larger]
+        if isinstance(low, int | float) and isinstance(high, int | float) and high < factor * low:
+            times = "twice " if factor == 2 else ""
+            origin = origins[larger] if origins[larger] != DEFAULT else origins[smaller]
+            faults.append(f"{origin}: {larger} ({high:g}) must be at least {times}{smaller} ({low:g})")
+    if bool(values["broker_tls_cert"]) != bool(values["broker_tls_key"]):
+        given = "broker_tls_cert" if values["broker_tls_cert"] else "broker_tls_key"
+        faults.append(f"{origins[given]}: broker_tls_cert and broker_tls_key are set together or not at all")
