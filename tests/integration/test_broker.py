@@ -1,0 +1,253 @@
+"""The embedded broker, both kinds: port, logins, its end, and who cannot get in."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from boss.embedded import greeting, programs
+from boss.embedded.broker import BrokerError, EmbeddedBroker, new_password
+from boss.embedded.greeting import accepts_login
+from boss.embedded.logins import Login
+from boss.embedded.ports import choose_port, listens
+from boss.embedded.processes import identify
+from tests.integration import brokers
+from tests.integration.brokers import BOSS, LOGINS, PATIENCE, TOPICS, WORKER, need_mosquitto, start_broker
+
+broker = brokers.broker
+
+KINDS = pytest.mark.parametrize("kind", ["mosquitto", "amqtt"])
+
+
+def accepts(started: EmbeddedBroker, login: Login) -> bool | None:
+    return accepts_login(started.host, started.port, login.username, login.password)
+
+
+def wait_until_gone(pid: int, start_time: int | None) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while identify(pid) == start_time:
+        assert time.monotonic() < deadline, f"process {pid} still lives"
+        time.sleep(0.02)
+
+
+def test_it_accepts_every_login_when_start_returns_and_nobody_else(broker: EmbeddedBroker) -> None:
+    assert [accepts(broker, login) for login in LOGINS] == [True] * 4
+    assert accepts_login(broker.host, broker.port, "boss", "wrong") is False
+    assert accepts_login(broker.host, broker.port, "w77", "x") is False
+    assert accepts_login(broker.host, broker.port, "", "") is False
+
+
+def test_it_listens_on_loopback_only(broker: EmbeddedBroker) -> None:
+    assert broker.pid is not None
+    assert listens(broker.pid, broker.port)
+    table = Path("/proc/net/tcp").read_text() + Path("/proc/net/tcp6").read_text()
+    listening = [line.split()[1] for line in table.splitlines() if f":{broker.port:04X} " in line and " 0A " in line]
+    assert listening == [f"0100007F:{broker.port:04X}"]
+
+
+def test_its_files_are_private_and_hold_no_password(broker: EmbeddedBroker, tmp_path: Path) -> None:
+    directory = tmp_path / "broker"
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    assert stat.S_IMODE((directory / "passwords").stat().st_mode) == 0o600
+    assert stat.S_IMODE((directory / "broker.log").stat().st_mode) == 0o600
+    accepts(broker, WORKER)
+    assert broker.pid is not None
+    texts = [file.read_text() for file in directory.iterdir()] + [Path(f"/proc/{broker.pid}/cmdline").read_text()]
+    assert not [text for text in texts for login in LOGINS if login.password in text]
+
+
+@KINDS
+def test_the_next_boss_gets_the_same_port(kind: programs.Kind, tmp_path: Path) -> None:
+    first = start_broker(tmp_path / "broker", kind)
+    port = first.port
+    first.stop()
+    second = start_broker(tmp_path / "broker", kind)
+    assert second.port == port
+    assert second.notice == ""
+    second.stop()
+
+
+def test_a_port_that_somebody_else_has_is_left_to_him_and_that_is_said(tmp_path: Path) -> None:
+    directory = tmp_path / "broker"
+    directory.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        taken = stranger.getsockname()[1]
+        (directory / "broker.json").write_text(json.dumps({"port": taken}))
+        started = start_broker(directory)
+    assert started.port != taken
+    assert f"port {taken}" in started.notice
+    assert accepts(started, BOSS)
+    started.stop()
+
+
+def test_a_wanted_port_is_used(tmp_path: Path) -> None:
+    port = choose_port()
+    started = start_broker(tmp_path / "broker", port=port)
+    assert started.port == port
+    started.stop()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"port": "x"}', '{"port": 1, "pid": 1}'])
+def test_a_damaged_record_does_no_harm(text: str, tmp_path: Path) -> None:
+    directory = tmp_path / "broker"
+    directory.mkdir()
+    (directory / "broker.json").write_text(text)
+    started = start_broker(directory)
+    started.stop()
+
+
+def test_an_end_that_nobody_asked_for_is_told_and_a_restart_keeps_the_port(broker: EmbeddedBroker) -> None:
+    told: list[int] = []
+    heard = threading.Event()
+
+    def ended(exit_code: int) -> None:
+        told.append(exit_code)
+        heard.set()
+
+    broker._on_end = ended
+    port, pid = broker.port, broker.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    assert heard.wait(PATIENCE)
+    assert told == [-signal.SIGKILL]
+    broker.restart()
+    assert (broker.port, accepts(broker, WORKER)) == (port, True)
+    broker.stop()
+    assert told == [-signal.SIGKILL]
+
+
+def test_a_login_can_be_added_and_taken_away_while_it_runs(broker: EmbeddedBroker) -> None:
+    newcomer = Login("w3", new_password(), "worker")
+    assert accepts(broker, newcomer) is False
+    broker.add_login(newcomer)
+    assert accepts(broker, newcomer)
+    assert accepts(broker, WORKER)
+    broker.remove_login("w3")
+    deadline = time.monotonic() + PATIENCE
+    while accepts(broker, newcomer) is not False:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+BOSS_PROGRAM = """
+import sys, time
+from pathlib import Path
+from tests.integration.brokers import start_broker
+broker = start_broker(Path(sys.argv[1]), sys.argv[2])
+print(broker.pid, broker.port, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(params=["mosquitto", "amqtt"])
+def killed_boss(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, int, int]]:
+    """A process that started a broker in tmp_path/broker and was killed at once: kind, the broker's pid and port."""
+    if request.param == "mosquitto":
+        need_mosquitto()
+    arguments = [sys.executable, "-c", BOSS_PROGRAM, str(tmp_path / "broker"), request.param]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as boss:
+        assert boss.stdout is not None
+        pid, port = map(int, boss.stdout.readline().split())
+        boss.kill()
+    yield request.param, pid, port
+
+
+def test_it_ends_by_itself_when_its_boss_is_killed(killed_boss: tuple[str, int, int]) -> None:
+    _, pid, _ = killed_boss
+    wait_until_gone(pid, identify(pid))
+    assert identify(pid) is None
+
+
+def test_a_boss_that_follows_at_once_has_the_port_of_the_killed_one(
+    killed_boss: tuple[programs.Kind, int, int], tmp_path: Path
+) -> None:
+    kind, _, port = killed_boss
+    started = start_broker(tmp_path / "broker", kind)
+    assert (started.port, started.notice) == (port, "")
+    started.stop()
+
+
+def test_a_broker_that_cannot_start_is_told_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_mosquitto()
+    monkeypatch.setattr(programs, "mosquitto_configuration", lambda *_: "no_such_option 1\n")
+    started = EmbeddedBroker(tmp_path / "broker", TOPICS, LOGINS, kind="mosquitto")
+    with pytest.raises(BrokerError, match=r"(?s)mosquitto, port \d+\) ended at once.*no_such_option"):
+        started.start()
+
+
+def test_without_mosquitto_amqtt_serves_and_a_wanted_mosquitto_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "find_mosquitto", lambda: None)
+    assert programs.find_program().kind == "amqtt"
+    with pytest.raises(BrokerError, match="apt install mosquitto"):
+        EmbeddedBroker(tmp_path, TOPICS, LOGINS, kind="mosquitto")
+
+
+def test_mosquitto_is_found_where_it_is_not_in_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    need_mosquitto()
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert programs.find_program().kind == "mosquitto"
+
+
+def test_a_packet_above_the_limit_costs_its_sender_the_connection_and_nobody_else(broker: EmbeddedBroker) -> None:
+    with socket.create_connection((broker.host, broker.port), PATIENCE) as attacker:
+        attacker.sendall(greeting._connect_packet("attacker", WORKER.username, WORKER.password))
+        assert attacker.recv(4) == b"\x20\x02\x00\x00"
+        topic = TOPICS.reports("w1").encode()
+        attacker.sendall(b"\x30\xff\xff\xff\x7f" + len(topic).to_bytes(2, "big") + topic)
+        attacker.settimeout(PATIENCE)
+        try:
+            assert attacker.recv(1) == b""
+        except ConnectionResetError:
+            pass
+    assert accepts(broker, BOSS)
+
+
+@pytest.fixture
+def public_directory() -> Iterator[Path]:
+    """Below /tmp and open to all, so that only the broker's own modes keep anybody out."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+@KINDS
+def test_another_user_of_the_machine_gets_neither_the_files_nor_in(kind: programs.Kind, public_directory: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.fail("this test becomes another user: run it as root, as the CI does", pytrace=False)
+    started = start_broker(public_directory / "broker", kind)
+    try:
+        for name in ("passwords", "access", "broker.json", "broker.log"):
+            answer = as_nobody("cat", str(public_directory / "broker" / name))
+            assert answer.returncode != 0
+            assert "Permission denied" in answer.stderr
+        question = (
+            f"print([accepts_login('127.0.0.1', {started.port}, *each) for each in [('', ''), ('boss', 'guess')]])"
+        )
+        code = Path(greeting.__file__).read_text() + question
+        answer = as_nobody(os.path.realpath(sys.executable), "-I", "-c", code)
+        if "Permission denied" in answer.stderr:  # a Python that only root may run
+            answer = as_nobody("/usr/bin/python3", "-I", "-c", code)
+        assert answer.stdout.strip() == "[False, False]", answer.stderr
+        signalled = as_nobody("kill", "-9", str(started.pid))
+        assert signalled.returncode != 0
+    finally:
+        started.stop()
+
+
+def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
+    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+    return subprocess.run([*become, *command], capture_output=True, text=True, timeout=PATIENCE, cwd="/", check=False)
