@@ -62,7 +62,8 @@ PURE = ("wire.messages", "wire.topics", "wire.codec", "boss.core", "worker.agent
 #: All that the pure parts may import beside ours. No clock, chance, files, threads, processes, logging.
 PURE_MAY_IMPORT = frozenset(
     "__future__ abc array bisect collections collections.abc copy dataclasses enum functools graphlib hashlib heapq "
-    "itertools json math msgspec msgspec.json msgspec.structs operator re string struct types typing typing_extensions".split()
+    "itertools json math msgspec msgspec.json msgspec.structs operator re string struct types typing "
+    "typing_extensions".split()
 )
 #: Built-in functions that do input or output, or run text.
 PURE_MAY_NOT_CALL = frozenset({"open", "print", "input", "exec", "eval", "breakpoint", "__import__"})
