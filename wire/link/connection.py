@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import select
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -217,8 +218,24 @@ class Connection:
             self._outbox.settled(size)
 
 
+class _Client(Client):
+    """paho's client, but a failed handshake closes its socket (paho leaves that to the garbage collector)."""
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        if self._ssl_context is None:
+            raise ssl.SSLError("no TLS context was set")
+        secured = self._ssl_context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
+        try:
+            secured.settimeout(self.connect_timeout)
+            secured.do_handshake()
+        except BaseException:
+            secured.close()
+            raise
+        return secured
+
+
 def _client(options: LinkOptions) -> Client:
-    client = Client(
+    client = _Client(
         CallbackAPIVersion.VERSION2,
         client_id=options.client_id,
         clean_session=True,

@@ -1,0 +1,148 @@
+"""The link over TLS, against a Mosquitto with certificates that are made here."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from boss.embedded.children import start_child
+from boss.embedded.logins import write_files
+from boss.embedded.ports import choose_port, listens
+from boss.embedded.programs import find_mosquitto, mosquitto_configuration
+from tests.integration.brokers import BOSS, LOGINS, PATIENCE, TOPICS, Listener, need_mosquitto, never
+from wire.link import Connected, Disconnected, Link, LinkOptions, Received, TlsOptions
+
+DAY = datetime.timedelta(days=1)
+
+
+@dataclass
+class Authority:
+    """Signs certificates; each is written as <name>.pem and <name>.key."""
+
+    directory: Path
+    name: str
+
+    def __post_init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
+        self.ca_file = self._write(self.name, self.key, self._certificate(self.subject, self.key, authority=True))
+
+    def issue(self, name: str, address: str = "127.0.0.1") -> Path:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        return self._write(name, key, self._certificate(subject, key, authority=False, address=address))
+
+    def _certificate(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, authority: bool, address: str = ""
+    ) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - DAY)
+            .not_valid_after(now + DAY)
+            .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        )
+        if address:
+            names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+            builder = builder.add_extension(names, critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def _write(self, name: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> Path:
+        plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        (self.directory / f"{name}.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, *plain))
+        path = self.directory / f"{name}.pem"
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return path
+
+
+@dataclass
+class TlsBroker:
+    port: int
+    ours: Authority
+
+
+@pytest.fixture
+def tls_broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TlsBroker]:
+    """Its certificate is for the address in the fixture's parameter; it wants one of every client."""
+    need_mosquitto()
+    ours = Authority(tmp_path, "ours")
+    server = ours.issue("server", getattr(request, "param", "127.0.0.1"))
+    write_files(tmp_path, LOGINS, TOPICS)
+    port = choose_port()
+    lines = [
+        mosquitto_configuration(tmp_path, port, as_root=True),
+        f"cafile {ours.ca_file}",
+        f"certfile {server}",
+        f"keyfile {server.with_suffix('.key')}",
+        "require_certificate true",
+    ]
+    (tmp_path / "tls.conf").write_text("\n".join(lines) + "\n")
+    program = find_mosquitto() or ""
+    child = start_child([program, "-c", str(tmp_path / "tls.conf")], log_path=tmp_path / "log", die_with_parent=True)
+    deadline = time.monotonic() + PATIENCE
+    while not listens(child.pid, port):
+        assert time.monotonic() < deadline and child.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.02)
+    yield TlsBroker(port, ours)
+    child.terminate(grace=5.0)
+
+
+def link_to(broker: TlsBroker, tls: TlsOptions | None) -> tuple[Link, Listener]:
+    listener = Listener()
+    options = LinkOptions("127.0.0.1", broker.port, "boss-1", BOSS.username, BOSS.password, tls)
+    link = Link(options, listener)
+    link.subscribe("test/#")
+    link.start()
+    return link, listener
+
+
+def client_tls(broker: TlsBroker, trusted: Path | None = None) -> TlsOptions:
+    certificate = broker.ours.issue("client")
+    return TlsOptions(trusted or broker.ours.ca_file, certificate, certificate.with_suffix(".key"))
+
+
+def test_large_and_small_messages_pass_through_tls(tls_broker: TlsBroker) -> None:
+    link, listener = link_to(tls_broker, client_tls(tls_broker))
+    listener.wait(Connected)
+    sizes = [1, 100_000, 5_000_000, *range(200)]
+    for size in sizes:
+        assert link.publish("test/x", b"x" * size)
+    assert [len(listener.wait(Received).payload) for _ in sizes] == sizes
+    assert link.stop(timeout=PATIENCE)
+
+
+def test_a_broker_of_a_foreign_authority_is_not_spoken_to(tls_broker: TlsBroker, tmp_path: Path) -> None:
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    link, listener = link_to(tls_broker, client_tls(tls_broker, Authority(foreign, "foreign").ca_file))
+    assert "certificate verify failed" in listener.wait(Disconnected).reason
+    link.stop()
+
+
+@pytest.mark.parametrize("tls_broker", ["127.0.0.2"], indirect=True)
+def test_a_broker_with_a_certificate_for_another_address_is_not_spoken_to(tls_broker: TlsBroker) -> None:
+    link, listener = link_to(tls_broker, client_tls(tls_broker))
+    assert "127.0.0.1" in listener.wait(Disconnected).reason
+    link.stop()
+
+
+@pytest.mark.parametrize("how", ["no certificate", "no TLS"])
+def test_a_client_that_shows_no_certificate_does_not_get_in(tls_broker: TlsBroker, how: str) -> None:
+    link, listener = link_to(tls_broker, TlsOptions(tls_broker.ours.ca_file) if how == "no certificate" else None)
+    listener.wait(Disconnected)
+    never(listener, Connected)
+    link.stop()
