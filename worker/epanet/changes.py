@@ -6,6 +6,7 @@ before. Knows set-paths and elements; how EPANET takes a value is `worker.epanet
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -60,9 +61,14 @@ class Changes:
     def __post_init__(self) -> None:
         self.own_values[ALL_TIMES] = {0: get_times(self.project)}
         self.columns = [self._resolve(path) for path in self.table.paths]
-        _refuse_overlap(self.project, self.columns)
+        checked: set[tuple[bool, ...]] = set()
         for scenario in self.table.scenarios:
             self._times(scenario)
+            filled = tuple(value is not None for value in scenario.values)
+            if filled not in checked:
+                checked.add(filled)
+                used = list(itertools.compress(self.columns, filled))
+                _refuse_overlap(self.project, used, f"scenario {scenario.number}")
 
     def apply(self, scenario: Scenario) -> None:
         """Raises EngineError where EPANET refuses a value; the network is then to be discarded."""
@@ -138,13 +144,14 @@ def _with_total(demands: Value, total: float) -> Value:
     return tuple(part * (total / before) for part in demands)
 
 
-def _refuse_overlap(project: Project, columns: list[_Column]) -> None:
+def _refuse_overlap(project: Project, columns: list[_Column], where: str) -> None:
+    """Two columns may name one element in different rows, or both as factors."""
     seen: dict[tuple[str, int], SetPath] = {}
     for path, index in ((column.path, index) for column in columns for index in column.indices or [0]):
         other = seen.setdefault((path.attribute, index), path)
         if other is not path and not (other.factor and path.factor):
             what = f"{path.attribute} of {_elements(project, path).ids[index]!r}" if path.kind else path.attribute
-            raise BadSpecification(f"columns {other.name!r} and {path.name!r} both set {what}")
+            raise BadSpecification(f"{where}: columns {other.name!r} and {path.name!r} both set {what}")
 
 
 def _refuse_check_valves(project: Project, indices: list[int], where: str) -> None:

@@ -125,14 +125,17 @@ def _table(name: str, columns: list[str], cells: list[list[object]], first: int)
             parse_cell(path, row[positions[column]], f"{where}, column {column!r}")
             for path, column in zip(paths, set_columns, strict=True)
         )
-        number = row[positions[SCENARIO_COLUMN]] if SCENARIO_COLUMN in positions else row_number
+        number = row[positions[SCENARIO_COLUMN]] if SCENARIO_COLUMN in positions else None
         carried_cells = tuple(row[positions[column]] for column in carried)
-        scenarios.append(Scenario(_scenario_number(number, where), values, carried_cells))
+        scenarios.append(Scenario(_scenario_number(number, row_number, where), values, carried_cells))
     _refuse_same_number(name, scenarios)
     return Table(paths, carried, tuple(scenarios))
 
 
-def _scenario_number(cell: object, where: str) -> int:
+def _scenario_number(cell: object, row_number: int, where: str) -> int:
+    """Without one in the table it is the row's place in the whole table."""
+    if cell is None:
+        return row_number
     try:
         number = int(cell) if isinstance(cell, int | str) or (isinstance(cell, float) and cell.is_integer()) else -1
     except ValueError:

@@ -1,0 +1,91 @@
+"""The `output` and `options` of an EPANET task, and the files that follow from them."""
+
+from __future__ import annotations
+
+import pytest
+
+from wire.messages import EpanetRun
+from worker.epanet.assess import RunRow
+from worker.epanet.faults import BadSpecification, TooManyFailed, TooStrict
+from worker.epanet.specification import parse_options, parse_output, result_names
+from worker.epanet.summary import refuse_failures, sum_up
+
+
+@pytest.mark.parametrize(
+    ("output", "names"),
+    [
+        ({}, ["runs.parquet", "pressure.parquet"]),
+        ({"directory": "a/./b/"}, ["a/b/runs.parquet", "a/b/pressure.parquet"]),
+        ({"links": {"variables": ["flow"]}}, ["runs.parquet", "flow.parquet"]),
+        (
+            {"nodes": {"variables": ["head", "pressure"]}, "links": {"elements": ["1"], "variables": ["status"]}},
+            ["runs.parquet", "head.parquet", "pressure.parquet", "status.parquet"],
+        ),
+    ],
+)
+def test_the_files_of_a_run_follow_from_its_output(output: dict[str, object], names: list[str]) -> None:
+    assert result_names(EpanetRun(inp="a.inp", output=output)) == names
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ({"node": {}}, "did you mean 'nodes'"),
+        ({"nodes": {"variable": ["pressure"]}}, "did you mean 'variables'"),
+        ({"nodes": {"variables": ["presure"]}}, "did you mean 'pressure'"),
+        ({"nodes": {"variables": ["flow"]}}, "'flow' is unknown"),
+        ({"nodes": {}}, "at least one name"),
+        ({"nodes": {"variables": "pressure"}}, "a list"),
+        ({"nodes": {"elements": [], "variables": ["pressure"]}}, "at least one name"),
+        ({"nodes": []}, "is an object"),
+        ({"directory": "../x"}, "leaves the working directory"),
+        ({"directory": "/x"}, "leaves the working directory"),
+        ({"directory": 3}, "a path inside"),
+    ],
+)
+def test_a_wrong_output_is_refused(output: dict[str, object], message: str) -> None:
+    with pytest.raises(BadSpecification) as caught:
+        parse_output(output)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"durations": 1}, "did you mean 'duration'"),
+        ({"duration": "soon"}, "options.duration"),
+        ({"report_step": 0}, "above 0"),
+        ({"quality": "age"}, "options.quality"),
+        ({"strict": "very"}, "options.strict"),
+        ({"max_failed": -1}, "options.max_failed"),
+        ({"max_failed": 0.5}, "options.max_failed"),
+    ],
+)
+def test_a_wrong_option_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(BadSpecification) as caught:
+        parse_options(options)
+    assert message in str(caught.value)
+
+
+def rows(*statuses: str) -> list[RunRow]:
+    return [RunRow(number, status) for number, status in enumerate(statuses)]
+
+
+def test_the_summary_counts_and_tells_the_first_that_are_not_ok() -> None:
+    summary = sum_up(rows("ok", *["warned"] * 25, "halted", "nan", "absurd", "error"), "psi", 1.5)
+    assert summary.figures == {"scenarios": 30, "ok": 1, "warned": 25, "halted": 1, "failed": 3, "seconds": 1.5}
+    assert summary.lines[0] == "30 scenarios: 1 ok, 25 warned, 1 absurd, 1 nan, 1 halted, 1 error"
+    assert len(summary.lines) == 22
+    assert summary.lines[-1] == "and 9 more, see runs.parquet"
+
+
+def test_failed_scenarios_fail_the_task_only_where_the_options_say_so() -> None:
+    refuse_failures(parse_options({}), rows("error", "nan"))
+    refuse_failures(parse_options({"strict": "error", "max_failed": 0}), rows("ok", "warned"))
+    refuse_failures(parse_options({"max_failed": 1}), rows("ok", "halted"))
+    with pytest.raises(TooStrict):
+        refuse_failures(parse_options({"strict": True}), rows("ok", "warned"))
+    with pytest.raises(TooStrict):
+        refuse_failures(parse_options({"strict": "error"}), rows("ok", "absurd"))
+    with pytest.raises(TooManyFailed, match="2 of 2"):
+        refuse_failures(parse_options({"max_failed": 1}), rows("error", "halted"))
