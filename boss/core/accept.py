@@ -16,7 +16,7 @@ from boss.core.attempts import tree_prefix
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.files import ask_store
-from boss.core.graph import RESULTS, Batch, reverse_edges
+from boss.core.graph import RESULTS, Batch, attach, reverse_edges
 from boss.core.model import BROKEN, Submission, TaskState
 from boss.core.rows import Acceptance, BatchRow, FileRow, InitRow, Known
 from boss.core.state import State
@@ -128,6 +128,10 @@ def _accept(state: State, submission: Submission, known: Known) -> tuple[Accepta
     batch, starts, targets = _graph(state, submission, known, row, new, numbers)
     batch.inits = inits
     files = _files(state, submission, row, batch)
+    for index in kept:
+        older = state.find(numbers[index])
+        if older is not None and older[0].number not in batch.awaits and older[0].unfinished():
+            attach(batch, older[0])
     states = bytearray(batch.states) if not kept else _spread(batch.states, new, total)
     acceptance = Acceptance(row, submission, numbers, kept, starts, targets, states, inits, files)
     row.counts = list(batch.counts)

@@ -25,6 +25,7 @@ class Batch:
 
     __slots__ = (
         "attempts",
+        "awaits",
         "broken",
         "count",
         "counts",
@@ -78,7 +79,9 @@ class Batch:
         self.live = 0
         #: Sent files that have not got their name on the datastore yet: until then nothing of it starts.
         self.files_waiting = 0
-        #: Batches joined to this one by an edge.
+        #: Unfinished older batches to whose tasks this push is attached: it is finished after them.
+        self.awaits: set[int] = set()
+        #: Batches joined to this one by an edge, or by being attached.
         self.links: set[int] = set()
 
     def profile(self, index: int) -> Profile:
@@ -91,13 +94,24 @@ class Batch:
     def unfinished(self) -> bool:
         counts = self.counts
         return bool(
-            counts[TaskState.PENDING] or counts[TaskState.QUEUED] or counts[TaskState.RUNNING] or self.live
+            counts[TaskState.PENDING]
+            or counts[TaskState.QUEUED]
+            or counts[TaskState.RUNNING]
+            or self.live
+            or self.awaits
         )
 
     def dependants_of(self, index: int) -> Sequence[int]:
         """Indexes of its dependants in this batch."""
         starts = self.dependant_starts
         return self.dependants[starts[index] : starts[index + 1]]
+
+
+def attach(batch: Batch, older: Batch) -> None:
+    """`batch` was pushed with tasks that `older` has already, and that has work left."""
+    batch.awaits.add(older.number)
+    batch.links.add(older.number)
+    older.links.add(batch.number)
 
 
 def reverse_edges(count: int, starts: Sequence[int], targets: Sequence[int]) -> tuple[array[int], array[int]]:

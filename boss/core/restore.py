@@ -12,10 +12,10 @@ import msgspec
 
 from boss.core import moves
 from boss.core.accept import wait_for_file
-from boss.core.graph import CANCELLING, RESULTS, Batch, reverse_edges
+from boss.core.graph import CANCELLING, RESULTS, Batch, attach, reverse_edges
 from boss.core.model import BROKEN, Phase, TaskState
 from boss.core.rows import AttemptRow, Loaded, LoadedBatch
-from boss.core.state import Attempt, Instance, State, Worker
+from boss.core.state import Attempt, Instance, State, Worker, numbers
 from wire.messages import ManifestEntry, Outcome, Place
 
 _place = msgspec.json.Decoder(Place)
@@ -37,6 +37,7 @@ def restore(state: State, loaded: Loaded) -> None:
     _attempts(state, loaded.attempts)
     for batch in batches:
         _enqueue_all(state, batch)
+        state.dirty_batches[batch.number] = None
     for file in loaded.files:
         owner = state.batches.get(file.batch)
         if owner is not None:
@@ -65,7 +66,17 @@ def _build(
         _count(state, one, batch, outside)
     for dependency, dependant in crossing:
         _cross(state, dependency, dependant)
+    for batch in batches:
+        if not batch.row.finished_at:
+            _attached(state, batch)
     return batches
+
+
+def _attached(state: State, batch: Batch) -> None:
+    for number in numbers(batch.row.attached):
+        older = state.find(number)
+        if older is not None and older[0].number not in batch.awaits and older[0].unfinished():
+            attach(batch, older[0])
 
 
 def _columns(one: LoadedBatch) -> Batch:

@@ -1,0 +1,109 @@
+"""python -m boss: run a boss on a state directory until it is told to end."""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import settings as ecloud_settings
+import state_directory
+from boss.core.state import Policy, PoolPolicy
+from boss.database import DatabaseError
+from boss.embedded.broker import BrokerError
+from boss.program import Program, Refused, Setup
+from boss.web.serve import CannotServe
+from wire.link import LinkError, TlsOptions
+
+EXAMPLE = """example:
+  python -m boss                      with SQLite, a broker and a worker of its own, in .ecloud/ of this directory
+  ECLOUD_HOME=/srv/ecloud python -m boss
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m boss", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--while_followed", action="store_true", help="end when no push follows any more")
+    options = parser.parse_args(arguments)
+    try:
+        home = state_directory.find_or_make()
+        values = ecloud_settings.load(home)
+        _log(values.log_level)
+        program = Program(_setup(home, values, while_followed=options.while_followed))
+    except state_directory.StateDirectoryError as error:
+        return _refuse(str(error))
+    except ecloud_settings.SettingsError as error:
+        return _refuse("\n".join(error.faults))
+    except (Refused, DatabaseError, LinkError) as error:
+        return _refuse(str(error))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: program.stop())
+    try:
+        return program.run()
+    except (BrokerError, CannotServe, DatabaseError, Refused) as error:
+        return _refuse(str(error))
+
+
+def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool) -> Setup:
+    workers = values.local_workers
+    tls = None
+    if values.broker_tls_ca is not None or values.broker_tls_cert is not None:
+        tls = TlsOptions(values.broker_tls_ca, values.broker_tls_cert, values.broker_tls_key)
+    pools = (PoolPolicy(name="local", provider="local", wanted=workers, limit=workers),) if workers else ()
+    policy = Policy(
+        heartbeat=values.heartbeat_seconds,
+        lease=values.lease_seconds,
+        resend=values.heartbeat_seconds,
+        orphan_after=values.orphan_after_seconds,
+        prefetch=values.prefetch_seconds,
+        prefetch_max=values.prefetch_max,
+        pools=pools,
+    )
+    return Setup(
+        state_directory=home,
+        tree=(values.datastore_tree or state_directory.tree_beside(home)).absolute(),
+        database=values.database or f"sqlite:///{home / 'ecloud.sqlite'}",
+        http_host=values.http_host,
+        http_port=values.http_port,
+        token=values.token,
+        broker_host=values.broker_host,
+        broker_port=values.broker_port,
+        broker_username=values.broker_username,
+        broker_password=values.broker_password,
+        broker_tls=tls,
+        embedded_broker=None if values.embedded_broker == "auto" else values.embedded_broker,
+        mqtt_prefix=values.mqtt_prefix,
+        policy=policy,
+        slots=values.slots or len(os.sched_getaffinity(0)),
+        spool_limit_bytes=values.spool_limit_bytes,
+        submit_limit_bytes=values.max_push_bytes,
+        child_environment={
+            "ECLOUD_OUTPUT_LIMIT": str(values.output_limit_bytes),
+            "ECLOUD_CACHE_LIMIT": str(values.cache_limit_bytes),
+            "ECLOUD_TRANSFERS_AT_ONCE": str(values.transfers_at_once),
+            "ECLOUD_HEARTBEAT": str(values.heartbeat_seconds),
+        },
+        while_followed=while_followed,
+    )
+
+
+def _log(level: str) -> None:
+    faulthandler.enable()
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _refuse(sentence: str) -> int:
+    sys.stderr.write(f"python -m boss: {sentence}\n")
+    return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

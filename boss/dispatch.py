@@ -1,0 +1,148 @@
+"""From effects to messages: orders get what only the database holds (executions, requirements), in bulk.
+
+Pure but for the `Lookups` that are handed in; the simulation uses the same code with look-ups of its own.
+What cannot be filled in (a row that is gone) is left out: the boss asks again, or finds the attempt ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol, cast
+
+import msgspec
+
+from boss.core.effects import (
+    LookUpOrder,
+    RunOrder,
+    SendToDatastore,
+    SendToWorker,
+    StageOrder,
+    StoreOrder,
+    ToDatastore,
+)
+from wire.messages import (
+    VERSION,
+    DatastoreOrder,
+    DatastoreOrders,
+    Execution,
+    Input,
+    LookUp,
+    Run,
+    Stage,
+    Store,
+    WorkerOrder,
+    WorkerOrders,
+)
+
+#: (project, the user's id, the execution as JSON)
+Task = tuple[str, str, bytes]
+
+
+class Lookups(Protocol):
+    """What the database is asked, for many numbers at once. Init tasks are asked for by their numbers too."""
+
+    def executions(self, numbers: Collection[int]) -> Mapping[int, Task]: ...
+
+    def requirements(self, numbers: Collection[int]) -> Mapping[int, list[Input]]:
+        """`name` inside the datastore's tree; `digest` filled in where a result of that name is published."""
+        ...
+
+    def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
+        """Inside the datastore's tree."""
+        ...
+
+    def source_of(self, digest: str) -> str:
+        """Where the content of a sent file lies."""
+        ...
+
+
+class Dispatcher:
+    """Makes messages of one deployment and epoch."""
+
+    def __init__(self, lookups: Lookups, deployment: str, epoch: int) -> None:
+        self._lookups = lookups
+        self._deployment = deployment
+        self._epoch = epoch
+
+    def to_workers(self, effects: Iterable[SendToWorker]) -> list[tuple[str, WorkerOrders]]:
+        """Worker id and message of each effect, in order."""
+        effects = list(effects)
+        wanted = {order.task for effect in effects for order in effect.orders if isinstance(order, RunOrder)}
+        tasks = self._lookups.executions(wanted) if wanted else {}
+        return [(effect.worker, self._worker_message(effect, tasks)) for effect in effects]
+
+    def to_datastore(self, effects: Iterable[SendToDatastore]) -> list[DatastoreOrders]:
+        effects = list(effects)
+        orders = [order for effect in effects for order in effect.orders]
+        staged = {order.task for order in orders if isinstance(order, StageOrder)}
+        looked = {order.task for order in orders if isinstance(order, LookUpOrder)}
+        inputs = self._lookups.requirements(staged) if staged else {}
+        names = self._lookups.result_names(looked) if looked else {}
+        return [self._datastore_message(effect, inputs, names) for effect in effects]
+
+    def _worker_message(self, effect: SendToWorker, tasks: Mapping[int, Task]) -> WorkerOrders:
+        filled = (_run(order, tasks) if isinstance(order, RunOrder) else order for order in effect.orders)
+        return WorkerOrders(
+            version=VERSION,
+            deployment=self._deployment,
+            receiver=effect.incarnation,
+            epoch=self._epoch,
+            number=effect.number,
+            orders=[order for order in filled if order is not None],
+        )
+
+    def _datastore_message(
+        self, effect: SendToDatastore, inputs: Mapping[int, list[Input]], names: Mapping[int, list[str]]
+    ) -> DatastoreOrders:
+        filled = (self._datastore_order(order, inputs, names) for order in effect.orders)
+        return DatastoreOrders(
+            version=VERSION,
+            deployment=self._deployment,
+            receiver=effect.incarnation,
+            epoch=self._epoch,
+            number=effect.number,
+            orders=[order for order in filled if order is not None],
+        )
+
+    def _datastore_order(
+        self, order: ToDatastore, inputs: Mapping[int, list[Input]], names: Mapping[int, list[str]]
+    ) -> DatastoreOrder | None:
+        if isinstance(order, StageOrder):
+            wanted = inputs.get(order.task)
+            if wanted is None:
+                return None
+            return Stage(
+                task=order.task, attempt=order.attempt, worker=order.worker, place=order.place, inputs=wanted
+            )
+        if isinstance(order, LookUpOrder):
+            return LookUp(task=order.task, names=names.get(order.task, []))
+        if isinstance(order, StoreOrder):
+            return Store(
+                name=order.name,
+                digest=order.digest,
+                size=order.size,
+                executable=order.executable,
+                source=self._lookups.source_of(order.digest),
+            )
+        return order
+
+
+def _run(order: RunOrder, tasks: Mapping[int, Task]) -> WorkerOrder | None:
+    task = tasks.get(order.task)
+    if task is None:
+        return None
+    project, task_id, execution = task
+    return Run(
+        task=order.task,
+        attempt=order.attempt,
+        batch=order.batch,
+        project=project,
+        id=task_id,
+        # Stored as the JSON that the wire carries: it goes through as it is, never decoded here.
+        execution=cast(Execution, msgspec.Raw(execution)),
+        staging=order.staging,
+        inits=list(order.inits),
+        init=order.init,
+    )
+
+

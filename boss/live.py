@@ -1,0 +1,291 @@
+"""The running boss as the HTTP application sees it: events go into the inbox, views come out of the loop.
+
+A view is made by the loop's own thread when somebody wants one, at most twenty times a second, so that
+nobody else ever looks at the scheduler's state. Also counts who follows, which decides how long a boss that
+a push started stays.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec.structs import replace
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from boss.core.effects import Answer
+from boss.core.graph import Batch
+from boss.core.model import TaskState, WorkerState
+from boss.core.state import State, Worker, numbers
+from boss.loop import Loop
+from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.web.reads import Lookups, Reads
+
+#: A view younger than this is handed out again.
+FRESH_SECONDS = 0.05
+#: How long a view is waited for before the last one has to do (the loop may be waiting for its database).
+VIEW_SECONDS = 1.0
+#: Batches that are finished are shown this long.
+SHOWN_SECONDS = 60.0
+#: A hindrance is told when it has lasted this long.
+PASSING_SECONDS = 5.0
+#: Attempts of one worker in a view.
+HELD_SHOWN = 64
+
+
+class LiveBackend:
+    """`boss.web.backend.Backend` over the loop."""
+
+    def __init__(self, loop: Loop, reads: Reads, lookups: Lookups, spool: Path) -> None:
+        self._loop = loop
+        self._reads = reads
+        self._spool = spool
+        self._lookups = lookups
+        self._replies = itertools.count(1)
+        self._waiting: dict[int, tuple[threading.Event, list[Answer]]] = {}
+        self._lock = threading.Lock()
+        self._view = View(live=True)
+        self._view_at = 0.0
+        self._attached: dict[int, list[int]] = {}
+        self._rates: dict[int, Rate] = {}
+        self._followers: dict[int, int] = {}
+        self._detached: set[int] = set()
+        self._since: dict[str, float] = {}
+        #: When anybody last followed or asked (monotonic).
+        self.last_use = time.monotonic()
+        #: Set by the program: what its parts complain of.
+        self.broker_connected = False
+        self.complaints: Callable[[], list[str]] = list
+
+    # --- the Backend protocol ----------------------------------------------------------------------
+
+    @property
+    def reads(self) -> Reads:
+        return self._reads
+
+    @property
+    def lookups(self) -> Lookups:
+        return self._lookups
+
+    @property
+    def spool(self) -> Path:
+        return self._spool
+
+    def ask(self, event: Request) -> Answer:
+        if self._loop.trouble:
+            raise BackendUnavailable(f"{self._loop.trouble}; it is tried again every second")
+        self.last_use = time.monotonic()
+        reply = next(self._replies)
+        done = threading.Event()
+        box: list[Answer] = []
+        self._waiting[reply] = (done, box)
+        event.reply = reply
+        self._loop.inbox.put(event)
+        while not done.wait(1.0):
+            if self._loop.ended:
+                del self._waiting[reply]
+                raise BackendUnavailable("the boss is ending; ask again when one runs")
+        return box[0]
+
+    def answer(self, answer: Answer) -> None:
+        """Called by the loop after the commit."""
+        waiting = self._waiting.pop(answer.reply, None)
+        if waiting is not None:
+            waiting[1].append(answer)
+            waiting[0].set()
+
+    def view(self) -> View:
+        with self._lock:
+            if time.monotonic() - self._view_at > FRESH_SECONDS and not self._loop.ended:
+                made = threading.Event()
+                self._loop.inbox.put(lambda: self._make(made))
+                made.wait(VIEW_SECONDS)
+            return self._view if not self._loop.trouble else _with_hindrance(self._view, self._loop.trouble)
+
+    @contextmanager
+    def follow(self, batch: int) -> Iterator[None]:
+        with self._lock:
+            self._followers[batch] = self._followers.get(batch, 0) + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._followers[batch] -= 1
+                if not self._followers[batch]:
+                    del self._followers[batch]
+                self.last_use = time.monotonic()
+
+    def detach(self, batch: int) -> None:
+        with self._lock:
+            self._detached.add(batch)
+
+    def carry_on(self) -> str:
+        return ""
+
+    def touching(self, app: ASGIApp) -> ASGIApp:
+        """The application, with every request counted as use."""
+
+        async def touched(scope: Scope, receive: Receive, send: Send) -> None:
+            async def received() -> Message:
+                self.last_use = time.monotonic()
+                return await receive()
+
+            self.last_use = time.monotonic()
+            await app(scope, received, send)
+
+        return touched
+
+    # --- how long a boss that a push started stays ----------------------------------------------------
+
+    def wanted(self) -> bool:
+        """Somebody follows, or a detached batch has work left. Called by the loop's thread."""
+        if self._followers:
+            return True
+        batches = self._loop.scheduler.state.batches
+        return any(number in batches and batches[number].unfinished() for number in self._detached)
+
+    # --- views, in the loop's thread -----------------------------------------------------------------
+
+    def _make(self, made: threading.Event) -> None:
+        state = self._loop.scheduler.state
+        batches = {
+            batch.number: self._batch_view(state, batch)
+            for batch in state.batches.values()
+            if batch.unfinished() or state.wall - batch.row.finished_at < SHOWN_SECONDS
+        }
+        self._rates = {number: rate for number, rate in self._rates.items() if number in batches}
+        self._view = View(
+            turn=self._view.turn + 1,
+            deployment=state.deployment,
+            epoch=state.epoch,
+            live=True,
+            batches=batches,
+            workers=tuple(_worker_view(w) for w in state.workers.values() if w.state is not WorkerState.GONE),
+            broker_connected=self.broker_connected,
+            datastore_connected=state.datastore.connected,
+            hindrances=tuple(self._hindrances(state)),
+            followers=sum(self._followers.values()),
+        )
+        self._view_at = time.monotonic()
+        made.set()
+
+    def _batch_view(self, state: State, batch: Batch) -> BatchView:
+        counts = self._with_attached(state, batch)
+        ended = sum(counts[one] for one in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED))
+        row = batch.row
+        return BatchView(
+            number=batch.number,
+            project=row.project,
+            name=row.name,
+            counts=tuple(counts),
+            paused=row.paused,
+            rate=self._rates.setdefault(batch.number, Rate()).of(state.now, ended),
+            created_at=row.created_at,
+            finished_at=0.0 if batch.unfinished() else row.finished_at,
+            detached=batch.number in self._detached,
+            warnings=tuple(row.warnings),
+        )
+
+    def _with_attached(self, state: State, batch: Batch) -> list[int]:
+        """The batch's counts, and those of the older tasks to which its push is attached."""
+        counts = list(batch.counts)
+        if not batch.row.attached:
+            return counts
+        absent: list[int] = []
+        for task in numbers(batch.row.attached):
+            found = state.find(task)
+            if found is None:
+                absent.append(task)
+            else:
+                counts[found[0].states[found[1]]] += 1
+        if absent:
+            # Their batches are finished and out of memory: what they are does not change by itself.
+            known = self._attached.get(batch.number)
+            if known is None or sum(known) != len(absent):
+                states = self._lookups.states(absent)
+                known = self._attached[batch.number] = [0] * len(counts)
+                for one in states.values():
+                    known[one] += 1
+            counts = [a + b for a, b in zip(counts, known, strict=True)]
+        return counts
+
+    def _hindrances(self, state: State) -> list[str]:
+        """What passes within seconds (a start, a reconnection) is not worth a word."""
+        lasting = self._passing(state)
+        self._since = {sentence: self._since.get(sentence, state.now) for sentence in lasting}
+        found = list(self.complaints())
+        found += [sentence for sentence, since in self._since.items() if state.now - since >= PASSING_SECONDS]
+        found += [f"worker {w.id} is set aside: {w.quarantined}" for w in state.workers.values() if w.quarantined]
+        found += [f"batch {b.number} is paused: {b.row.paused}" for b in state.batches.values() if b.row.paused]
+        return found
+
+    def _passing(self, state: State) -> list[str]:
+        found = []
+        if state.leases_from is None:
+            found.append("the boss is not connected to its broker; it tries again by itself")
+        if not state.datastore.incarnation or not state.datastore.connected:
+            found.append("the datastore's program has not said hello; tasks with files wait for it")
+        if state.datastore.hindrance:
+            found.append(f"datastore: {state.datastore.hindrance}")
+        waiting = [w for w in state.ready.by_demand.values() if w.count]
+        serving = [worker for worker in state.workers.values() if worker.serves()]
+        if waiting and not serving:
+            found.append("no worker is there; tasks wait until one says hello")
+        for one in waiting:
+            if serving and not any(one.demand.fits(worker.kind) for worker in serving):
+                found.append(f"{one.count} queued tasks fit no worker: they want {_demand_words(one.demand)}")
+        return found
+
+
+class Rate:
+    """Ended tasks per second over the last few seconds."""
+
+    def __init__(self) -> None:
+        self._samples: list[tuple[float, int]] = []
+
+    def of(self, now: float, ended: int) -> float:
+        if not self._samples or now - self._samples[-1][0] >= 0.5:
+            self._samples.append((now, ended))
+            del self._samples[:-20]
+        start, before = self._samples[0]
+        return max(0.0, (ended - before) / (now - start)) if now > start else 0.0
+
+
+def _worker_view(worker: Worker) -> WorkerView:
+    held = itertools.islice(
+        sorted(worker.attempts.values(), key=lambda attempt: not attempt.begun()), HELD_SHOWN
+    )
+    return WorkerView(
+        id=worker.id,
+        state=worker.state.value,
+        pool=worker.kind.pool,
+        slots=worker.slots,
+        address=worker.row.address,
+        quarantined=worker.quarantined,
+        keep_alive=worker.row.keep_alive,
+        labels=dict(worker.kind.labels),
+        holding=tuple(
+            HeldAttempt(
+                task=one.task, attempt=one.attempt, phase=one.phase.value, progress=worker.progress.get(one.task)
+            )
+            for one in held
+        ),
+        program=worker.row.program,
+    )
+
+
+def _demand_words(demand: object) -> str:
+    pool, labels, slots, memory = (getattr(demand, name) for name in ("pool", "labels", "slots", "memory"))
+    words = [f"{slots} slots"]
+    words += [f"{memory / 1e9:.3g} GB of memory"] if memory else []
+    words += [f"pool {pool!r}"] if pool else []
+    words += [f"{name}={value}" for name, value in labels]
+    return ", ".join(words)
+
+
+def _with_hindrance(view: View, sentence: str) -> View:
+    return replace(view, hindrances=(sentence, *view.hindrances))

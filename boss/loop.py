@@ -1,0 +1,237 @@
+"""The boss's one loop: collect, decide, record, perform.
+
+One thread owns the scheduler. Everybody else puts items into the inbox and gets effects performed after the
+commit. How many events a turn carries is never configured: it is what waits when the turn begins.
+
+The loop knows neither MQTT nor SQL nor HTTP: `Outside` is what it needs of the world, and the program
+(`boss.__main__`) puts the parts together.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable, Collection
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from boss.core.effects import (
+    Answer,
+    ClearPresence,
+    Effect,
+    EndBoss,
+    SendToDatastore,
+    SendToWorker,
+    StartInstance,
+    StopInstance,
+)
+from boss.core.events import (
+    BatchesLoaded,
+    CancelAsked,
+    Event,
+    PauseAsked,
+    RedoAsked,
+    RetryAsked,
+    Submitted,
+    TimePassed,
+)
+from boss.core.model import Submission
+from boss.core.rows import Changes, Known, Loaded, LoadedBatch
+from boss.core.scheduler import Scheduler
+from boss.dispatch import Dispatcher, Lookups
+from wire.messages import DatastoreOrders, WorkerOrders
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Events of one turn at most, so that a flood cannot keep a commit waiting for ever.
+TURN_EVENTS = 20_000
+#: Between two tries of a commit while the database is away.
+DATABASE_PAUSE_SECONDS = 1.0
+
+
+class DatabaseAway(Exception):
+    """A commit could not be made and certainly was not; it may be tried again. The text says why."""
+
+
+class Store(Lookups, Protocol):
+    """The database as the loop uses it. Anything else that it raises ends the boss."""
+
+    def load(self) -> Loaded: ...
+
+    def commit(self, changes: Changes, wall: float) -> None:
+        """Raises DatabaseAway when nothing was written and it may be tried again."""
+        ...
+
+    def known(self, submission: Submission) -> Known: ...
+
+    def batches_for(
+        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
+    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+        """The batches of these, and all that are joined to them by an edge, but those `present` in memory."""
+        ...
+
+
+class Outside(Protocol):
+    """Everything that the loop can do to the world. No call may block for long, none returns an answer."""
+
+    def send_to_worker(self, worker: str, message: WorkerOrders) -> None: ...
+    def send_to_datastore(self, message: DatastoreOrders) -> None: ...
+    def clear_presence(self, worker: str) -> None: ...
+    def answer(self, answer: Answer) -> None: ...
+    def start_instance(self, effect: StartInstance) -> None: ...
+    def stop_instance(self, effect: StopInstance) -> None: ...
+    def turn_done(self, changed: bool) -> None: ...
+
+
+#: Items of the inbox: an event, or something to be called in the loop's thread between two turns.
+Item = Event | Callable[[], None]
+
+
+class Loop:
+    """The loop around one scheduler."""
+
+    def __init__(self, scheduler: Scheduler, store: Store, outside: Outside) -> None:
+        self.scheduler = scheduler
+        self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self.ended = False
+        #: Why the last commit cannot be made at present; empty: all is well.
+        self.trouble = ""
+        self._store = store
+        self._outside = outside
+        self._dispatcher = Dispatcher(store, "", 0)
+        self._waiting: list[Item] = []
+
+    def start(self) -> None:
+        """Begin where the database stands."""
+        loaded = self._store.load()
+        self._dispatcher = Dispatcher(self._store, loaded.deployment, loaded.epoch)
+        self.scheduler.restore(loaded, time.monotonic(), time.time())
+        self._finish_turn()
+
+    def run(self) -> None:
+        """Turn after turn until the scheduler says that the boss may end."""
+        while not self.ended:
+            self.turn(self._collect())
+
+    # --- collect -----------------------------------------------------------------------------------
+
+    def _collect(self) -> list[Item]:
+        """What waits; if nothing does, what comes first, or nothing at the next deadline."""
+        items, self._waiting = self._waiting, []
+        if not items:
+            deadline = self.scheduler.next_deadline()
+            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                items.append(self.inbox.get(timeout=timeout))
+            except queue.Empty:
+                return [TimePassed()]
+        while len(items) < TURN_EVENTS:
+            try:
+                items.append(self.inbox.get_nowait())
+            except queue.Empty:
+                break
+        return items
+
+    # --- decide ------------------------------------------------------------------------------------
+
+    def turn(self, items: list[Item]) -> None:
+        """One turn. An event that reads the database sees what the events before it did: it starts a new one."""
+        calls: list[Callable[[], None]] = []
+        self.scheduler.begin(time.monotonic(), time.time())
+        for position, item in enumerate(items):
+            if not isinstance(item, msgspec.Struct):
+                calls.append(item)
+                continue
+            if isinstance(item, Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked):
+                if position and not self._untouched():
+                    self._waiting = items[position:]
+                    break
+                self._read_for(item)
+            self.scheduler.handle(item)
+        self._finish_turn()
+        for call in calls:
+            call()
+
+    def _untouched(self) -> bool:
+        state = self.scheduler.state
+        return state.changes.empty() and not state.dirty and not state.dirty_batches
+
+    def _read_for(self, event: Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked) -> None:
+        """What the event needs of batches that are not in memory."""
+        if isinstance(event, Submitted):
+            submission = event.submission
+            event.known = self._until_back(lambda: self._store.known(submission))
+            return
+        tasks, batches = ([], [event.batch]) if isinstance(event, PauseAsked) else _selected(event)
+        state = self.scheduler.state
+        absent_tasks = [task for task in tasks if state.find(task) is None]
+        absent = [number for number in batches if number not in state.batches]
+        if absent_tasks or absent:
+            present = list(state.batches)
+            loaded, outside, crossing = self._until_back(
+                lambda: self._store.batches_for(absent_tasks, absent, present)
+            )
+            self.scheduler.handle(BatchesLoaded(batches=loaded, outside=outside, crossing=crossing))
+
+    # --- record, perform ---------------------------------------------------------------------------
+
+    def _finish_turn(self) -> None:
+        self.scheduler.settle()
+        changes, effects = self.scheduler.take()
+        changed = not changes.empty()
+        if changed:
+            self._record(changes)
+        self._perform(effects)
+        self._outside.turn_done(changed)
+
+    def _record(self, changes: Changes) -> None:
+        """Until it is on disk, nothing goes out; workers meanwhile go on with what they have."""
+        self._until_back(lambda: self._store.commit(changes, time.time()))
+
+    def _until_back(self, call: Callable[[], T]) -> T:
+        """Try until the database answers. Nothing else happens meanwhile: no turn can end without it."""
+        while True:
+            try:
+                result = call()
+            except DatabaseAway as error:
+                if not self.trouble:
+                    logger.error(
+                        "the database is away (%s): nothing is accepted or sent until it is back; "
+                        "this is tried again every second",
+                        error,
+                        extra={"action": "database_away"},
+                    )
+                self.trouble = f"the database is away: {error}"
+                time.sleep(DATABASE_PAUSE_SECONDS)
+            else:
+                if self.trouble:
+                    logger.info("the database is back", extra={"action": "database_back"})
+                    self.trouble = ""
+                return result
+
+    def _perform(self, effects: list[Effect]) -> None:
+        to_workers = [effect for effect in effects if isinstance(effect, SendToWorker)]
+        for worker, message in self._until_back(lambda: self._dispatcher.to_workers(to_workers)):
+            self._outside.send_to_worker(worker, message)
+        to_datastore = [effect for effect in effects if isinstance(effect, SendToDatastore)]
+        for order in self._until_back(lambda: self._dispatcher.to_datastore(to_datastore)):
+            self._outside.send_to_datastore(order)
+        for effect in effects:
+            if isinstance(effect, Answer):
+                self._outside.answer(effect)
+            elif isinstance(effect, StartInstance):
+                self._outside.start_instance(effect)
+            elif isinstance(effect, StopInstance):
+                self._outside.stop_instance(effect)
+            elif isinstance(effect, ClearPresence):
+                self._outside.clear_presence(effect.worker)
+            elif isinstance(effect, EndBoss):
+                self.ended = True
+
+
+def _selected(event: CancelAsked | RetryAsked | RedoAsked) -> tuple[list[int], list[int]]:
+    return event.selection.tasks, event.selection.batches

@@ -1,0 +1,128 @@
+"""The boss's post office: messages to bytes and topics, what arrives to events for the inbox.
+
+Lives between `wire.link` and the loop. What is no message of ours is counted, logged a few times with its
+topic, and dropped: nothing that anybody publishes can harm the boss.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from boss.core.events import (
+    DatastoreReported,
+    Event,
+    LinkConnected,
+    LinkDisconnected,
+    PresenceSeen,
+    WorkerReported,
+)
+from wire.codec import TooLarge, WireError, decode, encode
+from wire.link import Connected, Disconnected, Link, LinkEvent, LinkOptions, Received, SubscriptionRefused
+from wire.messages import DatastoreOrders, DatastoreReports, Presence, WorkerOrders, WorkerReports
+from wire.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+#: Of each kind of junk the first few are logged, then every thousandth.
+JUNK_SHOWN = 10
+
+
+class Post:
+    """Sends and receives for the boss."""
+
+    def __init__(
+        self,
+        options: LinkOptions,
+        topics: Topics,
+        put: Callable[[Event], None],
+        linked: Callable[[bool], None],
+    ) -> None:
+        self._topics = topics
+        self._put = put
+        self._linked = linked
+        self._junk = 0
+        self._link = Link(options, self._received)
+        for topic in (topics.all_reports, topics.all_presences, topics.datastore_reports, topics.datastore_presence):
+            self._link.subscribe(topic)
+
+    def start(self) -> None:
+        self._link.start()
+
+    def stop(self) -> None:
+        self._link.stop()
+
+    def send(self, topic: str, message: WorkerOrders | DatastoreOrders) -> None:
+        """Lost if there is no connection, or it is full: what is not confirmed is said again."""
+        try:
+            payload = encode(message)
+        except TooLarge as error:
+            logger.error("an order for %s cannot be sent: %s", topic, error, extra={"action": "too_large"})
+            return
+        self._link.publish(topic, payload)
+
+    def clear(self, topic: str) -> None:
+        """Take a retained message away."""
+        self._link.publish(topic, b"", retain=True)
+
+    # --- in the link's thread -------------------------------------------------------------------------
+
+    def _received(self, event: LinkEvent) -> None:
+        if isinstance(event, Received):
+            self._message(event)
+        elif isinstance(event, Connected):
+            self._linked(True)
+            self._put(LinkConnected())
+        elif isinstance(event, Disconnected):
+            logger.info("no connection to the broker: %s", event.reason, extra={"action": "disconnected"})
+            self._linked(False)
+            self._put(LinkDisconnected())
+        elif isinstance(event, SubscriptionRefused):
+            logger.error(
+                "the broker does not let the boss read %s; give its login the right to, it is tried again",
+                event.topic,
+                extra={"action": "subscription_refused"},
+            )
+
+    def _message(self, event: Received) -> None:
+        if not event.payload:
+            return  # a retained presence that was taken away
+        try:
+            told = self._event(event.topic, event.payload)
+        except WireError as error:
+            self._dropped(event.topic, str(error))
+            return
+        if told is not None:
+            self._put(told)
+
+    def _event(self, topic: str, payload: bytes) -> Event | None:
+        topics = self._topics
+        if topic == topics.datastore_reports:
+            return DatastoreReported(message=decode(payload, DatastoreReports))
+        if topic == topics.datastore_presence:
+            return self._presence(topic, payload, "datastore")
+        worker = topics.worker_of(topic)
+        if worker is None:
+            self._dropped(topic, "no topic of a worker")
+            return None
+        if topic == topics.reports(worker):
+            return WorkerReported(worker=worker, message=decode(payload, WorkerReports))
+        return self._presence(topic, payload, worker)
+
+    def _presence(self, topic: str, payload: bytes, name: str) -> Event | None:
+        message = decode(payload, Presence)
+        if message.name != name:
+            self._dropped(topic, f"presence in the name of {message.name!r}")
+            return None
+        return PresenceSeen(message=message)
+
+    def _dropped(self, topic: str, reason: str) -> None:
+        self._junk += 1
+        if self._junk <= JUNK_SHOWN or self._junk % 1000 == 0:
+            logger.warning(
+                "dropped message %d that is none of ours, on %s: %s",
+                self._junk,
+                topic,
+                reason[:300],
+                extra={"action": "dropped"},
+            )

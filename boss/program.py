@@ -1,0 +1,425 @@
+"""The boss's parts put together: lock, database, broker, link, HTTP, children, provider, and the loop.
+
+Everything that a boss owns is started here and ended here, in the opposite order. Values come from the
+settings by way of `Setup`; nothing here decides what happens to a task.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from boss.cloud.local import LocalProvider
+from boss.cloud.provider import Recorded
+from boss.core.effects import Answer, StartInstance, StopInstance
+from boss.core.events import StopAsked
+from boss.core.scheduler import Scheduler
+from boss.core.state import Policy
+from boss.database import Database
+from boss.embedded.broker import EmbeddedBroker
+from boss.embedded.children import Child, ChildError, start_child
+from boss.embedded.logins import Login
+from boss.embedded.processes import identify
+from boss.live import LiveBackend
+from boss.loop import Loop
+from boss.post import Post
+from boss.store import DatabaseStore
+from boss.web.app import make_app
+from boss.web.boss_file import announce, read, withdraw
+from boss.web.serve import CannotServe, Server, serve
+from boss.web.tokens import ensure_token
+from wire.codec import encode
+from wire.link import LinkOptions, PresenceOptions, TlsOptions
+from wire.messages import VERSION, DatastoreOrders, Presence, WorkerOrders
+from wire.topics import Topics
+
+logger = logging.getLogger(__name__)
+
+#: The folder that holds the packages: children are started with it.
+ROOT = Path(__file__).resolve().parent.parent
+
+DATASTORE_LOGIN = "@datastore"
+#: A child that ended is started again after this.
+RESTART_SECONDS = 1.0
+#: A boss that a push started ends when nobody has followed it for so long.
+UNFOLLOWED_SECONDS = 3.0
+#: ... or, before anybody did, when nobody has asked for anything.
+UNUSED_SECONDS = 60.0
+
+
+class Refused(Exception):
+    """The boss cannot start; the text is a sentence for people."""
+
+
+class Setup(msgspec.Struct, kw_only=True):
+    """What the program needs of the settings."""
+
+    state_directory: Path
+    tree: Path
+    database: str
+    http_host: str = "127.0.0.1"
+    http_port: int = 0
+    token: str = ""
+    broker_host: str = ""
+    broker_port: int = 0
+    broker_username: str = "boss"
+    broker_password: str = ""
+    broker_tls: TlsOptions | None = None
+    embedded_broker: str | None = None
+    mqtt_prefix: str = "ecloud"
+    policy: Policy
+    slots: int = 1
+    spool_limit_bytes: int = 100 * 1024**3
+    submit_limit_bytes: int = 4 * 1024**3
+    #: Environment of every worker and of the datastore beside what this program sets.
+    child_environment: Mapping[str, str] = {}
+    #: End when nobody follows any more (a boss that a push started).
+    while_followed: bool = False
+
+
+class Program:
+    """One boss. `run` returns its exit code when it has ended."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.topics = Topics(setup.mqtt_prefix)
+        self.incarnation = secrets.token_hex(6)
+        self._lock = _lock(setup.state_directory)
+        self._stops = 0
+        self._ending = False
+        self._trouble: dict[str, str] = {}
+        self._broker: EmbeddedBroker | None = None
+        self._datastore: Child | None = None
+        self._server: Server | None = None
+        self._post: Post | None = None
+        self._passwords: dict[str, str] = {}
+        self.database = Database.open(setup.database, patience=2.0)
+        epoch, before = self.database.take_over(socket.gethostname(), os.getpid())
+        self.deployment = self.database.deployment
+        self.epoch = epoch
+        logger.info("epoch %d of deployment %s; %s", epoch, self.deployment, before, extra={"action": "took_over"})
+        spool = _private(setup.state_directory / "spool")
+        self.loop = Loop(Scheduler(setup.policy), DatabaseStore(self.database, spool), self)
+        self.backend = LiveBackend(self.loop, self.database.reads, self.database.lookups, spool)
+        self.backend.complaints = lambda: list(self._trouble.values())
+        self.provider = LocalProvider(
+            told=self.loop.inbox.put,
+            command=[sys.executable, "-P", "-m", "worker"],
+            environment=self._worker_environment,
+            log_path=lambda worker: setup.state_directory / "logs" / f"{worker}.log",
+            spawn=lambda argv, environment, log: start_child(argv, environment, log, cwd=setup.state_directory).pid,
+            identify=identify,
+        )
+
+    # --- from start to end ---------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Start everything, loop, end everything."""
+        try:
+            self._start()
+            self.loop.run()
+        finally:
+            self._end()
+        return 0
+
+    def stop(self) -> None:
+        """Asked to end (a signal, or nobody follows): once politely; asked again: at once."""
+        self._stops += 1
+        if self._stops == 1:
+            self.loop.inbox.put(StopAsked(workers=True))
+        else:
+            self.loop.inbox.put(self._give_up)
+
+    def _give_up(self) -> None:
+        self.loop.ended = True
+
+    def _start(self) -> None:
+        setup = self.setup
+        for folder in ("logs", "workers", "logins"):
+            _private(setup.state_directory / folder)
+        host, port = self._start_broker()
+        self.loop.start()
+        recorded = [
+            Recorded(instance=row.row.number, worker=row.row.worker, reference=row.row.reference)
+            for row in self.loop.scheduler.state.instances.values()
+        ]
+        self.provider.adopt(recorded)
+        self._broker_at = (host, port)
+        self._post = Post(self._link_options(host, port), self.topics, self.loop.inbox.put, self._linked)
+        self._post.start()
+        self._start_datastore()
+        self._server = self._serve()
+        announce(setup.state_directory, self._server.url)
+        logger.info("the boss answers at %s", self._server.url, extra={"action": "started"})
+        if setup.while_followed:
+            threading.Thread(target=self._watch_followers, name="followers", daemon=True).start()
+
+    def _end(self) -> None:
+        self._ending = True
+        withdraw(self.setup.state_directory)
+        self.provider.close()
+        if self._server is not None:
+            self._server.stop()
+        if self._datastore is not None:
+            self._datastore.terminate(5.0)
+        if self._post is not None:
+            self._post.stop()
+        if self._broker is not None:
+            self._broker.stop()
+        self.database.close()
+        os.close(self._lock)
+        logger.info("the boss has ended", extra={"action": "ended"})
+
+    def _watch_followers(self) -> None:
+        """A boss that a push started ends when no client follows any more, or nothing is left to do."""
+        followed = False
+        while not self.loop.ended:
+            time.sleep(0.25)
+            if self.backend.wanted():
+                followed = True
+                self.backend.last_use = time.monotonic()
+                continue
+            patience = UNFOLLOWED_SECONDS if followed else UNUSED_SECONDS
+            if time.monotonic() - self.backend.last_use > patience:
+                logger.info("nobody follows any more: the boss ends", extra={"action": "unfollowed"})
+                self.stop()
+                return
+
+    # --- Outside: what the loop does to the world -------------------------------------------------------
+
+    def send_to_worker(self, worker: str, message: WorkerOrders) -> None:
+        assert self._post is not None
+        self._post.send(self.topics.orders(worker), message)
+
+    def send_to_datastore(self, message: DatastoreOrders) -> None:
+        assert self._post is not None
+        self._post.send(self.topics.datastore_orders, message)
+
+    def clear_presence(self, worker: str) -> None:
+        if self._post is not None:
+            self._post.clear(self.topics.presence(worker))
+
+    def answer(self, answer: Answer) -> None:
+        self.backend.answer(answer)
+
+    def start_instance(self, effect: StartInstance) -> None:
+        threading.Thread(target=self._start_worker, args=(effect,), name=f"start {effect.worker}", daemon=True).start()
+
+    def stop_instance(self, effect: StopInstance) -> None:
+        self.provider.stop(effect.instance, effect.worker, effect.reference)
+
+    def turn_done(self, changed: bool) -> None:
+        """Views are made on demand (`boss.live`)."""
+
+    # --- parts ----------------------------------------------------------------------------------------
+
+    def _start_broker(self) -> tuple[str, int]:
+        setup = self.setup
+        if setup.broker_host:
+            port = setup.broker_port or (8883 if setup.broker_tls is not None else 1883)
+            self._passwords[setup.broker_username] = setup.broker_password
+            return setup.broker_host, port
+        logins = [
+            Login(setup.broker_username, self._password(setup.broker_username), "boss"),
+            Login(DATASTORE_LOGIN, self._password(DATASTORE_LOGIN), "datastore"),
+        ]
+        for pool in setup.policy.pools:
+            names = [f"{pool.name}-{number}" for number in range(1, pool.limit + 1)]
+            logins += [Login(name, self._password(name), "worker") for name in names]
+        self._broker = EmbeddedBroker(
+            setup.state_directory / "broker",
+            self.topics,
+            logins,
+            port=setup.broker_port or None,
+            kind=setup.embedded_broker,  # type: ignore[arg-type]  # the settings allow these names only
+            log_path=setup.state_directory / "logs" / "broker.log",
+            ended=self._broker_ended,
+        )
+        self._broker.start()
+        logger.info(
+            "embedded broker: %s on port %d", self._broker.kind, self._broker.port, extra={"action": "broker_started"}
+        )
+        return self._broker.host, self._broker.port
+
+    def _broker_ended(self, exit_code: int) -> None:
+        """In a thread of its own: start it again until it stands."""
+        while not self._ending and self._broker is not None:
+            logger.info("the broker ended (exit code %d); it is started again", exit_code, extra={"action": "broker"})
+            try:
+                self._broker.restart()
+            except Exception as error:
+                self._trouble["broker"] = f"the broker cannot be started again: {error}"
+                time.sleep(RESTART_SECONDS)
+            else:
+                self._trouble.pop("broker", None)
+                return
+
+    def _link_options(self, host: str, port: int) -> LinkOptions:
+        setup = self.setup
+        return LinkOptions(
+            host=host,
+            port=port,
+            client_id=f"{setup.mqtt_prefix}-boss-{self.incarnation}",
+            username=setup.broker_username,
+            password=self._passwords.get(setup.broker_username, ""),
+            tls=setup.broker_tls,
+            presence=PresenceOptions(self.topics.boss_presence, self._presence(True), self._presence(False)),
+        )
+
+    def _presence(self, online: bool) -> bytes:
+        return encode(
+            Presence(
+                version=VERSION,
+                deployment=self.deployment,
+                name="boss",
+                incarnation=self.incarnation,
+                online=online,
+                epoch=self.epoch,
+            )
+        )
+
+    def _linked(self, connected: bool) -> None:
+        self.backend.broker_connected = connected
+
+    def _start_datastore(self) -> None:
+        setup = self.setup
+        host, port = self._broker_at
+        environment = {
+            **self._base_environment(host, port),
+            "ECLOUD_DATASTORE_TREE": os.fspath(setup.tree),
+            "ECLOUD_DATASTORE_USERNAME": DATASTORE_LOGIN,
+            "ECLOUD_DATASTORE_PASSWORD_FILE": os.fspath(self._password_file(DATASTORE_LOGIN)),
+        }
+        try:
+            self._datastore = start_child(
+                [sys.executable, "-P", "-m", "datastore"],
+                environment,
+                setup.state_directory / "logs" / "datastore.log",
+                die_with_parent=True,
+                cwd=setup.state_directory,
+                name="datastore",
+                ended=self._datastore_ended,
+            )
+        except ChildError as error:
+            self._trouble["datastore"] = str(error)
+
+    def _datastore_ended(self, child: Child) -> None:
+        if self._ending:
+            return
+        logger.info("the datastore's program ended; it is started again", extra={"action": "datastore_ended"})
+        log = self.setup.state_directory / "logs" / "datastore.log"
+        self._trouble["datastore"] = f"the datastore's program ended (see {log}); it is started again"
+        time.sleep(RESTART_SECONDS)
+        if not self._ending:
+            self._start_datastore()
+            self._trouble.pop("datastore", None)
+
+    def _start_worker(self, effect: StartInstance) -> None:
+        if self._broker is not None and effect.worker not in self._passwords:
+            self._broker.add_login(Login(effect.worker, self._password(effect.worker), "worker"))
+        self.provider.start(effect.instance, effect.worker)
+
+    def _worker_environment(self, worker: str) -> Mapping[str, str]:
+        setup = self.setup
+        host, port = getattr(self, "_broker_at", ("127.0.0.1", 0))
+        home = _private(setup.state_directory / "workers" / worker)
+        return {
+            **self._base_environment(host, port),
+            "ECLOUD_WORKER_ID": worker,
+            "ECLOUD_WORKER_HOME": os.fspath(home),
+            "ECLOUD_WORKER_PASSWORD_FILE": os.fspath(self._password_file(worker)),
+            "ECLOUD_POOL": worker.rpartition("-")[0],
+            "ECLOUD_SLOTS": str(setup.slots),
+            "ECLOUD_ORPHAN_AFTER": str(setup.policy.orphan_after),
+        }
+
+    def _base_environment(self, host: str, port: int) -> dict[str, str]:
+        """The user's own environment goes along: tasks of a laptop may count on it."""
+        keep = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
+        path = os.pathsep.join(filter(None, [os.fspath(ROOT), keep.get("PYTHONPATH", "")]))
+        return {
+            **keep,
+            **self.setup.child_environment,
+            "PYTHONPATH": path,
+            "ECLOUD_BROKER_HOST": host,
+            "ECLOUD_BROKER_PORT": str(port),
+            "ECLOUD_MQTT_PREFIX": self.setup.mqtt_prefix,
+            "ECLOUD_DEPLOYMENT": self.deployment,
+        }
+
+    def _password_file(self, name: str) -> Path:
+        self._password(name)
+        return self.setup.state_directory / "logins" / f"mqtt_{name}"
+
+    def _password(self, name: str) -> str:
+        """Made once, kept in a file that only its owner reads, used again by the next boss."""
+        if name not in self._passwords:
+            path = _private(self.setup.state_directory / "logins") / f"mqtt_{name}"
+            if not path.exists():
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w") as file:
+                    file.write(secrets.token_urlsafe(24) + "\n")
+            self._passwords[name] = path.read_text().strip()
+        return self._passwords[name]
+
+    def _serve(self) -> Server:
+        setup = self.setup
+        token = setup.token or ensure_token(setup.state_directory)
+        hosts = [setup.http_host] if setup.http_host not in ("0.0.0.0", "::") else [socket.gethostname(), socket.getfqdn()]
+        app = make_app(
+            self.backend,
+            [token],
+            hosts,
+            spool_limit_bytes=setup.spool_limit_bytes,
+            submit_limit_bytes=setup.submit_limit_bytes,
+        )
+        kept = setup.state_directory / "http_port"
+        wanted = setup.http_port or _kept_port(kept)
+        touching = self.backend.touching(app)
+        try:
+            server = serve(touching, setup.http_host, wanted)
+        except CannotServe:
+            if setup.http_port:
+                raise
+            server = serve(touching, setup.http_host, 0)
+        kept.write_text(f"{server.port}\n")
+        return server
+
+
+def _lock(state_directory: Path) -> int:
+    """The state directory is this boss's as long as the descriptor is open. No child inherits it."""
+    path = state_directory / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        first = read(state_directory / "boss.json")
+        who = f"process {first.pid}, answering at {first.url}" if first is not None else "another process, still starting"
+        raise Refused(
+            f"a boss runs on the state directory {state_directory} already: {who}. "
+            "Use it, or end it first (admin.py and push_tasks.py find it by themselves)"
+        ) from None
+    return descriptor
+
+
+def _private(path: Path) -> Path:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def _kept_port(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0

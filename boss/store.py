@@ -1,0 +1,146 @@
+"""The database as the loop and the dispatcher use it: look-ups in bulk with a bounded memory of executions,
+full names of the datastore's tree, batches together with all that are joined to them.
+
+Belongs to the program's wiring: it may know `boss.database` and `boss.loop`, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from boss.core.attempts import tree_prefix
+from boss.core.model import Submission
+from boss.core.rows import Changes, Known, Loaded, LoadedBatch
+from boss.database import Busy, Database, Full, Unavailable
+from boss.dispatch import Task
+from boss.loop import DatabaseAway
+from wire.messages import Input
+
+T = TypeVar("T")
+
+#: Bytes of executions that are remembered so that they need not be read to be sent.
+CACHE_BYTES = 64 * 1024 * 1024
+
+
+class DatabaseStore:
+    """`boss.loop.Store` over a real database."""
+
+    def __init__(self, database: Database, spool: Path) -> None:
+        self._database = database
+        self._spool = spool
+        self._tasks: OrderedDict[int, Task] = OrderedDict()
+        self._bytes = 0
+
+    # --- the turn ----------------------------------------------------------------------------------
+
+    def load(self) -> Loaded:
+        """Unfinished batches, and those whose tasks wait for theirs although they count as finished (blocked)."""
+        loaded = self._database.load()
+        present = {batch.row.number for batch in loaded.batches}
+        more, outside, crossing = self._with_dependants(self._below(loaded.crossing, present), present)
+        loaded.batches += more
+        loaded.outside |= outside
+        loaded.crossing += crossing
+        return loaded
+
+    def commit(self, changes: Changes, wall: float) -> None:
+        self._try(lambda: self._database.commit(changes, wall))
+        for accepted in changes.accepted:
+            submission = accepted.submission
+            for index, number in enumerate(accepted.numbers):
+                if self._bytes > CACHE_BYTES:
+                    break
+                if index not in accepted.kept:
+                    self._remember(number, (submission.project, submission.ids[index], submission.executions[index]))
+
+    def known(self, submission: Submission) -> Known:
+        return self._try(lambda: self._database.lookups.known(submission))
+
+    def batches_for(
+        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
+    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+        return self._try(lambda: self._batches_for(tasks, batches, present))
+
+    def _batches_for(
+        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
+    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+        wanted = set(batches) | set(self._database.lookups.batches_of(list(tasks)).values())
+        return self._with_dependants(wanted - set(present), set(present))
+
+    def _with_dependants(
+        self, wanted: set[int], present: set[int]
+    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+        """These batches and all below them: what changes in one is to reach its dependants in memory."""
+        while wanted:
+            loaded, outside, crossing = self._database.load_batches(sorted(wanted))
+            below = self._below(crossing, present | wanted)
+            if not below:
+                return loaded, outside, crossing
+            wanted |= below
+        return [], {}, []
+
+    def _below(self, crossing: list[tuple[int, int]], present: set[int]) -> set[int]:
+        dependants = sorted({dependant for _, dependant in crossing})
+        return set(self._database.lookups.batches_of(dependants).values()) - present if dependants else set()
+
+    # --- what orders need --------------------------------------------------------------------------
+
+    def executions(self, numbers: Collection[int]) -> Mapping[int, Task]:
+        found: dict[int, Task] = {}
+        missing = []
+        for number in numbers:
+            task = self._tasks.get(number)
+            if task is None:
+                missing.append(number)
+            else:
+                found[number] = task
+        if missing:
+            read = self._try(lambda: self._database.lookups.executions(missing))
+            for number, task in read.items():
+                self._remember(number, task)
+            found |= read
+        return found
+
+    def requirements(self, numbers: Collection[int]) -> Mapping[int, list[Input]]:
+        projects = self.executions(numbers)
+        found = self._try(lambda: self._database.lookups.requirements(list(numbers)))
+        return {number: _full_names(inputs, projects[number][0]) for number, inputs in found.items() if number in projects}
+
+    def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
+        projects = self.executions(numbers)
+        found = self._try(lambda: self._database.lookups.result_names(list(numbers)))
+        return {
+            number: [tree_prefix(projects[number][0]) + name for name in names]
+            for number, names in found.items()
+            if number in projects
+        }
+
+    def source_of(self, digest: str) -> str:
+        return os.fspath(self._spool / digest.removeprefix("b2:"))
+
+    def _remember(self, number: int, task: Task) -> None:
+        if number not in self._tasks:
+            self._tasks[number] = task
+            self._bytes += len(task[2]) + 200
+            while self._bytes > CACHE_BYTES and len(self._tasks) > 1:
+                _, old = self._tasks.popitem(last=False)
+                self._bytes -= len(old[2]) + 200
+
+    def _try(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except (Busy, Full, Unavailable) as error:
+            raise DatabaseAway(str(error)) from error
+
+
+def _full_names(inputs: list[Input], project: str) -> list[Input]:
+    prefix = tree_prefix(project)
+    if not prefix:
+        return inputs
+    return [msgspec.structs.replace(one, name=prefix + one.name) for one in inputs]
