@@ -231,5 +231,5 @@ def place_and_text(error: Exception) -> tuple[str, str]:
         return "", "is no text in UTF-8"
     if isinstance(error, RecursionError):
         return "", "is nested too deeply"
-    text, _, place = str(error).partition(" - at `$")
+    text, _, place = str(error).replace("JSON is malformed", "not JSON").partition(" - at `$")
     return place.rstrip("`").lstrip("."), text[0].lower() + text[1:]

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from boss.core.model import Profile
-from boss.intake import fields
+from boss.intake import fields, task_rules
 from boss.intake.collector import DATABASE_WORDS
 from boss.intake.epanet import epanet, needed_files, result_names
-from boss.intake.faults import Here, nearest
+from boss.intake.faults import Faults, Here, nearest
 from boss.intake.rules import shortest, wrong_path
 from boss.intake.stream import TaskLine, raw
 from wire.messages import EpanetRun, Execution, ResultItem
@@ -85,23 +85,30 @@ def is_database(task: object) -> bool:
     return any(word in task for word in DATABASE_WORDS.values())
 
 
-def read_defaults(value: object, here: Here) -> dict[str, object]:
-    """The defaults that are usable, still as written. Their faults are told once, here."""
+def read_defaults(value: object, project: str, faults: Faults) -> dict[str, object]:
+    """The defaults that are usable, still as written. What is wrong with them is told here, once, and left out."""
+    here = Here(faults)
     if not isinstance(value, dict):
         here.fault("defaults", f"is {fields.word_of(value)}, and an object is wanted")
         return {}
-    usable: dict[str, object] = {}
-    for name, content in value.items():
-        before = here.faults.count
-        if name not in DEFAULT_FIELDS:
-            here.fault(f"defaults.{name}", "has no place in the defaults", nearest(name, DEFAULT_FIELDS))
-        elif name != "epanet":  # may be a part of one here; it is checked when it is merged
-            _OWN_PARSERS[name](content, f"defaults.{name}", here)
-        elif not isinstance(content, dict):
-            here.fault("defaults.epanet", f"is {fields.word_of(content)}, and an object is wanted")
-        if here.faults.count == before:
-            usable[name] = content
-    return usable
+    here.prefix = "defaults."
+    return {name: content for name, content in value.items() if _is_usable(name, content, project, here)}
+
+
+def _is_usable(name: str, content: object, project: str, here: Here) -> bool:
+    before = here.faults.count
+    if name not in DEFAULT_FIELDS:
+        here.fault(name, "has no place in the defaults", nearest(name, DEFAULT_FIELDS))
+        return False
+    if name == "epanet" and isinstance(content, dict):
+        content = {"inp": "x", **content}  # may be a part only, which the tasks complete
+    parsed = _parse({name: content}, OWN, here)
+    task_rules.check_requirements(parsed.get("requirements", []), project, here)
+    execution = _execution(parsed, [], parsed.get("epanet"))
+    if execution is not None:
+        task_rules.check_execution(execution, project, here)
+    task_rules.check_profile(_profile(parsed), here)
+    return here.faults.count == before
 
 
 def _with_defaults(task: dict[str, object], defaults: dict[str, object]) -> dict[str, object]:
@@ -144,6 +151,8 @@ def _check_fields(task: dict[str, object], dialect: Dialect, here: Here) -> None
         here.fault(dialect.id_field, "is missing", "Each task needs an id of its own.")
     if dialect.commands_field not in task and "epanet" not in task:
         here.fault(dialect.commands_field, "is missing", "An empty list is a task that does nothing and succeeds.")
+    if dialect.commands_field in task and "epanet" in task and dialect is OWN:
+        here.fault("epanet", "stands beside `commands`", "A task has the one or the other.")
 
 
 def _suggest(name: str, dialect: Dialect) -> str:
@@ -177,16 +186,20 @@ def _line(id: str, parsed: dict[str, Any], init: bool, here: Here) -> TaskLine:
     requirements, results = parsed.get("requirements", []), parsed.get("results")
     run: EpanetRun | None = parsed.get("epanet")
     if run is not None and not init:
+        parsed.pop("commands", None)
         requirements = _with_needed(requirements, run)
         results = _run_results(id, run, here) if results is None else results
     line = TaskLine(id=id, dependencies=parsed.get("dependencies", []), requirements=requirements, init=init)
     execution = _execution(parsed, results or [], None if init else run)
     if execution is not None:
         line.execution = raw(execution)
-    profile = {name: value for name, value in parsed.items() if name in _PROFILE_FIELDS}
-    if profile and not init:
-        line.profile = raw(Profile(**profile))
+    if not init and not _PROFILE_FIELDS.isdisjoint(parsed):
+        line.profile = raw(_profile(parsed))
     return line
+
+
+def _profile(parsed: dict[str, Any]) -> Profile:
+    return Profile(**{name: value for name, value in parsed.items() if name in _PROFILE_FIELDS})
 
 
 #: Fields that most tasks have and no execution is made of; with `commands` alone beside them it is a short one.
@@ -211,7 +224,7 @@ def _execution(parsed: dict[str, Any], results: list[fields.Pair], run: EpanetRu
 def _with_needed(requirements: list[fields.Pair], run: EpanetRun) -> list[fields.Pair]:
     """The network and the table of scenarios are requirements, listed or not."""
     listed = {path for _, path in requirements}
-    needed = [path for path in dict.fromkeys(needed_files(run)) if path not in listed]
+    needed = [path for path in dict.fromkeys(needed_files(run)) if path not in listed and not wrong_path(path)]
     return [*requirements, *((path, path) for path in needed)]
 
 

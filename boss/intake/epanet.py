@@ -30,9 +30,9 @@ def epanet(value: object, field: str, here: Here) -> EpanetRun | None:
     fields.check_known(content, _FIELDS, field, here)
     if "inp" not in content:
         here.fault(field, "has no `inp`", "Name the network's INP file there.")
-    inp = fields.text(content.get("inp", ""), f"{field}.inp", here)
+    inp = fields.text(content.get("inp", "x"), f"{field}.inp", here)
     return EpanetRun(
-        inp=shortest(inp or "missing.inp"),
+        inp=shortest("x" if inp is None else inp),
         scenarios=_scenarios(content.get("scenarios", []), f"{field}.scenarios", here),
         rows=_rows(content.get("rows"), f"{field}.rows", here),
         output=_output(content.get("output", {}), f"{field}.output", here),

@@ -87,17 +87,19 @@ class Faults:
 
 
 class Here:
-    """The task that is being read: a short way to add a fault about it."""
+    """The task (or other part of a file) that is being read: a short way to add a fault about it."""
 
-    __slots__ = ("faults", "position", "task")
+    __slots__ = ("faults", "position", "prefix", "task")
 
-    def __init__(self, faults: Faults, task: str = "", position: int = 0) -> None:
+    def __init__(self, faults: Faults, task: str = "", position: int = 0, prefix: str = "") -> None:
         self.faults = faults
         self.task = task
         self.position = position
+        #: Stands before each field.
+        self.prefix = prefix
 
     def fault(self, field: str, text: str, hint: str = "") -> None:
-        self.faults.add(text, hint, task=self.task, position=self.position, field=field)
+        self.faults.add(text, hint, task=self.task, position=self.position, field=self.prefix + field)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -169,7 +169,7 @@ class _Reading:
     def _defaults(self) -> dict[str, object]:
         if "defaults" not in self._document.parts:
             return {}
-        return describe.read_defaults(self._document.parts["defaults"], Here(self._faults))
+        return describe.read_defaults(self._document.parts["defaults"], self._options.project, self._faults)
 
     def _read_task(
         self, position: int, text: msgspec.Raw, dialect: describe.Dialect, defaults: dict[str, object]

@@ -16,7 +16,7 @@ from wire.messages import EpanetRun, Execution, ResultItem
 
 def check_execution(execution: Execution, project: str, here: Here) -> None:
     if execution.epanet is not None:
-        _check_epanet(execution.epanet, here)
+        _check_epanet(execution.epanet, project, here)
         if execution.commands:
             here.fault("epanet", "stands beside `commands`", "A task has the one or the other.")
     for place, command in enumerate(execution.commands):
@@ -39,10 +39,11 @@ def _note(here: Here, field: str, fault: str) -> None:
         here.fault(field, fault)
 
 
-def _check_epanet(run: EpanetRun, here: Here) -> None:
-    _note(here, "epanet.inp", rules.wrong_path(run.inp))
+def _check_epanet(run: EpanetRun, project: str, here: Here) -> None:
+    """Network and table are names as well as paths, because they are requirements without being listed."""
+    _note(here, "epanet.inp", rules.wrong_name(run.inp, project))
     if isinstance(run.scenarios, str):
-        _note(here, "epanet.scenarios", rules.wrong_path(run.scenarios))
+        _note(here, "epanet.scenarios", rules.wrong_name(run.scenarios, project))
     else:
         _check_rows(run.scenarios, here)
     if run.rows is not None and not 0 <= run.rows[0] < run.rows[1]:

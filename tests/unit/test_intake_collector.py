@@ -1,0 +1,172 @@
+"""The boss's end: a stream in any pieces, from any sender, becomes a submission or a list of faults."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from boss.core.model import Submission
+from boss.intake.collector import Collector
+from boss.intake.faults import IntakeErrors
+from boss.intake.graph import find_cycles
+
+HEAD = b'{"version":1}\n'
+
+
+def collect(*pieces: bytes, **options: int) -> Submission:
+    collector = Collector(**options)
+    for piece in pieces:
+        collector.feed(piece)
+    return collector.finish()
+
+
+def refusal(*pieces: bytes, **options: int) -> str:
+    with pytest.raises(IntakeErrors) as caught:
+        collect(*pieces, **options)
+    return str(caught.value)
+
+
+def line(id: str, *dependencies: str) -> bytes:
+    named = ",".join(f'"{name}"' for name in dependencies)
+    return f'{{"id":"{id}","dependencies":[{named}],"execution":{{"commands":["true"]}}}}\n'.encode()
+
+
+def test_pieces_may_be_cut_anywhere():
+    stream = HEAD + line("ä") + b"\n" + line("b", "ä", "ä") + line("c", "b", "x")[:-1]
+    whole = collect(stream)
+    assert whole.ids == ["ä", "b", "c"] and whole.external == [(2, "x")]
+    assert array("I", whole.dependency_targets).tolist() == [0, 1]
+    for size in (1, 2, 7, 64):
+        pieces = [stream[first : first + size] for first in range(0, len(stream), size)]
+        assert collect(*pieces) == whole
+
+
+def test_a_stream_that_breaks_off_is_refused():
+    assert "not even a header" in refusal(b"")
+    assert "3 tasks were announced and 1 came" in refusal(b'{"version":1,"tasks":3}\n', line("a"))
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b"[]\n", "no header of a push"),
+        (b"garbage\n", "no header of a push"),
+        (b"{}\n", "version"),
+        (b'{"version":2}\n', "this boss speaks version 1"),
+        (b'{"version":1,"projct":"x"}\n', "projct"),
+        (b'{"version":1,"project":"a/b"}\n', "no project name"),
+        (b'{"version":1,"merge_strategy":"often"}\n', "neither replace nor keep_succeeded"),
+        (b'{"version":1,"files":[{"name":"../x","digest":"b2:0","size":1}]}\n', "leaves the tree"),
+        (b'{"version":1,"files":[{"name":"x","digest":"md5","size":1}]}\n', "no right digest"),
+    ],
+)
+def test_a_faulty_header_is_refused(header, words):
+    assert words in refusal(header, line("a"))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"garbage\n", "task number 2: not JSON"),
+        (b"\xff\xff\n", "task number 2"),
+        (b'{"id":5}\n', "task number 2, id: expected `str`"),
+        (b'{"id":"b","dependencies":["x",5]}\n', "dependencies[1]"),
+        (b'{"id":"b","more":5}\n', "unknown field `more`"),
+        (b'{"id":"b","requirements":[["a"]]}\n', "requirements[0]"),
+        (b'{"id":"b","requirements":[["a","./b"]]}\n', "empty part or a `.`"),
+        (b'{"id":"b","execution":{"comands":[]}}\n', "unknown field `comands`"),
+        (b'{"id":"b","execution":{"results":[{"source":"a","target":"../../b"}]}}\n', "leaves the tree"),
+        (b'{"id":"b","execution":{"slots":-1}}\n', "resources.slots"),
+        (b'{"id":"b","execution":{"commands":["x\\u0000"]}}\n', "NUL"),
+        (b'{"id":"b","execution":5}\n', "expected `object`"),
+        (b'{"id":"b","profile":{"retries":-1}}\n', "retries"),
+        (b'{"id":"b","profile":{"priority":"high"}}\n', "priority"),
+        (b'{"id":"","execution":{}}\n', "is empty"),
+        (b'{"id":"i","init":true,"dependencies":["a"]}\n', "init task"),
+        (b'{"id":"b","execution":' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}\n", "nested too deeply"),
+    ],
+)
+def test_a_faulty_line_is_told_and_the_others_still_judged(text, words):
+    told = refusal(HEAD, line("a"), text, line("z", "z"))
+    assert words in told and 'task "z", dependencies: the task depends on itself' in told
+
+
+def test_a_line_above_the_limit_is_told_and_never_held_whole():
+    collector = Collector(task_bytes=1000)
+    collector.feed(HEAD + line("a") + b'{"id":"')
+    for _ in range(100):
+        collector.feed(b"x" * 1000)
+        assert len(collector._pending) <= 2000
+    collector.feed(b'"}\n' + line("b") + line("b"))
+    with pytest.raises(IntakeErrors) as caught:
+        collector.finish()
+    assert [fault.position for fault in caught.value.faults] == [2, 4]
+    assert "longer than 1,000 bytes" in refusal(HEAD, b'{"id":"' + b"x" * 2000 + b'"}\n', task_bytes=1000)
+
+
+def test_too_many_tasks_are_refused_before_the_end():
+    collector = Collector(most_tasks=10)
+    with pytest.raises(IntakeErrors, match="more than 10 tasks"):
+        collector.feed(HEAD + b"".join(line(str(number)) for number in range(20)))
+
+
+def test_profile_s_slots_and_memory_follow_from_the_execution():
+    text = b'{"id":"a","execution":{"slots":3,"memory":5},"profile":{"slots":1,"memory":1,"staging":true}}\n'
+    (profile,) = collect(HEAD, text).profiles
+    assert (profile.slots, profile.memory, profile.staging) == (3, 5, False)
+
+
+def test_a_sent_file_that_nobody_needs_is_left_out_with_a_warning():
+    digest = "b2:" + "0" * 64
+    submission = collect(f'{{"version":1,"files":[{{"name":"x","digest":"{digest}","size":1}}]}}\n'.encode(), line("a"))
+    assert submission.files == [] and "`x`" in submission.warnings[0]
+
+
+def test_many_warnings_of_a_kind_are_counted_not_listed():
+    lines = [f'{{"id":"{n}","requirements":[["f{n}","f"]]}}\n'.encode() for n in range(1000)]
+    warnings = collect(HEAD, *lines).warnings
+    assert len(warnings) == 21 and "980 more" in warnings[-1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 11), max_size=3), min_size=1, max_size=12))
+def test_a_cycle_is_found_exactly_when_no_order_exists(graph):
+    graph = [[target for target in row if target < len(graph)] for row in graph]
+    starts, targets = array("I", [0]), array("I")
+    for row in graph:
+        targets.extend(row)
+        starts.append(len(targets))
+    cycles = find_cycles(starts, targets)
+    assert bool(cycles) == (not _has_order(graph))
+    for cycle in cycles:
+        assert all(target in graph[task] for task, target in zip(cycle, [*cycle[1:], cycle[0]], strict=True))
+
+
+def _has_order(graph: list[list[int]]) -> bool:
+    done: set[int] = set()
+    for _ in graph:
+        done |= {task for task, row in enumerate(graph) if done.issuperset(row)}
+    return len(done) == len(graph)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 100))
+def test_garbage_never_gets_a_traceback(garbage, place):
+    stream = HEAD + line("a") + line("b", "a")
+    try:
+        collect(stream[:place] + garbage + stream[place:])
+    except IntakeErrors as errors:
+        assert str(errors)
+
+
+def test_a_large_graph_in_reverse_order_is_taken():
+    count = 50_000
+    lines = [line(str(n), str(n + 1), str(min(n + 2, count))) for n in range(count)]
+    submission = collect(HEAD, b"".join(lines))
+    assert len(submission.ids) == count and len(submission.external) == 2
+    assert submission.ids[:2] == ["0", "1"]
+    refused = refusal(HEAD, *lines, line(str(count), "0"))
+    assert "0 -> 1 -> 2" in refused
