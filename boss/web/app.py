@@ -48,7 +48,7 @@ def make_app(
 
     `database_errors` are what reads raise when the database is away; their texts are sentences.
     """
-    unavailable = (BackendUnavailable, *database_errors)
+    unavailable: tuple[type[Exception], ...] = (BackendUnavailable, *database_errors)
     services = Services(backend, Spool(backend.spool, spool_limit_bytes), submit_limit_bytes)
     routes = [
         StarletteRoute(PREFIX + route.path, _endpoint(route, services, unavailable), methods=[route.method])

@@ -126,7 +126,7 @@ class Backend(Protocol):
         ...
 
     def view(self) -> View:
-        """The newest snapshot; never blocks."""
+        """A snapshot not older than a moment; may wait for the loop, so async code asks for it in a thread."""
         ...
 
     def follow(self, batch: int) -> AbstractContextManager[None]:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from array import array
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -24,10 +25,10 @@ from boss.web.routes import Call
 
 #: Longest wait of one request (row 55).
 WAIT_LIMIT_SECONDS = 60.0
-#: How often a follower looks at the newest view (no database is asked).
+#: How often a follower looks at the view (no database is asked).
 _LOOK_SECONDS = 0.05
-#: Batches that the view does not have are read from the database, less often.
-_READ_SECONDS = 1.0
+#: Batches that the view does not have are read from the database, less often, above all large ones.
+_READ_FEW_SECONDS, _READ_SECONDS, _READ_MANY = 0.25, 2.0, 10_000
 #: A follower gets a line at least so often, so that both ends notice a broken connection.
 _SILENCE_SECONDS = 5.0
 #: And at most so often while nothing ends.
@@ -45,39 +46,38 @@ def listing(call: Call) -> BatchList:
 
 async def single(call: Call) -> Response:
     """One batch; with `wait` not before it is finished or the time is over."""
-    number = call.number()
     wait = min(float(str(call.query.get("wait", 0.0))), WAIT_LIMIT_SECONDS)
     until = time.monotonic() + wait
     while True:
-        answer = await look(call.backend, number)
+        look = await run_in_threadpool(look_at, call.backend, call.number())
         left = until - time.monotonic()
-        if answer.finished or left <= 0 or not call.backend.view().live:
-            return json_response(answer)
-        await asyncio.sleep(min(left, _pause(call.backend, number)))
+        if look.last or left <= 0:
+            return json_response(look.batch)
+        await asyncio.sleep(min(left, look.pause))
 
 
 async def follow(call: Call) -> Response:
     """A line of JSON whenever something changed, the last one when the batch is finished."""
-    number = call.number()
-    first = await look(call.backend, number)  # an unknown batch is an error, not an empty stream
-    return StreamingResponse(_lines(call.backend, number, first), media_type="application/x-ndjson")
+    # An unknown batch is an error, not an empty stream.
+    look = await run_in_threadpool(look_at, call.backend, call.number())
+    return StreamingResponse(_lines(call.backend, look), media_type="application/x-ndjson")
 
 
-async def _lines(backend: Backend, number: int, answer: BatchAnswer) -> AsyncIterator[bytes]:
+async def _lines(backend: Backend, look: Look) -> AsyncIterator[bytes]:
     pace, said, said_at = Pace(), b"", -1e9
-    with backend.follow(number):
+    with backend.follow(look.batch.number):
         while True:
-            now = time.monotonic()
+            now, answer = time.monotonic(), look.batch
             _set_pace(answer, pace, now)
             state = msgspec.json.encode((answer.counts, answer.paused, answer.hindrances, answer.finished))
             silent = now - said_at
-            if answer.finished or not said or silent >= _SILENCE_SECONDS or (state != said and silent >= _LINE_SECONDS):
+            if look.last or silent >= _SILENCE_SECONDS or (state != said and silent >= _LINE_SECONDS):
                 said, said_at = state, now
                 yield msgspec.json.encode(answer) + b"\n"
-            if answer.finished or not backend.view().live:
+            if look.last:
                 return
-            await asyncio.sleep(_pause(backend, number))
-            answer = await look(backend, number)
+            await asyncio.sleep(look.pause)
+            look = await run_in_threadpool(look_at, backend, answer.number)
 
 
 def _set_pace(answer: BatchAnswer, pace: Pace, now: float) -> None:
@@ -87,17 +87,28 @@ def _set_pace(answer: BatchAnswer, pace: Pace, now: float) -> None:
     answer.eta_seconds = eta_seconds(answer.counts.unfinished, answer.rate)
 
 
-def _pause(backend: Backend, number: int) -> float:
-    return _LOOK_SECONDS if number in backend.view().batches else _READ_SECONDS
+@dataclass
+class Look:
+    """A batch as it is now."""
+
+    batch: BatchAnswer
+    #: Seconds after which it is worth looking again.
+    pause: float
+    #: It is finished, or nobody works on it.
+    last: bool
 
 
-async def look(backend: Backend, number: int) -> BatchAnswer:
-    """The batch as it is now: from the view if it is there, else from the database."""
+def look_at(backend: Backend, number: int) -> Look:
+    """From the view if the batch is there, else from the database."""
     view = backend.view()
     current = view.batches.get(number)
     if current is not None:
-        return from_view(current, view)
-    return await run_in_threadpool(read, backend, number)
+        answer, pause = from_view(current, view), _LOOK_SECONDS
+    else:
+        answer = read(backend, number)
+        answer.hindrances = list(view.hindrances)
+        pause = _READ_SECONDS if answer.total > _READ_MANY else _READ_FEW_SECONDS
+    return Look(answer, pause, answer.finished or not view.live)
 
 
 def read(backend: Backend, number: int) -> BatchAnswer:

@@ -11,6 +11,8 @@ from boss.web.terminal import ProgressLine, harmless, progress_words
 
 #: How long a boss that does not answer any more is looked for.
 LOST_SECONDS = 15.0
+#: What hinders for a shorter time (a worker that is just starting) is not worth a line.
+HINDRANCE_SECONDS = 3.0
 
 #: Finds the boss anew (it may have another port now); None: there is none at present.
 Find = Callable[[], Client | None]
@@ -26,13 +28,13 @@ def follow(
     """The batch as it was when it was finished. Raises BossLost or Refused."""
     current: Client | None = client
     lost_at: float | None = None
-    told: set[str] = set()
+    hindrances = _Hindrances()
     while True:
         try:
             if current is not None:
                 for answer in current.follow(batch):
                     lost_at = None
-                    _tell_hindrances(line, answer, told)
+                    hindrances.tell(line, answer.hindrances, time.monotonic())
                     line.show(_fraction(answer), progress_words(answer), last=answer.finished)
                     if answer.finished:
                         line.end()
@@ -54,11 +56,17 @@ def _fraction(answer: BatchAnswer) -> float:
     return answer.counts.ended / answer.total if answer.total else 1.0
 
 
-def _tell_hindrances(line: ProgressLine, answer: BatchAnswer, told: set[str]) -> None:
-    """Each hindrance once; one that went away is told again when it comes back."""
-    present = set(answer.hindrances)
-    for sentence in answer.hindrances:
-        if sentence not in told:
-            line.say(harmless(sentence))
-    told &= present
-    told |= present
+class _Hindrances:
+    """Tells each hindrance once it has lasted; one that went away is told again when it comes back."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, float] = {}
+        self._told: set[str] = set()
+
+    def tell(self, line: ProgressLine, present: list[str], now: float) -> None:
+        self._since = {sentence: self._since.get(sentence, now) for sentence in present}
+        self._told &= set(present)
+        for sentence, since in self._since.items():
+            if sentence not in self._told and now - since >= HINDRANCE_SECONDS:
+                self._told.add(sentence)
+                line.say(harmless(sentence))

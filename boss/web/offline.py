@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from boss.core.effects import Answer
-from boss.core.events import BatchesLoaded, PauseAsked
+from boss.core.events import BatchesLoaded, CancelAsked, PauseAsked, RedoAsked, RetryAsked
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow, Changes, Loaded, LoadedBatch, WorkerRow
 from boss.core.scheduler import Scheduler
@@ -45,23 +45,21 @@ class Readable(Protocol):
     def close(self) -> None: ...
 
 
-class MoreLookups(Protocol):
-    def batches_of(self, numbers: Sequence[int]) -> dict[int, int]: ...
-    def joined_batches(self, numbers: Collection[int]) -> set[int]: ...
-
-
 class Writable(Protocol):
     """A database that this process may take over."""
 
-    @property
-    def lookups(self) -> MoreLookups: ...
     def take_over(self, host: str, pid: int) -> tuple[int, str]: ...
-    def load(self) -> Loaded: ...
-    def load_batches(
-        self, numbers: Sequence[int]
-    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]: ...
-    def commit(self, changes: Changes, wall: float) -> None: ...
     def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """The same database as the boss's loop uses it."""
+
+    def load(self) -> Loaded: ...
+    def commit(self, changes: Changes, wall: float) -> None: ...
+    def batches_for(
+        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
+    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]: ...
 
 
 class OfflineBackend:
@@ -71,7 +69,7 @@ class OfflineBackend:
         self,
         state_directory: Path,
         open_to_read: Callable[[], Readable | None],
-        open_to_write: Callable[[], Writable],
+        open_to_write: Callable[[], tuple[Writable, Store]],
     ) -> None:
         self._state_directory = state_directory
         self._open_to_write = open_to_write
@@ -105,9 +103,9 @@ class OfflineBackend:
         if self._database is None:
             raise BackendUnavailable("no boss has run here yet: there is nothing to change")
         with _locked(self._state_directory):
-            database = self._open_to_write()
+            database, store = self._open_to_write()
             try:
-                return _one_turn(database, event)
+                return _one_turn(database, store, event)
             finally:
                 database.close()
 
@@ -122,39 +120,33 @@ class OfflineBackend:
         return CARRY_ON
 
 
-def _one_turn(database: Writable, event: Request) -> Answer:
+def _one_turn(database: Writable, store: Store, event: Request) -> Answer:
     database.take_over(socket.gethostname(), os.getpid())
     wall = time.time()
     scheduler = Scheduler(Policy())
-    loaded = database.load()
+    loaded = store.load()
     scheduler.restore(loaded, time.monotonic(), wall)
-    missing = needed_batches(database, event, {batch.row.number for batch in loaded.batches})
-    if missing:
-        batches, outside, crossing = database.load_batches(sorted(missing))
-        scheduler.handle(BatchesLoaded(batches=batches, outside=outside, crossing=crossing))
+    tasks, batches = _named(event)
+    if tasks or batches:
+        found, outside, crossing = store.batches_for(tasks, batches, [batch.row.number for batch in loaded.batches])
+        scheduler.handle(BatchesLoaded(batches=found, outside=outside, crossing=crossing))
     event.reply = _REPLY
     scheduler.handle(event)
     scheduler.settle_rows()
     changes, effects = scheduler.take()
     answer = next(effect for effect in effects if isinstance(effect, Answer) and effect.reply == _REPLY)
     if not answer.refused and not changes.empty():
-        database.commit(changes, wall)
+        store.commit(changes, wall)
     return answer
 
 
-def needed_batches(database: Writable, event: Request, there: set[int]) -> set[int]:
-    """Batches that the event is about and all that are joined to them, but those that are in memory."""
-    named = _named_batches(database, event)
-    return database.lookups.joined_batches(named) - there if named else set()
-
-
-def _named_batches(database: Writable, event: Request) -> set[int]:
+def _named(event: Request) -> tuple[list[int], list[int]]:
+    """Tasks and batches that the event is about."""
     if isinstance(event, PauseAsked):
-        return {event.batch}
-    selection = getattr(event, "selection", None)
-    if selection is None:
-        return set()
-    return {*selection.batches, *database.lookups.batches_of(selection.tasks).values()}
+        return [], [event.batch]
+    if isinstance(event, CancelAsked | RetryAsked | RedoAsked):
+        return event.selection.tasks, event.selection.batches
+    return [], []
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Knows the client and the terminal. What a command line says, and what the settin
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 
 from boss.intake.reader import TaskFile, encode_stream
 from boss.web.answers import BatchAnswer, SubmitAnswer, TaskAnswer
-from boss.web.client import Client, ClientError, Refused
+from boss.web.client import Client, ClientError, NoAnswer, Refused
 from boss.web.exit_codes import Exit
 from boss.web.find import boss_of
 from boss.web.following import BossLost, follow
@@ -27,6 +28,8 @@ from boss.web.terminal import ProgressLine, harmless, plural, size_words
 _FAILED_SHOWN = 10
 #: The answer of a boss that misses files of the push (they may have left its spool since they were asked about).
 _FILES_MISSING = 424
+#: The answer of a boss that is ending, or whose database is away; it is asked again for so long.
+_NOT_NOW, _ENDING_SECONDS = 503, 30.0
 
 
 @dataclass(frozen=True)
@@ -66,9 +69,7 @@ class Summary(msgspec.Struct, kw_only=True):
 def push(plan: Plan, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> Exit:
     """Do it all. Raises ClientError (Refused, NoAnswer, BossLost) and KeyboardInterrupt."""
     line = ProgressLine(err)
-    client = _boss(plan, line)
-    _send(plan, client, line)
-    accepted = _submit(plan, client, line)
+    client, accepted = _accepted(plan, line)
     for warning in accepted.warnings:
         line.say(f"Warning: {harmless(warning)}")
     line.say(_accepted_words(plan, accepted))
@@ -112,6 +113,23 @@ def _send(plan: Plan, client: Client, line: ProgressLine) -> None:
         line.end()
         if sent:
             line.say(f"{size_words(sent)} of files sent.")
+
+
+def _accepted(plan: Plan, line: ProgressLine) -> tuple[Client, SubmitAnswer]:
+    """By a boss that stays: one that is just ending refuses or goes away, and the next one takes the push."""
+    until = time.monotonic() + _ENDING_SECONDS
+    while True:
+        client = _boss(plan, line)
+        try:
+            _send(plan, client, line)
+            return client, _submit(plan, client, line)
+        except Refused as error:
+            if error.status != _NOT_NOW or time.monotonic() > until:
+                raise
+        except NoAnswer:
+            if plan.configured is not None or time.monotonic() > until:
+                raise
+        time.sleep(0.5)
 
 
 def _submit(plan: Plan, client: Client, line: ProgressLine) -> SubmitAnswer:

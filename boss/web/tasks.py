@@ -29,6 +29,8 @@ from boss.web.routes import Call, suggestion
 from wire.messages import ManifestEntry
 
 _LIMIT, _LIMIT_MOST = 1000, 10_000
+#: An id that is not there: a near one is looked for among so many.
+_SUGGEST_FROM = 2000
 _WORDS = {state.word: state for state in TaskState}
 
 
@@ -78,7 +80,8 @@ def by_id(call: Call) -> TaskDetail:
     project, id = call.text("project"), call.text("id")
     number = call.backend.lookups.task_numbers(project, [id]).get(id)
     if number is None:
-        raise not_found(no_task(project, id))
+        near = [line.id for line in call.backend.reads.tasks_of(project=project, limit=_SUGGEST_FROM)]
+        raise not_found(no_task(project, id) + suggestion(id, near))
     return _detail(_stored(call, number))
 
 

@@ -1,0 +1,332 @@
+#!/usr/bin/env python3
+"""Look at ecloud and change what it does: `admin.py --help` lists the commands.
+
+Thin: options, settings, and which boss to ask; answers come from `boss.web.client`, their words from
+`boss.web.printing`. Where no boss runs the same HTTP application answers inside this process, over the
+state directory.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from boss.web.packages import require_packages
+
+require_packages(Path(__file__).resolve().parent)
+
+import typer  # noqa: E402  # only now is it known to be there
+
+from boss.web.command import guarded, stop, write, write_json  # noqa: E402
+from boss.web.exit_codes import Exit  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from boss.web.answers import SelectionRequest, TaskAnswer, TaskDetail
+    from boss.web.client import Client
+    from settings import Settings
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Look at ecloud and change what it does. Each command has --help with an example.",
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Project = Annotated[str, typer.Option("--project", help="Name space of the task ids.")]
+AnyProject = Annotated[str, typer.Option("--project", help="Only tasks of this project.")]
+Batch = Annotated[int, typer.Option("--batch", help="Only tasks of this batch.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0 is all.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The task's id.", show_default=False)]
+
+
+def command(name: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Registers a command under its historic name; its help ends with an example."""
+
+    def register(function: Callable[..., None]) -> Callable[..., None]:
+        return app.command(name, epilog=f"Example: admin.py {example}")(guarded(function))
+
+    return register
+
+
+# --- which boss --------------------------------------------------------------------------------------
+
+
+@app.callback()
+def main(
+    state_dir: Annotated[
+        Path | None, typer.Option("--state_dir", help="State directory; else .ecloud here or above, or $ECLOUD_HOME.")
+    ] = None,
+) -> None:
+    """Options of all commands."""
+    global _state_dir
+    _state_dir = state_dir
+
+
+_state_dir: Path | None = None
+
+
+def _state_directory() -> Path | None:
+    import state_directory
+
+    if _state_dir is not None:
+        if not _state_dir.is_dir():
+            stop(Exit.BAD_INPUT, f"--state_dir {_state_dir} is no directory")
+        return _state_dir.absolute()
+    try:
+        return state_directory.find()
+    except state_directory.StateDirectoryError as error:
+        stop(Exit.NO_BOSS, str(error))
+
+
+def _settings(directory: Path | None) -> Settings:
+    import settings
+
+    try:
+        return settings.load(directory)
+    except settings.SettingsError as error:
+        stop(Exit.BAD_INPUT, "the settings cannot be used:", error.faults)
+
+
+@contextmanager
+def _boss() -> Iterator[Client]:
+    """The configured boss, the one that runs here, or the application in this process."""
+    from boss.web.find import boss_of, configured_boss
+
+    directory = _state_directory()
+    values = _settings(directory)
+    client: Client | None
+    if values.boss_url:
+        client = configured_boss(values.boss_url, values.token, directory)
+    elif directory is None:
+        stop(Exit.NO_BOSS, f"there is no .ecloud in {Path.cwd()} or above, and no boss_url is set; push tasks first")
+    else:
+        client = boss_of(directory) or _inside(directory, values)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _inside(directory: Path, values: Settings) -> Client:
+    from boss.database import Database, DatabaseError, NoDatabase
+    from boss.loop import DatabaseAway
+    from boss.store import DatabaseStore
+    from boss.web.inside import inside_client
+    from boss.web.offline import OfflineBackend
+
+    url = values.database or f"sqlite:///{directory / 'ecloud.sqlite'}"
+
+    def open_to_read() -> Database | None:
+        try:
+            return Database.open_to_read(url)
+        except NoDatabase:
+            return None
+
+    def open_to_write() -> tuple[Database, DatabaseStore]:
+        database = Database.open(url)
+        return database, DatabaseStore(database, directory / "spool")
+
+    try:
+        backend = OfflineBackend(directory, open_to_read, open_to_write)
+    except DatabaseError as error:
+        stop(Exit.NO_BOSS, str(error))
+    return inside_client(backend, (DatabaseError, DatabaseAway))
+
+
+# --- looking -----------------------------------------------------------------------------------------
+
+
+@command("status", "status --json")
+def status(as_json: AsJson = False) -> None:
+    """How many workers and tasks there are, and what hinders."""
+    from boss.web.printing import status_lines
+
+    with _boss() as boss:
+        answer = boss.status()
+        write_json(answer) if as_json else write(list(status_lines(answer)))
+
+
+@command("show_workers", "show_workers")
+def show_workers(as_json: AsJson = False) -> None:
+    """Each worker: id, address, what it is doing, whether it is kept when idle."""
+    from boss.web.printing import worker_line
+
+    with _boss() as boss:
+        workers = boss.workers()
+        write_json(workers) if as_json else write([worker_line(worker) for worker in workers])
+
+
+def _list(states: tuple[str, ...], batch: int, project: str, limit: int, as_json: bool, words: str) -> None:
+    from boss.web import printing
+
+    with _boss() as boss:
+        tasks: Iterator[TaskAnswer] = boss.tasks(*states, batch=batch, project=project, limit=limit)
+        if as_json:
+            write_json(list(tasks))
+            return
+        for line in getattr(printing, words)(tasks):
+            sys.stdout.write(f"{line}\n")
+
+
+@command("show_queued", "show_queued --limit 20")
+def show_queued(batch: Batch = 0, project: AnyProject = "", limit: Limit = 0, as_json: AsJson = False) -> None:
+    """Tasks that wait, with their commands."""
+    _list(("queued", "pending"), batch, project, limit, as_json, "queued_lines")
+
+
+@command("show_in_progress", "show_in_progress")
+def show_in_progress(batch: Batch = 0, project: AnyProject = "", limit: Limit = 0, as_json: AsJson = False) -> None:
+    """Tasks that run: by which worker, with which commands."""
+    _list(("running",), batch, project, limit, as_json, "in_progress_lines")
+
+
+@command("show_succeeded", "show_succeeded --project leaks")
+def show_succeeded(batch: Batch = 0, project: AnyProject = "", limit: Limit = 0, as_json: AsJson = False) -> None:
+    """Tasks that succeeded: worker, exit code, commands."""
+    _list(("succeeded",), batch, project, limit, as_json, "ended_lines")
+
+
+@command("show_failed", "show_failed --batch 3")
+def show_failed(batch: Batch = 0, project: AnyProject = "", limit: Limit = 0, as_json: AsJson = False) -> None:
+    """Tasks that failed, or did not run because a dependency failed: worker, exit code, reason, commands."""
+    _list(("failed", "blocked"), batch, project, limit, as_json, "ended_lines")
+
+
+@command("show_batches", "show_batches")
+def show_batches(as_json: AsJson = False) -> None:
+    """Every push: its counts, and whether it is finished."""
+    from boss.web.printing import batch_line
+
+    with _boss() as boss:
+        batches = boss.batches()
+        write_json(batches) if as_json else write([batch_line(batch) for batch in batches])
+
+
+def _show(id: str, project: str, as_json: bool, words: Callable[[TaskDetail], list[str]]) -> None:
+    with _boss() as boss:
+        detail = boss.task(project, id)
+        write_json(detail) if as_json else write(words(detail))
+
+
+@command("show_task", "show_task 2")
+def show_task(id: Id, project: Project = "default", as_json: AsJson = False) -> None:
+    """All of one task: state, commands, every attempt, and the end of what it wrote to stdout and stderr."""
+    from boss.web.printing import task_lines
+
+    _show(id, project, as_json, lambda detail: list(task_lines(detail)))
+
+
+@command("show_task_status", "show_task_status 2")
+def show_task_status(id: Id, project: Project = "default", as_json: AsJson = False) -> None:
+    """The task's state, its worker, and how it ended."""
+    from boss.web.printing import task_status_lines
+
+    with _boss() as boss:
+        detail = boss.task(project, id)
+        write_json(detail.task) if as_json else write(list(task_status_lines(detail)))
+
+
+@command("show_task_dependencies", "show_task_dependencies 4")
+def show_task_dependencies(id: Id, project: Project = "default", as_json: AsJson = False) -> None:
+    """The ids of the tasks that must succeed before it, on one line."""
+    from boss.web.terminal import harmless
+
+    with _boss() as boss:
+        detail = boss.task(project, id)
+        write_json(detail.dependencies) if as_json else write([" ".join(map(harmless, detail.dependencies))])
+
+
+@command("show_task_commands", "show_task_commands 4")
+def show_task_commands(id: Id, project: Project = "default", as_json: AsJson = False) -> None:
+    """All that a worker does for it: downloads, commands, uploads, cleaning up."""
+    from boss.web.printing import derived_lines
+
+    with _boss() as boss:
+        commands = boss.task_commands(boss.task(project, id).task.number)
+        write_json(commands) if as_json else write(list(derived_lines(commands)))
+
+
+# --- changing ----------------------------------------------------------------------------------------
+
+
+def _change(verb: str, selection: SelectionRequest, as_json: bool) -> None:
+    from boss.web.printing import change_lines
+
+    with _boss() as boss:
+        answer = {"cancel": boss.cancel, "retry": boss.retry, "redo": boss.redo}[verb](selection)
+        write_json(answer) if as_json else write(list(change_lines(answer)))
+
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of tasks.", show_default=False)]
+Batches = Annotated[list[int] | None, typer.Option("--batch", help="All tasks of this batch; may be repeated.")]
+
+
+@command("retry_failed", "retry_failed")
+def retry_failed(ids: Ids = None, batch: Batches = None, project: AnyProject = "", as_json: AsJson = False) -> None:
+    """Run failed tasks again (all of them, or those named); what they blocked follows by itself."""
+    from boss.web.answers import SelectionRequest
+
+    if ids or batch:
+        selection = SelectionRequest(tasks=ids or [], batches=batch or [], project=project or "default")
+    else:
+        selection = SelectionRequest(all=True, project=project)
+    _change("retry", selection, as_json)
+
+
+@command("redo_task", "redo_task 4")
+def redo_task(
+    ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids of tasks.", show_default=False)],
+    project: Project = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Run ended tasks again, succeeded ones too; tasks that depend on them are left as they are."""
+    from boss.web.answers import SelectionRequest
+
+    _change("redo", SelectionRequest(tasks=ids, project=project), as_json)
+
+
+@command("cancel", "cancel 4 5")
+def cancel(
+    ids: Ids = None,
+    batch: Batches = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every task that has not ended.")] = False,
+    project: AnyProject = "",
+    as_json: AsJson = False,
+) -> None:
+    """Cancel tasks that have not ended; those that run are ended within seconds."""
+    from boss.web.answers import SelectionRequest
+
+    if not ids and not batch and not everything:
+        stop(Exit.BAD_INPUT, "name tasks, --batch N or --all")
+    if everything and (ids or batch):
+        stop(Exit.BAD_INPUT, "name tasks and batches, or say --all; not both")
+    name = project if everything else project or "default"
+    _change("cancel", SelectionRequest(tasks=ids or [], batches=batch or [], all=everything, project=name), as_json)
+
+
+# --- without a boss ----------------------------------------------------------------------------------
+
+
+@command("settings", "settings")
+def settings_command(as_json: AsJson = False) -> None:
+    """Each setting with its value and where that came from; secrets are not shown."""
+    from boss.web.terminal import harmless
+
+    shown = list(_settings(_state_directory()).show())
+    if as_json:
+        write_json([{"name": each.setting.name, "value": each.value, "origin": each.origin} for each in shown])
+        return
+    width = max(len(each.setting.name) for each in shown)
+    write([f"{each.setting.name:{width}}  {harmless(each.value)}  ({harmless(each.origin)})" for each in shown])
+
+
+if __name__ == "__main__":
+    app()

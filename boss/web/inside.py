@@ -1,0 +1,17 @@
+"""A client of the HTTP application inside this process, over a state directory on which no boss runs. No sockets."""
+
+from __future__ import annotations
+
+import secrets
+
+from boss.web.app import make_app
+from boss.web.client import Client
+from boss.web.offline import OfflineBackend
+from boss.web.transport import InProcessTransport
+
+
+def inside_client(backend: OfflineBackend, database_errors: tuple[type[Exception], ...]) -> Client:
+    """The same routes and answers as a boss's."""
+    token = secrets.token_urlsafe(32)
+    app = make_app(backend, [token], database_errors=database_errors)
+    return Client("http://localhost", token, InProcessTransport(app))
