@@ -1,0 +1,330 @@
+"""The runner with real processes: commands in order, limits, output, and the end of whole process trees."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.agent_world import result, run
+from wire.messages import EpanetRun, Outcome
+from worker.runner import Runner, RunnerOptions
+from worker.runner.processes import become_subreaper, look
+from worker.runner.sessions import read_sessions
+from worker.runner.spawn import base_environment
+
+HELPER = Path(__file__).with_name("fake_epanet_helper.py")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Desk:
+    """A runner, and what it tells."""
+
+    def __init__(self, home: Path, **options: Any) -> None:
+        self.told: queue.SimpleQueue[tuple[Outcome, bool]] = queue.SimpleQueue()
+        self.progress: list[tuple[int, int, float]] = []
+        self.home = home
+        options.setdefault("grace_seconds", 0.5)
+        options.setdefault("leftover_grace_seconds", 0.3)
+        environment = base_environment(os.environ, ROOT)
+        self.runner = Runner(
+            RunnerOptions(home=home, worker="w1", environment=environment, **options),
+            lambda _, outcome, left: self.told.put((outcome, left)),
+            lambda *told: self.progress.append(told),
+            helper_command=[sys.executable, str(HELPER)],
+        )
+        self.runner.start()
+
+    def outcome(self, timeout: float = 20.0) -> Outcome:
+        return self.told.get(timeout=timeout)[0]
+
+    def do(self, *commands: str | list[str], task: int = 1, **more: Any) -> Outcome:
+        self.runner.execute(run(task, commands=list(commands), **more))
+        return self.outcome()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    become_subreaper()
+    desk = Desk(tmp_path)
+    yield desk
+    desk.runner.stop()
+
+
+def alive(pid: int) -> bool:
+    process = look(pid)
+    return process is not None and not process.zombie
+
+
+def wait_for(path: Path, seconds: float = 10.0) -> str:
+    until = time.monotonic() + seconds
+    while not (path.exists() and path.read_text().endswith("\n")):
+        assert time.monotonic() < until, f"{path} was not written"
+        time.sleep(0.01)
+    return path.read_text()
+
+
+def test_commands_run_in_order_and_stop_at_the_first_that_fails(desk: Desk) -> None:
+    outcome = desk.do("true", "exit 3", "touch x", results=[result("x")])
+    assert (outcome.ended, outcome.exit_code, outcome.command) == ("failed", 3, "exit 3")
+    assert outcome.reason == "command 2 of 3 exited with code 3"
+    assert [summary.exit_code for summary in outcome.commands] == [0, 3]
+
+
+def test_three_commands_show_three_exit_codes(desk: Desk) -> None:
+    outcome = desk.do("true", ["true"], "echo done")
+    assert [(summary.command, summary.exit_code) for summary in outcome.commands] == [
+        ("true", 0),
+        ("true", 0),
+        ("echo done", 0),
+    ]
+    assert (outcome.ended, outcome.stdout_tail, outcome.exit_code) == ("succeeded", "done\n", 0)
+
+
+def test_each_attempt_has_a_fresh_directory_that_is_gone_when_it_was_left_empty(desk: Desk) -> None:
+    outcome = desk.do("pwd", "ls -A", task=5, attempt=2)
+    assert outcome.stdout_tail == f"{desk.home}/attempts/5.2/work\n"
+    assert (desk.home / "attempts/5.2/stdout").read_text() == outcome.stdout_tail
+    desk.do("true", task=6)
+    assert not (desk.home / "attempts/6.1").exists()
+
+
+def test_output_of_both_streams_is_kept_apart(desk: Desk) -> None:
+    outcome = desk.do("echo on-stdout; echo on-stderr >&2; exit 1")
+    assert (outcome.stdout_tail, outcome.stderr_tail) == ("on-stdout\n", "on-stderr\n")
+    assert (desk.home / "attempts/1.1/stderr").read_text() == "on-stderr\n"
+
+
+def test_much_output_is_capped_and_does_not_stop_the_command(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, output_limit=100_000)
+    outcome = desk.do(f"{sys.executable} -c \"import sys; sys.stdout.write('x' * 3_000_000); print('the end')\"")
+    assert outcome.ended == "succeeded"
+    assert outcome.stdout_tail.endswith("the end\n")
+    assert len(outcome.stdout_tail) <= 8000
+    assert (tmp_path / "attempts/1.1/stdout").stat().st_size < 101_000
+    desk.runner.stop()
+
+
+def test_a_command_of_10_kb_and_one_of_300_kb_run(desk: Desk) -> None:
+    assert desk.do("echo " + "x" * 10_000 + " | wc -c").stdout_tail.strip() == "10001"
+    assert desk.do(": " + "x" * 300_000 + "\necho big", task=2).stdout_tail == "big\n"
+
+
+def test_unicode_and_shell_words_reach_the_command_as_they_are(desk: Desk) -> None:
+    outcome = desk.do("printf '%s' 'Ünïcödé 水 $HOME'", ["printf", "%s", "; rm -rf $HOME 'a b'"])
+    assert outcome.stdout_tail == "Ünïcödé 水 $HOME; rm -rf $HOME 'a b'"
+
+
+def test_the_environment_names_the_attempt(desk: Desk) -> None:
+    names = "$ECLOUD_TASK/$ECLOUD_ATTEMPT/$ECLOUD_TASK_ID/$ECLOUD_BATCH/$ECLOUD_PROJECT/$ECLOUD_WORKER/$ECLOUD_SLOTS/$A"
+    outcome = desk.do(f"echo {names}", task=7, attempt=3, env={"A": "b=c"})
+    assert outcome.stdout_tail == "7/3/t7/1/default/w1/1/b=c\n"
+
+
+def test_python_of_the_agent_comes_first_and_can_tell_progress(desk: Desk) -> None:
+    outcome = desk.do("python3 -c 'import ecloud, sys; ecloud.progress(0.25); print(sys.executable)'", "sleep 0.2")
+    assert outcome.ended == "succeeded", outcome.stderr_tail
+    assert os.path.dirname(outcome.stdout_tail.strip()) == os.path.dirname(sys.executable)
+    assert desk.progress == [(1, 1, 0.25)]
+
+
+def test_a_program_that_is_not_there_fails_the_task(desk: Desk) -> None:
+    outcome = desk.do(["no-such-program", "x"])
+    assert (outcome.ended, outcome.fault, outcome.exit_code) == ("failed", "task", 127)
+    assert "No such file" in outcome.reason
+    assert desk.do("bad\0command", task=2).exit_code == 126
+
+
+def test_a_signal_is_told_by_name(desk: Desk) -> None:
+    outcome = desk.do("kill -SEGV $$")
+    assert (outcome.exit_code, outcome.reason) == (-signal.SIGSEGV, "the command was ended by SIGSEGV")
+
+
+def test_a_directory_that_cannot_be_made_is_the_workers_fault(desk: Desk) -> None:
+    (desk.home / "attempts").rmdir()
+    (desk.home / "attempts").write_text("in the way")
+    outcome = desk.do("true")
+    assert (outcome.ended, outcome.fault) == ("failed", "worker")
+    assert "attempts" in outcome.reason
+
+
+def test_no_commands_with_a_result_is_a_success_to_be_looked_at(desk: Desk) -> None:
+    assert desk.do(results=[result("a")]).ended == "succeeded"
+
+
+def test_time_out_ends_the_whole_tree_with_its_reason(desk: Desk) -> None:
+    began = time.monotonic()
+    outcome = desk.do("sleep 100 & echo $! > ../pid; sleep 100", timeout=0.3)
+    assert (outcome.ended, outcome.reason) == ("timed_out", "timeout after 0.3 s")
+    assert time.monotonic() - began < 10
+    assert not alive(int((desk.home / "attempts/1.1/pid").read_text()))
+
+
+def test_the_limit_of_time_is_for_all_commands_together(desk: Desk) -> None:
+    outcome = desk.do("sleep 0.3", "sleep 0.3", "sleep 100", timeout=1.0)
+    assert outcome.ended == "timed_out"
+    assert len(outcome.commands) == 3
+
+
+def test_a_kill_reaches_what_ignores_term_and_what_left_its_session(desk: Desk) -> None:
+    script = (
+        "trap '' TERM\n"
+        "setsid sh -c 'trap \"\" TERM; echo $$ > ../escaped; sleep 1000' &\n"
+        "sh -c 'trap \"\" TERM; while :; do sleep 1; done' & echo $! > ../stubborn\n"
+        "setsid env -i sleep 1000 & echo $! > ../bare\n"
+        "wait"
+    )
+    desk.runner.execute(run(1, commands=[script]))
+    directory = desk.home / "attempts/1.1"
+    pids = [int(wait_for(directory / name)) for name in ("escaped", "stubborn", "bare")]
+    desk.runner.kill(1, 1, "cancelled by ann")
+    desk.runner.kill(1, 1, "again")
+    outcome = desk.outcome()
+    assert (outcome.ended, outcome.reason) == ("cancelled", "cancelled by ann")
+    assert not any(alive(pid) for pid in pids)
+
+
+def test_a_polite_program_is_given_time_to_end(desk: Desk) -> None:
+    desk.runner.execute(run(1, commands=["trap 'echo bye; exit 0' TERM; echo up > ../up; sleep 100 & wait"]))
+    wait_for(desk.home / "attempts/1.1/up")
+    desk.runner.kill(1, 1, "cancelled")
+    outcome = desk.outcome()
+    assert (outcome.ended, outcome.stdout_tail) == ("cancelled", "bye\n")
+
+
+def test_an_attempt_is_over_when_its_command_is_although_a_grandchild_holds_the_pipe(desk: Desk) -> None:
+    began = time.monotonic()
+    outcome = desk.do("setsid sleep 1000 & echo $! > ../pid")
+    assert outcome.ended == "succeeded"
+    assert time.monotonic() - began < 10
+    assert not alive(int((desk.home / "attempts/1.1/pid").read_text()))
+
+
+def test_a_background_process_serves_later_commands_of_its_attempt(desk: Desk) -> None:
+    outcome = desk.do("sleep 1000 & echo $! > pid", "kill -0 $(cat pid)", "setsid sleep 1000 & true")
+    assert outcome.ended == "succeeded"
+
+
+def test_leftovers_of_one_attempt_end_without_touching_another(desk: Desk) -> None:
+    desk.runner.execute(run(1, commands=["setsid sleep 1000 & echo $! > ../pid; sleep 1; kill -0 $(cat ../pid)"]))
+    wait_for(desk.home / "attempts/1.1/pid")
+    desk.runner.execute(run(2, commands=["setsid sleep 1000 &"]))
+    outcomes = {outcome.task: outcome for outcome in (desk.outcome(), desk.outcome())}
+    assert {task: outcome.ended for task, outcome in outcomes.items()} == {1: "succeeded", 2: "succeeded"}
+
+
+def test_a_limit_of_memory_fails_what_needs_more(desk: Desk) -> None:
+    greedy = f"{sys.executable} -c 'b = bytearray(600_000_000); print(len(b))'"
+    assert desk.do(greedy).ended == "succeeded"
+    outcome = desk.do(greedy, task=2, memory=200_000_000)
+    assert (outcome.ended, outcome.fault) == ("failed", "task")
+    assert "MemoryError" in outcome.stderr_tail
+    assert desk.do(["echo", "a b"], task=3, memory=200_000_000).stdout_tail == "a b\n"
+
+
+def test_started_sessions_are_on_record_while_they_run(desk: Desk) -> None:
+    desk.runner.execute(run(1, commands=["echo $$ > ../pid; sleep 100"]))
+    pid = int(wait_for(desk.home / "attempts/1.1/pid"))
+    process = look(pid)
+    assert process is not None
+    assert read_sessions(desk.home / "sessions") == {pid: process.start}
+    desk.runner.kill(1, 1, "enough")
+    desk.outcome()
+    assert read_sessions(desk.home / "sessions") == {}
+
+
+def test_many_attempts_leave_no_process_descriptor_or_directory(desk: Desk) -> None:
+    desk.do("true", task=1000)
+    before = len(os.listdir("/proc/self/fd"))
+    for task in range(200):
+        desk.runner.execute(run(task + 1))
+    outcomes = [desk.outcome() for _ in range(200)]
+    assert all(outcome.ended == "succeeded" for outcome in outcomes)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert os.listdir(desk.home / "attempts") == []
+    assert read_sessions(desk.home / "sessions") == {}
+
+
+def test_stopping_kills_what_runs(tmp_path: Path) -> None:
+    become_subreaper()
+    desk = Desk(tmp_path)
+    desk.runner.execute(run(1, commands=["echo $$ > ../pid; sleep 100"]))
+    pid = int(wait_for(tmp_path / "attempts/1.1/pid"))
+    desk.runner.stop()
+    assert not alive(pid)
+    assert desk.outcome().ended == "cancelled"
+
+
+# -- EPANET helpers (a stand-in that speaks their protocol) ------------------------------------------
+
+
+def epanet(desk: Desk, what: str, task: int = 1, **more: Any) -> None:
+    desk.runner.execute(run(task, commands=[], epanet=EpanetRun(inp="net.inp", options={"do": what}), **more))
+
+
+def test_a_helper_is_kept_warm_and_tells_progress_and_figures(desk: Desk) -> None:
+    epanet(desk, "succeed")
+    first = desk.outcome()
+    epanet(desk, "succeed", task=2)
+    second = desk.outcome()
+    assert first.ended == second.ended == "succeeded"
+    assert first.figures["pid"] == second.figures["pid"]
+    assert desk.progress[0] == (1, 1, 0.5)
+    assert "working in" in first.stderr_tail and f"{desk.home}/attempts/2.1/work" in second.stderr_tail
+
+
+def test_two_at_once_have_a_helper_each(desk: Desk) -> None:
+    epanet(desk, "slow")
+    epanet(desk, "slow", task=2)
+    outcomes = [desk.outcome(), desk.outcome()]
+    assert outcomes[0].figures["pid"] != outcomes[1].figures["pid"]
+
+
+def test_a_crash_of_a_helper_fails_one_attempt_with_the_signals_name(desk: Desk) -> None:
+    epanet(desk, "crash")
+    outcome = desk.outcome()
+    assert (outcome.ended, outcome.exit_code) == ("failed", -signal.SIGSEGV)
+    assert "SIGSEGV" in outcome.reason
+    epanet(desk, "succeed", task=2)
+    assert desk.outcome().ended == "succeeded"
+
+
+def test_a_failure_told_by_a_helper_carries_its_reason_and_code(desk: Desk) -> None:
+    epanet(desk, "fail")
+    outcome = desk.outcome()
+    assert (outcome.ended, outcome.reason, outcome.exit_code, outcome.fault) == ("failed", "bad network", 4, "task")
+
+
+def test_time_limit_and_cancel_end_a_helper_and_the_next_attempt_gets_a_new_one(desk: Desk) -> None:
+    epanet(desk, "hang", timeout=0.3)
+    assert desk.outcome().ended == "timed_out"
+    epanet(desk, "hang", task=2)
+    time.sleep(0.3)
+    desk.runner.kill(2, 1, "cancelled by ann")
+    outcome = desk.outcome()
+    assert (outcome.ended, outcome.reason) == ("cancelled", "cancelled by ann")
+    epanet(desk, "succeed", task=3)
+    assert desk.outcome().ended == "succeeded"
+
+
+def test_a_request_larger_than_a_pipe_reaches_the_helper(desk: Desk) -> None:
+    rows = [{"scenario": number, "text": "x" * 100} for number in range(20_000)]
+    run_ = EpanetRun(inp="net.inp", scenarios=rows, options={"do": "count"})
+    desk.runner.execute(run(1, commands=[], epanet=run_))
+    assert desk.outcome().figures["rows"] == 20_000
+
+
+def test_helpers_end_with_the_runner(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    epanet(desk, "succeed")
+    pid = int(desk.outcome().figures["pid"])
+    assert alive(pid)
+    desk.runner.stop()
+    assert not alive(pid)

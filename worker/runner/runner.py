@@ -1,0 +1,189 @@
+"""The runner: one thread that starts, watches and ends the processes of all attempts. No polling, no asyncio.
+
+Other threads only call `execute`, `kill` and `stop`, which enqueue and return; what comes of it is told through
+`finished`, from the runner's thread, which may only put it somewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from wire.messages import AttemptKey, Outcome, Run
+from worker.runner.epanet import EpanetExecution
+from worker.runner.execution import Ended, Execution
+from worker.runner.helpers import Helpers
+from worker.runner.options import RunnerOptions
+from worker.runner.processes import look, orphans, reap, send
+from worker.runner.sessions import Sessions
+from worker.runner.shared import Shared, now
+from worker.runner.watch import Watch
+
+logger = logging.getLogger(__name__)
+
+#: While attempts run, exited orphans are reaped so often.
+_REAP_SECONDS = 10.0
+
+
+class Running(Protocol):
+    """What the runner asks of an execution of any kind."""
+
+    run: Run
+    done: bool
+
+    def begin(self) -> None: ...
+    def kill(self, ended: Ended, reason: str) -> None: ...
+    def deadline(self) -> float | None: ...
+    def on_time(self) -> None: ...
+
+
+class Runner:
+    def __init__(
+        self,
+        options: RunnerOptions,
+        finished: Callable[[Run, Outcome, bool], None],
+        progress: Callable[[int, int, float], None],
+        helper_command: list[str] | None = None,
+    ) -> None:
+        self._options = options
+        options.attempts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._watch = Watch()
+        self._sessions = Sessions(options.home / "sessions")
+        self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._progress = progress
+        progress_path = options.home / "progress"
+        self._open_progress(str(progress_path))
+        self._shared = Shared(
+            options, self._watch, self._sessions, self._nothing, str(progress_path), finished, progress
+        )
+        self._helpers = Helpers(self._shared, helper_command)
+        self._running: dict[AttemptKey, Running] = {}
+        self._asked: deque[Callable[[], None]] = deque()
+        self._reap_at = 0.0
+        self._stopping = False
+        self._thread = threading.Thread(target=self._live, name="runner", daemon=True)
+
+    # -- called from other threads ------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def execute(self, run: Run) -> None:
+        self._ask(lambda: self._execute(run))
+
+    def kill(self, task: int, attempt: int, reason: str) -> None:
+        self._ask(lambda: self._kill((task, attempt), reason))
+
+    def stop(self, timeout: float = 30.0) -> None:
+        """Kill what runs, end the helpers, end the thread."""
+        self._ask(self._stop)
+        self._thread.join(timeout)
+
+    def _ask(self, what: Callable[[], None]) -> None:
+        self._asked.append(what)
+        self._watch.wake()
+
+    # -- the thread ---------------------------------------------------------------------------------
+
+    def _live(self) -> None:
+        try:
+            while not (self._stopping and not self._running):
+                self._turn()
+        finally:
+            self._helpers.close()
+            self._watch.close_all()
+            self._sessions.close()
+            os.close(self._nothing)
+
+    def _turn(self) -> None:
+        deadline = self._next_deadline()
+        self._watch.wait(None if deadline is None else max(deadline - now(), 0.0))
+        while self._asked:
+            self._asked.popleft()()
+        moment = now()
+        for execution in list(self._running.values()):
+            due = execution.deadline()
+            if due is not None and due <= moment and not execution.done:
+                self._guard(execution, execution.on_time)
+        over = [key for key, execution in self._running.items() if execution.done]
+        for key in over:
+            del self._running[key]
+        if (over and not self._running) or (self._running and moment >= self._reap_at):
+            self._reap_at = moment + _REAP_SECONDS
+            self._sweep()
+
+    def _next_deadline(self) -> float | None:
+        due = [deadline for execution in self._running.values() if (deadline := execution.deadline()) is not None]
+        if self._running and self._options.owns_all_children:
+            due.append(self._reap_at)
+        return min(due) if due else None
+
+    def _execute(self, run: Run) -> None:
+        if run.execution.epanet is not None:
+            execution: Running = EpanetExecution(run, self._shared, self._helpers)
+        else:
+            execution = Execution(run, self._shared)
+        self._running[(run.task, run.attempt)] = execution
+        self._guard(execution, execution.begin)
+
+    def _kill(self, key: AttemptKey, reason: str) -> None:
+        execution = self._running.get(key)
+        if execution is not None and not execution.done:
+            execution.kill("cancelled", reason)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        for execution in self._running.values():
+            if not execution.done:
+                execution.kill("cancelled", "the worker ends")
+
+    def _guard(self, execution: Running, step: Callable[[], None]) -> None:
+        """A fault in one attempt's handling must not end the thread that all depend on."""
+        try:
+            step()
+        except Exception as error:
+            run = execution.run
+            logger.exception("attempt %d.%d failed inside the runner", run.task, run.attempt, extra={"action": "fail"})
+            if not execution.done:
+                execution.done = True
+                reason = f"a fault of the worker: {error!r}"
+                outcome = Outcome(task=run.task, attempt=run.attempt, ended="failed", fault="worker", reason=reason)
+                self._shared.finished(run, outcome, True)
+
+    def _sweep(self) -> None:
+        """Reap exited orphans; with nothing running, end those of unknown origin, which only a task can have left."""
+        if not self._options.owns_all_children:
+            return
+        for pid in orphans():
+            process = look(pid)
+            if process is not None and process.zombie:
+                reap(pid)
+            elif process is not None and not self._running:
+                logger.info("ending process %d, left by a task", pid, extra={"action": "end_leftover"})
+                send(process, signal.SIGKILL)
+
+    # -- progress -----------------------------------------------------------------------------------
+
+    def _open_progress(self, path: str) -> None:
+        """One FIFO for all tasks: a line is written whole or not at all, and costs an attempt nothing."""
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._watch.add(fd, lambda: self._read_progress(fd))
+
+    def _read_progress(self, fd: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            for line in os.read(fd, 65536).decode("ascii", "replace").splitlines():
+                try:
+                    task, attempt, fraction = line.split()
+                    key, value = (int(task), int(attempt)), float(fraction)
+                except ValueError:
+                    continue
+                if key in self._running and 0.0 <= value <= 1.0:
+                    self._progress(*key, value)

@@ -1,0 +1,106 @@
+"""From a command to a started process: argument list, environment, memory limit, session. Never forks this process.
+
+Knows how things are started, not when, and not what becomes of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from wire.messages import Run
+
+#: A longer line for the shell goes through a file: the kernel takes 128 kB as one argument.
+_LINE_MAX = 100_000
+#: Variables of the agent's own start that no task may see.
+_OWN = "ECLOUD_"
+#: Every process that the agent starts bears this variable: a later start finds by it what an earlier one left.
+MARK = "ECLOUD_MARK"
+
+
+def base_environment(environ: Mapping[str, str], module_directory: Path | str) -> dict[str, str]:
+    """What every task sees: the agent's environment without the agent's own settings, its Python and `ecloud` first."""
+    result = {name: value for name, value in environ.items() if not name.startswith(_OWN)}
+    result["PATH"] = _first(os.path.dirname(sys.executable), result.get("PATH", os.defpath))
+    result["PYTHONPATH"] = _first(str(module_directory), result.get("PYTHONPATH", ""))
+    return result
+
+
+def _first(path: str, others: str) -> str:
+    return f"{path}{os.pathsep}{others}" if others else path
+
+
+def task_environment(base: Mapping[str, str], run: Run, worker: str, mark: str) -> dict[str, str]:
+    return {
+        **base,
+        "ECLOUD_TASK": str(run.task),
+        "ECLOUD_TASK_ID": run.id,
+        "ECLOUD_ATTEMPT": str(run.attempt),
+        "ECLOUD_BATCH": str(run.batch),
+        "ECLOUD_PROJECT": run.project,
+        "ECLOUD_WORKER": worker,
+        "ECLOUD_SLOTS": str(run.execution.slots),
+        **run.execution.env,
+        MARK: f"{mark}{run.task}.{run.attempt}",
+    }
+
+
+def mark_of(home: Path | str) -> str:
+    """The beginning of every mark of this home."""
+    return f"{home}:"
+
+
+def text_of(command: str | list[str]) -> str:
+    """A command as a person would write it."""
+    return command if isinstance(command, str) else subprocess.list2cmdline(command)
+
+
+def arguments_of(command: str | list[str], memory: int | None, directory: str, index: int) -> list[str]:
+    """The argument list. A limit of memory holds for each process of the command and all that it starts."""
+    if isinstance(command, list):
+        arguments = command
+    elif len(command) < _LINE_MAX // 4 or len(command.encode()) < _LINE_MAX:
+        arguments = ["/bin/sh", "-c", command]
+    else:
+        script = f"{directory}/command-{index}.sh"
+        Path(script).write_text(command, encoding="utf-8")
+        arguments = ["/bin/sh", script]
+    if memory is None:
+        return arguments
+    # `-d` counts what a process writes to, not the address space that it reserves.
+    return ["/bin/sh", "-c", 'ulimit -d "$0" && exec "$@"', str(max(memory // 1024, 1)), *arguments]
+
+
+def start(
+    arguments: list[str], directory: str, environment: dict[str, str], stdin: int, stdout: int, stderr: int
+) -> subprocess.Popen[bytes]:
+    """A process in a session of its own. Without preexec_fn Python uses vfork, so that our size does not matter."""
+    return subprocess.Popen(
+        arguments, cwd=directory, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
+    )
+
+
+#: Errors of a start that the command itself is to blame for, and the exit code that a shell gives them.
+_OF_THE_COMMAND = {
+    errno.ENOENT: 127,
+    errno.EACCES: 126,
+    errno.ENOEXEC: 126,
+    errno.ENOTDIR: 126,
+    errno.ELOOP: 126,
+    errno.ENAMETOOLONG: 126,
+    errno.E2BIG: 126,
+    errno.EISDIR: 126,
+}
+
+
+def blame(error: Exception, directory: str) -> int | None:
+    """The exit code if the command cannot be started anywhere; None if this worker cannot start it now."""
+    if isinstance(error, ValueError):  # a NUL byte, a name of a variable with '='
+        return 126
+    if isinstance(error, OSError) and error.filename != directory:
+        return _OF_THE_COMMAND.get(error.errno or 0)
+    return None
