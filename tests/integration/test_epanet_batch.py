@@ -186,7 +186,7 @@ def test_a_value_that_epanet_refuses_fails_its_scenario_only(tmp_path: Path) -> 
     summary = run(tmp_path, LINE, scenarios=[{}, {"pipe[P1].roughness": -5}, {}])
     assert [row["status"] for row in rows_of(tmp_path)] == ["ok", "error", "ok"]
     assert rows_of(tmp_path)[1]["code"] == 211
-    assert "P1" in str(rows_of(tmp_path)[1]["text"])
+    assert "set roughness of link P1 to -5" in str(rows_of(tmp_path)[1]["text"])
     assert values_of(tmp_path, scenario=0) == values_of(tmp_path, scenario=2)
     assert values_of(tmp_path, scenario=1) == []
     assert summary.figures["failed"] == 1
@@ -230,7 +230,7 @@ def test_results_that_are_not_numbers_are_flagged(tmp_path: Path) -> None:
     """Finite values whose product is not: the demand overflows inside EPANET, which says nothing."""
     run(tmp_path, LINE, scenarios=[{"junction[J1].base_demand": 1e300, "demand.multiplier": 1e300}, {}])
     statuses = [row["status"] for row in rows_of(tmp_path)]
-    assert statuses[0] in ("nan", "error", "halted") and statuses[1] == "ok"
+    assert statuses == ["nan", "ok"]
 
 
 def test_a_broken_file_is_refused_with_epanets_words_and_the_line(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ class Project:
     def set_link_value(self, index: int, number: int, value: float) -> None:
         code = self.library.EN_setlinkvalue(self.handle, index + 1, number, value)
         if code:
-            expect(code, f"set value {number} of link {self.links.ids[index]} to {value:g}")
+            expect(code, f"set {codes.LINK_WORDS[number]} of link {self.links.ids[index]} to {value:g}")
 
     def node_values(self, number: int) -> Doubles:
         values = np.empty(len(self.nodes))
@@ -119,7 +119,7 @@ class Project:
     def set_node_value(self, index: int, number: int, value: float) -> None:
         code = self.library.EN_setnodevalue(self.handle, index + 1, number, value)
         if code:
-            expect(code, f"set value {number} of node {self.nodes.ids[index]} to {value:g}")
+            expect(code, f"set {codes.NODE_WORDS[number]} of node {self.nodes.ids[index]} to {value:g}")
 
     def base_demands(self, index: int) -> tuple[float, ...]:
         """One for each demand category of the junction."""
