@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from boss.intake import describe, epanet, quantities
 from boss.intake.faults import IntakeErrors
 from boss.intake.reader import read_file
+from wire.messages import EpanetRun
+from worker.epanet import specification
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "boss/intake/tasks.schema.json").read_text())
@@ -228,3 +230,20 @@ def test_schema_and_reading_agree_on_objects(tmp_path, content):
 )
 def test_schema_and_reading_agree_on_the_database_era(tmp_path, task):
     agree(tmp_path / "tasks.json", [task])
+
+
+def test_the_rule_for_a_run_s_files_is_the_runner_s_own():
+    """Intake may not import the worker, so it has the rule once more; here they are held together."""
+    for output in (
+        {},
+        {"directory": "out"},
+        {"nodes": {"variables": ["head", "pressure", "head"]}},
+        {"links": {"elements": ["1"], "variables": ["flow"]}, "nodes": {"variables": ["quality"]}, "directory": "a/b"},
+    ):
+        run = EpanetRun(inp="x.inp", output=output)
+        assert epanet.result_names(run) == specification.result_names(run)
+    assert set(epanet.OPTIONS) == set(specification._OPTIONS)
+    known = {section: tuple(variables) for section, variables in specification._SECTIONS.items()}
+    assert {name: set(variables) for name, variables in epanet.VARIABLES.items()} == {
+        n: set(v) for n, v in known.items()
+    }
