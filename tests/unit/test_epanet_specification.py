@@ -80,12 +80,13 @@ def test_the_summary_counts_and_tells_the_first_that_are_not_ok() -> None:
 
 
 def test_failed_scenarios_fail_the_task_only_where_the_options_say_so() -> None:
-    refuse_failures(parse_options({}), rows("error", "nan"))
-    refuse_failures(parse_options({"strict": "error", "max_failed": 0}), rows("ok", "warned"))
-    refuse_failures(parse_options({"max_failed": 1}), rows("ok", "halted"))
+    refuse_failures(parse_options({}), rows("error", "nan"), {"ok": 1.0})
+    refuse_failures(parse_options({"strict": "error", "max_failed": 0}), rows("ok", "warned"), {"ok": 1.0})
+    refuse_failures(parse_options({"max_failed": 1}), rows("ok", "halted"), {"ok": 1.0})
     with pytest.raises(TooStrict):
-        refuse_failures(parse_options({"strict": True}), rows("ok", "warned"))
+        refuse_failures(parse_options({"strict": True}), rows("ok", "warned"), {"ok": 1.0})
     with pytest.raises(TooStrict):
-        refuse_failures(parse_options({"strict": "error"}), rows("ok", "absurd"))
-    with pytest.raises(TooManyFailed, match="2 of 2"):
-        refuse_failures(parse_options({"max_failed": 1}), rows("error", "halted"))
+        refuse_failures(parse_options({"strict": "error"}), rows("ok", "absurd"), {"ok": 1.0})
+    with pytest.raises(TooManyFailed, match="2 of 2") as caught:
+        refuse_failures(parse_options({"max_failed": 1}), rows("error", "halted"), {"ok": 1.0})
+    assert caught.value.figures == {"ok": 1.0}

@@ -74,7 +74,7 @@ def run_batch(
     summary = sum_up(rows, unit, time.perf_counter() - started)
     for line in summary.lines:
         tell(line)
-    refuse_failures(batch.options, rows)
+    refuse_failures(batch.options, rows, summary.figures)
     return summary
 
 

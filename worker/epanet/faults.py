@@ -18,6 +18,11 @@ class EpanetFault(Exception):
 
     exit_code = 1
 
+    def __init__(self, message: str, figures: dict[str, float] | None = None) -> None:
+        super().__init__(message)
+        #: Of the batch, where it was solved.
+        self.figures = figures or {}
+
 
 class BadSpecification(EpanetFault):
     exit_code = 2

@@ -84,7 +84,7 @@ def answer(line: bytes, networks: OpenNetworks, progress: Callable[[float], None
         summary = run_batch(request.run, Path(request.directory), networks, sparingly(progress), tell)
     except EpanetFault as fault:
         tell(str(fault))
-        return Ended(ended="failed", reason=str(fault), exit_code=fault.exit_code)
+        return Ended(ended="failed", reason=str(fault), exit_code=fault.exit_code, figures=fault.figures)
     except BrokenPipeError:
         raise
     except Exception as error:

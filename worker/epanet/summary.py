@@ -41,13 +41,14 @@ def sum_up(rows: Sequence[RunRow], unit: str, seconds: float) -> Summary:
     return Summary({name: float(value) for name, value in figures.items()}, lines)
 
 
-def refuse_failures(options: Options, rows: Sequence[RunRow]) -> None:
+def refuse_failures(options: Options, rows: Sequence[RunRow], figures: dict[str, float]) -> None:
     """Raises TooStrict or TooManyFailed; the files are complete all the same."""
     failed = sum(row.status not in USABLE for row in rows)
     not_ok = sum(row.status != "ok" for row in rows)
     if options.strict == "warn" and not_ok:
-        raise TooStrict(f"{not_ok} of {len(rows)} scenarios are not ok, and options.strict asks for all")
+        raise TooStrict(f"{not_ok} of {len(rows)} scenarios are not ok, and options.strict asks for all", figures)
     if options.strict == "error" and failed:
-        raise TooStrict(f"{failed} of {len(rows)} scenarios failed, and options.strict allows none")
+        raise TooStrict(f"{failed} of {len(rows)} scenarios failed, and options.strict allows none", figures)
     if options.max_failed is not None and failed > options.max_failed:
-        raise TooManyFailed(f"{failed} of {len(rows)} scenarios failed; options.max_failed is {options.max_failed}")
+        reason = f"{failed} of {len(rows)} scenarios failed; options.max_failed is {options.max_failed}"
+        raise TooManyFailed(reason, figures)
