@@ -102,6 +102,21 @@ def test_a_directory_that_cannot_be_written_is_the_machines_fault(child: Child, 
     assert child.lines()[-1]["ended"] == "succeeded"
 
 
+def test_a_working_directory_that_is_gone_is_the_machines_fault(child: Child, tmp_path: Path) -> None:
+    child.ask(tmp_path / "gone", inp="good.inp")
+    [ended] = child.lines()
+    assert ended["exit_code"] == 75 and "cannot be entered" in str(ended["reason"])
+
+
+def test_a_path_longer_than_epanet_takes_is_no_hindrance(child: Child, tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["d" * 60] * 6)
+    deep.mkdir(parents=True)
+    (deep / "good.inp").write_text(LINE)
+    child.ask(deep, inp="good.inp")
+    assert child.lines()[-1]["ended"] == "succeeded"
+    assert rows_of(deep)[0]["status"] == "ok"
+
+
 def test_progress_is_told_while_a_long_batch_runs(child: Child, tmp_path: Path) -> None:
     child.ask(tmp_path, inp=str(NET3), scenarios=[{"demand.multiplier": 1 + n / 1000} for n in range(400)])
     lines = child.lines()

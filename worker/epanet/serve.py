@@ -10,12 +10,13 @@ whoever started this process, by ending it: a simulation cannot be interrupted f
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,7 +24,7 @@ import msgspec
 
 from wire.messages import EpanetRun
 from worker.epanet.batch import run_batch
-from worker.epanet.faults import EpanetFault
+from worker.epanet.faults import BadSurroundings, EpanetFault
 from worker.epanet.library import load
 from worker.epanet.warm import OpenNetworks
 
@@ -81,7 +82,8 @@ def answer(line: bytes, networks: OpenNetworks, progress: Callable[[float], None
         return Ended(ended="failed", reason=f"the request cannot be read: {error}", exit_code=2)
     try:
         load()
-        summary = run_batch(request.run, Path(request.directory), networks, sparingly(progress), tell)
+        with _inside(request.directory) as directory:
+            summary = run_batch(request.run, directory, networks, sparingly(progress), tell)
     except EpanetFault as fault:
         tell(str(fault))
         return Ended(ended="failed", reason=str(fault), exit_code=fault.exit_code, figures=fault.figures)
@@ -91,6 +93,20 @@ def answer(line: bytes, networks: OpenNetworks, progress: Callable[[float], None
         traceback.print_exc()
         return Ended(ended="failed", reason=f"a fault in the EPANET runner: {error!r}", exit_code=1)
     return Ended(ended="succeeded", figures=summary.figures)
+
+
+@contextlib.contextmanager
+def _inside(directory: str) -> Iterator[Path]:
+    """EPANET puts its temporary files into the current directory, and cuts long paths: so be in the task's own."""
+    before = os.getcwd()
+    try:
+        os.chdir(directory)
+    except OSError as error:
+        raise BadSurroundings(f"the working directory cannot be entered: {error}") from error
+    try:
+        yield Path(os.getcwd())
+    finally:
+        os.chdir(before)
 
 
 def tell(text: str) -> None:
