@@ -1,0 +1,188 @@
+"""`python -m worker`: reads its options, builds the parts of a worker agent, and runs its loop to the end.
+
+The only place that knows all parts; decides nothing about attempts.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import queue
+import secrets
+import signal
+import sys
+from pathlib import Path
+
+from wire.codec import encode
+from wire.link import Link, LinkError, LinkOptions, PresenceOptions, TlsOptions
+from wire.messages import VERSION, Place, Presence
+from wire.topics import Topics
+from worker.agent import Agent, Options
+from worker.agent.events import TermReceived
+from worker.cache import Cache
+from worker.home import Home, HomeError
+from worker.journal import Journal
+from worker.keeper import Keeper
+from worker.loop import Inbox, Loop, Parts
+from worker.options import OptionError, WorkerOptions, read_options
+from worker.runner import Runner, RunnerOptions
+from worker.runner.processes import become_subreaper
+from worker.runner.shared import now
+from worker.runner.spawn import base_environment
+
+logger = logging.getLogger("worker")
+
+_PROGRAM = "ecloud worker 0.1"
+_MODULE = Path(__file__).resolve().parents[1] / "ecloud.py"
+
+
+def main() -> int:
+    try:
+        options = read_options(sys.argv[1:], os.environ)
+    except OptionError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        home = Home(options.home)
+        home.end_leftovers(options.grace)
+        return Worker(options, home).live()
+    except (HomeError, LinkError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 3
+
+
+class Worker:
+    """All parts of one running agent."""
+
+    def __init__(self, options: WorkerOptions, home: Home) -> None:
+        become_subreaper()
+        self._home = home
+        self._inbox: Inbox = queue.SimpleQueue()
+        self._journal = Journal(home.path / "journal.jsonl")
+        if options.deployment:
+            self._journal.adopt(options.deployment)
+        home.remove_attempts(self._journal.kept)
+        cache = Cache(home.path / "cache", options.cache_limit)
+        topics = Topics(options.mqtt_prefix)
+        incarnation = secrets.token_hex(8)
+        agent = Agent(
+            _agent_options(options, home, incarnation),
+            now(),
+            kept=self._journal.kept.values(),
+            initialized=self._journal.initialized,
+            cached=cache.contents(),
+            deployment=self._journal.deployment,
+        )
+        self._link = Link(_link_options(options, topics, incarnation), self._inbox.put)
+        self._link.subscribe(topics.orders(options.id))
+        self._link.subscribe(topics.boss_presence)
+        self._link.subscribe(topics.presence(options.id), required=False)
+        self._keeper = Keeper()
+        environment = base_environment(os.environ, home.provide_module(_MODULE))
+        self._runner = Runner(
+            RunnerOptions(
+                home=home.path,
+                worker=options.id,
+                environment=environment,
+                grace_seconds=options.grace,
+                output_limit=options.output_limit,
+                owns_all_children=True,
+            ),
+            lambda run, outcome, leftovers: self._loop.finished(run, outcome, leftovers),
+            lambda task, attempt, fraction: self._loop.progress(task, attempt, fraction),
+        )
+        parts = Parts(
+            inbox=self._inbox,
+            attempts=home.attempts,
+            topics=topics,
+            publish=self._link.publish,
+            runner=self._runner,
+            keeper=self._keeper,
+            cache=cache,
+            journal=self._journal,
+        )
+        self._loop = Loop(agent, parts)
+        logger.info(
+            "worker %s with %d slots in %s, incarnation %s", options.id, options.slots, home.path, incarnation,
+            extra={"action": "start"},
+        )  # fmt: skip
+
+    def live(self) -> int:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._inbox.put(TermReceived()))
+        self._runner.start()
+        self._keeper.start()
+        self._link.start()
+        ended = self._loop.run()
+        logger.log(
+            logging.ERROR if ended.code else logging.INFO, "ending: %s", ended.reason or "done", extra={"action": "end"}
+        )
+        self._link.stop(5.0)
+        self._runner.stop()
+        self._keeper.stop(5.0)
+        self._journal.close()
+        self._home.close()
+        return ended.code
+
+
+def _agent_options(options: WorkerOptions, home: Home, incarnation: str) -> Options:
+    return Options(
+        worker=options.id,
+        incarnation=incarnation,
+        slots=options.slots,
+        place=_place(options, home),
+        deployment=options.deployment,
+        pool=options.pool,
+        memory=options.memory,
+        labels=options.labels,
+        address=options.address,
+        pid=os.getpid(),
+        program=_PROGRAM,
+        heartbeat_seconds=options.heartbeat,
+        orphan_after_seconds=options.orphan_after,
+    )
+
+
+def _place(options: WorkerOptions, home: Home) -> Place:
+    if options.place == "local":
+        return Place(path=str(home.path))
+    keys = [Path(path).read_text(encoding="ascii").strip() for path in sorted(glob.glob("/etc/ssh/ssh_host_*_key.pub"))]
+    return Place(
+        kind="ssh",
+        path=str(home.path),
+        host=options.address,
+        port=options.ssh_port,
+        user=options.ssh_user,
+        host_keys=keys,
+    )
+
+
+def _link_options(options: WorkerOptions, topics: Topics, incarnation: str) -> LinkOptions:
+    def presence(online: bool) -> bytes:
+        return encode(
+            Presence(
+                version=VERSION,
+                deployment=options.deployment,
+                name=options.id,
+                incarnation=incarnation,
+                online=online,
+            )
+        )
+
+    certificate = Path(options.tls_certificate) if options.tls_certificate else None
+    key = Path(options.tls_key) if options.tls_key else None
+    return LinkOptions(
+        host=options.broker_host,
+        port=options.broker_port,
+        client_id=f"{options.id}-{incarnation}",
+        username=options.username,
+        password=options.password,
+        tls=TlsOptions(Path(options.tls_ca), certificate, key) if options.tls_ca else None,
+        presence=PresenceOptions(topics.presence(options.id), presence(True), presence(False)),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,253 @@
+"""The loop of a worker: takes events in, hands them to the agent, carries its actions out. One thread, the only one
+that touches the agent; all others put events into its inbox.
+
+Decides nothing. What it is given (a way to publish, a runner, a keeper of files, a journal) it does not make.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import queue
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from wire.codec import WireError, decode, encode
+from wire.link import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
+from wire.messages import Outcome, Presence, Run, WorkerOrders
+from wire.topics import Topics
+from worker.agent import Agent
+from worker.agent.actions import (
+    Action,
+    AdoptDeployment,
+    Execute,
+    Exit,
+    ForgetOutcome,
+    KeepOutcome,
+    KillExecution,
+    PlaceInputs,
+    RememberInit,
+    RemoveAttempt,
+    SendReports,
+)
+from worker.agent.events import (
+    BossSeen,
+    CacheChanged,
+    DiskMeasured,
+    Event,
+    ExecutionEnded,
+    InputsNotPlaced,
+    InputsPlaced,
+    LinkConnected,
+    LinkDisconnected,
+    OrdersArrived,
+    OtherAgentSeen,
+    ProgressTold,
+    TimePassed,
+)
+from worker.cache import BadInput, Cache, place_all
+from worker.home import remove_tree
+from worker.journal import Journal
+from worker.keeper import Keeper
+from worker.results import ResultsError, list_results
+
+logger = logging.getLogger(__name__)
+
+#: Events taken in one turn before what is due goes out.
+_TURN = 1000
+_DISK_SECONDS = 10.0
+
+Inbox = queue.SimpleQueue[Event | LinkEvent]
+
+
+class Runs(Protocol):
+    """What the loop asks of a runner."""
+
+    def execute(self, run: Run) -> None: ...
+    def kill(self, task: int, attempt: int, reason: str) -> None: ...
+
+
+@dataclasses.dataclass(slots=True)
+class Parts:
+    """Everything around the agent."""
+
+    inbox: Inbox
+    attempts: Path
+    topics: Topics
+    publish: Callable[[str, bytes], bool]
+    runner: Runs
+    keeper: Keeper
+    cache: Cache
+    journal: Journal
+
+
+class Loop:
+    def __init__(self, agent: Agent, parts: Parts) -> None:
+        self._agent = agent
+        self._parts = parts
+        self._options = agent.state.options
+        self._topics = parts.topics
+        self._measured_at = float("-inf")
+        self.exit: Exit | None = None
+        self._perform: dict[type[Action], Callable[[Any], None]] = {
+            SendReports: self._send_reports,
+            Execute: self._execute,
+            KeepOutcome: lambda action: parts.journal.keep(action.outcome),
+            ForgetOutcome: lambda action: parts.journal.forget(action.task, action.attempt),
+            RemoveAttempt: self._remove_attempt,
+            PlaceInputs: self._place_inputs,
+            KillExecution: lambda action: parts.runner.kill(action.task, action.attempt, action.reason),
+            RememberInit: lambda action: parts.journal.remember_init(action.number),
+            AdoptDeployment: lambda action: parts.journal.adopt(action.deployment),
+            Exit: self._end,
+        }
+
+    def run(self) -> Exit:
+        """Until the agent wants to end; why it does."""
+        while self.exit is None:
+            self.turn()
+        self._parts.journal.flush()
+        return self.exit
+
+    def turn(self) -> None:
+        """Take what waits, then what is due."""
+        deadline = self._agent.next_deadline()
+        pause = _DISK_SECONDS if deadline is None else max(0.0, min(deadline - time.monotonic(), _DISK_SECONDS))
+        inbox = self._parts.inbox
+        try:
+            event = inbox.get(timeout=pause)
+            for _ in range(_TURN):
+                self._take(event)
+                event = inbox.get_nowait()
+        except queue.Empty:
+            pass
+        self._measure_disk()
+        now = time.monotonic()
+        deadline = self._agent.next_deadline()
+        if deadline is not None and deadline <= now:
+            self._handle(TimePassed())
+        self._parts.journal.flush()
+
+    def _handle(self, event: Event) -> None:
+        for action in self._agent.handle(event, time.monotonic()):
+            self._perform[type(action)](action)
+
+    def _measure_disk(self) -> None:
+        now = time.monotonic()
+        if now >= self._measured_at + _DISK_SECONDS:
+            self._measured_at = now
+            about = os.statvfs(self._parts.attempts)
+            self._handle(DiskMeasured(about.f_bavail * about.f_frsize))
+
+    # -- what comes in ------------------------------------------------------------------------------
+
+    def _take(self, event: Event | LinkEvent) -> None:
+        if isinstance(event, Received):
+            self._received(event)
+        elif isinstance(event, Connected):
+            logger.info("connected to the broker", extra={"action": "connected"})
+            self._handle(LinkConnected())
+        elif isinstance(event, Disconnected):
+            self._handle(LinkDisconnected())
+        elif isinstance(event, SubscriptionRefused):
+            if event.topic == self._topics.presence(self._options.worker):
+                return  # wanted, not needed: not every broker lets a worker read its own presence
+            logger.error(
+                "the broker does not let %r read %s: check its login and access list; trying again",
+                self._options.worker, event.topic, extra={"action": "subscription_refused"},
+            )  # fmt: skip
+        else:
+            self._handle(event)
+
+    def _received(self, event: Received) -> None:
+        try:
+            if event.topic == self._topics.orders(self._options.worker):
+                self._handle(OrdersArrived(decode(event.payload, WorkerOrders)))
+            elif event.topic == self._topics.boss_presence and event.payload:
+                self._handle(BossSeen(decode(event.payload, Presence), event.retained))
+            elif event.topic == self._topics.presence(self._options.worker) and event.payload:
+                self._own_presence(decode(event.payload, Presence), event.retained)
+        except WireError as error:
+            logger.warning("a message on %s is ignored: %s", event.topic, error, extra={"action": "refuse_message"})
+
+    def _own_presence(self, presence: Presence, retained: bool) -> None:
+        """A live "online" of another incarnation: somebody else was started with our id after us."""
+        other = presence.incarnation != self._options.incarnation
+        if other and presence.online and not retained:
+            self._handle(OtherAgentSeen(presence.incarnation))
+
+    def finished(self, run: Run, outcome: Outcome, leftovers: bool) -> None:
+        """Called by the runner, in its thread."""
+        if outcome.ended == "succeeded" and run.execution.results:
+            self._parts.keeper.do(run.task, partial(self._list_results, run, outcome))
+        else:
+            self._parts.inbox.put(ExecutionEnded(outcome, leftovers))
+
+    def progress(self, task: int, attempt: int, fraction: float) -> None:
+        """Called by the runner, in its thread."""
+        self._parts.inbox.put(ProgressTold(task, attempt, fraction))
+
+    # -- what goes out ------------------------------------------------------------------------------
+
+    def _send_reports(self, action: SendReports) -> None:
+        self._parts.journal.flush()
+        try:
+            payload = encode(action.message)
+        except WireError as error:
+            logger.error("reports cannot be sent: %s", error, extra={"action": "refuse_message"})
+            return
+        if not self._parts.publish(self._topics.reports(self._options.worker), payload):
+            logger.debug("a message was not taken by the link; what counts is sent again")
+
+    def _execute(self, action: Execute) -> None:
+        self._parts.runner.execute(action.run)
+
+    def _end(self, action: Exit) -> None:
+        self.exit = action
+
+    def _directory(self, task: int, attempt: int) -> Path:
+        return self._parts.attempts / f"{task}.{attempt}"
+
+    def _remove_attempt(self, action: RemoveAttempt) -> None:
+        self._parts.keeper.do(action.task, partial(remove_tree, self._directory(action.task, action.attempt)))
+
+    def _place_inputs(self, action: PlaceInputs) -> None:
+        self._parts.keeper.do(action.task, partial(self._place, action))
+
+    # -- in the keeper's threads --------------------------------------------------------------------
+
+    def _place(self, action: PlaceInputs) -> None:
+        inbox = self._parts.inbox
+        work = self._directory(action.task, action.attempt) / "work"
+        try:
+            remove_tree(work)  # of an earlier try
+            work.mkdir(mode=0o755, parents=True)
+            missing = place_all(self._parts.cache, action.inputs, work)
+        except BadInput as error:
+            inbox.put(InputsNotPlaced(action.task, action.attempt, reason=str(error), fault="task"))
+            return
+        except OSError as error:
+            inbox.put(InputsNotPlaced(action.task, action.attempt, reason=f"cannot place the inputs: {error}"))
+            return
+        used = [item.digest for item in action.inputs if item.digest not in missing]
+        inbox.put(CacheChanged(used, missing + self._parts.cache.trim()))
+        if missing:
+            inbox.put(InputsNotPlaced(action.task, action.attempt, missing=missing))
+        else:
+            inbox.put(InputsPlaced(action.task, action.attempt))
+
+    def _list_results(self, run: Run, outcome: Outcome) -> None:
+        work = self._directory(run.task, run.attempt) / "work"
+        try:
+            changes: dict[str, Any] = {"manifest": list_results(work, run.execution.results)}
+        except ResultsError as error:
+            changes = {"ended": "failed", "reason": str(error)}
+        except OSError as error:
+            changes = {"ended": "failed", "fault": "worker", "reason": f"Uploading results failed: {error}"}
+        self._parts.inbox.put(ExecutionEnded(msgspec.structs.replace(outcome, **changes), leftovers=True))

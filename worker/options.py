@@ -1,0 +1,199 @@
+"""What a worker agent is told at its start: one table of options, each with its environment variable.
+
+Reads values and checks them, all faults at once; opens nothing but the password's file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from wire.topics import WORKER_ID
+
+
+class OptionError(Exception):
+    """Some options cannot be used; one line each."""
+
+
+@dataclass(frozen=True)
+class Option:
+    name: str
+    variable: str
+    parse: Callable[[str], Any]
+    #: None: it must be given.
+    default: Any
+    sentence: str
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """The values, checked."""
+
+    id: str
+    broker_host: str
+    broker_port: int
+    username: str
+    password: str
+    mqtt_prefix: str
+    tls_ca: str
+    tls_certificate: str
+    tls_key: str
+    deployment: str
+    home: Path
+    slots: int
+    memory: int
+    pool: str
+    labels: dict[str, str]
+    place: str
+    address: str
+    ssh_port: int
+    ssh_user: str
+    orphan_after: float
+    heartbeat: float
+    grace: float
+    cache_limit: int
+    output_limit: int
+    log_level: str
+
+
+def _worker_id(text: str) -> str:
+    if not WORKER_ID.match(text):
+        raise ValueError("letters, digits, '.', '_' and '-', at most 63, beginning with a letter or digit")
+    return text
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text) if re.fullmatch(r"-?[0-9]+", text.strip()) else None
+        if value is None or value < least:
+            raise ValueError(f"a whole number from {least}")
+        return value
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise ValueError("a number of seconds above 0")
+    return value
+
+
+def _labels(text: str) -> dict[str, str]:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = None
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+        raise ValueError('a JSON object of texts such as {"engine": "2.3"}')
+    return value
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ValueError(" or ".join(words))
+        return text
+
+    return parse
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+OPTIONS = [
+    Option("id", "ECLOUD_WORKER_ID", _worker_id, None, "This worker's id; no other agent may have it."),
+    Option("broker_host", "ECLOUD_BROKER_HOST", str, "127.0.0.1", "Where the MQTT broker is."),
+    Option("broker_port", "ECLOUD_BROKER_PORT", _whole(1), 1883, "The broker's port."),
+    Option("username", "ECLOUD_WORKER_USERNAME", str, "", "MQTT login; empty: the worker's id."),
+    Option("password_file", "ECLOUD_WORKER_PASSWORD_FILE", str, "", "File that holds the login's password."),
+    Option("mqtt_prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "Beginning of all topics."),
+    Option("tls_ca", "ECLOUD_BROKER_TLS_CA", str, "", "Certificates to verify the broker by; set: TLS is used."),
+    Option("tls_certificate", "ECLOUD_BROKER_TLS_CERT", str, "", "The worker's own certificate, if the broker asks."),
+    Option("tls_key", "ECLOUD_BROKER_TLS_KEY", str, "", "The key of that certificate."),
+    Option("deployment", "ECLOUD_DEPLOYMENT", str, "", "Id of the deployment; empty: that of the first boss seen."),
+    Option("home", "ECLOUD_WORKER_HOME", Path, Path("ecloud-worker"), "Directory for attempts and the input cache."),
+    Option("slots", "ECLOUD_SLOTS", _whole(0), 0, "Attempts at once; 0: as many as there are cores."),
+    Option("memory", "ECLOUD_WORKER_MEMORY", _whole(0), 0, "Bytes of memory for attempts; 0: what the machine has."),
+    Option("pool", "ECLOUD_POOL", str, "", "The pool that this worker belongs to."),
+    Option("labels", "ECLOUD_LABELS", _labels, {}, "What this worker offers, a JSON object."),
+    Option("place", "ECLOUD_WORKER_PLACE", _one_of("local", "ssh"), "local", "How the datastore reaches the home."),
+    Option("address", "ECLOUD_WORKER_ADDRESS", str, "", "This machine's address as others see it."),
+    Option("ssh_port", "ECLOUD_WORKER_SSH_PORT", _whole(1), 22, "Port of this machine's sshd, for place ssh."),
+    Option("ssh_user", "ECLOUD_WORKER_SSH_USER", str, "", "User that the datastore logs in as, for place ssh."),
+    Option("orphan_after", "ECLOUD_ORPHAN_AFTER", _seconds, 600.0, "Seconds without a boss before the agent ends."),
+    Option("heartbeat", "ECLOUD_HEARTBEAT_SECONDS", _seconds, 5.0, "Seconds between signs of life, until told."),
+    Option("grace", "ECLOUD_GRACE_SECONDS", _seconds, 5.0, "Seconds between TERM and KILL of an attempt."),
+    Option("cache_limit", "ECLOUD_CACHE_LIMIT_BYTES", _whole(0), 10 * 1024**3, "Bytes of inputs kept in the cache."),
+    Option("output_limit", "ECLOUD_OUTPUT_LIMIT_BYTES", _whole(2), 10 * 1024**2, "Bytes kept of each output stream."),
+    Option(
+        "log_level", "ECLOUD_LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "How much is logged."
+    ),
+]
+
+
+def read_options(arguments: Sequence[str], environ: Mapping[str, str]) -> WorkerOptions:
+    """From the command line, else the environment, else the default. Raises OptionError with every fault."""
+    given = vars(_parser().parse_args(arguments))
+    faults: list[str] = []
+    values = {option.name: _value(option, given, environ, faults) for option in OPTIONS}
+    password_file = values.pop("password_file")
+    values["password"] = _password(password_file, faults) if password_file else ""
+    if faults:
+        raise OptionError("\n".join(faults))
+    values["username"] = values["username"] or values["id"]
+    values["slots"] = values["slots"] or _cores()
+    values["memory"] = values["memory"] or _memory()
+    return WorkerOptions(**{field.name: values[field.name] for field in fields(WorkerOptions)})
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m worker",
+        description="The worker agent: takes attempts from the boss, runs their commands, reports.",
+        epilog="TERM once: give back what has not begun, finish the rest, end. TERM again: kill what runs and end. "
+        "Exit codes: 0 told to end, 1 no boss or another agent, 2 bad options, 3 the home cannot be used.",
+    )
+    for option in OPTIONS:
+        default = "must be given" if option.default is None else f"default {option.default}"
+        text = f"{option.sentence} [{option.variable}; {default}]".replace("%", "%%")
+        parser.add_argument("--" + option.name.replace("_", "-"), metavar="VALUE", help=text)
+    return parser
+
+
+def _value(option: Option, given: Mapping[str, Any], environ: Mapping[str, str], faults: list[str]) -> Any:
+    place = "--" + option.name.replace("_", "-")
+    text = given[option.name]
+    if text is None:
+        text, place = environ.get(option.variable), option.variable
+    if text is None or (text == "" and option.default is not None):
+        if option.default is None:
+            faults.append(f"{option.variable} (or --{option.name}) must be given: {option.sentence}")
+        return option.default
+    try:
+        return option.parse(text)
+    except ValueError as error:
+        faults.append(f"{place} is {text!r}, and must be {error}")
+        return None
+
+
+def _password(path: str, faults: list[str]) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        faults.append(f"the password file {path} cannot be read: {getattr(error, 'strerror', None) or error}")
+        return ""
