@@ -40,15 +40,20 @@ apt_install() {
 
 is_python() { "$1" -c "import sys; sys.exit(not ((3, 11) <= sys.version_info < ($2)))" >/dev/null 2>&1; }
 
-# 3.11 and 3.12 first, because owa-epanet has wheels for them; later ones use EPyT's library.
+# One that was chosen, whatever else is there. Else 3.11 and 3.12 first, because owa-epanet has wheels for
+# them; later ones use EPyT's library.
 find_python() {
-    for candidate in ${ECLOUD_PYTHON:-} python3 python3.12 python3.11; do
+    if [ -n "${ECLOUD_PYTHON:-}" ]; then
+        is_python "$ECLOUD_PYTHON" "4," && command -v "$ECLOUD_PYTHON"
+        return
+    fi
+    for candidate in python3 python3.12 python3.11; do
         if is_python "$candidate" "3, 13"; then
             command -v "$candidate"
             return 0
         fi
     done
-    for candidate in ${ECLOUD_PYTHON:-} python3 python3.13 python3.14; do
+    for candidate in python3 python3.13 python3.14; do
         if is_python "$candidate" "4,"; then
             command -v "$candidate"
             return 0
@@ -77,7 +82,7 @@ make_with_virtualenv() {
 
 make_venv() {
     python=$(find_python) ||
-        fail "no Python 3.11 or later was found. On Debian 12 or Ubuntu 24.04: apt-get install python3. Elsewhere set ECLOUD_PYTHON to one."
+        fail "${ECLOUD_PYTHON:+ECLOUD_PYTHON=$ECLOUD_PYTHON: }no Python 3.11 or later was found. On Debian 12 or Ubuntu 24.04: apt-get install python3. Elsewhere set ECLOUD_PYTHON to one."
     say "making $venv with $python ($("$python" --version 2>&1))"
     rm -rf "$venv"
     if has_venv "$python" || { install_venv_module "$python" && has_venv "$python"; }; then

@@ -111,8 +111,10 @@ def test_python_versions_with_a_wheel_of_epanet_come_first(checkout: Path, tmp_p
     assert run(checkout, "find_python", PATH=path).stdout.strip() == str(fakes / "python3.12")
 
 
-def test_a_chosen_python_is_preferred(checkout: Path) -> None:
+def test_a_chosen_python_is_taken_or_refused_but_never_replaced(checkout: Path) -> None:
     assert run(checkout, "find_python", ECLOUD_PYTHON=sys.executable).stdout.strip() == sys.executable
+    done = run(checkout, "set_up_python run", ECLOUD_PYTHON="/nowhere/python")
+    assert done.returncode == 1 and "ECLOUD_PYTHON=/nowhere/python: no Python 3.11 or later" in done.stdout
 
 
 def test_parts_that_cannot_be_installed_are_named_with_the_command(checkout: Path) -> None:
