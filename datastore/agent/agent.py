@@ -83,6 +83,14 @@ class Agent:
             times.append(state.fetch_after)
         return min(times, default=None)
 
+    @property
+    def deployment(self) -> str:
+        return self.state.deployment
+
+    @property
+    def linked(self) -> bool:
+        return self.state.linked
+
     def check(self) -> None:
         check(self.state)
 

@@ -1,0 +1,152 @@
+"""The datastore program: `python -m datastore`. Reads its settings, locks the tree, runs the loop until TERM.
+
+Everything comes by options or by the environment variables that `--help` names with them; the password only by file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import secrets
+import select
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from datastore.agent import Agent, Outgoing, Policy
+from datastore.agent.events import Started
+from datastore.disk.index import Index, IndexUnusable
+from datastore.disk.tree import Tree, TreeError
+from datastore.loop import Loop
+from datastore.work import Work
+from wire.codec import encode
+from wire.link import Link, LinkError, LinkOptions, PresenceOptions, TlsOptions
+from wire.messages import VERSION, DatastoreHello, Presence
+from wire.topics import Topics
+
+logger = logging.getLogger("datastore")
+
+#: Exit codes: a clean end; what a person has to put right; the arguments (argparse's own).
+OK, UNUSABLE = 0, 1
+
+_EPILOG = """examples:
+  python -m datastore --tree ecloud-data --broker-port 1883 --password-file .ecloud/logins/datastore
+  ECLOUD_DATASTORE_TREE=/srv/ecloud python -m datastore
+
+One tree has one datastore. TERM or Ctrl-C ends it; what was under way is taken up at the next start.
+Exit codes: 0 ended as asked, 1 the tree, the index or the broker's settings cannot be used, 2 wrong arguments."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        return _run(options)
+    except (TreeError, IndexUnusable, LinkError, ValueError, OSError) as error:
+        logger.error("%s", error, extra={"action": "give_up"})
+        return UNUSABLE
+
+
+def _run(options: argparse.Namespace) -> int:
+    incarnation = secrets.token_hex(6)
+    topics = Topics(options.prefix)
+    link_options = _link_options(options, topics, incarnation)
+    tree = Tree(options.tree, incarnation)
+    index = Index(tree.index_path)
+    try:
+        policy = Policy(transfers_at_once=options.transfers)
+        hello = DatastoreHello(address=socket.gethostname(), pid=os.getpid(), program=f"ecloud {VERSION}")
+        agent = Agent(options.deployment, incarnation, policy, hello)
+        work = Work(tree, index, options.deployment, options.transfers)
+        loop = Loop(agent, Outgoing(options.deployment, incarnation), work, topics, tree.free_bytes)
+        _end_on_signals(loop)
+        if options.die_with:
+            _end_with(options.die_with, loop)
+        logger.info("datastore of %s, tree %s", options.deployment, tree.root, extra={"action": "start"})
+        loop.run(Link(link_options, loop.put), Started(index.epoch(options.deployment), index.records()))
+    finally:
+        index.close()
+        tree.close()
+    return OK
+
+
+def _link_options(options: argparse.Namespace, topics: Topics, incarnation: str) -> LinkOptions:
+    password = options.password_file.read_text().strip() if options.password_file else ""
+    tls = TlsOptions(ca_file=options.tls_ca) if options.tls_ca else None
+    return LinkOptions(
+        host=options.broker_host,
+        port=options.broker_port,
+        client_id=f"{topics.prefix}-datastore-{incarnation}",
+        username=options.username if password else "",
+        password=password,
+        tls=tls,
+        presence=PresenceOptions(
+            topic=topics.datastore_presence,
+            online=_presence(options.deployment, incarnation, True),
+            offline=_presence(options.deployment, incarnation, False),
+        ),
+    )
+
+
+def _presence(deployment: str, incarnation: str, online: bool) -> bytes:
+    return encode(
+        Presence(version=VERSION, deployment=deployment, name="datastore", incarnation=incarnation, online=online)
+    )
+
+
+def _end_on_signals(loop: Loop) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: loop.stop())
+
+
+def _end_with(pid: int, loop: Loop) -> None:
+    """End when that process does. A pidfd stays with the process, whoever gets its number later."""
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        loop.stop()
+        return
+
+    def wait() -> None:
+        select.select([process], [], [])
+        logger.info("process %d has ended", pid, extra={"action": "stop"})
+        loop.stop()
+
+    threading.Thread(target=wait, name="die-with", daemon=True).start()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m datastore",
+        description="Keeps inputs and results, and moves them between its tree and the workers, as the boss orders.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add(parser, "--tree", "ECLOUD_DATASTORE_TREE", Path, "ecloud-data", "directory of inputs and results")
+    _add(parser, "--deployment", "ECLOUD_DEPLOYMENT", str, None, "id of the deployment that it serves")
+    _add(parser, "--broker-host", "ECLOUD_BROKER_HOST", str, "127.0.0.1", "the MQTT broker's host")
+    _add(parser, "--broker-port", "ECLOUD_BROKER_PORT", int, 1883, "the MQTT broker's port")
+    _add(parser, "--username", "ECLOUD_DATASTORE_LOGIN", str, "datastore", "name of its login at the broker")
+    _add(parser, "--password-file", "ECLOUD_DATASTORE_PASSWORD_FILE", Path, "", "file with the login's password")
+    _add(parser, "--tls-ca", "ECLOUD_BROKER_TLS_CA", Path, "", "use TLS, and trust these certificates")
+    _add(parser, "--prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "first part of all MQTT topics")
+    _add(parser, "--transfers", "ECLOUD_TRANSFERS_AT_ONCE", int, 16, "transfers under way at once")
+    _add(parser, "--log-level", "ECLOUD_LOG_LEVEL", str.upper, "INFO", "DEBUG, INFO, WARNING or ERROR")
+    parser.add_argument("--die-with", type=int, default=0, metavar="PID", help="end when this process ends")
+    return parser
+
+
+def _add(parser: argparse.ArgumentParser, option: str, variable: str, kind: object, default: object, text: str) -> None:
+    """An option that is also an environment variable, and says so."""
+    value = os.environ.get(variable) or default
+    told = f"{text} [{variable}]" if default in (None, "") else f"{text} [{variable}, else {default}]"
+    if isinstance(value, str) and value == "":
+        value = None
+    parser.add_argument(option, type=kind, default=value, required=value is None and default is None, help=told)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

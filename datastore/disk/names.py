@@ -1,0 +1,154 @@
+"""Giving names: from incoming into plain sight, each file by one rename, the version that was there kept as a blob.
+
+Used by publishing and by the storing of sent files, from two threads; a lock lets one of them rename at a time.
+It knows nothing of attempts and records.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from datastore.disk.beneath import Missing, Obstructed, kind_of, open_folder, split
+from datastore.disk.content import hex_of
+from datastore.disk.index import Index
+from datastore.disk.syncs import sync_many, sync_one
+from datastore.disk.tree import Tree
+from datastore.paths import folders_of, shown
+
+#: Folders kept open at once while names are given.
+_OPEN_FOLDERS = 200
+
+
+class Move(NamedTuple):
+    #: Path below incoming.
+    source: str
+    name: str
+    digest: str
+
+
+class Names:
+    def __init__(self, tree: Tree, index: Index) -> None:
+        self._tree = tree
+        self._index = index
+        self._lock = threading.Lock()
+
+    def obstacles(self, groups: Iterable[Iterable[str]]) -> list[str]:
+        """For each group of names why one of them cannot be given, as things stand; empty: all can. Changes nothing."""
+        with _Folders(self._tree.fd, make=False) as folders:
+            return [self._obstacle(folders, names) for names in groups]
+
+    def _obstacle(self, folders: _Folders, names: Iterable[str]) -> str:
+        for name in names:
+            try:
+                self._check(folders, name)
+            except Obstructed as error:
+                return str(error)
+        return ""
+
+    def give(self, moves: list[Move], also_sync: Iterable[str] = ()) -> None:
+        """Give all names, durably. Raises Obstructed, OSError; may be repeated with the moves that are left.
+
+        `also_sync`: further names whose folders are to be durable.
+        """
+        with self._lock, _Folders(self._tree.fd, make=True) as folders:
+            kept = [self._keep_former(folders, move) for move in moves]
+            if any(kept):
+                sync_one(self._tree.blobs)  # the former version must be found before its name is another's
+            for move in moves:
+                folder, base = split(move.name)
+                os.rename(
+                    move.source, base, src_dir_fd=self._tree.incoming, dst_dir_fd=folders.open(folder)
+                )  # fmt: skip
+            self._sync({move.name for move in moves} | set(also_sync))
+
+    def keep_blob(self, source: str, digest: str) -> None:
+        """Let a file in incoming be found by its digest too, whatever happens to its name.
+
+        A blob that is there already is replaced: it may share its bytes with a file that somebody has edited.
+        """
+        if not _link(source, self._tree.incoming, hex_of(digest), self._tree.blobs):
+            _link(source, self._tree.incoming, "replacing", self._tree.blobs)
+            os.replace("replacing", hex_of(digest), src_dir_fd=self._tree.blobs, dst_dir_fd=self._tree.blobs)
+
+    def _check(self, folders: _Folders, name: str) -> None:
+        above, deepest = folders.deepest(name)
+        status = os.fstat(deepest)
+        if status.st_dev != self._tree.device:
+            raise Obstructed(f"{shown(above)} is on another file system than the tree; a rename cannot reach it")
+        if above != split(name)[0]:
+            return
+        try:
+            there = os.stat(split(name)[1], dir_fd=deepest, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if stat.S_ISDIR(there.st_mode):
+            raise Obstructed(f"{shown(name)} is a folder on the datastore")
+
+    def _keep_former(self, folders: _Folders, move: Move) -> bool:
+        """Before another version takes its name: a blob of the one that is there, if anybody may know its digest."""
+        folder, base = split(move.name)
+        parent = folders.open(folder)
+        try:
+            status = os.stat(base, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        if stat.S_ISDIR(status.st_mode):
+            raise Obstructed(f"{shown(move.name)} is {kind_of(status.st_mode)} on the datastore: move it away")
+        former = self._index.digest(move.name, status) if stat.S_ISREG(status.st_mode) else None
+        return former not in (None, move.digest) and _link(base, parent, hex_of(str(former)), self._tree.blobs)
+
+    def _sync(self, names: set[str]) -> None:
+        """The folders of these names, and those above them, which may be new."""
+        folders = {""} if names else set()
+        for name in names:
+            folders.update(folders_of(name))
+        sync_many(self._tree.fd, sorted(folders), lambda folder: open_folder(self._tree.fd, folder))
+
+
+def _link(source: str, source_fd: int, target: str, target_fd: int) -> bool:
+    try:
+        os.link(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+class _Folders:
+    """Open folders of the tree, so that ten thousand names in one folder open it once."""
+
+    def __init__(self, root: int, make: bool) -> None:
+        self._root = root
+        self._make = make
+        self._open: dict[str, int] = {}
+
+    def __enter__(self) -> _Folders:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def open(self, folder: str) -> int:
+        fd = self._open.get(folder)
+        if fd is None:
+            if len(self._open) >= _OPEN_FOLDERS:
+                self._close()
+            fd = self._open[folder] = open_folder(self._root, folder, self._make)
+        return fd
+
+    def deepest(self, name: str) -> tuple[str, int]:
+        """The nearest folder above the name that is there, with its path."""
+        for folder in [*folders_of(name), ""]:
+            try:
+                return folder, self.open(folder)
+            except Missing:
+                continue
+        raise AssertionError("the root is always there")
+
+    def _close(self) -> None:
+        for fd in self._open.values():
+            os.close(fd)
+        self._open.clear()

@@ -1,0 +1,117 @@
+"""The tree's layout and its lock. What is in plain sight are results and sent files; the rest is below `.ecloud/`.
+
+.ecloud/lock                                  flock of the one datastore program
+.ecloud/index.sqlite                          see `datastore.disk.index`
+.ecloud/incoming/<incarnation>/<task>.<attempt>/<0, 1, ...>   fetched, not published
+.ecloud/blobs/<hexadecimal digest>            sent files, and versions whose name now means another
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from pathlib import Path
+
+from datastore.disk.syncs import sync_one
+from datastore.paths import OWN_FOLDER
+from wire.messages import AttemptKey
+
+INCOMING = f"{OWN_FOLDER}/incoming"
+BLOBS = f"{OWN_FOLDER}/blobs"
+
+
+class TreeError(Exception):
+    """The tree cannot be used; a sentence that names it, for the person who started the program."""
+
+
+class Tree:
+    """An open and locked tree. Every access starts from `fd`; `incoming` and `blobs` are descriptors too."""
+
+    def __init__(self, root: Path, incarnation: str) -> None:
+        self.root = root.resolve()
+        self.incarnation = incarnation
+        try:
+            for folder in (self.root / INCOMING, self.root / BLOBS):
+                folder.mkdir(parents=True, exist_ok=True)
+            (self.root / OWN_FOLDER).chmod(0o700)
+            self._lock = _locked(self.root / OWN_FOLDER / "lock")
+            self.fd = _open(self.root)
+            self.incoming = _open(self.root / INCOMING)
+            self.blobs = _open(self.root / BLOBS)
+        except OSError as error:
+            raise TreeError(f"the datastore tree {self.root} cannot be used: {error.strerror or error}") from error
+        self.device = os.fstat(self.fd).st_dev
+
+    def close(self) -> None:
+        for fd in (self.blobs, self.incoming, self.fd, self._lock):
+            os.close(fd)
+
+    @property
+    def index_path(self) -> Path:
+        return self.root / OWN_FOLDER / "index.sqlite"
+
+    def free_bytes(self) -> int:
+        status = os.fstatvfs(self.fd)
+        return status.f_bavail * status.f_frsize
+
+    def full_text(self) -> str:
+        return (
+            f"the datastore's disk is full: {self.free_bytes():,} bytes are free at {self.root}. Nothing is lost: "
+            "results wait, and are tried again by themselves once there is space"
+        )
+
+    def attempt_folder(self, key: AttemptKey, incarnation: str = "") -> str:
+        """Path below incoming."""
+        return f"{incarnation or self.incarnation}/{key[0]}.{key[1]}"
+
+    def make_attempt_folder(self, key: AttemptKey) -> str:
+        """An empty one, whatever an earlier try left."""
+        self.remove_attempt(key)
+        folder = self.attempt_folder(key)
+        self.make_incarnation_folder()
+        os.mkdir(folder, 0o700, dir_fd=self.incoming)
+        return folder
+
+    def remove_attempt(self, key: AttemptKey) -> None:
+        try:
+            shutil.rmtree(self.attempt_folder(key), dir_fd=self.incoming)
+        except FileNotFoundError:
+            pass
+
+    def sweep(self) -> None:
+        """Remove all of incoming, and make this incarnation's folder in it. Only for a lock holder at its start."""
+        for entry in os.listdir(self.incoming):
+            shutil.rmtree(entry, dir_fd=self.incoming)
+        self.make_incarnation_folder()
+        sync_one(self.incoming)
+
+    def make_incarnation_folder(self) -> None:
+        try:
+            os.mkdir(self.incarnation, 0o700, dir_fd=self.incoming)
+        except FileExistsError:
+            pass
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _locked(path: Path) -> int:
+    """Hold the lock until the descriptor is closed, by the end of the process at the latest."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(fd, 40, 0).decode(errors="replace").strip()
+        os.close(fd)
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        who = f"the datastore with process id {holder}" if holder.isdigit() else "another datastore"
+        raise TreeError(
+            f"{path.parent.parent} is in use by {who}; one tree has one datastore. Stop that one, or set another tree."
+        ) from None
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd

@@ -1,0 +1,162 @@
+"""Sent files get their names, and names are looked up. From one thread; decides nothing.
+
+Where the boss is on the same machine a sent file is copied from its spool. Every sent file can also be found by its
+digest from then on, because tasks are bound to the version that was sent and not to the name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import NamedTuple
+
+from datastore.disk.beneath import BeneathError, Obstructed, open_file
+from datastore.disk.content import BadDigest, SizeDiffers, Stopped, copy, hex_of, is_full
+from datastore.disk.index import Index, row_of
+from datastore.disk.names import Move, Names
+from datastore.disk.syncs import sync_many, sync_one
+from datastore.disk.tree import Tree
+from datastore.disk.versions import Versions
+from wire.messages import Found, LookUp, Store, Stored, StoreFailed
+
+logger = logging.getLogger(__name__)
+
+
+class StoreResults(NamedTuple):
+    answers: list[Stored | StoreFailed]
+    #: Why the rest was not done; empty: all is answered.
+    full: str
+
+
+class Storage:
+    def __init__(self, tree: Tree, index: Index, names: Names, versions: Versions, stopped: Stopped) -> None:
+        self._tree = tree
+        self._index = index
+        self._names = names
+        self._versions = versions
+        self._stopped = stopped
+        self._last = 0
+
+    def store(self, orders: list[Store]) -> StoreResults:
+        """Copy all, sync once, then name all. Raises CopyStopped."""
+        answers: list[Stored | StoreFailed] = []
+        moves: list[Move] = []
+        there: list[str] = []
+        modes: list[Store] = []
+        full = ""
+        for order in orders:
+            try:
+                if self._is_there(order):
+                    there.append(order.name)
+                else:
+                    moves.append(self._copy(order))
+                modes.append(order)
+            except (BeneathError, BadDigest, SizeDiffers, _NotIt) as error:
+                answers.append(StoreFailed(name=order.name, digest=order.digest, reason=str(error)))
+            except OSError as error:
+                if is_full(error):
+                    full = self._tree.full_text()
+                    break
+                answers.append(StoreFailed(name=order.name, digest=order.digest, reason=_sentence(order, error)))
+        done, full_too = self._name(modes, moves, there)
+        return StoreResults(answers + done, full or full_too)
+
+    def look_up(self, order: LookUp) -> Found:
+        names = list(dict.fromkeys(order.names))
+        found = []
+        for name in names:
+            try:
+                file = self._versions.current(name, self._stopped)
+            except OSError as error:
+                logger.warning("%r cannot be read and counts as not there: %s", name, error,
+                               extra={"action": "look_up"})  # fmt: skip
+                continue
+            if file is not None:
+                found.append(file)
+        return Found(task=order.task, files=found, complete=len(found) == len(names))
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _is_there(self, order: Store) -> bool:
+        current = self._versions.current(order.name, self._stopped)
+        if current is None or current.digest != order.digest:
+            return False
+        try:
+            os.stat(hex_of(order.digest), dir_fd=self._tree.blobs)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _copy(self, order: Store) -> Move:
+        """Into incoming, verified."""
+        hex_of(order.digest)
+        (reason,) = self._names.obstacles([[order.name]])
+        if reason:
+            raise _NotIt(reason)
+        if "://" in order.source:
+            raise _NotIt(f"{order.source.partition('?')[0]!r} cannot be fetched: only files of this machine can")
+        source, status = _open_source(order.source)
+        self._last += 1
+        self._tree.make_incarnation_folder()
+        path = f"{self._tree.incarnation}/sent-{self._last}"
+        mode = 0o755 if order.executable else 0o644
+        target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._tree.incoming)
+        try:
+            digest = copy(source, target, order.size or status.st_size, self._stopped)
+            if digest != order.digest:
+                raise _NotIt(f"the content of {order.source!r} has the digest {digest}, not {order.digest}")
+            os.fchmod(target, mode)
+        except BaseException:
+            os.unlink(path, dir_fd=self._tree.incoming)
+            raise
+        finally:
+            os.close(source)
+            os.close(target)
+        return Move(path, order.name, order.digest)
+
+    def _name(self, orders: list[Store], moves: list[Move], there: list[str]) -> tuple[list[Stored | StoreFailed], str]:
+        try:
+            sync_many(self._tree.incoming, [move.source for move in moves], lambda path: self._open(path))
+            self._index.keep_digests([row_of(move.name, self._status(move), move.digest) for move in moves])
+            for move in moves:
+                self._names.keep_blob(move.source, move.digest)
+            if moves:
+                sync_one(self._tree.blobs)
+            self._names.give(moves, also_sync=there)
+        except (OSError, Obstructed) as error:
+            self._remove(moves)
+            if isinstance(error, OSError) and is_full(error):
+                return [], self._tree.full_text()
+            failed = [StoreFailed(name=each.name, digest=each.digest, reason=str(error)) for each in orders]
+            return list(failed), ""
+        return [Stored(name=order.name, digest=order.digest) for order in orders], ""
+
+    def _open(self, path: str) -> int:
+        return open_file(self._tree.incoming, path)[0]
+
+    def _status(self, move: Move) -> os.stat_result:
+        return os.stat(move.source, dir_fd=self._tree.incoming, follow_symlinks=False)
+
+    def _remove(self, moves: list[Move]) -> None:
+        for move in moves:
+            try:
+                os.unlink(move.source, dir_fd=self._tree.incoming)
+            except OSError:  # has its name already, or is swept at the next start
+                pass
+
+
+class _NotIt(Exception):
+    """What is to be stored is not what was announced, or cannot have that name; a sentence."""
+
+
+def _open_source(path: str) -> tuple[int, os.stat_result]:
+    folder, base = os.path.split(path)
+    parent = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return open_file(parent, base)
+    finally:
+        os.close(parent)
+
+
+def _sentence(order: Store, error: OSError) -> str:
+    return f"{order.source!r} cannot be copied to {order.name!r} on the datastore: {error.strerror or error}"

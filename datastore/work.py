@@ -1,0 +1,202 @@
+"""The file work beside the agent's thread: which thread carries out which action, and what it tells afterwards.
+
+Every action that has an event gets it, whatever goes wrong, except when the program is ending; an error that nobody
+foresaw is logged with its traceback and told as the failure of that action.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from datastore.agent.actions import (
+    Action,
+    Discard,
+    DropRecords,
+    FetchResults,
+    KeepEpoch,
+    LookUpNames,
+    PlaceFiles,
+    StageFiles,
+    StopFetching,
+    StoreFiles,
+    Sweep,
+    SyncIncoming,
+    WriteRecords,
+)
+from datastore.agent.events import (
+    Discarded,
+    EpochKept,
+    Event,
+    FilesPlaced,
+    IncomingSynced,
+    NamesFound,
+    RecordsWritten,
+    StepFailed,
+    StoresEnded,
+    Swept,
+    TransferEnded,
+)
+from datastore.disk.content import CopyStopped
+from datastore.disk.index import Index
+from datastore.disk.names import Names
+from datastore.disk.tree import Tree
+from datastore.disk.versions import Versions
+from datastore.publish import Publisher, StepUndone
+from datastore.store import Storage
+from datastore.transfers.local import LocalTransfers
+from wire.messages import AttemptKey, Found, StoreFailed
+
+logger = logging.getLogger(__name__)
+
+#: Between two tries to write an epoch: nothing is done for the new boss before.
+_EPOCH_SECONDS = 2.0
+
+
+class Work:
+    """`begin` an action; its event comes through `tell`, which is set before the first one."""
+
+    def __init__(self, tree: Tree, index: Index, deployment: str, transfers_at_once: int) -> None:
+        self.tell: Callable[[Event], None] = lambda _event: None
+        self._deployment = deployment
+        self._index = index
+        self._stopping = threading.Event()
+        #: Attempts under way that nobody wants any more. Sets of the built-in kind are safe for single calls.
+        self._unwanted: set[AttemptKey] = set()
+        names, versions = Names(tree, index), Versions(tree, index)
+        self._publisher = Publisher(tree, index, names)
+        self._storage = Storage(tree, index, names, versions, self._stopping.is_set)
+        self._local = LocalTransfers(tree, versions, self._stopping.is_set)
+        self._publish_thread = ThreadPoolExecutor(1, "publish")
+        self._store_thread = ThreadPoolExecutor(1, "store")
+        self._transfer_threads = ThreadPoolExecutor(transfers_at_once, "transfer")
+        publish, store, transfer = self._publish_thread, self._store_thread, self._transfer_threads
+        self._doers: dict[type, tuple[ThreadPoolExecutor, Callable[[Any], None]]] = {
+            StageFiles: (transfer, self._stage),
+            FetchResults: (transfer, self._fetch),
+            SyncIncoming: (publish, self._sync),
+            WriteRecords: (publish, self._record),
+            PlaceFiles: (publish, self._place),
+            DropRecords: (publish, self._drop),
+            Discard: (publish, self._discard),
+            KeepEpoch: (publish, self._keep_epoch),
+            Sweep: (publish, self._sweep),
+            StoreFiles: (store, self._store),
+            LookUpNames: (store, self._look_up),
+        }
+
+    def begin(self, action: Action) -> None:
+        if isinstance(action, StopFetching):
+            self._unwanted.add(action.key)
+            return
+        thread, do = self._doers[type(action)]
+        thread.submit(do, action)
+
+    def stop(self) -> None:
+        """End what is under way at the next chance, and wait for it. No event comes afterwards."""
+        self._stopping.set()
+        for threads in (self._transfer_threads, self._store_thread, self._publish_thread):
+            threads.shutdown(wait=True, cancel_futures=True)
+
+    # -- transfers -----------------------------------------------------------------------------------
+
+    def _stage(self, action: StageFiles) -> None:
+        self._transfer(action.transfer, lambda: self._local.stage(action.jobs, self.tell))
+
+    def _fetch(self, action: FetchResults) -> None:
+        self._transfer(
+            action.transfer, lambda: self._local.fetch(action.jobs, self.tell, self._unwanted.__contains__)
+        )  # fmt: skip
+        self._unwanted.difference_update((job.task, job.attempt) for job in action.jobs)
+
+    def _transfer(self, number: int, do: Callable[[], None]) -> None:
+        error = ""
+        try:
+            do()
+        except CopyStopped:
+            return
+        except Exception as unforeseen:
+            error = _unforeseen("a transfer", unforeseen)
+        self.tell(TransferEnded(number, error))
+
+    # -- publishing ----------------------------------------------------------------------------------
+
+    def _sync(self, action: SyncIncoming) -> None:
+        self._step(lambda: IncomingSynced(self._publisher.sync_incoming(action.records)))
+
+    def _record(self, action: WriteRecords) -> None:
+        def record() -> Event:
+            self._publisher.write_records(action.records)
+            return RecordsWritten()
+
+        self._step(record)
+
+    def _place(self, action: PlaceFiles) -> None:
+        def place() -> Event:
+            self._publisher.place_files(action.records)
+            return FilesPlaced()
+
+        self._step(place)
+
+    def _step(self, do: Callable[[], Event]) -> None:
+        try:
+            event = do()
+        except StepUndone as undone:
+            event = StepFailed(str(undone), undone.full)
+        except Exception as error:
+            event = StepFailed(_unforeseen("publishing", error))
+        self.tell(event)
+
+    def _drop(self, action: DropRecords) -> None:
+        self._publisher.drop_records(action.deployment, action.keys)
+
+    def _discard(self, action: Discard) -> None:
+        self._publisher.discard(action.keys)
+        self.tell(Discarded(action.keys))
+
+    def _sweep(self, _action: Sweep) -> None:
+        self._publisher.sweep()
+        self.tell(Swept())
+
+    def _keep_epoch(self, action: KeepEpoch) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._index.keep_epoch(self._deployment, action.epoch)
+            except OSError as error:
+                logger.error("the boss's orders have to wait until its epoch can be written: %s", error,
+                             extra={"action": "wait"})  # fmt: skip
+                self._stopping.wait(_EPOCH_SECONDS)
+            else:
+                self.tell(EpochKept(action.epoch))
+                return
+
+    # -- sent files and look-ups ---------------------------------------------------------------------
+
+    def _store(self, action: StoreFiles) -> None:
+        try:
+            answers, full = self._storage.store(action.orders)
+        except CopyStopped:
+            return
+        except Exception as error:
+            reason = _unforeseen("storing sent files", error)
+            answers = [StoreFailed(name=each.name, digest=each.digest, reason=reason) for each in action.orders]
+            full = ""
+        self.tell(StoresEnded(answers, full))
+
+    def _look_up(self, action: LookUpNames) -> None:
+        try:
+            found = self._storage.look_up(action.order)
+        except CopyStopped:
+            return
+        except Exception as error:
+            _unforeseen("a look-up", error)
+            found = Found(task=action.order.task, files=[])
+        self.tell(NamesFound(found))
+
+
+def _unforeseen(what: str, error: Exception) -> str:
+    logger.error("%s failed in a way that nobody foresaw", what, exc_info=error, extra={"action": "bug"})
+    return f"{what} failed: {error!r}"
