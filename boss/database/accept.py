@@ -71,7 +71,12 @@ def _task_rows(accepted: Acceptance, profile_numbers: list[int]) -> Iterator[Row
     starts, targets = accepted.dependency_starts, memoryview(as_q(accepted.dependency_targets)).cast("B")
     project, states = submission.project, accepted.states
     columns = zip(
-        accepted.numbers, submission.ids, submission.contents, submission.executions, submission.requirements, strict=True
+        accepted.numbers,
+        submission.ids,
+        submission.contents,
+        submission.executions,
+        submission.requirements,
+        strict=True,
     )
     for index, (number, id, content, execution, requirements) in enumerate(columns):
         if index in kept:

@@ -7,7 +7,6 @@ goes out in bulk. Decides nothing about retrying; see `database`.
 
 from __future__ import annotations
 
-
 import msgspec
 from sqlalchemy import Connection
 
@@ -127,6 +126,19 @@ def _result_values(row: ResultRow) -> Row:
 
 def _event_values(turn: int, wall: float, moves: list[Move]) -> Row:
     return (turn, wall, *journal.task_range(moves), journal.pack(moves))
+
+
+def largest_task(changes: Changes) -> str:
+    """Words for an error about a row's size: which accepted task has the largest description."""
+    sizes = [
+        (len(execution), id)
+        for accepted in changes.accepted
+        for execution, id in zip(accepted.submission.executions, accepted.submission.ids, strict=True)
+    ]
+    if not sizes:
+        return ""
+    size, id = max(sizes)
+    return f"; the largest task of this push is {id!r} with {size:,} bytes"
 
 
 def prune_events(connection: Connection, before: float, at_most: int) -> int:

@@ -18,7 +18,7 @@ from sqlalchemy.engine import URL
 from boss.core.rows import Changes, Loaded, LoadedBatch
 from boss.database import commit, takeover
 from boss.database.engine import file_of, is_sqlite, parse_url, place_of, reader_engine, writer_engine
-from boss.database.errors import Busy, NoDatabase, Superseded, Unavailable, is_failure, translate, translated
+from boss.database.errors import Busy, NoDatabase, Superseded, TooLarge, Unavailable, is_failure, translate, translated
 from boss.database.load import load, load_batches
 from boss.database.lookups import Lookups
 from boss.database.queries import Reads
@@ -86,7 +86,7 @@ class Database:
         with translated(self.place), self._closed_on_error():
             connection = self._connection()
             with connection.begin():
-                if not takeover.lock(connection):
+                if not takeover.lock(connection, wait_seconds=1):
                     raise takeover.held(connection, self.place)
                 epoch, turn, before = takeover.raise_epoch(connection, host, pid, since)
         self.epoch, self.turn = epoch, turn
@@ -106,7 +106,14 @@ class Database:
         May be called again with the same changes after any error but Superseded: a turn whose answer was
         lost is recognised by its number and not written twice.
         """
-        self._turn(lambda connection, turn: commit.write_changes(connection, changes, wall, turn, self._profiles(connection)))
+
+        def write(connection: Connection, turn: int) -> None:
+            commit.write_changes(connection, changes, wall, turn, self._profiles(connection))
+
+        try:
+            self._turn(write)
+        except TooLarge as error:
+            raise TooLarge(f"{error}{commit.largest_task(changes)}") from error
 
     def committed(self, turn: int) -> bool:
         """Read back, on a new connection, whether this turn is on disk. Raises Unavailable or Superseded."""
@@ -138,10 +145,20 @@ class Database:
         self._turn(prune)
         return pruned
 
+    def keep_alive(self) -> None:
+        """Say a word on the writer's connection, so that the server keeps it; to be called once a minute."""
+        with translated(self.place):
+            connection = self._connection()
+            if not is_lite(connection):
+                with connection.begin():
+                    connection.exec_driver_sql("SELECT 1")
+
     # --- how it is done ------------------------------------------------------------------------------
 
     def _turn(self, write: Callable[[Connection, int], object]) -> None:
         """One transaction that begins with the claim, tried again while it is worth it."""
+        if not self.epoch:
+            raise RuntimeError("take_over comes before the first write")
         turn, ends, pause = self.turn + 1, time.monotonic() + self._patience, 0.02
         while True:
             try:
@@ -176,7 +193,7 @@ class Database:
             self._writer = self._writers.connect()
             if self.epoch:
                 with self._writer.begin():
-                    takeover.lock(self._writer)  # early warning only; the epoch is what counts
+                    takeover.lock(self._writer, wait_seconds=0)  # early warning only; the epoch is what counts
         return self._writer
 
     def _drop_writer(self) -> None:

@@ -40,7 +40,8 @@ def task_detail(connection: Connection, line: TaskLine) -> TaskDetail:
 
 def _dependencies(connection: Connection, blob: bytes) -> list[DependencyView]:
     numbers = list(dependencies_of(blob))
-    states, ids = states_of(connection, numbers), {}
+    states = states_of(connection, numbers)
+    ids: dict[int, str] = {}
     for part in parts(numbers):
         sql = f"SELECT number, id FROM tasks WHERE number IN ({listed(part)})"
         ids.update((number, id) for number, id in connection.exec_driver_sql(sql))
@@ -50,7 +51,9 @@ def _dependencies(connection: Connection, blob: bytes) -> list[DependencyView]:
 def attempts_of(connection: Connection, number: int) -> list[AttemptView]:
     """Oldest first."""
     rows = attempt_rows(connection, f"task = {number:d}")
-    addresses = dict(tuple(row) for row in connection.exec_driver_sql("SELECT id, address FROM workers")) if rows else {}
+    addresses = (
+        dict(tuple(row) for row in connection.exec_driver_sql("SELECT id, address FROM workers")) if rows else {}
+    )
     return [_attempt_view(row, addresses.get(row.worker, "")) for row in rows]
 
 

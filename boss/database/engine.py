@@ -7,6 +7,7 @@ only writer connection, one (pooled) for everything that reads.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -18,6 +19,8 @@ from boss.database.errors import DatabaseError
 #: Seconds that a statement waits for a lock, and a connection for its server.
 LOCK_SECONDS = 15
 CONNECT_SECONDS = 10
+#: After so long without a word the server ends a connection, and with it the lock of a boss whose host died.
+IDLE_SECONDS = 300
 #: Bytes of one multi-row statement, if the server accepts as much.
 STATEMENT_BYTES = 1_000_000
 
@@ -27,7 +30,9 @@ def parse_url(text: str) -> URL:
     try:
         url = make_url(text)
     except ArgumentError:
-        raise DatabaseError("the database's address is no URL such as sqlite:///file or mysql://user@host/name") from None
+        raise DatabaseError(
+            "the database's address is no URL such as sqlite:///file or mysql://user@host/name"
+        ) from None
     family = url.drivername.partition("+")[0]
     if family == "sqlite":
         return _parse_sqlite(url)
@@ -66,17 +71,26 @@ def place_of(url: URL) -> str:
 def writer_engine(url: URL) -> Engine:
     """For the one connection that writes; it is never pooled, the boss keeps it."""
     if is_sqlite(url):
-        return _sqlite(create_engine(url, poolclass=NullPool, connect_args={"timeout": LOCK_SECONDS}), writes=True)
-    return _mysql(create_engine(url, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=_timeouts()))
+        return _sqlite(
+            create_engine(url, hide_parameters=True, poolclass=NullPool, connect_args={"timeout": LOCK_SECONDS}),
+            writes=True,
+        )
+    return _mysql(
+        create_engine(
+            url, hide_parameters=True, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=_timeouts()
+        )
+    )
 
 
 def reader_engine(url: URL) -> Engine:
     """For everything that reads, from any thread."""
     if is_sqlite(url):
-        return _sqlite(create_engine(url, connect_args={"timeout": LOCK_SECONDS}), writes=False)
+        return _sqlite(create_engine(url, hide_parameters=True, connect_args={"timeout": LOCK_SECONDS}), writes=False)
     # REPEATABLE READ: the statements of one read see one state, as they do on SQLite.
     return _mysql(
-        create_engine(url, pool_pre_ping=True, isolation_level="REPEATABLE READ", connect_args=_timeouts()),
+        create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, isolation_level="REPEATABLE READ", connect_args=_timeouts()
+        ),
     )
 
 
@@ -85,16 +99,16 @@ def _timeouts() -> dict[str, object]:
 
 
 def _sqlite(engine: Engine, writes: bool) -> Engine:
-    def on_connect(connection: object, _record: object) -> None:
-        connection.isolation_level = None  # type: ignore[attr-defined]  # we say BEGIN ourselves
-        cursor = connection.cursor()  # type: ignore[attr-defined]
+    def on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
         for pragma in _WRITER_PRAGMAS if writes else _READER_PRAGMAS:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
-    def on_begin(connection: object) -> None:
+    def on_begin(connection: Any) -> None:
         # IMMEDIATE: a writer that waits, waits at its first statement, where nothing is done yet.
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")  # type: ignore[attr-defined]
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     event.listen(engine, "connect", on_connect)
     event.listen(engine, "begin", on_begin)
@@ -114,18 +128,33 @@ _READER_PRAGMAS = ("query_only = ON", "cache_size = -16384", "temp_store = MEMOR
 
 
 def _mysql(engine: Engine) -> Engine:
-    def on_connect(connection: object, _record: object) -> None:
-        cursor = connection.cursor()  # type: ignore[attr-defined]
-        cursor.execute(f"SET SESSION wait_timeout = 31536000, innodb_lock_wait_timeout = {LOCK_SECONDS}")
+    def on_connect(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET SESSION wait_timeout = {IDLE_SECONDS}, innodb_lock_wait_timeout = {LOCK_SECONDS}")
         cursor.execute("SELECT @@max_allowed_packet")
         (packet,) = cursor.fetchone()
         cursor.close()
-        connection.cursorclass = _cursor_class(connection.cursorclass, int(packet))  # type: ignore[attr-defined]
+        connection.cursorclass = _cursor_class(connection.cursorclass, int(packet))
 
     event.listen(engine, "connect", on_connect)
     return engine
 
 
-def _cursor_class(base: type, packet: int) -> type:
-    """PyMySQL joins rows to statements of `max_stmt_length` bytes; keep that below what the server takes."""
-    return type("ChunkedCursor", (base,), {"max_stmt_length": min(STATEMENT_BYTES, packet * 4 // 5)})
+def _cursor_class(base: Any, packet: int) -> type:
+    """PyMySQL joins rows to statements of `max_stmt_length` bytes: that stays below what the server takes.
+
+    One row above the limit is refused here; the server would only end the connection, as if it were lost.
+    """
+
+    from pymysql.err import OperationalError  # late: SQLite does not need it
+
+    class ChunkedCursor(base):
+        max_stmt_length = min(STATEMENT_BYTES, packet * 4 // 5)
+
+        def execute(self, query: str | bytes, args: object = None) -> int:
+            if args is None and len(query) >= packet:
+                told = f"{len(query):,} bytes; the server's max_allowed_packet is {packet:,}"
+                raise OperationalError(1153, told)
+            return int(super().execute(query, args))
+
+    return ChunkedCursor

@@ -74,7 +74,9 @@ def _batch_row(values: tuple[object, ...]) -> BatchRow:
 
 
 def worker_rows(connection: Connection, condition: str = "1 = 1") -> list[WorkerRow]:
-    rows = [WorkerRow(*row) for row in connection.exec_driver_sql(f"SELECT * FROM workers WHERE {condition} ORDER BY id")]
+    rows = [
+        WorkerRow(*row) for row in connection.exec_driver_sql(f"SELECT * FROM workers WHERE {condition} ORDER BY id")
+    ]
     for row in rows:
         row.labels = _labels.decode(str(row.labels))
         row.draining, row.keep_alive = bool(row.draining), bool(row.keep_alive)
@@ -161,7 +163,13 @@ def _read_states(connection: Connection, batch: LoadedBatch, first: int, end: in
         "SELECT number, state, attempt, failures, deaths, cancelling FROM task_states "
         f"WHERE number >= {first:d} AND number < {end:d}"
     ).fetchall()
-    states, attempts, failures, deaths, base = batch.states, batch.attempts, batch.failures, batch.deaths, batch.row.first
+    states, attempts, failures, deaths, base = (
+        batch.states,
+        batch.attempts,
+        batch.failures,
+        batch.deaths,
+        batch.row.first,
+    )
     for number, state, attempt, failed, died, cancelling in found:
         index = number - base
         states[index] = state
@@ -176,7 +184,10 @@ def _init_rows(connection: Connection, batch: int) -> list[InitRow]:
     found = connection.exec_driver_sql(
         f"SELECT number, batch, position, spec, attempt FROM inits WHERE batch = {batch:d} ORDER BY position"
     )
-    return [InitRow(number, owner, position, _specs.decode(spec), attempt) for number, owner, position, spec, attempt in found]
+    return [
+        InitRow(number, owner, position, _specs.decode(spec), attempt)
+        for number, owner, position, spec, attempt in found
+    ]
 
 
 def _live_attempts(connection: Connection, batch: LoadedBatch) -> Iterable[AttemptRow]:

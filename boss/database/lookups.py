@@ -109,7 +109,9 @@ def _executions(connection: Connection, numbers: Sequence[int]) -> dict[int, tup
     found: dict[int, tuple[str, str, bytes]] = {}
     for part in parts(numbers):
         sql = f"SELECT number, project, id, execution FROM tasks WHERE number IN ({listed(part)})"
-        found.update((number, (project, id, execution)) for number, project, id, execution in connection.exec_driver_sql(sql))
+        found.update(
+            (number, (project, id, execution)) for number, project, id, execution in connection.exec_driver_sql(sql)
+        )
     if len(found) < len(set(numbers)):
         missing = [number for number in numbers if number not in found]
         found |= {n: (project, spec.id, spec.execution) for n, project, spec in _inits(connection, missing)}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow, InstanceRow, WorkerRow
@@ -153,7 +153,7 @@ def _lines(states: frozenset[int], with_execution: bool) -> Select[tuple[object,
     return chosen.where((task_states.c.state if moved else _state).in_(sorted(states)))
 
 
-def _in_batch(connection: Connection, number: int) -> object:
+def _in_batch(connection: Connection, number: int) -> ColumnElement[bool]:
     """A batch's tasks are a range of numbers: the primary key finds them."""
     row = connection.execute(select(batches.c.first, batches.c.count).where(batches.c.number == number)).first()
     first, count = (row[0], row[1]) if row else (0, 0)
@@ -172,12 +172,12 @@ def task_line(row: Row[tuple[object, ...]]) -> TaskLine:
 
 
 def _story(connection: Connection, number: int) -> list[JournalLine]:
-    about = events.c.lowest.__le__(number) & events.c.highest.__ge__(number)
-    key, lines = str(number), []
+    about = (events.c.lowest <= number) & (events.c.highest >= number)
+    key = str(number)
+    lines: list[JournalLine] = []
     for turn, time, blob in connection.execute(
         select(events.c.turn, events.c.time, events.c.moves).where(about).order_by(events.c.turn)
     ):
-        for move in journal.unpack(blob):
-            if move.key == key and move.what in ("task", "attempt"):
-                lines.append(JournalLine(turn=turn, time=time, **msgspec.structs.asdict(move)))
+        moves = (move for move in journal.unpack(blob) if move.key == key and move.what in ("task", "attempt"))
+        lines += [JournalLine(turn=turn, time=time, **msgspec.structs.asdict(move)) for move in moves]
     return lines

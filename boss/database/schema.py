@@ -66,28 +66,24 @@ def _one_at_a_time(connection: Connection, place: str) -> None:
     """On SQLite our BEGIN is a lock already; MySQL commits each table by itself and needs another."""
     if is_lite(connection):
         return
-    taken = connection.exec_driver_sql("SELECT GET_LOCK(CONCAT('ecloud migration ', LEFT(DATABASE(), 40)), 60)").scalar()
+    taken = connection.exec_driver_sql(
+        "SELECT GET_LOCK(CONCAT('ecloud migration ', LEFT(DATABASE(), 40)), 60)"
+    ).scalar()
     if taken != 1:
         raise DatabaseError(f"database {place}: another program has been changing its tables for a minute; try again")
 
 
 def _migrate(connection: Connection, place: str) -> None:
-    from alembic.config import Config
-    from alembic.runtime.environment import EnvironmentContext
-    from alembic.script import ScriptDirectory
-
     revision = revision_of(connection)  # again: another program may have been quicker
     check_known(revision, place)
     if revision == HEAD:
         return
-    script = ScriptDirectory(str(_MIGRATIONS))
+    from alembic import command  # late: it costs as much to import as a whole start
+    from alembic.config import Config
 
-    def steps(current: object, _context: object) -> object:
-        return script._upgrade_revs(HEAD, current)  # type: ignore[arg-type]  # as alembic's own `upgrade` does
-
-    with EnvironmentContext(Config(), script, fn=steps) as environment:
-        environment.configure(connection=connection, target_metadata=None)
-        environment.run_migrations()
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    command.upgrade(config, HEAD)
 
 
 def _make_row(connection: Connection, deployment_id: str) -> None:

@@ -13,7 +13,7 @@ from itertools import islice
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import mysql, sqlite
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 
 #: Rows handed to the driver at once: bounds the memory of an acceptance of a million tasks.
 ROWS_AT_ONCE = 10_000
@@ -92,7 +92,7 @@ def write_reported(connection: Connection, sql: str, rows: Iterable[Row]) -> Non
     while part := list(islice(remaining, ROWS_AT_ONCE)):
         try:
             connection.exec_driver_sql(sql, part)
-        except (UnicodeEncodeError, OverflowError, DataError):
+        except (UnicodeEncodeError, OverflowError, DataError, IntegrityError, ProgrammingError):
             connection.exec_driver_sql(sql, [tuple(map(storable, row)) for row in part])
 
 

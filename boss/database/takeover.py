@@ -17,11 +17,11 @@ from boss.database.statements import is_lite
 _LOCK_NAME = "CONCAT('ecloud ', LEFT(DATABASE(), 24), ' ', LEFT(MD5(DATABASE()), 24))"
 
 
-def lock(connection: Connection) -> bool:
-    """Take the early lock if it is free; True also where there is no such thing."""
+def lock(connection: Connection, wait_seconds: int) -> bool:
+    """Take the early lock if it is or becomes free; True also where there is no such thing."""
     if is_lite(connection):
         return True
-    return connection.exec_driver_sql(f"SELECT GET_LOCK({_LOCK_NAME}, 1)").scalar() == 1
+    return connection.exec_driver_sql(f"SELECT GET_LOCK({_LOCK_NAME}, {wait_seconds:d})").scalar() == 1
 
 
 def held(connection: Connection, place: str) -> Held:

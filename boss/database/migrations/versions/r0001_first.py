@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
@@ -18,7 +21,7 @@ Digest16 = sa.LargeBinary(16).with_variant(mysql.BINARY(16), "mysql", "mariadb")
 Name = sa.String(255)
 Word = sa.String(32)
 Flag = sa.Boolean()
-Time = sa.Double()
+Time: Any = sa.Double()
 
 
 def upgrade() -> None:
@@ -30,7 +33,9 @@ def upgrade() -> None:
 
 
 def _make_deployment() -> None:
-    _table("deployment", {"one": sa.Integer()}, id=Word, epoch=Number, turn=Number, host=LongText, pid=Number, since=Time)
+    _table(
+        "deployment", {"one": sa.Integer()}, id=Word, epoch=Number, turn=Number, host=LongText, pid=Number, since=Time
+    )
     _table("context", {"key": Name}, value=LongText)
     _table("events", {"turn": Number}, time=Time, lowest=Number, highest=Number, moves=LongBytes)
     _index("events_by_time", "events", "time")
@@ -175,14 +180,14 @@ def _make_names() -> None:
 
 def _table(
     table: str,
-    keys: dict[str, object],
+    keys: dict[str, Any],
     *,
     rowid: bool = True,
-    may_be_null: set[str] = frozenset(),  # type: ignore[assignment]
-    **columns: object,
+    may_be_null: Set[str] = frozenset(),
+    **columns: Any,
 ) -> None:
-    made = [sa.Column(name, kind, primary_key=True, autoincrement=False) for name, kind in keys.items()]  # type: ignore[call-overload]
-    made += [sa.Column(name, kind, nullable=name in may_be_null) for name, kind in columns.items()]  # type: ignore[call-overload]
+    made: list[Any] = [sa.Column(name, kind, primary_key=True, autoincrement=False) for name, kind in keys.items()]
+    made += [sa.Column(name, kind, nullable=name in may_be_null) for name, kind in columns.items()]
     # if_not_exists: MySQL commits each table by itself, and an interrupted step is run again whole.
     op.create_table(table, *made, if_not_exists=True, sqlite_with_rowid=rowid, **_server_options())
 
@@ -198,10 +203,10 @@ def _indexes(table: str) -> set[str | None]:
 
 def _server_options() -> dict[str, object]:
     """Ids are compared byte by byte: "A" is not "a", and "a " is not "a". The two servers name that differently."""
-    dialect = op.get_bind().dialect
+    dialect: Any = op.get_bind().dialect
     if dialect.name == "sqlite":
         return {}
-    collation = "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"  # type: ignore[attr-defined]
+    collation = "utf8mb4_nopad_bin" if dialect.is_mariadb else "utf8mb4_0900_bin"
     return {
         "mysql_engine": "InnoDB",
         "mysql_row_format": "DYNAMIC",
