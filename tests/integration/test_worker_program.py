@@ -1,0 +1,311 @@
+"""The whole agent, a process of its own, against a real Mosquitto and a scripted boss."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from boss.embedded.broker import EmbeddedBroker
+from tests.integration import brokers
+from tests.integration.brokers import TOPICS, WORKER, Links
+from tests.integration.worker_world import ROOT, AgentProcess, ScriptedBoss, wait_until
+from tests.unit.agent_world import result, run
+from wire.link import Connected
+from wire.messages import (
+    Heartbeat,
+    InHand,
+    Input,
+    InputsMissing,
+    Kill,
+    Leaving,
+    PhaseReached,
+    Returned,
+    Staged,
+    Stop,
+    TakeBack,
+)
+from worker.runner.processes import look
+
+mosquitto, links = brokers.mosquitto, brokers.links
+
+Started = tuple[AgentProcess, ScriptedBoss]
+
+
+@pytest.fixture
+def start(mosquitto: EmbeddedBroker, links: Links, tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    agents: list[AgentProcess] = []
+
+    def make(**variables: str) -> Started:
+        boss = ScriptedBoss(mosquitto, links)
+        wait_until(lambda: boss.listener.has(Connected), "the boss's connection")
+        boss.online()
+        agents.append(AgentProcess(mosquitto, tmp_path / "worker", **variables))
+        return agents[-1], boss
+
+    yield make
+    for agent in agents:
+        agent.end()
+
+
+def alive(pid: int) -> bool:
+    process = look(pid)
+    return process is not None and not process.zombie
+
+
+def pid_in(path: Path) -> int:
+    wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"{path}")
+    return int(path.read_text())
+
+
+def put_into_cache(agent: AgentProcess, content: bytes) -> str:
+    name = hashlib.blake2b(content, digest_size=32).hexdigest()
+    (agent.home / "cache" / name).write_bytes(content)
+    return "b2:" + name
+
+
+def test_it_says_hello_runs_reports_and_forgets_after_the_acknowledgement(start: Callable[..., Started]) -> None:
+    agent, boss = start(ECLOUD_POOL="p", ECLOUD_LABELS='{"a": "b"}')
+    hello = boss.hello()
+    assert (hello.slots, hello.pool, hello.labels, hello.pid) == (2, "p", {"a": "b"}, agent.process.pid)
+    assert hello.place.path == str(agent.home)
+    boss.order(run(1, commands=["echo hello", "echo oops >&2; exit 4"]), run(2, commands=[]))
+    outcome = boss.outcome(1)
+    assert (outcome.ended, outcome.exit_code, outcome.stdout_tail, outcome.stderr_tail) == (
+        "failed",
+        4,
+        "hello\n",
+        "oops\n",
+    )
+    assert boss.outcome(2).ended == "succeeded"
+    assert agent.attempts() == ["1.1"]
+    boss.acknowledge((1, 1), (2, 1))
+    wait_until(lambda: agent.attempts() == [], "the removal of the attempt's directory")
+    boss.until(lambda: any(isinstance(report, Heartbeat) for report in boss.reports))
+    assert {number for message in boss.messages for number in message.confirms} == {1, 2, 3}
+
+
+def test_results_are_kept_with_their_manifest_until_acknowledged(start: Callable[..., Started]) -> None:
+    agent, boss = start()
+    boss.hello()
+    boss.order(run(1, commands=["echo 3.42 > intermediate-result"], results=[result("intermediate-result")]))
+    (entry,) = boss.outcome(1).manifest
+    assert (entry.source, entry.size) == ("intermediate-result", 5)
+    assert entry.digest == "b2:" + hashlib.blake2b(b"3.42\n", digest_size=32).hexdigest()
+    assert (agent.home / "attempts/1.1/work/intermediate-result").read_text() == "3.42\n"
+    boss.order(run(2, commands=["true"], results=[result("nothing")]))
+    assert boss.outcome(2).reason == "Uploading results failed: result 'nothing' was not made"
+
+
+def test_inputs_come_from_the_cache_and_missing_ones_are_asked_for(start: Callable[..., Started]) -> None:
+    agent, boss = start()
+    boss.hello()
+    boss.order(run(1, commands=["cat dependency"], staging=True))
+    digest = put_into_cache(agent, b"3.42\n")
+    os.rename(agent.home / "cache" / digest[3:], agent.home / "aside")
+    item = Input(name="intermediate-result", path="dependency", digest=digest, size=5)
+    boss.order(Staged(task=1, attempt=1, inputs=[item]))
+    boss.until(lambda: InputsMissing(task=1, attempt=1, digests=[digest]) in boss.reports)
+    os.rename(agent.home / "aside", agent.home / "cache" / digest[3:])
+    boss.order(Staged(task=1, attempt=1, inputs=[item]))
+    assert boss.outcome(1).stdout_tail == "3.42\n"
+
+
+def test_take_back_and_kill_reach_a_worker_with_one_slot(start: Callable[..., Started]) -> None:
+    agent, boss = start(ECLOUD_SLOTS="1")
+    boss.hello()
+    boss.order(run(1, commands=["echo $$ > ../pid; sleep 100"]), run(2), run(3))
+    pid = pid_in(agent.home / "attempts/1.1/pid")
+    boss.order(TakeBack(task=2, attempt=1), TakeBack(task=1, attempt=1))
+    boss.until(lambda: Returned(task=2, attempt=1) in boss.reports)
+    boss.until(lambda: PhaseReached(task=1, attempt=1, phase="executing") in boss.reports)
+    boss.order(Kill(task=1, attempt=1, reason="cancelled by ann"))
+    outcome = boss.outcome(1)
+    assert (outcome.ended, outcome.reason) == ("cancelled", "cancelled by ann")
+    assert not alive(pid)
+    assert boss.outcome(3).ended == "succeeded"
+
+
+def test_garbage_and_messages_of_another_version_change_nothing(start: Callable[..., Started]) -> None:
+    agent, boss = start()
+    boss.hello()
+    for payload in (b"", b"\xff\x00", b"[" * 100_000, b'{"version": 99}', b'{"version": 1, "orders": 7}'):
+        boss.link.publish(TOPICS.orders(WORKER.username), payload)
+        boss.link.publish(TOPICS.boss_presence, payload)
+    boss.order(run(1))
+    assert boss.outcome(1).ended == "succeeded"
+    assert "version 99" in agent.log.read_text()
+
+
+def test_a_broker_that_dies_costs_nothing(start: Callable[..., Started], mosquitto: EmbeddedBroker) -> None:
+    agent, boss = start()
+    boss.hello()
+    boss.order(run(1, commands=["echo up > ../up; sleep 1"]), run(2, commands=["true"]))
+    boss.outcome(2)
+    wait_until(lambda: (agent.home / "attempts/1.1/up").exists(), "the attempt's beginning")
+    assert mosquitto.pid is not None
+    os.kill(mosquitto.pid, signal.SIGKILL)
+    wait_until(lambda: not alive(mosquitto.pid or 0), "the broker's end")
+    boss.reports.clear()
+    mosquitto.restart()
+    hello = boss.hello()
+    assert InHand(task=2, attempt=1, phase="ended") in hello.in_hand
+    assert boss.outcome(1).ended == "succeeded"
+    assert boss.outcome(2).ended == "succeeded"
+
+
+def test_after_kill_9_of_the_agent_its_next_start_ends_what_ran_and_tells_what_had_ended(
+    start: Callable[..., Started],
+) -> None:
+    agent, boss = start()
+    boss.hello()
+    boss.order(run(1, commands=["echo hi > x"], results=[result("x")]))
+    boss.order(run(2, commands=["setsid sleep 1000 & echo $! > ../child; echo $$ > ../pid; sleep 1000"]))
+    first = boss.outcome(1)
+    pids = [pid_in(agent.home / "attempts/2.1" / name) for name in ("child", "pid")]
+    agent.process.kill()
+    agent.process.wait()
+    assert all(alive(pid) for pid in pids)
+    boss.reports.clear()
+    agent.start()
+    hello = boss.hello()
+    assert not any(alive(pid) for pid in pids)
+    assert hello.in_hand == [InHand(task=1, attempt=1, phase="ended")]
+    assert boss.outcome(1) == first
+    assert agent.attempts() == ["1.1"]
+    assert (agent.home / "attempts/1.1/work/x").read_text() == "hi\n"
+    boss.acknowledge((1, 1))
+    wait_until(lambda: agent.attempts() == [], "the removal of the attempt's directory")
+
+
+def test_an_init_that_has_succeeded_is_remembered_by_the_next_start(start: Callable[..., Started]) -> None:
+    agent, boss = start()
+    boss.hello()
+    boss.order(
+        run(1, commands=["test -e ../../../made"], inits=[9]), run(9, commands=["touch ../../../made"], init=True)
+    )
+    assert boss.outcome(1).ended == "succeeded"
+    boss.acknowledge((1, 1), (9, 1))
+    boss.order(Stop())
+    assert agent.process.wait(20) == 0
+    agent.start()
+    boss.reports.clear()
+    assert boss.hello().initialized == [9]
+
+
+def test_term_gives_back_and_drains_and_the_second_one_kills(start: Callable[..., Started]) -> None:
+    agent, boss = start(ECLOUD_SLOTS="1")
+    boss.hello()
+    boss.order(run(1, commands=["echo $$ > ../pid; sleep 1000"]), run(2))
+    pid = pid_in(agent.home / "attempts/1.1/pid")
+    agent.process.terminate()
+    boss.until(lambda: Returned(task=2, attempt=1) in boss.reports)
+    assert any(isinstance(report, Leaving) for report in boss.reports)
+    assert alive(pid)
+    agent.process.terminate()
+    outcome = boss.outcome(1)
+    assert (outcome.ended, outcome.fault) == ("failed", "worker")
+    assert agent.process.wait(20) == 0
+    assert not alive(pid)
+
+
+def test_an_idle_agent_ends_on_term_and_says_offline(start: Callable[..., Started], links: Links) -> None:
+    agent, boss = start()
+    boss.hello()
+    agent.process.terminate()
+    assert agent.process.wait(20) == 0
+
+
+def test_without_a_boss_it_ends_itself_and_leaves_nothing_running(start: Callable[..., Started]) -> None:
+    agent, boss = start()
+    boss.hello()
+    from wire.messages import Welcome
+
+    boss.order(run(1, commands=["echo $$ > ../pid; sleep 1000"]))
+    pid = pid_in(agent.home / "attempts/1.1/pid")
+    boss.order(Welcome(heartbeat_seconds=1.0, orphan_after_seconds=1.0))
+    assert agent.process.wait(20) == 1
+    assert not alive(pid)
+    assert "without a word from the boss for 1 s" in agent.log.read_text()
+
+
+def test_a_second_agent_on_the_same_home_is_refused_with_a_sentence(start: Callable[..., Started]) -> None:
+    agent, boss = start()
+    boss.hello()
+    second = subprocess.run(
+        [sys.executable, "-m", "worker"], env=agent.environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert second.returncode == 3
+    assert f"another agent (process {agent.process.pid})" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_bad_options_are_told_without_a_traceback() -> None:
+    environment = {"PYTHONPATH": str(ROOT), "ECLOUD_SLOTS": "many", "PATH": os.environ["PATH"]}
+    ended = subprocess.run(
+        [sys.executable, "-m", "worker"], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+    assert ended.returncode == 2
+    assert "ECLOUD_SLOTS is 'many'" in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_thousand_attempts_are_each_told_once_and_leave_nothing(start: Callable[..., Started]) -> None:
+    agent, boss = start()
+    boss.hello()
+    boss.order(*(run(task, commands=["true"] if task % 4 == 0 else []) for task in range(1, 1001)))
+    boss.until(lambda: all(boss.outcomes(task) for task in (1, 1000)), 60)
+    boss.until(lambda: len({report.task for report in boss.reports if hasattr(report, "ended")}) == 1000, 60)
+    boss.acknowledge(*((task, 1) for task in range(1, 1001)))
+    wait_until(lambda: agent.attempts() == [], "an empty directory of attempts")
+    assert all(report.ended == "succeeded" for report in boss.reports if hasattr(report, "ended"))
+
+
+def test_start_up_script_and_debug_script_bring_an_agent_up(start: Callable[..., Started]) -> None:
+    agent, boss = start()
+    boss.hello()
+    environment = {**agent.environment, "ECLOUD_PYTHON": sys.executable}
+    checked = subprocess.run(
+        ["sh", str(ROOT / "worker/debug.sh"), "--check"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout
+    agent.end()
+    boss.reports.clear()
+    agent.process = subprocess.Popen(
+        ["sh", str(ROOT / "worker/debug.sh")], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert boss.hello().slots == 2
+    agent.process.terminate()
+    said, _ = agent.process.communicate(timeout=20)
+    assert b"-m worker" in said and b"FAILED" not in said
+
+
+def test_debug_script_names_the_step_that_fails(tmp_path: Path) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ECLOUD_PYTHON": sys.executable,
+        "ECLOUD_WORKER_ID": "w1",
+        "ECLOUD_BROKER_PORT": "1",
+        "ECLOUD_WORKER_HOME": str(tmp_path / "home"),
+    }
+    checked = subprocess.run(
+        ["sh", str(ROOT / "worker/debug.sh"), "--check"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert checked.returncode == 1
+    assert "FAILED  broker at 127.0.0.1:1" in checked.stdout
+    assert "ok      clock" in checked.stdout
