@@ -2,7 +2,8 @@
 
 One file in the tree's own folder; every commit is synced before the call returns. Safe from any thread. Records and
 the digests of their files are written in one transaction: a digest row says "a file with this inode, size and time
-at this name has this content", so it is true as soon as the rename has happened and matches nothing before.
+at this name has this content", so it is true as soon as the rename has happened and matches nothing before; the row of
+the version that has the name until then stays beside it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ CREATE TABLE IF NOT EXISTS records (
     deployment TEXT NOT NULL, task INTEGER NOT NULL, attempt INTEGER NOT NULL, incarnation TEXT NOT NULL,
     files BLOB NOT NULL, PRIMARY KEY (deployment, task, attempt)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS digests (
-    name TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL,
-    digest TEXT NOT NULL) WITHOUT ROWID;
+    name TEXT NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    digest TEXT NOT NULL, PRIMARY KEY (name, inode)) WITHOUT ROWID;
 """
 
 _encoder = msgspec.json.Encoder()
@@ -39,17 +40,17 @@ class IndexUnusable(Exception):
 
 
 class DigestRow(NamedTuple):
-    """The content of a name as it was read or written. The four after the name must match for it to hold."""
+    """The content of the file with this inode, at this name, as long as size and time of change are the same."""
 
     name: str
+    inode: int
     size: int
     mtime_ns: int
-    inode: int
     digest: str
 
 
 def row_of(name: str, status: os.stat_result, digest: str) -> DigestRow:
-    return DigestRow(name, status.st_size, status.st_mtime_ns, status.st_ino, digest)
+    return DigestRow(name, status.st_ino, status.st_size, status.st_mtime_ns, digest)
 
 
 class Index:
@@ -102,13 +103,17 @@ class Index:
 
     def digest(self, name: str, status: os.stat_result) -> str | None:
         """Of the file that stands at this name with this status, if it was read before and is unchanged since."""
-        query = "SELECT digest FROM digests WHERE name = ? AND size = ? AND mtime_ns = ? AND inode = ?"
+        query = "SELECT digest FROM digests WHERE name = ? AND inode = ? AND size = ? AND mtime_ns = ?"
         with self._lock:
             row = self._connection.execute(query, row_of(name, status, "")[:4]).fetchone()
         return str(row[0]) if row else None
 
     def keep_digests(self, rows: Iterable[DigestRow]) -> None:
         self._write([("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", list(rows))])
+
+    def drop_digests(self, files: Iterable[tuple[str, int]]) -> None:
+        """Of these (name, inode): they are that name's no more."""
+        self._write([("DELETE FROM digests WHERE name = ? AND inode = ?", list(files))])
 
     # -- inside --------------------------------------------------------------------------------------
 

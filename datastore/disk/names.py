@@ -55,8 +55,8 @@ class Names:
         `also_sync`: further names whose folders are to be durable.
         """
         with self._lock, _Folders(self._tree.fd, make=True) as folders:
-            kept = [self._keep_former(folders, move) for move in moves]
-            if any(kept):
+            formers = [former for move in moves if (former := self._keep_former(folders, move)) is not None]
+            if formers:
                 sync_one(self._tree.blobs)  # the former version must be found before its name is another's
             for move in moves:
                 folder, base = split(move.name)
@@ -64,6 +64,7 @@ class Names:
                     move.source, base, src_dir_fd=self._tree.incoming, dst_dir_fd=folders.open(folder)
                 )  # fmt: skip
             self._sync({move.name for move in moves} | set(also_sync))
+            self._drop_digests(formers)
 
     def keep_blob(self, source: str, digest: str) -> None:
         """Let a file in incoming be found by its digest too, whatever happens to its name.
@@ -88,18 +89,32 @@ class Names:
         if stat.S_ISDIR(there.st_mode):
             raise Obstructed(f"{shown(name)} is a folder on the datastore")
 
-    def _keep_former(self, folders: _Folders, move: Move) -> bool:
-        """Before another version takes its name: a blob of the one that is there, if anybody may know its digest."""
+    def _keep_former(self, folders: _Folders, move: Move) -> tuple[str, int] | None:
+        """Before another version takes its name: a blob of the one that is there, if anybody may know its digest.
+
+        Returns the name and the inode that was there.
+        """
         folder, base = split(move.name)
         parent = folders.open(folder)
         try:
             status = os.stat(base, dir_fd=parent, follow_symlinks=False)
         except FileNotFoundError:
-            return False
+            return None
         if stat.S_ISDIR(status.st_mode):
             raise Obstructed(f"{shown(move.name)} is {kind_of(status.st_mode)} on the datastore: move it away")
         former = self._index.digest(move.name, status) if stat.S_ISREG(status.st_mode) else None
-        return former not in (None, move.digest) and _link(base, parent, hex_of(str(former)), self._tree.blobs)
+        if former is None:
+            return None
+        if former != move.digest:
+            _link(base, parent, hex_of(former), self._tree.blobs)
+        return move.name, status.st_ino
+
+    def _drop_digests(self, formers: list[tuple[str, int]]) -> None:
+        try:
+            if formers:
+                self._index.drop_digests(formers)
+        except OSError:  # rows that match nothing any more; they do no harm
+            pass
 
     def _sync(self, names: set[str]) -> None:
         """The folders of these names, and those above them, which may be new."""
