@@ -23,8 +23,14 @@ class InProcessTransport(httpx.BaseTransport):
         chunks = iter(request.stream)
         status, headers, parts = 500, [], []
 
+        whole = False
+
         async def receive() -> Message:
+            nonlocal whole
+            if whole:
+                await asyncio.Event().wait()  # this caller never hangs up; whoever waits for it is cancelled
             chunk = next(chunks, None)
+            whole = chunk is None
             return {"type": "http.request", "body": chunk or b"", "more_body": chunk is not None}
 
         async def send(message: Message) -> None:

@@ -1,0 +1,225 @@
+"""A boss made by hand for the tests of the HTTP application: what is asked of it is recorded, what it says is set."""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from boss.core.effects import Answer
+from boss.core.events import Submitted
+from boss.core.model import TaskState
+from boss.core.rows import BatchRow, WorkerRow
+from boss.database.views import AttemptView, DependencyView, TaskDetail, TaskLine
+from boss.web.app import make_app
+from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.web.transport import InProcessTransport
+from wire.messages import CommandSummary, Execution, Input, ManifestEntry, ResultItem
+
+TOKEN = "a-token-of-the-tests"
+P, Q, R, S, F, C, B = TaskState
+
+
+def counts(**numbers: int) -> list[int]:
+    return [numbers.get(state.word, 0) for state in TaskState]
+
+
+def stored_tasks() -> dict[int, TaskDetail]:
+    """Three tasks: one succeeded with a result, one failed, one blocked."""
+    return {
+        1: _detail(1, "make", "succeeded", ["echo 3.42 > out"], exit_code=0),
+        2: _detail(2, "fail/ä \x1b[31m", "failed", ["true", "echo on-stderr >&2; exit 1"], exit_code=1),
+        3: _detail(3, "after", "blocked", ["cat out"], dependencies=["fail/ä \x1b[31m"]),
+    }
+
+
+def _detail(
+    number: int,
+    id: str,
+    state: str,
+    commands: list[str | list[str]],
+    exit_code: int | None = None,
+    dependencies: Sequence[str] = (),
+) -> TaskDetail:
+    ran = exit_code is not None
+    line = TaskLine(number=number, project="default", id=id, batch=1, state=state)
+    if ran:
+        line.attempt, line.worker, line.address = 1, "local-1", "127.0.0.1"
+        line.phase, line.ended, line.exit_code = "executing", state, exit_code
+        line.reason = "exit code 1 of command 2" if exit_code else ""
+    results = [ResultItem(source="out", target="out")] if state == "succeeded" else []
+    attempt = AttemptView(
+        task=number,
+        attempt=1,
+        worker="local-1",
+        phase="executing",
+        ended=state,
+        reason=line.reason,
+        exit_code=exit_code,
+        commands=[CommandSummary(command=str(one), exit_code=exit_code or 0, seconds=0.1) for one in commands],
+        manifest=[ManifestEntry(source=r.source, target=r.target, size=5, digest="b2:" + "0" * 64) for r in results],
+        stderr_tail="on-stderr\n\x1b]0;title\x07" if exit_code else "",
+        seconds=0.2,
+        ended_at=1.7e9,
+    )
+    return TaskDetail(
+        task=line,
+        batch_name="three",
+        accepted_at=1.0,
+        execution=Execution(commands=commands, results=results),
+        requirements=[Input(name="net.inp", path="net.inp")],
+        dependencies=[DependencyView(number=2, id=each, state="failed") for each in dependencies],
+        attempts=[attempt] if ran else [],
+    )
+
+
+class FakeReads:
+    def __init__(self) -> None:
+        self.details = stored_tasks()
+        first = BatchRow(1, "default", "three", 1, 3, counts(succeeded=1, failed=1, blocked=1), finished_at=2.0)
+        self.rows = {1: first}
+        self.fault: Exception | None = None
+
+    def counts(self) -> list[int]:
+        if self.fault is not None:
+            raise self.fault
+        return [sum(row.counts[state] for row in self.rows.values()) for state in TaskState]
+
+    def batches(self) -> list[BatchRow]:
+        return list(self.rows.values())
+
+    def batch(self, number: int) -> BatchRow | None:
+        return self.rows.get(number)
+
+    def workers(self) -> list[WorkerRow]:
+        return []
+
+    def tasks_of(
+        self,
+        states: Collection[int] = (),
+        batch: int = 0,
+        project: str | None = None,
+        after: int = 0,
+        limit: int = 100,
+        offset: int = 0,
+        with_execution: bool = False,
+    ) -> list[TaskLine]:
+        words = {TaskState(state).word for state in states}
+        return [
+            self._line(detail)
+            for number, detail in self.details.items()
+            if number > after
+            and (not words or detail.task.state in words)
+            and (not batch or detail.task.batch == batch)
+            and (project is None or detail.task.project == project)
+        ][:limit]
+
+    def task_lines(self, numbers: Sequence[int], with_execution: bool = False) -> list[TaskLine]:
+        return [self._line(self.details[number]) for number in numbers]
+
+    def task_detail(self, number: int) -> TaskDetail | None:
+        return self.details.get(number)
+
+    def _line(self, detail: TaskDetail) -> TaskLine:
+        return msgspec.structs.replace(detail.task, execution=detail.execution)
+
+
+class FakeLookups:
+    def __init__(self, reads: FakeReads) -> None:
+        self.reads = reads
+
+    def states(self, numbers: Sequence[int]) -> dict[int, int]:
+        return {n: TaskState[self.reads.details[n].task.state.upper()] for n in numbers if n in self.reads.details}
+
+    def executions(self, numbers: Sequence[int]) -> dict[int, tuple[str, str, bytes]]:
+        return {n: ("default", self.reads.details[n].task.id, b"{}") for n in numbers if n in self.reads.details}
+
+    def task_numbers(self, project: str, ids: Iterable[str]) -> dict[str, int]:
+        known = {d.task.id: n for n, d in self.reads.details.items() if d.task.project == project}
+        return {id: known[id] for id in ids if id in known}
+
+
+class FakeBackend:
+    """Answers what `says` holds; a push becomes batch 7, which has as many queued tasks as it brought."""
+
+    def __init__(self, directory: Path) -> None:
+        self.reads = FakeReads()
+        self.lookups = FakeLookups(self.reads)
+        self.spool = directory / "spool"
+        self.asked: list[Request] = []
+        self.says = Answer(reply=0, value={"retried": 2})
+        self.away = ""
+        self.followers = 0
+        self.most_followers = 0
+        self.detached: list[int] = []
+        self.lock = threading.Lock()
+        self.now = View(
+            turn=3,
+            deployment="d1",
+            epoch=1,
+            workers=(
+                WorkerView(
+                    id="local-1",
+                    state="online",
+                    pool="local",
+                    slots=2,
+                    address="127.0.0.1",
+                    holding=(HeldAttempt(task=2, attempt=1, phase="executing"),),
+                ),
+            ),
+        )
+
+    def ask(self, event: Request) -> Answer:
+        if self.away:
+            raise BackendUnavailable(self.away)
+        self.asked.append(event)
+        if isinstance(event, Submitted) and not self.says.refused:
+            total = len(event.submission.ids)
+            self.set_batch(7, queued=total)
+            row = BatchRow(7, event.submission.project, event.submission.name, 100, total, counts(queued=total))
+            self.reads.rows[7] = row
+            return Answer(reply=0, value={"batch": 7, "tasks": total, "attached": 0, "warnings": ["one warning"]})
+        return self.says
+
+    def set_batch(self, number: int, **numbers: int) -> None:
+        view = BatchView(number=number, project="default", name="", counts=tuple(counts(**numbers)))
+        self.now = msgspec.structs.replace(self.now, turn=self.now.turn + 1, batches={number: view})
+
+    def view(self) -> View:
+        return self.now
+
+    @contextmanager
+    def follow(self, batch: int) -> Iterator[None]:
+        with self.lock:
+            self.followers += 1
+            self.most_followers = max(self.most_followers, self.followers)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self.followers -= 1
+
+    def detach(self, batch: int) -> None:
+        self.detached.append(batch)
+
+    def carry_on(self) -> str:
+        return "" if self.now.live else "nobody carries it on"
+
+
+def attach(row: BatchRow, *numbers: int) -> None:
+    row.attached = array("q", numbers).tobytes()
+
+
+def inside(backend: FakeBackend, **options: Any) -> httpx.Client:
+    """A plain HTTP client of the application in this process, with the right token."""
+    app = make_app(backend, [TOKEN], **options)
+    headers = {"authorization": f"Bearer {TOKEN}"}
+    return httpx.Client(
+        base_url="http://localhost/api/v1", headers=headers, transport=InProcessTransport(app), trust_env=False
+    )
