@@ -72,6 +72,10 @@ class Push:
             profile = self.profiles.get(id, Profile())
             if profile not in profiles:
                 profiles.append(profile)
+        starts, targets = array("I", [0]), array("I")
+        for needed in self.graph.values():
+            targets.extend(ids.index(one) for one in needed if isinstance(one, str))
+            starts.append(len(targets))
         encode = msgspec.json.encode
         return Submission(
             project=self.project,
@@ -83,7 +87,8 @@ class Push:
             profiles=profiles,
             profile_of=array("I", [profiles.index(self.profiles.get(id, Profile())) for id in ids]).tobytes(),
             results=[(name, ids.index(id)) for name, id in self.results],
-            external=[(0, one) for needed in self.graph.values() for one in needed if isinstance(one, str)],
+            dependency_starts=starts.tobytes(),
+            dependency_targets=targets.tobytes(),
         )
 
 
