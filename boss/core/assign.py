@@ -60,20 +60,8 @@ def _fill_kind(state: State, waiting: Waiting, kind: Kind, *, ahead: bool) -> bo
 
 def _send(state: State, worker: Worker, batch: Batch, index: int) -> None:
     if batch.inits:
-        _initialize(state, worker, batch)
+        attempts.initialize(state, worker, batch)
     attempts.send(state, worker, batch, index)
-
-
-def _initialize(state: State, worker: Worker, batch: Batch) -> None:
-    """The batch's init tasks come before its first other task on this worker."""
-    for position, row in enumerate(batch.inits):
-        if row.number in worker.initialized or _under_way(worker, row.number):
-            continue
-        attempts.send_init(state, worker, batch, position)
-
-
-def _under_way(worker: Worker, number: int) -> bool:
-    return any(attempt.init and attempt.task == number for attempt in worker.attempts.values())
 
 
 def _ask_back(state: State) -> None:

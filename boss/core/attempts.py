@@ -44,6 +44,17 @@ def send_init(state: State, worker: Worker, batch: Batch, position: int) -> None
     order_run(state, worker, attempt)
 
 
+def initialize(state: State, worker: Worker, batch: Batch) -> None:
+    """The batch's init tasks come before its first other task on this worker."""
+    for position, row in enumerate(batch.inits):
+        if row.number not in worker.initialized and not _under_way(worker, row.number):
+            send_init(state, worker, batch, position)
+
+
+def _under_way(worker: Worker, number: int) -> bool:
+    return any(attempt.init and attempt.task == number for attempt in worker.attempts.values())
+
+
 def _open(
     state: State, worker: Worker, batch: Batch, index: int, task: int, number: int, *, staging: bool, init: bool
 ) -> Attempt:
@@ -72,8 +83,15 @@ def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
             init=attempt.init,
         ),
     )
-    if attempt.phase is Phase.STAGING:
-        ask_datastore(state, attempt)
+    if attempt.staging:
+        stage_again(state, attempt)
+
+
+def stage_again(state: State, attempt: Attempt) -> None:
+    """Its inputs are to be brought to its worker, whatever was said of that before."""
+    attempt.phase = Phase.STAGING
+    save(state, attempt)
+    ask_datastore(state, attempt)
 
 
 def ask_datastore(state: State, attempt: Attempt) -> None:
@@ -169,6 +187,8 @@ def end(state: State, attempt: Attempt, how: Ended, reason: str = "") -> None:
         _free_slots(state, attempt)
         del worker.attempts[key]
         worker.progress.pop(attempt.task, None)
+    if attempt.init and how is not Ended.SUCCEEDED and worker is not None:
+        state.uninitialized[worker.id] = None
     batch = attempt.batch
     batch.live -= 1
     state.dirty_batches[batch.number] = None

@@ -30,7 +30,8 @@ def restore(state: State, loaded: Loaded) -> None:
     state.next_instance = loaded.next_instance
     for row in loaded.workers:
         place = _place.decode(row.place) if row.place else None
-        state.workers[row.id] = Worker(row, place, state.now)
+        worker = state.workers[row.id] = Worker(row, place, state.now)
+        worker.connected = False  # it is sent nothing new before it has been heard of
     for instance in loaded.instances:
         state.instances[instance.number] = Instance(instance)
     batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
@@ -140,6 +141,9 @@ def _live(state: State, row: AttemptRow, batch: Batch, index: int, *, init: bool
     staging = bool(batch.inits[index].spec.requirements) if init else batch.profile(index).staging
     attempt = Attempt(batch, index, row.worker, row, init=init, staging=staging)
     attempt.cancelling = not init and bool(batch.flags[index] & CANCELLING)
+    if not init and not attempt.begun():
+        # A dependency was redone after it was sent: the question went out, and may be lost.
+        attempt.asked_back = moves.follows(batch, index) is not TaskState.QUEUED
     state.attempts[attempt.key] = attempt
     batch.live += 1
     worker = state.workers.get(row.worker)

@@ -74,6 +74,7 @@ class Scheduler:
             _DUE[entry[0]](state, entry[1])
         if state.scale_due:
             instances.scale(state)
+        workers.look_at_changed(state)
         assign(state)
         orders.flush(state)
         _finish_batches(state)
@@ -168,7 +169,7 @@ def _unload(state: State) -> None:
     for number in list(state.idle_batches):
         batch = state.batches.get(number)
         if batch is None or batch.unfinished() or batch.files_waiting:
-            state.idle_batches.pop(number)
+            state.idle_batches.pop(number, None)
             continue
         group = _joined(state, batch)
         if any(other.unfinished() or other.files_waiting for other in group):

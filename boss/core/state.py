@@ -269,6 +269,10 @@ class State:
         self.strangers: dict[str, int] = {}
         #: Kind -> ids of workers that take more: those below their window's refill mark.
         self.hungry: dict[Kind, dict[str, None]] = {}
+        #: Workers whose load or readiness changed in this turn.
+        self.changed_workers: dict[str, None] = {}
+        #: Workers on which an init execution ended without success: tasks there may wait for another one.
+        self.uninitialized: dict[str, None] = {}
         #: Workers that have more than their slots hold.
         self.overloaded: dict[str, None] = {}
         #: Workers with a non-empty outbox.
@@ -339,8 +343,9 @@ class State:
         return self.attempts.get((batch.first + index, batch.attempts[index]))
 
     def load(self, worker: Worker, slots: int) -> None:
-        """Its load changes by so many slots."""
+        """Its load changes by so many slots; whether it takes more is seen at the end of the turn."""
         worker.load += slots
+        self.changed_workers[worker.id] = None
         if worker.load > worker.slots:
             self.overloaded[worker.id] = None
         else:

@@ -67,13 +67,14 @@ def on_reported(state: State, event: WorkerReported) -> None:
         return
     worker.report_number = max(worker.report_number, message.number)
     worker.heard = state.now
+    worker.connected = True
     if message.epoch == state.epoch:
         for number in message.confirms:
             worker.unconfirmed.pop(number, None)
     if hello is not None:
         _hello(state, worker, hello)
     _reports(state, worker, message.reports)
-    mark_hungry(state, worker)
+    state.changed_workers[worker.id] = None
 
 
 def ask_for_hello(state: State, worker_id: str, incarnation: str) -> None:
@@ -102,7 +103,7 @@ def on_presence(state: State, event: PresenceSeen) -> None:
     worker = state.workers.get(presence.name)
     if worker is not None and worker.incarnation == presence.incarnation:
         worker.connected = presence.online
-        mark_hungry(state, worker)
+        state.changed_workers[worker.id] = None
 
 
 # --- hello -----------------------------------------------------------------------------------------
@@ -171,6 +172,9 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
             attempts.order_run(state, worker, attempt)
     for key, item in told.items():
         _in_hand(state, worker, key, item)
+    state.uninitialized[worker.id] = None
+    if worker.quarantined:
+        take_back_all(state, worker)
 
 
 def _in_hand(state: State, worker: Worker, key: AttemptKey, item: InHand) -> None:
@@ -180,8 +184,8 @@ def _in_hand(state: State, worker: Worker, key: AttemptKey, item: InHand) -> Non
         return
     if item.phase == "executing":
         attempts.begin(state, attempt)
-    elif item.phase == "staging" and attempt.phase is Phase.STAGING:
-        attempts.ask_datastore(state, attempt)
+    elif item.phase == "staging" and attempt.staging and not attempt.begun():
+        attempts.stage_again(state, attempt)
     if attempt.cancelling and attempt.phase is not Phase.COLLECTING:
         attempts.cancel(state, attempt)
     elif attempt.asked_back and not attempt.begun():
@@ -251,9 +255,7 @@ def _inputs_missing(state: State, worker: Worker, report: InputsMissing) -> None
     if attempt is None or attempt.worker != worker.id:
         attempts.acknowledge(state, worker, (report.task, report.attempt))
     elif not attempt.begun():
-        attempt.phase = Phase.STAGING
-        attempts.save(state, attempt)
-        attempts.ask_datastore(state, attempt)
+        attempts.stage_again(state, attempt)
 
 
 def _heartbeat(state: State, worker: Worker, report: Heartbeat) -> None:
@@ -331,9 +333,6 @@ def _init_outcome(state: State, worker: Worker, attempt: Attempt, outcome: Outco
     if tries >= state.policy.init_tries:
         init = attempt.batch.inits[attempt.index]
         quarantine(state, worker, f"init task {init.spec.id!r} failed {tries} times here: {outcome.reason}")
-    else:
-        attempts.send_init(state, worker, attempt.batch, attempt.index)
-
 
 # --- setting aside, draining, losing ---------------------------------------------------------------
 
@@ -357,7 +356,8 @@ def quarantine(state: State, worker: Worker, reason: str) -> None:
     else:
         worker.strikes = 0
         worker.init_failures.clear()
-    mark_hungry(state, worker)
+        state.uninitialized[worker.id] = None
+    state.changed_workers[worker.id] = None
 
 
 def take_back_all(state: State, worker: Worker) -> None:
@@ -374,7 +374,7 @@ def set_worker_state(state: State, worker: Worker, to: WorkerState, cause: str) 
         worker.row.state = to.value
         worker.row.changed_at = state.wall
         state.changes.workers[worker.id] = worker.row
-    mark_hungry(state, worker)
+    state.changed_workers[worker.id] = None
 
 
 def lease_due(state: State, worker_id: str) -> None:
@@ -435,6 +435,31 @@ def mark_hungry(state: State, worker: Worker) -> None:
         state.hungry.setdefault(worker.kind, {})[worker.id] = None
     else:
         _unhungry(state, worker)
+
+
+def look_at_changed(state: State) -> None:
+    """The end of a turn: which of the workers that it was about take more, or need an init execution."""
+    for worker_id in state.uninitialized:
+        worker = state.workers[worker_id]
+        if worker.state is not WorkerState.GONE and worker.state is not WorkerState.LOST:
+            _initialize_waiting(state, worker)
+    state.uninitialized.clear()
+    for worker_id in state.changed_workers:
+        mark_hungry(state, state.workers[worker_id])
+    state.changed_workers.clear()
+
+
+def _initialize_waiting(state: State, worker: Worker) -> None:
+    """What it was sent and has not begun may wait for an init execution that came to nothing."""
+    if worker.quarantined:
+        return
+    waiting = {
+        attempt.batch.number: attempt.batch
+        for attempt in worker.attempts.values()
+        if not attempt.init and attempt.batch.inits and not attempt.begun()
+    }
+    for batch in waiting.values():
+        attempts.initialize(state, worker, batch)
 
 
 def _unhungry(state: State, worker: Worker) -> None:

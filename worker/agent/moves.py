@@ -241,10 +241,19 @@ def _leave(state: State, held: Held, actions: list[Action]) -> None:
     _move(state, held, "gone")
     del state.held[held.key]
     if state.highest.get(held.task) == held.attempt:
-        del state.highest[held.task]
+        _lower_highest(state, held)
     if held.kept:
         actions.append(ForgetOutcome(held.task, held.attempt))
     _remove_directory(held, actions)
+
+
+def _lower_highest(state: State, held: Held) -> None:
+    """The highest is gone; a lower one may still be held, such as an end that is not acknowledged yet."""
+    for attempt in range(held.attempt - 1, 0, -1):
+        if (held.task, attempt) in state.held:
+            state.highest[held.task] = attempt
+            return
+    del state.highest[held.task]
 
 
 def _remove_directory(held: Held, actions: list[Action]) -> None:

@@ -1,0 +1,225 @@
+"""The boss's machine: the real scheduler and dispatcher, around a simulated database that may be anywhere in a
+commit when it dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from boss.cloud.provider import Recorded
+from boss.core.check import check, starving
+from boss.core.effects import (
+    Answer,
+    ClearPresence,
+    Effect,
+    SendToDatastore,
+    SendToWorker,
+    StartInstance,
+    StopInstance,
+)
+from boss.core.events import (
+    BatchesLoaded,
+    CancelAsked,
+    DatastoreReported,
+    Event,
+    LinkConnected,
+    LinkDisconnected,
+    PauseAsked,
+    PresenceSeen,
+    RedoAsked,
+    RetryAsked,
+    Submitted,
+    TimePassed,
+    WorkerReported,
+)
+from boss.core.scheduler import Scheduler
+from boss.core.state import Policy
+from boss.dispatch import Dispatcher
+from tests.simulation.clock import Alarm
+from tests.simulation.store import Superseded
+from wire.codec import decode, encode
+from wire.messages import VERSION, DatastoreReports, Presence, WorkerReports
+from wire.topics import Topics
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+TOPICS = Topics("e")
+
+
+class SimulatedBoss:
+    """One life of a boss: from its start to its death."""
+
+    def __init__(self, world: World, name: str, policy: Policy) -> None:
+        self.world = world
+        self.name = name
+        self.alive = True
+        #: Monotonic clocks of different lives have nothing to do with one another.
+        self.clock_offset = world.clock.between(0.0, 1e6)
+        world.store.take_over()
+        self.epoch = world.store.epoch
+        self.incarnation = f"boss-{self.epoch}"
+        self.scheduler = Scheduler(policy)
+        self.dispatcher = Dispatcher(world.store, "d", self.epoch)
+        self.inbox: list[Event] = []
+        self.turn_planned = False
+        self.frozen_until = 0.0
+        self.alarm = Alarm(world.clock, self._ring)
+        self.scheduler.restore(world.store.load(), self.now, world.clock.now)
+        check(self.scheduler.state)
+        self._end_turn()
+        if not self.alive:
+            return
+        recorded = [
+            Recorded(instance=one.row.number, worker=one.row.worker, reference=one.row.reference)
+            for one in self.scheduler.state.instances.values()
+        ]
+        world.provider.adopt(recorded)
+        world.network.join(name, self, self._reads)
+
+    @property
+    def now(self) -> float:
+        return self.world.clock.now + self.clock_offset
+
+    @staticmethod
+    def _reads(topic: str) -> bool:
+        return topic.endswith(("/reports", "/presence")) and not topic.startswith("e/boss")
+
+    # --- what comes in -------------------------------------------------------------------------------
+
+    def put(self, event: Event) -> None:
+        """Into the inbox; a turn follows soon and takes all that waits by then."""
+        if not self.alive:
+            return
+        self.inbox.append(event)
+        self._plan()
+
+    def _plan(self) -> None:
+        if not self.turn_planned:
+            self.turn_planned = True
+            delay = max(0.0, self.frozen_until - self.world.clock.now) + self.world.clock.between(0.0, 0.003)
+            self.world.clock.after(delay, self._turn)
+
+    def _ring(self) -> None:
+        self.put(TimePassed())
+
+    def receive(self, topic: str, payload: bytes, retained: bool) -> None:
+        if not payload:
+            return
+        worker = TOPICS.worker_of(topic)
+        if topic == TOPICS.datastore_reports:
+            self.put(DatastoreReported(message=decode(payload, DatastoreReports)))
+        elif topic.endswith("/presence"):
+            self.put(PresenceSeen(message=decode(payload, Presence)))
+        elif worker is not None:
+            self.put(WorkerReported(worker=worker, message=decode(payload, WorkerReports)))
+
+    def link_changed(self, connected: bool) -> None:
+        if connected:
+            self._publish_presence(online=True)
+        self.put(LinkConnected() if connected else LinkDisconnected())
+
+    def _publish_presence(self, *, online: bool) -> None:
+        presence = Presence(
+            version=VERSION, deployment="d", name="boss", incarnation=self.incarnation, online=online, epoch=self.epoch
+        )
+        self.world.network.publish(self.name, TOPICS.boss_presence, encode(presence), retain=True)
+
+    # --- a turn ----------------------------------------------------------------------------------------
+
+    def _turn(self) -> None:
+        self.turn_planned = False
+        if not self.alive:
+            return
+        if self.world.clock.now < self.frozen_until:
+            self._plan()
+            return
+        events, self.inbox = self.inbox, []
+        self.scheduler.begin(self.now, self.world.clock.now)
+        for position, event in enumerate(events):
+            if isinstance(event, Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked):
+                if position:
+                    self.inbox = events[position:]
+                    self._plan()
+                    break
+                self._read_for(event)
+            self.scheduler.handle(event)
+        self._end_turn()
+
+    def _read_for(self, event: Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked) -> None:
+        store, state = self.world.store, self.scheduler.state
+        if isinstance(event, Submitted):
+            event.known = store.known(event.submission)
+            return
+        if isinstance(event, PauseAsked):
+            return
+        tasks = [task for task in event.selection.tasks if state.find(task) is None]
+        batches = [number for number in event.selection.batches if number not in state.batches]
+        if tasks or batches:
+            loaded, outside, crossing = store.batches_for(tasks, batches, list(state.batches))
+            self.scheduler.handle(BatchesLoaded(batches=loaded, outside=outside, crossing=crossing))
+
+    def _end_turn(self) -> None:
+        self.scheduler.settle()
+        state = self.scheduler.state
+        changes, effects = self.scheduler.take()
+        check(state)
+        hungry = starving(state) if state.leases_from is not None and not state.stopping else []
+        assert not hungry, f"tasks {hungry} are ready and a worker that fits is idle"
+        faults = self.world.faults
+        if not changes.empty():
+            if faults.strikes("boss_before_commit"):
+                self.crash()
+                return
+            try:
+                self.world.store.commit_as(self.epoch, changes)
+            except Superseded:
+                self.crash()
+                return
+            self.world.truth.committed(changes)
+            if faults.strikes("boss_after_commit"):
+                self.crash()
+                return
+        for effect in effects:
+            if faults.strikes("boss_in_perform"):
+                self.crash()
+                return
+            self._perform(effect)
+        self.alarm.set(self._world_time(self.scheduler.next_deadline()))
+
+    def _world_time(self, deadline: float | None) -> float | None:
+        return None if deadline is None else deadline - self.clock_offset
+
+    def _perform(self, effect: Effect) -> None:
+        network = self.world.network
+        if isinstance(effect, SendToWorker):
+            for worker, message in self.dispatcher.to_workers([effect]):
+                network.publish(self.name, TOPICS.orders(worker), encode(message))
+        elif isinstance(effect, SendToDatastore):
+            for order in self.dispatcher.to_datastore([effect]):
+                network.publish(self.name, TOPICS.datastore_orders, encode(order))
+        elif isinstance(effect, Answer):
+            self.world.answered(effect)
+        elif isinstance(effect, StartInstance):
+            self.world.provider.start(effect.instance, effect.worker)
+        elif isinstance(effect, StopInstance):
+            self.world.provider.stop(effect.instance, effect.worker, effect.reference)
+        elif isinstance(effect, ClearPresence):
+            network.publish(self.name, TOPICS.presence(effect.worker), b"", retain=True)
+
+    # --- faults ----------------------------------------------------------------------------------------
+
+    def crash(self) -> None:
+        """kill -9, at whatever line this is."""
+        if not self.alive:
+            return
+        self.alive = False
+        self.world.network.leave(self.name)
+        self.world.boss_died()
+
+    def freeze(self, seconds: float) -> None:
+        """A suspended machine: alive, and then awake again with all that waited."""
+        self.frozen_until = self.world.clock.now + seconds
+
+
+Call = Callable[[], None]

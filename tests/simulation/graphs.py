@@ -1,0 +1,118 @@
+"""Generated pushes: chains, fans, diamonds, random graphs, wide then narrow, with tasks of every behaviour."""
+
+from __future__ import annotations
+
+import random
+from array import array
+from dataclasses import dataclass
+
+import msgspec
+
+from boss.core.model import InitSpec, Profile, SentFile, Submission
+from tests.simulation.workers import content_of
+from wire.messages import Execution, Input, ResultItem
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What a task does when it runs; travels in its environment."""
+
+    #: None: never ends by itself.
+    seconds: float | None
+    #: How it ends at each attempt; the last holds for all later ones.
+    plan: tuple[str, ...] = ("succeeded",)
+
+    def ends(self, attempt: int) -> str:
+        return self.plan[min(attempt, len(self.plan)) - 1]
+
+    def env(self) -> dict[str, str]:
+        return {"SECONDS": "" if self.seconds is None else repr(self.seconds), "PLAN": ",".join(self.plan)}
+
+    @classmethod
+    def of(cls, env: dict[str, str]) -> Behaviour:
+        seconds = env.get("SECONDS", "1.0")
+        return cls(float(seconds) if seconds else None, tuple(env.get("PLAN", "succeeded").split(",")))
+
+
+def shape(chance: random.Random, count: int) -> list[list[int]]:
+    """Dependencies of each task, as indexes."""
+    kind = chance.choice(["none", "chain", "fan", "diamond", "random", "wide_narrow", "layers"])
+    if kind == "none":
+        return [[] for _ in range(count)]
+    if kind == "chain":
+        return [[index - 1] if index else [] for index in range(count)]
+    if kind == "fan":
+        return [[], *[[0] for _ in range(count - 2)], list(range(1, count - 1))] if count > 2 else [[] for _ in range(count)]
+    if kind == "diamond":
+        graph: list[list[int]] = []
+        for index in range(count):
+            at = index % 4
+            base = index - at
+            graph.append([[base - 1] if base else [], [base], [base], [base + 1, base + 2]][at])
+        return graph
+    if kind == "random":
+        return [sorted(chance.sample(range(index), min(index, chance.randint(0, 3)))) for index in range(count)]
+    if kind == "wide_narrow":
+        half = count // 2
+        return [[] if i < half else list(range(half)) if i == half else [half] for i in range(count)]
+    width = max(1, count // 4)
+    return [[] if i < width else chance.sample(range((i // width - 1) * width, (i // width) * width), 1) for i in range(count)]
+
+
+def submission(
+    chance: random.Random, name: str, count: int, *, project: str = "default", older: list[str] | None = None
+) -> Submission:
+    """A push of `count` tasks, some of which depend on `older` tasks of the project."""
+    graph = shape(chance, count)
+    order = list(range(count))
+    with_results = [chance.random() < 0.5 for _ in range(count)]
+    ids = [f"{name}{index}" for index in order]
+    profiles = [
+        Profile(retries=retries, retry_delay=1.0, staging=staging, overwrite_result=overwrite, slots=slots, priority=p)
+        for retries in (0, 2)
+        for staging in (False, True)
+        for overwrite in (True, False)
+        for slots in (1, 2)
+        for p in (0, 1)
+    ]
+    result = Submission(project=project, name=name, ids=ids, profiles=profiles)
+    starts, targets, profile_of = array("I", [0]), array("I"), array("I")
+    sent = chance.random() < 0.4
+    digest = content_of(0, 0, name)
+    if sent:
+        result.files = [SentFile(name=f"{name}.inp", digest=digest, size=10)]
+    for index in order:
+        targets.extend(graph[index])
+        starts.append(len(targets))
+        plan = chance.choices(
+            [("succeeded",), ("failed",), ("failed", "succeeded"), ("timed_out", "failed", "succeeded")], [20, 1, 2, 1]
+        )[0]
+        behaviour = Behaviour(chance.choice([0.0, 0.1, 1.0, 5.0, 40.0]), plan)
+        results = [ResultItem(source="out", target=f"{name}/{index}.out")] if with_results[index] else []
+        execution = Execution(commands=["work"], env=behaviour.env(), results=results)
+        inputs = [Input(name=f"{name}/{i}.out", path=f"in{i}") for i in graph[index] if with_results[i]]
+        inputs += [Input(name=f"{name}.inp", path="net.inp", digest=digest)] if sent and chance.random() < 0.5 else []
+        result.executions.append(_encode(execution))
+        result.requirements.append(_encode(inputs) if inputs else b"")
+        result.contents.append(f"{name}{index}".encode().ljust(16)[:16])
+        wanted = Profile(
+            retries=chance.choice([0, 2, 2]),
+            retry_delay=1.0,
+            staging=bool(inputs),
+            overwrite_result=not results or chance.random() < 0.8,
+            slots=chance.choice([1, 1, 1, 2]),
+            priority=chance.choice([0, 0, 1]),
+        )
+        profile_of.append(profiles.index(wanted))
+        result.results += [(one.target, index) for one in results]
+        if older and chance.random() < 0.3:
+            result.external.append((index, chance.choice(older)))
+    if chance.random() < 0.3:
+        init = Execution(commands=["prepare"], env=Behaviour(0.5, chance.choice([("succeeded",), ("failed", "succeeded")])).env())
+        result.inits = [InitSpec(id=f"{name}-init", execution=_encode(init))]
+    result.profile_of = profile_of.tobytes()
+    result.dependency_starts = starts.tobytes()
+    result.dependency_targets = targets.tobytes()
+    return result

@@ -1,0 +1,255 @@
+"""The database at the level of committed turns: rows as values, all of a turn or nothing.
+
+A second, much simpler implementation of what `boss.database` does, so that a crash between any two steps can
+be tried thousands of times a minute. Rows are copied on the way in and out, as a real database does.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Mapping
+
+import msgspec
+
+from boss.core.attempts import tree_prefix
+from boss.core.model import Submission, TaskState
+from boss.core.rows import (
+    Acceptance,
+    AttemptRow,
+    BatchRow,
+    Changes,
+    FileRow,
+    InitRow,
+    InstanceRow,
+    Known,
+    Loaded,
+    LoadedBatch,
+    ResultRow,
+    TaskRow,
+    WorkerRow,
+)
+from wire.messages import Input
+
+_inputs = msgspec.json.Decoder(list[Input])
+
+
+class Superseded(Exception):
+    """The epoch is another boss's."""
+
+
+class SimulatedStore:
+    """Committed turns."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.turn = 0
+        self.batches: dict[int, BatchRow] = {}
+        self.accepted: dict[int, Acceptance] = {}
+        #: number -> (acceptance, index)
+        self.places: dict[int, tuple[Acceptance, int]] = {}
+        self.ids: dict[tuple[str, str], int] = {}
+        self.tasks: dict[int, TaskRow] = {}
+        self.attempts: dict[tuple[int, int], AttemptRow] = {}
+        self.inits: dict[int, InitRow] = {}
+        self.workers: dict[str, WorkerRow] = {}
+        self.instances: dict[int, InstanceRow] = {}
+        self.files: dict[tuple[str, str], FileRow] = {}
+        self.results: dict[tuple[str, str], ResultRow] = {}
+        self.records: dict[tuple[int, int], None] = {}
+
+    # --- one turn ----------------------------------------------------------------------------------
+
+    def commit_as(self, epoch: int, changes: Changes) -> None:
+        if epoch != self.epoch:
+            raise Superseded
+        self.turn += 1
+        copy = msgspec.structs.replace
+        for accepted in changes.accepted:
+            self._accept(accepted)
+        for batch in changes.batches.values():
+            self.batches[batch.number] = copy(batch, counts=list(batch.counts))
+        self.tasks.update({number: copy(row) for number, row in changes.tasks.items()})
+        self.attempts.update({key: copy(row) for key, row in changes.attempts.items()})
+        self.inits.update({number: copy(row) for number, row in changes.inits.items()})
+        self.workers.update({name: copy(row) for name, row in changes.workers.items()})
+        self.instances.update({number: copy(row) for number, row in changes.instances.items()})
+        for identity in changes.stored:
+            self.files[identity].stored = True
+        self.results.update({name: copy(row) for name, row in changes.results.items()})
+        for key, kept in changes.records.items():
+            if kept:
+                self.records[key] = None
+            else:
+                self.records.pop(key, None)
+
+    def _accept(self, accepted: Acceptance) -> None:
+        batch, submission = accepted.batch, accepted.submission
+        self.batches[batch.number] = msgspec.structs.replace(batch, counts=list(batch.counts))
+        self.accepted[batch.number] = accepted
+        for index, number in enumerate(accepted.numbers):
+            if index in accepted.kept:
+                continue
+            self.places[number] = (accepted, index)
+            self.ids[(batch.project, submission.ids[index])] = number
+            state = accepted.states[index]
+            self.tasks[number] = TaskRow(number, state, 0, 0, 0, "", False, batch.created_at)
+        for name, index in submission.results:
+            row = ResultRow(batch.project, name, accepted.numbers[index])
+            self.results.setdefault((batch.project, name), row)
+        for init in accepted.inits:
+            self.inits[init.number] = msgspec.structs.replace(init)
+        for file in accepted.files:
+            self.files[(file.name, file.digest)] = msgspec.structs.replace(file)
+
+    # --- reading -----------------------------------------------------------------------------------
+
+    def take_over(self) -> None:
+        self.epoch += 1
+
+    def load(self) -> Loaded:
+        unfinished = {number for number, row in self.batches.items() if not row.finished_at}
+        batches = sorted(self._with_dependants(unfinished))
+        copy = msgspec.structs.replace
+        live = [copy(row) for row in self.attempts.values() if not row.ended]
+        return Loaded(
+            deployment="d",
+            epoch=self.epoch,
+            turn=self.turn,
+            next_task=1 + max([*self.places, *self.inits, 0]),
+            next_batch=1 + max([*self.batches, 0]),
+            next_instance=1 + max([*self.instances, 0]),
+            batches=[self._loaded(number) for number in batches],
+            attempts=live,
+            workers=[copy(row) for row in self.workers.values() if row.state != "gone"],
+            instances=[copy(row) for row in self.instances.values() if row.state not in ("gone", "failed")],
+            files=[copy(row) for row in self.files.values() if not row.stored],
+            records=list(self.records),
+            outside={number: row.state for number, row in self.tasks.items()},
+            crossing=self._crossing(),
+        )
+
+    def batches_for(
+        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
+    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+        wanted = set(batches) | {self.places[task][0].batch.number for task in tasks if task in self.places}
+        wanted = self._with_dependants(wanted) - set(present)
+        outside = {number: row.state for number, row in self.tasks.items()}
+        return [self._loaded(number) for number in sorted(wanted)], outside, self._crossing()
+
+    def _batch_of(self, task: int) -> int:
+        return self.places[task][0].batch.number
+
+    def _crossing(self) -> list[tuple[int, int]]:
+        edges = []
+        for number, (accepted, index) in self.places.items():
+            for dependency in _dependencies(accepted, index):
+                if self._batch_of(dependency) != accepted.batch.number:
+                    edges.append((dependency, number))
+        return edges
+
+    def _with_dependants(self, wanted: set[int]) -> set[int]:
+        joined = [(self._batch_of(above), self._batch_of(below)) for above, below in self._crossing()]
+        work = list(wanted)
+        while work:
+            number = work.pop()
+            for above, below in joined:
+                if above == number and below not in wanted:
+                    wanted.add(below)
+                    work.append(below)
+        return wanted
+
+    def _loaded(self, number: int) -> LoadedBatch:
+        accepted = self.accepted[number]
+        row = msgspec.structs.replace(self.batches[number], counts=list(self.batches[number].counts))
+        own = [(index, n) for index, n in enumerate(accepted.numbers) if index not in accepted.kept]
+        tasks = [self.tasks[n] for _, n in own]
+        starts, targets = array("q", [0]), array("q")
+        for index, _ in own:
+            targets.extend(_dependencies(accepted, index))
+            starts.append(len(targets))
+        profiles = array("I")
+        profiles.frombytes(accepted.submission.profile_of)
+        declared = {index for _, index in accepted.submission.results}
+        return LoadedBatch(
+            row=row,
+            states=bytearray(task.state for task in tasks),
+            attempts=array("i", [task.attempt for task in tasks]),
+            failures=array("i", [task.failures for task in tasks]),
+            deaths=array("i", [task.deaths for task in tasks]),
+            cancelling={task.number for task in tasks if task.cancelling},
+            profile_of=array("I", [profiles[index] for index, _ in own]),
+            profiles=list(accepted.submission.profiles),
+            sizes=array("I", [len(accepted.submission.executions[index]) for index, _ in own]),
+            dependency_starts=starts,
+            dependency_targets=targets,
+            inits=[msgspec.structs.replace(one) for one in self.inits.values() if one.batch == number],
+            with_results={position for position, (index, _) in enumerate(own) if index in declared},
+        )
+
+    # --- look-ups ----------------------------------------------------------------------------------
+
+    def known(self, submission: Submission) -> Known:
+        known = Known()
+        project = submission.project
+        for task_id in [*submission.ids, *(needed for _, needed in submission.external)]:
+            number = self.ids.get((project, task_id))
+            if number is not None:
+                accepted, index = self.places[number]
+                content = accepted.submission.contents[index]
+                known.tasks[task_id] = (number, self.tasks[number].state, content, accepted.batch.number)
+        for name in [*(n for n, _ in submission.results), *(n for _, n in submission.external_names)]:
+            row = self.results.get((project, name))
+            if row is not None:
+                accepted, index = self.places[row.task]
+                known.results[name] = (row.task, self.tasks[row.task].state, accepted.submission.ids[index])
+        return known
+
+    def executions(self, numbers: Collection[int]) -> Mapping[int, tuple[str, str, bytes]]:
+        found = {}
+        for number in numbers:
+            if number in self.inits:
+                spec = self.inits[number].spec
+                found[number] = (self._project_of_init(number), spec.id, spec.execution)
+            elif number in self.places:
+                accepted, index = self.places[number]
+                submission = accepted.submission
+                found[number] = (submission.project, submission.ids[index], submission.executions[index])
+        return found
+
+    def requirements(self, numbers: Collection[int]) -> Mapping[int, list[Input]]:
+        found = {}
+        for number in numbers:
+            if number in self.inits:
+                project, blob = self._project_of_init(number), self.inits[number].spec.requirements
+            else:
+                accepted, index = self.places[number]
+                project, blob = accepted.submission.project, accepted.submission.requirements[index]
+            found[number] = [self._bound(project, one) for one in (_inputs.decode(blob) if blob else [])]
+        return found
+
+    def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
+        wanted = set(numbers)
+        found: dict[int, list[str]] = {number: [] for number in wanted}
+        for (project, name), row in self.results.items():
+            if row.task in wanted:
+                found[row.task].append(tree_prefix(project) + name)
+        return found
+
+    def source_of(self, digest: str) -> str:
+        return "spool/" + digest
+
+    def state(self, number: int) -> TaskState:
+        return TaskState(self.tasks[number].state)
+
+    def _project_of_init(self, number: int) -> str:
+        return self.batches[self.inits[number].batch].project
+
+    def _bound(self, project: str, one: Input) -> Input:
+        row = self.results.get((project, one.name))
+        digest = one.digest or (row.digest if row is not None else "")
+        return msgspec.structs.replace(one, name=tree_prefix(project) + one.name, digest=digest)
+
+
+def _dependencies(accepted: Acceptance, index: int) -> array[int]:
+    starts = accepted.dependency_starts
+    return array("q", accepted.dependency_targets[starts[index] : starts[index + 1]])

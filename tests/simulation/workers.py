@@ -1,0 +1,264 @@
+"""A worker's machine: the real agent, around simulated commands, a disk that survives crashes, and a link."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from tests.simulation.clock import Alarm
+from wire.codec import decode, encode
+from wire.messages import (
+    VERSION,
+    AttemptKey,
+    ManifestEntry,
+    Outcome,
+    Place,
+    Presence,
+    Run,
+    WorkerOrders,
+)
+from wire.topics import Topics
+from worker.agent import Agent, Options
+from worker.agent import actions as do
+from worker.agent import events as told
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+TOPICS = Topics("e")
+
+
+def content_of(task: int, attempt: int, source: str) -> str:
+    """What an attempt writes: differs from attempt to attempt, so that a mix-up shows."""
+    return "b2:" + hashlib.blake2b(f"{task}.{attempt}.{source}".encode(), digest_size=32).hexdigest()
+
+
+class Disk:
+    """What a worker's crash leaves."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[AttemptKey, Outcome] = {}
+        self.initialized: dict[int, None] = {}
+        self.cache: set[str] = set()
+        #: Attempt directories: (size, digest) of each file.
+        self.files: dict[AttemptKey, dict[str, tuple[int, str]]] = {}
+
+
+class SimulatedWorker:
+    """One instance: a machine on which agents live one after the other."""
+
+    def __init__(self, world: World, worker: str, slots: int) -> None:
+        self.world = world
+        self.id = worker
+        self.slots = slots
+        self.disk = Disk()
+        self.agent: Agent | None = None
+        self.machine_alive = True
+        self.incarnation = ""
+        self.generation = 0
+        self.running: dict[AttemptKey, int] = {}
+        self.frozen_until = 0.0
+        self.held_back: list[object] = []
+        self.clock_offset = 0.0
+        self._runs = 0
+
+    @property
+    def name(self) -> str:
+        return f"worker {self.id}"
+
+    @property
+    def now(self) -> float:
+        return self.world.clock.now + self.clock_offset
+
+    # --- lives -----------------------------------------------------------------------------------------
+
+    def boot(self) -> None:
+        """The agent starts: what a former one left running is ended first, its outcomes are read back."""
+        if not self.machine_alive or self.agent is not None:
+            return
+        self.generation += 1
+        self.incarnation = f"{self.id}-{self.world.fresh()}"
+        self.clock_offset = self.world.clock.between(0.0, 1e5)
+        self.running.clear()
+        self.disk.files = {key: files for key, files in self.disk.files.items() if key in self.disk.outcomes}
+        options = Options(
+            worker=self.id,
+            incarnation=self.incarnation,
+            slots=self.slots,
+            place=Place(path=self.id),
+            deployment="d",
+            pool="local",
+            heartbeat_seconds=5.0,
+            orphan_after_seconds=600.0,
+        )
+        self.agent = Agent(
+            options, self.now, list(self.disk.outcomes.values()), list(self.disk.initialized), sorted(self.disk.cache)
+        )
+        self.alarm = Alarm(self.world.clock, lambda g=self.generation: self._ring(g))  # type: ignore[misc]
+        self.world.network.join(self.name, self, self._reads)
+        self._act([])
+
+    def crash_agent(self) -> None:
+        """kill -9 of the agent; something on the machine starts it again."""
+        if self.agent is None:
+            return
+        self._die()
+        self.world.clock.after(self.world.clock.between(0.5, 5.0), self.boot)
+
+    def end_machine(self) -> None:
+        """The whole machine is gone, disk and all."""
+        self.machine_alive = False
+        if self.agent is not None:
+            self._die()
+
+    def _die(self) -> None:
+        self.agent = None
+        self.running.clear()
+        self.held_back.clear()
+        self.frozen_until = 0.0
+        self.world.network.leave(self.name)
+
+    def freeze(self, seconds: float) -> None:
+        """Alive and silent; its commands stand still as well (a suspended machine)."""
+        until = self.world.clock.now + seconds
+        self.frozen_until = max(self.frozen_until, until)
+        self.world.clock.after(seconds, self._thaw)
+
+    def _frozen(self) -> bool:
+        return self.world.clock.now < self.frozen_until
+
+    def _thaw(self) -> None:
+        if self._frozen():
+            return
+        held, self.held_back = self.held_back, []
+        for event in held:
+            self._handle(event)
+
+    # --- what comes in -----------------------------------------------------------------------------------
+
+    def _reads(self, topic: str) -> bool:
+        return topic in (TOPICS.orders(self.id), TOPICS.boss_presence)
+
+    def receive(self, topic: str, payload: bytes, retained: bool) -> None:
+        if topic == TOPICS.boss_presence:
+            if payload:
+                self._handle(told.BossSeen(decode(payload, Presence), retained))
+        else:
+            self._handle(told.OrdersArrived(decode(payload, WorkerOrders)))
+
+    def link_changed(self, connected: bool) -> None:
+        if connected:
+            presence = Presence(
+                version=VERSION, deployment="d", name=self.id, incarnation=self.incarnation, online=True
+            )
+            self.world.network.publish(self.name, TOPICS.presence(self.id), encode(presence), retain=True)
+        self._handle(told.LinkConnected() if connected else told.LinkDisconnected())
+
+    def _ring(self, generation: int) -> None:
+        if generation == self.generation:
+            self._handle(told.TimePassed())
+
+    def _handle(self, event: object) -> None:
+        if self.agent is None:
+            return
+        if self._frozen():
+            self.held_back.append(event)
+            return
+        self._act(self.agent.handle(event, self.now))  # type: ignore[arg-type]
+
+    def _act(self, actions: list[do.Action]) -> None:
+        for action in actions:
+            if self.world.faults.strikes("worker_between_actions"):
+                self.crash_agent()
+            if self.agent is None:
+                return
+            self._do(action)
+        if self.agent is not None:
+            self.agent.check()
+            deadline = self.agent.next_deadline()
+            self.alarm.set(None if deadline is None else deadline - self.clock_offset)
+
+    # --- what the agent wants ------------------------------------------------------------------------------
+
+    def _do(self, action: do.Action) -> None:
+        disk = self.disk
+        if isinstance(action, do.SendReports):
+            self.world.network.publish(self.name, TOPICS.reports(self.id), encode(action.message))
+        elif isinstance(action, do.Execute):
+            self._execute(action.run)
+        elif isinstance(action, do.PlaceInputs):
+            generation = self.generation
+            self.world.clock.after(self.world.clock.between(0.0, 0.2), lambda: self._place(action, generation))
+        elif isinstance(action, do.KillExecution):
+            self._kill(action)
+        elif isinstance(action, do.RemoveAttempt):
+            disk.files.pop((action.task, action.attempt), None)
+        elif isinstance(action, do.KeepOutcome):
+            disk.outcomes[(action.outcome.task, action.outcome.attempt)] = action.outcome
+        elif isinstance(action, do.ForgetOutcome):
+            disk.outcomes.pop((action.task, action.attempt), None)
+        elif isinstance(action, do.RememberInit):
+            disk.initialized[action.number] = None
+        elif isinstance(action, do.Exit):
+            self._die()
+            self.world.provider.process_ended(self.id)
+
+    def _place(self, action: do.PlaceInputs, generation: int) -> None:
+        if generation != self.generation:
+            return
+        missing = [one.digest for one in action.inputs if one.digest not in self.disk.cache]
+        if missing:
+            self._handle(told.InputsNotPlaced(action.task, action.attempt, missing))
+        else:
+            self._handle(told.InputsPlaced(action.task, action.attempt))
+
+    def _execute(self, run: Run) -> None:
+        key = (run.task, run.attempt)
+        self.world.truth.began(self, run)
+        behaviour = self.world.behaviour(run)
+        self._runs += 1
+        number = self._runs
+        self.running[key] = number
+        if behaviour.seconds is not None:
+            self.world.clock.after(behaviour.seconds, lambda: self._finish(run, number, behaviour.ends(run.attempt)))
+
+    def _finish(self, run: Run, number: int, ended: str) -> None:
+        key = (run.task, run.attempt)
+        if self.running.get(key) != number:
+            return
+        if self._frozen():
+            self.world.clock.after(self.frozen_until - self.world.clock.now + 0.01, lambda: self._finish(run, number, ended))
+            return
+        del self.running[key]
+        manifest = []
+        if ended == "succeeded":
+            files = {one.source: (10, content_of(run.task, run.attempt, one.source)) for one in run.execution.results}
+            self.disk.files[key] = files
+            manifest = [
+                ManifestEntry(source=one.source, target=one.target, size=10, digest=files[one.source][1])
+                for one in run.execution.results
+            ]
+        code = {"succeeded": 0, "failed": 3, "timed_out": None}[ended]
+        outcome = Outcome(
+            task=run.task,
+            attempt=run.attempt,
+            ended=ended,  # type: ignore[arg-type]
+            reason="" if ended == "succeeded" else f"it {ended}",
+            exit_code=code,
+            seconds=1.0,
+            manifest=manifest,
+        )
+        self.world.truth.ended(self, outcome)
+        self._handle(told.ExecutionEnded(outcome, leftovers=bool(manifest)))
+
+    def _kill(self, action: do.KillExecution) -> None:
+        key = (action.task, action.attempt)
+        number = self.running.get(key)
+
+        def gone() -> None:
+            if number is not None and self.running.get(key) == number:
+                del self.running[key]
+                outcome = Outcome(task=key[0], attempt=key[1], ended="cancelled", reason=action.reason)
+                self._handle(told.ExecutionEnded(outcome))
+
+        self.world.clock.after(self.world.clock.between(0.01, 1.0), gone)
