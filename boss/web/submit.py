@@ -5,6 +5,8 @@ Nothing is kept of a push that is not accepted. What is wrong with it is told wh
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -35,18 +37,19 @@ _FILES_SHOWN = 20
 
 
 async def submit(call: Call) -> Response:
+    chunks = call.request.stream()
     try:
-        submission = await _receive(call)
+        submission = await _receive(call, chunks)
     except IntakeErrors as errors:
-        await _drain(call)
+        await _drain(call, chunks)
         raise _bad_push(errors) from None
     detach = bool(call.query.get("detach", False))
     return json_response(await run_in_threadpool(_ask, call, submission, detach))
 
 
-async def _receive(call: Call) -> Submission:
+async def _receive(call: Call, chunks: AsyncIterator[bytes]) -> Submission:
     collector, buffer, size = Collector(), bytearray(), 0
-    async for chunk in call.request.stream():
+    async for chunk in chunks:
         size += len(chunk)
         if size > call.services.submit_limit_bytes:
             raise Fault(413, f"the push is larger than {call.services.submit_limit_bytes:,} bytes; push it in parts")
@@ -58,10 +61,10 @@ async def _receive(call: Call) -> Submission:
     return await run_in_threadpool(collector.finish)
 
 
-async def _drain(call: Call) -> None:
+async def _drain(call: Call, chunks: AsyncIterator[bytes]) -> None:
     """Read what still comes: a sender hears an answer only once it has stopped sending."""
     size = 0
-    async for chunk in call.request.stream():
+    async for chunk in chunks:
         size += len(chunk)
         if size > call.services.submit_limit_bytes:
             return

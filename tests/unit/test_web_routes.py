@@ -11,7 +11,15 @@ import jsonschema
 import pytest
 
 from boss.core.effects import Answer
-from boss.core.events import CancelAsked, PauseAsked, QuarantineAsked, RedoAsked, RetryAsked, Selection, WorkerDrainAsked
+from boss.core.events import (
+    CancelAsked,
+    PauseAsked,
+    QuarantineAsked,
+    RedoAsked,
+    RetryAsked,
+    Selection,
+    WorkerDrainAsked,
+)
 from boss.web.paths import PREFIX
 from boss.web.table import ROUTES
 from tests.unit.web_world import FakeBackend, attach, inside

@@ -69,7 +69,7 @@ def test_on_a_terminal_the_line_is_drawn_over_itself() -> None:
     line.show(0.5, "a long line", last=True)
     line.show(1.0, "short", last=True)
     line.say("a sentence")
-    first, second, rest = stream.getvalue().split("\r")[1:] + [""]
+    first, second, rest = [*stream.getvalue().split("\r")[1:], ""]
     assert first.endswith("a long line")
     assert second.rstrip("\n").startswith("[########################] short   ")
     assert stream.getvalue().endswith("\na sentence\n") and rest == ""
@@ -101,7 +101,9 @@ def test_status_has_the_four_historic_lines() -> None:
         "7 tasks finished. 5 succeeded and 2 failed.",
         "no worker fits\\x1b",
     ]
-    assert any("No boss is running" in line for line in printing.status_lines(msgspec.structs.replace(status, running=False)))
+    assert any(
+        "No boss is running" in line for line in printing.status_lines(msgspec.structs.replace(status, running=False))
+    )
 
 
 def test_a_worker_is_told_in_the_historic_words() -> None:
