@@ -48,7 +48,7 @@ def _check_publishing(state: State) -> None:
     assert not recorded or (placing and recorded == publishing), "a recorded attempt is not being placed"
     assert not (state.records.keys() & state.ended.keys()), "an attempt is published and abandoned"
     for task, attempt in state.records:
-        assert state.fences.get(task, 0) >= attempt, f"no fence for task {task}"
+        assert state.fences.get(task, attempt) >= attempt, f"the fence of task {task} is too low"
 
 
 def _check_stagings(state: State) -> None:

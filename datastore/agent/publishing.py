@@ -145,7 +145,8 @@ def on_step_failed(state: State, event: StepFailed) -> None:
         return
     due = state.now + state.policy.hindered_seconds
     hindrance.found(state, "publish", event.reason)
-    if batch.step is PublishStep.SYNC or (batch.step is PublishStep.RECORD and event.full):
+    batch.unclear = batch.unclear or (batch.step is PublishStep.RECORD and not event.full)
+    if batch.step is PublishStep.SYNC or (batch.step is PublishStep.RECORD and not batch.unclear):
         state.publishing = None
         state.publish_after = due
         for record in batch.records:

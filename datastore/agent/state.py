@@ -96,6 +96,8 @@ class Publishing(msgspec.Struct):
     step: PublishStep
     #: When a failed step is to be tried again; None: it is under way.
     due: float | None = None
+    #: True: an earlier try to write the records may have written them.
+    unclear: bool = False
     #: True: completes what a former incarnation recorded.
     recovering: bool = False
 

@@ -584,6 +584,10 @@ def test_a_record_of_which_nobody_knows_whether_it_is_on_disk_can_only_be_comple
     assert world.all(Discard) == []
     world.wait(10)
     world.one(WriteRecords)
+    world.give(StepFailed("the disk is full", full=True))
+    assert world.all(Discard) == []
+    world.wait(10)
+    world.one(WriteRecords)
     world.give(RecordsWritten())
     world.one(PlaceFiles)
     world.give(StepFailed("input/output error"))
