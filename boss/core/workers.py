@@ -222,6 +222,8 @@ def find_or_reopen(state: State, worker: Worker, key: AttemptKey) -> Attempt | N
     state.attempts[key] = attempt
     worker.attempts[key] = attempt
     batch.live += 1
+    if phase is Phase.STAGING:
+        state.at_datastore[key] = None  # asked again soon, unless it turns out to have begun
     attempts.save(state, attempt)
     state.journal("attempt", str(key[0]), key[1], "lost", phase.value, f"worker {worker.id} came back with it")
     return attempt
