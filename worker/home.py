@@ -83,6 +83,7 @@ class Home:
         for entry in list(os.scandir(self.attempts)):
             if _key(entry.name) not in except_those:
                 remove_tree(Path(entry.path))
+        remove_tree(self.path / "spare")
 
     def close(self) -> None:
         os.close(self._lock)

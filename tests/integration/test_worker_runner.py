@@ -328,3 +328,14 @@ def test_helpers_end_with_the_runner(tmp_path: Path) -> None:
     assert alive(pid)
     desk.runner.stop()
     assert not alive(pid)
+
+
+def test_a_directory_that_a_task_changed_does_not_serve_again(desk: Desk) -> None:
+    assert desk.do("chmod 777 .", task=1).ended == "succeeded"
+    assert (desk.home / "attempts/1.1").exists()
+    assert desk.do("true", task=2).ended == "succeeded"
+    assert desk.do("pwd; stat -c %a . ..", task=3).stdout_tail.split() == [
+        f"{desk.home}/attempts/3.1/work",
+        "755",
+        "755",
+    ]

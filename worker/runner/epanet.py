@@ -120,6 +120,6 @@ class EpanetExecution:
         )
         leftovers = True
         if not (ended == "succeeded" and self.run.execution.results):
-            leftovers = not self._workspace.remove_if_empty()
+            leftovers = bool(self._tree.survivors) or not self._workspace.give_back_if_empty()
         self.done = True
         self._shared.finished(self.run, outcome, leftovers)

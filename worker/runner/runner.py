@@ -24,6 +24,7 @@ from worker.runner.processes import look, orphans, reap, send
 from worker.runner.sessions import Sessions
 from worker.runner.shared import Shared, now
 from worker.runner.watch import Watch
+from worker.runner.workspace import Spares
 
 logger = logging.getLogger(__name__)
 
@@ -55,12 +56,20 @@ class Runner:
         options.attempts.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._watch = Watch()
         self._sessions = Sessions(options.home / "sessions")
+        self._spares = Spares(options.home / "spare")
         self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._progress = progress
         progress_path = options.home / "progress"
         self._open_progress(str(progress_path))
         self._shared = Shared(
-            options, self._watch, self._sessions, self._nothing, str(progress_path), finished, progress
+            options=options,
+            watch=self._watch,
+            sessions=self._sessions,
+            spares=self._spares,
+            nothing=self._nothing,
+            progress_path=str(progress_path),
+            finished=finished,
+            progress=progress,
         )
         self._helpers = Helpers(self._shared, helper_command)
         self._running: dict[AttemptKey, Running] = {}
@@ -99,6 +108,8 @@ class Runner:
             self._helpers.close()
             self._watch.close_all()
             self._sessions.close()
+            with contextlib.suppress(OSError):
+                self._spares.close()
             os.close(self._nothing)
 
     def _turn(self) -> None:

@@ -1,7 +1,7 @@
 """The record of started sessions, on disk before it matters: what a killed agent left running is found by it.
 
 An append-only file of lines: `boot <id>` of the machine's present life, `<pid> <start>` for a session begun, `-<pid>`
-for one known to be gone. What an earlier life of the machine wrote counts for nothing: its numbers name other processes.
+for one known to be gone. What an earlier life of the machine wrote counts for nothing.
 """
 
 from __future__ import annotations

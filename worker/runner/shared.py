@@ -11,7 +11,7 @@ from worker.runner.options import RunnerOptions
 from worker.runner.sessions import Sessions
 from worker.runner.spawn import MARK, mark_of
 from worker.runner.watch import Watch
-from worker.runner.workspace import Workspace
+from worker.runner.workspace import Spares, Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class Shared:
     options: RunnerOptions
     watch: Watch
     sessions: Sessions
+    spares: Spares
     #: /dev/null for reading.
     nothing: int
     #: The FIFO through which tasks tell their progress.
@@ -37,7 +38,7 @@ class Shared:
 
     def workspace(self, run: Run) -> Workspace:
         options = self.options
-        return Workspace(options.attempts, run, options.output_limit, options.tail_limit)
+        return Workspace(options.attempts, run, options.output_limit, options.tail_limit, self.spares)
 
 
 def now() -> float:
