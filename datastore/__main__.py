@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(parser, "--deployment", "ECLOUD_DEPLOYMENT", str, None, "id of the deployment that it serves")
     _add(parser, "--broker-host", "ECLOUD_BROKER_HOST", str, "127.0.0.1", "the MQTT broker's host")
     _add(parser, "--broker-port", "ECLOUD_BROKER_PORT", int, 1883, "the MQTT broker's port")
-    _add(parser, "--username", "ECLOUD_DATASTORE_LOGIN", str, "datastore", "name of its login at the broker")
+    _add(parser, "--username", "ECLOUD_DATASTORE_USERNAME", str, "datastore", "name of its login at the broker")
     _add(parser, "--password-file", "ECLOUD_DATASTORE_PASSWORD_FILE", Path, "", "file with the login's password")
     _add(parser, "--tls-ca", "ECLOUD_BROKER_TLS_CA", Path, "", "use TLS, and trust these certificates")
     _add(parser, "--prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "first part of all MQTT topics")

@@ -1,0 +1,283 @@
+"""`python -m datastore` as a process, on a real Mosquitto, with a scripted boss: orders, crashes, its end."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from boss.embedded.broker import EmbeddedBroker
+from tests.integration import brokers
+from tests.integration.brokers import DATASTORE, TOPICS, Links, Listener
+from wire.codec import decode, encode
+from wire.link import Connected, Link
+from wire.messages import (
+    VERSION,
+    Abandon,
+    Abandoned,
+    Collect,
+    CollectFile,
+    DatastoreHeartbeat,
+    DatastoreHello,
+    DatastoreOrder,
+    DatastoreOrders,
+    DatastoreReport,
+    DatastoreReports,
+    Forget,
+    Found,
+    Input,
+    LookUp,
+    Place,
+    Presence,
+    Published,
+    Stage,
+    StageDone,
+    Store,
+    Stored,
+)
+
+mosquitto, links = brokers.mosquitto, brokers.links
+pytestmark = pytest.mark.needs("mosquitto")
+ROOT = Path(__file__).parents[2]
+R = TypeVar("R")
+
+
+def digest(data: bytes) -> str:
+    return "b2:" + hashlib.blake2b(data, digest_size=32).hexdigest()
+
+
+class World:
+    """A broker, a scripted boss, and datastore programs that it starts."""
+
+    def __init__(self, broker: EmbeddedBroker, link: Link, listener: Listener, directory: Path) -> None:
+        self.broker = broker
+        self.link = link
+        self.listener = listener
+        self.directory = directory
+        self.tree = directory / "tree"
+        self.home = directory / "worker"
+        self.home.mkdir()
+        self.place = Place(path=str(self.home))
+        self.password = directory / "password"
+        self.password.write_text(DATASTORE.password + "\n")
+        self.number = 0
+        self.epoch = 1
+        self.incarnation = ""
+        self.waiting: list[DatastoreReport] = []
+        self.programs: list[subprocess.Popen[bytes]] = []
+        listener.wait(Connected)
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        told = {
+            "ECLOUD_BROKER_HOST": "127.0.0.1", "ECLOUD_BROKER_PORT": str(self.broker.port),
+            "ECLOUD_DATASTORE_USERNAME": DATASTORE.username, "ECLOUD_DATASTORE_PASSWORD_FILE": str(self.password),
+            "ECLOUD_MQTT_PREFIX": "test", "ECLOUD_DEPLOYMENT": "d", "ECLOUD_DATASTORE_TREE": str(self.tree),
+        }  # fmt: skip
+        with open(self.directory / "log", "ab") as log:
+            program = subprocess.Popen(
+                [sys.executable, "-m", "datastore", *arguments], cwd=ROOT, env={**os.environ, **told, **environment},
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        self.programs.append(program)
+        return program
+
+    def hello(self) -> DatastoreHello:
+        """Wait for the hello of a new incarnation."""
+        former = self.incarnation
+        while True:
+            report = self.wait(DatastoreHello)
+            if self.incarnation != former:
+                return report
+
+    def order(self, *orders: DatastoreOrder) -> None:
+        self.number += 1
+        message = DatastoreOrders(
+            version=VERSION, deployment="d", receiver=self.incarnation, epoch=self.epoch, number=self.number,
+            orders=list(orders),
+        )  # fmt: skip
+        assert self.link.publish(TOPICS.datastore_orders, encode(message))
+
+    def wait(self, kind: type[R]) -> R:
+        while True:
+            for position, report in enumerate(self.waiting):
+                if isinstance(report, kind):
+                    del self.waiting[position]
+                    return report
+            message = decode(self.listener.message(TOPICS.datastore_reports).payload, DatastoreReports)
+            self.incarnation = message.incarnation
+            self.waiting += message.reports
+
+    def collect(self, task: int, files: dict[str, bytes]) -> Collect:
+        work = self.home / "attempts" / f"{task}.1" / "work"
+        work.mkdir(parents=True)
+        entries = []
+        for name, data in files.items():
+            (work / name).write_bytes(data)
+            entries.append(CollectFile(source=name, target=f"out/{name}", size=len(data), digest=digest(data)))
+        return Collect(task=task, attempt=1, worker="w", place=self.place, files=entries)
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+
+@pytest.fixture
+def world(mosquitto: EmbeddedBroker, links: Links, tmp_path: Path) -> Iterator[World]:
+    topics = (TOPICS.datastore_reports, TOPICS.datastore_presence)
+    link, listener = links.make(mosquitto, topics=topics)
+    world = World(mosquitto, link, listener, tmp_path)
+    yield world
+    for program in world.programs:
+        if program.poll() is None:
+            program.kill()
+        program.wait(10)
+
+
+def test_sent_files_are_stored_staged_and_results_collected_and_found(world: World) -> None:
+    program = world.start()
+    hello = world.hello()
+    assert hello.pid == program.pid and hello.disk_free > 0
+    (world.directory / "net.inp").write_bytes(b"[TITLE]")
+    name = "my net.inp"
+    world.order(Store(name=name, digest=digest(b"[TITLE]"), size=7, source=str(world.directory / "net.inp")))
+    inputs = [Input(name=name, path="net.inp", digest=digest(b"[TITLE]"), size=7)]
+    world.order(Stage(task=1, attempt=1, worker="w", place=world.place, inputs=inputs))
+    assert world.wait(Stored).name == name
+    assert world.wait(StageDone).bytes_moved == 7
+    assert (world.home / "cache" / digest(b"[TITLE]")[3:]).read_bytes() == b"[TITLE]"
+    world.order(world.collect(1, {"a b.csv": b"1,2", "empty": b""}))
+    published = world.wait(Published)
+    assert [(file.name, file.size) for file in published.files] == [("out/a b.csv", 3), ("out/empty", 0)]
+    assert (world.tree / "out" / "a b.csv").read_bytes() == b"1,2"
+    world.order(Forget(attempts=[(1, 1)]), Abandon(task=2, attempt=1), LookUp(task=3, names=["out/empty", "x"]))
+    assert world.wait(Abandoned).fault == "asked"
+    found = world.wait(Found)
+    assert [file.name for file in found.files] == ["out/empty"] and not found.complete
+    world.wait(DatastoreHeartbeat)
+
+
+def test_term_ends_it_cleanly_and_its_presence_says_so(world: World) -> None:
+    program = world.start()
+    world.hello()
+    assert decode(world.listener.message(TOPICS.datastore_presence).payload, Presence).online
+    program.terminate()
+    assert program.wait(20) == 0
+    assert not decode(world.listener.message(TOPICS.datastore_presence).payload, Presence).online
+    assert "Traceback" not in world.log()
+
+
+def test_killed_in_the_middle_it_completes_or_abandons_at_the_next_start_and_answers_again(world: World) -> None:
+    first = world.start()
+    world.hello()
+    files = {f"f{number}": b"%d" % number * 1000 for number in range(200)}
+    orders = [world.collect(task, {f"{task}-{name}": data for name, data in files.items()}) for task in range(1, 11)]
+    world.order(*orders)
+    deadline = time.monotonic() + 30
+    while not (world.tree / "out").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    first.kill()
+    first.wait(10)
+    world.waiting.clear()
+    world.start()
+    world.hello()
+    for order in orders:
+        world.order(order)
+    answered = {world.wait(Published).task for _ in orders}
+    assert answered == set(range(1, 11))
+    assert len(list((world.tree / "out").iterdir())) == 2000
+    assert [path for path in (world.tree / ".ecloud" / "incoming").rglob("*") if path.is_file()] == []
+
+
+def test_garbage_future_versions_and_orders_of_a_superseded_boss_do_nothing_and_end_nothing(world: World) -> None:
+    world.start()
+    world.hello()
+    for payload in (
+        b"",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"version": 99}',
+        b'{"type": "datastore_orders"}',
+    ):
+        world.link.publish(TOPICS.datastore_orders, payload)
+    world.epoch = 5
+    world.order(LookUp(task=1, names=[]))
+    assert world.wait(Found).task == 1
+    world.epoch = 4
+    world.order(LookUp(task=2, names=[]))
+    world.epoch = 5
+    world.order(LookUp(task=3, names=[]))
+    assert world.wait(Found).task == 3
+    assert "Traceback" not in world.log() and "version 99" in world.log()
+
+
+def test_a_superseded_boss_is_refused_by_the_next_start_too(world: World) -> None:
+    first = world.start()
+    world.hello()
+    world.epoch = 5
+    world.order(LookUp(task=1, names=[]))
+    world.wait(Found)
+    first.kill()
+    first.wait(10)
+    world.start()
+    world.hello()
+    world.epoch = 4
+    world.order(LookUp(task=2, names=[]))
+    world.epoch = 5
+    world.order(LookUp(task=3, names=[]))
+    assert world.wait(Found).task == 3
+
+
+def test_a_hello_follows_when_the_broker_comes_back_and_when_a_new_boss_appears(world: World) -> None:
+    world.start()
+    world.hello()
+    presence = Presence(version=VERSION, deployment="d", name="boss", incarnation="b2", online=True, epoch=2)
+    world.link.publish(TOPICS.boss_presence, encode(presence))
+    world.waiting.clear()
+    assert isinstance(world.wait(DatastoreHello), DatastoreHello)
+
+
+def test_a_second_datastore_on_the_tree_is_refused_with_a_sentence_and_no_traceback(world: World) -> None:
+    first = world.start()
+    world.hello()
+    assert world.start().wait(20) == 1
+    assert f"in use by the datastore with process id {first.pid}" in world.log()
+    assert "Traceback" not in world.log()
+
+
+def test_it_ends_with_the_process_that_it_was_told_to_end_with(world: World) -> None:
+    other = subprocess.Popen(["sleep", "1000"])
+    program = world.start("--die-with", str(other.pid))
+    world.hello()
+    other.send_signal(signal.SIGKILL)
+    other.wait(10)
+    assert program.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("environment", "why"),
+    [({"ECLOUD_MQTT_PREFIX": "a/#"}, "mqtt_prefix"), ({"ECLOUD_DATASTORE_PASSWORD_FILE": "/no/such"}, "/no/such"),
+     ({"ECLOUD_DATASTORE_TREE": "/dev/null/x"}, "/dev/null/x"), ({"ECLOUD_BROKER_PORT": "99999"}, "99999")],
+)  # fmt: skip
+def test_what_cannot_be_used_is_told_in_one_line(world: World, environment: dict[str, str], why: str) -> None:
+    assert world.start(**environment).wait(20) == 1
+    assert why in world.log() and "Traceback" not in world.log()
+
+
+def test_help_names_every_option_with_its_variable() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "datastore", "--help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+    ).stdout
+    for variable in (
+        "ECLOUD_DATASTORE_TREE",
+        "ECLOUD_DEPLOYMENT",
+        "ECLOUD_BROKER_PORT",
+        "ECLOUD_DATASTORE_PASSWORD_FILE",
+    ):
+        assert variable in said
