@@ -76,6 +76,8 @@ class Loop:
         while not self._stopping:
             for event in self._wait():
                 self._take(event)
+            if self._timeout() == 0.0:  # an inbox that is never empty must not hold up what is due
+                self._handle(TimePassed(self._disk_free()))
             self._send(link)
         logger.info("ending; what is under way is taken up at the next start", extra={"action": "stop"})
         self._work.stop()
