@@ -19,6 +19,7 @@ from tests.integration.worker_world import ROOT, AgentProcess, ScriptedBoss, wai
 from tests.unit.agent_world import result, run
 from wire.link import Connected
 from wire.messages import (
+    EpanetRun,
     Heartbeat,
     InHand,
     Input,
@@ -309,3 +310,20 @@ def test_debug_script_names_the_step_that_fails(tmp_path: Path) -> None:
     assert checked.returncode == 1
     assert "FAILED  broker at 127.0.0.1:1" in checked.stdout
     assert "ok      clock" in checked.stdout
+
+
+def test_an_epanet_task_runs_in_a_warm_helper_and_its_results_are_listed(start: Callable[..., Started]) -> None:
+    agent, boss = start(ECLOUD_SLOTS="1")
+    boss.hello()
+    content = (ROOT / "examples/net3_study/Net3.inp").read_bytes()
+    item = Input(name="Net3.inp", path="Net3.inp", digest=put_into_cache(agent, content), size=len(content))
+    rows: list[dict[str, object]] = [{"scenario": number, "demand.multiplier": 1 + number / 10} for number in range(3)]
+    simulation = EpanetRun(inp="Net3.inp", scenarios=rows, options={"duration": "2h"})
+    names = [result("pressure.parquet"), result("runs.parquet")]
+    for task in (1, 2):
+        boss.order(run(task, commands=[], epanet=simulation, results=names, staging=True))
+        boss.order(Staged(task=task, attempt=1, inputs=[item]))
+        outcome = boss.outcome(task)
+        assert outcome.ended == "succeeded", (outcome.reason, outcome.stderr_tail)
+        assert [entry.target for entry in outcome.manifest] == ["pressure.parquet", "runs.parquet"]
+        assert outcome.figures["scenarios"] == 3
