@@ -12,6 +12,9 @@ from worker.runner.sessions import Sessions, read_sessions
 from worker.runner.spawn import arguments_of, base_environment, blame, mark_of, task_environment
 
 
+ROOT = Path(__file__).resolve().parents[2]
+
+
 def test_a_line_goes_to_the_shell_and_a_list_is_taken_as_it_is() -> None:
     assert arguments_of("echo $HOME", None, "/x", 0) == ["/bin/sh", "-c", "echo $HOME"]
     assert arguments_of(["echo", "$HOME"], None, "/x", 0) == ["echo", "$HOME"]
@@ -31,7 +34,7 @@ def test_a_limit_of_memory_is_set_by_the_shell_before_the_command_begins() -> No
 
 
 def test_the_environment_has_the_tasks_words_and_none_of_the_agents() -> None:
-    environ = {"PATH": "/bin", "ECLOUD_WORKER_PASSWORD_FILE": "secret", "HOME": "/h", "PYTHONPATH": "/p"}
+    environ = {"PATH": "/bin", "ECLOUD_WORKER_PASSWORD_FILE": "secret", "HOME": "/h", "PYTHONPATH": f"{ROOT}:/p"}
     base = base_environment(environ, "/module")
     assert "ECLOUD_WORKER_PASSWORD_FILE" not in base
     assert base["PATH"] == f"{os.path.dirname(sys.executable)}:/bin"

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from wire.messages import Run
 
+#: Where the agent's own packages are: a task that imports `settings` or `worker` means modules of its own.
+_ROOT = Path(__file__).resolve().parents[2]
 #: A longer line for the shell goes through a file: the kernel takes 128 kB as one argument.
 _LINE_MAX = 100_000
 #: Variables of the agent's own start that no task may see.
@@ -26,7 +28,8 @@ def base_environment(environ: Mapping[str, str], module_directory: Path | str) -
     """What every task sees: the agent's environment without the agent's own settings, its Python and `ecloud` first."""
     result = {name: value for name, value in environ.items() if not name.startswith(_OWN)}
     result["PATH"] = _first(os.path.dirname(sys.executable), result.get("PATH", os.defpath))
-    result["PYTHONPATH"] = _first(str(module_directory), result.get("PYTHONPATH", ""))
+    others = [path for path in result.get("PYTHONPATH", "").split(os.pathsep) if path and path != str(_ROOT)]
+    result["PYTHONPATH"] = _first(str(module_directory), os.pathsep.join(others))
     return result
 
 
