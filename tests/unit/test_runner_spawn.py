@@ -11,7 +11,6 @@ from tests.unit.agent_world import run
 from worker.runner.sessions import Sessions, read_sessions
 from worker.runner.spawn import arguments_of, base_environment, blame, mark_of, task_environment
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
