@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from array import array
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from boss.web.backend import Backend, BatchView, View
 from boss.web.changes import done
 from boss.web.faults import not_found
 from boss.web.pace import Pace, eta_seconds
+from boss.web.paths import CLOSING
 from boss.web.responses import json_response
 from boss.web.routes import Call
 
@@ -60,13 +62,14 @@ async def follow(call: Call) -> Response:
     """A line of JSON whenever something changed, the last one when the batch is finished."""
     # An unknown batch is an error, not an empty stream.
     look = await run_in_threadpool(look_at, call.backend, call.number())
-    return StreamingResponse(_lines(call.backend, look), media_type="application/x-ndjson")
+    closing = call.request.scope.get(CLOSING) or threading.Event()
+    return StreamingResponse(_lines(call.backend, look, closing), media_type="application/x-ndjson")
 
 
-async def _lines(backend: Backend, look: Look) -> AsyncIterator[bytes]:
+async def _lines(backend: Backend, look: Look, closing: threading.Event) -> AsyncIterator[bytes]:
     pace, said, said_at = Pace(), b"", -1e9
     with backend.follow(look.batch.number):
-        while True:
+        while not closing.is_set():
             now, answer = time.monotonic(), look.batch
             _set_pace(answer, pace, now)
             state = msgspec.json.encode((answer.counts, answer.paused, answer.hindrances, answer.finished))

@@ -1,3 +1,6 @@
-"""Where the API's routes begin: one word that client and server share without importing one another."""
+"""Words that parts of this package share without importing one another. No logic."""
 
+#: Where the API's routes begin.
 PREFIX = "/api/v1"
+#: Key of an ASGI scope: an event that is set when the server is about to end.
+CLOSING = "ecloud.closing"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -66,42 +66,62 @@ class Summary(msgspec.Struct, kw_only=True):
     exit_code: int = 0
 
 
+class _Clients:
+    """The boss of the plan, found anew whenever it may be another one; all clients are closed in the end."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._open: list[Client] = []
+
+    def find(self) -> Client | None:
+        """The boss that is there now, whether it answers or not."""
+        if self.plan.configured is not None:
+            return self.plan.configured
+        assert self.plan.state_directory is not None
+        return self._keep(boss_of(self.plan.state_directory))
+
+    def answering(self, line: ProgressLine) -> Client:
+        """A boss that answers, started if there is none."""
+        if self.plan.configured is not None:
+            self.plan.configured.status()  # a wrong address or token is told before anything is sent
+            return self.plan.configured
+        assert self.plan.state_directory is not None
+        client = self._keep(answering_boss(self.plan.state_directory))
+        if client is None:
+            line.say("No boss runs here; starting one.")
+            process = start_boss(self.plan.state_directory, self.plan.root)
+            client = wait_for_boss(self.plan.state_directory, process)
+            self._open.append(client)
+        return client
+
+    def _keep(self, client: Client | None) -> Client | None:
+        if client is not None:
+            self._open.append(client)
+        return client
+
+    def close(self) -> None:
+        for client in self._open:
+            client.close()
+
+
 def push(plan: Plan, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> Exit:
     """Do it all. Raises ClientError (Refused, NoAnswer, BossLost) and KeyboardInterrupt."""
-    line = ProgressLine(err)
-    client, accepted = _accepted(plan, line)
+    with closing(_Clients(plan)) as clients:
+        return _push(plan, clients, ProgressLine(err), out)
+
+
+def _push(plan: Plan, clients: _Clients, line: ProgressLine, out: TextIO) -> Exit:
+    client, accepted = _accepted(plan, clients, line)
     for warning in accepted.warnings:
         line.say(f"Warning: {harmless(warning)}")
     line.say(_accepted_words(plan, accepted))
     if plan.detach:
         return _detached(plan, client, accepted, out)
     try:
-        batch = follow(client, accepted.batch, line, _finder(plan))
+        batch = follow(client, accepted.batch, line, clients.find)
     except BossLost as error:
         raise BossLost(f"{error}. Go on with the same command: {plan.command}") from None
-    return _sum_up(plan, _finder(plan)() or client, accepted, batch, out)
-
-
-def _boss(plan: Plan, line: ProgressLine) -> Client:
-    if plan.configured is not None:
-        plan.configured.status()  # a wrong address or token is told before anything is sent
-        return plan.configured
-    assert plan.state_directory is not None
-    client = answering_boss(plan.state_directory)
-    if client is not None:
-        return client
-    line.say("No boss runs here; starting one.")
-    return wait_for_boss(plan.state_directory, start_boss(plan.state_directory, plan.root))
-
-
-def _finder(plan: Plan) -> Callable[[], Client | None]:
-    def find() -> Client | None:
-        if plan.configured is not None:
-            return plan.configured
-        assert plan.state_directory is not None
-        return boss_of(plan.state_directory)
-
-    return find
+    return _sum_up(plan, clients.find() or client, accepted, batch, out)
 
 
 def _send(plan: Plan, client: Client, line: ProgressLine) -> None:
@@ -115,11 +135,11 @@ def _send(plan: Plan, client: Client, line: ProgressLine) -> None:
             line.say(f"{size_words(sent)} of files sent.")
 
 
-def _accepted(plan: Plan, line: ProgressLine) -> tuple[Client, SubmitAnswer]:
+def _accepted(plan: Plan, clients: _Clients, line: ProgressLine) -> tuple[Client, SubmitAnswer]:
     """By a boss that stays: one that is just ending refuses or goes away, and the next one takes the push."""
     until = time.monotonic() + _ENDING_SECONDS
     while True:
-        client = _boss(plan, line)
+        client = clients.answering(line)
         try:
             _send(plan, client, line)
             return client, _submit(plan, client, line)

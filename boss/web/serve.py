@@ -7,7 +7,9 @@ import socket
 import threading
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from boss.web.paths import CLOSING
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0
@@ -28,8 +30,15 @@ class Server:
 
     def __init__(self, app: ASGIApp, sock: socket.socket) -> None:
         self.host, self.port = sock.getsockname()[:2]
+        self._closing = threading.Event()
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=1
+            self._with_closing(app),
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=1,
         )
         self._socket = sock
         self._server = _QuietServer(config)
@@ -56,8 +65,16 @@ class Server:
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
 
+    def _with_closing(self, app: ASGIApp) -> ASGIApp:
+        async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+            scope[CLOSING] = self._closing
+            await app(scope, receive, send)
+
+        return wrapped
+
     def stop(self) -> None:
-        """End it; open streams are cut after a second."""
+        """End it. Streams see it and end; what is still open after a second is cut."""
+        self._closing.set()
         self._server.should_exit = True
         self._thread.join(_STOP_SECONDS)
         self._socket.close()

@@ -1,0 +1,66 @@
+"""push_tasks.py --check: no boss, no state directory, all faults at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import push_tasks
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def check(content: str, *options: str) -> Result:
+    Path("tasks.json").write_text(content)
+    return CliRunner().invoke(push_tasks.app, ["--check", "tasks.json", *options])
+
+
+def test_a_right_file_is_told_so_and_leaves_nothing() -> None:
+    Path("net.inp").write_text("x")
+    told = check('[{"id": "a", "commands": "true", "requirements": ["net.inp"]}]')
+    assert (told.exit_code, told.stdout) == (0, "tasks.json is right: 1 task; 1 file would be sent along.\n")
+    assert sorted(path.name for path in Path().iterdir()) == ["net.inp", "tasks.json"]
+
+
+def test_all_faults_are_told_with_their_places() -> None:
+    told = check('[{"id": "a", "comands": "true"},\n {"id": "b", "commands": "true", "dependencies": ["b"]}]')
+    assert told.exit_code == 2
+    assert "tasks.json:1" in told.stderr and "`commands`" in told.stderr
+    assert "tasks.json:2" in told.stderr
+
+
+def test_a_dependency_on_an_earlier_push_is_a_warning() -> None:
+    told = check('[{"id": "a", "commands": [], "dependencies": ["earlier"]}]')
+    assert told.exit_code == 0
+    assert "earlier push" in told.stderr
+
+
+def test_json_is_for_programs() -> None:
+    right = check('[{"id": "a", "commands": []}]', "--json")
+    assert json.loads(right.stdout) == {"valid": True, "tasks": 1, "inits": 0, "warnings": []}
+    wrong = check("[{", "--json")
+    told = json.loads(wrong.stdout)
+    assert (wrong.exit_code, told["valid"], told["exit_code"], len(told["errors"])) == (2, False, 2, 1)
+
+
+def test_escape_sequences_of_a_file_do_not_reach_the_terminal() -> None:
+    told = check('[{"id": "\\u001b[31m", "commands": [], "dependencies": ["\\u001b[2J"]}]')
+    assert told.exit_code == 2
+    assert "\x1b" not in told.stdout + told.stderr
+
+
+@pytest.mark.parametrize("arguments", [["none.json"], ["--check", "none.json"], [], ["--merge_strategy", "x", "t"]])
+def test_what_cannot_be_ends_with_2(arguments: list[str]) -> None:
+    assert CliRunner().invoke(push_tasks.app, arguments).exit_code == 2
+
+
+def test_help_has_examples_and_exit_codes() -> None:
+    told = CliRunner().invoke(push_tasks.app, ["--help"]).stdout
+    assert "push_tasks.py --check tasks.json" in told
+    assert "130" in told
