@@ -84,10 +84,10 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         spool_limit_bytes=values.spool_limit_bytes,
         submit_limit_bytes=values.max_push_bytes,
         child_environment={
-            "ECLOUD_OUTPUT_LIMIT": str(values.output_limit_bytes),
-            "ECLOUD_CACHE_LIMIT": str(values.cache_limit_bytes),
+            "ECLOUD_OUTPUT_LIMIT_BYTES": str(values.output_limit_bytes),
+            "ECLOUD_CACHE_LIMIT_BYTES": str(values.cache_limit_bytes),
             "ECLOUD_TRANSFERS_AT_ONCE": str(values.transfers_at_once),
-            "ECLOUD_HEARTBEAT": str(values.heartbeat_seconds),
+            "ECLOUD_HEARTBEAT_SECONDS": str(values.heartbeat_seconds),
         },
         while_followed=while_followed,
     )

@@ -106,11 +106,11 @@ class Loop:
         self._waiting: list[Item] = []
 
     def start(self) -> None:
-        """Begin where the database stands."""
+        """Begin where the database stands. Nothing goes out before the first turn (`run`)."""
         loaded = self._store.load()
         self._dispatcher = Dispatcher(self._store, loaded.deployment, loaded.epoch)
         self.scheduler.restore(loaded, time.monotonic(), time.time())
-        self._finish_turn()
+        self.inbox.put(TimePassed())
 
     def run(self) -> None:
         """Turn after turn until the scheduler says that the boss may end."""

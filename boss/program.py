@@ -103,6 +103,7 @@ class Program:
         self._server: Server | None = None
         self._post: Post | None = None
         self._passwords: dict[str, str] = {}
+        self._broker_at = ("", 0)
         self.database = Database.open(setup.database, patience=2.0)
         epoch, before = self.database.take_over(socket.gethostname(), os.getpid())
         self.deployment = self.database.deployment
@@ -147,14 +148,13 @@ class Program:
         setup = self.setup
         for folder in ("logs", "workers", "logins"):
             _private(setup.state_directory / folder)
-        host, port = self._start_broker()
+        self._broker_at = host, port = self._start_broker()
         self.loop.start()
         recorded = [
             Recorded(instance=row.row.number, worker=row.row.worker, reference=row.row.reference)
             for row in self.loop.scheduler.state.instances.values()
         ]
         self.provider.adopt(recorded)
-        self._broker_at = (host, port)
         self._post = Post(self._link_options(host, port), self.topics, self.loop.inbox.put, self._linked)
         self._post.start()
         self._start_datastore()
@@ -331,7 +331,7 @@ class Program:
 
     def _worker_environment(self, worker: str) -> Mapping[str, str]:
         setup = self.setup
-        host, port = getattr(self, "_broker_at", ("127.0.0.1", 0))
+        host, port = self._broker_at
         home = _private(setup.state_directory / "workers" / worker)
         return {
             **self._base_environment(host, port),

@@ -55,7 +55,7 @@ class LocalProvider:
             pid = self._living(one.reference) if one.reference else self._by_home(one.worker)
             if pid is None:
                 why = "its process was gone when the boss started"
-                self._tell(InstanceEnded(instance=one.instance, reason=why))
+                self._tell(InstanceEnded(instance=one.instance, reason=why, unseen=True))
                 continue
             start_time = self._identify(pid)
             self._tell(InstanceStarted(instance=one.instance, reference=f"{pid} {start_time}"))

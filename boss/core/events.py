@@ -130,6 +130,8 @@ class InstanceEnded(_Event, kw_only=True):
 
     instance: int
     reason: str
+    #: It ended while no boss looked: no sign that the next one would crash as well.
+    unseen: bool = False
 
 
 # --- from the loop itself --------------------------------------------------------------------------

@@ -43,11 +43,11 @@ def on_ended(state: State, event: InstanceEnded) -> None:
     instance = state.instances.get(event.instance)
     if instance is None or instance.state in OVER:
         return
-    _over(state, instance, InstanceState.GONE, event.reason)
+    _over(state, instance, InstanceState.GONE, event.reason, unseen=event.unseen)
 
 
-def _over(state: State, instance: Instance, how: InstanceState, reason: str) -> None:
-    asked = instance.state is InstanceState.STOPPING
+def _over(state: State, instance: Instance, how: InstanceState, reason: str, *, unseen: bool = False) -> None:
+    asked = unseen or instance.state is InstanceState.STOPPING
     set_instance_state(state, instance, how, reason)
     pool = instance.row.pool
     if not asked:

@@ -67,15 +67,13 @@ class SimulatedBoss:
         self.alarm = Alarm(world.clock, self._ring)
         self.scheduler.restore(world.store.load(), self.now, world.clock.now)
         check(self.scheduler.state)
-        self._end_turn()
-        if not self.alive:
-            return
         recorded = [
             Recorded(instance=one.row.number, worker=one.row.worker, reference=one.row.reference)
             for one in self.scheduler.state.instances.values()
         ]
-        world.provider.adopt(recorded)
         world.network.join(name, self, self._reads)
+        self.put(TimePassed())
+        self.recorded = recorded
 
     @property
     def now(self) -> float:

@@ -102,7 +102,7 @@ class Provider:
             if self.living.get(one.worker) == one.instance:
                 self.world.tell_boss(InstanceStarted(instance=one.instance, reference=f"p{one.instance}"), 0.1)
             else:
-                self.world.tell_boss(InstanceEnded(instance=one.instance, reason="was gone"), 0.1)
+                self.world.tell_boss(InstanceEnded(instance=one.instance, reason="was gone", unseen=True), 0.1)
 
 
 class World:
@@ -167,6 +167,7 @@ class World:
         boss = SimulatedBoss(self, f"boss {self._bosses}", self.policy)
         if boss.alive:
             self.boss = boss
+            self.provider.adopt(boss.recorded)
             for waiting in self.pending:
                 self._submit(waiting)
 
