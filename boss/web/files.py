@@ -25,7 +25,7 @@ def missing(call: Call) -> MissingAnswer:
     for digest in digests:
         _check(digest)
     spool = call.services.spool
-    wanted = [digest for digest in dict.fromkeys(digests) if not spool.has(digest)]
+    wanted = [digest for digest in dict.fromkeys(digests) if not spool.keep(digest)]
     return MissingAnswer(missing=[MissingFile(digest=digest, have=spool.have(digest)) for digest in wanted])
 
 

@@ -57,6 +57,14 @@ class Spool:
     def has(self, digest: str) -> bool:
         return blob_path(self.directory, digest).exists()
 
+    def keep(self, digest: str) -> bool:
+        """Whether the file is here; if so it is as fresh as one that has just come, so that no sweep takes it."""
+        try:
+            os.utime(blob_path(self.directory, digest))
+        except FileNotFoundError:
+            return False
+        return True
+
     def have(self, digest: str) -> int:
         """Bytes of it that are here, whole or in part."""
         path = blob_path(self.directory, digest)
