@@ -111,9 +111,7 @@ class Dispatcher:
             wanted = inputs.get(order.task)
             if wanted is None:
                 return None
-            return Stage(
-                task=order.task, attempt=order.attempt, worker=order.worker, place=order.place, inputs=wanted
-            )
+            return Stage(task=order.task, attempt=order.attempt, worker=order.worker, place=order.place, inputs=wanted)
         if isinstance(order, LookUpOrder):
             return LookUp(task=order.task, names=names.get(order.task, []))
         if isinstance(order, StoreOrder):
@@ -144,5 +142,3 @@ def _run(order: RunOrder, tasks: Mapping[int, Task]) -> WorkerOrder | None:
         inits=list(order.inits),
         init=order.init,
     )
-
-

@@ -235,9 +235,11 @@ class LiveBackend:
         serving = [worker for worker in state.workers.values() if worker.serves()]
         if waiting and not serving:
             found.append("no worker is there; tasks wait until one says hello")
-        for one in waiting:
-            if serving and not any(one.demand.fits(worker.kind) for worker in serving):
-                found.append(f"{one.count} queued tasks fit no worker: they want {_demand_words(one.demand)}")
+        found += [
+            f"{one.count} queued tasks fit no worker: they want {_demand_words(one.demand)}"
+            for one in waiting
+            if serving and not any(one.demand.fits(worker.kind) for worker in serving)
+        ]
         return found
 
 
@@ -256,9 +258,7 @@ class Rate:
 
 
 def _worker_view(worker: Worker) -> WorkerView:
-    held = itertools.islice(
-        sorted(worker.attempts.values(), key=lambda attempt: not attempt.begun()), HELD_SHOWN
-    )
+    held = itertools.islice(sorted(worker.attempts.values(), key=lambda attempt: not attempt.begun()), HELD_SHOWN)
     return WorkerView(
         id=worker.id,
         state=worker.state.value,

@@ -172,9 +172,7 @@ class Loop:
         absent = [number for number in batches if number not in state.batches]
         if absent_tasks or absent:
             present = list(state.batches)
-            loaded, outside, crossing = self._until_back(
-                lambda: self._store.batches_for(absent_tasks, absent, present)
-            )
+            loaded, outside, crossing = self._until_back(lambda: self._store.batches_for(absent_tasks, absent, present))
             self.scheduler.handle(BatchesLoaded(batches=loaded, outside=outside, crossing=crossing))
 
     # --- record, perform ---------------------------------------------------------------------------

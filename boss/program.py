@@ -375,7 +375,9 @@ class Program:
     def _serve(self) -> Server:
         setup = self.setup
         token = setup.token or ensure_token(setup.state_directory)
-        hosts = [setup.http_host] if setup.http_host not in ("0.0.0.0", "::") else [socket.gethostname(), socket.getfqdn()]
+        hosts = (
+            [setup.http_host] if setup.http_host not in ("0.0.0.0", "::") else [socket.gethostname(), socket.getfqdn()]
+        )
         app = make_app(
             self.backend,
             [token],
@@ -405,7 +407,9 @@ def _lock(state_directory: Path) -> int:
     except BlockingIOError:
         os.close(descriptor)
         first = read(state_directory / "boss.json")
-        who = f"process {first.pid}, answering at {first.url}" if first is not None else "another process, still starting"
+        who = (
+            f"process {first.pid}, answering at {first.url}" if first is not None else "another process, still starting"
+        )
         raise Refused(
             f"a boss runs on the state directory {state_directory} already: {who}. "
             "Use it, or end it first (admin.py and push_tasks.py find it by themselves)"

@@ -110,7 +110,9 @@ class DatabaseStore:
     def requirements(self, numbers: Collection[int]) -> Mapping[int, list[Input]]:
         projects = self.executions(numbers)
         found = self._try(lambda: self._database.lookups.requirements(list(numbers)))
-        return {number: _full_names(inputs, projects[number][0]) for number, inputs in found.items() if number in projects}
+        return {
+            number: _full_names(inputs, projects[number][0]) for number, inputs in found.items() if number in projects
+        }
 
     def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
         projects = self.executions(numbers)

@@ -519,15 +519,7 @@ class DatastoreHeartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
 
 
 DatastoreReport = (
-    DatastoreHello
-    | StageDone
-    | StageFailed
-    | Published
-    | Abandoned
-    | Stored
-    | StoreFailed
-    | Found
-    | DatastoreHeartbeat
+    DatastoreHello | StageDone | StageFailed | Published | Abandoned | Stored | StoreFailed | Found | DatastoreHeartbeat
 )
 
 

@@ -37,7 +37,7 @@ def on_submitted(state: State, event: Submitted) -> None:
         if event.reply:
             state.effects.append(Answer(reply=event.reply, refused=faults))
         return
-    acceptance, batch = _accept(state, submission, event.known)
+    acceptance = _accept(state, submission, event.known)
     state.changes.accepted.append(acceptance)
     row = acceptance.batch
     told = f"{row.count} tasks, {len(acceptance.kept)} there already"
@@ -105,7 +105,7 @@ def _capped(faults: list[str]) -> list[str]:
 # --- acceptance ------------------------------------------------------------------------------------
 
 
-def _accept(state: State, submission: Submission, known: Known) -> tuple[Acceptance, Batch]:
+def _accept(state: State, submission: Submission, known: Known) -> Acceptance:
     total = len(submission.ids)
     kept = {index for index, task_id in enumerate(submission.ids) if task_id in known.tasks} if known.tasks else set()
     first = state.next_task
@@ -142,7 +142,7 @@ def _accept(state: State, submission: Submission, known: Known) -> tuple[Accepta
                 moves.enqueue(state, batch, index)
     else:
         row.finished_at = state.wall
-    return acceptance, batch
+    return acceptance
 
 
 def _number(submission: Submission, known: Known, kept: set[int], first: int) -> tuple[list[int] | range, array[int]]:

@@ -272,7 +272,6 @@ def delay(state: State, batch: Batch, index: int, seconds: float) -> None:
     state.at(state.now + seconds, "retry", number)
 
 
-
 def requeue(state: State, batch: Batch, index: int, reason: str) -> None:
     """No attempt any more, and it is to run (again)."""
     wanted = moves.follows(batch, index)

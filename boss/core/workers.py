@@ -336,6 +336,7 @@ def _init_outcome(state: State, worker: Worker, attempt: Attempt, outcome: Outco
         init = attempt.batch.inits[attempt.index]
         quarantine(state, worker, f"init task {init.spec.id!r} failed {tries} times here: {outcome.reason}")
 
+
 # --- setting aside, draining, losing ---------------------------------------------------------------
 
 

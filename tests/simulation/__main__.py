@@ -33,7 +33,9 @@ def main() -> int:
                 failed += 1
                 sys.stdout.write(f"--- seed {seed}\n{fault}\n")
             if done % 500 == 0:
-                sys.stdout.write(f"{done} worlds, {failed} failed, {done / (time.monotonic() - start) * 60:.0f} a minute\n")
+                sys.stdout.write(
+                    f"{done} worlds, {failed} failed, {done / (time.monotonic() - start) * 60:.0f} a minute\n"
+                )
                 sys.stdout.flush()
     minutes = (time.monotonic() - start) / 60
     sys.stdout.write(f"{done - failed} passed, {failed} failed\n{done / minutes:.0f} worlds a minute\n")

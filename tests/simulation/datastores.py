@@ -22,8 +22,8 @@ from wire.messages import (
     PublishedFile,
     Stage,
     StageDone,
-    Stored,
     StageFailed,
+    Stored,
 )
 from wire.topics import Topics
 

@@ -44,7 +44,11 @@ def shape(chance: random.Random, count: int) -> list[list[int]]:
     if kind == "chain":
         return [[index - 1] if index else [] for index in range(count)]
     if kind == "fan":
-        return [[], *[[0] for _ in range(count - 2)], list(range(1, count - 1))] if count > 2 else [[] for _ in range(count)]
+        return (
+            [[], *[[0] for _ in range(count - 2)], list(range(1, count - 1))]
+            if count > 2
+            else [[] for _ in range(count)]
+        )
     if kind == "diamond":
         graph: list[list[int]] = []
         for index in range(count):
@@ -58,7 +62,10 @@ def shape(chance: random.Random, count: int) -> list[list[int]]:
         half = count // 2
         return [[] if i < half else list(range(half)) if i == half else [half] for i in range(count)]
     width = max(1, count // 4)
-    return [[] if i < width else chance.sample(range((i // width - 1) * width, (i // width) * width), 1) for i in range(count)]
+    return [
+        [] if i < width else chance.sample(range((i // width - 1) * width, (i // width) * width), 1)
+        for i in range(count)
+    ]
 
 
 def submission(
@@ -110,7 +117,9 @@ def submission(
         if older and chance.random() < 0.3:
             result.external.append((index, chance.choice(older)))
     if chance.random() < 0.3:
-        init = Execution(commands=["prepare"], env=Behaviour(0.5, chance.choice([("succeeded",), ("failed", "succeeded")])).env())
+        init = Execution(
+            commands=["prepare"], env=Behaviour(0.5, chance.choice([("succeeded",), ("failed", "succeeded")])).env()
+        )
         result.inits = [InitSpec(id=f"{name}-init", execution=_encode(init))]
     result.profile_of = profile_of.tobytes()
     result.dependency_starts = starts.tobytes()

@@ -140,12 +140,12 @@ class SimulatedStore:
         return self.places[task][0].batch.number
 
     def _crossing(self) -> list[tuple[int, int]]:
-        edges = []
-        for number, (accepted, index) in self.places.items():
-            for dependency in _dependencies(accepted, index):
-                if self._batch_of(dependency) != accepted.batch.number:
-                    edges.append((dependency, number))
-        return edges
+        return [
+            (dependency, number)
+            for number, (accepted, index) in self.places.items()
+            for dependency in _dependencies(accepted, index)
+            if self._batch_of(dependency) != accepted.batch.number
+        ]
 
     def _with_dependants(self, wanted: set[int]) -> set[int]:
         joined = [(self._batch_of(above), self._batch_of(below)) for above, below in self._crossing()]

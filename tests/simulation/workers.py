@@ -227,7 +227,9 @@ class SimulatedWorker:
         if self.running.get(key) != number:
             return
         if self._frozen():
-            self.world.clock.after(self.frozen_until - self.world.clock.now + 0.01, lambda: self._finish(run, number, ended))
+            self.world.clock.after(
+                self.frozen_until - self.world.clock.now + 0.01, lambda: self._finish(run, number, ended)
+            )
             return
         del self.running[key]
         manifest = []

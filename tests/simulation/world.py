@@ -250,8 +250,19 @@ class World:
     def _blow(self) -> None:
         chance = self.clock.random
         kind = chance.choice(
-            ["worker_crash", "worker_freeze", "worker_machine", "worker_cut", "datastore", "boss", "boss_freeze"]
-            + ["boss_cut", "datastore_cut", "broker", "disk_full"]
+            [
+                "worker_crash",
+                "worker_freeze",
+                "worker_machine",
+                "worker_cut",
+                "datastore",
+                "boss",
+                "boss_freeze",
+                "boss_cut",
+                "datastore_cut",
+                "broker",
+                "disk_full",
+            ]
         )
         self.faults.struck[kind] = self.faults.struck.get(kind, 0) + 1
         worker = chance.choice(list(self.workers.values())) if self.workers else None
@@ -288,7 +299,8 @@ class World:
             struck = ", ".join(f"{name} {count}" for name, count in sorted(self.faults.struck.items()))
             raise AssertionError(
                 f"seed {self.seed}, at {self.clock.now - 1000:.3f} s, step {self.clock.steps}: {error}\n"
-                f"faults that struck: {struck or 'none'}\nagain: python -m tests.simulation --first {self.seed} --seeds 1"
+                f"faults that struck: {struck or 'none'}\n"
+                f"again: python -m tests.simulation --first {self.seed} --seeds 1"
             ) from error
 
     def _play(self) -> None:
@@ -332,7 +344,8 @@ class World:
         """What the boss of today remembers of a task, for the message of a failure."""
         if self.boss is None:
             return ""
-        told = [f"  {m.what} {m.attempt} {m.before} -> {m.after}: {m.cause}" for m in self.boss.scheduler.state.story if m.key == str(task)]
+        moves = [move for move in self.boss.scheduler.state.story if move.key == str(task)]
+        told = [f"  {move.what} {move.attempt} {move.before} -> {move.after}: {move.cause}" for move in moves]
         return "\nStory:\n" + "\n".join(told)
 
 
