@@ -130,6 +130,7 @@ class Worker:
         "init_failures",
         "initialized",
         "kind",
+        "lease_planned",
         "load",
         "number",
         "outbox",
@@ -170,6 +171,7 @@ class Worker:
         #: Order number -> (when sent, its orders), until confirmed.
         self.unconfirmed: dict[int, tuple[float, list[ToWorker]]] = {}
         self.resend_planned = False
+        self.lease_planned = False
         self.initialized: dict[int, None] = {}
         self.init_failures: dict[int, int] = {}
         self.strikes = 0

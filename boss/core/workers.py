@@ -140,11 +140,12 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         worker.outbox = old.outbox
         worker.seconds = old.seconds
         worker.strikes = old.strikes
+        worker.lease_planned = old.lease_planned
     before = old.state.value if old is not None else "new"
     state.workers[worker.id] = worker
     state.changes.workers[worker.id] = worker.row
     state.journal("worker", worker.id, 0, before, worker.state.value, f"hello of incarnation {worker.incarnation}")
-    state.at(state.now + state.policy.lease, "lease", worker.id)
+    _plan_lease(state, worker, state.now + state.policy.lease)
     instance_said_hello(state, worker.id)
     return worker
 
@@ -155,7 +156,7 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     worker.unconfirmed.clear()
     if worker.state is WorkerState.LOST:
         set_worker_state(state, worker, WorkerState.ONLINE, "it came back")
-        state.at(state.now + state.policy.lease, "lease", worker.id)
+        _plan_lease(state, worker, state.now + state.policy.lease)
     worker.initialized = dict.fromkeys(hello.initialized)
     policy = state.policy
     state.tell(worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=policy.orphan_after))
@@ -383,13 +384,16 @@ def set_worker_state(state: State, worker: Worker, to: WorkerState, cause: str) 
 def lease_due(state: State, worker_id: str) -> None:
     """Look at a worker's lease: renewed meanwhile, or ended."""
     worker = state.workers.get(worker_id)
-    if worker is None or worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
+    if worker is None:
+        return
+    worker.lease_planned = False
+    if worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
         return
     if state.leases_from is None:
         return  # not connected: looked at again when we are
     until = max(worker.heard, state.leases_from) + state.policy.lease
     if until > state.now:
-        state.at(until, "lease", worker_id)
+        _plan_lease(state, worker, until)
         return
     set_worker_state(state, worker, WorkerState.LOST, f"silent for {state.policy.lease:g} s")
     worker.unconfirmed.clear()
@@ -402,7 +406,14 @@ def leases_anew(state: State) -> None:
     state.leases_from = state.now
     for worker in state.workers.values():
         if worker.state in (WorkerState.ONLINE, WorkerState.DRAINING):
-            state.at(state.now + state.policy.lease, "lease", worker.id)
+            _plan_lease(state, worker, state.now + state.policy.lease)
+
+
+def _plan_lease(state: State, worker: Worker, time: float) -> None:
+    """Look at it then. One look is planned at a time; one that comes too early plans the next."""
+    if not worker.lease_planned:
+        worker.lease_planned = True
+        state.at(time, "lease", worker.id)
 
 
 def gone(state: State, worker: Worker, reason: str) -> None:
