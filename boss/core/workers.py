@@ -141,6 +141,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         worker.seconds = old.seconds
         worker.strikes = old.strikes
         worker.lease_planned = old.lease_planned
+        worker.resend_planned = old.resend_planned
     before = old.state.value if old is not None else "new"
     state.workers[worker.id] = worker
     state.changes.workers[worker.id] = worker.row
