@@ -8,7 +8,7 @@ is ready and a slot stands empty, what was sent ahead elsewhere and has not begu
 
 from __future__ import annotations
 
-from boss.core import attempts, workers
+from boss.core import attempts, prefetch
 from boss.core.graph import Batch
 from boss.core.ready import Kind, Waiting
 from boss.core.state import State, Worker
@@ -47,14 +47,14 @@ def _fill_kind(state: State, waiting: Waiting, kind: Kind, *, ahead: bool) -> bo
     """Fill the workers of one kind; False when there is nothing left to send."""
     for worker_id in list(state.hungry.get(kind, ())):
         worker = state.workers[worker_id]
-        limit = workers.window(state, worker) if ahead else worker.slots
+        limit = prefetch.window(state, worker) if ahead else worker.slots
         while worker.load + (0 if ahead else waiting.demand.slots - 1) < limit:
             taken = waiting.take(state.batches)
             if taken is None:
                 return False
             _send(state, worker, *taken)
         if ahead:
-            workers.mark_hungry(state, worker)
+            prefetch.mark_hungry(state, worker)
     return True
 
 

@@ -6,7 +6,7 @@ the call), what was seen (the provider's events, the worker's hello). `scale` co
 
 from __future__ import annotations
 
-from boss.core import workers
+from boss.core import leases
 from boss.core.effects import EndBoss, StartInstance, StopInstance
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.instance_state import OVER, save_instance, set_instance_state
@@ -59,7 +59,7 @@ def _over(state: State, instance: Instance, how: InstanceState, reason: str, *, 
         state.at(state.now + wait, "scale", None)
     worker = state.workers.get(instance.row.worker)
     if worker is not None:
-        workers.gone(state, worker, f"its instance ended: {reason}")
+        leases.gone(state, worker, f"its instance ended: {reason}")
     del state.instances[instance.row.number]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boss.core import attempts, moves, workers
+from boss.core import attempts, leases, moves
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
@@ -89,7 +89,7 @@ def on_drain(state: State, event: WorkerDrainAsked) -> None:
     state.tell(worker, Drain() if event.drain else Resume())
     if worker.state is not WorkerState.LOST:
         to = WorkerState.DRAINING if event.drain else WorkerState.ONLINE
-        workers.set_worker_state(state, worker, to, "a person asked")
+        leases.set_worker_state(state, worker, to, "a person asked")
     _answer(state, event.reply, worker=worker.id, state=worker.state.value)
 
 
@@ -98,7 +98,7 @@ def on_quarantine(state: State, event: QuarantineAsked) -> None:
     if worker is None:
         _refuse(state, event.reply, f"worker {event.worker!r} is not there")
         return
-    workers.quarantine(state, worker, event.reason)
+    leases.quarantine(state, worker, event.reason)
     _answer(state, event.reply, worker=worker.id, quarantined=worker.quarantined)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boss.core import accept, files, instances, moves, orders, people, restore, workers
+from boss.core import accept, files, instances, leases, moves, orders, people, prefetch, restore, workers
 from boss.core.assign import assign
 from boss.core.effects import Effect
 from boss.core.events import (
@@ -61,7 +61,7 @@ class Scheduler:
         state.wall = wall
         planned = state.next_deadline()
         if gap and state.leases_from is not None and planned is not None and planned < now - state.policy.heartbeat:
-            workers.leases_anew(state)
+            leases.leases_anew(state)
 
     def handle(self, event: Event) -> None:
         """Take one event. Raises IllegalMove on a bug of ours, never because of what came from outside."""
@@ -74,7 +74,7 @@ class Scheduler:
             _DUE[entry[0]](state, entry[1])
         if state.scale_due:
             instances.scale(state)
-        workers.look_at_changed(state)
+        prefetch.look_at_changed(state)
         assign(state)
         orders.flush(state)
         _finish_batches(state)
@@ -112,7 +112,7 @@ class Scheduler:
 
 def _connected(state: State, event: LinkConnected) -> None:
     """What was sent to us while we were away is lost: everybody is asked to say hello."""
-    workers.leases_anew(state)
+    leases.leases_anew(state)
     for worker in state.workers.values():
         if worker.state.value in ("online", "draining", "lost"):
             workers.ask_for_hello(state, worker.id, worker.incarnation)
@@ -216,7 +216,7 @@ def _scale_due(state: State, key: object) -> None:
 
 
 _DUE: dict[str, Callable[..., None]] = {
-    "lease": workers.lease_due,
+    "lease": leases.lease_due,
     "resend": orders.resend_due,
     "resend_datastore": lambda state, _: orders.resend_datastore_due(state),
     "ask_old": lambda state, _: files.ask_old(state),

@@ -11,13 +11,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from boss.core import attempts, moves
-from boss.core.effects import ClearPresence, SendToWorker
+from boss.core import attempts, leases, moves, prefetch
+from boss.core.effects import SendToWorker
 from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
 from boss.core.instance_state import instance_said_hello
 from boss.core.model import Ended, Phase, TaskState, WorkerState
-from boss.core.ready import Kind
 from boss.core.rows import AttemptRow, WorkerRow
 from boss.core.state import Attempt, State, Worker
 from wire.messages import (
@@ -133,7 +132,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
     worker = Worker(row, hello.place, state.now)
     worker.number = state.strangers.pop(message.worker, 0)
     if old is not None:
-        _unhungry(state, old)
+        prefetch.unhungry(state, old)
         worker.number = max(worker.number, old.number)
         worker.attempts = old.attempts
         worker.load = old.load
@@ -146,7 +145,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
     state.workers[worker.id] = worker
     state.changes.workers[worker.id] = worker.row
     state.journal("worker", worker.id, 0, before, worker.state.value, f"hello of incarnation {worker.incarnation}")
-    _plan_lease(state, worker, state.now + state.policy.lease)
+    leases.plan_lease(state, worker, state.now + state.policy.lease)
     instance_said_hello(state, worker.id)
     return worker
 
@@ -156,8 +155,8 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     worker.connected = True
     worker.unconfirmed.clear()
     if worker.state is WorkerState.LOST:
-        set_worker_state(state, worker, WorkerState.ONLINE, "it came back")
-        _plan_lease(state, worker, state.now + state.policy.lease)
+        leases.set_worker_state(state, worker, WorkerState.ONLINE, "it came back")
+        leases.plan_lease(state, worker, state.now + state.policy.lease)
     worker.initialized = dict.fromkeys(hello.initialized)
     policy = state.policy
     state.tell(worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=policy.orphan_after))
@@ -176,7 +175,7 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         _in_hand(state, worker, key, item)
     state.uninitialized[worker.id] = None
     if worker.quarantined:
-        take_back_all(state, worker)
+        leases.take_back_all(state, worker)
 
 
 def _in_hand(state: State, worker: Worker, key: AttemptKey, item: InHand) -> None:
@@ -270,7 +269,7 @@ def _heartbeat(state: State, worker: Worker, report: Heartbeat) -> None:
 def _leaving(state: State, worker: Worker, report: Leaving) -> None:
     if not worker.draining:
         worker.draining = worker.row.draining = True
-        set_worker_state(state, worker, WorkerState.DRAINING, report.reason or "it was told to end")
+        leases.set_worker_state(state, worker, WorkerState.DRAINING, report.reason or "it was told to end")
 
 
 def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
@@ -296,7 +295,7 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         _finish(state, worker, attempt, outcome, Ended.CANCELLED if cancelled else Ended.LOST)
     elif outcome.fault == "worker":
         _finish(state, worker, attempt, outcome, Ended.LOST)
-        _strike(state, worker, outcome.reason)
+        leases.strike(state, worker, outcome.reason)
     else:
         worker.strikes = 0
         _finish(state, worker, attempt, outcome, Ended(outcome.ended))
@@ -336,152 +335,7 @@ def _init_outcome(state: State, worker: Worker, attempt: Attempt, outcome: Outco
     worker.init_failures[number] = tries
     if tries >= state.policy.init_tries:
         init = attempt.batch.inits[attempt.index]
-        quarantine(state, worker, f"init task {init.spec.id!r} failed {tries} times here: {outcome.reason}")
-
-
-# --- setting aside, draining, losing ---------------------------------------------------------------
-
-
-def _strike(state: State, worker: Worker, reason: str) -> None:
-    worker.strikes += 1
-    if worker.strikes >= state.policy.strikes and not worker.quarantined:
-        quarantine(state, worker, f"{worker.strikes} attempts in a row failed by its own fault, the last: {reason}")
-
-
-def quarantine(state: State, worker: Worker, reason: str) -> None:
-    """Nothing new for it, and what it has not begun is asked back. Empty reason: let it in again."""
-    if worker.quarantined == reason:
-        return
-    worker.quarantined = worker.row.quarantined = reason
-    worker.row.changed_at = state.wall
-    state.changes.workers[worker.id] = worker.row
-    state.journal("worker", worker.id, 0, worker.state.value, "quarantined" if reason else "let in", reason)
-    if reason:
-        take_back_all(state, worker)
-    else:
-        worker.strikes = 0
-        worker.init_failures.clear()
-        state.uninitialized[worker.id] = None
-    state.changed_workers[worker.id] = None
-
-
-def take_back_all(state: State, worker: Worker) -> None:
-    for attempt in worker.attempts.values():
-        if not attempt.begun() and not attempt.asked_back:
-            attempt.asked_back = True
-            state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
-
-
-def set_worker_state(state: State, worker: Worker, to: WorkerState, cause: str) -> None:
-    if worker.state is not to:
-        state.journal("worker", worker.id, 0, worker.state.value, to.value, cause)
-        worker.state = to
-        worker.row.state = to.value
-        worker.row.changed_at = state.wall
-        state.changes.workers[worker.id] = worker.row
-    state.changed_workers[worker.id] = None
-
-
-def lease_due(state: State, worker_id: str) -> None:
-    """Look at a worker's lease: renewed meanwhile, or ended."""
-    worker = state.workers.get(worker_id)
-    if worker is None:
-        return
-    worker.lease_planned = False
-    if worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
-        return
-    if state.leases_from is None:
-        return  # not connected: looked at again when we are
-    until = max(worker.heard, state.leases_from) + state.policy.lease
-    if until > state.now:
-        _plan_lease(state, worker, until)
-        return
-    set_worker_state(state, worker, WorkerState.LOST, f"silent for {state.policy.lease:g} s")
-    worker.unconfirmed.clear()
-    for attempt in list(worker.attempts.values()):
-        attempts.lose(state, attempt, f"worker {worker.id} was silent past its lease")
-
-
-def leases_anew(state: State) -> None:
-    """Every lease begins anew (a start, a reconnection, a gap in our own time)."""
-    state.leases_from = state.now
-    for worker in state.workers.values():
-        if worker.state in (WorkerState.ONLINE, WorkerState.DRAINING):
-            _plan_lease(state, worker, state.now + state.policy.lease)
-
-
-def _plan_lease(state: State, worker: Worker, time: float) -> None:
-    """Look at it then. One look is planned at a time; one that comes too early plans the next."""
-    if not worker.lease_planned:
-        worker.lease_planned = True
-        state.at(time, "lease", worker.id)
-
-
-def gone(state: State, worker: Worker, reason: str) -> None:
-    """Its instance ended: it will never be heard of again."""
-    state.deaths.append((state.now, worker.id))
-    many = len({who for when, who in state.deaths if state.now - when < 2.0}) >= 3
-    for attempt in list(worker.attempts.values()):
-        attempts.lose(state, attempt, reason, died=not many)
-    worker.unconfirmed.clear()
-    worker.outbox.clear()
-    set_worker_state(state, worker, WorkerState.GONE, reason)
-    state.effects.append(ClearPresence(worker=worker.id))
-
-
-# --- who takes more --------------------------------------------------------------------------------
-
-
-def window(state: State, worker: Worker) -> int:
-    """How many slots' worth of attempts it may have: its slots, and as many again as keep them busy ahead."""
-    slots = worker.slots
-    policy = state.policy
-    if worker.seconds is None:
-        return 2 * slots
-    ahead = policy.prefetch_max if worker.seconds <= 0 else int(slots * policy.prefetch / worker.seconds)
-    return slots + min(policy.prefetch_max, max(slots, ahead))
-
-
-def mark_hungry(state: State, worker: Worker) -> None:
-    """Note whether it takes more. A large window is refilled when it is half empty, so orders stay large."""
-    size = window(state, worker)
-    refill = size - 1 if size <= 8 * worker.slots else size // 2
-    if worker.serves() and worker.connected and worker.load <= refill:
-        state.hungry.setdefault(worker.kind, {})[worker.id] = None
-    else:
-        _unhungry(state, worker)
-
-
-def look_at_changed(state: State) -> None:
-    """The end of a turn: which of the workers that it was about take more, or need an init execution."""
-    for worker_id in state.uninitialized:
-        worker = state.workers[worker_id]
-        if worker.state is not WorkerState.GONE and worker.state is not WorkerState.LOST:
-            _initialize_waiting(state, worker)
-    state.uninitialized.clear()
-    for worker_id in state.changed_workers:
-        mark_hungry(state, state.workers[worker_id])
-    state.changed_workers.clear()
-
-
-def _initialize_waiting(state: State, worker: Worker) -> None:
-    """What it was sent and has not begun may wait for an init execution that came to nothing."""
-    if worker.quarantined:
-        return
-    waiting = {
-        attempt.batch.number: attempt.batch
-        for attempt in worker.attempts.values()
-        if not attempt.init and attempt.batch.inits and not attempt.begun()
-    }
-    for batch in waiting.values():
-        attempts.initialize(state, worker, batch)
-
-
-def _unhungry(state: State, worker: Worker) -> None:
-    kind: Kind = worker.kind
-    of_kind = state.hungry.get(kind)
-    if of_kind is not None and of_kind.pop(worker.id, 0) is None and not of_kind:
-        del state.hungry[kind]
+        leases.quarantine(state, worker, f"init task {init.spec.id!r} failed {tries} times here: {outcome.reason}")
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {

@@ -1,0 +1,100 @@
+"""Whether a worker is trusted with work: its lease, its state, and being set aside.
+
+Leases count only time in which the boss was running and connected (DESIGN section 6); silence ends them,
+presence does not. Setting aside (quarantine) is a flag beside the state.
+"""
+
+from __future__ import annotations
+
+from boss.core import attempts
+from boss.core.effects import ClearPresence
+from boss.core.model import WorkerState
+from boss.core.state import State, Worker
+from wire.messages import TakeBack
+
+
+def strike(state: State, worker: Worker, reason: str) -> None:
+    worker.strikes += 1
+    if worker.strikes >= state.policy.strikes and not worker.quarantined:
+        quarantine(state, worker, f"{worker.strikes} attempts in a row failed by its own fault, the last: {reason}")
+
+
+def quarantine(state: State, worker: Worker, reason: str) -> None:
+    """Nothing new for it, and what it has not begun is asked back. Empty reason: let it in again."""
+    if worker.quarantined == reason:
+        return
+    worker.quarantined = worker.row.quarantined = reason
+    worker.row.changed_at = state.wall
+    state.changes.workers[worker.id] = worker.row
+    state.journal("worker", worker.id, 0, worker.state.value, "quarantined" if reason else "let in", reason)
+    if reason:
+        take_back_all(state, worker)
+    else:
+        worker.strikes = 0
+        worker.init_failures.clear()
+        state.uninitialized[worker.id] = None
+    state.changed_workers[worker.id] = None
+
+
+def take_back_all(state: State, worker: Worker) -> None:
+    for attempt in worker.attempts.values():
+        if not attempt.begun() and not attempt.asked_back:
+            attempt.asked_back = True
+            state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+
+
+def set_worker_state(state: State, worker: Worker, to: WorkerState, cause: str) -> None:
+    if worker.state is not to:
+        state.journal("worker", worker.id, 0, worker.state.value, to.value, cause)
+        worker.state = to
+        worker.row.state = to.value
+        worker.row.changed_at = state.wall
+        state.changes.workers[worker.id] = worker.row
+    state.changed_workers[worker.id] = None
+
+
+def lease_due(state: State, worker_id: str) -> None:
+    """Look at a worker's lease: renewed meanwhile, or ended."""
+    worker = state.workers.get(worker_id)
+    if worker is None:
+        return
+    worker.lease_planned = False
+    if worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
+        return
+    if state.leases_from is None:
+        return  # not connected: looked at again when we are
+    until = max(worker.heard, state.leases_from) + state.policy.lease
+    if until > state.now:
+        plan_lease(state, worker, until)
+        return
+    set_worker_state(state, worker, WorkerState.LOST, f"silent for {state.policy.lease:g} s")
+    worker.unconfirmed.clear()
+    for attempt in list(worker.attempts.values()):
+        attempts.lose(state, attempt, f"worker {worker.id} was silent past its lease")
+
+
+def leases_anew(state: State) -> None:
+    """Every lease begins anew (a start, a reconnection, a gap in our own time)."""
+    state.leases_from = state.now
+    for worker in state.workers.values():
+        if worker.state in (WorkerState.ONLINE, WorkerState.DRAINING):
+            plan_lease(state, worker, state.now + state.policy.lease)
+
+
+def plan_lease(state: State, worker: Worker, time: float) -> None:
+    """Look at it then. One look is planned at a time; one that comes too early plans the next."""
+    if not worker.lease_planned:
+        worker.lease_planned = True
+        state.at(time, "lease", worker.id)
+
+
+def gone(state: State, worker: Worker, reason: str) -> None:
+    """Its instance ended: it will never be heard of again."""
+    state.deaths.append((state.now, worker.id))
+    many = len({who for when, who in state.deaths if state.now - when < 2.0}) >= 3
+    for attempt in list(worker.attempts.values()):
+        attempts.lose(state, attempt, reason, died=not many)
+    worker.unconfirmed.clear()
+    worker.outbox.clear()
+    set_worker_state(state, worker, WorkerState.GONE, reason)
+    state.effects.append(ClearPresence(worker=worker.id))

@@ -1,0 +1,60 @@
+"""Who takes more, and how much ahead: the windows of workers, kept at the end of each turn."""
+
+from __future__ import annotations
+
+from boss.core import attempts
+from boss.core.model import WorkerState
+from boss.core.ready import Kind
+from boss.core.state import State, Worker
+
+
+def window(state: State, worker: Worker) -> int:
+    """How many slots' worth of attempts it may have: its slots, and as many again as keep them busy ahead."""
+    slots = worker.slots
+    policy = state.policy
+    if worker.seconds is None:
+        return 2 * slots
+    ahead = policy.prefetch_max if worker.seconds <= 0 else int(slots * policy.prefetch / worker.seconds)
+    return slots + min(policy.prefetch_max, max(slots, ahead))
+
+
+def mark_hungry(state: State, worker: Worker) -> None:
+    """Note whether it takes more. A large window is refilled when it is half empty, so orders stay large."""
+    size = window(state, worker)
+    refill = size - 1 if size <= 8 * worker.slots else size // 2
+    if worker.serves() and worker.connected and worker.load <= refill:
+        state.hungry.setdefault(worker.kind, {})[worker.id] = None
+    else:
+        unhungry(state, worker)
+
+
+def look_at_changed(state: State) -> None:
+    """The end of a turn: which of the workers that it was about take more, or need an init execution."""
+    for worker_id in state.uninitialized:
+        worker = state.workers[worker_id]
+        if worker.state is not WorkerState.GONE and worker.state is not WorkerState.LOST:
+            _initialize_waiting(state, worker)
+    state.uninitialized.clear()
+    for worker_id in state.changed_workers:
+        mark_hungry(state, state.workers[worker_id])
+    state.changed_workers.clear()
+
+
+def _initialize_waiting(state: State, worker: Worker) -> None:
+    """What it was sent and has not begun may wait for an init execution that came to nothing."""
+    if worker.quarantined:
+        return
+    waiting = {
+        attempt.batch.number: attempt.batch
+        for attempt in worker.attempts.values()
+        if not attempt.init and attempt.batch.inits and not attempt.begun()
+    }
+    for batch in waiting.values():
+        attempts.initialize(state, worker, batch)
+
+
+def unhungry(state: State, worker: Worker) -> None:
+    kind: Kind = worker.kind
+    of_kind = state.hungry.get(kind)
+    if of_kind is not None and of_kind.pop(worker.id, 0) is None and not of_kind:
+        del state.hungry[kind]
