@@ -5,4 +5,6 @@ set -eu
 cd "$(dirname "$0")"
 . scripts/setup.sh
 set_up_python run
-exec "$venv_python" push_tasks.py examples/net3_study/tasks.json "$@"
+"$venv_python" push_tasks.py examples/net3_study/tasks.json "$@"
+picture=ecloud-data/net3_study/net3_study.png
+[ ! -f "$picture" ] || say "the study's picture: $PWD/$picture"
