@@ -1,0 +1,130 @@
+"""A database that an older program filled is brought up to date with all that is in it; a newer one is left alone."""
+
+from __future__ import annotations
+
+from array import array
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+
+from boss.core.check import check
+from boss.core.model import TaskState
+from boss.core.rows import Changes
+from boss.core.scheduler import Scheduler
+from boss.core.state import Policy
+from boss.database import Database, TooNew, TooOld, schema
+from boss.database.engine import parse_url, writer_engine
+from boss.store import DatabaseStore
+from tests.integration.database_world import moved
+from tests.integration.stored_database import STORED, dump, restore
+
+FIRST = (STORED / "first_schema.json").read_text()
+
+
+@pytest.fixture
+def old_url(database_url: str) -> str:
+    """What the program of the first form left: three pushes, of which one is half done."""
+    restore(database_url, FIRST)
+    return database_url
+
+
+def test_a_database_of_the_first_form_is_loaded_whole(old_url: str) -> None:
+    database = Database.open(old_url)
+    loaded = database.load()
+    assert (loaded.deployment, loaded.epoch, loaded.turn) == ("f" * 32, 1, 6)
+    (two, three) = loaded.batches
+    assert (two.row.number, two.row.paused, two.row.warnings) == (2, "a person asked for it", ["one warning"])
+    assert two.row.counts == [1, 1, 1, 0, 1, 1, 1]
+    assert [TaskState(state).word for state in two.states] == [
+        "running",
+        "failed",
+        "blocked",
+        "pending",
+        "cancelled",
+        "queued",
+    ]
+    assert list(two.attempts) == [2, 2, 0, 0, 1, 0]
+    assert (three.row.project, list(three.states)) == ("leaks", [TaskState.QUEUED])
+    assert [(one.task, one.attempt, one.worker) for one in loaded.attempts] == [(3, 2, "worker-1")]
+    assert {one.id: one.state for one in loaded.workers} == {"worker-1": "online", "worker-2": "lost"}
+    assert [one.number for one in loaded.instances] == [1]
+    assert [file.name for file in loaded.files] == ["net.inp"]
+    assert loaded.records == [(1, 1)]
+    database.close()
+
+
+def test_what_people_read_of_it_is_as_it_was(old_url: str) -> None:
+    database = Database.open(old_url)
+    reads = database.reads
+    detail = reads.task_detail(1)
+    assert detail is not None
+    assert detail.attempts[0].stdout_tail == "made ä\n"
+    assert detail.attempts[0].manifest[0].target == "out/make.txt"
+    failed = reads.task_detail(4)
+    assert failed is not None and failed.task.reason == "exit code 3"
+    assert [one.ended for one in failed.attempts] == ["timed_out", "failed"]
+    assert [(line.before, line.after) for line in reads.story(1)] == [
+        ("queued", "running"),
+        ("collecting", "succeeded"),
+        ("running", "succeeded"),
+    ]
+    assert reads.context() == {"tree": "/srv/ecloud-data"}
+    database.close()
+
+
+def test_the_work_goes_on_in_it(old_url: str, tmp_path: Path) -> None:
+    database = Database.open(old_url)
+    database.take_over("second-host", 1)
+    store = DatabaseStore(database, tmp_path)
+    scheduler = Scheduler(Policy())
+    scheduler.restore(store.load(), 100.0, 1_700_000_100.0)
+    check(scheduler.state)
+    scheduler.settle()
+    changes, _ = scheduler.take()
+    store.commit(changes, 1_700_000_100.0)
+    database.commit(Changes(tasks={8: moved(8, TaskState.SUCCEEDED, 1)}), 1_700_000_101.0)
+    assert database.load().batches[0].states[5] == TaskState.SUCCEEDED
+    numbers = array("q")
+    row = database.reads.batch(2)
+    assert row is not None
+    numbers.frombytes(row.attached)
+    assert list(numbers) == [1]
+    database.close()
+
+
+def test_it_is_not_read_before_a_boss_brought_it_up_to_date(old_url: str) -> None:
+    if schema.HEAD == "0001":
+        Database.open_to_read(old_url).close()
+        return
+    with pytest.raises(TooOld, match="start the boss once"):
+        Database.open_to_read(old_url)
+
+
+def test_every_step_may_be_the_last_one_and_the_next_program_goes_on(old_url: str) -> None:
+    """A database may stand at any form that ever was; from each of them it comes up to date."""
+    for revision in schema.REVISIONS:
+        engine = writer_engine(parse_url(old_url))
+        with engine.begin() as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", str(schema._MIGRATIONS))
+            command.upgrade(config, revision)
+        engine.dispose()
+    database = Database.open(old_url)
+    assert [batch.row.number for batch in database.load().batches] == [2, 3]
+    database.close()
+
+
+def test_a_newer_database_is_refused_with_its_rows_untouched(old_url: str) -> None:
+    database = Database.open(old_url)
+    before = dump(database)
+    with database._writers.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    for opened in (Database.open, Database.open_to_read):
+        with pytest.raises(TooNew, match="a newer ecloud has used it"):
+            opened(old_url)
+    again = Database(parse_url(old_url))
+    assert dump(again) == before.replace(f'"{schema.HEAD}"', '"9999"')
+    again.close()
