@@ -14,8 +14,8 @@ def window(state: State, worker: Worker) -> int:
     policy = state.policy
     if worker.seconds is None:
         return 2 * slots
-    ahead = policy.prefetch_max if worker.seconds <= 0 else int(slots * policy.prefetch / worker.seconds)
-    return slots + min(policy.prefetch_max, max(slots, ahead))
+    ahead = slots * policy.prefetch / max(worker.seconds, 1e-6)
+    return slots + min(policy.prefetch_max, max(slots, int(ahead)))
 
 
 def mark_hungry(state: State, worker: Worker) -> None:

@@ -37,6 +37,9 @@ from wire.messages import (
     WorkerReports,
 )
 
+#: A longer duration than this is not believed.
+MOST_SECONDS = 1e8
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -314,10 +317,11 @@ def _learn(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> 
     """How long such tasks take, and how fast this worker is done with one."""
     if outcome.ended != "succeeded":
         return
-    state.ready.of(attempt.batch.profile(attempt.index)).learn(outcome.seconds)
+    seconds = min(max(outcome.seconds, 0.0), MOST_SECONDS)  # whatever it says
+    state.ready.of(attempt.batch.profile(attempt.index)).learn(seconds)
     mean = worker.seconds
     worker.ended_at = state.now
-    worker.seconds = outcome.seconds if mean is None else mean + 0.1 * (outcome.seconds - mean)
+    worker.seconds = seconds if mean is None else mean + 0.1 * (seconds - mean)
 
 
 def _init_outcome(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> None:
