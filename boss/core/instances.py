@@ -24,6 +24,8 @@ def on_started(state: State, event: InstanceStarted) -> None:
     if instance is None:
         return
     instance.row.reference = event.reference
+    if instance.state is not InstanceState.RUNNING:
+        expect_hello(state, instance)
     if instance.state is InstanceState.REQUESTED:
         set_instance_state(state, instance, InstanceState.BOOTING, "the provider made it")
     else:
@@ -51,16 +53,19 @@ def _over(state: State, instance: Instance, how: InstanceState, reason: str, *, 
     set_instance_state(state, instance, how, reason)
     pool = instance.row.pool
     if not asked:
-        lived = state.wall - instance.row.requested_at
-        _, crashes = state.restarts.get(pool, (0.0, 0))
-        crashes = 1 if lived > STEADY_SECONDS else crashes + 1
-        wait = min(state.policy.restart_max, state.policy.restart * 2.0 ** min(crashes - 1, 16))
-        state.restarts[pool] = (state.now + wait, crashes)
-        state.at(state.now + wait, "scale", None)
+        _back_off(state, pool, steady=state.now - instance.seen_at > STEADY_SECONDS)
     worker = state.workers.get(instance.row.worker)
     if worker is not None:
         leases.gone(state, worker, f"its instance ended: {reason}")
     del state.instances[instance.row.number]
+
+
+def _back_off(state: State, pool: str, *, steady: bool) -> None:
+    """One of the pool failed: the next is not started at once, and later each time in a row."""
+    crashes = 1 if steady else state.restarts.get(pool, (0.0, 0))[1] + 1
+    wait = min(state.policy.restart_max, state.policy.restart * 2.0 ** min(crashes - 1, 16))
+    state.restarts[pool] = (state.now + wait, crashes)
+    state.at(state.now + wait, "scale", None)
 
 
 def scale(state: State) -> None:
@@ -78,8 +83,31 @@ def scale(state: State) -> None:
         alive = sum(1 for i in state.instances.values() if i.row.pool == pool.name and i.state in _ALIVE)
         not_before, _ = state.restarts.get(pool.name, (0.0, 0))
         if alive < pool.wanted and state.now >= not_before:
-            for _ in range(min(pool.wanted, pool.limit) - alive):
+            # What is being stopped still exists: the provider is never asked beyond the limit.
+            there = sum(1 for i in state.instances.values() if i.row.pool == pool.name)
+            for _ in range(min(pool.wanted - alive, pool.limit - there)):
                 _start(state, pool)
+
+
+def expect_hello(state: State, instance: Instance) -> None:
+    """It has been asked for, or found again after a start of the boss: its worker is to speak within the boot time."""
+    state.at(state.now + state.policy.boot_timeout, "boot", instance.row.number)
+
+
+def boot_due(state: State, number: int) -> None:
+    """Look at an instance whose boot time is over: without a hello it is ended, and replaced."""
+    instance = state.instances.get(number)
+    if instance is None or instance.state not in (InstanceState.REQUESTED, InstanceState.BOOTING):
+        return
+    _back_off(state, instance.row.pool, steady=False)
+    _stop(state, instance, f"no hello of its worker within {state.policy.boot_timeout:g} s")
+
+
+def stop_due(state: State, number: int) -> None:
+    """It was asked to end and still exists: ask again, as the call may have failed or died with a boss."""
+    instance = state.instances.get(number)
+    if instance is not None and instance.state is InstanceState.STOPPING:
+        _stop(state, instance, instance.row.reason)
 
 
 def _start(state: State, pool: PoolPolicy) -> None:
@@ -94,8 +122,9 @@ def _start(state: State, pool: PoolPolicy) -> None:
         requested_at=state.wall,
         changed_at=state.wall,
     )
-    instance = Instance(row)
+    instance = Instance(row, state.now)
     state.instances[number] = instance
+    expect_hello(state, instance)
     save_instance(state, instance)
     state.journal("instance", str(number), 0, "new", instance.state.value, f"pool {pool.name} wants it")
     state.effects.append(StartInstance(instance=number, worker=row.worker, pool=pool.name))
@@ -114,7 +143,5 @@ def _stop(state: State, instance: Instance, cause: str) -> None:
     if instance.state is not InstanceState.STOPPING:
         set_instance_state(state, instance, InstanceState.STOPPING, cause)
     row = instance.row
-    if row.reference or instance.state is InstanceState.STOPPING:
-        state.effects.append(
-            StopInstance(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference)
-        )
+    state.effects.append(StopInstance(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference))
+    state.at(state.now + state.policy.ask_again, "stop", row.number)

@@ -13,7 +13,7 @@ import msgspec
 from boss.core import moves
 from boss.core.accept import wait_for_file
 from boss.core.graph import CANCELLING, RESULTS, Batch, attach, reverse_edges
-from boss.core.model import BROKEN, Phase, TaskState
+from boss.core.model import BROKEN, InstanceState, Phase, TaskState
 from boss.core.rows import AttemptRow, Loaded, LoadedBatch
 from boss.core.state import Attempt, Instance, State, Worker, numbers
 from wire.messages import ManifestEntry, Outcome, Place
@@ -33,7 +33,10 @@ def restore(state: State, loaded: Loaded) -> None:
         worker = state.workers[row.id] = Worker(row, place, state.now)
         worker.connected = False  # it is sent nothing new before it has been heard of
     for instance in loaded.instances:
-        state.instances[instance.number] = Instance(instance)
+        known = state.instances[instance.number] = Instance(instance, state.now)
+        if known.state is not InstanceState.RUNNING:
+            state.at(state.now + state.policy.boot_timeout, "boot", instance.number)
+            state.at(state.now + state.policy.ask_again, "stop", instance.number)
     batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
     _attempts(state, loaded.attempts)
     for batch in batches:

@@ -222,6 +222,8 @@ _DUE: dict[str, Callable[..., None]] = {
     "ask_old": lambda state, _: files.ask_old(state),
     "retry": _retry_due,
     "scale": _scale_due,
+    "boot": instances.boot_due,
+    "stop": instances.stop_due,
 }
 
 _HANDLERS: dict[type, Callable[..., None]] = {

@@ -58,6 +58,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     #: Before a crashed instance is started again: this, doubled up to restart_max.
     restart: float = 1.0
     restart_max: float = 30.0
+    #: An instance without a hello of its worker after this is ended and replaced.
+    boot_timeout: float = 300.0
     pools: tuple[PoolPolicy, ...] = ()
 
 
@@ -199,13 +201,13 @@ class Worker:
 class Instance:
     """One VM or process that was asked for."""
 
-    __slots__ = ("restarts", "row", "state")
+    __slots__ = ("row", "seen_at", "state")
 
-    def __init__(self, row: InstanceRow) -> None:
+    def __init__(self, row: InstanceRow, now: float) -> None:
         self.row = row
         self.state = InstanceState(row.state)
-        #: How often in a row its place crashed before.
-        self.restarts = 0
+        #: Since when this boss knows it (monotonic).
+        self.seen_at = now
 
 
 class Datastore:
