@@ -8,7 +8,7 @@ is ready and a slot stands empty, what was sent ahead elsewhere and has not begu
 
 from __future__ import annotations
 
-from boss.core import attempts, prefetch
+from boss.core import attempts, prefetch, quarantine
 from boss.core.graph import Batch
 from boss.core.ready import Kind, Waiting
 from boss.core.state import State, Worker
@@ -47,6 +47,10 @@ def _fill_kind(state: State, waiting: Waiting, kind: Kind, *, ahead: bool) -> bo
     """Fill the workers of one kind; False when there is nothing left to send."""
     for worker_id in list(state.hungry.get(kind, ())):
         worker = state.workers[worker_id]
+        if worker.quarantined:
+            if not _probe(state, waiting, worker):
+                return False
+            continue
         limit = prefetch.window(state, worker) if ahead else worker.slots
         while worker.load + (0 if ahead else waiting.demand.slots - 1) < limit:
             taken = waiting.take(state.batches)
@@ -55,6 +59,20 @@ def _fill_kind(state: State, waiting: Waiting, kind: Kind, *, ahead: bool) -> bo
             _send(state, worker, *taken)
         if ahead:
             prefetch.mark_hungry(state, worker)
+    return True
+
+
+def _probe(state: State, waiting: Waiting, worker: Worker) -> bool:
+    """One task for a worker that was set aside; False when there is none."""
+    taken = waiting.take(state.batches)
+    if taken is None:
+        return False
+    batch, index = taken
+    _send(state, worker, batch, index)
+    attempt = state.live(batch, index)
+    assert attempt is not None
+    quarantine.probe_sent(state, worker, attempt)
+    prefetch.unhungry(state, worker)
     return True
 
 

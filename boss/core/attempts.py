@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from boss.core import moves
+from boss.core import moves, quarantine
 from boss.core.effects import RunOrder, StageOrder
 from boss.core.graph import CANCELLING, Batch
 from boss.core.model import Ended, Phase, TaskState
@@ -192,6 +192,8 @@ def end(state: State, attempt: Attempt, how: Ended, reason: str = "") -> None:
     batch = attempt.batch
     batch.live -= 1
     state.dirty_batches[batch.number] = None
+    if worker is not None and worker.probing == key:
+        quarantine.probe_ended(state, worker, how)
     row = attempt.row
     row.ended = how.value
     row.reason = reason or row.reason
@@ -222,8 +224,10 @@ def lose(state: State, attempt: Attempt, reason: str, *, died: bool = False) -> 
         state.lost[attempt.task] = (attempt.attempt, attempt.worker)
 
 
-def settle_task(state: State, attempt: Attempt, how: Ended, reason: str, exit_code: int | None = None) -> None:
-    """The attempt has ended: where does its task go?"""
+def settle_task(
+    state: State, attempt: Attempt, how: Ended, reason: str, exit_code: int | None = None, wait: float = 0.0
+) -> None:
+    """The attempt has ended: where does its task go? If it is to run again, not for `wait` seconds."""
     batch, index = attempt.batch, attempt.index
     cancelling = bool(batch.flags[index] & CANCELLING)
     batch.flags[index] &= ~CANCELLING
@@ -239,6 +243,8 @@ def settle_task(state: State, attempt: Attempt, how: Ended, reason: str, exit_co
         poison = f"poison: {batch.deaths[index]} workers in a row died while they executed it"
         moves.move(state, batch, index, TaskState.FAILED, "workers died under it", poison)
     else:
+        if wait and moves.follows(batch, index) is TaskState.QUEUED:
+            delay(state, batch, index, wait)
         requeue(state, batch, index, reason)
 
 

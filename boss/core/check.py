@@ -123,6 +123,9 @@ def _workers(state: State) -> None:
         _claim(state, load == worker.load, f"worker {worker.id}: load {worker.load}, its attempts hold {load}")
         for key, attempt in worker.attempts.items():
             _claim(state, state.attempts.get(key) is attempt, f"worker {worker.id} has {key}, which is over", key[0])
+        probing = worker.probing
+        held = probing is None or (probing in state.attempts and bool(worker.quarantined))
+        _claim(state, held, f"worker {worker.id} proves itself with {probing}, which is over")
         over = worker.load > worker.slots
         _claim(state, over == (worker.id in state.overloaded), f"worker {worker.id}: overloaded {over}")
     for kind, of_kind in state.hungry.items():

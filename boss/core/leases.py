@@ -1,7 +1,7 @@
-"""Whether a worker is trusted with work: its lease, its state, and being set aside.
+"""Whether a worker is trusted with work: its lease and its state.
 
 Leases count only time in which the boss was running and connected (DESIGN section 6); silence ends them,
-presence does not. Setting aside (quarantine) is a flag beside the state.
+presence does not. Setting aside (`boss.core.quarantine`) is a flag beside the state.
 """
 
 from __future__ import annotations
@@ -10,37 +10,6 @@ from boss.core import attempts
 from boss.core.effects import ClearPresence
 from boss.core.model import WorkerState
 from boss.core.state import State, Worker
-from wire.messages import TakeBack
-
-
-def strike(state: State, worker: Worker, reason: str) -> None:
-    worker.strikes += 1
-    if worker.strikes >= state.policy.strikes and not worker.quarantined:
-        quarantine(state, worker, f"{worker.strikes} attempts in a row failed by its own fault, the last: {reason}")
-
-
-def quarantine(state: State, worker: Worker, reason: str) -> None:
-    """Nothing new for it, and what it has not begun is asked back. Empty reason: let it in again."""
-    if worker.quarantined == reason:
-        return
-    worker.quarantined = worker.row.quarantined = reason
-    worker.row.changed_at = state.wall
-    state.changes.workers[worker.id] = worker.row
-    state.journal("worker", worker.id, 0, worker.state.value, "quarantined" if reason else "let in", reason)
-    if reason:
-        take_back_all(state, worker)
-    else:
-        worker.strikes = 0
-        worker.init_failures.clear()
-        state.uninitialized[worker.id] = None
-    state.changed_workers[worker.id] = None
-
-
-def take_back_all(state: State, worker: Worker) -> None:
-    for attempt in worker.attempts.values():
-        if not attempt.begun() and not attempt.asked_back:
-            attempt.asked_back = True
-            state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
 
 
 def set_worker_state(state: State, worker: Worker, to: WorkerState, cause: str) -> None:

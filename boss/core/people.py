@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boss.core import attempts, leases, moves
+from boss.core import attempts, leases, moves, quarantine
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
@@ -98,7 +98,7 @@ def on_quarantine(state: State, event: QuarantineAsked) -> None:
     if worker is None:
         _refuse(state, event.reply, f"worker {event.worker!r} is not there")
         return
-    leases.quarantine(state, worker, event.reason)
+    quarantine.quarantine(state, worker, quarantine.BY_HAND + event.reason if event.reason else "")
     _answer(state, event.reply, worker=worker.id, quarantined=worker.quarantined)
 
 

@@ -22,6 +22,8 @@ def mark_hungry(state: State, worker: Worker) -> None:
     """Note whether it takes more. A large window is refilled when it is half empty, so orders stay large."""
     size = window(state, worker)
     refill = size - 1 if size <= 8 * worker.slots else size // 2
+    if worker.quarantined:
+        refill = 0  # one task to prove itself, when it has nothing else
     if worker.serves() and worker.connected and worker.load <= refill:
         state.hungry.setdefault(worker.kind, {})[worker.id] = None
     else:
@@ -42,7 +44,7 @@ def look_at_changed(state: State) -> None:
 
 def _initialize_waiting(state: State, worker: Worker) -> None:
     """What it was sent and has not begun may wait for an init execution that came to nothing."""
-    if worker.quarantined:
+    if worker.quarantined and worker.probing is None:
         return
     waiting = {
         attempt.batch.number: attempt.batch

@@ -10,7 +10,7 @@ from array import array
 
 import msgspec
 
-from boss.core import moves
+from boss.core import moves, quarantine
 from boss.core.accept import wait_for_file
 from boss.core.graph import CANCELLING, RESULTS, Batch, attach, reverse_edges
 from boss.core.model import BROKEN, InstanceState, Phase, TaskState
@@ -31,6 +31,7 @@ def restore(state: State, loaded: Loaded) -> None:
     for row in loaded.workers:
         place = _place.decode(row.place) if row.place else None
         worker = state.workers[row.id] = Worker(row, place, state.now)
+        quarantine.plan(state, worker)
         worker.connected = False  # it is sent nothing new before it has been heard of
     for instance in loaded.instances:
         known = state.instances[instance.number] = Instance(instance, state.now)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boss.core import accept, files, instances, leases, moves, orders, people, prefetch, restore, workers
+from boss.core import accept, files, instances, leases, moves, orders, people, prefetch, quarantine, restore, workers
 from boss.core.assign import assign
 from boss.core.effects import Effect
 from boss.core.events import (
@@ -221,6 +221,7 @@ _DUE: dict[str, Callable[..., None]] = {
     "resend_datastore": lambda state, _: orders.resend_datastore_due(state),
     "ask_old": lambda state, _: files.ask_old(state),
     "retry": _retry_due,
+    "probe": quarantine.probe_due,
     "scale": _scale_due,
     "boot": instances.boot_due,
     "stop": instances.stop_due,

@@ -51,6 +51,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     init_tries: int = 3
     #: Failures in a row that were a worker's own fault before it is set aside.
     strikes: int = 3
+    #: Pause before a worker that was set aside gets one task to prove itself; doubled up to probe_max. 0: none.
+    probe: float = 60.0
+    probe_max: float = 3600.0
     #: Workers seen to die under one task before it is failed (poison).
     deaths: int = 3
     #: Bytes of orders in one message, by estimate.
@@ -137,6 +140,10 @@ class Worker:
         "number",
         "outbox",
         "place",
+        "probe_at",
+        "probe_due",
+        "probes",
+        "probing",
         "progress",
         "quarantined",
         "report_number",
@@ -145,6 +152,7 @@ class Worker:
         "seconds",
         "state",
         "strikes",
+        "struck",
         "unconfirmed",
     )
 
@@ -176,7 +184,14 @@ class Worker:
         self.lease_planned = False
         self.initialized: dict[int, None] = {}
         self.init_failures: dict[int, int] = {}
+        #: Failures in a row by its own fault, and of which tasks.
         self.strikes = 0
+        self.struck: dict[int, None] = {}
+        #: When it may prove itself, whether it may now, with which attempt it does, and how often it failed to.
+        self.probe_at: float | None = None
+        self.probe_due = False
+        self.probing: AttemptKey | None = None
+        self.probes = 0
         #: Moving mean of its attempts' durations; None until one ended.
         self.seconds: float | None = None
         #: When an attempt last ended on it (monotonic).
@@ -195,7 +210,8 @@ class Worker:
 
     def serves(self) -> bool:
         """True: it may be sent something new."""
-        return self.state is WorkerState.ONLINE and not self.quarantined and not self.draining
+        trusted = not self.quarantined or self.probe_due
+        return self.state is WorkerState.ONLINE and trusted and not self.draining
 
 
 class Instance:

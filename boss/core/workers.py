@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from boss.core import attempts, leases, moves, prefetch
+from boss.core import attempts, leases, moves, prefetch, quarantine
 from boss.core.effects import SendToWorker
 from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
@@ -141,7 +141,9 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         worker.load = old.load
         worker.outbox = old.outbox
         worker.seconds = old.seconds
-        worker.strikes = old.strikes
+        worker.strikes, worker.struck = old.strikes, old.struck
+        worker.probe_at, worker.probe_due = old.probe_at, old.probe_due
+        worker.probing, worker.probes = old.probing, old.probes
         worker.lease_planned = old.lease_planned
         worker.resend_planned = old.resend_planned
     before = old.state.value if old is not None else "new"
@@ -177,8 +179,8 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     for key, item in told.items():
         _in_hand(state, worker, key, item)
     state.uninitialized[worker.id] = None
-    if worker.quarantined:
-        leases.take_back_all(state, worker)
+    if worker.quarantined and worker.probing is None:
+        quarantine.take_back_all(state, worker)
 
 
 def _in_hand(state: State, worker: Worker, key: AttemptKey, item: InHand) -> None:
@@ -288,7 +290,7 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         return
     _learn(state, worker, attempt, outcome)
     if outcome.ended == "succeeded":
-        worker.strikes = 0
+        quarantine.forgive(worker)
         if outcome.manifest:
             attempts.collect(state, attempt, outcome)
             return
@@ -297,20 +299,22 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         cancelled = attempt.cancelling or bool(attempt.batch.flags[attempt.index] & CANCELLING)
         _finish(state, worker, attempt, outcome, Ended.CANCELLED if cancelled else Ended.LOST)
     elif outcome.fault == "worker":
-        _finish(state, worker, attempt, outcome, Ended.LOST)
-        leases.strike(state, worker, outcome.reason)
+        # Not the task's fault; a worker that fails at everything is not to be asked without a pause.
+        wait = attempts.backoff(state.policy.restart, state.policy.restart_max, worker.strikes + 1, attempt.task)
+        _finish(state, worker, attempt, outcome, Ended.LOST, wait)
+        quarantine.strike(state, worker, outcome.task, outcome.reason)
     else:
-        worker.strikes = 0
+        quarantine.forgive(worker)
         _finish(state, worker, attempt, outcome, Ended(outcome.ended))
 
 
-def _finish(state: State, worker: Worker, attempt: Attempt, outcome: Outcome, how: Ended) -> None:
+def _finish(state: State, worker: Worker, attempt: Attempt, outcome: Outcome, how: Ended, wait: float = 0.0) -> None:
     if how in (Ended.SUCCEEDED, Ended.FAILED, Ended.TIMED_OUT):
         attempts.begin(state, attempt)
     attempts.keep_outcome(attempt.row, outcome)
     attempts.end(state, attempt, how, outcome.reason)
     attempts.acknowledge(state, worker, attempt.key)
-    attempts.settle_task(state, attempt, how, outcome.reason, outcome.exit_code)
+    attempts.settle_task(state, attempt, how, outcome.reason, outcome.exit_code, wait)
 
 
 def _learn(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> None:
@@ -339,7 +343,7 @@ def _init_outcome(state: State, worker: Worker, attempt: Attempt, outcome: Outco
     worker.init_failures[number] = tries
     if tries >= state.policy.init_tries:
         init = attempt.batch.inits[attempt.index]
-        leases.quarantine(state, worker, f"init task {init.spec.id!r} failed {tries} times here: {outcome.reason}")
+        quarantine.quarantine(state, worker, f"init task {init.spec.id!r} failed {tries} times here: {outcome.reason}")
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {

@@ -1,0 +1,114 @@
+"""Setting workers aside, and letting them in again: by hand, or by a probe.
+
+A worker whose attempts fail one after another by its own fault gets nothing new (`strike`, or an init task that
+fails there). After a pause it gets ONE task: if that succeeds it is let in, if it fails by the worker's fault
+the next pause is twice as long, and an end that says nothing about the worker is followed by another probe.
+What a person set aside only a person lets in; BY_HAND in the reason, which stands in the worker's row, tells so.
+"""
+
+from __future__ import annotations
+
+from boss.core.model import Ended
+from boss.core.state import Attempt, State, Worker
+from wire.messages import TakeBack
+
+BY_HAND = "by hand: "
+#: One task alone sets a worker aside only after so many times as many faults as different tasks do.
+SAME_TASK = 3
+
+
+def strike(state: State, worker: Worker, task: int, reason: str) -> None:
+    """An attempt failed by the worker's own fault. Different tasks in a row are what counts: one may be the cause."""
+    worker.strikes += 1
+    worker.struck[task] = None
+    limit = state.policy.strikes
+    if worker.quarantined or (len(worker.struck) < limit and worker.strikes < SAME_TASK * limit):
+        return
+    quarantine(state, worker, f"{worker.strikes} attempts in a row failed by its own fault, the last: {reason}")
+
+
+def forgive(worker: Worker) -> None:
+    """It did something right."""
+    if worker.strikes:
+        worker.strikes = 0
+        worker.struck.clear()
+
+
+def quarantine(state: State, worker: Worker, reason: str) -> None:
+    """Nothing new for it, and what it has not begun is asked back. Empty reason: let it in again."""
+    if reason and worker.probing is not None:
+        _failed(state, worker)
+    if worker.quarantined == reason:
+        return
+    worker.quarantined = worker.row.quarantined = reason
+    worker.row.changed_at = state.wall
+    state.changes.workers[worker.id] = worker.row
+    state.journal("worker", worker.id, 0, worker.state.value, "quarantined" if reason else "let in", reason)
+    worker.probe_due = False
+    worker.probe_at = None
+    if reason:
+        take_back_all(state, worker)
+        plan(state, worker)
+    else:
+        worker.probes = 0
+        worker.probing = None
+        forgive(worker)
+        worker.init_failures.clear()
+        state.uninitialized[worker.id] = None
+    state.changed_workers[worker.id] = None
+
+
+def take_back_all(state: State, worker: Worker) -> None:
+    for attempt in worker.attempts.values():
+        if not attempt.begun() and not attempt.asked_back:
+            attempt.asked_back = True
+            state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+
+
+# --- probes ----------------------------------------------------------------------------------------
+
+
+def plan(state: State, worker: Worker) -> None:
+    """The next probe of a worker that was not set aside by hand: the pause doubles with each that failed."""
+    policy = state.policy
+    if not worker.quarantined or worker.quarantined.startswith(BY_HAND) or policy.probe <= 0:
+        return
+    worker.probe_due = False
+    worker.probe_at = state.now + min(policy.probe_max, policy.probe * 2.0 ** min(worker.probes, 16))
+    state.at(worker.probe_at, "probe", worker.id)
+
+
+def probe_due(state: State, worker_id: str) -> None:
+    """The pause is over: it may have one task (`assign` gives it as soon as it has nothing else in hand)."""
+    worker = state.workers.get(worker_id)
+    if worker is None or worker.probe_at is None or worker.probe_at > state.now:
+        return  # let in meanwhile, or planned anew
+    worker.probe_at = None
+    worker.probe_due = True
+    state.changed_workers[worker.id] = None
+
+
+def probe_sent(state: State, worker: Worker, attempt: Attempt) -> None:
+    worker.probing = attempt.key
+    worker.probe_due = False
+    state.journal("worker", worker.id, 0, "quarantined", "probed", f"one task to prove itself: {attempt.task}")
+
+
+def probe_ended(state: State, worker: Worker, how: Ended) -> None:
+    """The one task that it had to prove itself with has ended."""
+    if how is Ended.SUCCEEDED and not worker.quarantined.startswith(BY_HAND):
+        worker.probing = None
+        quarantine(state, worker, "")
+    elif how is Ended.LOST:
+        _failed(state, worker)
+    else:
+        worker.probing = None
+        plan(state, worker)
+
+
+def _failed(state: State, worker: Worker) -> None:
+    worker.probing = None
+    worker.probes += 1
+    state.journal("worker", worker.id, 0, "probed", "quarantined", f"probe {worker.probes} failed")
+    take_back_all(state, worker)
+    plan(state, worker)
