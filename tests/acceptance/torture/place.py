@@ -1,0 +1,167 @@
+"""One deployment of real processes in a temporary directory: a boss that the test starts, and all that it starts.
+
+Knows how to start, ask and end it; what is done to it meanwhile is the killer's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from boss.web.answers import StatusAnswer
+from boss.web.client import Client, ClientError, Refused
+from boss.web.find import boss_of
+from tests.acceptance.torture import processes
+from tests.acceptance.torture.processes import MARK, Process
+from tests.doc_blocks import TOP
+
+#: Only against hanging.
+PATIENCE = 90.0
+LEASE = 3.0
+
+T = TypeVar("T")
+
+
+class Place:
+    """The deployment. `database` empty: SQLite in the state directory."""
+
+    def __init__(self, directory: Path, database: str = "", workers: int = 3, slots: int = 4, **settings: str) -> None:
+        self.directory = directory
+        self.home = directory / ".ecloud"
+        self.tree = directory / "ecloud-data"
+        self.log = directory / "log"
+        self.mark = str(directory)
+        self.database = database or f"sqlite:///{self.home / 'ecloud.sqlite'}"
+        self._settings = {
+            "ECLOUD_HOME": str(self.home),
+            "ECLOUD_LEASE_SECONDS": f"{LEASE:g}",
+            "ECLOUD_HEARTBEAT_SECONDS": "0.5",
+            "ECLOUD_ORPHAN_AFTER_SECONDS": "120",
+            "ECLOUD_LOCAL_WORKERS": str(workers),
+            "ECLOUD_SLOTS": str(slots),
+            **({"ECLOUD_DATABASE": database} if database else {}),
+            **settings,
+        }
+        self._boss: subprocess.Popen[bytes] | None = None
+        self.starts: list[float] = []
+
+    # --- the boss --------------------------------------------------------------------------------------
+
+    def start_boss(self) -> None:
+        """Does not wait until it answers."""
+        assert self._boss is None or self._boss.poll() is not None
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ECLOUD_", "PYTEST_"))}
+        environment = {**kept, **self._settings, MARK: self.mark, "PYTHONPATH": str(TOP)}
+        self.starts.append(time.time())
+        with open(self.directory / "boss.log", "ab") as log:
+            self._boss = subprocess.Popen(
+                [sys.executable, "-P", "-m", "boss"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                cwd=self.directory,
+                start_new_session=True,
+            )
+
+    def boss_ended(self) -> int | None:
+        """Its exit code, None while it runs."""
+        assert self._boss is not None
+        return self._boss.poll()
+
+    def signal_boss(self, number: signal.Signals) -> None:
+        assert self._boss is not None
+        self._boss.send_signal(number)
+        if number == signal.SIGKILL:
+            self._boss.wait(30)
+
+    def end_boss(self) -> int:
+        """As a user would: TERM; everything of it ends."""
+        assert self._boss is not None
+        self._boss.send_signal(signal.SIGTERM)
+        return self._boss.wait(PATIENCE)
+
+    def end(self) -> None:
+        """Leave nothing, whatever happened."""
+        processes.end_all(self.mark)
+        if self._boss is not None:
+            self._boss.wait(30)
+
+    def boss_log(self, lines: int = 60) -> str:
+        path = self.directory / "boss.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+    # --- asking it -------------------------------------------------------------------------------------
+
+    def ask(self, call: Callable[[Client], T]) -> T | None:
+        """One try; None when no boss answers now."""
+        try:
+            client = boss_of(self.home)
+        except ClientError:
+            return None
+        if client is None:
+            return None
+        try:
+            return call(client)
+        except Refused as error:
+            if error.status != 503:
+                raise
+            return None
+        except ClientError:
+            return None
+        finally:
+            client.close()
+
+    def ask_until(self, call: Callable[[Client], T], patience: float = PATIENCE) -> T:
+        """Tried until a boss answers."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            if (answer := self.ask(call)) is not None:
+                return answer
+            if self.boss_ended() is not None:
+                pytest.fail(f"the boss ended by itself (exit code {self.boss_ended()}):\n{self.boss_log()}")
+            time.sleep(0.1)
+        pytest.fail(f"no boss answered for {patience:g} s:\n{self.boss_log()}")
+
+    def status(self) -> StatusAnswer:
+        return self.ask_until(lambda client: client.status())
+
+    # --- its processes ---------------------------------------------------------------------------------
+
+    def processes(self, *roles: str) -> list[Process]:
+        return [process for process in processes.find(self.mark) if not roles or process.role in roles]
+
+    def wait_for(self, what: str, condition: Callable[[], object], patience: float = PATIENCE) -> None:
+        until = time.monotonic() + patience
+        while not condition():
+            if time.monotonic() > until:
+                pytest.fail(f"not within {patience:g} s: {what}; the boss's log ends:\n{self.boss_log(30)}")
+            time.sleep(0.05)
+
+    def events(self) -> list[Line]:
+        return read_log(self.log)
+
+
+class Line:
+    """One line of the tasks' own log: what really ran, and when."""
+
+    __slots__ = ("at", "attempt", "id", "pid", "what", "worker")
+
+    def __init__(self, text: str) -> None:
+        self.id, attempt, self.what, pid, self.worker, at = text.split()
+        self.attempt, self.pid, self.at = int(attempt), int(pid), float(at)
+
+    def __repr__(self) -> str:
+        return f"{self.id}.{self.attempt} {self.what} on {self.worker} at {self.at:.3f}"
+
+
+def read_log(path: Path) -> list[Line]:
+    return [Line(text) for text in path.read_text().splitlines()] if path.exists() else []

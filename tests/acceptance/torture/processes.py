@@ -1,0 +1,104 @@
+"""Processes of one deployment under test: found by a variable of their environment, told apart by their roles.
+
+Only what bears the mark is ever looked at or ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Every process of the deployment has it in its environment, because the boss hands on its own.
+MARK = "TORTURE_MARK"
+
+
+@dataclass(frozen=True)
+class Process:
+    pid: int
+    start: int
+    #: boss, broker, datastore, worker, command, or other.
+    role: str
+    #: The worker's id, for a worker and its commands.
+    worker: str
+    words: tuple[str, ...]
+
+
+def find(mark: str) -> list[Process]:
+    """All living processes of the deployment."""
+    wanted = f"{MARK}={mark}"
+    found = (_look(int(name), wanted) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid())
+    return [process for process in found if process is not None]
+
+
+def _look(pid: int, wanted: str) -> Process | None:
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+        if wanted not in variables:
+            return None
+        words = tuple(Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0"))[:-1]
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()
+    if fields[0] in "ZX":
+        return None
+    environment = dict(variable.partition("=")[::2] for variable in variables)
+    role = _role(words, environment)
+    worker = environment.get("ECLOUD_WORKER_ID") or environment.get("ECLOUD_WORKER", "")
+    return Process(pid, int(fields[19]), role, worker, words)
+
+
+def _role(words: tuple[str, ...], environment: dict[str, str]) -> str:
+    if "ECLOUD_TASK" in environment:
+        return "command"
+    for module in ("boss", "datastore", "worker"):
+        if words[-2:] == ("-m", module):
+            return module
+    if words and (words[0].endswith("mosquitto") or "boss.embedded.amqtt_main" in words):
+        return "broker"
+    return "other"
+
+
+def send(process: Process, number: signal.Signals) -> bool:
+    """To exactly this process; False when it has ended."""
+    try:
+        handle = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if _start_of(process.pid) != process.start:
+            return False
+        signal.pidfd_send_signal(handle, number)
+        return True
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
+
+
+def _start_of(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return -1
+    return int(stat[stat.rindex(")") + 2 :].split()[19])
+
+
+def wait_until_none(mark: str, seconds: float) -> list[Process]:
+    """What is still there after that time."""
+    until = time.monotonic() + seconds
+    while (left := find(mark)) and time.monotonic() < until:
+        time.sleep(0.1)
+    return left
+
+
+def end_all(mark: str) -> None:
+    """However many there are and whatever they start meanwhile."""
+    until = time.monotonic() + 20
+    while (left := find(mark)) and time.monotonic() < until:
+        for process in left:
+            send(process, signal.SIGKILL)
+        time.sleep(0.05)
