@@ -86,7 +86,7 @@ def test_a_faulty_header_is_refused(header, words):
         (b'{"id":"b","profile":{"priority":"high"}}\n', "priority"),
         (b'{"id":"","execution":{}}\n', "is empty"),
         (b'{"id":"i","init":true,"dependencies":["a"]}\n', "init task"),
-        (b'{"id":"b","execution":' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}\n", "nested too deeply"),
+        (b'{"id":"b","execution":' + b'{"a":' * 60_000 + b"1" + b"}" * 60_000 + b"}\n", "nested too deeply"),
     ],
 )
 def test_a_faulty_line_is_told_and_the_others_still_judged(text, words):

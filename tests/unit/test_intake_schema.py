@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from boss.intake import describe, epanet, quantities
+from boss.intake import describe, epanet, quantities, rules
 from boss.intake.faults import IntakeErrors
 from boss.intake.reader import read_file
 from wire.messages import EpanetRun
@@ -193,8 +193,21 @@ def test_schema_and_reading_agree_on_tasks(tmp_path, task):
     agree(tmp_path / "tasks.json", [task])
 
 
+def clashes(run: dict[str, object]) -> bool:
+    """The network would lie in the table or the table in the network: two fields together, which no schema can say."""
+    inp, table = (f"{rules.shortest(path)}/" for path in (run["inp"], run.get("scenarios")) if isinstance(path, str))
+    return inp != table and (inp.startswith(table) or table.startswith(inp))
+
+
+def names_both(run: dict[str, object]) -> bool:
+    return isinstance(run["inp"], str) and isinstance(run.get("scenarios"), str)
+
+
+SINGLE_RUNS = RUNS.filter(lambda run: not names_both(run) or not clashes(run))
+
+
 @COMMON
-@given(st.fixed_dictionaries({"id": st.just("id"), "epanet": RUNS, "results": st.just([])}))
+@given(st.fixed_dictionaries({"id": st.just("id"), "epanet": SINGLE_RUNS, "results": st.just([])}))
 def test_schema_and_reading_agree_on_runs(tmp_path, task):
     agree(tmp_path / "tasks.json", [task])
 
