@@ -2,8 +2,9 @@
 
 python = $(or $(ECLOUD_VENV),.venv)/bin/python
 SEEDS ?= 3000
+KILLS ?= 200
 
-.PHONY: help set-up check format test simulate bench docs lock
+.PHONY: help set-up check format test simulate torture bench docs lock
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1	/p' Makefile
@@ -26,6 +27,9 @@ test:            ## all tests
 
 simulate: set-up ## the simulation with SEEDS random seeds (default 3000)
 	$(python) -m pytest -q tests/simulation --seeds $(SEEDS) --timeout 0
+
+torture: set-up ## kill -9 under load, KILLS times (default 200) on SQLite and again on MariaDB
+	TORTURE_KILLS=$$((2 * $(KILLS))) $(python) -m pytest -q -s tests/acceptance/test_torture.py -k kills
 
 bench: set-up    ## throughput on this machine
 	$(python) benchmarks/throughput.py

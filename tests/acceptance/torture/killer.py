@@ -66,7 +66,7 @@ class Killer:
     def run(self, kills: int, between: Callable[[], None]) -> None:
         """That many kills, with some freezes among them; `between` is called all the time."""
         while self.kills() < kills:
-            until = time.monotonic() + self._random.choice((0.2, 0.5, 1.0, 2.0, 3.0))
+            until = time.monotonic() + self._random.choice((0.0, 0.1, 0.3, 0.7, 1.5, 2.5))
             while time.monotonic() < until:
                 between()
                 time.sleep(0.05)
