@@ -90,6 +90,7 @@ def on_drain(state: State, event: WorkerDrainAsked) -> None:
     if worker.state is not WorkerState.LOST:
         to = WorkerState.DRAINING if event.drain else WorkerState.ONLINE
         leases.set_worker_state(state, worker, to, "a person asked")
+    state.changes.workers[worker.id] = worker.row
     _answer(state, event.reply, worker=worker.id, state=worker.state.value)
 
 

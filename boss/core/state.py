@@ -129,6 +129,7 @@ class Worker:
         "connected",
         "draining",
         "ended_at",
+        "former",
         "heard",
         "id",
         "incarnation",
@@ -160,6 +161,8 @@ class Worker:
         self.id = row.id
         self.row = row
         self.incarnation = row.incarnation
+        #: Incarnations before this one, the last few.
+        self.former: list[str] = []
         self.state = WorkerState(row.state)
         self.kind = Kind(row.pool, tuple(sorted(row.labels.items())), row.slots, row.memory)
         self.place = place

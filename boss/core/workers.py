@@ -40,6 +40,9 @@ from wire.messages import (
 #: A longer duration than this is not believed.
 MOST_SECONDS = 1e8
 
+#: Former incarnations of a worker that are remembered, to know their late messages for what they are.
+FORMER = 8
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -55,21 +58,27 @@ def on_reported(state: State, event: WorkerReported) -> None:
         state.refuse(f"a report of worker {event.worker!r} for another deployment")
         return
     worker = state.workers.get(event.worker)
+    if worker is not None and _of_the_past(worker, message):
+        state.refuse(f"a report of a former life of worker {event.worker!r}")
+        return
     hello = next((report for report in message.reports if isinstance(report, WorkerHello)), None)
+    late = False
     if worker is None or worker.incarnation != message.incarnation or worker.state is WorkerState.GONE:
         if hello is None:
             ask_for_hello(state, event.worker, message.incarnation)
             return
         worker = _introduce(state, message, hello, worker)
     elif message.number <= worker.report_number:
-        hello = None  # a late copy: its reports are idempotent, but its hello would tell of the past
-    elif worker.state is WorkerState.LOST and hello is None:
+        # A late copy: its reports are idempotent, but its hello would tell of the past, and it is no sign of life.
+        hello, late = None, True
+    if worker.state is WorkerState.LOST and hello is None:
         ask_for_hello(state, worker.id, worker.incarnation)
         _reports(state, worker, [report for report in message.reports if isinstance(report, Outcome)])
         return
-    worker.report_number = max(worker.report_number, message.number)
-    worker.heard = state.now
-    worker.connected = True
+    if not late:
+        worker.report_number = message.number
+        worker.heard = state.now
+        worker.connected = True
     if message.epoch == state.epoch:
         for number in message.confirms:
             worker.unconfirmed.pop(number, None)
@@ -77,6 +86,14 @@ def on_reported(state: State, event: WorkerReported) -> None:
         _hello(state, worker, hello)
     _reports(state, worker, message.reports)
     state.changed_workers[worker.id] = None
+
+
+def _of_the_past(worker: Worker, message: WorkerReports) -> bool:
+    """True: said by a former incarnation, or before its instance was seen to end."""
+    if message.incarnation in worker.former:
+        return True
+    gone = worker.state is WorkerState.GONE and worker.incarnation == message.incarnation
+    return gone and message.number <= worker.report_number
 
 
 def ask_for_hello(state: State, worker_id: str, incarnation: str) -> None:
@@ -137,6 +154,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
     if old is not None:
         prefetch.unhungry(state, old)
         worker.number = max(worker.number, old.number)
+        worker.former = [name for name in [*old.former, old.incarnation] if name != worker.incarnation][-FORMER:]
         worker.attempts = old.attempts
         worker.load = old.load
         worker.outbox = old.outbox
@@ -160,7 +178,8 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     worker.connected = True
     worker.unconfirmed.clear()
     if worker.state is WorkerState.LOST:
-        leases.set_worker_state(state, worker, WorkerState.ONLINE, "it came back")
+        back = WorkerState.DRAINING if worker.draining else WorkerState.ONLINE
+        leases.set_worker_state(state, worker, back, "it came back")
         leases.plan_lease(state, worker, state.now + state.policy.lease)
     worker.initialized = dict.fromkeys(hello.initialized)
     policy = state.policy
@@ -174,6 +193,10 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         if attempt.begun():
             # It has forgotten what it began: only an acknowledgement or a new start makes it do so.
             attempts.lose(state, attempt, f"worker {worker.id} has it no more")
+        elif attempt.cancelling:
+            attempts.cancel(state, attempt)  # not sent again: a worker answers for what it never had, too
+        elif attempt.asked_back:
+            state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
         else:
             attempts.order_run(state, worker, attempt)
     for key, item in told.items():
