@@ -11,6 +11,9 @@ from boss.core.effects import ClearPresence
 from boss.core.model import WorkerState
 from boss.core.state import State, Worker
 
+#: So many workers that die within so many seconds are a failing site, not poison.
+MANY, AT_ONCE_SECONDS = 3, 2.0
+
 
 def set_worker_state(state: State, worker: Worker, to: WorkerState, cause: str) -> None:
     if worker.state is not to:
@@ -57,12 +60,17 @@ def plan_lease(state: State, worker: Worker, time: float) -> None:
         state.at(time, "lease", worker.id)
 
 
+def died_alone(state: State, worker: Worker) -> bool:
+    """It was seen to die. False: with many others, so that it says nothing of what it executed."""
+    state.deaths.append((state.now, worker.id))
+    return len({who for when, who in state.deaths if state.now - when < AT_ONCE_SECONDS}) < MANY
+
+
 def gone(state: State, worker: Worker, reason: str) -> None:
     """Its instance ended: it will never be heard of again."""
-    state.deaths.append((state.now, worker.id))
-    many = len({who for when, who in state.deaths if state.now - when < 2.0}) >= 3
+    alone = died_alone(state, worker)
     for attempt in list(worker.attempts.values()):
-        attempts.lose(state, attempt, reason, died=not many)
+        attempts.lose(state, attempt, reason, died=alone)
     worker.unconfirmed.clear()
     worker.outbox.clear()
     set_worker_state(state, worker, WorkerState.GONE, reason)

@@ -132,7 +132,8 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
     """A worker that is new, or a new incarnation of a known one."""
     if old is not None:
         old.unconfirmed.clear()
-        _lose_absent(state, old, hello.in_hand, f"worker {old.id} was started anew without it", died=True)
+        died = leases.died_alone(state, old)
+        _lose_absent(state, old, hello.in_hand, f"worker {old.id} was started anew without it", died=died)
     row = WorkerRow(
         id=message.worker,
         incarnation=message.incarnation,
