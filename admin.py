@@ -26,7 +26,7 @@ from boss.web.exit_codes import Exit  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from boss.web.answers import SelectionRequest, TaskAnswer, TaskDetail
+    from boss.web.answers import ChangeAnswer, EventsAnswer, SelectionRequest, TaskAnswer, TaskDetail
     from boss.web.client import Client
     from settings import Settings
 
@@ -310,6 +310,130 @@ def cancel(
         stop(Exit.BAD_INPUT, "name tasks and batches, or say --all; not both")
     name = project if everything else project or "default"
     _change("cancel", SelectionRequest(tasks=ids or [], batches=batch or [], all=everything, project=name), as_json)
+
+
+# --- the journal -------------------------------------------------------------------------------------
+
+#: Between two looks for new events.
+_FOLLOW_SECONDS = 0.5
+
+
+@command("story", "story 4")
+def story(id: Id, project: Project = "default", as_json: AsJson = False) -> None:
+    """All that happened to one task and its attempts, with times and causes."""
+    from boss.web.telling import story_lines
+
+    with _boss() as boss:
+        answer = boss.story(boss.task(project, id).task.number)
+        write_json(answer) if as_json else write(list(story_lines(answer)))
+
+
+@command("events", "events --follow --task 4")
+def events(
+    task: Annotated[str, typer.Option("--task", metavar="ID", help="Only what happened to this task.")] = "",
+    project: Project = "default",
+    since: Annotated[str, typer.Option("--since", help="10m, 2h, 3d, or a date and time.")] = "",
+    last: Annotated[int, typer.Option("--last", min=1, max=100_000, help="Without --since: the last so many.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what happens, until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
+) -> None:
+    """Every move of tasks, attempts, workers, instances and batches, oldest first, with its cause."""
+    import time
+
+    import msgspec
+
+    from boss.web.moments import moment_of
+    from boss.web.telling import event_line
+
+    def tell(page: EventsAnswer) -> int:
+        for event in page.events:
+            line = msgspec.json.encode(event).decode() if as_json else event_line(event)
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        return page.next
+
+    try:
+        start = moment_of(since, time.time()) if since else 0.0
+    except ValueError as error:
+        stop(Exit.BAD_INPUT, f"--since {error}")
+    with _boss() as boss:
+        number = boss.task(project, task).task.number if task else 0
+        page = boss.events(since=start, task=number) if since else boss.last_events(last, number)
+        after = tell(page)
+        try:
+            while page.more or follow:
+                if not page.more:
+                    time.sleep(_FOLLOW_SECONDS)
+                page = boss.events(after=after, since=start, task=number)
+                after = tell(page)
+        except KeyboardInterrupt:
+            return  # how following ends
+
+
+# --- workers and batches -----------------------------------------------------------------------------
+
+WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id.", show_default=False)]
+BatchNumber = Annotated[int, typer.Argument(metavar="BATCH", help="The batch's number.", show_default=False)]
+
+
+def _change_worker(ask: Callable[[Client], ChangeAnswer], as_json: bool) -> None:
+    from boss.web.telling import worker_change_lines
+
+    with _boss() as boss:
+        answer = ask(boss)
+        write_json(answer) if as_json else write(list(worker_change_lines(answer)))
+
+
+@command("quarantine", 'quarantine local-1 "its disk makes noises"')
+def quarantine(
+    worker: WorkerId,
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="Shown with the worker.", show_default=False)],
+    as_json: AsJson = False,
+) -> None:
+    """Set a worker aside: it gets nothing new, and what it has not begun goes to others, until it is released."""
+    _change_worker(lambda boss: boss.quarantine(worker, reason), as_json)
+
+
+@command("release", "release local-1")
+def release(worker: WorkerId, as_json: AsJson = False) -> None:
+    """Let a worker in again that was set aside, by hand or by itself."""
+    _change_worker(lambda boss: boss.release(worker), as_json)
+
+
+@command("drain", "drain local-1")
+def drain(worker: WorkerId, as_json: AsJson = False) -> None:
+    """Let a worker finish what it runs and give it nothing new, until it is resumed."""
+    _change_worker(lambda boss: boss.drain(worker), as_json)
+
+
+@command("resume", "resume local-1")
+def resume(worker: WorkerId, as_json: AsJson = False) -> None:
+    """The end of draining."""
+    _change_worker(lambda boss: boss.resume(worker), as_json)
+
+
+@command("pause_batch", 'pause_batch 3 "the network is needed"')
+def pause_batch(
+    batch: BatchNumber,
+    reason: Annotated[str, typer.Argument(metavar="REASON", help="Shown with the batch.")] = "a person asked for it",
+    as_json: AsJson = False,
+) -> None:
+    """Let the queued tasks of a batch wait; what runs goes on."""
+    from boss.web.telling import pause_line
+
+    with _boss() as boss:
+        answer = boss.pause_batch(batch, reason)
+        write_json(answer) if as_json else write(list(pause_line(batch, answer, paused=True)))
+
+
+@command("resume_batch", "resume_batch 3")
+def resume_batch(batch: BatchNumber, as_json: AsJson = False) -> None:
+    """The end of a pause."""
+    from boss.web.telling import pause_line
+
+    with _boss() as boss:
+        answer = boss.resume_batch(batch)
+        write_json(answer) if as_json else write(list(pause_line(batch, answer, paused=False)))
 
 
 # --- without a boss ----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@
       .lookups                    what the loop needs: known, executions, requirements, result_names,
                                   task_numbers, states, batches_of
       .reads                      what people see: tasks_of, task_lines, task_detail, batches, batch,
-                                  workers, instances, counts, story, context
+                                  workers, instances, counts, story, events, last_events, context
 
 Everything raised is a DatabaseError (tree in `errors`). Which rows there are is `boss.core.rows`; this
 package writes and reads them and decides nothing.
@@ -33,7 +33,7 @@ from boss.database.errors import (
 )
 from boss.database.lookups import Lookups
 from boss.database.queries import Reads
-from boss.database.views import AttemptView, DependencyView, JournalLine, TaskDetail, TaskLine
+from boss.database.views import AttemptView, DependencyView, JournalLine, JournalPage, TaskDetail, TaskLine
 
 __all__ = [
     "AttemptView",
@@ -44,6 +44,7 @@ __all__ = [
     "Full",
     "Held",
     "JournalLine",
+    "JournalPage",
     "Lookups",
     "NoDatabase",
     "NotWritable",

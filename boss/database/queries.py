@@ -14,11 +14,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, sel
 
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow, InstanceRow, WorkerRow
-from boss.database import details, journal
+from boss.database import details, events
 from boss.database.errors import translated
 from boss.database.load import batch_rows, instance_rows, worker_rows
-from boss.database.tables import attempts, batches, context, events, task_states, tasks, workers
-from boss.database.views import JournalLine, TaskDetail, TaskLine
+from boss.database.tables import attempts, batches, context, task_states, tasks, workers
+from boss.database.views import JournalLine, JournalPage, TaskDetail, TaskLine
 from wire.messages import Execution
 
 T = TypeVar("T")
@@ -104,7 +104,15 @@ class Reads:
 
     def story(self, number: int) -> list[JournalLine]:
         """Every move that the journal still has of this task and its attempts, oldest first."""
-        return self._read(lambda connection: _story(connection, number))
+        return self._read(lambda connection: events.story(connection, number))
+
+    def events(self, after: int = 0, since: float = 0.0, task: int = 0, limit: int = 1000) -> JournalPage:
+        """The journal from the turn after `after` on, whole turns, at least `limit` moves if there are so many."""
+        return self._read(lambda connection: events.page(connection, after, since, task, limit))
+
+    def last_events(self, count: int, task: int = 0) -> JournalPage:
+        """The end of the journal."""
+        return self._read(lambda connection: events.last(connection, task, count))
 
     def context(self) -> dict[str, str]:
         """The facts about the deployment."""
@@ -169,15 +177,3 @@ def task_line(row: Row[tuple[object, ...]]) -> TaskLine:
     if "execution" in values:
         values["execution"] = _executions.decode(values["execution"])
     return TaskLine(**values)
-
-
-def _story(connection: Connection, number: int) -> list[JournalLine]:
-    about = (events.c.lowest <= number) & (events.c.highest >= number)
-    key = str(number)
-    lines: list[JournalLine] = []
-    for turn, time, blob in connection.execute(
-        select(events.c.turn, events.c.time, events.c.moves).where(about).order_by(events.c.turn)
-    ):
-        moves = (move for move in journal.unpack(blob) if move.key == key and move.what in ("task", "attempt"))
-        lines += [JournalLine(turn=turn, time=time, **msgspec.structs.asdict(move)) for move in moves]
-    return lines

@@ -82,7 +82,7 @@ class TaskDetail(msgspec.Struct, kw_only=True):
 
 
 class JournalLine(msgspec.Struct, kw_only=True):
-    """One move, as `Reads.story` tells it."""
+    """One move, as the journal has it."""
 
     turn: int
     time: float
@@ -92,3 +92,13 @@ class JournalLine(msgspec.Struct, kw_only=True):
     before: str
     after: str
     cause: str
+
+
+class JournalPage(msgspec.Struct, kw_only=True):
+    """Some of the journal, and where it goes on."""
+
+    lines: list[JournalLine]
+    #: The last turn that was looked at: what comes later has higher numbers.
+    turn: int
+    #: There may be more already.
+    more: bool

@@ -215,6 +215,38 @@ class WorkerList(_Body):
     workers: list[WorkerAnswer]
 
 
+class EventAnswer(_Body):
+    """One move of a task, an attempt, a worker, an instance or a batch."""
+
+    #: The boss's turn in which it happened, and when that was.
+    turn: int
+    time: float
+    what: str
+    #: A number, or a worker's id.
+    key: str
+    before: str
+    after: str
+    cause: str
+    #: Of tasks and attempts.
+    attempt: int = 0
+    project: str = ""
+    id: str = ""
+
+
+class EventsAnswer(_Body):
+    events: list[EventAnswer]
+    #: Give it as `after` to get what comes later.
+    next: int
+    #: There is more already.
+    more: bool
+
+
+class StoryAnswer(_Body):
+    task: TaskAnswer
+    #: Everything that the journal still has of it, oldest first.
+    events: list[EventAnswer]
+
+
 class SelectionRequest(_Body, forbid_unknown_fields=True):
     """Which tasks: those named, those of the batches, or with `all` every one to which it applies."""
 

@@ -48,13 +48,14 @@ def quarantine(call: Call) -> ChangeAnswer:
     return done(call, QuarantineAsked(worker=_worker(call), reason=reason))
 
 
-def release(call: Call) -> ChangeAnswer:
-    """The end of draining and of quarantine, whichever holds."""
+def resume(call: Call) -> ChangeAnswer:
     call.request_body(EmptyRequest)
-    worker = _worker(call)
-    first = done(call, QuarantineAsked(worker=worker, reason=""))
-    second = done(call, WorkerDrainAsked(worker=worker, drain=False))
-    return ChangeAnswer(done=first.done | second.done, carry_on=second.carry_on)
+    return done(call, WorkerDrainAsked(worker=_worker(call), drain=False))
+
+
+def release(call: Call) -> ChangeAnswer:
+    call.request_body(EmptyRequest)
+    return done(call, QuarantineAsked(worker=_worker(call), reason=""))
 
 
 def done(call: Call, event: Request) -> ChangeAnswer:

@@ -93,6 +93,16 @@ class Client:
     def task_commands(self, number: int) -> list[answers.DerivedCommand]:
         return self._get(f"/tasks/{number}/commands", answers.CommandsAnswer).commands
 
+    def story(self, number: int) -> answers.StoryAnswer:
+        return self._get(f"/tasks/{number}/story", answers.StoryAnswer)
+
+    def last_events(self, count: int, task: int = 0) -> answers.EventsAnswer:
+        return self._get("/events", answers.EventsAnswer, last=count, task=task)
+
+    def events(self, after: int = 0, since: float = 0.0, task: int = 0) -> answers.EventsAnswer:
+        """One page; `next` of it is the `after` of the next one."""
+        return self._get("/events", answers.EventsAnswer, after=after, since=since, task=task)
+
     def follow(self, batch: int) -> Iterator[answers.BatchAnswer]:
         """How the batch goes on, until it is finished; while this runs the boss counts a follower."""
         decoder = msgspec.json.Decoder(answers.BatchAnswer)
@@ -116,6 +126,27 @@ class Client:
 
     def redo(self, selection: answers.SelectionRequest) -> answers.ChangeAnswer:
         return self._post("/redo", selection, answers.ChangeAnswer)
+
+    def quarantine(self, worker: str, reason: str) -> answers.ChangeAnswer:
+        return self._worker(worker, "quarantine", answers.ReasonRequest(reason=reason))
+
+    def release(self, worker: str) -> answers.ChangeAnswer:
+        return self._worker(worker, "release", answers.EmptyRequest())
+
+    def drain(self, worker: str) -> answers.ChangeAnswer:
+        return self._worker(worker, "drain", answers.EmptyRequest())
+
+    def resume(self, worker: str) -> answers.ChangeAnswer:
+        return self._worker(worker, "resume", answers.EmptyRequest())
+
+    def _worker(self, worker: str, verb: str, body: object) -> answers.ChangeAnswer:
+        return self._post(f"/workers/{quote(worker, safe='')}/{verb}", body, answers.ChangeAnswer)
+
+    def pause_batch(self, number: int, reason: str) -> answers.ChangeAnswer:
+        return self._post(f"/batches/{number}/pause", answers.ReasonRequest(reason=reason), answers.ChangeAnswer)
+
+    def resume_batch(self, number: int) -> answers.ChangeAnswer:
+        return self._post(f"/batches/{number}/resume", answers.EmptyRequest(), answers.ChangeAnswer)
 
     def submit(self, stream: Iterable[bytes], *, detach: bool = False) -> answers.SubmitAnswer:
         """The canonical stream of `boss.intake`, sent as it is made."""

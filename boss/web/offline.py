@@ -24,7 +24,7 @@ from boss.core.rows import BatchRow, Changes, Loaded, LoadedBatch, WorkerRow
 from boss.core.scheduler import Scheduler
 from boss.core.state import Policy
 from boss.web.backend import BackendUnavailable, HeldAttempt, Request, View, WorkerView
-from boss.web.reads import Lookups, Reads, TaskDetail, TaskLine
+from boss.web.reads import JournalLine, JournalPage, Lookups, Reads, TaskDetail, TaskLine
 from boss.web.starting import LOCK_FILE
 
 CARRY_ON = "No boss is running here: the next push_tasks.py, or `python -m boss`, carries this on."
@@ -185,6 +185,11 @@ def _worker(row: WorkerRow, running: Sequence[TaskLine]) -> WorkerView:
     )
 
 
+class _NoPage:
+    turn, more = 0, False
+    lines: Sequence[JournalLine] = ()
+
+
 class _Nothing:
     """Reads and look-ups where there is no database yet."""
 
@@ -217,6 +222,15 @@ class _Nothing:
 
     def task_detail(self, number: int) -> TaskDetail | None:
         return None
+
+    def story(self, number: int) -> Sequence[JournalLine]:
+        return []
+
+    def events(self, after: int = 0, since: float = 0.0, task: int = 0, limit: int = 1000) -> JournalPage:
+        return _NoPage()
+
+    def last_events(self, count: int, task: int = 0) -> JournalPage:
+        return _NoPage()
 
     def states(self, numbers: Sequence[int]) -> dict[int, int]:
         return {}

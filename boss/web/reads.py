@@ -55,6 +55,26 @@ class DependencyView(Protocol):
     id: str
 
 
+class JournalLine(Protocol):
+    turn: int
+    time: float
+    what: str
+    key: str
+    attempt: int
+    before: str
+    after: str
+    cause: str
+
+
+class JournalPage(Protocol):
+    #: The last turn that was looked at.
+    turn: int
+    more: bool
+
+    @property
+    def lines(self) -> Sequence[JournalLine]: ...
+
+
 class TaskDetail(Protocol):
     execution: Execution
     requirements: list[Input]
@@ -86,6 +106,9 @@ class Reads(Protocol):
     ) -> Sequence[TaskLine]: ...
     def task_lines(self, numbers: Sequence[int], with_execution: bool = False) -> Sequence[TaskLine]: ...
     def task_detail(self, number: int) -> TaskDetail | None: ...
+    def story(self, number: int) -> Sequence[JournalLine]: ...
+    def events(self, after: int = 0, since: float = 0.0, task: int = 0, limit: int = 1000) -> JournalPage: ...
+    def last_events(self, count: int, task: int = 0) -> JournalPage: ...
 
 
 class Lookups(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boss.web import answers, batches, changes, files, submit, tasks, workers
+from boss.web import answers, batches, changes, files, journal, submit, tasks, workers
 from boss.web.routes import Parameter, Route
 
 _WAIT = Parameter("wait", float, "Seconds to wait for the end of the batch, at most 60.")
@@ -16,6 +16,14 @@ _TASK_FILTERS = (
     Parameter("project", str, "Only tasks of this project."),
     Parameter("limit", int, "How many at most, up to 10,000 (1,000 unless told)."),
     Parameter("after", int, "Only tasks with a higher number: `next` of the answer before."),
+)
+
+_EVENT_FILTERS = (
+    Parameter("after", int, "Only turns with a higher number: `next` of the answer before."),
+    Parameter("since", float, "Only what happened at this time or later, in seconds since 1970."),
+    Parameter("task", int, "Only moves of the task of this number and of its attempts."),
+    Parameter("limit", int, "About how many (whole turns are given), up to 100,000 (1,000 unless told)."),
+    Parameter("last", int, "Without `after` and `since`: the last so many."),
 )
 
 #: Method, path, name, summary, answer; then what else a route has.
@@ -44,9 +52,18 @@ ROUTES = (
         "POST",
         "/workers/{id}/release",
         "release_worker",
-        "End draining and quarantine.",
+        "The end of a quarantine.",
         answers.ChangeAnswer,
         changes.release,
+        request=answers.EmptyRequest,
+    ),
+    Route(
+        "POST",
+        "/workers/{id}/resume",
+        "resume_worker",
+        "The end of draining.",
+        answers.ChangeAnswer,
+        changes.resume,
         request=answers.EmptyRequest,
     ),
     Route("GET", "/batches", "list_batches", "All batches, oldest first.", answers.BatchList, batches.listing),
@@ -136,6 +153,23 @@ ROUTES = (
         "The end of what its newest attempt wrote.",
         answers.OutputAnswer,
         tasks.output,
+    ),
+    Route(
+        "GET",
+        "/tasks/{number:int}/story",
+        "show_task_story",
+        "Every move of it and of its attempts, with time and cause.",
+        answers.StoryAnswer,
+        journal.story,
+    ),
+    Route(
+        "GET",
+        "/events",
+        "list_events",
+        "Moves of tasks, attempts, workers, instances and batches, oldest first.",
+        answers.EventsAnswer,
+        journal.listing,
+        parameters=_EVENT_FILTERS,
     ),
     Route(
         "POST",

@@ -171,6 +171,8 @@ def test_output_is_the_end_of_the_newest_attempt(client: httpx.Client) -> None:
         ("/batches/1/pause", {"reason": "later"}, PauseAsked(batch=1, reason="later")),
         ("/batches/1/resume", {}, PauseAsked(batch=1, reason="")),
         ("/workers/local-1/drain", {}, WorkerDrainAsked(worker="local-1")),
+        ("/workers/local-1/resume", {}, WorkerDrainAsked(worker="local-1", drain=False)),
+        ("/workers/local-1/release", {}, QuarantineAsked(worker="local-1", reason="")),
         ("/workers/local-1/quarantine", {"reason": "odd"}, QuarantineAsked(worker="local-1", reason="odd")),
     ],
 )

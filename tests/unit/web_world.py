@@ -16,7 +16,7 @@ from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow, WorkerRow
-from boss.database.views import AttemptView, DependencyView, TaskDetail, TaskLine
+from boss.database.views import AttemptView, DependencyView, JournalLine, JournalPage, TaskDetail, TaskLine
 from boss.web.app import make_app
 from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.web.transport import InProcessTransport
@@ -79,11 +79,30 @@ def _detail(
     )
 
 
+def stored_journal() -> list[JournalLine]:
+    """What happened to task 1 and its worker."""
+
+    def line(turn: int, what: str, key: str, before: str, after: str, cause: str, attempt: int = 0) -> JournalLine:
+        time = 1e9 + turn
+        return JournalLine(
+            turn=turn, time=time, what=what, key=key, attempt=attempt, before=before, after=after, cause=cause
+        )
+
+    return [
+        line(1, "worker", "local-1", "new", "online", "hello of incarnation a"),
+        line(2, "task", "1", "queued", "running", "began on local-1", 1),
+        line(3, "attempt", "1", "executing", "succeeded", "", 1),
+        line(3, "task", "1", "running", "succeeded", "its attempt succeeded", 1),
+        line(4, "task", "2", "running", "failed", "\x1b[31mred"),
+    ]
+
+
 class FakeReads:
     def __init__(self) -> None:
         self.details = stored_tasks()
         first = BatchRow(1, "default", "three", 1, 3, counts(succeeded=1, failed=1, blocked=1), finished_at=2.0)
         self.rows = {1: first}
+        self.journal = stored_journal()
         self.fault: Exception | None = None
 
     def counts(self) -> list[int]:
@@ -121,10 +140,23 @@ class FakeReads:
         ][:limit]
 
     def task_lines(self, numbers: Sequence[int], with_execution: bool = False) -> list[TaskLine]:
-        return [self._line(self.details[number]) for number in numbers]
+        return [self._line(self.details[number]) for number in numbers if number in self.details]
 
     def task_detail(self, number: int) -> TaskDetail | None:
         return self.details.get(number)
+
+    def story(self, number: int) -> list[JournalLine]:
+        return [line for line in self.journal if line.key == str(number) and line.what in ("task", "attempt")]
+
+    def events(self, after: int = 0, since: float = 0.0, task: int = 0, limit: int = 1000) -> JournalPage:
+        lines = [line for line in self.journal if line.turn > after and line.time >= since]
+        lines = [line for line in lines if not task or line in self.story(task)]
+        turn = lines[:limit][-1].turn if lines else after
+        return JournalPage(lines=lines[:limit], turn=turn, more=len(lines) > limit)
+
+    def last_events(self, count: int, task: int = 0) -> JournalPage:
+        page = self.events(task=task)
+        return JournalPage(lines=page.lines[-count:], turn=9, more=False)
 
     def _line(self, detail: TaskDetail) -> TaskLine:
         return msgspec.structs.replace(detail.task, execution=detail.execution)

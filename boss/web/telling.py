@@ -1,0 +1,57 @@
+"""The journal as lines of text: one line an event, and one task's story. Pure."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from boss.web.answers import ChangeAnswer, EventAnswer, StoryAnswer
+from boss.web.printing import reason_of
+from boss.web.terminal import harmless
+
+
+def event_line(event: EventAnswer) -> str:
+    cause = f": {harmless(event.cause)}" if event.cause else ""
+    return f"{_moment(event.time)}  {_subject(event)}  {event.before} -> {event.after}{cause}"
+
+
+def _subject(event: EventAnswer) -> str:
+    if event.what not in ("task", "attempt"):
+        return f"{event.what} {harmless(event.key)}"
+    project = f" of project {harmless(event.project)}" if event.project not in ("", "default") else ""
+    task = f"task {harmless(event.id) or event.key}{project}"
+    return f"{task}, attempt {event.attempt}" if event.what == "attempt" else task
+
+
+def story_lines(story: StoryAnswer) -> Iterator[str]:
+    """What it is now, then everything that led there."""
+    task = story.task
+    reason = f": {harmless(reason_of(task))}" if reason_of(task) else ""
+    yield f"Task {harmless(task.id)} of project {harmless(task.project)}, batch {task.batch}: {task.state}{reason}"
+    for event in story.events:
+        who = f"attempt {event.attempt}" if event.what == "attempt" else "task"
+        cause = f": {harmless(event.cause)}" if event.cause else ""
+        yield f"{_moment(event.time)}  {who}  {event.before} -> {event.after}{cause}"
+    if not story.events:
+        yield "The journal has nothing of it: it has not moved since it was pushed, or that was long ago."
+
+
+def worker_change_lines(change: ChangeAnswer) -> Iterator[str]:
+    """What became of a worker that a person set aside, let in, drained or resumed."""
+    worker = harmless(str(change.done.get("worker", "")))
+    if "quarantined" in change.done:
+        reason = harmless(str(change.done["quarantined"]))
+        yield f"Worker {worker} is set aside: {reason}" if reason else f"Worker {worker} may be sent tasks."
+    else:
+        yield f"Worker {worker} is {change.done.get('state')}."
+    yield from filter(None, [change.carry_on])
+
+
+def pause_line(batch: int, change: ChangeAnswer, *, paused: bool) -> Iterator[str]:
+    yield f"Batch {batch} is paused: its queued tasks wait." if paused else f"Batch {batch} goes on."
+    yield from filter(None, [change.carry_on])
+
+
+def _moment(seconds: float) -> str:
+    whole, part = divmod(seconds, 1.0)
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(whole))}.{int(part * 1000):03}"
