@@ -15,7 +15,7 @@ import state_directory
 from boss.core.state import Policy, PoolPolicy
 from boss.database import DatabaseError
 from boss.embedded.broker import BrokerError
-from boss.program import Program, Refused, Setup
+from boss.program import Program, Refused, Setup, cannot_start
 from boss.web.serve import CannotServe
 from wire.link import LinkError, TlsOptions
 
@@ -42,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse("\n".join(error.faults))
     except (Refused, DatabaseError, LinkError) as error:
         return _refuse(str(error))
+    except OSError as error:
+        return _refuse(cannot_start(home, error))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: program.stop())
     try:
@@ -98,6 +100,8 @@ def _log(level: str) -> None:
     logging.basicConfig(
         level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    for chatty in ("alembic", "uvicorn"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def _refuse(sentence: str) -> int:

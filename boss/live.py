@@ -169,6 +169,7 @@ class LiveBackend:
             datastore_connected=state.datastore.connected,
             hindrances=tuple(self._hindrances(state)),
             followers=sum(self._followers.values()),
+            stopping=state.stopping,
         )
         self._view_at = time.monotonic()
         made.set()

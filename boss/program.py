@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import secrets
+import shutil
 import socket
 import sys
 import threading
@@ -22,21 +23,21 @@ import msgspec
 from boss.cloud.local import LocalProvider
 from boss.cloud.provider import Recorded
 from boss.core.effects import Answer, StartInstance, StopInstance
-from boss.core.events import StopAsked
 from boss.core.scheduler import Scheduler
 from boss.core.state import Policy
-from boss.database import Database
+from boss.database import Database, DatabaseError
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.children import Child, ChildError, start_child
 from boss.embedded.logins import Login
 from boss.embedded.processes import identify
 from boss.live import LiveBackend
-from boss.loop import Loop
+from boss.loop import DatabaseAway, Loop
 from boss.post import Post
 from boss.store import DatabaseStore
 from boss.web.app import make_app
 from boss.web.boss_file import announce, read, withdraw
 from boss.web.serve import CannotServe, Server, serve
+from boss.web.spool import Spool
 from boss.web.tokens import ensure_token
 from wire.codec import encode
 from wire.link import LinkOptions, PresenceOptions, TlsOptions
@@ -51,14 +52,24 @@ ROOT = Path(__file__).resolve().parent.parent
 DATASTORE_LOGIN = "@datastore"
 #: A child that ended is started again after this.
 RESTART_SECONDS = 1.0
+#: A sent file that no push referred to within this time is removed; looked for as often.
+UNREFERENCED_SECONDS = 24 * 3600.0
 #: A boss that a push started ends when nobody has followed it for so long.
 UNFOLLOWED_SECONDS = 3.0
 #: ... or, before anybody did, when nobody has asked for anything.
 UNUSED_SECONDS = 60.0
+#: Given to workers to take their TERM when the database is away.
+WORKERS_END_SECONDS = 0.5
 
 
 class Refused(Exception):
     """The boss cannot start; the text is a sentence for people."""
+
+
+def cannot_start(state_directory: Path, error: OSError) -> str:
+    """A full disk, a directory without permission: what the operating system says, and where."""
+    place = error.filename or state_directory
+    return f"the boss cannot start: {place}: {error.strerror or error}; mend that, then start it again"
 
 
 class Setup(msgspec.Struct, kw_only=True):
@@ -110,6 +121,7 @@ class Program:
         self.epoch = epoch
         logger.info("epoch %d of deployment %s; %s", epoch, self.deployment, before, extra={"action": "took_over"})
         spool = _private(setup.state_directory / "spool")
+        self.spool = Spool(spool, setup.spool_limit_bytes)
         self.loop = Loop(Scheduler(setup.policy), DatabaseStore(self.database, spool), self)
         self.backend = LiveBackend(self.loop, self.database.reads, self.database.lookups, spool)
         self.backend.complaints = lambda: list(self._trouble.values())
@@ -127,8 +139,10 @@ class Program:
     def run(self) -> int:
         """Start everything, loop, end everything."""
         try:
-            self._start()
+            self._start_or_refuse()
             self.loop.run()
+            if self.loop.trouble:
+                self._end_workers()
         finally:
             self._end()
         return 0
@@ -137,12 +151,21 @@ class Program:
         """Asked to end (a signal, or nobody follows): once politely; asked again: at once."""
         self._stops += 1
         if self._stops == 1:
-            self.loop.inbox.put(StopAsked(workers=True))
+            self.loop.stop()
         else:
-            self.loop.inbox.put(self._give_up)
+            self.loop.give_up()
 
-    def _give_up(self) -> None:
-        self.loop.ended = True
+    def _end_workers(self) -> None:
+        """The polite way needs the database: without it the workers are only told to end what they hold."""
+        for instance in self.loop.scheduler.state.instances.values():
+            self.provider.stop(instance.row.number, instance.row.worker, instance.row.reference)
+        time.sleep(WORKERS_END_SECONDS)
+
+    def _start_or_refuse(self) -> None:
+        try:
+            self._start()
+        except OSError as error:
+            raise Refused(cannot_start(self.setup.state_directory, error)) from error
 
     def _start(self) -> None:
         setup = self.setup
@@ -161,6 +184,7 @@ class Program:
         self._server = self._serve()
         announce(setup.state_directory, self._server.url)
         logger.info("the boss answers at %s", self._server.url, extra={"action": "started"})
+        threading.Thread(target=self._sweep_spool, name="sweep", daemon=True).start()
         if setup.while_followed:
             threading.Thread(target=self._watch_followers, name="followers", daemon=True).start()
 
@@ -194,6 +218,27 @@ class Program:
                 logger.info("nobody follows any more: the boss ends", extra={"action": "unfollowed"})
                 self.stop()
                 return
+
+    def _sweep_spool(self) -> None:
+        """At the start and then daily. Files that the datastore has not stored yet stay."""
+        while not self._ending:
+            self.loop.inbox.put(self._sweep_once)
+            time.sleep(UNREFERENCED_SECONDS)
+
+    def _sweep_once(self) -> None:
+        """In the loop's thread, which alone knows what is not stored; removing takes a thread of its own."""
+        keep = {row.digest for row in self.loop.scheduler.state.files.values()}
+        before = time.time() - UNREFERENCED_SECONDS
+        threading.Thread(target=self._remove_unreferenced, args=(keep, before), name="sweep", daemon=True).start()
+
+    def _remove_unreferenced(self, keep: set[str], before: float) -> None:
+        try:
+            removed = self.spool.sweep(keep, before)
+        except OSError as error:
+            logger.warning("the spool cannot be swept: %s", error, extra={"action": "sweep_failed"})
+            return
+        if removed:
+            logger.info("%d sent files that no push refers to were removed", len(removed), extra={"action": "swept"})
 
     # --- Outside: what the loop does to the world -------------------------------------------------------
 
@@ -382,8 +427,10 @@ class Program:
             self.backend,
             [token],
             hosts,
-            spool_limit_bytes=setup.spool_limit_bytes,
             submit_limit_bytes=setup.submit_limit_bytes,
+            database_errors=(DatabaseError, DatabaseAway),
+            spool=self.spool,
+            database_room=lambda: database_room(setup.database),
         )
         kept = setup.state_directory / "http_port"
         wanted = setup.http_port or _kept_port(kept)
@@ -396,6 +443,21 @@ class Program:
             server = serve(touching, setup.http_host, 0)
         kept.write_text(f"{server.port}\n")
         return server
+
+
+def database_room(url: str) -> int | None:
+    """Bytes that an SQLite database's disk still takes, its log's pages that are used again included."""
+    path = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///"):
+        return None  # the server's disk is not ours to look at
+    try:
+        log = path.with_name(path.name + "-wal").stat().st_size
+    except OSError:
+        log = 0
+    try:
+        return shutil.disk_usage(path.parent).free + log
+    except OSError:
+        return None
 
 
 def _lock(state_directory: Path) -> int:

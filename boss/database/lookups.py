@@ -87,7 +87,8 @@ def _known(connection: Connection, submission: Submission) -> Known:
             select(*columns).select_from(_tasks_with_states).where(tasks.c.project == project, wanted)
         ):
             known.tasks[id] = (number, state, bytes(content), batch)
-    names = dict.fromkeys([*(name for name, _ in submission.results), *(name for _, name in submission.external_names)])
+    needed = [*(name for _, name in submission.external_names), *(file.name for file in submission.files)]
+    names = dict.fromkeys([*(name for name, _ in submission.results), *needed])
     known.results = _known_results(connection, project, list(names))
     return known
 

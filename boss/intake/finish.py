@@ -157,6 +157,7 @@ def leave_to_project(submission: Submission, names: set[str]) -> None:
         if found:
             submission.requirements[index] = _unbound(encoded, found)
             submission.external_names.extend((index, name) for name in found)
+    submission.external_names.sort()
     for init in submission.inits:
         if init.requirements:
             init.requirements = _unbound(init.requirements, names)

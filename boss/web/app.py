@@ -43,13 +43,16 @@ def make_app(
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
     submit_limit_bytes: int = SUBMIT_LIMIT_BYTES,
     database_errors: tuple[type[Exception], ...] = (),
+    spool: Spool | None = None,
+    database_room: Callable[[], int | None] = lambda: None,
 ) -> ASGIApp:
     """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed.
 
-    `database_errors` are what reads raise when the database is away; their texts are sentences.
+    `database_errors` are what reads raise when the database is away; their texts are sentences. `spool`: the one
+    that somebody else sweeps; else one is made.
     """
     unavailable: tuple[type[Exception], ...] = (BackendUnavailable, *database_errors)
-    services = Services(backend, Spool(backend.spool, spool_limit_bytes), submit_limit_bytes)
+    services = Services(backend, spool or Spool(backend.spool, spool_limit_bytes), submit_limit_bytes, database_room)
     routes = [
         StarletteRoute(PREFIX + route.path, _endpoint(route, services, unavailable), methods=[route.method])
         for route in ROUTES

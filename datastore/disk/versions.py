@@ -9,7 +9,7 @@ import os
 import time
 from typing import NamedTuple
 
-from datastore.disk.beneath import BeneathError, open_file
+from datastore.disk.beneath import BeneathError, Missing, open_file
 from datastore.disk.content import BadDigest, Stopped, digest_of, hex_of, never
 from datastore.disk.index import Index, row_of
 from datastore.disk.tree import BLOBS, Tree
@@ -49,20 +49,23 @@ class Versions:
 
     def open(self, name: str, digest: Digest = "", stopped: Stopped = never) -> Version:
         """This version of the name, or with no digest the one that it holds now. Raises VersionMissing, OSError."""
-        why = f"{shown(name)} now has other content"
+        why = "the name holds other content now"
         try:
             version = self._open_name(clean_name(name), stopped)
             if digest in ("", version.digest):
                 return version
             os.close(version.fd)
+        except Missing:
+            why = ""
         except (NameRefused, BeneathError) as error:
             why = str(error)
+        because = f" ({why})" if why else ""
         if digest:
             blob = self._open_blob(digest)
             if blob is not None:
                 return blob
-            raise VersionMissing(f"{shown(name)} in the version {digest[:15]}... is not on the datastore ({why})")
-        raise VersionMissing(f"{shown(name)} is not on the datastore ({why})")
+            raise VersionMissing(f"{shown(name)} in the version {digest[:15]}... is not on the datastore{because}")
+        raise VersionMissing(f"{shown(name)} is not on the datastore{because}")
 
     def _open_name(self, name: str, stopped: Stopped) -> Version:
         fd, status = open_file(self._tree.fd, name)
