@@ -17,6 +17,8 @@ from boss.core.state import Instance, PoolPolicy, State
 _ALIVE = (InstanceState.REQUESTED, InstanceState.BOOTING, InstanceState.RUNNING)
 #: An instance that lived this long did not crash at its start: restarts count from nothing again.
 STEADY_SECONDS = 60.0
+#: Providers whose instances work in a directory that outlives them.
+KEEP_HOME = ("local",)
 
 
 def on_started(state: State, event: InstanceStarted) -> None:
@@ -50,14 +52,28 @@ def on_ended(state: State, event: InstanceEnded) -> None:
 
 def _over(state: State, instance: Instance, how: InstanceState, reason: str, *, unseen: bool = False) -> None:
     asked = unseen or instance.state is InstanceState.STOPPING
+    crashed = instance.state is InstanceState.RUNNING and how is InstanceState.GONE
     set_instance_state(state, instance, how, reason)
     pool = instance.row.pool
     if not asked:
         _back_off(state, pool, steady=state.now - instance.seen_at > STEADY_SECONDS)
-    worker = state.workers.get(instance.row.worker)
-    if worker is not None:
-        leases.gone(state, worker, f"its instance ended: {reason}")
     del state.instances[instance.row.number]
+    worker = state.workers.get(instance.row.worker)
+    if worker is None:
+        return
+    if crashed and not worker.draining and _has_successor(state, instance):
+        leases.await_successor(state, worker, f"its instance ended: {reason}")
+    else:
+        leases.gone(state, worker, f"its instance ended: {reason}")
+
+
+def _has_successor(state: State, instance: Instance) -> bool:
+    """Another one is started at once in its place, and finds its home with what ended there unacknowledged."""
+    if state.stopping or instance.row.provider not in KEEP_HOME:
+        return False
+    pool = next((one for one in state.policy.pools if one.name == instance.row.pool), None)
+    alive = sum(1 for one in state.instances.values() if one.row.pool == instance.row.pool and one.state in _ALIVE)
+    return pool is not None and alive < pool.wanted
 
 
 def _back_off(state: State, pool: str, *, steady: bool) -> None:

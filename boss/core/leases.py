@@ -66,6 +66,18 @@ def died_alone(state: State, worker: Worker) -> bool:
     return len({who for when, who in state.deaths if state.now - when < AT_ONCE_SECONDS}) < MANY
 
 
+def await_successor(state: State, worker: Worker, reason: str) -> None:
+    """Its instance ended and the next one finds its home: the hello of that one says which attempts are over.
+
+    Until then it is sent nothing; if nobody says hello, its lease ends as that of any silent worker.
+    """
+    worker.connected = False
+    worker.unconfirmed.clear()
+    worker.outbox.clear()
+    state.journal("worker", worker.id, 0, worker.state.value, worker.state.value, f"{reason}; its successor is awaited")
+    state.changed_workers[worker.id] = None
+
+
 def gone(state: State, worker: Worker, reason: str) -> None:
     """Its instance ended: it will never be heard of again."""
     alone = died_alone(state, worker)
