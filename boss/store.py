@@ -53,6 +53,8 @@ class DatabaseStore:
         self._try(lambda: self._database.commit(changes, wall))
         for accepted in changes.accepted:
             submission = accepted.submission
+            for index in accepted.replaced:
+                self._forget(accepted.numbers[index])
             for index, number in enumerate(accepted.numbers):
                 if self._bytes > CACHE_BYTES:
                     break
@@ -133,6 +135,12 @@ class DatabaseStore:
             while self._bytes > CACHE_BYTES and len(self._tasks) > 1:
                 _, old = self._tasks.popitem(last=False)
                 self._bytes -= len(old[2]) + 200
+
+    def _forget(self, number: int) -> None:
+        """What is remembered of it is not what the database says now."""
+        old = self._tasks.pop(number, None)
+        if old is not None:
+            self._bytes -= len(old[2]) + 200
 
     def _try(self, call: Callable[[], T]) -> T:
         try:

@@ -1,7 +1,8 @@
 """A push is accepted whole or refused whole.
 
 Everything about the file itself was checked by `boss.intake`. Here it meets what the project has already:
-tasks with the same id (the same content: kept, and the push attaches to them; another content: a clash),
+tasks with the same id (the same content: kept, and the push attaches to them; another content: a clash, or what
+the merge strategy says, see `merge`),
 dependencies on older tasks, results that an older task declares. All faults are told at once.
 """
 
@@ -11,12 +12,14 @@ from array import array
 
 import msgspec
 
+from boss.core import merge as merging
 from boss.core import moves
 from boss.core.attempts import tree_prefix
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.files import ask_store
 from boss.core.graph import RESULTS, Batch, attach, reverse_edges
+from boss.core.merge import Merge, Push
 from boss.core.model import BROKEN, Submission, TaskState
 from boss.core.rows import Acceptance, BatchRow, FileRow, InitRow, Known
 from boss.core.state import State
@@ -29,37 +32,59 @@ _execution = msgspec.json.Decoder(Execution)
 
 
 def on_submitted(state: State, event: Submitted) -> None:
-    submission = event.submission
-    faults = _faults(submission, event.known)
+    submission, known = event.submission, event.known
+    merge = merging.find(submission, known)
+    faults = _faults(submission, known, merge)
     if state.stopping:
         faults = ["the boss is about to end: push again in a moment"]
+    if not faults:
+        new, push = _as_numbers(state, submission, known)
+        faults = merging.cycles(state, push, merge, new) if merge.replaced else []
     if faults:
         if event.reply:
             state.effects.append(Answer(reply=event.reply, refused=faults))
         return
-    acceptance = _accept(state, submission, event.known)
+    acceptance = _accept(state, push, known, merge, new)
     state.changes.accepted.append(acceptance)
-    row = acceptance.batch
-    told = f"{row.count} tasks, {len(acceptance.kept)} there already"
+    _tell(state, event, acceptance, merge)
+
+
+def _tell(state: State, event: Submitted, acceptance: Acceptance, merge: Merge) -> None:
+    row, attached = acceptance.batch, len(acceptance.kept)
+    anew = len(merge.replaced) + len(merge.again)
+    told = f"{row.count} tasks, {attached} there already" + (f", {anew} of them run anew" if anew else "")
     state.journal("batch", str(row.number), 0, "new", "accepted", told)
     if event.reply:
         value: dict[str, object] = {
             "batch": row.number,
             "tasks": row.count,
-            "attached": len(acceptance.kept),
+            "attached": attached,
+            "anew": anew,
             "warnings": row.warnings,
         }
         state.effects.append(Answer(reply=event.reply, value=value))
 
 
+def _kept_otherwise(submission: Submission, merge: Merge) -> list[str]:
+    """The warning about tasks that are not what the file says."""
+    indexes = merge.kept_otherwise
+    if not indexes:
+        return []
+    named = ", ".join(repr(submission.ids[index]) for index in indexes[:5]) + (", ..." if len(indexes) > 5 else "")
+    return [
+        f"{len(indexes)} task(s) of this push have succeeded with another content and are kept as they are"
+        f" (--merge_strategy keep_succeeded): {named}"
+    ]
+
+
 # --- faults ----------------------------------------------------------------------------------------
 
 
-def _faults(submission: Submission, known: Known) -> list[str]:
-    faults = _clashing_ids(submission, known) if known.tasks else []
+def _faults(submission: Submission, known: Known, merge: Merge) -> list[str]:
+    faults = _clashing_ids(submission, known) if known.tasks and not submission.merge_strategy else []
     faults += _unknown_dependencies(submission, known)
     if not submission.allow_shared_results and known.results:
-        faults += _shared_results(submission, known)
+        faults += _shared_results(submission, known, merge)
     return _capped(faults)
 
 
@@ -70,7 +95,8 @@ def _clashing_ids(submission: Submission, known: Known) -> list[str]:
         if old is not None and old[2] != submission.contents[index]:
             faults.append(
                 f"task {task_id!r}: project {submission.project!r} has a task of this id with another content"
-                f" (batch {old[3]}, {TaskState(old[1]).word}); give it another id, or push into another --project"
+                f" (batch {old[3]}, {TaskState(old[1]).word}); give it another id, push into another --project,"
+                " or say --merge_strategy replace (or keep_succeeded)"
             )
     return faults
 
@@ -84,11 +110,16 @@ def _unknown_dependencies(submission: Submission, known: Known) -> list[str]:
     ]
 
 
-def _shared_results(submission: Submission, known: Known) -> list[str]:
+def _shared_results(submission: Submission, known: Known, merge: Merge) -> list[str]:
+    """What a replaced task declared counts no more: this push says what it declares now."""
     faults = []
+    replaced = {submission.ids[index] for index in merge.replaced}
+    kept_otherwise = set(merge.kept_otherwise)
     for name, index in submission.results:
         owner = known.results.get(name)
-        if owner is not None and owner[2] != submission.ids[index]:
+        if owner is None or index in kept_otherwise:
+            continue
+        if owner[2] != submission.ids[index] and owner[2] not in replaced:
             faults.append(
                 f"task {submission.ids[index]!r}: result {name!r} is also a result of task {owner[2]!r}"
                 f" of project {submission.project!r}; --allow_shared_results makes this a warning"
@@ -105,12 +136,17 @@ def _capped(faults: list[str]) -> list[str]:
 # --- acceptance ------------------------------------------------------------------------------------
 
 
-def _accept(state: State, submission: Submission, known: Known) -> Acceptance:
-    total = len(submission.ids)
+def _as_numbers(state: State, submission: Submission, known: Known) -> tuple[list[int] | range, Push]:
+    """Indexes that are new, and the push as task numbers."""
     kept = {index for index, task_id in enumerate(submission.ids) if task_id in known.tasks} if known.tasks else set()
-    first = state.next_task
-    count = total - len(kept)
-    new, numbers = _number(submission, known, kept, first)
+    new, numbers = _number(submission, known, kept, state.next_task)
+    return new, Push(submission, numbers, *_dependencies(submission, known, numbers))
+
+
+def _accept(state: State, push: Push, known: Known, merge: Merge, new: list[int] | range) -> Acceptance:
+    submission, numbers = push.submission, push.numbers
+    total, first, count = len(numbers), state.next_task, len(new)
+    kept = set(range(total)).difference(new) if count < total else set()
     row = BatchRow(
         number=state.next_batch,
         project=submission.project,
@@ -120,29 +156,43 @@ def _accept(state: State, submission: Submission, known: Known) -> Acceptance:
         counts=[0] * len(TaskState),
         attached=array("q", [numbers[index] for index in sorted(kept)]).tobytes(),
         created_at=state.wall,
-        warnings=list(submission.warnings),
+        warnings=list(submission.warnings) + _kept_otherwise(submission, merge),
     )
     state.next_batch += 1
     state.next_task += count
     inits = _inits(state, submission, row)
-    batch, starts, targets = _graph(state, submission, known, row, new, numbers)
+    batch = _graph(state, push, known, row, new)
     batch.inits = inits
-    files = _files(state, submission, row, batch)
+    replaced = _merge(state, push, known, merge, batch)
     for index in kept:
         older = state.find(numbers[index])
         if older is not None and older[0].number not in batch.awaits and older[0].unfinished():
             attach(batch, older[0])
+    files = _files(state, submission, row, batch)
     states = bytearray(batch.states) if not kept else _spread(batch.states, new, total)
-    acceptance = Acceptance(row, submission, numbers, kept, starts, targets, states, inits, files)
+    acceptance = Acceptance(row, submission, numbers, kept, push.starts, push.targets, states, inits, files, replaced)
     row.counts = list(batch.counts)
     if batch.unfinished() or batch.files_waiting:
-        state.add_batch(batch)
+        if batch.number not in state.batches:
+            state.add_batch(batch)
         for index in range(count):
             if batch.states[index] == TaskState.QUEUED:
                 moves.enqueue(state, batch, index)
     else:
         row.finished_at = state.wall
+        if batch.number in state.batches:
+            state.idle_batches[batch.number] = None
     return acceptance
+
+
+def _merge(state: State, push: Push, known: Known, merge: Merge, batch: Batch) -> dict[int, tuple[int, int]]:
+    """Tasks that are there already and run anew; the new ones may depend on them, and they on the new ones."""
+    if not merge:
+        return {}
+    state.add_batch(batch)
+    replaced = merging.rewire(state, push, merge, _stored(known))
+    merging.run_anew(state, push, merge)
+    return replaced
 
 
 def _number(submission: Submission, known: Known, kept: set[int], first: int) -> tuple[list[int] | range, array[int]]:
@@ -172,15 +222,9 @@ def _inits(state: State, submission: Submission, row: BatchRow) -> list[InitRow]
     return rows
 
 
-def _graph(
-    state: State,
-    submission: Submission,
-    known: Known,
-    row: BatchRow,
-    new: list[int] | range,
-    numbers: array[int],
-) -> tuple[Batch, array[int], array[int]]:
-    """The batch with its counters and first states; and all dependencies as numbers, for the rows."""
+def _graph(state: State, push: Push, known: Known, row: BatchRow, new: list[int] | range) -> Batch:
+    """The batch with its counters and first states."""
+    submission, numbers = push.submission, push.numbers
     profile_of = array("I")
     profile_of.frombytes(submission.profile_of)
     batch = Batch(row, bytearray(row.count), _picked(profile_of, new), list(submission.profiles))
@@ -188,10 +232,9 @@ def _graph(
     for _, index in submission.results:
         if numbers[index] >= row.first:
             batch.flags[numbers[index] - row.first] |= RESULTS
-    starts, targets = _dependencies(submission, known, numbers)
-    _edges(state, batch, known, new, starts, targets)
+    _edges(state, batch, known, new, push.starts, push.targets)
     _first_states(batch)
-    return batch, starts, targets
+    return batch
 
 
 def _picked(column: array[int], new: list[int] | range) -> array[int]:
@@ -225,8 +268,7 @@ def _edges(
 ) -> None:
     """Counters of unmet and broken dependencies, and dependants; edges to older tasks go to `crossing`."""
     first, count = batch.first, batch.count
-    states = {number: task_state for number, task_state, _, _ in known.tasks.values()}
-    states.update({number: task_state for number, task_state, _ in known.results.values()})
+    states = _stored(known)
     inner_starts, inner = array("I", [0]), array("I")
     for position, index in enumerate(new):
         unmet = 0
@@ -239,6 +281,13 @@ def _edges(
         batch.unmet[position] = unmet
         inner_starts.append(len(inner))
     batch.dependant_starts, batch.dependants = reverse_edges(count, inner_starts, inner)
+
+
+def _stored(known: Known) -> dict[int, int]:
+    """States of older tasks as the database has them, for those that are not in memory."""
+    states = {number: task_state for number, task_state, _, _ in known.tasks.values()}
+    states.update({number: task_state for number, task_state, _ in known.results.values()})
+    return states
 
 
 def _outside(state: State, batch: Batch, index: int, dependency: int, stored: int) -> int:
@@ -288,8 +337,16 @@ def _files(state: State, submission: Submission, row: BatchRow, batch: Batch) ->
     return rows
 
 
-def wait_for_file(state: State, row: FileRow, batch: Batch) -> None:
-    """Nothing of the batch starts before this file has its name on the datastore."""
+def wait_for_file(state: State, row: FileRow, owner: Batch) -> None:
+    """Nothing of the batch starts before this file has its name on the datastore, nor of the older batches to
+    which its push is attached: tasks there may have been replaced by ones that need it."""
+    for number in (owner.number, *sorted(owner.awaits)):
+        batch = owner if number == owner.number else state.batches.get(number)
+        if batch is not None:
+            _wait_for_file(state, row, batch)
+
+
+def _wait_for_file(state: State, row: FileRow, batch: Batch) -> None:
     identity = (row.name, row.digest)
     state.files.setdefault(identity, row)
     waiting = state.files_for.setdefault(identity, {})

@@ -99,6 +99,8 @@ def ask_datastore(state: State, attempt: Attempt) -> None:
     state.at_datastore[attempt.key] = None
     attempt.asked_at = state.now
     if attempt.phase is Phase.STAGING:
+        if superseded(attempt):
+            return  # its requirements are the task's former ones: only its end is waited for
         place = state.workers[attempt.worker].place
         if place is not None:
             task, number = attempt.key
@@ -177,6 +179,43 @@ def cancel(state: State, attempt: Attempt) -> None:
         state.tell(state.workers[attempt.worker], Kill(task=attempt.task, attempt=attempt.attempt))
 
 
+def supersede(state: State, attempt: Attempt) -> None:
+    """Its task is to run anew (replaced, or below a replaced one): whatever comes of this attempt does not count.
+
+    The task goes on when the attempt has ended. Also written to its row, so that a restart knows it.
+    """
+    if not attempt.init:
+        attempt.batch.flags[attempt.index] &= ~CANCELLING
+        attempt.batch.failures[attempt.index] = attempt.batch.deaths[attempt.index] = 0
+        moves.touch(state, attempt.batch, attempt.index)
+    if superseded(attempt):
+        return
+    attempt.abandoning = Ended.SUPERSEDED.value
+    save(state, attempt)
+    if attempt.phase is Phase.COLLECTING:
+        ask_datastore(state, attempt)
+    else:
+        kill_superseded(state, attempt)
+
+
+def superseded(attempt: Attempt) -> bool:
+    """True: it was sent for what its task was before, and its end counts for nothing."""
+    return attempt.abandoning == Ended.SUPERSEDED
+
+
+def kill_superseded(state: State, attempt: Attempt) -> None:
+    """Say (again) that its worker is to end it, begun or not."""
+    if attempt.phase is not Phase.COLLECTING:
+        order = Kill(task=attempt.task, attempt=attempt.attempt, reason="replaced by a later push")
+        state.tell(state.workers[attempt.worker], order)
+
+
+def end_superseded(state: State, attempt: Attempt, reason: str) -> None:
+    """It has ended, however; its task is tried anew."""
+    end(state, attempt, Ended.SUPERSEDED, reason)
+    settle_task(state, attempt, Ended.SUPERSEDED, "")
+
+
 def end(state: State, attempt: Attempt, how: Ended, reason: str = "") -> None:
     """It is over, and on no list of live ones any more. What becomes of its task is not decided here."""
     key = attempt.key
@@ -211,6 +250,9 @@ def lose(state: State, attempt: Attempt, reason: str, *, died: bool = False) -> 
             worker.attempts.pop(attempt.key, None)
         abandon(state, attempt, Ended.LOST)
         return
+    if superseded(attempt):
+        end_superseded(state, attempt, reason)
+        return
     executed = attempt.phase is Phase.EXECUTING
     end(state, attempt, Ended.LOST, reason)
     if attempt.init:
@@ -219,6 +261,8 @@ def lose(state: State, attempt: Attempt, reason: str, *, died: bool = False) -> 
     if died and executed:
         batch.deaths[index] += 1
         moves.touch(state, batch, index)
+    elif died:
+        state.unclear_deaths[attempt.task] = attempt.attempt
     settle_task(state, attempt, Ended.LOST, reason)
     if not died and batch.states[index] == TaskState.QUEUED:
         state.lost[attempt.task] = (attempt.attempt, attempt.worker)

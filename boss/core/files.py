@@ -159,6 +159,9 @@ def _stage_failed(state: State, report: StageFailed) -> None:
     worker = state.workers.get(attempt.worker)
     if worker is not None:
         attempts.acknowledge(state, worker, attempt.key)  # it is to drop it: nothing has begun
+    if attempts.superseded(attempt):
+        attempts.end_superseded(state, attempt, report.reason)
+        return
     if report.fault == "input":
         attempts.end(state, attempt, Ended.FAILED, report.reason)
         if attempt.init:
@@ -188,12 +191,17 @@ def _published(state: State, report: Published) -> None:
         return
     state.changes.records[key] = True
     state.records[key] = state.now
-    _results(state, attempt, report.files)
-    attempts.end(state, attempt, Ended.SUCCEEDED)
+    if attempts.superseded(attempt):
+        # Too late to be abandoned: its files stand there until the next attempt's take their place.
+        how, reason = Ended.SUPERSEDED, "published before it could be abandoned"
+    else:
+        how, reason = Ended.SUCCEEDED, ""
+        _results(state, attempt, report.files)
+    attempts.end(state, attempt, how, reason)
     worker = state.workers.get(attempt.worker)
     if worker is not None:
         attempts.acknowledge(state, worker, key)
-    attempts.settle_task(state, attempt, Ended.SUCCEEDED, "")
+    attempts.settle_task(state, attempt, how, "")
     forget(state, [key])
 
 

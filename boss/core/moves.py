@@ -44,7 +44,7 @@ def move(state: State, batch: Batch, index: int, to: TaskState, cause: str, reas
         met = (to_state == _SUCCEEDED) - (before == _SUCCEEDED)
         broke = _BROKEN[to_state] - _BROKEN[before]
         if met or broke:
-            for other, dependant in _dependants(state, batch, index):
+            for other, dependant in dependants(state, batch, index):
                 other.unmet[dependant] -= met
                 other.broken[dependant] += broke
                 _follow(state, other, dependant, work)
@@ -55,6 +55,15 @@ def follows(batch: Batch, index: int) -> TaskState:
     if batch.broken[index]:
         return _BLOCKED
     return _PENDING if batch.unmet[index] else _QUEUED
+
+
+def again(state: State, batch: Batch, index: int, cause: str) -> None:
+    """A task that has ended is to run once more, whatever exists of its results."""
+    batch.failures[index] = batch.deaths[index] = 0
+    if batch.states[index] == _SUCCEEDED:
+        # One that succeeded because its results existed has no attempt; as attempt 0 it would be looked up again.
+        batch.attempts[index] = max(1, batch.attempts[index])
+    move(state, batch, index, follows(batch, index), cause)
 
 
 def touch(state: State, batch: Batch, index: int, reason: str = "") -> None:
@@ -125,7 +134,8 @@ def _assign(state: State, batch: Batch, index: int, before: int, to: int, cause:
         enqueue(state, batch, index)
 
 
-def _dependants(state: State, batch: Batch, index: int) -> list[tuple[Batch, int]]:
+def dependants(state: State, batch: Batch, index: int) -> list[tuple[Batch, int]]:
+    """What depends on it, in its batch and in others that are in memory."""
     found = [(batch, dependant) for dependant in batch.dependants_of(index)]
     for number in state.crossing.get(batch.first + index, ()):
         other = state.find(number)

@@ -7,6 +7,7 @@ list of unconfirmed orders is forgotten then.
 
 from __future__ import annotations
 
+from boss.core.attempts import superseded
 from boss.core.effects import (
     LookUpOrder,
     RunOrder,
@@ -133,10 +134,10 @@ def _still_holds(state: State, worker: Worker, order: ToWorker) -> bool:
         if attempt is None:
             return False
         if isinstance(order, Kill):
-            return attempt.cancelling and attempt.phase is not Phase.COLLECTING
+            return (attempt.cancelling or superseded(attempt)) and attempt.phase is not Phase.COLLECTING
         if isinstance(order, TakeBack):
             return attempt.asked_back and not attempt.begun()
-        return not attempt.begun()
+        return not attempt.begun() and not superseded(attempt)
     if isinstance(order, Drain):
         return worker.draining
     if isinstance(order, Resume):
@@ -167,7 +168,7 @@ def _datastore_order_holds(state: State, order: ToDatastore) -> bool:
         if attempt is None:
             return False
         if isinstance(order, StageOrder):
-            return attempt.phase is Phase.STAGING
+            return attempt.phase is Phase.STAGING and not superseded(attempt)
         return attempt.phase is Phase.COLLECTING and (isinstance(order, Abandon) or not attempt.abandoning)
     if isinstance(order, LookUpOrder):
         return order.task in state.looking

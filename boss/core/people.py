@@ -47,7 +47,7 @@ def on_retry(state: State, event: RetryAsked) -> None:
     for batch, index in _selected(state, event.selection):
         now = batch.states[index]
         if now == TaskState.FAILED or (now == TaskState.CANCELLED and batch.first + index in named):
-            _again(state, batch, index, "a person asked to retry it")
+            moves.again(state, batch, index, "a person asked to retry it")
             retried += 1
         else:
             untouched += 1
@@ -58,17 +58,11 @@ def on_redo(state: State, event: RedoAsked) -> None:
     redone = untouched = 0
     for batch, index in _selected(state, event.selection):
         if batch.states[index] in TERMINAL and batch.states[index] != TaskState.BLOCKED:
-            _again(state, batch, index, "a person asked to redo it")
+            moves.again(state, batch, index, "a person asked to redo it")
             redone += 1
         else:
             untouched += 1
     _answer(state, event.reply, redone=redone, untouched=untouched)
-
-
-def _again(state: State, batch: Batch, index: int, cause: str) -> None:
-    batch.failures[index] = 0
-    batch.deaths[index] = 0
-    moves.move(state, batch, index, moves.follows(batch, index), cause)
 
 
 def on_pause(state: State, event: PauseAsked) -> None:

@@ -7,8 +7,8 @@ task stops being ready: the READY flag of the task says whether an entry still c
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from heapq import heappop, heappush
+from collections.abc import Callable, Collection
+from heapq import heapify, heappop, heappush
 
 import msgspec
 
@@ -146,6 +146,14 @@ class ReadyQueue:
                 del waiting.lanes[key]
             if keys:
                 waiting.order = sorted(waiting.lanes)
+
+    def purge(self, batch: Batch, indexes: Collection[int]) -> None:
+        """These are not ready and may come back with another profile: no entry of theirs, stale or not, may stay."""
+        for waiting in self.by_demand.values():
+            for key, lane in waiting.lanes.items():
+                if key[1] == batch.number:
+                    lane[:] = [index for index in lane if index not in indexes]
+                    heapify(lane)
 
     def count(self, fits: Callable[[Demand], bool] | None = None) -> int:
         return sum(w.count for w in self.by_demand.values() if fits is None or fits(w.demand))

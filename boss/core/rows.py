@@ -162,10 +162,10 @@ class Move(msgspec.Struct):
 class Acceptance(msgspec.Struct):
     """A push that is accepted: its new rows, written in bulk.
 
-    `numbers[i]` is the task number of the submission's index i. Indexes in `kept` were there already with
-    the same content (their rows are not touched); all others are new rows `first .. first + count - 1` in
-    order of index. `dependencies` of the new ones as task numbers, in compressed sparse rows over all n
-    indexes: index i depends on `dependency_targets[dependency_starts[i]:dependency_starts[i + 1]]`.
+    `numbers[i]` is the task number of the submission's index i. Indexes in `kept` were there already
+    (their rows are not touched, but for those in `replaced`); all others are new rows `first .. first + count - 1`
+    in order of index. `dependencies` of new and replaced ones as task numbers, in compressed sparse rows over
+    all n indexes: index i depends on `dependency_targets[dependency_starts[i]:dependency_starts[i + 1]]`.
     """
 
     batch: BatchRow
@@ -178,6 +178,8 @@ class Acceptance(msgspec.Struct):
     states: bytearray
     inits: list[InitRow]
     files: list[FileRow]
+    #: Those of `kept` whose rows get this push's description and dependencies -> (first, count) of their batch.
+    replaced: dict[int, tuple[int, int]] = msgspec.field(default_factory=dict)
 
 
 class Changes(msgspec.Struct):

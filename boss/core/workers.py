@@ -133,7 +133,11 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
     if old is not None:
         old.unconfirmed.clear()
         died = leases.died_alone(state, old)
+        for key in hello.died:
+            if key in old.attempts:
+                attempts.begin(state, old.attempts[key])  # its word of that died with it
         _lose_absent(state, old, hello.in_hand, f"worker {old.id} was started anew without it", died=died)
+    _count_deaths(state, hello.died)
     row = WorkerRow(
         id=message.worker,
         incarnation=message.incarnation,
@@ -194,6 +198,8 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         if attempt.begun():
             # It has forgotten what it began: only an acknowledgement or a new start makes it do so.
             attempts.lose(state, attempt, f"worker {worker.id} has it no more")
+        elif attempts.superseded(attempt):
+            attempts.end_superseded(state, attempt, f"worker {worker.id} does not have it")
         elif attempt.cancelling:
             attempts.cancel(state, attempt)  # not sent again: a worker answers for what it never had, too
         elif attempt.asked_back:
@@ -216,7 +222,9 @@ def _in_hand(state: State, worker: Worker, key: AttemptKey, item: InHand) -> Non
         attempts.begin(state, attempt)
     elif item.phase == "staging" and attempt.staging and not attempt.begun():
         attempts.stage_again(state, attempt)
-    if attempt.cancelling and attempt.phase is not Phase.COLLECTING:
+    if attempts.superseded(attempt):
+        attempts.kill_superseded(state, attempt)
+    elif attempt.cancelling and attempt.phase is not Phase.COLLECTING:
         attempts.cancel(state, attempt)
     elif attempt.asked_back and not attempt.begun():
         state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
@@ -229,6 +237,16 @@ def _lose_absent(state: State, worker: Worker, in_hand: list[InHand], reason: st
     for key, attempt in list(worker.attempts.items()):
         if key not in told:
             attempts.lose(state, attempt, reason, died=died)
+
+
+def _count_deaths(state: State, keys: list[AttemptKey]) -> None:
+    """They died with a worker that was seen to end before it could say that they had begun."""
+    for task, attempt in keys:
+        found = state.find(task)
+        if found is not None and state.unclear_deaths.get(task) == attempt:
+            del state.unclear_deaths[task]
+            found[0].deaths[found[1]] += 1
+            moves.touch(state, *found)
 
 
 def find_or_reopen(state: State, worker: Worker, key: AttemptKey) -> Attempt | None:
@@ -286,7 +304,7 @@ def _inputs_missing(state: State, worker: Worker, report: InputsMissing) -> None
     attempt = state.attempts.get((report.task, report.attempt))
     if attempt is None or attempt.worker != worker.id:
         attempts.acknowledge(state, worker, (report.task, report.attempt))
-    elif not attempt.begun():
+    elif not attempt.begun() and not attempts.superseded(attempt):
         attempts.stage_again(state, attempt)
 
 
@@ -311,6 +329,9 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         return  # said again: the acknowledgement waits for the datastore's answer
     if attempt.init:
         _init_outcome(state, worker, attempt, outcome)
+        return
+    if attempts.superseded(attempt):
+        _finish(state, worker, attempt, outcome, Ended.SUPERSEDED)
         return
     _learn(state, worker, attempt, outcome)
     if outcome.ended == "succeeded":

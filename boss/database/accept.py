@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from boss.core.model import Profile
 from boss.core.rows import Acceptance, BatchRow, InitRow
 from boss.database import tables
-from boss.database.statements import Row, insert, is_lite, upsert, write_rows
+from boss.database.statements import Row, delete, insert, is_lite, listed, parts, update, upsert, write_rows
 
 _json = msgspec.json.Encoder()
 
@@ -33,6 +33,9 @@ def write_acceptance(connection: Connection, accepted: Acceptance, interned: dic
     write_rows(connection, insert(tables.batches, lite), [batch_values(accepted.batch)])
     write_rows(connection, insert(tables.profiles, lite), ((number, content) for content, number in added.items()))
     write_rows(connection, insert(tables.tasks, lite), _task_rows(accepted, numbers))
+    if accepted.replaced:
+        write_rows(connection, update(tables.tasks, lite, _DESCRIPTION), _replaced_rows(accepted, numbers))
+        _forget_edges_and_names(connection, accepted, lite)
     write_rows(connection, insert(tables.crossing, lite), _crossing_rows(accepted))
     write_rows(connection, upsert(tables.inits, lite), map(init_values, accepted.inits))
     write_rows(connection, upsert(tables.results, lite, ("task",)), _result_rows(accepted))
@@ -61,34 +64,39 @@ def _new_profiles(profiles: Iterable[Profile], interned: dict[bytes, int]) -> di
     return added
 
 
+#: The columns of a task that a later push may replace.
+_DESCRIPTION = ("content", "profile", "size", "with_results", "dependencies", "requirements", "execution")
+
+
 def _task_rows(accepted: Acceptance, profile_numbers: list[int]) -> Iterator[Row]:
-    submission, batch, kept = accepted.submission, accepted.batch.number, accepted.kept
+    """The new ones."""
+    submission, batch, kept, states = accepted.submission, accepted.batch.number, accepted.kept, accepted.states
+    described = zip(accepted.numbers, submission.ids, _descriptions(accepted, profile_numbers), strict=True)
+    for index, (number, id, (content, profile, *rest)) in enumerate(described):
+        if index not in kept:
+            yield (number, batch, submission.project, id, content, profile, states[index], *rest)
+
+
+def _replaced_rows(accepted: Acceptance, profile_numbers: list[int]) -> Iterator[Row]:
+    for index, description in enumerate(_descriptions(accepted, profile_numbers)):
+        if index in accepted.replaced:
+            yield (*description, accepted.numbers[index])
+
+
+def _descriptions(accepted: Acceptance, profile_numbers: list[int]) -> Iterator[Row]:
+    """Of every index, in the order of `_DESCRIPTION`."""
+    submission = accepted.submission
     profile_of = array("I")
     profile_of.frombytes(submission.profile_of)
     with_results = bytearray(len(submission.ids))
     for _, index in submission.results:
         with_results[index] = 1
     starts, targets = accepted.dependency_starts, memoryview(as_q(accepted.dependency_targets)).cast("B")
-    project, states = submission.project, accepted.states
-    columns = zip(
-        accepted.numbers,
-        submission.ids,
-        submission.contents,
-        submission.executions,
-        submission.requirements,
-        strict=True,
-    )
-    for index, (number, id, content, execution, requirements) in enumerate(columns):
-        if index in kept:
-            continue
+    columns = zip(submission.contents, submission.executions, submission.requirements, strict=True)
+    for index, (content, execution, requirements) in enumerate(columns):
         yield (
-            number,
-            batch,
-            project,
-            id,
             content,
             profile_numbers[profile_of[index]],
-            states[index],
             len(execution),
             with_results[index],
             bytes(targets[starts[index] * 8 : starts[index + 1] * 8]),
@@ -97,23 +105,38 @@ def _task_rows(accepted: Acceptance, profile_numbers: list[int]) -> Iterator[Row
         )
 
 
+def _forget_edges_and_names(connection: Connection, accepted: Acceptance, lite: bool) -> None:
+    """Of replaced tasks: what they depended on in other batches, and names that they do not declare any more."""
+    project, submission, replaced = accepted.submission.project, accepted.submission, accepted.replaced
+    numbers = [accepted.numbers[index] for index in replaced]
+    declared = {(accepted.numbers[index], name_key(name)) for name, index in submission.results if index in replaced}
+    for part in parts(numbers):
+        connection.exec_driver_sql(f"DELETE FROM crossing WHERE dependant IN ({listed(part)})")
+        owned = select(tables.results.c.task, tables.results.c.key).where(tables.results.c.task.in_(part))
+        gone = [(project, key) for task, key in connection.execute(owned) if (task, bytes(key)) not in declared]
+        write_rows(connection, delete(tables.results, lite), gone)
+
+
 def _crossing_rows(accepted: Acceptance) -> Iterator[Row]:
     """The edges whose dependency is in another batch, each once."""
-    first, end = accepted.batch.first, accepted.batch.first + accepted.batch.count
-    targets, starts = accepted.dependency_targets, accepted.dependency_starts
-    if not targets or (min(targets) >= first and max(targets) < end):
+    own = accepted.batch.first, accepted.batch.count
+    targets, starts, replaced = accepted.dependency_targets, accepted.dependency_starts, accepted.replaced
+    inside = not targets or (min(targets) >= own[0] and max(targets) < sum(own))
+    if inside and not replaced:
         return
     for index, number in enumerate(accepted.numbers):
-        if index not in accepted.kept:
+        if index not in accepted.kept or index in replaced:
+            first, count = replaced.get(index, own)
+            end = first + count
             outside = {target for target in targets[starts[index] : starts[index + 1]] if not first <= target < end}
             yield from ((number, target) for target in outside)
 
 
 def _result_rows(accepted: Acceptance) -> Iterator[Row]:
     """Declared names. One that is there already keeps what is published under it, until that is replaced."""
-    project, numbers, kept = accepted.submission.project, accepted.numbers, accepted.kept
+    project, numbers, kept, replaced = accepted.submission.project, accepted.numbers, accepted.kept, accepted.replaced
     for name, index in accepted.submission.results:
-        if index not in kept:
+        if index not in kept or index in replaced:
             yield project, name_key(name), name, numbers[index], 0, "", 0
 
 

@@ -1,0 +1,297 @@
+"""Pushing again with a merge strategy: which tasks that are there already run anew, and as what.
+
+A replaced task keeps its number, its batch and its attempt counter; its description, its profile and what it
+depends on are those of the new push from now on. Attempts of the former description are superseded: their
+end is waited for and counts for nothing. `replace` runs every task of the push anew that has ended, with all
+that depends on them in whatever batch; `keep_succeeded` leaves alone what has succeeded. `find` looks,
+`cycles` refuses, `rewire` and `run_anew` change the state; the push itself is accepted in `accept`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from boss.core import attempts, moves
+from boss.core.graph import RESULTS, Batch, reverse_edges
+from boss.core.model import BROKEN, Profile, Submission, TaskState
+from boss.core.rows import Known
+from boss.core.state import State
+
+#: Ended, so that a person who pushes it again wants it run again. Blocked ones follow by themselves.
+_ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED})
+#: So many ids of a cycle are named.
+_CYCLE_SHOWN = 20
+
+
+class Merge(msgspec.Struct, frozen=True):
+    """What a push does to tasks that are there already; indexes of the submission."""
+
+    #: They have another content now.
+    replaced: list[int] = []
+    #: They have the same content, have ended, and run once more.
+    again: list[int] = []
+    #: They have another content in the push, have succeeded, and are kept as they are.
+    kept_otherwise: list[int] = []
+    #: What depends on them runs anew as well.
+    dependants: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.replaced or self.again)
+
+
+def find(submission: Submission, known: Known) -> Merge:
+    """What the push's strategy says of each task that is there. Without a strategy, nothing."""
+    strategy = submission.merge_strategy
+    merge = Merge([], [], [], strategy == "replace")
+    if not strategy or not known.tasks:
+        return merge
+    contents, keeps = submission.contents, strategy == "keep_succeeded"
+    for index, task_id in enumerate(submission.ids):
+        old = known.tasks.get(task_id)
+        if old is None:
+            continue
+        differs = old[2] != contents[index]
+        if keeps and old[1] == TaskState.SUCCEEDED:
+            if differs:
+                merge.kept_otherwise.append(index)
+        elif differs:
+            merge.replaced.append(index)
+        elif old[1] in _ENDED:
+            merge.again.append(index)
+    return merge
+
+
+def batches_concerned(submission: Submission, known: Known) -> list[int]:
+    """Batches that must be in memory, with all below them, before such a push is handled."""
+    merge = find(submission, known)
+    ids = submission.ids
+    return sorted({known.tasks[ids[index]][3] for part in (merge.replaced, merge.again) for index in part})
+
+
+class Push(msgspec.Struct, frozen=True):
+    """A push with everything as task numbers: what index i depends on is targets[starts[i]:starts[i + 1]]."""
+
+    submission: Submission
+    numbers: array[int]
+    starts: array[int]
+    targets: array[int]
+
+    def dependencies(self, index: int) -> array[int]:
+        return self.targets[self.starts[index] : self.starts[index + 1]]
+
+
+# --- cycles ----------------------------------------------------------------------------------------
+
+
+def cycles(state: State, push: Push, merge: Merge, new: Iterable[int]) -> list[str]:
+    """A replaced task may come to depend on one that depends on it by way of tasks that the push does not name."""
+    ids = {push.numbers[index]: push.submission.ids[index] for index in merge.replaced}
+    added: dict[int, list[int]] = {}
+    for index in (*merge.replaced, *new):
+        for dependency in push.dependencies(index):
+            added.setdefault(dependency, []).append(push.numbers[index])
+    cycle = _cycle(state, ids, added)
+    if not cycle:
+        return []
+    names = push.submission.ids
+    named = {number: names[index] for index, number in enumerate(push.numbers)}
+    words = [repr(named[number]) if number in named else f"task number {number}" for number in cycle[:_CYCLE_SHOWN]]
+    told = " <- ".join(words) + (" ..." if len(cycle) > _CYCLE_SHOWN else "")
+    return [
+        f"task {words[0]}: with what it depends on now it would wait for itself: {told}; "
+        "push the tasks between as well, or give it another id"
+    ]
+
+
+def _cycle(state: State, replaced: dict[int, str], added: dict[int, list[int]]) -> list[int]:
+    """The first cycle through a replaced task, each task followed by one that depends on it."""
+    done: set[int] = set()
+    for root in replaced:
+        path: list[tuple[int, list[int]]] = [] if root in done else [(root, _after(state, replaced, added, root))]
+        on_path = {root}
+        while path:
+            number, waiting = path[-1]
+            if not waiting:
+                path.pop()
+                on_path.discard(number)
+                done.add(number)
+                continue
+            following = waiting.pop()
+            if following in on_path:
+                way = [number for number, _ in path]
+                return [*way[way.index(following) :], following]
+            if following not in done:
+                on_path.add(following)
+                path.append((following, _after(state, replaced, added, following)))
+    return []
+
+
+def _after(state: State, replaced: dict[int, str], added: dict[int, list[int]], number: int) -> list[int]:
+    """What will depend on this task: its dependants but the replaced ones, and those that the push adds."""
+    found = state.find(number)
+    old = moves.dependants(state, *found) if found is not None else []
+    numbers = (batch.first + index for batch, index in old)
+    return [*(one for one in numbers if one not in replaced), *added.get(number, ())]
+
+
+# --- descriptions and edges ------------------------------------------------------------------------
+
+
+def rewire(state: State, push: Push, merge: Merge, stored: dict[int, int]) -> dict[int, tuple[int, int]]:
+    """Replaced tasks get their new profiles and dependencies; their states stay for `run_anew`.
+
+    `stored`: states of tasks that may not be in memory. Answers index -> (first, count) of its batch.
+    """
+    declared = {index for _, index in push.submission.results}
+    profile_of = array("I")
+    profile_of.frombytes(push.submission.profile_of)
+    by_batch: dict[int, dict[int, int]] = {}
+    ranges: dict[int, tuple[int, int]] = {}
+    for index in merge.replaced:
+        batch, position = there(state, push.numbers[index])
+        by_batch.setdefault(batch.number, {})[position] = index
+        ranges[index] = (batch.first, batch.count)
+        _take_from_queue(state, batch, position)
+    for number, positions in by_batch.items():
+        batch = state.batches[number]
+        state.ready.purge(batch, positions)
+        profiles = _profile_numbers(
+            batch, push.submission.profiles, {profile_of[index] for index in positions.values()}
+        )
+        for position, index in positions.items():
+            batch.sizes[position] = len(push.submission.executions[index])
+            batch.profile_of[position] = profiles[profile_of[index]]
+            flags = batch.flags[position] & ~RESULTS
+            batch.flags[position] = flags | (RESULTS if index in declared else 0)
+        _rewire_inside(batch, positions, push)
+    _rewire_crossing(state, push, merge)
+    for index in merge.replaced:
+        _count(state, push, index, stored)
+    return ranges
+
+
+def there(state: State, number: int) -> tuple[Batch, int]:
+    """A task that the loop brought into memory."""
+    found = state.find(number)
+    assert found is not None, f"task {number} was not read before it was replaced"
+    return found
+
+
+def _take_from_queue(state: State, batch: Batch, position: int) -> None:
+    if batch.states[position] != TaskState.QUEUED or state.live(batch, position) is not None:
+        return
+    if batch.first + position in state.looking:
+        # The answer is about the former results: as attempt 0 it would be looked up, and believed.
+        batch.attempts[position] = 1
+        moves.touch(state, batch, position)
+    moves.leave_queue(state, batch, position)
+
+
+def _profile_numbers(batch: Batch, profiles: Sequence[Profile], wanted: Iterable[int]) -> dict[int, int]:
+    """Number of a profile in the push -> its number in the batch, which gains those that it has not."""
+    numbers: dict[int, int] = {}
+    for number in wanted:
+        profile = profiles[number]
+        if profile not in batch.profiles:
+            batch.profiles.append(profile)
+        numbers[number] = batch.profiles.index(profile)
+    return numbers
+
+
+def _rewire_inside(batch: Batch, positions: dict[int, int], push: Push) -> None:
+    """The batch's edges once more, with other dependencies of these. Linear in the batch, as its acceptance was."""
+    old_starts, old = reverse_edges(batch.count, batch.dependant_starts, batch.dependants)
+    first, last = batch.first, batch.first + batch.count
+    starts, targets = array("I", [0]), array("I")
+    for position in range(batch.count):
+        index = positions.get(position)
+        if index is None:
+            targets.extend(old[old_starts[position] : old_starts[position + 1]])
+        else:
+            targets.extend(number - first for number in push.dependencies(index) if first <= number < last)
+        starts.append(len(targets))
+    batch.dependant_starts, batch.dependants = reverse_edges(batch.count, starts, targets)
+
+
+def _rewire_crossing(state: State, push: Push, merge: Merge) -> None:
+    replaced = {push.numbers[index] for index in merge.replaced}
+    for dependency, dependants in list(state.crossing.items()):
+        if not replaced.isdisjoint(dependants):
+            kept = [number for number in dependants if number not in replaced]
+            if kept:
+                state.crossing[dependency] = kept
+            else:
+                del state.crossing[dependency]
+    for index in merge.replaced:
+        batch, position = there(state, push.numbers[index])
+        for dependency in push.dependencies(index):
+            found = state.find(dependency)
+            if found is not None and found[0] is not batch:
+                state.crossing.setdefault(dependency, []).append(batch.first + position)
+                found[0].links.add(batch.number)
+                batch.links.add(found[0].number)
+
+
+def _count(state: State, push: Push, index: int, stored: dict[int, int]) -> None:
+    batch, position = there(state, push.numbers[index])
+    unmet = broken = 0
+    for dependency in push.dependencies(index):
+        found = state.find(dependency)
+        now = found[0].states[found[1]] if found is not None else stored[dependency]
+        unmet += now != TaskState.SUCCEEDED
+        broken += now in BROKEN
+    batch.unmet[position], batch.broken[position] = unmet, broken
+
+
+# --- states ----------------------------------------------------------------------------------------
+
+
+def run_anew(state: State, push: Push, merge: Merge) -> None:
+    """The tasks of the merge, and where the strategy says so all below them, go to what their dependencies say."""
+    origins = [push.numbers[index] for index in (*merge.replaced, *merge.again)]
+    cause = "replaced by a later push"
+    for number in origins:
+        _anew(state, *there(state, number), cause)
+    if merge.dependants:
+        for batch, index in _below(state, origins):
+            if batch.states[index] != TaskState.CANCELLED:
+                _anew(state, batch, index, "what it depends on was replaced")
+
+
+def _anew(state: State, batch: Batch, index: int, cause: str) -> None:
+    attempt = state.live(batch, index)
+    if attempt is not None:
+        attempts.supersede(state, attempt)
+        return
+    now = batch.states[index]
+    if now in _ENDED:
+        moves.again(state, batch, index, cause)
+        return
+    if batch.failures[index] or batch.deaths[index]:
+        batch.failures[index] = batch.deaths[index] = 0
+        moves.touch(state, batch, index)
+    wanted = moves.follows(batch, index)
+    if wanted != now:
+        moves.move(state, batch, index, wanted, cause)
+    elif now == TaskState.QUEUED:
+        state.delayed.pop(batch.first + index, None)
+        state.lost.pop(batch.first + index, None)
+        moves.enqueue(state, batch, index)
+
+
+def _below(state: State, origins: Sequence[int]) -> list[tuple[Batch, int]]:
+    """Everything that depends on these, directly or not, but these."""
+    seen = set(origins)
+    work = list(origins)
+    below = []
+    while work:
+        for batch, index in moves.dependants(state, *there(state, work.pop())):
+            number = batch.first + index
+            if number not in seen:
+                seen.add(number)
+                work.append(number)
+                below.append((batch, index))
+    return below
