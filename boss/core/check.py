@@ -143,7 +143,7 @@ def _queues(state: State) -> None:
         there = found is not None and found[0].states[found[1]] == TaskState.QUEUED
         _claim(state, there, f"task {number} waits and is not queued", number)
     for identity in state.files:
-        _claim(state, bool(state.files_for.get(identity)), f"file {identity} is waited for by nobody")
+        _claim(state, identity in state.files_for, f"it is not noted who waits for file {identity}")
 
 
 def starving(state: State) -> list[int]:

@@ -171,8 +171,10 @@ def _stage_failed(state: State, report: StageFailed) -> None:
         return
     attempts.end(state, attempt, Ended.LOST, report.reason)
     if not attempt.init:
-        attempts.delay(state, attempt.batch, attempt.index, state.policy.resend)
-        attempts.settle_task(state, attempt, Ended.LOST, report.reason)
+        attempts.settle_task(state, attempt, Ended.LOST, report.reason, wait=state.policy.resend)
+    elif worker is not None:
+        del state.uninitialized[worker.id]  # tried again after a while
+        state.at(state.now + state.policy.resend, "initialize", worker.id)
 
 
 def _init_without_inputs(state: State, attempt: Attempt, reason: str) -> None:
@@ -231,7 +233,9 @@ def _abandoned(state: State, report: Abandoned) -> None:
         return
     how = Ended(attempt.abandoning or Ended.LOST.value)
     attempts.end(state, attempt, how, report.reason)
-    attempts.settle_task(state, attempt, Ended.LOST if how is Ended.SUPERSEDED else how, report.reason)
+    wait = state.policy.resend if report.fault == "transfer" else 0.0
+    settled = Ended.LOST if how is Ended.SUPERSEDED else how
+    attempts.settle_task(state, attempt, settled, report.reason, wait=wait)
 
 
 def _stored(state: State, report: Stored) -> None:

@@ -12,9 +12,10 @@ import msgspec
 
 from boss.core import moves, quarantine
 from boss.core.accept import wait_for_file
+from boss.core.attempts import tree_prefix
 from boss.core.graph import CANCELLING, RESULTS, Batch, attach, reverse_edges
 from boss.core.model import BROKEN, InstanceState, Phase, TaskState
-from boss.core.rows import AttemptRow, Loaded, LoadedBatch
+from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
 from boss.core.state import Attempt, Instance, State, Worker, numbers
 from wire.messages import ManifestEntry, Outcome, Place
 
@@ -44,9 +45,7 @@ def restore(state: State, loaded: Loaded) -> None:
         _enqueue_all(state, batch)
         state.dirty_batches[batch.number] = None
     for file in loaded.files:
-        owner = state.batches.get(file.batch)
-        if owner is not None:
-            wait_for_file(state, file, owner)
+        _file(state, file)
     state.records = dict.fromkeys(loaded.records, 0.0)
     state.at(state.now + state.policy.ask_again, "ask_old", None)
 
@@ -128,6 +127,23 @@ def _cross(state: State, dependency: int, dependant: int) -> None:
         dependants.append(dependant)
         above[0].links.add(below[0].number)
         below[0].links.add(above[0].number)
+
+
+def _file(state: State, row: FileRow) -> None:
+    """It is still to get its name. The row tells of the last push that brought it; earlier ones may wait for it, too."""
+    identity = (row.name, row.digest)
+    state.files[identity] = row
+    state.files_for[identity] = {}
+    of_project = [batch for batch in state.batches.values() if tree_prefix(batch.row.project) == _prefix(row.name)]
+    for batch in of_project:
+        if batch.number <= row.batch and batch.unfinished():
+            wait_for_file(state, row, batch)
+
+
+def _prefix(name: str) -> str:
+    """Of the project that a name in the tree belongs to."""
+    parts = name.split("/", 2)
+    return tree_prefix(parts[1]) if parts[0] == "projects" and len(parts) == 3 else ""
 
 
 def _attempts(state: State, rows: list[AttemptRow]) -> None:

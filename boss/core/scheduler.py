@@ -211,6 +211,11 @@ def _retry_due(state: State, task: int) -> None:
         moves.enqueue(state, *found)
 
 
+def _initialize_due(state: State, worker_id: str) -> None:
+    if worker_id in state.workers:
+        state.uninitialized[worker_id] = None
+
+
 def _scale_due(state: State, key: object) -> None:
     state.scale_due = True
 
@@ -221,6 +226,7 @@ _DUE: dict[str, Callable[..., None]] = {
     "resend_datastore": lambda state, _: orders.resend_datastore_due(state),
     "ask_old": lambda state, _: files.ask_old(state),
     "retry": _retry_due,
+    "initialize": _initialize_due,
     "probe": quarantine.probe_due,
     "scale": _scale_due,
     "boot": instances.boot_due,
