@@ -34,13 +34,16 @@ from boss.core.events import (
     PauseAsked,
     RedoAsked,
     RetryAsked,
+    StopAsked,
     Submitted,
     TimePassed,
 )
+from boss.core.merge import batches_concerned
 from boss.core.model import Submission
 from boss.core.rows import Changes, Known, Loaded, LoadedBatch
 from boss.core.scheduler import Scheduler
 from boss.dispatch import Dispatcher, Lookups
+from boss.intake.finish import leave_to_project
 from wire.messages import DatastoreOrders, WorkerOrders
 
 logger = logging.getLogger(__name__)
@@ -55,6 +58,10 @@ DATABASE_PAUSE_SECONDS = 1.0
 
 class DatabaseAway(Exception):
     """A commit could not be made and certainly was not; it may be tried again. The text says why."""
+
+
+class _GivenUp(Exception):
+    """The loop was told to end while the database is away. What is not on disk has had no effect."""
 
 
 class Store(Lookups, Protocol):
@@ -104,6 +111,7 @@ class Loop:
         self._outside = outside
         self._dispatcher = Dispatcher(store, "", 0)
         self._waiting: list[Item] = []
+        self._stopping = False
 
     def start(self) -> None:
         """Begin where the database stands. Nothing goes out before the first turn (`run`)."""
@@ -114,8 +122,23 @@ class Loop:
 
     def run(self) -> None:
         """Turn after turn until the scheduler says that the boss may end."""
-        while not self.ended:
-            self.turn(self._collect())
+        try:
+            while not self.ended:
+                self.turn(self._collect())
+        except _GivenUp:
+            logger.warning("the boss ends although its database is away", extra={"action": "given_up"})
+            self.ended = True
+
+    def stop(self) -> None:
+        """End politely; but where the database is away nothing polite can be done, and the loop ends at once."""
+        self._stopping = True
+        self.inbox.put(StopAsked(workers=True))
+
+    def give_up(self) -> None:
+        """End at the end of this turn."""
+        self._stopping = True
+        self.ended = True
+        self.inbox.put(TimePassed())
 
     # --- collect -----------------------------------------------------------------------------------
 
@@ -165,8 +188,15 @@ class Loop:
         if isinstance(event, Submitted):
             submission = event.submission
             event.known = self._until_back(lambda: self._store.known(submission))
-            return
-        tasks, batches = ([], [event.batch]) if isinstance(event, PauseAsked) else _selected(event)
+            _prefer_results(event)
+            self._bring_back([], batches_concerned(submission, event.known))
+        elif isinstance(event, PauseAsked):
+            self._bring_back([], [event.batch])
+        else:
+            self._bring_back(event.selection.tasks, event.selection.batches)
+
+    def _bring_back(self, tasks: list[int], batches: list[int]) -> None:
+        """These batches, those of the tasks, and all below them, into memory."""
         state = self.scheduler.state
         absent_tasks = [task for task in tasks if state.find(task) is None]
         absent = [number for number in batches if number not in state.batches]
@@ -204,6 +234,8 @@ class Loop:
                         extra={"action": "database_away"},
                     )
                 self.trouble = f"the database is away: {error}"
+                if self._stopping:
+                    raise _GivenUp from None
                 time.sleep(DATABASE_PAUSE_SECONDS)
             else:
                 if self.trouble:
@@ -231,5 +263,15 @@ class Loop:
                 self.ended = True
 
 
-def _selected(event: CancelAsked | RetryAsked | RedoAsked) -> tuple[list[int], list[int]]:
-    return event.selection.tasks, event.selection.batches
+def _prefer_results(event: Submitted) -> None:
+    """A name that an older task of the project declares means its result, not the file of that name that was sent."""
+    submission, own = event.submission, set(event.submission.ids)
+    results = event.known.results
+    names = {file.name for file in submission.files if file.name in results and results[file.name][2] not in own}
+    if names:
+        leave_to_project(submission, names)
+        submission.warnings += [
+            f"the file `{name}` was not taken: the name is a result of task {results[name][2]!r} of project "
+            f"{submission.project!r}, which comes first"
+            for name in sorted(names)
+        ]

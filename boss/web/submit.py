@@ -34,6 +34,8 @@ _NO_STRATEGY = (
 
 _FEED_BYTES = 1 << 20
 _FILES_SHOWN = 20
+#: What a row of tasks, files or results takes beside its texts; and what is kept free for all that follows a push.
+_ROW_BYTES, _RESERVE_BYTES = 300, 2_000_000
 
 
 async def submit(call: Call) -> Response:
@@ -84,6 +86,7 @@ def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
     _require_files(call, submission)
     if call.backend.view().stopping:
         raise Fault(503, "this boss is about to end; push again in a moment")
+    _require_room(call, submission)
     answer = call.backend.ask(Submitted(submission=submission, known=Known()))
     if answer.refused:
         if call.backend.view().stopping:
@@ -95,6 +98,27 @@ def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
     return SubmitAnswer(
         batch=batch, done=answer.value, warnings=_warnings(submission, answer.value), carry_on=call.backend.carry_on()
     )
+
+
+def _require_room(call: Call, submission: Submission) -> None:
+    """A push that the disk cannot take is refused: once it were in the boss's turn, all else would wait with it."""
+    room = call.services.database_room()
+    if room is None:
+        return
+    needed = needed_bytes(submission)
+    if needed > room:
+        raise Fault(
+            507,
+            f"the disk of the boss's database has room for {max(room, 0) / 1e6:,.1f} MB, and this push may need "
+            f"{needed / 1e6:,.1f} MB; make room, then push again; nothing of it was taken",
+        )
+
+
+def needed_bytes(submission: Submission) -> int:
+    """An upper estimate: a turn is written into the database's log first, then into its tables."""
+    described = sum(map(len, submission.executions)) + sum(map(len, submission.ids))
+    rows = _ROW_BYTES * (len(submission.ids) + len(submission.files) + len(submission.results))
+    return _RESERVE_BYTES + 2 * (described + rows)
 
 
 def _warnings(submission: Submission, value: dict[str, object]) -> list[str]:
