@@ -3,7 +3,6 @@ commit when it dies."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from boss.cloud.provider import Recorded
@@ -12,6 +11,7 @@ from boss.core.effects import (
     Answer,
     ClearPresence,
     Effect,
+    EndBoss,
     SendToDatastore,
     SendToWorker,
     StartInstance,
@@ -28,10 +28,13 @@ from boss.core.events import (
     PresenceSeen,
     RedoAsked,
     RetryAsked,
+    Selection,
     Submitted,
     TimePassed,
     WorkerReported,
 )
+from boss.core.merge import batches_concerned
+from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
 from boss.core.state import Policy
 from boss.dispatch import Dispatcher
@@ -56,16 +59,20 @@ class SimulatedBoss:
         self.alive = True
         #: Monotonic clocks of different lives have nothing to do with one another.
         self.clock_offset = world.clock.between(0.0, 1e6)
-        world.store.take_over()
-        self.epoch = world.store.epoch
+        #: People and their clocks: the wall clock may jump, and nothing is to rest on it.
+        self.wall_offset = 0.0
+        self.store = world.store.open()
+        self.epoch = self.store.epoch
         self.incarnation = f"boss-{self.epoch}"
         self.scheduler = Scheduler(policy)
-        self.dispatcher = Dispatcher(world.store, "d", self.epoch)
+        self.dispatcher = Dispatcher(self.store.lookups, "d", self.epoch)
         self.inbox: list[Event] = []
         self.turn_planned = False
         self.frozen_until = 0.0
+        #: A turn whose commit cannot be made at present: the database is away.
+        self.waiting: tuple[Changes, list[Effect]] | None = None
         self.alarm = Alarm(world.clock, self._ring)
-        self.scheduler.restore(world.store.load(), self.now, world.clock.now)
+        self.scheduler.restore(self.store.load(), self.now, self.wall)
         check(self.scheduler.state)
         recorded = [
             Recorded(instance=one.row.number, worker=one.row.worker, reference=one.row.reference)
@@ -78,6 +85,10 @@ class SimulatedBoss:
     @property
     def now(self) -> float:
         return self.world.clock.now + self.clock_offset
+
+    @property
+    def wall(self) -> float:
+        return self.world.clock.now + self.wall_offset
 
     @staticmethod
     def _reads(topic: str) -> bool:
@@ -93,7 +104,7 @@ class SimulatedBoss:
         self._plan()
 
     def _plan(self) -> None:
-        if not self.turn_planned:
+        if not self.turn_planned and self.waiting is None:
             self.turn_planned = True
             delay = max(0.0, self.frozen_until - self.world.clock.now) + self.world.clock.between(0.0, 0.003)
             self.world.clock.after(delay, self._turn)
@@ -127,13 +138,13 @@ class SimulatedBoss:
 
     def _turn(self) -> None:
         self.turn_planned = False
-        if not self.alive:
+        if not self.alive or self.waiting is not None:
             return
         if self.world.clock.now < self.frozen_until:
             self._plan()
             return
         events, self.inbox = self.inbox, []
-        self.scheduler.begin(self.now, self.world.clock.now)
+        self.scheduler.begin(self.now, self.wall)
         for position, event in enumerate(events):
             if isinstance(event, Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked):
                 if position:
@@ -145,14 +156,15 @@ class SimulatedBoss:
         self._end_turn()
 
     def _read_for(self, event: Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked) -> None:
-        store, state = self.world.store, self.scheduler.state
+        store, state = self.store, self.scheduler.state
+        wanted: tuple[list[int], list[int]]
         if isinstance(event, Submitted):
             event.known = store.known(event.submission)
-            return
-        if isinstance(event, PauseAsked):
-            return
-        tasks = [task for task in event.selection.tasks if state.find(task) is None]
-        batches = [number for number in event.selection.batches if number not in state.batches]
+            wanted = [], batches_concerned(event.submission, event.known)
+        else:
+            wanted = ([], [event.batch]) if isinstance(event, PauseAsked) else _selected(event.selection)
+        tasks = [task for task in wanted[0] if state.find(task) is None]
+        batches = [number for number in wanted[1] if number not in state.batches]
         if tasks or batches:
             loaded, outside, crossing = store.batches_for(tasks, batches, list(state.batches))
             self.scheduler.handle(BatchesLoaded(batches=loaded, outside=outside, crossing=crossing))
@@ -164,20 +176,39 @@ class SimulatedBoss:
         check(state)
         hungry = starving(state) if state.leases_from is not None and not state.stopping else []
         assert not hungry, f"tasks {hungry} are ready and a worker that fits is idle"
+        if changes.empty():
+            self._perform_all(effects)
+        else:
+            self._record(changes, effects)
+
+    def _record(self, changes: Changes, effects: list[Effect]) -> None:
+        """Commit, then perform. While the database is away nothing goes out, and no other turn begins."""
+        world, faults = self.world, self.world.faults
+        if not self.alive:
+            return
+        if world.clock.now < max(world.database_away_until, self.frozen_until):
+            self.waiting = (changes, effects)
+            world.clock.after(1.0, lambda: self._record(changes, effects))
+            return
+        if faults.strikes("boss_before_commit"):
+            self.crash()
+            return
+        try:
+            self.store.commit(changes, self.wall, answer_lost=faults.strikes("commit_answer_lost"))
+        except Superseded:
+            self.crash()
+            return
+        world.truth.committed(changes)
+        if faults.strikes("boss_after_commit"):
+            self.crash()
+            return
+        self._perform_all(effects)
+        if self.waiting is not None:
+            self.waiting = None
+            self._plan()
+
+    def _perform_all(self, effects: list[Effect]) -> None:
         faults = self.world.faults
-        if not changes.empty():
-            if faults.strikes("boss_before_commit"):
-                self.crash()
-                return
-            try:
-                self.world.store.commit_as(self.epoch, changes)
-            except Superseded:
-                self.crash()
-                return
-            self.world.truth.committed(changes)
-            if faults.strikes("boss_after_commit"):
-                self.crash()
-                return
         for effect in effects:
             if faults.strikes("boss_in_perform"):
                 self.crash()
@@ -197,11 +228,13 @@ class SimulatedBoss:
             for order in self.dispatcher.to_datastore([effect]):
                 network.publish(self.name, TOPICS.datastore_orders, encode(order))
         elif isinstance(effect, Answer):
-            self.world.answered(effect)
+            self.world.people.answered(effect)
         elif isinstance(effect, StartInstance):
             self.world.provider.start(effect.instance, effect.worker)
         elif isinstance(effect, StopInstance):
             self.world.provider.stop(effect.instance, effect.worker, effect.reference)
+        elif isinstance(effect, EndBoss):
+            self.crash()
         elif isinstance(effect, ClearPresence):
             network.publish(self.name, TOPICS.presence(effect.worker), b"", retain=True)
 
@@ -213,11 +246,13 @@ class SimulatedBoss:
             return
         self.alive = False
         self.world.network.leave(self.name)
-        self.world.boss_died()
+        self.store.close()
+        self.world.boss_died(self)
 
     def freeze(self, seconds: float) -> None:
         """A suspended machine: alive, and then awake again with all that waited."""
         self.frozen_until = self.world.clock.now + seconds
 
 
-Call = Callable[[], None]
+def _selected(selection: Selection) -> tuple[list[int], list[int]]:
+    return selection.tasks, selection.batches

@@ -6,13 +6,16 @@ import heapq
 import random
 from collections.abc import Callable
 
+#: Where virtual time begins: not at nought, so that nothing rests on that.
+START = 1000.0
+
 
 class Clock:
     """`at` plans, `step` lets the next thing happen. Everything that is random comes from `random`."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        self.now = 1000.0
+        self.now = START
         self.steps = 0
         self._order = 0
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
@@ -30,6 +33,11 @@ class Clock:
         self.steps += 1
         call()
         return True
+
+    @property
+    def seconds(self) -> float:
+        """Since the world began."""
+        return self.now - START
 
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability

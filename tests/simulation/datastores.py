@@ -140,7 +140,7 @@ class SimulatedDatastore:
             elif event is not None:
                 self._handle(event)
 
-        self.world.clock.after(self.world.clock.between(low, high), work)
+        self.world.clock.after(self.world.clock.between(low, high) * self.world.pace, work)
 
     def _do(self, action: do.Action) -> None:
         if isinstance(action, do.Report | do.Confirm):
@@ -184,7 +184,7 @@ class SimulatedDatastore:
             self._later(0.0, 0.01, lambda: told.TransferEnded(transfer))
 
     def _stage(self, job: Stage) -> told.Event:
-        worker = self.world.workers.get(job.worker)
+        worker = self.world.machines.get(job.place.path)
         key = {"task": job.task, "attempt": job.attempt}
         if worker is None or not worker.machine_alive:
             return told.InputsStaged(StageFailed(**key, fault="transfer", reason="no such host"))  # type: ignore[arg-type]
@@ -200,7 +200,7 @@ class SimulatedDatastore:
 
     def _fetch(self, job: Collect) -> told.Event:
         key = (job.task, job.attempt)
-        worker = self.world.workers.get(job.worker)
+        worker = self.world.machines.get(job.place.path)
         if self._full():
             return told.FetchFailed(key, "full", "no space left")
         if worker is None or not worker.machine_alive:

@@ -24,16 +24,42 @@ class Behaviour:
     #: How it ends at each attempt; the last holds for all later ones.
     plan: tuple[str, ...] = ("succeeded",)
 
-    def ends(self, attempt: int) -> str:
+    #: Only on this worker; elsewhere it succeeds. Empty: everywhere.
+    only_on: str = ""
+
+    def ends(self, attempt: int, worker: str) -> str:
+        if self.only_on and worker != self.only_on:
+            return "succeeded"
         return self.plan[min(attempt, len(self.plan)) - 1]
 
     def env(self) -> dict[str, str]:
-        return {"SECONDS": "" if self.seconds is None else repr(self.seconds), "PLAN": ",".join(self.plan)}
+        seconds = "" if self.seconds is None else repr(self.seconds)
+        return {"SECONDS": seconds, "PLAN": ",".join(self.plan), "ONLY_ON": self.only_on}
 
     @classmethod
     def of(cls, env: dict[str, str]) -> Behaviour:
         seconds = env.get("SECONDS", "1.0")
-        return cls(float(seconds) if seconds else None, tuple(env.get("PLAN", "succeeded").split(",")))
+        plan = tuple(env.get("PLAN", "succeeded").split(","))
+        return cls(float(seconds) if seconds else None, plan, env.get("ONLY_ON", ""))
+
+
+#: How tasks end, and how often each kind is met: in calm worlds, and in all.
+_PLANS: list[tuple[tuple[str, ...], int, int]] = [
+    (("succeeded",), 40, 40),
+    (("failed",), 2, 2),
+    (("failed", "succeeded"), 4, 4),
+    (("timed_out", "failed", "succeeded"), 2, 2),
+    (("killed", "succeeded"), 2, 1),
+    (("worker_fault", "worker_fault", "succeeded"), 0, 2),
+    (("poison",), 0, 1),
+]
+#: Init tasks: most simply succeed, some fail at first, some only on one worker.
+_INITS = [
+    Behaviour(0.5),
+    Behaviour(0.5),
+    Behaviour(0.5, ("failed", "succeeded")),
+    Behaviour(0.5, ("failed", "failed", "failed", "failed", "succeeded"), "local-1"),
+]
 
 
 def shape(chance: random.Random, count: int) -> list[list[int]]:
@@ -69,7 +95,13 @@ def shape(chance: random.Random, count: int) -> list[list[int]]:
 
 
 def submission(
-    chance: random.Random, name: str, count: int, *, project: str = "default", older: list[str] | None = None
+    chance: random.Random,
+    name: str,
+    count: int,
+    *,
+    project: str = "default",
+    older: list[str] | None = None,
+    calm: bool = False,
 ) -> Submission:
     """A push of `count` tasks, some of which depend on `older` tasks of the project."""
     graph = shape(chance, count)
@@ -93,12 +125,12 @@ def submission(
     for index in order:
         targets.extend(graph[index])
         starts.append(len(targets))
-        plan = chance.choices(
-            [("succeeded",), ("failed",), ("failed", "succeeded"), ("timed_out", "failed", "succeeded")], [20, 1, 2, 1]
-        )[0]
-        behaviour = Behaviour(chance.choice([0.0, 0.1, 1.0, 5.0, 40.0]), plan)
+        plan = chance.choices([one[0] for one in _PLANS], [one[1 if calm else 2] for one in _PLANS])[0]
+        hangs = not calm and chance.random() < 0.02
+        behaviour = Behaviour(None if hangs else chance.choice([0.0, 0.1, 1.0, 5.0, 40.0]), plan)
+        timeout = chance.choice([None, 20.0]) if hangs else None
         results = [ResultItem(source="out", target=f"{name}/{index}.out")] if with_results[index] else []
-        execution = Execution(commands=["work"], env=behaviour.env(), results=results)
+        execution = Execution(commands=["work"], env=behaviour.env(), results=results, timeout=timeout)
         inputs = [Input(name=f"{name}/{i}.out", path=f"in{i}") for i in graph[index] if with_results[i]]
         inputs += [Input(name=f"{name}.inp", path="net.inp", digest=digest)] if sent and chance.random() < 0.5 else []
         result.executions.append(_encode(execution))
@@ -117,9 +149,7 @@ def submission(
         if older and chance.random() < 0.3:
             result.external.append((index, chance.choice(older)))
     if chance.random() < 0.3:
-        init = Execution(
-            commands=["prepare"], env=Behaviour(0.5, chance.choice([("succeeded",), ("failed", "succeeded")])).env()
-        )
+        init = Execution(commands=["prepare"], env=chance.choice(_INITS[:3] if calm else _INITS).env())
         result.inits = [InitSpec(id=f"{name}-init", execution=_encode(init))]
     result.profile_of = profile_of.tobytes()
     result.dependency_starts = starts.tobytes()

@@ -33,6 +33,13 @@ class Network:
         self.lose = 0.0
         self.double = 0.0
         self.slow = 0.0
+        #: Everything takes so many times longer.
+        self.pace = 1.0
+        #: Machine -> until when nothing reaches it, or nothing of it gets out, over a link that seems to stand.
+        self.deaf: dict[str, float] = {}
+        self.mute: dict[str, float] = {}
+        #: Machine -> what its client library has queued and not sent.
+        self.held: dict[str, list[tuple[str, bytes, bool]]] = {}
 
     def join(self, name: str, machine: Machine, reads: Callable[[str], bool]) -> None:
         """A machine with a fresh process connects."""
@@ -57,6 +64,18 @@ class Network:
         session = self.sessions[name]
         self.clock.after(seconds, lambda: self._connect(name, session))
 
+    def cut_one_way(self, name: str, way: str, seconds: float) -> None:
+        (self.deaf if way == "in" else self.mute)[name] = self.clock.now + seconds
+
+    def hold(self, name: str) -> None:
+        """From now on what the machine says waits in its client library."""
+        self.held.setdefault(name, [])
+
+    def release(self, name: str) -> None:
+        """All of it goes out, however late, and even if the machine is gone by now."""
+        for topic, payload, retain in self.held.pop(name, []):
+            self._spread(topic, payload, retain)
+
     def restart_broker(self, seconds: float, *, keeps: bool) -> None:
         """kill -9 of the broker: all links break, and it has forgotten everything unless it `keeps`."""
         self.broker_up = False
@@ -73,8 +92,14 @@ class Network:
         self.broker_up = True
 
     def publish(self, sender: str, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        if not self.linked.get(sender):
+        if not self.linked.get(sender) or self.clock.now < self.mute.get(sender, 0.0):
             return
+        if sender in self.held:
+            self.held[sender].append((topic, payload, retain))
+        else:
+            self._spread(topic, payload, retain)
+
+    def _spread(self, topic: str, payload: bytes, retain: bool) -> None:
         if retain:
             if payload:
                 self.retained[topic] = payload
@@ -91,13 +116,14 @@ class Network:
         copies = 2 if clock.chance(self.double) else 1
         session = self.sessions[name]
         for _ in range(copies):
-            delay = clock.between(0.001, 0.01)
+            delay = clock.between(0.001, 0.01) * self.pace
             if clock.chance(self.slow):
                 delay += clock.between(0.1, 20.0)
             clock.after(delay, lambda: self._arrive(name, session, topic, payload))
 
     def _arrive(self, name: str, session: int, topic: str, payload: bytes) -> None:
-        if self.linked.get(name) and self.sessions[name] == session:
+        heard = self.clock.now >= self.deaf.get(name, 0.0)
+        if heard and self.linked.get(name) and self.sessions[name] == session:
             self.machines[name].receive(topic, payload, False)
 
     def _connect(self, name: str, session: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from boss.core.attempts import tree_prefix
-from boss.core.model import Submission, TaskState
+from boss.core.model import Profile, Submission, TaskState
 from boss.core.rows import (
     Acceptance,
     AttemptRow,
@@ -28,6 +28,7 @@ from boss.core.rows import (
     TaskRow,
     WorkerRow,
 )
+from boss.dispatch import Lookups
 from wire.messages import Input
 
 _inputs = msgspec.json.Decoder(list[Input])
@@ -45,8 +46,10 @@ class SimulatedStore:
         self.turn = 0
         self.batches: dict[int, BatchRow] = {}
         self.accepted: dict[int, Acceptance] = {}
-        #: number -> (acceptance, index)
+        #: number -> (acceptance, index): where its present description stands ...
         self.places: dict[int, tuple[Acceptance, int]] = {}
+        #: ... and the batch whose task it is: a later push may have replaced the description.
+        self.batch_of: dict[int, int] = {}
         self.ids: dict[tuple[str, str], int] = {}
         self.tasks: dict[int, TaskRow] = {}
         self.attempts: dict[tuple[int, int], AttemptRow] = {}
@@ -59,10 +62,14 @@ class SimulatedStore:
 
     # --- one turn ----------------------------------------------------------------------------------
 
-    def commit_as(self, epoch: int, changes: Changes) -> None:
+    def commit_as(self, epoch: int, turn: int, changes: Changes) -> bool:
+        """All of the turn or nothing. False: this turn is there already, its answer was lost."""
         if epoch != self.epoch:
             raise Superseded
-        self.turn += 1
+        if turn == self.turn:
+            return False
+        assert turn == self.turn + 1, f"turn {turn} after turn {self.turn}"
+        self.turn = turn
         copy = msgspec.structs.replace
         for accepted in changes.accepted:
             self._accept(accepted)
@@ -86,25 +93,38 @@ class SimulatedStore:
         batch, submission = accepted.batch, accepted.submission
         self.batches[batch.number] = msgspec.structs.replace(batch, counts=list(batch.counts))
         self.accepted[batch.number] = accepted
+        for index in accepted.replaced:
+            number = accepted.numbers[index]
+            self.places[number] = (accepted, index)
+            declared = {(batch.project, name) for name, of in submission.results if of == index}
+            for key in [key for key, row in self.results.items() if row.task == number and key not in declared]:
+                del self.results[key]
         for index, number in enumerate(accepted.numbers):
             if index in accepted.kept:
                 continue
             self.places[number] = (accepted, index)
+            self.batch_of[number] = batch.number
             self.ids[(batch.project, submission.ids[index])] = number
             state = accepted.states[index]
             self.tasks[number] = TaskRow(number, state, 0, 0, 0, "", False, batch.created_at)
         for name, index in submission.results:
-            row = ResultRow(batch.project, name, accepted.numbers[index])
-            self.results.setdefault((batch.project, name), row)
+            if index not in accepted.kept or index in accepted.replaced:
+                row = ResultRow(batch.project, name, accepted.numbers[index])
+                self.results.setdefault((batch.project, name), row).task = row.task
         for init in accepted.inits:
             self.inits[init.number] = msgspec.structs.replace(init)
         for file in accepted.files:
             self.files[(file.name, file.digest)] = msgspec.structs.replace(file)
 
+    def close(self) -> None:
+        """The world is over."""
+
     # --- reading -----------------------------------------------------------------------------------
 
-    def take_over(self) -> None:
+    def open(self) -> Session:
+        """Another boss takes over."""
         self.epoch += 1
+        return Session(self)
 
     def load(self) -> Loaded:
         unfinished = {number for number, row in self.batches.items() if not row.finished_at}
@@ -131,24 +151,21 @@ class SimulatedStore:
     def batches_for(
         self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
     ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
-        wanted = set(batches) | {self.places[task][0].batch.number for task in tasks if task in self.places}
+        wanted = set(batches) | {self.batch_of[task] for task in tasks if task in self.batch_of}
         wanted = self._with_dependants(wanted) - set(present)
         outside = {number: row.state for number, row in self.tasks.items()}
         return [self._loaded(number) for number in sorted(wanted)], outside, self._crossing()
-
-    def _batch_of(self, task: int) -> int:
-        return self.places[task][0].batch.number
 
     def _crossing(self) -> list[tuple[int, int]]:
         return [
             (dependency, number)
             for number, (accepted, index) in self.places.items()
             for dependency in _dependencies(accepted, index)
-            if self._batch_of(dependency) != accepted.batch.number
+            if self.batch_of[dependency] != self.batch_of[number]
         ]
 
     def _with_dependants(self, wanted: set[int]) -> set[int]:
-        joined = [(self._batch_of(above), self._batch_of(below)) for above, below in self._crossing()]
+        joined = [(self.batch_of[above], self.batch_of[below]) for above, below in self._crossing()]
         work = list(wanted)
         while work:
             number = work.pop()
@@ -159,17 +176,15 @@ class SimulatedStore:
         return wanted
 
     def _loaded(self, number: int) -> LoadedBatch:
-        accepted = self.accepted[number]
         row = msgspec.structs.replace(self.batches[number], counts=list(self.batches[number].counts))
-        own = [(index, n) for index, n in enumerate(accepted.numbers) if index not in accepted.kept]
-        tasks = [self.tasks[n] for _, n in own]
+        own = [self.places[task] for task in range(row.first, row.first + row.count)]
+        tasks = [self.tasks[task] for task in range(row.first, row.first + row.count)]
         starts, targets = array("q", [0]), array("q")
-        for index, _ in own:
+        for accepted, index in own:
             targets.extend(_dependencies(accepted, index))
             starts.append(len(targets))
-        profiles = array("I")
-        profiles.frombytes(accepted.submission.profile_of)
-        declared = {index for _, index in accepted.submission.results}
+        profiles = [_profile(accepted, index) for accepted, index in own]
+        distinct = list(dict.fromkeys(msgspec.json.encode(profile) for profile in profiles))
         return LoadedBatch(
             row=row,
             states=bytearray(task.state for task in tasks),
@@ -177,13 +192,17 @@ class SimulatedStore:
             failures=array("i", [task.failures for task in tasks]),
             deaths=array("i", [task.deaths for task in tasks]),
             cancelling={task.number for task in tasks if task.cancelling},
-            profile_of=array("I", [profiles[index] for index, _ in own]),
-            profiles=list(accepted.submission.profiles),
-            sizes=array("I", [len(accepted.submission.executions[index]) for index, _ in own]),
+            profile_of=array("I", [distinct.index(msgspec.json.encode(profile)) for profile in profiles]),
+            profiles=[msgspec.json.decode(profile, type=Profile) for profile in distinct],
+            sizes=array("I", [len(accepted.submission.executions[index]) for accepted, index in own]),
             dependency_starts=starts,
             dependency_targets=targets,
             inits=[msgspec.structs.replace(one) for one in self.inits.values() if one.batch == number],
-            with_results={position for position, (index, _) in enumerate(own) if index in declared},
+            with_results={
+                position
+                for position, (accepted, index) in enumerate(own)
+                if any(of == index for _, of in accepted.submission.results)
+            },
         )
 
     # --- look-ups ----------------------------------------------------------------------------------
@@ -196,7 +215,7 @@ class SimulatedStore:
             if number is not None:
                 accepted, index = self.places[number]
                 content = accepted.submission.contents[index]
-                known.tasks[task_id] = (number, self.tasks[number].state, content, accepted.batch.number)
+                known.tasks[task_id] = (number, self.tasks[number].state, content, self.batch_of[number])
         for name in [*(n for n, _ in submission.results), *(n for _, n in submission.external_names)]:
             row = self.results.get((project, name))
             if row is not None:
@@ -248,6 +267,35 @@ class SimulatedStore:
         row = self.results.get((project, one.name))
         digest = one.digest or (row.digest if row is not None else "")
         return msgspec.structs.replace(one, name=tree_prefix(project) + one.name, digest=digest)
+
+
+class Session:
+    """The database as one boss sees it: its epoch, its turn."""
+
+    def __init__(self, store: SimulatedStore) -> None:
+        self.store = store
+        self.epoch = store.epoch
+        self.turn = store.turn
+        self.load = store.load
+        self.known = store.known
+        self.batches_for = store.batches_for
+        self.lookups: Lookups = store
+
+    def commit(self, changes: Changes, wall: float, *, answer_lost: bool = False) -> None:
+        """Raises Superseded. With `answer_lost` the boss does not know, and asks whether the turn is there."""
+        self.store.commit_as(self.epoch, self.turn + 1, changes)
+        if answer_lost:
+            assert not self.store.commit_as(self.epoch, self.turn + 1, changes), "a turn was written twice"
+        self.turn += 1
+
+    def close(self) -> None:
+        """Its boss is dead."""
+
+
+def _profile(accepted: Acceptance, index: int) -> Profile:
+    profile_of = array("I")
+    profile_of.frombytes(accepted.submission.profile_of)
+    return accepted.submission.profiles[profile_of[index]]
 
 
 def _dependencies(accepted: Acceptance, index: int) -> array[int]:

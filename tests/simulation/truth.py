@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from boss.core.model import TaskState
-from boss.core.rows import Changes
+from boss.core.rows import Changes, TaskRow
+from boss.core.state import State
 from tests.simulation.workers import SimulatedWorker, content_of
-from wire.messages import Outcome, Run
+from wire.messages import AttemptKey, Outcome, Run
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -22,6 +24,10 @@ class Truth:
         #: Task -> real ends with a failure that is its own fault.
         self.failures: Counter[int] = Counter()
         self.successes: Counter[int] = Counter()
+        #: Task -> agents that died under it.
+        self.deaths: Counter[int] = Counter()
+        #: Task -> how often it killed its agent itself.
+        self.poisoned: Counter[int] = Counter()
         #: Tasks that a person asked to run again, and how often.
         self.redone: Counter[int] = Counter()
         self.people_redo = False
@@ -39,9 +45,15 @@ class Truth:
         row = store.attempts.get(key)
         assert row is not None, f"{key} began and was never recorded as sent"
         assert row.worker == worker.id, f"{key} began on {worker.id}, was sent to {row.worker}"
-        if run.init or self.people_redo:
+        if run.init:
             return
         accepted, index = store.places[run.task]
+        for init in store.inits.values():
+            if init.batch == accepted.batch.number:
+                ready = init.number in worker.disk.prepared
+                assert ready, f"{key} began on {worker.name} before its init task {init.number} had succeeded there"
+        if self.people_redo:
+            return
         starts = accepted.dependency_starts
         for dependency in accepted.dependency_targets[starts[index] : starts[index + 1]]:
             state = store.state(dependency)
@@ -50,8 +62,14 @@ class Truth:
                 assert name in self.world.datastore.tree.names, f"{key} began and {name} is not on the datastore"
 
     def ended(self, worker: SimulatedWorker, outcome: Outcome) -> None:
-        if outcome.ended in ("failed", "timed_out"):
+        if outcome.ended in ("failed", "timed_out") and outcome.fault == "task":
             self.failures[outcome.task] += 1
+        if outcome.ended == "succeeded":
+            worker.disk.prepared.add(outcome.task)
+
+    def died(self, begun: set[AttemptKey]) -> None:
+        """An agent died, and took these with it."""
+        self.deaths.update(task for task, _ in begun)
 
     # --- on the datastore --------------------------------------------------------------------------------
 
@@ -69,6 +87,10 @@ class Truth:
         for number, row in changes.tasks.items():
             before = self.last_state.get(number)
             self.last_state[number] = row.state
+            real = row.deaths <= self.deaths[number] or self.world.provider.twins
+            assert real, f"task {number}: {row.deaths} deaths, {self.deaths[number]} happened"
+            if row.state == TaskState.FAILED and before != TaskState.FAILED:
+                self._failed(number, row)
             if row.state == TaskState.SUCCEEDED and before != TaskState.SUCCEEDED:
                 self._succeeded(number)
             if before == TaskState.SUCCEEDED and row.state != TaskState.SUCCEEDED:
@@ -79,6 +101,18 @@ class Truth:
         for key, attempt in changes.attempts.items():
             if attempt.ended == "succeeded" and key[0] in store.places:
                 assert self.starts[key] > 0, f"attempt {key} succeeded and never began"
+
+    def _failed(self, number: int, row: TaskRow) -> None:
+        """Only by what it did itself: more failures than it has retries, or workers that died under it."""
+        accepted, index = self.world.store.places[number]
+        profiles = array("I")
+        profiles.frombytes(accepted.submission.profile_of)
+        retries = accepted.submission.profiles[profiles[index]].retries
+        poison = row.deaths >= self.world.policy.deaths
+        told = (
+            f"task {number} failed ({row.reason}) with {row.failures} failures, {retries} retries, {row.deaths} deaths"
+        )
+        assert poison or row.failures > retries, told + self.world.story(number)
 
     def _succeeded(self, number: int) -> None:
         self.successes[number] += 1
@@ -99,20 +133,29 @@ class Truth:
                 f"task {number} is {state.word} for ever{world.story(number)}"
             )
             self._rightly(number, state)
-        live = [key for key, row in store.attempts.items() if not row.ended]
-        assert not live, f"attempts {live} are live for ever{world.story(live[0][0])}"
-        assert not world.datastore.tree.incoming, f"left in incoming: {list(world.datastore.tree.incoming)}"
-        assert not world.datastore.tree.records, f"publish records left: {list(world.datastore.tree.records)}"
-        assert not store.records, f"records that wait to be forgotten: {list(store.records)}"
-        for worker in world.workers.values():
-            if worker.agent is not None:
-                held = worker.agent.in_hand()
-                assert not held, f"worker {worker.id} still holds {held}{world.story(held[0].task)}"
+        left = self.left()
+        assert not left, f"left behind: {left[0]}"
+
+    def left(self) -> list[str]:
+        """What stands somewhere although all work is done."""
+        world, store, tree = self.world, self.world.store, self.world.datastore.tree
+        found = [f"live attempt {key}{world.story(key[0])}" for key, row in store.attempts.items() if not row.ended]
+        found += [f"in incoming: {key}" for key in tree.incoming]
+        found += [f"publish record {key}" for key in tree.records]
+        found += [f"record {key} that waits to be forgotten" for key in store.records]
+        for machine in world.machines.values():
+            held = machine.agent.in_hand() if machine.agent is not None else []
+            found += [f"{machine.name} holds {one}{world.story(one.task)}" for one in held]
+        for number, machine in world.provider.living.items():
+            row = store.instances.get(number)
+            if row is None or row.state in ("gone", "failed"):
+                found.append(f"machine of instance {number} ({machine.name}), which nobody knows to live")
+        return found + (_in_memory(world.boss.scheduler.state) if world.boss is not None else ["no boss"])
 
     def _rightly(self, number: int, state: TaskState) -> None:
         """What a task became is what its behaviour and its dependencies say, unless a person interfered."""
         world, store = self.world, self.world.store
-        if world.people_interfered or world.poisonous:
+        if world.people.interfered or (world.boss is None):
             return
         accepted, index = store.places[number]
         starts = accepted.dependency_starts
@@ -122,8 +165,19 @@ class Truth:
             assert state is TaskState.BLOCKED, f"task {number} is {state.word} below a broken dependency"
             return
         behaviour = world.behaviour_of(accepted.submission.executions[index])
-        fails_for_ever = behaviour.plan[-1] != "succeeded"
-        if fails_for_ever:
-            assert state in (TaskState.FAILED, TaskState.SUCCEEDED), f"task {number} is {state.word}"
+        if self.deaths[number] >= world.policy.deaths or behaviour.seconds is None or world.provider.twins:
+            return  # enough died under it to take it for poison; or it hung, and was cancelled or timed out
+        if behaviour.plan[-1] != "succeeded":
+            assert state is TaskState.FAILED, f"task {number} is {state.word}"
         if behaviour.plan == ("succeeded",):
             assert state is TaskState.SUCCEEDED, f"task {number} never fails and is {state.word}{world.story(number)}"
+
+
+def _in_memory(state: State) -> list[str]:
+    """What the boss still waits for."""
+    found = [f"batch {number} in memory" for number in state.batches]
+    found += [f"task {task} taken for lost" for task in state.lost]
+    found += [f"file {name} without its name" for name, _ in state.files]
+    found += [f"record {key} in memory" for key in state.records]
+    found += [f"orders to worker {w.id} unconfirmed" for w in state.workers.values() if w.unconfirmed and w.serves()]
+    return found + (["orders to the datastore unconfirmed"] if state.datastore.unconfirmed else [])

@@ -39,6 +39,10 @@ class Disk:
     def __init__(self) -> None:
         self.outcomes: dict[AttemptKey, Outcome] = {}
         self.initialized: dict[int, None] = {}
+        #: Init tasks that have really succeeded here, whatever any program says.
+        self.prepared: set[int] = set()
+        #: Attempts that began here and whose end no agent has seen.
+        self.begun: set[AttemptKey] = set()
         self.cache: set[str] = set()
         #: Attempt directories: (size, digest) of each file.
         self.files: dict[AttemptKey, dict[str, tuple[int, str]]] = {}
@@ -47,9 +51,12 @@ class Disk:
 class SimulatedWorker:
     """One instance: a machine on which agents live one after the other."""
 
-    def __init__(self, world: World, worker: str, slots: int) -> None:
+    def __init__(self, world: World, worker: str, slots: int, twin: str = "") -> None:
         self.world = world
         self.id = worker
+        #: Its place in the network; a second machine that was started for the same worker has one of its own.
+        self.name = f"worker {worker}{twin}"
+        world.machines[self.name] = self
         self.slots = slots
         self.disk = Disk()
         self.agent: Agent | None = None
@@ -61,10 +68,9 @@ class SimulatedWorker:
         self.held_back: list[object] = []
         self.clock_offset = 0.0
         self._runs = 0
-
-    @property
-    def name(self) -> str:
-        return f"worker {self.id}"
+        #: Attempts that began, and that the boss may still take for executing.
+        self._begun: set[AttemptKey] = set()
+        self._runs_of: dict[AttemptKey, Run] = {}
 
     @property
     def now(self) -> float:
@@ -81,18 +87,26 @@ class SimulatedWorker:
         self.clock_offset = self.world.clock.between(0.0, 1e5)
         self.running.clear()
         self.disk.files = {key: files for key, files in self.disk.files.items() if key in self.disk.outcomes}
+        died = sorted(self.disk.begun - self.disk.outcomes.keys())
+        self.disk.begun.clear()
+        self._begun = set(self.disk.outcomes)
         options = Options(
             worker=self.id,
             incarnation=self.incarnation,
             slots=self.slots,
-            place=Place(path=self.id),
+            place=Place(path=self.name),
             deployment="d",
             pool="local",
             heartbeat_seconds=5.0,
             orphan_after_seconds=600.0,
         )
         self.agent = Agent(
-            options, self.now, list(self.disk.outcomes.values()), list(self.disk.initialized), sorted(self.disk.cache)
+            options,
+            self.now,
+            list(self.disk.outcomes.values()),
+            list(self.disk.initialized),
+            sorted(self.disk.cache),
+            died=died,
         )
         self.alarm = Alarm(self.world.clock, lambda g=self.generation: self._ring(g))  # type: ignore[misc]
         self.world.network.join(self.name, self, self._reads)
@@ -113,6 +127,8 @@ class SimulatedWorker:
 
     def _die(self) -> None:
         self.agent = None
+        self.world.truth.died(self._begun)
+        self._begun.clear()
         self.running.clear()
         self.held_back.clear()
         self.frozen_until = 0.0
@@ -137,14 +153,21 @@ class SimulatedWorker:
     # --- what comes in -----------------------------------------------------------------------------------
 
     def _reads(self, topic: str) -> bool:
-        return topic in (TOPICS.orders(self.id), TOPICS.boss_presence)
+        return topic in (TOPICS.orders(self.id), TOPICS.boss_presence, TOPICS.presence(self.id))
 
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
         if topic == TOPICS.boss_presence:
             if payload:
                 self._handle(told.BossSeen(decode(payload, Presence), retained))
+        elif topic == TOPICS.presence(self.id):
+            self._own_presence(payload, retained)
         else:
             self._handle(told.OrdersArrived(decode(payload, WorkerOrders)))
+
+    def _own_presence(self, payload: bytes, retained: bool) -> None:
+        presence = decode(payload, Presence) if payload else None
+        if presence is not None and presence.incarnation != self.incarnation and presence.online and not retained:
+            self._handle(told.OtherAgentSeen(presence.incarnation))
 
     def link_changed(self, connected: bool) -> None:
         if connected:
@@ -188,20 +211,25 @@ class SimulatedWorker:
             self._execute(action.run)
         elif isinstance(action, do.PlaceInputs):
             generation = self.generation
-            self.world.clock.after(self.world.clock.between(0.0, 0.2), lambda: self._place(action, generation))
+            delay = self.world.clock.between(0.0, 0.2) * self.world.pace
+            self.world.clock.after(delay, lambda: self._place(action, generation))
         elif isinstance(action, do.KillExecution):
             self._kill(action)
         elif isinstance(action, do.RemoveAttempt):
             disk.files.pop((action.task, action.attempt), None)
+            self._begun.discard((action.task, action.attempt))
+            disk.begun.discard((action.task, action.attempt))
         elif isinstance(action, do.KeepOutcome):
             disk.outcomes[(action.outcome.task, action.outcome.attempt)] = action.outcome
+            disk.begun.discard((action.outcome.task, action.outcome.attempt))
         elif isinstance(action, do.ForgetOutcome):
             disk.outcomes.pop((action.task, action.attempt), None)
+            self._begun.discard((action.task, action.attempt))
         elif isinstance(action, do.RememberInit):
             disk.initialized[action.number] = None
         elif isinstance(action, do.Exit):
             self._die()
-            self.world.provider.process_ended(self.id)
+            self.world.provider.process_ended(self)
 
     def _place(self, action: do.PlaceInputs, generation: int) -> None:
         if generation != self.generation:
@@ -219,8 +247,19 @@ class SimulatedWorker:
         self._runs += 1
         number = self._runs
         self.running[key] = number
-        if behaviour.seconds is not None:
-            self.world.clock.after(behaviour.seconds, lambda: self._finish(run, number, behaviour.ends(run.attempt)))
+        self._begun.add(key)
+        self.disk.begun.add(key)
+        self._runs_of[key] = run
+        seconds, ended = behaviour.seconds, behaviour.ends(run.attempt, self.id)
+        if seconds is None and run.execution.timeout is not None:
+            seconds, ended = run.execution.timeout, "timed_out"  # its runner ends it
+        if seconds is not None:
+            self.world.clock.after(seconds, lambda: self._finish(run, number, ended))
+
+    def hanging(self) -> list[Run]:
+        """What runs here and never ends by itself."""
+        runs = [self._runs_of[key] for key in self.running]
+        return [run for run in runs if run.execution.timeout is None and self.world.behaviour(run).seconds is None]
 
     def _finish(self, run: Run, number: int, ended: str) -> None:
         key = (run.task, run.attempt)
@@ -231,6 +270,10 @@ class SimulatedWorker:
                 self.frozen_until - self.world.clock.now + 0.01, lambda: self._finish(run, number, ended)
             )
             return
+        if ended == "poison":
+            self.world.truth.poisoned[run.task] += 1
+            self.crash_agent()
+            return
         del self.running[key]
         manifest = []
         if ended == "succeeded":
@@ -240,11 +283,13 @@ class SimulatedWorker:
                 ManifestEntry(source=one.source, target=one.target, size=10, digest=files[one.source][1])
                 for one in run.execution.results
             ]
-        code = {"succeeded": 0, "failed": 3, "timed_out": None}[ended]
+        code = {"succeeded": 0, "failed": 3, "killed": -9}.get(ended)
+        word = "failed" if ended in ("killed", "worker_fault") else ended
         outcome = Outcome(
             task=run.task,
             attempt=run.attempt,
-            ended=ended,  # type: ignore[arg-type]
+            ended=word,  # type: ignore[arg-type]
+            fault="worker" if ended == "worker_fault" else "task",
             reason="" if ended == "succeeded" else f"it {ended}",
             exit_code=code,
             seconds=1.0,

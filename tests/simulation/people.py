@@ -1,0 +1,144 @@
+"""What people do: push until it is accepted, interfere in mid flight, and tidy up when the storm is over."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+from boss.core.effects import Answer
+from boss.core.events import (
+    CancelAsked,
+    PauseAsked,
+    QuarantineAsked,
+    RedoAsked,
+    RetryAsked,
+    Selection,
+    StopAsked,
+    Submitted,
+    WorkerDrainAsked,
+)
+from boss.core.model import Submission
+from boss.core.rows import Known
+from tests.simulation.graphs import submission
+from tests.simulation.storm import STORM_SECONDS
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: A client that was not told that its push is accepted pushes again after this.
+PUSH_AGAIN = 15.0
+TIDY_SECONDS = 20.0
+
+
+class People:
+    def __init__(self, world: World) -> None:
+        self.world = world
+        #: Pushes whose clients have not been told yet that they are accepted.
+        self.pending: list[Submission] = []
+        self._replies: dict[int, Submission] = {}
+        self._reply = 0
+        #: Somebody cancelled or asked to run again: what a task becomes is not told by its behaviour any more.
+        self.interfered = False
+
+    # --- pushes ------------------------------------------------------------------------------------------
+
+    def plan_pushes(self, chance: random.Random, *, calm: bool) -> None:
+        older: list[str] = []
+        for push in range(chance.randint(1, 3)):
+            made = submission(chance, "abc"[push], chance.randint(1, 14), older=list(older), calm=calm)
+            older += made.ids
+            delay = push * chance.uniform(0.0, 60.0) + 0.5
+            self.world.clock.after(delay, lambda made=made: self._push(made))  # type: ignore[misc]
+
+    def _push(self, made: Submission) -> None:
+        """A client pushes until it has been told that it is accepted; pushing again is harmless."""
+        if made not in self.pending:
+            self.pending.append(made)
+        self.submit(made)
+        self.world.clock.after(PUSH_AGAIN, lambda: self._push(made) if made in self.pending else None)
+
+    def submit(self, made: Submission) -> None:
+        world = self.world
+        if any((made.project, needed) not in world.store.ids for _, needed in made.external):
+            return  # its client waits for the pushes before it
+        if world.boss is not None:
+            self._reply += 1
+            self._replies[self._reply] = made
+            world.boss.put(Submitted(submission=made, known=Known(), reply=self._reply))
+
+    def answered(self, answer: Answer) -> None:
+        made = self._replies.pop(answer.reply, None)
+        if made is None:
+            return
+        if answer.refused:
+            ending = all("about to end" in line for line in answer.refused)
+            assert ending, f"push {made.name} refused: {answer.refused}"
+            return
+        for task_id in made.ids:
+            assert (made.project, task_id) in self.world.store.ids, "accepted is said before it is on disk"
+        if made in self.pending:
+            self.pending.remove(made)
+
+    # --- acts in mid flight ------------------------------------------------------------------------------
+
+    def plan_acts(self, chance: random.Random) -> None:
+        if chance.random() < 0.6:
+            return
+        for number in range(chance.randint(1, 5)):
+            kind = chance.choice(["cancel", "retry", "redo", "pause", "drain", "quarantine", "attach"])
+            at, own = chance.uniform(5.0, STORM_SECONDS), random.Random(chance.random())
+            self.world.clock.after(at, lambda n=f"person {kind}#{number}", k=kind, c=own: self._act(n, k, c))  # type: ignore[misc]
+
+    def _act(self, name: str, kind: str, chance: random.Random) -> None:
+        world = self.world
+        if world.boss is None or not world.store.tasks or not world.faults.happens(name):
+            return
+        if kind in ("cancel", "retry", "redo"):
+            self._interfere(kind, chance)
+        elif kind == "pause":
+            world.boss.put(PauseAsked(batch=chance.choice(list(world.store.batches)), reason="a person"))
+        elif kind == "attach":
+            self._push(world.store.accepted[chance.choice(list(world.store.accepted))].submission)
+        elif world.workers:
+            worker = chance.choice(list(world.workers))
+            drain = kind == "drain"
+            world.boss.put(WorkerDrainAsked(worker=worker) if drain else QuarantineAsked(worker=worker, reason="odd"))
+
+    def _interfere(self, kind: str, chance: random.Random) -> None:
+        world, store = self.world, self.world.store
+        assert world.boss is not None
+        self.interfered = True
+        tasks = chance.sample(list(store.tasks), min(len(store.tasks), chance.randint(1, 4)))
+        batches = [chance.choice(list(store.batches))] if chance.random() < 0.3 else []
+        selection = Selection(tasks=tasks, batches=batches)
+        if kind == "redo":
+            world.truth.people_redo = True
+            touched = {*tasks, *(n for n in store.tasks if store.places[n][0].batch.number in batches)}
+            world.truth.redone.update(touched)
+        events = {"cancel": CancelAsked, "retry": RetryAsked, "redo": RedoAsked}
+        world.boss.put(events[kind](selection=selection))
+
+    def stop_boss(self, *, workers: bool) -> None:
+        if self.world.boss is not None:
+            self.world.boss.put(StopAsked(workers=workers))
+
+    # --- when the storm is over --------------------------------------------------------------------------
+
+    def tidy(self) -> None:
+        """Let go on what was held, and cancel what hangs for ever; again and again, as any wish may be lost."""
+        world, boss = self.world, self.world.boss
+        world.clock.after(TIDY_SECONDS, self.tidy)
+        if boss is None:
+            return
+        state = boss.scheduler.state
+        for batch in state.batches.values():
+            if batch.row.paused:
+                boss.put(PauseAsked(batch=batch.number, reason=""))
+        for worker in state.workers.values():
+            if worker.quarantined:
+                boss.put(QuarantineAsked(worker=worker.id, reason=""))
+            if worker.draining and worker.state.value == "draining":
+                boss.put(WorkerDrainAsked(worker=worker.id, drain=False))
+        hanging = [run.task for one in world.workers.values() for run in one.hanging()]
+        if hanging:
+            boss.put(CancelAsked(selection=Selection(tasks=hanging)))

@@ -1,0 +1,72 @@
+"""Playing one seed: with all of its faults, and, if that fails, with ever fewer of them."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Collection
+
+from tests.simulation.store import SimulatedStore
+from tests.simulation.world import World
+
+#: Worlds that are tried to make one failure smaller.
+SHRINK_TRIES = 150
+
+
+def _sqlite() -> SimulatedStore:
+    from tests.simulation.sqlite_store import SqliteStore
+
+    return SqliteStore()
+
+
+STORES: dict[str, Callable[[], SimulatedStore]] = {"model": SimulatedStore, "sqlite": _sqlite}
+
+
+def _play(seed: int, only: Collection[str] | None, store: str) -> tuple[World | None, str]:
+    """The world, and what was wrong with it; empty: nothing."""
+    kept, world = STORES[store](), None
+    try:
+        world = World(seed, only=only, store=kept)
+        world.run()
+    except AssertionError as error:
+        return world, f"{type(error).__name__}: {error}"
+    except Exception:  # whatever breaks a world is what is looked for
+        return world, traceback.format_exc(limit=-3)
+    finally:
+        kept.close()
+    return world, ""
+
+
+def play(seed: int, store: str = "model", shrink: bool = True) -> tuple[int, str]:
+    """The seed and what was wrong with its world; empty: nothing."""
+    world, told = _play(seed, None, store)
+    if not told or world is None:
+        return seed, told
+    names, tries = list(world.faults.struck), 0
+    if shrink:
+        names, tries = smaller(names, lambda few: bool(_play(seed, few, store)[1]))
+        world, told = _play(seed, names, store)
+    assert world is not None
+    again = f"python -m tests.simulation --first {seed} --store {store} --only {';'.join(names)!r}"
+    return seed, f"{told}\nfaults, after {tries} tries to do with fewer:\n{world.faults.told()}\nagain: {again}"
+
+
+def play_only(seed: int, names: list[str], store: str) -> str:
+    return _play(seed, names, store)[1]
+
+
+def smaller(names: list[str], fails: Callable[[list[str]], bool]) -> tuple[list[str], int]:
+    """Fewer names with which it still fails: parts are left out, halves first, then ever smaller ones."""
+    part, tries = max(1, len(names) // 2), 0
+    while names and tries < SHRINK_TRIES:
+        start, shrunk = 0, False
+        while start < len(names) and tries < SHRINK_TRIES:
+            fewer = names[:start] + names[start + part :]
+            tries += 1
+            if fails(fewer):
+                names, shrunk = fewer, True
+            else:
+                start += part
+        if part == 1 and not shrunk:
+            break
+        part = part if shrunk and part == 1 else max(1, part // 2)
+    return names, tries

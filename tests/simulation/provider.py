@@ -1,0 +1,87 @@
+"""The provider's side of the world: machines that are started and ended, with calls that fail, hang or half succeed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from boss.cloud.provider import Recorded
+from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from tests.simulation.workers import SimulatedWorker
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Provider:
+    """Starts machines. Its answers may be late, or lost with the boss that asked."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        #: instance number -> its machine, while it lives.
+        self.living: dict[int, SimulatedWorker] = {}
+        #: Second machines for one worker: what is with the first looks dead when the second one speaks.
+        self.twins = 0
+
+    def start(self, instance: int, worker: str) -> None:
+        world, clock = self.world, self.world.clock
+        if world.faults.strikes("start_fails"):
+            world.tell_boss(InstanceStartFailed(instance=instance, reason="no room"), 0.5)
+            return
+        old = world.workers.get(worker)
+        assert old not in self.living.values(), f"two machines for {worker}"
+        machine = SimulatedWorker(world, worker, world.slots)
+        self.living[instance] = machine
+        assert len(self.living) <= world.policy.pools[0].limit, f"{len(self.living)} instances, above the limit"
+        if old is not None:
+            machine.disk = old.disk  # the successor of a crashed local worker finds its directory
+        world.workers[worker] = machine
+        if not world.faults.strikes("never_boots"):
+            clock.after(clock.between(0.1, 3.0) * world.pace, machine.boot)
+        if world.faults.strikes("boots_twice"):
+            self._boot_twin(worker)
+        if world.faults.strikes("dies_young"):
+            clock.after(clock.between(0.0, 5.0), lambda: self.process_ended(machine))
+        # A call that timed out after it took effect: the boss learns of it when the provider lists its machines.
+        late = 100.0 if world.faults.strikes("start_answer_lost") else 0.0
+        self._tell_started(instance, late + clock.between(0.0, 1.0))
+
+    def _boot_twin(self, worker: str) -> None:
+        """A second machine for the same worker; it is ended as soon as a list shows two with one mark."""
+        clock = self.world.clock
+        self.twins += 1
+        twin = SimulatedWorker(self.world, worker, self.world.slots, f" twin {self.world.fresh()}")
+        clock.after(clock.between(0.1, 3.0), twin.boot)
+        clock.after(clock.between(5.0, 40.0), lambda: self.process_ended(twin))
+
+    def _tell_started(self, instance: int, delay: float) -> None:
+        def tell() -> None:
+            if instance in self.living:
+                self.world.tell_boss(InstanceStarted(instance=instance, reference=f"p{instance}"), 0.0)
+
+        self.world.clock.after(delay, tell)
+
+    def stop(self, instance: int, worker: str, reference: str) -> None:
+        if self.world.faults.strikes("stop_lost"):
+            return
+        machine = self.living.get(instance)
+        if machine is None:
+            self.world.tell_boss(InstanceEnded(instance=instance, reason="it is gone"), 0.1)
+        else:
+            self.process_ended(machine)
+
+    def process_ended(self, machine: SimulatedWorker) -> None:
+        """The machine is gone; the provider notices."""
+        machine.end_machine()
+        for instance, other in list(self.living.items()):
+            if other is machine:
+                del self.living[instance]
+                ended = InstanceEnded(instance=instance, reason="gone")
+                self.world.tell_boss(ended, self.world.clock.between(0.0, 2.0))
+
+    def adopt(self, recorded: Iterable[Recorded]) -> None:
+        for one in recorded:
+            if one.instance in self.living:
+                self.world.tell_boss(InstanceStarted(instance=one.instance, reference=f"p{one.instance}"), 0.1)
+            else:
+                self.world.tell_boss(InstanceEnded(instance=one.instance, reason="was gone", unseen=True), 0.1)

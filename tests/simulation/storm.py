@@ -1,0 +1,150 @@
+"""The storm: blows that are planned from the seed, and what each of them does to the world."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.simulation.workers import SimulatedWorker
+    from tests.simulation.world import World
+
+STORM_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Blow:
+    """One fault at one time. `part` picks a victim among those that are there, `seconds` says how long it lasts."""
+
+    name: str
+    kind: str
+    at: float
+    part: float
+    seconds: float
+
+
+def plan_storm(world: World, chance: random.Random) -> None:
+    for number in range(chance.choice([0, 2, 8, 25])):
+        kind = chance.choice(list(_BLOWS))
+        seconds = chance.choice(_BLOWS[kind][1])
+        at = chance.uniform(1.0, STORM_SECONDS)
+        blow = Blow(f"{kind}({seconds:g})#{number}", kind, at, chance.random(), seconds)
+        world.clock.after(at, lambda blow=blow: _strike(world, blow))  # type: ignore[misc]
+
+
+def _strike(world: World, blow: Blow) -> None:
+    if world.faults.happens(blow.name):
+        _BLOWS[blow.kind][0](world, blow)
+
+
+def _worker(world: World, blow: Blow) -> SimulatedWorker | None:
+    workers = list(world.workers.values())
+    return workers[int(blow.part * len(workers))] if workers else None
+
+
+def _worker_crash(world: World, blow: Blow) -> None:
+    worker = _worker(world, blow)
+    if worker is not None:
+        worker.crash_agent()
+
+
+def _worker_freeze(world: World, blow: Blow) -> None:
+    worker = _worker(world, blow)
+    if worker is not None:
+        worker.freeze(blow.seconds)
+
+
+def _worker_machine(world: World, blow: Blow) -> None:
+    worker = _worker(world, blow)
+    if worker is not None and worker.machine_alive:
+        world.provider.process_ended(worker)
+
+
+def _worker_cut(world: World, blow: Blow) -> None:
+    worker = _worker(world, blow)
+    if worker is not None:
+        _cut(world, worker.name, blow)
+
+
+def _boss_cut(world: World, blow: Blow) -> None:
+    if world.boss is not None:
+        _cut(world, world.boss.name, blow)
+
+
+def _cut(world: World, name: str, blow: Blow) -> None:
+    """Both ways, or only one of them, when the link seems to stand."""
+    way = ("both", "in", "out")[int(blow.part * 97) % 3]
+    if way == "both":
+        world.network.cut(name, blow.seconds)
+    else:
+        world.network.cut_one_way(name, way, blow.seconds)
+
+
+def _boss_crash(world: World, blow: Blow) -> None:
+    if world.boss is not None:
+        world.boss.crash()
+
+
+def _boss_freeze(world: World, blow: Blow) -> None:
+    if world.boss is not None:
+        world.boss.freeze(blow.seconds)
+
+
+def _boss_stop(world: World, blow: Blow) -> None:
+    world.people.stop_boss(workers=blow.part < 0.5)
+
+
+def _second_boss(world: World, blow: Blow) -> None:
+    """The first stands still, or only lost its lock; a second one starts; then the first says what it had queued."""
+    first = world.boss
+    if first is None:
+        return
+    network = world.network
+    network.hold(first.name)
+
+    def superseded() -> None:
+        if first.alive and blow.seconds:
+            first.freeze(blow.seconds)
+        if world.boss is first or world.boss is None:
+            world.start_boss()
+
+    world.clock.after(2.0 * blow.part, superseded)
+    world.clock.after(2.0 * blow.part + blow.seconds + 1.0, lambda: network.release(first.name))
+
+
+def _wall_jump(world: World, blow: Blow) -> None:
+    if world.boss is not None:
+        world.boss.wall_offset += blow.seconds
+
+
+def _database_away(world: World, blow: Blow) -> None:
+    world.database_away_until = world.clock.now + blow.seconds
+
+
+def _broker(world: World, blow: Blow) -> None:
+    world.network.restart_broker(blow.seconds, keeps=blow.part < 0.5)
+
+
+def _datastore_full(world: World, blow: Blow) -> None:
+    world.datastore.full_until = world.clock.now + blow.seconds
+
+
+_BLOWS: dict[str, tuple[Callable[[World, Blow], None], tuple[float, ...]]] = {
+    "worker_crash": (_worker_crash, (0.0,)),
+    "worker_freeze": (_worker_freeze, (3.0, 20.0, 45.0, 100.0)),
+    "worker_machine": (_worker_machine, (0.0,)),
+    "worker_cut": (_worker_cut, (1.0, 20.0, 60.0)),
+    "datastore": (lambda world, blow: world.datastore.crash(), (0.0,)),
+    "datastore_cut": (lambda world, blow: _cut(world, "datastore", blow), (1.0, 20.0, 60.0)),
+    "datastore_full": (_datastore_full, (5.0, 60.0, 300.0)),
+    "boss": (_boss_crash, (0.0,)),
+    "boss_freeze": (_boss_freeze, (2.0, 20.0, 70.0)),
+    "boss_cut": (_boss_cut, (1.0, 20.0, 60.0)),
+    "boss_stop": (_boss_stop, (0.0,)),
+    "second_boss": (_second_boss, (0.0, 5.0, 40.0)),
+    "wall_jump": (_wall_jump, (-1e6, -3600.0, 3600.0, 1e6)),
+    "database_away": (_database_away, (2.0, 20.0, 90.0)),
+    "broker": (_broker, (0.5, 20.0, 60.0)),
+}
