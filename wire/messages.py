@@ -252,6 +252,8 @@ class WorkerHello(_Value, frozen=True, kw_only=True, tag="hello"):
     in_hand: list[InHand] = msgspec.field(default_factory=list)
     #: Init executions that have succeeded here.
     initialized: list[int] = msgspec.field(default_factory=list)
+    #: Attempts that a killed agent before this one had begun here, and whose end nobody saw.
+    died: list[AttemptKey] = msgspec.field(default_factory=list)
     #: Digests in the input cache, most recently used first, at most 10,000.
     cached: list[Digest] = msgspec.field(default_factory=list)
     address: str = ""

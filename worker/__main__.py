@@ -63,6 +63,7 @@ class Worker:
         self._journal = Journal(home.path / "journal.jsonl")
         if options.deployment:
             self._journal.adopt(options.deployment)
+        died = self._journal.forget_begun()
         home.remove_attempts(self._journal.kept)
         cache = Cache(home.path / "cache", options.cache_limit)
         topics = Topics(options.mqtt_prefix)
@@ -74,6 +75,7 @@ class Worker:
             initialized=self._journal.initialized,
             cached=cache.contents(),
             deployment=self._journal.deployment,
+            died=died,
         )
         self._link = Link(_link_options(options, topics, incarnation), self._inbox.put)
         self._link.subscribe(topics.orders(options.id))

@@ -23,6 +23,7 @@ class _Line(msgspec.Struct, omit_defaults=True):
     kept: Outcome | None = None
     forgotten: AttemptKey | None = None
     initialized: int | None = None
+    begun: AttemptKey | None = None
     deployment: str | None = None
 
 
@@ -36,6 +37,8 @@ class Journal:
         self._bytes = 0
         self.deployment = ""
         self.kept: dict[AttemptKey, Outcome] = {}
+        #: Attempts that began and whose end was not seen yet.
+        self.begun: dict[AttemptKey, None] = {}
         self.initialized: dict[int, None] = {}
         self._read()
         self._fd = -1
@@ -57,12 +60,17 @@ class Journal:
     def _take(self, line: _Line) -> None:
         if line.deployment is not None:
             self.kept.clear()
+            self.begun.clear()
             self.initialized.clear()
             self.deployment = line.deployment
         if line.kept is not None:
             self.kept[(line.kept.task, line.kept.attempt)] = line.kept
+            self.begun.pop((line.kept.task, line.kept.attempt), None)
+        if line.begun is not None:
+            self.begun[line.begun] = None
         if line.forgotten is not None:
             self.kept.pop(line.forgotten, None)
+            self.begun.pop(line.forgotten, None)
         if line.initialized is not None:
             self.initialized[line.initialized] = None
 
@@ -79,8 +87,19 @@ class Journal:
     def keep(self, outcome: Outcome) -> None:
         self._add(_Line(kept=outcome))
 
+    def begin(self, task: int, attempt: int) -> None:
+        self._add(_Line(begun=(task, attempt)))
+
+    def forget_begun(self) -> list[AttemptKey]:
+        """What had begun when an earlier agent was killed; told once."""
+        died = list(self.begun)
+        for task, attempt in died:
+            self.forget(task, attempt)
+        self.flush()
+        return died
+
     def forget(self, task: int, attempt: int) -> None:
-        if (task, attempt) in self.kept:
+        if (task, attempt) in self.kept or (task, attempt) in self.begun:
             self._add(_Line(forgotten=(task, attempt)))
 
     def remember_init(self, number: int) -> None:
@@ -110,6 +129,7 @@ class Journal:
         """Only what still counts, under a name of its own until it is whole."""
         lines = [_Line(deployment=self.deployment)]
         lines += [_Line(initialized=number) for number in self.initialized]
+        lines += [_Line(begun=key) for key in self.begun]
         lines += [_Line(kept=outcome) for outcome in self.kept.values()]
         data = b"".join(self._encoder.encode(line) + b"\n" for line in lines)
         fresh = self._path.with_suffix(".new")

@@ -206,6 +206,8 @@ class Loop:
             logger.debug("a message was not taken by the link; what counts is sent again")
 
     def _execute(self, action: Execute) -> None:
+        self._parts.journal.begin(action.run.task, action.run.attempt)
+        self._parts.journal.flush()  # it may be the end of this process
         self._parts.runner.execute(action.run)
 
     def _end(self, action: Exit) -> None:
@@ -215,6 +217,8 @@ class Loop:
         return self._parts.attempts / f"{task}.{attempt}"
 
     def _remove_attempt(self, action: RemoveAttempt) -> None:
+        if (action.task, action.attempt) in self._parts.journal.begun:
+            self._parts.journal.forget(action.task, action.attempt)
         self._parts.keeper.do(action.task, partial(remove_tree, self._directory(action.task, action.attempt)))
 
     def _place_inputs(self, action: PlaceInputs) -> None:

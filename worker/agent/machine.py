@@ -52,8 +52,9 @@ class Agent:
         initialized: Iterable[int] = (),
         cached: Iterable[Digest] = (),
         deployment: str = "",
+        died: Iterable[AttemptKey] = (),
     ) -> None:
-        """`kept` and `initialized` are what an earlier start wrote down; `cached`, least recently used first."""
+        """`kept`, `initialized` and `died` are what an earlier start left; `cached`, least recently used first."""
         self.state = State(
             options=options,
             deployment=options.deployment or deployment,
@@ -62,6 +63,7 @@ class Agent:
             heard_at=now,
             asked_at=now,
             initialized=dict.fromkeys(initialized),
+            died=list(died),
             cached=dict.fromkeys(cached),
         )
         for outcome in kept:
@@ -134,6 +136,7 @@ def _adopt(state: State, deployment: str, now: float, actions: list[Action]) -> 
     for held in list(state.held.values()):
         moves.forget(state, held, actions)
     state.initialized.clear()
+    state.died.clear()
     state.early.clear()
     state.confirms.clear()
     state.deployment = deployment

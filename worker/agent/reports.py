@@ -167,6 +167,7 @@ def _hello(state: State) -> WorkerHello:
         place=options.place,
         in_hand=in_hand(state),
         initialized=list(state.initialized),
+        died=state.died,
         cached=cached,
         address=options.address,
         pid=options.pid,

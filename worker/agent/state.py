@@ -104,6 +104,8 @@ class State:
     #: init number -> attempts that wait for it.
     waiting: dict[int, dict[AttemptKey, None]] = field(default_factory=dict)
     initialized: dict[int, None] = field(default_factory=dict)
+    #: Attempts that died with an agent before this one.
+    died: list[AttemptKey] = field(default_factory=list)
     #: Inputs told before their Run arrived (messages may overtake one another).
     early: dict[AttemptKey, list[Input]] = field(default_factory=dict)
     used_slots: int = 0
