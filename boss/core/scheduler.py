@@ -195,6 +195,8 @@ def _forget(state: State, batch: Batch) -> None:
     last = batch.first + batch.count
     for number in [number for number in state.crossing if batch.first <= number < last]:
         del state.crossing[number]
+    for number in [number for number in state.unclear_deaths if batch.first <= number < last]:
+        del state.unclear_deaths[number]
     state.remove_batch(batch)
 
 

@@ -286,6 +286,9 @@ class State:
         #: Queued tasks whose newest attempt was taken for lost: task -> (attempt, worker). Until a successor
         #: is sent, that attempt is taken up again if its worker returns with it.
         self.lost: dict[int, tuple[int, str]] = {}
+        #: Tasks with a live batch whose attempt died with its worker, and nobody knows whether it had begun: task ->
+        #: attempt. The next agent there may know it, and then it counts towards poison.
+        self.unclear_deaths: dict[int, int] = {}
 
         self.workers: dict[str, Worker] = {}
         #: Last order number to somebody who has not said hello yet.
