@@ -14,7 +14,7 @@ from boss.core.graph import CANCELLING, Batch
 from boss.core.model import Ended, Phase, TaskState
 from boss.core.rows import AttemptRow
 from boss.core.state import Attempt, State, Worker
-from wire.messages import Abandon, Acknowledge, AttemptKey, Collect, CollectFile, Kill, Outcome, Place
+from wire.messages import Abandon, Acknowledge, AttemptKey, Collect, CollectFile, Kill, Outcome, Place, TakeBack
 
 _NOWHERE = Place(path="")
 encode = msgspec.json.Encoder().encode
@@ -214,6 +214,14 @@ def end_superseded(state: State, attempt: Attempt, reason: str) -> None:
     """It has ended, however; its task is tried anew."""
     end(state, attempt, Ended.SUPERSEDED, reason)
     settle_task(state, attempt, Ended.SUPERSEDED, "")
+
+
+def ask_back(state: State, batch: Batch) -> None:
+    """The batch is paused: what was sent ahead of it and has not begun waits as well."""
+    for attempt in state.attempts.values():
+        if attempt.batch is batch and not (attempt.init or attempt.begun() or attempt.asked_back):
+            attempt.asked_back = True
+            state.tell(state.workers[attempt.worker], TakeBack(task=attempt.task, attempt=attempt.attempt))
 
 
 def end(state: State, attempt: Attempt, how: Ended, reason: str = "") -> None:

@@ -182,6 +182,7 @@ def _init_without_inputs(state: State, attempt: Attempt, reason: str) -> None:
     batch = attempt.batch
     batch.row.paused = f"its init task {batch.inits[attempt.index].spec.id!r} cannot run: {reason}"
     state.dirty_batches[batch.number] = None
+    attempts.ask_back(state, batch)
 
 
 def _published(state: State, report: Published) -> None:

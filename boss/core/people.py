@@ -22,7 +22,7 @@ from boss.core.events import (
 from boss.core.graph import Batch
 from boss.core.model import TERMINAL, TaskState, WorkerState
 from boss.core.state import State
-from wire.messages import Drain, Resume, TakeBack
+from wire.messages import Drain, Resume
 
 
 def on_cancel(state: State, event: CancelAsked) -> None:
@@ -70,18 +70,10 @@ def on_pause(state: State, event: PauseAsked) -> None:
     if batch is not None:
         batch.row.paused = event.reason
         if event.reason:
-            _ask_back(state, batch)
+            attempts.ask_back(state, batch)
         state.dirty_batches[batch.number] = None
         state.journal("batch", str(batch.number), 0, "", "paused" if event.reason else "resumed", event.reason)
     _answer(state, event.reply, found=batch is not None)
-
-
-def _ask_back(state: State, batch: Batch) -> None:
-    """What was sent ahead and has not begun waits as well."""
-    for attempt in state.attempts.values():
-        if attempt.batch is batch and not (attempt.init or attempt.begun() or attempt.asked_back):
-            attempt.asked_back = True
-            state.tell(state.workers[attempt.worker], TakeBack(task=attempt.task, attempt=attempt.attempt))
 
 
 def on_drain(state: State, event: WorkerDrainAsked) -> None:

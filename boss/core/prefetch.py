@@ -49,7 +49,7 @@ def _initialize_waiting(state: State, worker: Worker) -> None:
     waiting = {
         attempt.batch.number: attempt.batch
         for attempt in worker.attempts.values()
-        if not attempt.init and attempt.batch.inits and not attempt.begun()
+        if not (attempt.init or attempt.begun() or attempt.batch.held()) and attempt.batch.inits
     }
     for batch in waiting.values():
         attempts.initialize(state, worker, batch)

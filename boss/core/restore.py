@@ -130,7 +130,7 @@ def _cross(state: State, dependency: int, dependant: int) -> None:
 
 
 def _file(state: State, row: FileRow) -> None:
-    """It is still to get its name. The row tells of the last push that brought it; earlier ones may wait for it, too."""
+    """It is still to get its name. The row tells of the last push that brought it; earlier ones may wait too."""
     identity = (row.name, row.digest)
     state.files[identity] = row
     state.files_for[identity] = {}
