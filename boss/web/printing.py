@@ -83,7 +83,12 @@ def ended_lines(tasks: Iterable[TaskAnswer]) -> Iterator[str]:
 
 
 def reason_of(task: TaskAnswer) -> str:
-    return task.reason or ("dependencies failed" if task.state == "blocked" else "")
+    return one_line(task.reason) or ("dependencies failed" if task.state == "blocked" else "")
+
+
+def one_line(text: str) -> str:
+    """EPANET's errors have several lines, with columns of blanks between their words."""
+    return "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
 
 
 def task_lines(detail: TaskDetail) -> Iterator[str]:
@@ -124,7 +129,7 @@ def attempt_lines(attempt: AttemptAnswer) -> Iterator[str]:
     if attempt.exit_code is not None:
         words.append(f"exit code {attempt.exit_code}")
     if attempt.reason:
-        words.append(harmless(attempt.reason))
+        words.append(harmless(one_line(attempt.reason)))
     yield ", ".join(words)
     for command in attempt.commands:
         yield f"\t[{command.exit_code}] {command.seconds:.2f} s  {harmless(_first_line(command.command))}"

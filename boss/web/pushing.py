@@ -230,7 +230,8 @@ def _bad_counts(batch: BatchAnswer) -> dict[str, int]:
 
 
 def _code_words(task: TaskAnswer) -> str:
-    return f" (exit code {task.exit_code})" if task.exit_code else ""
+    told = f"code {task.exit_code}"
+    return f" (exit {told})" if task.exit_code and told not in reason_of(task) else ""
 
 
 def _quoted(text: str) -> str:

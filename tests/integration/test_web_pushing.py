@@ -110,7 +110,7 @@ def test_failed_tasks_are_named_with_their_reasons(server: Server, backend: Fake
     code, out, _ = _push(_plan(tmp_path))
     assert code == Exit.TASKS_FAILED
     assert "1 of 3 tasks succeeded, 1 failed, 1 not run (dependencies failed)." in out
-    assert "  fail/ä \\x1b[31m: exit code 1 of command 2 (exit code 1)" in out
+    assert "  fail/ä \\x1b[31m: exit code 1 of command 2\n" in out
     assert "  after: dependencies failed" in out
     assert "admin.py show_task" in out
     assert "\x1b" not in out
