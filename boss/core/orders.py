@@ -115,8 +115,13 @@ def resend_due(state: State, worker_id: str) -> None:
     if worker is None:
         return
     worker.resend_planned = False
-    if state.leases_from is None or worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
+    if worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
         return  # its hello brings up everything
+    if state.leases_from is None:  # said into the void at present; the question for its hello may be lost later
+        worker.resend_planned = bool(worker.unconfirmed)
+        if worker.unconfirmed:
+            state.at(state.now + state.policy.resend, "resend", worker.id)
+        return
     before = state.now - state.policy.resend
     for number in [number for number, (sent, _) in worker.unconfirmed.items() if sent <= before]:
         _, orders = worker.unconfirmed.pop(number)
