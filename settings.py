@@ -83,6 +83,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_task_bytes", int, "bytes", MIB, "The largest description of one task that a push may hold.",
             least=4096),
     Setting("max_push_bytes", int, "bytes", 4 * GIB, "The largest task file that the boss accepts.", least=MIB),
+    Setting("probe_seconds", float, "seconds", 60.0, "After how long a worker that was set aside for its failures gets "
+            "one task to prove itself; doubled each time that it fails; 0: only a person lets it in.", least=0),
     # --- files
     Setting("transfers_at_once", int, "transfers", 16, "How many transfers between datastore and workers run at once.",
             least=1),
@@ -90,6 +92,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("spool_limit_bytes", int, "bytes", 100 * GIB, "How much the boss keeps of files sent with pushes until "
             "the datastore has them.", least=MIB),
     # --- the programs themselves
+    Setting("journal_days", float, "days", 30.0, "How long the journal (admin.py events, admin.py story) is kept; "
+            "0: for ever.", least=0),
     Setting("log_level", str, "name", "info", "How much the programs write to their logs.",
             choices=("debug", "info", "warning", "error")),
 )  # fmt: skip

@@ -65,6 +65,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         orphan_after=values.orphan_after_seconds,
         prefetch=values.prefetch_seconds,
         prefetch_max=values.prefetch_max,
+        probe=values.probe_seconds,
         pools=pools,
     )
     return Setup(
@@ -85,6 +86,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         slots=values.slots or len(os.sched_getaffinity(0)),
         spool_limit_bytes=values.spool_limit_bytes,
         submit_limit_bytes=values.max_push_bytes,
+        journal_days=values.journal_days,
         child_environment={
             "ECLOUD_OUTPUT_LIMIT_BYTES": str(values.output_limit_bytes),
             "ECLOUD_CACHE_LIMIT_BYTES": str(values.cache_limit_bytes),

@@ -21,7 +21,7 @@ from boss.core.effects import Answer
 from boss.core.graph import Batch
 from boss.core.model import TaskState, WorkerState
 from boss.core.state import State, Worker, numbers
-from boss.loop import Loop
+from boss.loop import WITHDRAWN, Loop
 from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.web.reads import Lookups, Reads
 
@@ -29,6 +29,8 @@ from boss.web.reads import Lookups, Reads
 FRESH_SECONDS = 0.05
 #: How long a view is waited for before the last one has to do (the loop may be waiting for its database).
 VIEW_SECONDS = 1.0
+#: A request waits so long for a database that is away.
+AWAY_SECONDS = 5.0
 #: Batches that are finished are shown this long.
 SHOWN_SECONDS = 60.0
 #: A hindrance is told when it has lasted this long.
@@ -85,10 +87,21 @@ class LiveBackend:
         self._waiting[reply] = (done, box)
         event.reply = reply
         self._loop.inbox.put(event)
-        while not done.wait(1.0):
+        away_since = None
+        while not done.wait(0.5):
             if self._loop.ended:
-                del self._waiting[reply]
+                self._waiting.pop(reply, None)
                 raise BackendUnavailable("the boss is ending; ask again when one runs")
+            trouble = self._loop.trouble
+            if not trouble:
+                away_since = None
+            elif away_since is None:
+                away_since = time.monotonic()
+            elif time.monotonic() - away_since > AWAY_SECONDS and self._waiting.pop(reply, None) is not None:
+                event.reply = WITHDRAWN
+                raise BackendUnavailable(
+                    f"{trouble}; ask again when it is back: what the boss had taken already is not done twice"
+                )
         return box[0]
 
     def answer(self, answer: Answer) -> None:

@@ -52,6 +52,8 @@ T = TypeVar("T")
 
 #: Events of one turn at most, so that a flood cannot keep a commit waiting for ever.
 TURN_EVENTS = 20_000
+#: A loop that did nothing for so long (a quiet or a stopped process) first looks whether the database is still its own.
+QUIET_SECONDS = 2.0
 #: Between two tries of a commit while the database is away.
 DATABASE_PAUSE_SECONDS = 1.0
 
@@ -94,6 +96,11 @@ class Outside(Protocol):
     def turn_done(self, changed: bool) -> None: ...
 
 
+#: What the database wants now and then: (monotonic, wall) -> seconds until the next time. Raises DatabaseAway.
+Upkeep = Callable[[float, float], float]
+#: Instead of a reply's number: whoever asked does not wait any more, and the event is not to be taken.
+WITHDRAWN = -1
+
 #: Items of the inbox: an event, or something to be called in the loop's thread between two turns.
 Item = Event | Callable[[], None]
 
@@ -101,7 +108,7 @@ Item = Event | Callable[[], None]
 class Loop:
     """The loop around one scheduler."""
 
-    def __init__(self, scheduler: Scheduler, store: Store, outside: Outside) -> None:
+    def __init__(self, scheduler: Scheduler, store: Store, outside: Outside, upkeep: Upkeep | None = None) -> None:
         self.scheduler = scheduler
         self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self.ended = False
@@ -112,6 +119,8 @@ class Loop:
         self._dispatcher = Dispatcher(store, "", 0)
         self._waiting: list[Item] = []
         self._stopping = False
+        self._upkeep = upkeep
+        self._upkeep_at = self._turned_at = 0.0
 
     def start(self) -> None:
         """Begin where the database stands. Nothing goes out before the first turn (`run`)."""
@@ -124,7 +133,10 @@ class Loop:
         """Turn after turn until the scheduler says that the boss may end."""
         try:
             while not self.ended:
-                self.turn(self._collect())
+                items = self._collect()
+                self._keep_up()
+                self.turn(items)
+                self._turned_at = time.monotonic()
         except _GivenUp:
             logger.warning("the boss ends although its database is away", extra={"action": "given_up"})
             self.ended = True
@@ -146,7 +158,7 @@ class Loop:
         """What waits; if nothing does, what comes first, or nothing at the next deadline."""
         items, self._waiting = self._waiting, []
         if not items:
-            deadline = self.scheduler.next_deadline()
+            deadline = self._next_look()
             timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
             try:
                 items.append(self.inbox.get(timeout=timeout))
@@ -158,6 +170,26 @@ class Loop:
             except queue.Empty:
                 break
         return items
+
+    def _next_look(self) -> float | None:
+        deadline = self.scheduler.next_deadline()
+        if self._upkeep is None:
+            return deadline
+        return self._upkeep_at if deadline is None else min(deadline, self._upkeep_at)
+
+    def _keep_up(self) -> None:
+        """What the database wants now and then. If it is away, that is known before a turn needs it."""
+        now = time.monotonic()
+        if self._upkeep is None or (now < self._upkeep_at and now - self._turned_at < QUIET_SECONDS):
+            return
+        try:
+            pause = self._upkeep(now, time.time())
+        except DatabaseAway as error:
+            self._away(error)
+            pause = DATABASE_PAUSE_SECONDS
+        else:
+            self._back()
+        self._upkeep_at = now + pause
 
     # --- decide ------------------------------------------------------------------------------------
 
@@ -173,7 +205,10 @@ class Loop:
                 if position and not self._untouched():
                     self._waiting = items[position:]
                     break
-                self._read_for(item)
+                if item.reply != WITHDRAWN:
+                    self._read_for(item)
+                if item.reply == WITHDRAWN:
+                    continue
             self.scheduler.handle(item)
         self._finish_turn()
         for call in calls:
@@ -219,29 +254,39 @@ class Loop:
     def _record(self, changes: Changes) -> None:
         """Until it is on disk, nothing goes out; workers meanwhile go on with what they have."""
         self._until_back(lambda: self._store.commit(changes, time.time()))
+        self._back()
 
     def _until_back(self, call: Callable[[], T]) -> T:
         """Try until the database answers. Nothing else happens meanwhile: no turn can end without it."""
+        failed = False
         while True:
             try:
                 result = call()
             except DatabaseAway as error:
-                if not self.trouble:
-                    logger.error(
-                        "the database is away (%s): nothing is accepted or sent until it is back; "
-                        "this is tried again every second",
-                        error,
-                        extra={"action": "database_away"},
-                    )
-                self.trouble = f"the database is away: {error}"
+                self._away(error)
+                failed = True
                 if self._stopping:
                     raise _GivenUp from None
                 time.sleep(DATABASE_PAUSE_SECONDS)
             else:
-                if self.trouble:
-                    logger.info("the database is back", extra={"action": "database_back"})
-                    self.trouble = ""
+                if failed:
+                    self._back()
                 return result
+
+    def _away(self, error: DatabaseAway) -> None:
+        if not self.trouble:
+            logger.error(
+                "the database is away (%s): nothing is accepted or sent until it is back; "
+                "this is tried again every second",
+                error,
+                extra={"action": "database_away"},
+            )
+        self.trouble = f"the database is away: {error}"
+
+    def _back(self) -> None:
+        if self.trouble:
+            logger.info("the database is back", extra={"action": "database_back"})
+            self.trouble = ""
 
     def _perform(self, effects: list[Effect]) -> None:
         to_workers = [effect for effect in effects if isinstance(effect, SendToWorker)]

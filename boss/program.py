@@ -34,6 +34,7 @@ from boss.live import LiveBackend
 from boss.loop import DatabaseAway, Loop
 from boss.post import Post
 from boss.store import DatabaseStore
+from boss.upkeep import Upkeep
 from boss.web.app import make_app
 from boss.web.boss_file import announce, read, withdraw
 from boss.web.serve import CannotServe, Server, serve
@@ -92,6 +93,8 @@ class Setup(msgspec.Struct, kw_only=True):
     slots: int = 1
     spool_limit_bytes: int = 100 * 1024**3
     submit_limit_bytes: int = 4 * 1024**3
+    #: How long the journal is kept; 0: for ever.
+    journal_days: float = 30.0
     #: Environment of every worker and of the datastore beside what this program sets.
     child_environment: Mapping[str, str] = {}
     #: End when nobody follows any more (a boss that a push started).
@@ -122,7 +125,8 @@ class Program:
         logger.info("epoch %d of deployment %s; %s", epoch, self.deployment, before, extra={"action": "took_over"})
         spool = _private(setup.state_directory / "spool")
         self.spool = Spool(spool, setup.spool_limit_bytes)
-        self.loop = Loop(Scheduler(setup.policy), DatabaseStore(self.database, spool), self)
+        upkeep = Upkeep(self.database, setup.journal_days)
+        self.loop = Loop(Scheduler(setup.policy), DatabaseStore(self.database, spool), self, upkeep)
         self.backend = LiveBackend(self.loop, self.database.reads, self.database.lookups, spool)
         self.backend.complaints = lambda: list(self._trouble.values())
         self.provider = LocalProvider(

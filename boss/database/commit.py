@@ -41,13 +41,17 @@ def claim_turn(connection: Connection, epoch: int, turn: int, place: str) -> boo
         return True
     now = connection.exec_driver_sql("SELECT epoch, turn, host, pid FROM deployment").one()
     if now.epoch != epoch:
-        raise Superseded(
-            f"database {place} was taken over by the boss on {now.host}, process {now.pid} (epoch {now.epoch}, mine "
-            f"was {epoch}): this boss writes nothing more and ends"
-        )
+        raise superseded(place, epoch, now.epoch, now.host, now.pid)
     if now.turn == turn:
         return False
     raise DatabaseError(f"database {place} is at turn {now.turn}, but this boss was about to write turn {turn}")
+
+
+def superseded(place: str, mine: int, epoch: int, host: str, pid: int) -> Superseded:
+    return Superseded(
+        f"database {place} was taken over by the boss on {host}, process {pid} (epoch {epoch}, mine was {mine}): "
+        "this boss writes nothing more and ends"
+    )
 
 
 def write_changes(connection: Connection, changes: Changes, wall: float, turn: int, interned: dict[bytes, int]) -> None:

@@ -12,13 +12,23 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Row, select
 from sqlalchemy.engine import URL
 
 from boss.core.rows import Changes, Loaded, LoadedBatch
 from boss.database import commit, takeover
 from boss.database.engine import file_of, is_sqlite, parse_url, place_of, reader_engine, writer_engine
-from boss.database.errors import Busy, NoDatabase, Superseded, TooLarge, Unavailable, is_failure, translate, translated
+from boss.database.errors import (
+    Busy,
+    DatabaseError,
+    NoDatabase,
+    Superseded,
+    TooLarge,
+    Unavailable,
+    is_failure,
+    translate,
+    translated,
+)
 from boss.database.load import load, load_batches
 from boss.database.lookups import Lookups
 from boss.database.queries import Reads
@@ -146,12 +156,27 @@ class Database:
         return pruned
 
     def keep_alive(self) -> None:
-        """Say a word on the writer's connection, so that the server keeps it; to be called once a minute."""
-        with translated(self.place):
-            connection = self._connection()
-            if not is_lite(connection):
-                with connection.begin():
-                    connection.exec_driver_sql("SELECT 1")
+        """Say a word on the writer's connection, so that the server keeps it; to be called once a minute.
+
+        Raises Superseded if another boss has taken the database over, Unavailable if it is away.
+        """
+
+        def read(connection: Connection) -> Row[tuple[int, str, int]]:
+            return connection.exec_driver_sql("SELECT epoch, host, pid FROM deployment").one()
+
+        try:
+            with translated(self.place):
+                connection = self._connection()
+                if is_lite(connection):  # there a word on the writer's connection would be a lock
+                    now = self._read(read)
+                else:
+                    with connection.begin():
+                        now = read(connection)
+        except DatabaseError:
+            self._drop_writer()
+            raise
+        if now.epoch != self.epoch:
+            raise commit.superseded(self.place, self.epoch, now.epoch, now.host, now.pid)
 
     # --- how it is done ------------------------------------------------------------------------------
 

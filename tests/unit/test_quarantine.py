@@ -91,7 +91,7 @@ def test_one_task_alone_does_not_set_a_worker_aside_at_once() -> None:
 def test_a_success_or_a_fault_of_a_task_begins_the_count_anew(world: World) -> None:
     worker = world.worker(slots=1)
     world.push(graph(10))
-    for fault, how in [("worker", "failed"), ("worker", "failed"), ("task", "succeeded"), ("worker", "failed")] * 2:
+    for fault, how in [("worker", "failed"), ("worker", "failed"), ("task", "succeeded")] * 3:
         task, attempt = next(iter(worker.seen.attempts))
         worker.ended(task, attempt, how, fault=fault)
     assert not worker.seen.quarantined

@@ -46,7 +46,7 @@ def test_every_default_passes_its_own_limits_and_every_setting_has_a_sentence() 
     for setting in SETTINGS:
         assert parse(setting, setting.default if setting.default is not None else "", Path("/")) == setting.default
         assert setting.sentence.endswith(".") and setting.sentence[0].isupper(), setting.name
-        assert setting.unit in {*BARE_UNITS, "seconds", "bytes"}, setting.name
+        assert setting.unit in {*BARE_UNITS, "seconds", "days", "bytes"}, setting.name
         assert re.fullmatch("[a-z][a-z_]*", setting.name)
 
 

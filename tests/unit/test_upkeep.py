@@ -1,0 +1,216 @@
+"""What the boss does for its database now and then, and what it says while that is away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from boss.core.effects import Answer
+from boss.core.events import PauseAsked
+from boss.core.rows import Changes, Loaded
+from boss.core.scheduler import Scheduler
+from boss.core.state import Policy
+from boss.database import Full, Superseded, Unavailable
+from boss.live import LiveBackend
+from boss.loop import WITHDRAWN, DatabaseAway, Loop, Upkeep
+from boss.upkeep import ALIVE_SECONDS, PRUNE_SECONDS, STEP_SECONDS, STEP_TURNS
+from boss.upkeep import Upkeep as DatabaseUpkeep
+from boss.web.backend import BackendUnavailable
+
+DAY = 86_400.0
+
+
+class FakeDatabase:
+    """A journal of so many old turns."""
+
+    def __init__(self, old: int = 0) -> None:
+        self.old = old
+        self.words = 0
+        self.before: list[float] = []
+        self.error: Exception | None = None
+        self.prune_error: Exception | None = None
+
+    def keep_alive(self) -> None:
+        if self.error is not None:
+            raise self.error
+        self.words += 1
+
+    def prune_events(self, before: float, at_most: int) -> int:
+        if self.prune_error is not None:
+            raise self.prune_error
+        self.before.append(before)
+        pruned = min(self.old, at_most)
+        self.old -= pruned
+        return pruned
+
+
+def upkeep(database: FakeDatabase, days: float = 30.0) -> DatabaseUpkeep:
+    return DatabaseUpkeep(database, days)  # type: ignore[arg-type]
+
+
+def test_old_journal_goes_in_steps_and_then_not_for_an_hour() -> None:
+    database = FakeDatabase(old=STEP_TURNS + 5)
+    keep = upkeep(database)
+    assert keep(10.0, 100 * DAY) == STEP_SECONDS
+    assert keep(11.0, 100 * DAY) == ALIVE_SECONDS
+    assert (database.old, database.before) == (0, [70 * DAY, 70 * DAY])
+    assert keep(11.0 + PRUNE_SECONDS - 1, 100 * DAY) == ALIVE_SECONDS and len(database.before) == 2
+    keep(11.0 + PRUNE_SECONDS, 101 * DAY)
+    assert database.before[2] == 71 * DAY
+    assert database.words == 4
+
+
+def test_a_journal_that_is_kept_for_ever_is_not_pruned() -> None:
+    database = FakeDatabase(old=5)
+    assert upkeep(database, 0.0)(1.0, DAY) == ALIVE_SECONDS
+    assert (database.old, database.words) == (5, 1)
+
+
+def test_a_database_that_is_away_is_told_and_a_full_disk_only_puts_pruning_off() -> None:
+    database = FakeDatabase(old=5)
+    database.error = Unavailable("gone")
+    with pytest.raises(DatabaseAway, match="gone"):
+        upkeep(database)(1.0, DAY)
+    database.error, database.prune_error = None, Full("no room")
+    assert upkeep(database)(1.0, DAY) == ALIVE_SECONDS
+
+
+def test_a_database_of_another_boss_ends_this_one() -> None:
+    database = FakeDatabase()
+    database.error = Superseded("taken over")
+    with pytest.raises(Superseded):
+        upkeep(database)(1.0, DAY)
+
+
+# --- in the loop -------------------------------------------------------------------------------------
+
+
+class Outside:
+    """Takes the answers; a view is wanted by nobody here."""
+
+    def __init__(self) -> None:
+        self.backend: LiveBackend | None = None
+
+    def answer(self, answer: Answer) -> None:
+        assert self.backend is not None
+        self.backend.answer(answer)
+
+    def turn_done(self, changed: bool) -> None:
+        pass
+
+
+class Store:
+    """An empty database, away when the test says so."""
+
+    away = False
+
+    def load(self) -> Loaded:
+        return Loaded("d", 1, 0, 1, 1, 1, [], [], [], [], [], [], {}, [])
+
+    def executions(self, numbers: object) -> dict[int, object]:
+        return {}
+
+    requirements = result_names = executions
+
+    def commit(self, changes: Changes, wall: float, **more: object) -> None:
+        self._look()
+
+    def batches_for(self, *arguments: object) -> tuple[list[object], dict[int, int], list[tuple[int, int]]]:
+        self._look()
+        return [], {}, []
+
+    def _look(self) -> None:
+        if self.away:
+            raise DatabaseAway("no answer from the server")
+
+
+class Running:
+    """A loop in its thread with a backend before it."""
+
+    def __init__(self, directory: Path, keep: Upkeep | None = None) -> None:
+        outside = Outside()
+        self.store = Store()
+        self.loop = Loop(Scheduler(Policy()), self.store, outside, keep)  # type: ignore[arg-type]
+        self.backend = outside.backend = LiveBackend(self.loop, None, None, directory)  # type: ignore[arg-type]
+        self.loop.start()
+        self.failed: list[BaseException] = []
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.loop.run()
+        except Superseded as error:
+            self.failed.append(error)
+
+    def end(self) -> None:
+        self.store.away = False
+        self.loop.give_up()
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
+    monkeypatch.setattr("boss.live.AWAY_SECONDS", 0.05)
+    monkeypatch.setattr("boss.loop.DATABASE_PAUSE_SECONDS", 0.05)
+    return Running(tmp_path)
+
+
+def test_who_asks_while_the_database_is_away_is_told_so_and_what_was_asked_is_not_done(running: Running) -> None:
+    try:
+        running.store.away = True
+        asked = PauseAsked(batch=7, reason="later")
+        with pytest.raises(BackendUnavailable, match=r"database is away: no answer.*not done twice"):
+            running.backend.ask(asked)
+        assert asked.reply == WITHDRAWN and running.loop.trouble
+        with pytest.raises(BackendUnavailable, match="tried again every second"):
+            running.backend.ask(PauseAsked(batch=7, reason="later"))
+        running.store.away = False
+        until(lambda: not running.loop.trouble)
+        answer = running.backend.ask(PauseAsked(batch=7, reason="later"))
+        assert answer.value or answer.refused
+    finally:
+        running.end()
+
+
+def test_an_idle_boss_that_was_superseded_ends_by_itself(tmp_path: Path) -> None:
+    def keep(now: float, wall: float) -> float:
+        raise Superseded("taken over by the boss on other, process 7")
+
+    running = Running(tmp_path, keep)
+    running.thread.join(30)
+    assert [str(error) for error in running.failed] == ["taken over by the boss on other, process 7"]
+
+
+def test_a_database_that_goes_away_while_nothing_happens_is_noticed(tmp_path: Path) -> None:
+    answers: list[Exception | None] = [None, None, None, DatabaseAway("it sleeps"), DatabaseAway("it sleeps"), None]
+    seen: list[str] = []
+    made: list[Running] = []
+
+    def keep(now: float, wall: float) -> float:
+        seen.extend(running.loop.trouble for running in made)
+        error = answers.pop(0) if answers else None
+        if error is not None:
+            raise error
+        return 0.01
+
+    running = Running(tmp_path, keep)
+    made.append(running)
+    try:
+        until(lambda: not answers and len(seen) > 8)
+        assert any("it sleeps" in trouble for trouble in seen) and not running.loop.trouble
+    finally:
+        running.end()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(3000):
+        if holds():
+            return
+        pause.wait(0.01)
+    raise AssertionError("waited in vain")
