@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from functools import partial
 from typing import Literal
 
 from wire.messages import CommandSummary, Outcome, Run
 from worker.runner import spawn
 from worker.runner.output import Capture
-from worker.runner.processes import look
 from worker.runner.shared import Shared, now
 from worker.runner.tree import Tree
 
@@ -38,7 +36,8 @@ class Execution:
         self._workspace = shared.workspace(run)
         self._commands = run.execution.commands
         self._summaries: list[CommandSummary] = []
-        self._process: subprocess.Popen[bytes] | None = None
+        #: Of the command that runs; 0: none does.
+        self._pid = 0
         self._pidfd = -1
         self._streams: dict[int, Capture] = {}
         self._writers: list[int] = []
@@ -83,18 +82,17 @@ class Execution:
         self._command_began = now()
         try:
             arguments = spawn.arguments_of(command, self.run.execution.memory, self._workspace.directory, index)
-            process = spawn.start(
+            pid, start = self._shared.launcher.start(
                 arguments, self._workspace.work, self._environment, self._shared.nothing, *self._writers
             )
         except (OSError, ValueError) as error:
             self._not_started(command, error)
             return
-        self._process = process
-        self._pidfd = os.pidfd_open(process.pid)
-        seen = look(process.pid)
-        if seen is not None:
-            self._shared.sessions.began(process.pid, seen.start)
-        self._tree.sessions.append(process.pid)
+        self._pid = pid
+        self._pidfd = os.pidfd_open(pid)
+        if start is not None:
+            self._shared.sessions.began(pid, start)
+        self._tree.sessions.append(pid)
         self._shared.watch.add(self._pidfd, self._exited)
 
     def _not_started(self, command: str | list[str], error: Exception) -> None:
@@ -124,13 +122,13 @@ class Execution:
 
     def _exited(self) -> None:
         """The command's own process has ended: the command is over, whoever else still holds its pipes."""
-        assert self._process is not None
-        code = self._process.poll()
-        if code is None:
+        pid, status = os.waitpid(self._pid, os.WNOHANG)
+        if not pid:
             return
+        code = os.waitstatus_to_exitcode(status)
         self._shared.watch.close(self._pidfd)
         command = self._commands[len(self._summaries)]
-        self._process = None
+        self._pid = 0
         self._summarize(command, code)
         if self._killed is not None:
             ended, reason = self._killed
@@ -159,8 +157,8 @@ class Execution:
         """End it before its time; a second call changes nothing."""
         if self._killed is None and self._verdict is None:
             self._killed = (ended, reason)
-            assert self._process is not None
-            self._tree.begin_kill(self._process.pid, self._shared.options.grace_seconds)
+            assert self._pid
+            self._tree.begin_kill(self._pid, self._shared.options.grace_seconds)
 
     def deadline(self) -> float | None:
         if self._verdict is not None or self._killed is not None:
@@ -173,7 +171,7 @@ class Execution:
         if self._verdict is not None:
             self._finish_when_alone()
         elif self._killed is not None:
-            self._tree.go_on(None if self._process is None else self._process.pid)
+            self._tree.go_on(self._pid or None)
         else:
             self.kill("timed_out", f"timeout after {self.run.execution.timeout:g} s")
 

@@ -19,6 +19,7 @@ from wire.messages import AttemptKey, Outcome, Run
 from worker.runner.epanet import EpanetExecution
 from worker.runner.execution import Ended, Execution
 from worker.runner.helpers import Helpers
+from worker.runner.launch import Launcher
 from worker.runner.options import RunnerOptions
 from worker.runner.processes import look, orphans, reap, send
 from worker.runner.sessions import Sessions
@@ -57,6 +58,7 @@ class Runner:
         self._watch = Watch()
         self._sessions = Sessions(options.home / "sessions")
         self._spares = Spares(options.home / "spare")
+        self._launcher = Launcher()
         self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._progress = progress
         progress_path = options.home / "progress"
@@ -66,6 +68,7 @@ class Runner:
             watch=self._watch,
             sessions=self._sessions,
             spares=self._spares,
+            launcher=self._launcher,
             nothing=self._nothing,
             progress_path=str(progress_path),
             finished=finished,
@@ -101,6 +104,7 @@ class Runner:
     # -- the thread ---------------------------------------------------------------------------------
 
     def _live(self) -> None:
+        self._launcher.begin()
         try:
             while not (self._stopping and not self._running):
                 self._turn()
@@ -111,6 +115,7 @@ class Runner:
             with contextlib.suppress(OSError):
                 self._spares.close()
             os.close(self._nothing)
+            self._launcher.close()
 
     def _turn(self) -> None:
         deadline = self._next_deadline()

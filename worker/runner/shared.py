@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from wire.messages import Outcome, Run
+from worker.runner.launch import Launcher
 from worker.runner.options import RunnerOptions
 from worker.runner.sessions import Sessions
 from worker.runner.spawn import MARK, mark_of
@@ -20,6 +21,7 @@ class Shared:
     watch: Watch
     sessions: Sessions
     spares: Spares
+    launcher: Launcher
     #: /dev/null for reading.
     nothing: int
     #: The FIFO through which tasks tell their progress.

@@ -1,6 +1,5 @@
-"""From a command to a started process: argument list, environment, memory limit, session. Never forks this process.
-
-Knows how things are started, not when, and not what becomes of them.
+"""From a command to what a process is started with: argument list, environment, memory limit; and whose fault it is
+when it cannot be started. Starts nothing itself (see `launch`).
 """
 
 from __future__ import annotations
@@ -76,15 +75,6 @@ def arguments_of(command: str | list[str], memory: int | None, directory: str, i
         return arguments
     # `-d` counts what a process writes to, not the address space that it reserves.
     return ["/bin/sh", "-c", 'ulimit -d "$0" && exec "$@"', str(max(memory // 1024, 1)), *arguments]
-
-
-def start(
-    arguments: list[str], directory: str, environment: dict[str, str], stdin: int, stdout: int, stderr: int
-) -> subprocess.Popen[bytes]:
-    """A process in a session of its own. Without preexec_fn Python uses vfork, so that our size does not matter."""
-    return subprocess.Popen(
-        arguments, cwd=directory, env=environment, stdin=stdin, stdout=stdout, stderr=stderr, start_new_session=True
-    )
 
 
 #: Errors of a start that the command itself is to blame for, and the exit code that a shell gives them.

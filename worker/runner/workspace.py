@@ -24,6 +24,7 @@ class Spares:
         self._free: list[str] = []
         self._made = 0
         self._mode = 0
+        self._user = os.geteuid()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def make(self, directory: str) -> None:
@@ -63,7 +64,7 @@ class Spares:
         """A task owns its directory and may have changed its rights, owner or attributes."""
         for path in paths:
             about = os.stat(path, follow_symlinks=False)
-            if about.st_mode != self._mode or about.st_uid != os.geteuid() or os.listxattr(path):
+            if about.st_mode != self._mode or about.st_uid != self._user or os.listxattr(path):
                 return False
         return True
 
