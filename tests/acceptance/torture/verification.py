@@ -88,6 +88,19 @@ def _read(connection: sqlalchemy.Connection) -> Record:
     )
 
 
+def is_poisoned(record: Record, id: str, faults: list[Fault]) -> bool:
+    """Failed because its agents died under it three times in a row, each time by the killer's hand."""
+    if record.states[id] is not TaskState.FAILED or len(record.attempts[id]) < 3:
+        return False
+    last = record.attempts[id][-3:]
+    return all(one.ended == "lost" and _killed(one, faults) for one in last)
+
+
+def _killed(attempt: Attempt, faults: list[Fault]) -> bool:
+    of_it = [fault for fault in faults if fault.victim == "worker" and fault.worker == attempt.worker]
+    return any(attempt.ended_at - LEASE - SLACK < fault.began < attempt.ended_at for fault in of_it)
+
+
 def violations(load: Load, faults: list[Fault]) -> list[str]:
     """Everything that is wrong."""
     record = read(load.place.database)

@@ -1,0 +1,47 @@
+"""A Mosquitto that is no child of the boss, with or without persistence; anybody may log in (loopback only)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from boss.embedded.ports import listens
+from tests.integration.mariadb import free_port
+from tests.parts import need
+
+
+class OutsideBroker:
+    def __init__(self, directory: Path, persistence: bool) -> None:
+        self.port = free_port()
+        self._directory = directory
+        directory.mkdir()
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous true",
+            f"persistence {str(persistence).lower()}",
+            f"persistence_location {directory}/",
+            "autosave_interval 1",
+            *(["user root"] if os.geteuid() == 0 else []),
+        ]
+        (directory / "mosquitto.conf").write_text("\n".join(lines) + "\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [need("setpriv"), "--pdeathsig", "KILL", need("mosquitto"), "-c", "mosquitto.conf"]
+        with open(self._directory / "log", "ab") as log:
+            self._process = subprocess.Popen(command, cwd=self._directory, stdout=log, stderr=log)
+        until = time.monotonic() + 30
+        while not listens(self._process.pid, self.port):
+            assert self._process.poll() is None, (self._directory / "log").read_text()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+
+    def end(self, number: signal.Signals) -> None:
+        """TERM lets it save what it has; KILL does not."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(30)
+            self._process = None
