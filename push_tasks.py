@@ -41,7 +41,7 @@ Exit codes: 0 all tasks succeeded, 1 some did not, 2 bad input, 3 no boss or ref
 
 
 class Merge(StrEnum):
-    """What happens to a task whose id is there already with another content."""
+    """What happens to tasks whose ids are there already."""
 
     REPLACE = "replace"
     KEEP_SUCCEEDED = "keep_succeeded"
@@ -56,13 +56,16 @@ def push_tasks(
     name: Annotated[str, typer.Option("--name", help="What the batch is called; else as the file says.")] = "",
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is accepted; the boss works on.")] = False,
     merge_strategy: Annotated[
-        Merge | None, typer.Option("--merge_strategy", help="For ids that are there with another content.")
+        Merge | None, typer.Option("--merge_strategy", help="For tasks that are there already: run them anew.")
     ] = None,
     allow_shared_results: Annotated[
         bool, typer.Option("--allow_shared_results", help="Two tasks that write one path: a warning, no error.")
     ] = False,
     skip_existing: Annotated[
         bool, typer.Option("--skip_existing", help="A task whose results all exist succeeds without running.")
+    ] = False,
+    create_ids: Annotated[
+        bool, typer.Option("--create_ids", help="Ids from contents; the file needs none, or they name within it only.")
     ] = False,
     state_dir: Annotated[
         Path | None, typer.Option("--state_dir", help="State directory; else .ecloud here or above, or $ECLOUD_HOME.")
@@ -82,6 +85,7 @@ def push_tasks(
         merge_strategy=merge_strategy.value if merge_strategy else "",
         allow_shared_results=allow_shared_results,
         skip_existing=skip_existing,
+        create_ids=create_ids,
     )
     task_file = _read(tasks_json, options, check, as_json)
     if check:

@@ -8,7 +8,7 @@ warning.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from boss.core.model import Submission
 from boss.intake import describe, stream
 from boss.intake.collector import Collector
+from boss.intake.create_ids import create_ids, placeholder
 from boss.intake.document import JSON_ERRORS, Document, malformed, open_document
 from boss.intake.faults import Fault, Faults, Here, IntakeErrors, nearest
 from boss.intake.local_files import LocalFile, find_local_files
@@ -36,6 +37,8 @@ class Options(msgspec.Struct, kw_only=True, frozen=True):
     allow_shared_results: bool = False
     #: As `overwrite_result: false` on every task that has results.
     skip_existing: bool = False
+    #: Ids come from contents; those of the file are names inside it only, and may be left out.
+    create_ids: bool = False
 
 
 class TaskFile(msgspec.Struct, kw_only=True):
@@ -113,6 +116,8 @@ class _Reading:
         self._options = options
         self._faults = Faults()
         self._chunks: list[bytes] = []
+        #: Until all tasks are read, if they get their ids then.
+        self._lines: list[stream.TaskLine] = []
         #: Position in the file of each line of the stream: faulty tasks have no line.
         self._position_of = array("I")
         #: Name of a requirement -> the first (task, position) that has it.
@@ -125,6 +130,9 @@ class _Reading:
         dialect = describe.DATABASE if self._is_database() else describe.OWN
         self._read_tasks(dialect)
         files = self._find_files()
+        if self._options.create_ids:
+            create_ids(self._lines, {file.sent.name: file.sent.digest for file in files})
+            self._encode(self._lines)
         header = self._header(dialect.name, files)
         submission = self._collect(header)
         if self._faults.count or submission is None:
@@ -151,13 +159,22 @@ class _Reading:
             return False
 
     def _read_tasks(self, dialect: describe.Dialect) -> None:
+        if self._options.create_ids:
+            self._lines = list(self._read_lines(dialect))
+        else:
+            self._encode(self._read_lines(dialect))
+
+    def _read_lines(self, dialect: describe.Dialect) -> Iterator[stream.TaskLine]:
         defaults = self._defaults()
-        piece = bytearray()
         for position, text in enumerate(self._document.tasks, 1):
             line = self._read_task(position, text, dialect, defaults)
-            if line is None:
-                continue
-            self._position_of.append(position)
+            if line is not None:
+                self._position_of.append(position)
+                yield line
+
+    def _encode(self, lines: Iterable[stream.TaskLine]) -> None:
+        piece = bytearray()
+        for line in lines:
             stream.encoder.encode_into(line, piece, len(piece))
             piece += b"\n"
             if len(piece) > _CHUNK:
@@ -181,6 +198,8 @@ class _Reading:
             base = self._document.places([position])[position]
             self._faults.absorb([malformed(self._document, error, base)])
             return None
+        if self._options.create_ids and isinstance(task, dict):
+            task.setdefault(dialect.id_field, placeholder(position))
         line = describe.describe(task, dialect, defaults, self._options.skip_existing, here)
         if line is not None and (line.requirements or b'"results"' in bytes(line.execution)):
             self._note_files(line, position)

@@ -171,7 +171,11 @@ def _new_and_kept(plan: Plan, accepted: SubmitAnswer) -> tuple[int, int]:
 def _accepted_words(plan: Plan, accepted: SubmitAnswer) -> str:
     new, kept = _new_and_kept(plan, accepted)
     words = f"Accepted as batch {accepted.batch}: {plural(new, 'task')}"
-    return f"{words} new, {kept:,} there already with the same content." if kept else f"{words}."
+    if not kept:
+        return f"{words}."
+    if plan.task_file.header.merge_strategy:
+        return f"{words} new, {kept:,} there already, {accepted.done.get('anew', 0):,} of them run anew."
+    return f"{words} new, {kept:,} there already with the same content."
 
 
 def _detached(plan: Plan, client: Client, accepted: SubmitAnswer, out: TextIO) -> Exit:

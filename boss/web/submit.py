@@ -25,13 +25,6 @@ from boss.web.spool import blob_path
 #: Status of a push whose files are not all here: send them, then push again.
 FILES_MISSING = 424
 
-#: Merge strategies that the scheduler carries out; another one would silently not be heeded.
-MERGE_STRATEGIES = frozenset({""})
-_NO_STRATEGY = (
-    "merge strategy {!r} comes with a later version of the boss; until then give changed tasks new ids, or push "
-    "into another --project; nothing was taken"
-)
-
 _FEED_BYTES = 1 << 20
 _FILES_SHOWN = 20
 #: What a row of tasks, files or results takes beside its texts; and what is kept free for all that follows a push.
@@ -81,8 +74,6 @@ def _bad_push(errors: IntakeErrors) -> Fault:
 
 
 def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
-    if submission.merge_strategy not in MERGE_STRATEGIES:
-        raise Fault(400, _NO_STRATEGY.format(submission.merge_strategy))
     _require_files(call, submission)
     if call.backend.view().stopping:
         raise Fault(503, "this boss is about to end; push again in a moment")

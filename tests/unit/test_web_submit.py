@@ -124,9 +124,10 @@ def test_a_boss_that_is_ending_takes_no_push(backend: FakeBackend, client: httpx
     assert backend.asked == []
 
 
-def test_a_merge_strategy_that_is_not_there_yet_is_refused_and_not_ignored(
+def test_a_merge_strategy_reaches_the_scheduler_and_an_unknown_one_is_refused(
     backend: FakeBackend, client: httpx.Client
 ) -> None:
-    answer = _push(client, _lines({"id": "a"}, merge_strategy="replace"))
-    assert (answer.status_code, backend.asked) == (400, [])
-    assert "--project" in answer.json()["error"]
+    assert _push(client, _lines({"id": "a"}, merge_strategy="replace")).status_code == 200
+    (event,) = backend.asked
+    assert isinstance(event, Submitted) and event.submission.merge_strategy == "replace"
+    assert _push(client, _lines({"id": "a"}, merge_strategy="often")).status_code == 400
