@@ -37,6 +37,7 @@ from boss.core.events import (
     TimePassed,
     WorkerReported,
 )
+from boss.core.merge import batches_concerned
 from boss.core.model import InitSpec, Profile, SentFile, Submission, TaskState
 from boss.core.rows import AttemptRow, Known, TaskRow
 from boss.core.scheduler import Scheduler
@@ -301,7 +302,7 @@ class World:
             self.datastore.hello()
 
     def _begin(self) -> None:
-        self.store.take_over()
+        self.session = self.store.open()
         self.scheduler = Scheduler(self.policy)
         self.dispatcher = Dispatcher(self.store, "d", self.store.epoch)
         self.scheduler.restore(self.store.load(), self.now, self.now)
@@ -323,19 +324,23 @@ class World:
         changes, effects = self.scheduler.take()
         check(self.state)
         assert self.state.leases_from is None or self.state.stopping or not starving(self.state)
-        self.store.commit_as(self.store.epoch, changes)
+        self.session.commit(changes, self.now)
         for effect in effects:
             self._perform(effect)
 
     def _read_for(self, event: Event) -> None:
         if isinstance(event, Submitted):
             event.known = self.store.known(event.submission)
+            self._bring_back([], batches_concerned(event.submission, event.known))
         elif isinstance(event, CancelAsked | RetryAsked | RedoAsked):
-            tasks = [task for task in event.selection.tasks if self.state.find(task) is None]
-            batches = [number for number in event.selection.batches if number not in self.state.batches]
-            if tasks or batches:
-                loaded, outside, crossing = self.store.batches_for(tasks, batches, list(self.state.batches))
-                self.scheduler.handle(BatchesLoaded(batches=loaded, outside=outside, crossing=crossing))
+            self._bring_back(event.selection.tasks, event.selection.batches)
+
+    def _bring_back(self, wanted_tasks: list[int], wanted_batches: list[int]) -> None:
+        tasks = [task for task in wanted_tasks if self.state.find(task) is None]
+        batches = [number for number in wanted_batches if number not in self.state.batches]
+        if tasks or batches:
+            loaded, outside, crossing = self.store.batches_for(tasks, batches, list(self.state.batches))
+            self.scheduler.handle(BatchesLoaded(batches=loaded, outside=outside, crossing=crossing))
 
     def _perform(self, effect: object) -> None:
         if isinstance(effect, SendToWorker):
