@@ -12,8 +12,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import pytest
-
 from tests.acceptance.torture import processes
 from tests.acceptance.torture.place import LEASE, Place
 from tests.integration.mariadb import MariaDb
@@ -70,13 +68,8 @@ class Killer:
             while time.monotonic() < until:
                 between()
                 time.sleep(0.05)
-            self._check_boss()
+            self.place.look_after_boss()
             self._strike()
-
-    def _check_boss(self) -> None:
-        code = self.place.boss_ended()
-        if code is not None:
-            pytest.fail(f"the boss ended by itself (exit code {code}):\n{self.place.boss_log()}")
 
     def _strike(self) -> None:
         weights = [WEIGHTS[key] for key in self._kinds]
