@@ -61,10 +61,13 @@ TASK_MOVES: dict[TaskState, dict[TaskState, str]] = {
         _P: "a person asked to retry it",
         _Q: "a person asked to retry it",
         _B: "a person asked to retry it",
-        _S: "its results arrived although its attempt was taken for lost",
     },
     _C: {_P: "a person asked to retry it", _Q: "a person asked to retry it", _B: "a person asked to retry it"},
-    _B: {_P: "what blocked it is tried again", _Q: "what blocked it has succeeded", _C: "a person cancelled it"},
+    _B: {
+        _P: "what blocked it is tried again",
+        _Q: "it was replaced by one without that dependency",
+        _C: "a person cancelled it",
+    },
 }
 
 

@@ -113,7 +113,7 @@ def task_row(state: State, number: int, reason: str) -> TaskRow:
 def story(state: State, task: int) -> list[Move]:
     """What is remembered of one task, oldest first."""
     key = str(task)
-    return [entry for entry in state.story if entry.key == key]
+    return [entry for entry in state.story if entry.key == key and entry.what in ("task", "attempt")]
 
 
 def _assign(state: State, batch: Batch, index: int, before: int, to: int, cause: str, reason: str) -> None:
