@@ -103,8 +103,10 @@ def _killed(attempt: Attempt, faults: list[Fault]) -> bool:
 
 def violations(load: Load, faults: list[Fault]) -> list[str]:
     """Everything that is wrong."""
-    record = read(load.place.database)
-    lines = load.place.events()
+    return all_violations(load, read(load.place.database), load.place.events(), faults)
+
+
+def all_violations(load: Load, record: Record, lines: list[Line], faults: list[Fault]) -> list[str]:
     found = _in_database(load, record)
     if found:
         return found  # what follows builds on it
