@@ -102,11 +102,17 @@ def submission(
     project: str = "default",
     older: list[str] | None = None,
     calm: bool = False,
+    declaring: dict[int, bool] | None = None,
 ) -> Submission:
-    """A push of `count` tasks, some of which depend on `older` tasks of the project."""
+    """A push of `count` tasks, some of which depend on `older` tasks of the project.
+
+    `declaring`: index -> whether that task has results, where that is not left to chance.
+    """
     graph = shape(chance, count)
     order = list(range(count))
     with_results = [chance.random() < 0.5 for _ in range(count)]
+    for index, declares in (declaring or {}).items():
+        with_results[index] = declares
     ids = [f"{name}{index}" for index in order]
     profiles = [
         Profile(retries=retries, retry_delay=1.0, staging=staging, overwrite_result=overwrite, slots=slots, priority=p)
@@ -155,3 +161,19 @@ def submission(
     result.dependency_starts = starts.tobytes()
     result.dependency_targets = targets.tobytes()
     return result
+
+
+def pushed_again(chance: random.Random, base: Submission, declaring: dict[int, bool], others: list[str]) -> Submission:
+    """A push of the tasks of `base` with a strategy: some as they were, some with another content, some new.
+
+    `declaring`: what its tasks that are there declare (one that is kept as it is goes on doing so).
+    """
+    count = max([*declaring, 0]) + 1 + chance.randint(0, 2)
+    older = others if chance.random() < 0.5 else None
+    made = submission(chance, base.name, count, project=base.project, older=older, declaring=declaring)
+    made.merge_strategy = chance.choice(["replace", "keep_succeeded"])
+    variant = chance.choice(["", "'", '"'])
+    for index in range(count):
+        if chance.random() < 0.5:
+            made.contents[index] = f"{made.ids[index]}{variant}".encode().ljust(16)[:16]
+    return made

@@ -19,7 +19,7 @@ from boss.core.events import (
 )
 from boss.core.model import Submission
 from boss.core.rows import Known
-from tests.simulation.graphs import submission
+from tests.simulation.graphs import pushed_again, submission
 from tests.simulation.storm import STORM_SECONDS
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 #: A client that was not told that its push is accepted pushes again after this.
 PUSH_AGAIN = 15.0
 TIDY_SECONDS = 20.0
+#: What a push may be refused for where tasks were replaced: the former push again, or a cycle by way of other tasks.
+_CLASHES = ("another content", "wait for itself")
 
 
 class People:
@@ -39,6 +41,8 @@ class People:
         self._reply = 0
         #: Somebody cancelled or asked to run again: what a task becomes is not told by its behaviour any more.
         self.interfered = False
+        #: Somebody pushed again with a strategy.
+        self.merged = False
 
     # --- pushes ------------------------------------------------------------------------------------------
 
@@ -71,6 +75,9 @@ class People:
         if made is None:
             return
         if answer.refused:
+            if self.merged and all(any(word in line for word in _CLASHES) for line in answer.refused):
+                self.pending = [one for one in self.pending if one is not made]  # its user has to think again
+                return
             ending = all("about to end" in line for line in answer.refused)
             assert ending, f"push {made.name} refused: {answer.refused}"
             return
@@ -85,7 +92,7 @@ class People:
         if chance.random() < 0.6:
             return
         for number in range(chance.randint(1, 5)):
-            kind = chance.choice(["cancel", "retry", "redo", "pause", "drain", "quarantine", "attach"])
+            kind = chance.choice(["cancel", "retry", "redo", "pause", "drain", "quarantine", "attach", "merge"])
             at, own = chance.uniform(5.0, STORM_SECONDS), random.Random(chance.random())
             self.world.clock.after(at, lambda n=f"person {kind}#{number}", k=kind, c=own: self._act(n, k, c))  # type: ignore[misc]
 
@@ -99,10 +106,26 @@ class People:
             world.boss.put(PauseAsked(batch=chance.choice(list(world.store.batches)), reason="a person"))
         elif kind == "attach":
             self._push(world.store.accepted[chance.choice(list(world.store.accepted))].submission)
+        elif kind == "merge":
+            self._merge(chance)
         elif world.workers:
             worker = chance.choice(list(world.workers))
             drain = kind == "drain"
             world.boss.put(WorkerDrainAsked(worker=worker) if drain else QuarantineAsked(worker=worker, reason="odd"))
+
+    def _merge(self, chance: random.Random) -> None:
+        """A push made before is pushed again with a strategy, some of it changed."""
+        store = self.world.store
+        base = store.accepted[chance.choice(list(store.accepted))].submission
+        declaring = {}
+        others = []
+        for (_, task_id), number in store.ids.items():
+            if task_id.startswith(base.name):
+                declaring[int(task_id[len(base.name) :])] = bool(store.result_names([number])[number])
+            else:
+                others.append(task_id)
+        self.merged = self.world.truth.people_redo = True
+        self._push(pushed_again(chance, base, declaring, others))
 
     def _interfere(self, kind: str, chance: random.Random) -> None:
         world, store = self.world, self.world.store
@@ -113,7 +136,7 @@ class People:
         selection = Selection(tasks=tasks, batches=batches)
         if kind == "redo":
             world.truth.people_redo = True
-            touched = {*tasks, *(n for n in store.tasks if store.places[n][0].batch.number in batches)}
+            touched = {*tasks, *(n for n in store.tasks if store.batch_of[n] in batches)}
             world.truth.redone.update(touched)
         events = {"cancel": CancelAsked, "retry": RetryAsked, "redo": RedoAsked}
         world.boss.put(events[kind](selection=selection))

@@ -49,7 +49,7 @@ class Truth:
             return
         accepted, index = store.places[run.task]
         for init in store.inits.values():
-            if init.batch == accepted.batch.number:
+            if init.batch == store.batch_of[run.task]:
                 ready = init.number in worker.disk.prepared
                 assert ready, f"{key} began on {worker.name} before its init task {init.number} had succeeded there"
         if self.people_redo:
@@ -84,6 +84,9 @@ class Truth:
 
     def committed(self, changes: Changes) -> None:
         store = self.world.store
+        for accepted in changes.accepted:
+            if accepted.submission.merge_strategy == "replace":
+                self.redone.update(self._below([accepted.numbers[index] for index in accepted.kept]))
         for number, row in changes.tasks.items():
             before = self.last_state.get(number)
             self.last_state[number] = row.state
@@ -101,6 +104,21 @@ class Truth:
         for key, attempt in changes.attempts.items():
             if attempt.ended == "succeeded" and key[0] in store.places:
                 assert self.starts[key] > 0, f"attempt {key} succeeded and never began"
+
+    def _below(self, origins: list[int]) -> set[int]:
+        """These tasks and all that depend on them, as the database has it now."""
+        store = self.world.store
+        dependants: dict[int, list[int]] = {}
+        for number, (accepted, index) in store.places.items():
+            starts = accepted.dependency_starts
+            for dependency in accepted.dependency_targets[starts[index] : starts[index + 1]]:
+                dependants.setdefault(dependency, []).append(number)
+        found, work = set(origins), list(origins)
+        while work:
+            new = [number for number in dependants.get(work.pop(), ()) if number not in found]
+            found.update(new)
+            work += new
+        return found
 
     def _failed(self, number: int, row: TaskRow) -> None:
         """Only by what it did itself: more failures than it has retries, or workers that died under it."""
@@ -161,6 +179,8 @@ class Truth:
         starts = accepted.dependency_starts
         above = [store.state(n) for n in accepted.dependency_targets[starts[index] : starts[index + 1]]]
         broken = any(one is not TaskState.SUCCEEDED for one in above)
+        if state is TaskState.CANCELLED and world.people.merged:
+            return  # what it was before hung, or had been cancelled
         if broken:
             assert state is TaskState.BLOCKED, f"task {number} is {state.word} below a broken dependency"
             return
