@@ -277,6 +277,7 @@ class Program:
         if setup.broker_host:
             port = setup.broker_port or (8883 if setup.broker_tls is not None else 1883)
             self._passwords[setup.broker_username] = setup.broker_password
+            _write_secret(self._external_password, setup.broker_password)
             return setup.broker_host, port
         logins = [
             Login(setup.broker_username, self._password(setup.broker_username), "boss"),
@@ -346,8 +347,8 @@ class Program:
         environment = {
             **self._base_environment(host, port),
             "ECLOUD_DATASTORE_TREE": os.fspath(setup.tree),
-            "ECLOUD_DATASTORE_USERNAME": DATASTORE_LOGIN,
-            "ECLOUD_DATASTORE_PASSWORD_FILE": os.fspath(self._password_file(DATASTORE_LOGIN)),
+            "ECLOUD_DATASTORE_USERNAME": self._username(DATASTORE_LOGIN),
+            "ECLOUD_DATASTORE_PASSWORD_FILE": self._password_file(DATASTORE_LOGIN),
         }
         try:
             self._datastore = start_child(
@@ -386,7 +387,8 @@ class Program:
             **self._base_environment(host, port),
             "ECLOUD_WORKER_ID": worker,
             "ECLOUD_WORKER_HOME": os.fspath(home),
-            "ECLOUD_WORKER_PASSWORD_FILE": os.fspath(self._password_file(worker)),
+            "ECLOUD_WORKER_USERNAME": self._username(worker),
+            "ECLOUD_WORKER_PASSWORD_FILE": self._password_file(worker),
             "ECLOUD_POOL": worker.rpartition("-")[0],
             "ECLOUD_SLOTS": str(setup.slots),
             "ECLOUD_ORPHAN_AFTER": str(setup.policy.orphan_after),
@@ -399,6 +401,7 @@ class Program:
         return {
             **keep,
             **self.setup.child_environment,
+            **self._tls_environment(),
             "PYTHONPATH": path,
             "ECLOUD_BROKER_HOST": host,
             "ECLOUD_BROKER_PORT": str(port),
@@ -406,9 +409,25 @@ class Program:
             "ECLOUD_DEPLOYMENT": self.deployment,
         }
 
-    def _password_file(self, name: str) -> Path:
-        self._password(name)
-        return self.setup.state_directory / "logins" / f"mqtt_{name}"
+    def _tls_environment(self) -> dict[str, str]:
+        tls = self.setup.broker_tls
+        named = {} if tls is None else {"CA": tls.ca_file, "CERT": tls.certificate_file, "KEY": tls.key_file}
+        return {f"ECLOUD_BROKER_TLS_{word}": os.fspath(path) for word, path in named.items() if path is not None}
+
+    def _username(self, child: str) -> str:
+        """A broker of our own knows each child; at another one the children of this machine log in as the boss."""
+        return self.setup.broker_username if self.setup.broker_host else child
+
+    def _password_file(self, child: str) -> str:
+        """Where the child reads its password; empty: it logs in without one."""
+        if not self.setup.broker_host:
+            self._password(child)
+            return os.fspath(self.setup.state_directory / "logins" / f"mqtt_{child}")
+        return os.fspath(self._external_password) if self.setup.broker_password else ""
+
+    @property
+    def _external_password(self) -> Path:
+        return self.setup.state_directory / "logins" / "broker"
 
     def _password(self, name: str) -> str:
         """Made once, kept in a file that only its owner reads, used again by the next boss."""
@@ -481,6 +500,14 @@ def _lock(state_directory: Path) -> int:
             "Use it, or end it first (admin.py and push_tasks.py find it by themselves)"
         ) from None
     return descriptor
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(secret + "\n")
+    temporary.replace(path)
 
 
 def _private(path: Path) -> Path:

@@ -75,7 +75,9 @@ def _run(options: argparse.Namespace) -> int:
 
 def _link_options(options: argparse.Namespace, topics: Topics, incarnation: str) -> LinkOptions:
     password = options.password_file.read_text().strip() if options.password_file else ""
-    tls = TlsOptions(ca_file=options.tls_ca) if options.tls_ca else None
+    tls = None
+    if options.tls_ca or options.tls_cert:
+        tls = TlsOptions(options.tls_ca or None, options.tls_cert or None, options.tls_key or None)
     return LinkOptions(
         host=options.broker_host,
         port=options.broker_port,
@@ -132,6 +134,8 @@ def _parser() -> argparse.ArgumentParser:
     _add(parser, "--username", "ECLOUD_DATASTORE_USERNAME", str, "datastore", "name of its login at the broker")
     _add(parser, "--password-file", "ECLOUD_DATASTORE_PASSWORD_FILE", Path, "", "file with the login's password")
     _add(parser, "--tls-ca", "ECLOUD_BROKER_TLS_CA", Path, "", "use TLS, and trust these certificates")
+    _add(parser, "--tls-cert", "ECLOUD_BROKER_TLS_CERT", Path, "", "its own certificate, if the broker asks for one")
+    _add(parser, "--tls-key", "ECLOUD_BROKER_TLS_KEY", Path, "", "the key of that certificate")
     _add(parser, "--prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "first part of all MQTT topics")
     _add(parser, "--transfers", "ECLOUD_TRANSFERS_AT_ONCE", int, 16, "transfers under way at once")
     _add(parser, "--log-level", "ECLOUD_LOG_LEVEL", str.upper, "INFO", "DEBUG, INFO, WARNING or ERROR")

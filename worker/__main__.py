@@ -173,6 +173,7 @@ def _link_options(options: WorkerOptions, topics: Topics, incarnation: str) -> L
             )
         )
 
+    authority = Path(options.tls_ca) if options.tls_ca else None
     certificate = Path(options.tls_certificate) if options.tls_certificate else None
     key = Path(options.tls_key) if options.tls_key else None
     return LinkOptions(
@@ -181,7 +182,7 @@ def _link_options(options: WorkerOptions, topics: Topics, incarnation: str) -> L
         client_id=f"{options.id}-{incarnation}",
         username=options.username,
         password=options.password,
-        tls=TlsOptions(Path(options.tls_ca), certificate, key) if options.tls_ca else None,
+        tls=TlsOptions(authority, certificate, key) if authority or certificate else None,
         presence=PresenceOptions(topics.presence(options.id), presence(True), presence(False)),
     )
 

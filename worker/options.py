@@ -123,7 +123,7 @@ OPTIONS = [
     Option("password_file", "ECLOUD_WORKER_PASSWORD_FILE", str, "", "File that holds the login's password."),
     Option("mqtt_prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "Beginning of all topics."),
     Option("tls_ca", "ECLOUD_BROKER_TLS_CA", str, "", "Certificates to verify the broker by; set: TLS is used."),
-    Option("tls_certificate", "ECLOUD_BROKER_TLS_CERT", str, "", "The worker's own certificate, if the broker asks."),
+    Option("tls_certificate", "ECLOUD_BROKER_TLS_CERT", str, "", "Its own certificate, if the broker asks; TLS."),
     Option("tls_key", "ECLOUD_BROKER_TLS_KEY", str, "", "The key of that certificate."),
     Option("deployment", "ECLOUD_DEPLOYMENT", str, "", "Id of the deployment; empty: that of the first boss seen."),
     Option("home", "ECLOUD_WORKER_HOME", Path, Path("ecloud-worker"), "Directory for attempts and the input cache."),
