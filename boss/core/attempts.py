@@ -195,6 +195,7 @@ def supersede(state: State, attempt: Attempt) -> None:
     if attempt.phase is Phase.COLLECTING:
         ask_datastore(state, attempt)
     else:
+        attempt.asked_back = True  # by a Kill, which ends it also if it has begun
         kill_superseded(state, attempt)
 
 

@@ -12,9 +12,9 @@ import msgspec
 
 from boss.core import moves, quarantine
 from boss.core.accept import wait_for_file
-from boss.core.attempts import tree_prefix
+from boss.core.attempts import superseded, tree_prefix
 from boss.core.graph import CANCELLING, RESULTS, Batch, attach, reverse_edges
-from boss.core.model import BROKEN, InstanceState, Phase, TaskState
+from boss.core.model import BROKEN, InstanceState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
 from boss.core.state import Attempt, Instance, State, Worker, numbers
 from wire.messages import ManifestEntry, Outcome, Place
@@ -33,6 +33,8 @@ def restore(state: State, loaded: Loaded) -> None:
         place = _place.decode(row.place) if row.place else None
         worker = state.workers[row.id] = Worker(row, place, state.now)
         quarantine.plan(state, worker)
+        if worker.state is WorkerState.LOST:
+            state.at(state.now + state.policy.orphan_after, "silent", worker.id)
         worker.connected = False  # it is sent nothing new before it has been heard of
     for instance in loaded.instances:
         known = state.instances[instance.number] = Instance(instance, state.now)
@@ -163,7 +165,7 @@ def _live(state: State, row: AttemptRow, batch: Batch, index: int, *, init: bool
     attempt.cancelling = not init and bool(batch.flags[index] & CANCELLING)
     if not init and not attempt.begun():
         # A dependency was redone after it was sent: the question went out, and may be lost.
-        attempt.asked_back = moves.follows(batch, index) is not TaskState.QUEUED
+        attempt.asked_back = moves.follows(batch, index) is not TaskState.QUEUED or superseded(attempt)
     state.attempts[attempt.key] = attempt
     batch.live += 1
     worker = state.workers.get(row.worker)

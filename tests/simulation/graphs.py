@@ -170,6 +170,7 @@ def pushed_again(chance: random.Random, base: Submission, declaring: dict[int, b
     """
     count = max([*declaring, 0]) + 1 + chance.randint(0, 2)
     older = others if chance.random() < 0.5 else None
+    declaring = {index: declaring.get(index, index % 2 == 0) for index in range(count)}  # two such pushes may meet
     made = submission(chance, base.name, count, project=base.project, older=older, declaring=declaring)
     made.merge_strategy = chance.choice(["replace", "keep_succeeded"])
     variant = chance.choice(["", "'", '"'])
