@@ -223,6 +223,7 @@ def _abandoned(state: State, report: Abandoned) -> None:
     if attempt is None or attempt.phase is not Phase.COLLECTING:
         forget(state, [key])
         return
+    state.changes.records[key] = True
     forget(state, [key])
     worker = state.workers.get(attempt.worker)
     if worker is not None:
