@@ -9,8 +9,8 @@ from __future__ import annotations
 from boss.core import leases
 from boss.core.effects import EndBoss, StartInstance, StopInstance
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.core.instance_state import OVER, save_instance, set_instance_state
-from boss.core.model import InstanceState
+from boss.core.instance_state import OVER, instance_of, save_instance, set_instance_state
+from boss.core.model import InstanceState, WorkerState
 from boss.core.rows import InstanceRow
 from boss.core.state import Instance, PoolPolicy, State
 
@@ -117,6 +117,20 @@ def boot_due(state: State, number: int) -> None:
         return
     _back_off(state, instance.row.pool, steady=False)
     _stop(state, instance, f"no hello of its worker within {state.policy.boot_timeout:g} s")
+
+
+def silent_due(state: State, worker_id: str) -> None:
+    """A lost worker that is still silent when it should have ended itself: its instance is ended, and replaced."""
+    worker = state.workers.get(worker_id)
+    instance = instance_of(state, worker_id)
+    if worker is None or worker.state is not WorkerState.LOST or instance is None:
+        return
+    since = max(worker.heard, state.now if state.leases_from is None else state.leases_from)
+    until = since + state.policy.orphan_after
+    if until > state.now:
+        state.at(until, "silent", worker_id)
+    elif instance.state is InstanceState.RUNNING:
+        _stop(state, instance, f"its worker was silent for {state.policy.orphan_after:g} s")
 
 
 def stop_due(state: State, number: int) -> None:

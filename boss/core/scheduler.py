@@ -233,6 +233,7 @@ _DUE: dict[str, Callable[..., None]] = {
     "scale": _scale_due,
     "boot": instances.boot_due,
     "stop": instances.stop_due,
+    "silent": instances.silent_due,
 }
 
 _HANDLERS: dict[type, Callable[..., None]] = {

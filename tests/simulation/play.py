@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Callable, Collection
+from types import FrameType
 
 from tests.simulation.store import SimulatedStore
 from tests.simulation.world import World
 
 #: Worlds that are tried to make one failure smaller.
 SHRINK_TRIES = 150
+#: A world takes a twentieth of a second; one that takes so long on a loaded machine goes round in circles.
+LONGEST_SECONDS = 20.0
 
 
 def _sqlite() -> SimulatedStore:
@@ -21,9 +25,16 @@ def _sqlite() -> SimulatedStore:
 STORES: dict[str, Callable[[], SimulatedStore]] = {"model": SimulatedStore, "sqlite": _sqlite}
 
 
+def _too_long(number: int, frame: FrameType | None) -> None:
+    where = "".join(traceback.format_stack(frame, limit=4))
+    raise AssertionError(f"the world was still going on after {LONGEST_SECONDS:g} s, here:\n{where}")
+
+
 def _play(seed: int, only: Collection[str] | None, store: str) -> tuple[World | None, str]:
     """The world, and what was wrong with it; empty: nothing."""
     kept, world = STORES[store](), None
+    before = signal.signal(signal.SIGALRM, _too_long)
+    signal.setitimer(signal.ITIMER_REAL, LONGEST_SECONDS)
     try:
         world = World(seed, only=only, store=kept)
         world.run()
@@ -32,6 +43,8 @@ def _play(seed: int, only: Collection[str] | None, store: str) -> tuple[World | 
     except Exception:  # whatever breaks a world is what is looked for
         return world, traceback.format_exc(limit=-3)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
         kept.close()
     return world, ""
 
