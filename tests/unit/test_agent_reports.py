@@ -104,6 +104,19 @@ def test_under_load_outcomes_gather_and_the_last_one_leaves_at_once() -> None:
     assert len(world.messages) <= 4
 
 
+def test_many_outcomes_do_not_wait_once_they_are_more_than_what_is_left_to_begin() -> None:
+    world = World(slots=1)
+    world.order(*(run(task) for task in range(1, 101)))
+    for task in range(1, 49):
+        world.end(task)
+        world.pass_time(0.0)
+    assert world.of(Outcome) == []
+    for task in range(49, 52):
+        world.end(task)
+        world.pass_time(0.0)
+    assert len(world.of(Outcome)) >= 49
+
+
 def test_messages_are_split_below_the_size_limit() -> None:
     world = World(slots=50, message_bytes=100_000)
     world.order(*(run(task) for task in range(1, 51)))

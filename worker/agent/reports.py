@@ -15,9 +15,11 @@ from worker.agent.sizes import size_bound
 from worker.agent.state import Held, State, in_hand
 
 #: A phase or a confirmation alone waits so long for company: a short attempt's outcome makes its phase superfluous.
-PHASE_DELAY = 0.02
-#: An outcome waits so long while other attempts are ready to begin here.
-BACKLOG_DELAY = 0.02
+PHASE_DELAY = 0.05
+#: An outcome waits so long while other attempts are ready to begin here: the boss then takes many in one turn.
+BACKLOG_DELAY = 0.05
+#: But so many do not wait once they are more than what is left to begin: the slots must not run dry meanwhile.
+BACKLOG_MANY = 32
 #: So many reports go out without waiting.
 OUTBOX_FULL = 500
 RESEND_FIRST = 2.0
@@ -45,9 +47,15 @@ def report(state: State, key: AttemptKey, what: WorkerReport, now: float, delay:
 def report_end(state: State, held: Held, now: float) -> None:
     """An outcome, or the answer that an attempt was given back."""
     if held.outcome is not None:
-        report(state, held.key, held.outcome, now, BACKLOG_DELAY if state.counts["staged"] else 0.0)
+        report(state, held.key, held.outcome, now, _patience(state))
     else:
         report(state, held.key, Returned(task=held.task, attempt=held.attempt), now, 0.0)
+
+
+def _patience(state: State) -> float:
+    """Of an outcome, by what is left to begin here and what waits to be told."""
+    left, waiting = state.counts["staged"], len(state.outbox)
+    return BACKLOG_DELAY if left and (waiting < left or waiting < BACKLOG_MANY) else 0.0
 
 
 def confirm(state: State, number: int, now: float) -> None:
