@@ -233,6 +233,11 @@ class LiveBackend:
         self._since = {sentence: self._since.get(sentence, state.now) for sentence in lasting}
         found = list(self.complaints())
         found += [sentence for sentence, since in self._since.items() if state.now - since >= PASSING_SECONDS]
+        found += [
+            f"inputs cannot be brought to worker {w.id}, which is tried again by itself: {w.hindered}"
+            for w in state.workers.values()
+            if w.hindered and w.serves()
+        ]
         found += [f"worker {w.id} is set aside: {w.quarantined}" for w in state.workers.values() if w.quarantined]
         found += [f"batch {b.number} is paused: {b.row.paused}" for b in state.batches.values() if b.row.paused]
         return found

@@ -148,6 +148,7 @@ def _stage_done(state: State, report: StageDone) -> None:
     attempt.row.inputs = _inputs_bytes(report)
     attempts.save(state, attempt)
     worker = state.workers[attempt.worker]
+    worker.hindered = ""
     if attempt.key in worker.attempts:
         state.tell(worker, Staged(task=report.task, attempt=report.attempt, inputs=report.inputs))
 
@@ -169,6 +170,8 @@ def _stage_failed(state: State, report: StageFailed) -> None:
         else:
             attempts.fail_task(state, attempt, report.reason)
         return
+    if worker is not None:
+        worker.hindered = report.reason
     attempts.end(state, attempt, Ended.LOST, report.reason)
     if not attempt.init:
         attempts.settle_task(state, attempt, Ended.LOST, report.reason, wait=state.policy.resend)

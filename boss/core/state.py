@@ -66,6 +66,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[PoolPolicy, ...] = ()
 
 
+#: Calling an enumeration costs more than all else of an attempt.
+_PHASES = {phase.value: phase for phase in Phase}
+
+
 class Attempt:
     """One live attempt (of a task, or of an init task on one worker)."""
 
@@ -99,7 +103,7 @@ class Attempt:
         self.init = init
         #: It has requirements.
         self.staging = staging
-        self.phase = Phase(row.phase)
+        self.phase = _PHASES[row.phase]
         self.slots = 1
         #: Kill was ordered.
         self.cancelling = False
@@ -131,6 +135,7 @@ class Worker:
         "ended_at",
         "former",
         "heard",
+        "hindered",
         "id",
         "incarnation",
         "init_failures",
@@ -197,6 +202,8 @@ class Worker:
         self.probes = 0
         #: Moving mean of its attempts' durations; None until one ended.
         self.seconds: float | None = None
+        #: Why inputs could not be brought to it, the last time that it was tried; empty: they could.
+        self.hindered = ""
         #: When an attempt last ended on it (monotonic).
         self.ended_at = now
         self.progress: dict[int, float] = {}

@@ -50,7 +50,7 @@ class LocalTransfers:
         try:
             cache = self._open_cache(job.place)
         except (BeneathError, OSError) as error:
-            return failed("transfer", f"the worker's cache below {job.place.path!r} cannot be used: {error}")
+            return failed("transfer", f"the worker's cache below {job.place.path!r} cannot be used: {_words(error)}")
         moved = 0
         staged = []
         try:
@@ -63,7 +63,7 @@ class LocalTransfers:
         except _Changed as error:
             return failed("transfer", str(error))
         except OSError as error:
-            return failed("transfer", f"{shown(each.name)} cannot be copied to {job.place.path!r}: {error}")
+            return failed("transfer", f"{shown(each.name)} cannot be copied to {job.place.path!r}: {_words(error)}")
         finally:
             os.close(cache)
         return StageDone(task=job.task, attempt=job.attempt, inputs=staged, bytes_moved=moved)
@@ -195,6 +195,13 @@ class _Wrong(Exception):
 
 class _Changed(Exception):
     """An input that changed under the copy; a sentence."""
+
+
+def _words(error: Exception) -> str:
+    """For people: no error number, and a full disk by that name."""
+    if isinstance(error, OSError):
+        return "the disk is full" if is_full(error) else error.strerror or str(error)
+    return str(error)
 
 
 def _open_home(place: Place) -> int:
