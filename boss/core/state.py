@@ -70,10 +70,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 _PHASES = {phase.value: phase for phase in Phase}
 
 
-#: Calling an enumeration costs more than all else of an attempt.
-_PHASES = {phase.value: phase for phase in Phase}
-
-
 class Attempt:
     """One live attempt (of a task, or of an init task on one worker)."""
 
