@@ -254,6 +254,8 @@ class WorkerHello(_Value, frozen=True, kw_only=True, tag="hello"):
     initialized: list[int] = msgspec.field(default_factory=list)
     #: Attempts that a killed agent before this one had begun here, and whose end nobody saw.
     died: list[AttemptKey] = msgspec.field(default_factory=list)
+    #: It takes nothing new: it was told to drain, or is about to end.
+    draining: bool = False
     #: Digests in the input cache, most recently used first, at most 10,000.
     cached: list[Digest] = msgspec.field(default_factory=list)
     address: str = ""

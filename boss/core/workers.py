@@ -28,6 +28,7 @@ from wire.messages import (
     Leaving,
     Outcome,
     PhaseReached,
+    Resume,
     Returned,
     SayHello,
     TakeBack,
@@ -191,6 +192,8 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     state.tell(worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=policy.orphan_after))
     if worker.draining:
         state.tell(worker, Drain())
+    elif hello.draining:
+        state.tell(worker, Resume())  # the first one was lost: else it gives back whatever it is sent
     told = {(item.task, item.attempt): item for item in hello.in_hand}
     for key, attempt in list(worker.attempts.items()):
         if key in told:

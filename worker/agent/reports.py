@@ -176,6 +176,7 @@ def _hello(state: State) -> WorkerHello:
         in_hand=in_hand(state),
         initialized=list(state.initialized),
         died=state.died,
+        draining=state.draining,
         cached=cached,
         address=options.address,
         pid=options.pid,
