@@ -29,6 +29,12 @@ __all__ = ["BrokerError", "EmbeddedBroker", "new_password"]
 logger = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.02
+#: How often one that was killed while it started is started again.
+_KILLED_TRIES = 3
+
+
+class _Killed(BrokerError):
+    """A signal ended it before it was ready: that says nothing of its configuration."""
 
 
 class EmbeddedBroker:
@@ -81,7 +87,15 @@ class EmbeddedBroker:
             self._directory.chmod(0o700)
             self._end_predecessor()
             self.port = self._choose_port()
-            self._launch(timeout)
+            for tries_left in reversed(range(_KILLED_TRIES)):
+                try:
+                    self._launch(timeout)
+                    return
+                except _Killed as error:
+                    if not tries_left:
+                        raise
+                    logger.warning("%s\nIt is started again.", error, extra={"action": "broker_ended"})
+                    self._wait_for_port(timeout)
 
     def restart(self, timeout: float = 15.0) -> None:
         """Start it again at the same port, after it ended by itself; one that still runs is ended first."""
@@ -144,8 +158,9 @@ class EmbeddedBroker:
     def _wait_until_ready(self, child: Child, deadline: float) -> None:
         boss = self._boss_login()
         while time.monotonic() < deadline:
-            if child.poll() is not None:
-                raise self._failure(f"ended at once with exit code {child.poll()}")
+            code = child.poll()
+            if code is not None:
+                raise self._failure(f"ended at once with exit code {code}", _Killed if code < 0 else BrokerError)
             # First whose port it is: the password is not for whoever may have taken it meanwhile.
             if listens(child.pid, self.port) and accepts_login(HOST, self.port, boss.username, boss.password):
                 return
@@ -158,15 +173,14 @@ class EmbeddedBroker:
                 return login
         raise BrokerError("the embedded broker was given no login for the boss")
 
-    def _failure(self, what: str) -> BrokerError:
+    def _failure(self, what: str, kind: type[BrokerError] = BrokerError) -> BrokerError:
         tail = log_tail(self._log_path)
-        return BrokerError(
-            f"the embedded broker ({self.kind}, port {self.port}) {what}; its log {self._log_path}:\n{tail}"
-        )
+        return kind(f"the embedded broker ({self.kind}, port {self.port}) {what}; its log {self._log_path}:\n{tail}")
 
     def _ended(self, child: Child) -> None:
-        if self._stopping or child is not self._child:
-            return
+        with self._lock:  # while it is being started, who starts it sees its end
+            if self._stopping or child is not self._child:
+                return
         logger.warning("the broker has ended, exit code %s", child.exit_code, extra={"action": "broker_ended"})
         if self._on_end is not None and child.exit_code is not None:
             self._on_end(child.exit_code)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import statistics
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from boss.web.answers import SelectionRequest
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.killer import Killer
 from tests.acceptance.torture.load import Load
+from tests.acceptance.torture.outside_broker import OutsideBroker
 from tests.acceptance.torture.place import Place
 from tests.integration import mariadb
 
@@ -42,7 +44,7 @@ def places() -> Iterator[list[Place]]:
 def test_kills_lose_nothing_and_repeat_nothing_on_sqlite(tmp_path: Path, places: list[Place]) -> None:
     place = Place(tmp_path)
     places.append(place)
-    _torture(place, None)
+    _torture(place)
 
 
 @pytest.mark.timeout(240 + 30 * KILLS)
@@ -50,15 +52,22 @@ def test_kills_lose_nothing_and_repeat_nothing_on_sqlite(tmp_path: Path, places:
 def test_kills_lose_nothing_and_repeat_nothing_on_mariadb(
     tmp_path: Path, places: list[Place], mariadb_server: mariadb.MariaDb
 ) -> None:
-    place = Place(tmp_path, mariadb_server.fresh_url("mysql+pymysql"))
+    """With a broker of its own that remembers what it was given, as on a server."""
+    broker = OutsideBroker(tmp_path / "mosquitto", persistence=True)
+    url = mariadb_server.fresh_url("mysql+pymysql")
+    place = Place(tmp_path, url, ECLOUD_BROKER_HOST="127.0.0.1", ECLOUD_BROKER_PORT=str(broker.port))
     places.append(place)
-    _torture(place, mariadb_server)
+    broker.start()
+    try:
+        _torture(place, mariadb_server, broker)
+    finally:
+        broker.end(signal.SIGKILL)
 
 
-def _torture(place: Place, database: mariadb.MariaDb | None) -> None:
+def _torture(place: Place, database: mariadb.MariaDb | None = None, broker: OutsideBroker | None = None) -> None:
     _say(f"seed {SEED}, {KILLS} kills, in {place.directory}")
     draw = random.Random(SEED)
-    load, killer = Load(place, draw), Killer(place, draw, database)
+    load, killer = Load(place, draw), Killer(place, draw, database, broker)
     place.start_boss()
     load.push()
     asked_at = 0.0

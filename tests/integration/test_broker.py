@@ -14,11 +14,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from boss.embedded import greeting, programs
 from boss.embedded.broker import BrokerError, EmbeddedBroker, new_password
+from boss.embedded.children import Child, start_child
 from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login
 from boss.embedded.ports import choose_port, listens
@@ -37,7 +39,7 @@ def accepts(started: EmbeddedBroker, login: Login) -> bool | None:
 
 def wait_until_gone(pid: int, start_time: int | None) -> None:
     deadline = time.monotonic() + PATIENCE
-    while identify(pid) == start_time:
+    while start_time is not None and identify(pid) == start_time:  # None: gone already
         assert time.monotonic() < deadline, f"process {pid} still lives"
         time.sleep(0.02)
 
@@ -126,6 +128,27 @@ def test_an_end_that_nobody_asked_for_is_told_and_a_restart_keeps_the_port(broke
     assert (broker.port, accepts(broker, WORKER)) == (port, True)
     broker.stop()
     assert told == [-signal.SIGKILL]
+
+
+def test_one_that_is_killed_while_it_starts_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need_mosquitto()
+    ends: list[int] = []
+    started: list[Child] = []
+
+    def start_and_kill_the_first(*arguments: Any, **options: Any) -> Child:
+        started.append(start_child(*arguments, **options))
+        if len(started) == 1:
+            started[0].kill()
+        return started[-1]
+
+    monkeypatch.setattr("boss.embedded.broker.start_child", start_and_kill_the_first)
+    broker = start_broker(tmp_path / "broker", "mosquitto", ended=ends.append)
+    try:
+        assert accepts(broker, BOSS)
+        assert [child.poll() for child in started] == [-signal.SIGKILL, None]
+        assert ends == [], "its start was made good; nobody needs to be told"
+    finally:
+        broker.stop()
 
 
 def test_a_login_can_be_added_and_taken_away_while_it_runs(broker: EmbeddedBroker) -> None:

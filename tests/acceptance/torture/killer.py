@@ -1,6 +1,7 @@
 """Picks a victim at random moments: KILL, or STOP and CONT, and remembers what it did to whom and when.
 
-Whatever the boss starts it must start again by itself; only the boss and the database server are started again here.
+Whatever the boss starts it must start again by itself; the boss, the database server and a broker that is not the
+boss's own are started again here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.acceptance.torture import processes
+from tests.acceptance.torture.outside_broker import OutsideBroker
 from tests.acceptance.torture.place import LEASE, Place
 from tests.integration.mariadb import MariaDb
 
@@ -51,11 +53,18 @@ WEIGHTS: dict[tuple[str, str], int] = {
 class Killer:
     """One seed, one series of faults."""
 
-    def __init__(self, place: Place, random: random.Random, database: MariaDb | None = None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        random: random.Random,
+        database: MariaDb | None = None,
+        broker: OutsideBroker | None = None,
+    ) -> None:
         self.place = place
         self.faults: list[Fault] = []
         self._random = random
         self._database = database
+        self._broker = broker
         self._kinds = [key for key in WEIGHTS if database is not None or key[1] != "database"]
 
     def kills(self) -> int:
@@ -76,6 +85,8 @@ class Killer:
         kind, victim = self._random.choices(self._kinds, weights)[0]
         if victim == "database":
             self._kill_database()
+        elif victim == "broker" and self._broker is not None:
+            self._strike_outside_broker(kind, self._broker)
         elif kind == "freeze":
             self._freeze(victim)
         elif victim == "boss":
@@ -106,6 +117,19 @@ class Killer:
         self._database.kill()
         time.sleep(self._random.choice((0.0, 1.0, 3.0)))
         self._database.start()
+        fault.until = time.time()
+        self.faults.append(fault)
+
+    def _strike_outside_broker(self, kind: str, broker: OutsideBroker) -> None:
+        fault = Fault(kind, "broker", "", time.time(), 0.0)
+        if kind == "freeze":
+            broker.signal(signal.SIGSTOP)
+            time.sleep(self._random.choice((0.3, 1.0, 2 * LEASE)))
+            broker.signal(signal.SIGCONT)
+        else:
+            broker.end(self._random.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM)))
+            time.sleep(self._random.choice((0.0, 0.5, 2 * LEASE)))
+            broker.start()
         fault.until = time.time()
         self.faults.append(fault)
 

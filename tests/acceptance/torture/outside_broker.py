@@ -39,6 +39,10 @@ class OutsideBroker:
             assert time.monotonic() < until
             time.sleep(0.05)
 
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def end(self, number: signal.Signals) -> None:
         """TERM lets it save what it has; KILL does not."""
         if self._process is not None:

@@ -206,7 +206,7 @@ def _could(fault: Fault, line: Line) -> bool:
     """Could this have cost that attempt its success?"""
     if fault.victim in ("worker", "command"):
         return fault.worker == line.worker
-    # The link of all workers: with a frozen broker, none is heard.
+    # The link of all workers: with a frozen broker, none is heard. (A dead one stops the leases, too.)
     return fault.victim == "broker" and fault.kind == "freeze" and fault.until - fault.began > LEASE / 2
 
 
