@@ -490,15 +490,17 @@ def _lock(state_directory: Path) -> int:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        holder = os.read(descriptor, 1000).decode(errors="replace").strip()
         os.close(descriptor)
         first = read(state_directory / "boss.json")
-        who = (
-            f"process {first.pid}, answering at {first.url}" if first is not None else "another process, still starting"
-        )
+        url = f", answering at {first.url}" if first is not None else ""
         raise Refused(
-            f"a boss runs on the state directory {state_directory} already: {who}. "
-            "Use it, or end it first (admin.py and push_tasks.py find it by themselves)"
+            f"a boss runs on the state directory {state_directory} already: {holder or 'another process'}{url}. "
+            "Use it, or end it first (admin.py and push_tasks.py find it by themselves); nothing was changed"
         ) from None
+    os.ftruncate(descriptor, 0)
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    os.write(descriptor, f"{socket.gethostname()}, process {os.getpid()}, since {since}\n".encode())
     return descriptor
 
 

@@ -65,6 +65,7 @@ def _open(
     worker.attempts[attempt.key] = attempt
     batch.live += 1
     save(state, attempt)
+    state.journal("attempt", str(task), number, "new", phase.value, f"sent to {worker.id}")
     return attempt
 
 
