@@ -37,6 +37,8 @@ def on_submitted(state: State, event: Submitted) -> None:
     faults = _faults(submission, known, merge)
     if state.stopping:
         faults = ["the boss is about to end: push again in a moment"]
+    elif _superseded(state, known):
+        faults = ["the boss is about to end, as another one has taken its database over: push again in a moment"]
     if not faults:
         new, push = _as_numbers(state, submission, known)
         faults = merging.cycles(state, push, merge, new) if merge.replaced else []
@@ -47,6 +49,12 @@ def on_submitted(state: State, event: Submitted) -> None:
     acceptance = _accept(state, push, known, merge, new)
     state.changes.accepted.append(acceptance)
     _tell(state, event, acceptance, merge)
+
+
+def _superseded(state: State, known: Known) -> bool:
+    """True: the database has tasks that this boss did not number. What it decided now could not be written."""
+    numbered = (old[0] for found in (known.tasks, known.results) for old in found.values())
+    return max(numbered, default=0) >= state.next_task
 
 
 def _tell(state: State, event: Submitted, acceptance: Acceptance, merge: Merge) -> None:

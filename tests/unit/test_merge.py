@@ -237,6 +237,17 @@ def test_a_name_that_a_replaced_task_gives_up_may_be_another_tasks(world: World,
     assert world.store.result_names([1, 2, 3]) == {1: ["z"], 2: ["y"], 3: ["x"]}
 
 
+def test_a_boss_whose_database_was_taken_over_refuses_a_push_that_meets_what_the_other_one_accepted(
+    world: World,
+) -> None:
+    world.push({"a": ""}, results={"a": "out"})
+    world.ignore()
+    world.state.next_task = 1  # it does not know of what another boss accepted
+    answer = world.answer_to_push({"a": "", "b": "a"}, results={"a": "out"})
+    assert "taken its database over" in answer.refused[0]
+    world.state.next_task = 2
+
+
 # --- attempts under way ----------------------------------------------------------------------------
 
 
