@@ -151,6 +151,7 @@ def test_the_story_of_a_task_is_its_moves_and_those_of_its_attempts_in_order(wor
     Play(world).begins(1).lost()
     told = [(move.what, move.before, move.after) for move in moves.story(world.state, 1)]
     assert told == [
+        ("attempt", "new", "staged"),
         ("task", "queued", "running"),
         ("attempt", "executing", "lost"),
         ("task", "running", "queued"),
