@@ -188,6 +188,8 @@ def _accept(state: State, push: Push, known: Known, merge: Merge, new: list[int]
                 moves.enqueue(state, batch, index)
     else:
         row.finished_at = state.wall
+        if batch.links and batch.number not in state.batches:
+            state.add_batch(batch)  # all of it is blocked: it comes free through what stands in memory
         if batch.number in state.batches:
             state.idle_batches[batch.number] = None
     return acceptance

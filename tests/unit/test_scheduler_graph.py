@@ -109,6 +109,18 @@ def test_dependants_pushed_after_their_dependency_failed_are_blocked_and_come_fr
     assert world.states("a", "b", "c") == "succeeded queued pending"
 
 
+def test_a_push_that_is_blocked_at_once_by_a_batch_under_way_comes_free_by_its_retry(world: World) -> None:
+    world.push({"a": "", "other": ""})
+    worker = world.worker()
+    worker.began((2, 1))
+    ran(world, worker, "a", "failed")
+    world.push({"b": "a"})
+    assert world.states("a", "b", "other") == "failed blocked running"
+    world.ask(RetryAsked(selection=Selection(tasks=[1])))
+    assert world.states("a", "b") == "queued pending"
+    world.ignore()
+
+
 def test_blocked_spreads_from_batch_to_batch(world: World) -> None:
     world.push({"a": ""})
     world.push({"b": "a"})
