@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boss.core.effects import Answer
+from boss.core.events import Submitted
 from boss.core.graph import Batch
 from boss.core.model import TaskState, WorkerState
 from boss.core.state import State, Worker, numbers
@@ -59,6 +60,9 @@ class LiveBackend:
         self._since: dict[str, float] = {}
         #: When anybody last followed or asked (monotonic).
         self.last_use = time.monotonic()
+        #: Somebody has followed, however short; a push came that nobody has followed yet.
+        self.followed = False
+        self.awaited = False
         #: Set by the program: what its parts complain of.
         self.broker_connected = False
         self.complaints: Callable[[], list[str]] = list
@@ -86,6 +90,8 @@ class LiveBackend:
         box: list[Answer] = []
         self._waiting[reply] = (done, box)
         event.reply = reply
+        if isinstance(event, Submitted):
+            self.awaited = True
         self._loop.inbox.put(event)
         away_since = None
         while not done.wait(0.5):
@@ -102,6 +108,8 @@ class LiveBackend:
                 raise BackendUnavailable(
                     f"{trouble}; ask again when it is back: what the boss had taken already is not done twice"
                 )
+        if isinstance(event, Submitted) and box[0].refused:
+            self.followed, self.awaited = True, False  # there is nothing to follow
         return box[0]
 
     def answer(self, answer: Answer) -> None:
@@ -123,6 +131,7 @@ class LiveBackend:
     def follow(self, batch: int) -> Iterator[None]:
         with self._lock:
             self._followers[batch] = self._followers.get(batch, 0) + 1
+            self.followed, self.awaited = True, False
         try:
             yield
         finally:
@@ -135,6 +144,7 @@ class LiveBackend:
     def detach(self, batch: int) -> None:
         with self._lock:
             self._detached.add(batch)
+            self.followed, self.awaited = True, False
 
     def carry_on(self) -> str:
         return ""

@@ -57,6 +57,8 @@ RESTART_SECONDS = 1.0
 UNREFERENCED_SECONDS = 24 * 3600.0
 #: A boss that a push started ends when nobody has followed it for so long.
 UNFOLLOWED_SECONDS = 3.0
+#: ... a push that came is waited for so long until it follows (it may have been killed just then)
+PUSHED_SECONDS = 15.0
 #: ... or, before anybody did, when nobody has asked for anything.
 UNUSED_SECONDS = 60.0
 #: Given to workers to take their TERM when the database is away.
@@ -210,15 +212,16 @@ class Program:
 
     def _watch_followers(self) -> None:
         """A boss that a push started ends when no client follows any more, or nothing is left to do."""
-        followed = False
+        backend = self.backend
         while not self.loop.ended:
             time.sleep(0.25)
-            if self.backend.wanted():
-                followed = True
-                self.backend.last_use = time.monotonic()
+            if backend.wanted():
+                backend.last_use = time.monotonic()
                 continue
-            patience = UNFOLLOWED_SECONDS if followed else UNUSED_SECONDS
-            if time.monotonic() - self.backend.last_use > patience:
+            # A follower may come and go between two looks: what counts is that there was one.
+            patience = UNFOLLOWED_SECONDS if backend.followed else UNUSED_SECONDS
+            patience = PUSHED_SECONDS if backend.awaited else patience
+            if time.monotonic() - backend.last_use > patience:
                 logger.info("nobody follows any more: the boss ends", extra={"action": "unfollowed"})
                 self.stop()
                 return
