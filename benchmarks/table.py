@@ -22,6 +22,8 @@ class Row:
     rate: float = 0.0
     #: The rate as a share of the floor's in the same run.
     of_floor: float = 0.0
+    #: The floor's CPU time a process as a share of this row's a task: what other load on the machine hardly changes.
+    cpu_of_floor: float = 0.0
     #: Microseconds of CPU time a task, by part.
     cpu: dict[str, float] = dataclasses.field(default_factory=dict)
     #: What else there is to say.
@@ -31,10 +33,10 @@ class Row:
 
 def text(rows: list[Row]) -> str:
     """A table for people."""
-    head = ("what", "parts", "tasks", "seconds", "tasks/s", "of floor", "CPU us/task", "target and remarks")
+    head = ("what", "parts", "tasks", "seconds", "tasks/s", "of floor", "by CPU", "CPU us/task", "target and remarks")
     lines = [head, *map(_cells, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    left = (0, 1, 6, 7)
+    left = (0, 1, 7, 8)
     shown = (
         "  ".join(
             cell.ljust(width) if column in left else cell.rjust(width)
@@ -47,7 +49,7 @@ def text(rows: list[Row]) -> str:
 
 def markdown(rows: list[Row]) -> str:
     """The same for docs/performance.md."""
-    head = ("what", "parts", "tasks", "seconds", "tasks/s", "of floor", "CPU µs/task", "target and remarks")
+    head = ("what", "parts", "tasks", "seconds", "tasks/s", "of floor", "by CPU", "CPU µs/task", "target and remarks")
     lines = [head, ("---",) * len(head), *map(_cells, rows)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -78,6 +80,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.seconds:.3g}" if row.seconds < 100 else f"{row.seconds:.0f}",
         f"{row.rate:,.0f}" if row.rate else "",
         f"{row.of_floor:.2f}" if row.of_floor else "",
+        f"{row.cpu_of_floor:.2f}" if row.cpu_of_floor else "",
         " ".join(f"{name} {value:.0f}" for name, value in row.cpu.items() if value >= 0.5),
         "; ".join(filter(None, (row.target, row.more))),
     )

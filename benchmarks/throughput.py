@@ -51,13 +51,14 @@ class Report:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
-        self._floor = 0.0
+        self._floor = Row("")
 
     def add(self, row: Row) -> None:
         if row.name.startswith("floor"):
-            self._floor = row.rate
-        if row.cpu and self._floor:
-            row.of_floor = row.rate / self._floor
+            self._floor = row
+        if row.cpu and self._floor.cpu:
+            row.of_floor = row.rate / self._floor.rate
+            row.cpu_of_floor = sum(self._floor.cpu.values()) / max(sum(row.cpu.values()), 1.0)
         self.rows.append(row)
         sys.stderr.write(f"{row.name}, {row.parts}: {row.seconds:.4g} s, {row.rate:,.0f}/s {row.more}\n")
 
