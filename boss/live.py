@@ -21,7 +21,7 @@ from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.graph import Batch
 from boss.core.model import TaskState, WorkerState
-from boss.core.state import State, Worker, numbers
+from boss.core.state import State, Worker, numbers, runs
 from boss.loop import WITHDRAWN, Loop
 from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.web.reads import Lookups, Reads
@@ -54,6 +54,8 @@ class LiveBackend:
         self._view = View(live=True)
         self._view_at = 0.0
         self._attached: dict[int, list[int]] = {}
+        #: Batch -> the numbers of the tasks to which its push is attached, as ranges.
+        self._spans: dict[int, list[range]] = {}
         self._rates: dict[int, Rate] = {}
         self._followers: dict[int, int] = {}
         self._detached: set[int] = set()
@@ -181,6 +183,7 @@ class LiveBackend:
             if batch.unfinished() or state.wall - batch.row.finished_at < SHOWN_SECONDS
         }
         self._rates = {number: rate for number, rate in self._rates.items() if number in batches}
+        self._spans = {number: spans for number, spans in self._spans.items() if number in batches}
         self._view = View(
             turn=self._view.turn + 1,
             deployment=state.deployment,
@@ -219,13 +222,12 @@ class LiveBackend:
         counts = list(batch.counts)
         if not batch.row.attached:
             return counts
+        spans = self._spans.get(batch.number)
+        if spans is None:
+            spans = self._spans[batch.number] = runs(sorted(numbers(batch.row.attached)))
         absent: list[int] = []
-        for task in numbers(batch.row.attached):
-            found = state.find(task)
-            if found is None:
-                absent.append(task)
-            else:
-                counts[found[0].states[found[1]]] += 1
+        for span in spans:
+            absent += _count_span(state, span, counts)
         if absent:
             # Their batches are finished and out of memory: what they are does not change by itself.
             known = self._attached.get(batch.number)
@@ -235,6 +237,8 @@ class LiveBackend:
                 for one in states.values():
                     known[one] += 1
             counts = [a + b for a, b in zip(counts, known, strict=True)]
+        else:
+            self._attached.pop(batch.number, None)
         return counts
 
     def _hindrances(self, state: State) -> list[str]:
@@ -270,6 +274,25 @@ class LiveBackend:
             if serving and not any(one.demand.fits(worker.kind) for worker in serving)
         ]
         return found
+
+
+def _count_span(state: State, span: range, counts: list[int]) -> list[int]:
+    """Add these tasks to the counts, a batch at a time; answers those that are not in memory."""
+    absent: list[int] = []
+    at = span.start
+    while at < span.stop:
+        found = state.find(at)
+        if found is None:
+            end = min([span.stop, *(batch.first for batch in state.batches.values() if batch.first > at)])
+            absent.extend(range(at, end))
+        else:
+            batch, index = found
+            end = min(span.stop, batch.first + batch.count)
+            part = batch.states[index : index + end - at]
+            for task_state in TaskState:
+                counts[task_state] += part.count(task_state)
+        at = end
+    return absent
 
 
 class Rate:

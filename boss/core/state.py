@@ -10,6 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterable
 from heapq import heappop, heappush
 
 import msgspec
@@ -431,3 +432,18 @@ def numbers(data: bytes) -> array[int]:
     result = array("q")
     result.frombytes(data)
     return result
+
+
+def runs(sorted_numbers: Iterable[int]) -> list[range]:
+    """Numbers in rising order as ranges of such as follow one another."""
+    found: list[range] = []
+    start = end = -1
+    for number in sorted_numbers:
+        if number != end:
+            if end > start:
+                found.append(range(start, end))
+            start = number
+        end = number + 1
+    if end > start:
+        found.append(range(start, end))
+    return found
