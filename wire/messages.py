@@ -15,15 +15,25 @@ Three ideas hold everywhere:
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 #: The version that this program speaks. A message of another version is refused (see `wire.codec`).
 VERSION = 1
 
+# What a number may be, for whoever says it: a message with another one fits no schema, so that neither the
+# scheduler nor a database ever meets it.
+
+#: Numbers, sizes and counts: what every reader of JSON takes exactly, and every database stores.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
+Small = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+#: Negative: ended by that signal.
+ExitCode = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
+
 #: One attempt of one task: (task number, attempt number from 1).
-AttemptKey = tuple[int, int]
+AttemptKey = tuple[Count, Small]
 
 #: `b2:` and 64 hexadecimal digits: BLAKE2b with 256 bits, the only digest there is.
 Digest = str
@@ -90,7 +100,7 @@ class Place(_Value, frozen=True, kw_only=True):
     #: The worker's home directory; below it `cache/<digest>` and `attempts/<task>.<attempt>/work/`.
     path: str
     host: str = ""
-    port: int = 22
+    port: Small = 22
     user: str = ""
     #: The worker's public SSH host keys, one line each, as it states them itself.
     host_keys: list[str] = msgspec.field(default_factory=list)
@@ -108,7 +118,7 @@ class Input(_Value, frozen=True, kw_only=True):
     #: Path inside the working directory.
     path: str
     digest: Digest = ""
-    size: int = 0
+    size: Count = 0
     #: True when the owner may execute it.
     executable: bool = False
 
@@ -120,7 +130,7 @@ class ManifestEntry(_Value, frozen=True, kw_only=True):
     source: str
     #: Path inside the project's tree on the datastore.
     target: str
-    size: int
+    size: Count
     digest: Digest
     executable: bool = False
 
@@ -128,7 +138,7 @@ class ManifestEntry(_Value, frozen=True, kw_only=True):
 class PublishedFile(_Value, frozen=True, kw_only=True):
     #: Path inside the datastore's tree (project folder included).
     name: str
-    size: int
+    size: Count
     digest: Digest
 
 
@@ -139,9 +149,9 @@ class PublishedFile(_Value, frozen=True, kw_only=True):
 class Run(_Value, frozen=True, kw_only=True, tag="run"):
     """Take this attempt: wait for its inputs if `staging`, execute it when a slot is free, report."""
 
-    task: int
-    attempt: int
-    batch: int
+    task: Count
+    attempt: Small
+    batch: Count
     project: str
     #: The user's id of the task: for the environment, logs and directories' labels only.
     id: str
@@ -149,7 +159,7 @@ class Run(_Value, frozen=True, kw_only=True, tag="run"):
     #: True: inputs come through the datastore; `Staged` says when they are there.
     staging: bool = False
     #: Init executions (task numbers) that must have succeeded on this worker before this one starts.
-    inits: list[int] = msgspec.field(default_factory=list)
+    inits: list[Count] = msgspec.field(default_factory=list)
     #: True: this is itself an init execution: alone on the worker, before others of its batch.
     init: bool = False
 
@@ -157,23 +167,23 @@ class Run(_Value, frozen=True, kw_only=True, tag="run"):
 class Staged(_Value, frozen=True, kw_only=True, tag="staged"):
     """The inputs of this attempt are in the worker's cache, under their digests."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     inputs: list[Input]
 
 
 class TakeBack(_Value, frozen=True, kw_only=True, tag="take_back"):
     """A question: answered `Returned` if the attempt has not begun, else `PhaseReached(executing)`."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
 
 
 class Kill(_Value, frozen=True, kw_only=True, tag="kill"):
     """End this attempt, begun or not. Answered by its `Outcome` (`cancelled`), or the one it already had."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     reason: str = "cancelled"
 
 
@@ -203,8 +213,8 @@ class Stop(_Value, frozen=True, kw_only=True, tag="stop"):
 class Welcome(_Value, frozen=True, kw_only=True, tag="welcome"):
     """The answer to a Hello: how this deployment keeps time. All in seconds."""
 
-    heartbeat_seconds: float
-    orphan_after_seconds: float
+    heartbeat_seconds: Seconds
+    orphan_after_seconds: Seconds
 
 
 class SayHello(_Value, frozen=True, kw_only=True, tag="say_hello"):
@@ -221,8 +231,8 @@ class WorkerOrders(msgspec.Struct, tag="worker_orders", frozen=True, kw_only=Tru
     deployment: str
     #: The receiver's incarnation; others ignore the message.
     receiver: str
-    epoch: int
-    number: int
+    epoch: Count
+    number: Count
     orders: list[WorkerOrder]
 
 
@@ -233,8 +243,8 @@ class WorkerOrders(msgspec.Struct, tag="worker_orders", frozen=True, kw_only=Tru
 class InHand(_Value, frozen=True, kw_only=True):
     """One attempt that a worker knows, as its hello states it."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     #: `staging` and `staged`: not begun. `ended`: has an outcome that is not acknowledged (it follows).
     #: `returned`: given back, not acknowledged.
     phase: Literal["staging", "staged", "executing", "ended", "returned"]
@@ -244,14 +254,14 @@ class WorkerHello(_Value, frozen=True, kw_only=True, tag="hello"):
     """First word after every (re)connection: who I am, what I have in hand."""
 
     pool: str
-    slots: int
+    slots: Small
     #: Bytes of memory for attempts; 0 is unknown.
-    memory: int = 0
+    memory: Count = 0
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     place: Place
     in_hand: list[InHand] = msgspec.field(default_factory=list)
     #: Init executions that have succeeded here.
-    initialized: list[int] = msgspec.field(default_factory=list)
+    initialized: list[Count] = msgspec.field(default_factory=list)
     #: Attempts that a killed agent before this one had begun here, and whose end nobody saw.
     died: list[AttemptKey] = msgspec.field(default_factory=list)
     #: It takes nothing new: it was told to drain, or is about to end.
@@ -259,30 +269,30 @@ class WorkerHello(_Value, frozen=True, kw_only=True, tag="hello"):
     #: Digests in the input cache, most recently used first, at most 10,000.
     cached: list[Digest] = msgspec.field(default_factory=list)
     address: str = ""
-    pid: int = 0
+    pid: Small = 0
     program: str = ""
 
 
 class PhaseReached(_Value, frozen=True, kw_only=True, tag="phase"):
     """`staging`: taken. `staged`: inputs are in place. `executing`: the first command has begun."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     phase: Literal["staging", "staged", "executing"]
 
 
 class Returned(_Value, frozen=True, kw_only=True, tag="returned"):
     """Not begun and given back; the worker keeps this answer until it is acknowledged."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
 
 
 class InputsMissing(_Value, frozen=True, kw_only=True, tag="inputs_missing"):
     """Staged, but not (or no more) in the cache, or damaged there: stage them again."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     digests: list[Digest]
 
 
@@ -290,15 +300,15 @@ class CommandSummary(_Value, frozen=True, kw_only=True):
     """One command that ran."""
 
     command: str
-    exit_code: int
-    seconds: float
+    exit_code: ExitCode
+    seconds: Seconds
 
 
 class Outcome(_Value, frozen=True, kw_only=True, tag="outcome"):
     """How an attempt ended on the worker; sent again until acknowledged."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     #: `succeeded`: all commands exited 0 and every declared result is there.
     ended: Literal["succeeded", "failed", "timed_out", "cancelled"]
     #: A sentence for people; empty on success.
@@ -306,7 +316,7 @@ class Outcome(_Value, frozen=True, kw_only=True, tag="outcome"):
     #: Whose fault a failure is: `worker` (disk full, cannot start a process, inputs damaged) costs no retry.
     fault: Literal["task", "worker"] = "task"
     #: Of the command that failed, or 0; negative: ended by that signal. None: no command ran.
-    exit_code: int | None = None
+    exit_code: ExitCode | None = None
     #: The command that failed.
     command: str = ""
     commands: list[CommandSummary] = msgspec.field(default_factory=list)
@@ -314,7 +324,7 @@ class Outcome(_Value, frozen=True, kw_only=True, tag="outcome"):
     stdout_tail: str = ""
     stderr_tail: str = ""
     #: From the first command's start to the last one's end.
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     manifest: list[ManifestEntry] = msgspec.field(default_factory=list)
     #: Numbers for people, such as those of an EPANET run (ok, warned, failed).
     figures: dict[str, float] = msgspec.field(default_factory=dict)
@@ -324,9 +334,9 @@ class Heartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
     """I live. Renews the lease, as every other report does."""
 
     #: (task, attempt, fraction done) of those that told their progress since the last one.
-    progress: list[tuple[int, int, float]] = msgspec.field(default_factory=list)
+    progress: list[tuple[Count, Small, float]] = msgspec.field(default_factory=list)
     #: Free bytes below the worker's home.
-    disk_free: int = 0
+    disk_free: Count = 0
     #: Digests that entered or left the cache since the last one.
     cached: list[Digest] = msgspec.field(default_factory=list)
     dropped: list[Digest] = msgspec.field(default_factory=list)
@@ -349,11 +359,11 @@ class WorkerReports(msgspec.Struct, tag="worker_reports", frozen=True, kw_only=T
     worker: str
     incarnation: str
     #: Rises per incarnation, so that a late copy of an old hello is known for what it is.
-    number: int
+    number: Count
     #: Epoch of the orders confirmed below.
-    epoch: int
+    epoch: Count
     #: Numbers of the orders taken since the last report.
-    confirms: list[int]
+    confirms: list[Count]
     reports: list[WorkerReport]
 
 
@@ -364,8 +374,8 @@ class WorkerReports(msgspec.Struct, tag="worker_reports", frozen=True, kw_only=T
 class Stage(_Value, frozen=True, kw_only=True, tag="stage"):
     """Put these inputs into the worker's cache. Answered StageDone or StageFailed."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     worker: str
     place: Place
     inputs: list[Input]
@@ -377,7 +387,7 @@ class CollectFile(_Value, frozen=True, kw_only=True):
     source: str
     #: Path inside the datastore's tree (project folder included).
     target: str
-    size: int
+    size: Count
     digest: Digest
     executable: bool = False
 
@@ -389,8 +399,8 @@ class Collect(_Value, frozen=True, kw_only=True, tag="collect"):
     task and refuses a lower one; a repeated order is answered from the publish record.
     """
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     worker: str
     place: Place
     files: list[CollectFile]
@@ -402,8 +412,8 @@ class Abandon(_Value, frozen=True, kw_only=True, tag="abandon"):
     Answered Published (it was too late) or Abandoned; from then on a Collect of it is refused.
     """
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     reason: str = ""
 
 
@@ -418,7 +428,7 @@ class Store(_Value, frozen=True, kw_only=True, tag="store"):
 
     name: str
     digest: Digest
-    size: int
+    size: Count
     executable: bool = False
     #: Where the content is: a path of this machine, or a URL of the boss (with `token`).
     source: str
@@ -428,7 +438,7 @@ class Store(_Value, frozen=True, kw_only=True, tag="store"):
 class LookUp(_Value, frozen=True, kw_only=True, tag="look_up"):
     """Which of these names are there? Answered Found. `task` only labels the question."""
 
-    task: int
+    task: Count
     names: list[str]
 
 
@@ -441,8 +451,8 @@ class DatastoreOrders(msgspec.Struct, tag="datastore_orders", frozen=True, kw_on
     version: int
     deployment: str
     receiver: str
-    epoch: int
-    number: int
+    epoch: Count
+    number: Count
     orders: list[DatastoreOrder]
 
 
@@ -454,24 +464,24 @@ class DatastoreHello(_Value, frozen=True, kw_only=True, tag="hello"):
     """First word after every (re)connection. The boss then says again all that it still waits for."""
 
     address: str = ""
-    pid: int = 0
-    disk_free: int = 0
+    pid: Small = 0
+    disk_free: Count = 0
     program: str = ""
 
 
 class StageDone(_Value, frozen=True, kw_only=True, tag="stage_done"):
     """The inputs are in the worker's cache; each now has its digest and size."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     inputs: list[Input]
     #: Bytes that had to be moved (the rest was there).
-    bytes_moved: int = 0
+    bytes_moved: Count = 0
 
 
 class StageFailed(_Value, frozen=True, kw_only=True, tag="stage_failed"):
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     #: `input`: a file is not to be had, the task fails. `transfer`: try again later, on any worker.
     fault: Literal["input", "transfer"]
     reason: str
@@ -480,16 +490,16 @@ class StageFailed(_Value, frozen=True, kw_only=True, tag="stage_failed"):
 class Published(_Value, frozen=True, kw_only=True, tag="published"):
     """The results are in the tree, whole, and their publish record is kept until Forget."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     files: list[PublishedFile]
 
 
 class Abandoned(_Value, frozen=True, kw_only=True, tag="abandoned"):
     """Nothing of this attempt is or will be visible; its files are gone here."""
 
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     #: `asked`: by Abandon. `fenced`: a higher attempt is published. `result`: what the worker had is not
     #: what it said (missing, other size or digest). `transfer`: could not be fetched. `path`: refused.
     fault: Literal["asked", "fenced", "result", "transfer", "path"]
@@ -510,14 +520,14 @@ class StoreFailed(_Value, frozen=True, kw_only=True, tag="store_failed"):
 class Found(_Value, frozen=True, kw_only=True, tag="found"):
     """The answer to LookUp: those of the names that are there."""
 
-    task: int
+    task: Count
     files: list[PublishedFile]
     #: All names that were asked for are there.
     complete: bool = False
 
 
 class DatastoreHeartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
-    disk_free: int = 0
+    disk_free: Count = 0
     #: Why nothing new is collected at present (disk full), or empty.
     hindrance: str = ""
 
@@ -533,9 +543,9 @@ class DatastoreReports(msgspec.Struct, tag="datastore_reports", frozen=True, kw_
     version: int
     deployment: str
     incarnation: str
-    number: int
-    epoch: int
-    confirms: list[int]
+    number: Count
+    epoch: Count
+    confirms: list[Count]
     reports: list[DatastoreReport]
 
 
@@ -553,7 +563,7 @@ class Presence(msgspec.Struct, tag="presence", frozen=True, kw_only=True):
     incarnation: str
     online: bool
     #: The boss's epoch; 0 elsewhere.
-    epoch: int = 0
+    epoch: Count = 0
 
 
 class OutputPart(msgspec.Struct, tag="output", frozen=True, kw_only=True):
@@ -561,8 +571,8 @@ class OutputPart(msgspec.Struct, tag="output", frozen=True, kw_only=True):
 
     version: int
     deployment: str
-    task: int
-    attempt: int
+    task: Count
+    attempt: Small
     stream: Literal["stdout", "stderr"]
     text: str
 
