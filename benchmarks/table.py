@@ -9,7 +9,7 @@ import platform
 from pathlib import Path
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class Row:
     """One measured thing."""
 

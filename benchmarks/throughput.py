@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -51,7 +52,7 @@ class Report:
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
-        self._floor = Row("")
+        self._floor = Row(name="")
 
     def add(self, row: Row) -> None:
         if row.name.startswith("floor"):
@@ -63,8 +64,12 @@ class Report:
         sys.stderr.write(f"{row.name}, {row.parts}: {row.seconds:.4g} s, {row.rate:,.0f}/s {row.more}\n")
 
     def ran(self, name: str, kind: Kind, run: measures.Run, target: str = "") -> None:
-        self.add(Row(name, kind.words, run.count, run.seconds, run.count / run.seconds, 0.0,
-                     run.cpu.per_task(run.count), "", target))  # fmt: skip
+        self.add(timed(name, kind.words, run.count, run.seconds, cpu=run.cpu.per_task(run.count), target=target))
+
+
+def timed(name: str, parts: str, count: int, seconds: float, **rest: Any) -> Row:
+    """A row whose rate is worth telling."""
+    return Row(name=name, parts=parts, count=count, seconds=seconds, rate=count / seconds, **rest)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -129,7 +134,7 @@ def _floors(report: Report, sizes: Sizes) -> None:
         ("xargs -P2 true", floors.xargs(sizes.floor)),
     ):
         cpu = {"all": floor.cpu_seconds / floor.count * 1e6}
-        report.add(Row(name, parts, floor.count, floor.seconds, floor.count / floor.seconds, 0.0, cpu))
+        report.add(timed(name, parts, floor.count, floor.seconds, cpu=cpu))
 
 
 def _runs(report: Report, sizes: Sizes, kind: Kind, system: System) -> None:
@@ -149,7 +154,7 @@ def _latency(report: Report, sizes: Sizes, kind: Kind, system: System) -> None:
         found = measures.latencies(system, sizes.latencies, noop=noop)
         median, worst = measures.median_and_worst(found)
         words = f"median {median * 1000:.1f} ms, 95 % below {worst * 1000:.1f} ms, least {found[0] * 1000:.1f} ms"
-        report.add(Row(name, kind.words, len(found), median, more=words, target="10 ms"))
+        report.add(Row(name=name, parts=kind.words, count=len(found), seconds=median, more=words, target="10 ms"))
 
 
 def _accept(report: Report, kind: Kind, url: str, pid: int, count: int) -> None:
@@ -158,14 +163,14 @@ def _accept(report: Report, kind: Kind, url: str, pid: int, count: int) -> None:
         taken = measures.accept(system, count, "accepted")
         words = f"boss {taken.before_mib:.0f} -> {taken.peak_mib:.0f} MiB at its peak, CPU {taken.cpu_seconds:.1f} s"
         target = "20 s, 600 MB" if count == 1_000_000 else ""
-        report.add(Row("accept, two dependencies each", kind.words, count, taken.seconds, count / taken.seconds,
-                       more=words, target=target))  # fmt: skip
+        name = "accept, two dependencies each"
+        report.add(timed(name, kind.words, count, taken.seconds, more=words, target=target))
         if kind.database == "sqlite":
             path = system.home.parent / "tasks.json"
             loads.write_task_file(path, loads.two_dependencies(count))
             seconds = measures.push_file(system, path, "from-a-file")
             words = f"file of {path.stat().st_size / 1e6:.0f} MB"
-            report.add(Row("push_tasks.py --detach of a file", kind.words, count, seconds, count / seconds, more=words))
+            report.add(timed("push_tasks.py --detach of a file", kind.words, count, seconds, more=words))
 
 
 def _again(report: Report, sizes: Sizes, kind: Kind) -> None:
@@ -176,16 +181,16 @@ def _again(report: Report, sizes: Sizes, kind: Kind) -> None:
         system.stop()
         system.with_workers(1)
         seconds = system.start()
-        report.add(Row("boss starts with unfinished tasks", kind.words, count, seconds,
-                       more=f"{system.memory_mib('VmHWM'):.0f} MiB"))  # fmt: skip
+        words = f"{system.memory_mib('VmHWM'):.0f} MiB"
+        name = "boss starts with unfinished tasks"
+        report.add(Row(name=name, parts=kind.words, count=count, seconds=seconds, more=words))
         run = measures.wait_for_all(system, 1, count)
         report.ran("no-op, two dependencies each", kind, run)
         system.stop()
         system.start()
         taken = measures.accept(system, count, "again")
         words = f"boss {taken.before_mib:.0f} -> {taken.peak_mib:.0f} MiB at its peak"
-        report.add(Row("the same finished tasks pushed again", kind.words, count, taken.seconds,
-                       count / taken.seconds, more=words))  # fmt: skip
+        report.add(timed("the same finished tasks pushed again", kind.words, count, taken.seconds, more=words))
 
 
 if __name__ == "__main__":
