@@ -18,7 +18,7 @@ from boss.core.rows import Known
 from boss.database.accept import name_key
 from boss.database.errors import translated
 from boss.database.load import states_of
-from boss.database.statements import listed, parts
+from boss.database.statements import is_lite, listed, parts
 from boss.database.tables import results, task_states, tasks
 from wire.messages import Input
 
@@ -75,18 +75,25 @@ class Lookups:
             return read(connection)
 
 
+#: As text for the driver: a push of a million tasks asks this a thousand times, and building it costs more than it.
+_KNOWN_TASKS = (
+    "SELECT tasks.id, tasks.number, COALESCE(task_states.state, tasks.accepted_as), tasks.content, tasks.batch "
+    "FROM tasks LEFT JOIN task_states ON task_states.number = tasks.number "
+    "WHERE tasks.project = {mark} AND tasks.id IN ({marks})"
+)
+
+
 def _known(connection: Connection, submission: Submission) -> Known:
     known, project = Known(), submission.project
     if connection.execute(select(tasks.c.number).where(tasks.c.project == project).limit(1)).first() is None:
         return known
     ids = list(dict.fromkeys([*submission.ids, *(id for _, id in submission.external)]))
-    columns = tasks.c.id, tasks.c.number, _state, tasks.c.content, tasks.c.batch
+    mark = "?" if is_lite(connection) else "%s"
     for start in range(0, len(ids), _NAMES_AT_ONCE):
-        wanted = tasks.c.id.in_(ids[start : start + _NAMES_AT_ONCE])
-        for id, number, state, content, batch in connection.execute(
-            select(*columns).select_from(_tasks_with_states).where(tasks.c.project == project, wanted)
-        ):
-            known.tasks[id] = (number, state, bytes(content), batch)
+        part = ids[start : start + _NAMES_AT_ONCE]
+        sql = _KNOWN_TASKS.format(mark=mark, marks=",".join([mark] * len(part)))
+        for id, number, state, content, batch in connection.exec_driver_sql(sql, (project, *part)):
+            known.tasks[id] = (number, state, content, batch)
     needed = [*(name for _, name in submission.external_names), *(file.name for file in submission.files)]
     names = dict.fromkeys([*(name for name, _ in submission.results), *needed])
     known.results = _known_results(connection, project, list(names))
