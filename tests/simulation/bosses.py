@@ -151,7 +151,11 @@ class SimulatedBoss:
                     self.inbox = events[position:]
                     self._plan()
                     break
-                self._read_for(event)
+                try:
+                    self._read_for(event)
+                except Superseded:
+                    self.crash()
+                    return
             self.scheduler.handle(event)
         self._end_turn()
 

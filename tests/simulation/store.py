@@ -277,8 +277,6 @@ class Session:
         self.epoch = store.epoch
         self.turn = store.turn
         self.load = store.load
-        self.known = store.known
-        self.batches_for = store.batches_for
         self.lookups: Lookups = store
 
     def commit(self, changes: Changes, wall: float, *, answer_lost: bool = False) -> None:
@@ -287,6 +285,20 @@ class Session:
         if answer_lost:
             assert not self.store.commit_as(self.epoch, self.turn + 1, changes), "a turn was written twice"
         self.turn += 1
+
+    def known(self, submission: Submission) -> Known:
+        self._still_mine()
+        return self.store.known(submission)
+
+    def batches_for(
+        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
+    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+        self._still_mine()
+        return self.store.batches_for(tasks, batches, present)
+
+    def _still_mine(self) -> None:
+        if self.epoch != self.store.epoch:
+            raise Superseded
 
     def close(self) -> None:
         """Its boss is dead."""

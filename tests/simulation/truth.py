@@ -7,7 +7,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from boss.core.model import TaskState
-from boss.core.rows import Changes, TaskRow
+from boss.core.quarantine import BY_HAND
+from boss.core.rows import AttemptRow, Changes, TaskRow
 from boss.core.state import State
 from tests.simulation.workers import SimulatedWorker, content_of
 from wire.messages import AttemptKey, Outcome, Run
@@ -24,6 +25,10 @@ class Truth:
         #: Task -> real ends with a failure that is its own fault.
         self.failures: Counter[int] = Counter()
         self.successes: Counter[int] = Counter()
+        #: Ended attempts whose outcome is certainly on their worker's disk -> that machine.
+        self.kept: dict[tuple[int, int], SimulatedWorker] = {}
+        #: Attempts on record that were sent to somebody.
+        self.sent: set[tuple[int, int]] = set()
         #: Task -> agents that died under it.
         self.deaths: Counter[int] = Counter()
         #: Task -> how often it killed its agent itself.
@@ -40,10 +45,12 @@ class Truth:
     def began(self, worker: SimulatedWorker, run: Run) -> None:
         key = (run.task, run.attempt)
         self.starts[key] += 1
+        assert self.starts[key] == 1, f"{key} began again"
         store = self.world.store
         assert run.task in store.places or run.task in store.inits, f"{key} began and is not on disk"
         row = store.attempts.get(key)
         assert row is not None, f"{key} began and was never recorded as sent"
+        assert row.ended in ("", "lost", "superseded"), f"{key} began, and had ended as {row.ended}"
         assert row.worker == worker.id, f"{key} began on {worker.id}, was sent to {row.worker}"
         if run.init:
             return
@@ -71,10 +78,28 @@ class Truth:
         """An agent died, and took these with it."""
         self.deaths.update(task for task, _ in begun)
 
+    def lost(self, key: tuple[int, int], row: AttemptRow) -> None:
+        """Only what its worker really has no more."""
+        machine = self.kept.get(key)
+        if machine is not None and machine.machine_alive and not self.confusable():
+            forgotten = "anew without it" in row.reason or "has it no more" in row.reason
+            assert not forgotten, f"{key} is lost ({row.reason}), and its outcome is on the disk of {machine.name}"
+
+    def assigned(self, key: tuple[int, int], row: AttemptRow) -> None:
+        """Something new for a worker, that is on record as one that is to have nothing new."""
+        worker = self.world.store.workers.get(row.worker)
+        if worker is not None and key[0] in self.world.store.places:
+            assert not worker.draining or worker.state != "draining", f"{key} was sent to {row.worker}, which drains"
+            by_hand = worker.quarantined.startswith(BY_HAND)
+            assert not by_hand, f"{key} was sent to {row.worker}, which was set aside by hand"
+
     # --- on the datastore --------------------------------------------------------------------------------
 
     def published(self, task: int, attempt: int, name: str, digest: str) -> None:
         assert digest == content_of(task, attempt, "out"), f"{name}: what stands there is not of {task}.{attempt}"
+        row = self.world.store.attempts.get((task, attempt))
+        ended = "" if row is None else row.ended
+        assert ended in ("", "succeeded"), f"{name} of attempt {task}.{attempt} appears, which ended as {ended}"
         before = self.names.get(name)
         if before is not None and before[0] == task:
             assert before[1] <= attempt, f"{name}: attempt {attempt} replaced the later {before[1]}"
@@ -90,7 +115,7 @@ class Truth:
         for number, row in changes.tasks.items():
             before = self.last_state.get(number)
             self.last_state[number] = row.state
-            real = row.deaths <= self.deaths[number] or self.world.provider.twins
+            real = row.deaths <= self.deaths[number] or self.confusable()
             assert real, f"task {number}: {row.deaths} deaths, {self.deaths[number]} happened"
             if row.state == TaskState.FAILED and before != TaskState.FAILED:
                 self._failed(number, row)
@@ -102,6 +127,11 @@ class Truth:
                 f"task {number}: {row.failures} failures recorded, {self.failures[number]} happened"
             )
         for key, attempt in changes.attempts.items():
+            if key not in self.sent:
+                self.sent.add(key)
+                self.assigned(key, attempt)
+            if attempt.ended == "lost":
+                self.lost(key, attempt)
             if attempt.ended == "succeeded" and key[0] in store.places:
                 assert self.starts[key] > 0, f"attempt {key} succeeded and never began"
 
@@ -119,6 +149,12 @@ class Truth:
             found.update(new)
             work += new
         return found
+
+    def confusable(self) -> bool:
+        """What is with a worker looks dead when a second one of its name, or a hello of long ago, speaks."""
+        return self.world.provider.twins > 0 or any(
+            name.startswith("network delays") for name in self.world.faults.struck
+        )
 
     def _failed(self, number: int, row: TaskRow) -> None:
         """Only by what it did itself: more failures than it has retries, or workers that died under it."""
@@ -185,7 +221,7 @@ class Truth:
             assert state is TaskState.BLOCKED, f"task {number} is {state.word} below a broken dependency"
             return
         behaviour = world.behaviour_of(accepted.submission.executions[index])
-        if self.deaths[number] >= world.policy.deaths or behaviour.seconds is None or world.provider.twins:
+        if self.deaths[number] >= world.policy.deaths or behaviour.seconds is None or self.confusable():
             return  # enough died under it to take it for poison; or it hung, and was cancelled or timed out
         if behaviour.plan[-1] != "succeeded":
             assert state is TaskState.FAILED, f"task {number} is {state.word}"

@@ -297,6 +297,11 @@ class SimulatedWorker:
         )
         self.world.truth.ended(self, outcome)
         self._handle(told.ExecutionEnded(outcome, leftovers=bool(manifest)))
+        held = self.agent.state.held.get(key) if self.agent is not None else None
+        if held is not None and held.phase == "ended" and held.kept:
+            self.world.truth.kept[key] = self
+        if self.agent is not None:
+            self.disk.begun.discard(key)
 
     def _kill(self, action: do.KillExecution) -> None:
         key = (action.task, action.attempt)

@@ -1,0 +1,322 @@
+"""Rules broken on purpose: each one a way in which such systems really go wrong, put in by replacing one function.
+
+The simulation is worth what it catches: `test_mutations` plays worlds with each of these until one fails. `seed`
+is where a failing world was found; the search begins there, and goes on from nought if the worlds have changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from boss.core import assign, attempts, files, moves, orders, restore, scheduler, workers
+from boss.core.effects import SendToWorker
+from boss.core.model import Ended, TaskState
+from boss.core.state import Worker
+from datastore.agent import agent as datastore_agent
+from datastore.agent import collecting, publishing
+from tests.simulation.bosses import SimulatedBoss
+from tests.simulation.store import SimulatedStore
+from worker.agent import actions as do
+from worker.agent import machine as worker_machine
+from worker.agent import orders as worker_orders
+
+_MISSING = object()
+
+
+class Patch:
+    """Replaces attributes and entries of tables, and puts everything back."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], object]] = []
+
+    def put(self, owner: Any, name: Any, value: object) -> Any:
+        """What stood there before."""
+        if isinstance(owner, dict):
+            before = owner.get(name, _MISSING)
+            owner[name] = value
+            self._undo.append(lambda: owner.__setitem__(name, before))
+        else:
+            before = getattr(owner, name)
+            setattr(owner, name, value)
+            self._undo.append(lambda: setattr(owner, name, before))
+        return before
+
+    def undo(self) -> None:
+        while self._undo:
+            self._undo.pop()()
+
+
+def _nothing(*_: object, **__: object) -> None:
+    return None
+
+
+# --- the boss ----------------------------------------------------------------------------------------
+
+
+def effects_before_commit(patch: Patch) -> None:
+    record = SimulatedBoss._record
+
+    def early(self: SimulatedBoss, changes: Any, effects: list[Any]) -> None:
+        self._perform_all(effects)
+        record(self, changes, [])
+
+    patch.put(SimulatedBoss, "_record", early)
+
+
+def acknowledgement_before_commit(patch: Patch) -> None:
+    record = SimulatedBoss._record
+
+    def early(self: SimulatedBoss, changes: Any, effects: list[Any]) -> None:
+        for effect in effects:
+            if isinstance(effect, SendToWorker):
+                said = [one for one in effect.orders if isinstance(one, attempts.Acknowledge)]
+                self._perform(msgspec.structs.replace(effect, orders=said))
+        record(self, changes, effects)
+
+    patch.put(SimulatedBoss, "_record", early)
+
+
+def commit_without_epoch(patch: Patch) -> None:
+    commit = SimulatedStore.commit_as
+    patch.put(SimulatedStore, "commit_as", lambda self, epoch, turn, changes: commit(self, self.epoch, turn, changes))
+
+
+def stale_attempt_accepted(patch: Patch) -> None:
+    find = workers.find_or_reopen
+
+    def any_attempt(state: Any, worker: Worker, key: tuple[int, int]) -> Any:
+        newest = [one for one in state.attempts.values() if one.task == key[0] and not one.init]
+        return newest[-1] if newest else find(state, worker, key)
+
+    patch.put(workers, "find_or_reopen", any_attempt)
+
+
+def lease_never_ends(patch: Patch) -> None:
+    patch.put(scheduler._DUE, "lease", _nothing)
+
+
+def lost_decrement(patch: Patch) -> None:
+    dependants = moves.dependants
+    patch.put(moves, "dependants", lambda state, batch, index: dependants(state, batch, index)[:2])
+
+
+def released_too_early(patch: Patch) -> None:
+    """Dependants go when their dependency begins, not when it has succeeded."""
+    begin = attempts.begin
+
+    def early(state: Any, attempt: Any) -> None:
+        begin(state, attempt)
+        if not attempt.init:
+            for other, index in moves.dependants(state, attempt.batch, attempt.index):
+                if other.unmet[index] == 1 and other.states[index] == TaskState.PENDING:
+                    moves.move(state, other, index, TaskState.QUEUED, "its last dependency began")
+
+    patch.put(attempts, "begin", early)
+
+
+def no_resend(patch: Patch) -> None:
+    patch.put(scheduler._DUE, "resend", _nothing)
+
+
+def no_question_again(patch: Patch) -> None:
+    """What the datastore owes is never asked for again."""
+    patch.put(scheduler._DUE, "ask_old", _nothing)
+    patch.put(scheduler._DUE, "resend_datastore", _nothing)
+
+
+def published_of_any_attempt(patch: Patch) -> None:
+    published = files._HANDLERS[files.Published]
+
+    def any_attempt(state: Any, report: Any) -> None:
+        live = [one for one in state.attempts.values() if one.task == report.task and not one.init]
+        if live and (report.task, report.attempt) not in state.attempts:
+            attempts.end(state, live[0], Ended.SUCCEEDED)
+            attempts.settle_task(state, live[0], Ended.SUCCEEDED, "")
+            return
+        published(state, report)
+
+    patch.put(files._HANDLERS, files.Published, any_attempt)
+
+
+def lost_attempts_cost_retries(patch: Patch) -> None:
+    settle = attempts.settle_task
+
+    def settle_all(state: Any, attempt: Any, how: Ended, reason: str, *more: Any, **named: Any) -> None:
+        settle(state, attempt, Ended.FAILED if how is Ended.LOST else how, reason, *more, **named)
+
+    patch.put(attempts, "settle_task", settle_all)
+
+
+def silence_is_death(patch: Patch) -> None:
+    lose = attempts.lose
+    patch.put(attempts, "lose", lambda state, attempt, reason, *, died=False: lose(state, attempt, reason, died=True))
+
+
+def hello_ignored(patch: Patch) -> None:
+    patch.put(workers, "_in_hand", _nothing)
+
+
+def cancelled_is_retried(patch: Patch) -> None:
+    patch.put(attempts, "CANCELLING", 0)
+
+
+def assigned_while_draining(patch: Patch) -> None:
+    def serves(self: Worker) -> bool:
+        return self.state.value in ("online", "draining")
+
+    patch.put(Worker, "serves", serves)
+
+
+def init_skipped(patch: Patch) -> None:
+    order = orders.RunOrder
+    patch.put(attempts, "initialize", _nothing)
+    patch.put(attempts, "RunOrder", lambda **fields: order(**(fields | {"inits": ()})))
+
+
+def crossing_edges_forgotten(patch: Patch) -> None:
+    patch.put(restore, "_cross", _nothing)
+
+
+def assigned_while_held(patch: Patch) -> None:
+    """A batch goes on although its sent files are not in place, or a person paused it."""
+    patch.put(assign.Batch, "held", lambda self: False)
+
+
+# --- the worker --------------------------------------------------------------------------------------
+
+
+def worker_ignores_number(patch: Patch) -> None:
+    """An order that comes twice, or late, is carried out again."""
+
+    def refusal(state: Any, message: Any) -> str:
+        return "" if message.receiver == state.options.incarnation else "another incarnation"
+
+    patch.put(worker_orders, "_refusal", refusal)
+
+
+def outcome_not_kept(patch: Patch) -> None:
+    from tests.simulation.workers import SimulatedWorker
+
+    perform = SimulatedWorker._do
+    patch.put(
+        SimulatedWorker,
+        "_do",
+        lambda self, action: None if isinstance(action, do.KeepOutcome) else perform(self, action),
+    )
+
+
+def acknowledgement_ignored(patch: Patch) -> None:
+    patch.put(worker_orders._HANDLERS, worker_orders.Acknowledge, _nothing)
+
+
+def outcome_said_once(patch: Patch) -> None:
+    patch.put(worker_machine.reports, "_resend_later", _nothing)
+    patch.put(worker_machine.reports, "_unacknowledged", lambda state: ())
+
+
+# --- the datastore -----------------------------------------------------------------------------------
+
+
+def datastore_ignores_epoch_and_number(patch: Patch) -> None:
+    """Whoever says whatever, however late, is obeyed."""
+
+    def ordered(state: Any, event: Any) -> None:
+        message = event.message
+        if state.ready:
+            state.confirm(message.number)
+            for order in message.orders:
+                datastore_agent._ORDERS[type(order)](state, order)
+
+    patch.put(datastore_agent._EVENTS, datastore_agent.Ordered, ordered)
+
+
+def abandoned_is_published(patch: Patch) -> None:
+    """Abandoned is said at once, and the files appear all the same."""
+
+    def say(state: Any, collection: Any, ending: Any) -> None:
+        state.report(ending)
+
+    patch.put(collecting, "_give_up", say)
+
+
+def records_forgotten(patch: Patch) -> None:
+    recover = publishing.recover
+    patch.put(publishing, "recover", lambda state, records: recover(state, []))
+
+
+def placed_before_recorded(patch: Patch) -> None:
+    to_step = publishing._to_step
+
+    def skip(state: Any, batch: Any, step: Any) -> None:
+        record = publishing.PublishStep.RECORD
+        to_step(state, batch, publishing.PublishStep.PLACE if step is record else step)
+
+    patch.put(publishing, "_to_step", skip)
+
+
+def forgotten_before_recorded(patch: Patch) -> None:
+    """The boss does not keep in its database which records are still to be forgotten."""
+    commit = SimulatedStore.commit_as
+
+    def without(self: SimulatedStore, epoch: int, turn: int, changes: Any) -> bool:
+        changes.records.clear()
+        return commit(self, epoch, turn, changes)
+
+    patch.put(SimulatedStore, "commit_as", without)
+
+
+@dataclass(frozen=True)
+class Mutation:
+    apply: Callable[[Patch], None]
+    #: A world that fails with it.
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return self.apply.__name__
+
+
+MUTATIONS = [
+    Mutation(effects_before_commit, 0),
+    Mutation(acknowledgement_before_commit, 0),
+    Mutation(commit_without_epoch, 0),
+    Mutation(stale_attempt_accepted, 0),
+    Mutation(lease_never_ends, 0),
+    Mutation(lost_decrement, 0),
+    Mutation(released_too_early, 0),
+    Mutation(no_resend, 0),
+    Mutation(no_question_again, 0),
+    Mutation(published_of_any_attempt, 0),
+    Mutation(lost_attempts_cost_retries, 0),
+    Mutation(silence_is_death, 0),
+    Mutation(hello_ignored, 0),
+    Mutation(cancelled_is_retried, 0),
+    Mutation(assigned_while_draining, 0),
+    Mutation(init_skipped, 0),
+    Mutation(crossing_edges_forgotten, 0),
+    Mutation(assigned_while_held, 0),
+    Mutation(worker_ignores_number, 0),
+    Mutation(outcome_not_kept, 0),
+    Mutation(acknowledgement_ignored, 0),
+    Mutation(outcome_said_once, 0),
+    Mutation(datastore_ignores_epoch_and_number, 0),
+    Mutation(abandoned_is_published, 0),
+    Mutation(records_forgotten, 0),
+    Mutation(placed_before_recorded, 0),
+    Mutation(forgotten_before_recorded, 0),
+]
+
+
+@contextmanager
+def broken(mutation: Mutation) -> Iterator[None]:
+    patch = Patch()
+    try:
+        mutation.apply(patch)
+        yield
+    finally:
+        patch.undo()
