@@ -62,12 +62,12 @@ class DatabaseStore:
                     self._remember(number, (submission.project, submission.ids[index], submission.executions[index]))
 
     def known(self, submission: Submission) -> Known:
-        return self._try(lambda: self._database.lookups.known(submission))
+        return self._mine(lambda: self._database.lookups.known(submission))
 
     def batches_for(
         self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
     ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
-        return self._try(lambda: self._batches_for(tasks, batches, present))
+        return self._mine(lambda: self._batches_for(tasks, batches, present))
 
     def _batches_for(
         self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
@@ -141,6 +141,16 @@ class DatabaseStore:
         old = self._tasks.pop(number, None)
         if old is not None:
             self._bytes -= len(old[2]) + 200
+
+    def _mine(self, call: Callable[[], T]) -> T:
+        """Read for a decision: what a boss that came after this one has written does not fit what is known here."""
+
+        def read() -> T:
+            found = call()
+            self._database.still_mine()
+            return found
+
+        return self._try(read)
 
     def _try(self, call: Callable[[], T]) -> T:
         try:

@@ -137,6 +137,10 @@ class Loop:
     def _handle(self, event: Event) -> None:
         for action in self._agent.handle(event, time.monotonic()):
             self._perform[type(action)](action)
+        if isinstance(event, ExecutionEnded):
+            key = (event.outcome.task, event.outcome.attempt)
+            if key in self._parts.journal.begun:  # nobody wanted its outcome
+                self._parts.journal.forget(*key)
 
     def _measure_disk(self) -> None:
         now = time.monotonic()

@@ -17,6 +17,7 @@ from sqlalchemy.engine import URL
 
 from boss.core.rows import Changes, Loaded, LoadedBatch
 from boss.database import commit, takeover
+from boss.database.audit import Audit
 from boss.database.engine import file_of, is_sqlite, parse_url, place_of, reader_engine, writer_engine
 from boss.database.errors import (
     Busy,
@@ -59,6 +60,7 @@ class Database:
         self._interned: dict[bytes, int] = {}
         self.lookups = Lookups(self._readers, self.place)
         self.reads = Reads(self._readers, self.place)
+        self.audit = Audit(self._readers, self.place)
 
     @classmethod
     def open(cls, url: str, deployment_id: str = "", patience: float = PATIENCE_SECONDS) -> Database:
@@ -139,6 +141,14 @@ class Database:
         if epoch != self.epoch:
             raise Superseded(f"database {self.place} was taken over by another boss (epoch {epoch}, mine {self.epoch})")
         return there >= turn
+
+    def still_mine(self) -> None:
+        """What was just read is not of a boss that came after this one. Raises Superseded."""
+        if not self.epoch:
+            return
+        epoch = self._read(lambda connection: connection.exec_driver_sql("SELECT epoch FROM deployment").scalar_one())
+        if epoch != self.epoch:
+            raise Superseded(f"database {self.place} was taken over by another boss (epoch {epoch}, mine {self.epoch})")
 
     def set_context(self, key: str, value: str) -> None:
         """Write one fact about the deployment, as a turn of its own."""
