@@ -83,7 +83,7 @@ def ended_lines(tasks: Iterable[TaskAnswer]) -> Iterator[str]:
 
 
 def reason_of(task: TaskAnswer) -> str:
-    return one_line(task.reason) or ("dependencies failed" if task.state == "blocked" else "")
+    return one_line(task.reason)
 
 
 def one_line(text: str) -> str:

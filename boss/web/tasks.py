@@ -31,6 +31,8 @@ from wire.messages import ManifestEntry
 _LIMIT, _LIMIT_MOST = 1000, 10_000
 #: An id that is not there: a near one is looked for among so many.
 _SUGGEST_FROM = 2000
+#: A blocked task never ran, so no attempt of it has a reason.
+BLOCKED_REASON = "dependencies failed"
 _WORDS = {state.word: state for state in TaskState}
 
 
@@ -124,7 +126,7 @@ def task_answer(line: TaskLine) -> TaskAnswer:
         id=line.id,
         state=line.state,
         batch=line.batch,
-        reason=line.reason,
+        reason=line.reason or (BLOCKED_REASON if line.state == TaskState.BLOCKED.word else ""),
         attempt=line.attempt,
         phase="" if line.ended else line.phase,
         worker=line.worker,

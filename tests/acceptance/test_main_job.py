@@ -33,7 +33,7 @@ def test_a_task_file_of_old_ends_exactly_as_it_always_did(deployment: Deployment
     assert states == {"0": "failed", "1": "blocked", "2": "failed", "3": "succeeded", "4": "succeeded"}
     assert shown["0"]["reason"].startswith("fetching required files failed: 'no-such-file'")
     assert shown["0"]["reason"].count("no-such-file") == 1
-    assert shown["1"]["attempt"] == 0
+    assert (shown["1"]["attempt"], shown["1"]["reason"]) == (0, "dependencies failed")
     assert "Reason: dependencies failed" in deployment.admin("show_task", "1").stdout
     assert shown["2"]["exit_code"] == 1
     files = {str(path.relative_to(deployment.tree)): path.read_text() for path in visible_files(deployment.tree)}

@@ -121,7 +121,9 @@ def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one(
         number=1, project="default", id="2", state="failed", batch=1, reason="exit code 1", worker="w1",
         address="10.0.0.1", exit_code=1, commands=["true", "a\nb"],
     )  # fmt: skip
-    blocked = answers.TaskAnswer(number=2, project="default", id="1", state="blocked", batch=1, commands=["cat x"])
+    blocked = answers.TaskAnswer(
+        number=2, project="default", id="1", state="blocked", batch=1, reason="dependencies failed", commands=["cat x"]
+    )
     assert list(printing.ended_lines([failed, blocked])) == [
         "ID: 2\tWorker ID: w1\tWorker address: 10.0.0.1\tExit code: 1\tReason: exit code 1",
         "\ttrue",
