@@ -42,7 +42,7 @@ __all__ = ["deployment"]
 
 TOPICS = Topics()
 WORKER, DATASTORE, BOSS = "local-1", "@datastore", "boss"
-HUGE = 2**63 - 1
+HUGE = 2**53 - 1  # the largest that a schema takes
 DIGEST = "b2:" + "ab" * 32
 
 JUNK = {
@@ -155,7 +155,7 @@ def test_messages_that_lie_change_nothing(running: Deployment) -> None:
 
 def lying_orders(deployment: str) -> list[WorkerOrders]:
     """To a worker: of another deployment, for another incarnation, for nobody."""
-    orders = [Stop(now=True), Kill(task=1, attempt=1), Acknowledge(attempts=[(1, 1), (HUGE, HUGE)])]
+    orders = [Stop(now=True), Kill(task=1, attempt=1), Acknowledge(attempts=[(1, 1), (HUGE, 2**31 - 1)])]
     return [
         WorkerOrders(version=VERSION, deployment=whose, receiver=receiver, epoch=HUGE, number=HUGE, orders=orders)
         for whose, receiver in (("other", "x"), (deployment, "x"), (deployment, ""))
@@ -174,16 +174,18 @@ def lying_reports(deployment: str) -> list[WorkerReports]:
     """From a worker: in another's name, of another deployment, of another start, about what it was never given."""
     place = Place(path="/nowhere")
     hello = WorkerHello(
-        pool="x", slots=-5, memory=-HUGE, place=place, in_hand=[InHand(task=HUGE, attempt=HUGE, phase="executing")]
+        pool="x",
+        slots=2**31 - 1,
+        memory=HUGE,
+        place=place,
+        in_hand=[InHand(task=HUGE, attempt=2**31 - 1, phase="executing")],
     )
     reports = [
         hello,
         Outcome(task=1, attempt=1, ended="succeeded"),
-        Outcome(
-            task=-1, attempt=-1, ended="failed", seconds=-1e300, reason="\0\udcff".encode(errors="replace").decode()
-        ),
+        Outcome(task=0, attempt=0, ended="failed", seconds=1e11, reason="\0\udcff".encode(errors="replace").decode()),
         PhaseReached(task=HUGE, attempt=0, phase="executing"),
-        Returned(task=0, attempt=HUGE),
+        Returned(task=0, attempt=2**31 - 1),
     ]
     lies = (("other", WORKER, "x"), (deployment, "local-2", "x"), (deployment, "", ""), (deployment, WORKER, "x"))
     return [
@@ -194,7 +196,7 @@ def lying_reports(deployment: str) -> list[WorkerReports]:
             incarnation=incarnation,
             number=HUGE,
             epoch=HUGE,
-            confirms=[HUGE, -1],
+            confirms=[HUGE],
             reports=reports[1:] if worker == WORKER and whose == deployment else reports,
         )
         for whose, worker, incarnation in lies
@@ -202,8 +204,8 @@ def lying_reports(deployment: str) -> list[WorkerReports]:
 
 
 def lying_datastore(deployment: str) -> list[DatastoreReports]:
-    files = [PublishedFile(name="../../x", size=-1, digest="b2:no")]
-    reports = [Published(task=1, attempt=1, files=files), Published(task=HUGE, attempt=HUGE, files=[])]
+    files = [PublishedFile(name="../../x", size=HUGE, digest="b2:no")]
+    reports = [Published(task=1, attempt=1, files=files), Published(task=HUGE, attempt=2**31 - 1, files=[])]
     return [
         DatastoreReports(
             version=VERSION,
