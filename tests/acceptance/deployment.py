@@ -61,9 +61,15 @@ class Deployment:
         """`push_tasks.py` to its end."""
         return self._run("push_tasks.py", *options, str(tasks), timeout=timeout)
 
-    def start_push(self, tasks: Path | str, *options: str, terminal: int | None = None) -> subprocess.Popen[str]:
-        """`push_tasks.py` in the background, in a session of its own; its output can be read when it has ended."""
-        return self._start([str(TOP / "push_tasks.py"), *options, str(tasks)], terminal)
+    def start_push(self, tasks: Path | str, *options: str, terminal: str = "") -> subprocess.Popen[str]:
+        """`push_tasks.py` in the background, in a session of its own; its output can be read when it has ended.
+
+        `terminal`: path of one, which becomes the session's, so that Ctrl-C and closing it work as they do for users.
+        """
+        command = [sys.executable, str(TOP / "push_tasks.py"), *options, str(tasks)]
+        if terminal:
+            command = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', terminal, *command]
+        return self._start(command)
 
     def admin(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         return self._run("admin.py", *arguments, timeout=timeout)
@@ -116,14 +122,14 @@ class Deployment:
             check=False,
         )
 
-    def _start(self, arguments: list[str], terminal: int | None) -> subprocess.Popen[str]:
+    def _start(self, command: list[str]) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, *arguments],
+            command,
             cwd=self.directory,
             env=self.environment(),
-            stdin=subprocess.DEVNULL if terminal is None else terminal,
-            stdout=subprocess.PIPE if terminal is None else terminal,
-            stderr=subprocess.STDOUT if terminal is None else terminal,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )

@@ -155,20 +155,29 @@ def test_a_push_whose_boss_was_killed_follows_the_next_boss(deployment: Deployme
     assert deployment.wait_until_alone() == {}
 
 
-def test_a_closed_terminal_ends_the_following_and_the_same_command_goes_on(deployment: Deployment) -> None:
+@pytest.mark.parametrize("how", ["Ctrl-C", "closed"])
+def test_a_terminal_ends_the_following_only_and_the_same_command_goes_on(deployment: Deployment, how: str) -> None:
+    """The boss that a push started is of another session: neither reaches it or what it runs."""
     path = chain(deployment)
     ours, theirs = pty.openpty()
-    push = deployment.start_push(path, terminal=theirs)
-    os.close(theirs)
+    push = deployment.start_push(path, terminal=os.ttyname(theirs))
     wait_for_line(deployment, "began 3")
-    os.close(ours)
-    # A terminal that is closed also hangs up its session (as the kernel does for a controlling terminal).
-    push.send_signal(signal.SIGHUP)
-    push.wait(timeout=SECONDS)
+    if how == "Ctrl-C":
+        os.write(ours, b"\x03")
+    else:
+        os.close(theirs)
+        os.close(ours)
+    code = push.wait(timeout=SECONDS)
+    assert code == (130 if how == "Ctrl-C" else -signal.SIGHUP)
+    go(deployment)  # there is time: the boss stays some seconds
+    wait_for_line(deployment, "did 3")
     assert deployment.wait_until_alone() == {}
-    go(deployment)
     assert deployment.push(path).returncode == 0
-    assert_did_all_once(deployment, began_twice=(3,))
+    assert lines_of(log_of(deployment)).count("began 3") == 1
+    assert (deployment.tree / "r5").exists()
+    if how == "Ctrl-C":
+        os.close(theirs)
+        os.close(ours)
 
 
 def test_a_second_push_keeps_the_boss_alive_when_the_first_is_interrupted(deployment: Deployment) -> None:
