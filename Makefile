@@ -26,7 +26,7 @@ test:            ## all tests
 	./run_tests.sh
 
 simulate: set-up ## the simulation with SEEDS random seeds (default 3000)
-	$(python) -m pytest -q tests/simulation --seeds $(SEEDS) --timeout 0
+	$(python) -m tests.simulation --seeds $(SEEDS)
 
 torture: set-up ## kill -9 under load, KILLS times (default 200) on SQLite and again on MariaDB
 	TORTURE_KILLS=$$((2 * $(KILLS))) $(python) -m pytest -q -s tests/acceptance/test_torture.py -k kills
