@@ -6,7 +6,6 @@ settings by way of `Setup`; nothing here decides what happens to a task.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import secrets
@@ -33,10 +32,11 @@ from boss.embedded.processes import identify
 from boss.live import LiveBackend
 from boss.loop import DatabaseAway, Loop
 from boss.post import Post
+from boss.state_lock import Refused, lock
 from boss.store import DatabaseStore
 from boss.upkeep import Upkeep
 from boss.web.app import make_app
-from boss.web.boss_file import announce, read, withdraw
+from boss.web.boss_file import announce, withdraw
 from boss.web.serve import CannotServe, Server, serve
 from boss.web.spool import Spool
 from boss.web.tokens import ensure_token
@@ -61,18 +61,8 @@ UNFOLLOWED_SECONDS = 3.0
 PUSHED_SECONDS = 15.0
 #: ... or, before anybody did, when nobody has asked for anything.
 UNUSED_SECONDS = 60.0
-#: Given to workers to take their TERM when the database is away.
-WORKERS_END_SECONDS = 0.5
-
-
-class Refused(Exception):
-    """The boss cannot start; the text is a sentence for people."""
-
-
-def cannot_start(state_directory: Path, error: OSError) -> str:
-    """A full disk, a directory without permission: what the operating system says, and where."""
-    place = error.filename or state_directory
-    return f"the boss cannot start: {place}: {error.strerror or error}; mend that, then start it again"
+#: Given to workers to end what they hold when the database is away.
+WORKERS_END_SECONDS = 10.0
 
 
 class Setup(msgspec.Struct, kw_only=True):
@@ -110,7 +100,7 @@ class Program:
         self.setup = setup
         self.topics = Topics(setup.mqtt_prefix)
         self.incarnation = secrets.token_hex(6)
-        self._lock = _lock(setup.state_directory)
+        self._lock = lock(setup.state_directory)
         self._stops = 0
         self._ending = False
         self._trouble: dict[str, str] = {}
@@ -165,7 +155,10 @@ class Program:
         """The polite way needs the database: without it the workers are only told to end what they hold."""
         for instance in self.loop.scheduler.state.instances.values():
             self.provider.stop(instance.row.number, instance.row.worker, instance.row.reference)
-        time.sleep(WORKERS_END_SECONDS)
+        references = [one.row.reference for one in self.loop.scheduler.state.instances.values() if one.row.reference]
+        until = time.monotonic() + WORKERS_END_SECONDS
+        while time.monotonic() < until and any(map(self.provider.lives, references)):
+            time.sleep(0.1)
 
     def _start_or_refuse(self) -> None:
         try:
@@ -484,27 +477,6 @@ def database_room(url: str) -> int | None:
         return shutil.disk_usage(path.parent).free + log
     except OSError:
         return None
-
-
-def _lock(state_directory: Path) -> int:
-    """The state directory is this boss's as long as the descriptor is open. No child inherits it."""
-    path = state_directory / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 1000).decode(errors="replace").strip()
-        os.close(descriptor)
-        first = read(state_directory / "boss.json")
-        url = f", answering at {first.url}" if first is not None else ""
-        raise Refused(
-            f"a boss runs on the state directory {state_directory} already: {holder or 'another process'}{url}. "
-            "Use it, or end it first (admin.py and push_tasks.py find it by themselves); nothing was changed"
-        ) from None
-    os.ftruncate(descriptor, 0)
-    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    os.write(descriptor, f"{socket.gethostname()}, process {os.getpid()}, since {since}\n".encode())
-    return descriptor
 
 
 def _write_secret(path: Path, secret: str) -> None:

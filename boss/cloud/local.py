@@ -78,6 +78,9 @@ class LocalProvider:
             return
         threading.Thread(target=self._end, args=(pid,), name=f"end {worker}", daemon=True).start()
 
+    def lives(self, reference: str) -> bool:
+        return self._living(reference) is not None
+
     def close(self) -> None:
         self._closed = True
 
