@@ -15,6 +15,7 @@ import msgspec
 from boss.core import merge as merging
 from boss.core import moves
 from boss.core.attempts import tree_prefix
+from boss.core.clashes import clashes
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.files import ask_store
@@ -22,11 +23,8 @@ from boss.core.graph import RESULTS, Batch, attach, reverse_edges
 from boss.core.merge import Merge, Push
 from boss.core.model import BROKEN, Submission, TaskState
 from boss.core.rows import Acceptance, BatchRow, FileRow, InitRow, Known
-from boss.core.state import State
+from boss.core.state import State, runs
 from wire.messages import Execution
-
-#: Clashes told one by one.
-SHOWN = 50
 
 _execution = msgspec.json.Decoder(Execution)
 
@@ -34,13 +32,13 @@ _execution = msgspec.json.Decoder(Execution)
 def on_submitted(state: State, event: Submitted) -> None:
     submission, known = event.submission, event.known
     merge = merging.find(submission, known)
-    faults = _faults(submission, known, merge)
+    faults = clashes(submission, known, merge)
     if state.stopping:
         faults = ["the boss is about to end: push again in a moment"]
     elif _superseded(state, known):
         faults = ["the boss is about to end, as another one has taken its database over: push again in a moment"]
     if not faults:
-        new, push = _as_numbers(state, submission, known)
+        new, push = _as_numbers(state, submission, known, merge)
         faults = merging.cycles(state, push, merge, new) if merge.replaced else []
     if faults:
         if event.reply:
@@ -85,69 +83,15 @@ def _kept_otherwise(submission: Submission, merge: Merge) -> list[str]:
     ]
 
 
-# --- faults ----------------------------------------------------------------------------------------
-
-
-def _faults(submission: Submission, known: Known, merge: Merge) -> list[str]:
-    faults = _clashing_ids(submission, known) if known.tasks and not submission.merge_strategy else []
-    faults += _unknown_dependencies(submission, known)
-    if not submission.allow_shared_results and known.results:
-        faults += _shared_results(submission, known, merge)
-    return _capped(faults)
-
-
-def _clashing_ids(submission: Submission, known: Known) -> list[str]:
-    faults = []
-    for index, task_id in enumerate(submission.ids):
-        old = known.tasks.get(task_id)
-        if old is not None and old[2] != submission.contents[index]:
-            faults.append(
-                f"task {task_id!r}: project {submission.project!r} has a task of this id with another content"
-                f" (batch {old[3]}, {TaskState(old[1]).word}); give it another id, push into another --project,"
-                " or say --merge_strategy replace (or keep_succeeded)"
-            )
-    return faults
-
-
-def _unknown_dependencies(submission: Submission, known: Known) -> list[str]:
-    return [
-        f"task {submission.ids[index]!r}: dependency {needed!r} is neither in this file"
-        f" nor in project {submission.project!r}"
-        for index, needed in submission.external
-        if needed not in known.tasks
-    ]
-
-
-def _shared_results(submission: Submission, known: Known, merge: Merge) -> list[str]:
-    """What a replaced task declared counts no more: this push says what it declares now."""
-    faults = []
-    replaced = {submission.ids[index] for index in merge.replaced}
-    kept_otherwise = set(merge.kept_otherwise)
-    for name, index in submission.results:
-        owner = known.results.get(name)
-        if owner is None or index in kept_otherwise:
-            continue
-        if owner[2] != submission.ids[index] and owner[2] not in replaced:
-            faults.append(
-                f"task {submission.ids[index]!r}: result {name!r} is also a result of task {owner[2]!r}"
-                f" of project {submission.project!r}; --allow_shared_results makes this a warning"
-            )
-    return faults
-
-
-def _capped(faults: list[str]) -> list[str]:
-    if len(faults) > SHOWN:
-        return [*faults[:SHOWN], f"... and {len(faults) - SHOWN} more"]
-    return faults
-
-
 # --- acceptance ------------------------------------------------------------------------------------
 
 
-def _as_numbers(state: State, submission: Submission, known: Known) -> tuple[list[int] | range, Push]:
+def _as_numbers(state: State, submission: Submission, known: Known, merge: Merge) -> tuple[list[int] | range, Push]:
     """Indexes that are new, and the push as task numbers."""
     kept = {index for index, task_id in enumerate(submission.ids) if task_id in known.tasks} if known.tasks else set()
     new, numbers = _number(submission, known, kept, state.next_task)
+    if not new and not merge.replaced:
+        return new, Push(submission, numbers, array("q", bytes(8 * (len(numbers) + 1))), array("q"))
     return new, Push(submission, numbers, *_dependencies(submission, known, numbers))
 
 
@@ -172,10 +116,9 @@ def _accept(state: State, push: Push, known: Known, merge: Merge, new: list[int]
     batch = _graph(state, push, known, row, new)
     batch.inits = inits
     replaced = _merge(state, push, known, merge, batch)
-    for index in kept:
-        older = state.find(numbers[index])
-        if older is not None and older[0].number not in batch.awaits and older[0].unfinished():
-            attach(batch, older[0])
+    for older in _batches_of(state, numbers, kept):
+        if older.unfinished():
+            attach(batch, older)
     files = _files(state, submission, row, batch)
     states = bytearray(batch.states) if not kept else _spread(batch.states, new, total)
     acceptance = Acceptance(row, submission, numbers, kept, push.starts, push.targets, states, inits, files, replaced)
@@ -193,6 +136,16 @@ def _accept(state: State, push: Push, known: Known, merge: Merge, new: list[int]
         if batch.number in state.batches:
             state.idle_batches[batch.number] = None
     return acceptance
+
+
+def _batches_of(state: State, numbers: array[int], indexes: set[int]) -> list[Batch]:
+    """The batches in memory that own these tasks. A push of a million again is some long runs of numbers."""
+    found: dict[int, Batch] = {}
+    for run in runs(sorted(numbers[index] for index in indexes)):
+        for batch in state.batches.values():
+            if batch.first < run.stop and run.start < batch.first + batch.count:
+                found[batch.number] = batch
+    return list(found.values())
 
 
 def _merge(state: State, push: Push, known: Known, merge: Merge, batch: Batch) -> dict[int, tuple[int, int]]:
@@ -239,7 +192,7 @@ def _graph(state: State, push: Push, known: Known, row: BatchRow, new: list[int]
     profile_of.frombytes(submission.profile_of)
     batch = Batch(row, bytearray(row.count), _picked(profile_of, new), list(submission.profiles))
     batch.sizes = array("I", [len(submission.executions[index]) for index in new])
-    for _, index in submission.results:
+    for _, index in submission.results if new else ():
         if numbers[index] >= row.first:
             batch.flags[numbers[index] - row.first] |= RESULTS
     _edges(state, batch, known, new, push.starts, push.targets)
@@ -278,7 +231,7 @@ def _edges(
 ) -> None:
     """Counters of unmet and broken dependencies, and dependants; edges to older tasks go to `crossing`."""
     first, count = batch.first, batch.count
-    states = _stored(known)
+    states = _stored(known) if new else {}
     inner_starts, inner = array("I", [0]), array("I")
     for position, index in enumerate(new):
         unmet = 0
