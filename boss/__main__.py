@@ -12,16 +12,21 @@ from pathlib import Path
 
 import settings as ecloud_settings
 import state_directory
+from boss.check import check_database
 from boss.core.state import Policy, PoolPolicy
-from boss.database import DatabaseError
+from boss.database import Database, DatabaseError
 from boss.embedded.broker import BrokerError
-from boss.program import Program, Refused, Setup, cannot_start
+from boss.program import Program, Setup
+from boss.state_lock import Refused, cannot_start
+from boss.web.command import write
 from boss.web.serve import CannotServe
+from boss.web.terminal import harmless
 from wire.link import LinkError, TlsOptions
 
 EXAMPLE = """example:
   python -m boss                      with SQLite, a broker and a worker of its own, in .ecloud/ of this directory
   ECLOUD_HOME=/srv/ecloud python -m boss
+  python -m boss --check              only look whether its database holds together
 """
 
 
@@ -30,7 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m boss", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--while_followed", action="store_true", help="end when no push follows any more")
+    parser.add_argument(
+        "--check", action="store_true", help="only read the database and tell what cannot be in it; 1 if there is such"
+    )
     options = parser.parse_args(arguments)
+    if options.check:
+        return _check()
     try:
         home = state_directory.find_or_make()
         values = ecloud_settings.load(home)
@@ -49,6 +59,24 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return program.run()
     except (BrokerError, CannotServe, DatabaseError, Refused) as error:
+        return _refuse(str(error))
+
+
+def _check() -> int:
+    """0: all holds together. 1: it does not. 3: there is nothing to check."""
+    try:
+        home = state_directory.find()
+        if home is None:
+            return _refuse("there is no .ecloud here or above: nothing to check")
+        values = ecloud_settings.load(home)
+        database = Database.open_to_read(values.database or f"sqlite:///{home / 'ecloud.sqlite'}")
+        try:
+            return 1 if check_database(database, lambda line: write([harmless(line)])) else 0
+        finally:
+            database.close()
+    except ecloud_settings.SettingsError as error:
+        return _refuse("\n".join(error.faults))
+    except (state_directory.StateDirectoryError, DatabaseError) as error:
         return _refuse(str(error))
 
 

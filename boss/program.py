@@ -32,7 +32,7 @@ from boss.embedded.processes import identify
 from boss.live import LiveBackend
 from boss.loop import DatabaseAway, Loop
 from boss.post import Post
-from boss.state_lock import Refused, lock
+from boss.state_lock import Refused, cannot_start, lock
 from boss.store import DatabaseStore
 from boss.upkeep import Upkeep
 from boss.web.app import make_app

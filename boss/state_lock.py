@@ -1,0 +1,46 @@
+"""The state directory's lock: one boss on a state directory, and a second one is told which is the first.
+
+Early and by name; what makes it certain that one boss alone writes is the database's epoch.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from pathlib import Path
+
+from boss.web.boss_file import read
+from boss.web.starting import LOCK_FILE
+
+
+class Refused(Exception):
+    """The boss cannot start; the text is a sentence for people."""
+
+
+def cannot_start(state_directory: Path, error: OSError) -> str:
+    """A full disk, a directory without permission: what the operating system says, and where."""
+    place = error.filename or state_directory
+    return f"the boss cannot start: {place}: {error.strerror or error}; mend that, then start it again"
+
+
+def lock(state_directory: Path) -> int:
+    """The state directory is this boss's as long as the descriptor is open. No child inherits it."""
+    path = state_directory / LOCK_FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(descriptor, 1000).decode(errors="replace").strip()
+        os.close(descriptor)
+        first = read(state_directory / "boss.json")
+        url = f", answering at {first.url}" if first is not None else ""
+        raise Refused(
+            f"a boss runs on the state directory {state_directory} already: {holder or 'another process'}{url}. "
+            "Use it, or end it first (admin.py and push_tasks.py find it by themselves); nothing was changed"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    os.write(descriptor, f"{socket.gethostname()}, process {os.getpid()}, since {since}\n".encode())
+    return descriptor
