@@ -1,4 +1,7 @@
-"""A private MariaDB server for a measurement: on loopback, durable as by default (a commit waits for the disk)."""
+"""The servers of a measurement: what is installed, and a private MariaDB on loopback, durable as it is by default.
+
+A commit waits for the disk there, which the tests' server leaves out.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.parts import fault_of
+
 #: What the tests' server leaves out for speed.
 DURABLE = ("--innodb-flush-method=O_DIRECT", "--sync-frm=1", "--innodb-file-per-table=1")
+
+
+def missing(database: str, broker: str) -> str:
+    """Empty, or one line that says which of these is not installed."""
+    parts = [part for part in (database, broker) if part in ("mariadb", "mosquitto")]
+    return "; ".join(filter(None, map(fault_of, parts)))
 
 
 @contextmanager

@@ -20,7 +20,7 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import floors, loads, measures, table
-from benchmarks.servers import mariadb
+from benchmarks.servers import mariadb, missing
 from benchmarks.system import Kind, System, running
 from benchmarks.table import Row
 
@@ -84,15 +84,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--markdown", action="store_true", help="print the table as docs/performance.md has it")
     options = parser.parse_args(arguments)
     report = Report()
-    _measure(report, _SIZES[options.size], options)
+    try:
+        _measure(report, _SIZES[options.size], options)
+    finally:
+        _print(report.rows, options)
+    return 0
+
+
+def _print(rows: list[Row], options: argparse.Namespace) -> None:
+    """Also of a run that broke off."""
     if options.json and options.json != "-":
-        Path(options.json).write_text(table.as_json(report.rows) + "\n")
+        Path(options.json).write_text(table.as_json(rows) + "\n")
     if options.json == "-":
-        print(table.as_json(report.rows))
+        print(table.as_json(rows))
     else:
         print(table.machine())
-        print(table.markdown(report.rows) if options.markdown else table.text(report.rows))
-    return 0
+        print(table.markdown(rows) if options.markdown else table.text(rows))
 
 
 def _measure(report: Report, sizes: Sizes, options: argparse.Namespace) -> None:
@@ -116,7 +123,12 @@ def _measure(report: Report, sizes: Sizes, options: argparse.Namespace) -> None:
 
 def _kinds(options: argparse.Namespace) -> Iterator[Kind]:
     for kind in (Kind(), Kind(database="mariadb"), Kind(broker="amqtt")):
-        if options.database in (None, kind.database) and options.broker in (None, kind.broker):
+        if options.database not in (None, kind.database) or options.broker not in (None, kind.broker):
+            continue
+        fault = missing(kind.database, kind.broker)
+        if fault:
+            sys.stderr.write(f"the rows of {kind.words} are left out: {fault}\n")
+        else:
             yield kind
 
 
