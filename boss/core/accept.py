@@ -143,7 +143,7 @@ def _batches_of(state: State, numbers: array[int], indexes: set[int]) -> list[Ba
     found: dict[int, Batch] = {}
     for run in runs(sorted(numbers[index] for index in indexes)):
         for batch in state.batches.values():
-            if batch.first < run.stop and run.start < batch.first + batch.count:
+            if batch.count and batch.first < run.stop and run.start < batch.first + batch.count:
                 found[batch.number] = batch
     return list(found.values())
 

@@ -44,6 +44,7 @@ def restore(state: State, loaded: Loaded) -> None:
     batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
     _attempts(state, loaded.attempts)
     for batch in batches:
+        _attached(state, batch)
         _enqueue_all(state, batch)
         state.dirty_batches[batch.number] = None
     for file in loaded.files:
@@ -58,6 +59,7 @@ def add_batches(
     """Batches that a person's wish needs again."""
     new = [one for one in loaded if one.row.number not in state.batches]
     for batch in _build(state, new, outside, crossing):
+        _attached(state, batch)
         _enqueue_all(state, batch)
         state.idle_batches[batch.number] = None
 
@@ -72,13 +74,13 @@ def _build(
         _count(state, one, batch, outside)
     for dependency, dependant in crossing:
         _cross(state, dependency, dependant)
-    for batch in batches:
-        if not batch.row.finished_at:
-            _attached(state, batch)
     return batches
 
 
 def _attached(state: State, batch: Batch) -> None:
+    """Those that were pushed with tasks of older batches end after them. Once their attempts are known."""
+    if batch.row.finished_at:
+        return
     for number in numbers(batch.row.attached):
         older = state.find(number)
         if older is not None and older[0].number not in batch.awaits and older[0].unfinished():

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from boss.core.attempts import superseded
 from boss.core.events import CancelAsked, PauseAsked, RedoAsked, RetryAsked, Selection
 from boss.core.graph import CANCELLING, RESULTS, Batch
 from boss.core.model import Profile, TaskState
@@ -42,7 +43,6 @@ def columns(batch: Batch) -> dict[str, object]:
         "live": batch.live,
         "row": batch.row,
         "inits": batch.inits,
-        "awaits": batch.awaits,
     }
 
 
@@ -51,8 +51,9 @@ def everything(state: State, batches: list[int]) -> dict[str, object]:
     attempts = {
         key: (one.phase, one.worker, one.slots, one.init, one.staging, one.cancelling, one.abandoning)
         for key, one in state.attempts.items()
-        if one.batch.number in wanted
+        if one.batch.number in wanted and not superseded(one)
     }
+    replacing = any(superseded(one) for one in state.attempts.values())
     crossing = {
         (above, below)
         for above, many in state.crossing.items()
@@ -62,7 +63,8 @@ def everything(state: State, batches: list[int]) -> dict[str, object]:
     return {
         "batches": {number: columns(state.batches[number]) for number in batches},
         "attempts": attempts,
-        "loads": {worker.id: worker.load for worker in state.workers.values() if worker.load},
+        # A superseded attempt holds what its task demanded before, until it has been ended.
+        "loads": {worker.id: worker.load for worker in state.workers.values() if worker.load and not replacing},
         "workers": {worker.id: worker.row for worker in state.workers.values() if worker.row.state != "gone"},
         "crossing": crossing,
         "files": set(state.files),
@@ -78,6 +80,8 @@ def compare(world: World) -> None:
     assert everything(again, unfinished) == everything(world.state, unfinished)
     for number in unfinished:
         # The rows tell of the last push that brought a file: earlier ones wait for it, to be on the safe side.
+        # What had ended and runs again is awaited again.
+        assert again.batches[number].awaits >= world.state.batches[number].awaits
         assert again.batches[number].files_waiting >= world.state.batches[number].files_waiting
 
 
@@ -106,6 +110,20 @@ class History:
             requirements={other: "net.inp"} if self.pick(3) == 0 else {},
             inits=["init"] if self.pick(4) == 0 else [],
             files=[f"{name}.inp"] if self.pick(5) == 0 else [],
+        )
+
+    def push_again(self) -> None:
+        """Some of what is there, described otherwise or not, with other dependencies."""
+        chosen = sorted({self.ids[self.pick(len(self.ids))] for _ in range(1 + self.pick(4))}, key=self.ids.index)
+        graph = {
+            id: " ".join(sorted({self.ids[self.pick(self.ids.index(id))] for _ in range(self.pick(3))} - {id}))
+            for id in chosen
+        }
+        self.world.answer_to_push(
+            graph,
+            merge_strategy=("replace", "keep_succeeded")[self.pick(2)],
+            commands={id: ("other", f"echo {id}")[self.pick(2)] for id in graph},
+            profiles={id: PROFILES[self.pick(4)] for id in graph},
         )
 
     def _needs(self, name: str, index: int) -> str:
@@ -164,7 +182,7 @@ class History:
         self.workers[self.pick(2)].started_anew()
 
     def step(self) -> None:
-        steps = (self.push, self.ask, self.pause, self.silence, self.die, *[self.work] * 7)
+        steps = (self.push, self.push_again, self.ask, self.pause, self.silence, self.die, *[self.work] * 7)
         steps[self.pick(len(steps))]()
         self.world.ignore()
 
