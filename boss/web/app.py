@@ -52,7 +52,9 @@ def make_app(
     that somebody else sweeps; else one is made.
     """
     unavailable: tuple[type[Exception], ...] = (BackendUnavailable, *database_errors)
-    services = Services(backend, spool or Spool(backend.spool, spool_limit_bytes), submit_limit_bytes, database_room)
+    services = Services(
+        backend, spool or Spool(backend.spool, spool_limit_bytes), submit_limit_bytes, database_room, database_errors
+    )
     routes = [
         StarletteRoute(PREFIX + route.path, _endpoint(route, services, unavailable), methods=[route.method])
         for route in ROUTES

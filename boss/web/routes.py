@@ -46,6 +46,8 @@ class Services:
     submit_limit_bytes: int
     #: Bytes that the database's disk still takes, where that can be told.
     database_room: Callable[[], int | None] = lambda: None
+    #: What reads raise while the database is away.
+    database_errors: tuple[type[Exception], ...] = ()
 
 
 @dataclass(frozen=True)

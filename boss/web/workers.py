@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from boss.web.answers import HeldAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of
-from boss.web.backend import Backend, WorkerView
+from boss.core.model import TaskState
+from boss.web.answers import Counts, HeldAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of
+from boss.web.backend import Backend, View, WorkerView
 from boss.web.routes import Call
 
 
 def status(call: Call) -> StatusAnswer:
     view = call.backend.view()
-    counts = counts_of(call.backend.reads.counts())
+    hindrances = list(view.hindrances)
+    try:
+        counts = counts_of(call.backend.reads.counts())
+    except call.services.database_errors as error:
+        counts = _under_way(view)
+        hindrances.append(f"{error}; the counts are those of the batches under way, as the boss knows them")
     failed = counts.failed + counts.blocked
     return StatusAnswer(
         running=view.live,
@@ -22,13 +28,19 @@ def status(call: Call) -> StatusAnswer:
         failed=failed,
         cancelled=counts.cancelled,
         counts=counts,
-        hindrances=list(view.hindrances),
+        hindrances=hindrances,
         broker_connected=view.broker_connected,
         datastore_connected=view.datastore_connected,
         deployment=view.deployment,
         epoch=view.epoch,
         turn=view.turn,
     )
+
+
+def _under_way(view: View) -> Counts:
+    """Without the database."""
+    batches = [batch.counts for batch in view.batches.values()]
+    return counts_of([sum(counts[state] for counts in batches) for state in TaskState])
 
 
 def listing(call: Call) -> WorkerList:

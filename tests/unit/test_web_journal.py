@@ -117,3 +117,22 @@ def test_what_became_of_a_worker_or_a_batch_is_a_sentence() -> None:
     assert said(worker="w", quarantined="") == ["Worker w may be sent tasks."]
     assert said(worker="w", state="draining") == ["Worker w is draining."]
     assert list(pause_line(3, ChangeAnswer(done={}, carry_on="later"), paused=True))[1] == "later"
+
+
+class Away(Exception):
+    """What reads raise while the database is away."""
+
+
+def test_while_the_database_is_away_status_says_so_and_reads_answer_503_with_a_time(tmp_path: Path) -> None:
+    backend = FakeBackend(tmp_path)
+    backend.reads.fault = Away("database x on y: the server cannot be reached")
+    backend.set_batch(4, queued=3, running=1)
+    client = inside(backend, database_errors=(Away,))
+    status = client.get("/status")
+    assert status.status_code == 200
+    assert (status.json()["in_queue"], status.json()["in_progress"]) == (3, 1)
+    assert "cannot be reached; the counts are those of the batches under way" in status.json()["hindrances"][-1]
+    backend.away = "the database is away: no answer; it is tried again every second"
+    for answer in (client.post("/cancel", json={"batches": [1]}), client.post("/redo", json={"batches": [1]})):
+        assert (answer.status_code, answer.json()["error"]) == (503, backend.away)
+        assert int(answer.headers["retry-after"]) > 0

@@ -232,7 +232,7 @@ def test_a_boss_or_database_that_is_away_is_told_as_such(tmp_path: Path) -> None
     backend.away = "the database is away; it is tried again every second"
     assert client.post("/retry", json={"all": True}).json()["error"] == backend.away
     backend.reads.fault = Away("no connection")
-    answer = client.get("/status")
+    answer = client.get("/batches")
     assert (answer.status_code, answer.json()["error"]) == (503, "no connection")
 
 

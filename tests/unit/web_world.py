@@ -111,6 +111,8 @@ class FakeReads:
         return [sum(row.counts[state] for row in self.rows.values()) for state in TaskState]
 
     def batches(self) -> list[BatchRow]:
+        if self.fault is not None:
+            raise self.fault
         return list(self.rows.values())
 
     def batch(self, number: int) -> BatchRow | None:
