@@ -16,12 +16,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from boss.web.backend import Backend
-from boss.web.faults import Fault, bad_input
+from boss.web.faults import Fault, bad_input, not_found
 from boss.web.paths import PREFIX
 from boss.web.spool import Spool
 
 #: Largest JSON body of a change (a whole graph comes as a stream and has its own limit).
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
+#: The largest number that a database takes.
+LARGEST = 2**63 - 1
 
 T = TypeVar("T")
 
@@ -65,8 +67,11 @@ class Call:
         return self.services.backend
 
     def number(self, name: str = "number") -> int:
+        """Of what the path names. There is nothing above what a database counts to."""
         value = self.path[name]
         assert isinstance(value, int)
+        if value > LARGEST:
+            raise not_found(f"there is no {value}")
         return value
 
     def text(self, name: str, default: str = "") -> str:
@@ -121,11 +126,14 @@ def read_query(route: Route, request: Request) -> dict[str, object]:
 
 def _typed(parameter: Parameter, text: str) -> object:
     try:
-        return msgspec.convert(text, parameter.kind, strict=False)
+        value = msgspec.convert(text, parameter.kind, strict=False)
     except msgspec.ValidationError:
         raise bad_input(
             f"query parameter {parameter.name!r} is {text!r}; it must be {_WORDS[parameter.kind]}"
         ) from None
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise bad_input(f"query parameter {parameter.name!r} is {text}; that is too large")
+    return value
 
 
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "0 or 1"}

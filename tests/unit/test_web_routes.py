@@ -250,3 +250,17 @@ def test_a_change_says_who_carries_it_on(backend: FakeBackend, client: httpx.Cli
     backend.set_batch(7, queued=1)
     assert len(client.get("/batches/7/follow").text.splitlines()) == 1
     assert client.get("/batches/7?wait=60").json()["finished"] is False
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/tasks/99999999999999999999", 404),
+        ("/tasks/99999999999999999999/output", 404),
+        ("/batches/99999999999999999999", 404),
+        ("/tasks?batch=99999999999999999999", 400),
+    ],
+)
+def test_a_number_that_no_database_counts_to_is_refused(client: httpx.Client, path: str, status: int) -> None:
+    answer = client.get(f"http://localhost{PREFIX}{path}")
+    assert answer.status_code == status, answer.text
