@@ -55,6 +55,9 @@ class Truth:
         if run.init:
             return
         accepted, index = store.places[run.task]
+        for file in accepted.files:
+            there = self.world.datastore.tree.names.get(file.name) == file.digest
+            assert there, f"{key} began, and {file.name}, which was sent with it, has no name yet"
         for init in store.inits.values():
             if init.batch == store.batch_of[run.task]:
                 ready = init.number in worker.disk.prepared
@@ -87,7 +90,11 @@ class Truth:
 
     def assigned(self, key: tuple[int, int], row: AttemptRow) -> None:
         """Something new for a worker, that is on record as one that is to have nothing new."""
-        worker = self.world.store.workers.get(row.worker)
+        store = self.world.store
+        if key[0] in store.places:
+            paused = store.batches[store.places[key[0]][0].batch.number].paused
+            assert not paused, f"{key} was sent, and its batch is paused: {paused}"
+        worker = store.workers.get(row.worker)
         if worker is not None and key[0] in self.world.store.places:
             assert not worker.draining or worker.state != "draining", f"{key} was sent to {row.worker}, which drains"
             by_hand = worker.quarantined.startswith(BY_HAND)
