@@ -267,7 +267,9 @@ class LiveBackend:
         waiting = [w for w in state.ready.by_demand.values() if w.count]
         serving = [worker for worker in state.workers.values() if worker.serves()]
         if waiting and not serving:
-            found.append("no worker is there; tasks wait until one says hello")
+            there = any(w.state in (WorkerState.ONLINE, WorkerState.DRAINING) for w in state.workers.values())
+            until = "none of the workers there takes tasks at present" if there else "no worker is there"
+            found.append(f"{until}; tasks wait until one {'does' if there else 'says hello'}")
         found += [
             f"{one.count} queued tasks fit no worker: they want {_demand_words(one.demand)}"
             for one in waiting
