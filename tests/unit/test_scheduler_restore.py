@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from boss.core.attempts import superseded
-from boss.core.events import CancelAsked, PauseAsked, RedoAsked, RetryAsked, Selection
+from boss.core.events import CancelAsked, PauseAsked, QuarantineAsked, RedoAsked, RetryAsked, Selection
 from boss.core.graph import CANCELLING, RESULTS, Batch
-from boss.core.model import Profile, TaskState
+from boss.core.model import Phase, Profile, TaskState
 from boss.core.scheduler import Scheduler
-from boss.core.state import State
+from boss.core.state import Attempt, State
 from tests.unit.scheduler_world import World, manifest, published
-from wire.messages import Abandoned, Published, StageDone, StageFailed
+from wire.messages import Abandoned, DatastoreHeartbeat, InHand, Published, StageDone, StageFailed, Stored
 
 PROFILES = [Profile(), Profile(slots=2), Profile(retries=2, retry_delay=5.0), Profile(priority=3, retries=1)]
 
@@ -185,6 +185,66 @@ class History:
         steps = (self.push, self.push_again, self.ask, self.pause, self.silence, self.die, *[self.work] * 7)
         steps[self.pick(len(steps))]()
         self.world.ignore()
+
+    def come_to_an_end(self) -> None:
+        """Nobody interferes any more, and all goes well."""
+        world = self.world
+        for number in list(world.state.batches):
+            world.ask(PauseAsked(batch=number, reason=""))
+        for worker in self.workers:
+            world.ask(QuarantineAsked(worker=worker.id, reason=""))
+            worker.hello(*(self._in_hand(attempt) for attempt in worker.seen.attempts.values()))
+        for name, digest in list(world.state.files):
+            world.datastore.report(Stored(name=name, digest=digest))
+        for _ in range(200):
+            if not world.state.attempts and not world.state.delayed:
+                break
+            for attempt in list(world.state.attempts.values()):
+                self._goes_well(attempt)
+            world.wait(world.policy.heartbeat, *self.workers)
+        for _ in range(2):
+            world.ignore()
+            world.datastore.report(DatastoreHeartbeat())
+
+    @staticmethod
+    def _in_hand(attempt: Attempt) -> InHand:
+        ended = attempt.phase is Phase.COLLECTING
+        return InHand(task=attempt.task, attempt=attempt.attempt, phase="ended" if ended else attempt.phase.value)
+
+    def _goes_well(self, attempt: Attempt) -> None:
+        task, number = attempt.key
+        worker = self.world.workers[attempt.worker]
+        if attempt.phase is Phase.COLLECTING:
+            if attempt.abandoning:
+                self.world.datastore.report(Abandoned(task=task, attempt=number, fault="asked"))
+            else:
+                self.world.datastore.report(Published(task=task, attempt=number, files=[]))
+        elif attempt.cancelling or superseded(attempt):
+            worker.ended(task, number, "cancelled")
+        elif attempt.asked_back and not attempt.begun():
+            worker.returned(attempt.key)
+        elif attempt.phase is Phase.STAGING:
+            self.world.datastore.report(StageDone(task=task, attempt=number, inputs=[]))
+        else:
+            worker.ended(task, number, seconds=1.0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32), steps=st.integers(5, 40))
+def test_whatever_happened_all_comes_to_an_end_and_leaves_nothing_behind(seed: int, steps: int) -> None:
+    chance = random.Random(seed)
+    history = History(lambda count: chance.randrange(max(1, count)))
+    history.push()
+    for _ in range(steps):
+        history.step()
+    history.come_to_an_end()
+    world = history.world
+    left = {number: TaskState(row.state).word for number, row in world.store.tasks.items() if row.state < 3}
+    assert not left, f"waits for ever: {left}"
+    assert not world.state.attempts and not world.state.lost and not world.state.delayed
+    assert not world.state.batches, "finished batches cost no memory"
+    assert not world.store.records
+    assert all(row.finished_at for row in world.store.batches.values())
 
 
 @settings(max_examples=60, deadline=None)
