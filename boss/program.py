@@ -26,7 +26,7 @@ from boss.core.scheduler import Scheduler
 from boss.core.state import Policy
 from boss.database import Database, DatabaseError
 from boss.embedded.broker import EmbeddedBroker
-from boss.embedded.children import Child, ChildError, start_child
+from boss.embedded.children import Child, ChildError, last_words, start_child
 from boss.embedded.logins import Login
 from boss.embedded.processes import identify
 from boss.live import LiveBackend
@@ -364,7 +364,9 @@ class Program:
             return
         logger.info("the datastore's program ended; it is started again", extra={"action": "datastore_ended"})
         log = self.setup.state_directory / "logs" / "datastore.log"
-        self._trouble["datastore"] = f"the datastore's program ended (see {log}); it is started again"
+        said = last_words(log)
+        words = f"the datastore's program ended and is started again; {log} ends with: {said or 'nothing'}"
+        self._trouble["datastore"] = words
         time.sleep(RESTART_SECONDS)
         if not self._ending:
             self._start_datastore()

@@ -189,6 +189,17 @@ class _Spawner:
                 answer.set_exception(error)
 
 
+def last_words(log: Path) -> str:
+    """The last line of a child's log: why it ended, if it said so."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError as error:
+        return f"(it cannot be read: {error.strerror})"
+    return next((line for line in reversed(lines) if line.strip()), "")[:1000]
+
+
 _spawner_lock = threading.Lock()
 _the_spawner: _Spawner | None = None
 

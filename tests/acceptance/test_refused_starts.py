@@ -98,6 +98,10 @@ def test_settings_that_cannot_be_are_told_all_at_once(deployment: Deployment) ->
         assert not [word for word in words if word not in done.stderr], done.stderr
 
 
+def status_lines(deployment: Deployment) -> str:
+    return "\n".join(line for line in deployment.admin("status").stdout.splitlines() if "ended and is started" in line)
+
+
 @pytest.fixture
 def outsider(deployment: Deployment) -> Iterator[list[str]]:
     """Words before a command that make it another user's, who may go where the test's directories are."""
@@ -139,10 +143,27 @@ def test_a_datastore_tree_without_permission_is_told_in_status(deployment: Deplo
     deployment.tree.write_text("a file, no directory")
     deployment.start_boss()
     assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == Exit.OK
-    hindrance = wait_for(
-        lambda: [line for line in deployment.admin("status").stdout.splitlines() if "datastore" in line],
-        "status says it",
-    )
-    assert hindrance
+    words = f"{deployment.tree}"
+    wait_for(lambda: words in status_lines(deployment), "status says it")
     log = deployment.log("datastore")
     assert "Traceback" not in log and str(deployment.tree) in log, log
+
+
+def test_damaged_files_of_a_worker_and_of_the_datastore_are_told_and_the_push_goes_on(deployment: Deployment) -> None:
+    """The worker goes on without what it cannot read; the datastore says which file to move away."""
+    deployment.write("in.txt", "x")
+    task = {"id": "a", "commands": ["cp in.txt out"], "requirements": ["in.txt"], "results": ["out"]}
+    assert deployment.push(deployment.write("tasks.json", [task])).returncode == Exit.OK
+    assert deployment.wait_until_alone() == {}
+    index = deployment.tree / ".ecloud" / "index.sqlite"
+    home = deployment.home / "workers" / "local-1"
+    damaged = [index, *(path for path in home.rglob("*") if path.is_file())]
+    for path in damaged:
+        path.chmod(0o600)
+        path.write_bytes(os.urandom(5000))
+    again = deployment.start_push("tasks.json", "--project", "again")
+    wait_for(lambda: f"index {index} cannot be used" in status_lines(deployment), "status says it")
+    for path in index.parent.glob("index.sqlite*"):
+        path.unlink()
+    assert again.wait(60) == Exit.OK
+    assert (deployment.tree / "projects" / "again" / "out").read_text() == "x"
