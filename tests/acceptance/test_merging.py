@@ -134,3 +134,15 @@ def test_a_replaced_task_gets_the_new_version_of_a_file_that_is_sent_again(deplo
     assert deployment.push("tasks.json").returncode == 3
     assert deployment.push("tasks.json", "--merge_strategy", "replace").returncode == 0
     assert (deployment.tree / "out").read_text() == "two"
+
+
+def test_a_retry_in_a_finished_batch_lets_dependants_of_other_pushes_run(deployment: Deployment) -> None:
+    file_of(deployment, task("a", 'test -e "$LOG.mended"'))
+    assert deployment.push("tasks.json").returncode == 1
+    file_of(deployment, task("b", "", "a"))
+    assert deployment.push("tasks.json").returncode == 1  # blocked at once: its parent has failed
+    assert ran(deployment) == ["a"]
+    deployment.write("log.mended", "")
+    assert deployment.admin("retry_failed").returncode == 0
+    assert deployment.push("tasks.json").returncode == 0
+    assert ran(deployment) == ["a", "b"]
