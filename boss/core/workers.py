@@ -163,7 +163,8 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         worker.former = [name for name in [*old.former, old.incarnation] if name != worker.incarnation][-FORMER:]
         worker.attempts = old.attempts
         worker.load = old.load
-        worker.outbox = old.outbox
+        # A new start drains no more: what was said of that to the one before it is not for this one.
+        worker.outbox = [order for order in old.outbox if not isinstance(order, Drain | Resume)]
         worker.seconds = old.seconds
         worker.strikes, worker.struck = old.strikes, old.struck
         worker.probe_at, worker.probe_due = old.probe_at, old.probe_due
