@@ -6,12 +6,14 @@ from array import array
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from boss.core.model import TaskState
 from boss.core.quarantine import BY_HAND
 from boss.core.rows import AttemptRow, Changes, TaskRow
 from boss.core.state import State
 from tests.simulation.workers import SimulatedWorker, content_of
-from wire.messages import AttemptKey, Outcome, Run
+from wire.messages import AttemptKey, Execution, Outcome, Run
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -39,6 +41,8 @@ class Truth:
         self.last_state: dict[int, int] = {}
         #: name on the datastore -> (task, attempt)
         self.names: dict[str, tuple[int, int]] = {}
+        #: Attempt -> what its task was when it was first recorded: that, and nothing else, may run under its number.
+        self.described: dict[AttemptKey, bytes] = {}
 
     # --- on the workers ----------------------------------------------------------------------------------
 
@@ -54,6 +58,8 @@ class Truth:
         assert row.worker == worker.id, f"{key} began on {worker.id}, was sent to {row.worker}"
         if run.init:
             return
+        meant = msgspec.json.decode(self.described[key], type=Execution)
+        assert run.execution == meant, f"{key} began as another description of its task than it was sent for"
         accepted, index = store.places[run.task]
         for file in accepted.files:
             there = self.world.datastore.tree.names.get(file.name) == file.digest
@@ -92,7 +98,7 @@ class Truth:
         """Something new for a worker, that is on record as one that is to have nothing new."""
         store = self.world.store
         if key[0] in store.places:
-            paused = store.batches[store.places[key[0]][0].batch.number].paused
+            paused = store.batches[store.batch_of[key[0]]].paused
             assert not paused, f"{key} was sent, and its batch is paused: {paused}"
         worker = store.workers.get(row.worker)
         if worker is not None and key[0] in self.world.store.places:
@@ -133,6 +139,10 @@ class Truth:
             assert row.failures <= self.failures[number], (
                 f"task {number}: {row.failures} failures recorded, {self.failures[number]} happened"
             )
+        for key in changes.attempts:
+            if key[0] in store.places:
+                accepted, index = store.places[key[0]]
+                self.described.setdefault(key, accepted.submission.executions[index])
         for key, attempt in changes.attempts.items():
             if key not in self.sent:
                 self.sent.add(key)
