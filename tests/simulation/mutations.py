@@ -17,7 +17,6 @@ from boss.core import assign, attempts, moves, orders, restore, scheduler, worke
 from boss.core.effects import SendToWorker
 from boss.core.model import Ended, TaskState
 from boss.core.state import Worker
-from datastore.agent import agent as datastore_agent
 from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
 from tests.simulation.store import SimulatedStore
@@ -229,20 +228,6 @@ def outcome_said_once(patch: Patch) -> None:
 # --- the datastore -----------------------------------------------------------------------------------
 
 
-def datastore_ignores_epoch_and_number(patch: Patch) -> None:
-    """Whoever says whatever, however late, is obeyed."""
-
-    def ordered(state: Any, event: Any) -> None:
-        message = event.message
-        if state.ready and message.receiver == state.incarnation:
-            state.epoch = message.epoch
-            state.confirm(message.number)
-            for order in message.orders:
-                datastore_agent._ORDERS[type(order)](state, order)
-
-    patch.put(datastore_agent._EVENTS, datastore_agent.Ordered, ordered)
-
-
 def abandoned_is_published(patch: Patch) -> None:
     """Abandoned is said at once, and the files appear all the same."""
 
@@ -255,16 +240,6 @@ def abandoned_is_published(patch: Patch) -> None:
 def records_forgotten(patch: Patch) -> None:
     recover = publishing.recover
     patch.put(publishing, "recover", lambda state, records: recover(state, []))
-
-
-def placed_before_recorded(patch: Patch) -> None:
-    to_step = publishing._to_step
-
-    def skip(state: Any, batch: Any, step: Any) -> None:
-        record = publishing.PublishStep.RECORD
-        to_step(state, batch, publishing.PublishStep.PLACE if step is record else step)
-
-    patch.put(publishing, "_to_step", skip)
 
 
 def forgotten_before_recorded(patch: Patch) -> None:
@@ -302,7 +277,7 @@ MUTATIONS = [
     Mutation(succeeded_before_published, 0),
     Mutation(lost_attempts_cost_retries, 0),
     Mutation(silence_is_death, 47),
-    Mutation(hello_ignored, 0),
+    Mutation(hello_ignored, 1),
     Mutation(cancelled_is_retried, 23),
     Mutation(assigned_while_draining, 12),
     Mutation(init_skipped, 0),
@@ -312,11 +287,9 @@ MUTATIONS = [
     Mutation(outcome_not_kept, 24),
     Mutation(acknowledgement_ignored, 0),
     Mutation(outcome_said_once, 3),
-    Mutation(datastore_ignores_epoch_and_number, 0),
-    Mutation(abandoned_is_published, 0),
+    Mutation(abandoned_is_published, 213),
     Mutation(records_forgotten, 4),
-    Mutation(placed_before_recorded, 0),
-    Mutation(forgotten_before_recorded, 0),
+    Mutation(forgotten_before_recorded, 3),
 ]
 
 
