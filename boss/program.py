@@ -32,6 +32,7 @@ from boss.embedded.processes import identify
 from boss.live import LiveBackend
 from boss.loop import DatabaseAway, Loop
 from boss.post import Post
+from boss.private_files import kept_port, private, write_secret
 from boss.state_lock import Refused, cannot_start, lock
 from boss.store import DatabaseStore
 from boss.upkeep import Upkeep
@@ -115,7 +116,7 @@ class Program:
         self.deployment = self.database.deployment
         self.epoch = epoch
         logger.info("epoch %d of deployment %s; %s", epoch, self.deployment, before, extra={"action": "took_over"})
-        spool = _private(setup.state_directory / "spool")
+        spool = private(setup.state_directory / "spool")
         self.spool = Spool(spool, setup.spool_limit_bytes)
         upkeep = Upkeep(self.database, setup.journal_days)
         self.loop = Loop(Scheduler(setup.policy), DatabaseStore(self.database, spool), self, upkeep)
@@ -169,7 +170,7 @@ class Program:
     def _start(self) -> None:
         setup = self.setup
         for folder in ("logs", "workers", "logins"):
-            _private(setup.state_directory / folder)
+            private(setup.state_directory / folder)
         self._broker_at = host, port = self._start_broker()
         self.loop.start()
         recorded = [
@@ -273,7 +274,7 @@ class Program:
         if setup.broker_host:
             port = setup.broker_port or (8883 if setup.broker_tls is not None else 1883)
             self._passwords[setup.broker_username] = setup.broker_password
-            _write_secret(self._external_password, setup.broker_password)
+            write_secret(self._external_password, setup.broker_password)
             return setup.broker_host, port
         logins = [
             Login(setup.broker_username, self._password(setup.broker_username), "boss"),
@@ -380,7 +381,7 @@ class Program:
     def _worker_environment(self, worker: str) -> Mapping[str, str]:
         setup = self.setup
         host, port = self._broker_at
-        home = _private(setup.state_directory / "workers" / worker)
+        home = private(setup.state_directory / "workers" / worker)
         return {
             **self._base_environment(host, port),
             "ECLOUD_WORKER_ID": worker,
@@ -430,7 +431,7 @@ class Program:
     def _password(self, name: str) -> str:
         """Made once, kept in a file that only its owner reads, used again by the next boss."""
         if name not in self._passwords:
-            path = _private(self.setup.state_directory / "logins") / f"mqtt_{name}"
+            path = private(self.setup.state_directory / "logins") / f"mqtt_{name}"
             if not path.exists():
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "w") as file:
@@ -454,7 +455,7 @@ class Program:
             database_room=lambda: database_room(setup.database),
         )
         kept = setup.state_directory / "http_port"
-        wanted = setup.http_port or _kept_port(kept)
+        wanted = setup.http_port or kept_port(kept)
         touching = self.backend.touching(app)
         try:
             server = serve(touching, setup.http_host, wanted)
@@ -479,23 +480,3 @@ def database_room(url: str) -> int | None:
         return shutil.disk_usage(path.parent).free + log
     except OSError:
         return None
-
-
-def _write_secret(path: Path, secret: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secret + "\n")
-    temporary.replace(path)
-
-
-def _private(path: Path) -> Path:
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
-
-
-def _kept_port(path: Path) -> int:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return 0
