@@ -49,7 +49,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("broker_host", str, "address", "", "MQTT broker; empty: the boss starts one of its own on loopback."),
     Setting("broker_port", int, "port", 0, "Port of the MQTT broker; 0: 1883, or 8883 with TLS, or for a broker of "
             "the boss's own one that is free, kept in the state directory.", least=0, most=65535),
-    Setting("broker_username", str, "text", "boss", "The boss's login at the MQTT broker."),
+    Setting("broker_username", str, "text", "boss", "The boss's login at the MQTT broker; at one that is set by "
+            "broker_host also that of the datastore and the workers that the boss starts beside itself."),
     Setting("broker_password", str, "text", "", "Password of that login; a broker of the boss's own has one made.",
             secret=True),
     Setting("broker_tls_ca", Path, "path", None, "Certificates that the broker's own is checked against; "
