@@ -263,6 +263,7 @@ def run_anew(state: State, push: Push, merge: Merge) -> None:
 
 def _anew(state: State, batch: Batch, index: int, cause: str) -> None:
     attempt = state.live(batch, index)
+    state.unclear_deaths.pop(batch.first + index, None)  # what its former description did to workers
     if attempt is not None:
         attempts.supersede(state, attempt)
         return

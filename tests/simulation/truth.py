@@ -60,6 +60,8 @@ class Truth:
             return
         meant = msgspec.json.decode(self.described[key], type=Execution)
         assert run.execution == meant, f"{key} began as another description of its task than it was sent for"
+        if row.abandoning == "superseded":
+            return  # it is being killed: its task has another description meanwhile, and waits
         accepted, index = store.places[run.task]
         for file in accepted.files:
             there = self.world.datastore.tree.names.get(file.name) == file.digest
