@@ -118,10 +118,6 @@ def released_too_early(patch: Patch) -> None:
     patch.put(attempts, "begin", early)
 
 
-def no_resend(patch: Patch) -> None:
-    patch.put(scheduler._DUE, "resend", _nothing)
-
-
 def no_question_again(patch: Patch) -> None:
     """What the datastore owes is never asked for again."""
     patch.put(scheduler._DUE, "ask_old", _nothing)
@@ -272,7 +268,6 @@ MUTATIONS = [
     Mutation(lease_never_ends, 226),
     Mutation(lost_decrement, 4),
     Mutation(released_too_early, 0),
-    Mutation(no_resend, 36),
     Mutation(no_question_again, 6),
     Mutation(succeeded_before_published, 0),
     Mutation(lost_attempts_cost_retries, 0),
