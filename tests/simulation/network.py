@@ -136,6 +136,8 @@ class Network:
         for topic, payload in list(self.retained.items()):
             if self.readers[name](topic):
                 self.machines[name].receive(topic, payload, True)
+            if self.sessions[name] != session or name not in self.machines:
+                return  # what it was told killed it
         self.machines[name].link_changed(True)
 
     def _down(self, name: str) -> None:

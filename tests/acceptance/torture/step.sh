@@ -3,7 +3,11 @@
 set -eu
 log=$1 pause=$2
 shift 2
-say() { echo "$ECLOUD_TASK_ID $ECLOUD_ATTEMPT $1 $$ $ECLOUD_WORKER $(date +%s.%N)" >> "$log"; }
+# A killed `date` ends the step here (set -e): a line without its time would say nothing.
+say() {
+    at=$(date +%s.%N)
+    echo "$ECLOUD_TASK_ID $ECLOUD_ATTEMPT $1 $$ $ECLOUD_WORKER $at" >> "$log"
+}
 say start
 sleep "$pause"
 {
