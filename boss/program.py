@@ -321,6 +321,7 @@ class Program:
             password=self._passwords.get(setup.broker_username, ""),
             tls=setup.broker_tls,
             presence=PresenceOptions(self.topics.boss_presence, self._presence(True), self._presence(False)),
+            reconnect_max_seconds=2.0,  # one client is no storm, and everybody waits for this one
         )
 
     def _presence(self, online: bool) -> bytes:

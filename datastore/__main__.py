@@ -90,6 +90,7 @@ def _link_options(options: argparse.Namespace, topics: Topics, incarnation: str)
             online=_presence(options.deployment, incarnation, True),
             offline=_presence(options.deployment, incarnation, False),
         ),
+        reconnect_max_seconds=2.0,  # one client is no storm, and everybody's results wait for this one
     )
 
 

@@ -121,6 +121,8 @@ class Input(_Value, frozen=True, kw_only=True):
     size: Count = 0
     #: True when the owner may execute it.
     executable: bool = False
+    #: True in a `StageDone` and `Staged`: an empty folder is wanted at `path`; there is no digest.
+    folder: bool = False
 
 
 class ManifestEntry(_Value, frozen=True, kw_only=True):
@@ -133,6 +135,20 @@ class ManifestEntry(_Value, frozen=True, kw_only=True):
     size: Count
     digest: Digest
     executable: bool = False
+
+
+class ResultFolder(_Value, frozen=True, kw_only=True):
+    """One declared result that is a directory: it replaces the former one whole.
+
+    Its files stand in the manifest, with targets below this one.
+    """
+
+    #: Path inside the working directory.
+    source: str
+    #: Path inside the project's tree (in an order: inside the datastore's tree).
+    target: str
+    #: Folders below it that hold no file, as paths relative to it.
+    empty: list[str] = msgspec.field(default_factory=list)
 
 
 class PublishedFile(_Value, frozen=True, kw_only=True):
@@ -326,6 +342,8 @@ class Outcome(_Value, frozen=True, kw_only=True, tag="outcome"):
     #: From the first command's start to the last one's end.
     seconds: Seconds = 0.0
     manifest: list[ManifestEntry] = msgspec.field(default_factory=list)
+    #: Those of the results that are directories.
+    folders: list[ResultFolder] = msgspec.field(default_factory=list)
     #: Numbers for people, such as those of an EPANET run (ok, warned, failed).
     figures: dict[str, float] = msgspec.field(default_factory=dict)
 
@@ -404,6 +422,7 @@ class Collect(_Value, frozen=True, kw_only=True, tag="collect"):
     worker: str
     place: Place
     files: list[CollectFile]
+    folders: list[ResultFolder] = msgspec.field(default_factory=list)
 
 
 class Abandon(_Value, frozen=True, kw_only=True, tag="abandon"):
@@ -483,7 +502,8 @@ class StageFailed(_Value, frozen=True, kw_only=True, tag="stage_failed"):
     task: Count
     attempt: Small
     #: `input`: a file is not to be had, the task fails. `transfer`: try again later, on any worker.
-    fault: Literal["input", "transfer"]
+    #: `host`: the worker's host is not the one that it was (another key), or not to be trusted: it is set aside.
+    fault: Literal["input", "transfer", "host"]
     reason: str
 
 
@@ -493,6 +513,8 @@ class Published(_Value, frozen=True, kw_only=True, tag="published"):
     task: Count
     attempt: Small
     files: list[PublishedFile]
+    #: Names (inside the datastore's tree) of directories that were replaced whole.
+    folders: list[str] = msgspec.field(default_factory=list)
 
 
 class Abandoned(_Value, frozen=True, kw_only=True, tag="abandoned"):
@@ -502,7 +524,8 @@ class Abandoned(_Value, frozen=True, kw_only=True, tag="abandoned"):
     attempt: Small
     #: `asked`: by Abandon. `fenced`: a higher attempt is published. `result`: what the worker had is not
     #: what it said (missing, other size or digest). `transfer`: could not be fetched. `path`: refused.
-    fault: Literal["asked", "fenced", "result", "transfer", "path"]
+    #: `host`: as in StageFailed.
+    fault: Literal["asked", "fenced", "result", "transfer", "path", "host"]
     reason: str = ""
 
 

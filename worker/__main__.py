@@ -184,6 +184,9 @@ def _link_options(options: WorkerOptions, topics: Topics, incarnation: str) -> L
         password=options.password,
         tls=TlsOptions(authority, certificate, key) if authority or certificate else None,
         presence=PresenceOptions(topics.presence(options.id), presence(True), presence(False)),
+        # The boss counts this worker's silence from its own reconnection on: a longer pause could outlast the lease.
+        reconnect_min_seconds=min(0.2, options.heartbeat),
+        reconnect_max_seconds=options.heartbeat,
     )
 
 

@@ -152,8 +152,9 @@ def test_while_the_database_is_away_workers_go_on_and_the_boss_says_so_and_goes_
     place = Place(tmp_path, mariadb_server.fresh_url("mysql+pymysql"), workers=1, slots=2)
     places.append(place)
     place.start_boss()
-    batch = push(place, [step(place, f"t{n}", 0.4, n % 2 == 0) for n in range(60)])
-    place.wait_for("some are done", lambda: seen(place, "end") >= 10)
+    # Longer than the server takes to die on a loaded machine: what is under way then outlasts it.
+    batch = push(place, [step(place, f"t{n}", 2.0, n % 2 == 0) for n in range(16)])
+    place.wait_for("some are done", lambda: seen(place, "end") >= 2)
     mariadb_server.kill()
     away_from = time.time()
     try:
@@ -163,13 +164,13 @@ def test_while_the_database_is_away_workers_go_on_and_the_boss_says_so_and_goes_
         assert refused.value.status == 503
         time.sleep(max(0.0, 15.0 - (time.time() - away_from)))
         # What was on the worker when the database went is done, though nobody could record it.
-        assert any(line.what == "start" and line.at > away_from + 0.2 for line in place.events())
+        assert any(line.what == "start" and line.at > away_from for line in place.events())
     finally:
         mariadb_server.start()
     finish(place, batch)
     assert len(place.starts) == 1, "the same boss"
     assert place.boss_ended() is None
-    assert starts(place) == sorted(f"t{n}" for n in range(60))
+    assert starts(place) == sorted(f"t{n}" for n in range(16))
     finish(place, _push_now(place, [step(place, "late", 0)]))
     assert "the database is away" not in _admin_status(place)
     close(place)
