@@ -16,6 +16,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "setpriv": (("setpriv",), "util-linux"),
     "unshare": (("unshare",), "util-linux"),
     "git": (("git",), "git"),
+    "useradd": (("useradd",), "passwd"),
     "ps": (("ps",), "procps"),
 }
 #: Where Debian keeps servers; often not in the PATH of a user.
