@@ -52,6 +52,8 @@ class Database:
         self.place = place_of(url)
         self.epoch = 0
         self.turn = 0
+        #: The last turn of which it was told that it has to be tried again.
+        self._told_turn = 0
         self._patience = patience
         self._writers: Engine = writer_engine(url)
         self._readers: Engine = reader_engine(url)
@@ -206,7 +208,9 @@ class Database:
                 error = translate(raw, self.place)
                 if not isinstance(error, (Busy, Unavailable)) or time.monotonic() + pause > ends:
                     raise error from raw
-                log.info("turn %d is tried again: %s", turn, error, extra={"action": "commit_again"})
+                level = logging.DEBUG if turn == self._told_turn else logging.INFO  # an outage is told once
+                log.log(level, "turn %d is tried again: %s", turn, error, extra={"action": "commit_again"})
+                self._told_turn = turn
             time.sleep(pause)
             pause = min(2.0, pause * 2)
         self.turn = turn
