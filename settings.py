@@ -90,6 +90,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("transfers_at_once", int, "transfers", 16, "How many transfers between datastore and workers run at once.",
             least=1),
     Setting("cache_limit_bytes", int, "bytes", 10 * GIB, "How much a worker's cache of input files may hold.", least=0),
+    Setting("placement", str, "name", "auto", "How a worker gives its tasks their inputs; auto: sharing disk blocks "
+            "where the file system can, else copies; link: hard links that no task may write to.",
+            choices=("auto", "copy", "link")),
     Setting("spool_limit_bytes", int, "bytes", 100 * GIB, "How much the boss keeps of files sent with pushes until "
             "the datastore has them.", least=MIB),
     # --- the programs themselves

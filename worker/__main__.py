@@ -65,7 +65,8 @@ class Worker:
             self._journal.adopt(options.deployment)
         died = self._journal.forget_begun()
         home.remove_attempts(self._journal.kept)
-        cache = Cache(home.path / "cache", options.cache_limit)
+        cache = Cache(home.path / "cache", options.cache_limit, options.placement)
+        cache.trim()
         topics = Topics(options.mqtt_prefix)
         incarnation = secrets.token_hex(8)
         agent = Agent(

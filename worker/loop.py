@@ -7,6 +7,7 @@ Decides nothing. What it is given (a way to publish, a runner, a keeper of files
 from __future__ import annotations
 
 import dataclasses
+import errno
 import logging
 import os
 import queue
@@ -20,7 +21,7 @@ import msgspec
 
 from wire.codec import WireError, decode, encode
 from wire.link import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
-from wire.messages import Outcome, Presence, Run, WorkerOrders
+from wire.messages import Digest, Input, Outcome, Presence, Run, WorkerOrders
 from wire.topics import Topics
 from worker.agent import Agent
 from worker.agent.actions import (
@@ -148,6 +149,7 @@ class Loop:
             self._measured_at = now
             about = os.statvfs(self._parts.attempts)
             self._handle(DiskMeasured(about.f_bavail * about.f_frsize))
+            self._parts.keeper.do(0, self._trim_cache)
 
     # -- what comes in ------------------------------------------------------------------------------
 
@@ -223,9 +225,10 @@ class Loop:
     def _remove_attempt(self, action: RemoveAttempt) -> None:
         if (action.task, action.attempt) in self._parts.journal.begun:
             self._parts.journal.forget(action.task, action.attempt)
-        self._parts.keeper.do(action.task, partial(remove_tree, self._directory(action.task, action.attempt)))
+        self._parts.keeper.do(action.task, partial(self._remove, self._directory(action.task, action.attempt)))
 
     def _place_inputs(self, action: PlaceInputs) -> None:
+        self._parts.cache.pin(action.inputs)
         self._parts.keeper.do(action.task, partial(self._place, action))
 
     # -- in the keeper's threads --------------------------------------------------------------------
@@ -234,21 +237,47 @@ class Loop:
         inbox = self._parts.inbox
         work = self._directory(action.task, action.attempt) / "work"
         try:
-            remove_tree(work)  # of an earlier try
-            work.mkdir(mode=0o755, parents=True)
-            missing = place_all(self._parts.cache, action.inputs, work)
+            missing = self._fill(work, action.inputs)
         except BadInput as error:
             inbox.put(InputsNotPlaced(action.task, action.attempt, reason=str(error), fault="task"))
             return
         except OSError as error:
             inbox.put(InputsNotPlaced(action.task, action.attempt, reason=f"cannot place the inputs: {error}"))
             return
-        used = [item.digest for item in action.inputs if item.digest not in missing]
-        inbox.put(CacheChanged(used, missing + self._parts.cache.trim()))
+        finally:
+            self._parts.cache.unpin(action.inputs)
+        used = [item.digest for item in action.inputs if item.digest and item.digest not in missing]
+        inbox.put(CacheChanged(used, missing + self._parts.cache.trim(quick=True)))
         if missing:
             inbox.put(InputsNotPlaced(action.task, action.attempt, missing=missing))
         else:
             inbox.put(InputsPlaced(action.task, action.attempt))
+
+    def _fill(self, work: Path, inputs: list[Input]) -> list[Digest]:
+        """The digests that are missing. A disk that is full of the cache is emptied of it, once."""
+        try:
+            return self._fill_anew(work, inputs)
+        except OSError as error:
+            dropped = self._parts.cache.make_room() if error.errno in (errno.ENOSPC, errno.EDQUOT) else []
+            if not dropped:
+                raise
+            self._parts.inbox.put(CacheChanged(dropped=dropped))
+            return self._fill_anew(work, inputs)
+
+    def _fill_anew(self, work: Path, inputs: list[Input]) -> list[Digest]:
+        self._parts.cache.release(work)
+        remove_tree(work)  # of an earlier try
+        work.mkdir(mode=0o755, parents=True)
+        return place_all(self._parts.cache, inputs, work)
+
+    def _remove(self, directory: Path) -> None:
+        self._parts.cache.release(directory / "work")
+        remove_tree(directory)
+
+    def _trim_cache(self) -> None:
+        dropped = self._parts.cache.trim()
+        if dropped:
+            self._parts.inbox.put(CacheChanged(dropped=dropped))
 
     def _list_results(self, run: Run, outcome: Outcome) -> None:
         work = self._directory(run.task, run.attempt) / "work"

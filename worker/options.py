@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from wire.topics import WORKER_ID
 
@@ -58,6 +58,7 @@ class WorkerOptions:
     heartbeat: float
     grace: float
     cache_limit: int
+    placement: Literal["auto", "copy", "link"]
     output_limit: int
     log_level: str
 
@@ -139,6 +140,14 @@ OPTIONS = [
     Option("heartbeat", "ECLOUD_HEARTBEAT_SECONDS", _seconds, 5.0, "Seconds between signs of life, until told."),
     Option("grace", "ECLOUD_GRACE_SECONDS", _seconds, 5.0, "Seconds between TERM and KILL of an attempt."),
     Option("cache_limit", "ECLOUD_CACHE_LIMIT_BYTES", _whole(0), 10 * 1024**3, "Bytes of inputs kept in the cache."),
+    Option(
+        "placement",
+        "ECLOUD_PLACEMENT",
+        _one_of("auto", "copy", "link"),
+        "auto",
+        "How inputs get from the cache "
+        "to a task; auto: by shared blocks where the file system can, else by copy; link: read-only hard links.",
+    ),
     Option("output_limit", "ECLOUD_OUTPUT_LIMIT_BYTES", _whole(2), 10 * 1024**2, "Bytes kept of each output stream."),
     Option(
         "log_level", "ECLOUD_LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "How much is logged."

@@ -104,19 +104,6 @@ def test_two_inputs_of_one_path_and_a_digest_that_is_none_are_refused(cache: Cac
         cache.place(Input(name="x", path="x", digest="b2:../../etc/passwd"), work)
 
 
-def test_the_cache_drops_what_was_not_used_for_longest_and_keeps_what_is_recent(tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache", 250)
-    items = [cached(cache, bytes([number]) * 100, str(number)) for number in range(4)]
-    (cache.path / "not-a-digest.part").write_bytes(b"x" * 1000)
-    for age, item in enumerate(items):
-        os.utime(cache.path / item.digest[3:], (1e9 - age, 1e9 - age))
-    assert cache.contents() == [item.digest for item in reversed(items)]
-    assert cache.trim() == [items[3].digest, items[2].digest]
-    fresh = [cached(cache, bytes([100 + number]) * 100) for number in range(4)]
-    assert set(cache.trim()) == {items[0].digest, items[1].digest}
-    assert set(cache.contents()) == {item.digest for item in fresh}
-
-
 # -- results ----------------------------------------------------------------------------------------
 
 
