@@ -1,0 +1,118 @@
+"""The SSH keys of a deployment: made once, kept in the state directory, never replaced.
+
+Two pairs, ed25519 in OpenSSH's form, `keys/<name>` (0600) with `keys/<name>.pub` beside it: `boss` for looking at
+workers' hosts (`boss.control`), `datastore` for moving files. Workers hold neither. Knows files and key formats, no
+network.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import secrets
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = "keys"
+BOSS, DATASTORE = "boss", "datastore"
+#: What a login by one of our keys may do on a worker's host: run commands, nothing else.
+RESTRICTIONS = "restrict"
+
+
+class KeyFileError(Exception):
+    """A key file cannot be used; says which and what to do."""
+
+
+@dataclass(frozen=True)
+class SshKey:
+    """One key pair on disk."""
+
+    name: str
+    path: Path
+    #: `ssh-ed25519 AAAA... comment`
+    public: str
+    #: It was not there before.
+    made: bool = False
+
+    @property
+    def authorized_keys_line(self) -> str:
+        """What a worker's user needs in its authorized_keys."""
+        return f"{RESTRICTIONS} {self.public}"
+
+
+def ensure_keys(state_directory: Path) -> list[SshKey]:
+    """Both pairs, made where there are none. Raises KeyFileError, OSError."""
+    folder = state_directory / FOLDER
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return [_ensure(folder / name, name) for name in (BOSS, DATASTORE)]
+
+
+def key_path(state_directory: Path, name: str) -> Path:
+    return state_directory / FOLDER / name
+
+
+def fingerprint(public: str) -> str:
+    """`SHA256:...` as ssh-keygen -l prints it, of a public key's line. Raises ValueError if it is none."""
+    words = public.split()
+    index = next((at for at, word in enumerate(words) if word.startswith(("ssh-", "ecdsa-", "sk-"))), None)
+    if index is None or index + 1 >= len(words):
+        raise ValueError(f"{public[:40]!r} is no public SSH key")
+    blob = base64.b64decode(words[index + 1], validate=True)
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def _ensure(path: Path, name: str) -> SshKey:
+    made = not path.exists()
+    if made:
+        _make(path, f"ecloud-{name}@{socket.gethostname()}")
+    _refuse_open_key(path)
+    public = path.with_name(path.name + ".pub")
+    if not public.exists():
+        _write(public, _public_of(path) + "\n", 0o644)
+    text = public.read_text(encoding="ascii", errors="replace").strip()
+    return SshKey(name, path, text, made)
+
+
+def _make(path: Path, comment: str) -> None:
+    """The public half first: a private key that is there always has its other half."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    _write(path.with_name(path.name + ".pub"), f"{public} {comment}\n", 0o644)
+    _write(path, private, 0o600)
+
+
+def _public_of(path: Path) -> str:
+    """Of a private key whose public half was lost."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+
+    try:
+        key = load_ssh_private_key(path.read_bytes(), password=None)
+    except (ValueError, TypeError) as error:
+        raise KeyFileError(f"{path} is no SSH key without a passphrase ({error}); {_ANEW}") from None
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return f"{public} {path.name}"
+
+
+_ANEW = "move it away to have a new one made, which workers' users must then be given anew"
+
+
+def _refuse_open_key(path: Path) -> None:
+    """ssh refuses a private key that others can read, with a page of text; better said here."""
+    if path.stat().st_mode & 0o077:
+        raise KeyFileError(f"the private key {path} can be read by others, so ssh refuses it: chmod 600 {path}")
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """Whole or not at all, with this mode from the first byte on."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
