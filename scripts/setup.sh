@@ -141,6 +141,7 @@ sshd openssh-server
 ssh openssh-client
 rsync rsync
 setpriv util-linux
+ip iproute2
 git git
 ps procps
 EOF
