@@ -64,39 +64,40 @@ def fingerprint(public: str) -> str:
 
 
 def _ensure(path: Path, name: str) -> SshKey:
-    made = not path.exists()
-    if made:
-        _make(path, f"ecloud-{name}@{socket.gethostname()}")
+    made = not path.exists() and _make(path)
     _refuse_open_key(path)
     public = path.with_name(path.name + ".pub")
-    if not public.exists():
-        _write(public, _public_of(path) + "\n", 0o644)
+    if made or not public.exists():
+        _replace(public, _public_of(path, f"ecloud-{name}@{socket.gethostname()}") + "\n")
     text = public.read_text(encoding="ascii", errors="replace").strip()
     return SshKey(name, path, text, made)
 
 
-def _make(path: Path, comment: str) -> None:
-    """The public half first: a private key that is there always has its other half."""
+def _make(path: Path) -> bool:
+    """False: another start made one at the same time, which holds."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    _write(path.with_name(path.name + ".pub"), f"{public} {comment}\n", 0o644)
-    _write(path, private, 0o600)
+    temporary = _write(path, private, 0o600)
+    try:
+        os.link(temporary, path)  # atomic, and never replaces one that is there
+    except FileExistsError:
+        return False
+    finally:
+        temporary.unlink()
+    return True
 
 
-def _public_of(path: Path) -> str:
-    """Of a private key whose public half was lost."""
+def _public_of(path: Path, comment: str) -> str:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
 
     try:
         key = load_ssh_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
         raise KeyFileError(f"{path} is no SSH key without a passphrase ({error}); {_ANEW}") from None
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    return f"{public} {path.name}"
+    return f"{key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()} {comment}"
 
 
 _ANEW = "move it away to have a new one made, which workers' users must then be given anew"
@@ -108,11 +109,15 @@ def _refuse_open_key(path: Path) -> None:
         raise KeyFileError(f"the private key {path} can be read by others, so ssh refuses it: chmod 600 {path}")
 
 
-def _write(path: Path, text: str, mode: int) -> None:
-    """Whole or not at all, with this mode from the first byte on."""
+def _replace(path: Path, text: str) -> None:
+    _write(path, text, 0o644).replace(path)
+
+
+def _write(path: Path, text: str, mode: int) -> Path:
+    """A file beside the path, on disk, with this mode from the first byte on."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+    return temporary

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import stat
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from boss.keys import KeyFileError, ensure_keys, fingerprint, key_path
 
+KEY_FILES = ["boss", "boss.pub", "datastore", "datastore.pub"]
 KEYGEN = pytest.mark.needs("ssh-keygen")
 
 
@@ -40,7 +42,17 @@ def test_asking_again_changes_nothing(tmp_path: Path) -> None:
     assert [key.made for key in first] == [True, True]
     assert [key.made for key in again] == [False, False]
     assert [key.path.read_bytes() for key in again] == texts
+    assert sorted(path.name for path in (tmp_path / "keys").iterdir()) == KEY_FILES
     assert [key.public for key in again] == [key.public for key in first]
+
+
+@KEYGEN
+def test_starts_at_the_same_time_agree_on_one_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: ensure_keys(tmp_path), range(8)))
+    assert len({key.public for keys in made for key in keys}) == 2
+    for key in made[0]:
+        assert keygen("-y", "-f", str(key.path)).split()[:2] == key.public.split()[:2]
 
 
 @KEYGEN
