@@ -1,4 +1,5 @@
-"""The embedded broker: one child process, started for a boss that has no broker of its own, on loopback with logins.
+"""The embedded broker: one child process, started for a boss that has no broker of its own, with logins; on loopback,
+and where it is told to at one more address.
 
 It keeps its port from one boss to the next (`broker.json` in its directory), so that workers that outlive a boss find
 the next one. A broker that an earlier boss left behind is ended first. It knows logins and topics, and no message.
@@ -50,19 +51,22 @@ class EmbeddedBroker:
         *,
         port: int | None = None,
         kind: Kind | None = None,
+        listen: str = HOST,
         log_path: Path | None = None,
         ended: Callable[[int], None] | None = None,
     ) -> None:
         """`logins` must hold the boss's own: with it the broker is asked whether it is ready.
 
         `port` None: the one of last time if it is free, else a new one. `kind` None: Mosquitto if installed.
+        `listen`: the address at which other machines find it, as well.
         `ended` is told the exit code when the broker ends without `stop`, from a thread of its own.
         """
         self._directory = directory.absolute()
         self._topics = topics
         self._logins = {login.username: login for login in logins}
         self._wanted_port = port
-        self._program = find_program(kind)
+        self._program = find_program(kind, listen)
+        self._listen = listen
         self._log_path = log_path or self._directory / "broker.log"
         self._on_end = ended
         self._lock = threading.RLock()
@@ -153,7 +157,9 @@ class EmbeddedBroker:
             self._stopping = True
             self._child.terminate(1.0)
             raise
-        logger.info("the broker (%s) listens on %s:%d", self.kind, HOST, self.port, extra={"action": "start_broker"})
+        logger.info(
+            "the broker (%s) listens on %s:%d", self.kind, self._listen, self.port, extra={"action": "start_broker"}
+        )
 
     def _wait_until_ready(self, child: Child, deadline: float) -> None:
         boss = self._boss_login()
@@ -218,11 +224,11 @@ class EmbeddedBroker:
         self.notice = ""
         earlier = self._wanted_port or self._record().get("port")
         if earlier is None:
-            return choose_port()
+            return choose_port(self._listen)
         self.port = earlier
         if self._wait_for_port(2.0):
             return earlier
-        port = choose_port()
+        port = choose_port(self._listen)
         self.notice = (
             f"port {earlier} of the embedded broker is taken by another program, so it now listens on {port}; "
             "workers that still look for the old one end themselves after orphan_after"
@@ -232,7 +238,7 @@ class EmbeddedBroker:
 
     def _wait_for_port(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
-        while not is_free(self.port):
+        while not is_free(self.port, self._listen):
             if time.monotonic() > deadline:
                 return False
             time.sleep(_POLL_SECONDS)

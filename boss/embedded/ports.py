@@ -1,7 +1,12 @@
-"""Which port the embedded broker listens on: chosen once, used again while it is free, and proved to be its own."""
+"""Which port the embedded broker listens on: chosen once, used again while it is free, and proved to be its own.
+
+Who is on this machine always reaches it on loopback; `everywhere` and `beyond` tell what a further address means.
+"""
 
 from __future__ import annotations
 
+import errno
+import ipaddress
 import os
 import random
 import socket
@@ -18,22 +23,40 @@ class PortError(RuntimeError):
     """No port is to be had."""
 
 
-def is_free(port: int) -> bool:
+def everywhere(address: str) -> bool:
+    """Is this the address that stands for all of a machine's?"""
+    return address in ("0.0.0.0", "::")
+
+
+def beyond(address: str) -> bool:
+    """Does one who listens there hear other machines?"""
+    try:
+        return not ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address != "localhost"
+
+
+def is_free(port: int, host: str = HOST) -> bool:
+    """On loopback, and at `host` if that is another address."""
+    return all(_is_free(port, address) for address in {HOST, "0.0.0.0" if everywhere(host) else host})
+
+
+def _is_free(port: int, address: str) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
+            probe.bind((address, port))
+        except OSError as error:
+            return error.errno != errno.EADDRINUSE  # an address that is not ours is for the broker to refuse
         return True
 
 
-def choose_port() -> int:
+def choose_port(host: str = HOST) -> int:
     for _ in range(200):
         port = random.randint(_FIRST, _LAST)
-        if is_free(port):
+        if is_free(port, host):
             return port
-    raise PortError(f"no free port found on {HOST} between {_FIRST} and {_LAST}")
+    raise PortError(f"no free port found on {host} between {_FIRST} and {_LAST}")
 
 
 def listens(pid: int, port: int) -> bool:

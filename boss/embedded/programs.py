@@ -1,8 +1,8 @@
 """The two brokers that can be embedded: which is there, its configuration, and the command that starts it.
 
 Mosquitto where it is installed, because it is faster by far and delivers last wills to the letter; else amqtt, which
-comes with our own installation. Both: loopback only, a login for everybody, no persistence (nothing we do depends on
-a broker's memory), a little more room for a message than our own limit.
+comes with our own installation. Both: loopback unless told, a login for everybody, no persistence (nothing we do
+depends on a broker's memory), a little more room for a message than our own limit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from boss.embedded.logins import ACCESS, PASSWORDS
-from boss.embedded.ports import HOST
+from boss.embedded.ports import HOST, beyond, everywhere
 from wire.codec import MAX_BYTES
 
 Kind = Literal["mosquitto", "amqtt"]
@@ -39,13 +39,18 @@ class Program:
     prepare: Callable[[Path, int], list[str]]
 
 
-def find_program(kind: Kind | None = None) -> Program:
-    """The wanted one, or the best that is there."""
+def find_program(kind: Kind | None = None, listen: str = HOST) -> Program:
+    """The wanted one, or the best that is there. Only Mosquitto is let onto a network."""
     mosquitto = find_mosquitto() if kind in (None, "mosquitto") else None
     if mosquitto is not None:
-        return Program("mosquitto", lambda directory, port: _prepare_mosquitto(mosquitto, directory, port))
+        return Program("mosquitto", lambda directory, port: _prepare_mosquitto(mosquitto, directory, port, listen))
     if kind == "mosquitto":
         raise BrokerError("no mosquitto of version 2 is found: install it (apt install mosquitto), or use amqtt")
+    if beyond(listen):
+        raise BrokerError(
+            f"broker_listen is {listen}, and amqtt is for this machine alone: install Mosquitto "
+            "(apt install mosquitto) and leave embedded_broker at auto, or take broker_listen away"
+        )
     return Program("amqtt", _prepare_amqtt)
 
 
@@ -62,10 +67,10 @@ def find_mosquitto() -> str | None:
     return path if version and int(version[1]) >= 2 else None
 
 
-def mosquitto_configuration(directory: Path, port: int, as_root: bool) -> str:
+def mosquitto_configuration(directory: Path, port: int, as_root: bool, listen: str = HOST) -> str:
     lines = [
         "# Written by the boss at each start; changes are lost.",
-        f"listener {port} {HOST}",
+        *_listeners(port, listen),
         "allow_anonymous false",
         f"password_file {directory / PASSWORDS}",
         f"acl_file {directory / ACCESS}",
@@ -89,11 +94,18 @@ def mosquitto_configuration(directory: Path, port: int, as_root: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _prepare_mosquitto(program: str, directory: Path, port: int) -> list[str]:
+def _listeners(port: int, listen: str) -> list[str]:
+    """On loopback for who is on this machine, and beside that at the wanted address."""
+    if everywhere(listen):
+        return [f"listener {port}"]
+    return [f"listener {port} {address}" for address in dict.fromkeys((HOST, listen))]
+
+
+def _prepare_mosquitto(program: str, directory: Path, port: int, listen: str) -> list[str]:
     path = directory / "mosquitto.conf"
     if any(character.isspace() and character != " " for character in str(directory)):
         raise BrokerError(f"the path {str(directory)!r} cannot stand in a configuration of Mosquitto: set ECLOUD_HOME")
-    path.write_text(mosquitto_configuration(directory, port, os.geteuid() == 0), encoding="utf-8")
+    path.write_text(mosquitto_configuration(directory, port, os.geteuid() == 0, listen), encoding="utf-8")
     return [program, "-c", str(path)]
 
 

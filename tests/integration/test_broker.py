@@ -59,6 +59,55 @@ def test_it_listens_on_loopback_only(broker: EmbeddedBroker) -> None:
     assert listening == [f"0100007F:{broker.port:04X}"]
 
 
+ANOTHER_LOOPBACK = "127.0.0.2"
+
+
+def listeners_on(port: int) -> set[str]:
+    table = Path("/proc/net/tcp").read_text()
+    return {line.split()[1] for line in table.splitlines() if f":{port:04X} " in line and " 0A " in line}
+
+
+@pytest.mark.needs("mosquitto")
+@pytest.mark.parametrize(
+    ("listen", "addresses"), [("0.0.0.0", {"00000000"}), (ANOTHER_LOOPBACK, {"0100007F", "0200007F"})]
+)
+def test_it_listens_where_it_is_told_to_and_always_on_loopback(
+    listen: str, addresses: set[str], tmp_path: Path
+) -> None:
+    started = start_broker(tmp_path / "broker", "mosquitto", listen=listen)
+    assert listeners_on(started.port) == {f"{address}:{started.port:04X}" for address in addresses}
+    assert accepts_login(ANOTHER_LOOPBACK, started.port, WORKER.username, WORKER.password) is True
+    assert accepts_login(ANOTHER_LOOPBACK, started.port, WORKER.username, "wrong") is False
+    assert accepts(started, BOSS)
+    started.stop()
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_port_that_is_taken_at_the_wanted_address_is_not_chosen(tmp_path: Path) -> None:
+    directory = tmp_path / "broker"
+    directory.mkdir()
+    with socket.create_server((ANOTHER_LOOPBACK, 0)) as stranger:
+        taken = stranger.getsockname()[1]
+        (directory / "broker.json").write_text(json.dumps({"port": taken}))
+        started = start_broker(directory, "mosquitto", listen=ANOTHER_LOOPBACK)
+    assert started.port != taken
+    assert f"port {taken}" in started.notice
+    started.stop()
+
+
+@pytest.mark.needs("mosquitto")
+def test_an_address_that_the_machine_does_not_have_is_told_with_the_brokers_own_words(tmp_path: Path) -> None:
+    started = EmbeddedBroker(tmp_path / "broker", TOPICS, LOGINS, kind="mosquitto", listen="192.0.2.1")
+    with pytest.raises(BrokerError, match="ended at once.*(?s:.*)assign"):
+        started.start()
+
+
+def test_amqtt_is_not_let_onto_a_network() -> None:
+    with pytest.raises(BrokerError, match=r"broker_listen is 0\.0\.0\.0.*apt install mosquitto"):
+        programs.find_program("amqtt", "0.0.0.0")
+    assert programs.find_program("amqtt", ANOTHER_LOOPBACK).kind == "amqtt"
+
+
 def test_its_files_are_private_and_hold_no_password(broker: EmbeddedBroker, tmp_path: Path) -> None:
     directory = tmp_path / "broker"
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
