@@ -449,9 +449,9 @@ class Store(_Value, frozen=True, kw_only=True, tag="store"):
     digest: Digest
     size: Count
     executable: bool = False
-    #: Where the content is: a path of this machine, or a URL of the boss (with `token`).
+    #: Where the content is: a path of this machine, or `boss:` and a path of the boss's HTTP API. No host and no
+    #: token: the datastore knows its boss by itself.
     source: str
-    token: str = ""
 
 
 class LookUp(_Value, frozen=True, kw_only=True, tag="look_up"):
@@ -461,7 +461,16 @@ class LookUp(_Value, frozen=True, kw_only=True, tag="look_up"):
     names: list[str]
 
 
-DatastoreOrder = SayHello | Stage | Collect | Abandon | Forget | Store | LookUp
+class Send(_Value, frozen=True, kw_only=True, tag="send"):
+    """Send this content to the boss by HTTP (somebody wants to have it). Answered Sent or SendFailed."""
+
+    #: Path inside the datastore's tree (project folder included).
+    name: str
+    digest: Digest
+    size: Count
+
+
+DatastoreOrder = SayHello | Stage | Collect | Abandon | Forget | Store | LookUp | Send
 
 
 class DatastoreOrders(msgspec.Struct, tag="datastore_orders", frozen=True, kw_only=True):
@@ -549,6 +558,19 @@ class Found(_Value, frozen=True, kw_only=True, tag="found"):
     complete: bool = False
 
 
+class Sent(_Value, frozen=True, kw_only=True, tag="sent"):
+    """The boss has the whole of it, verified."""
+
+    digest: Digest
+
+
+class SendFailed(_Value, frozen=True, kw_only=True, tag="send_failed"):
+    """The boss has not got it; asked again, the sending goes on from where it broke off."""
+
+    digest: Digest
+    reason: str
+
+
 class DatastoreHeartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
     disk_free: Count = 0
     #: Why nothing new is collected at present (disk full), or empty.
@@ -556,7 +578,17 @@ class DatastoreHeartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
 
 
 DatastoreReport = (
-    DatastoreHello | StageDone | StageFailed | Published | Abandoned | Stored | StoreFailed | Found | DatastoreHeartbeat
+    DatastoreHello
+    | StageDone
+    | StageFailed
+    | Published
+    | Abandoned
+    | Stored
+    | StoreFailed
+    | Found
+    | Sent
+    | SendFailed
+    | DatastoreHeartbeat
 )
 
 

@@ -21,6 +21,7 @@ from wire.messages import (
     Place,
     Resume,
     SayHello,
+    Send,
     Staged,
     Stop,
     Store,
@@ -70,7 +71,7 @@ class StoreOrder(_Effect, frozen=True, kw_only=True):
 
 
 ToWorker = SayHello | RunOrder | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome
-ToDatastore = SayHello | StageOrder | LookUpOrder | StoreOrder | Collect | Abandon | Forget | Store
+ToDatastore = SayHello | StageOrder | LookUpOrder | StoreOrder | Collect | Abandon | Forget | Store | Send
 
 
 class SendToWorker(_Effect, frozen=True, kw_only=True):

@@ -107,6 +107,16 @@ class QuarantineAsked(_Event, kw_only=True):
     reply: int = 0
 
 
+class SendAsked(_Event, kw_only=True):
+    """Somebody wants content that a datastore elsewhere has; answered when the boss has it, or cannot get it."""
+
+    #: Path inside the datastore's tree.
+    name: str
+    digest: str
+    size: int
+    reply: int = 0
+
+
 # --- from providers --------------------------------------------------------------------------------
 
 
@@ -168,6 +178,7 @@ Event = (
     | PauseAsked
     | WorkerDrainAsked
     | QuarantineAsked
+    | SendAsked
     | InstanceStarted
     | InstanceStartFailed
     | InstanceEnded

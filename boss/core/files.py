@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boss.core import attempts, moves
+from boss.core import attempts, moves, sending
 from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatastore
 from boss.core.events import DatastoreReported, PresenceSeen
 from boss.core.model import Ended, Phase, TaskState
@@ -25,6 +25,8 @@ from wire.messages import (
     Published,
     PublishedFile,
     SayHello,
+    SendFailed,
+    Sent,
     Staged,
     StageDone,
     StageFailed,
@@ -101,6 +103,7 @@ def ask_all(state: State) -> None:
     for task in list(state.looking):
         state.looking[task] = state.now
         state.ask(LookUpOrder(task=task))
+    sending.ask_all(state)
     forget(state, list(state.records))
 
 
@@ -118,6 +121,7 @@ def ask_old(state: State) -> None:
         if asked <= before:
             state.looking[task] = state.now
             state.ask(LookUpOrder(task=task))
+    sending.ask_old(state, before)
     forget(state, [key for key, asked in state.records.items() if asked <= before])
     state.at(state.now + state.policy.ask_again, "ask_old", None)
 
@@ -286,6 +290,7 @@ def _found(state: State, report: Found) -> None:
 
 def _heartbeat(state: State, report: DatastoreHeartbeat) -> None:
     state.datastore.hindrance = report.hindrance
+    state.datastore.disk_free = report.disk_free or state.datastore.disk_free
 
 
 def _inputs_bytes(report: StageDone) -> bytes:
@@ -300,5 +305,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     Stored: _stored,
     StoreFailed: _store_failed,
     Found: _found,
+    Sent: sending.on_sent,
+    SendFailed: sending.on_send_failed,
     DatastoreHeartbeat: _heartbeat,
 }

@@ -27,6 +27,7 @@ from wire.messages import (
     Drain,
     Kill,
     Resume,
+    Send,
     Staged,
     Stop,
     TakeBack,
@@ -177,6 +178,8 @@ def _datastore_order_holds(state: State, order: ToDatastore) -> bool:
         return attempt.phase is Phase.COLLECTING and (isinstance(order, Abandon) or not attempt.abandoning)
     if isinstance(order, LookUpOrder):
         return order.task in state.looking
+    if isinstance(order, Send):
+        return order.digest in state.sending
     if isinstance(order, StoreOrder):
         return (order.name, order.digest) in state.files
     return True

@@ -12,7 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boss.core import accept, files, instances, leases, moves, orders, people, prefetch, quarantine, restore, workers
+from boss.core import (
+    accept,
+    files,
+    instances,
+    leases,
+    moves,
+    orders,
+    people,
+    prefetch,
+    quarantine,
+    restore,
+    sending,
+    workers,
+)
 from boss.core.assign import assign
 from boss.core.effects import Effect
 from boss.core.events import (
@@ -30,6 +43,7 @@ from boss.core.events import (
     QuarantineAsked,
     RedoAsked,
     RetryAsked,
+    SendAsked,
     StopAsked,
     Submitted,
     TimePassed,
@@ -249,6 +263,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     PauseAsked: people.on_pause,
     WorkerDrainAsked: people.on_drain,
     QuarantineAsked: people.on_quarantine,
+    SendAsked: sending.on_send_asked,
     InstanceStarted: instances.on_started,
     InstanceStartFailed: instances.on_start_failed,
     InstanceEnded: instances.on_ended,

@@ -20,7 +20,7 @@ from boss.core.graph import Batch
 from boss.core.model import InstanceState, Phase, WorkerState
 from boss.core.ready import Kind, ReadyQueue
 from boss.core.rows import AttemptRow, Changes, FileRow, InitRow, InstanceRow, Move, WorkerRow
-from wire.messages import AttemptKey, Outcome, Place
+from wire.messages import AttemptKey, Outcome, Place, Send
 
 
 class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -242,6 +242,7 @@ class Datastore:
 
     __slots__ = (
         "connected",
+        "disk_free",
         "hindrance",
         "incarnation",
         "number",
@@ -262,6 +263,19 @@ class Datastore:
         self.planned = False
         #: Why nothing new is collected at present, in its own words.
         self.hindrance = ""
+        #: Bytes, as it said last; 0: it has not said yet.
+        self.disk_free = 0
+
+
+class Sending:
+    """One content that is asked of the datastore, and the requests that wait for it."""
+
+    __slots__ = ("asked_at", "order", "replies")
+
+    def __init__(self, order: Send) -> None:
+        self.order = order
+        self.replies: list[int] = []
+        self.asked_at = 0.0
 
 
 class State:
@@ -290,6 +304,8 @@ class State:
         self.delayed: dict[int, float] = {}
         #: ... or for the datastore to say whether their results exist (number -> when asked).
         self.looking: dict[int, float] = {}
+        #: What was asked of the datastore for people who wait, by digest.
+        self.sending: dict[str, Sending] = {}
         self.attempts: dict[AttemptKey, Attempt] = {}
         #: Queued tasks whose newest attempt was taken for lost: task -> (attempt, worker). Until a successor
         #: is sent, that attempt is taken up again if its worker returns with it.

@@ -22,12 +22,13 @@ from boss.core.events import (
     QuarantineAsked,
     RedoAsked,
     RetryAsked,
+    SendAsked,
     Submitted,
     WorkerDrainAsked,
 )
 from boss.web.reads import Lookups, Reads
 
-Request = Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked | WorkerDrainAsked | QuarantineAsked
+Request = Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked | WorkerDrainAsked | QuarantineAsked | SendAsked
 
 
 class BackendUnavailable(Exception):

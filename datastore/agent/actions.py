@@ -13,7 +13,7 @@ from __future__ import annotations
 import msgspec
 
 from datastore.agent.records import Record
-from wire.messages import AttemptKey, Collect, DatastoreReport, LookUp, Stage, Store
+from wire.messages import AttemptKey, Collect, DatastoreReport, LookUp, Send, Stage, Store
 
 
 class _Action(msgspec.Struct):
@@ -133,6 +133,12 @@ class LookUpNames(_Action):
     order: LookUp
 
 
+class SendFile(_Action):
+    """Send this content to the boss, from where an earlier try broke off. FileSent."""
+
+    order: Send
+
+
 Action = (
     Report
     | Confirm
@@ -148,4 +154,5 @@ Action = (
     | Sweep
     | StoreFiles
     | LookUpNames
+    | SendFile
 )

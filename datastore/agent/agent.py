@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from datastore.agent import collecting, hindrance, naming, publishing, staging
+from datastore.agent import collecting, hindrance, naming, publishing, sending, staging
 from datastore.agent.actions import Action, KeepEpoch
 from datastore.agent.check import check
 from datastore.agent.events import (
@@ -20,6 +20,7 @@ from datastore.agent.events import (
     EpochKept,
     Event,
     FetchFailed,
+    FileSent,
     FilesPlaced,
     IncomingSynced,
     InputsStaged,
@@ -37,6 +38,7 @@ from datastore.agent.events import (
     TransferEnded,
 )
 from datastore.agent.lanes import Direction
+from datastore.agent.records import published
 from datastore.agent.state import Policy, State
 from wire.messages import (
     Abandon,
@@ -46,6 +48,7 @@ from wire.messages import (
     Forget,
     LookUp,
     SayHello,
+    Send,
     Stage,
     Store,
 )
@@ -147,6 +150,8 @@ def _on_boss_seen(state: State, event: BossSeen) -> None:
 def _say_hello(state: State) -> None:
     if state.linked and state.ready:
         state.report(msgspec.structs.replace(state.hello, disk_free=state.disk_free))
+        for key in state.recovered:
+            state.report(published(state.records[key]))
         hindrance.say(state)
 
 
@@ -223,6 +228,7 @@ _ORDERS: dict[type, Callable[[State, Any], None]] = {
     Forget: collecting.on_forget,
     Store: naming.on_store,
     LookUp: naming.on_look_up,
+    Send: sending.on_send,
 }
 
 _EVENTS: dict[type, Callable[[State, Any], None]] = {
@@ -245,4 +251,5 @@ _EVENTS: dict[type, Callable[[State, Any], None]] = {
     Swept: _on_swept,
     StoresEnded: naming.on_stores_ended,
     NamesFound: naming.on_found,
+    FileSent: sending.on_sent,
 }

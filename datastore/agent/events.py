@@ -7,7 +7,17 @@ from typing import Literal
 import msgspec
 
 from datastore.agent.records import Record
-from wire.messages import AttemptKey, DatastoreOrders, Found, StageDone, StageFailed, Stored, StoreFailed
+from wire.messages import (
+    AttemptKey,
+    DatastoreOrders,
+    Found,
+    SendFailed,
+    Sent,
+    StageDone,
+    StageFailed,
+    Stored,
+    StoreFailed,
+)
 
 
 class _Event(msgspec.Struct):
@@ -139,6 +149,12 @@ class NamesFound(_Event):
     answer: Found
 
 
+class FileSent(_Event):
+    """A SendFile is over."""
+
+    answer: Sent | SendFailed
+
+
 Event = (
     Started
     | TimePassed
@@ -159,4 +175,5 @@ Event = (
     | Swept
     | StoresEnded
     | NamesFound
+    | FileSent
 )

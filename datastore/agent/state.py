@@ -26,6 +26,7 @@ from wire.messages import (
     DatastoreOrders,
     DatastoreReport,
     LookUp,
+    Send,
     Stage,
     Store,
 )
@@ -142,6 +143,9 @@ class State:
         #: Publish records on disk, until Forget; and the highest attempt published of each of their tasks.
         self.records: dict[AttemptKey, Record] = {}
         self.fences: dict[int, int] = {}
+        #: Records of a former incarnation, until Forget: the boss may have confirmed an order to forget one of them
+        #: to an incarnation that died of it, so each hello is followed by what they say.
+        self.recovered: dict[AttemptKey, None] = {}
         #: Keys of records of other deployments, by deployment: completed at the start, then dropped.
         self.foreign: dict[str, list[AttemptKey]] = {}
         #: How attempts ended that were not published.
@@ -152,6 +156,8 @@ class State:
         self.storing: dict[tuple[str, str], Store] = {}
         self.store_after = 0.0
         self.looking: dict[int, LookUp] = {}
+        #: What is on its way to the boss, by digest.
+        self.sending: dict[str, Send] = {}
 
         #: What keeps results from being published, by where it was found.
         self.hindrances: dict[str, str] = {}
@@ -185,6 +191,7 @@ class State:
 
     def forget_record(self, key: AttemptKey) -> bool:
         task, attempt = key
+        self.recovered.pop(key, None)
         if self.records.pop(key, None) is None:
             return False
         if self.fences.get(task) == attempt:

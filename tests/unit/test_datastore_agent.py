@@ -18,6 +18,7 @@ from datastore.agent.actions import (
     LookUpNames,
     PlaceFiles,
     Report,
+    SendFile,
     StageFiles,
     StopFetching,
     StoreFiles,
@@ -31,6 +32,7 @@ from datastore.agent.events import (
     EpochKept,
     Event,
     FetchFailed,
+    FileSent,
     FilesPlaced,
     IncomingSynced,
     InputsStaged,
@@ -65,6 +67,9 @@ from wire.messages import (
     Place,
     Published,
     SayHello,
+    Send,
+    SendFailed,
+    Sent,
     Stage,
     StageDone,
     StageFailed,
@@ -532,6 +537,24 @@ def test_a_question_asked_twice_is_worked_once(world: World) -> None:
     world.one(LookUpNames)
     world.give(NamesFound(Found(task=1, files=[])))
     assert [type(report) for report in world.reports()] == [Found]
+
+
+def test_content_that_the_boss_wants_is_sent_once_at_a_time(world: World) -> None:
+    order = Send(name="out", digest=DIGEST, size=3)
+    world.order(order, order)
+    assert world.one(SendFile).order == order
+    world.give(FileSent(Sent(digest=DIGEST)))
+    assert world.reports() == [Sent(digest=DIGEST)]
+    world.order(order)
+    world.one(SendFile)
+    world.give(FileSent(SendFailed(digest=DIGEST, reason="full")))
+    assert world.reports() == [SendFailed(digest=DIGEST, reason="full")]
+
+
+def test_a_name_outside_the_tree_is_never_sent(world: World) -> None:
+    world.order(Send(name="../etc/passwd", digest=DIGEST, size=3))
+    (answer,) = world.reports()
+    assert isinstance(answer, SendFailed)
 
 
 # --- full disk --------------------------------------------------------------------------------------

@@ -1,0 +1,56 @@
+"""Results that people want from a datastore elsewhere: asked of it, and told to who waits when the boss has them. Pure.
+
+Nothing of it is on disk: who waits is a request of this boss's life, and asks the next boss again.
+"""
+
+from __future__ import annotations
+
+from boss.core.effects import Answer
+from boss.core.events import SendAsked
+from boss.core.state import Sending, State
+from wire.messages import Send, SendFailed, Sent
+
+_NOT_THERE = "the datastore is not connected, so nothing can be fetched from it; ask again when it is"
+
+
+def on_send_asked(state: State, event: SendAsked) -> None:
+    if not state.datastore.incarnation or not state.datastore.connected:
+        state.effects.append(Answer(reply=event.reply, refused=[_NOT_THERE]))
+        return
+    sending = state.sending.get(event.digest)
+    if sending is None:
+        order = Send(name=event.name, digest=event.digest, size=event.size)
+        sending = state.sending[event.digest] = Sending(order)
+        _ask(state, sending)
+    sending.replies.append(event.reply)
+
+
+def ask_all(state: State) -> None:
+    """The datastore has just said hello: it knows of none."""
+    for sending in state.sending.values():
+        _ask(state, sending)
+
+
+def ask_old(state: State, before: float) -> None:
+    for sending in state.sending.values():
+        if sending.asked_at <= before:
+            _ask(state, sending)
+
+
+def _ask(state: State, sending: Sending) -> None:
+    sending.asked_at = state.now
+    state.ask(sending.order)
+
+
+def on_sent(state: State, report: Sent) -> None:
+    _answer(state, report.digest, [])
+
+
+def on_send_failed(state: State, report: SendFailed) -> None:
+    _answer(state, report.digest, [report.reason])
+
+
+def _answer(state: State, digest: str, refused: list[str]) -> None:
+    sending = state.sending.pop(digest, None)
+    for reply in sending.replies if sending is not None else ():
+        state.effects.append(Answer(reply=reply, refused=list(refused)))

@@ -1,0 +1,31 @@
+"""Content that the boss wants sent, because a person asked for it. Pure.
+
+Nothing is decided here but that one content is sent once at a time; a question that is repeated meanwhile has its
+answer already on the way.
+"""
+
+from __future__ import annotations
+
+from datastore.agent.actions import SendFile
+from datastore.agent.events import FileSent
+from datastore.agent.state import State
+from datastore.paths import NameRefused, clean_name
+from wire.messages import Send, SendFailed
+
+
+def on_send(state: State, order: Send) -> None:
+    try:
+        clean_name(order.name)
+    except NameRefused as error:
+        state.report(SendFailed(digest=order.digest, reason=str(error)))
+        return
+    if order.digest not in state.sending:
+        state.sending[order.digest] = order
+        state.do(SendFile(order))
+
+
+def on_sent(state: State, event: FileSent) -> None:
+    if state.sending.pop(event.answer.digest, None) is None:
+        state.ignore("a sending that is not under way ended")
+        return
+    state.report(event.answer)
