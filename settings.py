@@ -37,6 +37,10 @@ SETTINGS: tuple[Setting, ...] = (
             "mysql+pymysql://ecloud:password@host/ecloud; empty: SQLite in the state directory.", secret=True),
     Setting("datastore_tree", Path, "path", None, "Directory in which inputs and results live; "
             "empty: ecloud-data beside the state directory."),
+    Setting("datastore_host", str, "address", "", "The host on which the datastore's program runs, started there by "
+            "hand or by its unit; empty: the boss starts it on its own machine."),
+    Setting("boss_address", str, "address", "", "What other hosts call the boss's machine: for the files that "
+            "admin.py login makes, and as a name by which HTTP requests may ask; empty: its host name."),
     # --- HTTP
     Setting("http_host", str, "address", "127.0.0.1", "Address on which the boss answers HTTP."),
     Setting("http_port", int, "port", 0, "Port on which the boss answers HTTP; "
@@ -49,6 +53,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("broker_host", str, "address", "", "MQTT broker; empty: the boss starts one of its own on loopback."),
     Setting("broker_port", int, "port", 0, "Port of the MQTT broker; 0: 1883, or 8883 with TLS, or for a broker of "
             "the boss's own one that is free, kept in the state directory.", least=0, most=65535),
+    Setting("broker_listen", str, "address", "127.0.0.1", "Where the broker of the boss's own listens beside loopback, "
+            "for datastore and workers on other hosts; 0.0.0.0: on every address. Needs Mosquitto."),
     Setting("broker_username", str, "text", "boss", "The boss's login at the MQTT broker; at one that is set by "
             "broker_host also that of the datastore and the workers that the boss starts beside itself."),
     Setting("broker_password", str, "text", "", "Password of that login; a broker of the boss's own has one made.",
@@ -111,7 +117,8 @@ OTHER_VARIABLES = frozenset(
     f"{PREFIX}{word}"
     for word in (
         "HOME VENV PYTHON TASK TASK_ID ATTEMPT BATCH PROJECT PROGRESS DEPLOYMENT POOL LABELS ORPHAN_AFTER "
-        "WORKER WORKER_ID WORKER_HOME WORKER_PASSWORD_FILE DATASTORE_PASSWORD_FILE"
+        "WORKER WORKER_ID WORKER_HOME WORKER_PASSWORD_FILE DATASTORE_PASSWORD_FILE DATASTORE_SSH_KEY "
+        "DATASTORE_HTTP_TOKEN_FILE"
     ).split()
 )
 
@@ -290,6 +297,9 @@ def _check_together(values: Mapping[str, Value], origins: Mapping[str, str], fau
             times = "twice " if factor == 2 else ""
             origin = origins[larger] if origins[larger] != DEFAULT else origins[smaller]
             faults.append(f"{origin}: {larger} ({high:g}) must be at least {times}{smaller} ({low:g})")
+    if values["broker_host"] and origins["broker_listen"] != DEFAULT:
+        origin, host = origins["broker_listen"], values["broker_host"]
+        faults.append(f"{origin}: broker_listen is for a broker of the boss's own, and broker_host names {host}")
     if bool(values["broker_tls_cert"]) != bool(values["broker_tls_key"]):
         given = "broker_tls_cert" if values["broker_tls_cert"] else "broker_tls_key"
         faults.append(f"{origins[given]}: broker_tls_cert and broker_tls_key are set together or not at all")

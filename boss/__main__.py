@@ -99,6 +99,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
     return Setup(
         state_directory=home,
         tree=(values.datastore_tree or state_directory.tree_beside(home)).absolute(),
+        datastore_host=values.datastore_host,
         database=values.database or f"sqlite:///{home / 'ecloud.sqlite'}",
         http_host=values.http_host,
         http_port=values.http_port,
@@ -109,6 +110,8 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         broker_password=values.broker_password,
         broker_tls=tls,
         embedded_broker=None if values.embedded_broker == "auto" else values.embedded_broker,
+        broker_listen=values.broker_listen,
+        boss_address=values.boss_address,
         mqtt_prefix=values.mqtt_prefix,
         policy=policy,
         slots=values.slots or len(os.sched_getaffinity(0)),

@@ -68,6 +68,8 @@ class LiveBackend:
         #: Set by the program: what its parts complain of.
         self.broker_connected = False
         self.complaints: Callable[[], list[str]] = list
+        #: Where the datastore's program runs; empty: beside the boss.
+        self.datastore_host = ""
 
     # --- the Backend protocol ----------------------------------------------------------------------
 
@@ -261,7 +263,8 @@ class LiveBackend:
         if state.leases_from is None:
             found.append("the boss is not connected to its broker; it tries again by itself")
         if not state.datastore.incarnation or not state.datastore.connected:
-            found.append("the datastore's program has not said hello; tasks with files wait for it")
+            where = f" on {self.datastore_host}" if self.datastore_host else ""
+            found.append(f"no datastore yet: its program{where} has not said hello; tasks with files wait for it")
         if state.datastore.hindrance:
             found.append(f"datastore: {state.datastore.hindrance}")
         waiting = [w for w in state.ready.by_demand.values() if w.count]

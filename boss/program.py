@@ -28,8 +28,12 @@ from boss.database import Database, DatabaseError
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.children import Child, ChildError, last_words, start_child
 from boss.embedded.logins import Login
+from boss.embedded.ports import HOST, beyond, everywhere
 from boss.embedded.processes import identify
+from boss.environments import at_broker, of_a_child
+from boss.keys import DATASTORE, KeyFileError, ensure_keys, key_path
 from boss.live import LiveBackend
+from boss.login_files import DATASTORE_LOGIN, LoginFiles
 from boss.loop import DatabaseAway, Loop
 from boss.post import Post
 from boss.private_files import kept_port, private, write_secret
@@ -48,10 +52,6 @@ from wire.topics import Topics
 
 logger = logging.getLogger(__name__)
 
-#: The folder that holds the packages: children are started with it.
-ROOT = Path(__file__).resolve().parent.parent
-
-DATASTORE_LOGIN = "@datastore"
 #: A child that ended is started again after this.
 RESTART_SECONDS = 1.0
 #: A sent file that no push referred to within this time is removed; looked for as often.
@@ -71,6 +71,8 @@ class Setup(msgspec.Struct, kw_only=True):
 
     state_directory: Path
     tree: Path
+    #: The host of the datastore's program, for sentences; empty: the boss starts it itself.
+    datastore_host: str = ""
     database: str
     http_host: str = "127.0.0.1"
     http_port: int = 0
@@ -81,6 +83,10 @@ class Setup(msgspec.Struct, kw_only=True):
     broker_password: str = ""
     broker_tls: TlsOptions | None = None
     embedded_broker: str | None = None
+    #: Where the boss's own broker listens beside loopback.
+    broker_listen: str = HOST
+    #: What other hosts call this machine; empty: by its host name.
+    boss_address: str = ""
     mqtt_prefix: str = "ecloud"
     policy: Policy
     slots: int = 1
@@ -109,7 +115,7 @@ class Program:
         self._datastore: Child | None = None
         self._server: Server | None = None
         self._post: Post | None = None
-        self._passwords: dict[str, str] = {}
+        self._logins = LoginFiles(setup.state_directory)
         self._broker_at = ("", 0)
         self.database = Database.open(setup.database, patience=2.0)
         epoch, before = self.database.take_over(socket.gethostname(), os.getpid())
@@ -122,6 +128,7 @@ class Program:
         self.loop = Loop(Scheduler(setup.policy), DatabaseStore(self.database, spool), self, upkeep)
         self.backend = LiveBackend(self.loop, self.database.reads, self.database.lookups, spool)
         self.backend.complaints = lambda: list(self._trouble.values())
+        self.backend.datastore_host = setup.datastore_host
         self.provider = LocalProvider(
             told=self.loop.inbox.put,
             command=[sys.executable, "-P", "-m", "worker"],
@@ -164,6 +171,8 @@ class Program:
     def _start_or_refuse(self) -> None:
         try:
             self._start()
+        except KeyFileError as error:
+            raise Refused(str(error)) from error
         except OSError as error:
             raise Refused(cannot_start(self.setup.state_directory, error)) from error
 
@@ -171,6 +180,7 @@ class Program:
         setup = self.setup
         for folder in ("logs", "workers", "logins"):
             private(setup.state_directory / folder)
+        ensure_keys(setup.state_directory)
         self._broker_at = host, port = self._start_broker()
         self.loop.start()
         recorded = [
@@ -180,7 +190,8 @@ class Program:
         self.provider.adopt(recorded)
         self._post = Post(self._link_options(host, port), self.topics, self.loop.inbox.put, self._linked)
         self._post.start()
-        self._start_datastore()
+        if not setup.datastore_host:
+            self._start_datastore()
         self._server = self._serve()
         announce(setup.state_directory, self._server.url)
         logger.info("the boss answers at %s", self._server.url, extra={"action": "started"})
@@ -273,29 +284,34 @@ class Program:
         setup = self.setup
         if setup.broker_host:
             port = setup.broker_port or (8883 if setup.broker_tls is not None else 1883)
-            self._passwords[setup.broker_username] = setup.broker_password
+            self._logins.set(setup.broker_username, setup.broker_password)
             write_secret(self._external_password, setup.broker_password)
             return setup.broker_host, port
         logins = [
-            Login(setup.broker_username, self._password(setup.broker_username), "boss"),
-            Login(DATASTORE_LOGIN, self._password(DATASTORE_LOGIN), "datastore"),
+            Login(setup.broker_username, self._logins.password(setup.broker_username), "boss"),
+            Login(DATASTORE_LOGIN, self._logins.password(DATASTORE_LOGIN), "datastore"),
         ]
         for pool in setup.policy.pools:
             names = [f"{pool.name}-{number}" for number in range(1, pool.limit + 1)]
-            logins += [Login(name, self._password(name), "worker") for name in names]
+            logins += [Login(name, self._logins.password(name), "worker") for name in names]
+        taken = {login.username for login in logins}
+        logins += [login for login in self._logins.workers() if login.username not in taken]
         self._broker = EmbeddedBroker(
             setup.state_directory / "broker",
             self.topics,
             logins,
             port=setup.broker_port or None,
             kind=setup.embedded_broker,  # type: ignore[arg-type]  # the settings allow these names only
+            listen=setup.broker_listen,
             log_path=setup.state_directory / "logs" / "broker.log",
             ended=self._broker_ended,
         )
         self._broker.start()
-        logger.info(
-            "embedded broker: %s on port %d", self._broker.kind, self._broker.port, extra={"action": "broker_started"}
-        )
+        if beyond(setup.broker_listen):
+            logger.warning(
+                "the broker listens on %s without TLS: let only machines that you trust reach port %d",
+                setup.broker_listen, self._broker.port, extra={"action": "broker_started"},
+            )  # fmt: skip
         return self._broker.host, self._broker.port
 
     def _broker_ended(self, exit_code: int) -> None:
@@ -318,7 +334,7 @@ class Program:
             port=port,
             client_id=f"{setup.mqtt_prefix}-boss-{self.incarnation}",
             username=setup.broker_username,
-            password=self._passwords.get(setup.broker_username, ""),
+            password=self._logins.password(setup.broker_username),
             tls=setup.broker_tls,
             presence=PresenceOptions(self.topics.boss_presence, self._presence(True), self._presence(False)),
             reconnect_max_seconds=2.0,  # one client is no storm, and everybody waits for this one
@@ -344,6 +360,7 @@ class Program:
         host, port = self._broker_at
         environment = {
             **self._base_environment(host, port),
+            "ECLOUD_DATASTORE_SSH_KEY": os.fspath(key_path(setup.state_directory, DATASTORE)),
             "ECLOUD_DATASTORE_TREE": os.fspath(setup.tree),
             "ECLOUD_DATASTORE_USERNAME": self._username(DATASTORE_LOGIN),
             "ECLOUD_DATASTORE_PASSWORD_FILE": self._password_file(DATASTORE_LOGIN),
@@ -375,8 +392,8 @@ class Program:
             self._trouble.pop("datastore", None)
 
     def _start_worker(self, effect: StartInstance) -> None:
-        if self._broker is not None and effect.worker not in self._passwords:
-            self._broker.add_login(Login(effect.worker, self._password(effect.worker), "worker"))
+        if self._broker is not None and not self._logins.has(effect.worker):
+            self._broker.add_login(Login(effect.worker, self._logins.password(effect.worker), "worker"))
         self.provider.start(effect.instance, effect.worker)
 
     def _worker_environment(self, worker: str) -> Mapping[str, str]:
@@ -395,24 +412,8 @@ class Program:
         }
 
     def _base_environment(self, host: str, port: int) -> dict[str, str]:
-        """The user's own environment goes along: tasks of a laptop may count on it."""
-        keep = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
-        path = os.pathsep.join(filter(None, [os.fspath(ROOT), keep.get("PYTHONPATH", "")]))
-        return {
-            **keep,
-            **self.setup.child_environment,
-            **self._tls_environment(),
-            "PYTHONPATH": path,
-            "ECLOUD_BROKER_HOST": host,
-            "ECLOUD_BROKER_PORT": str(port),
-            "ECLOUD_MQTT_PREFIX": self.setup.mqtt_prefix,
-            "ECLOUD_DEPLOYMENT": self.deployment,
-        }
-
-    def _tls_environment(self) -> dict[str, str]:
-        tls = self.setup.broker_tls
-        named = {} if tls is None else {"CA": tls.ca_file, "CERT": tls.certificate_file, "KEY": tls.key_file}
-        return {f"ECLOUD_BROKER_TLS_{word}": os.fspath(path) for word, path in named.items() if path is not None}
+        told = at_broker(host, port, self.setup.mqtt_prefix, self.deployment)
+        return of_a_child({**self.setup.child_environment, **told}, self.setup.broker_tls)
 
     def _username(self, child: str) -> str:
         """A broker of our own knows each child; at another one the children of this machine log in as the boss."""
@@ -421,31 +422,20 @@ class Program:
     def _password_file(self, child: str) -> str:
         """Where the child reads its password; empty: it logs in without one."""
         if not self.setup.broker_host:
-            self._password(child)
-            return os.fspath(self.setup.state_directory / "logins" / f"mqtt_{child}")
+            self._logins.password(child)
+            return os.fspath(self._logins.path(child))
         return os.fspath(self._external_password) if self.setup.broker_password else ""
 
     @property
     def _external_password(self) -> Path:
         return self.setup.state_directory / "logins" / "broker"
 
-    def _password(self, name: str) -> str:
-        """Made once, kept in a file that only its owner reads, used again by the next boss."""
-        if name not in self._passwords:
-            path = private(self.setup.state_directory / "logins") / f"mqtt_{name}"
-            if not path.exists():
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w") as file:
-                    file.write(secrets.token_urlsafe(24) + "\n")
-            self._passwords[name] = path.read_text().strip()
-        return self._passwords[name]
-
     def _serve(self) -> Server:
         setup = self.setup
         token = setup.token or ensure_token(setup.state_directory)
-        hosts = (
-            [setup.http_host] if setup.http_host not in ("0.0.0.0", "::") else [socket.gethostname(), socket.getfqdn()]
-        )
+        wide = everywhere(setup.http_host)
+        hosts = [socket.gethostname(), socket.getfqdn()] if wide else [setup.http_host]
+        hosts += filter(None, [setup.boss_address])
         app = make_app(
             self.backend,
             [token],

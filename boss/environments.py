@@ -1,0 +1,37 @@
+"""The environment of the programs that a boss starts beside itself: what the datastore and a local worker are told.
+
+Values only; the same variables stand in the files that `admin.py login` makes for programs on other hosts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from wire.link import TlsOptions
+
+#: The folder that holds the packages: children are started with it.
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def at_broker(host: str, port: int, mqtt_prefix: str, deployment: str) -> dict[str, str]:
+    """Where the broker is, and whose messages are ours."""
+    return {
+        "ECLOUD_BROKER_HOST": host,
+        "ECLOUD_BROKER_PORT": str(port),
+        "ECLOUD_MQTT_PREFIX": mqtt_prefix,
+        "ECLOUD_DEPLOYMENT": deployment,
+    }
+
+
+def of_a_child(told: Mapping[str, str], tls: TlsOptions | None) -> dict[str, str]:
+    """The user's own environment goes along: tasks of a laptop may count on it."""
+    keep = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
+    path = os.pathsep.join(filter(None, [os.fspath(ROOT), keep.get("PYTHONPATH", "")]))
+    return {**keep, **told, **_of_tls(tls), "PYTHONPATH": path}
+
+
+def _of_tls(tls: TlsOptions | None) -> dict[str, str]:
+    named = {} if tls is None else {"CA": tls.ca_file, "CERT": tls.certificate_file, "KEY": tls.key_file}
+    return {f"ECLOUD_BROKER_TLS_{word}": os.fspath(path) for word, path in named.items() if path is not None}

@@ -1,0 +1,80 @@
+"""The logins of the MQTT broker as they are kept: a password each, in a file that only its owner reads.
+
+Made once, used again by the next boss; a login that a person made stays until a person removes it. Which rights go
+with a login is `boss.embedded.logins`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from pathlib import Path
+
+from boss.embedded.logins import Login
+from boss.private_files import private
+from wire.topics import WORKER_ID
+
+FOLDER = "logins"
+_START = "mqtt_"
+
+#: What people call the datastore's login, and what the broker does: no worker can have a name with this sign.
+DATASTORE = "datastore"
+DATASTORE_LOGIN = "@datastore"
+#: Names that no worker can have, whatever the boss's own login is called.
+RESERVED = frozenset({"boss", DATASTORE})
+
+
+class LoginFiles:
+    """All calls are safe from any thread."""
+
+    def __init__(self, state_directory: Path) -> None:
+        self._folder = state_directory / FOLDER
+        self._lock = threading.Lock()
+        self._passwords: dict[str, str] = {}
+
+    def path(self, name: str) -> Path:
+        return self._folder / f"{_START}{name}"
+
+    def password(self, name: str) -> str:
+        """Made if there is none."""
+        with self._lock:
+            if name not in self._passwords:
+                private(self._folder)
+                self._make(self.path(name))
+                self._passwords[name] = self.path(name).read_text(encoding="utf-8").strip()
+            return self._passwords[name]
+
+    def set(self, name: str, password: str) -> None:
+        """One that the settings say: it is in no file of ours."""
+        with self._lock:
+            self._passwords[name] = password
+
+    def has(self, name: str) -> bool:
+        return self.path(name).exists()
+
+    def workers(self) -> list[Login]:
+        """Every worker that has a login."""
+        names = (path.name.removeprefix(_START) for path in self._folder.glob(f"{_START}*"))
+        found = sorted(name for name in names if WORKER_ID.match(name) and name not in RESERVED)
+        return [Login(name, self.password(name), "worker") for name in found]
+
+    def remove(self, name: str) -> bool:
+        """False: there was none."""
+        with self._lock:
+            self._passwords.pop(name, None)
+            there = self.path(name).exists()
+            self.path(name).unlink(missing_ok=True)
+            return there
+
+    @staticmethod
+    def _make(path: Path) -> None:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(24) + "\n")
+        try:
+            os.link(temporary, path)  # atomic, and never replaces the one of another program
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
