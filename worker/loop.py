@@ -95,6 +95,8 @@ class Loop:
         self._options = agent.state.options
         self._topics = parts.topics
         self._measured_at = float("-inf")
+        #: Working directory -> paths of the inputs in it. Each is touched by the keeper, one thread at a time.
+        self._placed: dict[Path, frozenset[str]] = {}
         self.exit: Exit | None = None
         self._perform: dict[type[Action], Callable[[Any], None]] = {
             SendReports: self._send_reports,
@@ -251,6 +253,7 @@ class Loop:
         if missing:
             inbox.put(InputsNotPlaced(action.task, action.attempt, missing=missing))
         else:
+            self._placed[work] = frozenset(item.path for item in action.inputs)
             inbox.put(InputsPlaced(action.task, action.attempt))
 
     def _fill(self, work: Path, inputs: list[Input]) -> list[Digest]:
@@ -271,6 +274,7 @@ class Loop:
         return place_all(self._parts.cache, inputs, work)
 
     def _remove(self, directory: Path) -> None:
+        self._placed.pop(directory / "work", None)
         self._parts.cache.release(directory / "work")
         remove_tree(directory)
 
@@ -282,7 +286,9 @@ class Loop:
     def _list_results(self, run: Run, outcome: Outcome) -> None:
         work = self._directory(run.task, run.attempt) / "work"
         try:
-            changes: dict[str, Any] = {"manifest": list_results(work, run.execution.results)}
+            inputs = self._placed.get(work, frozenset())
+            manifest, folders = list_results(work, run.execution.results, inputs)
+            changes: dict[str, Any] = {"manifest": manifest, "folders": folders}
         except ResultsError as error:
             changes = {"ended": "failed", "reason": str(error)}
         except OSError as error:

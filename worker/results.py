@@ -1,18 +1,22 @@
 """What an attempt left: its declared results as a manifest of regular files inside the working directory.
 
-A result may be a file or a directory (then every file below it is listed). Symbolic links are followed only while they
-stay inside, and what they point to takes their place, because the datastore fetches regular files only.
+A result may be a file, a directory (then every file below it is listed, and the directory itself, because it replaces
+the former one whole) or a pattern (see `wire.patterns`), which stands for the files and directories that match it when
+the attempt ends. Symbolic links are followed only while they stay inside, and what they point to takes their place,
+because the datastore fetches regular files only.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Container
+from typing import NamedTuple
 
-from wire.messages import ManifestEntry, ResultItem
+from wire.messages import ManifestEntry, ResultFolder, ResultItem
+from wire.patterns import fixed_part, is_pattern
 from worker import digests
+from worker.matching import matches_of
 
 _FAILED = "Uploading results failed"
 
@@ -21,33 +25,113 @@ class ResultsError(Exception):
     """A declared result is not there or cannot be one; the text is the attempt's reason."""
 
 
-def list_results(work: Path, items: list[ResultItem]) -> list[ManifestEntry]:
-    """The manifest of all declared results. Raises ResultsError; OSError where this machine is at fault."""
-    root = os.path.realpath(work)
-    manifest: list[ManifestEntry] = []
+class Results(NamedTuple):
+    manifest: list[ManifestEntry]
+    folders: list[ResultFolder]
+
+
+def list_results(work: str | os.PathLike[str], items: list[ResultItem], inputs: Container[str] = ()) -> Results:
+    """All declared results. Raises ResultsError; OSError where this machine is at fault.
+
+    `inputs`: paths inside the working directory that were put there; no pattern means them.
+    """
+    found = _Found(os.path.realpath(work))
     for item in items:
-        for source, target in _files_of(root, item):
-            manifest.append(_entry(root, source, target))
-    return manifest
+        source = _inside(item.source)
+        if is_pattern(source) and not os.path.lexists(os.path.join(found.root, source)):
+            _add_matches(found, source, item.target, inputs)
+        else:
+            found.add(source, item.target)
+    folders = found.outermost()
+    manifest = [_entry(found.root, source, target) for target, source in found.files.items()]
+    return Results(manifest, folders)
 
 
-def _files_of(root: str, item: ResultItem) -> Iterator[tuple[str, str]]:
-    """(path inside the working directory, target) of each file of one declared result."""
-    source = os.path.normpath(item.source)
-    if os.path.isabs(item.source) or source == ".." or source.startswith("../") or "\0" in source:
-        raise ResultsError(f"{_FAILED}: result {item.source!r} is not a path inside the working directory")
-    path = os.path.join(root, source)
-    if not os.path.lexists(path):
-        raise ResultsError(f"{_FAILED}: result {item.source!r} was not made")
-    if not os.path.isdir(path):
-        yield source, item.target
-        return
-    _check_inside(root, source)
-    for folder, folders, files in os.walk(path):
-        folders.sort()
-        for name in sorted(files + [name for name in folders if os.path.islink(os.path.join(folder, name))]):
-            below = os.path.relpath(os.path.join(folder, name), path)
-            yield os.path.join(source, below), os.path.join(item.target, below)
+def _inside(path: str) -> str:
+    source = os.path.normpath(path)
+    if os.path.isabs(path) or source == ".." or source.startswith("../") or "\0" in source:
+        raise ResultsError(f"{_FAILED}: result {path!r} is not a path inside the working directory")
+    return source
+
+
+def _add_matches(found: _Found, pattern: str, target: str, inputs: Container[str]) -> None:
+    """What matches goes to the same place below the target's fixed part as it has below the pattern's."""
+    fixed, target = fixed_part(pattern), fixed_part(target)
+    if fixed and os.path.isdir(os.path.join(found.root, fixed)):
+        _check_inside(found.root, fixed)
+    matches = [match for match in matches_of(found.root, pattern) if match not in inputs]
+    if not matches:
+        raise ResultsError(f"{_FAILED}: nothing matches result {pattern!r}")
+    for match in matches:
+        found.add(match, os.path.join(target, os.path.relpath(match, fixed) if fixed else match))
+
+
+class _Found:
+    """Files and directories on their way into a manifest, by where they go."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.files: dict[str, str] = {}
+        self._folders: dict[str, ResultFolder] = {}
+
+    def add(self, source: str, target: str) -> None:
+        """One result and, if it is a directory, all below it."""
+        path = os.path.join(self.root, source)
+        if not os.path.lexists(path):
+            raise ResultsError(f"{_FAILED}: result {source!r} was not made")
+        if not os.path.isdir(path):
+            self._add_file(source, target)
+            return
+        _check_inside(self.root, source)
+        empty = self._add_below(path, source, target)
+        self._check_same(self._folders[target].source if target in self._folders else source, source, target)
+        self._folders[target] = ResultFolder(source=source, target=target, empty=empty)
+
+    def _add_below(self, path: str, source: str, target: str) -> list[str]:
+        """Every file below; the folders without any, as paths relative to `path`."""
+        empty = []
+        for folder, folders, files in os.walk(path, onerror=_unreadable):
+            folders.sort()
+            below = os.path.relpath(folder, path)
+            links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+            for name in sorted(files + links):
+                inner = os.path.normpath(os.path.join(below, name))
+                self._add_file(os.path.join(source, inner), os.path.join(target, inner))
+            if not (files or folders) and folder != path:
+                empty.append(_said(below))
+        return empty
+
+    def _add_file(self, source: str, target: str) -> None:
+        self._check_same(self.files.setdefault(_said(target), _said(source)), source, target)
+
+    def _check_same(self, one: str, other: str, target: str) -> None:
+        if one != other:
+            raise ResultsError(f"{_FAILED}: results {one!r} and {other!r} would both go to {target!r}")
+
+    def outermost(self) -> list[ResultFolder]:
+        """The directories that are in no other one: those replace whatever is below them."""
+        kept: list[ResultFolder] = []
+        for folder in sorted(self._folders.values(), key=lambda each: each.target.split("/")):
+            outer = kept[-1] if kept and folder.target.startswith(kept[-1].target + "/") else None
+            if outer is None:
+                kept.append(folder)
+            else:
+                inner = folder.target.removeprefix(outer.target + "/")
+                self._check_same(os.path.join(outer.source, inner), folder.source, folder.target)
+        return kept
+
+
+def _said(path: str) -> str:
+    """A path that can be told. A name on a disk is any bytes; a message is text."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise ResultsError(f"{_FAILED}: the name of result {path!r} is not valid UTF-8: give it another one") from None
+    return path
+
+
+def _unreadable(error: OSError) -> None:
+    raise ResultsError(f"{_FAILED}: the folder {error.filename!r} cannot be read: {error.strerror}")
 
 
 def _check_inside(root: str, source: str) -> str:
@@ -80,9 +164,9 @@ def _entry(root: str, source: str, target: str) -> ManifestEntry:
 def _materialize(root: str, source: str, real: str) -> None:
     """Put the file that a link points to in the link's place."""
     path = os.path.join(root, source)
-    parent = os.path.realpath(os.path.dirname(path))
-    if parent != os.path.dirname(path) or not os.path.isfile(real):
+    folder = os.path.dirname(path)
+    if os.path.realpath(folder) != folder or not os.path.isfile(real):
         raise ResultsError(f"{_FAILED}: result {source!r} goes through a symbolic link to a directory")
-    aside = path + ".ecloud-result"
+    aside = os.path.join(folder, ".ecloud-result")
     os.link(real, aside)
     os.replace(aside, path)

@@ -109,7 +109,7 @@ def test_two_inputs_of_one_path_and_a_digest_that_is_none_are_refused(cache: Cac
 
 def listed(work: Path, *names: str) -> dict[str, tuple[str, int, bool]]:
     items = [ResultItem(source=name, target=f"out/{name}") for name in names]
-    return {entry.source: (entry.target, entry.size, entry.executable) for entry in list_results(work, items)}
+    return {entry.source: (entry.target, entry.size, entry.executable) for entry in list_results(work, items).manifest}
 
 
 def test_results_are_listed_with_size_digest_and_executable_bit(work: Path) -> None:
@@ -117,7 +117,7 @@ def test_results_are_listed_with_size_digest_and_executable_bit(work: Path) -> N
     (work / "tool").write_bytes(b"#!")
     (work / "tool").chmod(0o755)
     assert listed(work, "a b", "tool") == {"a b": ("out/a b", 5, False), "tool": ("out/tool", 2, True)}
-    (entry,) = list_results(work, [ResultItem(source="a b", target="x")])
+    (entry,), _ = list_results(work, [ResultItem(source="a b", target="x")])
     assert entry.digest == digest(b"hello")
 
 

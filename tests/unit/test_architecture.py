@@ -21,9 +21,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "wire.messages": (),
     "wire.topics": (),
     "wire.codec": ("wire.messages",),
+    "wire.patterns": (),
     "boss": ("wire",),  # the loop and other things that put edges together
     "boss.core": ("boss.core", "wire.messages"),
-    "boss.intake": ("boss.core", "wire.messages", "wire.codec"),
+    "boss.intake": ("boss.core", "wire.messages", "wire.codec", "wire.patterns"),
     "boss.database": ("boss.core", "wire.messages", "wire.codec"),
     "boss.cloud": ("boss.core", "wire.messages", "boss.embedded"),
     "boss.embedded": ("wire",),
@@ -58,7 +59,16 @@ EDGES = (
     "datastore.transfers",
 )
 
-PURE = ("wire.messages", "wire.topics", "wire.codec", "boss.core", "worker.agent", "datastore.agent", "datastore.paths")
+PURE = (
+    "wire.messages",
+    "wire.topics",
+    "wire.codec",
+    "wire.patterns",
+    "boss.core",
+    "worker.agent",
+    "datastore.agent",
+    "datastore.paths",
+)
 #: All that the pure parts may import beside ours. No clock, chance, files, threads, processes, logging.
 PURE_MAY_IMPORT = frozenset(
     "__future__ abc array bisect collections collections.abc copy dataclasses enum functools graphlib hashlib heapq "

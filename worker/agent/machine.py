@@ -188,7 +188,7 @@ def _on_ended(state: State, event: ExecutionEnded, now: float, actions: list[Act
 def _without_manifest(outcome: Outcome) -> Outcome:
     """What cannot be said in one message fails with a sentence that can."""
     reason = f"Uploading results failed: {len(outcome.manifest):,} result files are too many to report; pack them"
-    return msgspec.structs.replace(outcome, ended="failed", reason=reason, manifest=[], commands=[])
+    return msgspec.structs.replace(outcome, ended="failed", reason=reason, manifest=[], folders=[], commands=[])
 
 
 def _on_progress(state: State, event: ProgressTold, now: float, actions: list[Action]) -> None:

@@ -33,7 +33,9 @@ def _outcome_bound(outcome: Outcome) -> int:
     text = len(outcome.reason) + len(outcome.command) + len(outcome.stdout_tail) + len(outcome.stderr_tail)
     text += sum(len(summary.command) for summary in outcome.commands)
     text += sum(len(entry.source) + len(entry.target) for entry in outcome.manifest)
+    text += sum(len(each.source) + len(each.target) + sum(map(len, each.empty)) for each in outcome.folders)
     fixed = _FRAME * (2 + len(outcome.commands) + len(outcome.figures)) + _FILE * len(outcome.manifest)
+    fixed += sum(_FRAME + 3 * len(each.empty) for each in outcome.folders)
     return fixed + _WORST * text
 
 
