@@ -18,6 +18,7 @@ from boss.core.rows import Known
 from boss.database.accept import name_key
 from boss.database.errors import translated
 from boss.database.load import states_of
+from boss.database.results import stored_contents
 from boss.database.statements import is_lite, listed, parts
 from boss.database.tables import results, task_states, tasks
 from wire.messages import Input
@@ -65,6 +66,10 @@ class Lookups:
     def states(self, numbers: Sequence[int]) -> dict[int, int]:
         """number -> TaskState, of those that are there."""
         return self._read(lambda connection: states_of(connection, numbers))
+
+    def stored(self, digests: Sequence[str]) -> dict[str, int]:
+        """digest -> size, of the sent contents that the datastore has."""
+        return self._read(lambda connection: stored_contents(connection, digests))
 
     def batches_of(self, numbers: Sequence[int]) -> dict[int, int]:
         """task number -> batch number; init executions too."""

@@ -14,14 +14,16 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, sel
 
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow, InstanceRow, WorkerRow
-from boss.database import details, events
+from boss.database import details, events, results
 from boss.database.errors import translated
 from boss.database.load import batch_rows, instance_rows, worker_rows
 from boss.database.tables import attempts, batches, context, task_states, tasks, workers
-from boss.database.views import JournalLine, JournalPage, TaskDetail, TaskLine
+from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, TaskDetail, TaskLine
 from wire.messages import Execution
 
 T = TypeVar("T")
+
+_LARGEST = 2**63 - 1
 
 #: States in which no task is accepted: whoever is in one has a row in `task_states`.
 _NEVER_AT_FIRST = frozenset({TaskState.RUNNING, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED})
@@ -113,6 +115,29 @@ class Reads:
     def last_events(self, count: int, task: int = 0) -> JournalPage:
         """The end of the journal."""
         return self._read(lambda connection: events.last(connection, task, count))
+
+    def results_of(
+        self,
+        project: str | None = None,
+        first: int = 0,
+        last: int = _LARGEST,
+        after: tuple[int, bytes] = results.START,
+        limit: int = 1000,
+    ) -> list[ResultLine]:
+        """Published results in order of task, of the tasks of these numbers, from the one behind (task, key) on."""
+        return self._read(lambda connection: results.page(connection, project, first, last, after, limit))
+
+    def result(self, project: str, name: str) -> ResultLine | None:
+        """The published result of this name."""
+        return self._read(lambda connection: results.single(connection, project, name))
+
+    def folder_sums(self, project: str, folder: str = "") -> list[FolderSum]:
+        """See `results.folder_sums`: reads every name of the project."""
+        return self._read(lambda connection: results.folder_sums(connection, project, folder))
+
+    def sent_sum(self) -> tuple[int, int]:
+        """How many contents pushes have sent, and their bytes."""
+        return self._read(results.sent_sum)
 
     def context(self) -> dict[str, str]:
         """The facts about the deployment."""

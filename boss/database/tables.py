@@ -198,6 +198,7 @@ files = Table(
     sqlite_with_rowid=False,
 )
 Index("files_by_stored", files.c.stored)
+Index("files_by_digest", files.c.digest)
 
 results = Table(
     "results",

@@ -81,6 +81,32 @@ class TaskDetail(msgspec.Struct, kw_only=True):
     attempts: list[AttemptView]
 
 
+class ResultLine(msgspec.Struct, kw_only=True):
+    """One published result."""
+
+    project: str
+    #: Inside the project's tree.
+    name: str
+    #: Number and id of the task that made it; the attempt is 0 where it was found there.
+    task: int
+    id: str
+    attempt: int
+    digest: str
+    size: int
+    #: When that attempt ended, in seconds since 1970.
+    time: float
+    #: With the task's number it says where a list goes on.
+    key: bytes
+
+
+class FolderSum(msgspec.Struct, kw_only=True):
+    """What results below one folder come to."""
+
+    name: str
+    files: int
+    bytes: int
+
+
 class JournalLine(msgspec.Struct, kw_only=True):
     """One move, as the journal has it."""
 
