@@ -46,7 +46,10 @@ class Server:
 
     @property
     def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        """For who is on this machine: one that listens on every address is asked on loopback."""
+        loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+        host = loopback.get(self.host, self.host)
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}"
 
     def start(self) -> None:

@@ -66,6 +66,18 @@ def test_the_boss_of_a_state_directory_is_found_and_answers(client: Client) -> N
     assert client.task("default", "fail/ä \x1b[31m").task.number == 2
 
 
+def test_a_boss_that_listens_on_every_address_is_found_and_answers(backend: FakeBackend, state_directory: Path) -> None:
+    running = serve(make_app(backend, [ensure_token(state_directory)]), host="0.0.0.0")
+    try:
+        announce(state_directory, running.url)
+        found = boss_of(state_directory)
+        assert found is not None
+        with closing(found):
+            assert found.status().succeeded == 1
+    finally:
+        running.stop()
+
+
 def test_the_token_file_is_private_and_made_only_once(state_directory: Path) -> None:
     tokens = {ensure_token(state_directory) for _ in range(3)}
     path = state_directory / TOKEN_FILE
