@@ -1,0 +1,199 @@
+"""A whole ecloud on hosts: boss with its Mosquitto, datastore, workers; agents started by hand, data by rsync over SSH.
+
+Knows how a person would start each program on a machine of its own. Take it so:
+
+    with network() as net:
+        site = Cluster(net, workers=8)
+        site.start()
+        site.push("tasks.json")
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from tests.hosts.host import AGENT, HOME, PATIENCE, PYTHON, USER, Host, HostFault, Program
+from tests.hosts.network import Network
+
+#: Where things are on the hosts.
+SITE = f"{HOME}/site"
+STATE = f"{SITE}/.ecloud"
+TREE = f"{HOME}/tree"
+WORKER_HOME = f"{HOME}/worker"
+BROKER_PORT = 1883
+#: Where a measured boss writes how many seconds each of its turns took, a line each.
+TURNS = f"{HOME}/turns"
+MEASURED_BOSS = f"""
+import runpy, sys, time
+from boss.loop import Loop
+plain, notes = Loop.turn, open({TURNS!r}, "a", buffering=1)
+def measured(self, items):
+    began = time.perf_counter()
+    plain(self, items)
+    notes.write(f"{{time.perf_counter() - began:.6f}}\\n")
+Loop.turn = measured
+sys.argv = ["boss"]
+runpy.run_module("boss", run_name="__main__")
+"""
+
+T = TypeVar("T")
+
+
+class Cluster:
+    """`settings` are ECLOUD_ variables of the boss, without the prefix, in small letters: lease_seconds=2."""
+
+    def __init__(self, net: Network, workers: int = 8, slots: int = 1, **settings: object) -> None:
+        self.net = net
+        self.slots = slots
+        self.settings: dict[str, object] = dict(settings)
+        self.boss = net.host("boss", program="boss")
+        self.datastore = net.host("datastore", program="datastore")
+        self.workers = net.hosts(*(f"w{number}" for number in range(1, workers + 1)), program="worker")
+        self.programs: dict[str, Program] = {}
+        self._measured = False
+
+    @property
+    def names(self) -> list[str]:
+        return [host.name for host in self.workers]
+
+    # --- start -------------------------------------------------------------------------------------
+
+    def start(self, worker: Mapping[str, str] = {}, datastore: Mapping[str, str] = {}) -> None:
+        """All programs, the workers and the datastore with these options; returns when the boss knows them."""
+        self.boss.run(["mkdir", "-p", SITE])
+        self.make_logins()
+        self.start_boss()
+        self.start_datastore(**datastore)
+        for host in self.workers:
+            self.start_worker(host, **worker)
+        self.wait(lambda: self.workers_online() == len(self.workers), "all workers are online")
+
+    def make_logins(self) -> None:
+        for name in self.names:
+            self.boss.write(f"{STATE}/logins/mqtt_{name}", f"secret-of-{name}\n", 0o600)
+        self.boss.run(["chmod", "700", STATE, f"{STATE}/logins"])
+
+    def start_boss(self) -> None:
+        what = ["-c", MEASURED_BOSS] if self._measured else ["-m", "boss"]
+        program = self.boss.start([PYTHON, "-P", *what], "boss", folder=SITE, **self.environment())
+        self.programs["boss"] = program
+        self.wait(self.boss.path(f"{STATE}/boss.json").exists, "the boss answers", program)
+
+    def start_datastore(self, **options: str) -> None:
+        """`options`: of `python -m datastore`, with underscores; they win over what is usual here."""
+        host = self.datastore
+        host.write(f"{HOME}/key", self.boss.path(f"{STATE}/keys/datastore").read_text(), 0o600)
+        told = {
+            "tree": TREE,
+            "deployment": self.asked("status")["deployment"],
+            "ssh_key": f"{HOME}/key",
+            **self._broker_options(host, "@datastore"),
+            **options,
+        }
+        self.programs["datastore"] = host.start([PYTHON, "-P", "-m", "datastore", *_options(told)], "datastore")
+
+    def start_worker(self, host: Host, **options: str) -> None:
+        """`options`: of `python -m worker`, with underscores; they win over what is usual here."""
+        host.authorize(self.boss.path(f"{STATE}/keys/datastore.pub").read_text())
+        told = {
+            "id": host.name,
+            "home": WORKER_HOME,
+            "slots": str(self.slots),
+            "place": "ssh",
+            "address": host.address,
+            "ssh_user": USER,
+            **self._broker_options(host, host.name),
+            **options,
+        }
+        self.programs[host.name] = host.start([PYTHON, "-P", "-m", "worker", *_options(told)], "worker")
+
+    def _broker_options(self, host: Host, username: str) -> dict[str, str]:
+        secret = f"{HOME}/password"
+        host.write(secret, self.boss.path(f"{STATE}/logins/mqtt_{username}").read_text(), 0o600)
+        about = {"broker_host": self.boss.address, "broker_port": str(BROKER_PORT)}
+        return {**about, "username": username, "password_file": secret}
+
+    # --- what a user types on the boss's host ------------------------------------------------------
+
+    def environment(self) -> dict[str, str]:
+        usual = {
+            "datastore_host": self.datastore.address,
+            "boss_address": self.boss.address,
+            "http_host": "0.0.0.0",
+            "broker_listen": "0.0.0.0",
+            "broker_port": BROKER_PORT,
+            "embedded_broker": "mosquitto",
+            "local_workers": 0,
+        }
+        values = {**usual, **self.settings}
+        return {"ECLOUD_HOME": STATE, **{f"ECLOUD_{name.upper()}": str(value) for name, value in values.items()}}
+
+    def push(self, tasks: str, *options: str, seconds: float = 120.0) -> str:
+        """`push_tasks.py` to its end: what it printed. Raises HostFault if it fails."""
+        return self._type("push_tasks.py", *options, tasks, seconds=seconds)
+
+    def admin(self, *arguments: str, seconds: float = PATIENCE) -> str:
+        return self._type("admin.py", *arguments, seconds=seconds)
+
+    def asked(self, *arguments: str) -> Any:
+        """What an admin command says with --json."""
+        return json.loads(self.admin(*arguments, "--json"))
+
+    def _type(self, script: str, *arguments: str, seconds: float) -> str:
+        typed = [PYTHON, "-P", f"{AGENT}/{script}", *arguments]
+        return self.boss.run(typed, folder=SITE, seconds=seconds, **self.environment())
+
+    def write(self, name: str, content: object) -> str:
+        """A file of the user on the boss's host: a task file (anything that JSON can say), a text or bytes."""
+        path = f"{SITE}/{name}"
+        self.boss.write(path, content if isinstance(content, str | bytes) else json.dumps(content))
+        return path
+
+    # --- looking -----------------------------------------------------------------------------------
+
+    def workers_online(self) -> int:
+        return sum(worker["state"] == "online" for worker in self.asked("show_workers"))
+
+    def wait(
+        self, condition: Callable[[], T], what: str, program: Program | None = None, seconds: float = PATIENCE
+    ) -> T:
+        """What the condition gives once it is true; raises with all logs if it does not, or if the program ends."""
+        until = time.monotonic() + seconds
+        while not (value := condition()):
+            if time.monotonic() > until or (program is not None and program.poll() is not None):
+                raise HostFault(f"in vain: {what}\n{self.logs()}")
+            time.sleep(0.05)
+        return value
+
+    def measure_turns(self) -> None:
+        """Before the start: have the boss write down how long each of its loop's turns takes."""
+        self._measured = True
+
+    def forget_turns(self) -> None:
+        self.boss.path(TURNS).write_text("")
+
+    def turns(self, share: float) -> float:
+        """So many of the turns since then took at most so many seconds."""
+        took = sorted(map(float, self.boss.path(TURNS).read_text().split()))
+        return took[min(len(took) - 1, int(share * len(took)))]
+
+    def logs(self) -> str:
+        """The end of what each program said."""
+        return "\n".join(f"--- {name}\n{program.output()[-3000:]}" for name, program in self.programs.items())
+
+    def stop(self) -> None:
+        """End all as a person would: workers, datastore, boss, broker."""
+        for name in [*self.names, "datastore", "boss"]:
+            if name in self.programs:
+                self.programs[name].end(signal.SIGTERM)
+
+
+def _options(told: dict[str, str]) -> list[str]:
+    return [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", value)]
+
+
+__all__ = ["Cluster", "SITE", "STATE", "TREE", "WORKER_HOME"]
