@@ -7,6 +7,8 @@ be given up; from then on it can only be completed, by this incarnation or the n
 
 from __future__ import annotations
 
+import msgspec
+
 from datastore.agent import hindrance
 from datastore.agent.actions import DropRecords, PlaceFiles, Sweep, SyncIncoming, WriteRecords
 from datastore.agent.collecting import discard, fenced
@@ -47,6 +49,7 @@ def _choose(state: State) -> list[Record]:
     tasks: set[int] = set()
     names: set[str] = set()
     folders: set[str] = set()
+    files = 0
     for key in list(state.fetched):
         collection = state.collections[key]
         refusal = fenced(state, key)
@@ -54,14 +57,16 @@ def _choose(state: State) -> list[Record]:
             del state.fetched[key]
             discard(state, collection, refusal)
             continue
-        targets = [file.target for file in collection.order.files]
+        record = record_of(collection.order, state.deployment, state.incarnation)
+        targets = record.names()
         above = {folder for target in targets for folder in folders_of(target)}
         apart = names.isdisjoint(targets) and names.isdisjoint(above) and folders.isdisjoint(targets)
         if key[0] in tasks or not apart:
             continue
-        if records and len(names) + len(targets) > MAX_FILES:
+        files += len(record.files)
+        if records and files > MAX_FILES:
             break
-        records.append(record_of(collection.order, state.deployment, state.incarnation))
+        records.append(record)
         tasks.add(key[0])
         names.update(targets)
         folders |= above
@@ -92,13 +97,13 @@ def on_synced(state: State, event: IncomingSynced) -> None:
     batch = _under_way(state, PublishStep.SYNC)
     if batch is None:
         return
-    refused = dict(event.refused)
+    refused, built = dict(event.refused), dict(event.folders)
     kept = []
     for record in batch.records:
         collection = state.collections[record.key]
         ending = collection.ending or _refusal(record.key, refused) or fenced(state, record.key)
         if ending is None:
-            kept.append(record)
+            kept.append(_built(record, built.get(record.key, [])))
         else:
             discard(state, collection, ending)
     if kept:
@@ -106,6 +111,14 @@ def on_synced(state: State, event: IncomingSynced) -> None:
         _to_step(state, batch, PublishStep.RECORD)
     else:
         state.publishing = None
+
+
+def _built(record: Record, inodes: list[int]) -> Record:
+    """With the inodes of its folders."""
+    if not inodes:
+        return record
+    known = [msgspec.structs.replace(each, inode=inode) for each, inode in zip(record.folders, inodes, strict=True)]
+    return msgspec.structs.replace(record, folders=known)
 
 
 def _refusal(key: AttemptKey, refused: dict[AttemptKey, str]) -> Abandoned | None:
@@ -180,6 +193,7 @@ def recover(state: State, records: list[Record]) -> None:
     for record in records:
         if record.deployment == state.deployment:
             state.remember_record(record)
+            state.recovered[record.key] = None
         else:
             foreign.setdefault(record.deployment, []).append(record.key)
     _to_step(state, Publishing(records, PublishStep.PLACE, recovering=True), PublishStep.PLACE)
