@@ -292,8 +292,33 @@ def test_a_failed_transfer_is_tried_again_and_given_up_after_its_tries(world: Wo
         world.wait(pause)
     action = world.one(FetchResults)
     world.give(TransferEnded(action.transfer, "the thread failed"))
+    assert world.reports() == []
+    world.give(Discarded(world.one(Discard).keys))  # what the tries have left
     (answer,) = world.reports()
     assert answer.fault == "transfer" and "the thread failed" in answer.reason and "3 tries" in answer.reason
+
+
+def test_a_result_that_changed_is_fetched_again_and_is_no_result_in_the_end(world: World) -> None:
+    world.order(collect(7))
+    for pause in (2, 4):
+        action = world.one(FetchResults)
+        world.give(FetchFailed((7, 1), "changed", "it has 2 bytes"), TransferEnded(action.transfer))
+        assert world.reports() == []
+        world.wait(pause)
+    action = world.one(FetchResults)
+    world.give(FetchFailed((7, 1), "changed", "it has 3 bytes"), TransferEnded(action.transfer))
+    world.give(Discarded(world.one(Discard).keys))
+    (answer,) = world.reports()
+    assert answer.fault == "result" and "it has 3 bytes" in answer.reason and "3 tries" in answer.reason
+
+
+@pytest.mark.parametrize("fault", ["host", "result", "path"])
+def test_what_no_second_try_can_mend_ends_at_once(world: World, fault: Any) -> None:
+    world.order(collect(7))
+    action = world.one(FetchResults)
+    world.give(FetchFailed((7, 1), fault, "why"), TransferEnded(action.transfer))
+    assert world.reports() == [Abandoned(task=7, attempt=1, fault=fault, reason="why")]
+    world.nothing_else()
 
 
 # --- Abandon ----------------------------------------------------------------------------------------
@@ -317,11 +342,13 @@ def test_abandon_while_it_waits_for_its_turn_ends_it_at_once() -> None:
     world.nothing_else()
 
 
-def test_abandon_while_it_waits_for_a_retry_ends_it_at_once(world: World) -> None:
+def test_abandon_while_it_waits_for_a_retry_ends_it_when_what_was_left_is_gone(world: World) -> None:
     world.order(collect(7))
     action = world.one(FetchResults)
     world.give(FetchFailed((7, 1), "transfer", "cut"), TransferEnded(action.transfer))
     world.order(Abandon(task=7, attempt=1))
+    assert world.reports() == []
+    world.give(Discarded(world.one(Discard).keys))
     assert [report.fault for report in world.reports()] == ["asked"]
     world.wait(1000)
     world.reports()
@@ -649,10 +676,24 @@ def test_at_the_start_records_are_completed_then_the_rest_swept_and_only_then_he
     world.nothing_else()
     world.give(Swept())
     assert world.one(DropRecords) == DropRecords([(1, 1)], "old")
-    assert [type(report) for report in world.reports()] == [DatastoreHello]
+    assert [type(report) for report in world.reports()] == [DatastoreHello, Published]
     world.order(collect(7, 2), collect(7, 1), Abandon(task=7, attempt=2))
     assert [type(report) for report in world.reports()] == [Published, Abandoned, Published]
     world.nothing_else()
+
+
+def test_each_hello_is_followed_by_the_records_of_a_former_start_until_they_are_forgotten() -> None:
+    """The boss may have heard that an order to forget was taken by an incarnation that died of it."""
+    world = World(records=[record(7, 2)])
+    world.one(PlaceFiles)
+    world.give(FilesPlaced())
+    world.one(Sweep)
+    world.give(Swept())
+    world.order(SayHello())
+    assert [type(report) for report in world.reports()] == [DatastoreHello, Published] * 2
+    world.order(Forget(attempts=[(7, 2)]), SayHello())
+    assert world.one(DropRecords).keys == [(7, 2)]
+    assert [type(report) for report in world.reports()] == [DatastoreHello]
 
 
 def test_a_hello_follows_every_connection_every_new_boss_and_every_question_for_it(world: World) -> None:

@@ -50,6 +50,8 @@ class Place:
             **({"ECLOUD_DATABASE": database} if database else {}),
             **settings,
         }
+        #: Where the programs find their modules.
+        self.python_path = [TOP]
         self._boss: subprocess.Popen[bytes] | None = None
         self._shot = False
         self.starts: list[float] = []
@@ -60,7 +62,8 @@ class Place:
         """Does not wait until it answers."""
         assert self._boss is None or self._boss.poll() is not None
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("ECLOUD_", "PYTEST_"))}
-        environment = {**kept, **self._settings, MARK: self.mark, "PYTHONPATH": str(TOP)}
+        path = os.pathsep.join(map(str, self.python_path))
+        environment = {**kept, **self._settings, MARK: self.mark, "PYTHONPATH": path}
         self.starts.append(time.time())
         self._shot = False
         with open(self.directory / "boss.log", "ab") as log:
@@ -99,6 +102,10 @@ class Place:
         if number == signal.SIGKILL:
             self._shot = True
             self._boss.wait(30)
+
+    def let_boss_be_shot(self) -> None:
+        """This boss will not end by itself, and not by `signal_boss`."""
+        self._shot = True
 
     def end_boss(self) -> int:
         """As a user would: TERM; everything of it ends."""

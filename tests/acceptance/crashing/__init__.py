@@ -1,0 +1,1 @@
+"""Deployments of which one program is killed at one exact place."""

@@ -1,0 +1,66 @@
+"""Kills the program that it is loaded into, exactly before or after one call of one of its functions. Tests only.
+
+Python imports a module of this name at its start when its folder is in PYTHONPATH. `CRASH_PLAN` names a file (see
+`plan.Crash`); it holds for one program (`python -m NAME`), and once: a file beside it says that it has happened, so
+that the program's next start lives. The programs themselves know nothing of this.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+
+
+def _install(path: str) -> None:
+    with open(path, encoding="utf-8") as file:
+        plan = json.load(file)
+    if sys.orig_argv[-2:] != ["-m", plan["program"]] or os.path.exists(f"{path}.done"):
+        return
+    module, _, names = plan["target"].partition(":")
+    *above, name = names.split(".")
+    owner = functools.reduce(getattr, above, importlib.import_module(module))
+    setattr(owner, name, _deadly(getattr(owner, name), plan, f"{path}.done"))
+
+
+def _deadly(function, plan: dict, done: str):
+    """The function, until the call in question."""
+    lock = threading.Lock()
+    left = plan["call"]
+
+    def is_it(arguments: tuple, named: dict) -> bool:
+        nonlocal left
+        if plan["holds"] and plan["holds"] not in repr((arguments, named)):
+            return False
+        with lock:
+            left -= 1
+            return left == 0
+
+    @functools.wraps(function)
+    def deadly(*arguments, **named):
+        found = is_it(arguments, named)
+        if found and not plan["after"]:
+            _end(done, plan["linger"])
+        result = function(*arguments, **named)
+        if found:
+            _end(done, plan["linger"])
+        return result
+
+    return deadly
+
+
+def _end(done: str, linger: float) -> None:
+    time.sleep(linger)
+    with open(done, "x", encoding="utf-8") as file:
+        file.write(str(os.getpid()))
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+if "CRASH_PLAN" in os.environ:
+    _install(os.environ["CRASH_PLAN"])

@@ -1,0 +1,200 @@
+"""Each step between a result's last byte and its acknowledgement, with the program that is at it killed right there.
+
+A real deployment for every row: two tasks, the second reads what the first made. Whatever dies where, at the end each
+result is in the tree once and whole, each task succeeded once, nothing is left over, and nothing ran twice unless
+what it did was lost with the program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from boss.core.model import TaskState
+from boss.intake.reader import Options, encode_stream, read_file
+from tests.acceptance.crashing.plan import FOLDER, Crash, happened
+from tests.acceptance.torture import processes, verification
+from tests.acceptance.torture.place import Place
+
+pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(180)]
+
+AT_ONCE = 4
+INCOMING, RECORD, NAMES = (
+    "datastore.publish:Publisher.sync_incoming",
+    "datastore.publish:Publisher.write_records",
+    "datastore.publish:Publisher.place_files",
+)
+FETCH = "datastore.transfers.local:LocalTransfers.fetch"
+
+CRASHES = [
+    # -- the datastore, before there is a record: what it had is fetched again ------------------------
+    Crash("a result is just received", "datastore", "datastore.transfers.local:copy", after=True, holds="", call=2),
+    Crash("all results are received", "datastore", FETCH, after=True),
+    Crash("the results are about to be synced", "datastore", INCOMING),
+    Crash("the results are synced", "datastore", INCOMING, after=True),
+    Crash("the record is about to be written", "datastore", RECORD),
+    # -- from here on it is completed, whatever happens -----------------------------------------------
+    Crash("the record is written", "datastore", "datastore.disk.index:Index.write_records", after=True),
+    # (The first call is that of the start, which completes what a former one left.)
+    Crash("no result has its name", "datastore", NAMES, call=2),
+    Crash("one result has its name", "datastore", "datastore.disk.names:os.rename", after=True),
+    Crash("two results have their names", "datastore", "datastore.disk.names:os.rename", after=True, call=2),
+    Crash("the folders are not synced", "datastore", "datastore.disk.names:Names._sync", holds="deep"),
+    Crash("all results have their names", "datastore", NAMES, after=True, call=2),
+    Crash("Published is about to be said", "datastore", "wire.link:Link.publish", holds='"published"'),
+    Crash("Published is said", "datastore", "wire.link:Link.publish", holds='"published"', after=True, linger=0.3),
+    Crash("the record is about to go", "datastore", "datastore.publish:Publisher.drop_records"),
+    Crash("the record is gone", "datastore", "datastore.publish:Publisher.drop_records", after=True),
+    # -- the boss ---------------------------------------------------------------------------------------
+    Crash(
+        "the boss is about to ask for the results", "boss", "boss.program:Program.send_to_datastore", holds="Collect("
+    ),
+    Crash("the boss has not recorded the results", "boss", "boss.loop:Loop._record", holds="ResultRow("),
+    Crash("the boss has not acknowledged", "boss", "boss.loop:Loop._perform", holds="Acknowledge("),
+    Crash("the boss has not let the record go", "boss", "boss.program:Program.send_to_datastore", holds="Forget("),
+    Crash("the boss has said all", "boss", "boss.loop:Loop._perform", holds="Forget(", after=True, linger=0.3),
+    # -- the worker -------------------------------------------------------------------------------------
+    Crash("the results are not listed", "worker", "worker.loop:list_results", again=True),
+    Crash("the outcome is not written", "worker", "worker.journal:Journal.keep", again=True),
+    Crash("the outcome is not said", "worker", "wire.link:Link.publish", holds='"outcome"'),
+    Crash("the outcome is said", "worker", "wire.link:Link.publish", holds='"outcome"', after=True, linger=0.3),
+    Crash("the end is acknowledged, not forgotten", "worker", "worker.journal:Journal.forget"),
+    Crash("the folder is still there", "worker", "worker.loop:remove_tree", holds="attempts/1.1'"),
+    Crash("the folder is gone", "worker", "worker.loop:remove_tree", holds="attempts/1.1'", after=True),
+]
+
+FIRST = """echo "first $ECLOUD_ATTEMPT" > one
+mkdir -p deep/er
+seq 20000 > deep/er/two
+: > empty"""
+_SUCCEEDED = "SELECT count(*) FROM task_states WHERE state = ?"
+SECOND = "cat one two > three"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[list[str]]]]:
+    """All rows, a few deployments at a time: most of each is waiting."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        made = {crash.says: pool.submit(_run, tmp_path_factory.mktemp("crash"), crash) for crash in CRASHES}
+        yield made
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: f"{crash.program}: {crash.says}")
+def test_results_are_published_once_whatever_dies_when(crash: Crash, runs: dict[str, Future[list[str]]]) -> None:
+    found = runs[crash.says].result()
+    assert not found, "\n".join(found)
+
+
+def _run(directory: Path, crash: Crash) -> list[str]:
+    """What is wrong after a deployment in which this happened."""
+    plan = directory / "plan.json"
+    crash.write(plan)
+    place = Place(directory, workers=1, slots=1, CRASH_PLAN=str(plan))
+    place.python_path.append(FOLDER)
+    try:
+        return _play(place, crash, plan)
+    except BaseException as error:
+        return [f"{type(error).__name__}: {error}"]
+    finally:
+        place.end()
+
+
+def _play(place: Place, crash: Crash, plan: Path) -> list[str]:
+    place.start_boss()
+    _push(place)
+    if crash.program == "boss":
+        place.let_boss_be_shot()
+        place.wait_for(
+            f"the boss is killed when {crash.says}", lambda: happened(plan) and place.boss_ended() is not None
+        )
+        place.start_boss()
+    place.wait_for("both tasks have succeeded", lambda: _count(place, _SUCCEEDED, TaskState.SUCCEEDED) == 2)
+    place.wait_for(f"{crash.program} was killed when {crash.says}", lambda: happened(plan))
+    place.wait_for("nothing is kept for an acknowledgement", lambda: not _kept(place))
+    assert place.end_boss() == 0
+    left = processes.wait_until_none(place.mark, 30)
+    return [*(f"{process} is left" for process in left), *_violations(place, crash)]
+
+
+def _push(place: Place) -> None:
+    tasks = [
+        {
+            "id": "first",
+            "commands": [f"echo first >> {place.log}\n{FIRST}"],
+            "results": [["one", "out/one"], ["deep/er/two", "out/deep/er/two"], "empty"],
+        },
+        {
+            "id": "second",
+            "commands": [f"echo second >> {place.log}\n{SECOND}"],
+            "requirements": [["out/one", "one"], ["out/deep/er/two", "two"], "empty"],
+            "results": ["three"],
+        },
+    ]
+    path = place.directory / "tasks.json"
+    path.write_text(json.dumps(tasks))
+    file = read_file(path, Options())
+    place.ask_until(lambda client: client.submit(encode_stream(file), detach=True))
+
+
+def _kept(place: Place) -> bool:
+    return bool(_count(place, "SELECT count(*) FROM records") or verification.left_directories(place.home))
+
+
+def _count(place: Place, query: str, *values: int) -> int:
+    """Read from the boss's file: asking the boss so often would be a load of its own."""
+    with contextlib.closing(sqlite3.connect(place.home / "ecloud.sqlite")) as database:
+        (count,) = database.execute(query, values).fetchone()
+    return int(count)
+
+
+# --- what must hold -------------------------------------------------------------------------------------
+
+
+def _violations(place: Place, crash: Crash) -> list[str]:
+    record = verification.read(place.database)
+    ended = {id: [one.ended for one in attempts] for id, attempts in record.attempts.items()}
+    succeeded = record.succeeded()
+    expected = _expected(succeeded["first"])
+    owners = {"three": "second"}
+    wanted = [(name, owners.get(name, "first"), succeeded[owners.get(name, "first")]) for name in expected]
+    runs = place.log.read_text().split()
+    found = []
+    if set(record.states.values()) != {TaskState.SUCCEEDED} or [each.count("succeeded") for each in ended.values()] != [
+        1,
+        1,
+    ]:
+        found.append(f"not every task succeeded exactly once: {record.states}, {ended}")
+    if sorted(record.results) != sorted(wanted):
+        found.append(f"the results in the database are {record.results}, not {wanted}")
+    if runs.count("first") != 1 + crash.again or runs.count("second") > 1 + (crash.program == "worker"):
+        found.append(f"these ran: {runs}")
+    return found + _in_tree(place.tree, expected)
+
+
+def _expected(attempt: int) -> dict[str, str]:
+    one, two = f"first {attempt}\n", "".join(f"{number}\n" for number in range(1, 20001))
+    return {"out/one": one, "out/deep/er/two": two, "empty": "", "three": one + two}
+
+
+def _in_tree(tree: Path, expected: dict[str, str]) -> list[str]:
+    own = tree / ".ecloud"
+    there = {str(path.relative_to(tree)): path.read_text() for path in _files(tree) if own not in path.parents}
+    found = [
+        f"result {name} is missing or not what the task made" for name in expected if there.get(name) != expected[name]
+    ]
+    found += [f"nobody made {name}" for name in there.keys() - expected.keys()]
+    found += [f"{path} is left" for folder in ("incoming", "blobs") for path in _files(own / folder)]
+    with contextlib.closing(sqlite3.connect(own / "index.sqlite")) as index:
+        found += [f"a publish record is left: {row}" for row in index.execute("SELECT task, attempt FROM records")]
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
