@@ -60,7 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         policy = Policy(transfers_at_once=options.transfers)
         hello = DatastoreHello(address=socket.gethostname(), pid=os.getpid(), program=f"ecloud {VERSION}")
         agent = Agent(options.deployment, incarnation, policy, hello)
-        work = Work(tree, index, options.deployment, options.transfers)
+        work = Work(tree, index, options.deployment, options.transfers, options.ssh_key)
         loop = Loop(agent, Outgoing(options.deployment, incarnation), work, topics, tree.free_bytes)
         _end_on_signals(loop)
         if options.die_with:
@@ -138,6 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     _add(parser, "--tls-cert", "ECLOUD_BROKER_TLS_CERT", Path, "", "its own certificate, if the broker asks for one")
     _add(parser, "--tls-key", "ECLOUD_BROKER_TLS_KEY", Path, "", "the key of that certificate")
     _add(parser, "--prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "first part of all MQTT topics")
+    _add(
+        parser, "--ssh-key", "ECLOUD_DATASTORE_SSH_KEY", Path, "", "private SSH key that workers on other hosts let in"
+    )
     _add(parser, "--transfers", "ECLOUD_TRANSFERS_AT_ONCE", int, 16, "transfers under way at once")
     _add(parser, "--log-level", "ECLOUD_LOG_LEVEL", str.upper, "INFO", "DEBUG, INFO, WARNING or ERROR")
     parser.add_argument("--die-with", type=int, default=0, metavar="PID", help="end when this process ends")

@@ -10,7 +10,8 @@ import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from datastore.agent.actions import (
     Action,
@@ -32,7 +33,6 @@ from datastore.agent.events import (
     EpochKept,
     Event,
     FilesPlaced,
-    IncomingSynced,
     NamesFound,
     RecordsWritten,
     StepFailed,
@@ -48,18 +48,23 @@ from datastore.disk.versions import Versions
 from datastore.publish import Publisher, StepUndone
 from datastore.store import Storage
 from datastore.transfers.local import LocalTransfers
-from wire.messages import AttemptKey, Found, StoreFailed
+from datastore.transfers.ssh import SshTransfers
+from wire.messages import AttemptKey, Collect, Found, Place, Stage, StoreFailed
 
 logger = logging.getLogger(__name__)
 
 #: Between two tries to write an epoch: nothing is done for the new boss before.
 _EPOCH_SECONDS = 2.0
 
+Job = TypeVar("Job", Stage, Collect)
+
 
 class Work:
     """`begin` an action; its event comes through `tell`, which is set before the first one."""
 
-    def __init__(self, tree: Tree, index: Index, deployment: str, transfers_at_once: int) -> None:
+    def __init__(
+        self, tree: Tree, index: Index, deployment: str, transfers_at_once: int, ssh_key: Path | None = None
+    ) -> None:
         self.tell: Callable[[Event], None] = lambda _event: None
         self._deployment = deployment
         self._index = index
@@ -70,6 +75,7 @@ class Work:
         self._publisher = Publisher(tree, index, names)
         self._storage = Storage(tree, index, names, versions, self._stopping.is_set)
         self._local = LocalTransfers(tree, versions, self._stopping.is_set)
+        self._ssh = SshTransfers(tree, versions, ssh_key, self._stopping.is_set)
         self._publish_thread = ThreadPoolExecutor(1, "publish")
         self._store_thread = ThreadPoolExecutor(1, "store")
         self._transfer_threads = ThreadPoolExecutor(transfers_at_once, "transfer")
@@ -91,6 +97,7 @@ class Work:
     def begin(self, action: Action) -> None:
         if isinstance(action, StopFetching):
             self._unwanted.add(action.key)
+            self._ssh.end_unwanted(self._unwanted.__contains__)
             return
         thread, do = self._doers[type(action)]
         thread.submit(do, action)
@@ -98,18 +105,31 @@ class Work:
     def stop(self) -> None:
         """End what is under way at the next chance, and wait for it. No event comes afterwards."""
         self._stopping.set()
+        self._ssh.stop()
         for threads in (self._transfer_threads, self._store_thread, self._publish_thread):
             threads.shutdown(wait=True, cancel_futures=True)
 
     # -- transfers -----------------------------------------------------------------------------------
 
     def _stage(self, action: StageFiles) -> None:
-        self._transfer(action.transfer, lambda: self._local.stage(action.jobs, self.tell))
+        def stage() -> None:
+            for place, jobs in _by_place(action.jobs):
+                if place.kind == "ssh":
+                    self._ssh.stage(action.worker, place, jobs, self.tell)
+                else:
+                    self._local.stage(jobs, self.tell)
+
+        self._transfer(action.transfer, stage)
 
     def _fetch(self, action: FetchResults) -> None:
-        self._transfer(
-            action.transfer, lambda: self._local.fetch(action.jobs, self.tell, self._unwanted.__contains__)
-        )  # fmt: skip
+        def fetch() -> None:
+            for place, jobs in _by_place(action.jobs):
+                if place.kind == "ssh":
+                    self._ssh.fetch(action.worker, place, jobs, self.tell, self._unwanted.__contains__)
+                else:
+                    self._local.fetch(jobs, self.tell, self._unwanted.__contains__)
+
+        self._transfer(action.transfer, fetch)
         self._unwanted.difference_update((job.task, job.attempt) for job in action.jobs)
 
     def _transfer(self, number: int, do: Callable[[], None]) -> None:
@@ -125,7 +145,7 @@ class Work:
     # -- publishing ----------------------------------------------------------------------------------
 
     def _sync(self, action: SyncIncoming) -> None:
-        self._step(lambda: IncomingSynced(self._publisher.sync_incoming(action.records)))
+        self._step(lambda: self._publisher.sync_incoming(action.records))
 
     def _record(self, action: WriteRecords) -> None:
         def record() -> Event:
@@ -154,6 +174,7 @@ class Work:
         self._publisher.drop_records(action.deployment, action.keys)
 
     def _discard(self, action: Discard) -> None:
+        self._ssh.discard(action.keys)
         self._publisher.discard(action.keys)
         self.tell(Discarded(action.keys))
 
@@ -195,6 +216,18 @@ class Work:
             _unforeseen("a look-up", error)
             found = Found(task=action.order.task, files=[])
         self.tell(NamesFound(found))
+
+
+def _by_place(jobs: list[Job]) -> list[tuple[Place, list[Job]]]:
+    """All of one place together: a worker's, which may have moved between two orders."""
+    found: list[tuple[Place, list[Job]]] = []
+    for job in jobs:
+        same = next((group for place, group in found if place == job.place), None)
+        if same is None:
+            found.append((job.place, [job]))
+        else:
+            same.append(job)
+    return found
 
 
 def _unforeseen(what: str, error: Exception) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import pwd
 import queue
 import secrets
 import signal
@@ -151,13 +152,13 @@ def _agent_options(options: WorkerOptions, home: Home, incarnation: str) -> Opti
 def _place(options: WorkerOptions, home: Home) -> Place:
     if options.place == "local":
         return Place(path=str(home.path))
-    keys = [Path(path).read_text(encoding="ascii").strip() for path in sorted(glob.glob("/etc/ssh/ssh_host_*_key.pub"))]
+    keys = [Path(path).read_text(encoding="ascii").strip() for path in sorted(glob.glob(options.ssh_host_keys))]
     return Place(
         kind="ssh",
         path=str(home.path),
         host=options.address,
         port=options.ssh_port,
-        user=options.ssh_user,
+        user=options.ssh_user or pwd.getpwuid(os.geteuid()).pw_name,
         host_keys=keys,
     )
 

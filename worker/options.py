@@ -54,6 +54,7 @@ class WorkerOptions:
     address: str
     ssh_port: int
     ssh_user: str
+    ssh_host_keys: str
     orphan_after: float
     heartbeat: float
     grace: float
@@ -135,7 +136,14 @@ OPTIONS = [
     Option("place", "ECLOUD_WORKER_PLACE", _one_of("local", "ssh"), "local", "How the datastore reaches the home."),
     Option("address", "ECLOUD_WORKER_ADDRESS", str, "", "This machine's address as others see it."),
     Option("ssh_port", "ECLOUD_WORKER_SSH_PORT", _whole(1), 22, "Port of this machine's sshd, for place ssh."),
-    Option("ssh_user", "ECLOUD_WORKER_SSH_USER", str, "", "User that the datastore logs in as, for place ssh."),
+    Option("ssh_user", "ECLOUD_WORKER_SSH_USER", str, "", "The user it logs in as; empty: the agent's own."),
+    Option(
+        "ssh_host_keys",
+        "ECLOUD_WORKER_SSH_HOST_KEYS",
+        str,
+        "/etc/ssh/ssh_host_*_key.pub",
+        "This machine's public SSH host keys: a pattern of paths.",
+    ),
     Option("orphan_after", "ECLOUD_ORPHAN_AFTER", _seconds, 600.0, "Seconds without a boss before the agent ends."),
     Option("heartbeat", "ECLOUD_HEARTBEAT_SECONDS", _seconds, 5.0, "Seconds between signs of life, until told."),
     Option("grace", "ECLOUD_GRACE_SECONDS", _seconds, 5.0, "Seconds between TERM and KILL of an attempt."),

@@ -6,8 +6,8 @@ from datastore.agent import hindrance
 from datastore.agent.actions import Discard, DropRecords, FetchResults, StopFetching
 from datastore.agent.events import Discarded, FetchFailed, ResultsFetched
 from datastore.agent.records import published
+from datastore.agent.refusals import refusal
 from datastore.agent.state import Collection, State, Step
-from datastore.paths import NameRefused, clash, clean_name, clean_path
 from wire.messages import Abandon, Abandoned, AttemptKey, Collect, Forget
 
 # --- orders -----------------------------------------------------------------------------------------
@@ -77,7 +77,10 @@ def _give_up(state: State, collection: Collection, ending: Abandoned) -> None:
     collection.ending = ending
     if collection.step is Step.WAITING:
         _leave_waiting(state, collection)
-        finish(state, collection)
+        if collection.tries:
+            discard(state, collection, ending)  # what the tries have left
+        else:
+            finish(state, collection)
     elif collection.step is Step.FETCHING:
         state.do(StopFetching(collection.key))
     elif collection.step is Step.FETCHED:
@@ -112,28 +115,39 @@ def on_fetch_failed(state: State, event: FetchFailed) -> None:
         state.ignore("a fetch that is not under way ended")
         return
     collection.step = Step.WAITING
-    if collection.ending is None and event.fault in ("result", "path"):
+    if collection.ending is None and event.fault in ("result", "path", "host"):
         task, attempt = collection.key
         collection.ending = Abandoned(task=task, attempt=attempt, fault=event.fault, reason=event.reason)
     if collection.ending is not None:
-        finish(state, collection)
+        _finish_fetched(state, collection, event)
     elif event.fault == "full":
         hindrance.found(state, "fetch", event.reason)
         state.fetch_after = state.now + state.policy.hindered_seconds
         state.lanes.add(collection.lane, collection.key)
     else:
-        _try_again(state, collection, event.reason)
+        _try_again(state, collection, event)
 
 
-def _try_again(state: State, collection: Collection, reason: str) -> None:
+def _try_again(state: State, collection: Collection, event: FetchFailed) -> None:
+    """What changed while it was sent is fetched again as what could not be fetched; in the end it is no result."""
     collection.tries += 1
     if collection.tries < state.policy.tries:
         state.retries[collection.key] = state.now + state.policy.retry_seconds * collection.tries
         return
     task, attempt = collection.key
-    said = f"{reason} ({collection.tries} tries)"
-    collection.ending = Abandoned(task=task, attempt=attempt, fault="transfer", reason=said)
-    finish(state, collection)
+    said = f"{event.reason} ({collection.tries} tries)"
+    fault = "result" if event.fault == "changed" else "transfer"
+    collection.ending = Abandoned(task=task, attempt=attempt, fault=fault, reason=said)  # type: ignore[arg-type]
+    _finish_fetched(state, collection, event)
+
+
+def _finish_fetched(state: State, collection: Collection, event: FetchFailed) -> None:
+    """It ends as `ending`, once nothing is left of it."""
+    assert collection.ending is not None
+    if event.fault in ("transfer", "changed"):
+        discard(state, collection, collection.ending)
+    else:
+        finish(state, collection)
 
 
 def on_discarded(state: State, event: Discarded) -> None:
@@ -185,13 +199,7 @@ def fenced(state: State, key: AttemptKey) -> Abandoned | None:
 
 
 def _path_refused(order: Collect) -> Abandoned | None:
-    try:
-        for file in order.files:
-            clean_path(file.source)
-            clean_name(file.target)
-        reason = clash(file.target for file in order.files)
-    except NameRefused as error:
-        reason = str(error)
+    reason = refusal(order)
     if not reason:
         return None
     return Abandoned(task=order.task, attempt=order.attempt, fault="path", reason=reason)

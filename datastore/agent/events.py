@@ -87,12 +87,14 @@ class ResultsFetched(_Event):
 
 
 class FetchFailed(_Event):
-    """One attempt of a FetchResults: nothing of it is left in incoming."""
+    """One attempt of a FetchResults. After `transfer` and `changed` parts may be left, for the next try or Discard."""
 
     key: AttemptKey
-    #: `result`: the worker has not what it said. `path`: a path that is refused. `transfer`: could not be
-    #: fetched, perhaps later. `full`: the datastore's disk is full. `stopped`: StopFetching was heeded.
-    fault: Literal["result", "path", "transfer", "full", "stopped"]
+    #: `result`: the worker has not what it said. `changed`: what came has another size or digest, as a file that was
+    #: written while it was sent. `path`: a path that is refused. `transfer`: could not be fetched, perhaps later.
+    #: `host`: the host is another, or sent what no honest one sends. `full`: the datastore's disk is full.
+    #: `stopped`: StopFetching was heeded.
+    fault: Literal["result", "changed", "path", "transfer", "host", "full", "stopped"]
     reason: str = ""
 
 
@@ -108,6 +110,8 @@ class IncomingSynced(_Event):
 
     #: Attempts whose names cannot be given (a folder stands there, ...), each with the reason.
     refused: list[tuple[AttemptKey, str]] = msgspec.field(default_factory=list)
+    #: Inodes of the folders that were built, in the order of the record, of attempts that have some.
+    folders: list[tuple[AttemptKey, list[int]]] = msgspec.field(default_factory=list)
 
 
 class RecordsWritten(_Event):

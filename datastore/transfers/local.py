@@ -11,6 +11,7 @@ import errno
 import itertools
 import os
 from collections.abc import Callable
+from typing import Literal
 
 from datastore.agent.events import FetchFailed, InputsStaged, ResultsFetched
 from datastore.disk.beneath import BeneathError, Missing, open_file, open_folder
@@ -144,7 +145,7 @@ class LocalTransfers:
         try:
             self._fetch_files(job, given_up)
         except _Wrong as error:
-            return FetchFailed(key, "result", str(error))
+            return FetchFailed(key, error.fault, str(error))
         except CopyStopped:
             if self._stopped():
                 raise
@@ -180,17 +181,22 @@ class LocalTransfers:
             digest = copy(source, target, file.size, lambda: self._stopped() or given_up())
             os.fchmod(target, mode)
         except SizeDiffers as error:
-            raise _Wrong(f"result {shown(file.source)} is not what the worker said: {error}") from None
+            raise _Wrong(f"result {shown(file.source)} is not what the worker said: {error}", "changed") from None
         finally:
             os.close(source)
             if target >= 0:
                 os.close(target)
         if digest != file.digest:
-            raise _Wrong(f"result {shown(file.source)} has the digest {digest}, the worker said {file.digest[:80]}")
+            said = f"result {shown(file.source)} has the digest {digest}, the worker said {file.digest[:80]}"
+            raise _Wrong(said, "changed")
 
 
 class _Wrong(Exception):
-    """A result that is not what the worker said; a sentence."""
+    """A result that is not what the worker said; a sentence. `changed`: it may have been written while it was read."""
+
+    def __init__(self, reason: str, fault: Literal["result", "changed"] = "result") -> None:
+        super().__init__(reason)
+        self.fault: Literal["result", "changed"] = fault
 
 
 class _Changed(Exception):
@@ -224,7 +230,9 @@ def _open_result(work: int, owner: int, file: CollectFile) -> int:
         raise
     if status.st_size != file.size:
         os.close(fd)
-        raise _Wrong(f"result {shown(file.source)} has {status.st_size:,} bytes, the worker said {file.size:,}")
+        raise _Wrong(
+            f"result {shown(file.source)} has {status.st_size:,} bytes, the worker said {file.size:,}", "changed"
+        )
     if status.st_nlink > 1 and status.st_uid != owner:
         os.close(fd)
         raise _Wrong(f"result {shown(file.source)} is a hard link to a file of another user")

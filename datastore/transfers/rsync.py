@@ -1,0 +1,128 @@
+"""One rsync: its arguments, its run, and what it said. It knows the connection only as a command that reaches the host.
+
+Both directions take names from a list that is separated by NUL, follow and create no links, devices or pipes, and keep
+partial data in a folder beside the file for the next try.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import tempfile
+import threading
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from datastore.transfers.children import Child
+from datastore.transfers.hosts import ALIAS
+
+logger = logging.getLogger(__name__)
+
+#: Silence after which a transfer is given up, in seconds.
+QUIET_SECONDS = 60
+#: What even a bad network moves each second, and what a file costs besides: a host that is slower is given up.
+LEAST_BYTES_PER_SECOND = 64 * 1024
+_FILE_SECONDS = 0.05
+_BASE_SECONDS = 180.0
+#: Between the polite signal, at which rsync keeps what it has of a file, and the other one.
+_GRACE_SECONDS = 5.0
+#: Of what rsync says: enough for every sentence.
+_WORDS_BYTES = 100_000
+
+_COMMON = (
+    "--secluded-args",
+    "--files-from=-",
+    "--from0",
+    "--no-implied-dirs",
+    "--perms",
+    "--no-links",
+    "--no-devices",
+    "--no-specials",
+    "--no-human-readable",
+    "--ignore-existing",
+    f"--timeout={QUIET_SECONDS}",
+)
+
+
+class Ended(NamedTuple):
+    """How it ended."""
+
+    code: int
+    #: What it wrote to its error output, and to its output.
+    words: str
+    output: str
+    #: True: it was given up because it took too long.
+    too_slow: bool
+
+
+def send_arguments(shell: str, folder: str, target: str, partial: str) -> list[str]:
+    """From our folder into the host's, whose last component is made if need be. A line for each file that was sent."""
+    return [
+        "rsync", *_COMMON, "-e", shell, "--chmod=F0444", f"--partial-dir={partial}", "--out-format=%n %b",
+        f"{folder}/", f"{ALIAS}:{target}/",
+    ]  # fmt: skip
+
+
+def fetch_arguments(shell: str, source: str, folder: str, partial: str, largest: int) -> list[str]:
+    """From the host's folder into ours, no file larger than `largest` bytes."""
+    return [
+        "rsync", *_COMMON, "-e", shell, "--chmod=F0600,D0700", f"--partial-dir={partial}", f"--max-size={largest}",
+        f"{ALIAS}:{source}/", f"{folder}/",
+    ]  # fmt: skip
+
+
+def deadline(files: int, size: int) -> float:
+    """Seconds that moving this may take at the worst."""
+    return _BASE_SECONDS + files * _FILE_SECONDS + size / LEAST_BYTES_PER_SECOND
+
+
+class Rsync:
+    """A run that another thread may end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: Child | None = None
+        self._over = False
+
+    def run(
+        self,
+        arguments: list[str],
+        names: Iterable[str],
+        environment: dict[str, str],
+        seconds: float,
+        largest_file: int | None = None,
+    ) -> Ended:
+        """To its end. Raises OSError if it could not be started; one that `end` came before ends at once."""
+        with tempfile.TemporaryFile() as listed, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as words:
+            listed.write(b"".join(name.encode() + b"\0" for name in names))
+            listed.seek(0)
+            with self._lock:
+                if self._over:
+                    return Ended(-signal.SIGKILL, "", "", False)
+                self._child = Child(
+                    arguments, environment, stdin=listed, stdout=output, stderr=words, largest_file=largest_file
+                )
+            code, too_slow = self._follow(self._child, seconds)
+            output.seek(0)
+            words.seek(0)
+            said = words.read(_WORDS_BYTES).decode(errors="replace")
+            return Ended(code, said, output.read().decode(errors="replace"), too_slow)
+
+    def end(self) -> None:
+        """Nobody wants it any more."""
+        with self._lock:
+            self._over = True
+            if self._child is not None:
+                self._child.end()
+
+    def _follow(self, child: Child, seconds: float) -> tuple[int, bool]:
+        code = child.wait(seconds)
+        if code is not None:
+            return code, False
+        child.end(signal.SIGTERM)
+        code = child.wait(_GRACE_SECONDS)
+        if code is None:
+            child.end()
+            code = child.wait()
+        assert code is not None
+        return code, True

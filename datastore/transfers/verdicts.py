@@ -1,0 +1,155 @@
+"""What the end of an ssh or an rsync means: whose fault, and a sentence that names host, path and cause. Pure.
+
+exit code          meaning                                   what follows
+0                  all is there                              each file is verified
+23, 24             some files are not                        each file is looked at by itself
+11                 a disk                                    ours full: results wait; the worker's: tried again
+10 12 30 35 255    the connection                            tried again
+20, a signal       ended by somebody                         tried again
+1-4, others        a fault of ours or another rsync          tried again, and logged
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import Literal, NamedTuple
+
+from datastore.paths import shown
+
+Direction = Literal["stage", "collect"]
+#: `transfer`: tried again. `host`: the host is not the one that it was, or lies. `full`: our disk.
+Fault = Literal["transfer", "host", "full"]
+
+#: Exit codes of rsync.
+PARTIAL = frozenset({23, 24})
+_CONNECTION = {
+    10: "the connection broke",
+    12: "the connection was cut",
+    30: "nothing was heard for too long",
+    35: "no connection in time",
+    255: "the connection was cut",
+}
+_FILE_TROUBLE = 11
+_STOPPED = 20
+#: What sh says of a program that is not there.
+_NOT_FOUND = 127
+
+_OTHER_KEY = re.compile(
+    r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key verification failed|host key is known for|"
+    r"no matching host key type found|REVOKED HOST KEY"
+)
+_NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
+_TOO_LARGE = re.compile(r"File too large \(27\)")
+_NOT_ASKED = re.compile(r"rejecting (?:unrequested|excluded|unsafe)|unsafe (?:pathname|file)|received request to")
+#: rsync's and ssh's own last lines, which say less than those above them.
+_EMPTY_WORDS = re.compile(r"^rsync error: |^\s*$|^@|^rsync: connection unexpectedly closed|^Killed by signal")
+
+
+class Trouble(Exception):
+    """A transfer that did not come to its end; a sentence, with whose fault it is."""
+
+    def __init__(self, fault: Fault, reason: str) -> None:
+        super().__init__(reason)
+        self.fault: Fault = fault
+
+
+class Remote(NamedTuple):
+    """Who is at the other end, for sentences."""
+
+    worker: str
+    user: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host} port {self.port} (worker {self.worker!r})"
+
+
+def of_connection(words: str, remote: Remote, key: str) -> Trouble:
+    """No connection came about: `words` is what ssh wrote."""
+    cause = telling(words)
+    if _OTHER_KEY.search(words):
+        return Trouble(
+            "host",
+            f"{remote} shows another host key than the worker stated, so nothing is sent to it or taken from it. "
+            "If the host was made anew, let the worker in again: its newest keys hold then",
+        )
+    if "Permission denied (" in words:
+        return Trouble(
+            "transfer",
+            f"{remote} does not let this datastore in with the key {key}: put the line of {key}.pub into "
+            f"~{remote.user}/.ssh/authorized_keys there ({cause})",
+        )
+    if "UNPROTECTED PRIVATE KEY" in words or "Load key" in words:
+        return Trouble("transfer", f"the datastore's SSH key {key} cannot be used: {cause}")
+    return Trouble("transfer", f"{remote} cannot be reached: {cause or 'it did not answer in time'}")
+
+
+def of_rsync(code: int, words: str, remote: Remote, direction: Direction, path: str, full: str) -> Trouble | None:
+    """None: look at each file. `words`: what rsync wrote; `full`: what to say when our disk is full."""
+    trouble = _of_words(code, words, remote, direction, path, full)
+    if trouble is not None:
+        return trouble
+    if code == 0 or (code in PARTIAL and direction == "collect"):
+        return None
+    cause = telling(words)
+    doing = _doing(remote, direction, path)
+    if code in _CONNECTION:
+        return Trouble("transfer", f"{doing}: {_CONNECTION[code]}{_more(cause)}")
+    if code < 0:
+        return Trouble("transfer", f"{doing}: rsync was ended by {_signal_name(-code)}")
+    if code == _STOPPED:
+        return Trouble("transfer", f"{doing}: rsync was told to end")
+    return Trouble("transfer", f"{doing}: rsync ended with code {code}{_more(cause)}")
+
+
+def is_bug(code: int) -> bool:
+    """Worth a line in the log beside the report: arguments that an rsync does not know, or a disagreement of two."""
+    return code in (1, 2, 3, 4, 5, 6, 13, 14, 21, 22, 125)
+
+
+def telling(words: str) -> str:
+    """The line that says most, cut to a sensible length; empty: nothing was said."""
+    lines = [line.strip() for line in words.splitlines() if not _EMPTY_WORDS.search(line)]
+    named = next((line for line in lines if "failed" in line or "denied" in line or "rror" in line), "")
+    said = named or (lines[-1] if lines else "")
+    return "".join(char if char.isprintable() else "?" for char in said)[:300]
+
+
+def _of_words(code: int, words: str, remote: Remote, direction: Direction, path: str, full: str) -> Trouble | None:
+    """What the messages tell whatever the code."""
+    doing = _doing(remote, direction, path)
+    if code != 0 and _OTHER_KEY.search(words):
+        return Trouble("host", f"{remote} shows another host key than the worker stated")
+    if direction == "collect":
+        if code == -signal.SIGXFSZ or _TOO_LARGE.search(words):
+            return Trouble("host", f"{doing}: it sent more bytes than were said")
+        if _NOT_ASKED.search(words):
+            return Trouble("host", f"{doing}: it sent what nobody asked for ({telling(words)})")
+    if code != 0 and _NO_SPACE.search(words):
+        if direction == "collect":
+            return Trouble("full", full)
+        return Trouble("transfer", f"{doing}: the worker's disk is full")
+    if code in (_NOT_FOUND, 12) and re.search(r"rsync: (command )?not found", words):
+        return Trouble("transfer", f"{doing}: rsync is not installed there")
+    if "is your shell clean?" in words:
+        return Trouble("transfer", f"{doing}: what {remote.user}'s shell prints at a login disturbs rsync")
+    return None
+
+
+def _doing(remote: Remote, direction: Direction, path: str) -> str:
+    if direction == "stage":
+        return f"inputs cannot be sent to {shown(path)} at {remote}"
+    return f"results cannot be fetched from {shown(path)} at {remote}"
+
+
+def _more(cause: str) -> str:
+    return f" ({cause})" if cause else ""
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
