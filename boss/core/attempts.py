@@ -279,9 +279,18 @@ def lose(state: State, attempt: Attempt, reason: str, *, died: bool = False) -> 
 
 
 def settle_task(
-    state: State, attempt: Attempt, how: Ended, reason: str, exit_code: int | None = None, wait: float = 0.0
+    state: State,
+    attempt: Attempt,
+    how: Ended,
+    reason: str,
+    exit_code: int | None = None,
+    wait: float = 0.0,
+    deaths: str = "died while they executed it",
 ) -> None:
-    """The attempt has ended: where does its task go? If it is to run again, not for `wait` seconds."""
+    """The attempt has ended: where does its task go? If it is to run again, not for `wait` seconds.
+
+    `deaths`: what the workers did whose deaths are counted, for the reason of a task that is failed as poison.
+    """
     batch, index = attempt.batch, attempt.index
     cancelling = bool(batch.flags[index] & CANCELLING)
     batch.flags[index] &= ~CANCELLING
@@ -294,7 +303,7 @@ def settle_task(
     elif how in (Ended.FAILED, Ended.TIMED_OUT):
         _fail_or_retry(state, batch, index, how, reason, exit_code)
     elif batch.deaths[index] >= state.policy.deaths:
-        poison = f"poison: {batch.deaths[index]} workers in a row died while they executed it"
+        poison = f"poison: {batch.deaths[index]} workers in a row {deaths}"
         moves.move(state, batch, index, TaskState.FAILED, "workers died under it", poison)
     else:
         if wait and moves.follows(batch, index) is TaskState.QUEUED:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boss.core import attempts, moves, sending
+from boss.core import attempts, hosts, moves, quarantine, sending
 from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatastore
 from boss.core.events import DatastoreReported, PresenceSeen
 from boss.core.model import Ended, Phase, TaskState
 from boss.core.rows import FileRow, ResultRow
-from boss.core.state import Attempt, State
+from boss.core.state import Attempt, State, Worker
 from wire.messages import (
     Abandoned,
     AttemptKey,
@@ -162,8 +162,15 @@ def _stage_failed(state: State, report: StageFailed) -> None:
     if attempt is None or attempt.phase is not Phase.STAGING:
         return
     worker = state.workers.get(attempt.worker)
+    holder = hosts.holder(state, attempt)
     if worker is not None:
         attempts.acknowledge(state, worker, attempt.key)  # it is to drop it: nothing has begun
+    _end_unstaged(state, attempt, worker, report)
+    if report.fault == "host" and holder is not None:
+        hosts.distrust(state, holder, report.reason)
+
+
+def _end_unstaged(state: State, attempt: Attempt, worker: Worker | None, report: StageFailed) -> None:
     if attempts.superseded(attempt):
         attempts.end_superseded(state, attempt, report.reason)
         return
@@ -176,9 +183,10 @@ def _stage_failed(state: State, report: StageFailed) -> None:
         return
     if worker is not None:
         worker.hindered = report.reason
+    wait = 0.0 if report.fault == "host" else state.policy.resend  # another worker may do it at once
     attempts.end(state, attempt, Ended.LOST, report.reason)
     if not attempt.init:
-        attempts.settle_task(state, attempt, Ended.LOST, report.reason, wait=state.policy.resend)
+        attempts.settle_task(state, attempt, Ended.LOST, report.reason, wait=wait)
     elif worker is not None:
         del state.uninitialized[worker.id]  # tried again after a while
         state.at(state.now + state.policy.resend, "initialize", worker.id)
@@ -235,16 +243,37 @@ def _abandoned(state: State, report: Abandoned) -> None:
     worker = state.workers.get(attempt.worker)
     if worker is not None:
         attempts.acknowledge(state, worker, key)
-    if report.fault in ("result", "path") and not attempt.abandoning:
-        reason = f"Uploading results failed: {report.reason}"
+    reason = f"Uploading results failed: {report.reason}"
+    holder = hosts.holder(state, attempt)
+    if report.fault == "host" and holder is not None:
+        hosts.distrust(state, holder, report.reason)
+    if report.fault == "path" and not attempt.abandoning:
         attempts.end(state, attempt, Ended.FAILED, reason)
         attempts.settle_task(state, attempt, Ended.FAILED, reason)
+        return
+    if report.fault == "result" and not attempt.abandoning:
+        _other_results(state, attempt, holder, reason)
         return
     how = Ended(attempt.abandoning or Ended.LOST.value)
     attempts.end(state, attempt, how, report.reason)
     wait = state.policy.resend if report.fault == "transfer" else 0.0
     settled = Ended.LOST if how is Ended.SUPERSEDED else how
     attempts.settle_task(state, attempt, settled, report.reason, wait=wait)
+
+
+def _other_results(state: State, attempt: Attempt, holder: Worker | None, reason: str) -> None:
+    """They are not what the worker had said: its fault, until it happens to the task on one worker after the other."""
+    batch, index = attempt.batch, attempt.index
+    attempts.end(state, attempt, Ended.LOST, reason)
+    if holder is not None:
+        holder.blamed = attempt.task
+        quarantine.quarantine(state, holder, f"task {attempt.task}: {reason}")
+    batch.deaths[index] += 1
+    moves.touch(state, batch, index)
+    told = f"left other results than they had said, or died while they executed it; the last: {reason}"
+    attempts.settle_task(state, attempt, Ended.LOST, reason, deaths=told)
+    if batch.states[index] == TaskState.FAILED:
+        quarantine.absolve(state, attempt.task)
 
 
 def _stored(state: State, report: Stored) -> None:

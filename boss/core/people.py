@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boss.core import attempts, leases, moves, quarantine
+from boss.core import attempts, hosts, leases, moves, quarantine, workers
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
@@ -95,7 +95,10 @@ def on_quarantine(state: State, event: QuarantineAsked) -> None:
     if worker is None:
         _refuse(state, event.reply, f"worker {event.worker!r} is not there")
         return
+    incarnation = "" if event.reason else hosts.let_in(state, worker)
     quarantine.quarantine(state, worker, quarantine.BY_HAND + event.reason if event.reason else "")
+    if incarnation:
+        workers.ask_for_hello(state, worker.id, incarnation)
     _answer(state, event.reply, worker=worker.id, quarantined=worker.quarantined)
 
 

@@ -3,7 +3,8 @@
 A worker whose attempts fail one after another by its own fault gets nothing new (`strike`, or an init task that
 fails there). After a pause it gets ONE task: if that succeeds it is let in, if it fails by the worker's fault
 the next pause is twice as long, and an end that says nothing about the worker is followed by another probe.
-What a person set aside only a person lets in; BY_HAND in the reason, which stands in the worker's row, tells so.
+What a person set aside, and a host that is not trusted (`boss.core.hosts`), only a person lets in; how the reason
+begins, which stands in the worker's row, tells so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from boss.core.state import Attempt, State, Worker
 from wire.messages import TakeBack
 
 BY_HAND = "by hand: "
+UNTRUSTED = "its host is not trusted: "
 #: One task alone sets a worker aside only after so many times as many faults as different tasks do.
 SAME_TASK = 3
 
@@ -36,6 +38,8 @@ def forgive(worker: Worker) -> None:
 
 def quarantine(state: State, worker: Worker, reason: str) -> None:
     """Nothing new for it, and what it has not begun is asked back. Empty reason: let it in again."""
+    if reason and for_good(worker) and not reason.startswith((BY_HAND, UNTRUSTED)):
+        return  # a reason of less weight: a probe is not to undo what only a person may
     if reason and worker.probing is not None:
         _failed(state, worker)
     if worker.quarantined == reason:
@@ -50,12 +54,25 @@ def quarantine(state: State, worker: Worker, reason: str) -> None:
         take_back_all(state, worker)
         plan(state, worker)
     else:
+        worker.blamed = 0
         worker.probes = 0
         worker.probing = None
         forgive(worker)
         worker.init_failures.clear()
         state.uninitialized[worker.id] = None
     state.changed_workers[worker.id] = None
+
+
+def for_good(worker: Worker) -> bool:
+    """True: only a person lets it in again."""
+    return worker.quarantined.startswith((BY_HAND, UNTRUSTED))
+
+
+def absolve(state: State, task: int) -> None:
+    """It turned out to be this task's own doing that workers were set aside."""
+    for worker in state.workers.values():
+        if worker.blamed == task and worker.quarantined and not for_good(worker):
+            quarantine(state, worker, "")
 
 
 def take_back_all(state: State, worker: Worker) -> None:
@@ -71,7 +88,7 @@ def take_back_all(state: State, worker: Worker) -> None:
 def plan(state: State, worker: Worker) -> None:
     """The next probe of a worker that was not set aside by hand: the pause doubles with each that failed."""
     policy = state.policy
-    if not worker.quarantined or worker.quarantined.startswith(BY_HAND) or policy.probe <= 0:
+    if not worker.quarantined or for_good(worker) or policy.probe <= 0:
         return
     worker.probe_due = False
     worker.probe_at = state.now + min(policy.probe_max, policy.probe * 2.0 ** min(worker.probes, 16))
@@ -96,7 +113,7 @@ def probe_sent(state: State, worker: Worker, attempt: Attempt) -> None:
 
 def probe_ended(state: State, worker: Worker, how: Ended) -> None:
     """The one task that it had to prove itself with has ended."""
-    if how is Ended.SUCCEEDED and not worker.quarantined.startswith(BY_HAND):
+    if how is Ended.SUCCEEDED and not for_good(worker):
         worker.probing = None
         quarantine(state, worker, "")
     elif how is Ended.LOST:

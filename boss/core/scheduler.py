@@ -15,6 +15,7 @@ from collections.abc import Callable
 from boss.core import (
     accept,
     files,
+    hosts,
     instances,
     leases,
     moves,
@@ -244,6 +245,7 @@ _DUE: dict[str, Callable[..., None]] = {
     "retry": _retry_due,
     "initialize": _initialize_due,
     "probe": quarantine.probe_due,
+    "distrusted": hosts.distrusted_due,
     "scale": _scale_due,
     "boot": instances.boot_due,
     "stop": instances.stop_due,

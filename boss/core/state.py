@@ -126,11 +126,23 @@ class Attempt:
         return self.phase in (Phase.EXECUTING, Phase.COLLECTING)
 
 
+class Stranger(msgspec.Struct, frozen=True):
+    """Who said hello in a worker's name from a host with another key: the newest one."""
+
+    incarnation: str
+    #: Of the message.
+    number: int
+    place: Place
+    #: Nobody has said an accepted hello in that name since.
+    newest: bool = True
+
+
 class Worker:
     """One worker, with what it has and what was said to it."""
 
     __slots__ = (
         "attempts",
+        "blamed",
         "connected",
         "draining",
         "ended_at",
@@ -158,6 +170,7 @@ class Worker:
         "row",
         "seconds",
         "state",
+        "stranger",
         "strikes",
         "struck",
         "unconfirmed",
@@ -171,7 +184,9 @@ class Worker:
         self.former: list[str] = []
         self.state = WorkerState(row.state)
         self.kind = Kind(row.pool, tuple(sorted(row.labels.items())), row.slots, row.memory)
+        #: Its host keys are the pinned ones.
         self.place = place
+        self.stranger: Stranger | None = None
         self.quarantined = row.quarantined
         self.draining = row.draining
         #: Live attempts that it has (also those sent ahead).
@@ -196,6 +211,8 @@ class Worker:
         #: Failures in a row by its own fault, and of which tasks.
         self.strikes = 0
         self.struck: dict[int, None] = {}
+        #: The task for whose results it was set aside; 0: none.
+        self.blamed = 0
         #: When it may prove itself, whether it may now, with which attempt it does, and how often it failed to.
         self.probe_at: float | None = None
         self.probe_due = False

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from boss.core import attempts, leases, moves, prefetch, quarantine
+from boss.core import attempts, hosts, leases, moves, prefetch, quarantine
 from boss.core.effects import SendToWorker
 from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
@@ -63,6 +63,8 @@ def on_reported(state: State, event: WorkerReported) -> None:
         state.refuse(f"a report of a former life of worker {event.worker!r}")
         return
     hello = next((report for report in message.reports if isinstance(report, WorkerHello)), None)
+    if hosts.refused(state, worker, message, hello):
+        return
     late = False
     if worker is None or worker.incarnation != message.incarnation or worker.state is WorkerState.GONE:
         if hello is None:
@@ -139,6 +141,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
                 attempts.begin(state, old.attempts[key])  # its word of that died with it
         _lose_absent(state, old, hello.in_hand, f"worker {old.id} was started anew without it", died=died)
     _count_deaths(state, hello.died)
+    place = hosts.place_of(old, hello.place)
     row = WorkerRow(
         id=message.worker,
         incarnation=message.incarnation,
@@ -147,15 +150,15 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         slots=max(1, hello.slots),
         memory=hello.memory,
         labels=hello.labels,
-        place=_encode(hello.place),
+        place=_encode(place),
         address=hello.address,
-        quarantined=old.quarantined if old is not None else "",
+        quarantined=hosts.quarantine_of(old),
         draining=False,
         program=hello.program,
         first_seen_at=old.row.first_seen_at if old is not None else state.wall,
         changed_at=state.wall,
     )
-    worker = Worker(row, hello.place, state.now)
+    worker = Worker(row, place, state.now)
     worker.number = state.strangers.pop(message.worker, 0)
     if old is not None:
         prefetch.unhungry(state, old)
@@ -166,7 +169,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         # A new start drains no more: what was said of that to the one before it is not for this one.
         worker.outbox = [order for order in old.outbox if not isinstance(order, Drain | Resume)]
         worker.seconds = old.seconds
-        worker.strikes, worker.struck = old.strikes, old.struck
+        worker.strikes, worker.struck, worker.blamed = old.strikes, old.struck, old.blamed
         worker.probe_at, worker.probe_due = old.probe_at, old.probe_due
         worker.probing, worker.probes = old.probing, old.probes
         worker.lease_planned = old.lease_planned
@@ -189,6 +192,7 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         leases.set_worker_state(state, worker, back, "it came back")
         leases.plan_lease(state, worker, state.now + state.policy.lease)
     worker.initialized = dict.fromkeys(hello.initialized)
+    hosts.look_at_keys(state, worker, hello.place)
     policy = state.policy
     state.tell(worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=policy.orphan_after))
     if worker.draining:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from boss.core.events import CancelAsked, Selection
 from boss.core.model import Phase, Profile
+from boss.core.state import Policy
 from tests.unit.scheduler_world import DIGEST, FakeWorker, World, manifest, published
 from wire.messages import (
     Abandon,
@@ -132,17 +133,66 @@ def test_results_published_although_their_worker_was_taken_for_lost_count(world:
     world.ignore()
 
 
-def test_results_that_are_not_what_the_worker_said_fail_the_attempt(world: World) -> None:
-    collecting(world)
-    world.datastore.report(Abandoned(task=1, attempt=1, fault="result", reason="a.out is not there"))
-    assert world.states("a", "b") == "failed blocked"
-    assert world.row("a").reason == "Uploading results failed: a.out is not there"
+OTHER = "a.out has other content than w told"
+
+
+def _leave_other_results(world: World, worker: FakeWorker, attempt: int) -> None:
+    """The attempt ends well, by the worker's word, and the datastore finds something else there."""
+    world.ignore()
+    worker.began((1, attempt))
+    worker.ended(1, attempt, manifest=manifest("a.out"))
+    world.datastore.report(Abandoned(task=1, attempt=attempt, fault="result", reason=OTHER))
     world.ignore()
 
 
-def test_a_result_fault_uses_up_a_retry(world: World) -> None:
+def test_results_that_are_not_what_the_worker_said_are_its_fault_and_cost_no_retry(world: World) -> None:
+    worker = collecting(world)
+    world.datastore.report(Abandoned(task=1, attempt=1, fault="result", reason=OTHER))
+    assert (world.states("a", "b"), world.attempt(1).ended) == ("queued pending", "lost")
+    assert (world.row("a").failures, world.row("a").deaths) == (0, 1)
+    assert OTHER in worker.seen.quarantined and "task 1" in worker.seen.quarantined
+    world.ignore()
+
+
+def test_results_that_differ_on_three_workers_in_a_row_are_the_tasks_own_doing() -> None:
+    world = World(Policy(lease=1e6))
+    world.push({"a": ""}, results={"a": "a.out"}, profile=Profile(retries=5))
+    for attempt in (1, 2, 3):
+        _leave_other_results(world, world.worker(f"w{attempt}", slots=1), attempt)
+    assert world.states("a") == "failed"
+    assert "3 workers in a row left other results" in world.row("a").reason
+    assert OTHER in world.row("a").reason
+    assert not any(one.quarantined for one in world.state.workers.values()), "the task was at fault, not they"
+    assert not any(row.quarantined for row in world.store.workers.values())
+
+
+def test_a_worker_set_aside_for_other_results_proves_itself_with_one_task() -> None:
+    world = World(Policy(lease=1e6, probe=60.0))
+    world.push({"a": ""}, results={"a": "a.out"})
+    worker = world.worker(slots=1)
+    _leave_other_results(world, worker, 1)
+    world.wait(50.0, worker)
+    assert not worker.ordered(Run)
+    world.wait(20.0, worker)
+    assert {(order.task, order.attempt) for order in worker.ordered(Run)} == {(1, 2)}
+    worker.ended(1, 2, manifest=manifest("a.out"))
+    world.datastore.report(Published(task=1, attempt=2, files=published("a.out")))
+    assert not worker.seen.quarantined
+    world.ignore()
+
+
+def test_a_result_fault_of_what_is_abandoned_anyway_blames_nobody(world: World) -> None:
+    worker = collecting(world)
+    world.ask(CancelAsked(selection=Selection(tasks=[1])))
+    world.datastore.report(Abandoned(task=1, attempt=1, fault="result", reason=OTHER))
+    assert world.states("a") == "cancelled"
+    assert not worker.seen.quarantined
+    world.ignore()
+
+
+def test_a_path_that_the_datastore_refuses_fails_the_attempt(world: World) -> None:
     collecting(world, profile=Profile(retries=1))
-    world.datastore.report(Abandoned(task=1, attempt=1, fault="result", reason="a.out is not there"))
+    world.datastore.report(Abandoned(task=1, attempt=1, fault="path", reason="../a.out leads out"))
     assert (world.states("a"), world.row("a").failures) == ("queued", 1)
     world.ignore()
 

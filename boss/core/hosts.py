@@ -1,0 +1,173 @@
+"""Which host a worker is, and whether it is trusted: host keys that are pinned, hosts that are set aside.
+
+The keys of a worker's first hello hold for its id as long as it is not gone; an address is no identity. A hello that
+states none of them is refused whole: nothing is sent to who said it, what it says is dropped, and the worker is set
+aside until a person lets it in, which accepts the keys of the refused hello. A host whose datastore transfers show
+another key, or send what no honest one sends, is set aside as well.
+"""
+
+from __future__ import annotations
+
+import base64
+from hashlib import sha256
+
+import msgspec
+
+from boss.core import attempts, quarantine
+from boss.core.model import WorkerState
+from boss.core.quarantine import UNTRUSTED
+from boss.core.state import Attempt, State, Stranger, Worker
+from wire.messages import Place, WorkerHello, WorkerReports
+
+#: How the reason begins where a hello was refused. What follows names both keys.
+OTHER_KEY = UNTRUSTED + "it states another host key than the pinned one: "
+#: ... and where it states none, so that nothing can be pinned.
+NO_KEY = UNTRUSTED + "it states no host key, so that its host cannot be told from another one: give its agent the files"
+
+_encode = msgspec.json.Encoder().encode
+
+
+# --- keys ------------------------------------------------------------------------------------------
+
+
+def fingerprint(key: str) -> str:
+    """`SHA256:...` of one public key line, as ssh-keygen tells it; the line itself where it is none."""
+    parts = key.split()
+    try:
+        blob = base64.b64decode(parts[1], validate=True)
+    except (IndexError, ValueError):
+        return repr(key[:60])
+    told = base64.b64encode(sha256(blob).digest()).decode().rstrip("=")
+    return f"{parts[0]} SHA256:{told}"
+
+
+def _keys(place: Place) -> set[tuple[str, ...]]:
+    """Type and key of each line; what stands behind is a comment."""
+    return {tuple(line.split()[:2]) for line in place.host_keys if line.strip()}
+
+
+def _pinned(worker: Worker | None) -> Place | None:
+    """The place whose keys hold for this worker; None: none do yet."""
+    if worker is None or worker.state is WorkerState.GONE or worker.place is None:
+        return None
+    return worker.place if worker.place.kind == "ssh" and _keys(worker.place) else None
+
+
+def place_of(worker: Worker | None, told: Place) -> Place:
+    """The place of an accepted hello: its address, and the pinned keys. Keys that it states besides do not count:
+    whoever speaks in its name could state its key, which is public, beside one of their own."""
+    pinned = _pinned(worker)
+    return told if pinned is None else msgspec.structs.replace(told, host_keys=pinned.host_keys)
+
+
+def quarantine_of(old: Worker | None) -> str:
+    """With what a worker begins that was known before: a new machine is not distrusted for the one before it."""
+    if old is None or (old.state is WorkerState.GONE and old.quarantined.startswith(UNTRUSTED)):
+        return ""
+    return old.quarantined
+
+
+def _objection(worker: Worker | None, told: Place) -> str:
+    """Why this is not the worker's host; empty: it is, or nothing is known of it yet."""
+    pinned = _pinned(worker)
+    if pinned is None:
+        return ""
+    if told.kind != "ssh":
+        return f"no host key at all ({told.kind!r}); pinned is {_told(pinned)}"
+    if _keys(told) & _keys(pinned):
+        return ""
+    return f"{_told(told)} at {told.host}:{told.port}; pinned is {_told(pinned)} of {pinned.host}:{pinned.port}"
+
+
+def _told(place: Place) -> str:
+    return ", ".join(map(fingerprint, place.host_keys[:3])) or "none"
+
+
+# --- hellos ----------------------------------------------------------------------------------------
+
+
+def refused(state: State, worker: Worker | None, message: WorkerReports, hello: WorkerHello | None) -> bool:
+    """True: this message is of a host that is not the worker's, and changes nothing else."""
+    if worker is None:
+        return False
+    stranger = worker.stranger
+    if hello is None:
+        if stranger is None or stranger.incarnation != message.incarnation:
+            return False
+        state.refuse(f"a report of worker {worker.id!r} from a host with another key")
+        return True
+    objection = _objection(worker, hello.place)
+    if objection:
+        state.refuse(f"a hello of worker {worker.id!r} from a host with another key")
+        if stranger is None or stranger.incarnation != message.incarnation or stranger.number < message.number:
+            worker.stranger = Stranger(message.incarnation, message.number, hello.place)
+        distrust(state, worker, OTHER_KEY + objection)
+    elif stranger is not None:
+        same = stranger.incarnation == message.incarnation
+        worker.stranger = None if same else msgspec.structs.replace(stranger, newest=False)
+    return bool(objection)
+
+
+def look_at_keys(state: State, worker: Worker, told: Place) -> None:
+    """After an accepted hello: without a key nothing can be pinned, and a host that may be any is none to trust."""
+    place = place_of(worker, told)
+    if place != worker.place:
+        _pin(state, worker, place)
+    keyless = told.kind == "ssh" and not _keys(place)
+    if keyless:
+        distrust(state, worker, NO_KEY)
+    elif worker.quarantined == NO_KEY:
+        quarantine.quarantine(state, worker, "")
+
+
+def let_in(state: State, worker: Worker) -> str:
+    """A person trusts the host that it is now: the keys of its newest hello hold from here on.
+
+    The incarnation that is to say hello again; empty: none was refused.
+    """
+    stranger = worker.stranger
+    if stranger is not None and stranger.newest:
+        worker.stranger = None
+        _pin(state, worker, stranger.place)
+        return stranger.incarnation
+    if worker.quarantined.startswith(OTHER_KEY) and not worker.report_number and worker.place is not None:
+        # Refused by an earlier boss, and nobody has said hello to this one: whoever does is who the person means.
+        _pin(state, worker, msgspec.structs.replace(worker.place, host_keys=[]))
+    return ""
+
+
+def _pin(state: State, worker: Worker, place: Place) -> None:
+    before, after = (_told(one) if one is not None else "none" for one in (worker.place, place))
+    worker.place = place
+    worker.row.place = _encode(place)
+    worker.row.changed_at = state.wall
+    state.changes.workers[worker.id] = worker.row
+    if before != after:
+        state.journal("worker", worker.id, 0, worker.state.value, "pinned", f"host key {after}, before {before}")
+
+
+# --- hosts that are set aside ----------------------------------------------------------------------
+
+
+def distrust(state: State, worker: Worker, reason: str) -> None:
+    """Set it aside until a person lets it in. What it neither begins nor gives back is lost after a lease."""
+    reason = reason if reason.startswith(UNTRUSTED) else UNTRUSTED + reason
+    if worker.quarantined != reason:
+        quarantine.quarantine(state, worker, reason)
+        state.at(state.now + state.policy.lease, "distrusted", worker.id)
+
+
+def distrusted_due(state: State, worker_id: str) -> None:
+    """Whoever lies may also never answer: it is not waited for."""
+    worker = state.workers.get(worker_id)
+    if worker is None or not worker.quarantined.startswith(UNTRUSTED):
+        return
+    for attempt in list(worker.attempts.values()):
+        if attempt.asked_back and not attempt.begun():
+            attempts.lose(state, attempt, f"worker {worker.id}, whose host is not trusted, did not give it back")
+
+
+def holder(state: State, attempt: Attempt) -> Worker | None:
+    """The worker that is to answer for this attempt; None: it is gone, or another machine has its id by now."""
+    worker = state.workers.get(attempt.worker)
+    return worker if worker is not None and worker.attempts.get(attempt.key) is attempt else None
