@@ -70,7 +70,7 @@ class Cluster:
         self.start_datastore(**datastore)
         for host in self.workers:
             self.start_worker(host, **worker)
-        self.wait(lambda: self.workers_online() == len(self.workers), "all workers are online")
+        self.wait(self.is_complete, "the boss knows the datastore and all workers")
 
     def make_logins(self) -> None:
         for name in self.names:
@@ -155,8 +155,14 @@ class Cluster:
 
     # --- looking -----------------------------------------------------------------------------------
 
-    def workers_online(self) -> int:
-        return sum(worker["state"] == "online" for worker in self.asked("show_workers"))
+    def is_complete(self) -> bool:
+        """Does the boss know the datastore and all workers? Raises if one of the programs has ended."""
+        ended = [name for name, program in self.programs.items() if program.poll() is not None]
+        if ended:
+            raise HostFault(f"ended: {', '.join(ended)}\n{self.logs()}")
+        if not self.asked("status")["datastore_connected"]:
+            return False
+        return sum(worker["state"] == "online" for worker in self.asked("show_workers")) == len(self.workers)
 
     def wait(
         self, condition: Callable[[], T], what: str, program: Program | None = None, seconds: float = PATIENCE
