@@ -57,7 +57,11 @@ def _run(options: argparse.Namespace) -> int:
     tree = Tree(options.tree, incarnation)
     index = Index(tree.index_path)
     try:
-        policy = Policy(transfers_at_once=options.transfers)
+        policy = Policy(
+            transfers_at_once=options.transfers,
+            retry_seconds=options.retry_seconds,
+            hindered_seconds=options.hindered_seconds,
+        )
         hello = DatastoreHello(address=socket.gethostname(), pid=os.getpid(), program=f"ecloud {VERSION}")
         agent = Agent(options.deployment, incarnation, policy, hello)
         work = Work(tree, index, options.deployment, options.transfers, options.ssh_key)
@@ -142,6 +146,14 @@ def _parser() -> argparse.ArgumentParser:
         parser, "--ssh-key", "ECLOUD_DATASTORE_SSH_KEY", Path, "", "private SSH key that workers on other hosts let in"
     )
     _add(parser, "--transfers", "ECLOUD_TRANSFERS_AT_ONCE", int, 16, "transfers under way at once")
+    _add(
+        parser, "--retry-seconds", "ECLOUD_TRANSFER_RETRY_SECONDS", float, 2.0,
+        "pause before results are fetched again after a failure, longer each time",
+    )  # fmt: skip
+    _add(
+        parser, "--hindered-seconds", "ECLOUD_TRANSFER_HINDERED_SECONDS", float, 10.0,
+        "pause before results are fetched again after the disk was full",
+    )  # fmt: skip
     _add(parser, "--log-level", "ECLOUD_LOG_LEVEL", str.upper, "INFO", "DEBUG, INFO, WARNING or ERROR")
     parser.add_argument("--die-with", type=int, default=0, metavar="PID", help="end when this process ends")
     return parser
