@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 
+from datastore.agent.events import IncomingSynced
 from datastore.agent.records import Record
-from datastore.disk.beneath import Obstructed, open_file, open_folder
+from datastore.disk.beneath import Obstructed
 from datastore.disk.content import is_full
+from datastore.disk.folders import Built, build, built_path, paths_of
 from datastore.disk.index import DigestRow, Index, row_of
-from datastore.disk.names import Move, Names
+from datastore.disk.names import FolderMove, Move, Names
 from datastore.disk.syncs import sync_many
 from datastore.disk.tree import Tree
 from wire.messages import AttemptKey
@@ -35,14 +38,18 @@ class Publisher:
         self._index = index
         self._names = names
 
-    def sync_incoming(self, records: list[Record]) -> list[tuple[AttemptKey, str]]:
-        """Make the files durable; return those attempts whose names cannot be given, with the reason."""
+    def sync_incoming(self, records: list[Record]) -> IncomingSynced:
+        """Build folders, make all durable; tell which attempts' names cannot be given, and the folders' inodes."""
         try:
-            reasons = self._names.obstacles([file.name for file in record.files] for record in records)
-            sync_many(self._tree.incoming, self._to_sync(records), self._open_incoming)
+            reasons = self._obstacles(records)
+            built = [build(self._tree.incoming, record, self._folder(record)) for record in records]
+            sync_many(self._tree.incoming, self._to_sync(records, built), self._open_incoming)
         except OSError as error:
             raise self._undone("results cannot be made durable", error) from error
-        return [(record.key, reason) for record, reason in zip(records, reasons, strict=True) if reason]
+        return IncomingSynced(
+            [(record.key, reason) for record, reason in zip(records, reasons, strict=True) if reason],
+            [(record.key, each.inodes) for record, each in zip(records, built, strict=True) if each.inodes],
+        )
 
     def write_records(self, records: list[Record]) -> None:
         try:
@@ -54,7 +61,9 @@ class Publisher:
         moves = [move for record in records for move in self._left(record)]
         try:
             # Names whose rename happened in an earlier try must be durable too before anybody is told.
-            self._names.give(moves, also_sync=(file.name for record in records for file in record.files))
+            names = (name for record in records for name in record.names())
+            folders = [move for record in records for move in self._folder_moves(record)]
+            self._names.give(moves, also_sync=names, folder_moves=folders)
         except Obstructed as error:
             raise StepUndone(f"results cannot get their names: {error}") from error
         except OSError as error:
@@ -84,46 +93,73 @@ class Publisher:
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _to_sync(self, records: list[Record]) -> list[str]:
-        """Files, their folders, and the incarnation's folder (which is durable in incoming since the sweep)."""
-        folders = [self._tree.attempt_folder(record.key, record.incarnation) for record in records]
-        files = [
-            f"{folder}/{number}"
-            for folder, record in zip(folders, records, strict=True)
-            for number in range(len(record.files))
+    def _obstacles(self, records: list[Record]) -> list[str]:
+        alone = [
+            [file.name for file, place in zip(record.files, record.folder_places(), strict=True) if place is None]
+            for record in records
         ]
-        return [*files, *folders, self._tree.incarnation]
+        reasons = self._names.obstacles(alone)
+        return [
+            reason or self._names.obstacle_of_folders(folder.name for folder in record.folders)
+            for reason, record in zip(reasons, records, strict=True)
+        ]
+
+    def _folder(self, record: Record) -> str:
+        return self._tree.attempt_folder(record.key, record.incarnation)
+
+    def _to_sync(self, records: list[Record], built: list[Built]) -> list[str]:
+        """Files, their folders, and the incarnation's folder (which is durable in incoming since the sweep)."""
+        paths = []
+        for record, each in zip(records, built, strict=True):
+            folder = self._folder(record)
+            places = record.folder_places()
+            paths += [f"{folder}/{number}" for number, place in enumerate(places) if place is None]
+            paths += [*each.paths, folder]
+        return [*paths, self._tree.incarnation]
 
     def _open_incoming(self, path: str) -> int:
-        if path.count("/") == 2:
-            return open_file(self._tree.incoming, path)[0]
-        return open_folder(self._tree.incoming, path)
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._tree.incoming)
 
     def _digests(self, records: list[Record]) -> list[DigestRow]:
         rows = []
         for record in records:
-            folder = self._tree.attempt_folder(record.key, record.incarnation)
-            for number, file in enumerate(record.files):
-                status = os.stat(f"{folder}/{number}", dir_fd=self._tree.incoming, follow_symlinks=False)
+            for file, path in zip(record.files, paths_of(record, self._folder(record)), strict=True):
+                status = os.stat(path, dir_fd=self._tree.incoming, follow_symlinks=False)
                 rows.append(row_of(file.name, status, file.digest))
         return rows
 
     def _left(self, record: Record) -> list[Move]:
-        """The files that have no name yet."""
-        folder = self._tree.attempt_folder(record.key, record.incarnation)
+        """The files that have no name yet, but for those in folders."""
+        folder = self._folder(record)
         try:
             left = set(os.listdir(f"/proc/self/fd/{self._tree.incoming}/{folder}"))
         except FileNotFoundError:
             return []
         return [
             Move(f"{folder}/{number}", file.name, file.digest)
-            for number, file in enumerate(record.files)
-            if str(number) in left
+            for number, (file, place) in enumerate(zip(record.files, record.folder_places(), strict=True))
+            if place is None and str(number) in left
+        ]
+
+    def _folder_moves(self, record: Record) -> list[FolderMove]:
+        if not record.folders:
+            return []
+        digests: list[dict[str, str]] = [{} for _ in record.folders]
+        for file, place in zip(record.files, record.folder_places(), strict=True):
+            if place is not None:
+                digests[place][file.name] = file.digest
+        return [
+            FolderMove(built_path(self._folder(record), place), each.inode, each.name, digests[place])
+            for place, each in enumerate(record.folders)
         ]
 
     def _remove_folder(self, record: Record) -> None:
+        """With the former folders that are in it."""
         try:
-            os.rmdir(self._tree.attempt_folder(record.key, record.incarnation), dir_fd=self._tree.incoming)
+            if record.folders:
+                shutil.rmtree(self._folder(record), dir_fd=self._tree.incoming)
+            else:
+                os.rmdir(self._folder(record), dir_fd=self._tree.incoming)
         except OSError:  # gone already, or swept at the next start
             pass
 

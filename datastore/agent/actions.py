@@ -71,9 +71,9 @@ class StopFetching(_Action):
 
 
 class SyncIncoming(_Action):
-    """Make the files of these records durable in incoming, with few syncs; find out whether their names can be given.
+    """Build the folders of these records from their files; make all durable in incoming, with few syncs.
 
-    IncomingSynced or StepFailed. Nothing in the tree has changed.
+    It also finds out whether the names can be given. IncomingSynced or StepFailed. Nothing in the tree has changed.
     """
 
     records: list[Record]
@@ -86,9 +86,10 @@ class WriteRecords(_Action):
 
 
 class PlaceFiles(_Action):
-    """Give every file that is still in incoming its name (what is not there any more has it already).
+    """Give every file and folder that is still in incoming its name (what is not there any more has it already).
 
-    Each by one rename, a former version kept as a blob. FilesPlaced when durable, else StepFailed; may be repeated.
+    Each by one rename (a folder changes places with the former one), a former version kept as blobs. FilesPlaced when
+    durable, else StepFailed; may be repeated.
     """
 
     records: list[Record]

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from datastore.agent.records import Record, RecordedFile
+from datastore.agent.records import Record, RecordedFile, RecordedFolder
 from wire.messages import AttemptKey
 
 _SCHEMA = """
@@ -32,7 +32,16 @@ CREATE TABLE IF NOT EXISTS digests (
 """
 
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(list[RecordedFile])
+
+
+class _Contents(msgspec.Struct, omit_defaults=True):
+    """What a record's `files` column holds; without folders it is the list of files alone."""
+
+    files: list[RecordedFile]
+    folders: list[RecordedFolder] = msgspec.field(default_factory=list)
+
+
+_decoder: msgspec.json.Decoder[list[RecordedFile] | _Contents] = msgspec.json.Decoder(list[RecordedFile] | _Contents)
 
 
 class IndexUnusable(Exception):
@@ -84,10 +93,10 @@ class Index:
         """In the order in which they can be completed: no two that are incomplete share a name."""
         with self._lock:
             rows = self._connection.execute("SELECT deployment, incarnation, task, attempt, files FROM records")
-            return [Record(*head, _decoder.decode(files)) for *head, files in rows]  # type: ignore[call-arg]
+            return [Record(*head, *_read(files)) for *head, files in rows]  # type: ignore[call-arg]
 
     def write_records(self, records: Iterable[Record], digests: Iterable[DigestRow]) -> None:
-        rows = [(each.deployment, *each.key, each.incarnation, _encoder.encode(each.files)) for each in records]
+        rows = [(each.deployment, *each.key, each.incarnation, _written(each)) for each in records]
         self._write(
             [
                 ("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?, ?)", rows),
@@ -136,6 +145,15 @@ class Index:
                 self._connection.execute("ROLLBACK")
             except sqlite3.Error:  # SQLite has rolled back by itself
                 pass
+
+
+def _written(record: Record) -> bytes:
+    return _encoder.encode(_Contents(record.files, record.folders) if record.folders else record.files)
+
+
+def _read(column: bytes) -> tuple[list[RecordedFile], list[RecordedFolder]]:
+    contents = _decoder.decode(column)
+    return (contents.files, contents.folders) if isinstance(contents, _Contents) else (contents, [])
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> str:

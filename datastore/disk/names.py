@@ -1,4 +1,5 @@
-"""Giving names: from incoming into plain sight, each file by one rename, the version that was there kept as a blob.
+"""Giving names: from incoming into plain sight, each file or folder by one rename, the version that was there kept as
+blobs.
 
 Used by publishing and by the storing of sent files, from two threads; a lock lets one of them rename at a time.
 It knows nothing of attempts and records.
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 from datastore.disk.beneath import Missing, Obstructed, kind_of, open_folder, split
 from datastore.disk.content import hex_of
+from datastore.disk.folders import files_below, put_in_place
 from datastore.disk.index import Index
 from datastore.disk.syncs import sync_many, sync_one
 from datastore.disk.tree import Tree
@@ -30,6 +32,15 @@ class Move(NamedTuple):
     digest: str
 
 
+class FolderMove(NamedTuple):
+    #: Path below incoming, of the folder with this inode: another one there is the former folder.
+    source: str
+    inode: int
+    name: str
+    #: Name -> digest of the files in it.
+    digests: dict[str, str]
+
+
 class Names:
     def __init__(self, tree: Tree, index: Index) -> None:
         self._tree = tree
@@ -41,6 +52,16 @@ class Names:
         with _Folders(self._tree.fd, make=False) as folders:
             return [self._obstacle(folders, names) for names in groups]
 
+    def obstacle_of_folders(self, names: Iterable[str]) -> str:
+        """Why one of these cannot be given to a folder, as `obstacles`. What stands there would be replaced."""
+        with _Folders(self._tree.fd, make=False) as folders:
+            for name in names:
+                try:
+                    self._check(folders, name, folder=True)
+                except Obstructed as error:
+                    return str(error)
+        return ""
+
     def _obstacle(self, folders: _Folders, names: Iterable[str]) -> str:
         for name in names:
             try:
@@ -49,13 +70,16 @@ class Names:
                 return str(error)
         return ""
 
-    def give(self, moves: list[Move], also_sync: Iterable[str] = ()) -> None:
+    def give(self, moves: list[Move], also_sync: Iterable[str] = (), folder_moves: Iterable[FolderMove] = ()) -> None:
         """Give all names, durably. Raises Obstructed, OSError; may be repeated with the moves that are left.
 
         `also_sync`: further names whose folders are to be durable.
         """
         with self._lock, _Folders(self._tree.fd, make=True) as folders:
             formers = [former for move in moves if (former := self._keep_former(folders, move)) is not None]
+            left = [move for move in folder_moves if self._is_left(move)]
+            for folder_move in left:
+                formers += self._keep_former_folder(folders, folder_move)
             if formers:
                 sync_one(self._tree.blobs)  # the former version must be found before its name is another's
             for move in moves:
@@ -63,7 +87,10 @@ class Names:
                 os.rename(
                     move.source, base, src_dir_fd=self._tree.incoming, dst_dir_fd=folders.open(folder)
                 )  # fmt: skip
-            self._sync({move.name for move in moves} | set(also_sync))
+            for folder_move in left:
+                folder, base = split(folder_move.name)
+                put_in_place(self._tree.incoming, folder_move.source, folders.open(folder), base)
+            self._sync({move.name for move in moves} | {move.name for move in left} | set(also_sync))
             self._drop_digests(formers)
 
     def keep_blob(self, source: str, digest: str) -> None:
@@ -75,7 +102,7 @@ class Names:
             _link(source, self._tree.incoming, "replacing", self._tree.blobs)
             os.replace("replacing", hex_of(digest), src_dir_fd=self._tree.blobs, dst_dir_fd=self._tree.blobs)
 
-    def _check(self, folders: _Folders, name: str) -> None:
+    def _check(self, folders: _Folders, name: str, folder: bool = False) -> None:
         above, deepest = folders.deepest(name)
         status = os.fstat(deepest)
         if status.st_dev != self._tree.device:
@@ -86,8 +113,10 @@ class Names:
             there = os.stat(split(name)[1], dir_fd=deepest, follow_symlinks=False)
         except FileNotFoundError:
             return
-        if stat.S_ISDIR(there.st_mode):
+        if stat.S_ISDIR(there.st_mode) and not folder:
             raise Obstructed(f"{shown(name)} is a folder on the datastore")
+        if there.st_dev != self._tree.device:
+            raise Obstructed(f"{shown(name)} is a file system of its own on the datastore; it cannot be replaced")
 
     def _keep_former(self, folders: _Folders, move: Move) -> tuple[str, int] | None:
         """Before another version takes its name: a blob of the one that is there, if anybody may know its digest.
@@ -108,6 +137,35 @@ class Names:
         if former != move.digest:
             _link(base, parent, hex_of(former), self._tree.blobs)
         return move.name, status.st_ino
+
+    def _is_left(self, move: FolderMove) -> bool:
+        """False: it has its name already, from an earlier try."""
+        try:
+            there = os.stat(move.source, dir_fd=self._tree.incoming, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return there.st_ino == move.inode
+
+    def _keep_former_folder(self, folders: _Folders, move: FolderMove) -> list[tuple[str, int]]:
+        """As `_keep_former`, of all files of the folder, or of the file, that a folder is to replace."""
+        folder, base = split(move.name)
+        parent = folders.open(folder)
+        try:
+            status = os.stat(base, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return []
+        if not stat.S_ISDIR(status.st_mode):
+            former = self._keep_former(folders, Move(move.source, move.name, ""))
+            return [former] if former is not None else []
+        formers = []
+        for inner, fd, file, about in files_below(parent, base):
+            name = f"{move.name}/{inner}"
+            digest = self._index.digest(name, about) if stat.S_ISREG(about.st_mode) else None
+            if digest is not None:
+                if digest != move.digests.get(name):
+                    _link(file, fd, hex_of(digest), self._tree.blobs)
+                formers.append((name, about.st_ino))
+        return formers
 
     def _drop_digests(self, formers: list[tuple[str, int]]) -> None:
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import time
@@ -11,97 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from datastore.agent.events import FetchFailed, InputsStaged, ResultsFetched
-from datastore.agent.records import Record, record_of
+from datastore.agent.events import FetchFailed, ResultsFetched
+from datastore.agent.records import Record
 from datastore.disk import content, syncs
 from datastore.disk.index import Index, IndexUnusable
-from datastore.disk.names import Names
 from datastore.disk.tree import Tree, TreeError
-from datastore.disk.versions import Versions
-from datastore.publish import Publisher, StepUndone
-from datastore.store import Storage
-from datastore.transfers.local import LocalTransfers
-from wire.messages import Collect, CollectFile, Input, LookUp, Place, Stage, StageDone, StageFailed, Store, Stored
-
-
-def digest(data: bytes) -> str:
-    return "b2:" + hashlib.blake2b(data, digest_size=32).hexdigest()
-
-
-class Disk:
-    """One incarnation of the datastore's disk side, and one worker's home beside it."""
-
-    def __init__(self, root: Path, incarnation: str = "one", home: Path | None = None) -> None:
-        self.root = root
-        self.tree = Tree(root, incarnation)
-        self.index = Index(self.tree.index_path)
-        self.names = Names(self.tree, self.index)
-        self.versions = Versions(self.tree, self.index)
-        self.publisher = Publisher(self.tree, self.index, self.names)
-        self.storage = Storage(self.tree, self.index, self.names, self.versions, content.never)
-        self.local = LocalTransfers(self.tree, self.versions)
-        self.home = home or root.parent / "worker"
-        self.home.mkdir(exist_ok=True)
-        self.place = Place(path=str(self.home))
-
-    def close(self) -> None:
-        self.index.close()
-        self.tree.close()
-
-    def start(self) -> Disk:
-        """What the agent has done at a start."""
-        self.publisher.place_files(self.index.records())
-        self.publisher.sweep()
-        return self
-
-    # -- the worker's side --------------------------------------------------------------------------
-
-    def work(self, task: int, attempt: int = 1) -> Path:
-        work = self.home / "attempts" / f"{task}.{attempt}" / "work"
-        work.mkdir(parents=True, exist_ok=True)
-        return work
-
-    def collect(self, task: int, files: dict[str, bytes], attempt: int = 1, **stated: object) -> Collect:
-        """An attempt that left these files, and the order for them; `stated` is what the worker says otherwise."""
-        work = self.work(task, attempt)
-        entries = []
-        for name, data in files.items():
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            (work / name).write_bytes(data)
-            fields = {"source": name, "target": name, "size": len(data), "digest": digest(data), **stated}
-            entries.append(CollectFile(**fields))  # type: ignore[arg-type]
-        return Collect(task=task, attempt=attempt, worker="w", place=self.place, files=entries)
-
-    # -- longer ways --------------------------------------------------------------------------------
-
-    def fetch(self, *orders: Collect) -> list[object]:
-        told: list[object] = []
-        self.local.fetch(list(orders), told.append, lambda _key: False)
-        return told
-
-    def record(self, order: Collect) -> Record:
-        return record_of(order, "d", self.tree.incarnation)
-
-    def publish(self, *orders: Collect) -> None:
-        assert all(isinstance(answer, ResultsFetched) for answer in self.fetch(*orders))
-        records = [self.record(order) for order in orders]
-        assert self.publisher.sync_incoming(records) == []
-        self.publisher.write_records(records)
-        self.publisher.place_files(records)
-
-    def stage(self, *inputs: Input, place: Place | None = None) -> StageDone | StageFailed:
-        told: list[InputsStaged] = []
-        job = Stage(task=1, attempt=1, worker="w", place=place or self.place, inputs=list(inputs))
-        self.local.stage([job], told.append)
-        return told[0].answer
-
-    def visible(self) -> dict[str, bytes]:
-        """The tree as a reader sees it."""
-        files = [path for path in self.root.rglob("*") if path.is_file() and ".ecloud" not in path.parts]
-        return {str(path.relative_to(self.root)): path.read_bytes() for path in files}
-
-    def incoming(self) -> list[Path]:
-        return [path for path in (self.root / ".ecloud" / "incoming").rglob("*") if path.is_file()]
+from datastore.publish import StepUndone
+from tests.integration.datastore_world import Disk, digest
+from wire.messages import Input, LookUp, Place, StageDone, StageFailed, Store, Stored
 
 
 @pytest.fixture
@@ -333,7 +249,7 @@ def test_names_that_cannot_be_given_are_told_before_anything_is_recorded(disk: D
         for task, name in enumerate(["folder", "file/x", "link/x", "folder/ok"], start=1)
     ]
     disk.fetch(*orders)
-    refused = disk.publisher.sync_incoming([disk.record(order) for order in orders])
+    refused = disk.publisher.sync_incoming([disk.record(order) for order in orders]).refused
     assert [key for key, _ in refused] == [(1, 1), (2, 1), (3, 1)]
     assert "folder" in refused[0][1] and "not followed" in refused[2][1]
 
