@@ -20,6 +20,7 @@ require_packages(Path(__file__).resolve().parent)
 
 import typer  # noqa: E402  # only now is it known to be there
 
+from boss.machine_commands import add_machine_commands  # noqa: E402
 from boss.web.command import guarded, stop, write, write_json  # noqa: E402
 from boss.web.exit_codes import Exit  # noqa: E402
 
@@ -450,6 +451,18 @@ def settings_command(as_json: AsJson = False) -> None:
         return
     width = max(len(each.setting.name) for each in shown)
     write([f"{each.setting.name:{width}}  {harmless(each.value)}  ({harmless(each.origin)})" for each in shown])
+
+
+def _made_state_directory() -> Path:
+    import state_directory
+
+    try:
+        return _state_directory() or Path() if _state_dir is not None else state_directory.find_or_make()
+    except state_directory.StateDirectoryError as error:
+        stop(Exit.NO_BOSS, str(error))
+
+
+add_machine_commands(command, _boss, _made_state_directory, lambda: _settings(_state_directory()).broker_username)
 
 
 if __name__ == "__main__":

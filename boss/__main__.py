@@ -16,7 +16,8 @@ from boss.check import check_database
 from boss.core.state import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
 from boss.embedded.broker import BrokerError
-from boss.program import Program, Setup
+from boss.program import Program
+from boss.setup import Setup
 from boss.state_lock import Refused, cannot_start
 from boss.web.command import write
 from boss.web.serve import CannotServe

@@ -25,6 +25,7 @@ from boss.core.state import State, Worker, numbers, runs
 from boss.loop import WITHDRAWN, Loop
 from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.web.reads import Lookups, Reads
+from wire.messages import Place
 
 #: A view younger than this is handed out again.
 FRESH_SECONDS = 0.05
@@ -152,6 +153,21 @@ class LiveBackend:
 
     def carry_on(self) -> str:
         return ""
+
+    def place_of(self, worker: str) -> Place | None:
+        """Where this worker is, by its pinned keys; None: there is no such worker. Raises BackendUnavailable."""
+        asked = threading.Event()
+        found: list[Place | None] = []
+
+        def look() -> None:
+            known = self._loop.scheduler.state.workers.get(worker)
+            found.append(known.place if known is not None else None)
+            asked.set()
+
+        self._loop.inbox.put(look)
+        if not asked.wait(AWAY_SECONDS):
+            raise BackendUnavailable(f"{self._loop.trouble or 'the boss is busy'}; ask again")
+        return found[0]
 
     def touching(self, app: ASGIApp) -> ASGIApp:
         """The application, with every request counted as use."""

@@ -45,6 +45,11 @@ class LoginFiles:
                 self._passwords[name] = self.path(name).read_text(encoding="utf-8").strip()
             return self._passwords[name]
 
+    def ensure(self, name: str) -> Path:
+        """Its file, made if there is none."""
+        self.password(name)
+        return self.path(name)
+
     def set(self, name: str, password: str) -> None:
         """One that the settings say: it is in no file of ours."""
         with self._lock:

@@ -17,26 +17,25 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from boss.cloud.local import LocalProvider
 from boss.cloud.provider import Recorded
 from boss.core.effects import Answer, StartInstance, StopInstance
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from boss.database import Database, DatabaseError
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.children import Child, ChildError, last_words, start_child
 from boss.embedded.logins import Login
-from boss.embedded.ports import HOST, beyond, everywhere
+from boss.embedded.ports import beyond, everywhere
 from boss.embedded.processes import identify
 from boss.environments import at_broker, of_a_child
 from boss.keys import DATASTORE, KeyFileError, ensure_keys, key_path
 from boss.live import LiveBackend
 from boss.login_files import DATASTORE_LOGIN, LoginFiles
 from boss.loop import DatabaseAway, Loop
+from boss.machines import Machines, Whereabouts
 from boss.post import Post
 from boss.private_files import kept_port, private, write_secret
+from boss.setup import Setup
 from boss.state_lock import Refused, cannot_start, lock
 from boss.store import DatabaseStore
 from boss.upkeep import Upkeep
@@ -44,9 +43,9 @@ from boss.web.app import make_app
 from boss.web.boss_file import announce, withdraw
 from boss.web.serve import CannotServe, Server, serve
 from boss.web.spool import Spool
-from boss.web.tokens import ensure_token
+from boss.web.tokens import DATASTORE_TOKEN_FILE, ensure_token
 from wire.codec import encode
-from wire.link import LinkOptions, PresenceOptions, TlsOptions
+from wire.link import LinkOptions, PresenceOptions
 from wire.messages import VERSION, DatastoreOrders, Presence, WorkerOrders
 from wire.topics import Topics
 
@@ -64,40 +63,6 @@ PUSHED_SECONDS = 15.0
 UNUSED_SECONDS = 60.0
 #: Given to workers to end what they hold when the database is away.
 WORKERS_END_SECONDS = 10.0
-
-
-class Setup(msgspec.Struct, kw_only=True):
-    """What the program needs of the settings."""
-
-    state_directory: Path
-    tree: Path
-    #: The host of the datastore's program, for sentences; empty: the boss starts it itself.
-    datastore_host: str = ""
-    database: str
-    http_host: str = "127.0.0.1"
-    http_port: int = 0
-    token: str = ""
-    broker_host: str = ""
-    broker_port: int = 0
-    broker_username: str = "boss"
-    broker_password: str = ""
-    broker_tls: TlsOptions | None = None
-    embedded_broker: str | None = None
-    #: Where the boss's own broker listens beside loopback.
-    broker_listen: str = HOST
-    #: What other hosts call this machine; empty: by its host name.
-    boss_address: str = ""
-    mqtt_prefix: str = "ecloud"
-    policy: Policy
-    slots: int = 1
-    spool_limit_bytes: int = 100 * 1024**3
-    submit_limit_bytes: int = 4 * 1024**3
-    #: How long the journal is kept; 0: for ever.
-    journal_days: float = 30.0
-    #: Environment of every worker and of the datastore beside what this program sets.
-    child_environment: Mapping[str, str] = {}
-    #: End when nobody follows any more (a boss that a push started).
-    while_followed: bool = False
 
 
 class Program:
@@ -291,9 +256,7 @@ class Program:
             Login(setup.broker_username, self._logins.password(setup.broker_username), "boss"),
             Login(DATASTORE_LOGIN, self._logins.password(DATASTORE_LOGIN), "datastore"),
         ]
-        for pool in setup.policy.pools:
-            names = [f"{pool.name}-{number}" for number in range(1, pool.limit + 1)]
-            logins += [Login(name, self._logins.password(name), "worker") for name in names]
+        logins += [Login(name, self._logins.password(name), "worker") for name in setup.own_workers()]
         taken = {login.username for login in logins}
         logins += [login for login in self._logins.workers() if login.username not in taken]
         self._broker = EmbeddedBroker(
@@ -430,6 +393,16 @@ class Program:
     def _external_password(self) -> Path:
         return self.setup.state_directory / "logins" / "broker"
 
+    def _machines(self) -> Machines:
+        where = Whereabouts(
+            self.deployment, self._broker_at[1], lambda: self._server.port if self._server is not None else 0
+        )
+        return Machines(self.setup, where, self._logins, self._broker, self._files_token, self.backend.place_of)
+
+    def _files_token(self) -> str:
+        """Of HTTP, good for files only: for a datastore elsewhere."""
+        return ensure_token(self.setup.state_directory, DATASTORE_TOKEN_FILE)
+
     def _serve(self) -> Server:
         setup = self.setup
         token = setup.token or ensure_token(setup.state_directory)
@@ -444,6 +417,7 @@ class Program:
             database_errors=(DatabaseError, DatabaseAway),
             spool=self.spool,
             database_room=lambda: database_room(setup.database),
+            machines=self._machines(),
         )
         kept = setup.state_directory / "http_port"
         wanted = setup.http_port or kept_port(kept)

@@ -280,6 +280,37 @@ class SubmitAnswer(_Body):
     carry_on: str = ""
 
 
+class LoginRequest(_Body, forbid_unknown_fields=True):
+    #: Where the files will be on the other host.
+    folder: str = "/etc/ecloud"
+
+
+class LoginAnswer(_Body):
+    #: A worker's id, or `datastore`.
+    name: str
+    #: What it is called at the broker.
+    username: str
+    #: It was not there before.
+    made: bool
+    #: What the program on the other host needs: file name -> content. Secret.
+    files: dict[str, str]
+    #: What a person still has to do, a sentence each.
+    notes: list[str] = msgspec.field(default_factory=list)
+
+
+class LoginRemoved(_Body):
+    name: str
+
+
+class DebugLine(_Body):
+    """One line of what was found out about a worker; the last one has `ended`."""
+
+    text: str = ""
+    ended: bool = False
+    #: Of the last line: which checks failed; empty: all is well.
+    failed: list[str] = msgspec.field(default_factory=list)
+
+
 class MissingRequest(_Body, forbid_unknown_fields=True):
     digests: list[str]
 

@@ -21,6 +21,7 @@ from boss.web import openapi
 from boss.web.backend import Backend, BackendUnavailable
 from boss.web.faults import Fault
 from boss.web.guard import Guard
+from boss.web.machines import Machines
 from boss.web.paths import PREFIX
 from boss.web.responses import error_response, json_response
 from boss.web.routes import Call, Route, Services, read_body, read_query
@@ -45,6 +46,7 @@ def make_app(
     database_errors: tuple[type[Exception], ...] = (),
     spool: Spool | None = None,
     database_room: Callable[[], int | None] = lambda: None,
+    machines: Machines | None = None,
 ) -> ASGIApp:
     """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed.
 
@@ -53,7 +55,12 @@ def make_app(
     """
     unavailable: tuple[type[Exception], ...] = (BackendUnavailable, *database_errors)
     services = Services(
-        backend, spool or Spool(backend.spool, spool_limit_bytes), submit_limit_bytes, database_room, database_errors
+        backend,
+        spool or Spool(backend.spool, spool_limit_bytes),
+        submit_limit_bytes,
+        database_room,
+        database_errors,
+        machines,
     )
     routes = [
         StarletteRoute(PREFIX + route.path, _endpoint(route, services, unavailable), methods=[route.method])

@@ -24,6 +24,8 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _SUBMIT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 #: A follower hears something at least every few seconds.
 _FOLLOW_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+#: Of what is looked at on a worker each part has its own limit.
+_DEBUG_TIMEOUT = httpx.Timeout(150.0, connect=5.0)
 
 T = TypeVar("T")
 
@@ -138,6 +140,27 @@ class Client:
 
     def resume(self, worker: str) -> answers.ChangeAnswer:
         return self._worker(worker, "resume", answers.EmptyRequest())
+
+    def debug(self, worker: str) -> Iterator[answers.DebugLine]:
+        """What is found out about a worker's host, as it comes."""
+        decoder = msgspec.json.Decoder(answers.DebugLine)
+        path = f"{PREFIX}/workers/{quote(worker, safe='')}/debug"
+        headers = {"content-type": "application/json"}
+        try:
+            with self._http.stream("POST", path, content=b"{}", headers=headers, timeout=_DEBUG_TIMEOUT) as response:
+                if response.status_code != 200:
+                    response.read()
+                    raise _refused(response)
+                for line in response.iter_lines():
+                    yield decoder.decode(line)
+        except httpx.HTTPError as error:
+            raise _no_answer(self.url, error) from None
+
+    def login(self, name: str, folder: str) -> answers.LoginAnswer:
+        return self._post(f"/logins/{quote(name, safe='')}", answers.LoginRequest(folder=folder), answers.LoginAnswer)
+
+    def remove_login(self, name: str) -> answers.LoginRemoved:
+        return self._post(f"/logins/{quote(name, safe='')}/remove", answers.EmptyRequest(), answers.LoginRemoved)
 
     def _worker(self, worker: str, verb: str, body: object) -> answers.ChangeAnswer:
         return self._post(f"/workers/{quote(worker, safe='')}/{verb}", body, answers.ChangeAnswer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -19,6 +19,9 @@ from boss.web.backend import Backend
 from boss.web.faults import Fault, bad_input, not_found
 from boss.web.paths import PREFIX
 from boss.web.spool import Spool
+
+if TYPE_CHECKING:
+    from boss.web.machines import Machines
 
 #: Largest JSON body of a change (a whole graph comes as a stream and has its own limit).
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
@@ -50,6 +53,8 @@ class Services:
     database_room: Callable[[], int | None] = lambda: None
     #: What reads raise while the database is away.
     database_errors: tuple[type[Exception], ...] = ()
+    #: Logins of other machines, and looking at them: None where no boss runs.
+    machines: Machines | None = None
 
 
 @dataclass(frozen=True)

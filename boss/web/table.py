@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boss.web import answers, batches, changes, files, journal, submit, tasks, workers
+from boss.web import answers, batches, changes, files, journal, machines, submit, tasks, workers
 from boss.web.routes import Parameter, Route
 
 _WAIT = Parameter("wait", float, "Seconds to wait for the end of the batch, at most 60.")
@@ -55,6 +55,34 @@ ROUTES = (
         "The end of a quarantine.",
         answers.ChangeAnswer,
         changes.release,
+        request=answers.EmptyRequest,
+    ),
+    Route(
+        "POST",
+        "/workers/{id}/debug",
+        "debug_worker",
+        "Look at its host, line by line as it comes: what is there, and which of its parts fail.",
+        answers.DebugLine,
+        streaming=machines.debug,
+        request=answers.EmptyRequest,
+        answer_media="application/x-ndjson",
+    ),
+    Route(
+        "POST",
+        "/logins/{name}",
+        "make_login",
+        "What a worker of this id, or `datastore`, needs on another host; its login is made if there is none.",
+        answers.LoginAnswer,
+        machines.login,
+        request=answers.LoginRequest,
+    ),
+    Route(
+        "POST",
+        "/logins/{name}/remove",
+        "remove_login",
+        "The broker refuses this worker's login from now on.",
+        answers.LoginRemoved,
+        machines.remove_login,
         request=answers.EmptyRequest,
     ),
     Route(

@@ -1,0 +1,144 @@
+"""admin.py's commands about machines: keys and logins for programs on other hosts, and looking at a worker's host.
+
+Registered by `admin.py`, which knows the settings and which boss to ask. `init` needs no boss; the others do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boss.keys import DATASTORE, KeyFileError, SshKey, ensure_keys
+from boss.login_files import DATASTORE_LOGIN, LoginFiles
+from boss.login_kit import FOLDER
+from boss.web.answers import LoginAnswer
+from boss.web.client import Client
+from boss.web.command import stop, write, write_json
+from boss.web.exit_codes import Exit
+from boss.web.terminal import harmless
+from boss.web.tokens import TOKEN_FILE, ensure_token
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Boss = Callable[[], AbstractContextManager[Client]]
+Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
+
+
+def add_machine_commands(
+    command: Command, boss: Boss, state_directory: Callable[[], Path], username: Callable[[], str]
+) -> None:
+    """`state_directory` makes one where there is none; `username`: the boss's own at the broker."""
+
+    @command("init", "init")
+    def init(as_json: AsJson = False) -> None:
+        """Make what a boss with workers on other hosts needs: SSH keys, logins. Safe to repeat; replaces nothing."""
+        _init(state_directory(), username(), as_json)
+
+    @command("login", "login w1 --write w1-files")
+    def login(
+        name: Annotated[str, typer.Argument(metavar="NAME", help="A worker's id, or `datastore`.", show_default=False)],
+        folder: Annotated[
+            Path | None, typer.Option("--write", help="Write the files into this directory, readable by you only.")
+        ] = None,
+        there: Annotated[
+            str, typer.Option("--installed_in", help="Where the files will be on the other host.")
+        ] = FOLDER,
+        remove: Annotated[bool, typer.Option("--remove", help="The broker is to refuse it from now on.")] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """What a worker or the datastore on another host needs: its login at the broker, and its settings."""
+        with boss() as asked:
+            if remove:
+                asked.remove_login(name)
+                write_json({"name": name, "removed": True}) if as_json else write([f"The login {name!r} is removed."])
+                return
+            answer = asked.login(name, there)
+        if folder is not None:
+            _write_files(folder, answer.files)
+        if as_json:
+            write_json(answer)
+        else:
+            write(list(_login_lines(answer, folder, there)))
+
+
+# --- init --------------------------------------------------------------------------------------------
+
+
+def _init(state_directory: Path, username: str, as_json: bool) -> None:
+    try:
+        keys = ensure_keys(state_directory)
+        ensure_token(state_directory)
+        logins = LoginFiles(state_directory)
+        passwords = [logins.ensure(name) for name in (username, DATASTORE_LOGIN)]
+    except KeyFileError as error:
+        stop(Exit.NO_BOSS, str(error))
+    except OSError as error:
+        stop(Exit.NO_BOSS, f"{error.filename or state_directory}: {error.strerror or error}")
+    if as_json:
+        write_json(
+            {
+                "state_directory": str(state_directory),
+                "keys": {key.name: {"path": str(key.path), "public": key.public, "made": key.made} for key in keys},
+                "authorized_keys": [key.authorized_keys_line for key in keys],
+                "logins": [str(path) for path in passwords],
+                "http_token": str(state_directory / TOKEN_FILE),
+            }
+        )
+        return
+    write(_init_lines(state_directory, keys))
+
+
+def _init_lines(state_directory: Path, keys: list[SshKey]) -> list[str]:
+    made = [key.name for key in keys if key.made]
+    return [
+        f"State directory: {harmless(str(state_directory))}",
+        *(f"{'Made' if key.made else 'There already'}: {harmless(str(key.path))} and its .pub" for key in keys),
+        f"Logins of HTTP and MQTT: {harmless(str(state_directory / 'logins'))}",
+        "",
+        "On each host of a worker, put these two lines into ~/.ssh/authorized_keys of the worker's user:",
+        *(harmless(key.authorized_keys_line) for key in keys),
+        "",
+        "Next: set broker_listen (and datastore_host, http_host, if the datastore has a host of its own), start the",
+        'boss, then `admin.py login NAME --write DIRECTORY` for each worker. docs/operating.md, "Several machines".',
+        *(["A key that is new is refused by workers' hosts until it is put there."] if made else []),
+    ]
+
+
+# --- login -------------------------------------------------------------------------------------------
+
+
+def _write_files(folder: Path, files: dict[str, str]) -> None:
+    """Each readable by its owner only, from the first byte on."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, content in files.items():
+            path = folder / os.path.basename(name)
+            temporary = path.with_name(f".{path.name}.new")
+            temporary.unlink(missing_ok=True)
+            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(content)
+            temporary.replace(path)
+    except OSError as error:
+        stop(Exit.BAD_INPUT, f"{error.filename or folder} cannot be written: {error.strerror or error}")
+
+
+def _login_lines(answer: LoginAnswer, folder: Path | None, there: str) -> list[str]:
+    state = "made" if answer.made else "there already"
+    lines = [f"Login {harmless(answer.username)} at the broker: {state}."]
+    if folder is None:
+        for name, content in answer.files.items():
+            if not name.endswith(".key"):  # nobody copies a private key from a terminal
+                lines += ["", f"# {name}", *(harmless(line) for line in content.splitlines())]
+        lines += ["", "With --write DIRECTORY these become files to copy to that host."]
+    else:
+        program = "datastore" if answer.name == DATASTORE else "worker"
+        lines += [f"Written: {harmless(str(folder / name))}" for name in answer.files]
+        lines.append(
+            f"Copy them to {harmless(there)} on that host, owned by the user of the program, and start it: "
+            f"templates/ecloud-{program}.service, or by hand as docs/operating.md says."
+        )
+    return [*lines, *(f"Note: {harmless(note)}." for note in answer.notes)]
