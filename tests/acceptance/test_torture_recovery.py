@@ -17,7 +17,7 @@ from boss.intake.reader import Options, encode_stream, read_file
 from boss.web.answers import BatchAnswer
 from boss.web.client import Refused
 from boss.web.find import boss_of
-from tests.acceptance.torture import processes
+from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.outside_broker import OutsideBroker
 from tests.acceptance.torture.place import Place
 from tests.doc_blocks import TOP
@@ -154,7 +154,7 @@ def test_while_the_database_is_away_workers_go_on_and_the_boss_says_so_and_goes_
     place.start_boss()
     # Longer than the server takes to die on a loaded machine: what is under way then outlasts it.
     batch = push(place, [step(place, f"t{n}", 2.0, n % 2 == 0) for n in range(16)])
-    place.wait_for("some are done", lambda: seen(place, "end") >= 2)
+    place.wait_for("some are done, and the worker has as many again", lambda: _recorded(place) == (2, 4))
     mariadb_server.kill()
     away_from = time.time()
     try:
@@ -174,6 +174,13 @@ def test_while_the_database_is_away_workers_go_on_and_the_boss_says_so_and_goes_
     finish(place, _push_now(place, [step(place, "late", 0)]))
     assert "the database is away" not in _admin_status(place)
     close(place)
+
+
+def _recorded(place: Place) -> tuple[int, int]:
+    """Attempts that have ended, and that have not."""
+    attempts = [one for of_task in verification.read(place.database).attempts.values() for one in of_task]
+    ended = sum(bool(one.ended) for one in attempts)
+    return ended, len(attempts) - ended
 
 
 def _admin_status(place: Place) -> str:
