@@ -1,12 +1,13 @@
 """From effects to messages: orders get what only the database holds (executions, requirements), in bulk.
 
 Pure but for the `Lookups` that are handed in; the simulation uses the same code with look-ups of its own.
-What cannot be filled in (a row that is gone) is left out: the boss asks again, or finds the attempt ended.
+What cannot be filled in (a row that is gone) is left out: the boss asks again, or finds the attempt ended. Left out is
+also what need not be staged, because all of it lies in the worker's cache: that is told as an event instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Protocol, cast
 
 import msgspec
@@ -20,6 +21,7 @@ from boss.core.effects import (
     StoreOrder,
     ToDatastore,
 )
+from boss.core.events import InputsCached
 from wire.messages import (
     VERSION,
     DatastoreOrder,
@@ -36,6 +38,10 @@ from wire.messages import (
 
 #: (project, the user's id, the execution as JSON)
 Task = tuple[str, str, bytes]
+
+
+#: Whether all of these are bound, and known to lie in the cache of the worker with this id.
+InCache = Callable[[str, list[Input]], bool]
 
 
 class Lookups(Protocol):
@@ -59,10 +65,13 @@ class Lookups(Protocol):
 class Dispatcher:
     """Makes messages of one deployment and epoch."""
 
-    def __init__(self, lookups: Lookups, deployment: str, epoch: int) -> None:
+    def __init__(self, lookups: Lookups, deployment: str, epoch: int, in_cache: InCache | None = None) -> None:
+        """`in_cache`: whether the inputs lie in the worker's cache (default: nothing is known of caches)."""
         self._lookups = lookups
         self._deployment = deployment
         self._epoch = epoch
+        self._in_cache = in_cache
+        self._found: list[InputsCached] = []
 
     def to_workers(self, effects: Iterable[SendToWorker]) -> list[tuple[str, WorkerOrders]]:
         """Worker id and message of each effect, in order."""
@@ -78,7 +87,13 @@ class Dispatcher:
         looked = {order.task for order in orders if isinstance(order, LookUpOrder)}
         inputs = self._lookups.requirements(staged) if staged else {}
         names = self._lookups.result_names(looked) if looked else {}
-        return [self._datastore_message(effect, inputs, names) for effect in effects]
+        messages = [self._datastore_message(effect, inputs, names) for effect in effects]
+        return [message for message in messages if message.orders]
+
+    def found(self) -> list[InputsCached]:
+        """What the scheduler is to be told of the orders that were left out since this was last asked."""
+        found, self._found = self._found, []
+        return found
 
     def _worker_message(self, effect: SendToWorker, tasks: Mapping[int, Task]) -> WorkerOrders:
         filled = (_run(order, tasks) if isinstance(order, RunOrder) else order for order in effect.orders)
@@ -110,6 +125,9 @@ class Dispatcher:
         if isinstance(order, StageOrder):
             wanted = inputs.get(order.task)
             if wanted is None:
+                return None
+            if order.cached and self._in_cache is not None and self._in_cache(order.worker, wanted):
+                self._found.append(InputsCached(task=order.task, attempt=order.attempt, inputs=wanted))
                 return None
             return Stage(task=order.task, attempt=order.attempt, worker=order.worker, place=order.place, inputs=wanted)
         if isinstance(order, LookUpOrder):

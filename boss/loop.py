@@ -125,7 +125,7 @@ class Loop:
     def start(self) -> None:
         """Begin where the database stands. Nothing goes out before the first turn (`run`)."""
         loaded = self._store.load()
-        self._dispatcher = Dispatcher(self._store, loaded.deployment, loaded.epoch)
+        self._dispatcher = Dispatcher(self._store, loaded.deployment, loaded.epoch, self.scheduler.in_cache)
         self.scheduler.restore(loaded, time.monotonic(), time.time())
         self.inbox.put(TimePassed())
 
@@ -295,6 +295,8 @@ class Loop:
         to_datastore = [effect for effect in effects if isinstance(effect, SendToDatastore)]
         for order in self._until_back(lambda: self._dispatcher.to_datastore(to_datastore)):
             self._outside.send_to_datastore(order)
+        for found in self._dispatcher.found():
+            self.inbox.put(found)
         for effect in effects:
             if isinstance(effect, Answer):
                 self._outside.answer(effect)

@@ -210,6 +210,8 @@ class Acknowledge(_Value, frozen=True, kw_only=True, tag="acknowledge"):
     """
 
     attempts: list[AttemptKey]
+    #: Those of them whose results are inputs of other tasks: their files may go to the cache instead.
+    keep: list[AttemptKey] = msgspec.field(default_factory=list)
 
 
 class Drain(_Value, frozen=True, kw_only=True, tag="drain"):

@@ -21,7 +21,7 @@ import msgspec
 
 from wire.codec import WireError, decode, encode
 from wire.link import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
-from wire.messages import Digest, Input, Outcome, Presence, Run, WorkerOrders
+from wire.messages import Digest, Input, ManifestEntry, Outcome, Presence, Run, WorkerOrders
 from wire.topics import Topics
 from worker.agent import Agent
 from worker.agent.actions import (
@@ -63,6 +63,8 @@ logger = logging.getLogger(__name__)
 #: Events taken in one turn before what is due goes out.
 _TURN = 1000
 _DISK_SECONDS = 10.0
+#: Result files of one attempt that go to the cache: some renames, in the loop's thread.
+_ADOPTED = 256
 
 Inbox = queue.SimpleQueue[Event | LinkEvent]
 
@@ -227,7 +229,22 @@ class Loop:
     def _remove_attempt(self, action: RemoveAttempt) -> None:
         if (action.task, action.attempt) in self._parts.journal.begun:
             self._parts.journal.forget(action.task, action.attempt)
+        if action.keep:
+            self._adopt(self._directory(action.task, action.attempt) / "work", action.keep)
         self._parts.keeper.do(action.task, partial(self._remove, self._directory(action.task, action.attempt)))
+
+    def _adopt(self, work: Path, results: list[ManifestEntry]) -> None:
+        """Results that other tasks need go to the cache, at once: the next order may already be about them."""
+        root = os.path.realpath(work)
+        adopted = []
+        for entry in results[:_ADOPTED]:
+            path = work / entry.source
+            real = os.path.realpath(path.parent)
+            inside = real == root or real.startswith(root + os.sep)  # never what a link leads to
+            if inside and self._parts.cache.adopt(path, entry.digest, entry.size):
+                adopted.append(entry.digest)
+        if adopted:
+            self._parts.inbox.put(CacheChanged(adopted))
 
     def _place_inputs(self, action: PlaceInputs) -> None:
         self._parts.cache.pin(action.inputs)

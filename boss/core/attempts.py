@@ -105,7 +105,15 @@ def ask_datastore(state: State, attempt: Attempt) -> None:
         place = state.workers[attempt.worker].place
         if place is not None:
             task, number = attempt.key
-            state.ask(StageOrder(task=task, attempt=number, worker=attempt.worker, place=place, init=attempt.init))
+            order = StageOrder(
+                task=task,
+                attempt=number,
+                worker=attempt.worker,
+                place=place,
+                init=attempt.init,
+                cached=not attempt.missed,
+            )
+            state.ask(order)
     elif attempt.phase is Phase.COLLECTING:
         if attempt.abandoning:
             state.ask(Abandon(task=attempt.task, attempt=attempt.attempt, reason=attempt.abandoning))
@@ -360,13 +368,19 @@ def backoff(first: float, most: float, failures: int, number: int) -> float:
     return float(min(most, first * 2.0 ** min(failures - 1, 32))) * (1.0 - 0.25 * jitter)
 
 
-def acknowledge(state: State, worker: Worker, key: AttemptKey) -> None:
-    """Its end is (after this turn) on disk, or nobody wants it any more: the worker may forget it."""
+def acknowledge(state: State, worker: Worker, key: AttemptKey, *, keep: bool = False) -> None:
+    """Its end is (after this turn) on disk, or nobody wants it any more: the worker may forget it.
+
+    `keep`: its results are inputs of other tasks, and may stay in the worker's cache.
+    """
     outbox = worker.outbox
-    if outbox and isinstance(outbox[-1], Acknowledge):
-        outbox[-1].attempts.append(key)
-    else:
-        state.tell(worker, Acknowledge(attempts=[key]))
+    if not (outbox and isinstance(outbox[-1], Acknowledge)):
+        state.tell(worker, Acknowledge(attempts=[]))
+    told = outbox[-1]
+    assert isinstance(told, Acknowledge)
+    told.attempts.append(key)
+    if keep:
+        told.keep.append(key)
 
 
 def keep_outcome(row: AttemptRow, outcome: Outcome) -> None:

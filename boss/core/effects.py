@@ -53,6 +53,8 @@ class StageOrder(_Effect, frozen=True, kw_only=True):
     worker: str
     place: Place
     init: bool = False
+    #: False: not all of them are in the worker's cache, whatever is known of it; it has said so.
+    cached: bool = True
 
 
 class LookUpOrder(_Effect, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ import msgspec
 
 from boss.core.model import Submission
 from boss.core.rows import Known, LoadedBatch
-from wire.messages import DatastoreReports, Presence, WorkerReports
+from wire.messages import DatastoreReports, Input, Presence, WorkerReports
 
 
 class _Event(msgspec.Struct):
@@ -155,6 +155,14 @@ class BatchesLoaded(_Event, kw_only=True):
     crossing: list[tuple[int, int]]
 
 
+class InputsCached(_Event, kw_only=True):
+    """All inputs of an attempt that was to be staged are bound, and in its worker's cache: nothing is to be moved."""
+
+    task: int
+    attempt: int
+    inputs: list[Input]
+
+
 class TimePassed(_Event, kw_only=True):
     """A deadline may have come."""
 
@@ -183,6 +191,7 @@ Event = (
     | InstanceStartFailed
     | InstanceEnded
     | BatchesLoaded
+    | InputsCached
     | TimePassed
     | StopAsked
 )

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from boss.core import attempts, hosts, moves, quarantine, sending
+from boss.core.caches import KEPT_RESULTS
 from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatastore
-from boss.core.events import DatastoreReported, PresenceSeen
+from boss.core.events import DatastoreReported, InputsCached, PresenceSeen
 from boss.core.model import Ended, Phase, TaskState
 from boss.core.rows import FileRow, ResultRow
 from boss.core.state import Attempt, State, Worker
@@ -22,6 +23,7 @@ from wire.messages import (
     DatastoreHello,
     Forget,
     Found,
+    Input,
     Published,
     PublishedFile,
     SayHello,
@@ -147,14 +149,26 @@ def _stage_done(state: State, report: StageDone) -> None:
     attempt = state.attempts.get((report.task, report.attempt))
     if attempt is None or attempt.phase is not Phase.STAGING:
         return
-    attempt.phase = Phase.STAGED
-    state.at_datastore.pop(attempt.key, None)
-    attempt.row.inputs = _inputs_bytes(report)
-    attempts.save(state, attempt)
     worker = state.workers[attempt.worker]
     worker.hindered = ""
+    worker.cached.add(one.digest for one in report.inputs)
+    _staged(state, attempt, worker, report.inputs)
+
+
+def on_cached(state: State, event: InputsCached) -> None:
+    """As StageDone, but nobody had to be asked."""
+    attempt = state.attempts.get((event.task, event.attempt))
+    if attempt is not None and attempt.phase is Phase.STAGING and not attempt.missed:
+        _staged(state, attempt, state.workers[attempt.worker], event.inputs)
+
+
+def _staged(state: State, attempt: Attempt, worker: Worker, inputs: list[Input]) -> None:
+    attempt.phase = Phase.STAGED
+    state.at_datastore.pop(attempt.key, None)
+    attempt.row.inputs = attempts.encode(inputs) if inputs else b""
+    attempts.save(state, attempt)
     if attempt.key in worker.attempts:
-        state.tell(worker, Staged(task=report.task, attempt=report.attempt, inputs=report.inputs))
+        state.tell(worker, Staged(task=attempt.task, attempt=attempt.attempt, inputs=inputs))
 
 
 def _stage_failed(state: State, report: StageFailed) -> None:
@@ -215,12 +229,22 @@ def _published(state: State, report: Published) -> None:
     else:
         how, reason = Ended.SUCCEEDED, ""
         _results(state, attempt, report.files)
+    holder = hosts.holder(state, attempt)
     attempts.end(state, attempt, how, reason)
     worker = state.workers.get(attempt.worker)
     if worker is not None:
-        attempts.acknowledge(state, worker, key)
+        keep = holder is not None and how is Ended.SUCCEEDED and _keep_results(state, attempt, holder)
+        attempts.acknowledge(state, worker, key, keep=keep)
     attempts.settle_task(state, attempt, how, "")
     forget(state, [key])
+
+
+def _keep_results(state: State, attempt: Attempt, worker: Worker) -> bool:
+    """Whether others need them: then they stay in the cache of their worker, and are known to be there."""
+    if attempt.outcome is None or not moves.dependants(state, attempt.batch, attempt.index):
+        return False
+    worker.cached.add(entry.digest for entry in attempt.outcome.manifest[:KEPT_RESULTS])
+    return True
 
 
 def _results(state: State, attempt: Attempt, files: list[PublishedFile]) -> None:
@@ -320,10 +344,6 @@ def _found(state: State, report: Found) -> None:
 def _heartbeat(state: State, report: DatastoreHeartbeat) -> None:
     state.datastore.hindrance = report.hindrance
     state.datastore.disk_free = report.disk_free or state.datastore.disk_free
-
-
-def _inputs_bytes(report: StageDone) -> bytes:
-    return attempts.encode(report.inputs) if report.inputs else b""
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {

@@ -34,6 +34,7 @@ from boss.core.events import (
     CancelAsked,
     DatastoreReported,
     Event,
+    InputsCached,
     InstanceEnded,
     InstanceStarted,
     InstanceStartFailed,
@@ -55,6 +56,7 @@ from boss.core.graph import Batch
 from boss.core.model import TaskState
 from boss.core.rows import Changes, Loaded
 from boss.core.state import Policy, State
+from wire.messages import Input
 
 
 class Scheduler:
@@ -116,6 +118,11 @@ class Scheduler:
         state.changes = Changes()
         state.effects = []
         return changes, effects
+
+    def in_cache(self, worker: str, inputs: list[Input]) -> bool:
+        """True: as far as is known all of these are bound and lie in the cache of this worker."""
+        known = self.state.workers.get(worker)
+        return known is not None and known.cached.has_all(inputs)
 
     def next_deadline(self) -> float | None:
         """Monotonic time at which a turn is due even if nothing happens."""
@@ -270,6 +277,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     InstanceStartFailed: instances.on_start_failed,
     InstanceEnded: instances.on_ended,
     BatchesLoaded: _batches_loaded,
+    InputsCached: files.on_cached,
     TimePassed: _nothing,
     StopAsked: people.on_stop,
 }

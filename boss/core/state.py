@@ -15,6 +15,7 @@ from heapq import heappop, heappush
 
 import msgspec
 
+from boss.core.caches import Cached
 from boss.core.effects import Effect, ToDatastore, ToWorker
 from boss.core.graph import Batch
 from boss.core.model import InstanceState, Phase, WorkerState
@@ -84,6 +85,7 @@ class Attempt:
         "cancelling",
         "index",
         "init",
+        "missed",
         "outcome",
         "phase",
         "row",
@@ -115,6 +117,8 @@ class Attempt:
         self.began_at = row.began_at
         #: When the datastore was last asked something for it (monotonic).
         self.asked_at = 0.0
+        #: Its worker missed inputs that were said to be in its cache.
+        self.missed = False
         #: What the worker said of its end, while results are collected.
         self.outcome: Outcome | None = None
 
@@ -143,6 +147,7 @@ class Worker:
     __slots__ = (
         "attempts",
         "blamed",
+        "cached",
         "connected",
         "draining",
         "ended_at",
@@ -206,6 +211,8 @@ class Worker:
         self.unconfirmed: dict[int, tuple[float, list[ToWorker]]] = {}
         self.resend_planned = False
         self.lease_planned = False
+        #: What is known of its input cache.
+        self.cached = Cached()
         self.initialized: dict[int, None] = {}
         self.init_failures: dict[int, int] = {}
         #: Failures in a row by its own fault, and of which tasks.

@@ -192,6 +192,7 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         leases.set_worker_state(state, worker, back, "it came back")
         leases.plan_lease(state, worker, state.now + state.policy.lease)
     worker.initialized = dict.fromkeys(hello.initialized)
+    worker.cached.begin(hello.cached)
     hosts.look_at_keys(state, worker, hello.place)
     policy = state.policy
     state.tell(worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=policy.orphan_after))
@@ -312,11 +313,16 @@ def _inputs_missing(state: State, worker: Worker, report: InputsMissing) -> None
     attempt = state.attempts.get((report.task, report.attempt))
     if attempt is None or attempt.worker != worker.id:
         attempts.acknowledge(state, worker, (report.task, report.attempt))
-    elif not attempt.begun() and not attempts.superseded(attempt):
+        return
+    worker.cached.drop(report.digests)
+    if not attempt.begun() and not attempts.superseded(attempt):
+        attempt.missed = True
         attempts.stage_again(state, attempt)
 
 
 def _heartbeat(state: State, worker: Worker, report: Heartbeat) -> None:
+    worker.cached.drop(report.dropped)
+    worker.cached.add(report.cached)
     for task, _, fraction in report.progress:
         worker.progress[task] = min(1.0, max(0.0, fraction))
 

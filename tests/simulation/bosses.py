@@ -65,7 +65,7 @@ class SimulatedBoss:
         self.epoch = self.store.epoch
         self.incarnation = f"boss-{self.epoch}"
         self.scheduler = Scheduler(policy)
-        self.dispatcher = Dispatcher(self.store.lookups, "d", self.epoch)
+        self.dispatcher = Dispatcher(self.store.lookups, "d", self.epoch, self.scheduler.in_cache)
         self.inbox: list[Event] = []
         self.turn_planned = False
         self.frozen_until = 0.0
@@ -231,6 +231,8 @@ class SimulatedBoss:
         elif isinstance(effect, SendToDatastore):
             for order in self.dispatcher.to_datastore([effect]):
                 network.publish(self.name, TOPICS.datastore_orders, encode(order))
+            for found in self.dispatcher.found():
+                self.put(found)
         elif isinstance(effect, Answer):
             self.world.people.answered(effect)
         elif isinstance(effect, StartInstance):

@@ -29,6 +29,7 @@ from boss.core.events import (
     CancelAsked,
     DatastoreReported,
     Event,
+    InputsCached,
     LinkConnected,
     PresenceSeen,
     RedoAsked,
@@ -293,6 +294,8 @@ class World:
         self.now = 1000.0
         self.workers: dict[str, FakeWorker] = {}
         self.datastore = FakeDatastore(self)
+        #: What the dispatcher found: each makes a turn of its own.
+        self.found: list[InputsCached] = []
         #: Effects other than orders, unread.
         self.effects: list[object] = []
         self._reply = 0
@@ -304,7 +307,7 @@ class World:
     def _begin(self) -> None:
         self.session = self.store.open()
         self.scheduler = Scheduler(self.policy)
-        self.dispatcher = Dispatcher(self.store, "d", self.store.epoch)
+        self.dispatcher = Dispatcher(self.store, "d", self.store.epoch, self.scheduler.in_cache)
         self.scheduler.restore(self.store.load(), self.now, self.now)
         check(self.state)
 
@@ -327,6 +330,8 @@ class World:
         self.session.commit(changes, self.now)
         for effect in effects:
             self._perform(effect)
+        while self.found:
+            self.turn(self.found.pop(0))
 
     def _read_for(self, event: Event) -> None:
         if isinstance(event, Submitted):
@@ -352,6 +357,7 @@ class World:
             for order in self.dispatcher.to_datastore([effect]):
                 if order.receiver == self.datastore.incarnation:
                     self.datastore.received.append(decode(encode(order), DatastoreOrders))
+            self.found += self.dispatcher.found()
         else:
             self.effects.append(effect)
 

@@ -11,6 +11,7 @@ from wire.messages import (
     InHand,
     Input,
     InputsMissing,
+    Leaving,
     PhaseReached,
     Published,
     Run,
@@ -127,7 +128,10 @@ def test_a_requirement_that_is_a_result_is_bound_to_the_version_that_was_publish
     worker.began((1, 1))
     worker.ended(1, 1, manifest=manifest("a.out"))
     world.ignore()
+    worker.report(Leaving(reason="it goes"))
+    other = world.worker("other")
     world.datastore.report(Published(task=1, attempt=1, files=published("a.out")))
+    assert [order.task for order in other.ordered(Run)] == [2]
     (stage,) = world.datastore.ordered(Stage)
     assert [(one.name, one.digest) for one in stage.inputs] == [("a.out", DIGEST)]
     world.ignore()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from wire.messages import Input, Outcome, Run, WorkerReports
+from wire.messages import Input, ManifestEntry, Outcome, Run, WorkerReports
 
 
 class PlaceInputs(msgspec.Struct, frozen=True):
@@ -33,10 +33,14 @@ class KillExecution(msgspec.Struct, frozen=True):
 
 
 class RemoveAttempt(msgspec.Struct, frozen=True):
-    """Remove the attempt's directory; what is being placed into it is finished first."""
+    """Remove the attempt's directory; what is being placed into it is finished first.
+
+    `keep`: results that are inputs of other tasks, and may go to the cache (told by CacheChanged).
+    """
 
     task: int
     attempt: int
+    keep: list[ManifestEntry] = []
 
 
 class KeepOutcome(msgspec.Struct, frozen=True):

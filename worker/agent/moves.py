@@ -7,11 +7,12 @@ the move is right. Reports go through `worker.agent.reports`.
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from wire.messages import Input, Outcome, PhaseReached, Returned, Run
+from wire.messages import Input, ManifestEntry, Outcome, PhaseReached, Returned, Run
 from worker.agent.actions import (
     Action,
     Execute,
@@ -225,18 +226,21 @@ def killed_for_us(held: Held, outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, ended="failed", fault="worker")
 
 
-def forget(state: State, held: Held, actions: list[Action]) -> None:
-    """The boss needs nothing more of this attempt. If it runs it is killed first, and forgotten when it is dead."""
+def forget(state: State, held: Held, actions: list[Action], *, keep: bool = False) -> None:
+    """The boss needs nothing more of this attempt. If it runs it is killed first, and forgotten when it is dead.
+
+    `keep`: its results are inputs of other tasks.
+    """
     state.outbox.pop(held.key, None)
     if held.phase == "executing":
         if not held.unwanted:
             held.unwanted = True
             kill(held, "not wanted any more", actions)
         return
-    _leave(state, held, actions)
+    _leave(state, held, actions, keep)
 
 
-def _leave(state: State, held: Held, actions: list[Action]) -> None:
+def _leave(state: State, held: Held, actions: list[Action], keep: bool = False) -> None:
     _stop_waiting(state, held)
     _move(state, held, "gone")
     del state.held[held.key]
@@ -244,7 +248,8 @@ def _leave(state: State, held: Held, actions: list[Action]) -> None:
         _lower_highest(state, held)
     if held.kept:
         actions.append(ForgetOutcome(held.task, held.attempt))
-    _remove_directory(held, actions)
+    kept = held.outcome.manifest if keep and held.outcome and held.outcome.ended == "succeeded" else ()
+    _remove_directory(held, actions, kept)
 
 
 def _lower_highest(state: State, held: Held) -> None:
@@ -256,10 +261,10 @@ def _lower_highest(state: State, held: Held) -> None:
     del state.highest[held.task]
 
 
-def _remove_directory(held: Held, actions: list[Action]) -> None:
+def _remove_directory(held: Held, actions: list[Action], keep: Sequence[ManifestEntry] = ()) -> None:
     if held.directory:
         held.directory = False
-        actions.append(RemoveAttempt(held.task, held.attempt))
+        actions.append(RemoveAttempt(held.task, held.attempt, list(keep)))
 
 
 def _stop_waiting(state: State, held: Held) -> None:

@@ -122,11 +122,12 @@ def _on_kill(state: State, order: Kill, now: float, actions: list[Action]) -> No
 
 
 def _on_acknowledge(state: State, order: Acknowledge, now: float, actions: list[Action]) -> None:
+    keep = set(order.keep)
     for key in order.attempts:
         state.early.pop(key, None)
         held = state.held.get(key)
         if held is not None:
-            moves.forget(state, held, actions)
+            moves.forget(state, held, actions, keep=key in keep)
 
 
 def _on_drain(state: State, order: Drain, now: float, actions: list[Action]) -> None:
