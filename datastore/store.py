@@ -13,13 +13,18 @@ from typing import NamedTuple
 from datastore.disk.beneath import BeneathError, Obstructed, open_file
 from datastore.disk.content import BadDigest, SizeDiffers, Stopped, copy, hex_of, is_full
 from datastore.disk.index import Index, row_of
+from datastore.disk.listing import list_folder, names_matching
 from datastore.disk.names import Move, Names
 from datastore.disk.syncs import sync_many, sync_one
 from datastore.disk.tree import Tree
 from datastore.disk.versions import Versions
-from wire.messages import Found, LookUp, Store, Stored, StoreFailed
+from wire.messages import Found, LookUp, PublishedFile, Store, Stored, StoreFailed
+from wire.patterns import is_pattern
 
 logger = logging.getLogger(__name__)
+
+#: More files than this below one name are not told one by one: the name counts as not there.
+_LISTED = 20_000
 
 
 class StoreResults(NamedTuple):
@@ -62,18 +67,37 @@ class Storage:
         return StoreResults(answers + done, full or full_too)
 
     def look_up(self, order: LookUp) -> Found:
+        """A name may be a folder, or a pattern: then all files below it, or that match, are what was found."""
         names = list(dict.fromkeys(order.names))
-        found = []
+        found: dict[str, PublishedFile] = {}
+        missing = 0
         for name in names:
             try:
-                file = self._versions.current(name, self._stopped)
+                files = self._found(name)
             except OSError as error:
                 logger.warning("%r cannot be read and counts as not there: %s", name, error,
                                extra={"action": "look_up"})  # fmt: skip
-                continue
-            if file is not None:
-                found.append(file)
-        return Found(task=order.task, files=found, complete=len(found) == len(names))
+                files = None
+            missing += files is None
+            found.update((file.name, file) for file in files or ())
+        return Found(task=order.task, files=list(found.values()), complete=not missing)
+
+    def _found(self, name: str) -> list[PublishedFile] | None:
+        """What the name stands for; None: it is not there."""
+        file = self._versions.current(name, self._stopped)
+        if file is not None:
+            return [file]
+        entries = list_folder(self._tree, name)
+        if entries is not None:
+            below = [f"{name}/{entry.path}" for entry in entries if entry.is_file]
+        elif is_pattern(name):
+            below = names_matching(self._tree, name)
+        else:
+            return None
+        if len(below) > _LISTED or (entries is None and not below):
+            return None
+        files = [self._versions.current(one, self._stopped) for one in below]
+        return [file for file in files if file is not None]
 
     # -- inside --------------------------------------------------------------------------------------
 

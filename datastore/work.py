@@ -45,6 +45,7 @@ from datastore.disk.index import Index
 from datastore.disk.names import Names
 from datastore.disk.tree import Tree
 from datastore.disk.versions import Versions
+from datastore.expanding import expand
 from datastore.publish import Publisher, StepUndone
 from datastore.store import Storage
 from datastore.transfers.local import LocalTransfers
@@ -67,6 +68,7 @@ class Work:
     ) -> None:
         self.tell: Callable[[Event], None] = lambda _event: None
         self._deployment = deployment
+        self._tree = tree
         self._index = index
         self._stopping = threading.Event()
         #: Attempts under way that nobody wants any more. Sets of the built-in kind are safe for single calls.
@@ -113,11 +115,12 @@ class Work:
 
     def _stage(self, action: StageFiles) -> None:
         def stage() -> None:
-            for place, jobs in _by_place(action.jobs):
+            expanded, tell = expand(self._tree, action.jobs, self.tell)
+            for place, jobs in _by_place(expanded):
                 if place.kind == "ssh":
-                    self._ssh.stage(action.worker, place, jobs, self.tell)
+                    self._ssh.stage(action.worker, place, jobs, tell)
                 else:
-                    self._local.stage(jobs, self.tell)
+                    self._local.stage(jobs, tell)
 
         self._transfer(action.transfer, stage)
 
