@@ -29,6 +29,8 @@ def _check_collections(state: State) -> None:
     under_way = {key for each in state.lanes.running.values() for key in each.keys if each.lane.direction == "collect"}
     assert by_step[Step.FETCHING] <= under_way, "fetching without a transfer"
     assert by_step[Step.FETCHED] == state.fetched.keys(), "fetched collections are listed"
+    assert state.without_room.keys() <= state.collections.keys(), "what has ended waits for room"
+    assert not state.without_room or "fetch" in state.hindrances, "nobody is told what waits for room"
     for key in by_step[Step.DISCARDING]:
         assert state.collections[key].ending is not None, f"{key} is discarded without an end"
     for key in by_step[Step.WAITING] | by_step[Step.FETCHED]:

@@ -101,7 +101,7 @@ def on_fetched(state: State, event: ResultsFetched) -> None:
     if collection is None or collection.step is not Step.FETCHING:
         state.ignore("a fetch that is not under way ended")
         return
-    hindrance.clear(state, "fetch")
+    _not_for_room(state, event.key)
     if collection.ending is not None:
         discard(state, collection, collection.ending)
         return
@@ -120,12 +120,25 @@ def on_fetch_failed(state: State, event: FetchFailed) -> None:
         collection.ending = Abandoned(task=task, attempt=attempt, fault=event.fault, reason=event.reason)
     if collection.ending is not None:
         _finish_fetched(state, collection, event)
+    elif event.fault == "room":
+        state.without_room[event.key] = None
+        hindrance.found(state, "fetch", event.reason)
+        state.retries[event.key] = state.now + state.policy.hindered_seconds
     elif event.fault == "full":
+        state.without_room[event.key] = None
         hindrance.found(state, "fetch", event.reason)
         state.fetch_after = state.now + state.policy.hindered_seconds
         state.lanes.add(collection.lane, collection.key)
     else:
+        _not_for_room(state, event.key)
         _try_again(state, collection, event)
+
+
+def _not_for_room(state: State, key: AttemptKey) -> None:
+    """It does not wait for room on the disk any more; people are told of a full disk while anything does."""
+    state.without_room.pop(key, None)
+    if not state.without_room:
+        hindrance.clear(state, "fetch")
 
 
 def _try_again(state: State, collection: Collection, event: FetchFailed) -> None:
@@ -180,6 +193,7 @@ def finish(state: State, collection: Collection) -> None:
     """Nothing of it is left here: say so."""
     assert collection.ending is not None
     del state.collections[collection.key]
+    _not_for_room(state, collection.key)
     _end(state, collection.ending)
 
 

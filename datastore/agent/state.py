@@ -137,6 +137,8 @@ class State:
         self.retries: dict[AttemptKey, float] = {}
         #: No results are fetched before this time: the disk was full.
         self.fetch_after = 0.0
+        #: Collections whose last try found no room.
+        self.without_room: dict[AttemptKey, None] = {}
         self.fetched: dict[AttemptKey, None] = {}
         self.publishing: Publishing | None = None
         self.publish_after = 0.0

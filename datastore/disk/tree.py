@@ -56,10 +56,12 @@ class Tree:
         status = os.fstatvfs(self.fd)
         return status.f_bavail * status.f_frsize
 
-    def full_text(self) -> str:
+    def full_text(self, needed: int = 0) -> str:
+        """`needed`: bytes that something waits for, where that is known."""
+        more = f" and {needed:,} are needed" if needed else ""
         return (
-            f"the datastore's disk is full: {self.free_bytes():,} bytes are free at {self.root}. Nothing is lost: "
-            "results wait, and are tried again by themselves once there is space"
+            f"the datastore's disk is full: {self.free_bytes():,} bytes are free{more} at {self.root}. "
+            "Nothing is lost: results wait, and are tried again by themselves once there is space"
         )
 
     def attempt_folder(self, key: AttemptKey, incarnation: str = "") -> str:

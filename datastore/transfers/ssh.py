@@ -99,8 +99,9 @@ class SshTransfers:
         try:
             moved = self._send_all(worker, place, folder) if folder.sizes else {}
         except Trouble as trouble:
+            words = _with_path(trouble, "inputs cannot be sent to", f"{place.path}/cache")
             for job, _ in ready:
-                tell(InputsStaged(_stage_failed(job, trouble.fault, str(trouble))))
+                tell(InputsStaged(_stage_failed(job, trouble.fault, words)))
             return
         for job, inputs in ready:
             # What many jobs share is counted for the first of them.
@@ -134,8 +135,31 @@ class SshTransfers:
                     self._answer(job, FetchFailed(_key(job), "stopped"), tell)
                 else:
                     wanted.append(job)
-            self._fetch_part(worker, place, folder, wanted, tell, unwanted)
+            fitting, large = self._by_room(wanted)
+            self._fetch_part(worker, place, folder, fitting, tell, unwanted)
+            for job in large:
+                # It may be no more than a claim: files that are small after all are looked at, large ones left there.
+                limit = self._tree.free_bytes() // 2 // max(1, len(job.files))
+                self._fetch_part(worker, place, folder, [job], tell, unwanted, limit)
         _remove_if_empty(self._tree, folder)
+
+    def _by_room(self, jobs: list[Collect]) -> tuple[list[Collect], list[Collect]]:
+        """Those that the disk has room for, in their order, and those that would leave none for others."""
+        free = self._tree.free_bytes()
+        fitting, large = [], []
+        for job in jobs:
+            needed = self._needed(job)
+            if needed > free:
+                large.append(job)
+            else:
+                free -= needed
+                fitting.append(job)
+        return fitting, large
+
+    def _needed(self, job: Collect) -> int:
+        """Bytes that are still to come."""
+        _, had = self._held.get(_key(job), ("", {}))
+        return sum(file.size for number, file in enumerate(job.files) if had.get(number) != file)
 
     def discard(self, keys: Iterable[AttemptKey]) -> None:
         """Nothing more is wanted of these attempts: remove what was kept for another try."""
@@ -155,12 +179,21 @@ class SshTransfers:
                 each.end()
 
     def _fetch_part(
-        self, worker: str, place: messages.Place, folder: str, jobs: list[Collect], tell: Tell, unwanted: Unwanted
+        self,
+        worker: str,
+        place: messages.Place,
+        folder: str,
+        jobs: list[Collect],
+        tell: Tell,
+        unwanted: Unwanted,
+        limit: int | None = None,
     ) -> None:
+        """`limit`: files above this size are not brought, for want of room."""
         try:
-            received = self._receive(worker, place, folder, jobs)
+            received = self._receive(worker, place, folder, jobs, limit)
         except Trouble as trouble:
-            received = _Received(None, trouble)
+            words = _with_path(trouble, "results cannot be fetched from", f"{place.path}/attempts")
+            received = _Received(None, Trouble(trouble.fault, words))
         except OSError as error:
             fault: verdicts.Fault = "full" if is_full(error) else "transfer"
             words = self._tree.full_text() if is_full(error) else f"results cannot be taken in: {error}"
@@ -170,10 +203,21 @@ class SshTransfers:
         missing = _missing(received, jobs)
         for job in jobs:
             key = _key(job)
-            answer = FetchFailed(key, "stopped") if unwanted(key) else _verdict(key, received, missing)
+            file = missing.get(key)
+            if unwanted(key):
+                answer: ResultsFetched | FetchFailed = FetchFailed(key, "stopped")
+            elif received.silent and limit is not None and file is not None and file.size > limit:
+                answer = FetchFailed(key, "room", self._tree.full_text(self._needed(job)))
+            else:
+                answer = _verdict(key, received, missing)
+            if isinstance(answer, FetchFailed) and answer.fault in ("changed", "result"):
+                at = verdicts.doing(hosts.remote_of(worker, place), "collect", f"{place.path}/attempts")
+                answer = FetchFailed(key, answer.fault, f"{at}: {answer.reason}")
             self._answer(job, answer, tell)
 
-    def _receive(self, worker: str, place: messages.Place, folder: str, jobs: list[Collect]) -> _Received:
+    def _receive(
+        self, worker: str, place: messages.Place, folder: str, jobs: list[Collect], limit: int | None
+    ) -> _Received:
         """One rsync, and what it brought. Raises Trouble if none of that is to be believed, CopyStopped, OSError."""
         wanted = [each for job in jobs for each in self._open_attempt(folder, job)]
         intake = Intake(self._tree, self._partial, wanted, self._stopped)
@@ -183,6 +227,8 @@ class SshTransfers:
         _make_folder(self._tree, folder)
         source = f"{place.path}/attempts"
         largest = max(each.file.size for each in wanted)
+        if limit is not None:
+            largest = min(largest, limit)
         target = f"{self._tree.root}/{OWN_FOLDER}/incoming/{folder}"
         with self._connections.use(worker, place) as shell:
             arguments = rsync.fetch_arguments(shell, source, target, self._partial, largest)
@@ -266,6 +312,12 @@ class _Received(NamedTuple):
 
 def _key(job: Collect) -> AttemptKey:
     return (job.task, job.attempt)
+
+
+def _with_path(trouble: Trouble, doing: str, path: str) -> str:
+    """Its sentence, which names the path besides."""
+    said = str(trouble)
+    return said if path in said else f"{doing} {shown(path)}: {said}"
 
 
 def _stage_failed(job: Stage, fault: str, reason: str) -> StageFailed:

@@ -94,14 +94,14 @@ def of_rsync(code: int, words: str, remote: Remote, direction: Direction, path: 
     if code == 0 or (code in PARTIAL and direction == "collect"):
         return None
     cause = telling(words)
-    doing = _doing(remote, direction, path)
+    at = doing(remote, direction, path)
     if code in _CONNECTION:
-        return Trouble("transfer", f"{doing}: {_CONNECTION[code]}{_more(cause)}")
+        return Trouble("transfer", f"{at}: {_CONNECTION[code]}{_more(cause)}")
     if code < 0:
-        return Trouble("transfer", f"{doing}: rsync was ended by {_signal_name(-code)}")
+        return Trouble("transfer", f"{at}: rsync was ended by {_signal_name(-code)}")
     if code == _STOPPED:
-        return Trouble("transfer", f"{doing}: rsync was told to end")
-    return Trouble("transfer", f"{doing}: rsync ended with code {code}{_more(cause)}")
+        return Trouble("transfer", f"{at}: rsync was told to end")
+    return Trouble("transfer", f"{at}: rsync ended with code {code}{_more(cause)}")
 
 
 def is_bug(code: int) -> bool:
@@ -119,26 +119,27 @@ def telling(words: str) -> str:
 
 def _of_words(code: int, words: str, remote: Remote, direction: Direction, path: str, full: str) -> Trouble | None:
     """What the messages tell whatever the code."""
-    doing = _doing(remote, direction, path)
+    at = doing(remote, direction, path)
     if code != 0 and _OTHER_KEY.search(words):
         return Trouble("host", f"{remote} shows another host key than the worker stated")
     if direction == "collect":
         if code == -signal.SIGXFSZ or _TOO_LARGE.search(words):
-            return Trouble("host", f"{doing}: it sent more bytes than were said")
+            return Trouble("host", f"{at}: it sent more bytes than were said")
         if _NOT_ASKED.search(words):
-            return Trouble("host", f"{doing}: it sent what nobody asked for ({telling(words)})")
+            return Trouble("host", f"{at}: it sent what nobody asked for ({telling(words)})")
     if code != 0 and _NO_SPACE.search(words):
         if direction == "collect":
             return Trouble("full", full)
-        return Trouble("transfer", f"{doing}: the worker's disk is full")
+        return Trouble("transfer", f"{at}: the worker's disk is full")
     if code in (_NOT_FOUND, 12) and re.search(r"rsync: (command )?not found", words):
-        return Trouble("transfer", f"{doing}: rsync is not installed there")
+        return Trouble("transfer", f"{at}: rsync is not installed there")
     if "is your shell clean?" in words:
-        return Trouble("transfer", f"{doing}: what {remote.user}'s shell prints at a login disturbs rsync")
+        return Trouble("transfer", f"{at}: what {remote.user}'s shell prints at a login disturbs rsync")
     return None
 
 
-def _doing(remote: Remote, direction: Direction, path: str) -> str:
+def doing(remote: Remote, direction: Direction, path: str) -> str:
+    """What did not come about, where: the beginning of a sentence."""
     if direction == "stage":
         return f"inputs cannot be sent to {shown(path)} at {remote}"
     return f"results cannot be fetched from {shown(path)} at {remote}"
