@@ -211,6 +211,7 @@ class LiveBackend:
             workers=tuple(_worker_view(w) for w in state.workers.values() if w.state is not WorkerState.GONE),
             broker_connected=self.broker_connected,
             datastore_connected=state.datastore.connected,
+            datastore_free=state.datastore.disk_free,
             hindrances=tuple(self._hindrances(state)),
             followers=sum(self._followers.values()),
             stopping=state.stopping,

@@ -41,9 +41,11 @@ from boss.store import DatabaseStore
 from boss.upkeep import Upkeep
 from boss.web.app import make_app
 from boss.web.boss_file import announce, withdraw
+from boss.web.fetching import Fetching
 from boss.web.serve import CannotServe, Server, serve
 from boss.web.spool import Spool
 from boss.web.tokens import DATASTORE_TOKEN_FILE, ensure_token
+from boss.web.tree import Tree
 from wire.codec import encode
 from wire.link import LinkOptions, PresenceOptions
 from wire.messages import VERSION, DatastoreOrders, Presence, WorkerOrders
@@ -90,7 +92,14 @@ class Program:
         spool = private(setup.state_directory / "spool")
         self.spool = Spool(spool, setup.spool_limit_bytes)
         upkeep = Upkeep(self.database, setup.journal_days)
-        self.loop = Loop(Scheduler(setup.policy), DatabaseStore(self.database, spool), self, upkeep)
+        #: What is fetched from a datastore elsewhere; None: its tree is on this disk.
+        self.fetching = (
+            Fetching(private(setup.state_directory / "outgoing"), setup.spool_limit_bytes)
+            if setup.datastore_host
+            else None
+        )
+        store = DatabaseStore(self.database, spool, by_http=bool(setup.datastore_host))
+        self.loop = Loop(Scheduler(setup.policy), store, self, upkeep)
         self.backend = LiveBackend(self.loop, self.database.reads, self.database.lookups, spool)
         self.backend.complaints = lambda: list(self._trouble.values())
         self.backend.datastore_host = setup.datastore_host
@@ -211,6 +220,8 @@ class Program:
     def _remove_unreferenced(self, keep: set[str], before: float) -> None:
         try:
             removed = self.spool.sweep(keep, before)
+            if self.fetching is not None:
+                self.fetching.spool.sweep((), before)
         except OSError as error:
             logger.warning("the spool cannot be swept: %s", error, extra={"action": "sweep_failed"})
             return
@@ -418,6 +429,9 @@ class Program:
             spool=self.spool,
             database_room=lambda: database_room(setup.database),
             machines=self._machines(),
+            files_tokens=[self._files_token()] if setup.datastore_host else [],
+            tree=None if setup.datastore_host else Tree(setup.tree),
+            fetching=self.fetching,
         )
         kept = setup.state_directory / "http_port"
         wanted = setup.http_port or kept_port(kept)

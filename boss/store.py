@@ -20,10 +20,13 @@ from boss.core.rows import Changes, Known, Loaded, LoadedBatch
 from boss.database import Busy, Database, Full, Unavailable
 from boss.dispatch import Task
 from boss.loop import DatabaseAway
+from boss.web.paths import PREFIX
 from wire.messages import Input
 
 T = TypeVar("T")
 
+#: How the source of a sent file begins that is to be asked of the boss by HTTP; then comes a path of its API.
+BY_HTTP = "boss:"
 #: Bytes of executions that are remembered so that they need not be read to be sent.
 CACHE_BYTES = 64 * 1024 * 1024
 
@@ -31,9 +34,11 @@ CACHE_BYTES = 64 * 1024 * 1024
 class DatabaseStore:
     """`boss.loop.Store` over a real database."""
 
-    def __init__(self, database: Database, spool: Path) -> None:
+    def __init__(self, database: Database, spool: Path, *, by_http: bool = False) -> None:
+        """`by_http`: the datastore cannot read the spool; it asks the boss for what stands there."""
         self._database = database
         self._spool = spool
+        self._by_http = by_http
         self._tasks: OrderedDict[int, Task] = OrderedDict()
         self._bytes = 0
 
@@ -126,6 +131,8 @@ class DatabaseStore:
         }
 
     def source_of(self, digest: str) -> str:
+        if self._by_http:
+            return f"{BY_HTTP}{PREFIX}/blobs/{digest}"
         return os.fspath(self._spool / digest.removeprefix("b2:"))
 
     def _remember(self, number: int, task: Task) -> None:

@@ -311,6 +311,49 @@ class DebugLine(_Body):
     failed: list[str] = msgspec.field(default_factory=list)
 
 
+class ResultAnswer(_Body):
+    project: str
+    #: Inside the project's tree.
+    name: str
+    size: int
+    digest: str
+    #: The id and the number of the task that made it.
+    task: str
+    number: int
+    #: 0: it was found there, no attempt made it.
+    attempt: int
+    #: When that attempt ended, in seconds since 1970.
+    time: float
+
+
+class ResultList(_Body):
+    results: list[ResultAnswer]
+    #: Give it as `after` to get the next ones; None: these were the last.
+    next: str | None = None
+
+
+class FolderAnswer(_Body):
+    #: Inside the project's tree; empty: the files that stand in the folder itself.
+    name: str
+    files: int
+    bytes: int
+
+
+class UsageAnswer(_Body):
+    #: What results come to, for each folder directly below the one that was asked about.
+    folders: list[FolderAnswer]
+    files: int
+    bytes: int
+    #: Contents that pushes sent, of all projects.
+    sent_files: int
+    sent_bytes: int
+    #: Contents that the datastore keeps by digest, and the bytes of those that have no name; None: not to be told.
+    kept_files: int | None = None
+    kept_bytes: int | None = None
+    #: Free on the datastore's disk; None: not to be told.
+    free_bytes: int | None = None
+
+
 class MissingRequest(_Body, forbid_unknown_fields=True):
     digests: list[str]
 

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp
 from boss.web import openapi
 from boss.web.backend import Backend, BackendUnavailable
 from boss.web.faults import Fault
+from boss.web.fetching import Fetching
 from boss.web.guard import Guard
 from boss.web.machines import Machines
 from boss.web.paths import PREFIX
@@ -27,6 +28,7 @@ from boss.web.responses import error_response, json_response
 from boss.web.routes import Call, Route, Services, read_body, read_query
 from boss.web.spool import Spool
 from boss.web.table import ROUTES
+from boss.web.tree import Tree
 
 _log = logging.getLogger(__name__)
 
@@ -47,11 +49,15 @@ def make_app(
     spool: Spool | None = None,
     database_room: Callable[[], int | None] = lambda: None,
     machines: Machines | None = None,
+    files_tokens: Iterable[str] = (),
+    tree: Tree | None = None,
+    fetching: Fetching | None = None,
 ) -> ASGIApp:
     """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed.
 
     `database_errors` are what reads raise when the database is away; their texts are sentences. `spool`: the one
-    that somebody else sweeps; else one is made.
+    that somebody else sweeps; else one is made. `files_tokens` are good for the datastore's files only. `tree` is
+    the datastore's, where that is on this disk; else `fetching` gets contents from it.
     """
     unavailable: tuple[type[Exception], ...] = (BackendUnavailable, *database_errors)
     services = Services(
@@ -61,6 +67,8 @@ def make_app(
         database_room,
         database_errors,
         machines,
+        tree,
+        fetching,
     )
     routes = [
         StarletteRoute(PREFIX + route.path, _endpoint(route, services, unavailable), methods=[route.method])
@@ -68,7 +76,7 @@ def make_app(
     ]
     routes.append(StarletteRoute("/openapi.json", _openapi, methods=["GET"]))
     application = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _unexpected})
-    return Guard(application, tokens, allowed_hosts)
+    return Guard(application, tokens, allowed_hosts, files_tokens)
 
 
 def _endpoint(

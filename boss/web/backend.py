@@ -94,6 +94,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     #: Connected to the broker; the datastore said hello.
     broker_connected: bool = True
     datastore_connected: bool = True
+    #: Bytes free on the datastore's disk, as it said last; 0: it has not said.
+    datastore_free: int = 0
     #: Why something does not go on, one sentence each (no worker fits, disk full, broker away ...).
     hindrances: tuple[str, ...] = ()
     followers: int = 0

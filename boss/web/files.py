@@ -1,16 +1,23 @@
-"""Handlers for the files that pushes send along: what is missing, how far it is, and the bytes. Knows the spool."""
+"""Handlers for files that pass through the boss: sent by pushes, fetched by the datastore, sent back by it.
+
+Knows the spools, and that the datastore keeps what it was sent.
+"""
 
 from __future__ import annotations
+
+import os
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from boss.web.answers import MissingAnswer, MissingFile, MissingRequest, UploadAnswer
-from boss.web.faults import Fault, bad_input
+from boss.web.faults import Fault, bad_input, not_found
+from boss.web.fetching import Fetching
 from boss.web.responses import json_response
 from boss.web.routes import Call
-from boss.web.spool import DIGEST, SpoolBusy, SpoolFull, Upload, WrongContent
+from boss.web.spool import DIGEST, Spool, SpoolBusy, SpoolFull, Upload, WrongContent, blob_path
+from boss.web.streaming import file_response
 
 #: Bytes gathered before they go to the disk in one write.
 _WRITE_BYTES = 1 << 20
@@ -25,14 +32,32 @@ def missing(call: Call) -> MissingAnswer:
     for digest in digests:
         _check(digest)
     spool = call.services.spool
-    wanted = [digest for digest in dict.fromkeys(digests) if not spool.keep(digest)]
+    absent = [digest for digest in dict.fromkeys(digests) if not spool.keep(digest)]
+    there = on_datastore(call, absent)
+    wanted = [digest for digest in absent if digest not in there]
     return MissingAnswer(missing=[MissingFile(digest=digest, have=spool.have(digest)) for digest in wanted])
+
+
+def on_datastore(call: Call, digests: list[str]) -> dict[str, int]:
+    """Sizes of those that earlier pushes sent and the datastore keeps: they need not be sent again."""
+    stored = call.backend.lookups.stored(digests) if digests else {}
+    tree = call.services.tree
+    # Where the tree is on this disk a look costs little: somebody may have removed it all.
+    return {digest: size for digest, size in stored.items() if tree is None or tree.has_blob(digest)}
 
 
 def state(call: Call) -> UploadAnswer:
     """How much of the file is here."""
+    return _state(call, call.services.spool)
+
+
+def outgoing_state(call: Call) -> UploadAnswer:
+    """How much of a content that the datastore is to send is here."""
+    return _state(call, _fetching(call).spool)
+
+
+def _state(call: Call, spool: Spool) -> UploadAnswer:
     digest = _check(call.text("digest"))
-    spool = call.services.spool
     have = spool.have(digest)
     complete = spool.has(digest)
     if not have and not complete:
@@ -42,12 +67,44 @@ def state(call: Call) -> UploadAnswer:
 
 async def receive(call: Call) -> Response:
     """Append the body from `offset` on; when `size` bytes are there they are verified and kept."""
+    return await _receive(call, call.services.spool)
+
+
+async def receive_outgoing(call: Call) -> Response:
+    """The same, from the datastore, of what somebody wants to have."""
+    spool = _fetching(call).spool
+    size = call.whole("size", 0)
+    if 0 <= size <= spool.limit_bytes:
+        await run_in_threadpool(spool.make_room, _check(call.text("digest")), size)
+    return await _receive(call, spool)
+
+
+def _fetching(call: Call) -> Fetching:
+    fetching = call.services.fetching
+    if fetching is None:
+        raise Fault(409, "the datastore of this boss is on its own disk: nothing is sent here")
+    return fetching
+
+
+async def blob(call: Call) -> Response:
+    """A content that a push sent, for a datastore elsewhere; `Range: bytes=N-` goes on from there."""
+    digest = _check(call.text("digest"))
+    spool = call.services.spool
+    try:
+        file = os.open(blob_path(spool.directory, digest), os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise not_found(f"{digest} is not in the boss's spool (any more); push again, then it is sent again") from None
+    spool.keep(digest)
+    return file_response(call.request, file, os.fstat(file).st_size, digest)
+
+
+async def _receive(call: Call, spool: Spool) -> Response:
     digest, offset = _check(call.text("digest")), call.whole("offset", 0)
     size = call.whole("size", 0)
     if offset < 0 or size < 0:
         raise bad_input("offset and size cannot be negative")
     try:
-        with call.services.spool.upload(digest, offset, size) as upload:
+        with spool.upload(digest, offset, size) as upload:
             complete = await _append(call, upload)
             return json_response(UploadAnswer(digest=digest, have=upload.have, complete=complete))
     except SpoolBusy as error:

@@ -3,11 +3,13 @@
 A web page open in the same browser must not be able to submit commands, so a foreign Host (DNS rebinding), a
 foreign Origin and a change whose body is of a type that a plain form can send are refused, with or without a
 token. A right token is let in whatever others do; wrong ones are answered slowly, and many of them shortly.
+A token may be good for files only: what a datastore elsewhere has, which opens two paths and nothing else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -15,6 +17,7 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from boss.web.paths import PREFIX
 from boss.web.responses import error_response
 from boss.web.tokens import same
 
@@ -22,6 +25,9 @@ from boss.web.tokens import same
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 #: Bodies of changes; none of them can be sent by an HTML form.
 CONTENT_TYPES = frozenset({"application/json", "application/x-ndjson", "application/octet-stream"})
+
+#: What a token that is good for files only opens.
+FILES_PATHS = (f"{PREFIX}/blobs/", f"{PREFIX}/outgoing/")
 
 _WRONG_DELAY_SECONDS = 0.2
 _WRONG_WINDOW_SECONDS = 10.0
@@ -38,9 +44,12 @@ def host_name(host: str) -> str:
 class Guard:
     """Refuses what must not come in, and sets a few headers on what goes out."""
 
-    def __init__(self, app: ASGIApp, tokens: Iterable[str], allowed_hosts: Iterable[str] = ()) -> None:
+    def __init__(
+        self, app: ASGIApp, tokens: Iterable[str], allowed_hosts: Iterable[str] = (), files_tokens: Iterable[str] = ()
+    ) -> None:
         self.app = app
         self.tokens = tuple(token for token in tokens if token)
+        self.files_tokens = tuple(token for token in files_tokens if token)
         self.allowed_hosts = LOOPBACK_HOSTS | {name.lower() for name in allowed_hosts}
         self.wrong: deque[float] = deque(maxlen=_WRONG_LIMIT)
         if not self.tokens:
@@ -53,15 +62,15 @@ class Guard:
             return
         headers = Headers(scope=scope)
         refusal = self._refusal(scope, headers)
-        if refusal is None and not self._known(headers):
-            refusal = await self._wrong_token()
+        if refusal is None:
+            refusal = await self._token_refusal(scope, headers)
         if refusal is not None:
             await error_response(*refusal)(scope, receive, send)
             return
         await self.app(scope, receive, _with_safety_headers(send))
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
-        if len(headers.getlist("host")) != 1 or host_name(headers["host"]) not in self.allowed_hosts:
+        if len(headers.getlist("host")) != 1 or not self._is_our_name(scope, host_name(headers["host"])):
             return 403, "the boss is not called so; ask it by an address that it listens on (http_host)"
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"{scope['scheme']}://{headers['host'].lower()}":
@@ -73,10 +82,21 @@ class Guard:
             return 415, f"content type {kind or 'none'!r} is refused; send one of {', '.join(sorted(CONTENT_TYPES))}"
         return None
 
-    def _known(self, headers: Headers) -> bool:
+    def _is_our_name(self, scope: Scope, name: str) -> bool:
+        """A name that is allowed, or the very address at which the connection came in: no foreign name leads there."""
+        address = str((scope.get("server") or ("",))[0]).lower()
+        return name in self.allowed_hosts or (_is_address(address) and name.strip("[]") == address)
+
+    async def _token_refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        matches = [same(given.strip(), token) for token in self.tokens]
-        return scheme.lower() == "bearer" and any(matches)
+        # All are compared, whichever is right: the time tells nothing.
+        for_all = any([same(given.strip(), token) for token in self.tokens])
+        for_files = any([same(given.strip(), token) for token in self.files_tokens])
+        if scheme.lower() != "bearer" or not (for_all or for_files):
+            return await self._wrong_token()
+        if not for_all and not scope["path"].startswith(FILES_PATHS):
+            return 403, "this token is good for the datastore's files only"
+        return None
 
     async def _wrong_token(self) -> tuple[int, str]:
         now = time.monotonic()
@@ -86,6 +106,14 @@ class Guard:
             return 429, "too many requests with a wrong token"
         await asyncio.sleep(_WRONG_DELAY_SECONDS)
         return 401, "no token or a wrong one; the boss's token stands in its state directory, logins/http_token"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _with_safety_headers(send: Send) -> Send:

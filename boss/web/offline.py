@@ -24,7 +24,7 @@ from boss.core.rows import BatchRow, Changes, Loaded, LoadedBatch, WorkerRow
 from boss.core.scheduler import Scheduler
 from boss.core.state import Policy
 from boss.web.backend import BackendUnavailable, HeldAttempt, Request, View, WorkerView
-from boss.web.reads import JournalLine, JournalPage, Lookups, Reads, TaskDetail, TaskLine
+from boss.web.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
 from boss.web.starting import LOCK_FILE
 
 CARRY_ON = "No boss is running here: the next push_tasks.py, or `python -m boss`, carries this on."
@@ -231,6 +231,28 @@ class _Nothing:
 
     def last_events(self, count: int, task: int = 0) -> JournalPage:
         return _NoPage()
+
+    def results_of(
+        self,
+        project: str | None = None,
+        first: int = 0,
+        last: int = 0,
+        after: tuple[int, bytes] = (0, b""),
+        limit: int = 1000,
+    ) -> Sequence[ResultLine]:
+        return []
+
+    def result(self, project: str, name: str) -> ResultLine | None:
+        return None
+
+    def folder_sums(self, project: str, folder: str = "") -> Sequence[FolderSum]:
+        return []
+
+    def sent_sum(self) -> tuple[int, int]:
+        return 0, 0
+
+    def stored(self, digests: Sequence[str]) -> dict[str, int]:
+        return {}
 
     def states(self, numbers: Sequence[int]) -> dict[int, int]:
         return {}

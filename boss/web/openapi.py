@@ -13,6 +13,8 @@ from boss.web.routes import Parameter, Route
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
+#: Of a body that is a file.
+_BINARY: dict[str, object] = {"type": "string", "format": "binary"}
 _ERRORS = {
     "400": "bad input",
     "401": "no token, or a wrong one",
@@ -26,10 +28,11 @@ _ERRORS = {
 
 
 def document(routes: Sequence[Route]) -> dict[str, object]:
-    types = {kind for route in routes for kind in (route.answer, route.request) if kind is not None} | {ErrorAnswer}
+    said = {kind for route in routes for kind in (route.answer, route.request) if kind is not None}
+    types = (said - {bytes}) | {ErrorAnswer}
     ordered = sorted(types, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
-    by_type = dict(zip(ordered, schemas, strict=True))
+    by_type: dict[type, dict[str, object]] = {bytes: _BINARY, **dict(zip(ordered, schemas, strict=True))}
     paths: dict[str, dict[str, object]] = {}
     for route in routes:
         path = PREFIX + _PLACEHOLDER.sub(r"{\1}", route.path)
@@ -56,7 +59,7 @@ def _operation(route: Route, schemas: dict[type, dict[str, object]]) -> dict[str
         "responses": answers,
     }
     if route.request_media:
-        body: dict[str, object] = {route.request_media: {"schema": {"type": "string", "format": "binary"}}}
+        body: dict[str, object] = {route.request_media: {"schema": _BINARY}}
         operation["requestBody"] = {"required": True, "content": body}
     elif route.request is not None:
         operation["requestBody"] = {"content": {"application/json": {"schema": schemas[route.request]}}}

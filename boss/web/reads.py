@@ -12,6 +12,9 @@ from typing import Protocol
 from boss.core.rows import BatchRow, WorkerRow
 from wire.messages import CommandSummary, Execution, Input, ManifestEntry
 
+#: The largest number that a database takes.
+LARGEST = 2**63 - 1
+
 
 class TaskLine(Protocol):
     number: int
@@ -75,6 +78,24 @@ class JournalPage(Protocol):
     def lines(self) -> Sequence[JournalLine]: ...
 
 
+class ResultLine(Protocol):
+    project: str
+    name: str
+    task: int
+    id: str
+    attempt: int
+    digest: str
+    size: int
+    time: float
+    key: bytes
+
+
+class FolderSum(Protocol):
+    name: str
+    files: int
+    bytes: int
+
+
 class TaskDetail(Protocol):
     execution: Execution
     requirements: list[Input]
@@ -109,6 +130,17 @@ class Reads(Protocol):
     def story(self, number: int) -> Sequence[JournalLine]: ...
     def events(self, after: int = 0, since: float = 0.0, task: int = 0, limit: int = 1000) -> JournalPage: ...
     def last_events(self, count: int, task: int = 0) -> JournalPage: ...
+    def results_of(
+        self,
+        project: str | None = None,
+        first: int = 0,
+        last: int = LARGEST,
+        after: tuple[int, bytes] = (0, b""),
+        limit: int = 1000,
+    ) -> Sequence[ResultLine]: ...
+    def result(self, project: str, name: str) -> ResultLine | None: ...
+    def folder_sums(self, project: str, folder: str = "") -> Sequence[FolderSum]: ...
+    def sent_sum(self) -> tuple[int, int]: ...
 
 
 class Lookups(Protocol):
@@ -117,3 +149,4 @@ class Lookups(Protocol):
     def states(self, numbers: Sequence[int]) -> dict[int, int]: ...
     def executions(self, numbers: Sequence[int]) -> dict[int, tuple[str, str, bytes]]: ...
     def task_numbers(self, project: str, ids: Iterable[str]) -> dict[str, int]: ...
+    def stored(self, digests: Sequence[str]) -> dict[str, int]: ...

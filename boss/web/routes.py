@@ -17,17 +17,17 @@ from starlette.responses import Response
 
 from boss.web.backend import Backend
 from boss.web.faults import Fault, bad_input, not_found
+from boss.web.fetching import Fetching
 from boss.web.paths import PREFIX
+from boss.web.reads import LARGEST
 from boss.web.spool import Spool
+from boss.web.tree import Tree
 
 if TYPE_CHECKING:
     from boss.web.machines import Machines
 
 #: Largest JSON body of a change (a whole graph comes as a stream and has its own limit).
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
-#: The largest number that a database takes.
-LARGEST = 2**63 - 1
-
 T = TypeVar("T")
 
 
@@ -55,6 +55,9 @@ class Services:
     database_errors: tuple[type[Exception], ...] = ()
     #: Logins of other machines, and looking at them: None where no boss runs.
     machines: Machines | None = None
+    #: The datastore's tree, where it is on this disk; else how contents are fetched from there.
+    tree: Tree | None = None
+    fetching: Fetching | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from boss.intake.faults import IntakeErrors
 from boss.web.answers import SubmitAnswer
 from boss.web.changes import refusal
 from boss.web.faults import Fault
+from boss.web.files import on_datastore
 from boss.web.responses import json_response
 from boss.web.routes import Call
 from boss.web.spool import blob_path
@@ -117,13 +118,24 @@ def _warnings(submission: Submission, value: dict[str, object]) -> list[str]:
     return [str(line) for line in told] if isinstance(told, list) and told else list(submission.warnings)
 
 
-def _require_files(call: Call, submission: Submission) -> None:
-    absent = []
+def _sizes(call: Call, submission: Submission) -> dict[str, int]:
+    """Digest -> size of what is here or on the datastore already."""
+    sizes, absent = {}, []
     for file in submission.files:
-        path = blob_path(call.services.spool.directory, file.digest)
-        if not path.exists():
+        try:
+            sizes[file.digest] = blob_path(call.services.spool.directory, file.digest).stat().st_size
+        except FileNotFoundError:
+            absent.append(file.digest)
+    return sizes | on_datastore(call, absent)
+
+
+def _require_files(call: Call, submission: Submission) -> None:
+    absent, sizes = [], _sizes(call, submission)
+    for file in submission.files:
+        size = sizes.get(file.digest)
+        if size is None:
             absent.append(f"{file.name} ({file.digest}) has not been sent")
-        elif (size := path.stat().st_size) != file.size:
+        elif size != file.size:
             raise Fault(400, f"the push says that {file.name} has {file.size:,} bytes; what was sent has {size:,}")
     if absent:
         more = [f"... and {len(absent) - _FILES_SHOWN} more"] if len(absent) > _FILES_SHOWN else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boss.web import answers, batches, changes, files, journal, machines, submit, tasks, workers
+from boss.web import answers, batches, changes, files, journal, machines, results, submit, tasks, workers
 from boss.web.routes import Parameter, Route
 
 _WAIT = Parameter("wait", float, "Seconds to wait for the end of the batch, at most 60.")
@@ -16,6 +16,15 @@ _TASK_FILTERS = (
     Parameter("project", str, "Only tasks of this project."),
     Parameter("limit", int, "How many at most, up to 10,000 (1,000 unless told)."),
     Parameter("after", int, "Only tasks with a higher number: `next` of the answer before."),
+)
+
+_RESULT_FILTERS = (
+    Parameter("project", str, "Whose results; `default` unless told."),
+    Parameter("batch", int, "Only results of this batch's tasks, and of those to which its push is attached."),
+    Parameter("task", str, "Only results of the task of this id."),
+    Parameter("match", str, "A name, a folder or a pattern: `runs/*.csv`, `runs/**/summary.txt`."),
+    Parameter("limit", int, "How many at most, up to 10,000 (1,000 unless told)."),
+    Parameter("after", str, "`next` of the answer before."),
 )
 
 _EVENT_FILTERS = (
@@ -243,6 +252,64 @@ ROUTES = (
         "Send a file, or go on sending it; it is verified when it is whole.",
         answers.UploadAnswer,
         streaming=files.receive,
+        request_media="application/octet-stream",
+        parameters=(_OFFSET, _SIZE),
+    ),
+    Route(
+        "GET",
+        "/results",
+        "list_results",
+        "Results that tasks have left, page by page.",
+        answers.ResultList,
+        results.listing,
+        parameters=_RESULT_FILTERS,
+    ),
+    Route(
+        "GET",
+        "/results/{project}/{name:path}",
+        "get_result",
+        "The bytes of one result, from an offset on with `Range`.",
+        bytes,
+        streaming=results.content,
+        answer_media="application/octet-stream",
+        parameters=(Parameter("digest", str, "Only if it is this content."),),
+    ),
+    Route(
+        "GET",
+        "/usage",
+        "show_usage",
+        "How much room results take, by folder.",
+        answers.UsageAnswer,
+        results.usage,
+        parameters=(
+            Parameter("project", str, "Whose results; `default` unless told."),
+            Parameter("folder", str, "The folder whose folders are summed; the project's root unless told."),
+        ),
+    ),
+    Route(
+        "GET",
+        "/blobs/{digest}",
+        "fetch_blob",
+        "For a datastore elsewhere: the bytes of a file that a push sent, from an offset on with `Range`.",
+        bytes,
+        streaming=files.blob,
+        answer_media="application/octet-stream",
+    ),
+    Route(
+        "GET",
+        "/outgoing/{digest}",
+        "outgoing_state",
+        "For a datastore elsewhere: how much is here of a content that it was told to send.",
+        answers.UploadAnswer,
+        files.outgoing_state,
+    ),
+    Route(
+        "PUT",
+        "/outgoing/{digest}",
+        "send_outgoing",
+        "For a datastore elsewhere: send that content, or go on sending it.",
+        answers.UploadAnswer,
+        streaming=files.receive_outgoing,
         request_media="application/octet-stream",
         parameters=(_OFFSET, _SIZE),
     ),

@@ -12,11 +12,13 @@ from pathlib import Path
 
 #: Where the token of the HTTP API stands, below the state directory.
 TOKEN_FILE = Path("logins") / "http_token"
+#: ... and the one of a datastore elsewhere, which is good for files only.
+DATASTORE_TOKEN_FILE = Path("logins") / "http_datastore"
 
 
-def ensure_token(state_directory: Path) -> str:
+def ensure_token(state_directory: Path, file: Path = TOKEN_FILE) -> str:
     """The token of this state directory, made if there is none. Safe against two starts at once."""
-    path = state_directory / TOKEN_FILE
+    path = state_directory / file
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     if not path.exists():
@@ -27,7 +29,7 @@ def ensure_token(state_directory: Path) -> str:
             pass
         finally:
             temporary.unlink()
-    return read_token(state_directory)
+    return read_token(state_directory, file)
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -38,9 +40,9 @@ def _write_private(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def read_token(state_directory: Path) -> str:
+def read_token(state_directory: Path, file: Path = TOKEN_FILE) -> str:
     """The token; raises OSError (not there, not yours to read) or ValueError (empty)."""
-    path = state_directory / TOKEN_FILE
+    path = state_directory / file
     token = path.read_text().strip()
     if not token:
         raise ValueError(f"{path} is empty; remove it and start the boss again: it makes a new one")

@@ -16,7 +16,16 @@ from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow, WorkerRow
-from boss.database.views import AttemptView, DependencyView, JournalLine, JournalPage, TaskDetail, TaskLine
+from boss.database.views import (
+    AttemptView,
+    DependencyView,
+    FolderSum,
+    JournalLine,
+    JournalPage,
+    ResultLine,
+    TaskDetail,
+    TaskLine,
+)
 from boss.web.app import make_app
 from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.web.transport import InProcessTransport
@@ -104,6 +113,9 @@ class FakeReads:
         self.rows = {1: first}
         self.journal = stored_journal()
         self.fault: Exception | None = None
+        self.results: list[ResultLine] = []
+        #: Digest -> size of what the datastore has of pushes.
+        self.stored: dict[str, int] = {}
 
     def counts(self) -> list[int]:
         if self.fault is not None:
@@ -160,6 +172,27 @@ class FakeReads:
         page = self.events(task=task)
         return JournalPage(lines=page.lines[-count:], turn=9, more=False)
 
+    def results_of(
+        self,
+        project: str | None = None,
+        first: int = 0,
+        last: int = 2**63 - 1,
+        after: tuple[int, bytes] = (0, b""),
+        limit: int = 1000,
+    ) -> list[ResultLine]:
+        ordered = sorted(self.results, key=lambda line: (line.task, line.key))
+        chosen = [line for line in ordered if first <= line.task <= last and (line.task, line.key) > after]
+        return [line for line in chosen if project in (None, line.project)][:limit]
+
+    def result(self, project: str, name: str) -> ResultLine | None:
+        return next((line for line in self.results if (line.project, line.name) == (project, name)), None)
+
+    def folder_sums(self, project: str, folder: str = "") -> list[FolderSum]:
+        return [FolderSum(name="", files=len(self.results), bytes=sum(line.size for line in self.results))]
+
+    def sent_sum(self) -> tuple[int, int]:
+        return len(self.stored), sum(self.stored.values())
+
     def _line(self, detail: TaskDetail) -> TaskLine:
         return msgspec.structs.replace(detail.task, execution=detail.execution)
 
@@ -173,6 +206,9 @@ class FakeLookups:
 
     def executions(self, numbers: Sequence[int]) -> dict[int, tuple[str, str, bytes]]:
         return {n: ("default", self.reads.details[n].task.id, b"{}") for n in numbers if n in self.reads.details}
+
+    def stored(self, digests: Sequence[str]) -> dict[str, int]:
+        return {digest: self.reads.stored[digest] for digest in digests if digest in self.reads.stored}
 
     def task_numbers(self, project: str, ids: Iterable[str]) -> dict[str, int]:
         known = {d.task.id: n for n, d in self.reads.details.items() if d.task.project == project}

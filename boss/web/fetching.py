@@ -1,0 +1,102 @@
+"""Contents on their way from a datastore elsewhere to whoever asked for them: ordered once, waited for by all.
+
+The boss orders, the datastore sends into a spool of its own (`Outgoing`); a request waits a while and is told to ask
+again if that was not enough. Nothing here is kept over a restart: requests come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from boss.core.effects import Answer
+from boss.core.events import SendAsked
+from boss.web.backend import Backend, BackendUnavailable
+from boss.web.spool import Spool, blob_path
+
+#: Contents asked of the datastore at once, and those that may wait for that.
+AT_ONCE, WAITING_MOST = 16, 64
+#: How long one request waits for a content before it is told to ask again.
+WAIT_SECONDS = 20.0
+
+
+class Outgoing(Spool):
+    """The spool of what was fetched. It has no room of its own to keep: the oldest makes way for what comes."""
+
+    def make_room(self, digest: str, size: int) -> None:
+        """Remove the contents that were asked for longest ago until this one fits, or only parts are left."""
+        needed = size - self.have(digest)
+        with self._lock:
+            excess = self.used_bytes() + sum(self._busy.values()) + needed - self.limit_bytes
+            if excess <= 0:
+                return
+            whole = [entry for entry in os.scandir(self.directory) if "." not in entry.name]
+            for entry in sorted(whole, key=lambda one: one.stat().st_mtime):
+                excess -= entry.stat().st_size
+                os.unlink(entry.path)  # whoever reads it has it open
+                if excess <= 0:
+                    return
+
+
+class Busy(Exception):
+    """Too much is waited for already; a sentence."""
+
+
+class NotToBeHad(Exception):
+    """The datastore cannot send it; its sentence."""
+
+
+class Fetching:
+    """Used by the application's event loop; `Backend.ask` waits in threads."""
+
+    def __init__(self, directory: Path, limit_bytes: int) -> None:
+        self.spool = Outgoing(directory, limit_bytes)
+        self._threads = ThreadPoolExecutor(AT_ONCE, "fetch")
+        self._asked: dict[str, Future[Answer]] = {}
+        self._lock = threading.Lock()
+
+    async def opened(self, backend: Backend, name: str, digest: str, size: int) -> int | None:
+        """A descriptor of the content; None: it is still on its way. Raises Busy, NotToBeHad."""
+        file = self._open(digest)
+        if file is not None:
+            return file
+        asked = self._ask(backend, SendAsked(name=name, digest=digest, size=size))
+        done, _ = await asyncio.wait([asyncio.wrap_future(asked)], timeout=WAIT_SECONDS)
+        if not done:
+            return None
+        answer = asked.result()
+        if answer.refused:
+            raise NotToBeHad(" ".join(answer.refused))
+        return self._open(digest)
+
+    def _open(self, digest: str) -> int | None:
+        """What is opened stays readable even if it has to make way."""
+        try:
+            file = os.open(blob_path(self.spool.directory, digest), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        self.spool.keep(digest)
+        return file
+
+    def _ask(self, backend: Backend, event: SendAsked) -> Future[Answer]:
+        with self._lock:
+            asked = self._asked.get(event.digest)
+            if asked is None:
+                if len(self._asked) >= WAITING_MOST:
+                    raise Busy(
+                        f"{len(self._asked):,} files are being fetched from the datastore; ask again in a moment"
+                    )
+                asked = self._asked[event.digest] = self._threads.submit(self._wait, backend, event)
+            return asked
+
+    def _wait(self, backend: Backend, event: SendAsked) -> Answer:
+        try:
+            return backend.ask(event)
+        except BackendUnavailable as error:
+            return Answer(reply=0, refused=[str(error)])
+        finally:
+            with self._lock:
+                self._asked.pop(event.digest, None)

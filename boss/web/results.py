@@ -1,0 +1,207 @@
+"""Handlers for results: which there are, one with its content, and how much room all take.
+
+Lists and sums come from the database; content from the datastore's tree where that is on this disk, else by way of
+`fetching`. What is given out is the version that the database names, never just what stands at the name.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from boss.core.attempts import tree_prefix
+from boss.core.state import runs
+from boss.web.answers import FolderAnswer, ResultAnswer, ResultList, UploadAnswer, UsageAnswer
+from boss.web.changes import no_task
+from boss.web.faults import Fault, bad_input, not_found
+from boss.web.fetching import Busy, NotToBeHad
+from boss.web.reads import LARGEST, ResultLine
+from boss.web.responses import json_response
+from boss.web.routes import Call
+from boss.web.streaming import file_response, first_byte
+from boss.web.tree import VersionGone
+from wire.patterns import Pattern, is_pattern
+
+_LIMIT, _LIMIT_MOST = 1000, 10_000
+#: Rows read for one answer at most: a pattern that few names fit goes on with the next one.
+_LOOKED_AT = 50_000
+
+Fits = Callable[[str], bool]
+
+
+# --- which there are -------------------------------------------------------------------------------
+
+
+def listing(call: Call) -> ResultList:
+    limit = call.whole("limit", 0) or _LIMIT
+    if not 0 < limit <= _LIMIT_MOST:
+        raise bad_input(f"limit is {limit}; it must be from 1 to {_LIMIT_MOST:,}")
+    project, wanted, after = call.text("project", "default"), call.text("match").strip("/"), _place(call.text("after"))
+    spans = _spans(call, project)
+    exact = call.backend.reads.result(project, wanted) if wanted and spans is None else None
+    if exact is not None:
+        return ResultList(results=[result_answer(exact)] if after == (0, b"") else [])
+    found, next_place = _found(call, project, spans, fitting(wanted), after, limit)
+    following = None if next_place is None else f"{next_place[0]}-{next_place[1].hex()}"
+    return ResultList(results=[result_answer(line) for line in found], next=following)
+
+
+def _found(
+    call: Call, project: str, spans: list[range] | None, fits: Fits, after: tuple[int, bytes], limit: int
+) -> tuple[list[ResultLine], tuple[int, bytes] | None]:
+    """Up to `limit` results, and where the next answer begins; None: there are no more."""
+    found: list[ResultLine] = []
+    if spans is not None and not spans:
+        return found, None
+    first, last = (spans[0].start, spans[-1].stop - 1) if spans else (0, LARGEST)
+    looked = 0
+    while looked < _LOOKED_AT:
+        page = call.backend.reads.results_of(project, first, last, after, limit)
+        for line in page:
+            after = (line.task, line.key)
+            if (spans is None or _within(spans, line.task)) and fits(line.name):
+                found.append(line)
+                if len(found) == limit:
+                    return found, after
+        looked += len(page)
+        if len(page) < limit:
+            return found, None
+    return found, after
+
+
+def _place(text: str) -> tuple[int, bytes]:
+    """Where a list goes on, as the answer before said it."""
+    if not text:
+        return 0, b""
+    number, _, key = text.partition("-")
+    try:
+        return int(number), bytes.fromhex(key)
+    except ValueError:
+        raise bad_input(f"after is {text[:80]!r}; give what `next` of the answer before says") from None
+
+
+def _spans(call: Call, project: str) -> list[range] | None:
+    """Numbers of the tasks whose results are wanted, in order; None: of all."""
+    batch, task = call.whole("batch", 0), call.text("task")
+    if batch and task:
+        raise bad_input("name a batch or a task, not both")
+    if task:
+        number = call.backend.lookups.task_numbers(project, [task]).get(task)
+        if number is None:
+            raise not_found(no_task(project, task))
+        return [range(number, number + 1)]
+    if not batch:
+        return None
+    row = call.backend.reads.batch(batch)
+    if row is None:
+        raise not_found(f"there is no batch {batch}")
+    attached = array("q")
+    attached.frombytes(row.attached)
+    own = [range(row.first, row.first + row.count)] if row.count else []
+    return sorted(own + runs(sorted(attached)), key=lambda span: span.start)
+
+
+def _within(spans: list[range], number: int) -> bool:
+    place = bisect_right(spans, number, key=lambda span: span.start) - 1
+    return place >= 0 and number in spans[place]
+
+
+def fitting(wanted: str) -> Fits:
+    """Names that are meant: the name itself, what fits a pattern, and all below a folder that is named so or fits."""
+    if wanted in ("", "."):
+        return lambda _name: True
+    if not is_pattern(wanted):
+        below = f"{wanted}/"
+        return lambda name: name == wanted or name.startswith(below)
+    pattern = Pattern(wanted)
+
+    def fits(name: str) -> bool:
+        parts = name.split("/")
+        return any(pattern.matches("/".join(parts[:count])) for count in range(len(parts), 0, -1))
+
+    return fits
+
+
+def result_answer(line: ResultLine) -> ResultAnswer:
+    return ResultAnswer(
+        project=line.project,
+        name=line.name,
+        size=line.size,
+        digest=line.digest,
+        task=line.id,
+        number=line.task,
+        attempt=line.attempt,
+        time=line.time,
+    )
+
+
+# --- one with its content --------------------------------------------------------------------------
+
+
+async def content(call: Call) -> Response:
+    """The bytes of one result; 202 and how far it is where it is still on its way from the datastore."""
+    line = await run_in_threadpool(_wanted, call)
+    first_byte(call.request, line.size)
+    name = tree_prefix(line.project) + line.name
+    if call.services.tree is not None:
+        try:
+            file = await run_in_threadpool(call.services.tree.open_version, name, line.digest, line.size)
+        except VersionGone as error:
+            raise Fault(409, str(error)) from None
+        return file_response(call.request, file, line.size, line.digest)
+    return await _from_elsewhere(call, name, line)
+
+
+def _wanted(call: Call) -> ResultLine:
+    project, name, digest = call.text("project"), call.text("name"), call.text("digest")
+    line = call.backend.reads.result(project, name)
+    if line is None:
+        raise not_found(f"there is no result {name!r} in project {project!r}")
+    if digest not in ("", line.digest):
+        raise Fault(409, f"{name!r} has been made anew since it was listed; ask again for what there is now")
+    return line
+
+
+async def _from_elsewhere(call: Call, name: str, line: ResultLine) -> Response:
+    fetching = call.services.fetching
+    if fetching is None:
+        raise Fault(503, "the datastore is on another host, and no boss runs that could fetch from it; start one")
+    if not fetching.spool.has(line.digest) and not (await run_in_threadpool(call.backend.view)).datastore_connected:
+        raise Fault(503, "the datastore is not connected at present; ask again when it is")
+    try:
+        file = await fetching.opened(call.backend, name, line.digest, line.size)
+    except Busy as error:
+        raise Fault(503, str(error)) from None
+    except NotToBeHad as error:
+        raise Fault(409, f"{line.name!r} cannot be had from the datastore: {error}") from None
+    if file is None:
+        return json_response(
+            UploadAnswer(digest=line.digest, have=fetching.spool.have(line.digest), complete=False), 202
+        )
+    return file_response(call.request, file, line.size, line.digest)
+
+
+# --- room ------------------------------------------------------------------------------------------
+
+
+def usage(call: Call) -> UsageAnswer:
+    project, folder = call.text("project", "default"), call.text("folder").strip("/")
+    sums = call.backend.reads.folder_sums(project, "" if folder == "." else folder)
+    sent_files, sent_bytes = call.backend.reads.sent_sum()
+    answer = UsageAnswer(
+        folders=[FolderAnswer(name=one.name, files=one.files, bytes=one.bytes) for one in sums],
+        files=sum(one.files for one in sums),
+        bytes=sum(one.bytes for one in sums),
+        sent_files=sent_files,
+        sent_bytes=sent_bytes,
+    )
+    if call.services.tree is not None:
+        answer.kept_files, answer.kept_bytes = call.services.tree.kept()
+        answer.free_bytes = call.services.tree.free_bytes()
+    else:
+        answer.free_bytes = call.backend.view().datastore_free or None
+    return answer

@@ -1,0 +1,78 @@
+"""Files as answers: whole, or from an offset on (`Range: bytes=N-`), in pieces that are read by threads.
+
+Knows descriptors and HTTP; not where a file comes from.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from boss.web.faults import Fault
+
+_PIECE_BYTES = 1 << 20
+_RANGE = re.compile(r"bytes=(\d{1,18})-\Z")
+_MEDIA = "application/octet-stream"
+
+
+def first_byte(request: Request, size: int) -> int:
+    """Where the answer is to begin. Raises Fault 416."""
+    wanted = request.headers.get("range")
+    if wanted is None:
+        return 0
+    match = _RANGE.match(wanted.strip())
+    if match is None or int(match[1]) > size:
+        raise Fault(
+            416, f"range {wanted[:80]!r} is none of a file of {size:,} bytes; ask for bytes=N- with N up to that"
+        )
+    return int(match[1])
+
+
+def file_response(request: Request, file: int, size: int, digest: str) -> Response:
+    """`size` bytes of the descriptor, which is closed afterwards whatever happens; its content has this digest."""
+    try:
+        first = first_byte(request, size)
+    except Fault:
+        os.close(file)
+        raise
+    headers = {"content-length": str(size - first), "etag": f'"{digest}"', "accept-ranges": "bytes"}
+    if first:
+        headers["content-range"] = f"bytes {first}-{size - 1}/{size}"
+    status = 206 if first else 200
+    if size - first <= _PIECE_BYTES:
+        try:
+            content = os.pread(file, size - first, first)
+        finally:
+            os.close(file)
+        if len(content) != size - first:
+            raise Fault(409, "the file became shorter while it was being read; ask again")
+        return Response(content, status, headers, media_type=_MEDIA)
+    return _FileStream(file, first, size, status, headers)
+
+
+class _FileStream(StreamingResponse):
+    def __init__(self, file: int, first: int, size: int, status: int, headers: dict[str, str]) -> None:
+        super().__init__(_pieces(file, first, size), status, headers, media_type=_MEDIA)
+        self._file = file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            os.close(self._file)
+
+
+async def _pieces(file: int, first: int, size: int) -> AsyncIterator[bytes]:
+    at = first
+    while at < size:
+        piece = await run_in_threadpool(os.pread, file, min(_PIECE_BYTES, size - at), at)
+        if not piece:
+            return  # shorter than promised: the connection is cut, and the receiver sees it
+        at += len(piece)
+        yield piece

@@ -1,0 +1,155 @@
+"""The datastore's tree where it is on this machine: one version of a name, opened for reading; room on its disk.
+
+The tree is the datastore program's, and people may change it by hand, so nothing is believed: each component is
+opened by itself beneath the root, links are never followed, and a version is known by its content. Writes nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+#: Where the datastore keeps versions whose name means another one now, under the digits of their digests.
+BLOBS = ".ecloud/blobs"
+#: Content up to this size is looked at before it is given out; the receiver verifies all of it in any case.
+VERIFIED_BYTES = 64 * 1024 * 1024
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ_BYTES = 1 << 20
+_REMEMBERED = 10_000
+#: A file changed more recently may change again without another time of change.
+_SETTLED_NS = 100_000_000
+_NOT_A_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENAMETOOLONG)
+
+
+class VersionGone(Exception):
+    """The tree has no such content; a sentence."""
+
+
+class Tree:
+    """Used from several threads."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock = threading.Lock()
+        self._verified: OrderedDict[tuple[int, int, int, int], str] = OrderedDict()
+
+    def open_version(self, name: str, digest: str, size: int) -> int:
+        """A descriptor of this content, from the name or from what is kept of former versions; the caller closes it."""
+        found = self._open(name)
+        if found is not None:
+            if self._is(found, digest, size):
+                return found
+            os.close(found)
+        blob = self._open(f"{BLOBS}/{digest.removeprefix('b2:')}")
+        if blob is not None:
+            if os.fstat(blob).st_size == size:
+                return blob
+            os.close(blob)
+        why = "is not there any more" if found is None else "holds other content by now"
+        raise VersionGone(
+            f"{self.root / name} {why}, and the version that its task left is not kept; run the task again "
+            "(admin.py redo_task), or take the file as it is from the datastore's tree"
+        )
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether the datastore keeps this content by its digest."""
+        blob = self._open(f"{BLOBS}/{digest.removeprefix('b2:')}")
+        if blob is not None:
+            os.close(blob)
+        return blob is not None
+
+    def free_bytes(self) -> int | None:
+        """What is free on the tree's disk; None: there is no tree yet."""
+        try:
+            status = os.statvfs(self.root)
+        except FileNotFoundError:
+            return None
+        return status.f_bavail * status.f_frsize
+
+    def kept(self) -> tuple[int, int]:
+        """How many contents are kept by their digest, and the bytes of those that stand nowhere in plain sight."""
+        count, size = 0, 0
+        try:
+            with os.scandir(self.root / BLOBS) as entries:
+                for entry in entries:
+                    status = entry.stat(follow_symlinks=False)
+                    count += 1
+                    size += status.st_size if status.st_nlink == 1 else 0
+        except FileNotFoundError:
+            pass
+        return count, size
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _open(self, name: str) -> int | None:
+        """The regular file of this name below the root; None: there is none. Raises OSError."""
+        *folders, base = name.split("/")
+        if any(part in ("", ".", "..") for part in (*folders, base)):
+            return None
+        try:
+            at = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            for folder in folders:
+                at = _below(at, folder)
+            return _regular(at, base)
+        except OSError as error:
+            if error.errno in _NOT_A_FILE:
+                return None
+            raise
+
+    def _is(self, file: int, digest: str, size: int) -> bool:
+        status = os.fstat(file)
+        if status.st_size != size:
+            return False
+        if size > VERIFIED_BYTES:
+            return True
+        key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        with self._lock:
+            known = self._verified.get(key)
+        if known is None:
+            known = _digest_of(file)
+            self._remember(key, known)
+        return known == digest
+
+    def _remember(self, key: tuple[int, int, int, int], digest: str) -> None:
+        if time.time_ns() - key[3] < _SETTLED_NS:
+            return
+        with self._lock:
+            self._verified[key] = digest
+            if len(self._verified) > _REMEMBERED:
+                self._verified.popitem(last=False)
+
+
+def _below(at: int, folder: str) -> int:
+    try:
+        return os.open(folder, _FOLDER, dir_fd=at)
+    finally:
+        os.close(at)
+
+
+def _regular(at: int, base: str) -> int | None:
+    try:
+        file = os.open(base, _FILE, dir_fd=at)
+    finally:
+        os.close(at)
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return file
+    os.close(file)
+    return None
+
+
+def _digest_of(file: int) -> str:
+    digest = hashlib.blake2b(digest_size=32)
+    at = 0
+    while chunk := os.pread(file, _READ_BYTES, at):
+        digest.update(chunk)
+        at += len(chunk)
+    return f"b2:{digest.hexdigest()}"
