@@ -19,6 +19,7 @@ from wire.codec import encode
 from wire.link import Link, LinkError, LinkOptions, PresenceOptions, TlsOptions
 from wire.messages import VERSION, Place, Presence
 from wire.topics import Topics
+from worker.address import address_towards
 from worker.agent import Agent, Options
 from worker.agent.events import TermReceived
 from worker.cache import Cache
@@ -31,6 +32,7 @@ from worker.runner import Runner, RunnerOptions
 from worker.runner.processes import become_subreaper
 from worker.runner.shared import now
 from worker.runner.spawn import base_environment
+from worker.started import write_start
 
 logger = logging.getLogger("worker")
 
@@ -48,10 +50,19 @@ def main() -> int:
     try:
         home = Home(options.home)
         home.end_leftovers(options.grace)
+        _tell_start(home)
         return Worker(options, home).live()
     except (HomeError, LinkError) as error:
         sys.stderr.write(f"{error}\n")
         return 3
+
+
+def _tell_start(home: Home) -> None:
+    """For people only: a full disk does not keep an agent from starting."""
+    try:
+        write_start(home.path, sys.argv[1:], os.environ)
+    except OSError as error:
+        logger.warning("how this agent was started cannot be kept for debug.sh: %s", error, extra={"action": "start"})
 
 
 class Worker:
@@ -132,16 +143,17 @@ class Worker:
 
 
 def _agent_options(options: WorkerOptions, home: Home, incarnation: str) -> Options:
+    place = _place(options, home)
     return Options(
         worker=options.id,
         incarnation=incarnation,
         slots=options.slots,
-        place=_place(options, home),
+        place=place,
         deployment=options.deployment,
         pool=options.pool,
         memory=options.memory,
         labels=options.labels,
-        address=options.address,
+        address=options.address or place.host,
         pid=os.getpid(),
         program=_PROGRAM,
         heartbeat_seconds=options.heartbeat,
@@ -156,7 +168,7 @@ def _place(options: WorkerOptions, home: Home) -> Place:
     return Place(
         kind="ssh",
         path=str(home.path),
-        host=options.address,
+        host=options.address or address_towards(options.broker_host, options.broker_port),
         port=options.ssh_port,
         user=options.ssh_user or pwd.getpwuid(os.geteuid()).pw_name,
         host_keys=keys,

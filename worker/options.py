@@ -134,7 +134,13 @@ OPTIONS = [
     Option("pool", "ECLOUD_POOL", str, "", "The pool that this worker belongs to."),
     Option("labels", "ECLOUD_LABELS", _labels, {}, "What this worker offers, a JSON object."),
     Option("place", "ECLOUD_WORKER_PLACE", _one_of("local", "ssh"), "local", "How the datastore reaches the home."),
-    Option("address", "ECLOUD_WORKER_ADDRESS", str, "", "This machine's address as others see it."),
+    Option(
+        "address",
+        "ECLOUD_WORKER_ADDRESS",
+        str,
+        "",
+        "This machine's address as others see it; empty: the one by which it speaks to the broker.",
+    ),
     Option("ssh_port", "ECLOUD_WORKER_SSH_PORT", _whole(1), 22, "Port of this machine's sshd, for place ssh."),
     Option("ssh_user", "ECLOUD_WORKER_SSH_USER", str, "", "The user it logs in as; empty: the agent's own."),
     Option(
@@ -176,6 +182,13 @@ def read_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Worker
     values["slots"] = values["slots"] or _cores()
     values["memory"] = values["memory"] or _memory()
     return WorkerOptions(**{field.name: values[field.name] for field in fields(WorkerOptions)})
+
+
+def given_values(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """What was said, by variable, wherever it was said: the agent that these start is the same."""
+    given = vars(_parser().parse_args(arguments))
+    said = {option.variable: given[option.name] or environ.get(option.variable) for option in OPTIONS}
+    return {variable: value for variable, value in said.items() if value}
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,163 @@
+"""Is the broker there, does it let this worker in, and is a boss behind it?"""
+
+from __future__ import annotations
+
+import queue
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from wire.codec import WireError, decode
+from wire.link import (
+    Connected,
+    Disconnected,
+    Link,
+    LinkError,
+    LinkEvent,
+    LinkOptions,
+    Received,
+    SubscriptionRefused,
+    TlsOptions,
+)
+from wire.messages import Presence
+from wire.topics import Topics
+from worker.address import own_address
+from worker.debug.finding import Finding
+from worker.options import WorkerOptions
+
+CONNECT_SECONDS = 5.0
+LOGIN_SECONDS = 15.0
+PRESENCE_SECONDS = 3.0
+
+
+def check_broker(options: WorkerOptions) -> Iterator[Finding]:
+    """In order; what cannot be known without the step before is left out."""
+    yield (network := _network(options))
+    if network.state == "FAILED":
+        return
+    yield (broker := _broker(options))
+    if broker.state == "FAILED":
+        return
+    yield from _login_and_boss(options)
+
+
+def _network(options: WorkerOptions) -> Finding:
+    host = options.broker_host
+    did = f"getent hosts {host}; ip route get {host}"
+    try:
+        address = own_address(host, options.broker_port)
+    except OSError as error:
+        remedy = "check the name (ECLOUD_BROKER_HOST), the name server, the address and the route of this machine"
+        return Finding("network", "FAILED", f"{host} cannot be reached: {error.strerror or error}", remedy, did)
+    return Finding("network", "ok", f"this machine speaks to {host} as {address}", did=did)
+
+
+def _broker(options: WorkerOptions) -> Finding:
+    place = f"{options.broker_host}:{options.broker_port}"
+    name, did = f"broker at {place}", f"connect to {place}"
+    try:
+        socket.create_connection((options.broker_host, options.broker_port), CONNECT_SECONDS).close()
+    except ConnectionRefusedError:
+        remedy = "start the broker; let it listen on this network (the boss's setting broker_listen); check the port"
+        return Finding(name, "FAILED", "connection refused", remedy, did)
+    except OSError as error:
+        remedy = "look for a firewall between, and check ECLOUD_BROKER_HOST and ECLOUD_BROKER_PORT"
+        return Finding(name, "FAILED", str(error.strerror or error), remedy, did)
+    return Finding(name, "ok", did=did)
+
+
+def _login_and_boss(options: WorkerOptions) -> Iterator[Finding]:
+    name = f"login as {options.username}"
+    did = f"log in at the broker, read {Topics(options.mqtt_prefix).boss_presence}"
+    told: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
+    try:
+        link = Link(_link_options(options), told.put)
+    except LinkError as error:
+        yield Finding(name, "FAILED", str(error), "mend the option that is named", did)
+        return
+    topics = Topics(options.mqtt_prefix)
+    link.subscribe(topics.orders(options.id))
+    link.subscribe(topics.boss_presence)
+    link.start()
+    try:
+        trouble = _wait_for_login(told)
+        if trouble:
+            remedy = (
+                "on the boss's machine: admin.py login NAME makes the login and prints the password, which belongs "
+                "into the file that ECLOUD_WORKER_PASSWORD_FILE names; at another broker: its access list"
+            )
+            yield Finding(name, "FAILED", trouble, remedy, did)
+            return
+        yield Finding(name, "ok", did=did)
+        yield _boss(options, _wait_for_presence(told, topics.boss_presence))
+    finally:
+        link.stop(1.0)
+
+
+def _wait_for_login(told: queue.SimpleQueue[LinkEvent]) -> str:
+    """Empty: logged in, and its topics may be read. Else why not."""
+    until = time.monotonic() + LOGIN_SECONDS
+    while (left := until - time.monotonic()) > 0:
+        try:
+            event = told.get(timeout=left)
+        except queue.Empty:
+            break
+        if isinstance(event, Connected):
+            return ""
+        if isinstance(event, Disconnected):
+            return event.reason
+        if isinstance(event, SubscriptionRefused):
+            return f"the broker does not let it read {event.topic}"
+    return f"no answer within {LOGIN_SECONDS:g} s"
+
+
+def _wait_for_presence(told: queue.SimpleQueue[LinkEvent], topic: str) -> bytes:
+    until = time.monotonic() + PRESENCE_SECONDS
+    while (left := until - time.monotonic()) > 0:
+        try:
+            event = told.get(timeout=left)
+        except queue.Empty:
+            break
+        if isinstance(event, Received) and event.topic == topic:
+            return event.payload
+    return b""
+
+
+def _boss(options: WorkerOptions, payload: bytes) -> Finding:
+    remedy = "start the boss; check that ECLOUD_MQTT_PREFIX is the boss's mqtt_prefix"
+    try:
+        presence = decode(payload, Presence) if payload else None
+    except WireError as error:
+        return Finding("boss", "FAILED", f"what stands under its name is not of a boss: {error}", remedy)
+    if presence is None:
+        return Finding("boss", "FAILED", f"none was ever at this broker under {options.mqtt_prefix!r}", remedy)
+    if not presence.online:
+        return Finding("boss", "FAILED", "it is not connected to the broker at present", "start the boss")
+    if options.deployment and presence.deployment != options.deployment:
+        return Finding(
+            "boss",
+            "FAILED",
+            f"it is of the deployment {presence.deployment}, and this worker belongs to {options.deployment}",
+            "give the worker the files of this boss (admin.py login), and an empty home",
+        )
+    return Finding("boss", "ok", f"online, deployment {presence.deployment}, epoch {presence.epoch}")
+
+
+def _link_options(options: WorkerOptions) -> LinkOptions:
+    def path(text: str) -> Path | None:
+        return Path(text) if text else None
+
+    tls = None
+    if options.tls_ca or options.tls_certificate:
+        tls = TlsOptions(path(options.tls_ca), path(options.tls_certificate), path(options.tls_key))
+    return LinkOptions(
+        host=options.broker_host,
+        port=options.broker_port,
+        client_id=f"{options.id}-debug-{secrets.token_hex(4)}",  # the agent itself stays connected
+        username=options.username,
+        password=options.password,
+        tls=tls,
+        connect_seconds=CONNECT_SECONDS,
+    )
