@@ -5,6 +5,7 @@ Knows which folders each program consists of. A host sees nothing of the checkou
 
 from __future__ import annotations
 
+import atexit
 import compileall
 import shutil
 import site
@@ -12,6 +13,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -24,9 +26,12 @@ PARTS = {
 }
 
 
-def make_bundle(program: str, into: Path) -> Path:
-    """A folder with copies of the program's parts, compiled, so that a host need not write there."""
-    into.mkdir(parents=True)
+@cache
+def bundle(program: str) -> Path:
+    """A folder with copies of the program's parts, compiled; made once and removed when the tests end."""
+    into = Path(tempfile.mkdtemp(prefix=f"bundle-{program}-"))
+    atexit.register(shutil.rmtree, into)
+    into.chmod(0o755)
     for pattern in PARTS[program]:
         for part in sorted(TOP.glob(pattern)):
             if part.is_dir():

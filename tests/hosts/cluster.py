@@ -25,6 +25,16 @@ STATE = f"{SITE}/.ecloud"
 TREE = f"{HOME}/tree"
 WORKER_HOME = f"{HOME}/worker"
 BROKER_PORT = 1883
+#: Where a host has the files of its login.
+KIT = f"{HOME}/etc"
+#: What `admin.py login NAME --write FOLDER --installed_in KIT` does, for many names in one process.
+LOGINS = f"""
+import json, pathlib, sys
+from boss.web.find import boss_of
+boss = boss_of(pathlib.Path({STATE!r}))
+print(json.dumps({{name: boss.login(name, {KIT!r}).files for name in sys.argv[1:]}}))
+boss.close()
+"""
 #: Where a measured boss writes how many seconds each of its turns took, a line each.
 TURNS = f"{HOME}/turns"
 MEASURED_BOSS = f"""
@@ -65,17 +75,13 @@ class Cluster:
     def start(self, worker: Mapping[str, str] = {}, datastore: Mapping[str, str] = {}) -> None:
         """All programs, the workers and the datastore with these options; returns when the boss knows them."""
         self.boss.run(["mkdir", "-p", SITE])
-        self.make_logins()
+        self.admin("init")
         self.start_boss()
+        self.make_logins()
         self.start_datastore(**datastore)
         for host in self.workers:
             self.start_worker(host, **worker)
         self.wait(self.is_complete, "the boss knows the datastore and all workers")
-
-    def make_logins(self) -> None:
-        for name in self.names:
-            self.boss.write(f"{STATE}/logins/mqtt_{name}", f"secret-of-{name}\n", 0o600)
-        self.boss.run(["chmod", "700", STATE, f"{STATE}/logins"])
 
     def start_boss(self) -> None:
         what = ["-c", MEASURED_BOSS] if self._measured else ["-m", "boss"]
@@ -83,39 +89,31 @@ class Cluster:
         self.programs["boss"] = program
         self.wait(self.boss.path(f"{STATE}/boss.json").exists, "the boss answers", program)
 
+    def make_logins(self) -> None:
+        """What each program needs, made on the boss's host and copied to where it will run."""
+        hosts = {"datastore": self.datastore, **{host.name: host for host in self.workers}}
+        kits = json.loads(self.boss.run([PYTHON, "-P", "-c", LOGINS, *hosts], folder=SITE, **self.environment()))
+        for name, files in kits.items():
+            for file, content in files.items():
+                hosts[name].write(f"{KIT}/{file}", content, 0o600)
+
     def start_datastore(self, **options: str) -> None:
         """`options`: of `python -m datastore`, with underscores; they win over what is usual here."""
-        host = self.datastore
-        host.write(f"{HOME}/key", self.boss.path(f"{STATE}/keys/datastore").read_text(), 0o600)
-        told = {
-            "tree": TREE,
-            "deployment": self.asked("status")["deployment"],
-            "ssh_key": f"{HOME}/key",
-            **self._broker_options(host, "@datastore"),
-            **options,
-        }
-        self.programs["datastore"] = host.start([PYTHON, "-P", "-m", "datastore", *_options(told)], "datastore")
+        told = {"tree": TREE, **options}
+        self.programs["datastore"] = _start(self.datastore, "datastore", told)
 
     def start_worker(self, host: Host, **options: str) -> None:
         """`options`: of `python -m worker`, with underscores; they win over what is usual here."""
-        host.authorize(self.boss.path(f"{STATE}/keys/datastore.pub").read_text())
+        for key in ("boss", "datastore"):
+            host.authorize(self.boss.path(f"{STATE}/keys/{key}.pub").read_text())
         told = {
-            "id": host.name,
             "home": WORKER_HOME,
             "slots": str(self.slots),
-            "place": "ssh",
             "address": host.address,
             "ssh_user": USER,
-            **self._broker_options(host, host.name),
             **options,
         }
-        self.programs[host.name] = host.start([PYTHON, "-P", "-m", "worker", *_options(told)], "worker")
-
-    def _broker_options(self, host: Host, username: str) -> dict[str, str]:
-        secret = f"{HOME}/password"
-        host.write(secret, self.boss.path(f"{STATE}/logins/mqtt_{username}").read_text(), 0o600)
-        about = {"broker_host": self.boss.address, "broker_port": str(BROKER_PORT)}
-        return {**about, "username": username, "password_file": secret}
+        self.programs[host.name] = _start(host, "worker", told)
 
     # --- what a user types on the boss's host ------------------------------------------------------
 
@@ -198,8 +196,11 @@ class Cluster:
                 self.programs[name].end(signal.SIGTERM)
 
 
-def _options(told: dict[str, str]) -> list[str]:
-    return [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", value)]
+def _start(host: Host, program: str, told: dict[str, str]) -> Program:
+    """With the settings of the files that `admin.py login` made."""
+    options = [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", value)]
+    line = f'set -a; . {KIT}/{program}.env; exec "$@"'
+    return host.start(["sh", "-c", line, "sh", PYTHON, "-P", "-m", program, *options], program)
 
 
 __all__ = ["Cluster", "SITE", "STATE", "TREE", "WORKER_HOME"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from tests.hosts.bundle import interpreter, make_bundle, package_folders, packages, places_to_hide
+from tests.hosts.bundle import bundle, interpreter, package_folders, packages, places_to_hide
 from tests.hosts.host import (
     AGENT,
     PACKAGES,
@@ -43,7 +43,6 @@ class Network:
     folder: Path
     switch: subprocess.Popen[str]
     started: list[Host] = field(default_factory=list)
-    _bundles: dict[str, Path] = field(default_factory=dict)
     _used: int = 0
 
     # --- hosts -------------------------------------------------------------------------------------
@@ -75,7 +74,7 @@ class Network:
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
         base = folder / "base"
         base.mkdir()
-        shown = [(self._bundle(program), AGENT), (packages(), PACKAGES)]
+        shown = [(bundle(program), AGENT), (packages(), PACKAGES)]
         hidden = places_to_hide()
         if any(interpreter().is_relative_to(place) for place in hidden):
             shown.append((interpreter(), str(interpreter())))
@@ -103,11 +102,6 @@ class Network:
                 text=True,
             )
         return Host(name, address, folder, process)
-
-    def _bundle(self, program: str) -> Path:
-        if program not in self._bundles:
-            self._bundles[program] = make_bundle(program, self.folder / "bundles" / program)
-        return self._bundles[program]
 
     # --- cables ------------------------------------------------------------------------------------
 

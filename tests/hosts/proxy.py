@@ -126,9 +126,9 @@ class Proxy:
         if backwards and self.cut_after is not None and self.from_target + len(piece) > self.cut_after:
             self.cuts += 1
             return False
-        sink.sendall(piece)
         if backwards:
             self.from_target += len(piece)
         else:
             self.to_target += len(piece)
+        sink.sendall(piece)
         return True

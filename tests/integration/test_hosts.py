@@ -173,14 +173,15 @@ def test_eight_hosts_start_together_and_end_together() -> None:
 
 
 def test_hosts_end_when_the_tests_are_killed() -> None:
-    script = "import time; from tests.hosts import network\nwith network() as net:\n  host = net.host('w')\n"
-    script += "  print(net.folder, host.pid, net.switch.pid, flush=True); time.sleep(600)"
+    script = "import time; from tests.hosts import network; from tests.hosts.bundle import bundle\n"
+    script += "with network() as net:\n  host = net.host('w', program='none')\n"
+    script += "  print(net.folder, bundle('none'), host.pid, net.switch.pid, flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", script], cwd=TOP, stdout=subprocess.PIPE, text=True) as tests:
         assert tests.stdout is not None
-        folder, *pids = tests.stdout.readline().split()
+        folder, parts, *pids = tests.stdout.readline().split()
         tests.kill()
     _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
-    subprocess.run(["rm", "-r", folder], check=True)
+    subprocess.run(["rm", "-r", folder, parts], check=True)
 
 
 # --- the proxy -----------------------------------------------------------------------------------------
