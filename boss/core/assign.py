@@ -2,14 +2,16 @@
 
 Workers that take more stand in `State.hungry`, by kind; tasks that may run stand in the ready queue, by
 demand. Both sides are small sets of groups, so a turn costs what it assigns, not what there is. A worker is
-first filled up to its slots; only when all that fit have theirs filled is anything sent ahead. When nothing
-is ready and a slot stands empty, what was sent ahead elsewhere and has not begun is asked back.
+first filled up to its slots, those before others that have the inputs of what comes next; only when all that
+fit have theirs filled is anything sent ahead. When nothing is ready and a slot stands empty, what was sent
+ahead elsewhere and has not begun is asked back.
 """
 
 from __future__ import annotations
 
 from boss.core import attempts, prefetch, quarantine
 from boss.core.graph import Batch
+from boss.core.liking import Liking
 from boss.core.ready import Kind, Waiting
 from boss.core.state import State, Worker
 from wire.messages import TakeBack
@@ -45,15 +47,15 @@ def _serve(state: State, waiting: Waiting) -> None:
 
 def _fill_kind(state: State, waiting: Waiting, kind: Kind, *, ahead: bool) -> bool:
     """Fill the workers of one kind; False when there is nothing left to send."""
-    for worker_id in list(state.hungry.get(kind, ())):
-        worker = state.workers[worker_id]
+    for worker in _nearest_first(state, waiting, kind):
         if worker.quarantined:
             if not _probe(state, waiting, worker):
                 return False
             continue
         limit = prefetch.window(state, worker) if ahead else worker.slots
+        liking = Liking(state, worker)
         while worker.load + (0 if ahead else waiting.demand.slots - 1) < limit:
-            taken = waiting.take(state.batches)
+            taken = liking.take(waiting)
             if taken is None:
                 return False
             _send(state, worker, *taken)
@@ -62,9 +64,19 @@ def _fill_kind(state: State, waiting: Waiting, kind: Kind, *, ahead: bool) -> bo
     return True
 
 
+def _nearest_first(state: State, waiting: Waiting, kind: Kind) -> list[Worker]:
+    """The hungry workers of one kind; where that tells them apart, those first that have what the next task needs."""
+    workers = [state.workers[worker_id] for worker_id in state.hungry.get(kind, ())]
+    at = waiting.first(state.batches) if len(workers) > 1 and (waiting.near or waiting.inputs) else None
+    if at is None:
+        return workers
+    wanted, near = waiting.inputs.get(waiting.order[at], ()), waiting.near
+    return sorted(workers, key=lambda worker: (worker.id not in near, -worker.cached.bytes_of(wanted)))
+
+
 def _probe(state: State, waiting: Waiting, worker: Worker) -> bool:
     """One task for a worker that was set aside; False when there is none."""
-    taken = waiting.take(state.batches)
+    taken = Liking(state, worker).take(waiting)
     if taken is None:
         return False
     batch, index = taken

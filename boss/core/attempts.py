@@ -136,7 +136,18 @@ def _collect_order(state: State, attempt: Attempt) -> Collect:
         )
         for entry in (outcome.manifest if outcome is not None else ())
     ]
-    return Collect(task=attempt.task, attempt=attempt.attempt, worker=attempt.worker, place=place, files=files)
+    folders = [
+        msgspec.structs.replace(folder, target=prefix + folder.target)
+        for folder in (outcome.folders if outcome is not None else ())
+    ]
+    return Collect(
+        task=attempt.task,
+        attempt=attempt.attempt,
+        worker=attempt.worker,
+        place=place,
+        files=files,
+        folders=folders,
+    )
 
 
 def tree_prefix(project: str) -> str:
@@ -395,6 +406,7 @@ def keep_outcome(row: AttemptRow, outcome: Outcome) -> None:
     row.commands = encode(outcome.commands) if outcome.commands else b""
     row.manifest = encode(outcome.manifest) if outcome.manifest else b""
     row.figures = encode(outcome.figures) if outcome.figures else b""
+    row.folders = encode(outcome.folders) if outcome.folders else b""
 
 
 def save(state: State, attempt: Attempt) -> None:

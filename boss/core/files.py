@@ -25,7 +25,6 @@ from wire.messages import (
     Found,
     Input,
     Published,
-    PublishedFile,
     SayHello,
     SendFailed,
     Sent,
@@ -228,14 +227,16 @@ def _published(state: State, report: Published) -> None:
         how, reason = Ended.SUPERSEDED, "published before it could be abandoned"
     else:
         how, reason = Ended.SUCCEEDED, ""
-        _results(state, attempt, report.files)
+        _results(state, attempt, report)
     holder = hosts.holder(state, attempt)
     attempts.end(state, attempt, how, reason)
     worker = state.workers.get(attempt.worker)
+    keep = holder is not None and how is Ended.SUCCEEDED and _keep_results(state, attempt, holder)
     if worker is not None:
-        keep = holder is not None and how is Ended.SUCCEEDED and _keep_results(state, attempt, holder)
         attempts.acknowledge(state, worker, key, keep=keep)
+    state.ready.made_on = attempt.worker if keep else ""
     attempts.settle_task(state, attempt, how, "")
+    state.ready.made_on = ""
     forget(state, [key])
 
 
@@ -247,10 +248,14 @@ def _keep_results(state: State, attempt: Attempt, worker: Worker) -> bool:
     return True
 
 
-def _results(state: State, attempt: Attempt, files: list[PublishedFile]) -> None:
+def _results(state: State, attempt: Attempt, report: Published) -> None:
     project = attempt.batch.row.project
     prefix = attempts.tree_prefix(project)
-    for file in files:
+    for folder in report.folders:
+        name = folder[len(prefix) :]
+        state.changes.results[(project, name)] = ResultRow(project, name, attempt.task, attempt.attempt)
+        state.changes.folders[(project, name)] = attempt.key
+    for file in report.files:
         name = file.name[len(prefix) :]
         row = ResultRow(project, name, attempt.task, attempt.attempt, file.digest, file.size)
         state.changes.results[(project, name)] = row

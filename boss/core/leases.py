@@ -86,5 +86,6 @@ def gone(state: State, worker: Worker, reason: str) -> None:
         attempts.lose(state, attempt, reason, died=alone)
     worker.unconfirmed.clear()
     worker.outbox.clear()
+    state.ready.forget_worker(worker.id)
     set_worker_state(state, worker, WorkerState.GONE, reason)
     state.effects.append(ClearPresence(worker=worker.id))

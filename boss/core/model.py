@@ -143,6 +143,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     overwrite_result: bool = True
     #: The user's guess of its duration in seconds; 0 is none.
     expect: float = 0.0
+    #: Digest and size of sent files that it needs and shares with other tasks: it prefers workers that have them.
+    inputs: tuple[tuple[str, int], ...] = ()
 
 
 class Submission(msgspec.Struct, kw_only=True):

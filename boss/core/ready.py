@@ -1,12 +1,14 @@
 """The ready queue: tasks that may run and have no attempt, by what they demand of a worker.
 
 Tasks of equal demand wait together; inside a demand the higher priority goes first, then the older batch,
-then the file's order. Taking one costs the logarithm of its lane. Entries are not searched for when a
-task stops being ready: the READY flag of the task says whether an entry still counts.
+then the file's order among those that share the same inputs; between such sets, and for tasks whose last input a
+worker has just made, whoever takes may choose. Taking one costs the logarithm of its lane. Entries are not searched
+for when a task stops being ready: the READY flag of the task says whether an entry still counts.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Collection
 from heapq import heapify, heappop, heappush
 
@@ -52,32 +54,49 @@ class Kind(msgspec.Struct, frozen=True):
         return None
 
 
+#: (-priority, batch number, number of the set of shared inputs): lanes that differ in the last only are equally urgent.
+Lane = tuple[int, int, int]
+#: Digest and size of each.
+Inputs = tuple[tuple[str, int], ...]
+#: Given the equally urgent lanes from a position of `Waiting.order` on, the one to take from.
+Choose = Callable[["Waiting", int], Lane]
+
+#: Tasks that are remembered for one worker as being near to what they need.
+_NEAR = 4096
+
+
 class Waiting:
     """The tasks of one demand."""
 
-    __slots__ = ("count", "demand", "lanes", "order", "seconds")
+    __slots__ = ("count", "demand", "inputs", "lanes", "near", "order", "seconds")
 
     def __init__(self, demand: Demand) -> None:
         self.demand = demand
         #: Tasks that count (the lanes may hold stale entries beside them).
         self.count = 0
-        #: (-priority, batch number) -> heap of indexes.
-        self.lanes: dict[tuple[int, int], list[int]] = {}
-        #: The lanes' keys, sorted; made anew when a lane comes or goes.
-        self.order: list[tuple[int, int]] = []
+        #: Heaps of indexes.
+        self.lanes: dict[Lane, list[int]] = {}
+        #: The lanes' keys, sorted.
+        self.order: list[Lane] = []
+        #: What the tasks of a lane share with others, where they share anything.
+        self.inputs: dict[Lane, Inputs] = {}
+        #: Worker id -> heap of tasks whose last input was made there: (-priority, batch number, index), stale ones too.
+        self.near: dict[str, list[tuple[int, int, int]]] = {}
         #: Moving mean of how long such a task executes; None until one has.
         self.seconds: float | None = None
 
-    def put(self, batch: Batch, index: int, priority: int) -> None:
+    def put(self, batch: Batch, index: int, priority: int, number: int = 0, inputs: Inputs = ()) -> None:
         if batch.flags[index] & READY:
             return
         batch.flags[index] |= READY
         self.count += 1
-        key = (-priority, batch.number)
+        key = (-priority, batch.number, number)
         lane = self.lanes.get(key)
         if lane is None:
             lane = self.lanes[key] = []
-            self.order = sorted(self.lanes)
+            insort(self.order, key)
+            if inputs:
+                self.inputs[key] = inputs
         heappush(lane, index)
 
     def drop(self, batch: Batch, index: int) -> None:
@@ -86,23 +105,53 @@ class Waiting:
             batch.flags[index] &= ~READY
             self.count -= 1
 
-    def take(self, batches: dict[int, Batch]) -> tuple[Batch, int] | None:
+    def take(self, batches: dict[int, Batch], choose: Choose | None = None) -> tuple[Batch, int] | None:
         """The next one, no longer ready; None if all that wait are held."""
-        for key in self.order:
-            batch = batches.get(key[1])
-            if batch is not None and batch.held():
-                continue
-            lane = self.lanes[key]
+        while (at := self.first(batches)) is not None:
+            key = self.order[at]
+            if choose is not None and at + 1 < len(self.order) and self.order[at + 1][:2] == key[:2]:
+                key = choose(self, at)
+            lane, batch = self.lanes[key], batches.get(key[1])
             while lane:
                 index = heappop(lane)
                 if batch is not None and batch.flags[index] & READY:
-                    batch.flags[index] &= ~READY
-                    self.count -= 1
+                    self.drop(batch, index)
                     return batch, index
-            del self.lanes[key]
-            self.order = sorted(self.lanes)
-            return self.take(batches)
+            self.close(key)
         return None
+
+    def take_near(self, worker: str, batches: dict[int, Batch]) -> tuple[Batch, int] | None:
+        """One whose last input this worker has made, if nothing is more urgent."""
+        near = self.near.get(worker)
+        at = self.first(batches) if near else None
+        while near and at is not None:
+            urgency, number, index = near[0]
+            batch = batches.get(number)
+            if batch is not None and batch.flags[index] & READY:
+                if (urgency, number) > self.order[at][:2] or batch.held():
+                    return None
+                heappop(near)
+                self.drop(batch, index)
+                return batch, index
+            heappop(near)
+        self.near.pop(worker, None)
+        return None
+
+    def first(self, batches: dict[int, Batch]) -> int | None:
+        """Position of the first lane that is not held."""
+        at = 0
+        while at < len(self.order):
+            key = self.order[at]
+            batch = batches.get(key[1])
+            if batch is None or not batch.held():
+                return at
+            at = bisect_left(self.order, (key[0], key[1] + 1, 0))  # past all that it has of this urgency
+        return None
+
+    def close(self, key: Lane) -> None:
+        del self.lanes[key]
+        del self.order[bisect_left(self.order, key)]
+        self.inputs.pop(key, None)
 
     def learn(self, seconds: float) -> None:
         """One of them took so long."""
@@ -114,25 +163,53 @@ class ReadyQueue:
 
     def __init__(self) -> None:
         self.by_demand: dict[Demand, Waiting] = {}
-        self._of_profile: dict[int, tuple[Profile, Waiting]] = {}
+        #: Worker on which the last input of what becomes ready at present was made; empty: of no matter.
+        self.made_on = ""
+        #: Number of a set of shared inputs -> workers that were last sent a task with it.
+        self.holders: dict[int, int] = {}
+        self._of_profile: dict[int, tuple[Profile, Waiting, int]] = {}
+        self._numbers: dict[Inputs, int] = {}
+        self._last_number = 0
 
     def of(self, profile: Profile) -> Waiting:
-        """Where tasks of this profile wait. Profiles are few and live long, so their identity serves as key."""
+        """Where tasks of this profile wait."""
+        return self._known(profile)[1]
+
+    def number_of(self, profile: Profile) -> int:
+        """The number of its set of shared inputs; 0: it has none."""
+        return self._known(profile)[2]
+
+    def _known(self, profile: Profile) -> tuple[Profile, Waiting, int]:
+        """Profiles are few and live long, so their identity serves as key."""
         found = self._of_profile.get(id(profile))
         if found is not None and found[0] is profile:
-            return found[1]
+            return found
         demand = Demand.of(profile)
         waiting = self.by_demand.get(demand)
         if waiting is None:
             waiting = self.by_demand[demand] = Waiting(demand)
         if len(self._of_profile) > 10_000:
             self._of_profile.clear()
-        self._of_profile[id(profile)] = (profile, waiting)
-        return waiting
+            self._numbers.clear()
+        found = self._of_profile[id(profile)] = (profile, waiting, self._number(profile.inputs))
+        return found
+
+    def _number(self, inputs: Inputs) -> int:
+        if not inputs:
+            return 0
+        number = self._numbers.get(inputs)
+        if number is None:
+            self._last_number += 1
+            number = self._numbers[inputs] = self._last_number
+        return number
 
     def put(self, batch: Batch, index: int) -> None:
-        profile = batch.profile(index)
-        self.of(profile).put(batch, index, profile.priority)
+        profile, waiting, number = self._known(batch.profile(index))
+        waiting.put(batch, index, profile.priority, number, profile.inputs)
+        if self.made_on and profile.staging:
+            near = waiting.near.setdefault(self.made_on, [])
+            if len(near) < _NEAR:
+                heappush(near, (-profile.priority, batch.number, index))
 
     def drop(self, batch: Batch, index: int) -> None:
         if batch.flags[index] & READY:
@@ -141,11 +218,12 @@ class ReadyQueue:
     def forget(self, batch: Batch) -> None:
         """The batch leaves the memory: its lanes go."""
         for waiting in self.by_demand.values():
-            keys = [key for key in waiting.lanes if key[1] == batch.number]
-            for key in keys:
-                del waiting.lanes[key]
-            if keys:
-                waiting.order = sorted(waiting.lanes)
+            for key in [key for key in waiting.lanes if key[1] == batch.number]:
+                waiting.close(key)
+
+    def forget_worker(self, worker: str) -> None:
+        for waiting in self.by_demand.values():
+            waiting.near.pop(worker, None)
 
     def purge(self, batch: Batch, indexes: Collection[int]) -> None:
         """These are not ready and may come back with another profile: no entry of theirs, stale or not, may stay."""
@@ -154,6 +232,9 @@ class ReadyQueue:
                 if key[1] == batch.number:
                     lane[:] = [index for index in lane if index not in indexes]
                     heapify(lane)
+            for near in waiting.near.values():
+                near[:] = [one for one in near if one[1] != batch.number or one[2] not in indexes]
+                heapify(near)
 
     def count(self, fits: Callable[[Demand], bool] | None = None) -> int:
         return sum(w.count for w in self.by_demand.values() if fits is None or fits(w.demand))

@@ -17,10 +17,11 @@ from boss.core.graph import CANCELLING, RESULTS, Batch, attach, reverse_edges
 from boss.core.model import BROKEN, InstanceState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
 from boss.core.state import Attempt, Instance, State, Worker, numbers
-from wire.messages import ManifestEntry, Outcome, Place
+from wire.messages import ManifestEntry, Outcome, Place, ResultFolder
 
 _place = msgspec.json.Decoder(Place)
 _manifest = msgspec.json.Decoder(list[ManifestEntry])
+_folders = msgspec.json.Decoder(list[ResultFolder])
 
 
 def restore(state: State, loaded: Loaded) -> None:
@@ -174,7 +175,10 @@ def _live(state: State, row: AttemptRow, batch: Batch, index: int, *, init: bool
     if attempt.phase is Phase.COLLECTING:
         attempt.slots = 0
         manifest = _manifest.decode(row.manifest) if row.manifest else []
-        attempt.outcome = Outcome(task=row.task, attempt=row.attempt, ended="succeeded", manifest=manifest)
+        folders = _folders.decode(row.folders) if row.folders else []
+        attempt.outcome = Outcome(
+            task=row.task, attempt=row.attempt, ended="succeeded", manifest=manifest, folders=folders
+        )
     elif worker is not None:
         attempt.slots = 1 if init else min(batch.profile(index).slots, worker.slots)
     if attempt.phase in (Phase.STAGING, Phase.COLLECTING):

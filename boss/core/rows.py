@@ -59,6 +59,8 @@ class AttemptRow(msgspec.Struct):
     sent_at: float = 0.0
     began_at: float = 0.0
     ended_at: float = 0.0
+    #: JSON of list[ResultFolder]; empty is none.
+    folders: bytes = b""
 
 
 class BatchRow(msgspec.Struct):
@@ -195,6 +197,9 @@ class Changes(msgspec.Struct):
     #: Files whose `stored` became true: (name, digest).
     stored: list[tuple[str, str]] = msgspec.field(default_factory=list)
     results: dict[tuple[str, str], ResultRow] = msgspec.field(default_factory=dict)
+    #: Directories that were replaced whole, (project, name) -> by which attempt: what an earlier attempt of the task
+    #: left below the name is there no more, and its rows go.
+    folders: dict[tuple[str, str], tuple[int, int]] = msgspec.field(default_factory=dict)
     #: Ended attempts that the datastore still has to Forget: added, and taken off when confirmed.
     records: dict[tuple[int, int], bool] = msgspec.field(default_factory=dict)
     moves: list[Move] = msgspec.field(default_factory=list)

@@ -157,6 +157,7 @@ class Worker:
         "id",
         "incarnation",
         "init_failures",
+        "inputs",
         "initialized",
         "kind",
         "lease_planned",
@@ -213,6 +214,8 @@ class Worker:
         self.lease_planned = False
         #: What is known of its input cache.
         self.cached = Cached()
+        #: Number of the set of shared inputs of what it was sent last; 0: of none.
+        self.inputs = 0
         self.initialized: dict[int, None] = {}
         self.init_failures: dict[int, int] = {}
         #: Failures in a row by its own fault, and of which tasks.

@@ -168,7 +168,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         worker.load = old.load
         # A new start drains no more: what was said of that to the one before it is not for this one.
         worker.outbox = [order for order in old.outbox if not isinstance(order, Drain | Resume)]
-        worker.seconds = old.seconds
+        worker.seconds, worker.inputs = old.seconds, old.inputs
         worker.strikes, worker.struck, worker.blamed = old.strikes, old.struck, old.blamed
         worker.probe_at, worker.probe_due = old.probe_at, old.probe_due
         worker.probing, worker.probes = old.probing, old.probes
@@ -350,7 +350,7 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
     _learn(state, worker, attempt, outcome)
     if outcome.ended == "succeeded":
         quarantine.forgive(worker)
-        if outcome.manifest:
+        if outcome.manifest or outcome.folders:
             attempts.collect(state, attempt, outcome)
             return
         _finish(state, worker, attempt, outcome, Ended.SUCCEEDED)

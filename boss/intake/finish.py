@@ -16,6 +16,7 @@ import msgspec
 from boss.core.model import InitSpec, Submission
 from boss.intake.columns import UNKNOWN, Columns
 from boss.intake.graph import build_rows, find_cycles
+from boss.intake.shared import profiles_with_inputs
 from boss.intake.stream import Header, decode_inputs, encoder
 from boss.intake.task_rules import folders_of
 
@@ -36,6 +37,7 @@ def finish(columns: Columns, header: Header) -> Submission:
     warnings += _file_warnings(columns, ids, external_names, used)
     if not ids and not columns.inits:
         warnings.append("there are no tasks in it: nothing to do")
+    profiles, profile_of = profiles_with_inputs(columns)
     return Submission(
         project=header.project,
         name=header.name,
@@ -45,8 +47,8 @@ def finish(columns: Columns, header: Header) -> Submission:
         executions=columns.executions,
         requirements=columns.requirements,
         contents=columns.contents,
-        profiles=columns.profiles,
-        profile_of=columns.profile_of.tobytes(),
+        profiles=profiles,
+        profile_of=profile_of.tobytes(),
         dependency_starts=starts.tobytes(),
         dependency_targets=targets.tobytes(),
         external=external,
