@@ -7,8 +7,6 @@ network.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import secrets
 import socket
@@ -51,16 +49,6 @@ def ensure_keys(state_directory: Path) -> list[SshKey]:
 
 def key_path(state_directory: Path, name: str) -> Path:
     return state_directory / FOLDER / name
-
-
-def fingerprint(public: str) -> str:
-    """`SHA256:...` as ssh-keygen -l prints it, of a public key's line. Raises ValueError if it is none."""
-    words = public.split()
-    index = next((at for at, word in enumerate(words) if word.startswith(("ssh-", "ecdsa-", "sk-"))), None)
-    if index is None or index + 1 >= len(words):
-        raise ValueError(f"{public[:40]!r} is no public SSH key")
-    blob = base64.b64decode(words[index + 1], validate=True)
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 def _ensure(path: Path, name: str) -> SshKey:

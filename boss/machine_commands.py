@@ -6,11 +6,13 @@ Registered by `admin.py`, which knows the settings and which boss to ask. `init`
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from boss.keys import DATASTORE, KeyFileError, SshKey, ensure_keys
@@ -63,6 +65,23 @@ def add_machine_commands(
             write_json(answer)
         else:
             write(list(_login_lines(answer, folder, there)))
+
+    @command("debug_worker", "debug_worker w1")
+    def debug_worker(
+        worker: Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id.", show_default=False)],
+        as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
+    ) -> None:
+        """Look at a worker's host from the boss: is it reached, is it the one, what is missing there and what to do."""
+        failed = ["the boss's answer"]
+        with boss() as asked:
+            for line in asked.debug(worker):
+                failed = line.failed if line.ended else failed
+                text = msgspec.json.encode(line).decode() if as_json else harmless(line.text)
+                if as_json or not line.ended:
+                    sys.stdout.write(f"{text}\n")
+                    sys.stdout.flush()
+        if failed:
+            stop(Exit.NO_BOSS, f"worker {worker} is not well: {', '.join(failed)}")
 
 
 # --- init --------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from boss.debugging import debug_lines
 from boss.embedded.broker import BrokerError, EmbeddedBroker
 from boss.embedded.logins import Login, rights
 from boss.embedded.ports import beyond, everywhere
 from boss.keys import DATASTORE as DATASTORE_KEY
-from boss.keys import key_path
+from boss.keys import ensure_keys, key_path
 from boss.login_files import DATASTORE, DATASTORE_LOGIN, RESERVED, LoginFiles
 from boss.login_kit import Surroundings, datastore_files, worker_files
 from boss.setup import Setup
@@ -153,4 +154,8 @@ class Machines:
     # --- looking at a worker -----------------------------------------------------------------------------
 
     def debug(self, worker: str) -> Iterator[DebugLine]:
-        raise Fault(503, "looking at a worker is not there yet")
+        place = self._place_of(worker)
+        if place is None:
+            raise not_found(f"there is no worker {worker!r}")
+        boss, datastore = ensure_keys(self._setup.state_directory)
+        return debug_lines(worker, place, boss.path, datastore.public)

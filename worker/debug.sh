@@ -13,8 +13,10 @@ if [ "${1:-}" = --home ]; then home=${2:-}; shift 2; fi
 ecloud_python=${ECLOUD_PYTHON:-} ecloud_root=
 if [ -n "$home" ] && [ -r "$home/agent.env" ]; then
     . "$home/agent.env"
-elif [ -n "$home" ]; then
-    echo "note    agent.env: $home/agent.env is not readable by $(id -un): no agent has started there, or it is another user's"
+elif [ -n "$home" ] && [ -z "${ECLOUD_WORKER_ID:-}" ]; then
+    echo "FAILED  agent.env: $home/agent.env is not readable by $(id -un)"
+    echo "        what to do: start the agent there once, as this user, so that it can be known what it was told"
+    exit 1
 elif [ -r /etc/ecloud/worker.env ]; then
     set -a
     . /etc/ecloud/worker.env

@@ -209,9 +209,9 @@ def account() -> str:
     return USER
 
 
-def make_key(path: Path) -> Path:
-    """A new ed25519 key without a passphrase, its public half beside it."""
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ecloud test", "-f", str(path)]
+def make_key(path: Path, kind: str = "ed25519") -> Path:
+    """A new key without a passphrase, its public half beside it."""
+    command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "ecloud test", "-f", str(path)]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
     return path
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from boss.keys import KeyFileError, ensure_keys, fingerprint, key_path
+from boss.control import fingerprint
+from boss.keys import KeyFileError, ensure_keys, key_path
 
 KEY_FILES = ["boss", "boss.pub", "datastore", "datastore.pub"]
 KEYGEN = pytest.mark.needs("ssh-keygen")

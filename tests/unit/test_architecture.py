@@ -28,7 +28,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "boss.database": ("boss.core", "wire.messages", "wire.codec"),
     "boss.cloud": ("boss.core", "wire.messages", "boss.embedded"),
     "boss.embedded": ("wire",),
-    "boss.web": ("boss.core", "boss.intake", "wire.messages", "wire.codec"),
+    "boss.control": ("wire.messages",),
+    "boss.web": ("boss.core", "boss.intake", "wire.messages", "wire.codec", "wire.patterns"),
     "boss.__main__": ("boss", "wire", "settings", "setting_values", "state_directory"),
     "worker": ("wire",),
     # The agents may measure what they say with the (pure) codec, to split what is too large.
@@ -52,6 +53,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 EDGES = (
     "boss.database",
     "boss.cloud",
+    "boss.control",
     "boss.web",
     "wire.link",
     "worker.runner",

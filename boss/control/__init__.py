@@ -1,0 +1,27 @@
+"""Looking at a worker's host over SSH: is it there, is it the one that it was, run a command and hand on what it says.
+
+Knows places and keys, nothing of tasks, workers or HTTP. Serves people only: the datastore moves the files, by ssh of
+its own, and nothing is polled.
+
+    ControlError
+    ├── Unreachable      nothing answers there, or no sshd
+    ├── OtherHostKey     the host shows a key that is not among the pinned ones; nothing was sent to it
+    ├── LoginRefused     it does not let this user in with our key
+    └── Broken           the connection ended, or took too long
+"""
+
+from boss.control.connection import Connection, connect
+from boss.control.errors import Broken, ControlError, LoginRefused, OtherHostKey, Unreachable
+from boss.control.host_keys import fingerprint, presented_key
+
+__all__ = [
+    "Broken",
+    "Connection",
+    "ControlError",
+    "LoginRefused",
+    "OtherHostKey",
+    "Unreachable",
+    "connect",
+    "fingerprint",
+    "presented_key",
+]

@@ -1,0 +1,59 @@
+"""Host keys: the pinned ones of a place, the one that a host shows, and how a key is told to people."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from boss.control.errors import OtherHostKey
+from boss.control.transport import Transport, open_transport
+from wire.messages import Place
+
+
+def fingerprint(public: str) -> str:
+    """`SHA256:...` as ssh-keygen -l prints it, of a public key's line. Raises ValueError if it is none."""
+    words = public.split()
+    if len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")):
+        raise ValueError(f"{public[:40]!r} is no public SSH key")
+    return fingerprint_of(base64.b64decode(words[1], validate=True))
+
+
+def fingerprint_of(blob: bytes) -> str:
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def pinned_keys(place: Place) -> dict[bytes, str]:
+    """Key -> its type. Lines that are none are passed over: they match nothing."""
+    found: dict[bytes, str] = {}
+    for line in place.host_keys:
+        words = line.split()
+        try:
+            found[base64.b64decode(words[1], validate=True)] = words[0]
+        except (IndexError, ValueError):
+            continue
+    return found
+
+
+def presented_key(place: Place, seconds: float = 10.0) -> str:
+    """`type base64` of the key that the host shows now. Proves nothing by itself. Raises Unreachable."""
+    transport = open_transport(place, (), seconds)
+    try:
+        key = transport.get_remote_server_key()
+        return f"{key.get_name()} {base64.b64encode(key.asbytes()).decode()}"
+    finally:
+        transport.close()
+
+
+def verify(transport: Transport, place: Place) -> str:
+    """The fingerprint of the pinned key that the host shows. Raises OtherHostKey."""
+    pinned = pinned_keys(place)
+    shown = transport.get_remote_server_key()
+    blob = bytes(shown.asbytes())
+    if blob in pinned:
+        return fingerprint_of(blob)
+    known = ", ".join(fingerprint_of(key) for key in pinned) or "none"
+    raise OtherHostKey(
+        f"the host at {place.host}:{place.port} shows the key {fingerprint_of(blob)}, and pinned for this worker is "
+        f"{known}: it is another machine, or was made anew; nothing was sent to it. If that is as it should be, "
+        "start the agent there, then let the worker in: admin.py release WORKER"
+    )

@@ -1,0 +1,118 @@
+"""Look at a worker's host for a person: reach it, check who it is, run worker/debug.sh there, hand on what it says.
+
+For a worker of this machine the script runs here, without SSH. What a host says is not trusted: it is cut where it is
+too long, and made harmless by who prints it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from boss.control import ControlError, OtherHostKey, Unreachable, connect
+from boss.control.connection import Ran
+from boss.environments import ROOT
+from boss.web.answers import DebugLine
+from wire.messages import VERSION, Place
+
+SCRIPT = ROOT / "worker" / "debug.sh"
+#: For the whole script; each of its checks has a shorter limit of its own.
+SECONDS = 100.0
+MOST_BYTES = 256 * 1024
+MOST_LINE = 2000
+_FAILED = "FAILED  "
+
+
+def debug_lines(worker: str, place: Place, boss_key: Path, datastore_key: str) -> Iterator[DebugLine]:
+    """All that is found out, the last line with `ended`. `datastore_key`: its public key, which is looked for there."""
+    failed: list[str] = []
+    for text in _texts(worker, place, boss_key, datastore_key):
+        if text.startswith(_FAILED):
+            failed.append(text.removeprefix(_FAILED).partition(": ")[0])
+        yield DebugLine(text=text)
+    yield DebugLine(ended=True, failed=failed)
+
+
+def _texts(worker: str, place: Place, boss_key: Path, datastore_key: str) -> Iterator[str]:
+    ran = Ran()
+    arguments = ["--check", "--home", place.path, "--boss-version", str(VERSION), "--datastore-key", datastore_key]
+    arguments += ["--boss-time", f"{time.time():.1f}"]
+    if place.kind == "local":
+        yield f"Worker {worker} is on the boss's machine, in {place.path}."
+        yield from _lines(_run_here(arguments, ran))
+    else:
+        yield f"Worker {worker} is at {place.user}@{place.host}:{place.port}, in {place.path}."
+        yield from _there(place, boss_key, arguments, ran)
+    if ran.cut:
+        yield f"{_FAILED}output: there was more than {MOST_BYTES // 1024} KiB of it; the rest was not read"
+    if ran.exit_code is not None and ran.exit_code not in (0, 1):
+        yield f"{_FAILED}debug.sh: it ended with exit code {ran.exit_code}"
+
+
+def _there(place: Place, boss_key: Path, arguments: list[str], ran: Ran) -> Iterator[str]:
+    yield f"+ ssh -p {place.port} -i {boss_key} {place.user}@{place.host}   (from the boss)"
+    try:
+        connection = connect(place, boss_key)
+    except ControlError as error:
+        yield f"{_FAILED}{_step(error)}: {error}"
+        return
+    with connection:
+        yield f"ok      host key: {connection.host_key}, a pinned one"
+        yield f"ok      login of the boss as {place.user}"
+        command = shlex.join(["sh", "-s", "--", *arguments])
+        yield f"+ {command} < worker/debug.sh"
+        try:
+            yield from _lines(connection.run(command, SCRIPT.read_bytes(), ran, SECONDS, MOST_BYTES))
+        except ControlError as error:
+            yield f"{_FAILED}connection: {error}"
+
+
+def _step(error: ControlError) -> str:
+    if isinstance(error, Unreachable):
+        return "sshd"
+    return "host key" if isinstance(error, OtherHostKey) else "login of the boss"
+
+
+def _run_here(arguments: list[str], ran: Ran) -> Iterator[bytes]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
+    process = subprocess.Popen(
+        ["sh", os.fspath(SCRIPT), *arguments],
+        env=kept,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    limit = threading.Timer(SECONDS, os.killpg, (process.pid, signal.SIGKILL))
+    limit.start()
+    try:
+        assert process.stdout is not None
+        with process.stdout as said:
+            while piece := os.read(said.fileno(), 32 * 1024):
+                yield piece
+        ran.exit_code = process.wait()
+    finally:
+        limit.cancel()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from map(_text, whole)
+        rest = rest[:MOST_LINE]
+    if rest:
+        yield _text(rest)
+
+
+def _text(line: bytes) -> str:
+    return line[:MOST_LINE].decode("utf-8", "replace").rstrip("\r")
