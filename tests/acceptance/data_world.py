@@ -145,6 +145,17 @@ class DataWorld:
         """How the order about this task ended."""
         return self._wait(lambda report: isinstance(report, Answer) and report.task == task)  # type: ignore[return-value]
 
+    def first(self, tasks: list[int]) -> int:
+        """The one that was published first; its answer stays."""
+
+        def is_one(report: DatastoreReport) -> bool:
+            return isinstance(report, Published) and report.task in tasks
+
+        found = self._wait(is_one)
+        assert isinstance(found, Published)
+        self.world.waiting.append(found)
+        return found.task
+
     def hindrance(self, word: str) -> str:
         """What a heartbeat says is in the way; empty `word`: that nothing is any more."""
         beat = self._wait(

@@ -151,16 +151,21 @@ def test_another_host_key_is_refused_at_once_and_nothing_goes_either_way(data_wo
 def test_results_wait_for_a_full_datastore_and_are_fetched_when_there_is_room(
     data_world: DataWorld, small_disk: Callable[[Path, int], Path]
 ) -> None:
-    tree = small_disk(data_world.world.tree, 4)
+    tree = small_disk(data_world.world.tree, 8)
     data_world.start(**QUICK)
-    host = data_world.host("w1")
-    data = os.urandom(6_000_000)
-    big, little = data_world.collect(host, {"big": data}), data_world.collect(host, {"little": b"little"})
-    assert "full" in data_world.hindrance("full")
+    hosts = [data_world.host(f"w{number}") for number in range(3)]
+    data = os.urandom(12_000_000)
+    big, little = data_world.collect(hosts[0], {"big": data}), data_world.collect(hosts[0], {"little": b"little"})
+    said = data_world.hindrance("full")
+    assert str(tree) in said and "12,000,000 are needed" in said and "Nothing is lost" in said
     assert isinstance(data_world.answer(little), Published)
-    enlarge(tree, 40)
-    assert isinstance(data_world.answer(big), Published)
-    assert data_world.published(big, "big") == data
+    together = [data_world.collect(host, {"half": data[:5_000_000]}) for host in hosts[1:]]  # each fits alone
+    assert data_world.first(together)
+    assert data_world.published(big, "big") is None
+    enlarge(tree, 60)
+    for task, name in ((big, "big"), *((each, "half") for each in together)):
+        assert isinstance(data_world.answer(task), Published)
+        assert data_world.published(task, name) == data[: 5_000_000 if name == "half" else None]
     data_world.hindrance("")
 
 

@@ -1,0 +1,103 @@
+"""Stands where a worker's rsync should: does as HOSTILE in its environment says, by the real one or without it.
+
+    asks OLD NEW     the real one, which is told that NEW was asked for (of the same length) and sends that
+    renames OLD NEW  the real one, but the name OLD reaches the other end as NEW (of the same length)
+    grows NAME SIZE  the real one; files of that name are so large only after their size was told
+    junk             random bytes, for ever
+    drips            the real one, a byte every tenth of a second
+    silent           nothing, for ever
+
+Only collecting is disturbed, unless the first word is `stages`. Tests only; needs nothing but Python.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+REAL = "/usr/bin/rsync"
+PIECE = 65536
+running: list[subprocess.Popen] = []
+
+
+def main() -> None:
+    words = os.environ["HOSTILE"].split(",")
+    staging = words[0] == "stages"
+    if staging:
+        words.pop(0)
+    if staging == ("--sender" in sys.argv):
+        os.execv(REAL, [REAL, *sys.argv[1:]])
+    {"asks": asks, "renames": renames, "grows": grows, "junk": junk, "drips": drips, "silent": silent}[words[0]](
+        *words[1:]
+    )
+
+
+def asks(old: str, new: str) -> None:
+    between(lambda piece: piece.replace(old.encode(), new.encode()), same)
+
+
+def renames(old: str, new: str) -> None:
+    between(same, lambda piece: piece.replace(old.encode(), new.encode()))
+
+
+def grows(name: str, size: str) -> None:
+    told = 0
+
+    def later(piece: bytes) -> bytes:
+        nonlocal told
+        if 0 <= told < 100 <= told + len(piece):  # more than the greeting: the names and sizes are told
+            time.sleep(0.3)
+            for folder, _, names in os.walk(f"/proc/{running[0].pid}/cwd/"):
+                if name in names:
+                    os.truncate(os.path.join(folder, name), int(size))
+        told += len(piece)
+        return piece
+
+    between(same, later)
+
+
+def junk() -> None:
+    while True:
+        os.write(1, os.urandom(PIECE))
+
+
+def drips() -> None:
+    def one_by_one(piece: bytes) -> bytes:
+        for number in range(len(piece)):
+            os.write(1, piece[number : number + 1])
+            time.sleep(0.1)
+        return b""
+
+    between(same, one_by_one)
+
+
+def silent() -> None:
+    time.sleep(100_000)
+
+
+def same(piece: bytes) -> bytes:
+    return piece
+
+
+def between(inwards, outwards) -> None:
+    """The real one, with everything that is said to it and by it changed."""
+    with subprocess.Popen([REAL, *sys.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as real:
+        running.append(real)
+        threading.Thread(target=carry, args=(0, real.stdin.fileno(), inwards, real.stdin), daemon=True).start()
+        carry(real.stdout.fileno(), 1, outwards, None)
+        os._exit(real.wait())
+
+
+def carry(source: int, sink: int, change, then_close) -> None:
+    while piece := os.read(source, PIECE):
+        piece = change(piece)
+        while piece:
+            piece = piece[os.write(sink, piece) :]
+    if then_close is not None:
+        then_close.close()
+
+
+main()

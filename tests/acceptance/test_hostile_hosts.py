@@ -1,0 +1,223 @@
+"""Worker hosts that somebody else rules: whatever they send, nothing escapes, nothing wrong is published, they are set
+aside, and transfers of other workers go on.
+
+First what the datastore's program makes of each trick, then whole deployments whose hosts lie.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.data_world import DataWorld, WorkerHost, data_world, links, mosquitto
+from tests.acceptance.deployment import wait_for
+from tests.integration.ssh_server import descendants
+from tests.integration.test_datastore_program import digest
+from wire.messages import Abandon, Abandoned, Collect, CollectFile, Published
+
+__all__ = ["data_world", "links", "mosquitto"]
+pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "rsync"), pytest.mark.timeout(120)]
+
+QUICK = {"ECLOUD_TRANSFER_RETRY_SECONDS": "0.3", "ECLOUD_TRANSFER_HINDERED_SECONDS": "0.5"}
+HOSTILE = Path(__file__).parent / "hostile" / "rsync.py"
+SAID = b"what the manifest said"
+
+
+def interpreter() -> str:
+    """A Python that an unprivileged user can start."""
+    for path in (Path(sys.executable).resolve(), Path("/usr/bin/python3")):
+        if path.exists() and all(parent.stat().st_mode & 0o001 for parent in path.parents):
+            return str(path)
+    raise AssertionError("no Python that everybody may start: sudo apt-get install python3")
+
+
+def hostile(data_world: DataWorld, name: str, *words: str) -> WorkerHost:
+    """A host whose rsync does that."""
+    folder = Path(tempfile.mkdtemp(prefix="ecloud-hostile-"))
+    data_world.ending.callback(shutil.rmtree, folder)
+    folder.chmod(0o755)
+    (folder / "rsync").write_text(f"#!{interpreter()} -S\n{HOSTILE.read_text()}")
+    (folder / "rsync").chmod(0o755)
+    return data_world.host(name, f'SetEnv "PATH={folder}:/usr/local/bin:/usr/bin:/bin" "HOSTILE={",".join(words)}"')
+
+
+# -- what lies where a result should ------------------------------------------------------------------
+
+
+def put_link(path: Path) -> None:
+    path.symlink_to("/etc/passwd")
+
+
+def put_device(path: Path) -> None:
+    os.mknod(path, 0o666 | 0o020000, os.makedev(1, 5))
+
+
+def put_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "deep").write_bytes(SAID)
+
+
+THINGS: dict[str, Callable[[Path], object]] = {
+    "a link to a file of the system": put_link,
+    "a link to nothing": lambda path: path.symlink_to("/nowhere"),
+    "a link out of the tree": lambda path: path.symlink_to("../" * 12 + "etc/passwd"),
+    "a pipe": os.mkfifo,
+    "a folder": put_folder,
+    **({"a device without an end": put_device} if os.geteuid() == 0 else {}),
+}
+
+
+def test_what_is_no_file_is_not_taken_and_neither_followed_nor_made_nor_waited_for(data_world: DataWorld) -> None:
+    data_world.start(**QUICK)
+    honest = data_world.host("honest")
+    passwd = Path("/etc/passwd").read_bytes()
+    tasks: dict[str, int] = {}
+    for number, (what, put) in enumerate(THINGS.items()):
+        host = data_world.host(f"w{number}")
+        key = data_world.new_key()
+        path = host.work(key) / "out"
+        put(path)
+        said = passwd if "link" in what else SAID
+        data_world.order_collect(host, key, {"out": said})
+        tasks[what] = key[0]
+    fine = data_world.collect(honest, {"out": b"fine"})
+    assert isinstance(data_world.answer(fine), Published)
+    ends = {what: data_world.answer(task) for what, task in tasks.items()}
+    for what, end in ends.items():
+        assert isinstance(end, Abandoned) and end.fault == "host" and "/work/out'" in end.reason, (what, end)
+    assert data_world.visible() == {f"out/{fine}/out"}
+    assert_clean(data_world)
+
+
+# -- what a manifest says -----------------------------------------------------------------------------
+
+
+def test_a_manifest_that_lies_about_size_or_digest_publishes_nothing(data_world: DataWorld) -> None:
+    data_world.start(**QUICK)
+    lies = {
+        "a smaller size": (b"x" * 10_000_000, b"x" * 10),
+        "a larger size": (b"x" * 10, b"x" * 10_000),
+        "another digest": (b"evil" * 1000, b"good" * 1000),
+        "nothing there": (b"", b"something"),
+    }
+    tasks = {}
+    for number, (what, (is_there, said)) in enumerate(lies.items()):
+        host = data_world.host(f"w{number}")
+        tasks[what] = data_world.collect(host, {"out": is_there, "other": b"true"}, out=said)
+    fine = data_world.collect(data_world.host("honest"), {"out": b"fine"})
+    assert isinstance(data_world.answer(fine), Published)
+    for what, task in tasks.items():
+        end = data_world.answer(task)
+        assert isinstance(end, Abandoned) and end.fault == "result" and "'out'" in end.reason, (what, end)
+    assert data_world.visible() == {f"out/{fine}/out"}
+    assert_clean(data_world)
+
+
+#: (path in the working directory, name in the tree), one of them of the kind that must not be.
+NAMES = [
+    ("../../../../escaped", "fine"),
+    ("/etc/passwd", "fine"),
+    ("a/../../../2.1/work/out", "fine"),
+    ("", "fine"),
+    ("out", "../escaped"),
+    ("out", "/tmp/escaped"),
+    ("out", ".ecloud/index.sqlite"),
+    ("out", "a\0b"),
+]
+
+
+def test_names_that_leave_their_place_are_refused_before_anything_moves(data_world: DataWorld) -> None:
+    data_world.start(**QUICK)
+    host = data_world.host("w1")
+    for source, target in NAMES:
+        key = data_world.new_key()
+        host.leave(key, "out", SAID)
+        entry = CollectFile(source=source, target=target, size=len(SAID), digest=digest(SAID))
+        data_world.world.order(Collect(task=key[0], attempt=1, worker=host.name, place=host.place, files=[entry]))
+        end = data_world.answer(key[0])
+        assert isinstance(end, Abandoned) and end.fault == "path", (source, target, end)
+    assert host.server.logins() == 0
+    assert data_world.visible() == set()
+    assert_clean(data_world)
+
+
+# -- another rsync ------------------------------------------------------------------------------------
+
+LONG = "result-with-a-name-of-some-length"
+
+
+def same_length(name: str) -> str:
+    assert len(name) <= len(LONG)
+    return name + "x" * (len(LONG) - len(name))
+
+
+TRICKS: dict[str, tuple[str, ...]] = {
+    "sends another file of the attempt": ("asks", LONG, same_length("other-")),
+    "calls it by a name above the tree": ("renames", LONG, same_length("../../../../escaped")),
+    "calls it by an absolute name": ("renames", LONG, same_length("//tmp/escaped")),
+    "calls it by a name of the datastore's": ("renames", LONG, same_length("../../../index.sqlite")),
+    "sends more than was said, of a file that grew": ("grows", LONG, str(3_000_000_000)),
+    "sends noise for ever": ("junk",),
+}
+
+
+def test_no_trick_of_another_rsync_gets_anything_out_of_its_place_or_published(data_world: DataWorld) -> None:
+    data_world.start(**QUICK)
+    tasks: dict[str, int] = {}
+    for number, (what, words) in enumerate(TRICKS.items()):
+        key = data_world.new_key()
+        host = hostile(data_world, f"w{number}", *words)
+        host.leave(key, LONG, SAID)
+        host.leave(key, same_length("other-"), SAID)
+        data_world.order_collect(host, key, {LONG: SAID})
+        tasks[what] = key[0]
+    honest = data_world.host("honest")
+    fine = [data_world.collect(honest, {"out": b"fine"}) for _ in range(20)]
+    for task in fine:
+        assert isinstance(data_world.answer(task), Published)
+    ends = {what: data_world.answer(task) for what, task in tasks.items()}
+    for what, end in ends.items():
+        fault = "transfer" if "noise" in what else "host"  # noise tells nothing of who makes it
+        assert isinstance(end, Abandoned) and end.fault == fault, (what, end)
+    assert data_world.visible() == {f"out/{task}/out" for task in fine}
+    assert_clean(data_world)
+
+
+@pytest.mark.parametrize("words", ["drips", "silent"])
+def test_a_host_that_only_keeps_us_waiting_hinders_nobody_else_and_is_given_up_when_it_is_not_wanted(
+    data_world: DataWorld, words: str
+) -> None:
+    data_world.start(**QUICK, ECLOUD_TRANSFERS_AT_ONCE="2")
+    slow, honest = hostile(data_world, "w1", words), data_world.host("honest")
+    waits = data_world.collect(slow, {LONG: SAID})
+    wait_for(lambda: slow.server.logins() > 0, "it is asked")
+    for _ in range(5):
+        assert isinstance(data_world.answer(data_world.collect(honest, {"out": b"fine"})), Published)
+    data_world.world.order(Abandon(task=waits, attempt=1))
+    end = data_world.answer(waits)
+    assert isinstance(end, Abandoned) and end.fault == "asked"
+    wait_for(lambda: not transfers(data_world), "the datastore has ended its rsync")
+
+
+def transfers(data_world: DataWorld) -> list[Path]:
+    """What the datastore's program has started and still runs."""
+    lines = [Path(f"/proc/{pid}/cmdline") for pid in descendants(data_world.world.programs[-1].pid)]
+    return [line for line in lines if line.exists() and line.read_bytes().startswith(b"rsync")]
+
+
+def assert_clean(data_world: DataWorld) -> None:
+    """Nothing anywhere but in the tree; nothing kept of what was refused."""
+    for place in ("/escaped", "/tmp/escaped", "/tmp/escapedxxxx"):
+        assert not os.path.exists(place)
+    tree = data_world.world.tree
+    assert not [path for path in data_world.world.directory.rglob("*escaped*")]
+    kinds = {path for path in tree.rglob("*") if path.is_symlink() or not (path.is_dir() or path.is_file())}
+    assert kinds == set()
+    total = sum(path.stat().st_size for path in (tree / ".ecloud").rglob("*") if path.is_file())
+    assert total < 50_000_000
