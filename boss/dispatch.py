@@ -24,6 +24,7 @@ from boss.core.effects import (
 from boss.core.events import InputsCached
 from wire.messages import (
     VERSION,
+    Collect,
     DatastoreOrder,
     DatastoreOrders,
     Execution,
@@ -35,6 +36,10 @@ from wire.messages import (
     WorkerOrder,
     WorkerOrders,
 )
+
+#: A message to the datastore is cut above this; what a file takes in it beside its names.
+_MOST_BYTES = 4 * 1024 * 1024
+_FILE_BYTES = 170
 
 #: (project, the user's id, the execution as JSON)
 Task = tuple[str, str, bytes]
@@ -88,7 +93,7 @@ class Dispatcher:
         inputs = self._lookups.requirements(staged) if staged else {}
         names = self._lookups.result_names(looked) if looked else {}
         messages = [self._datastore_message(effect, inputs, names) for effect in effects]
-        return [message for message in messages if message.orders]
+        return [part for message in messages if message.orders for part in _cut(message)]
 
     def found(self) -> list[InputsCached]:
         """What the scheduler is to be told of the orders that were left out since this was last asked."""
@@ -141,6 +146,30 @@ class Dispatcher:
                 source=self._lookups.source_of(order.digest),
             )
         return order
+
+
+def _cut(message: DatastoreOrders) -> list[DatastoreOrders]:
+    """In parts that are no larger than a message may be, with numbers of their own below that of the whole."""
+    parts: list[list[DatastoreOrder]] = [[]]
+    size = 0
+    for order in message.orders:
+        cost = _cost(order)
+        if parts[-1] and size + cost > _MOST_BYTES:
+            parts.append([])
+            size = 0
+        parts[-1].append(order)
+        size += cost
+    last = message.number - len(parts) + 1
+    return [msgspec.structs.replace(message, number=last + at, orders=part) for at, part in enumerate(parts)]
+
+
+def _cost(order: DatastoreOrder) -> int:
+    """Bytes of its lists, about."""
+    if isinstance(order, Stage):
+        return sum(_FILE_BYTES + len(each.name) + len(each.path) for each in order.inputs)
+    if isinstance(order, Collect):
+        return sum(_FILE_BYTES + len(each.source) + len(each.target) for each in order.files)
+    return 0
 
 
 def _run(order: RunOrder, tasks: Mapping[int, Task]) -> WorkerOrder | None:

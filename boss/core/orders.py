@@ -36,6 +36,9 @@ from wire.messages import (
 #: Bytes of a Run beside its execution, and of any other order: estimates on the high side.
 _RUN_BYTES = 300
 _ORDER_BYTES = 200
+#: Between the numbers of two messages to the datastore: one whose orders turn out long, when their inputs have been
+#: looked up, is cut into parts with the numbers between.
+NUMBERS_APART = 1_000
 
 
 def flush(state: State) -> None:
@@ -58,7 +61,7 @@ def flush(state: State) -> None:
     datastore = state.datastore
     if datastore.outbox:
         for stage_part in _stage_parts(datastore.outbox):
-            datastore.number += 1
+            datastore.number += NUMBERS_APART
             datastore.unconfirmed[datastore.number] = (state.now, stage_part)
             state.effects.append(
                 SendToDatastore(incarnation=datastore.incarnation, number=datastore.number, orders=stage_part)

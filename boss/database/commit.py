@@ -8,7 +8,7 @@ goes out in bulk. Decides nothing about retrying; see `database`.
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, or_
 
 from boss.core.rows import BatchRow, Changes, Move, ResultRow, TaskRow, WorkerRow
 from boss.database import journal, tables
@@ -26,6 +26,7 @@ from boss.database.statements import (
     write_reported,
     write_rows,
 )
+from boss.database.tables import results
 
 _json = msgspec.json.Encoder()
 _values = msgspec.structs.astuple
@@ -81,10 +82,26 @@ def _write_machines(connection: Connection, changes: Changes, lite: bool) -> Non
 def _write_names(connection: Connection, changes: Changes, lite: bool) -> None:
     stored = ((True, name_key(name), digest) for name, digest in changes.stored)
     write_rows(connection, update(tables.files, lite, ("stored",)), stored)
+    _delete_left_before(connection, changes.folders)
     write_reported(connection, upsert(tables.results, lite), map(_result_values, changes.results.values()))
     kept = (key for key, keep in changes.records.items() if keep)
     write_rows(connection, insert_if_absent(tables.records, lite), kept)
     _delete_records(connection, [key for key, keep in changes.records.items() if not keep], lite)
+
+
+def _delete_left_before(connection: Connection, folders: dict[tuple[str, str], tuple[int, int]]) -> None:
+    """What earlier attempts of the same task left below folders that were replaced whole."""
+    wanted = list(folders.items())
+    for start in range(0, len(wanted), 100):
+        conditions = [
+            (results.c.task == task)
+            & results.c.attempt.between(1, attempt - 1)
+            & (func.substr(results.c.name, 1, len(name) + 1) == f"{name}/")
+            for (_, name), (task, attempt) in wanted[start : start + 100]
+            if attempt > 1
+        ]
+        if conditions:
+            connection.execute(results.delete().where(or_(*conditions)))
 
 
 def _delete_records(connection: Connection, keys: list[tuple[int, int]], lite: bool) -> None:

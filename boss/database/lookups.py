@@ -10,13 +10,13 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-import msgspec
 from sqlalchemy import Connection, Engine, func, select
 
-from boss.core.model import InitSpec, Submission
+from boss.core.model import Submission
 from boss.core.rows import Known
 from boss.database.accept import name_key
 from boss.database.errors import translated
+from boss.database.inputs import inits, requirements
 from boss.database.load import states_of
 from boss.database.results import stored_contents
 from boss.database.statements import is_lite, listed, parts
@@ -25,8 +25,6 @@ from wire.messages import Input
 
 T = TypeVar("T")
 
-_inputs = msgspec.json.Decoder(list[Input])
-_specs = msgspec.msgpack.Decoder(InitSpec)
 _state = func.coalesce(task_states.c.state, tasks.c.accepted_as)
 _tasks_with_states = tasks.outerjoin(task_states, task_states.c.number == tasks.c.number)
 
@@ -51,9 +49,10 @@ class Lookups:
     def requirements(self, numbers: Sequence[int]) -> dict[int, list[Input]]:
         """number -> its requirements, names inside the project's tree; init executions too.
 
-        A requirement without a digest gets that of the published result of its name, if there is one.
+        A requirement without a digest gets that of the published result of its name, if there is one, or becomes the
+        files of the folder of that name which the task's dependencies have left.
         """
-        return self._read(lambda connection: _requirements(connection, numbers))
+        return self._read(lambda connection: requirements(connection, numbers))
 
     def result_names(self, numbers: Sequence[int]) -> dict[int, list[str]]:
         """number -> the names that it declares, inside the project's tree, in order of name."""
@@ -127,47 +126,7 @@ def _executions(connection: Connection, numbers: Sequence[int]) -> dict[int, tup
         )
     if len(found) < len(set(numbers)):
         missing = [number for number in numbers if number not in found]
-        found |= {n: (project, spec.id, spec.execution) for n, project, spec in _inits(connection, missing)}
-    return found
-
-
-def _inits(connection: Connection, numbers: Sequence[int]) -> Iterable[tuple[int, str, InitSpec]]:
-    for part in parts(numbers):
-        sql = (
-            "SELECT inits.number, batches.project, inits.spec FROM inits JOIN batches ON batches.number = inits.batch "
-            f"WHERE inits.number IN ({listed(part)})"
-        )
-        yield from ((n, project, _specs.decode(spec)) for n, project, spec in connection.exec_driver_sql(sql))
-
-
-def _requirements(connection: Connection, numbers: Sequence[int]) -> dict[int, list[Input]]:
-    found: dict[int, tuple[str, list[Input]]] = {}
-    for part in parts(numbers):
-        sql = f"SELECT number, project, requirements FROM tasks WHERE number IN ({listed(part)})"
-        for number, project, blob in connection.exec_driver_sql(sql):
-            found[number] = (project, _inputs.decode(blob) if blob else [])
-    missing = [number for number in numbers if number not in found]
-    for number, project, spec in _inits(connection, missing):
-        found[number] = (project, _inputs.decode(spec.requirements) if spec.requirements else [])
-    published = _published(connection, {(p, i.name) for p, inputs in found.values() for i in inputs if not i.digest})
-    return {n: [_bound(i, published.get((p, i.name))) for i in inputs] for n, (p, inputs) in found.items()}
-
-
-def _bound(wanted: Input, version: tuple[str, int] | None) -> Input:
-    if wanted.digest or version is None:
-        return wanted
-    return msgspec.structs.replace(wanted, digest=version[0], size=version[1])
-
-
-def _published(connection: Connection, names: set[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, int]]:
-    found: dict[tuple[str, str], tuple[str, int]] = {}
-    for project in {project for project, _ in names}:
-        keys = [name_key(name) for owner, name in names if owner == project]
-        for start in range(0, len(keys), _NAMES_AT_ONCE):
-            wanted = results.c.key.in_(keys[start : start + _NAMES_AT_ONCE])
-            chosen = select(results.c.name, results.c.digest, results.c.size)
-            rows = connection.execute(chosen.where(results.c.project == project, wanted, results.c.digest != ""))
-            found.update(((project, name), (digest, size)) for name, digest, size in rows)
+        found |= {n: (project, spec.id, spec.execution) for n, project, spec in inits(connection, missing)}
     return found
 
 

@@ -136,6 +136,7 @@ attempts = Table(
     _column("sent_at", Double()),
     _column("began_at", Double()),
     _column("ended_at", Double()),
+    _column("folders", LongBytes, null=True),
     sqlite_with_rowid=False,
 )
 

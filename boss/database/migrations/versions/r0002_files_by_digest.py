@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0002"
@@ -11,4 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.create_index("files_by_digest", "files", ["digest"])
+    # MySQL commits each step by itself, and an interrupted one is run again.
+    if not any(index["name"] == "files_by_digest" for index in sa.inspect(op.get_bind()).get_indexes("files")):
+        op.create_index("files_by_digest", "files", ["digest"])
