@@ -603,6 +603,37 @@ def test_a_full_disk_makes_results_wait_says_why_and_loses_nothing(world: World)
     assert [report.task for report in world.reports()] == [7, 8]
 
 
+def test_a_result_without_room_waits_by_itself_while_others_are_fetched_and_people_are_told_until_it_is_there(
+    world: World,
+) -> None:
+    world.order(collect(7), collect(8))
+    action = world.one(FetchResults)
+    said = FetchFailed((7, 1), "room", "5 bytes are free and 9 are needed")
+    world.give(said, ResultsFetched((8, 1)), TransferEnded(action.transfer))
+    world.publish()
+    world.order(collect(9))
+    assert world.fetch() == [(9, 1)]
+    world.publish()
+    assert hindrances(world) == [said.reason]
+    world.wait(10)
+    assert world.fetch() == [(7, 1)]
+    world.publish()
+    assert hindrances(world) == [said.reason, ""]
+
+
+def hindrances(world: World) -> list[str]:
+    return [beat.hindrance for beat in world.reports(heartbeats=True) if isinstance(beat, DatastoreHeartbeat)]
+
+
+def test_nobody_is_told_of_a_full_disk_for_a_result_that_is_not_wanted_any_more(world: World) -> None:
+    world.order(collect(7))
+    action = world.one(FetchResults)
+    world.give(FetchFailed((7, 1), "room", "no room"), TransferEnded(action.transfer))
+    assert world.reports(heartbeats=True)[-1].hindrance == "no room"
+    world.order(Abandon(task=7, attempt=1))
+    assert [type(report) for report in world.reports(heartbeats=True)] == [DatastoreHeartbeat, Abandoned]
+
+
 def test_a_full_disk_while_recording_leaves_the_attempt_free_to_be_abandoned(world: World) -> None:
     world.order(collect(7))
     world.fetch()
