@@ -1,0 +1,207 @@
+"""A datastore and a worker that people started, by what admin.py init and login gave them; a look at the worker's host.
+
+One machine plays all: the worker's host is a real sshd on loopback. `tests/hosts` has hosts of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from boss.control import fingerprint
+from tests.acceptance.deployment import TOP, Deployment, wait_for
+from tests.integration.ssh_server import SshServer, me, running
+
+pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "ssh-keygen", "rsync"), pytest.mark.timeout(120)]
+
+TASKS = [
+    {"id": "double", "requirements": ["in.txt"], "commands": ["cat in.txt in.txt > out.txt"], "results": ["out.txt"]},
+    {"id": "count", "requirements": ["out.txt"], "commands": ["wc -l < out.txt > n.txt"], "results": ["n.txt"]},
+]
+
+
+class Site:
+    """A boss whose datastore and worker `w1` are elsewhere, and which has a worker of its own besides."""
+
+    def __init__(self, directory: Path, server: SshServer) -> None:
+        self.server = server
+        self.files = directory / "files"
+        self.deployment = Deployment(
+            directory / "user",
+            datastore_host="store.example",
+            broker_listen="127.0.0.2",
+            boss_address="127.0.0.2",
+            http_host="0.0.0.0",
+            local_workers=1,
+            slots=1,
+        )
+        self.tree = directory / "elsewhere"
+        self.home = server.make("worker-home")
+
+    def start(self) -> None:
+        told = self.deployment.asked("init")
+        (self.server.own / "authorized").write_text("".join(f"{line}\n" for line in told["authorized_keys"]))
+        self.deployment.start_boss()
+        self.make_files("datastore")
+        self.make_files("w1")
+        self.start_datastore()
+        self.start_worker()
+        wait_for(lambda: self.workers() == {"local-1", "w1"}, "both workers are there")
+        wait_for(lambda: self.deployment.asked("status")["datastore_connected"], "the datastore is there")
+
+    def make_files(self, name: str) -> str:
+        folder = self.files / name
+        done = self.deployment.admin("login", name, "--write", str(folder), "--installed_in", str(folder))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start_datastore(self) -> None:
+        self._start("datastore", "datastore", ECLOUD_DATASTORE_TREE=str(self.tree))
+
+    def start_worker(self) -> subprocess.Popen[str]:
+        return self._start(
+            "w1",
+            "worker",
+            ECLOUD_WORKER_HOME=str(self.home),
+            ECLOUD_WORKER_SSH_PORT=str(self.server.port),
+            ECLOUD_WORKER_SSH_HOST_KEYS=f"{self.server.host_key_file}.pub",
+            ECLOUD_WORKER_ADDRESS="127.0.0.1",
+            ECLOUD_SLOTS="1",
+        )
+
+    def _start(self, name: str, module: str, **more: str) -> subprocess.Popen[str]:
+        """As a person does by hand: adapt the file of settings, read it, start the program."""
+        with open(self.files / name / f"{module}.env", "a") as file:
+            file.writelines(f"{key}={value}\n" for key, value in more.items())
+        kept = {key: value for key, value in self.deployment.environment().items() if not key.startswith("ECLOUD_")}
+        typed = f'set -a; . "{self.files / name}/{module}.env"; exec "{sys.executable}" -P -m {module}'
+        with open(self.files / f"{module}.log", "a") as log:
+            process = subprocess.Popen(
+                ["sh", "-c", typed],
+                env={**kept, "PYTHONPATH": str(TOP)},
+                cwd=self.files,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        self.deployment._started.append(process)
+        return process
+
+    def workers(self) -> set[str]:
+        return {worker["id"] for worker in self.deployment.asked("show_workers") if worker["state"] == "online"}
+
+    def debug(self, worker: str) -> tuple[int, str, str]:
+        done = self.deployment.admin("debug_worker", worker)
+        return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(prefix="ecloud-site-") as folder, running(user=me()) as server:
+        made = Site(Path(folder), server)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.deployment.end()
+
+
+def test_files_move_between_a_datastore_and_a_worker_that_people_started(site: Site) -> None:
+    assert site.deployment.admin("drain", "local-1").returncode == 0
+    site.deployment.write("in.txt", "one\n")
+    done = site.deployment.push(site.deployment.write("tasks.json", TASKS))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (site.tree / "n.txt").read_text().strip() == "2"
+    assert site.server.logins() > 0
+    assert not site.deployment.tree.exists(), "the boss started no datastore of its own"
+
+
+def test_the_files_of_a_login_are_for_their_owner_alone_and_name_no_secret_on_a_command_line(site: Site) -> None:
+    paths = [*(site.files / "w1").iterdir(), *(site.files / "datastore").iterdir()]
+    assert {path.name for path in paths} == {
+        "worker.env", "worker.password", "datastore.env", "datastore.password", "datastore.key", "datastore.token",
+    }  # fmt: skip
+    assert {stat.S_IMODE(path.stat().st_mode) for path in paths} == {0o600}
+    secrets = [path.read_text().strip() for path in paths if path.suffix in (".password", ".token")]
+    for pid in site.deployment.processes():
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        environment = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+        assert not [secret for secret in secrets if secret in command + environment]
+
+
+def test_a_worker_that_is_well_passes_every_check_from_the_boss(site: Site) -> None:
+    code, said, errors = site.debug("w1")
+    assert code == 0, said + errors
+    assert f"ok      host key: {fingerprint(site.server.host_key)}, a pinned one" in said
+    assert f"ok      login of the boss as {me()}" in said
+    for name in ("clock", "rsync", "login as w1", "boss", "agent", "agent version", "host keys of sshd", "EPANET"):
+        assert f"ok      {name}" in said, said
+    assert "checks passed." in said and "FAILED" not in said
+
+
+def test_a_worker_of_the_bosss_own_machine_is_looked_at_without_ssh(site: Site) -> None:
+    code, said, errors = site.debug("local-1")
+    assert code == 0, said + errors
+    assert "Worker local-1 is on the boss's machine" in said
+    assert "ok      login as local-1" in said and "sshd" not in said
+
+
+def test_a_boss_that_is_not_let_in_says_which_line_is_missing_where(site: Site) -> None:
+    authorized = site.server.own / "authorized"
+    lines = authorized.read_text()
+    authorized.write_text("".join(line for line in lines.splitlines(True) if "ecloud-boss" not in line))
+    try:
+        code, said, errors = site.debug("w1")
+    finally:
+        authorized.write_text(lines)
+    assert code == 3
+    assert f"FAILED  login of the boss: {me()}@127.0.0.1:{site.server.port}" in said and "keys/boss.pub" in said
+    assert "worker w1 is not well: login of the boss" in errors
+
+
+def test_an_agent_that_has_ended_is_missed(site: Site) -> None:
+    [agent] = [pid for pid in site.deployment.pids("worker") if _worker_of(pid) == "w1"]
+    os.kill(agent, signal.SIGKILL)
+    code, said, _ = site.debug("w1")
+    assert code == 3
+    assert "FAILED  agent: none runs in this home" in said and "systemctl start ecloud-worker" in said
+    site.start_worker()
+    wait_for(lambda: site.debug("w1")[0] == 0, "the agent is there again")
+
+
+def test_a_host_that_shows_another_key_is_told_nothing(site: Site) -> None:
+    before, logins = site.server.host_key, site.server.logins()
+    site.server.change_host_key()
+    code, said, errors = site.debug("w1")
+    assert code == 3
+    assert fingerprint(before) in said and fingerprint(site.server.host_key) in said
+    assert "worker w1 is not well: host key" in errors
+    assert site.server.logins() == logins, "it was not even told a user"
+
+
+def test_what_is_no_worker_is_said(site: Site) -> None:
+    assert "there is no worker 'w9'" in site.debug("w9")[2]
+
+
+def test_a_login_that_is_removed_is_refused_until_it_is_made_anew(site: Site) -> None:
+    password = (site.files / "w1" / "worker.password").read_text()
+    assert site.deployment.admin("login", "w1", "--remove").returncode == 0
+    wait_for(lambda: "refused the login of 'w1'" in (site.files / "worker.log").read_text(), "it is refused")
+    assert "there is no login 'w1'" in site.deployment.admin("login", "w1", "--remove").stderr
+    assert "Login w1 at the broker: made." in site.make_files("w1")
+    assert (site.files / "w1" / "worker.password").read_text() != password
+
+
+def _worker_of(pid: int) -> str:
+    variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return next((each.decode().partition("=")[2] for each in variables if each.startswith(b"ECLOUD_WORKER_ID=")), "")
