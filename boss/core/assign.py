@@ -40,14 +40,13 @@ def _most_urgent_first(state: State) -> list[Waiting]:
 def _serve(state: State, waiting: Waiting) -> None:
     kinds = [kind for kind in state.hungry if waiting.demand.fits(kind)]
     for ahead in (False, True):
-        for kind in kinds:
-            if not _fill_kind(state, waiting, kind, ahead=ahead):
-                return
+        if not _fill(state, waiting, kinds, ahead=ahead):
+            return
 
 
-def _fill_kind(state: State, waiting: Waiting, kind: Kind, *, ahead: bool) -> bool:
-    """Fill the workers of one kind; False when there is nothing left to send."""
-    for worker in _nearest_first(state, waiting, kind):
+def _fill(state: State, waiting: Waiting, kinds: list[Kind], *, ahead: bool) -> bool:
+    """Fill the workers of these kinds; False when there is nothing left to send."""
+    for worker in _nearest_first(state, waiting, kinds):
         if worker.quarantined:
             if not _probe(state, waiting, worker):
                 return False
@@ -64,9 +63,9 @@ def _fill_kind(state: State, waiting: Waiting, kind: Kind, *, ahead: bool) -> bo
     return True
 
 
-def _nearest_first(state: State, waiting: Waiting, kind: Kind) -> list[Worker]:
-    """The hungry workers of one kind; where that tells them apart, those first that have what the next task needs."""
-    workers = [state.workers[worker_id] for worker_id in state.hungry.get(kind, ())]
+def _nearest_first(state: State, waiting: Waiting, kinds: list[Kind]) -> list[Worker]:
+    """The hungry workers of these kinds; where it tells them apart, those first that have what the next task needs."""
+    workers = [state.workers[worker_id] for kind in kinds for worker_id in state.hungry.get(kind, ())]
     at = waiting.first(state.batches) if len(workers) > 1 and (waiting.near or waiting.inputs) else None
     if at is None:
         return workers

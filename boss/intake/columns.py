@@ -204,7 +204,9 @@ class Columns:
             here.fault(*place_and_text(error))
             profile = _NO_PROFILE
         task_rules.check_profile(profile, here)
-        profile = msgspec.structs.replace(profile, slots=execution.slots, memory=execution.memory, staging=staging)
+        profile = msgspec.structs.replace(
+            profile, slots=execution.slots, memory=execution.memory, staging=staging, inputs=()
+        )
         number = self._number_of_profile(profile)
         if self.faults.count == before and len(self._profiles) < _REMEMBERED:
             self._profiles[key] = number

@@ -19,6 +19,7 @@ from tests.integration.worker_world import ROOT, AgentProcess, ScriptedBoss, wai
 from tests.unit.agent_world import result, run
 from wire.link import Connected
 from wire.messages import (
+    Acknowledge,
     EpanetRun,
     Heartbeat,
     InHand,
@@ -116,6 +117,37 @@ def test_inputs_come_from_the_cache_and_missing_ones_are_asked_for(start: Callab
     os.rename(agent.home / "aside", agent.home / "cache" / digest[3:])
     boss.order(Staged(task=1, attempt=1, inputs=[item]))
     assert boss.outcome(1).stdout_tail == "3.42\n"
+
+
+def test_a_result_that_another_task_needs_is_taken_from_where_it_was_made(start: Callable[..., Started]) -> None:
+    agent, boss = start()
+    boss.hello()
+    boss.order(run(1, commands=["mkdir d; echo 3.42 > d/out; ln -s d e"], results=[result("d/out")]))
+    (entry,) = boss.outcome(1).manifest
+    item = Input(name="d/out", path="in", digest=entry.digest, size=5)
+    boss.order(Acknowledge(attempts=[(1, 1)], keep=[(1, 1)]))
+    boss.order(run(2, commands=["cat in; echo more >> in"], staging=True), Staged(task=2, attempt=1, inputs=[item]))
+    assert boss.outcome(2).stdout_tail == "3.42\n"
+    wait_until(lambda: agent.attempts() == ["2.1"], "the removal of the first attempt's directory")
+    assert (agent.home / "cache" / entry.digest[3:]).read_text() == "3.42\n", "a task writes into what is its own"
+    boss.until(lambda: any(isinstance(one, Heartbeat) and entry.digest in one.cached for one in boss.reports))
+
+
+def test_nothing_that_lies_behind_a_link_is_taken_into_the_cache(start: Callable[..., Started], tmp_path: Path) -> None:
+    agent, boss = start()
+    boss.hello()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "out").write_text("3.42\n")
+    boss.order(run(1, commands=["mkdir d; echo 3.42 > d/out"], results=[result("d/out")]))
+    boss.outcome(1)
+    work = agent.home / "attempts/1.1/work"
+    os.rename(work / "d", work / "was")
+    os.symlink(outside, work / "d")
+    boss.order(Acknowledge(attempts=[(1, 1)], keep=[(1, 1)]))
+    wait_until(lambda: agent.attempts() == [], "the removal of the attempt's directory")
+    assert (outside / "out").read_text() == "3.42\n"
+    assert os.listdir(agent.home / "cache") == []
 
 
 def test_take_back_and_kill_reach_a_worker_with_one_slot(start: Callable[..., Started]) -> None:

@@ -6,10 +6,12 @@ import pytest
 
 from tests.unit.agent_world import World, result, run, succeeded
 from wire.messages import (
+    Acknowledge,
     Drain,
     Input,
     InputsMissing,
     Kill,
+    ManifestEntry,
     Outcome,
     PhaseReached,
     Resume,
@@ -158,6 +160,27 @@ def test_inputs_that_cannot_be_written_fail_the_attempt_and_the_worker_is_at_fau
     (outcome,) = world.of(Outcome)
     assert (outcome.ended, outcome.fault, outcome.reason) == ("failed", "worker", "no space left on device")
     assert RemoveAttempt(1, 1) in world.acknowledge((1, 1))
+
+
+KEPT = ManifestEntry(source="out", target="out", size=3, digest="b2:" + "a" * 64)
+
+
+def _ended(how: str) -> World:
+    """Attempt 1.1 has run and left `out`."""
+    world = World()
+    world.order(run(1))
+    world.event(ExecutionEnded(Outcome(task=1, attempt=1, ended=how, manifest=[KEPT]), leftovers=True))  # type: ignore[arg-type]
+    return world
+
+
+def test_results_that_others_need_are_kept_when_the_attempt_is_acknowledged() -> None:
+    assert RemoveAttempt(1, 1, [KEPT]) in _ended("succeeded").order(Acknowledge(attempts=[(1, 1)], keep=[(1, 1)]))
+
+
+def test_results_of_other_attempts_are_removed_with_their_directory() -> None:
+    assert RemoveAttempt(1, 1) in _ended("succeeded").acknowledge((1, 1))
+    assert RemoveAttempt(1, 1) in _ended("failed").order(Acknowledge(attempts=[(1, 1)], keep=[(1, 1)]))
+    assert RemoveAttempt(1, 1) in _ended("succeeded").order(Acknowledge(attempts=[(1, 1)], keep=[(1, 2)]))
 
 
 def test_inits_run_first_and_the_others_wait_until_they_have_succeeded() -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 
 from boss.core.caches import MOST, Cached
-from boss.core.model import Phase
+from boss.core.events import PauseAsked
+from boss.core.liking import LOOKED_AT
+from boss.core.model import Phase, Profile
+from boss.core.rows import ResultRow
 from tests.unit.scheduler_world import DIGEST, FakeWorker, World, manifest, published
 from wire.messages import (
     Abandoned,
@@ -16,17 +20,13 @@ from wire.messages import (
     InHand,
     Input,
     InputsMissing,
+    Leaving,
     Published,
     Run,
     Stage,
     Staged,
     StageDone,
 )
-
-
-def digest(number: int) -> str:
-    return f"b2:{number:064x}"
-
 
 # --- what is known of one cache --------------------------------------------------------------------
 
@@ -149,16 +149,14 @@ def test_an_input_that_was_staged_once_is_not_staged_again_on_its_worker(world: 
     world.ignore()
 
 
-def _result() -> object:
-    from boss.core.rows import ResultRow
-
+def _result() -> ResultRow:
     return ResultRow("default", "net.inp", 0, 1, DIGEST, 10)
 
 
 def caching(world: World, **hello: object) -> FakeWorker:
     """Task 1 needs `net.inp`, a published result, which a worker says to have."""
     world.push({"a": ""}, requirements={"a": "net.inp"})
-    world.store.results[("default", "net.inp")] = _result()  # type: ignore[assignment]
+    world.store.results[("default", "net.inp")] = _result()
     return world.worker(**({"cached": [DIGEST]} | hello))  # type: ignore[arg-type]
 
 
@@ -222,4 +220,160 @@ def test_a_boss_that_died_before_it_said_so_finds_out_again(world: World) -> Non
     world.datastore.hello()
     worker.hello(InHand(task=1, attempt=1, phase="staging"))
     assert [order.task for order in worker.ordered(Staged)] == [1]
+    world.ignore()
+
+
+# --- tasks go where their inputs are ---------------------------------------------------------------
+
+
+def needing(*names: str) -> Profile:
+    """A profile of tasks that share these sent files, of which the first is the largest."""
+    inputs = tuple((far(ord(name)), 1000 - place) for place, name in enumerate(names))
+    return Profile(staging=True, inputs=inputs)
+
+
+def networks(world: World, words: str) -> None:
+    """Tasks `t0`, `t1`, ... each of which needs the network of its letter; a dot needs none."""
+    profiles = {f"t{at}": needing(letter) if letter != "." else Profile() for at, letter in enumerate(words.split())}
+    world.push({id: "" for id in profiles}, profiles=profiles)
+
+
+def sent(worker: FakeWorker) -> str:
+    return " ".join(order.id for order in worker.ordered(Run))
+
+
+def only_runs(world: World) -> World:
+    """Staging is another matter."""
+    world.datastore.orders()
+    return world
+
+
+def test_the_next_task_goes_to_the_idle_worker_that_has_its_inputs(world: World) -> None:
+    plain = world.worker("plain", slots=1)
+    having = world.worker("having", slots=1, cached=[far(ord("n"))])
+    networks(world, "n")
+    assert (sent(plain), sent(having)) == ("", "t0")
+    only_runs(world)
+
+
+def test_the_most_bytes_count(world: World) -> None:
+    small = world.worker("small", slots=1, cached=[far(ord("b"))])
+    large = world.worker("large", slots=1, cached=[far(ord("a"))])
+    world.push({"t": ""}, profile=needing("a", "b"))
+    assert (sent(small), sent(large)) == ("", "t")
+    only_runs(world)
+
+
+def test_each_worker_goes_on_with_the_inputs_that_it_has(world: World) -> None:
+    world.push({"first": ""})
+    one, two = world.worker("one", slots=1), world.worker("two", slots=1, cached=[far(ord("b"))])
+    world.ignore()
+    networks(world, "a b a b a b")
+    for worker in (one, two):
+        worker.confirm()
+    told = {"one": sent(one), "two": sent(two)}
+    assert told == {"one": "t0", "two": "t1 t3"} or told == {"one": "t0 t2", "two": "t1 t3"}
+    only_runs(world)
+
+
+def test_workers_that_have_nothing_begin_with_different_inputs(world: World) -> None:
+    workers = [world.worker(f"w{number}", slots=1) for number in range(3)]
+    networks(world, "a a a b b b c c c")
+    assert [sent(worker) for worker in workers] == ["t0 t1", "t3 t4", "t6 t7"]
+    for worker, number in zip(workers, (1, 4, 7), strict=True):
+        worker.ended(number, 1, seconds=1.0)
+    assert [sent(worker) for worker in workers] == ["t2", "t5", "t8"]
+    only_runs(world)
+
+
+def test_a_worker_takes_whatever_there_is_when_nothing_is_to_its_liking(world: World) -> None:
+    worker = world.worker(slots=4, cached=[far(ord("z"))])
+    networks(world, "a . b")
+    assert sorted(sent(worker).split()) == ["t0", "t1", "t2"]
+    only_runs(world)
+
+
+def test_a_higher_priority_comes_before_inputs_that_are_there(world: World) -> None:
+    worker = world.worker(slots=1, cached=[far(ord("a"))])
+    urgent = msgspec.structs.replace(needing("b"), priority=1)
+    world.push({"a": "", "b": ""}, profiles={"a": needing("a"), "b": urgent})
+    assert sent(worker) == "b a"
+    only_runs(world)
+
+
+def test_an_older_batch_comes_before_inputs_that_are_there(world: World) -> None:
+    world.push({"a": ""}, profile=needing("a"))
+    world.push({"b": ""}, profile=needing("b"))
+    worker = world.worker(slots=1, cached=[far(ord("b"))])
+    assert sent(worker) == "a b"
+    only_runs(world)
+
+
+def test_tasks_of_a_paused_batch_wait_wherever_their_inputs_are(world: World) -> None:
+    batch = world.push({"a": ""}, profile=needing("a"))
+    world.ask(PauseAsked(batch=batch, reason="later"))
+    world.push({"b": ""}, profile=needing("b"))
+    worker = world.worker(slots=1, cached=[far(ord("a"))])
+    assert sent(worker) == "b"
+    only_runs(world)
+
+
+def test_many_sets_of_inputs_are_all_worked_off(world: World) -> None:
+    count = 3 * LOOKED_AT
+    world.push({f"t{n}": "" for n in range(count)}, profiles={f"t{n}": _own(n) for n in range(count)})
+    workers = [world.worker(f"w{number}", slots=4) for number in range(3)]
+    done: set[int] = set()
+    for _ in range(count):
+        for worker in workers:
+            keys = [(order.task, order.attempt) for order in worker.ordered(Run)]
+            done.update(task for task, _ in keys)
+            for task, attempt in keys:
+                worker.ended(task, attempt, seconds=1.0)
+        only_runs(world)
+    assert len(done) == count
+    world.ignore()
+
+
+def _own(number: int) -> Profile:
+    return Profile(staging=True, inputs=((far(number + 1), 1),))
+
+
+@pytest.mark.parametrize("maker", ["first", "second"])
+def test_what_depends_on_a_result_goes_to_the_worker_that_made_it(world: World, maker: str) -> None:
+    profiles = {"a": Profile(labels={"name": maker})}
+    world.push({"a": "", "b": "a"}, results={"a": "a.out"}, requirements={"b": "a.out"}, profiles=profiles)
+    workers = {name: world.worker(name, slots=4, labels={"name": name}) for name in ("first", "second")}
+    workers[maker].began((1, 1))
+    workers[maker].ended(1, 1, manifest=manifest("a.out"))
+    world.ignore()
+    publish(world)
+    assert world.live(2).worker == maker
+    world.ignore()
+
+
+def test_a_worker_that_is_gone_is_near_to_nothing(world: World) -> None:
+    world.push({"a": "", "b": "a"}, results={"a": "a.out"}, requirements={"b": "a.out"})
+    worker = world.worker(slots=1)
+    worker.began((1, 1))
+    worker.ended(1, 1, manifest=manifest("a.out"))
+    worker.report(Leaving(reason="it goes"))
+    publish(world)
+    (waiting,) = [one for one in world.state.ready.by_demand.values() if one.near]
+    assert list(waiting.near) == ["w"]
+    other = world.worker("other")
+    assert [order.task for order in other.ordered(Run)] == [2], "others take it all the same"
+    world.state.ready.forget_worker("w")
+    assert not waiting.near
+    world.ignore()
+
+
+def test_tasks_near_their_input_keep_the_order_of_the_file(world: World) -> None:
+    ids = [f"b{number}" for number in range(5)]
+    world.push({"a": "", **dict.fromkeys(ids, "a")}, results={"a": "a.out"}, requirements=dict.fromkeys(ids, "a.out"))
+    worker = world.worker(slots=8)
+    worker.began((1, 1))
+    worker.ended(1, 1, manifest=manifest("a.out"))
+    world.ignore()
+    publish(world)
+    assert sent(worker) == " ".join(ids)
     world.ignore()
