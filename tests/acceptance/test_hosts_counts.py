@@ -36,7 +36,7 @@ def test_an_input_of_a_thousand_tasks_crosses_the_network_once_for_each_host(net
     command = f"[ $(stat -L -c %s network.inp) = {size} ]"
     tasks = [{"id": f"t{n}", "commands": command, "requirements": ["network.inp"]} for n in range(TASKS)]
     before = site.datastore.received_and_sent()[1]
-    said = site.push(site.write("tasks.json", tasks), seconds=200)
+    said = site.push(site.write("tasks.json", tasks))
     assert f"{TASKS} of {TASKS} tasks succeeded." in said
     sent = site.datastore.received_and_sent()[1] - before
     took_part = [host for host in site.workers if host.received_and_sent()[0] > size]

@@ -46,6 +46,7 @@ def test_the_study_runs_on_eight_hosts_as_on_one_machine(cluster: Cluster, deplo
     different = [name for name in names_in(ours) if content(ours / name) != content(theirs / name)]
     assert different == []
     assert_all_hosts_took_part(cluster)
+    assert_workers_hold_no_keys(cluster)
     assert_results_are_fetched(cluster)
 
 
@@ -69,6 +70,14 @@ def assert_all_hosts_took_part(cluster: Cluster) -> None:
     assert {len(one["attempts"]) for one in shown} == {1}
     for host in cluster.workers:
         assert "Accepted publickey" in host.sshd_log(), f"nothing was moved to or from {host.name}"
+
+
+def assert_workers_hold_no_keys(cluster: Cluster) -> None:
+    """A worker's host has its own login at the broker and nothing that opens another host."""
+    for host in cluster.workers:
+        places = ["/home", "/root", "/tmp", "/var/tmp", "/run", "/opt/ecloud/agent"]
+        found = host.run(["grep", "-rIl", "--devices=skip", "PRIVATE KEY-----", *places], user="root", check=False)
+        assert found == ""
 
 
 def assert_results_are_fetched(cluster: Cluster) -> None:

@@ -132,7 +132,10 @@ class Cluster:
 
     def push(self, tasks: str, *options: str, seconds: float = 120.0) -> str:
         """`push_tasks.py` to its end: what it printed. Raises HostFault if it fails."""
-        return self._type("push_tasks.py", *options, tasks, seconds=seconds)
+        try:
+            return self._type("push_tasks.py", *options, tasks, seconds=seconds)
+        except HostFault as fault:
+            raise HostFault(f"{fault}\n{self.admin('status')}\n{self.logs()}") from None
 
     def admin(self, *arguments: str, seconds: float = PATIENCE) -> str:
         return self._type("admin.py", *arguments, seconds=seconds)

@@ -134,18 +134,22 @@ class Host:
         check: bool = True,
         **environment: str,
     ) -> str:
-        """Its standard output and standard error, stripped; raises HostFault if it fails (`check`)."""
-        done = subprocess.run(
-            self.command(arguments, user, folder or ("/" if user == "root" else HOME)),
-            env=self.environment(environment, user),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=seconds,
-            check=False,
-        )
+        """Its standard output and error, stripped; raises HostFault if it fails (`check`) or takes too long."""
+        try:
+            done = subprocess.run(
+                self.command(arguments, user, folder or ("/" if user == "root" else HOME)),
+                env=self.environment(environment, user),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as late:
+            said = (late.stdout or b"").decode(errors="replace")  # bytes, whatever was asked for
+            raise HostFault(f"host {self.name}: {' '.join(arguments)} took over {seconds} s:\n{said}") from None
         if check and done.returncode:
             raise HostFault(f"host {self.name}: {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}")
         return done.stdout.strip()
