@@ -20,6 +20,7 @@ from datastore.agent import Agent, Outgoing, Policy
 from datastore.agent.events import Started
 from datastore.disk.index import Index, IndexUnusable
 from datastore.disk.tree import Tree, TreeError
+from datastore.http import BossError
 from datastore.loop import Loop
 from datastore.work import Work
 from wire.codec import encode
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         return _run(options)
-    except (TreeError, IndexUnusable, LinkError, ValueError, OSError) as error:
+    except (TreeError, IndexUnusable, LinkError, BossError, ValueError, OSError) as error:
         logger.error("%s", error, extra={"action": "give_up"})
         return UNUSABLE
 
@@ -64,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
         )
         hello = DatastoreHello(address=socket.gethostname(), pid=os.getpid(), program=f"ecloud {VERSION}")
         agent = Agent(options.deployment, incarnation, policy, hello)
-        work = Work(tree, index, options.deployment, options.transfers, options.ssh_key)
+        work = Work(tree, index, options.deployment, options.transfers, options.ssh_key, _boss(options))
         loop = Loop(agent, Outgoing(options.deployment, incarnation), work, topics, tree.free_bytes)
         _end_on_signals(loop)
         if options.die_with:
@@ -75,6 +76,13 @@ def _run(options: argparse.Namespace) -> int:
         index.close()
         tree.close()
     return OK
+
+
+def _boss(options: argparse.Namespace) -> tuple[str, Path] | None:
+    """Where files are exchanged with a boss on another host. Raises ValueError."""
+    if bool(options.boss_url) != bool(options.http_token_file):
+        raise ValueError("--boss-url and --http-token-file go together: give both, or none where the boss is here")
+    return (options.boss_url, options.http_token_file) if options.boss_url else None
 
 
 def _link_options(options: argparse.Namespace, topics: Topics, incarnation: str) -> LinkOptions:
@@ -141,6 +149,8 @@ def _parser() -> argparse.ArgumentParser:
     _add(parser, "--tls-ca", "ECLOUD_BROKER_TLS_CA", Path, "", "use TLS, and trust these certificates")
     _add(parser, "--tls-cert", "ECLOUD_BROKER_TLS_CERT", Path, "", "its own certificate, if the broker asks for one")
     _add(parser, "--tls-key", "ECLOUD_BROKER_TLS_KEY", Path, "", "the key of that certificate")
+    _add(parser, "--boss-url", "ECLOUD_BOSS_URL", str, "", "HTTP address of a boss on another host")
+    _add(parser, "--http-token-file", "ECLOUD_DATASTORE_HTTP_TOKEN_FILE", Path, "", "file with the token for its files")
     _add(parser, "--prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "first part of all MQTT topics")
     _add(
         parser, "--ssh-key", "ECLOUD_DATASTORE_SSH_KEY", Path, "", "private SSH key that workers on other hosts let in"

@@ -1,6 +1,6 @@
 """Sent files get their names, and names are looked up. From one thread; decides nothing.
 
-Where the boss is on the same machine a sent file is copied from its spool. Every sent file can also be found by its
+Where their content comes from is `exchange`'s business. Every sent file can also be found by its
 digest from then on, because tasks are bound to the version that was sent and not to the name.
 """
 
@@ -11,13 +11,15 @@ import os
 from typing import NamedTuple
 
 from datastore.disk.beneath import BeneathError, Obstructed, open_file
-from datastore.disk.content import BadDigest, SizeDiffers, Stopped, copy, hex_of, is_full
+from datastore.disk.content import BadDigest, SizeDiffers, Stopped, hex_of, is_full
 from datastore.disk.index import Index, row_of
 from datastore.disk.listing import list_folder, names_matching
 from datastore.disk.names import Move, Names
 from datastore.disk.syncs import sync_many, sync_one
 from datastore.disk.tree import Tree
 from datastore.disk.versions import Versions
+from datastore.exchange import Exchange, NotIt
+from datastore.http import BossError
 from wire.messages import Found, LookUp, PublishedFile, Store, Stored, StoreFailed
 from wire.patterns import is_pattern
 
@@ -34,13 +36,21 @@ class StoreResults(NamedTuple):
 
 
 class Storage:
-    def __init__(self, tree: Tree, index: Index, names: Names, versions: Versions, stopped: Stopped) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        index: Index,
+        names: Names,
+        versions: Versions,
+        stopped: Stopped,
+        exchange: Exchange | None = None,
+    ) -> None:
+        self._exchange = exchange or Exchange(tree, versions, stopped)
         self._tree = tree
         self._index = index
         self._names = names
         self._versions = versions
         self._stopped = stopped
-        self._last = 0
 
     def store(self, orders: list[Store]) -> StoreResults:
         """Copy all, sync once, then name all. Raises CopyStopped."""
@@ -54,9 +64,9 @@ class Storage:
                 if self._is_there(order):
                     there.append(order.name)
                 else:
-                    moves.append(self._copy(order))
+                    moves.append(self._bring(order))
                 modes.append(order)
-            except (BeneathError, BadDigest, SizeDiffers, _NotIt) as error:
+            except (BeneathError, BadDigest, SizeDiffers, BossError, NotIt) as error:
                 answers.append(StoreFailed(name=order.name, digest=order.digest, reason=str(error)))
             except OSError as error:
                 if is_full(error):
@@ -111,32 +121,13 @@ class Storage:
             return False
         return True
 
-    def _copy(self, order: Store) -> Move:
-        """Into incoming, verified."""
+    def _bring(self, order: Store) -> Move:
+        """Into incoming, verified, if it can have its name."""
         hex_of(order.digest)
         (reason,) = self._names.obstacles([[order.name]])
         if reason:
-            raise _NotIt(reason)
-        if "://" in order.source:
-            raise _NotIt(f"{order.source.partition('?')[0]!r} cannot be fetched: only files of this machine can")
-        source, status = _open_source(order.source)
-        self._last += 1
-        self._tree.make_incarnation_folder()
-        path = f"{self._tree.incarnation}/sent-{self._last}"
-        mode = 0o755 if order.executable else 0o644
-        target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._tree.incoming)
-        try:
-            digest = copy(source, target, order.size or status.st_size, self._stopped)
-            if digest != order.digest:
-                raise _NotIt(f"the content of {order.source!r} has the digest {digest}, not {order.digest}")
-            os.fchmod(target, mode)
-        except BaseException:
-            os.unlink(path, dir_fd=self._tree.incoming)
-            raise
-        finally:
-            os.close(source)
-            os.close(target)
-        return Move(path, order.name, order.digest)
+            raise NotIt(reason)
+        return self._exchange.bring(order)
 
     def _name(self, orders: list[Store], moves: list[Move], there: list[str]) -> tuple[list[Stored | StoreFailed], str]:
         try:
@@ -167,19 +158,6 @@ class Storage:
                 os.unlink(move.source, dir_fd=self._tree.incoming)
             except OSError:  # has its name already, or is swept at the next start
                 pass
-
-
-class _NotIt(Exception):
-    """What is to be stored is not what was announced, or cannot have that name; a sentence."""
-
-
-def _open_source(path: str) -> tuple[int, os.stat_result]:
-    folder, base = os.path.split(path)
-    parent = os.open(folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return open_file(parent, base)
-    finally:
-        os.close(parent)
 
 
 def _sentence(order: Store, error: OSError) -> str:

@@ -21,6 +21,7 @@ from datastore.agent.actions import (
     KeepEpoch,
     LookUpNames,
     PlaceFiles,
+    SendFile,
     StageFiles,
     StopFetching,
     StoreFiles,
@@ -32,6 +33,7 @@ from datastore.agent.events import (
     Discarded,
     EpochKept,
     Event,
+    FileSent,
     FilesPlaced,
     NamesFound,
     RecordsWritten,
@@ -45,15 +47,19 @@ from datastore.disk.index import Index
 from datastore.disk.names import Names
 from datastore.disk.tree import Tree
 from datastore.disk.versions import Versions
+from datastore.exchange import Exchange
 from datastore.expanding import expand
+from datastore.http import Boss
 from datastore.publish import Publisher, StepUndone
 from datastore.store import Storage
 from datastore.transfers.local import LocalTransfers
 from datastore.transfers.ssh import SshTransfers
-from wire.messages import AttemptKey, Collect, Found, Place, Stage, StoreFailed
+from wire.messages import AttemptKey, Collect, Found, Place, SendFailed, Stage, StoreFailed
 
 logger = logging.getLogger(__name__)
 
+#: Contents that are sent to the boss at once, because people want them.
+SENDINGS_AT_ONCE = 4
 #: Between two tries to write an epoch: nothing is done for the new boss before.
 _EPOCH_SECONDS = 2.0
 
@@ -64,8 +70,15 @@ class Work:
     """`begin` an action; its event comes through `tell`, which is set before the first one."""
 
     def __init__(
-        self, tree: Tree, index: Index, deployment: str, transfers_at_once: int, ssh_key: Path | None = None
+        self,
+        tree: Tree,
+        index: Index,
+        deployment: str,
+        transfers_at_once: int,
+        ssh_key: Path | None = None,
+        boss: tuple[str, Path] | None = None,
     ) -> None:
+        """`boss`: URL of one on another host, and the file with the token for it. Raises ValueError, BossError."""
         self.tell: Callable[[Event], None] = lambda _event: None
         self._deployment = deployment
         self._tree = tree
@@ -75,11 +88,15 @@ class Work:
         self._unwanted: set[AttemptKey] = set()
         names, versions = Names(tree, index), Versions(tree, index)
         self._publisher = Publisher(tree, index, names)
-        self._storage = Storage(tree, index, names, versions, self._stopping.is_set)
+        self._boss = None if boss is None else Boss(*boss, self._stopping.is_set)
+        self._exchange = Exchange(tree, versions, self._stopping.is_set, self._boss)
+        self._storage = Storage(tree, index, names, versions, self._stopping.is_set, self._exchange)
         self._local = LocalTransfers(tree, versions, self._stopping.is_set)
         self._ssh = SshTransfers(tree, versions, ssh_key, self._stopping.is_set)
         self._publish_thread = ThreadPoolExecutor(1, "publish")
         self._store_thread = ThreadPoolExecutor(1, "store")
+        self._look_up_thread = ThreadPoolExecutor(1, "look-up")
+        self._send_threads = ThreadPoolExecutor(SENDINGS_AT_ONCE, "send")
         self._transfer_threads = ThreadPoolExecutor(transfers_at_once, "transfer")
         publish, store, transfer = self._publish_thread, self._store_thread, self._transfer_threads
         self._doers: dict[type, tuple[ThreadPoolExecutor, Callable[[Any], None]]] = {
@@ -93,7 +110,8 @@ class Work:
             KeepEpoch: (publish, self._keep_epoch),
             Sweep: (publish, self._sweep),
             StoreFiles: (store, self._store),
-            LookUpNames: (store, self._look_up),
+            LookUpNames: (self._look_up_thread, self._look_up),
+            SendFile: (self._send_threads, self._send),
         }
 
     def begin(self, action: Action) -> None:
@@ -108,7 +126,10 @@ class Work:
         """End what is under way at the next chance, and wait for it. No event comes afterwards."""
         self._stopping.set()
         self._ssh.stop()
-        for threads in (self._transfer_threads, self._store_thread, self._publish_thread):
+        if self._boss is not None:
+            self._boss.stop()
+        beside = (self._look_up_thread, self._send_threads)
+        for threads in (self._transfer_threads, self._store_thread, self._publish_thread, *beside):
             threads.shutdown(wait=True, cancel_futures=True)
 
     # -- transfers -----------------------------------------------------------------------------------
@@ -209,6 +230,15 @@ class Work:
             answers = [StoreFailed(name=each.name, digest=each.digest, reason=reason) for each in action.orders]
             full = ""
         self.tell(StoresEnded(answers, full))
+
+    def _send(self, action: SendFile) -> None:
+        try:
+            answer = self._exchange.send(action.order)
+        except CopyStopped:
+            return
+        except Exception as error:
+            answer = SendFailed(digest=action.order.digest, reason=_unforeseen("sending a file to the boss", error))
+        self.tell(FileSent(answer))
 
     def _look_up(self, action: LookUpNames) -> None:
         try:

@@ -3,6 +3,7 @@
 .ecloud/lock                                  flock of the one datastore program
 .ecloud/index.sqlite                          see `datastore.disk.index`
 .ecloud/incoming/<incarnation>/<task>.<attempt>/<0, 1, ...>   fetched, not published
+.ecloud/parts/<hexadecimal digest>            sent files that are just being fetched from a boss on another host
 .ecloud/blobs/<hexadecimal digest>            sent files, and versions whose name now means another
 """
 
@@ -12,6 +13,7 @@ import errno
 import fcntl
 import os
 import shutil
+import time
 from pathlib import Path
 
 from datastore.disk.syncs import sync_one
@@ -20,6 +22,9 @@ from wire.messages import AttemptKey
 
 INCOMING = f"{OWN_FOLDER}/incoming"
 BLOBS = f"{OWN_FOLDER}/blobs"
+PARTS = f"{OWN_FOLDER}/parts"
+#: A part that nothing came to for so long is not gone on with.
+PART_SECONDS = 24 * 3600.0
 
 
 class TreeError(Exception):
@@ -33,19 +38,20 @@ class Tree:
         self.root = root.resolve()
         self.incarnation = incarnation
         try:
-            for folder in (self.root / INCOMING, self.root / BLOBS):
+            for folder in (self.root / INCOMING, self.root / BLOBS, self.root / PARTS):
                 folder.mkdir(parents=True, exist_ok=True)
             (self.root / OWN_FOLDER).chmod(0o700)
             self._lock = _locked(self.root / OWN_FOLDER / "lock")
             self.fd = _open(self.root)
             self.incoming = _open(self.root / INCOMING)
             self.blobs = _open(self.root / BLOBS)
+            self.parts = _open(self.root / PARTS)
         except OSError as error:
             raise TreeError(f"the datastore tree {self.root} cannot be used: {error.strerror or error}") from error
         self.device = os.fstat(self.fd).st_dev
 
     def close(self) -> None:
-        for fd in (self.blobs, self.incoming, self.fd, self._lock):
+        for fd in (self.parts, self.blobs, self.incoming, self.fd, self._lock):
             os.close(fd)
 
     @property
@@ -88,6 +94,10 @@ class Tree:
             shutil.rmtree(entry, dir_fd=self.incoming)
         self.make_incarnation_folder()
         sync_one(self.incoming)
+        before = time.time() - PART_SECONDS
+        for entry in os.listdir(self.parts):
+            if os.stat(entry, dir_fd=self.parts, follow_symlinks=False).st_mtime < before:
+                os.unlink(entry, dir_fd=self.parts)
 
     def make_incarnation_folder(self) -> None:
         try:

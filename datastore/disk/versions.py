@@ -67,6 +67,10 @@ class Versions:
             raise VersionMissing(f"{shown(name)} in the version {digest[:15]}... is not on the datastore{because}")
         raise VersionMissing(f"{shown(name)} is not on the datastore{because}")
 
+    def kept(self, digest: Digest) -> Version | None:
+        """What is kept under this digest, whatever name it had; None: nothing. Raises OSError."""
+        return self._open_blob(digest)
+
     def _open_name(self, name: str, stopped: Stopped) -> Version:
         fd, status = open_file(self._tree.fd, name)
         try:

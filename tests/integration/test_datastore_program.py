@@ -112,6 +112,8 @@ class World:
                     del self.waiting[position]
                     return report
             message = decode(self.listener.message(TOPICS.datastore_reports).payload, DatastoreReports)
+            if message.incarnation != self.incarnation:  # what the one before it said is of no interest any more
+                self.waiting.clear()
             self.incarnation = message.incarnation
             self.waiting += message.reports
 
