@@ -144,6 +144,7 @@ setpriv util-linux
 ip iproute2
 git git
 ps procps
+systemd-analyze systemd
 EOF
     ) | sort -u | paste -s -d ' ' -
 }

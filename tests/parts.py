@@ -22,6 +22,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "git": (("git",), "git"),
     "useradd": (("useradd",), "passwd"),
     "ps": (("ps",), "procps"),
+    "systemd-analyze": (("systemd-analyze",), "systemd"),
 }
 #: Where Debian keeps servers; often not in the PATH of a user.
 MORE_PATH = ("/usr/sbin", "/sbin", "/usr/local/sbin")

@@ -172,6 +172,7 @@ def test_a_boss_that_is_not_let_in_says_which_line_is_missing_where(site: Site) 
 def test_an_agent_that_has_ended_is_missed(site: Site) -> None:
     [agent] = [pid for pid in site.deployment.pids("worker") if _worker_of(pid) == "w1"]
     os.kill(agent, signal.SIGKILL)
+    wait_for(lambda: agent not in site.deployment.processes(), "the agent is gone")
     code, said, _ = site.debug("w1")
     assert code == 3
     assert "FAILED  agent: none runs in this home" in said and "systemctl start ecloud-worker" in said
