@@ -1,0 +1,253 @@
+"""How many workers a pool should have: one decision, a value with its reason and its numbers. Pure.
+
+More workers end a study sooner and cost a boot each. With n runnable tasks and c slots the work is taken for a fluid
+that min(n, c) slots drain; a number k of new workers then has an end F(k) and a cost k x boot. The k with the smallest
+
+    k x boot + price x F(k)
+
+is started, where `price` says how many worker-seconds a second of everybody's waiting is worth: it comes from `thrift`
+(0 as fast as the limit allows, 1 as cheap as can be). For a flat ensemble of W slot-seconds on workers of s slots this
+is k = sqrt(price x W / (s x boot)). Nothing is started before its work is a boot away, and what has none within the
+time that stopping and booting it again would take is stopped.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import msgspec
+
+from boss.core.forecast import Wave
+
+#: Numbers of new workers that are looked at.
+_CANDIDATES = 40
+#: A wave counts as near if it opens within so much more than one boot time: until the next decision.
+_MARGIN = 0.25
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """What the settings and the past say of a pool. Seconds."""
+
+    slots: int
+    least: int = 0
+    most: int
+    #: Kept ready beyond what is needed.
+    spare: int = 0
+    #: How long a worker takes from the request to its first task.
+    boot: float
+    #: How long a worker without work is kept where nothing is known to come.
+    idle: float = 60.0
+    #: 0: as fast as the limit allows; 1: as cheap as can be.
+    thrift: float = 0.25
+    #: Worker-seconds that may still be spent; None: no limit.
+    budget: float | None = None
+    #: Why the provider makes no more at present (quota, no address left); empty: it does.
+    full: str = ""
+
+
+class Fleet(msgspec.Struct, frozen=True, kw_only=True):
+    """The workers that there are."""
+
+    #: Serving, and at work.
+    busy: int = 0
+    #: Serving, without work: (worker, seconds since), longest first.
+    idle: list[tuple[str, float]] = msgspec.field(default_factory=list)
+    #: Seconds until each of those that boot will serve.
+    booting: list[float] = msgspec.field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return self.busy + len(self.idle) + len(self.booting)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision."""
+
+    start: int = 0
+    stop: list[str] = msgspec.field(default_factory=list)
+    reason: str
+    why_not_more: str = ""
+    why_not_fewer: str = ""
+    numbers: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+def decide(waves: list[Wave], pool: Pool, fleet: Fleet) -> Plan:
+    """`waves`: what is and becomes runnable, in the order of time (`boss.core.forecast`)."""
+    now = _course(waves, pool, fleet, 0)
+    wanted = _wanted(waves, pool, fleet, now)
+    floor = max(pool.least, 0)
+    start = max(wanted, floor + _spare(pool, now, fleet) - fleet.size, 0)
+    limited, why_not_more = _limited(start, wanted, pool, fleet, now)
+    numbers = {
+        "runnable_slots": now.peak(0.0, 0.0),
+        "needed_after_boot": now.peak(pool.boot, pool.boot * (1 + _MARGIN)),
+        "boot_seconds": pool.boot,
+        "end_seconds": now.end,
+        "end_seconds_with_start": _course(waves, pool, fleet, limited).end if limited else now.end,
+        "workers": float(fleet.size),
+    }
+    if limited > 0:
+        return Plan(
+            start=limited,
+            reason=f"{limited} more end the work in {numbers['end_seconds_with_start']:.0f} s "
+            f"instead of {now.end:.0f} s",
+            why_not_more=why_not_more,
+            why_not_fewer=f"each of them is worth its {pool.boot:.0f} s of boot",
+            numbers=numbers,
+        )
+    stop, why_not_fewer = _to_stop(pool, fleet, now)
+    reason = f"{len(stop)} have no work within {_keep(pool):.0f} s" if stop else "what there is, is right"
+    return Plan(stop=stop, reason=reason, why_not_more=why_not_more, why_not_fewer=why_not_fewer, numbers=numbers)
+
+
+# --- how the work goes with so many workers --------------------------------------------------------
+
+
+class _Piece(NamedTuple):
+    """From `at` on so many slots are wanted."""
+
+    at: float
+    slots: float
+
+
+class _Course(NamedTuple):
+    """What a fleet makes of the waves."""
+
+    pieces: list[_Piece]
+    #: When the work that belongs together is done: up to a pause that is longer than stopping and booting again.
+    end: float
+
+    def peak(self, first: float, last: float) -> float:
+        """The most slots that are wanted at once between these times."""
+        most = 0.0
+        for index, piece in enumerate(self.pieces):
+            until = self.pieces[index + 1].at if index + 1 < len(self.pieces) else math.inf
+            if piece.at <= last and until > first:
+                most = max(most, piece.slots)
+        return most
+
+
+def _course(waves: list[Wave], pool: Pool, fleet: Fleet, more: int) -> _Course:
+    """The fluid: work drains through as many slots as there are, but no faster than there are tasks."""
+    serving = (fleet.busy + len(fleet.idle)) * pool.slots
+    grows = sorted([*fleet.booting, *[pool.boot] * more])
+    left = tasks = now = 0.0
+    pieces: list[_Piece] = []
+    position = 0
+    end = 0.0
+    while True:
+        while position < len(waves) and waves[position].at <= now + 1e-9:
+            wave = waves[position]
+            position += 1
+            left += wave.tasks * wave.seconds
+            tasks += wave.tasks
+        while grows and grows[0] <= now + 1e-9:
+            grows.pop(0)
+            serving += pool.slots
+        pieces.append(_Piece(now, tasks))
+        next_time = min(waves[position].at if position < len(waves) else math.inf, grows[0] if grows else math.inf)
+        if tasks <= 1e-9:
+            if position == len(waves) or waves[position].at - now > _keep(pool):
+                return _Course(pieces, end)
+            now = waves[position].at
+            continue
+        rate = min(tasks, serving)
+        if rate <= 0:
+            if next_time == math.inf:
+                return _Course(pieces, math.inf)
+            now = next_time
+            continue
+        mean = left / tasks
+        # Above the slots the queue shrinks; below them all run, and end within one task's time.
+        until = now + ((tasks - serving) * mean / serving if tasks > serving else mean)
+        until = max(until, now + 1e-6)
+        step = min(until, next_time) - now
+        done = min(left, rate * step)
+        left -= done
+        if tasks > serving:
+            tasks = max(float(serving), tasks - done / mean) if until <= next_time else tasks - done / mean
+        elif until <= next_time:
+            left = tasks = 0.0
+        now += step
+        end = now
+
+
+# --- how many ---------------------------------------------------------------------------------------
+
+
+def _wanted(waves: list[Wave], pool: Pool, fleet: Fleet, now: _Course) -> int:
+    """New workers that pay for themselves."""
+    near = now.peak(pool.boot, pool.boot * (1 + _MARGIN))
+    useful = min(math.ceil(near / pool.slots - 1e-9), pool.most) - fleet.size
+    if useful <= 0:
+        return 0
+    price = price_of(pool.thrift, pool.most)
+    best, least = 0, math.inf
+    for more in _candidates(useful):
+        end = _course(waves, pool, fleet, more).end
+        cost = more * pool.boot + (price * end if price else (0.0 if end < math.inf else math.inf))
+        if cost < least - 1e-9:
+            best, least = more, cost
+    return best
+
+
+def price_of(thrift: float, most: int) -> float:
+    """Worker-seconds that a second is worth. 0 -> practically any number, 0.5 -> as many as there may be, 1 -> none."""
+    thrift = min(1.0, max(0.0, thrift))
+    if thrift >= 1.0:
+        return 0.0
+    return most * min(1e6, ((1.0 - thrift) / max(thrift, 1e-6)) ** 2)
+
+
+def _candidates(most: int) -> list[int]:
+    if most <= _CANDIDATES:
+        return list(range(most + 1))
+    return sorted({round(most * part / _CANDIDATES) for part in range(_CANDIDATES + 1)} | set(range(5)))
+
+
+def _spare(pool: Pool, now: _Course, fleet: Fleet) -> int:
+    """Warm spares beyond what the work wants."""
+    if not pool.spare:
+        return 0
+    needed = math.ceil(now.peak(0.0, pool.boot) / pool.slots)
+    return max(0, min(pool.most, needed + pool.spare) - pool.least)
+
+
+def _limited(start: int, wanted: int, pool: Pool, fleet: Fleet, now: _Course) -> tuple[int, str]:
+    """What limits leave of it, and why it is not more."""
+    room = max(0, pool.most - fleet.size)
+    if pool.full and start > 0:
+        return 0, f"the provider makes none at present: {pool.full}"
+    if pool.budget is not None:
+        affordable = max(0, int(pool.budget // max(pool.boot, 1e-9)))
+        if start > affordable:
+            return min(affordable, room), f"the budget leaves {pool.budget / 3600:.2f} worker-hours"
+    if start >= room:
+        return room, f"the pool has its limit of {pool.most}" if now.peak(0.0, 0.0) > 0 or start > 0 else ""
+    if wanted > 0:
+        return start, f"one more would save less than its {pool.boot:.0f} s of boot cost"
+    near = now.peak(pool.boot, pool.boot * (1 + _MARGIN))
+    if near:
+        return start, f"in one boot time ({pool.boot:.0f} s) {near:.0f} slots will be wanted, and those are there"
+    return start, f"in one boot time ({pool.boot:.0f} s) there will be no work"
+
+
+def _keep(pool: Pool) -> float:
+    """A worker whose next work is this far away is kept."""
+    return pool.boot + pool.idle
+
+
+def _to_stop(pool: Pool, fleet: Fleet, now: _Course) -> tuple[list[str], str]:
+    """Idle ones that no work will want in time, longest idle first. Never one at work."""
+    soon = math.ceil(now.peak(0.0, _keep(pool)) / pool.slots - 1e-9)
+    kept = max(soon + pool.spare, pool.least)
+    superfluous = fleet.size - kept
+    if superfluous <= 0:
+        if soon:
+            return [], f"{soon} will be wanted within {_keep(pool):.0f} s"
+        return [], f"the pool keeps {kept}" if kept else ""
+    ripe = [worker for worker, seconds in fleet.idle if seconds >= pool.idle or now.end <= 0.0]
+    if len(ripe) < superfluous and len(fleet.idle) > len(ripe):
+        return ripe[:superfluous], f"the others have been without work for less than {pool.idle:.0f} s"
+    return ripe[:superfluous], "the others work"

@@ -1,0 +1,68 @@
+"""The schedule played forward: what becomes runnable, when, and that its cost is bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from boss.core.forecast import Graph, Ready, Wave, forecast
+
+FOR_EVER = 1e9
+
+
+def graph(needs: Mapping[int, Iterable[int]], seconds: float = 10.0, pending: int | None = None) -> Graph:
+    """`needs`: task -> the tasks that it depends on, all of them unfinished."""
+    dependants: dict[int, list[int]] = {}
+    for task, of in needs.items():
+        for each in of:
+            dependants.setdefault(each, []).append(task)
+    count = len(needs) if pending is None else pending
+    return Graph(
+        dependants=lambda task: dependants.get(task, ()),
+        unmet=lambda task: len(list(needs[task])),
+        seconds=lambda _task: seconds,
+        pending=count,
+        pending_seconds=count * seconds,
+    )
+
+
+def ready(*tasks: int, seconds: float = 10.0) -> Ready:
+    return Ready(tasks, len(tasks), seconds)
+
+
+def test_ready_and_running_tasks_are_there_at_once() -> None:
+    seen = forecast(graph({}), [ready(1, 2, 3)], [(4, 2.5)], (2, 2), FOR_EVER)
+    assert seen.waves == [Wave(0.0, 1, 2.5), Wave(0.0, 3, 10.0)]
+    assert not seen.cut
+
+
+def test_a_task_opens_when_the_last_of_its_dependencies_ends() -> None:
+    seen = forecast(graph({3: (1, 2)}), [ready(1)], [(2, 25.0)], (4, 4), FOR_EVER)
+    assert seen.waves[-1] == Wave(25.0, 1, 10.0)
+
+
+def test_what_waits_for_a_slot_opens_its_dependants_later() -> None:
+    seen = forecast(graph({3: (2,)}), [ready(1, 2)], [], (1, 1), FOR_EVER)
+    assert seen.waves[-1].at == 20.0
+
+
+def test_slots_that_come_with_a_boot_are_used_from_then_on() -> None:
+    seen = forecast(graph({5: (1,), 6: (2,)}), [ready(1, 2)], [], (0, 2), 60.0)
+    assert seen.waves == [Wave(0.0, 2, 10.0), Wave(70.0, 2, 10.0)]
+
+
+def test_without_a_slot_for_ever_nothing_opens() -> None:
+    seen = forecast(graph({2: (1,)}), [ready(1)], [], (0, 0), 60.0)
+    assert seen.waves == [Wave(0.0, 1, 10.0)]
+
+
+def test_a_graph_that_is_too_large_is_cut_and_its_rest_is_one_wave() -> None:
+    chain = {task: (task - 1,) for task in range(1, 1001)}
+    seen = forecast(graph(chain), [ready(0)], [], (4, 4), FOR_EVER, most=10)
+    assert seen.cut
+    assert sum(wave.tasks for wave in seen.waves) == 1001
+    assert seen.waves[-1] == Wave(100.0, 991, 10.0)
+
+
+def test_ready_tasks_of_one_duration_are_taken_in_their_order_over_several_turns() -> None:
+    seen = forecast(graph({10: (0,), 11: (1,), 12: (2,)}), [ready(0, 1, 2)], [], (2, 2), FOR_EVER)
+    assert [(wave.at, wave.tasks) for wave in seen.waves] == [(0.0, 3), (10.0, 2), (20.0, 1)]

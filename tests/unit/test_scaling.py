@@ -1,0 +1,162 @@
+"""How many workers a pool should have: every decision with its reason."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from boss.core.forecast import Wave
+from boss.core.scaling import Fleet, Plan, Pool, decide
+
+POOL = Pool(slots=4, most=20, boot=60.0, idle=0.0, thrift=0.25)
+
+
+def pool(**changes: object) -> Pool:
+    return msgspec.structs.replace(POOL, **changes)
+
+
+def idle(*names: str, since: float = 100.0) -> list[tuple[str, float]]:
+    return [(name, since) for name in names]
+
+
+def test_without_work_nothing_is_started_and_the_reason_says_so() -> None:
+    plan = decide([], POOL, Fleet())
+    assert (plan.start, plan.stop) == (0, [])
+    assert "no work" in plan.why_not_more
+
+
+def test_a_wide_ensemble_gets_all_that_the_limit_allows() -> None:
+    plan = decide([Wave(0.0, 10_000, 30.0)], POOL, Fleet())
+    assert plan.start == 20
+    assert "limit of 20" in plan.why_not_more
+
+
+def test_no_more_are_started_than_tasks_can_fill() -> None:
+    plan = decide([Wave(0.0, 7, 3600.0)], pool(thrift=0.0), Fleet())
+    assert plan.start == 2
+
+
+def test_the_dearer_the_worker_the_fewer_are_started() -> None:
+    waves = [Wave(0.0, 2000, 10.0)]
+    counts = [decide(waves, pool(thrift=thrift), Fleet()).start for thrift in (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] == 20
+    assert counts[-1] == 1
+
+
+def test_a_flat_ensemble_follows_the_square_root() -> None:
+    """k = sqrt(price W / (s boot)), within one."""
+    wide, thrift = pool(most=400, thrift=0.8), 0.8
+    work = 4000 * 10.0
+    price = 400 * ((1 - thrift) / thrift) ** 2
+    expected = math.sqrt(price * work / (4 * 60.0))
+    plan = decide([Wave(0.0, 4000, 10.0)], wide, Fleet())
+    assert abs(plan.start - expected) <= 0.06 * expected + 1
+
+
+def test_what_boots_already_counts() -> None:
+    plan = decide([Wave(0.0, 10_000, 30.0)], POOL, Fleet(booting=[30.0] * 20))
+    assert plan.start == 0
+
+
+def test_work_that_those_there_will_have_done_by_then_starts_nobody() -> None:
+    plan = decide([Wave(0.0, 8, 10.0)], POOL, Fleet(busy=1))
+    assert plan.start == 0
+
+
+def test_a_stage_is_started_for_one_boot_time_ahead_and_not_sooner() -> None:
+    fleet = Fleet(busy=1)
+    far = decide([Wave(0.0, 1, 500.0), Wave(500.0, 400, 30.0)], POOL, fleet)
+    near = decide([Wave(0.0, 1, 60.0), Wave(60.0, 400, 30.0)], POOL, fleet)
+    assert far.start == 0
+    assert near.start == 19
+
+
+def test_an_idle_worker_goes_when_no_work_is_left() -> None:
+    plan = decide([Wave(0.0, 1, 100.0)], POOL, Fleet(busy=1, idle=idle("a", "b")))
+    assert plan.stop == ["a", "b"]
+
+
+def test_an_idle_worker_stays_when_the_next_stage_opens_before_it_could_boot_again() -> None:
+    waves = [Wave(0.0, 1, 50.0), Wave(50.0, 12, 30.0)]
+    plan = decide(waves, POOL, Fleet(busy=1, idle=idle("a", "b")))
+    assert plan.stop == []
+    assert "wanted within" in plan.why_not_fewer
+
+
+def test_the_ones_that_were_idle_for_longest_go_first_and_the_least_number_stays() -> None:
+    plan = decide([], pool(least=2), Fleet(idle=[("old", 300.0), ("young", 5.0), ("younger", 1.0)]))
+    assert plan.stop == ["old"]
+
+
+def test_the_least_number_is_started_without_work() -> None:
+    assert decide([], pool(least=3), Fleet()).start == 3
+
+
+def test_spares_are_kept_beyond_what_is_needed() -> None:
+    plan = decide([], pool(spare=1), Fleet(idle=idle("a", "b")))
+    assert plan.stop == ["a"]
+
+
+def test_a_full_provider_is_told_and_not_asked() -> None:
+    plan = decide([Wave(0.0, 1000, 30.0)], pool(full="no address is left in network 'private'"), Fleet())
+    assert plan.start == 0
+    assert "no address is left" in plan.why_not_more
+
+
+def test_a_budget_limits_what_is_started() -> None:
+    plan = decide([Wave(0.0, 1000, 30.0)], pool(budget=180.0), Fleet())
+    assert plan.start == 3
+    assert "budget" in plan.why_not_more
+
+
+def test_the_idle_time_is_waited_for_where_work_may_come_again() -> None:
+    waiting = pool(idle=300.0)
+    plan = decide([Wave(0.0, 1, 1000.0)], waiting, Fleet(busy=1, idle=[("a", 10.0)]))
+    assert plan.stop == []
+    plan = decide([Wave(0.0, 1, 1000.0)], waiting, Fleet(busy=1, idle=[("a", 301.0)]))
+    assert plan.stop == ["a"]
+
+
+_waves = st.lists(
+    st.builds(Wave, st.floats(0.0, 5000.0), st.integers(1, 5000), st.floats(0.001, 5000.0)), max_size=12
+).map(sorted)
+_fleets = st.builds(
+    Fleet,
+    busy=st.integers(0, 10),
+    idle=st.lists(st.tuples(st.uuids().map(str), st.floats(0.0, 1e4)), max_size=10),
+    booting=st.lists(st.floats(0.0, 200.0), max_size=10),
+)
+_pools = st.builds(
+    Pool,
+    slots=st.integers(1, 64),
+    least=st.integers(0, 3),
+    most=st.integers(3, 40),
+    spare=st.integers(0, 2),
+    boot=st.floats(0.1, 600.0),
+    idle=st.floats(0.0, 600.0),
+    thrift=st.floats(0.0, 1.0),
+    budget=st.none() | st.floats(0.0, 1e5),
+)
+
+
+@given(_waves, _pools, _fleets)
+def test_whatever_comes_limits_hold_and_only_idle_ones_are_stopped(
+    waves: list[Wave], limits: Pool, fleet: Fleet
+) -> None:
+    plan = decide(waves, limits, fleet)
+    assert isinstance(plan, Plan)
+    assert plan.reason
+    assert 0 <= plan.start <= max(0, limits.most - fleet.size)
+    assert not (plan.start and plan.stop)
+    assert set(plan.stop) <= {name for name, _ in fleet.idle}
+    assert fleet.size - len(plan.stop) >= min(limits.least, fleet.size)
+
+
+@given(_waves, _pools)
+def test_where_there_is_work_and_nobody_somebody_is_started(waves: list[Wave], limits: Pool) -> None:
+    if waves and waves[0].at == 0.0 and limits.budget is None:
+        assert decide(waves, limits, Fleet()).start > 0
