@@ -72,6 +72,11 @@ class Boss:
         for connection in list(self._open):
             _cut(connection)
 
+    def close(self) -> None:
+        """Once nobody uses it any more."""
+        for connection in list(self._open):
+            connection.close()
+
     # -- from the boss -------------------------------------------------------------------------------
 
     def fetch(self, path: str, target: int, size: int) -> str:

@@ -131,6 +131,8 @@ class Work:
         beside = (self._look_up_thread, self._send_threads)
         for threads in (self._transfer_threads, self._store_thread, self._publish_thread, *beside):
             threads.shutdown(wait=True, cancel_futures=True)
+        if self._boss is not None:
+            self._boss.close()
 
     # -- transfers -----------------------------------------------------------------------------------
 

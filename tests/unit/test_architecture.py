@@ -23,9 +23,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "wire.codec": ("wire.messages",),
     "wire.patterns": (),
     "boss": ("wire",),  # the loop and other things that put edges together
-    "boss.core": ("boss.core", "wire.messages"),
+    "boss.core": ("boss.core", "wire.messages", "wire.patterns"),
     "boss.intake": ("boss.core", "wire.messages", "wire.codec", "wire.patterns"),
-    "boss.database": ("boss.core", "wire.messages", "wire.codec"),
+    "boss.database": ("boss.core", "wire.messages", "wire.codec", "wire.patterns"),
     "boss.cloud": ("boss.core", "wire.messages", "boss.embedded"),
     "boss.embedded": ("wire",),
     "boss.control": ("wire.messages",),
