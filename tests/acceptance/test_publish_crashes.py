@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,71 +18,92 @@ import pytest
 
 from boss.core.model import TaskState
 from boss.intake.reader import Options, encode_stream, read_file
-from tests.acceptance.crashing.plan import FOLDER, Crash, happened
+from boss.web.answers import SubmitAnswer
+from boss.web.client import Client
+from boss.web.sending import send_files
+from tests.acceptance.inside.plan import FOLDER, Crash, happened
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.place import Place
+from tests.integration import ssh_server
 
-pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "rsync"), pytest.mark.timeout(180)]
 
 AT_ONCE = 4
-INCOMING, RECORD, NAMES = (
+#: Only against hanging; a program that cannot start any more is not waited for longer.
+PATIENCE = 40.0
+SYNC, RECORD, NAMES = (
     "datastore.publish:Publisher.sync_incoming",
     "datastore.publish:Publisher.write_records",
     "datastore.publish:Publisher.place_files",
 )
-FETCH = "datastore.transfers.local:LocalTransfers.fetch"
+WRITTEN = "datastore.disk.index:Index.write_records"
+SAY, TELL_WORKER, TELL_DATASTORE = (
+    "wire.link:Link.publish",
+    "boss.program:Program.send_to_worker",
+    "boss.program:Program.send_to_datastore",
+)
+RSYNC, TAKE = "datastore.transfers.rsync:Child", "datastore.transfers.receiving:Intake.take"
 
 CRASHES = [
     # -- the datastore, before there is a record: what it had is fetched again ------------------------
-    Crash("a result is just received", "datastore", "datastore.transfers.local:copy", after=True, holds="", call=2),
-    Crash("all results are received", "datastore", FETCH, after=True),
-    Crash("the results are about to be synced", "datastore", INCOMING),
-    Crash("the results are synced", "datastore", INCOMING, after=True),
+    # (The first file that is copied is the input of the first task.)
+    Crash("a result is just received", "datastore", "datastore.transfers.local:copy", after=True, call=3),
+    Crash("the results are about to be synced", "datastore", SYNC),
+    Crash("a directory is half built", "datastore", "datastore.disk.folders:os.rename"),
     Crash("the record is about to be written", "datastore", RECORD),
     # -- from here on it is completed, whatever happens -----------------------------------------------
-    Crash("the record is written", "datastore", "datastore.disk.index:Index.write_records", after=True),
-    # (The first call is that of the start, which completes what a former one left.)
-    Crash("no result has its name", "datastore", NAMES, call=2),
-    Crash("one result has its name", "datastore", "datastore.disk.names:os.rename", after=True),
-    Crash("two results have their names", "datastore", "datastore.disk.names:os.rename", after=True, call=2),
+    Crash("the record is written", "datastore", WRITTEN, after=True),
+    Crash("no result has its name", "datastore", NAMES, holds="out/one"),
+    Crash("one result has its name", "datastore", "datastore.disk.names:os.rename", after=True, holds="'one'"),
+    Crash("all files have their names", "datastore", "datastore.disk.names:put_in_place", holds="'many'"),
+    Crash("the directory has its name, too", "datastore", "datastore.disk.names:put_in_place", after=True),
     Crash("the folders are not synced", "datastore", "datastore.disk.names:Names._sync", holds="deep"),
-    Crash("all results have their names", "datastore", NAMES, after=True, call=2),
-    Crash("Published is about to be said", "datastore", "wire.link:Link.publish", holds='"published"'),
-    Crash("Published is said", "datastore", "wire.link:Link.publish", holds='"published"', after=True, linger=0.3),
+    Crash("all results have their names", "datastore", NAMES, after=True, holds="out/one"),
+    Crash("Published is said", "datastore", SAY, holds='"published"', after=True, linger=0.3),
     Crash("the record is about to go", "datastore", "datastore.publish:Publisher.drop_records"),
     Crash("the record is gone", "datastore", "datastore.publish:Publisher.drop_records", after=True),
+    # -- the same by rsync, where that differs ----------------------------------------------------------
+    Crash("inputs are under way by SSH", "datastore", RSYNC, after=True, holds="/cache/", by_ssh=True),
+    Crash("results are under way by SSH", "datastore", RSYNC, after=True, holds="/attempts/", by_ssh=True),
+    Crash("what rsync brought is not looked at", "datastore", TAKE, by_ssh=True),
+    Crash("what rsync brought is verified", "datastore", TAKE, after=True, by_ssh=True),
+    Crash("the record of what came by SSH is written", "datastore", WRITTEN, after=True, by_ssh=True),
     # -- the boss ---------------------------------------------------------------------------------------
-    Crash(
-        "the boss is about to ask for the results", "boss", "boss.program:Program.send_to_datastore", holds="Collect("
-    ),
+    Crash("the boss is about to ask for the results", "boss", TELL_DATASTORE, holds="Collect("),
     Crash("the boss has not recorded the results", "boss", "boss.loop:Loop._record", holds="ResultRow("),
-    Crash("the boss has not acknowledged", "boss", "boss.loop:Loop._perform", holds="Acknowledge("),
-    Crash("the boss has not let the record go", "boss", "boss.program:Program.send_to_datastore", holds="Forget("),
+    Crash("the boss has not acknowledged", "boss", TELL_WORKER, holds="Acknowledge("),
+    Crash("the boss has not let the record go", "boss", TELL_DATASTORE, holds="Forget("),
     Crash("the boss has said all", "boss", "boss.loop:Loop._perform", holds="Forget(", after=True, linger=0.3),
     # -- the worker -------------------------------------------------------------------------------------
     Crash("the results are not listed", "worker", "worker.loop:list_results", again=True),
     Crash("the outcome is not written", "worker", "worker.journal:Journal.keep", again=True),
-    Crash("the outcome is not said", "worker", "wire.link:Link.publish", holds='"outcome"'),
-    Crash("the outcome is said", "worker", "wire.link:Link.publish", holds='"outcome"', after=True, linger=0.3),
+    Crash("the outcome is not said", "worker", SAY, holds='"outcome"'),
+    Crash("the outcome is said", "worker", SAY, holds='"outcome"', after=True, linger=0.3),
     Crash("the end is acknowledged, not forgotten", "worker", "worker.journal:Journal.forget"),
     Crash("the folder is still there", "worker", "worker.loop:remove_tree", holds="attempts/1.1'"),
-    Crash("the folder is gone", "worker", "worker.loop:remove_tree", holds="attempts/1.1'", after=True),
 ]
 
-FIRST = """echo "first $ECLOUD_ATTEMPT" > one
-mkdir -p deep/er
+SEED = "seed of all\n"
+FIRST = """cat seed > one
+echo "first $ECLOUD_ATTEMPT" >> one
+mkdir -p deep/er many/inner many/nothing
 seq 20000 > deep/er/two
+seq 3 > many/inner/three
+: > many/empty
 : > empty"""
+SECOND = "cat one two many/inner/three > three"
 _SUCCEEDED = "SELECT count(*) FROM task_states WHERE state = ?"
-SECOND = "cat one two > three"
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[list[str]]]]:
     """All rows, a few deployments at a time: most of each is waiting."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        made = {crash.says: pool.submit(_run, tmp_path_factory.mktemp("crash"), crash) for crash in CRASHES}
-        yield made
+    with ssh_server.running(user=ssh_server.me()) as server, ThreadPoolExecutor(AT_ONCE) as pool:
+
+        def start(crash: Crash) -> Future[list[str]]:
+            return pool.submit(_run, tmp_path_factory.mktemp("crash"), crash, server)
+
+        yield {crash.says: start(crash) for crash in CRASHES}
         pool.shutdown(cancel_futures=True)
 
 
@@ -92,12 +113,14 @@ def test_results_are_published_once_whatever_dies_when(crash: Crash, runs: dict[
     assert not found, "\n".join(found)
 
 
-def _run(directory: Path, crash: Crash) -> list[str]:
+def _run(directory: Path, crash: Crash, server: ssh_server.SshServer) -> list[str]:
     """What is wrong after a deployment in which this happened."""
     plan = directory / "plan.json"
     crash.write(plan)
     place = Place(directory, workers=1, slots=1, CRASH_PLAN=str(plan))
     place.python_path.append(FOLDER)
+    if crash.by_ssh:
+        place.reach_by_ssh(server, "local-1")
     try:
         return _play(place, crash, plan)
     except BaseException as error:
@@ -107,17 +130,18 @@ def _run(directory: Path, crash: Crash) -> list[str]:
 
 
 def _play(place: Place, crash: Crash, plan: Path) -> list[str]:
+    def wait_for(what: str, condition: Callable[[], object]) -> None:
+        place.wait_for(f"{what} (after {crash.program} was to be killed when {crash.says})", condition, PATIENCE)
+
     place.start_boss()
     _push(place)
     if crash.program == "boss":
         place.let_boss_be_shot()
-        place.wait_for(
-            f"the boss is killed when {crash.says}", lambda: happened(plan) and place.boss_ended() is not None
-        )
+        wait_for("it is killed", lambda: happened(plan) and place.boss_ended() is not None)
         place.start_boss()
-    place.wait_for("both tasks have succeeded", lambda: _count(place, _SUCCEEDED, TaskState.SUCCEEDED) == 2)
-    place.wait_for(f"{crash.program} was killed when {crash.says}", lambda: happened(plan))
-    place.wait_for("nothing is kept for an acknowledgement", lambda: not _kept(place))
+    wait_for("both tasks have succeeded", lambda: _count(place, _SUCCEEDED, TaskState.SUCCEEDED) == 2)
+    wait_for("it was killed", lambda: happened(plan))
+    wait_for("nothing is kept for an acknowledgement", lambda: not _kept(place))
     assert place.end_boss() == 0
     left = processes.wait_until_none(place.mark, 30)
     return [*(f"{process} is left" for process in left), *_violations(place, crash)]
@@ -128,19 +152,29 @@ def _push(place: Place) -> None:
         {
             "id": "first",
             "commands": [f"echo first >> {place.log}\n{FIRST}"],
-            "results": [["one", "out/one"], ["deep/er/two", "out/deep/er/two"], "empty"],
+            "requirements": ["seed"],
+            "results": [["one", "out/one"], ["deep/er/two", "out/deep/er/two"], "empty", ["many", "out/many"]],
         },
         {
             "id": "second",
             "commands": [f"echo second >> {place.log}\n{SECOND}"],
-            "requirements": [["out/one", "one"], ["out/deep/er/two", "two"], "empty"],
+            "requirements": [["out/one", "one"], ["out/deep/er/two", "two"], "empty", ["out/many", "many"]],
             "results": ["three"],
         },
     ]
+    (place.directory / "seed").write_text(SEED)
+    # What stands where the directory is to go: it is replaced whole.
+    (place.tree / "out/many").mkdir(parents=True)
+    (place.tree / "out/many/former").write_text("former\n")
     path = place.directory / "tasks.json"
     path.write_text(json.dumps(tasks))
     file = read_file(path, Options())
-    place.ask_until(lambda client: client.submit(encode_stream(file), detach=True))
+
+    def submit(client: Client) -> SubmitAnswer:
+        send_files(client, list(file.files), lambda done, total: None)
+        return client.submit(encode_stream(file), detach=True)
+
+    place.ask_until(submit)
 
 
 def _kept(place: Place) -> bool:
@@ -163,7 +197,8 @@ def _violations(place: Place, crash: Crash) -> list[str]:
     succeeded = record.succeeded()
     expected = _expected(succeeded["first"])
     owners = {"three": "second"}
-    wanted = [(name, owners.get(name, "first"), succeeded[owners.get(name, "first")]) for name in expected]
+    names = expected.keys() - {"seed"} | {"out/many"}
+    wanted = [(name, owners.get(name, "first"), succeeded[owners.get(name, "first")]) for name in names]
     runs = place.log.read_text().split()
     found = []
     if set(record.states.values()) != {TaskState.SUCCEEDED} or [each.count("succeeded") for each in ended.values()] != [
@@ -179,8 +214,9 @@ def _violations(place: Place, crash: Crash) -> list[str]:
 
 
 def _expected(attempt: int) -> dict[str, str]:
-    one, two = f"first {attempt}\n", "".join(f"{number}\n" for number in range(1, 20001))
-    return {"out/one": one, "out/deep/er/two": two, "empty": "", "three": one + two}
+    one, two, three = f"{SEED}first {attempt}\n", "".join(f"{number}\n" for number in range(1, 20001)), "1\n2\n3\n"
+    folder = {"out/many/inner/three": three, "out/many/empty": ""}
+    return {"seed": SEED, "out/one": one, "out/deep/er/two": two, "empty": "", **folder, "three": one + two + three}
 
 
 def _in_tree(tree: Path, expected: dict[str, str]) -> list[str]:
@@ -189,8 +225,10 @@ def _in_tree(tree: Path, expected: dict[str, str]) -> list[str]:
     found = [
         f"result {name} is missing or not what the task made" for name in expected if there.get(name) != expected[name]
     ]
+    if not (tree / "out/many/nothing").is_dir():
+        found.append("the empty folder of the directory is missing")
     found += [f"nobody made {name}" for name in there.keys() - expected.keys()]
-    found += [f"{path} is left" for folder in ("incoming", "blobs") for path in _files(own / folder)]
+    found += [f"{path} is left" for path in _files(own / "incoming")]
     with contextlib.closing(sqlite3.connect(own / "index.sqlite")) as index:
         found += [f"a publish record is left: {row}" for row in index.execute("SELECT task, attempt FROM records")]
     return found

@@ -5,6 +5,7 @@ Knows how to start, ask and end it; what is done to it meanwhile is the killer's
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,12 +17,15 @@ from typing import TypeVar
 
 import pytest
 
+from boss.keys import ensure_keys
 from boss.web.answers import StatusAnswer
 from boss.web.client import Client, ClientError, Refused
 from boss.web.find import boss_of
+from tests.acceptance.inside.plan import FOLDER
 from tests.acceptance.torture import processes
 from tests.acceptance.torture.processes import MARK, Process
 from tests.doc_blocks import TOP
+from tests.integration.ssh_server import SshServer
 
 #: Only against hanging.
 PATIENCE = 90.0
@@ -55,6 +59,20 @@ class Place:
         self._boss: subprocess.Popen[bytes] | None = None
         self._shot = False
         self.starts: list[float] = []
+
+    def reach_by_ssh(self, server: SshServer, *workers: str) -> None:
+        """Before the first start: the datastore reaches these workers through this sshd, which logs us in."""
+        _, key = ensure_keys(self.home)
+        with open(server.own / "authorized", "a", encoding="ascii") as authorized:
+            authorized.write(f"{key.public}\n")
+        told = {
+            "ECLOUD_WORKER_PLACE": "ssh",
+            "ECLOUD_WORKER_ADDRESS": server.host,
+            "ECLOUD_WORKER_SSH_PORT": str(server.port),
+            "ECLOUD_WORKER_SSH_HOST_KEYS": f"{server.host_key_file}.pub",
+        }
+        self.python_path.append(FOLDER)
+        self._settings["WORKER_SETTINGS"] = json.dumps(dict.fromkeys(workers, told))
 
     # --- the boss --------------------------------------------------------------------------------------
 

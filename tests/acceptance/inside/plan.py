@@ -28,6 +28,8 @@ class Crash:
     linger: float = 0.0
     #: True: what the task did is lost with the program, and it is run again.
     again: bool = False
+    #: True: the datastore reaches the worker by SSH.
+    by_ssh: bool = False
 
     def write(self, path: Path) -> None:
         path.write_text(json.dumps(dataclasses.asdict(self)))

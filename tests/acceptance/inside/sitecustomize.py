@@ -1,8 +1,8 @@
-"""Kills the program that it is loaded into, exactly before or after one call of one of its functions. Tests only.
+"""Comes into every Python program whose PYTHONPATH has this folder, at its start. Tests only.
 
-Python imports a module of this name at its start when its folder is in PYTHONPATH. `CRASH_PLAN` names a file (see
-`plan.Crash`); it holds for one program (`python -m NAME`), and once: a file beside it says that it has happened, so
-that the program's next start lives. The programs themselves know nothing of this.
+`CRASH_PLAN` names a file (see `plan.Crash`): the program is killed exactly before or after one call of one of its
+functions. That holds for one program (`python -m NAME`), and once: a file beside the plan says that it has happened,
+so that the program's next start lives. `WORKER_SETTINGS` gives some workers variables that the boss would not hand on.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ import threading
 import time
 
 
+def _is(program: str) -> bool:
+    return sys.orig_argv[-2:] == ["-m", program]
+
+
 def _install(path: str) -> None:
     with open(path, encoding="utf-8") as file:
         plan = json.load(file)
-    if sys.orig_argv[-2:] != ["-m", plan["program"]] or os.path.exists(f"{path}.done"):
+    if not _is(plan["program"]) or os.path.exists(f"{path}.done"):
         return
     module, _, names = plan["target"].partition(":")
     *above, name = names.split(".")
@@ -64,3 +68,5 @@ def _end(done: str, linger: float) -> None:
 
 if "CRASH_PLAN" in os.environ:
     _install(os.environ["CRASH_PLAN"])
+if "WORKER_SETTINGS" in os.environ and _is("worker"):
+    os.environ.update(json.loads(os.environ["WORKER_SETTINGS"]).get(os.environ.get("ECLOUD_WORKER_ID"), {}))

@@ -1,1 +1,0 @@
-"""Deployments of which one program is killed at one exact place."""
