@@ -231,7 +231,7 @@ class SshTransfers:
             largest = min(largest, limit)
         target = f"{self._tree.root}/{OWN_FOLDER}/incoming/{folder}"
         with self._connections.use(worker, place) as shell:
-            arguments = rsync.fetch_arguments(shell, source, target, self._partial, largest)
+            arguments = rsync.fetch_arguments(shell, source, target, self._partial, largest, rsync.compares_names())
             seconds = rsync.deadline(len(names), sum(each.file.size for each in wanted))
             ended = self._run(arguments, names, seconds, {_key(job) for job in jobs}, largest)
         trouble = self._trouble(ended, worker, place, "collect", source)

@@ -155,10 +155,10 @@ def test_settings_name_the_host_only_by_the_workers_id_and_check_its_key() -> No
 
 
 def test_arguments_keep_links_devices_and_owners_out_and_bound_what_a_host_may_send() -> None:
-    fetch = rsync.fetch_arguments("ssh -F /x", "/srv/attempts", "/tree/incoming", ".partial", 1000)
+    fetch = rsync.fetch_arguments("ssh -F /x", "/srv/attempts", "/tree/incoming", ".partial", 1000, False)
     send = rsync.send_arguments("ssh -F /x", "/tree/outgoing", "/srv/cache", ".partial")
     for arguments in (fetch, send):
-        assert {"--no-links", "--no-devices", "--no-specials", "--secluded-args", "--from0"} <= set(arguments)
+        assert {"--no-links", "--no-devices", "--no-specials", "-s", "--from0"} <= set(arguments)
         assert not {"-a", "--archive", "-l", "-o", "-g", "-D", "--recursive"} & set(arguments)
     assert "--max-size=1000" in fetch
     assert rsync.deadline(1, 10**9) > rsync.deadline(1, 10) > 0
