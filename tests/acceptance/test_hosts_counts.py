@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_an_input_of_a_thousand_tasks_crosses_the_network_once_for_each_host(net
     tasks = [{"id": f"t{n}", "commands": command, "requirements": ["network.inp"]} for n in range(TASKS)]
     before = site.datastore.received_and_sent()[1]
     said = site.push(site.write("tasks.json", tasks))
-    assert f"{TASKS} of {TASKS} tasks succeeded." in said
+    assert f"{TASKS:,} of {TASKS:,} tasks succeeded." in said
     sent = site.datastore.received_and_sent()[1] - before
     took_part = [host for host in site.workers if host.received_and_sent()[0] > size]
     assert len(took_part) == HOSTS  # else the count would prove less than it says
@@ -62,9 +63,10 @@ def test_a_thousand_tasks_that_end_at_once_open_few_connections_and_never_more_t
     site.push(site.write("tasks.json", tasks), "--detach")
     site.wait(lambda: site.asked("status")["in_progress"] == TASKS, "all tasks wait at the gate", seconds=120)
     site.forget_turns()
-    for gate in gates:
-        gate.write_text("open\n" * TASKS)
-    site.wait(lambda: site.asked("status")["in_progress"] == 0, "all tasks have ended", seconds=120)
+    with ExitStack() as opened:
+        for gate in gates:
+            opened.enter_context(_opened(gate))
+        site.wait(lambda: site.asked("status")["in_progress"] == 0, "all tasks have ended", seconds=120)
     assert site.asked("status")["succeeded"] == TASKS
     tree = site.datastore.path(TREE)
     assert all((tree / f"out/t{n}").read_text() == f"t{n}\n" for n in range(TASKS))
@@ -81,9 +83,17 @@ def test_a_thousand_tasks_that_end_at_once_open_few_connections_and_never_more_t
 
 
 def _gate(host: Host) -> Path:
-    """A pipe that holds everybody who reads from it until the test writes there."""
+    """A pipe that holds everybody who reads from it until it is opened."""
     host.run(["mkfifo", f"{HOME}/gate"])
     return host.path(f"{HOME}/gate")
+
+
+@contextmanager
+def _opened(gate: Path) -> Iterator[None]:
+    """A line for everybody; who comes late finds one as well."""
+    with open(os.open(gate, os.O_RDWR), "wb", buffering=0) as pipe:
+        pipe.write(b"open\n" * TASKS)
+        yield
 
 
 def _note_transfers(host: Host) -> None:
