@@ -127,7 +127,9 @@ def let_in(state: State, worker: Worker) -> str:
     """
     stranger = worker.stranger
     if stranger is not None and stranger.newest:
-        worker.stranger = None
+        former = Stranger(worker.incarnation, worker.report_number, worker.place or stranger.place, newest=False)
+        worker.stranger = None if stranger.incarnation == worker.incarnation else former
+        worker.connected = False  # it is sent nothing before the other one has said hello
         _pin(state, worker, stranger.place)
         return stranger.incarnation
     if worker.quarantined.startswith(OTHER_KEY) and not worker.report_number and worker.place is not None:

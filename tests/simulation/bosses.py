@@ -226,6 +226,7 @@ class SimulatedBoss:
     def _perform(self, effect: Effect) -> None:
         network = self.world.network
         if isinstance(effect, SendToWorker):
+            self.world.truth.told(effect.worker, effect.incarnation, effect.orders)
             for worker, message in self.dispatcher.to_workers([effect]):
                 network.publish(self.name, TOPICS.orders(worker), encode(message))
         elif isinstance(effect, SendToDatastore):

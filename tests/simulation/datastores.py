@@ -11,9 +11,11 @@ from datastore.agent import Agent, Outgoing, Policy, Record
 from datastore.agent import actions as do
 from datastore.agent import events as told
 from tests.simulation.clock import Alarm
+from tests.simulation.truth import OTHER_HOST
 from wire.codec import decode, encode
 from wire.messages import (
     VERSION,
+    Abandoned,
     AttemptKey,
     Collect,
     DatastoreOrders,
@@ -145,6 +147,8 @@ class SimulatedDatastore:
     def _do(self, action: do.Action) -> None:
         if isinstance(action, do.Report | do.Confirm):
             self.outgoing.add(action)
+            if isinstance(action, do.Report) and isinstance(action.report, Abandoned):
+                self.world.truth.abandoned(action.report)
         elif isinstance(action, do.StageFiles):
             self._transfer(action.transfer, [lambda job=job: self._stage(job) for job in action.jobs])  # type: ignore[misc]
         elif isinstance(action, do.FetchResults):
@@ -188,6 +192,8 @@ class SimulatedDatastore:
         key = {"task": job.task, "attempt": job.attempt}
         if worker is None or not worker.machine_alive:
             return told.InputsStaged(StageFailed(**key, fault="transfer", reason="no such host"))  # type: ignore[arg-type]
+        if not worker.trusts(job.place):
+            return told.InputsStaged(StageFailed(**key, fault="host", reason=OTHER_HOST))  # type: ignore[arg-type]
         inputs = []
         for one in job.inputs:
             digest = one.digest or self.tree.names.get(one.name, "")
@@ -205,6 +211,12 @@ class SimulatedDatastore:
             return told.FetchFailed(key, "full", "no space left")
         if worker is None or not worker.machine_alive:
             return told.FetchFailed(key, "transfer", "no such host")
+        if not worker.trusts(job.place):
+            return told.FetchFailed(key, "host", OTHER_HOST)
+        if self.world.faults.strikes("host_sends_oddly"):
+            return told.FetchFailed(key, "host", "it sent a link")
+        if self.world.faults.strikes("other_results"):
+            return told.FetchFailed(key, "result", "not what was said")
         files = worker.disk.files.get(key, {})
         got = {}
         for place, wanted in enumerate(job.files):

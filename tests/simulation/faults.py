@@ -22,6 +22,9 @@ CHANCES = (
     "datastore_between_actions",
     "datastore_before_work",
     "datastore_after_work",
+    "host_sends_oddly",
+    "other_results",
+    "cache_forgets",
     "start_fails",
     "start_answer_lost",
     "never_boots",
@@ -67,6 +70,7 @@ class Faults:
 def _weights(chance: random.Random) -> dict[str, float]:
     """Some worlds have few kinds often, some many kinds seldom."""
     rate = chance.choice([0.0, 0.002, 0.02])
-    # Instances are few: what may befall them must be likelier to be seen at all.
+    # Instances and results are few: what may befall them must be likelier to be seen at all.
     rare = {"start_fails", "start_answer_lost", "never_boots", "dies_young", "boots_twice", "stop_lost"}
+    rare |= {"host_sends_oddly", "other_results"}
     return {kind: rate * (10.0 if kind in rare else 1.0) for kind in CHANCES if chance.random() < 0.5}

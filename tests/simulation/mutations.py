@@ -13,7 +13,19 @@ from typing import Any
 
 import msgspec
 
-from boss.core import assign, attempts, moves, orders, restore, scheduler, workers
+from boss.core import (
+    assign,
+    attempts,
+    files,
+    hosts,
+    moves,
+    orders,
+    quarantine,
+    restore,
+    scheduler,
+    workers,
+)
+from boss.core.caches import Cached
 from boss.core.effects import SendToWorker
 from boss.core.model import Ended, TaskState
 from boss.core.state import Worker
@@ -189,6 +201,43 @@ def assigned_while_held(patch: Patch) -> None:
     patch.put(assign.Batch, "held", lambda self: False)
 
 
+def other_key_accepted(patch: Patch) -> None:
+    """Whoever says hello in a worker's name is that worker."""
+    patch.put(hosts, "_objection", lambda worker, told: "")
+
+
+def other_host_goes_on(patch: Patch) -> None:
+    """What the datastore finds of a host costs the attempt, and nothing else."""
+    patch.put(hosts, "distrust", _nothing)
+
+
+def weaker_reason_wins(patch: Patch) -> None:
+    """A probe undoes what only a person may."""
+    patch.put(quarantine, "for_good", lambda worker: False)
+
+
+def other_results_fail_the_task(patch: Patch) -> None:
+    """What a worker sends beside what it told is the task's fault."""
+
+    def fail(state: Any, attempt: Any, holder: Any, reason: str) -> None:
+        attempts.end(state, attempt, Ended.FAILED, reason)
+        attempts.settle_task(state, attempt, Ended.FAILED, reason)
+
+    patch.put(files, "_other_results", fail)
+
+
+def cache_believed_for_ever(patch: Patch) -> None:
+    """A worker that misses what is said to be in its cache is told so again."""
+    stage_again = attempts.stage_again
+
+    def again(state: Any, attempt: Any) -> None:
+        attempt.missed = False
+        stage_again(state, attempt)
+
+    patch.put(attempts, "stage_again", again)
+    patch.put(Cached, "drop", _nothing)
+
+
 # --- the worker --------------------------------------------------------------------------------------
 
 
@@ -278,6 +327,11 @@ MUTATIONS = [
     Mutation(init_skipped, 0),
     Mutation(crossing_edges_forgotten, 23),
     Mutation(assigned_while_held, 0),
+    Mutation(other_key_accepted, 0),
+    Mutation(other_host_goes_on, 0),
+    Mutation(weaker_reason_wins, 0),
+    Mutation(other_results_fail_the_task, 0),
+    Mutation(cache_believed_for_ever, 0),
     Mutation(worker_ignores_number, 4),
     Mutation(outcome_not_kept, 24),
     Mutation(acknowledgement_ignored, 0),

@@ -18,6 +18,7 @@ from boss.core.events import (
     WorkerDrainAsked,
 )
 from boss.core.model import Submission
+from boss.core.quarantine import UNTRUSTED
 from boss.core.rows import Known
 from tests.simulation.graphs import pushed_again, submission
 from tests.simulation.storm import STORM_SECONDS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 #: A client that was not told that its push is accepted pushes again after this.
 PUSH_AGAIN = 15.0
 TIDY_SECONDS = 20.0
+LOOK_SECONDS = 50.0
 #: What a push may be refused for where tasks were replaced: the former push again, or a cycle by way of other tasks.
 _CLASHES = ("another content", "wait for itself")
 
@@ -144,6 +146,15 @@ class People:
     def stop_boss(self, *, workers: bool) -> None:
         if self.world.boss is not None:
             self.world.boss.put(StopAsked(workers=workers))
+
+    def look_at_hosts(self) -> None:
+        """Somebody looks now and then at the workers whose hosts are not trusted, and lets them in."""
+        world = self.world
+        world.clock.after(LOOK_SECONDS, self.look_at_hosts)
+        if world.boss is not None:
+            for worker in world.boss.scheduler.state.workers.values():
+                if worker.quarantined.startswith(UNTRUSTED):
+                    world.boss.put(QuarantineAsked(worker=worker.id, reason=""))
 
     # --- when the storm is over --------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ class Provider:
         assert len(self.living) <= world.policy.pools[0].limit, f"{len(self.living)} instances, above the limit"
         if old is not None:
             machine.disk = old.disk  # the successor of a crashed local worker finds its directory
+            machine.host_key = old.host_key
         world.workers[worker] = machine
         if not world.faults.strikes("never_boots"):
             clock.after(clock.between(0.1, 3.0) * world.pace, machine.boot)

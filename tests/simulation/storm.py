@@ -56,6 +56,21 @@ def _worker_freeze(world: World, blow: Blow) -> None:
         worker.freeze(blow.seconds)
 
 
+def _worker_reinstall(world: World, blow: Blow) -> None:
+    """Its SSH daemon has another key from here on, and its agent is started anew."""
+    worker = _worker(world, blow)
+    if worker is not None and worker.machine_alive:
+        worker.host_key = world.new_host_key()
+        worker.crash_agent()
+
+
+def _host_replaced(world: World, blow: Blow) -> None:
+    """Another machine answers at its address for a while; its agent knows nothing of that."""
+    worker = _worker(world, blow)
+    if worker is not None:
+        worker.hidden_until = world.clock.now + blow.seconds
+
+
 def _worker_machine(world: World, blow: Blow) -> None:
     worker = _worker(world, blow)
     if worker is not None and worker.machine_alive:
@@ -135,6 +150,8 @@ _BLOWS: dict[str, tuple[Callable[[World, Blow], None], tuple[float, ...]]] = {
     "worker_crash": (_worker_crash, (0.0,)),
     "worker_freeze": (_worker_freeze, (3.0, 20.0, 45.0, 100.0)),
     "worker_machine": (_worker_machine, (0.0,)),
+    "worker_reinstall": (_worker_reinstall, (0.0,)),
+    "host_replaced": (_host_replaced, (5.0, 60.0)),
     "worker_cut": (_worker_cut, (1.0, 20.0, 60.0)),
     "datastore": (lambda world, blow: world.datastore.crash(), (0.0,)),
     "datastore_cut": (lambda world, blow: _cut(world, "datastore", blow), (1.0, 20.0, 60.0)),

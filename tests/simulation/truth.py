@@ -9,14 +9,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from boss.core.model import TaskState
-from boss.core.quarantine import BY_HAND
+from boss.core.quarantine import BY_HAND, UNTRUSTED
 from boss.core.rows import AttemptRow, Changes, TaskRow
 from boss.core.state import State
 from tests.simulation.workers import SimulatedWorker, content_of
-from wire.messages import AttemptKey, Execution, Outcome, Run
+from wire.messages import Abandoned, AttemptKey, Execution, Outcome, Place, Run, SayHello
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+
+_place = msgspec.json.Decoder(Place)
+#: What the datastore says of a host that shows another key.
+OTHER_HOST = "another host key"
 
 
 class Truth:
@@ -33,6 +38,8 @@ class Truth:
         self.sent: set[tuple[int, int]] = set()
         #: Task -> agents that died under it.
         self.deaths: Counter[int] = Counter()
+        #: Attempts whose results were not what their worker had said.
+        self.other_results: set[AttemptKey] = set()
         #: Task -> how often it killed its agent itself.
         self.poisoned: Counter[int] = Counter()
         #: Tasks that a person asked to run again, and how often.
@@ -72,12 +79,21 @@ class Truth:
                 assert ready, f"{key} began on {worker.name} before its init task {init.number} had succeeded there"
         if self.people_redo:
             return
+        self._inputs(worker, key, accepted.submission.requirements[index])
         starts = accepted.dependency_starts
         for dependency in accepted.dependency_targets[starts[index] : starts[index + 1]]:
             state = store.state(dependency)
             assert state is TaskState.SUCCEEDED, f"{key} began while its dependency {dependency} was {state.word}"
             for name in store.result_names([dependency])[dependency]:
                 assert name in self.world.datastore.tree.names, f"{key} began and {name} is not on the datastore"
+
+    def _inputs(self, worker: SimulatedWorker, key: AttemptKey, requirements: bytes) -> None:
+        """What was placed for it is what it is bound to: a sent file, or the published result of a dependency."""
+        store, placed = self.world.store, worker.disk.placed.get(key, {})
+        project = store.batches[store.batch_of[key[0]]].project
+        for one in store.requirements([key[0]])[key[0]] if requirements else []:
+            found = placed.get(one.name)
+            assert found == one.digest, f"{key} began with {found} as {one.name} of {project}, not {one.digest}"
 
     def ended(self, worker: SimulatedWorker, outcome: Outcome) -> None:
         if outcome.ended in ("failed", "timed_out") and outcome.fault == "task":
@@ -88,6 +104,13 @@ class Truth:
     def died(self, begun: set[AttemptKey]) -> None:
         """An agent died, and took these with it."""
         self.deaths.update(task for task, _ in begun)
+
+    def abandoned(self, report: Abandoned) -> None:
+        """Results that were not what the worker had said count as its death under the task, once."""
+        key = (report.task, report.attempt)
+        if report.fault == "result" and key not in self.other_results:
+            self.other_results.add(key)
+            self.deaths[report.task] += 1
 
     def lost(self, key: tuple[int, int], row: AttemptRow) -> None:
         """Only what its worker really has no more."""
@@ -105,8 +128,17 @@ class Truth:
         worker = store.workers.get(row.worker)
         if worker is not None and key[0] in self.world.store.places:
             assert not worker.draining or worker.state != "draining", f"{key} was sent to {row.worker}, which drains"
-            by_hand = worker.quarantined.startswith(BY_HAND)
-            assert not by_hand, f"{key} was sent to {row.worker}, which was set aside by hand"
+            aside = worker.quarantined.startswith((BY_HAND, UNTRUSTED))
+            assert not aside, f"{key} was sent to {row.worker}, which was set aside: {worker.quarantined}"
+
+    def told(self, worker_id: str, incarnation: str, orders: list[object]) -> None:
+        """Nothing but the question for a hello goes to a machine whose host key is not the pinned one."""
+        row = self.world.store.workers.get(worker_id)
+        pinned = _place.decode(row.place).host_keys if row is not None and row.place else []
+        machine = next((one for one in self.world.machines.values() if one.incarnation == incarnation), None)
+        if pinned and machine is not None and any(not isinstance(order, SayHello) for order in orders):
+            known = machine.stated_key in pinned
+            assert known, f"{worker_id} ({incarnation}), whose host key is another one, was sent {orders[0]}"
 
     # --- on the datastore --------------------------------------------------------------------------------
 
@@ -151,8 +183,18 @@ class Truth:
                 self.assigned(key, attempt)
             if attempt.ended == "lost":
                 self.lost(key, attempt)
+                self._set_aside(key, attempt, changes)
             if attempt.ended == "succeeded" and key[0] in store.places:
                 assert self.starts[key] > 0, f"attempt {key} succeeded and never began"
+
+    def _set_aside(self, key: AttemptKey, row: AttemptRow, changes: Changes) -> None:
+        """A worker at whose address another host answered gets nothing more, until a person lets it in."""
+        worker = self.world.store.workers.get(row.worker)
+        if worker is None or (row.phase, row.reason) != ("staging", OTHER_HOST) or worker.state == "gone":
+            return
+        let_in = any(move.what == "worker" and move.after == "let in" for move in changes.moves)
+        aside = let_in or worker.quarantined.startswith(UNTRUSTED)
+        assert aside, f"{row.worker} is another host, as {key} found, and goes on ({worker.quarantined or 'trusted'})"
 
     def _below(self, origins: list[int]) -> set[int]:
         """These tasks and all that depend on them, as the database has it now."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 TOPICS = Topics("e")
+#: Inputs that a worker keeps.
+CACHE_FILES = 6
 
 
 def content_of(task: int, attempt: int, source: str) -> str:
@@ -46,6 +48,8 @@ class Disk:
         self.cache: set[str] = set()
         #: Attempt directories: (size, digest) of each file.
         self.files: dict[AttemptKey, dict[str, tuple[int, str]]] = {}
+        #: Attempt -> what was placed for it: name in the tree -> digest.
+        self.placed: dict[AttemptKey, dict[str, str]] = {}
 
 
 class SimulatedWorker:
@@ -58,6 +62,12 @@ class SimulatedWorker:
         self.name = f"worker {worker}{twin}"
         world.machines[self.name] = self
         self.slots = slots
+        #: What its SSH daemon shows; empty: its files are reached without.
+        self.host_key = world.new_host_key()
+        #: What its agent says of it, since it started.
+        self.stated_key = self.host_key
+        #: Until then another machine answers at its address.
+        self.hidden_until = 0.0
         self.disk = Disk()
         self.agent: Agent | None = None
         self.machine_alive = True
@@ -94,7 +104,7 @@ class SimulatedWorker:
             worker=self.id,
             incarnation=self.incarnation,
             slots=self.slots,
-            place=Place(path=self.name),
+            place=self._place_of_this_start(),
             deployment="d",
             pool="local",
             heartbeat_seconds=5.0,
@@ -111,6 +121,17 @@ class SimulatedWorker:
         self.alarm = Alarm(self.world.clock, lambda g=self.generation: self._ring(g))  # type: ignore[misc]
         self.world.network.join(self.name, self, self._reads)
         self._act([])
+
+    def _place_of_this_start(self) -> Place:
+        self.stated_key = self.host_key
+        if not self.host_key:
+            return Place(path=self.name)
+        return Place(kind="ssh", path=self.name, host="10.0.0.1", host_keys=[self.host_key])
+
+    def trusts(self, place: Place) -> bool:
+        """Whether what answers there shows one of the keys that the datastore was given."""
+        hidden = self.world.clock.now < self.hidden_until
+        return not place.host_keys or (self.host_key in place.host_keys and not hidden)
 
     def crash_agent(self) -> None:
         """kill -9 of the agent; something on the machine starts it again."""
@@ -216,7 +237,9 @@ class SimulatedWorker:
         elif isinstance(action, do.KillExecution):
             self._kill(action)
         elif isinstance(action, do.RemoveAttempt):
-            disk.files.pop((action.task, action.attempt), None)
+            left = disk.files.pop((action.task, action.attempt), {})
+            disk.placed.pop((action.task, action.attempt), None)
+            self._adopt([one.digest for one in action.keep if left.get(one.source) == (one.size, one.digest)])
             self._begun.discard((action.task, action.attempt))
             disk.begun.discard((action.task, action.attempt))
         elif isinstance(action, do.KeepOutcome):
@@ -234,11 +257,28 @@ class SimulatedWorker:
     def _place(self, action: do.PlaceInputs, generation: int) -> None:
         if generation != self.generation:
             return
+        if self.world.faults.strikes("cache_forgets"):
+            self.disk.cache.clear()  # behind its back: somebody made room
         missing = [one.digest for one in action.inputs if one.digest not in self.disk.cache]
         if missing:
             self._handle(told.InputsNotPlaced(action.task, action.attempt, missing))
-        else:
-            self._handle(told.InputsPlaced(action.task, action.attempt))
+            return
+        digests = {one.name: one.digest for one in action.inputs}
+        self.disk.placed[(action.task, action.attempt)] = digests
+        dropped = self._trim(set(digests.values()))
+        self._handle(told.CacheChanged(list(digests.values()), dropped))
+        self._handle(told.InputsPlaced(action.task, action.attempt))
+
+    def _trim(self, used: set[str]) -> list[str]:
+        """The cache is small: what is beyond goes, but nothing that was used just now."""
+        dropped = sorted(self.disk.cache - used)[: max(0, len(self.disk.cache) - CACHE_FILES)]
+        self.disk.cache.difference_update(dropped)
+        return dropped
+
+    def _adopt(self, digests: list[str]) -> None:
+        if digests:
+            self.disk.cache.update(digests)
+            self.world.clock.after(0.0, lambda: self._handle(told.CacheChanged(digests)))
 
     def _execute(self, run: Run) -> None:
         key = (run.task, run.attempt)

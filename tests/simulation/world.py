@@ -63,6 +63,8 @@ class World:
         #: Place in the network -> machine.
         self.machines: dict[str, SimulatedWorker] = {}
         self.slots = chance.choice([2, 3, 4])
+        #: Workers are reached by SSH: each machine shows a host key.
+        self.ssh = random.Random(f"{seed} hosts").random() < 0.5
         self._fresh = 0
         self.policy = _policy(chance)
         self.boss: SimulatedBoss | None = None
@@ -71,6 +73,7 @@ class World:
         self.datastore.boot()
         self.start_boss()
         self.people.plan_pushes(random.Random(f"{seed} pushes"), calm=calm)
+        self.people.look_at_hosts()
         if not calm:
             self.people.plan_acts(random.Random(f"{seed} people"))
             plan_storm(self, random.Random(f"{seed} storm"))
@@ -93,6 +96,9 @@ class World:
     def fresh(self) -> int:
         self._fresh += 1
         return self._fresh
+
+    def new_host_key(self) -> str:
+        return f"ssh-ed25519 {self.fresh():08d}" if self.ssh else ""
 
     def behaviour(self, run: Run) -> Behaviour:
         return Behaviour.of(run.execution.env)
