@@ -192,3 +192,9 @@ def test_defaults_are_stated_in_words_that_can_be_written_back() -> None:
         if text != "(empty)":
             assert parse(setting, text, Path("/")) == setting.default
         assert masked(setting, setting.default) is not None
+
+
+def test_a_broker_of_somebody_else_is_not_told_where_to_listen() -> None:
+    given = {"ECLOUD_BROKER_HOST": "mqtt.example", "ECLOUD_BROKER_LISTEN": "0.0.0.0"}
+    with pytest.raises(settings.SettingsError, match="broker_listen is for a broker of the boss's own"):
+        settings.load(environment=given, system_file=Path("/nonexistent"))

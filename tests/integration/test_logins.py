@@ -1,0 +1,195 @@
+"""Logins of programs on other hosts: the files that are kept, what is handed out, and who is refused one."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import admin
+from boss.core.state import Policy, PoolPolicy
+from boss.embedded.broker import EmbeddedBroker
+from boss.embedded.greeting import accepts_login
+from boss.embedded.logins import Login
+from boss.keys import ensure_keys
+from boss.login_files import DATASTORE_LOGIN, LoginFiles
+from boss.login_kit import Surroundings, datastore_files, worker_files
+from boss.machines import Machines, Whereabouts
+from boss.setup import Setup
+from boss.web.faults import Fault
+from wire.topics import Topics
+
+AROUND = Surroundings("boss host's", 1883, "plant/$x", "d1", "http://boss:8080")
+
+
+def machines(folder: Path, broker: EmbeddedBroker | None = None, **settings: object) -> Machines:
+    ensure_keys(folder)
+    pools = (PoolPolicy(name="local", provider="local", wanted=2, limit=2),)
+    values: dict[str, object] = {"broker_listen": "0.0.0.0", "http_host": "0.0.0.0", **settings}
+    setup = Setup(
+        state_directory=folder, tree=folder / "tree", database="", policy=Policy(pools=pools), **values  # type: ignore[arg-type]
+    )  # fmt: skip
+    where = Whereabouts("d1", 1883, lambda: 8080)
+    return Machines(setup, where, LoginFiles(folder), broker, lambda: "a-token", lambda _: None)
+
+
+def as_a_shell_reads(text: str, folder: Path) -> Mapping[str, str]:
+    path = folder / "it.env"
+    path.write_text(text)
+    command = ["env", "-i", "sh", "-c", f"set -a; . '{path}'; env -0"]
+    said = subprocess.run(command, capture_output=True, timeout=20, check=True).stdout.decode()
+    return dict(line.split("=", 1) for line in said.split("\0") if line.startswith("ECLOUD_"))
+
+
+def as_systemd_reads(text: str) -> Mapping[str, str]:
+    """Its rules as far as they matter here: a line a variable, `#` for comments, quotes around a value."""
+    import shlex
+
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: "".join(shlex.split(value)) for name, value in (line.split("=", 1) for line in lines)}
+
+
+def test_a_shell_and_systemd_read_the_same_settings(tmp_path: Path) -> None:
+    for name, text in (*worker_files("w1", "x", AROUND).items(), *datastore_files("@d", "x", "t", "k", AROUND).items()):
+        if name.endswith(".env"):
+            assert as_a_shell_reads(text, tmp_path) == as_systemd_reads(text)
+            assert as_systemd_reads(text)["ECLOUD_BROKER_HOST"] == "boss host's"
+            assert as_systemd_reads(text)["ECLOUD_MQTT_PREFIX"] == "plant/$x"
+
+
+def test_settings_hold_no_secret_and_each_secret_is_where_they_say(tmp_path: Path) -> None:
+    answer = machines(tmp_path, datastore_host="store").login("datastore", "/srv/keys/")
+    told = as_systemd_reads(answer.files["datastore.env"])
+    for variable, name in (("PASSWORD_FILE", "password"), ("SSH_KEY", "key"), ("HTTP_TOKEN_FILE", "token")):
+        assert told[f"ECLOUD_DATASTORE_{variable}"] == f"/srv/keys/datastore.{name}"
+        assert answer.files[f"datastore.{name}"].strip() not in answer.files["datastore.env"]
+    assert told["ECLOUD_DATASTORE_USERNAME"] == answer.username == DATASTORE_LOGIN
+    assert told["ECLOUD_BOSS_URL"].endswith(":8080") and "127.0.0.1" not in told["ECLOUD_BOSS_URL"]
+    assert answer.notes == []
+
+
+def test_other_hosts_are_told_what_they_call_the_boss(tmp_path: Path) -> None:
+    def told(**settings: object) -> str:
+        files = machines(tmp_path, **settings).login("w1", "/etc/ecloud").files
+        return as_systemd_reads(files["worker.env"])["ECLOUD_BROKER_HOST"]
+
+    assert told(boss_address="boss.example") == "boss.example"
+    assert told(broker_listen="10.0.0.7") == "10.0.0.7"
+    assert told(broker_listen="127.0.0.1", boss_address="boss.example") == "127.0.0.1", "nobody else reaches it"
+    assert told(broker_host="mqtt.example", boss_address="boss.example") == "mqtt.example"
+
+
+def test_what_is_still_missing_for_another_host_is_said(tmp_path: Path) -> None:
+    local = machines(tmp_path, broker_listen="127.0.0.1", http_host="127.0.0.1").login("datastore", "/x").notes
+    assert [word for word in ("broker_listen", "datastore_host", "http_host") if word in " ".join(local)] == [
+        "broker_listen", "datastore_host", "http_host",
+    ]  # fmt: skip
+    [foreign] = machines(tmp_path, broker_host="mqtt.example").login("w1", "/x").notes
+    assert "mqtt.example is not the boss's own" in foreign and "topic read ecloud/workers/w1/orders" in foreign
+
+
+@pytest.mark.parametrize("name", ["boss", "chief", "a b", "", "../x", "-x", "@datastore", "x" * 64, "w/1"])
+def test_names_that_no_worker_can_have_are_refused(name: str, tmp_path: Path) -> None:
+    asked = machines(tmp_path, broker_username="chief")
+    for ask in (lambda: asked.login(name, "/x"), lambda: asked.remove_login(name)):
+        with pytest.raises(Fault) as caught:
+            ask()
+        assert caught.value.status == 400
+    assert list(tmp_path.glob("logins/*")) == []
+
+
+def test_a_worker_of_the_bosss_own_has_its_login_already(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="the boss starts itself"):
+        machines(tmp_path).login("local-2", "/x")
+    assert machines(tmp_path).login("local-3", "/x").made
+
+
+def test_asking_again_gives_the_same_password_until_it_is_removed(tmp_path: Path) -> None:
+    asked = machines(tmp_path)
+    first, again = asked.login("w1", "/x"), machines(tmp_path).login("w1", "/x")
+    assert (first.made, again.made) == (True, False)
+    assert first.files == again.files
+    asked.remove_login("w1")
+    with pytest.raises(Fault, match="there is no login 'w1'"):
+        asked.remove_login("w1")
+    assert asked.login("w1", "/x").files["worker.password"] != first.files["worker.password"]
+
+
+def test_starts_at_the_same_time_agree_on_one_password(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        said = set(pool.map(lambda _: LoginFiles(tmp_path).password("w1"), range(16)))
+    assert len(said) == 1
+    assert [path.name for path in (tmp_path / "logins").iterdir()] == ["mqtt_w1"]
+    assert stat.S_IMODE((tmp_path / "logins" / "mqtt_w1").stat().st_mode) == 0o600
+
+
+def test_the_next_boss_lets_in_whoever_has_a_login(tmp_path: Path) -> None:
+    kept = LoginFiles(tmp_path)
+    for name in ("w1", "boss", DATASTORE_LOGIN, "x.y"):
+        kept.password(name)
+    (tmp_path / "logins" / "http_token").write_text("no login of the broker")
+    assert [(login.username, login.role) for login in LoginFiles(tmp_path).workers()] == [
+        ("w1", "worker"), ("x.y", "worker"),
+    ]  # fmt: skip
+
+
+@pytest.mark.needs("mosquitto")
+def test_a_new_login_is_good_when_it_is_told_and_a_removed_one_is_not(tmp_path: Path) -> None:
+    broker = EmbeddedBroker(tmp_path / "broker", Topics("ecloud"), [Login("boss", "x", "boss")], kind="mosquitto")
+    broker.start()
+    try:
+        asked = machines(tmp_path, broker)
+        password = asked.login("w1", "/x").files["worker.password"].strip()
+        assert accepts_login(broker.host, broker.port, "w1", password) is True
+        asked.remove_login("w1")
+        assert accepts_login(broker.host, broker.port, "w1", password) is False
+    finally:
+        broker.stop()
+
+
+# --- admin.py init -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ECLOUD_HOME", str(tmp_path / ".ecloud"))
+    return tmp_path / ".ecloud"
+
+
+def test_init_makes_all_once_and_says_what_workers_hosts_need(home: Path) -> None:
+    first = CliRunner().invoke(admin.app, ["init"])
+    assert first.exit_code == 0, first.output
+    lines = [line for line in first.output.splitlines() if line.startswith("restrict ssh-ed25519 ")]
+    assert [line.split()[-1].partition("@")[0] for line in lines] == ["ecloud-boss", "ecloud-datastore"]
+    files = {path.relative_to(home): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    assert {str(path) for path in files} == {
+        "keys/boss", "keys/boss.pub", "keys/datastore", "keys/datastore.pub",
+        "logins/http_token", "logins/mqtt_boss", "logins/mqtt_@datastore",
+    }  # fmt: skip
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    again = CliRunner().invoke(admin.app, ["init", "--json"])
+    told = json.loads(again.output)
+    assert told["authorized_keys"] == lines
+    assert not told["keys"]["boss"]["made"]
+    assert {path.relative_to(home): path.read_bytes() for path in home.rglob("*") if path.is_file()} == files
+
+
+def test_init_says_what_it_cannot_use(home: Path) -> None:
+    ensure_keys(home)
+    (home / "keys" / "boss").chmod(0o640)
+    done = CliRunner().invoke(admin.app, ["init"])
+    assert done.exit_code == 3
+    assert f"chmod 600 {home / 'keys' / 'boss'}" in done.output
+
+
+def test_logins_want_a_running_boss(home: Path) -> None:
+    ensure_keys(home)
+    done = CliRunner().invoke(admin.app, ["login", "w1"])
+    assert done.exit_code == 3
+    assert "only a running boss does this" in done.output

@@ -1,0 +1,116 @@
+"""What the checks of a worker's machine say, and how an agent's start is kept for them."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from wire.messages import VERSION
+from worker.debug.finding import Finding, lines, summary
+from worker.debug.machine_checks import check_machine
+from worker.debug.ssh_checks import _others_may_write
+from worker.options import WorkerOptions, given_values, read_options
+from worker.started import start_lines, write_start
+
+NOW = 1_800_000_000.0
+
+
+def options(home: Path, **variables: str) -> WorkerOptions:
+    return read_options([], {"ECLOUD_WORKER_ID": "w1", "ECLOUD_WORKER_HOME": str(home), **variables})
+
+
+def found(home: Path, here: float = NOW, boss: float | None = NOW, version: int | None = VERSION) -> dict[str, Finding]:
+    return {each.name.split(" /")[0]: each for each in check_machine(options(home), here, boss, version)}
+
+
+def test_a_finding_says_what_was_done_seen_and_what_to_do() -> None:
+    finding = Finding("sshd at a:22", "FAILED", "refused", "start it", "connect to a:22")
+    assert list(lines(finding)) == [
+        "+ connect to a:22",
+        "FAILED  sshd at a:22: refused",
+        "        what to do: start it",
+    ]
+    assert list(lines(Finding("boss", "ok"))) == ["ok      boss"]
+    assert summary([finding, Finding("boss", "ok")]) == "1 of 2 checks failed: sshd at a:22."
+    assert summary([Finding("boss", "ok"), Finding("x", "note")]) == "All 2 checks passed."
+
+
+@pytest.mark.parametrize(
+    ("here", "boss", "state", "words"),
+    [
+        (NOW + 1, NOW, "ok", "1.0 s ahead of the boss's"),
+        (NOW - 90, NOW, "FAILED", "90.0 s behind the boss's"),
+        (NOW + 90, NOW, "FAILED", "90.0 s ahead of the boss's"),
+        (0.0, NOW, "FAILED", "it was never set"),
+        (NOW, None, "ok", "set; compared with the boss's only by admin.py debug_worker"),
+    ],
+)
+def test_a_clock_is_compared_with_the_bosss(
+    here: float, boss: float | None, state: str, words: str, tmp_path: Path
+) -> None:
+    clock = found(tmp_path, here, boss)["clock"]
+    assert (clock.state, clock.words) == (state, words)
+    assert bool(clock.remedy) == (state == "FAILED")
+
+
+def test_an_agent_of_another_version_is_to_be_replaced(tmp_path: Path) -> None:
+    assert found(tmp_path)["agent version"].state == "ok"
+    assert found(tmp_path, version=VERSION + 1)["agent version"].state == "FAILED"
+    assert "agent version" not in found(tmp_path, version=None)
+
+
+def test_an_agent_is_missed_only_where_the_boss_knows_it(tmp_path: Path) -> None:
+    assert found(tmp_path, version=None)["agent"].state == "note"
+    missed = found(tmp_path)["agent"]
+    assert missed.state == "FAILED" and "systemctl start ecloud-worker" in missed.remedy
+
+
+def test_a_home_that_cannot_be_made_is_named_and_nothing_is_left_of_a_good_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    bad = found(tmp_path / "file" / "home")
+    assert bad["home"].state == bad["room on its disk"].state == "FAILED"
+    assert "ECLOUD_WORKER_HOME" in bad["home"].remedy
+    assert found(tmp_path / "new")["home"].state == "ok"
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_every_failure_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for finding in found(tmp_path / "file" / "home", 0.0, NOW, VERSION + 1).values():
+        assert finding.state != "FAILED" or finding.remedy, finding
+
+
+def test_what_others_may_write_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "authorized_keys"
+    assert not _others_may_write(path)
+    path.touch()
+    for mode, open_to_others in ((0o600, False), (0o644, False), (0o664, True), (0o602, True)):
+        path.chmod(mode)
+        assert _others_may_write(path) == open_to_others
+
+
+# --- agent.env -----------------------------------------------------------------------------------------
+
+
+def test_what_an_agent_was_told_is_kept_wherever_it_was_said(tmp_path: Path) -> None:
+    environ = {"ECLOUD_WORKER_ID": "w1", "ECLOUD_SLOTS": "3", "ECLOUD_TOKEN": "not an option", "HOME": "/root"}
+    given = given_values(["--slots", "5", "--labels", '{"a": "it\'s"}'], environ)
+    assert given == {"ECLOUD_WORKER_ID": "w1", "ECLOUD_SLOTS": "5", "ECLOUD_LABELS": '{"a": "it\'s"}'}
+    assert read_options([], given).slots == 5
+    text = start_lines(given, "/srv/a b")
+    assert "cd '/srv/a b'\n" in text
+    said = dict(shlex.split(line)[1].split("=", 1) for line in text.splitlines() if line.startswith("export "))
+    assert said == given
+
+
+def test_the_start_is_kept_for_its_owner_and_without_a_password(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret-word")
+    environ = {"ECLOUD_WORKER_ID": "w1", "ECLOUD_WORKER_PASSWORD_FILE": str(tmp_path / "password")}
+    for _ in range(2):
+        write_start(tmp_path, [], environ)
+    path = tmp_path / "agent.env"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "secret-word" not in path.read_text() and "password" in path.read_text()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["agent.env", "password"]
