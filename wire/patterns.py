@@ -37,6 +37,15 @@ def fixed_text(pattern: str) -> str:
     return pattern if found is None else pattern[: found.start()]
 
 
+def folders_above(path: str) -> list[str]:
+    """Every folder above a path, the nearest first: `a/b`, `a` of `a/b/c`."""
+    folders = []
+    while cut := path.rfind("/") + 1:
+        path = path[: cut - 1]
+        folders.append(path)
+    return folders
+
+
 class Pattern:
     def __init__(self, text: str) -> None:
         self.text = text

@@ -25,6 +25,7 @@ from boss.core.model import BROKEN, Submission, TaskState
 from boss.core.rows import Acceptance, BatchRow, FileRow, InitRow, Known
 from boss.core.state import State, runs
 from wire.messages import Execution
+from wire.patterns import folders_above
 
 _execution = msgspec.json.Decoder(Execution)
 
@@ -213,7 +214,7 @@ def _dependencies(submission: Submission, known: Known, numbers: array[int]) -> 
     for index, needed in submission.external:
         outer.setdefault(index, []).append(known.tasks[needed][0])
     for index, name in submission.external_names:
-        owner = known.results.get(name)
+        owner = next((known.results[one] for one in (name, *folders_above(name)) if one in known.results), None)
         if owner is not None and owner[0] != numbers[index]:
             outer.setdefault(index, []).append(owner[0])
     if not outer:

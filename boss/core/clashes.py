@@ -8,6 +8,7 @@ from __future__ import annotations
 from boss.core.merge import Merge
 from boss.core.model import Submission, TaskState
 from boss.core.rows import Known
+from wire.patterns import is_pattern
 
 #: Clashes told one by one.
 SHOWN = 50
@@ -50,7 +51,7 @@ def _shared_results(submission: Submission, known: Known, merge: Merge) -> list[
     kept_otherwise = set(merge.kept_otherwise)
     for name, index in submission.results:
         owner = known.results.get(name)
-        if owner is None or index in kept_otherwise:
+        if owner is None or index in kept_otherwise or is_pattern(name):
             continue
         if owner[2] != submission.ids[index] and owner[2] not in replaced:
             faults.append(

@@ -19,6 +19,7 @@ from boss.database.accept import name_key
 from boss.database.statements import listed, parts
 from boss.database.tables import results
 from wire.messages import Input, ResultFolder
+from wire.patterns import folders_above
 
 _inputs = msgspec.json.Decoder(list[Input])
 _specs = msgspec.msgpack.Decoder(InitSpec)
@@ -123,7 +124,7 @@ def _left_by(connection: Connection, makers: Sequence[int], names: set[str]) -> 
     for part in parts(makers):
         sql = f"SELECT task, name, digest, size FROM results WHERE task IN ({listed(part)}) AND digest <> ''"
         for task, name, digest, size in connection.exec_driver_sql(sql):
-            if not names.isdisjoint(folders_of(name)):
+            if not names.isdisjoint(folders_above(name)):
                 left.setdefault(task, _Left([], [])).files.append((name, digest, size))
         sql = (
             f"SELECT task, folders FROM attempts WHERE task IN ({listed(part)}) AND ended = 'succeeded' "
@@ -138,14 +139,9 @@ def _left_by(connection: Connection, makers: Sequence[int], names: set[str]) -> 
 def _empty(folders: list[ResultFolder], files: set[str], names: set[str]) -> list[str]:
     """Those without files in it, at or below the names."""
     found = [f"{folder.target}/{inner}" for folder in folders for inner in folder.empty]
-    filled = {above for name in files for above in folders_of(name)}
+    filled = {above for name in files for above in folders_above(name)}
     found += [folder.target for folder in folders if not folder.empty and folder.target not in filled]
-    return [one for one in found if one in names or not names.isdisjoint(folders_of(one))]
-
-
-def folders_of(name: str) -> list[str]:
-    """Every folder above a name."""
-    return [name[:at] for at, character in enumerate(name) if character == "/"]
+    return [one for one in found if one in names or not names.isdisjoint(folders_above(one))]
 
 
 def _below(name: str, left: Iterable[_Left]) -> list[Input]:

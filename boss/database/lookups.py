@@ -22,6 +22,7 @@ from boss.database.results import stored_contents
 from boss.database.statements import is_lite, listed, parts
 from boss.database.tables import results, task_states, tasks
 from wire.messages import Input
+from wire.patterns import folders_above
 
 T = TypeVar("T")
 
@@ -99,7 +100,8 @@ def _known(connection: Connection, submission: Submission) -> Known:
         for id, number, state, content, batch in connection.exec_driver_sql(sql, (project, *part)):
             known.tasks[id] = (number, state, content, batch)
     needed = [*(name for _, name in submission.external_names), *(file.name for file in submission.files)]
-    names = dict.fromkeys([*(name for name, _ in submission.results), *needed])
+    above = (folder for _, name in submission.external_names for folder in folders_above(name))
+    names = dict.fromkeys([*(name for name, _ in submission.results), *needed, *above])
     known.results = _known_results(connection, project, list(names))
     return known
 

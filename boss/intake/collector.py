@@ -130,7 +130,7 @@ class Collector:
         self._check_header(header)
         self._faults.raise_if_any()
         self.header = header
-        return Columns(header.project, header.files, self._faults)
+        return Columns(header.project, header.files, header.folders, self._faults)
 
     def _check_header(self, header: stream.Header) -> None:
         if header.version != stream.VERSION:
@@ -144,6 +144,7 @@ class Collector:
         if len(header.name) > 255 or rules.wrong_label(header.name):
             self._faults.add("is longer than 255 characters or has control characters", field="name")
         self._check_files(header.files, header.project)
+        self._check_folders(header)
 
     def _check_files(self, files: list[SentFile], project: str) -> None:
         names = set()
@@ -156,6 +157,22 @@ class Collector:
             if file.name in names:
                 self._faults.add(f"`{file.name}` stands twice", field=field)
             names.add(file.name)
+
+    def _check_folders(self, header: stream.Header) -> None:
+        names = {file.name for file in header.files}
+        seen = set(names)
+        for place, folder in enumerate(header.folders):
+            field = f"folders[{place}]"
+            inner = [f"{folder.name}/{path}" for path in (*folder.files, *folder.empty)]
+            fault = next(filter(None, (rules.wrong_name(name, header.project) for name in (folder.name, *inner))), "")
+            if fault:
+                self._faults.add(fault, field=field)
+            if folder.name in seen:
+                self._faults.add(f"`{folder.name}` stands twice", field=field)
+            seen.add(folder.name)
+            missing = next((name for name in inner[: len(folder.files)] if name not in names), None)
+            if missing is not None:
+                self._faults.add(f"`{missing}` is not among the files", field=field)
 
     def finish(self) -> Submission:
         """The Submission, or IntakeErrors with everything that is wrong."""

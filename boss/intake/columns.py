@@ -16,7 +16,7 @@ import msgspec
 from boss.core.model import InitSpec, Profile, SentFile
 from boss.intake import rules, task_rules
 from boss.intake.faults import Faults, Here
-from boss.intake.stream import TaskLine, decode_execution, decode_profile, encoder
+from boss.intake.stream import SentFolder, TaskLine, decode_execution, decode_profile, encoder
 from wire.messages import Execution, Input
 
 #: What `index_of` says of a mentioned id that is no task of this push (so far), or an init task.
@@ -24,6 +24,8 @@ UNKNOWN, INIT = -1, -2
 
 #: So many different values are remembered in order to recognise equal ones.
 _REMEMBERED = 16_384
+#: A task's inputs must fit one message.
+INPUT_BYTES = 5_000_000
 
 _NO_EXECUTION = Execution()
 _NO_PROFILE = Profile()
@@ -43,9 +45,10 @@ class _Known(NamedTuple):
 class Columns:
     """Grows by `take`; `finish.finish` makes a Submission of it."""
 
-    def __init__(self, project: str, files: list[SentFile], faults: Faults) -> None:
+    def __init__(self, project: str, files: list[SentFile], folders: list[SentFolder], faults: Faults) -> None:
         self.project = project
         self.files = {file.name: file for file in files}
+        self.folders = {folder.name: folder for folder in folders}
         self.faults = faults
         self.executions: list[bytes] = []
         self.requirements: list[bytes] = []
@@ -181,10 +184,23 @@ class Columns:
         if encoded is None:
             before = self.faults.count
             task_rules.check_requirements(requirements, self.project, here)
-            encoded = encoder.encode([self._input(name, path) for name, path in requirements])
+            inputs = [item for name, path in requirements for item in self._items(name, path)]
+            if len(inputs) > len(requirements) and sum(map(_bytes_of, inputs)) > INPUT_BYTES:
+                text = f"its folders have {len(inputs):,} files and folders, too many to name them one by one"
+                here.fault("requirements", text, "Pack them into one file.")
+            encoded = encoder.encode(inputs)
             if self.faults.count == before and len(self._inputs) < _REMEMBERED:
                 self._inputs[key] = encoded
         return encoded
+
+    def _items(self, name: str, path: str) -> list[Input]:
+        """A requirement; of a folder that was sent, what is in it."""
+        folder = self.folders.get(name)
+        if folder is None:
+            return [self._input(name, path)]
+        items = [self._input(f"{name}/{inner}", f"{path}/{inner}") for inner in folder.files]
+        items += [Input(name=f"{name}/{inner}", path=f"{path}/{inner}", folder=True) for inner in folder.empty]
+        return items or [Input(name=name, path=path, folder=True)]
 
     def _input(self, name: str, path: str) -> Input:
         file = self.files.get(name)
@@ -225,6 +241,11 @@ class Columns:
         said = encoder.encode(dependencies) if dependencies else b""
         parts = b"\n".join((said, inputs, execution, self._profile_bytes[profile]))
         return blake2b(parts, digest_size=16).digest()
+
+
+def _bytes_of(item: Input) -> int:
+    """In a message, about."""
+    return 170 + len(item.name) + len(item.path)
 
 
 def place_and_text(error: Exception) -> tuple[str, str]:

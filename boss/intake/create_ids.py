@@ -14,6 +14,7 @@ from hashlib import blake2b
 
 import msgspec
 
+from boss.intake.producers import TooManyPatterns, producers_of
 from boss.intake.stream import TaskLine, decode_execution, encoder
 
 #: Hexadecimal digits of an id: 64 bits, so that a million tasks do not meet by chance.
@@ -33,7 +34,7 @@ def create_ids(lines: Sequence[TaskLine], digests: Mapping[str, str]) -> None:
     index_of = {line.id: index for index, line in enumerate(lines)}
     if len(index_of) < len(lines):
         return
-    parents = _parents(lines, index_of)
+    parents = _parents(lines, index_of, digests)
     order = _in_order(parents)
     if len(order) < len(lines):
         return
@@ -47,12 +48,14 @@ def create_ids(lines: Sequence[TaskLine], digests: Mapping[str, str]) -> None:
     _rename(lines, ids, index_of)
 
 
-def _parents(lines: Sequence[TaskLine], index_of: Mapping[str, int]) -> list[list[int]]:
+def _parents(lines: Sequence[TaskLine], index_of: Mapping[str, int], digests: Mapping[str, str]) -> list[list[int]]:
     """By index: tasks of this file that must come first, in the order of the file."""
-    producers: dict[str, list[int]] = {}
-    for index, line in enumerate(lines):
-        for name in _targets(line):
-            producers.setdefault(name, []).append(index)
+    results = [(name, index) for index, line in enumerate(lines) for name in _targets(line)]
+    needed = {name for line in lines for name, _ in line.requirements}
+    try:
+        producers = producers_of(needed, results, digests)
+    except TooManyPatterns:  # a fault, which is told when all tasks have been read
+        producers = {}
     parents = []
     for index, line in enumerate(lines):
         found = {index_of[id] for id in line.dependencies if id in index_of}

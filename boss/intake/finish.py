@@ -16,9 +16,12 @@ import msgspec
 from boss.core.model import InitSpec, Submission
 from boss.intake.columns import UNKNOWN, Columns
 from boss.intake.graph import build_rows, find_cycles
+from boss.intake.producers import TooManyPatterns, matching, producers_of
 from boss.intake.shared import profiles_with_inputs
 from boss.intake.stream import Header, decode_inputs, encoder
 from boss.intake.task_rules import folders_of
+from wire.messages import Input
+from wire.patterns import is_pattern
 
 #: So many warnings of one kind are told one by one.
 _WARNINGS = 20
@@ -65,13 +68,32 @@ def _check_results(columns: Columns, ids: list[str], header: Header) -> list[str
     warnings = []
     for name, first, second in columns.shared:
         text = f'`{name}` is also a result of task "{ids[first]}"'
-        if header.allow_shared_results:
+        if header.allow_shared_results or is_pattern(name):
             warnings.append(f'task "{ids[second]}": {text}; the one that ends last stays')
         else:
             hint = "Let one of them write elsewhere, or push with --allow_shared_results."
             columns.faults.add(text, hint, task=ids[second], field="results")
     _check_folders(columns, ids)
-    return _capped(warnings)
+    return _capped(warnings) + _capped(_matched(columns, ids))
+
+
+def _matched(columns: Columns, ids: list[str]) -> list[str]:
+    """Warnings about results that a pattern of another task means as well. More than can be compared are not told."""
+    patterns = [(name, index) for name, index in columns.results if is_pattern(name)]
+    if not patterns:
+        return []
+    names = {name: index for name, index in columns.results if not is_pattern(name)}
+    warnings = []
+    try:
+        for name, index in matching(names, patterns):
+            if names[name] != index:
+                warnings.append(
+                    f'task "{ids[names[name]]}": its result `{name}` is one that task "{ids[index]}" could leave by a '
+                    "pattern; the one that ends last stays"
+                )
+    except TooManyPatterns:
+        pass
+    return warnings
 
 
 def _check_folders(columns: Columns, ids: list[str]) -> None:
@@ -123,9 +145,13 @@ def _bind(columns: Columns) -> tuple[dict[tuple[int, int], str], list[tuple[int,
             implied.update({(index, producer): name for index in others for producer in producers})
             if name in columns.files:
                 _forget_sent(columns, name, others)
+            elif name in columns.folders:
+                _forget_folder(columns, name, others)
             others = [index for index in tasks if index in producers]
         if name in columns.files:
             used.add(name)
+        elif name in columns.folders:
+            used.update(f"{name}/{inner}" for inner in columns.folders[name].files if others or not producers)
         else:
             external.extend((index, name) for index in others)
     used |= _check_inits(columns, all_producers)
@@ -135,17 +161,31 @@ def _bind(columns: Columns) -> tuple[dict[tuple[int, int], str], list[tuple[int,
 
 def _all_producers(columns: Columns) -> dict[str, set[int]]:
     """Only for names that somebody needs."""
-    wanted: dict[str, set[int]] = {}
-    for name, index in columns.results:
-        if name in columns.needed:
-            wanted.setdefault(name, set()).add(index)
-    return wanted
+    try:
+        found = producers_of(columns.needed, columns.results, columns.files.keys() | columns.folders.keys())
+    except TooManyPatterns:
+        text = "there are more requirements and patterns of results than can be compared with each other"
+        columns.faults.add(text, "Give each pattern a folder of its own, or name the results.", field="results")
+        return {}
+    return found
 
 
 def _forget_sent(columns: Columns, name: str, tasks: Iterable[int]) -> None:
     """A result of this push is meant, not the file of that name that was sent with it."""
     for index in tasks:
         columns.requirements[index] = _unbound(columns.requirements[index], (name,))
+
+
+def _forget_folder(columns: Columns, name: str, tasks: Iterable[int]) -> None:
+    """As `_forget_sent`, of a folder: the requirement is one again, in place of all that is in it."""
+    for index in tasks:
+        items: dict[tuple[str, str], Input] = {}
+        for item in decode_inputs(columns.requirements[index]):
+            inner = item.name[len(name) :]
+            if item.name.startswith(name) and inner[:1] in ("", "/") and item.path.endswith(inner):
+                item = Input(name=name, path=item.path.removesuffix(inner))
+            items.setdefault((item.name, item.path), item)
+        columns.requirements[index] = encoder.encode(list(items.values()))
 
 
 def leave_to_project(submission: Submission, names: set[str]) -> None:
@@ -190,7 +230,7 @@ def _check_inits(columns: Columns, producers: dict[str, set[int]]) -> set[str]:
 
 
 def _names(init: InitSpec) -> list[str]:
-    return [item.name for item in decode_inputs(init.requirements)] if init.requirements else []
+    return [item.name for item in decode_inputs(init.requirements) if not item.folder] if init.requirements else []
 
 
 def _rows(columns: Columns, implied: dict[tuple[int, int], str]) -> tuple[array[int], array[int]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
+from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
@@ -19,7 +20,8 @@ from boss.intake.collector import Collector
 from boss.intake.create_ids import create_ids, placeholder
 from boss.intake.document import JSON_ERRORS, Document, malformed, open_document
 from boss.intake.faults import Fault, Faults, Here, IntakeErrors, nearest
-from boss.intake.local_files import LocalFile, find_local_files
+from boss.intake.local_files import Found, LocalFile, find_local_files
+from boss.intake.producers import named
 
 #: A task file is no larger.
 FILE_BYTES = 1024**3
@@ -107,6 +109,16 @@ def _read(path: Path) -> bytes:
         raise IntakeErrors([Fault(file=str(path), text=f"cannot be read: {error.strerror}")]) from None
 
 
+def _digests(found: Found) -> dict[str, str]:
+    """Name -> digest of what is sent along; that of a folder speaks of all names and digests in it."""
+    digests = {file.sent.name: file.sent.digest for file in found.files}
+    for folder in found.folders:
+        inside = [(inner, digests[f"{folder.name}/{inner}"]) for inner in folder.files]
+        said = stream.encoder.encode((inside, folder.empty))
+        digests[folder.name] = blake2b(said, digest_size=32).hexdigest()
+    return digests
+
+
 class _Reading:
     """One pass over a document; see `read`."""
 
@@ -129,11 +141,11 @@ class _Reading:
     def read(self) -> TaskFile:
         dialect = describe.DATABASE if self._is_database() else describe.OWN
         self._read_tasks(dialect)
-        files = self._find_files()
+        found = self._find_files()
         if self._options.create_ids:
-            create_ids(self._lines, {file.sent.name: file.sent.digest for file in files})
+            create_ids(self._lines, _digests(found))
             self._encode(self._lines)
-        header = self._header(dialect.name, files)
+        header = self._header(dialect.name, found)
         submission = self._collect(header)
         if self._faults.count or submission is None:
             raise self._located_errors(dialect)
@@ -142,7 +154,7 @@ class _Reading:
             path=str(self._path),
             header=header,
             chunks=self._chunks,
-            files=[file for file in files if file.sent.name in used],
+            files=[file for file in found.files if file.sent.name in used],
             tasks=len(submission.ids),
             inits=len(submission.inits),
             external=[(submission.ids[index], id) for index, id in submission.external],
@@ -208,13 +220,15 @@ class _Reading:
     def _note_files(self, line: stream.TaskLine, position: int) -> None:
         results = {item.target for item in stream.decode_execution(line.execution).results}
         self._produced |= results
-        for name, _ in line.requirements:
+        names = [name for name, _ in line.requirements]
+        for name in names:
             self._needed.setdefault(name, (line.id, position))
-            if name in results:
-                self._renewed.add(name)
+        if results and names:
+            self._renewed |= named(names, [(result, 0) for result in results]).keys()
 
-    def _find_files(self) -> list[LocalFile]:
-        names = [name for name in self._needed if name not in self._produced or name in self._renewed]
+    def _find_files(self) -> Found:
+        made = named(self._needed, [(result, 0) for result in self._produced])
+        names = [name for name in self._needed if name not in made or name in self._renewed]
 
         def refuse(name: str, why: str) -> None:
             task, position = self._needed[name]
@@ -222,7 +236,7 @@ class _Reading:
 
         return find_local_files(self._path.parent, names, refuse)
 
-    def _header(self, dialect: str, files: list[LocalFile]) -> stream.Header:
+    def _header(self, dialect: str, found: Found) -> stream.Header:
         name = self._document.parts.get("name", "")
         if not isinstance(name, str):
             self._faults.add("is no text", field="name")
@@ -235,7 +249,8 @@ class _Reading:
             allow_shared_results=self._options.allow_shared_results,
             dialect=dialect,
             tasks=len(self._position_of),
-            files=[file.sent for file in files],
+            files=[file.sent for file in found.files],
+            folders=found.folders,
         )
 
     def _collect(self, header: stream.Header) -> Submission | None:

@@ -23,6 +23,8 @@ MOST_RETRIES = 1000
 PRIORITY_BOUND = 1_000_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+#: Line feeds and tabs do occur in names of files.
+_NOT_IN_PATH = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ENV_NAME = re.compile(r"[^=\x00-\x20\x7f]+")
 
@@ -35,8 +37,8 @@ def wrong_id(text: str) -> str:
     return "" if text.isprintable() else _wrong_characters(text)
 
 
-def _wrong_characters(text: str) -> str:
-    found = _CONTROL.search(text)
+def _wrong_characters(text: str, wrong: re.Pattern[str] = _CONTROL) -> str:
+    found = wrong.search(text)
     return f"has a control character ({found.group()!r})" if found else ""
 
 
@@ -52,7 +54,7 @@ def wrong_path(path: str) -> str:
         return "is an empty path"
     if path[0] == "/":
         return f"`{path}` is an absolute path; a path inside the tree is wanted"
-    if not path.isprintable() and (fault := _wrong_characters(path)):
+    if not path.isprintable() and (fault := _wrong_characters(path, _NOT_IN_PATH)):
         return fault
     return _wrong_parts(path)
 

@@ -21,6 +21,17 @@ TASK_BYTES, HEADER_BYTES = 1024 * 1024, 256 * 1024 * 1024
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 
 
+class SentFolder(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A folder beside the task file that tasks require: it means these files, which stand among the sent ones."""
+
+    #: Inside the project's tree.
+    name: str
+    #: Paths relative to it.
+    files: list[str] = msgspec.field(default_factory=list)
+    #: Folders below it that hold nothing, relative to it.
+    empty: list[str] = msgspec.field(default_factory=list)
+
+
 class Header(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """First line of the stream."""
 
@@ -35,6 +46,7 @@ class Header(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
     #: How many task lines follow; -1 is not told.
     tasks: int = -1
     files: list[SentFile] = msgspec.field(default_factory=list)
+    folders: list[SentFolder] = msgspec.field(default_factory=list)
 
 
 class TaskLine(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
