@@ -1,14 +1,22 @@
-"""httpx without a network: the ASGI application driven inside this process, one request at a time.
+"""httpx without a network: the ASGI application driven inside this process, each request by a thread of its own.
 
-Used where no boss runs. The answer's body is collected whole, so a stream that never ends never returns.
+Used where no boss runs. A body comes in pieces, as they are made: few are held at a time, however large it is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import queue
+import threading
+from collections.abc import Iterator
 
 import httpx
 from starlette.types import ASGIApp, Message
+
+#: Pieces that the application may be ahead of whoever reads.
+_AHEAD = 8
+#: How often an application that is ahead looks whether anybody still reads.
+_LOOK_SECONDS = 0.5
 
 
 class InProcessTransport(httpx.BaseTransport):
@@ -16,32 +24,87 @@ class InProcessTransport(httpx.BaseTransport):
         self.app = app
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return asyncio.run(self._run(request))
+        run = _Run(self.app, request)
+        start = run.next()
+        assert isinstance(start, dict)
+        return httpx.Response(start["status"], headers=start["headers"], stream=run, request=request)
 
-    async def _run(self, request: httpx.Request) -> httpx.Response:
+
+class _Gone(Exception):
+    """Nobody reads the answer any more."""
+
+
+class _Run(httpx.SyncByteStream):
+    """One request under way, and the body of its answer."""
+
+    def __init__(self, app: ASGIApp, request: httpx.Request) -> None:
         assert isinstance(request.stream, httpx.SyncByteStream)
-        chunks = iter(request.stream)
-        status, headers, parts = 500, [], []
+        self._app = app
+        self._scope = _scope(request)
+        self._chunks = iter(request.stream)
+        self._whole = False
+        #: The start of the answer, pieces of its body, then an exception or None.
+        self._said: queue.Queue[Message | bytes | BaseException | None] = queue.Queue(_AHEAD)
+        self._gone = False
+        self._thread = threading.Thread(target=self._run, name="in-process", daemon=True)
+        self._thread.start()
 
-        whole = False
+    def next(self) -> Message | bytes | None:
+        item = self._said.get()
+        if isinstance(item, BaseException):
+            raise item
+        return item
 
-        async def receive() -> Message:
-            nonlocal whole
-            if whole:
-                await asyncio.Event().wait()  # this caller never hangs up; whoever waits for it is cancelled
-            chunk = next(chunks, None)
-            whole = chunk is None
-            return {"type": "http.request", "body": chunk or b"", "more_body": chunk is not None}
+    def __iter__(self) -> Iterator[bytes]:
+        while (item := self.next()) is not None:
+            assert isinstance(item, bytes)
+            yield item
 
-        async def send(message: Message) -> None:
-            nonlocal status, headers
-            if message["type"] == "http.response.start":
-                status, headers = message["status"], message["headers"]
-            else:
-                parts.append(message.get("body", b""))
+    def close(self) -> None:
+        self._gone = True
+        while not self._said.empty():
+            self._said.get_nowait()
+        self._thread.join()
 
-        await self.app(_scope(request), receive, send)
-        return httpx.Response(status, headers=headers, content=b"".join(parts), request=request)
+    # --- in the request's thread ----------------------------------------------------------------------
+
+    def _run(self) -> None:
+        end: BaseException | None = None
+        try:
+            asyncio.run(self._app(self._scope, self._receive, self._send))  # type: ignore[arg-type]  # a coroutine
+        except _Gone:
+            return
+        except BaseException as error:
+            end = error
+        try:
+            self._put(end)
+        except _Gone:
+            pass
+
+    async def _receive(self) -> Message:
+        if self._whole:
+            while not self._gone:
+                await asyncio.sleep(_LOOK_SECONDS)
+            return {"type": "http.disconnect"}
+        chunk = next(self._chunks, None)
+        self._whole = chunk is None
+        return {"type": "http.request", "body": chunk or b"", "more_body": chunk is not None}
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._put(message)
+        elif body := message.get("body", b""):
+            self._put(bytes(body))
+
+    def _put(self, item: Message | bytes | BaseException | None) -> None:
+        """Nothing else waits for this thread, so it may wait."""
+        while not self._gone:
+            try:
+                self._said.put(item, timeout=_LOOK_SECONDS)
+                return
+            except queue.Full:
+                continue
+        raise _Gone
 
 
 def _scope(request: httpx.Request) -> dict[str, object]:
