@@ -41,6 +41,7 @@ WEIGHTS: dict[tuple[str, str], int] = {
     ("kill", "broker"): 4,
     ("kill", "worker"): 5,
     ("kill", "datastore"): 4,
+    ("kill", "transfer"): 6,
     ("kill", "command"): 3,
     ("kill", "database"): 3,
     ("freeze", "boss"): 2,
@@ -65,7 +66,10 @@ class Killer:
         self._random = random
         self._database = database
         self._broker = broker
-        self._kinds = [key for key in WEIGHTS if database is not None or key[1] != "database"]
+        absent = {"database" if database is None else "", "" if place.by_ssh else "transfer"}
+        self._kinds = [key for key in WEIGHTS if key[1] not in absent]
+        #: Transfers of a datastore that was killed, seen at work beside the next one.
+        self.strays: list[str] = []
 
     def kills(self) -> int:
         return sum(fault.kind == "kill" for fault in self.faults)
@@ -78,6 +82,7 @@ class Killer:
                 between()
                 time.sleep(0.05)
             self.place.look_after_boss()
+            self.strays += [str(process) for process in self.place.stray_transfers()]
             self._strike()
 
     def _strike(self) -> None:

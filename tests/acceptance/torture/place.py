@@ -56,6 +56,8 @@ class Place:
         }
         #: Where the programs find their modules.
         self.python_path = [TOP]
+        #: Workers that the datastore reaches by SSH.
+        self.by_ssh: tuple[str, ...] = ()
         self._boss: subprocess.Popen[bytes] | None = None
         self._shot = False
         self.starts: list[float] = []
@@ -71,6 +73,7 @@ class Place:
             "ECLOUD_WORKER_SSH_PORT": str(server.port),
             "ECLOUD_WORKER_SSH_HOST_KEYS": f"{server.host_key_file}.pub",
         }
+        self.by_ssh = workers
         self.python_path.append(FOLDER)
         self._settings["WORKER_SETTINGS"] = json.dumps(dict.fromkeys(workers, told))
 
@@ -180,6 +183,22 @@ class Place:
     def processes(self, *roles: str) -> list[Process]:
         return [process for process in processes.find(self.mark) if not roles or process.role in roles]
 
+    def stray_transfers(self) -> list[Process]:
+        """What a datastore started that is dead, although the next one is at work."""
+        now = self.processes("datastore", "transfer")
+        datastores = [process for process in now if process.role == "datastore"]
+        if len(datastores) != 1 or self._datastore_ready() < processes.started_at(datastores[0]):
+            return []
+        older = [one for one in now if one.role == "transfer" and one.start < datastores[0].start]
+        return [one for one in older if one in self.processes("transfer")]
+
+    def _datastore_ready(self) -> float:
+        """When a datastore last said that it begins to work."""
+        path = self.home / "logs" / "datastore.log"
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        said = [line for line in lines if " INFO datastore: datastore of " in line]
+        return log_time(" ".join(said[-1].split()[:2])) if said else 0.0
+
     def wait_for(self, what: str, condition: Callable[[], object], patience: float = PATIENCE) -> None:
         until = time.monotonic() + patience
         while not condition():
@@ -203,6 +222,12 @@ class Line:
 
     def __repr__(self) -> str:
         return f"{self.id}.{self.attempt} {self.what} on {self.worker} at {self.at:.3f}"
+
+
+def log_time(stamp: str) -> float:
+    """Of a program's log line: `2026-01-31 12:00:00,123`."""
+    seconds, _, milliseconds = stamp.partition(",")
+    return time.mktime(time.strptime(seconds, "%Y-%m-%d %H:%M:%S")) + int(milliseconds) / 1000
 
 
 def read_log(path: Path) -> list[Line]:

@@ -5,6 +5,7 @@ Only what bears the mark is ever looked at or ended.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -13,13 +14,15 @@ from pathlib import Path
 
 #: Every process of the deployment has it in its environment, because the boss hands on its own.
 MARK = "TORTURE_MARK"
+#: What the datastore's program starts has only this, with the device and inode of the tree.
+TRANSFER = "ECLOUD_TRANSFER_OF"
 
 
 @dataclass(frozen=True)
 class Process:
     pid: int
     start: int
-    #: boss, broker, datastore, worker, command, or other.
+    #: boss, broker, datastore, transfer (what the datastore starts), worker, command, or other.
     role: str
     #: The worker's id, for a worker and its commands.
     worker: str
@@ -27,16 +30,19 @@ class Process:
 
 
 def find(mark: str) -> list[Process]:
-    """All living processes of the deployment."""
-    wanted = f"{MARK}={mark}"
+    """All living processes of the deployment, whose folder is the mark."""
+    wanted = {f"{MARK}={mark}"}
+    with contextlib.suppress(OSError):
+        status = os.stat(Path(mark) / "ecloud-data")
+        wanted.add(f"{TRANSFER}={status.st_dev}:{status.st_ino}")
     found = (_look(int(name), wanted) for name in os.listdir("/proc") if name.isdigit() and int(name) != os.getpid())
     return [process for process in found if process is not None]
 
 
-def _look(pid: int, wanted: str) -> Process | None:
+def _look(pid: int, wanted: set[str]) -> Process | None:
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
-        if wanted not in variables:
+        if wanted.isdisjoint(variables):
             return None
         words = tuple(Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0"))[:-1]
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -54,6 +60,8 @@ def _look(pid: int, wanted: str) -> Process | None:
 def _role(words: tuple[str, ...], environment: dict[str, str]) -> str:
     if "ECLOUD_TASK" in environment:
         return "command"
+    if TRANSFER in environment:
+        return "transfer"
     for module in ("boss", "datastore", "worker"):
         if words[-2:] == ("-m", module):
             return module
@@ -85,6 +93,12 @@ def _start_of(pid: int) -> int:
     except OSError:
         return -1
     return int(stat[stat.rindex(")") + 2 :].split()[19])
+
+
+def started_at(process: Process) -> float:
+    """Seconds of `time.time()`."""
+    up = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - up + process.start / os.sysconf("SC_CLK_TCK")
 
 
 def wait_until_none(mark: str, seconds: float) -> list[Process]:

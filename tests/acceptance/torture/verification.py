@@ -5,9 +5,11 @@ Each function gives the violations that it found, as sentences; none is good new
 
 from __future__ import annotations
 
+import contextlib
 import re
-import time
+import sqlite3
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,7 @@ import sqlalchemy
 from boss.core.model import TaskState
 from tests.acceptance.torture.killer import Fault
 from tests.acceptance.torture.load import Load
-from tests.acceptance.torture.place import LEASE, Line, Place
+from tests.acceptance.torture.place import LEASE, Line, Place, log_time
 
 #: Between something that happened and the boss's or the log's noticing it, on a loaded machine.
 SLACK = 5.0
@@ -53,12 +55,23 @@ class Record:
 
 
 def read(url: str) -> Record:
+    with _connected(url) as connection:
+        return _read(connection)
+
+
+def rows_of(url: str, query: str) -> list[sqlalchemy.Row[tuple[object, ...]]]:
+    with _connected(url) as connection:
+        return list(connection.execute(sqlalchemy.text(query)))
+
+
+@contextlib.contextmanager
+def _connected(url: str) -> Iterator[sqlalchemy.Connection]:
     if url.startswith("mysql:"):
         url = url.replace("mysql:", "mysql+pymysql:", 1)
     engine = sqlalchemy.create_engine(url)
     try:
         with engine.connect() as connection:
-            return _read(connection)
+            yield connection
     finally:
         engine.dispose()
 
@@ -149,9 +162,11 @@ def _results(load: Load, record: Record) -> list[str]:
     wanted = sorted((f"out/{id}", id, succeeded[id]) for id in expected)
     if recorded != wanted:
         found.append(f"results in the database differ: {sorted(set(recorded) ^ set(wanted))[:5]}")
-    for folder in ("incoming", "records"):
-        left = [path for path in (tree / ".ecloud" / folder).rglob("*") if path.is_file()]
-        found += [f"left in the datastore: {path}" for path in left[:5]]
+    left = [path for path in (tree / ".ecloud" / "incoming").rglob("*") if path.is_file()]
+    found += [f"left in the datastore: {path}" for path in left[:5]]
+    with contextlib.closing(sqlite3.connect(tree / ".ecloud" / "index.sqlite")) as index:
+        kept = index.execute("SELECT task, attempt FROM records LIMIT 5").fetchall()
+    found += [f"a publish record is left in the datastore: {row}" for row in kept]
     if record.publish_records:
         found.append(f"{record.publish_records} publish records are still owed")
     return found
@@ -197,13 +212,15 @@ def _unexplained(line: Line, attempt: Attempt | None, faults: list[Fault]) -> li
     until = max(attempt.ended_at, line.at) + SLACK
     for fault in faults:
         near = fault.began <= until and fault.until >= line.at - LEASE - SLACK
-        if near and _could(fault, line):
+        if near and _could(fault, line, attempt):
             return []
     return [f"{line} had no success ({attempt.ended}: {attempt.reason}), and nothing was done to it or its worker"]
 
 
-def _could(fault: Fault, line: Line) -> bool:
+def _could(fault: Fault, line: Line, attempt: Attempt) -> bool:
     """Could this have cost that attempt its success?"""
+    if fault.victim == "transfer":  # each time that its results were fetched
+        return " tries)" in attempt.reason
     if fault.victim in ("worker", "command"):
         return fault.worker == line.worker
     # The link of all workers: with a frozen broker, none is heard. (A dead one stops the leases, too.)
@@ -244,8 +261,7 @@ def agent_starts(place: Place, worker: str) -> list[float]:
         for text in path.read_text(errors="replace").splitlines():
             matched = _STARTED.match(text)
             if matched:
-                stamp, _, milliseconds = matched[1].partition(",")
-                found.append(time.mktime(time.strptime(stamp, "%Y-%m-%d %H:%M:%S")) + int(milliseconds) / 1000)
+                found.append(log_time(matched[1]))
     return found
 
 
