@@ -75,7 +75,7 @@ def assert_all_hosts_took_part(cluster: Cluster) -> None:
 def assert_workers_hold_no_keys(cluster: Cluster) -> None:
     """A worker's host has its own login at the broker and nothing that opens another host."""
     for host in cluster.workers:
-        places = ["/home", "/root", "/tmp", "/var/tmp", "/run", "/opt/ecloud/agent"]
+        places = ["/home", "/tmp", "/var/tmp", "/run", AGENT]
         found = host.run(["grep", "-rIl", "--devices=skip", "PRIVATE KEY-----", *places], user="root", check=False)
         assert found == ""
 

@@ -20,9 +20,10 @@ from tests.parts import need
 #: The unprivileged user that every host has.
 USER, USER_ID = "ecloud", 4242
 HOME = f"/home/{USER}"
-#: Where a host has our programs, their packages, and Python (at the same place as this machine).
-AGENT, PACKAGES = "/opt/ecloud/agent", "/opt/ecloud/packages"
-PYTHON = os.path.realpath(sys.executable)
+#: Where a host has our programs, and a virtual environment with their packages.
+AGENT, ENVIRONMENT = "/opt/ecloud/agent", "/opt/ecloud/venv"
+PYTHON = f"{ENVIRONMENT}/bin/python3"
+PACKAGES = f"{ENVIRONMENT}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 #: Only against hanging on a loaded machine.
 PATIENCE = 60.0
 
@@ -123,7 +124,7 @@ class Host:
     def environment(self, more: Mapping[str, str] = {}, user: str = USER) -> dict[str, str]:
         about = {"HOME": HOME, "USER": USER} if user == USER else {"HOME": "/root", "USER": "root"}
         path = f"{os.path.dirname(PYTHON)}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
-        return {**about, "PATH": path, "LANG": "C.UTF-8", "PYTHONPATH": f"{AGENT}:{PACKAGES}", **more}
+        return {**about, "PATH": path, "LANG": "C.UTF-8", "PYTHONPATH": AGENT, **more}
 
     def run(
         self,

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from typing import TypeVar
 from tests.hosts.bundle import bundle, interpreter, package_folders, packages, places_to_hide
 from tests.hosts.host import (
     AGENT,
+    ENVIRONMENT,
     PACKAGES,
     USER,
     USER_ID,
@@ -85,6 +87,8 @@ class Network:
             "HOST_HOME_DISK": home_disk,
             "HOST_USER": USER,
             "HOST_USER_ID": str(USER_ID),
+            "HOST_PYTHON": os.path.realpath(sys.executable),
+            "HOST_ENVIRONMENT": ENVIRONMENT,
             "HOST_HIDE": "\n".join(map(str, hidden)),
             "HOST_SHOW": "\n".join(f"{source}\n{place}" for source, place in shown),
             "HOST_HIDE_THEN": "\n".join(map(str, package_folders())),

@@ -1,8 +1,9 @@
 #!/bin/sh
 # The first process of a host, in namespaces of its own: makes its disk, hides this machine's files, starts its sshd.
 # Told by environment: HOST_NAME, HOST_BASE (an empty directory), HOST_DISK and HOST_HOME_DISK (sizes as tmpfs takes
-# them), HOST_USER, HOST_USER_ID, HOST_HIDE (directories), HOST_SHOW (pairs of directories: source, place) and
-# HOST_HIDE_THEN (directories beneath those), one a line.
+# them), HOST_USER, HOST_USER_ID, HOST_PYTHON, HOST_ENVIRONMENT (where a virtual environment is to be made), and lists,
+# one a line: HOST_HIDE (directories), HOST_SHOW (pairs of directories: source, place), HOST_HIDE_THEN (directories
+# beneath those).
 # Says its process number on standard output when it is up. It sees this machine's /proc until its root is changed.
 set -eu
 read -r number _ </proc/self/stat
@@ -42,6 +43,10 @@ for place in $HOST_HIDE_THEN; do
     [ ! -d "$root$place" ] || disk 755 "$root$place"
 done
 unset IFS
+mkdir -p "$root$HOST_ENVIRONMENT/bin"
+echo "home = ${HOST_PYTHON%/*}" >"$root$HOST_ENVIRONMENT/pyvenv.cfg"
+ln -s "$HOST_PYTHON" "$root$HOST_ENVIRONMENT/bin/python3"
+ln -s python3 "$root$HOST_ENVIRONMENT/bin/python"
 
 mount -t proc proc "$root/proc"
 for device in null:3 zero:5 full:7 random:8 urandom:9; do
