@@ -27,10 +27,23 @@ SECONDS = 100.0
 MOST_BYTES = 256 * 1024
 MOST_LINE = 2000
 _FAILED = "FAILED  "
+#: So many are looked at together: each holds a thread of the HTTP server.
+_AT_ONCE = threading.BoundedSemaphore(4)
 
 
 def debug_lines(worker: str, place: Place, boss_key: Path, datastore_key: str) -> Iterator[DebugLine]:
     """All that is found out, the last line with `ended`. `datastore_key`: its public key, which is looked for there."""
+    if not _AT_ONCE.acquire(blocking=False):
+        yield DebugLine(text="Four workers are being looked at already; ask again when one of these has ended.")
+        yield DebugLine(ended=True, failed=["not looked at"])
+        return
+    try:
+        yield from _all_lines(worker, place, boss_key, datastore_key)
+    finally:
+        _AT_ONCE.release()
+
+
+def _all_lines(worker: str, place: Place, boss_key: Path, datastore_key: str) -> Iterator[DebugLine]:
     failed: list[str] = []
     for text in _texts(worker, place, boss_key, datastore_key):
         if text.startswith(_FAILED):

@@ -76,7 +76,7 @@ def add_machine_commands(
         with boss() as asked:
             for line in asked.debug(worker):
                 failed = line.failed if line.ended else failed
-                text = msgspec.json.encode(line).decode() if as_json else harmless(line.text)
+                text = msgspec.json.encode(line).decode() if as_json else harmless(line.text, lines=True)
                 if as_json or not line.ended:
                     sys.stdout.write(f"{text}\n")
                     sys.stdout.flush()

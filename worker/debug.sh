@@ -8,7 +8,11 @@ set -u
 here_time=$(date +%s)
 check=no home=
 if [ "${1:-}" = --check ]; then check=yes; shift; fi
-if [ "${1:-}" = --home ]; then home=${2:-}; shift 2; fi
+if [ "${1:-}" = --home ]; then
+    home=${2:-}
+    shift 2
+    case $home in /*) ;; *) home=$(pwd)/$home ;; esac
+fi
 
 ecloud_python=${ECLOUD_PYTHON:-} ecloud_root=
 if [ -n "$home" ] && [ -r "$home/agent.env" ]; then
@@ -55,5 +59,6 @@ else
 fi
 
 [ "$check" = yes ] && exit "$failed"
+export ECLOUD_PYTHON="$ecloud_python"
 set -x
 exec sh -x "$ecloud_root/worker/startup.sh"

@@ -156,6 +156,22 @@ def test_a_worker_of_the_bosss_own_machine_is_looked_at_without_ssh(site: Site) 
     assert "ok      login as local-1" in said and "sshd" not in said
 
 
+def test_the_same_look_can_be_taken_on_the_host_itself(site: Site) -> None:
+    """By a relative path, and with nothing in the environment: what the agent was told is in its home."""
+    done = subprocess.run(
+        [str(TOP / "debug.sh"), "--home", site.home.name],
+        cwd=site.home.parent,
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "+ df -h" in done.stdout and "ok      login as w1" in done.stdout
+    assert (site.files / "w1" / "worker.password").read_text().strip() not in done.stdout
+
+
 def test_a_boss_that_is_not_let_in_says_which_line_is_missing_where(site: Site) -> None:
     authorized = site.server.own / "authorized"
     lines = authorized.read_text()
