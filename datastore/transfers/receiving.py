@@ -24,7 +24,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Place(NamedTuple):
+class Wanted(NamedTuple):
     """Where a file goes: the attempt, the number by which it waits in the attempt's folder, and what it must be."""
 
     key: AttemptKey
@@ -40,15 +40,15 @@ def source_of(key: AttemptKey, file: CollectFile) -> str:
 class Intake:
     """What one receive folder is to give. `take` walks it once; then `got`, `differ` and `strange` say what came."""
 
-    def __init__(self, tree: Tree, partial: str, wanted: Iterable[Place], stopped: Stopped) -> None:
+    def __init__(self, tree: Tree, partial: str, wanted: Iterable[Wanted], stopped: Stopped) -> None:
         self._tree = tree
         self._partial = partial
         self._stopped = stopped
-        self._wanted: dict[str, list[Place]] = {}
+        self._wanted: dict[str, list[Wanted]] = {}
         self._folders: set[str] = set()
         for place in wanted:
             self._expect(place)
-        self.got: list[Place] = []
+        self.got: list[Wanted] = []
         #: Files that came and are not what was said: a sentence for each attempt.
         self.differ: dict[AttemptKey, str] = {}
         #: Paths that nobody asked for.
@@ -62,13 +62,13 @@ class Intake:
         finally:
             os.close(fd)
 
-    def missing(self) -> list[tuple[str, list[Place]]]:
+    def missing(self) -> list[tuple[str, list[Wanted]]]:
         """What has not come."""
         return list(self._wanted.items())
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _expect(self, place: Place) -> None:
+    def _expect(self, place: Wanted) -> None:
         path = source_of(place.key, place.file)
         self._wanted.setdefault(path, []).append(place)
         cut = path.rfind("/")
@@ -106,7 +106,7 @@ class Intake:
         except OSError:  # partial data are below it
             pass
 
-    def _file(self, folder: int, name: str, places: list[Place]) -> None:
+    def _file(self, folder: int, name: str, places: list[Wanted]) -> None:
         if self._stopped():
             raise CopyStopped
         fd = os.open(name, _FILE, dir_fd=folder)
@@ -134,7 +134,7 @@ class Intake:
             return "b2:" + hashlib.blake2b(os.read(fd, _SMALL + 1), digest_size=32).hexdigest()
         return digest_of(fd, self._stopped)[0]
 
-    def _is_it(self, place: Place, size: int, digest: str) -> bool:
+    def _is_it(self, place: Wanted, size: int, digest: str) -> bool:
         file = place.file
         if size != file.size:
             reason = f"result {shown(file.source)} has {size:,} bytes, the worker said {file.size:,}"
@@ -145,7 +145,7 @@ class Intake:
         self.differ.setdefault(place.key, reason)
         return False
 
-    def _copy(self, fd: int, place: Place) -> None:
+    def _copy(self, fd: int, place: Wanted) -> None:
         """The same file is wanted under two names."""
         os.lseek(fd, 0, os.SEEK_SET)
         target = os.open(self._target(place), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._tree.incoming)
@@ -155,7 +155,7 @@ class Intake:
         finally:
             os.close(target)
 
-    def _target(self, place: Place) -> str:
+    def _target(self, place: Wanted) -> str:
         return f"{self._tree.attempt_folder(place.key)}/{place.number}"
 
 

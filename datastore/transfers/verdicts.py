@@ -41,7 +41,9 @@ _OTHER_KEY = re.compile(
 )
 _NO_SPACE = re.compile(r"No space left on device|Disk quota exceeded")
 _TOO_LARGE = re.compile(r"File too large \(27\)")
-_NOT_ASKED = re.compile(r"rejecting (?:unrequested|excluded|unsafe)|unsafe (?:pathname|file)|received request to")
+_NOT_ASKED = re.compile(
+    r"rejecting (?:unrequested|excluded|unsafe)|(?:unsafe|invalid) (?:path|file)|received request to"
+)
 #: rsync's and ssh's own last lines, which say less than those above them.
 _EMPTY_WORDS = re.compile(r"^rsync error: |^\s*$|^@|^rsync: connection unexpectedly closed|^Killed by signal")
 

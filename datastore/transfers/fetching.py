@@ -1,0 +1,256 @@
+"""Results of attempts on another host, of many at once, into incoming: what was said and nothing else.
+
+They come into a receive folder of this worker's own, from where those that are what was said go to their attempts'
+folders. Partial data and verified files are kept for the next try of an attempt, until `discard` or its end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from datastore.agent.events import FetchFailed, ResultsFetched
+from datastore.disk.content import Stopped, is_full
+from datastore.disk.tree import INCOMING, Tree
+from datastore.paths import shown
+from datastore.transfers import rsync, verdicts
+from datastore.transfers.hosts import remote_of
+from datastore.transfers.receiving import Intake, Wanted, source_of
+from datastore.transfers.runs import MAX_NAMES, Errand, Runs
+from datastore.transfers.verdicts import Trouble
+from wire.messages import AttemptKey, Collect, CollectFile, Place
+
+_SKIPPING = "skipping non-regular file "
+
+TellFetched = Callable[[ResultsFetched | FetchFailed], None]
+Unwanted = Callable[[AttemptKey], bool]
+
+
+class Fetching:
+    def __init__(self, tree: Tree, runs: Runs, stopped: Stopped) -> None:
+        self._tree = tree
+        self._runs = runs
+        self._stopped = stopped
+        #: In a folder of results only rsync of this incarnation makes one of this name.
+        self._partial = f".ecloud-partial-{tree.incarnation}"
+        #: Attempts that are to be fetched again: whose receive folder has partial data, and the files that are there.
+        self._held: dict[AttemptKey, tuple[str, dict[int, CollectFile]]] = {}
+
+    def fetch(self, worker: str, place: Place, jobs: list[Collect], tell: TellFetched, unwanted: Unwanted) -> None:
+        """Answer every job, all of one place. Raises only CopyStopped."""
+        lane = _Lane(worker, place, f"{self._tree.incarnation}/from-{worker}", tell, unwanted)
+        for part in _split_jobs(jobs):
+            wanted = []
+            for job in part:
+                if unwanted(_key(job)):
+                    self._answer(job, FetchFailed(_key(job), "stopped"), lane)
+                else:
+                    wanted.append(job)
+            fitting, large = self._by_room(wanted)
+            self._fetch_part(lane, fitting)
+            for job in large:
+                # It may be no more than a claim: files that are small after all are looked at, large ones left there.
+                self._fetch_part(lane, [job], self._tree.free_bytes() // 2 // max(1, len(job.files)))
+        _remove_if_empty(self._tree, lane.folder)
+
+    def discard(self, keys: Iterable[AttemptKey]) -> None:
+        """Nothing more is wanted of these attempts: remove what was kept for another try."""
+        for key in keys:
+            folder, _ = self._held.pop(key, ("", {}))
+            if folder:
+                shutil.rmtree(f"{folder}/{key[0]}.{key[1]}", dir_fd=self._tree.incoming, ignore_errors=True)
+                _remove_if_empty(self._tree, folder)
+                self._tree.remove_attempt(key)
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _by_room(self, jobs: list[Collect]) -> tuple[list[Collect], list[Collect]]:
+        """Those that the disk has room for, in their order, and those that would leave none for others."""
+        free = self._tree.free_bytes()
+        fitting, large = [], []
+        for job in jobs:
+            needed = self._needed(job)
+            if needed > free:
+                large.append(job)
+            else:
+                free -= needed
+                fitting.append(job)
+        return fitting, large
+
+    def _needed(self, job: Collect) -> int:
+        """Bytes that are still to come."""
+        _, had = self._held.get(_key(job), ("", {}))
+        return sum(file.size for number, file in enumerate(job.files) if had.get(number) != file)
+
+    def _fetch_part(self, lane: _Lane, jobs: list[Collect], limit: int | None = None) -> None:
+        """`limit`: files above this size are not brought, for want of room."""
+        try:
+            received = self._receive(lane, jobs, limit)
+        except Trouble as trouble:
+            received = _Received(None, trouble)
+        except OSError as error:
+            fault: verdicts.Fault = "full" if is_full(error) else "transfer"
+            words = self._tree.full_text() if is_full(error) else f"results cannot be taken in: {error}"
+            received = _Received(None, Trouble(fault, words))
+        for each in received.intake.got if received.intake is not None else ():
+            self._held[each.key][1][each.number] = each.file
+        missing = _missing(received, jobs)
+        for job in jobs:
+            self._answer(job, self._verdict(lane, job, received, missing, limit), lane)
+
+    def _receive(self, lane: _Lane, jobs: list[Collect], limit: int | None) -> _Received:
+        """One rsync, and what it brought. Raises Trouble if none of that is to be believed, CopyStopped, OSError."""
+        wanted = [each for job in jobs for each in self._open_attempt(lane.folder, job)]
+        intake = Intake(self._tree, self._partial, wanted, self._stopped)
+        names = list(dict.fromkeys(source_of(each.key, each.file) for each in wanted))
+        if not names:
+            return _Received(intake)
+        _make_folder(self._tree, lane.folder)
+        largest = max(each.file.size for each in wanted)
+        if limit is not None:
+            largest = min(largest, limit)
+        size = sum(each.file.size for each in wanted)
+        keys = frozenset(_key(job) for job in jobs)
+        errand = Errand(lane.worker, lane.place, "collect", lane.source, names, size, largest, keys)
+        target = f"{self._tree.root}/{INCOMING}/{lane.folder}"
+        quick = rsync.compares_names()
+        ended = self._runs.run(
+            errand, lambda shell: rsync.fetch_arguments(shell, lane.source, target, self._partial, largest, quick)
+        )  # fmt: skip
+        trouble = self._runs.trouble(ended, errand)
+        if trouble is not None and trouble.fault == "host":
+            raise trouble
+        intake.take(lane.folder)
+        lies = _lies(intake, ended)
+        if lies:
+            raise Trouble("host", f"{_at(lane)}: it sent {lies}, so nothing that it sends is taken")
+        return _Received(intake, trouble, silent=ended.code == 0)
+
+    def _open_attempt(self, folder: str, job: Collect) -> Iterator[Wanted]:
+        """What is still to come of it; its folder is there afterwards, empty but for what came in an earlier try."""
+        key = _key(job)
+        _, had = self._held.get(key, ("", {}))
+        if not had:
+            self._tree.make_attempt_folder(key)
+            self._held[key] = (folder, had)
+        for number, file in enumerate(job.files):
+            if had.get(number) != file:
+                yield Wanted(key, number, file)
+
+    def _answer(self, job: Collect, answer: ResultsFetched | FetchFailed, lane: _Lane) -> None:
+        key = _key(job)
+        if isinstance(answer, ResultsFetched):
+            self._held.pop(key, None)
+        elif answer.fault not in ("transfer", "changed"):
+            self.discard([key])
+        lane.tell(answer)
+
+    def _verdict(
+        self,
+        lane: _Lane,
+        job: Collect,
+        received: _Received,
+        missing: dict[AttemptKey, CollectFile | None],
+        limit: int | None,
+    ) -> ResultsFetched | FetchFailed:
+        key = _key(job)
+        if lane.unwanted(key):
+            return FetchFailed(key, "stopped")
+        if received.intake is not None and key in received.intake.differ:
+            return FetchFailed(key, "changed", f"{_at(lane)}: {received.intake.differ[key]}")
+        if key not in missing:
+            return ResultsFetched(key)
+        if received.trouble is not None:
+            return FetchFailed(key, received.trouble.fault, str(received.trouble))
+        file = missing[key]
+        assert file is not None
+        if not received.silent:
+            words = f"result {shown(file.source)} is not there on the worker, or cannot be read"
+            return FetchFailed(key, "result", f"{_at(lane)}: {words}")
+        if limit is not None and file.size > limit:
+            return FetchFailed(key, "room", self._tree.full_text(self._needed(job)))
+        words = f"result {shown(file.source)} is no file of {file.size:,} bytes any more"
+        return FetchFailed(key, "changed", f"{_at(lane)}: {words}")
+
+
+# -- parts -------------------------------------------------------------------------------------------
+
+
+class _Lane(NamedTuple):
+    """Whose results, and who hears of them."""
+
+    worker: str
+    place: Place
+    #: The receive folder, below incoming.
+    folder: str
+    tell: TellFetched
+    unwanted: Unwanted
+
+    @property
+    def source(self) -> str:
+        return f"{self.place.path}/attempts"
+
+
+class _Received(NamedTuple):
+    """What one rsync brought."""
+
+    #: None: nothing can be believed, or taken in.
+    intake: Intake | None
+    #: Of those whose files are not all there.
+    trouble: Trouble | None = None
+    #: True: rsync said that all was well, so what is missing was left out for what it is: too large, say.
+    silent: bool = False
+
+
+def _key(job: Collect) -> AttemptKey:
+    return (job.task, job.attempt)
+
+
+def _at(lane: _Lane) -> str:
+    return verdicts.doing(remote_of(lane.worker, lane.place), "collect", lane.source)
+
+
+def _split_jobs(jobs: list[Collect]) -> Iterator[list[Collect]]:
+    """Parts of at most so many names, a job never divided."""
+    part: list[Collect] = []
+    count = 0
+    for job in jobs:
+        if part and count + len(job.files) > MAX_NAMES:
+            yield part
+            part, count = [], 0
+        part.append(job)
+        count += len(job.files)
+    if part:
+        yield part
+
+
+def _lies(intake: Intake, ended: rsync.Ended) -> str:
+    """What no honest host sends; empty: nothing. An rsync that was ended may leave files that nobody asked for."""
+    if intake.strange and ended.code in (0, *verdicts.PARTIAL):
+        return f"{shown(intake.strange[0])}, which nobody asked for"
+    line = next((line for line in ended.output.splitlines() if line.startswith(_SKIPPING)), "")
+    return f"{shown(line[len(_SKIPPING) :].strip(chr(34)))}, which is a link, a device or a pipe" if line else ""
+
+
+def _missing(received: _Received, jobs: list[Collect]) -> dict[AttemptKey, CollectFile | None]:
+    """Attempt -> a file of it that has not come (None: nothing of it is known)."""
+    if received.intake is None:
+        return {_key(job): None for job in jobs}
+    return {place.key: place.file for _, places in received.intake.missing() for place in places}
+
+
+def _make_folder(tree: Tree, folder: str) -> None:
+    tree.make_incarnation_folder()
+    try:
+        os.mkdir(folder, 0o700, dir_fd=tree.incoming)
+    except FileExistsError:
+        pass
+
+
+def _remove_if_empty(tree: Tree, folder: str) -> None:
+    try:
+        os.rmdir(folder, dir_fd=tree.incoming)
+    except OSError:
+        pass

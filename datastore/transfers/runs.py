@@ -1,0 +1,135 @@
+"""Runs of rsync over the connections to workers' hosts: begun, followed, ended, and their ends made into trouble.
+
+It knows hosts, names and codes; what is sent or received is the business of `sending` and `fetching`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from typing import NamedTuple
+
+from datastore.disk.content import CopyStopped, Stopped, is_full
+from datastore.disk.tree import Tree
+from datastore.paths import shown
+from datastore.transfers import rsync, verdicts
+from datastore.transfers.connections import Connections
+from datastore.transfers.hosts import remote_of
+from datastore.transfers.verdicts import Direction, Trouble
+from wire.messages import AttemptKey, Place
+
+logger = logging.getLogger(__name__)
+
+#: Names of one rsync: very long lists make it crawl.
+MAX_NAMES = 20_000
+#: What is written to see whether the disk is full.
+_PROBE_BYTES = 65_536
+
+
+class Errand(NamedTuple):
+    """What one rsync is for."""
+
+    worker: str
+    place: Place
+    direction: Direction
+    #: The folder on the host, for sentences.
+    path: str
+    names: list[str]
+    #: All files together, and the largest that may be written here (None: none is).
+    size: int
+    largest: int | None = None
+    #: Attempts for which it is run; when none of them is wanted any more it is ended.
+    keys: frozenset[AttemptKey] = frozenset()
+
+
+class Runs:
+    def __init__(self, tree: Tree, connections: Connections, told: dict[str, str], stopped: Stopped) -> None:
+        """`told`: the environment of every child."""
+        self._tree = tree
+        self._connections = connections
+        self._environment = told
+        self._stopped = stopped
+        self._lock = threading.Lock()
+        self._running: dict[rsync.Rsync, frozenset[AttemptKey]] = {}
+
+    def run(self, errand: Errand, arguments: Callable[[str], list[str]]) -> rsync.Ended:
+        """To its end. `arguments` gets the command that reaches the host. Raises Trouble, CopyStopped."""
+        try:
+            with self._connections.use(errand.worker, errand.place) as shell:
+                return self._run(errand, arguments(shell))
+        except Trouble as trouble:
+            if self._stopped():
+                raise CopyStopped from None
+            raise Trouble(trouble.fault, _with_path(str(trouble), errand)) from None
+        except OSError as error:
+            raise Trouble("transfer", f"a transfer cannot be started: {error}") from None
+
+    def trouble(self, ended: rsync.Ended, errand: Errand) -> Trouble | None:
+        """None: files are to be looked at."""
+        remote = remote_of(errand.worker, errand.place)
+        if ended.too_slow:
+            at = verdicts.doing(remote, errand.direction, errand.path)
+            return Trouble("transfer", f"{at}: it is too slow and was given up")
+        full = self._tree.full_text()
+        trouble = verdicts.of_rsync(ended.code, ended.words, remote, errand.direction, errand.path, full)
+        if trouble is not None and trouble.fault == "full" and not self._is_full(errand.size):
+            # Only the host says so, and results of other workers must not wait for its word.
+            at = verdicts.doing(remote, errand.direction, errand.path)
+            trouble = Trouble("transfer", f"{at}: {verdicts.telling(ended.words)}")
+        if trouble is not None and verdicts.is_bug(ended.code):
+            logger.error("rsync ended with code %d: %s", ended.code, ended.words[:2000], extra={"action": "bug"})
+        return trouble
+
+    def end_unwanted(self, unwanted: Callable[[AttemptKey], bool]) -> None:
+        with self._lock:
+            running = list(self._running.items())
+        for each, keys in running:
+            if keys and all(unwanted(key) for key in keys):
+                each.end()
+
+    def stop(self) -> None:
+        with self._lock:
+            running = list(self._running)
+        for each in running:
+            each.end()
+        self._connections.close()
+
+    # -- inside --------------------------------------------------------------------------------------
+
+    def _run(self, errand: Errand, arguments: list[str]) -> rsync.Ended:
+        run = rsync.Rsync()
+        with self._lock:
+            self._running[run] = errand.keys
+        try:
+            if self._stopped():
+                raise CopyStopped
+            seconds = rsync.deadline(len(errand.names), errand.size)
+            ended = run.run(arguments, errand.names, self._environment, seconds, errand.largest)
+        finally:
+            with self._lock:
+                del self._running[run]
+        if self._stopped():
+            raise CopyStopped
+        return ended
+
+    def _is_full(self, size: int) -> bool:
+        if self._tree.free_bytes() < size:
+            return True
+        try:
+            probe = os.open(".", os.O_TMPFILE | os.O_WRONLY, 0o600, dir_fd=self._tree.incoming)
+            try:
+                os.write(probe, bytes(_PROBE_BYTES))
+            finally:
+                os.close(probe)
+        except OSError as error:
+            return is_full(error)
+        return False
+
+
+def _with_path(said: str, errand: Errand) -> str:
+    if errand.path in said:
+        return said
+    doing = "inputs cannot be sent to" if errand.direction == "stage" else "results cannot be fetched from"
+    return f"{doing} {shown(errand.path)}: {said}"

@@ -1,0 +1,98 @@
+"""Inputs into the cache of a worker on another host: each version once, for all attempts that wait together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+from datastore.agent.events import InputsStaged
+from datastore.disk.content import Stopped, is_full
+from datastore.disk.tree import Tree
+from datastore.disk.versions import VersionMissing, Versions
+from datastore.transfers import rsync
+from datastore.transfers.runs import MAX_NAMES, Errand, Runs
+from datastore.transfers.send_folder import SendFolder
+from datastore.transfers.verdicts import Trouble
+from wire.messages import Input, Place, Stage, StageDone, StageFailed
+
+TellStaged = Callable[[InputsStaged], None]
+
+
+class Sending:
+    def __init__(self, tree: Tree, versions: Versions, runs: Runs, stopped: Stopped) -> None:
+        self._tree = tree
+        self._versions = versions
+        self._runs = runs
+        self._stopped = stopped
+        #: In the worker's cache; what another start left there is the worker's to sweep.
+        self._partial = f".part-{tree.incarnation}"
+
+    def stage(self, worker: str, place: Place, jobs: list[Stage], tell: TellStaged) -> None:
+        """Answer every job, all of one place. Raises only CopyStopped."""
+        with SendFolder(self._tree, self._versions, self._stopped) as folder:
+            ready = []
+            for job in jobs:
+                answer = self._gather(job, folder)
+                if isinstance(answer, StageFailed):
+                    tell(InputsStaged(answer))
+                else:
+                    ready.append((job, answer))
+            self._send(worker, place, folder, ready, tell)
+
+    def _gather(self, job: Stage, folder: SendFolder) -> list[Input] | StageFailed:
+        try:
+            return [each if each.folder else folder.add(each) for each in job.inputs]
+        except VersionMissing as error:
+            return _failed(job, "input", f"fetching required files failed: {error}")
+        except OSError as error:
+            words = self._tree.full_text() if is_full(error) else f"inputs cannot be read on the datastore: {error}"
+            return _failed(job, "transfer", words)
+
+    def _send(
+        self, worker: str, place: Place, folder: SendFolder, ready: list[tuple[Stage, list[Input]]], tell: TellStaged
+    ) -> None:
+        try:
+            moved = self._send_all(worker, place, folder) if folder.sizes else {}
+        except Trouble as trouble:
+            fault: Literal["transfer", "host"] = "host" if trouble.fault == "host" else "transfer"
+            for job, _ in ready:
+                tell(InputsStaged(_failed(job, fault, str(trouble))))
+            return
+        for job, inputs in ready:
+            # What many jobs share is counted for the first of them.
+            count = sum(moved.pop(each.digest[3:], 0) for each in inputs)
+            tell(InputsStaged(StageDone(task=job.task, attempt=job.attempt, inputs=inputs, bytes_moved=count)))
+
+    def _send_all(self, worker: str, place: Place, folder: SendFolder) -> dict[str, int]:
+        """Digits -> bytes that had to be moved. Raises Trouble, CopyStopped."""
+        target = f"{place.path}/cache"
+        moved: dict[str, int] = {}
+        for names in _split(list(folder.sizes)):
+            errand = Errand(worker, place, "stage", target, names, sum(folder.sizes[name] for name in names))
+            ended = self._runs.run(
+                errand, lambda shell: rsync.send_arguments(shell, folder.path, target, self._partial)
+            )  # fmt: skip
+            trouble = self._runs.trouble(ended, errand)
+            if trouble is not None:
+                raise trouble
+            moved.update(_moved(ended.output, folder.sizes))
+        return moved
+
+
+def _failed(job: Stage, fault: Literal["input", "transfer", "host"], reason: str) -> StageFailed:
+    return StageFailed(task=job.task, attempt=job.attempt, fault=fault, reason=reason)
+
+
+def _split(names: list[str]) -> Iterator[list[str]]:
+    for first in range(0, len(names), MAX_NAMES):
+        yield names[first : first + MAX_NAMES]
+
+
+def _moved(output: str, sizes: dict[str, int]) -> dict[str, int]:
+    """From rsync's lines: name, bytes written for it."""
+    moved = {}
+    for line in output.splitlines():
+        name, _, count = line.partition(" ")
+        if name in sizes and count.isdigit():
+            moved[name] = int(count)
+    return moved
