@@ -262,10 +262,10 @@ class LiveBackend:
 
     def _hindrances(self, state: State) -> list[str]:
         """What passes within seconds (a start, a reconnection) is not worth a word."""
-        lasting = self._passing(state)
-        self._since = {sentence: self._since.get(sentence, state.now) for sentence in lasting}
+        passing = self._passing(state)
+        self._since = {about: self._since.get(about, state.now) for about in passing}
         found = list(self.complaints())
-        found += [sentence for sentence, since in self._since.items() if state.now - since >= PASSING_SECONDS]
+        found += [passing[about] for about, since in self._since.items() if state.now - since >= PASSING_SECONDS]
         found += [
             f"inputs cannot be brought to worker {w.id}, which is tried again by itself: {w.hindered}"
             for w in state.workers.values()
@@ -275,26 +275,28 @@ class LiveBackend:
         found += [f"batch {b.number} is paused: {b.row.paused}" for b in state.batches.values() if b.row.paused]
         return found
 
-    def _passing(self, state: State) -> list[str]:
-        found = []
+    def _passing(self, state: State) -> dict[str, str]:
+        """What it is about -> the sentence, whose numbers may change while it lasts."""
+        found = {}
         if state.leases_from is None:
-            found.append("the boss is not connected to its broker; it tries again by itself")
+            found["broker"] = "the boss is not connected to its broker; it tries again by itself"
         if not state.datastore.incarnation or not state.datastore.connected:
             where = f" on {self.datastore_host}" if self.datastore_host else ""
-            found.append(f"no datastore yet: its program{where} has not said hello; tasks with files wait for it")
+            found["datastore"] = (
+                f"no datastore yet: its program{where} has not said hello; tasks with files wait for it"
+            )
         if state.datastore.hindrance:
-            found.append(f"datastore: {state.datastore.hindrance}")
+            found["files"] = f"datastore: {state.datastore.hindrance}"
         waiting = [w for w in state.ready.by_demand.values() if w.count]
         serving = [worker for worker in state.workers.values() if worker.serves()]
         if waiting and not serving:
             there = any(w.state in (WorkerState.ONLINE, WorkerState.DRAINING) for w in state.workers.values())
             until = "none of the workers there takes tasks at present" if there else "no worker is there"
-            found.append(f"{until}; tasks wait until one {'does' if there else 'says hello'}")
-        found += [
-            f"{one.count} queued tasks fit no worker: they want {_demand_words(one.demand)}"
-            for one in waiting
-            if serving and not any(one.demand.fits(worker.kind) for worker in serving)
-        ]
+            found["workers"] = f"{until}; tasks wait until one {'does' if there else 'says hello'}"
+        for one in waiting:
+            if serving and not any(one.demand.fits(worker.kind) for worker in serving):
+                words = _demand_words(one.demand)
+                found[f"demand {words}"] = f"{one.count} queued tasks fit no worker: they want {words}"
         return found
 
 

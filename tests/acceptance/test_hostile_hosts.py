@@ -6,17 +6,20 @@ First what the datastore's program makes of each trick, then whole deployments w
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.acceptance.data_world import DataWorld, WorkerHost, data_world, links, mosquitto
 from tests.acceptance.deployment import wait_for
+from tests.hosts import PYTHON, Host, network
+from tests.hosts.cluster import TREE, Cluster
 from tests.integration.ssh_server import descendants
 from tests.integration.test_datastore_program import digest
 from wire.messages import Abandon, Abandoned, Collect, CollectFile, Published
@@ -221,3 +224,103 @@ def assert_clean(data_world: DataWorld) -> None:
     assert kinds == set()
     total = sum(path.stat().st_size for path in (tree / ".ecloud").rglob("*") if path.is_file())
     assert total < 50_000_000
+
+
+# -- whole deployments --------------------------------------------------------------------------------
+
+#: Host -> what it does, and what the reason why it was set aside must say.
+LIARS = {
+    "w1": (("asks", LONG, same_length("other-")), "nobody asked for"),
+    "w2": (("renames", LONG, same_length("../../../../escaped")), "nobody asked for"),
+    "w3": (("grows", LONG, "3000000000"), "more bytes than were said"),
+    "w4": (("links", LONG), "a link, a device or a pipe"),
+    "w5": (("lies", LONG), "the worker said"),
+}
+#: It is made anew at its address, with another key, after it was seen once.
+REPLACED = "w6"
+HONEST = "w7"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with network() as net:
+        made = Cluster(net, workers=7, slots=2, probe_seconds=0)
+        for host in made.workers:
+            if host.name in LIARS:
+                become_hostile(host, *LIARS[host.name][0])
+        made.start(datastore={"retry_seconds": "0.2", "hindered_seconds": "1"})
+        yield made
+
+
+def become_hostile(host: Host, *words: str) -> None:
+    host.write("/usr/local/lib/hostile.py", HOSTILE.read_text())
+    line = f"HOSTILE={','.join(words)} exec {PYTHON} -S /usr/local/lib/hostile.py"
+    host.write("/usr/local/bin/rsync", f'#!/bin/sh\n{line} "$@"\n', 0o755)
+
+
+def replace_host_key(host: Host) -> None:
+    """As a machine that somebody made anew; nothing that goes on over a former connection is left."""
+    key = "/etc/ssh/ssh_host_ed25519_key"
+    make = f"rm {key} {key}.pub; ssh-keygen -q -t ed25519 -N '' -f {key}"
+    anew = f"{make}; kill $(cat /run/sshd.pid); /usr/sbin/sshd -E /var/log/sshd.log"
+    host.run(["sh", "-c", anew], user="root")
+
+
+@pytest.mark.needs("unshare", "nsenter", "setpriv", "ip")
+@pytest.mark.timeout(240)
+def test_hosts_that_lie_are_set_aside_and_all_tasks_succeed_on_those_that_do_not(cluster: Cluster) -> None:
+    replace_host_key(next(host for host in cluster.workers if host.name == REPLACED))
+    tasks = [
+        {
+            "id": f"t{number}",
+            "commands": [f"sleep 0.1; printf 'of {number}' > {LONG}; printf x > {same_length('other-')}"],
+            "results": [[LONG, f"out/{number}"]],
+        }
+        for number in range(60)
+    ]
+    said = cluster.push(cluster.write("tasks.json", tasks))
+    assert "60 of 60 tasks succeeded" in said, said
+    workers = {worker["id"]: worker for worker in cluster.asked("show_workers")}
+    for name, (_, why) in LIARS.items():
+        assert why in workers[name]["quarantined"], (name, workers[name])
+    assert "host key" in workers[REPLACED]["quarantined"], workers[REPLACED]
+    assert not workers[HONEST]["quarantined"]
+    tree = cluster.datastore.path(TREE)
+    assert {path.name: path.read_text() for path in (tree / "out").iterdir()} == {
+        str(number): f"of {number}" for number in range(60)
+    }
+    assert {path.name for path in tree.iterdir()} == {".ecloud", "out"}
+    for program in ("boss", "datastore"):
+        assert "Traceback" not in cluster.programs[program].output()
+    for host in (cluster.datastore, cluster.boss):
+        assert host.run(["find", "/", "-xdev", "-name", "*escaped*"], user="root", check=False) == ""
+
+
+@pytest.mark.needs("unshare", "nsenter", "setpriv", "ip")
+@pytest.mark.timeout(240)
+def test_a_full_datastore_keeps_results_on_their_workers_says_why_and_goes_on_when_there_is_room(
+    cluster: Cluster,
+) -> None:
+    cluster.datastore.run(["mount", "-o", "remount,size=40m", "/home"], user="root")
+    tasks = [
+        {"id": f"big{number}", "commands": ["head -c 9000000 /dev/urandom > r; md5sum < r > sum"]}
+        | {"results": [["r", f"big/{number}"], ["sum", f"big/{number}.sum"]]}
+        for number in range(6)
+    ]
+    little = {"id": "little", "commands": ["echo x > r"], "results": [["r", "little"]]}
+    cluster.push(cluster.write("big.json", tasks), "--detach")
+    cluster.wait(lambda: "disk is full" in cluster.admin("status"), "status says it")
+    cluster.push(cluster.write("little.json", [little]))
+    assert "disk is full" in cluster.admin("status") and "needed" in cluster.admin("status")
+    shown = {one["task"]["id"]: one for one in (cluster.asked("show_task", f"big{n}") for n in range(6))}
+    waiting = [name for name, one in shown.items() if one["task"]["state"] != "succeeded"]
+    assert waiting
+    cluster.datastore.run(["mount", "-o", "remount,size=200m", "/home"], user="root")
+    assert "6 of 6 tasks succeeded" in cluster.push("big.json")
+    tree = cluster.datastore.path(TREE)
+    for number in range(6):
+        content = (tree / "big" / str(number)).read_bytes()
+        assert hashlib.md5(content).hexdigest() in (tree / "big" / f"{number}.sum").read_text()
+    cluster.wait(lambda: "disk is full" not in cluster.admin("status"), "status does not say it any more")
+    again = [cluster.asked("show_task", name)["attempts"] for name in waiting]
+    assert all(sum(attempt["ended"] == "succeeded" for attempt in attempts) == 1 for attempts in again)

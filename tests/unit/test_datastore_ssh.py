@@ -44,6 +44,8 @@ ENDS: list[tuple[int, str, Direction, str | None, str]] = [
     (11, "rsync: write failed: Input/output error (5)", "collect", "transfer", "code 11"),
     (-signal.SIGXFSZ, "", "collect", "host", "more bytes than were said"),
     (11, 'rsync: write failed on "/x": File too large (27)', "collect", "host", "more bytes than were said"),
+    (4, "ABORTING due to unsafe pathname from sender: ../x", "collect", "host", "nobody asked for"),
+    (2, "ABORTING due to invalid path from sender: /x", "collect", "host", "nobody asked for"),
     (4, 'ERROR: rejecting unrequested file-list name: "x"', "collect", "host", "nobody asked for"),
     (2, "protocol version mismatch -- is your shell clean?", "collect", "transfer", "shell prints at a login"),
     (127, "bash: line 1: rsync: command not found", "stage", "transfer", "rsync is not installed"),

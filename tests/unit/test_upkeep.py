@@ -214,3 +214,16 @@ def until(holds: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise AssertionError("waited in vain")
+
+
+def test_a_hindrance_whose_numbers_change_is_told_once_it_has_lasted(tmp_path: Path) -> None:
+    scheduler = Scheduler(Policy())
+    backend = LiveBackend(Loop(scheduler, Store(), Outside()), None, None, tmp_path)  # type: ignore[arg-type]
+    state = scheduler.state
+    for now in range(7):
+        state.now = float(now)
+        state.datastore.hindrance = f"{now} bytes are free"
+        told = [sentence for sentence in backend._hindrances(state) if "free" in sentence]
+        assert told == ([] if now < 5 else [f"datastore: {now} bytes are free"])
+    state.datastore.hindrance = ""
+    assert not [sentence for sentence in backend._hindrances(state) if "free" in sentence]

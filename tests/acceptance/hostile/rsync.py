@@ -3,6 +3,8 @@
     asks OLD NEW     the real one, which is told that NEW was asked for (of the same length) and sends that
     renames OLD NEW  the real one, but the name OLD reaches the other end as NEW (of the same length)
     grows NAME SIZE  the real one; files of that name are so large only after their size was told
+    links NAME       the real one, after files of that name have become links to /etc/passwd
+    lies NAME        the real one, after files of that name have got another content of the same size
     junk             random bytes, for ever
     drips            the real one, a byte every tenth of a second
     silent           nothing, for ever
@@ -30,9 +32,17 @@ def main() -> None:
         words.pop(0)
     if staging == ("--sender" in sys.argv):
         os.execv(REAL, [REAL, *sys.argv[1:]])
-    {"asks": asks, "renames": renames, "grows": grows, "junk": junk, "drips": drips, "silent": silent}[words[0]](
-        *words[1:]
-    )
+    tricks = {
+        "asks": asks,
+        "renames": renames,
+        "grows": grows,
+        "links": links,
+        "lies": lies,
+        "junk": junk,
+        "drips": drips,
+        "silent": silent,
+    }
+    tricks[words[0]](*words[1:])
 
 
 def asks(old: str, new: str) -> None:
@@ -57,6 +67,26 @@ def grows(name: str, size: str) -> None:
         return piece
 
     between(same, later)
+
+
+def links(name: str) -> None:
+    for path in attempts(name):
+        os.unlink(path)
+        os.symlink("/etc/passwd", path)
+    os.execv(REAL, [REAL, *sys.argv[1:]])
+
+
+def lies(name: str) -> None:
+    for path in attempts(name):
+        with open(path, "r+b") as file:
+            file.write(b"LIES")
+    os.execv(REAL, [REAL, *sys.argv[1:]])
+
+
+def attempts(name: str) -> list[str]:
+    """The files of that name that attempts have left in the home of the worker, which is the user's own folder."""
+    top = os.path.expanduser("~/worker/attempts")
+    return [os.path.join(folder, name) for folder, _, names in os.walk(top) if name in names]
 
 
 def junk() -> None:
