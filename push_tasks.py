@@ -176,7 +176,7 @@ def _configured(values: Settings, directory: Path | None) -> Client | None:
 def _results(values: Settings, directory: Path | None, project: str) -> Path | None:
     import state_directory
 
-    if directory is None:
+    if directory is None or values.datastore_host:
         return None
     tree: Path = values.datastore_tree or state_directory.tree_beside(directory)
     return tree if project == "default" else tree / "projects" / project

@@ -223,6 +223,8 @@ def _summary_lines(plan: Plan, batch: BatchAnswer, failed: list[TaskAnswer]) -> 
         lines.append(f"  ... and {left:,} more")
     if plan.results is not None and counts.succeeded:
         lines.append(f"Results: {plan.results}")
+    elif counts.succeeded:
+        lines.append(f"Results are on the datastore's host; fetch them: admin.py get --batch {batch.number} DIRECTORY")
     if failed:
         lines.append(f"See why: admin.py show_task {_quoted(failed[0].id)}; run them again: admin.py retry_failed")
     return lines

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -101,6 +102,14 @@ def test_a_push_whose_tasks_all_succeed_ends_with_0(server: Server, backend: Fak
     assert "Accepted as batch 7: 2 tasks." in err
     assert "Warning: one warning" in err
     assert "2/2 done" in err
+
+
+def test_a_push_tells_how_results_are_fetched_from_another_host(
+    server: Server, backend: FakeBackend, tmp_path: Path
+) -> None:
+    _ends(backend, succeeded=2)
+    _, out, _ = _push(replace(_plan(tmp_path), results=None))
+    assert "admin.py get --batch 7 DIRECTORY" in out
 
 
 def test_failed_tasks_are_named_with_their_reasons(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
