@@ -1,0 +1,23 @@
+"""The sentences of a running boss about what does not go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from boss.core.scheduler import Scheduler
+from boss.core.state import Policy
+from boss.live import LiveBackend
+
+
+@pytest.mark.parametrize(
+    ("host", "words"), [("", "its program has not"), ("store.example", "on store.example has not")]
+)
+def test_a_datastore_that_has_not_come_is_named_with_its_host(host: str, words: str) -> None:
+    nothing = cast(Any, None)
+    backend = LiveBackend(nothing, nothing, nothing, Path("spool"))
+    backend.datastore_host = host
+    [sentence] = [one for one in backend._passing(Scheduler(Policy()).state) if "datastore" in one]
+    assert sentence.startswith("no datastore yet: its program") and words in sentence
