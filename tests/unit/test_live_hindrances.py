@@ -19,5 +19,5 @@ def test_a_datastore_that_has_not_come_is_named_with_its_host(host: str, words: 
     nothing = cast(Any, None)
     backend = LiveBackend(nothing, nothing, nothing, Path("spool"))
     backend.datastore_host = host
-    [sentence] = [one for one in backend._passing(Scheduler(Policy()).state) if "datastore" in one]
+    sentence = backend._passing(Scheduler(Policy()).state)["datastore"]
     assert sentence.startswith("no datastore yet: its program") and words in sentence
