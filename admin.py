@@ -21,6 +21,7 @@ require_packages(Path(__file__).resolve().parent)
 import typer  # noqa: E402  # only now is it known to be there
 
 from boss.machine_commands import add_machine_commands  # noqa: E402
+from boss.result_commands import add_result_commands  # noqa: E402
 from boss.web.command import guarded, stop, write, write_json  # noqa: E402
 from boss.web.exit_codes import Exit  # noqa: E402
 
@@ -117,6 +118,7 @@ def _boss() -> Iterator[Client]:
 
 
 def _inside(directory: Path, values: Settings) -> Client:
+    import state_directory
     from boss.database import Database, DatabaseError, NoDatabase
     from boss.loop import DatabaseAway
     from boss.store import DatabaseStore
@@ -139,7 +141,8 @@ def _inside(directory: Path, values: Settings) -> Client:
         backend = OfflineBackend(directory, open_to_read, open_to_write)
     except DatabaseError as error:
         stop(Exit.NO_BOSS, str(error))
-    return inside_client(backend, (DatabaseError, DatabaseAway))
+    tree = None if values.datastore_host else values.datastore_tree or state_directory.tree_beside(directory)
+    return inside_client(backend, (DatabaseError, DatabaseAway), tree)
 
 
 # --- looking -----------------------------------------------------------------------------------------
@@ -462,6 +465,7 @@ def _made_state_directory() -> Path:
         stop(Exit.NO_BOSS, str(error))
 
 
+add_result_commands(command, _boss)
 add_machine_commands(command, _boss, _made_state_directory, lambda: _settings(_state_directory()).broker_username)
 
 

@@ -10,6 +10,7 @@ Knows the routes and their bodies; where a boss is found stands in `boss.web.fin
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -26,6 +27,9 @@ _SUBMIT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 _FOLLOW_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
 #: Of what is looked at on a worker each part has its own limit.
 _DEBUG_TIMEOUT = httpx.Timeout(150.0, connect=5.0)
+
+#: Results of one page.
+_RESULTS_AT_ONCE = 5_000
 
 T = TypeVar("T")
 
@@ -50,6 +54,7 @@ class Client:
 
     def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
+        self._token, self._transport = token, transport
         headers = {"authorization": f"Bearer {token}"}
         # trust_env: no proxy of the environment stands between us and a boss, and no netrc is sent to it.
         self._http = httpx.Client(
@@ -58,6 +63,10 @@ class Client:
 
     def close(self) -> None:
         self._http.close()
+
+    def another(self) -> Client:
+        """For another thread: the same boss."""
+        return Client(self.url, self._token, self._transport)
 
     # --- reading ---------------------------------------------------------------------------------------
 
@@ -200,6 +209,41 @@ class Client:
             headers={"content-type": "application/octet-stream"},
             timeout=_SUBMIT_TIMEOUT,
         )
+
+    def results(self, project: str, match: str = "", batch: int = 0, task: str = "") -> Iterator[answers.ResultAnswer]:
+        """All that match, page by page, in order of task."""
+        after = ""
+        while True:
+            page = self._get(
+                "/results", answers.ResultList, project=project, match=match, batch=batch, task=task, after=after,
+                limit=_RESULTS_AT_ONCE,
+            )  # fmt: skip
+            yield from page.results
+            if page.next is None:
+                return
+            after = page.next
+
+    def usage(self, project: str, folder: str = "") -> answers.UsageAnswer:
+        return self._get("/usage", answers.UsageAnswer, project=project, folder=folder)
+
+    @contextmanager
+    def content(
+        self, result: answers.ResultAnswer, offset: int = 0
+    ) -> Iterator[answers.UploadAnswer | Iterator[bytes]]:
+        """Its bytes from `offset` on; or how far it is on its way to the boss: ask again then."""
+        path = f"{PREFIX}/results/{quote(result.project, safe='')}/{quote(result.name)}"
+        headers = {"range": f"bytes={offset}-"} if offset else {}
+        try:
+            with self._http.stream("GET", path, params={"digest": result.digest}, headers=headers) as response:
+                if response.status_code in (200, 206):
+                    yield response.iter_raw()
+                    return
+                response.read()
+                if response.status_code != 202:
+                    raise _refused(response)
+                yield msgspec.json.decode(response.content, type=answers.UploadAnswer)
+        except httpx.HTTPError as error:
+            raise _no_answer(self.url, error) from None
 
     # --- the wire --------------------------------------------------------------------------------------
 

@@ -1,0 +1,143 @@
+"""admin.py's commands about results: fetch them, list them, sum up the room that they take.
+
+Registered by `admin.py`, which knows the settings and which boss to ask. The steps are `boss.web.getting`'s.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from boss.web.command import stop, write, write_json
+from boss.web.exit_codes import Exit
+
+if TYPE_CHECKING:
+    from boss.web.answers import ResultAnswer
+    from boss.web.client import Client
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Project = Annotated[str, typer.Option("--project", help="Name space of the results.")]
+Batch = Annotated[int, typer.Option("--batch", help="Only results of this batch.")]
+Task = Annotated[str, typer.Option("--task", metavar="ID", help="Only results of this task.")]
+Boss = Callable[[], AbstractContextManager["Client"]]
+Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
+
+_FAILED_SHOWN = 20
+
+
+def add_result_commands(command: Command, boss: Boss) -> None:
+    @command("get", "get 'runs/*/summary.csv' here")
+    def get(
+        names: Annotated[
+            list[str],
+            typer.Argument(
+                metavar="RESULTS... DIR", help="Names, folders or patterns; then where to.", show_default=False
+            ),
+        ],
+        batch: Batch = 0,
+        task: Task = "",
+        project: Project = "default",
+        as_json: AsJson = False,
+    ) -> None:
+        """Fetch results into a directory under their names; what is there already is left, what broke off goes on.
+
+        Patterns: * and ? within a name, ** over folders, [abc]. With --batch or --task the directory alone is enough.
+        """
+        *patterns, directory = names
+        if not patterns and not batch and not task:
+            stop(Exit.BAD_INPUT, "name results and then a directory, or say --batch or --task; '**' is all")
+        _get(boss, patterns or [""], Path(directory), batch, task, project, as_json)
+
+    @command("ls", "ls --long 'runs/**'")
+    def ls(
+        match: Annotated[
+            str, typer.Argument(metavar="[NAME]", help="A name, a folder or a pattern.", show_default=False)
+        ] = "",
+        batch: Batch = 0,
+        task: Task = "",
+        long: Annotated[bool, typer.Option("--long", "-l", help="Size, time, digest and task as well.")] = False,
+        project: Project = "default",
+        as_json: AsJson = False,
+    ) -> None:
+        """Results that tasks have left on the datastore, in order of task."""
+        from boss.web.listing import result_lines
+
+        with boss() as asked:
+            found = asked.results(project, match, batch, task)
+            if as_json:
+                write_json(list(found))
+                return
+            for line in result_lines(found, long):
+                sys.stdout.write(f"{line}\n")
+
+    @command("du", "du runs")
+    def du(
+        folders: Annotated[
+            list[str] | None, typer.Argument(metavar="[FOLDER]...", help="Else all.", show_default=False)
+        ] = None,
+        project: Project = "default",
+        as_json: AsJson = False,
+    ) -> None:
+        """How much room results take, folder by folder; what pushes sent; what is free on the datastore's disk."""
+        from boss.web.listing import usage_lines
+
+        with boss() as asked:
+            usages = [(folder.strip("/"), asked.usage(project, folder)) for folder in folders or [""]]
+            if as_json:
+                write_json({folder or ".": usage for folder, usage in usages})
+            else:
+                write(list(usage_lines(usages)))
+
+
+def _get(boss: Boss, patterns: list[str], directory: Path, batch: int, task: str, project: str, as_json: bool) -> None:
+    from boss.web.getting import CannotKeep, get_results
+    from boss.web.terminal import ProgressLine, harmless, plural, size_words
+
+    with boss() as asked:
+        results = _matching(asked, patterns, batch, task, project)
+        total, line = sum(result.size for result in results), ProgressLine(sys.stderr)
+
+        def tell(files: int, count: int) -> None:
+            line.show(
+                count / total if total else 1.0,
+                f"{files:,} of {plural(len(results), 'file')}, {size_words(count)} of {size_words(total)}",
+            )
+
+        try:
+            got = get_results(asked.another, results, directory, tell)
+        except (CannotKeep, OSError) as error:
+            line.end()
+            stop(Exit.TASKS_FAILED, str(error))
+        except KeyboardInterrupt:
+            line.end()
+            sys.stderr.write("\nStopped. The same command goes on.\n")
+            raise SystemExit(int(Exit.INTERRUPTED)) from None
+        line.end()
+    code = Exit.TASKS_FAILED if got.failed else Exit.OK
+    if as_json:
+        write_json({"fetched": got.fetched, "there": got.there, "bytes": got.bytes, "failed": got.failed,
+                    "directory": str(directory), "exit_code": int(code)})  # fmt: skip
+    else:
+        there = f", {got.there:,} were there already" if got.there else ""
+        write([f"{plural(got.fetched, 'file')} fetched ({size_words(got.bytes)}){there}: {harmless(str(directory))}"])
+        sys.stderr.writelines(f"{harmless(sentence)}\n" for sentence in got.failed[:_FAILED_SHOWN])
+        if len(got.failed) > _FAILED_SHOWN:
+            sys.stderr.write(f"... and {len(got.failed) - _FAILED_SHOWN:,} more\n")
+    raise SystemExit(int(code))
+
+
+def _matching(asked: Client, patterns: list[str], batch: int, task: str, project: str) -> list[ResultAnswer]:
+    found: dict[str, ResultAnswer] = {}
+    for pattern in patterns:
+        before = len(found)
+        some = {result.name: result for result in asked.results(project, pattern, batch, task)}
+        found |= some
+        if not some and len(found) == before:
+            stop(Exit.BAD_INPUT, f"no result of project {project!r} is called or matches {pattern!r}; see admin.py ls"
+                 if pattern else "there are no results of that yet")  # fmt: skip
+    return list(found.values())

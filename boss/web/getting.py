@@ -1,0 +1,240 @@
+"""Fetches results into a directory: each whole under its name or not at all, in parallel, going on where one broke off.
+
+Knows the client and a directory of the user's. What is there already with the right content is left alone; names come
+from a boss and are not believed to stay inside the directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from boss.web.answers import ResultAnswer, UploadAnswer
+from boss.web.client import Client, NoAnswer, Refused
+
+#: Files that are on their way at once.
+AT_ONCE = 8
+#: Where what is not whole yet waits, below the directory; removed when it is empty.
+PARTS = ".ecloud-parts"
+#: Tries of one file in a row that brought nothing further, and the pause between them.
+TRIES, PAUSE_SECONDS = 4, 0.5
+#: A content that comes to the boss from a datastore elsewhere: given up when it has not grown for so long.
+STANDSTILL_SECONDS = 600.0
+_READ_BYTES = 1 << 20
+_BUSY = (429, 503)
+#: Answers that are about one file; any other ends the command.
+_OF_ONE_FILE = (404, 409, 416, 507)
+
+#: Told (files done, bytes done).
+Tell = Callable[[int, int], None]
+
+
+@dataclass
+class Got:
+    """What came of it."""
+
+    fetched: int = 0
+    bytes: int = 0
+    #: Were there already with the right content.
+    there: int = 0
+    #: Sentences, one for each file that could not be had.
+    failed: list[str] = field(default_factory=list)
+
+
+class CannotKeep(Exception):
+    """A file that cannot be written here; a sentence."""
+
+
+def get_results(clients: Callable[[], Client], results: list[ResultAnswer], directory: Path, tell: Tell) -> Got:
+    """Fetch all; `clients` makes one for each thread.
+
+    Raises ClientError when the boss is gone or refuses, CannotKeep, OSError.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    parts = directory / PARTS
+    parts.mkdir(exist_ok=True)
+    run = _Run(results, directory, tell)
+    threads = [
+        threading.Thread(target=run.work, args=(clients(),), name="get", daemon=True)
+        for _ in range(min(AT_ONCE, len(results)))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.1)
+                run.tell()
+    finally:
+        run.stopped = True
+        for thread in threads:
+            thread.join()
+        with contextlib.suppress(OSError):
+            parts.rmdir()
+    if run.gone is not None:
+        raise run.gone
+    return run.got
+
+
+class _Run:
+    """Shared by the threads of one command."""
+
+    def __init__(self, results: list[ResultAnswer], directory: Path, tell: Tell) -> None:
+        self.got = Got()
+        self.gone: Exception | None = None
+        self.stopped = False
+        self._waiting: queue.SimpleQueue[ResultAnswer] = queue.SimpleQueue()
+        for result in results:
+            self._waiting.put(result)
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._tell = tell
+        #: Bytes of what is dealt with, and of what is on its way, by name.
+        self._passed = 0
+        self._moving: dict[str, int] = {}
+
+    def tell(self) -> None:
+        with self._lock:
+            done = self.got.fetched + self.got.there + len(self.got.failed)
+            count = self._passed + sum(self._moving.values())
+        self._tell(done, count)
+
+    def work(self, client: Client) -> None:
+        try:
+            while not self.stopped:
+                try:
+                    result = self._waiting.get_nowait()
+                except queue.Empty:
+                    return
+                self._one(client, result)
+        except Exception as error:  # told by the command, whatever it is
+            self.gone, self.stopped = error, True
+        finally:
+            client.close()
+
+    def _one(self, client: Client, result: ResultAnswer) -> None:
+        reason, there = "", False
+        try:
+            target = place_of(self._directory, result.name)
+            there = _is_there(target, result)
+            if not there and not self._fetch(client, result, target):
+                return
+        except (Refused, _NotSo) as error:
+            if isinstance(error, Refused) and error.status not in _OF_ONE_FILE:
+                raise
+            reason = f"{result.name}: {error}"
+        with self._lock:
+            self._moving.pop(result.name, 0)
+            self._passed += result.size
+            if reason:
+                self.got.failed.append(reason)
+            else:
+                self.got.there += there
+                self.got.fetched += not there
+
+    def _fetch(self, client: Client, result: ResultAnswer, target: Path) -> bool:
+        """Into a part, verified, then into its place. False: the command was stopped before."""
+        # Two results may have one content; each has a part of its own.
+        name = hashlib.blake2b(f"{result.name}\0{result.digest}".encode(errors="surrogateescape"), digest_size=16)
+        part = self._directory / PARTS / name.hexdigest()
+        try:
+            descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise CannotKeep(f"{part} cannot be written: {error.strerror}") from None
+        try:
+            self._fill(client, result, descriptor)
+            if self.stopped:
+                return False
+            if _digest_of(descriptor) != result.digest:
+                os.unlink(part)
+                raise _NotSo(
+                    "what came has not the content that its task left; get it again, then look at the datastore"
+                )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part, target)
+            return True
+        except OSError as error:
+            if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+                raise _NotSo(f"{target} cannot be made: a file or folder is in its way") from None
+            raise CannotKeep(f"{error.filename or target} cannot be written: {error.strerror}") from None
+        finally:
+            os.close(descriptor)
+
+    def _fill(self, client: Client, result: ResultAnswer, part: int) -> None:
+        """Until the part is as long as the result. Raises Refused, NoAnswer, OSError."""
+        tries, since, seen = 0, time.monotonic(), -1
+        while not self.stopped:
+            have = os.lseek(part, 0, os.SEEK_END)
+            if have > result.size:
+                os.ftruncate(part, 0)
+                continue
+            if have == result.size:
+                return
+            try:
+                with client.content(result, have) as answer:
+                    if not isinstance(answer, UploadAnswer):
+                        self._take(answer, part, result)
+                    elif answer.have > seen:
+                        seen, since = answer.have, time.monotonic()
+                    elif time.monotonic() - since > STANDSTILL_SECONDS:
+                        raise _NotSo("the datastore has sent nothing of it for minutes; ask again later")
+                    continue
+            except (NoAnswer, Refused) as error:
+                if isinstance(error, Refused) and error.status not in _BUSY:
+                    raise
+                tries = 1 if os.lseek(part, 0, os.SEEK_END) > have else tries + 1
+                if tries >= TRIES:
+                    raise
+            time.sleep(PAUSE_SECONDS)
+
+    def _take(self, pieces: Iterator[bytes], part: int, result: ResultAnswer) -> None:
+        for piece in pieces:
+            view = memoryview(piece)
+            while view:
+                view = view[os.write(part, view) :]
+            with self._lock:
+                self.got.bytes += len(piece)
+                self._moving[result.name] = os.lseek(part, 0, os.SEEK_CUR)
+            if self.stopped:
+                return
+
+
+class _NotSo(Exception):
+    """One file that cannot be had; a sentence without its name."""
+
+
+def place_of(directory: Path, name: str) -> Path:
+    """Where a result lands. Raises _NotSo for a name that leads out of the directory."""
+    parts = name.split("/")
+    if any(part in ("", ".", "..") or "\0" in part for part in parts) or parts[0] == PARTS:
+        raise _NotSo("this name cannot be used below a directory")
+    return directory.joinpath(*parts)
+
+
+def _is_there(target: Path, result: ResultAnswer) -> bool:
+    try:
+        descriptor = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.fstat(descriptor).st_size == result.size and _digest_of(descriptor) == result.digest
+    except OSError:  # a folder
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _digest_of(descriptor: int) -> str:
+    digest = hashlib.blake2b(digest_size=32)
+    at = 0
+    while chunk := os.pread(descriptor, _READ_BYTES, at):
+        digest.update(chunk)
+        at += len(chunk)
+    return f"b2:{digest.hexdigest()}"
