@@ -110,8 +110,8 @@ def test_a_damaged_part_is_found_out_and_the_next_try_is_right(server: Server, t
     (tmp_path / "here").mkdir()
     fetch(server, tmp_path / "other", "runs/3/x")
     wanted = ResultAnswer(
-        project="default", name="runs/1/large.bin", size=len(LARGE), digest=digest(LARGE), task="t", number=3, attempt=1,
-        time=0.0,
+        project="default", name="runs/1/large.bin", size=len(LARGE), digest=digest(LARGE), task="t", number=3,
+        attempt=1, time=0.0,
     )  # fmt: skip
     run = getting._Run([], tmp_path / "here", lambda *_: None)
     (tmp_path / "here" / PARTS).mkdir()
