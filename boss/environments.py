@@ -8,8 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wire.link import TlsOptions
+if TYPE_CHECKING:
+    from wire.link import TlsOptions  # with the MQTT client, which admin.py does without
 
 #: The folder that holds the packages: children are started with it.
 ROOT = Path(__file__).resolve().parent.parent
