@@ -1,0 +1,281 @@
+"""The provider of OpenNebula machines through pyone, against a front-end that misbehaves as genuine ones do."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+from boss.cloud.opennebula.client import Client
+from boss.cloud.opennebula.faults import CloudError
+from boss.cloud.opennebula.provider import OpenNebulaProvider, Options
+from boss.cloud.provider import Recorded
+from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from tests.opennebula.front_end import FrontEnd, Timing, script_of
+
+E = TypeVar("E")
+
+#: Only against hanging.
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def front() -> Iterator[FrontEnd]:
+    with FrontEnd() as running:
+        yield running
+
+
+class Boss:
+    """A provider, and what it told."""
+
+    def __init__(self, front: FrontEnd, recorded: list[Recorded] | None = None, **changes: object) -> None:
+        given = {"deployment": "d1", "template": "worker", "poll_seconds": 0.1, "start_seconds": 0.01}
+        options = Options(**{"longest_call_seconds": 1.0, **given, **changes})  # type: ignore[arg-type]
+        self.events: list[object] = []
+        self.provider = OpenNebulaProvider(
+            Client(front.endpoint, "ecloud", "secret", answer_seconds=0.5),
+            options,
+            self.events.append,
+            context=lambda worker: {"ECLOUD_WORKER_ID": worker},
+            script=lambda worker: f"#!/bin/sh\necho '{worker} in $HOME'\n",
+        )
+        self.provider.adopt(recorded or [])
+
+    def told(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def wait_for(self, what: str, condition: Callable[[], object]) -> None:
+        until = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < until, f"not in time: {what}; told: {self.events}"
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def bosses() -> Iterator[list[Boss]]:
+    made: list[Boss] = []
+    yield made
+    for boss in made:
+        boss.provider.close()
+
+
+def started(front: FrontEnd, bosses: list[Boss], count: int = 1, **changes: object) -> Boss:
+    """A boss with so many machines that run."""
+    boss = Boss(front, **changes)
+    bosses.append(boss)
+    for number in range(1, count + 1):
+        boss.provider.start(number, f"cloud-{number}")
+    boss.wait_for("all are started", lambda: len(boss.told(InstanceStarted)) == count)
+    return boss
+
+
+def test_machines_are_made_with_our_marks_and_context_beside_the_site_s_own(
+    front: FrontEnd, bosses: list[Boss]
+) -> None:
+    boss = started(front, bosses, 3)
+    assert [event.reference for event in boss.told(InstanceStarted)] == ["0", "1", "2"]
+    machine = front.machines[1]
+    assert machine.user_template == {
+        "ECLOUD_DEPLOYMENT": "d1", "ECLOUD_WORKER": "cloud-2", "ECLOUD_INSTANCE": "2",
+    }  # fmt: skip
+    assert machine.template["CONTEXT"]["SSH_PUBLIC_KEY"] == "key"
+    assert machine.template["CONTEXT"]["ECLOUD_WORKER_ID"] == "cloud-2"
+    assert script_of(machine) == "#!/bin/sh\necho 'cloud-2 in $HOME'\n"
+    assert machine.address
+
+
+def test_an_end_is_asked_for_until_the_machine_is_gone_even_while_it_boots(front: FrontEnd, bosses: list[Boss]) -> None:
+    front.timing = Timing(boot=1.0)
+    boss = started(front, bosses)
+    boss.wait_for("it boots", lambda: front.state(front.machines[0]) == (3, 2))
+    boss.provider.stop(1, "cloud-1", "0")
+    boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
+    assert front.count("vm.action") > 1
+    assert not front.alive()
+
+
+def test_a_start_that_was_not_made_yet_is_taken_back(front: FrontEnd, bosses: list[Boss]) -> None:
+    boss = started(front, bosses, 1, start_seconds=60.0)
+    boss.provider.start(2, "cloud-2")
+    boss.provider.stop(2, "cloud-2", "")
+    assert [event.instance for event in boss.told(InstanceEnded)] == [2]
+    assert len(front.machines) == 1
+
+
+def test_machines_of_others_are_never_touched(front: FrontEnd, bosses: list[Boss]) -> None:
+    foreign = [
+        front.make("other", "theirs"),
+        front.make("ecloud", "ecloud-cloud-1"),
+        front.make("ecloud", "twin", {"ECLOUD_DEPLOYMENT": "d2", "ECLOUD_INSTANCE": "1", "ECLOUD_WORKER": "cloud-1"}),
+    ]
+    boss = started(front, bosses)
+    boss.provider.stop(1, "cloud-1", "3")
+    boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
+    assert all(machine.ended_at is None for machine in foreign)
+
+
+def test_a_call_that_timed_out_but_took_effect_is_found_by_its_mark_and_not_repeated(
+    front: FrontEnd, bosses: list[Boss]
+) -> None:
+    front.knobs.after["template.instantiate"] = 1.0
+    boss = started(front, bosses)
+    time.sleep(1.0)
+    assert len(front.machines) == 1
+    assert boss.told(InstanceStartFailed) == []
+
+
+def test_a_call_that_timed_out_without_effect_is_told_only_when_it_can_have_none_any_more(
+    front: FrontEnd, bosses: list[Boss]
+) -> None:
+    front.timing = Timing(pending=0.0, prolog=0.0, boot=0.0)
+    boss = Boss(front, longest_call_seconds=2.0)
+    bosses.append(boss)
+    front.knobs.before["template.instantiate"] = 1.2
+    began = time.monotonic()
+    front.knobs.quota = 0  # what is worked on late is refused
+    boss.provider.start(1, "cloud-1")
+    boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+    assert time.monotonic() - began >= 2.0
+    assert "no machine came of it" in boss.told(InstanceStartFailed)[0].reason
+    assert front.count("template.instantiate") == 1
+
+
+def test_of_two_machines_with_one_mark_the_younger_ends(front: FrontEnd, bosses: list[Boss]) -> None:
+    boss = started(front, bosses)
+    twin = front.make("ecloud", "twin", dict(front.machines[0].user_template))
+    boss.wait_for("the twin is ended", lambda: twin.ended_at)
+    assert front.machines[0].ended_at is None
+    assert boss.told(InstanceEnded) == []
+
+
+def test_a_machine_of_ours_that_is_on_no_record_is_ended(front: FrontEnd, bosses: list[Boss]) -> None:
+    orphan = front.make("ecloud", "x", {"ECLOUD_DEPLOYMENT": "d1", "ECLOUD_INSTANCE": "77", "ECLOUD_WORKER": "cloud-9"})
+    boss = started(front, bosses)
+    boss.wait_for("the orphan is ended", lambda: orphan.ended_at)
+    assert front.machines[1].ended_at is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "full"),
+    [
+        (lambda front: setattr(front.knobs, "quota", 0), "limit of 0 for VMS", True),
+        (lambda front: front.networks[0].addresses.clear(), "no address is left in network 0", True),
+        (lambda front: front.templates.clear(), "no template 'worker'", False),
+        (lambda front: front.users.update(ecloud="changed"), "refuses the login", False),
+        (lambda front: setattr(front.networks[0], "name", "renamed"), "no network 'private'", False),
+    ],
+    ids=["quota", "addresses", "template", "login", "network"],
+)
+def test_what_the_cloud_refuses_is_told_in_a_sentence(
+    front: FrontEnd, bosses: list[Boss], spoil: Callable[[FrontEnd], None], words: str, full: bool
+) -> None:
+    spoil(front)
+    boss = Boss(front)
+    bosses.append(boss)
+    boss.provider.start(1, "cloud-1")
+    boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+    failed = boss.told(InstanceStartFailed)[0]
+    assert words in failed.reason
+    assert failed.full is full
+    assert not front.machines
+
+
+def test_the_255th_address_is_the_last_and_the_others_go_on(bosses: list[Boss]) -> None:
+    with FrontEnd(addresses=3) as front:
+        boss = started(front, bosses, 3)
+        boss.provider.start(4, "cloud-4")
+        boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+        assert boss.told(InstanceStartFailed)[0].full
+        assert len(front.alive()) == 3
+        boss.provider.stop(1, "cloud-1", "0")
+        boss.wait_for("one has ended", lambda: boss.told(InstanceEnded))
+        boss.provider.start(5, "cloud-5")
+        boss.wait_for("its address is used again", lambda: len(boss.told(InstanceStarted)) == 4)
+
+
+def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_by_itself(
+    front: FrontEnd, bosses: list[Boss]
+) -> None:
+    boss = started(front, bosses)
+    front.knobs.down = True
+    boss.wait_for("it is told", lambda: boss.provider.trouble)
+    assert "HTTP 503" in boss.provider.trouble
+    boss.provider.start(2, "cloud-2")
+    time.sleep(0.5)
+    assert boss.told(InstanceEnded) == []
+    front.knobs.down = False
+    boss.wait_for("the second is started", lambda: len(boss.told(InstanceStarted)) == 2)
+    boss.wait_for("the trouble is over", lambda: not boss.provider.trouble)
+    assert len(front.machines) == 2
+
+
+@pytest.mark.parametrize(("state", "words"), [((3, 36), "cannot start the domain"), ((8, 0), "cannot run")])
+def test_a_machine_that_cannot_run_is_ended_and_told(
+    front: FrontEnd, bosses: list[Boss], state: tuple[int, int], words: str
+) -> None:
+    front.knobs.stuck = [state]
+    boss = started(front, bosses)
+    boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
+    assert words in boss.told(InstanceEnded)[0].reason
+    assert not front.alive()
+
+
+def test_a_machine_that_somebody_else_ended_is_told(front: FrontEnd, bosses: list[Boss]) -> None:
+    boss = started(front, bosses, 2)
+    boss.wait_for("it runs", lambda: front.state(front.machines[0]) == (3, 3))
+    front.vm_action("ecloud", "terminate-hard", 0)
+    boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
+    assert [event.instance for event in boss.told(InstanceEnded)] == [1]
+    assert "does not list" in boss.told(InstanceEnded)[0].reason
+
+
+def test_calls_are_few_and_machines_are_begun_one_by_one(front: FrontEnd, bosses: list[Boss]) -> None:
+    boss = started(front, bosses, 10, start_seconds=0.05, poll_seconds=0.5)
+    times = [at for at, name in front.calls if name == "template.instantiate"]
+    assert times[-1] - times[0] >= 8 * 0.05
+    front.calls.clear()
+    time.sleep(1.0)
+    assert 1 <= len(front.calls) <= 3, "one list a cycle, whatever the number of machines"
+    assert len(boss.told(InstanceStarted)) == 10
+
+
+def test_a_boss_that_was_killed_anywhere_between_intent_call_and_record_leaves_no_orphan_and_no_double(
+    front: FrontEnd, bosses: list[Boss]
+) -> None:
+    """A hundred instances; of each the dead boss had come to another point."""
+    draw = random.Random(7)
+    recorded, made, expected = [], {}, set()
+    for number in range(1, 101):
+        worker = f"cloud-{number}"
+        reached = draw.choice(("intent", "called", "recorded", "gone"))
+        if reached == "intent":
+            recorded.append(Recorded(instance=number, worker=worker, reference=""))
+            continue
+        marks = {"ECLOUD_DEPLOYMENT": "d1", "ECLOUD_INSTANCE": str(number), "ECLOUD_WORKER": worker}
+        made[number] = front.make("ecloud", f"ecloud-{worker}", marks)
+        if reached == "gone":
+            continue  # its row is closed: the machine is an orphan
+        expected.add(number)
+        reference = str(made[number].id) if reached == "recorded" else ""
+        recorded.append(Recorded(instance=number, worker=worker, reference=reference))
+    boss = Boss(front, recorded)
+    bosses.append(boss)
+    boss.wait_for(
+        "every instance's fate is told",
+        lambda: len(boss.told(InstanceStarted)) + len(boss.told(InstanceStartFailed)) == len(recorded),
+    )
+    boss.wait_for("orphans are gone", lambda: len(front.alive()) == len(expected))
+    assert {event.instance for event in boss.told(InstanceStarted)} == expected
+    assert {int(machine.user_template["ECLOUD_INSTANCE"]) for machine in front.alive()} == expected
+    assert front.count("template.instantiate") == 0
+
+
+def test_an_address_without_a_front_end_is_told_as_away() -> None:
+    with FrontEnd() as front:
+        endpoint = front.endpoint
+    with pytest.raises(CloudError, match="cannot be reached") as caught:
+        Client(endpoint, "ecloud", "secret").version()
+    assert caught.value.kind == "away"
