@@ -32,6 +32,9 @@ def derived_commands(execution: Execution, requirements: Sequence[Input], places
     """Downloads, the task's own commands, uploads, cleaning up."""
     lines: list[tuple[Kind, str]] = []
     for item in requirements:
+        if item.folder:
+            lines.append(("download", f"mkdir -p -- {shlex.quote(posixpath.join(places.work, item.path))}"))
+            continue
         source = _place(places.datastore, places.tree, item.name)
         lines.append(("download", _copy(source, _place(places.worker, places.work, item.path), places)))
     lines += [("run", command) for command in run_commands(execution)]

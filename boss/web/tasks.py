@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from array import array
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ from boss.web.routes import Call, suggestion
 from wire.messages import ManifestEntry
 
 _LIMIT, _LIMIT_MOST = 1000, 10_000
+#: Files of folders and patterns that are shown with a task.
+_SHOWN = 1000
 #: An id that is not there: a near one is looked for among so many.
 _SUGGEST_FROM = 2000
 #: A blocked task never ran, so no attempt of it has a reason.
@@ -153,14 +156,20 @@ def _detail(stored: Stored) -> TaskDetail:
 
 
 def _results(stored: Stored) -> list[FileAnswer]:
-    """What it declares; with digest and size once it has succeeded."""
+    """What it declares; with digest and size once it has succeeded.
+
+    Then also the first files that its folders and patterns gave; all of them are what the list of results has.
+    """
     made = {each.target: each for each in _manifest(stored.attempts)}
-    return [
-        FileAnswer(name=item.target, path=item.source, digest=made[item.target].digest, size=made[item.target].size)
-        if item.target in made
-        else FileAnswer(name=item.target, path=item.source)
-        for item in stored.execution.results
-    ]
+    answers = []
+    for item in stored.execution.results:
+        each = made.pop(item.target, None)
+        answers.append(_file(each) if each is not None else FileAnswer(name=item.target, path=item.source))
+    return answers + [_file(each) for each in itertools.islice(made.values(), _SHOWN)]
+
+
+def _file(each: ManifestEntry) -> FileAnswer:
+    return FileAnswer(name=each.target, path=each.source, digest=each.digest, size=each.size)
 
 
 def _manifest(attempts: Sequence[AttemptView]) -> list[ManifestEntry]:

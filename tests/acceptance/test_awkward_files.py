@@ -1,0 +1,133 @@
+"""Files with names that break careless programs, folders and patterns, all the way: push, stage, run, collect, read.
+
+Once on one machine, once with every file carried by rsync over a real sshd.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.deployment import Deployment
+from tests.integration import ssh_server
+
+NAMES = [
+    "plain",
+    "a b",
+    " begins and ends with blanks ",
+    'it\'s "quoted"',
+    "new\nline",
+    "tab\there",
+    "-rf",
+    "--delete",
+    "*",
+    "[a]?",
+    "$(touch gone)`x`;&|",
+    "back\\slash",
+    "host:path",
+    "user@host",
+    "#%s~!",
+    ".dot",
+    "\u00e9",
+    "e\u0301",
+    "\u6d4b\u8bd5",
+    "x" * 255,
+    "empty",
+]
+
+MAKE = """
+import json, os, shutil
+names = json.load(open("names.json"))
+for name in names:
+    text = open("data/" + name).read()
+    assert text == open("data/deep/" + name).read() == open("single/" + name).read(), name
+assert os.path.isdir("data/none/inner")
+for folder in ("out/deep", "out/none/inner", "match", "alone"):
+    os.makedirs(folder)
+for name in names:
+    for folder in ("out", "out/deep", "match", "alone"):
+        shutil.copyfile("data/" + name, folder + "/" + name)
+"""
+
+USE = """
+import json, os
+names = json.load(open("names.json"))
+seen = {}
+for name in names:
+    for folder in ("out", "out/deep", "alone", "kept"):
+        if folder != "kept" or not name.startswith("."):
+            seen[folder + "/" + name] = open(folder + "/" + name).read()
+seen["none"] = os.path.isdir("out/none/inner")
+seen["count"] = sum(len(files) for _, _, files in os.walk("out"))
+json.dump(seen, open("seen.json", "w"))
+"""
+
+
+def content(name: str) -> str:
+    return "" if name == "empty" else f"content of {name}"
+
+
+@pytest.fixture(params=["local", pytest.param("ssh", marks=pytest.mark.needs("sshd", "ssh", "rsync"))])
+def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
+    with ExitStack() as ending:
+        more: dict[str, object] = {}
+        if request.param == "ssh":
+            server = ending.enter_context(ssh_server.running(user=ssh_server.me()))
+            more = {
+                "worker_place": "ssh",
+                "worker_address": server.host,
+                "worker_ssh_port": server.port,
+                "worker_ssh_host_keys": f"{server.host_key_file}.pub",
+                "datastore_ssh_key": server.key,
+            }
+        made = Deployment(tmp_path / "deployment", **more)
+        ending.callback(made.end)
+        yield made
+        assert request.param != "ssh" or server.logins() > 0, "no file went through the sshd"
+
+
+def write_study(deployment: Deployment) -> Path:
+    for name in NAMES:
+        for folder in ("data", "data/deep", "single"):
+            deployment.write(f"{folder}/{name}", content(name))
+    (deployment.directory / "data/none/inner").mkdir(parents=True)
+    deployment.write("names.json", NAMES)
+    deployment.write("make.py", MAKE)
+    deployment.write("use.py", USE)
+    shown = [name for name in NAMES if not name.startswith(".")]
+    make = {
+        "id": "make",
+        "commands": [[sys.executable, "make.py"]],
+        "requirements": ["make.py", "names.json", "data", *(f"single/{name}" for name in NAMES)],
+        "results": ["out", ["match/**", "kept"], *(f"alone/{name}" for name in NAMES)],
+    }
+    use = {
+        "id": "use",
+        "commands": [[sys.executable, "use.py"]],
+        "requirements": ["use.py", "names.json", "out", "alone", *(f"kept/{name}" for name in shown)],
+        "dependencies": ["make"],
+        "results": ["seen.json"],
+    }
+    return deployment.write("tasks.json", [make, use])
+
+
+@pytest.mark.timeout(120)
+def test_names_of_every_kind_go_all_the_way(deployment: Deployment) -> None:
+    tasks = write_study(deployment)
+    pushed = deployment.push(tasks)
+    assert pushed.returncode == 0, pushed.stdout + pushed.stderr + deployment.log("datastore")
+    seen = json.loads((deployment.tree / "seen.json").read_text())
+    assert seen.pop("none") is True and seen.pop("count") == 2 * len(NAMES)
+    expected = {f"{folder}/{name}": content(name) for folder in ("out", "out/deep", "alone") for name in NAMES}
+    expected |= {f"kept/{name}": content(name) for name in NAMES if not name.startswith(".")}
+    assert seen == expected
+    for name, text in expected.items():
+        assert (deployment.tree / name).read_text() == text
+    assert (deployment.tree / "out/none/inner").is_dir()
+    again = deployment.push(tasks)
+    assert again.returncode == 0 and "there already with the same content" in again.stderr
