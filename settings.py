@@ -67,7 +67,8 @@ SETTINGS: tuple[Setting, ...] = (
             "auto: Mosquitto if it is installed, else amqtt.", choices=("auto", "mosquitto", "amqtt")),
     Setting("mqtt_prefix", str, "topic", "ecloud", "First part of every MQTT topic of this deployment."),
     # --- workers
-    Setting("local_workers", int, "workers", 1, "Worker processes that the boss starts on its own machine.", least=0),
+    Setting("local_workers", int, "workers", 1, "Worker processes that the boss starts on its own machine; "
+            "none unless set where datastore_host is.", least=0),
     Setting("slots", int, "tasks", 0, "How many tasks such a worker runs at once; 0: as many as the machine has cores.",
             least=0),
     Setting("heartbeat_seconds", float, "seconds", 5.0, "How often a worker that has nothing else to report says "
@@ -286,7 +287,7 @@ def _suggest(name: str, cutoff: float = 0.6) -> str:
 # --- what must agree -------------------------------------------------------------------------------
 
 
-def _check_together(values: Mapping[str, Value], origins: Mapping[str, str], faults: list[str]) -> None:
+def _check_together(values: dict[str, Value], origins: Mapping[str, str], faults: list[str]) -> None:
     for smaller, larger, factor in (
         ("heartbeat_seconds", "lease_seconds", 2),
         ("lease_seconds", "orphan_after_seconds", 1),
@@ -297,6 +298,15 @@ def _check_together(values: Mapping[str, Value], origins: Mapping[str, str], fau
             times = "twice " if factor == 2 else ""
             origin = origins[larger] if origins[larger] != DEFAULT else origins[smaller]
             faults.append(f"{origin}: {larger} ({high:g}) must be at least {times}{smaller} ({low:g})")
+    if values["datastore_host"] and values["local_workers"]:
+        if origins["local_workers"] == DEFAULT:
+            values["local_workers"] = 0
+        else:
+            faults.append(
+                f"{origins['local_workers']}: local_workers must be 0 where datastore_host is set: the datastore "
+                "reaches such workers on its own machine only. Start workers of this machine by what admin.py login "
+                "gives, as those of other hosts"
+            )
     if values["broker_host"] and origins["broker_listen"] != DEFAULT:
         origin, host = origins["broker_listen"], values["broker_host"]
         faults.append(f"{origin}: broker_listen is for a broker of the boss's own, and broker_host names {host}")

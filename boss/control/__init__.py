@@ -12,7 +12,7 @@ its own, and nothing is polled.
 
 from boss.control.connection import Connection, connect
 from boss.control.errors import Broken, ControlError, LoginRefused, OtherHostKey, Unreachable
-from boss.control.host_keys import fingerprint, presented_key
+from boss.control.host_keys import fingerprint
 
 __all__ = [
     "Broken",
@@ -23,5 +23,4 @@ __all__ = [
     "Unreachable",
     "connect",
     "fingerprint",
-    "presented_key",
 ]

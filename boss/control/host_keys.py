@@ -6,7 +6,7 @@ import base64
 import hashlib
 
 from boss.control.errors import OtherHostKey
-from boss.control.transport import Transport, open_transport
+from boss.control.transport import Transport
 from wire.messages import Place
 
 
@@ -32,16 +32,6 @@ def pinned_keys(place: Place) -> dict[bytes, str]:
         except (IndexError, ValueError):
             continue
     return found
-
-
-def presented_key(place: Place, seconds: float = 10.0) -> str:
-    """`type base64` of the key that the host shows now. Proves nothing by itself. Raises Unreachable."""
-    transport = open_transport(place, (), seconds)
-    try:
-        key = transport.get_remote_server_key()
-        return f"{key.get_name()} {base64.b64encode(key.asbytes()).decode()}"
-    finally:
-        transport.close()
 
 
 def verify(transport: Transport, place: Place) -> str:

@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from boss.control import fingerprint
-from tests.acceptance.deployment import TOP, Deployment, wait_for
+from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
 from tests.integration.ssh_server import SshServer, me, running
+
+__all__ = ["deployment"]
 
 pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "ssh-keygen", "rsync"), pytest.mark.timeout(120)]
 
@@ -29,7 +31,7 @@ TASKS = [
 
 
 class Site:
-    """A boss whose datastore and worker `w1` are elsewhere, and which has a worker of its own besides."""
+    """A boss whose datastore and worker `w1` are elsewhere."""
 
     def __init__(self, directory: Path, server: SshServer) -> None:
         self.server = server
@@ -40,8 +42,6 @@ class Site:
             broker_listen="127.0.0.2",
             boss_address="127.0.0.2",
             http_host="0.0.0.0",
-            local_workers=1,
-            slots=1,
         )
         self.tree = directory / "elsewhere"
         self.home = server.make("worker-home")
@@ -54,7 +54,7 @@ class Site:
         self.make_files("w1")
         self.start_datastore()
         self.start_worker()
-        wait_for(lambda: self.workers() == {"local-1", "w1"}, "both workers are there")
+        wait_for(lambda: self.workers() == {"w1"}, "the worker is there")
         wait_for(lambda: self.deployment.asked("status")["datastore_connected"], "the datastore is there")
 
     def make_files(self, name: str) -> str:
@@ -117,13 +117,31 @@ def site() -> Iterator[Site]:
 
 
 def test_files_move_between_a_datastore_and_a_worker_that_people_started(site: Site) -> None:
-    assert site.deployment.admin("drain", "local-1").returncode == 0
     site.deployment.write("in.txt", "one\n")
     done = site.deployment.push(site.deployment.write("tasks.json", TASKS))
     assert done.returncode == 0, done.stdout + done.stderr
     assert (site.tree / "n.txt").read_text().strip() == "2"
     assert site.server.logins() > 0
     assert not site.deployment.tree.exists(), "the boss started no datastore of its own"
+
+
+def test_results_come_back_from_a_datastore_elsewhere_and_files_that_it_has_are_not_sent_again(site: Site) -> None:
+    deployment = site.deployment
+    deployment.write("in.txt", "one\n")
+    tasks = deployment.write("tasks.json", TASKS)
+    assert deployment.push(tasks).returncode == 0
+    here = deployment.directory / "here"
+    told = deployment.asked("get", "*.txt", str(here))
+    assert (told["fetched"], told["failed"]) == (2, [])
+    assert ((here / "out.txt").read_text(), (here / "n.txt").read_text().strip()) == ("one\none\n", "2")
+    assert list((deployment.home / "outgoing").iterdir()), "they came by way of the boss"
+    assert deployment.asked("du")["."]["free_bytes"] > 0
+    for sent in (deployment.home / "spool").iterdir():
+        sent.unlink()  # as a day's sweep does
+    again = deployment.push(tasks, "--project", "again")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "files sent" not in again.stderr and not list((deployment.home / "spool").iterdir())
+    assert (site.tree / "projects/again/in.txt").read_text() == "one\n"
 
 
 def test_the_files_of_a_login_are_for_their_owner_alone_and_name_no_secret_on_a_command_line(site: Site) -> None:
@@ -149,11 +167,13 @@ def test_a_worker_that_is_well_passes_every_check_from_the_boss(site: Site) -> N
     assert "checks passed." in said and "FAILED" not in said
 
 
-def test_a_worker_of_the_bosss_own_machine_is_looked_at_without_ssh(site: Site) -> None:
-    code, said, errors = site.debug("local-1")
-    assert code == 0, said + errors
-    assert "Worker local-1 is on the boss's machine" in said
-    assert "ok      login as local-1" in said and "sshd" not in said
+def test_a_worker_of_the_bosss_own_machine_is_looked_at_without_ssh(deployment: Deployment) -> None:
+    deployment.start_boss()
+    wait_for(lambda: deployment.asked("show_workers"), "the worker is there")
+    done = deployment.admin("debug_worker", "local-1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Worker local-1 is on the boss's machine" in done.stdout
+    assert "ok      login as local-1" in done.stdout and "sshd" not in done.stdout
 
 
 def test_the_same_look_can_be_taken_on_the_host_itself(site: Site) -> None:

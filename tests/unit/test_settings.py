@@ -194,6 +194,15 @@ def test_defaults_are_stated_in_words_that_can_be_written_back() -> None:
         assert masked(setting, setting.default) is not None
 
 
+def test_where_the_datastore_is_elsewhere_no_worker_starts_beside_the_boss() -> None:
+    given = {"ECLOUD_DATASTORE_HOST": "store.example"}
+    nowhere = Path("/nonexistent")
+    assert settings.load(environment=given, system_file=nowhere).local_workers == 0
+    assert settings.load(environment={}, system_file=nowhere).local_workers == 1
+    with pytest.raises(settings.SettingsError, match="local_workers must be 0 where datastore_host is set"):
+        settings.load(environment={**given, "ECLOUD_LOCAL_WORKERS": "2"}, system_file=nowhere)
+
+
 def test_a_broker_of_somebody_else_is_not_told_where_to_listen() -> None:
     given = {"ECLOUD_BROKER_HOST": "mqtt.example", "ECLOUD_BROKER_LISTEN": "0.0.0.0"}
     with pytest.raises(settings.SettingsError, match="broker_listen is for a broker of the boss's own"):
