@@ -174,8 +174,10 @@ class _Connection:
     def open(self) -> None:
         """Raises Trouble."""
         with self._opening:
-            if self._master is not None and not self._master.ended():
-                return
+            if self._master is not None:
+                if not self._master.ended():
+                    return
+                self._master.wait()
             words = self._try()
             if words is not None and _DROPPED.search(words) and not self._closed:
                 time.sleep(_DROPPED_SECONDS)
