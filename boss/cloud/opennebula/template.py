@@ -22,7 +22,7 @@ def extra_template(
     marks: Mapping[str, str],
     network: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, object]]:
-    """The call's extra template. `own`: TEMPLATE of the site's template; `network`: one card instead of its own ones."""
+    """The call's extra template. `own`: TEMPLATE of the site's template; `network`: one card, replacing its own."""
     before = own.get("CONTEXT")
     kept = {
         str(name): "" if value is None else str(value)
