@@ -31,8 +31,9 @@ simulate: set-up ## the simulation with SEEDS random seeds (default 3000)
 torture: set-up ## kill -9 under load, KILLS times (default 200) on SQLite and again on MariaDB
 	TORTURE_KILLS=$$((2 * $(KILLS))) $(python) -m pytest -q -s tests/acceptance/test_torture.py -k kills
 
-bench: set-up    ## throughput on this machine
+bench: set-up    ## throughput and the data plane on this machine
 	$(python) benchmarks/throughput.py
+	$(python) benchmarks/data_plane.py
 
 docs: set-up     ## write docs/settings.md and docs/states.md from the code
 	$(python) scripts/make_docs.py

@@ -40,6 +40,21 @@ def test_the_benchmark_measures_every_row_with_each_database_and_broker(tmp_path
     assert _left_of(tmp_path) == []
 
 
+@pytest.mark.needs("mosquitto", "sshd", "ssh", "ssh-keygen", "rsync")
+@pytest.mark.timeout(300)
+def test_the_benchmark_of_the_data_plane_measures_every_row(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, ROOT / "benchmarks" / "data_plane.py", "--size", "tiny", "--json", report]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(report.read_text())["rows"]
+    assert [row["ratio"] > 0 for row in rows] == [True, True, False, False]
+    assert all(row["seconds"] > 0 and row["name"] in done.stdout for row in rows)
+    assert "2.0" in rows[2]["more"] and " 0 failed connections" in f" {rows[3]['more']}"
+    assert _left_of(tmp_path) == []
+
+
 def _left_of(directory: Path) -> list[str]:
     """Processes that live on with this directory in their environment."""
     found = []

@@ -2,7 +2,8 @@
 
 `CRASH_PLAN` names a file (see `plan.Crash`): the program is killed exactly before or after one call of one of its
 functions. That holds for one program (`python -m NAME`), and once: a file beside the plan says that it has happened,
-so that the program's next start lives. `WORKER_SETTINGS` gives some workers variables that the boss would not hand on.
+so that the program's next start lives. `WORKER_SETTINGS` gives some workers variables that the boss would not hand on;
+`BOSS_TURNS` names a file for the times of the boss's turns.
 """
 
 from __future__ import annotations
@@ -66,7 +67,22 @@ def _end(done: str, linger: float) -> None:
     time.sleep(60)
 
 
+def _time_turns(path: str) -> None:
+    """A line for each turn of the boss's loop: how many seconds it took."""
+    loop = importlib.import_module("boss.loop").Loop
+    plain, notes = loop.turn, open(path, "a", buffering=1, encoding="utf-8")  # noqa: SIM115
+
+    def timed(self, items) -> None:
+        began = time.perf_counter()
+        plain(self, items)
+        notes.write(f"{time.perf_counter() - began:.6f}\n")
+
+    loop.turn = timed
+
+
 if "CRASH_PLAN" in os.environ:
     _install(os.environ["CRASH_PLAN"])
 if "WORKER_SETTINGS" in os.environ and _is("worker"):
     os.environ.update(json.loads(os.environ["WORKER_SETTINGS"]).get(os.environ.get("ECLOUD_WORKER_ID"), {}))
+if "BOSS_TURNS" in os.environ and _is("boss"):
+    _time_turns(os.environ["BOSS_TURNS"])
