@@ -15,6 +15,7 @@ from boss.environments import at_broker
 #: Where the files are on the other host, unless said otherwise.
 FOLDER = "/etc/ecloud"
 _STATE = "/var/lib/ecloud"
+_AUTHORITY = "broker-ca.pem"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Surroundings:
     mqtt_prefix: str
     deployment: str
     boss_url: str
-    tls: bool = False
+    #: Certificates (PEM) that the broker's own is checked against; empty: no TLS.
+    authority: str = ""
 
 
 def worker_files(name: str, password: str, around: Surroundings, folder: str = FOLDER) -> dict[str, str]:
@@ -39,8 +41,9 @@ def worker_files(name: str, password: str, around: Surroundings, folder: str = F
         "ECLOUD_WORKER_PLACE": "ssh",
     }
     options = ["ECLOUD_WORKER_ADDRESS=", "ECLOUD_WORKER_SSH_PORT=22", "ECLOUD_WORKER_SSH_USER=", "ECLOUD_SLOTS=0"]
-    text = _environment(f"python -m worker, worker {name}", variables, options, around, folder)
-    return {"worker.env": text, "worker.password": password + "\n"}
+    variables |= _authority(around, folder)
+    text = _environment(f"python -m worker, worker {name}", variables, options)
+    return {"worker.env": text, "worker.password": password + "\n", **_authority_file(around)}
 
 
 def datastore_files(
@@ -56,12 +59,14 @@ def datastore_files(
         "ECLOUD_BOSS_URL": around.boss_url,
         "ECLOUD_DATASTORE_TREE": f"{_STATE}/data",
     }
-    text = _environment("python -m datastore", variables, ["ECLOUD_TRANSFERS_AT_ONCE=16"], around, folder)
+    variables |= _authority(around, folder)
+    text = _environment("python -m datastore", variables, ["ECLOUD_TRANSFERS_AT_ONCE=16"])
     return {
         "datastore.env": text,
         "datastore.password": password + "\n",
         "datastore.key": ssh_key,
         "datastore.token": token + "\n",
+        **_authority_file(around),
     }
 
 
@@ -69,10 +74,16 @@ def _broker(around: Surroundings) -> dict[str, str]:
     return at_broker(around.broker_host, around.broker_port, around.mqtt_prefix, around.deployment)
 
 
-def _environment(what: str, variables: Mapping[str, str], options: list[str], around: Surroundings, folder: str) -> str:
+def _authority(around: Surroundings, folder: str) -> dict[str, str]:
+    return {"ECLOUD_BROKER_TLS_CA": f"{folder}/{_AUTHORITY}"} if around.authority else {}
+
+
+def _authority_file(around: Surroundings) -> dict[str, str]:
+    return {_AUTHORITY: around.authority} if around.authority else {}
+
+
+def _environment(what: str, variables: Mapping[str, str], options: list[str]) -> str:
     """Values are quoted where they need it, as both a shell and systemd read them."""
-    if around.tls:
-        options = [f"ECLOUD_BROKER_TLS_CA={folder}/broker-ca.pem", *options]
     return "\n".join(
         [
             f'# For {what}: made by admin.py login, see docs/operating.md, "Several machines".',

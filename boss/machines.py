@@ -116,8 +116,17 @@ class Machines:
             mqtt_prefix=here.mqtt_prefix,
             deployment=self._where.deployment,
             boss_url=f"http://{self._address(here.http_host)}:{self._where.http_port()}",
-            tls=here.broker_tls is not None,
+            authority=self._authority(),
         )
+
+    def _authority(self) -> str:
+        tls = self._setup.broker_tls
+        if tls is None or tls.ca_file is None:
+            return ""
+        try:
+            return tls.ca_file.read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise Fault(503, f"broker_tls_ca {tls.ca_file} cannot be read: {error}") from None
 
     def _address(self, listens_on: str) -> str:
         """How another machine reaches what listens there; what listens on loopback only is reached from here only."""
@@ -137,6 +146,11 @@ class Machines:
                 f"the broker at {here.broker_host} is not the boss's own: make the login {login.username!r} there "
                 f"with this password, and these rights: {allowed}"
             )
+            if here.broker_tls is not None and here.broker_tls.certificate_file is not None:
+                notes.append(
+                    "the boss shows the broker a certificate: where it asks everybody for one, set "
+                    "ECLOUD_BROKER_TLS_CERT and ECLOUD_BROKER_TLS_KEY, too"
+                )
         elif not beyond(here.broker_listen):
             notes.append(
                 "the broker listens on this machine only: for a program on another host set broker_listen and start "

@@ -23,6 +23,7 @@ from boss.login_kit import Surroundings, datastore_files, worker_files
 from boss.machines import Machines, Whereabouts
 from boss.setup import Setup
 from boss.web.faults import Fault
+from wire.link import TlsOptions
 from wire.topics import Topics
 
 AROUND = Surroundings("boss host's", 1883, "plant/$x", "d1", "http://boss:8080")
@@ -83,6 +84,21 @@ def test_other_hosts_are_told_what_they_call_the_boss(tmp_path: Path) -> None:
     assert told(broker_listen="10.0.0.7") == "10.0.0.7"
     assert told(broker_listen="127.0.0.1", boss_address="boss.example") == "127.0.0.1", "nobody else reaches it"
     assert told(broker_host="mqtt.example", boss_address="boss.example") == "mqtt.example"
+
+
+def test_the_certificates_of_a_broker_with_tls_go_along(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+    tls = TlsOptions(tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem")
+    asked = machines(tmp_path, broker_host="mqtt.example", broker_tls=tls)
+    for name, program in (("w1", "worker"), ("datastore", "datastore")):
+        answer = asked.login(name, "/x")
+        assert as_systemd_reads(answer.files[f"{program}.env"])["ECLOUD_BROKER_TLS_CA"] == "/x/broker-ca.pem"
+        assert answer.files["broker-ca.pem"] == "-----BEGIN CERTIFICATE-----\n"
+        assert any("ECLOUD_BROKER_TLS_CERT" in note for note in answer.notes)
+    assert "broker-ca.pem" not in machines(tmp_path).login("w1", "/x").files
+    (tmp_path / "ca.pem").unlink()
+    with pytest.raises(Fault, match="broker_tls_ca .* cannot be read"):
+        asked.login("w1", "/x")
 
 
 def test_what_is_still_missing_for_another_host_is_said(tmp_path: Path) -> None:
