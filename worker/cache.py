@@ -36,6 +36,8 @@ _TICK_NS = 20_000_000
 _UNCLAIMED_SECONDS = 600.0
 #: The time of a use is written to the file at most so often; it only sets the order after a restart.
 _STAMP_SECONDS = 30.0
+#: All is counted at most so often while attempts come and go, however many files there are.
+_COUNT_SECONDS = 1.0
 _NEVER = float("-inf")
 #: One file may take this share of the cache when it is adopted from an attempt, not asked for.
 _ADOPT_SHARE = 0.25
@@ -81,6 +83,7 @@ class Cache:
         self._links: dict[Path, list[tuple[str, Path]]] = {}
         #: Time of the folder's last change when all was counted and below the limit; 0: to be counted.
         self._counted = 0
+        self._counted_at = _NEVER
         self._trimming = threading.Lock()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found, _ = scan(self.path)
@@ -253,14 +256,16 @@ class Cache:
     def trim(self, quick: bool = False) -> list[Digest]:
         """Drop what was not used for longest until the total is below the limit; which ones left the cache.
 
-        `quick`: nothing is counted if no file came or went since it was last counted and below the limit.
+        `quick`: nothing is counted if that was just done, or if no file came or went since all was below the limit.
         """
         if not self._trimming.acquire(blocking=False):
             return []
         try:
             folder = os.stat(self.path).st_mtime_ns
-            if quick and folder == self._counted:
+            now = self._clock()
+            if quick and (folder == self._counted or now < self._counted_at + _COUNT_SECONDS):
                 return []
+            self._counted_at = now
             settled = folder < time.time_ns() - _TICK_NS
             dropped, total = self._trim(self._limit)
             self._counted = folder if settled and not dropped and total <= self._limit else 0

@@ -239,12 +239,14 @@ LIARS = {
 #: It is made anew at its address, with another key, after it was seen once.
 REPLACED = "w6"
 HONEST = "w7"
+#: Its mains are cut while its results are fetched.
+GONE = "w8"
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with network() as net:
-        made = Cluster(net, workers=7, slots=2, probe_seconds=0)
+        made = Cluster(net, workers=8, slots=2, probe_seconds=0, heartbeat_seconds=0.5, lease_seconds=6)
         for host in made.workers:
             if host.name in LIARS:
                 become_hostile(host, *LIARS[host.name][0])
@@ -284,7 +286,7 @@ def test_hosts_that_lie_are_set_aside_and_all_tasks_succeed_on_those_that_do_not
     for name, (_, why) in LIARS.items():
         assert why in workers[name]["quarantined"], (name, workers[name])
     assert "host key" in workers[REPLACED]["quarantined"], workers[REPLACED]
-    assert not workers[HONEST]["quarantined"]
+    assert not workers[HONEST]["quarantined"] and not workers[GONE]["quarantined"]
     tree = cluster.datastore.path(TREE)
     assert {path.name: path.read_text() for path in (tree / "out").iterdir()} == {
         str(number): f"of {number}" for number in range(60)
@@ -324,3 +326,24 @@ def test_a_full_datastore_keeps_results_on_their_workers_says_why_and_goes_on_wh
     cluster.wait(lambda: "disk is full" not in cluster.admin("status"), "status does not say it any more")
     again = [cluster.asked("show_task", name)["attempts"] for name in waiting]
     assert all(sum(attempt["ended"] == "succeeded" for attempt in attempts) == 1 for attempts in again)
+
+
+@pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "tc")
+@pytest.mark.timeout(240)
+def test_tasks_whose_worker_goes_while_its_results_are_fetched_are_done_by_another(cluster: Cluster) -> None:
+    gone = next(host for host in cluster.workers if host.name == GONE)
+    cluster.net.limit(gone, 4)
+    tasks = [
+        {"id": f"far{number}", "commands": ["head -c 3000000 /dev/urandom > r"], "results": [["r", f"far/{number}"]]}
+        for number in range(6)
+    ]
+    path = cluster.write("far.json", tasks)
+    cluster.push(path, "--detach")
+    incoming = cluster.datastore.path(TREE) / ".ecloud" / "incoming"
+    cluster.wait(lambda: list(incoming.glob(f"*/from-{GONE}/**/.r.*")), "its results are being fetched")
+    gone.power_off()
+    assert "6 of 6 tasks succeeded" in cluster.push(path)
+    assert {file.stat().st_size for file in (cluster.datastore.path(TREE) / "far").iterdir()} == {3_000_000}
+    lost = [one["worker"] for task in tasks for one in cluster.asked("show_task", task["id"])["attempts"]]
+    assert GONE in lost
+    cluster.wait(lambda: not list(incoming.glob(f"*/from-{GONE}")), "nothing is left of what it sent")

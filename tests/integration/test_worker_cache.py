@@ -452,8 +452,8 @@ def test_files_that_somebody_removed_are_told_as_dropped(small: Cache, work: Pat
     assert small.trim() == []
 
 
-def test_nothing_is_counted_again_while_no_file_came_or_went(
-    small: Cache, work: Path, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_counted_again_while_no_file_came_or_went_or_when_it_was_just_done(
+    small: Cache, work: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from worker import cache as module
 
@@ -461,13 +461,19 @@ def test_nothing_is_counted_again_while_no_file_came_or_went(
     real = module.scan
     monkeypatch.setattr(module, "scan", lambda folder: counted.append(folder) or real(folder))
     used(small, work, "a", "b")
-    os.utime(small.path, ns=(LONG_AGO, LONG_AGO))
-    for _ in range(3):
-        assert small.trim(quick=True) == []
-    assert len(counted) == 1
+    assert small.trim(quick=True) == []
     c, d = used(small, work, "c", "d")
+    clock.now += 0.5
+    assert small.trim(quick=True) == []
+    clock.now += 1
     assert len(small.trim(quick=True)) == 2
     assert set(small.contents()) == {c.digest, d.digest}
+    os.utime(small.path, ns=(LONG_AGO, LONG_AGO))
+    counted.clear()
+    for _ in range(3):
+        clock.now += 2
+        assert small.trim(quick=True) == []
+    assert len(counted) == 1
 
 
 def test_a_full_disk_is_given_all_that_nobody_waits_for(small: Cache, work: Path) -> None:
