@@ -37,6 +37,8 @@ AWAY_SECONDS = 5.0
 SHOWN_SECONDS = 60.0
 #: A hindrance is told when it has lasted this long.
 PASSING_SECONDS = 5.0
+#: Sent files of which it is told why they cannot be stored.
+FILES_SHOWN = 3
 #: Attempts of one worker in a view.
 HELD_SHOWN = 64
 
@@ -287,6 +289,10 @@ class LiveBackend:
             )
         if state.datastore.hindrance:
             found["files"] = f"datastore: {state.datastore.hindrance}"
+        for (name, digest), reason in list(state.files_failed.items())[:FILES_SHOWN]:
+            found[f"file {name} {digest}"] = (
+                f"the sent file {name!r} is not on the datastore yet, which is tried again by itself: {reason}"
+            )
         waiting = [w for w in state.ready.by_demand.values() if w.count]
         serving = [worker for worker in state.workers.values() if worker.serves()]
         if waiting and not serving:

@@ -37,6 +37,8 @@ from wire.messages import (
 
 #: Keys of one Forget order.
 FORGET_AT_ONCE = 2_000
+#: Sent files of which it is kept why they cannot be stored: enough to be told.
+FAILED_KEPT = 100
 
 
 def on_reported(state: State, event: DatastoreReported) -> None:
@@ -312,7 +314,7 @@ def _stored(state: State, report: Stored) -> None:
     if row is None:
         return
     state.changes.stored.append(identity)
-    state.datastore.hindrance = ""
+    state.files_failed.pop(identity, None)
     for number in state.files_for.pop(identity, {}):
         batch = state.batches.get(number)
         if batch is not None:
@@ -322,8 +324,9 @@ def _stored(state: State, report: Stored) -> None:
 
 def _store_failed(state: State, report: StoreFailed) -> None:
     """Said again after a while (`ask_old`); until then its batch waits, and status says why."""
-    if (report.name, report.digest) in state.files:
-        state.datastore.hindrance = f"{report.name}: {report.reason}"
+    identity = (report.name, report.digest)
+    if identity in state.files and (identity in state.files_failed or len(state.files_failed) < FAILED_KEPT):
+        state.files_failed[identity] = report.reason
 
 
 def _found(state: State, report: Found) -> None:

@@ -361,6 +361,8 @@ class State:
         self.files: dict[tuple[str, str], FileRow] = {}
         self.files_for: dict[tuple[str, str], dict[int, None]] = {}
         self.files_asked: dict[tuple[str, str], float] = {}
+        #: Why some of them could not be stored, as the datastore said last.
+        self.files_failed: dict[tuple[str, str], str] = {}
         #: Ended attempts whose publish record the datastore still keeps -> when asked to forget.
         self.records: dict[AttemptKey, float] = {}
         self.instances: dict[int, Instance] = {}

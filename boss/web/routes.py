@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,6 +30,21 @@ if TYPE_CHECKING:
 #: Largest JSON body of a change (a whole graph comes as a stream and has its own limit).
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
 T = TypeVar("T")
+
+
+class _Any(Convertor[str]):
+    """The rest of a path, whatever it holds: ids and names may have slashes and line ends."""
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any", _Any())
 
 
 @dataclass(frozen=True)

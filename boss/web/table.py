@@ -161,7 +161,7 @@ ROUTES = (
     ),
     Route(
         "GET",
-        "/tasks/by_id/{project}/{id:path}",
+        "/tasks/by_id/{project}/{id:any}",
         "find_task",
         "One task by its id, with all attempts.",
         answers.TaskDetail,
@@ -266,7 +266,7 @@ ROUTES = (
     ),
     Route(
         "GET",
-        "/results/{project}/{name:path}",
+        "/results/{project}/{name:any}",
         "get_result",
         "The bytes of one result, from an offset on with `Range`.",
         bytes,

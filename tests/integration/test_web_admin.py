@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from typer.testing import CliRunner, Result
 import admin
 from boss.core.events import Submitted
 from boss.core.model import TaskState
-from boss.core.rows import AttemptRow, Changes, TaskRow, WorkerRow
+from boss.core.rows import AttemptRow, Changes, ResultRow, TaskRow, WorkerRow
 from boss.core.scheduler import Scheduler
 from boss.core.state import Policy
 from boss.database import Database
@@ -225,6 +226,27 @@ def test_without_a_state_directory_one_sentence_says_so(tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert "there is no .ecloud" in run("status", code=3).stderr
     assert "http_port" in run("settings").stdout
+
+
+def test_results_are_listed_fetched_and_summed_up_without_a_boss(state_directory: Path, tmp_path: Path) -> None:
+    content = b"0123456789" * 500_000
+    digest = "b2:" + hashlib.blake2b(content, digest_size=32).hexdigest()
+    database = Database.open(f"sqlite:///{state_directory / 'ecloud.sqlite'}")
+    database.take_over("a-host", 1)
+    row = ResultRow("default", "out/large\n.bin", 1, 1, digest, len(content))
+    database.commit(Changes(results={("default", row.name): row}), 1002.0)
+    database.close()
+    target = tmp_path / "ecloud-data" / row.name
+    target.parent.mkdir(parents=True)
+    target.write_bytes(content)
+    assert run("ls", "out").stdout == "out/large\\n.bin\n"
+    assert as_json("get", "**", str(tmp_path / "here")) == {
+        "fetched": 1, "there": 0, "bytes": len(content), "failed": [], "directory": str(tmp_path / "here"),
+        "exit_code": 0,
+    }  # fmt: skip
+    assert (tmp_path / "here" / row.name).read_bytes() == content
+    usage = as_json("du")
+    assert isinstance(usage, dict) and usage["."]["bytes"] == len(content)
 
 
 def test_settings_show_origin_and_hide_secrets(state_directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,12 +155,12 @@ def test_a_file_that_cannot_be_stored_is_tried_again_and_told(world: World) -> N
     world.push({"a": ""}, files=["net.inp"])
     world.ignore()
     world.datastore.report(StoreFailed(name="net.inp", digest=DIGEST, reason="disk full"))
-    assert world.state.datastore.hindrance == "net.inp: disk full"
     world.datastore.report(DatastoreHeartbeat())
+    assert world.state.files_failed == {("net.inp", DIGEST): "disk full"}
     world.wait(2 * world.policy.ask_again)
     assert world.datastore.ordered(Store)
     world.datastore.report(Stored(name="net.inp", digest=DIGEST))
-    assert world.state.datastore.hindrance == ""
+    assert not world.state.files_failed
     world.ignore()
 
 

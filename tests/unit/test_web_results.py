@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -116,6 +117,14 @@ def test_the_content_comes_whole_or_from_an_offset_on(client: httpx.Client) -> N
     assert rest.headers["content-range"] == "bytes 5990-5999/6000"
     for wrong in ("bytes=6001-", "bytes=0-5", "lines=3-"):
         assert client.get("/results/default/out/1/a.csv", headers={"range": wrong}).status_code == 416
+
+
+@pytest.mark.parametrize("name", ["a\nb", "ends\n", " x ", "%2F?#&", "ü/'\"/-", "[1]*"])
+def test_awkward_names_are_found(backend: FakeBackend, client: httpx.Client, root: Path, name: str) -> None:
+    backend.reads.results.append(result(name))
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(CONTENT)
+    assert client.get(f"/results/default/{quote(name)}").content == CONTENT
 
 
 def test_large_content_comes_in_pieces(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
