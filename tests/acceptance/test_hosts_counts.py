@@ -78,7 +78,8 @@ def test_a_thousand_tasks_that_end_at_once_open_few_connections_and_never_more_t
         assert _failed(host.sshd_log()) == []
     logins = sum(host.sshd_log().count("Accepted publickey") for host in site.workers)
     said = [
-        f"{TASKS} tasks on {HOSTS} hosts ended within {max(ends) - min(ends):.1f} s: {logins} logins, {count} transfers,",
+        f"{TASKS} tasks on {HOSTS} hosts ended within {max(ends) - min(ends):.1f} s:",
+        f"{logins} logins, {count} transfers,",
         f"at most {most} at once; half of the boss's turns took at most {1000 * site.turns(0.5):.0f} ms,",
         f"99 % at most {1000 * site.turns(0.99):.0f} ms",
     ]
