@@ -144,6 +144,7 @@ class Cache:
 
     def _place_copy(self, source: int, name: str, target: Path, item: Input) -> None:
         before = looks(source)
+        settled = _settled(before)  # asked before it is read: what is written later then looks different
         copy = create(target, item.path, item.executable)
         try:
             fill(source, copy, self._share)
@@ -154,15 +155,20 @@ class Cache:
                 self._damaged(name)
         finally:
             os.close(copy)
-        self._remember(source, name, before)
+        if settled:
+            self._remember(source, name, before)
 
     def _place_link(self, source: int, name: str, target: Path, directory: Path, item: Input) -> bool:
-        """False: it cannot be linked, is too fresh to be believed, or changed meanwhile; a copy will do."""
+        """False: it cannot be linked, or changed meanwhile; a copy will do."""
         before = looks(source)
         if self._verified.get(name) != before:
+            if not _settled(before):
+                time.sleep(_TICK_NS / 1e9)
+            settled = _settled(before)
             if digests.of_descriptor(source) != item.digest:
                 self._damaged(name)
-            self._remember(source, name, before)
+            if settled:
+                self._remember(source, name, before)
         with self._lock:
             if self._verified.get(name) != looks(source):
                 return False
@@ -182,10 +188,9 @@ class Cache:
 
     def _remember(self, source: int, name: str, before: Looks) -> None:
         """Its content was read and right since `before`: believed while it looks the same."""
-        if before.written < time.time_ns() - _TICK_NS:
-            with self._lock:
-                if looks(source) == before:
-                    self._verified[name] = before
+        with self._lock:
+            if looks(source) == before:
+                self._verified[name] = before
 
     def _stamp(self, source: int, name: str) -> None:
         """It was used: last in the order of use, which the time of its last access keeps for the next start."""
@@ -327,6 +332,10 @@ def place_all(cache: Cache, items: Iterable[Input], directory: Path) -> list[Dig
         except InputMissing:
             missing.append(item.digest)
     return missing
+
+
+def _settled(about: Looks) -> bool:
+    return about.written < time.time_ns() - _TICK_NS
 
 
 def _names(items: Iterable[Input]) -> list[str]:

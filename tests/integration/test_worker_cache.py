@@ -327,6 +327,27 @@ def test_an_input_is_read_against_its_digest_once_and_again_after_any_change(
     assert len(digested) == 2
 
 
+def test_an_input_that_was_written_in_this_moment_is_read_again_at_its_next_use(
+    cache: Cache, work: Path, digested: list[int]
+) -> None:
+    item = arrive(cache, b"original")
+    os.utime(file_of(cache, item))
+    (work / "first").mkdir()
+    cache.place(item, work / "first")
+    cache.place(item, work)
+    assert len(digested) == 2
+
+
+def test_an_input_that_was_written_in_this_moment_can_be_linked(ground: Ground) -> None:
+    cache = ground.cache("link")
+    item = arrive(cache, b"original")
+    os.utime(file_of(cache, item))
+    work = ground.path / "work"
+    work.mkdir()
+    cache.place(item, work)
+    assert (work / "net.inp").stat().st_nlink == 2
+
+
 def test_a_change_that_hides_its_time_and_size_is_found(cache: Cache, work: Path) -> None:
     item = arrive(cache, b"original")
     (work / "first").mkdir()
