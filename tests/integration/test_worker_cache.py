@@ -328,8 +328,11 @@ def test_an_input_is_read_against_its_digest_once_and_again_after_any_change(
 
 
 def test_an_input_that_was_written_in_this_moment_is_read_again_at_its_next_use(
-    cache: Cache, work: Path, digested: list[int]
+    cache: Cache, work: Path, digested: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from worker import cache as module
+
+    monkeypatch.setattr(module, "_TICK_NS", 10**11)
     item = arrive(cache, b"original")
     os.utime(file_of(cache, item))
     (work / "first").mkdir()
