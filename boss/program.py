@@ -281,6 +281,9 @@ class Program:
             ended=self._broker_ended,
         )
         self._broker.start()
+        logger.info(
+            "embedded broker: %s on port %d", self._broker.kind, self._broker.port, extra={"action": "broker_started"}
+        )
         if beyond(setup.broker_listen):
             logger.warning(
                 "the broker listens on %s without TLS: let only machines that you trust reach port %d",
