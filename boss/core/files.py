@@ -12,7 +12,7 @@ from collections.abc import Callable
 from boss.core import attempts, hosts, moves, quarantine, sending
 from boss.core.caches import KEPT_RESULTS
 from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatastore
-from boss.core.events import DatastoreReported, InputsCached, PresenceSeen
+from boss.core.events import DatastoreReported, InputsCached, PresenceSeen, ResultsUndeclared
 from boss.core.model import Ended, Phase, TaskState
 from boss.core.rows import FileRow, ResultRow
 from boss.core.state import Attempt, State, Worker
@@ -257,9 +257,13 @@ def _results(state: State, attempt: Attempt, report: Published) -> None:
         name = folder[len(prefix) :]
         state.changes.results[(project, name)] = ResultRow(project, name, attempt.task, attempt.attempt)
         state.changes.folders[(project, name)] = attempt.key
+    told = attempt.outcome.manifest if attempt.outcome is not None else []
+    executable = {entry.target for entry in told if entry.executable}
     for file in report.files:
         name = file.name[len(prefix) :]
-        row = ResultRow(project, name, attempt.task, attempt.attempt, file.digest, file.size)
+        row = ResultRow(
+            project, name, attempt.task, attempt.attempt, file.digest, file.size, executable=name in executable
+        )
         state.changes.results[(project, name)] = row
 
 
@@ -290,6 +294,20 @@ def _abandoned(state: State, report: Abandoned) -> None:
     wait = state.policy.resend if report.fault == "transfer" else 0.0
     settled = Ended.LOST if how is Ended.SUPERSEDED else how
     attempts.settle_task(state, attempt, settled, report.reason, wait=wait)
+
+
+def on_undeclared(state: State, event: ResultsUndeclared) -> None:
+    """No honest agent names such a result; the datastore was not asked, so nothing of it can appear."""
+    attempt = state.attempts.get((event.task, event.attempt))
+    if attempt is None or attempt.phase is not Phase.COLLECTING or attempt.abandoning:
+        return  # the datastore is asked to abandon it, and answers
+    reason = f"worker {attempt.worker} left {event.name!r}, which the task does not declare as a result"
+    holder = hosts.holder(state, attempt)
+    if holder is not None:
+        attempts.acknowledge(state, holder, attempt.key)
+        hosts.distrust(state, holder, reason)
+    attempts.end(state, attempt, Ended.LOST, reason)
+    attempts.settle_task(state, attempt, Ended.LOST, reason)
 
 
 def _other_results(state: State, attempt: Attempt, holder: Worker | None, reason: str) -> None:

@@ -148,6 +148,7 @@ class ResultRow(msgspec.Struct):
     attempt: int = 0
     digest: str = ""
     size: int = 0
+    executable: bool = False
 
 
 class Move(msgspec.Struct):

@@ -137,7 +137,7 @@ def _result_rows(accepted: Acceptance) -> Iterator[Row]:
     project, numbers, kept, replaced = accepted.submission.project, accepted.numbers, accepted.kept, accepted.replaced
     for name, index in accepted.submission.results:
         if index not in kept or index in replaced:
-            yield project, name_key(name), name, numbers[index], 0, "", 0
+            yield project, name_key(name), name, numbers[index], 0, "", 0, False
 
 
 def as_q(numbers: array[int]) -> array[int]:

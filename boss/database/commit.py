@@ -142,7 +142,8 @@ def _worker_values(row: WorkerRow) -> Row:
 
 
 def _result_values(row: ResultRow) -> Row:
-    return row.project, name_key(row.name), row.name, row.task, row.attempt, row.digest, row.size
+    key = name_key(row.name)
+    return row.project, key, row.name, row.task, row.attempt, row.digest, row.size, row.executable
 
 
 def _event_values(turn: int, wall: float, moves: list[Move]) -> Row:

@@ -25,6 +25,9 @@ _inputs = msgspec.json.Decoder(list[Input])
 _specs = msgspec.msgpack.Decoder(InitSpec)
 _folders = msgspec.json.Decoder(list[ResultFolder])
 
+#: Digest, size, whether it may be executed (None in rows of older programs).
+Version = tuple[str, int, bool | None]
+
 _NAMES_AT_ONCE = 900
 #: A folder whose files take more bytes in a message is not expanded here: the datastore says why it cannot be sent.
 _MOST_BYTES = 5_000_000
@@ -63,21 +66,21 @@ def _is_open(wanted: Input) -> bool:
     return not (wanted.digest or wanted.folder)
 
 
-def _bound(wanted: Input, version: tuple[str, int] | None) -> Input:
+def _bound(wanted: Input, version: Version | None) -> Input:
     if version is None or not _is_open(wanted):
         return wanted
-    return msgspec.structs.replace(wanted, digest=version[0], size=version[1])
+    return msgspec.structs.replace(wanted, digest=version[0], size=version[1], executable=bool(version[2]))
 
 
-def _published(connection: Connection, names: set[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, int]]:
-    found: dict[tuple[str, str], tuple[str, int]] = {}
+def _published(connection: Connection, names: set[tuple[str, str]]) -> dict[tuple[str, str], Version]:
+    found: dict[tuple[str, str], Version] = {}
     for project in {project for project, _ in names}:
         keys = [name_key(name) for owner, name in names if owner == project]
         for start in range(0, len(keys), _NAMES_AT_ONCE):
             wanted = results.c.key.in_(keys[start : start + _NAMES_AT_ONCE])
-            chosen = select(results.c.name, results.c.digest, results.c.size)
+            chosen = select(results.c.name, results.c.digest, results.c.size, results.c.executable)
             rows = connection.execute(chosen.where(results.c.project == project, wanted, results.c.digest != ""))
-            found.update(((project, name), (digest, size)) for name, digest, size in rows)
+            found.update(((project, name), (digest, size, executable)) for name, digest, size, executable in rows)
     return found
 
 
@@ -87,8 +90,8 @@ def _published(connection: Connection, names: set[tuple[str, str]]) -> dict[tupl
 class _Left(NamedTuple):
     """What one task has left below the folders that are wanted."""
 
-    #: (name, digest, size)
-    files: list[tuple[str, str, int]]
+    #: (name, digest, size, executable)
+    files: list[tuple[str, str, int, bool | None]]
     #: Names of folders without files.
     empty: list[str]
 
@@ -122,17 +125,19 @@ def _numbers(blob: bytes) -> array[int]:
 def _left_by(connection: Connection, makers: Sequence[int], names: set[str]) -> dict[int, _Left]:
     left: dict[int, _Left] = {}
     for part in parts(makers):
-        sql = f"SELECT task, name, digest, size FROM results WHERE task IN ({listed(part)}) AND digest <> ''"
-        for task, name, digest, size in connection.exec_driver_sql(sql):
-            if not names.isdisjoint(folders_above(name)):
-                left.setdefault(task, _Left([], [])).files.append((name, digest, size))
+        sql = (
+            f"SELECT task, name, digest, size, executable FROM results WHERE task IN ({listed(part)}) AND digest <> ''"
+        )
+        for task, *file in connection.exec_driver_sql(sql):
+            if not names.isdisjoint(folders_above(file[0])):
+                left.setdefault(task, _Left([], [])).files.append(tuple(file))
         sql = (
             f"SELECT task, folders FROM attempts WHERE task IN ({listed(part)}) AND ended = 'succeeded' "
             "AND LENGTH(folders) > 0 ORDER BY task, attempt"
         )
         for task, blob in connection.exec_driver_sql(sql):
             one = left.setdefault(task, _Left([], []))
-            one.empty[:] = _empty(_folders.decode(blob), {name for name, _, _ in one.files}, names)
+            one.empty[:] = _empty(_folders.decode(blob), {file[0] for file in one.files}, names)
     return left
 
 
@@ -149,8 +154,8 @@ def _below(name: str, left: Iterable[_Left]) -> list[Input]:
     inside: list[Input] = []
     for each in left:
         inside += [
-            Input(name=file, path=file[len(name) + 1 :], digest=digest, size=size)
-            for file, digest, size in each.files
+            Input(name=file, path=file[len(name) + 1 :], digest=digest, size=size, executable=bool(executable))
+            for file, digest, size, executable in each.files
             if file.startswith(f"{name}/")
         ]
         inside += [

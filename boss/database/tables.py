@@ -211,6 +211,7 @@ results = Table(
     _column("attempt", Number),
     _column("digest", String(80)),
     _column("size", Number),
+    _column("executable", Boolean(), null=True),
     sqlite_with_rowid=False,
 )
 Index("results_by_task", results.c.task)

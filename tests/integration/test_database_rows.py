@@ -199,6 +199,16 @@ def test_a_requirement_gets_the_digest_of_the_published_result(database: Databas
     assert bound[3][0].digest == result.digest
 
 
+def test_a_requirement_may_be_executed_if_the_published_result_may(database: Database) -> None:
+    wanted = {"b": [Input(name="model", path="model"), Input(name="folder", path="in")]}
+    push(database, {"a": [], "b": ["a"]}, results=[("model", "a")], requirements=wanted)
+    rows = [ResultRow("default", name, 1, 1, DIGEST, 42, executable=True) for name in ("model", "folder/run")]
+    rows.append(ResultRow("default", "folder/data", 1, 1, DIGEST, 42))
+    database.commit(Changes(results={("default", row.name): row for row in rows}), 2.0)
+    bound = database.lookups.requirements([2])[2]
+    assert [(one.path, one.executable) for one in bound] == [("model", True), ("in/data", False), ("in/run", True)]
+
+
 def test_a_name_that_is_declared_again_keeps_its_version_until_the_new_one(database: Database) -> None:
     push(database, {"a": []}, results=[("out", "a")])
     database.commit(Changes(results={("default", "out"): ResultRow("default", "out", 1, 1, DIGEST, 1)}), 2.0)

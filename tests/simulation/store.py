@@ -265,8 +265,10 @@ class SimulatedStore:
 
     def _bound(self, project: str, one: Input) -> Input:
         row = self.results.get((project, one.name))
-        digest = one.digest or (row.digest if row is not None else "")
-        return msgspec.structs.replace(one, name=tree_prefix(project) + one.name, digest=digest)
+        name = tree_prefix(project) + one.name
+        if one.digest or row is None:
+            return msgspec.structs.replace(one, name=name)
+        return msgspec.structs.replace(one, name=name, digest=row.digest, executable=row.executable)
 
 
 class Session:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from boss.core.events import CancelAsked, Selection
 from boss.core.model import Phase, Profile
 from boss.core.state import Policy
@@ -19,6 +21,7 @@ from wire.messages import (
     LookUp,
     Published,
     Run,
+    Staged,
 )
 
 
@@ -61,6 +64,19 @@ def test_published_results_are_recorded_and_only_then_acknowledged_and_forgotten
     assert list(world.store.records) == [(1, 1)]
     world.datastore.report(DatastoreHeartbeat())  # confirms
     assert not world.store.records
+
+
+def test_a_result_that_may_be_executed_is_such_an_input_too(world: World) -> None:
+    world.push({"a": "", "b": "a"}, results={"a": "model data"}, requirements={"b": "model data"})
+    worker = world.worker()
+    worker.began((1, 1))
+    made = [msgspec.structs.replace(one, executable=one.source == "model") for one in manifest("model data")]
+    worker.ended(1, 1, manifest=made)
+    world.ignore()
+    world.datastore.report(Published(task=1, attempt=1, files=published("model data")))
+    (staged,) = worker.ordered(Staged)
+    assert {one.name: one.executable for one in staged.inputs} == {"model": True, "data": False}
+    world.ignore()
 
 
 def test_a_project_has_a_folder_of_its_own_in_the_tree(world: World) -> None:
