@@ -22,14 +22,17 @@ _PIECE = 65536
 class Proxy:
     """`cut_after`: bytes from the target, over all connections, after which each connection is cut (None: never).
 
-    `delay`: seconds that every piece waits in each direction. `refuse`: close new connections at once. `stall`:
-    connections stay open and carry nothing. All may be changed while it runs; `to_target`, `from_target` count bytes.
+    `cut_sent_after`: the same of bytes to the target. `once`: only the first cut is made. `delay`: seconds that every
+    piece waits in each direction. `refuse`: close new connections at once. `stall`: connections stay open and carry
+    nothing. All may be changed while it runs; `to_target`, `from_target` count bytes.
     """
 
     target: tuple[str, int]
     port: int = 0
     delay: float = 0.0
     cut_after: int | None = None
+    cut_sent_after: int | None = None
+    once: bool = False
     refuse: bool = False
     stall: bool = False
     to_target: int = 0
@@ -123,8 +126,11 @@ class Proxy:
             return False
         if self.delay:
             time.sleep(self.delay)
-        if backwards and self.cut_after is not None and self.from_target + len(piece) > self.cut_after:
+        so_far, limit = (self.from_target, self.cut_after) if backwards else (self.to_target, self.cut_sent_after)
+        if limit is not None and so_far + len(piece) > limit:
             self.cuts += 1
+            if self.once:
+                self.cut_after = self.cut_sent_after = None
             return False
         if backwards:
             self.from_target += len(piece)
