@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 import msgspec
 
+from boss.core.attempts import tree_prefix
 from boss.core.effects import (
     LookUpOrder,
     RunOrder,
@@ -21,7 +22,8 @@ from boss.core.effects import (
     StoreOrder,
     ToDatastore,
 )
-from boss.core.events import InputsCached
+from boss.core.events import InputsCached, ResultsUndeclared
+from boss.declared import undeclared
 from wire.messages import (
     VERSION,
     Collect,
@@ -76,7 +78,9 @@ class Dispatcher:
         self._deployment = deployment
         self._epoch = epoch
         self._in_cache = in_cache
-        self._found: list[InputsCached] = []
+        self._found: list[InputsCached | ResultsUndeclared] = []
+        #: Tasks whose results are to be collected by the orders in hand.
+        self._tasks: Mapping[int, Task] = {}
 
     def to_workers(self, effects: Iterable[SendToWorker]) -> list[tuple[str, WorkerOrders]]:
         """Worker id and message of each effect, in order."""
@@ -92,10 +96,12 @@ class Dispatcher:
         looked = {order.task for order in orders if isinstance(order, LookUpOrder)}
         inputs = self._lookups.requirements(staged) if staged else {}
         names = self._lookups.result_names(looked) if looked else {}
+        collected = {order.task for order in orders if isinstance(order, Collect)}
+        self._tasks = self._lookups.executions(collected) if collected else {}
         messages = [self._datastore_message(effect, inputs, names) for effect in effects]
         return [part for message in messages if message.orders for part in _cut(message)]
 
-    def found(self) -> list[InputsCached]:
+    def found(self) -> list[InputsCached | ResultsUndeclared]:
         """What the scheduler is to be told of the orders that were left out since this was last asked."""
         found, self._found = self._found, []
         return found
@@ -135,6 +141,8 @@ class Dispatcher:
                 self._found.append(InputsCached(task=order.task, attempt=order.attempt, inputs=wanted))
                 return None
             return Stage(task=order.task, attempt=order.attempt, worker=order.worker, place=order.place, inputs=wanted)
+        if isinstance(order, Collect):
+            return self._checked(order)
         if isinstance(order, LookUpOrder):
             return LookUp(task=order.task, names=names.get(order.task, []))
         if isinstance(order, StoreOrder):
@@ -146,6 +154,15 @@ class Dispatcher:
                 source=self._lookups.source_of(order.digest),
             )
         return order
+
+    def _checked(self, order: Collect) -> Collect | None:
+        """None: it names what its task does not declare."""
+        task = self._tasks.get(order.task)
+        name = undeclared(order, task[2], tree_prefix(task[0])) if task is not None else ""
+        if not name:
+            return order
+        self._found.append(ResultsUndeclared(task=order.task, attempt=order.attempt, name=name))
+        return None
 
 
 def _cut(message: DatastoreOrders) -> list[DatastoreOrders]:

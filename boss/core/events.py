@@ -163,6 +163,15 @@ class InputsCached(_Event, kw_only=True):
     inputs: list[Input]
 
 
+class ResultsUndeclared(_Event, kw_only=True):
+    """An attempt's results were not asked for: its worker named one that the task does not declare."""
+
+    task: int
+    attempt: int
+    #: In the datastore's tree.
+    name: str
+
+
 class TimePassed(_Event, kw_only=True):
     """A deadline may have come."""
 
@@ -192,6 +201,7 @@ Event = (
     | InstanceEnded
     | BatchesLoaded
     | InputsCached
+    | ResultsUndeclared
     | TimePassed
     | StopAsked
 )

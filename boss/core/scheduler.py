@@ -44,6 +44,7 @@ from boss.core.events import (
     PresenceSeen,
     QuarantineAsked,
     RedoAsked,
+    ResultsUndeclared,
     RetryAsked,
     SendAsked,
     StopAsked,
@@ -278,6 +279,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     InstanceEnded: instances.on_ended,
     BatchesLoaded: _batches_loaded,
     InputsCached: files.on_cached,
+    ResultsUndeclared: files.on_undeclared,
     TimePassed: _nothing,
     StopAsked: people.on_stop,
 }
