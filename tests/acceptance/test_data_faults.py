@@ -97,13 +97,18 @@ def test_a_connection_that_stays_refused_ends_the_attempt_as_lost_with_host_path
 
 
 def test_a_result_that_is_cut_in_mid_file_is_gone_on_with_where_it_was(data_world: DataWorld) -> None:
-    data_world.start(**QUICK)
+    data_world.start(**{**QUICK, "ECLOUD_TRANSFER_RETRY_SECONDS": "1.5"})
     host = data_world.host("w1", proxy=True)
     proxy = host.proxy
     assert proxy
     data = os.urandom(15_000_000)
     proxy.cut_after, proxy.once = 10_000_000, True
     task = data_world.collect(host, {"big": data})
+    wait_for(lambda: proxy.cuts == 1, "it is cut")
+    meanwhile = data_world.collect(
+        host, {"small": b"small"}
+    )  # of the same host, while the other waits for its next try
+    assert isinstance(data_world.answer(meanwhile), Published)
     assert isinstance(data_world.answer(task), Published)
     assert data_world.published(task, "big") == data
     assert proxy.cuts == 1
