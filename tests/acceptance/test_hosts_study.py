@@ -66,7 +66,7 @@ def content(path: Path) -> object:
 
 def assert_all_hosts_took_part(cluster: Cluster) -> None:
     tasks = json.loads((TOP / STUDY).read_text())["tasks"]
-    shown = [cluster.asked("show_task", task["id"]) for task in tasks[:: len(tasks) // 6]]
+    shown = [cluster.asked("show_task", task["id"]) for task in (tasks[0], tasks[-1])]
     ends = [sorted(attempt["ended"] for attempt in one["attempts"]) for one in shown]
     assert all(states.count("succeeded") == 1 and set(states) <= {"succeeded", "returned"} for states in ends), ends
     for host in cluster.workers:

@@ -161,9 +161,8 @@ class Cluster:
         ended = [name for name, program in self.programs.items() if program.poll() is not None]
         if ended:
             raise HostFault(f"ended: {', '.join(ended)}\n{self.logs()}")
-        if not self.asked("status")["datastore_connected"]:
-            return False
-        return sum(worker["state"] == "online" for worker in self.asked("show_workers")) == len(self.workers)
+        status = self.asked("status")
+        return bool(status["datastore_connected"]) and status["workers"] == len(self.workers)
 
     def wait(
         self, condition: Callable[[], T], what: str, program: Program | None = None, seconds: float = PATIENCE
