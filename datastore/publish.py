@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 
 from datastore.agent.events import IncomingSynced
 from datastore.agent.records import Record
@@ -68,8 +67,8 @@ class Publisher:
             raise StepUndone(f"results cannot get their names: {error}") from error
         except OSError as error:
             raise self._undone("results cannot get their names", error) from error
-        for record in records:
-            self._remove_folder(record)
+        # With the former folders that are in them.
+        self._tree.janitor.remove([self._folder(record) for record in records])
 
     def drop_records(self, deployment: str, keys: list[AttemptKey]) -> None:
         try:
@@ -152,16 +151,6 @@ class Publisher:
             FolderMove(built_path(self._folder(record), place), each.inode, each.name, digests[place])
             for place, each in enumerate(record.folders)
         ]
-
-    def _remove_folder(self, record: Record) -> None:
-        """With the former folders that are in it."""
-        try:
-            if record.folders:
-                shutil.rmtree(self._folder(record), dir_fd=self._tree.incoming)
-            else:
-                os.rmdir(self._folder(record), dir_fd=self._tree.incoming)
-        except OSError:  # gone already, or swept at the next start
-            pass
 
     def _undone(self, what: str, error: OSError) -> StepUndone:
         if is_full(error):

@@ -16,6 +16,7 @@ import shutil
 import time
 from pathlib import Path
 
+from datastore.disk.janitor import Janitor
 from datastore.disk.syncs import sync_one
 from datastore.paths import OWN_FOLDER
 from wire.messages import AttemptKey
@@ -49,8 +50,10 @@ class Tree:
         except OSError as error:
             raise TreeError(f"the datastore tree {self.root} cannot be used: {error.strerror or error}") from error
         self.device = os.fstat(self.fd).st_dev
+        self.janitor = Janitor(self.incoming)
 
     def close(self) -> None:
+        self.janitor.stop()
         for fd in (self.parts, self.blobs, self.incoming, self.fd, self._lock):
             os.close(fd)
 
@@ -76,11 +79,16 @@ class Tree:
 
     def make_attempt_folder(self, key: AttemptKey) -> str:
         """An empty one, whatever an earlier try left."""
-        self.remove_attempt(key)
         folder = self.attempt_folder(key)
-        self.make_incarnation_folder()
-        os.mkdir(folder, 0o700, dir_fd=self.incoming)
-        return folder
+        while True:
+            try:
+                os.mkdir(folder, 0o700, dir_fd=self.incoming)
+            except FileExistsError:
+                self.remove_attempt(key)
+            except FileNotFoundError:
+                self.make_incarnation_folder()
+            else:
+                return folder
 
     def remove_attempt(self, key: AttemptKey) -> None:
         try:

@@ -6,6 +6,7 @@ folders. Partial data and verified files are kept for the next try of an attempt
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -13,9 +14,11 @@ from typing import NamedTuple
 
 from datastore.agent.events import FetchFailed, ResultsFetched
 from datastore.disk.content import Stopped, is_full
+from datastore.disk.janitor import AT_ONCE
 from datastore.disk.tree import INCOMING, Tree
 from datastore.paths import shown
 from datastore.transfers import rsync, verdicts
+from datastore.transfers.held import Held
 from datastore.transfers.hosts import remote_of
 from datastore.transfers.receiving import Intake, Wanted, source_of
 from datastore.transfers.runs import MAX_NAMES, Errand, Runs
@@ -35,8 +38,8 @@ class Fetching:
         self._stopped = stopped
         #: In a folder of results only rsync of this incarnation makes one of this name.
         self._partial = f".ecloud-partial-{tree.incarnation}"
-        #: Attempts that are to be fetched again: whose receive folder has partial data, and the files that are there.
-        self._held: dict[AttemptKey, tuple[str, dict[int, CollectFile]]] = {}
+        self._held = Held()
+        self._numbers = itertools.count(1)
 
     def fetch(self, worker: str, place: Place, jobs: list[Collect], tell: TellFetched, unwanted: Unwanted) -> None:
         """Answer every job, all of one place. Raises only CopyStopped."""
@@ -53,16 +56,16 @@ class Fetching:
             for job in large:
                 # It may be no more than a claim: files that are small after all are looked at, large ones left there.
                 self._fetch_part(lane, [job], self._tree.free_bytes() // 2 // max(1, len(job.files)))
-        _remove_if_empty(self._tree, lane.folder)
 
     def discard(self, keys: Iterable[AttemptKey]) -> None:
         """Nothing more is wanted of these attempts: remove what was kept for another try."""
         for key in keys:
-            folder, _ = self._held.pop(key, ("", {}))
+            folder = self._held.end(key)
             if folder:
-                shutil.rmtree(f"{folder}/{key[0]}.{key[1]}", dir_fd=self._tree.incoming, ignore_errors=True)
-                _remove_if_empty(self._tree, folder)
+                shutil.rmtree(_folder_in(folder, key), dir_fd=self._tree.incoming, ignore_errors=True)
                 self._tree.remove_attempt(key)
+                if not self._held.in_folder(folder):
+                    _remove_if_empty(self._tree, folder)
 
     # -- inside --------------------------------------------------------------------------------------
 
@@ -81,7 +84,7 @@ class Fetching:
 
     def _needed(self, job: Collect) -> int:
         """Bytes that are still to come."""
-        _, had = self._held.get(_key(job), ("", {}))
+        had = self._held.came(_key(job))
         return sum(file.size for number, file in enumerate(job.files) if had.get(number) != file)
 
     def _fetch_part(self, lane: _Lane, jobs: list[Collect], limit: int | None = None) -> None:
@@ -95,15 +98,18 @@ class Fetching:
             words = self._tree.full_text() if is_full(error) else f"results cannot be taken in: {error}"
             received = _Received(None, Trouble(fault, words))
         for each in received.intake.got if received.intake is not None else ():
-            self._held[each.key][1][each.number] = each.file
+            self._held.add(each.key, each.number, each.file)
         missing = _missing(received, jobs)
         for job in jobs:
             self._answer(job, self._verdict(lane, job, received, missing, limit), lane)
+        self._clear(lane.folder, jobs)
 
     def _receive(self, lane: _Lane, jobs: list[Collect], limit: int | None) -> _Received:
         """One rsync, and what it brought. Raises Trouble if none of that is to be believed, CopyStopped, OSError."""
         wanted = [each for job in jobs for each in self._open_attempt(lane.folder, job)]
-        intake = Intake(self._tree, self._partial, wanted, self._stopped)
+        others = self._held.in_folder(lane.folder, besides=[_key(job) for job in jobs])
+        leave = {self._partial, *(f"{task}.{attempt}" for task, attempt in others)}
+        intake = Intake(self._tree, leave, wanted, self._stopped)
         names = list(dict.fromkeys(source_of(each.key, each.file) for each in wanted))
         if not names:
             return _Received(intake)
@@ -131,18 +137,32 @@ class Fetching:
     def _open_attempt(self, folder: str, job: Collect) -> Iterator[Wanted]:
         """What is still to come of it; its folder is there afterwards, empty but for what came in an earlier try."""
         key = _key(job)
-        _, had = self._held.get(key, ("", {}))
+        had = self._held.begin(key, folder)
         if not had:
             self._tree.make_attempt_folder(key)
-            self._held[key] = (folder, had)
         for number, file in enumerate(job.files):
             if had.get(number) != file:
                 yield Wanted(key, number, file)
 
+    def _clear(self, folder: str, jobs: list[Collect]) -> None:
+        """Remove the empty folders that rsync made, but for those of attempts that will be fetched again."""
+        held = self._held.in_folder(folder)
+        if held:
+            for job in jobs:
+                if _key(job) not in held:
+                    shutil.rmtree(_folder_in(folder, _key(job)), dir_fd=self._tree.incoming, ignore_errors=True)
+            return
+        emptied = f"{self._tree.incarnation}/emptied-{next(self._numbers)}"
+        try:
+            os.rename(folder, emptied, src_dir_fd=self._tree.incoming, dst_dir_fd=self._tree.incoming)
+        except FileNotFoundError:
+            return
+        self._tree.janitor.remove([emptied], many=len(jobs) > AT_ONCE)
+
     def _answer(self, job: Collect, answer: ResultsFetched | FetchFailed, lane: _Lane) -> None:
         key = _key(job)
         if isinstance(answer, ResultsFetched):
-            self._held.pop(key, None)
+            self._held.end(key)
         elif answer.fault not in ("transfer", "changed"):
             self.discard([key])
         lane.tell(answer)
@@ -206,6 +226,10 @@ class _Received(NamedTuple):
 
 def _key(job: Collect) -> AttemptKey:
     return (job.task, job.attempt)
+
+
+def _folder_in(folder: str, key: AttemptKey) -> str:
+    return f"{folder}/{key[0]}.{key[1]}"
 
 
 def _at(lane: _Lane) -> str:

@@ -1,7 +1,8 @@
 """Taking in what an rsync has received: each file that was asked for is verified and moved to its attempt's folder.
 
 One walk over the receive folder, from descriptor to descriptor, following no link. What stands there that nobody asked
-for is told, and removed; a file that is not there is told as missing. The host that sent it is not trusted.
+for is told, and removed; a file that is not there is told as missing. The host that sent it is not trusted. Folders
+are left where they are: `fetching` has them removed when there is time.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from datastore.disk.content import CopyStopped, Stopped, copy, digest_of
@@ -40,9 +41,10 @@ def source_of(key: AttemptKey, file: CollectFile) -> str:
 class Intake:
     """What one receive folder is to give. `take` walks it once; then `got`, `differ` and `strange` say what came."""
 
-    def __init__(self, tree: Tree, partial: str, wanted: Iterable[Wanted], stopped: Stopped) -> None:
+    def __init__(self, tree: Tree, leave: Container[str], wanted: Iterable[Wanted], stopped: Stopped) -> None:
+        """`leave`: names of folders that are left alone: those of partial data, and of attempts that wait."""
         self._tree = tree
-        self._partial = partial
+        self._leave = leave
         self._stopped = stopped
         self._wanted: dict[str, list[Wanted]] = {}
         self._folders: set[str] = set()
@@ -90,7 +92,7 @@ class Intake:
                 os.unlink(entry.name, dir_fd=fd)
 
     def _folder(self, above: int, name: str, path: str) -> None:
-        if name == self._partial:
+        if name in self._leave:
             return
         if path not in self._folders:
             self.strange.append(path)
@@ -101,10 +103,6 @@ class Intake:
             self._walk(fd, f"{path}/")
         finally:
             os.close(fd)
-        try:
-            os.rmdir(name, dir_fd=above)
-        except OSError:  # partial data are below it
-            pass
 
     def _file(self, folder: int, name: str, places: list[Wanted]) -> None:
         if self._stopped():

@@ -349,6 +349,7 @@ def test_ten_thousand_small_files_are_published_with_a_handful_of_syncs(
     calls = count_syncs(monkeypatch)
     disk.publish(*orders)
     assert len(calls) <= 4, calls
+    disk.tree.janitor.wait()
     assert len(disk.visible()) == 10_000
     assert disk.incoming() == []
 

@@ -221,8 +221,11 @@ def test_what_came_before_a_cut_is_kept_for_the_next_try_until_it_is_discarded(w
         failed = answers[2]
         assert isinstance(failed, FetchFailed) and failed.fault == "transfer"
         assert any(name.startswith(".ecloud-partial") for name in world.left()) and world.incoming(2).keys() == {"0"}
+        proxy.cut_after = None
+        assert world.fetch(world.attempt(3, {"d": b"d"})) == {3: ResultsFetched((3, 1))}  # its place is not disturbed
+        assert any(name.startswith(".ecloud-partial") for name in world.left())
         world.transfers.discard([(2, 1)])
-        assert world.left() == ["0", "1.1"]
+        assert world.left() == ["0", "0", "1.1", "3.1"]
 
 
 def test_long_lists_are_cut_into_several_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
