@@ -128,7 +128,7 @@ class Boss:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size - have)}
         try:
             with self._asked("PUT", path, headers, _pieces(source, have, size, self._stopped)) as answer:
-                return bool(json.loads(answer.read()).get("complete"))
+                return bool(self._told(answer)["complete"])
         except BossRefused as error:
             if error.status == 409:  # another connection of ours is not over there yet
                 raise Unreachable(str(error)) from None
@@ -137,12 +137,19 @@ class Boss:
     def _there(self, digest: str) -> tuple[int, bool]:
         try:
             with self._asked("GET", f"{_OUTGOING}{digest}", {}) as answer:
-                told = json.loads(answer.read())
+                told = self._told(answer)
                 return int(told["have"]), bool(told["complete"])
         except BossRefused as error:
             if error.status == 404:
                 return 0, False
             raise
+
+    def _told(self, answer: http.client.HTTPResponse) -> dict[str, int]:
+        try:
+            told = json.loads(answer.read(65_536))
+            return {"have": int(told["have"]), "complete": bool(told["complete"])}
+        except (ValueError, KeyError, TypeError):
+            raise BossRefused(200, f"what answers at {self.url} is no boss; set --boss-url to the boss's") from None
 
     # -- one request ---------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
 from boss.web.backend import Backend, BackendUnavailable
-from boss.web.spool import Spool, blob_path
+from boss.web.spool import Spool, blob_path, digest_named
 
 #: Contents asked of the datastore at once, and those that may wait for that.
 AT_ONCE, WAITING_MOST = 16, 64
@@ -27,14 +27,15 @@ class Outgoing(Spool):
     """The spool of what was fetched. It has no room of its own to keep: the oldest makes way for what comes."""
 
     def make_room(self, digest: str, size: int) -> None:
-        """Remove the contents that were asked for longest ago until this one fits, or only parts are left."""
+        """Remove what was asked for longest ago until this one fits, or only what is on its way is left."""
         needed = size - self.have(digest)
         with self._lock:
             excess = self.used_bytes() + sum(self._busy.values()) + needed - self.limit_bytes
             if excess <= 0:
                 return
-            whole = [entry for entry in os.scandir(self.directory) if "." not in entry.name]
-            for entry in sorted(whole, key=lambda one: one.stat().st_mtime):
+            wanted = {digest, *self._busy}
+            others = [entry for entry in os.scandir(self.directory) if digest_named(entry.name) not in wanted]
+            for entry in sorted(others, key=lambda one: one.stat().st_mtime):
                 excess -= entry.stat().st_size
                 os.unlink(entry.path)  # whoever reads it has it open
                 if excess <= 0:

@@ -44,6 +44,11 @@ def blob_path(spool: Path, digest: str) -> Path:
     return spool / match.group(1)
 
 
+def digest_named(name: str) -> str:
+    """Of the file that is called so in a spool, whole or in part."""
+    return "b2:" + name.removesuffix(_PART)
+
+
 class Spool:
     """The directory, its bound, and which uploads are under way."""
 
@@ -106,7 +111,7 @@ class Spool:
         removed = []
         with self._lock:
             for entry in list(os.scandir(self.directory)):
-                digest = "b2:" + entry.name.removesuffix(_PART)
+                digest = digest_named(entry.name)
                 if digest in self._busy or digest in keep or entry.stat().st_mtime >= older_than:
                     continue
                 os.unlink(entry.path)

@@ -315,6 +315,23 @@ def test_a_token_file_that_cannot_be_read_is_told_at_the_start(world: World) -> 
         world.boss_at(world.server.url)
 
 
+def test_what_is_no_boss_is_told(world: World) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def greet() -> None:
+        client, _ = listener.accept()
+        client.recv(10_000)
+        client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>")
+        client.close()
+
+    thread = threading.Thread(target=greet)
+    thread.start()
+    failed = world.send(boss=world.boss_at(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+    assert isinstance(failed, SendFailed) and "is no boss" in failed.reason
+    thread.join(10)
+    listener.close()
+
+
 def test_a_boss_that_cannot_answer_at_present_is_worth_another_try(world: World) -> None:
     assert issubclass(Unreachable, Exception)
     answers = [b'HTTP/1.1 503 x\r\nContent-Length: 16\r\n\r\n{"error": "off"}'] * 3
