@@ -22,7 +22,7 @@ from boss.core.effects import (
     StoreOrder,
     ToDatastore,
 )
-from boss.core.events import InputsCached, ResultsUndeclared
+from boss.core.events import InputsCached, OrdersLeftOut, ResultsUndeclared
 from boss.declared import undeclared
 from wire.messages import (
     VERSION,
@@ -47,6 +47,8 @@ _FILE_BYTES = 170
 Task = tuple[str, str, bytes]
 
 
+#: What becomes of orders that are not sent.
+Found = InputsCached | ResultsUndeclared | OrdersLeftOut
 #: Whether all of these are bound, and known to lie in the cache of the worker with this id.
 InCache = Callable[[str, list[Input]], bool]
 
@@ -78,7 +80,7 @@ class Dispatcher:
         self._deployment = deployment
         self._epoch = epoch
         self._in_cache = in_cache
-        self._found: list[InputsCached | ResultsUndeclared] = []
+        self._found: list[Found] = []
         #: Tasks whose results are to be collected by the orders in hand.
         self._tasks: Mapping[int, Task] = {}
 
@@ -99,9 +101,10 @@ class Dispatcher:
         collected = {order.task for order in orders if isinstance(order, Collect)}
         self._tasks = self._lookups.executions(collected) if collected else {}
         messages = [self._datastore_message(effect, inputs, names) for effect in effects]
+        self._found += [OrdersLeftOut(number=message.number) for message in messages if not message.orders]
         return [part for message in messages if message.orders for part in _cut(message)]
 
-    def found(self) -> list[InputsCached | ResultsUndeclared]:
+    def found(self) -> list[Found]:
         """What the scheduler is to be told of the orders that were left out since this was last asked."""
         found, self._found = self._found, []
         return found

@@ -172,6 +172,12 @@ class ResultsUndeclared(_Event, kw_only=True):
     name: str
 
 
+class OrdersLeftOut(_Event, kw_only=True):
+    """Of the orders in a message to the datastore none was left to be sent: nobody will confirm it."""
+
+    number: int
+
+
 class TimePassed(_Event, kw_only=True):
     """A deadline may have come."""
 
@@ -201,6 +207,7 @@ Event = (
     | InstanceEnded
     | BatchesLoaded
     | InputsCached
+    | OrdersLeftOut
     | ResultsUndeclared
     | TimePassed
     | StopAsked

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from boss.core import attempts, hosts, moves, quarantine, sending
 from boss.core.caches import KEPT_RESULTS
 from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatastore
-from boss.core.events import DatastoreReported, InputsCached, PresenceSeen, ResultsUndeclared
+from boss.core.events import DatastoreReported, InputsCached, OrdersLeftOut, PresenceSeen, ResultsUndeclared
 from boss.core.model import Ended, Phase, TaskState
 from boss.core.rows import FileRow, ResultRow
 from boss.core.state import Attempt, State, Worker
@@ -161,6 +161,11 @@ def on_cached(state: State, event: InputsCached) -> None:
     attempt = state.attempts.get((event.task, event.attempt))
     if attempt is not None and attempt.phase is Phase.STAGING and not attempt.missed:
         _staged(state, attempt, state.workers[attempt.worker], event.inputs)
+
+
+def on_left_out(state: State, event: OrdersLeftOut) -> None:
+    """What became of each of the orders is told by events of their own."""
+    state.datastore.unconfirmed.pop(event.number, None)
 
 
 def _staged(state: State, attempt: Attempt, worker: Worker, inputs: list[Input]) -> None:

@@ -25,13 +25,13 @@ from boss.core import (
     scheduler,
     workers,
 )
-from boss.core.caches import Cached
 from boss.core.effects import SendToWorker
 from boss.core.model import Ended, TaskState
 from boss.core.state import Worker
 from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
 from tests.simulation.store import SimulatedStore
+from wire.messages import InputsMissing
 from worker.agent import actions as do
 from worker.agent import machine as worker_machine
 from worker.agent import orders as worker_orders
@@ -227,15 +227,8 @@ def other_results_fail_the_task(patch: Patch) -> None:
 
 
 def cache_believed_for_ever(patch: Patch) -> None:
-    """A worker that misses what is said to be in its cache is told so again."""
-    stage_again = attempts.stage_again
-
-    def again(state: Any, attempt: Any) -> None:
-        attempt.missed = False
-        stage_again(state, attempt)
-
-    patch.put(attempts, "stage_again", again)
-    patch.put(Cached, "drop", _nothing)
+    """That a worker misses what is said to be in its cache is not heard."""
+    patch.put(workers._HANDLERS, InputsMissing, _nothing)
 
 
 # --- the worker --------------------------------------------------------------------------------------

@@ -29,7 +29,6 @@ from boss.core.events import (
     CancelAsked,
     DatastoreReported,
     Event,
-    InputsCached,
     LinkConnected,
     PresenceSeen,
     RedoAsked,
@@ -295,7 +294,7 @@ class World:
         self.workers: dict[str, FakeWorker] = {}
         self.datastore = FakeDatastore(self)
         #: What the dispatcher found: each makes a turn of its own.
-        self.found: list[InputsCached] = []
+        self.found: list[Event] = []
         #: Effects other than orders, unread.
         self.effects: list[object] = []
         self._reply = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from boss.core.effects import LookUpOrder, RunOrder, SendToDatastore, SendToWorker, StageOrder, StoreOrder
+from boss.core.events import InputsCached, OrdersLeftOut
 from boss.dispatch import Dispatcher
 from tests.unit.scheduler_world import DIGEST
 from wire.codec import decode, encode
@@ -112,3 +113,33 @@ def test_orders_to_the_datastore_get_inputs_names_and_sources() -> None:
         Store(name="net.inp", digest=DIGEST, size=10, source="spool/" + DIGEST),
     ]
     assert lookups.asked == [("requirements", [1, 5]), ("result_names", [2])]
+
+
+def test_what_lies_in_the_workers_cache_is_told_instead_of_staged() -> None:
+    asked: list[tuple[str, list[Input]]] = []
+    there = {"here"}
+
+    def in_cache(worker: str, inputs: list[Input]) -> bool:
+        asked.append((worker, inputs))
+        return worker in there
+
+    dispatcher = Dispatcher(Lookups(), "d", 2, in_cache)
+    orders = [StageOrder(task=1, attempt=1, worker=worker, place=PLACE) for worker in ("here", "there")]
+    (message,) = dispatcher.to_datastore([to_datastore(*orders)])
+    assert [order.worker for order in message.orders if isinstance(order, Stage)] == ["there"]
+    assert dispatcher.found() == [InputsCached(task=1, attempt=1, inputs=asked[0][1])]
+    assert dispatcher.found() == []
+
+
+def test_a_message_of_which_nothing_is_left_is_not_sent_and_not_waited_for() -> None:
+    dispatcher = Dispatcher(Lookups(), "d", 2, lambda worker, inputs: True)
+    assert dispatcher.to_datastore([to_datastore(StageOrder(task=1, attempt=1, worker="w", place=PLACE))]) == []
+    assert dispatcher.found()[1:] == [OrdersLeftOut(number=4)]
+
+
+def test_an_attempt_that_missed_its_inputs_once_is_staged() -> None:
+    dispatcher = Dispatcher(Lookups(), "d", 2, lambda worker, inputs: True)
+    order = StageOrder(task=1, attempt=1, worker="w", place=PLACE, cached=False)
+    (message,) = dispatcher.to_datastore([to_datastore(order)])
+    assert [type(one) for one in message.orders] == [Stage]
+    assert dispatcher.found() == []
