@@ -51,7 +51,7 @@ class Tree:
             os.close(found)
         blob = self._open(f"{BLOBS}/{digest.removeprefix('b2:')}")
         if blob is not None:
-            if os.fstat(blob).st_size == size:
+            if self._is(blob, digest, size):
                 return blob
             os.close(blob)
         why = "is not there any more" if found is None else "holds other content by now"
@@ -61,11 +61,17 @@ class Tree:
         )
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the datastore keeps this content by its digest."""
+        """Whether the datastore keeps this content by its digest.
+
+        It is read to see: a file in plain sight may share its bytes, and somebody may have edited that.
+        """
         blob = self._open(f"{BLOBS}/{digest.removeprefix('b2:')}")
-        if blob is not None:
+        if blob is None:
+            return False
+        try:
+            return self._content_of(blob, os.fstat(blob)) == digest
+        finally:
             os.close(blob)
-        return blob is not None
 
     def free_bytes(self) -> int | None:
         """What is free on the tree's disk; None: there is no tree yet."""
@@ -109,15 +115,17 @@ class Tree:
         status = os.fstat(file)
         if status.st_size != size:
             return False
-        if size > VERIFIED_BYTES:
-            return True
+        return size > VERIFIED_BYTES or self._content_of(file, status) == digest
+
+    def _content_of(self, file: int, status: os.stat_result) -> str:
+        """The digest, computed once for each version of a file."""
         key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         with self._lock:
             known = self._verified.get(key)
         if known is None:
             known = _digest_of(file)
             self._remember(key, known)
-        return known == digest
+        return known
 
     def _remember(self, key: tuple[int, int, int, int], digest: str) -> None:
         if time.time_ns() - key[3] < _SETTLED_NS:

@@ -339,3 +339,5 @@ def test_a_file_that_the_datastore_has_is_not_missing(backend: FakeBackend, root
     assert len(here.post("/files/missing", json=question).json()["missing"]) == 1, "somebody has emptied the tree"
     (root / BLOBS / digest(CONTENT)[3:]).write_bytes(CONTENT)
     assert here.post("/files/missing", json=question).json() == {"missing": []}
+    (root / BLOBS / digest(CONTENT)[3:]).write_bytes(CONTENT[::-1])
+    assert len(here.post("/files/missing", json=question).json()["missing"]) == 1, "somebody has edited it"
