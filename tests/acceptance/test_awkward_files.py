@@ -1,20 +1,25 @@
 """Files with names that break careless programs, folders and patterns, all the way: push, stage, run, collect, read.
 
-Once on one machine, once with every file carried by rsync over a real sshd.
+Once on one machine, once with datastore and worker elsewhere: every file by HTTP, and by rsync over a real sshd.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.acceptance.deployment import Deployment
+from tests.acceptance.test_several_machines import Site
 from tests.integration import ssh_server
+
+SSH = pytest.mark.needs("mosquitto", "sshd", "ssh", "ssh-keygen", "rsync")
 
 NAMES = [
     "plain",
@@ -72,23 +77,28 @@ def content(name: str) -> str:
     return "" if name == "empty" else f"content of {name}"
 
 
-@pytest.fixture(params=["local", pytest.param("ssh", marks=pytest.mark.needs("sshd", "ssh", "rsync"))])
-def deployment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Deployment]:
+class Place(NamedTuple):
+    deployment: Deployment
+    tree: Path
+    log: Callable[[], str]
+
+
+@pytest.fixture(params=["local", pytest.param("ssh", marks=SSH)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """One machine; or a datastore and a worker elsewhere, to which everything goes by HTTP and rsync."""
     with ExitStack() as ending:
-        more: dict[str, object] = {}
-        if request.param == "ssh":
-            server = ending.enter_context(ssh_server.running(user=ssh_server.me()))
-            more = {
-                "worker_place": "ssh",
-                "worker_address": server.host,
-                "worker_ssh_port": server.port,
-                "worker_ssh_host_keys": f"{server.host_key_file}.pub",
-                "datastore_ssh_key": server.key,
-            }
-        made = Deployment(tmp_path / "deployment", **more)
-        ending.callback(made.end)
-        yield made
-        assert request.param != "ssh" or server.logins() > 0, "no file went through the sshd"
+        if request.param == "local":
+            deployment = Deployment(tmp_path / "deployment")
+            ending.callback(deployment.end)
+            yield Place(deployment, deployment.tree, lambda: deployment.log("datastore"))
+            return
+        folder = ending.enter_context(tempfile.TemporaryDirectory(prefix="ecloud-site-"))
+        server = ending.enter_context(ssh_server.running(user=ssh_server.me()))
+        site = Site(Path(folder), server)
+        ending.callback(site.deployment.end)
+        site.start()
+        yield Place(site.deployment, site.tree, lambda: (site.files / "datastore.log").read_text())
+        assert server.logins() > 0
 
 
 def write_study(deployment: Deployment) -> Path:
@@ -117,17 +127,18 @@ def write_study(deployment: Deployment) -> Path:
 
 
 @pytest.mark.timeout(120)
-def test_names_of_every_kind_go_all_the_way(deployment: Deployment) -> None:
+def test_names_of_every_kind_go_all_the_way(place: Place) -> None:
+    deployment = place.deployment
     tasks = write_study(deployment)
     pushed = deployment.push(tasks)
-    assert pushed.returncode == 0, pushed.stdout + pushed.stderr + deployment.log("datastore")
-    seen = json.loads((deployment.tree / "seen.json").read_text())
+    assert pushed.returncode == 0, pushed.stdout + pushed.stderr + place.log()
+    seen = json.loads((place.tree / "seen.json").read_text())
     assert seen.pop("none") is True and seen.pop("count") == 2 * len(NAMES)
     expected = {f"{folder}/{name}": content(name) for folder in ("out", "out/deep", "alone") for name in NAMES}
     expected |= {f"kept/{name}": content(name) for name in NAMES if not name.startswith(".")}
     assert seen == expected
     for name, text in expected.items():
-        assert (deployment.tree / name).read_text() == text
-    assert (deployment.tree / "out/none/inner").is_dir()
+        assert (place.tree / name).read_text() == text
+    assert (place.tree / "out/none/inner").is_dir()
     again = deployment.push(tasks)
     assert again.returncode == 0 and "there already with the same content" in again.stderr
