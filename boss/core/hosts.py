@@ -67,6 +67,14 @@ def quarantine_of(old: Worker | None) -> str:
     return old.quarantined
 
 
+def stranger_of(old: Worker, incarnation: str) -> Stranger | None:
+    """Who is still refused after another start of the worker said hello."""
+    stranger = old.stranger
+    if stranger is None or stranger.incarnation == incarnation or old.state is WorkerState.GONE:
+        return None
+    return stranger
+
+
 def _objection(worker: Worker | None, told: Place) -> str:
     """Why this is not the worker's host; empty: it is, or nothing is known of it yet."""
     pinned = _pinned(worker)

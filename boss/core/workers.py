@@ -173,6 +173,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         worker.probe_at, worker.probe_due = old.probe_at, old.probe_due
         worker.probing, worker.probes = old.probing, old.probes
         worker.lease_planned = old.lease_planned
+        worker.stranger = hosts.stranger_of(old, worker.incarnation)
         worker.resend_planned = old.resend_planned
     before = old.state.value if old is not None else "new"
     state.workers[worker.id] = worker

@@ -215,6 +215,37 @@ def test_the_real_host_goes_on_when_a_person_lets_it_in_after_an_impostor_spoke(
     world.ignore()
 
 
+def test_a_refused_host_is_not_answered_after_a_new_start_of_the_real_one_either(world: World) -> None:
+    worker = world.worker(place=place("w"))
+    other = impostor(world, worker, place("evil"))
+    world.workers["w"] = worker
+    worker.started_anew()
+    world.ignore()
+    world.workers["w"] = other
+    other.beats()
+    other.hello()
+    assert not other.orders()
+
+
+def test_the_one_that_was_pinned_before_a_person_chose_another_host_is_a_stranger(world: World) -> None:
+    world.push({"a": ""})
+    worker = world.worker(place=place("w"))
+    worker.began((1, 1))
+    other = impostor(world, worker, place("new"))
+    let_in(world)
+    world.workers["w"] = worker
+    worker.received.clear()
+    worker.ended(1, 1)
+    worker.hello()
+    assert not worker.orders()
+    assert world.states("a") == "running", "its attempt is lost when the new one says hello, or with its lease"
+    assert fingerprint(key("w")) in worker.seen.quarantined
+    world.workers["w"] = other
+    other.hello()
+    assert world.states("a") == "queued"
+    world.ignore()
+
+
 def test_a_host_that_states_no_key_gets_nothing_until_it_states_one(world: World) -> None:
     worker = world.worker(place=place())
     world.push({"a": ""})
