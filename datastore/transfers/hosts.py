@@ -21,11 +21,13 @@ _HOST = re.compile(r"[A-Za-z0-9:][A-Za-z0-9._:%-]{0,254}\Z")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,62}\Z")
 _KEY = re.compile(r"([a-z0-9][a-z0-9@.-]{3,60}) ([A-Za-z0-9+/]{40,6000}={0,2})(?: [^\r\n]*)?\Z")
 
-#: Of every connection. Nothing of the user's or the system's settings holds besides.
+#: Of every connection. Nothing of the user's or the system's settings holds besides. The ciphers are ssh's own, but
+#: first those that processors have instructions for: they take a third less of both sides' time.
 _SETTINGS = """\
 BatchMode yes
 CanonicalizeHostname no
 CheckHostIP no
+Ciphers aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr
 ClearAllForwardings yes
 Compression no
 ConnectTimeout 15

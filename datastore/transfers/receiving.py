@@ -15,6 +15,7 @@ from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from datastore.disk.content import CopyStopped, Stopped, copy, digest_of
+from datastore.disk.syncs import start_writing
 from datastore.disk.tree import Tree
 from datastore.paths import shown
 from wire.messages import AttemptKey, CollectFile
@@ -130,6 +131,7 @@ class Intake:
     def _digest(self, fd: int, size: int) -> str:
         if size <= _SMALL:
             return "b2:" + hashlib.blake2b(os.read(fd, _SMALL + 1), digest_size=32).hexdigest()
+        start_writing(fd)  # the disk works while the digest is computed
         return digest_of(fd, self._stopped)[0]
 
     def _is_it(self, place: Wanted, size: int, digest: str) -> bool:
