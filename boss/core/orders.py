@@ -45,7 +45,7 @@ def flush(state: State) -> None:
     """The end of a turn: everything said in it goes out, in as few messages as the size allows."""
     for worker_id in state.outboxes:
         worker = state.workers[worker_id]
-        if worker.outbox and worker.state is not WorkerState.GONE:
+        if worker.outbox and worker.state is not WorkerState.GONE and not worker.refused():
             for part in _parts(state, worker.outbox):
                 worker.number += 1
                 if any(not isinstance(order, Acknowledge) for order in part):

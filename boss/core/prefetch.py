@@ -44,7 +44,7 @@ def look_at_changed(state: State) -> None:
 
 def _initialize_waiting(state: State, worker: Worker) -> None:
     """What it was sent and has not begun may wait for an init execution that came to nothing."""
-    if worker.quarantined and worker.probing is None:
+    if worker.refused() or (worker.quarantined and worker.probing is None):
         return
     waiting = {
         attempt.batch.number: attempt.batch

@@ -249,7 +249,11 @@ class Worker:
     def serves(self) -> bool:
         """True: it may be sent something new."""
         trusted = not self.quarantined or self.probe_due
-        return self.state is WorkerState.ONLINE and trusted and not self.draining
+        return self.state is WorkerState.ONLINE and trusted and not (self.draining or self.refused())
+
+    def refused(self) -> bool:
+        """True: it spoke last from a host that is not the pinned one any more, and is sent nothing at all."""
+        return self.stranger is not None and self.stranger.incarnation == self.incarnation
 
 
 class Instance:
