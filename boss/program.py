@@ -179,6 +179,8 @@ class Program:
         self.provider.close()
         if self._server is not None:
             self._server.stop()
+        if self.fetching is not None:
+            self.fetching.close()
         if self._datastore is not None:
             self._datastore.terminate(5.0)
         if self._post is not None:

@@ -131,6 +131,10 @@ class Reads:
         """The published result of this name."""
         return self._read(lambda connection: results.single(connection, project, name))
 
+    def results_named(self, project: str, names: Sequence[str]) -> list[ResultLine]:
+        """The published results of these names, in no order."""
+        return self._read(lambda connection: results.named(connection, project, names))
+
     def folder_sums(self, project: str, folder: str = "") -> list[FolderSum]:
         """See `results.folder_sums`: reads every name of the project."""
         return self._read(lambda connection: results.folder_sums(connection, project, folder))

@@ -16,6 +16,7 @@ from boss.database.views import FolderSum, ResultLine
 #: Before the first result of any task.
 START = (0, b"")
 
+#: Digests or keys of one query.
 _DIGESTS_AT_ONCE = 900
 _ROWS_AT_ONCE = 5_000
 
@@ -57,6 +58,16 @@ def single(connection: Connection, project: str, name: str) -> ResultLine | None
     chosen = _lines().where(results.c.project == project, results.c.key == name_key(name))
     row = connection.execute(chosen).first()
     return None if row is None else _line(row)
+
+
+def named(connection: Connection, project: str, names: Sequence[str]) -> list[ResultLine]:
+    """Those of these names that are published, in no order."""
+    found = []
+    for start in range(0, len(names), _DIGESTS_AT_ONCE):
+        keys = [name_key(name) for name in names[start : start + _DIGESTS_AT_ONCE]]
+        chosen = _lines().where(results.c.project == project, results.c.key.in_(keys))
+        found += [_line(row) for row in connection.execute(chosen)]
+    return found
 
 
 def _line(row: Iterable[object]) -> ResultLine:

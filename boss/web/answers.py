@@ -332,6 +332,18 @@ class ResultList(_Body):
     next: str | None = None
 
 
+class BundleItem(_Body, forbid_unknown_fields=True):
+    name: str
+    digest: str
+
+
+class BundleRequest(_Body, forbid_unknown_fields=True):
+    """Small results, at most 500; larger ones and those that cannot be had are left out of the answer."""
+
+    results: list[BundleItem]
+    project: str = "default"
+
+
 class FolderAnswer(_Body):
     #: Inside the project's tree; empty: the files that stand in the folder itself.
     name: str

@@ -245,6 +245,21 @@ class Client:
         except httpx.HTTPError as error:
             raise _no_answer(self.url, error) from None
 
+    @contextmanager
+    def bundle(self, results: list[answers.ResultAnswer]) -> Iterator[Iterator[bytes]]:
+        """The pieces of a bundle (`boss.web.bundle`) of small results of one project."""
+        items = [answers.BundleItem(name=result.name, digest=result.digest) for result in results]
+        body = msgspec.json.encode(answers.BundleRequest(project=results[0].project, results=items))
+        headers = {"content-type": "application/json"}
+        try:
+            with self._http.stream("POST", f"{PREFIX}/results/bundle", content=body, headers=headers) as response:
+                if response.status_code != 200:
+                    response.read()
+                    raise _refused(response)
+                yield response.iter_raw()
+        except httpx.HTTPError as error:
+            raise _no_answer(self.url, error) from None
+
     # --- the wire --------------------------------------------------------------------------------------
 
     def _get(self, path: str, kind: type[T], **query: object) -> T:

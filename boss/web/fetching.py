@@ -18,7 +18,7 @@ from boss.web.backend import Backend, BackendUnavailable
 from boss.web.spool import Spool, blob_path, digest_named
 
 #: Contents asked of the datastore at once, and those that may wait for that.
-AT_ONCE, WAITING_MOST = 16, 64
+AT_ONCE, WAITING_MOST = 16, 256
 #: How long one request waits for a content before it is told to ask again.
 WAIT_SECONDS = 20.0
 
@@ -58,6 +58,10 @@ class Fetching:
         self._threads = ThreadPoolExecutor(AT_ONCE, "fetch")
         self._asked: dict[str, Future[Answer]] = {}
         self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """What has not been asked for yet is not."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def opened(self, backend: Backend, name: str, digest: str, size: int) -> int | None:
         """A descriptor of the content; None: it is still on its way. Raises Busy, NotToBeHad."""

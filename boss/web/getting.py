@@ -17,10 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from boss.web.answers import ResultAnswer, UploadAnswer
+from boss.web.bundle import BYTES_MOST, RESULT_BYTES, NoBundle, unpacked
 from boss.web.client import Client, NoAnswer, Refused
 
 #: Files that are on their way at once.
 AT_ONCE = 8
+#: Small files that are asked for together.
+_TOGETHER = 200
 #: Where what is not whole yet waits, below the directory; removed when it is empty.
 PARTS = ".ecloud-parts"
 #: Tries of one file in a row that brought nothing further, and the pause between them.
@@ -90,9 +93,9 @@ class _Run:
         self.got = Got()
         self.gone: Exception | None = None
         self.stopped = False
-        self._waiting: queue.SimpleQueue[ResultAnswer] = queue.SimpleQueue()
-        for result in results:
-            self._waiting.put(result)
+        self._waiting: queue.SimpleQueue[list[ResultAnswer]] = queue.SimpleQueue()
+        for group in grouped(results):
+            self._waiting.put(group)
         self._directory = directory
         self._lock = threading.Lock()
         self._tell = tell
@@ -110,14 +113,64 @@ class _Run:
         try:
             while not self.stopped:
                 try:
-                    result = self._waiting.get_nowait()
+                    group = self._waiting.get_nowait()
                 except queue.Empty:
                     return
-                self._one(client, result)
+                if len(group) > 1:
+                    group = self._bundle(client, group)
+                for result in group:
+                    if not self.stopped:
+                        self._one(client, result)
         except Exception as error:  # told by the command, whatever it is
             self.gone, self.stopped = error, True
         finally:
             client.close()
+
+    def _bundle(self, client: Client, group: list[ResultAnswer]) -> list[ResultAnswer]:
+        """Many small ones at once; those that are to be looked at one by one."""
+        wanted = [result for result in group if not self._found(result)]
+        done = set()
+        try:
+            if wanted:
+                with client.bundle(wanted) as pieces:
+                    for at, content in unpacked(pieces):
+                        if at < len(wanted) and self._keep(wanted[at], content):
+                            done.add(wanted[at].name)
+                        if self.stopped:
+                            break
+        except (NoBundle, Refused, NoAnswer):
+            pass  # what is still wanted is asked for alone, and that tells why it cannot be had
+        return [result for result in wanted if result.name not in done]
+
+    def _found(self, result: ResultAnswer) -> bool:
+        if not _is_there(place_of(self._directory, result.name), result):
+            return False
+        with self._lock:
+            self._passed += result.size
+            self.got.there += 1
+        return True
+
+    def _keep(self, result: ResultAnswer, content: bytes) -> bool:
+        digest = f"b2:{hashlib.blake2b(content, digest_size=32).hexdigest()}"
+        if len(content) != result.size or digest != result.digest:
+            return False
+        target, part = place_of(self._directory, result.name), self._part(result)
+        try:
+            part.write_bytes(content)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(part, target)
+        except OSError:
+            return False
+        with self._lock:
+            self._passed += result.size
+            self.got.bytes += result.size
+            self.got.fetched += 1
+        return True
+
+    def _part(self, result: ResultAnswer) -> Path:
+        """Two results may have one content: each has a part of its own."""
+        name = f"{result.name}\0{result.digest}".encode(errors="surrogateescape")
+        return self._directory / PARTS / hashlib.blake2b(name, digest_size=16).hexdigest()
 
     def _one(self, client: Client, result: ResultAnswer) -> None:
         reason, there = "", False
@@ -141,9 +194,7 @@ class _Run:
 
     def _fetch(self, client: Client, result: ResultAnswer, target: Path) -> bool:
         """Into a part, verified, then into its place. False: the command was stopped before."""
-        # Two results may have one content; each has a part of its own.
-        name = hashlib.blake2b(f"{result.name}\0{result.digest}".encode(errors="surrogateescape"), digest_size=16)
-        part = self._directory / PARTS / name.hexdigest()
+        part = self._part(result)
         try:
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         except OSError as error:
@@ -165,6 +216,8 @@ class _Run:
                 raise _NotSo(f"{target} cannot be made: a file or folder is in its way") from None
             raise CannotKeep(f"{error.filename or target} cannot be written: {error.strerror}") from None
         finally:
+            if not os.fstat(descriptor).st_size:  # nothing came that a next try could go on with
+                part.unlink(missing_ok=True)
             os.close(descriptor)
 
     def _fill(self, client: Client, result: ResultAnswer, part: int) -> None:
@@ -210,12 +263,33 @@ class _NotSo(Exception):
     """One file that cannot be had; a sentence without its name."""
 
 
+def grouped(results: list[ResultAnswer]) -> Iterator[list[ResultAnswer]]:
+    """Small ones of usable names together, each other alone."""
+    group: list[ResultAnswer] = []
+    size = 0
+    for result in results:
+        if result.size > RESULT_BYTES or not _usable(result.name):
+            yield [result]
+            continue
+        if len(group) == _TOGETHER or size + result.size > BYTES_MOST:
+            yield group
+            group, size = [], 0
+        group.append(result)
+        size += result.size
+    if group:
+        yield group
+
+
+def _usable(name: str) -> bool:
+    parts = name.split("/")
+    return parts[0] != PARTS and not any(part in ("", ".", "..") or "\0" in part for part in parts)
+
+
 def place_of(directory: Path, name: str) -> Path:
     """Where a result lands. Raises _NotSo for a name that leads out of the directory."""
-    parts = name.split("/")
-    if any(part in ("", ".", "..") or "\0" in part for part in parts) or parts[0] == PARTS:
+    if not _usable(name):
         raise _NotSo("this name cannot be used below a directory")
-    return directory.joinpath(*parts)
+    return directory.joinpath(*name.split("/"))
 
 
 def _is_there(target: Path, result: ResultAnswer) -> bool:

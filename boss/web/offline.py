@@ -245,6 +245,9 @@ class _Nothing:
     def result(self, project: str, name: str) -> ResultLine | None:
         return None
 
+    def results_named(self, project: str, names: Sequence[str]) -> Sequence[ResultLine]:
+        return []
+
     def folder_sums(self, project: str, folder: str = "") -> Sequence[FolderSum]:
         return []
 

@@ -6,29 +6,34 @@ Lists and sums come from the database; content from the datastore's tree where t
 
 from __future__ import annotations
 
+import asyncio
+import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from boss.core.attempts import tree_prefix
 from boss.core.state import runs
-from boss.web.answers import FolderAnswer, ResultAnswer, ResultList, UploadAnswer, UsageAnswer
+from boss.web.answers import BundleRequest, FolderAnswer, ResultAnswer, ResultList, UploadAnswer, UsageAnswer
+from boss.web.bundle import RESULT_BYTES, RESULTS_MOST, packed
 from boss.web.changes import no_task
 from boss.web.faults import Fault, bad_input, not_found
-from boss.web.fetching import Busy, NotToBeHad
+from boss.web.fetching import AT_ONCE, Busy, NotToBeHad
 from boss.web.reads import LARGEST, ResultLine
 from boss.web.responses import json_response
 from boss.web.routes import Call
 from boss.web.streaming import file_response, first_byte
-from boss.web.tree import VersionGone
+from boss.web.tree import Tree, VersionGone
 from wire.patterns import Pattern, is_pattern
 
 _LIMIT, _LIMIT_MOST = 1000, 10_000
 #: Rows read for one answer at most: a pattern that few names fit goes on with the next one.
 _LOOKED_AT = 50_000
+
+_MEDIA = "application/octet-stream"
 
 Fits = Callable[[str], bool]
 
@@ -183,6 +188,63 @@ async def _from_elsewhere(call: Call, name: str, line: ResultLine) -> Response:
             UploadAnswer(digest=line.digest, have=fetching.spool.have(line.digest), complete=False), 202
         )
     return file_response(call.request, file, line.size, line.digest)
+
+
+async def bundle(call: Call) -> Response:
+    """Many small ones, one after another (`boss.web.bundle`)."""
+    asked = call.request_body(BundleRequest)
+    if len(asked.results) > RESULTS_MOST:
+        raise Fault(413, f"{len(asked.results):,} results in one question; ask for at most {RESULTS_MOST}")
+    return StreamingResponse(_entries(call, await run_in_threadpool(_small, call, asked)), media_type=_MEDIA)
+
+
+def _small(call: Call, asked: BundleRequest) -> list[tuple[int, ResultLine]]:
+    """Those that can go into a bundle, with their places in the question."""
+    lines = call.backend.reads.results_named(asked.project, [item.name for item in asked.results])
+    by_name = {line.name: line for line in lines if line.size <= RESULT_BYTES}
+    found = ((at, by_name.get(item.name), item.digest) for at, item in enumerate(asked.results))
+    return [(at, line) for at, line, digest in found if line is not None and line.digest == digest]
+
+
+async def _entries(call: Call, wanted: list[tuple[int, ResultLine]]) -> AsyncIterator[bytes]:
+    for first in range(0, len(wanted), AT_ONCE):
+        part = wanted[first : first + AT_ONCE]
+        if call.services.tree is not None:
+            yield await run_in_threadpool(_read_some, call.services.tree, part)
+        else:
+            contents = await asyncio.gather(*(_fetched(call, line) for _, line in part))
+            yield b"".join(
+                packed(at, content) for (at, _), content in zip(part, contents, strict=True) if content is not None
+            )
+
+
+def _read_some(tree: Tree, part: list[tuple[int, ResultLine]]) -> bytes:
+    entries = []
+    for at, line in part:
+        try:
+            file = tree.open_version(tree_prefix(line.project) + line.name, line.digest, line.size)
+        except (VersionGone, OSError):
+            continue  # asked for alone it is told why
+        entries.append(packed(at, _all_of(file)))
+    return b"".join(entries)
+
+
+async def _fetched(call: Call, line: ResultLine) -> bytes | None:
+    fetching = call.services.fetching
+    if fetching is None:
+        return None
+    try:
+        file = await fetching.opened(call.backend, tree_prefix(line.project) + line.name, line.digest, line.size)
+    except (Busy, NotToBeHad):
+        return None
+    return None if file is None else await run_in_threadpool(_all_of, file)
+
+
+def _all_of(file: int) -> bytes:
+    try:
+        return os.pread(file, RESULT_BYTES, 0)
+    finally:
+        os.close(file)
 
 
 # --- room ------------------------------------------------------------------------------------------

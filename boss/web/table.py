@@ -275,6 +275,16 @@ ROUTES = (
         parameters=(Parameter("digest", str, "Only if it is this content."),),
     ),
     Route(
+        "POST",
+        "/results/bundle",
+        "bundle_results",
+        "The bytes of many small results in one answer.",
+        bytes,
+        streaming=results.bundle,
+        request=answers.BundleRequest,
+        answer_media="application/octet-stream",
+    ),
+    Route(
         "GET",
         "/usage",
         "show_usage",

@@ -37,6 +37,7 @@ def test_a_result_is_found_by_its_exact_name_in_its_project_only(database: Datab
     found = database.reads.result("default", "x/A")
     assert found is not None and (found.digest, found.size, found.attempt) == (B, 7, 1)
     assert database.reads.result("default", "x/a") is None
+    assert [line.name for line in database.reads.results_named("default", ["x/a", "x/A", "none"])] == ["x/A"]
     assert database.reads.result("other", "x/A") is None
     assert database.reads.results_of("other") == []
     assert len(database.reads.results_of("default")) == 1

@@ -136,6 +136,30 @@ def test_one_file_that_cannot_be_had_does_not_hold_up_the_others(server: Server,
     assert "a file or folder is in its way" in told and "runs/3/x" in told and "holds other content" in told
 
 
+def test_thousands_of_small_results_come_in_few_requests(
+    backend: FakeBackend, server: Server, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = {f"many/{number % 7}/{number}": b"%d" % number for number in range(1000)}
+    for name, content in many.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    backend.reads.results = [result(name, content) for name, content in many.items()]
+    (root / "many/3/10").unlink()
+    alone: list[str] = []
+    one = getting._Run._one
+
+    def noted(run: getting._Run, client: Client, each: ResultAnswer) -> None:
+        alone.append(each.name)
+        one(run, client, each)
+
+    monkeypatch.setattr(getting._Run, "_one", noted)
+    got = fetch(server, tmp_path / "here")
+    assert (got.fetched, len(got.failed), alone) == (999, 1, ["many/3/10"])
+    del many["many/3/10"]
+    assert visible(tmp_path / "here") == many
+    assert fetch(server, tmp_path / "here").there == 999
+
+
 @pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/../../b", "a//b", "", ".", f"{PARTS}/x", "a\0b"])
 def test_a_name_of_a_hostile_boss_never_leads_out_of_the_directory(tmp_path: Path, name: str) -> None:
     with pytest.raises(getting._NotSo):

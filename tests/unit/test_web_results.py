@@ -14,6 +14,7 @@ from boss.core.effects import Answer
 from boss.core.events import SendAsked
 from boss.database.views import ResultLine
 from boss.web import fetching, guard, streaming, tree
+from boss.web.bundle import RESULT_BYTES, NoBundle, packed, unpacked
 from boss.web.fetching import Fetching
 from boss.web.results import fitting
 from boss.web.spool import Spool
@@ -199,6 +200,46 @@ def test_usage_tells_sums_and_room(client: httpx.Client, root: Path) -> None:
     assert usage["free_bytes"] > 0
 
 
+# --- many at once ------------------------------------------------------------------------------------
+
+
+def bundle(client: httpx.Client, *asked: ResultLine) -> dict[int, bytes]:
+    items = [{"name": line.name, "digest": line.digest} for line in asked]
+    answer = client.post("/results/bundle", json={"results": items})
+    assert answer.status_code == 200, answer.text
+    return dict(unpacked([answer.content]))
+
+
+def test_small_results_come_together_and_what_cannot_is_left_out(
+    backend: FakeBackend, client: httpx.Client, root: Path
+) -> None:
+    large = result("large", b"x" * (RESULT_BYTES + 1))
+    more = [large, result("gone"), result("empty", b"")]
+    backend.reads.results += more
+    (root / "large").write_bytes(b"x" * (RESULT_BYTES + 1))
+    (root / "empty").write_bytes(b"")
+    known = backend.reads.results[0]
+    old = result(known.name, b"another")
+    assert bundle(client, known, *more, old, known) == {0: CONTENT, 3: b"", 5: CONTENT}
+    assert client.post("/results/bundle", json={"results": [{"name": "a", "digest": "b"}] * 501}).status_code == 413
+
+
+def test_a_bundle_is_read_in_whatever_pieces_it_comes() -> None:
+    whole = b"".join(packed(at, content) for at, content in enumerate((b"", b"\n\n", b"abc" * 100)))
+    for size in (1, 2, 7, len(whole)):
+        pieces = [whole[start : start + size] for start in range(0, len(whole), size)]
+        assert list(unpacked(pieces)) == [(0, b""), (1, b"\n\n"), (2, b"abc" * 100)]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[b"x" * 1000], [b"{}\n"], [packed(0, b"abc")[:-1]], [b'{"at":0,"size":99999999999}\n'], [b'{"at":-1'] * 50],
+)
+def test_a_bundle_that_is_none_is_found_out(pieces: list[bytes]) -> None:
+    with pytest.raises(NoBundle):
+        list(unpacked(pieces))
+
+
 # --- from a datastore elsewhere ----------------------------------------------------------------------
 
 
@@ -232,6 +273,14 @@ def test_content_elsewhere_is_fetched_once(elsewhere: ElsewhereBackend) -> None:
     client = inside(elsewhere, fetching=elsewhere.fetching)
     assert [client.get("/results/default/out").content for _ in range(2)] == [CONTENT, CONTENT]
     assert elsewhere.asked_for == 1
+
+
+def test_small_results_elsewhere_come_together(elsewhere: ElsewhereBackend) -> None:
+    client = inside(elsewhere, fetching=elsewhere.fetching)
+    assert bundle(client, elsewhere.reads.results[0], result("none")) == {0: CONTENT}
+    elsewhere.sends = None
+    elsewhere.reads.results.append(result("other", b"other"))
+    assert bundle(client, *elsewhere.reads.results) == {0: CONTENT}
 
 
 def test_what_the_datastore_cannot_send_is_told_and_asked_for_again(elsewhere: ElsewhereBackend) -> None:

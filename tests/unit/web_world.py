@@ -187,6 +187,9 @@ class FakeReads:
     def result(self, project: str, name: str) -> ResultLine | None:
         return next((line for line in self.results if (line.project, line.name) == (project, name)), None)
 
+    def results_named(self, project: str, names: Sequence[str]) -> list[ResultLine]:
+        return [line for line in self.results if line.project == project and line.name in names]
+
     def folder_sums(self, project: str, folder: str = "") -> list[FolderSum]:
         return [FolderSum(name="", files=len(self.results), bytes=sum(line.size for line in self.results))]
 
