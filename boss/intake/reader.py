@@ -8,7 +8,7 @@ warning.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from hashlib import blake2b
 from pathlib import Path
 
@@ -107,6 +107,18 @@ def _read(path: Path) -> bytes:
         return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         raise IntakeErrors([Fault(file=str(path), text=f"cannot be read: {error.strerror}")]) from None
+
+
+def _of_its_own(names: list[str], results: set[str]) -> Set[str]:
+    """Requirements of a task that are, or lie in, or hold, one of its own results."""
+    if len(names) * len(results) > 100:
+        return named(names, [(result, 0) for result in results]).keys()
+    return {
+        name
+        for name in names
+        for result in results
+        if name == result or name.startswith(f"{result}/") or result.startswith(f"{name}/")
+    }
 
 
 def _digests(found: Found) -> dict[str, str]:
@@ -224,7 +236,7 @@ class _Reading:
         for name in names:
             self._needed.setdefault(name, (line.id, position))
         if results and names:
-            self._renewed |= named(names, [(result, 0) for result in results]).keys()
+            self._renewed |= _of_its_own(names, results)
 
     def _find_files(self) -> Found:
         made = named(self._needed, [(result, 0) for result in self._produced])

@@ -13,8 +13,9 @@ _FRAME = 160
 #: Digests, sizes and names of the fields of one listed file.
 _FILE = 200
 _DIGEST = 72
-#: An outcome larger than this cannot be reported; the limit of the codec is above it.
-OUTCOME_MAX = 6 * 1024 * 1024
+#: An outcome larger than this cannot be reported. The limit of the codec is above it by what the boss adds when it has
+#: the results collected: the folder of the project, to each name.
+OUTCOME_MAX = 5 * 1024 * 1024
 
 
 def size_bound(report: WorkerReport) -> int:
