@@ -23,8 +23,9 @@ logger = logging.getLogger(__name__)
 #: In the environment of every child: whose it is.
 MARK = "ECLOUD_TRANSFER_OF"
 
-#: Run by sh inside the child: is the parent still the one that started us? And the largest file that may be written.
-_BOUND = '[ "$PPID" = "$0" ] || exit 125; [ -z "$1" ] || ulimit -f "$1" || exit 125; shift; exec "$@"'
+#: Run by sh inside the child: is the parent still the one that started us? And limits: largest file, address space.
+_BOUND = '[ "$PPID" = "$0" ] || exit 125; [ -z "$1" ] || ulimit -f "$1" || exit 125; '
+_BOUND += '[ -z "$2" ] || ulimit -v "$2" || exit 125; shift 2; exec "$@"'
 _BLOCK_BYTES = 512
 #: Until KILL has ended a process, which only a hanging kernel delays.
 _KILL_SECONDS = 10.0
@@ -46,12 +47,13 @@ class Child:
         stdout: IO[bytes] | int = subprocess.DEVNULL,
         stderr: IO[bytes] | int = subprocess.DEVNULL,
         largest_file: int | None = None,
+        memory: int | None = None,
     ) -> None:
-        """`largest_file`: bytes; it is ended when it writes more into one. Raises ChildError."""
+        """`largest_file`: bytes; it is ended when it writes more into one. `memory`: bytes. Raises ChildError."""
         self._lock = threading.Lock()
         try:
             self._process = subprocess.Popen(
-                _bound(argv, largest_file), stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd="/",
+                _bound(argv, largest_file, memory), stdin=stdin, stdout=stdout, stderr=stderr, env=environment, cwd="/",
                 start_new_session=True,
             )  # fmt: skip
         except OSError as error:
@@ -131,13 +133,14 @@ def end_leftovers(mark: str) -> int:
 # -- parts -------------------------------------------------------------------------------------------
 
 
-def _bound(argv: Sequence[str], largest_file: int | None) -> list[str]:
+def _bound(argv: Sequence[str], largest_file: int | None, memory: int | None) -> list[str]:
     """The same program, ended by the kernel when our thread ends. The pid stays the program's own."""
     program = shutil.which(argv[0])
     if program is None:
         raise ChildError(f"{argv[0]} is not installed on the datastore's host")
     blocks = "" if largest_file is None else str(largest_file // _BLOCK_BYTES + 1)
-    command = ["/bin/sh", "-c", _BOUND, str(os.getpid()), blocks, program, *argv[1:]]
+    kilobytes = "" if memory is None else str(memory // 1024)
+    command = ["/bin/sh", "-c", _BOUND, str(os.getpid()), blocks, kilobytes, program, *argv[1:]]
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else command
 

@@ -21,7 +21,7 @@ from datastore.transfers import rsync, verdicts
 from datastore.transfers.held import Held
 from datastore.transfers.hosts import remote_of
 from datastore.transfers.receiving import Intake, Wanted, source_of
-from datastore.transfers.runs import MAX_NAMES, Errand, Runs
+from datastore.transfers.runs import MAX_FETCHED, Errand, Runs
 from datastore.transfers.verdicts import Trouble
 from wire.messages import AttemptKey, Collect, CollectFile, Place
 
@@ -114,25 +114,38 @@ class Fetching:
         if not names:
             return _Received(intake)
         _make_folder(self._tree, lane.folder)
-        largest = max(each.file.size for each in wanted)
-        if limit is not None:
-            largest = min(largest, limit)
-        size = sum(each.file.size for each in wanted)
-        keys = frozenset(_key(job) for job in jobs)
-        errand = Errand(lane.worker, lane.place, "collect", lane.source, names, size, largest, keys)
-        target = f"{self._tree.root}/{INCOMING}/{lane.folder}"
-        quick = rsync.compares_names()
-        ended = self._runs.run(
-            errand, lambda shell: rsync.fetch_arguments(shell, lane.source, target, self._partial, largest, quick)
-        )  # fmt: skip
-        trouble = self._runs.trouble(ended, errand)
+        ended, trouble = self._bring(lane, jobs, wanted, names, limit)
         if trouble is not None and trouble.fault == "host":
             raise trouble
         intake.take(lane.folder)
         lies = _lies(intake, ended)
         if lies:
             raise Trouble("host", f"{_at(lane)}: it sent {lies}, so nothing that it sends is taken")
-        return _Received(intake, trouble, silent=ended.code == 0)
+        return _Received(intake, trouble, silent=all(each.code == 0 for each in ended))
+
+    def _bring(
+        self, lane: _Lane, jobs: list[Collect], wanted: list[Wanted], names: list[str], limit: int | None
+    ) -> tuple[list[rsync.Ended], Trouble | None]:
+        """Into the receive folder, by one rsync if the list is not long; up to the first that meets trouble."""
+        largest = max(each.file.size for each in wanted)
+        if limit is not None:
+            largest = min(largest, limit)
+        size = sum(each.file.size for each in wanted)
+        keys = frozenset(_key(job) for job in jobs)
+        target = f"{self._tree.root}/{INCOMING}/{lane.folder}"
+        ended: list[rsync.Ended] = []
+        for first in range(0, len(names), MAX_FETCHED):
+            some = names[first : first + MAX_FETCHED]
+            errand = Errand(lane.worker, lane.place, "collect", lane.source, some, size, largest, keys)
+            ended.append(
+                self._runs.run(
+                    errand, lambda shell: rsync.fetch_arguments(shell, lane.source, target, self._partial, largest)
+                )
+            )
+            trouble = self._runs.trouble(ended[-1], errand)
+            if trouble is not None:
+                return ended, trouble
+        return ended, None
 
     def _open_attempt(self, folder: str, job: Collect) -> Iterator[Wanted]:
         """What is still to come of it; its folder is there afterwards, empty but for what came in an earlier try."""
@@ -241,7 +254,7 @@ def _split_jobs(jobs: list[Collect]) -> Iterator[list[Collect]]:
     part: list[Collect] = []
     count = 0
     for job in jobs:
-        if part and count + len(job.files) > MAX_NAMES:
+        if part and count + len(job.files) > MAX_FETCHED:
             yield part
             part, count = [], 0
         part.append(job)
@@ -250,11 +263,12 @@ def _split_jobs(jobs: list[Collect]) -> Iterator[list[Collect]]:
         yield part
 
 
-def _lies(intake: Intake, ended: rsync.Ended) -> str:
+def _lies(intake: Intake, ended: list[rsync.Ended]) -> str:
     """What no honest host sends; empty: nothing. An rsync that was ended may leave files that nobody asked for."""
-    if intake.strange and ended.code in (0, *verdicts.PARTIAL):
+    if intake.strange and ended[-1].code in (0, *verdicts.PARTIAL):
         return f"{shown(intake.strange[0])}, which nobody asked for"
-    line = next((line for line in ended.output.splitlines() if line.startswith(_SKIPPING)), "")
+    lines = (line for each in ended for line in each.output.splitlines())
+    line = next((line for line in lines if line.startswith(_SKIPPING)), "")
     return f"{shown(line[len(_SKIPPING) :].strip(chr(34)))}, which is a link, a device or a pipe" if line else ""
 
 

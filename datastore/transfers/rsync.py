@@ -6,16 +6,13 @@ partial data in a folder beside the file for the next try.
 
 from __future__ import annotations
 
-import functools
 import logging
 import signal
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from datastore.transfers import children
 from datastore.transfers.children import Child
 from datastore.transfers.hosts import ALIAS
 
@@ -29,6 +26,8 @@ _FILE_SECONDS = 0.05
 _BASE_SECONDS = 180.0
 #: Between the polite signal, at which rsync keeps what it has of a file, and the other one.
 _GRACE_SECONDS = 5.0
+#: Bytes of address space: many times what our longest lists take, so that a host's list without an end does no harm.
+_MEMORY = 1024**3
 #: Of what rsync says: enough for every sentence.
 _WORDS_BYTES = 100_000
 
@@ -66,27 +65,12 @@ def send_arguments(shell: str, folder: str, target: str, partial: str) -> list[s
     ]  # fmt: skip
 
 
-def fetch_arguments(shell: str, source: str, folder: str, partial: str, largest: int, quick: bool) -> list[str]:
-    """From the host's folder into ours, no file larger than `largest` bytes; `quick`: see `compares_names`."""
+def fetch_arguments(shell: str, source: str, folder: str, partial: str, largest: int) -> list[str]:
+    """From the host's folder into ours, no file larger than `largest` bytes."""
     return [
         "rsync", *_COMMON, "-e", shell, "--chmod=F0600,D0700", f"--partial-dir={partial}", f"--max-size={largest}",
-        *(["--trust-sender"] if quick else []), f"{ALIAS}:{source}/", f"{folder}/",
+        f"{ALIAS}:{source}/", f"{folder}/",
     ]  # fmt: skip
-
-
-@functools.cache
-def compares_names() -> bool:
-    """Whether this rsync compares each name that comes with each that was asked for, unless it is told not to.
-
-    That takes longer than everything else together once there are thousands. It is not needed here: whatever comes
-    lands in a folder of its own, and what nobody asked for is found there (`datastore.transfers.receiving`).
-    """
-    try:
-        told = children.environment("")
-        said = subprocess.run(["rsync", "--help"], capture_output=True, check=False, env=told, timeout=30).stdout
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return b"--trust-sender" in said
 
 
 def deadline(files: int, size: int) -> float:
@@ -118,7 +102,13 @@ class Rsync:
                 if self._over:
                     return Ended(-signal.SIGKILL, "", "", False)
                 self._child = Child(
-                    arguments, environment, stdin=listed, stdout=output, stderr=words, largest_file=largest_file
+                    arguments,
+                    environment,
+                    stdin=listed,
+                    stdout=output,
+                    stderr=words,
+                    largest_file=largest_file,
+                    memory=_MEMORY,
                 )
             code, too_slow = self._follow(self._child, seconds)
             output.seek(0)

@@ -22,8 +22,10 @@ from wire.messages import AttemptKey, Place
 
 logger = logging.getLogger(__name__)
 
-#: Names of one rsync: very long lists make it crawl.
-MAX_NAMES = 20_000
+#: Names of one rsync that sends: very long lists make it crawl.
+MAX_SENT = 20_000
+#: Names of one that fetches: it compares each that comes with each that was asked for, and that is quadratic.
+MAX_FETCHED = 1_000
 #: What is written to see whether the disk is full.
 _PROBE_BYTES = 65_536
 
@@ -107,6 +109,10 @@ class Runs:
                 raise CopyStopped
             seconds = rsync.deadline(len(errand.names), errand.size)
             ended = run.run(arguments, errand.names, self._environment, seconds, errand.largest)
+            logger.debug(
+                "%s of worker %s: %d names, %d bytes, code %d", errand.direction, errand.worker, len(errand.names),
+                errand.size, ended.code, extra={"action": "transfer"},
+            )  # fmt: skip
         finally:
             with self._lock:
                 del self._running[run]

@@ -10,7 +10,7 @@ from datastore.disk.content import Stopped, is_full
 from datastore.disk.tree import Tree
 from datastore.disk.versions import VersionMissing, Versions
 from datastore.transfers import rsync
-from datastore.transfers.runs import MAX_NAMES, Errand, Runs
+from datastore.transfers.runs import MAX_SENT, Errand, Runs
 from datastore.transfers.send_folder import SendFolder
 from datastore.transfers.verdicts import Trouble
 from wire.messages import Input, Place, Stage, StageDone, StageFailed
@@ -84,8 +84,8 @@ def _failed(job: Stage, fault: Literal["input", "transfer", "host"], reason: str
 
 
 def _split(names: list[str]) -> Iterator[list[str]]:
-    for first in range(0, len(names), MAX_NAMES):
-        yield names[first : first + MAX_NAMES]
+    for first in range(0, len(names), MAX_SENT):
+        yield names[first : first + MAX_SENT]
 
 
 def _moved(output: str, sizes: dict[str, int]) -> dict[str, int]:

@@ -32,6 +32,7 @@ _CONNECTION = {
 }
 _FILE_TROUBLE = 11
 _STOPPED = 20
+_NO_MEMORY = 22
 #: What sh says of a program that is not there.
 _NOT_FOUND = 127
 
@@ -108,7 +109,7 @@ def of_rsync(code: int, words: str, remote: Remote, direction: Direction, path: 
 
 def is_bug(code: int) -> bool:
     """Worth a line in the log beside the report: arguments that an rsync does not know, or a disagreement of two."""
-    return code in (1, 2, 3, 4, 5, 6, 13, 14, 21, 22, 125)
+    return code in (1, 2, 3, 4, 5, 6, 13, 14, 21, 125)
 
 
 def telling(words: str) -> str:
@@ -125,6 +126,8 @@ def _of_words(code: int, words: str, remote: Remote, direction: Direction, path:
     if code != 0 and _OTHER_KEY.search(words):
         return Trouble("host", f"{remote} shows another host key than the worker stated")
     if direction == "collect":
+        if code == _NO_MEMORY:
+            return Trouble("host", f"{at}: its list of files has no end")
         if code == -signal.SIGXFSZ or _TOO_LARGE.search(words):
             return Trouble("host", f"{at}: it sent more bytes than were said")
         if _NOT_ASKED.search(words):

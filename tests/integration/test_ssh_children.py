@@ -229,9 +229,10 @@ def test_what_came_before_a_cut_is_kept_for_the_next_try_until_it_is_discarded(w
 
 
 def test_long_lists_are_cut_into_several_runs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "MAX_NAMES", 3)
-    jobs = [world.attempt(task, {"a": b"a", "b": b"b"}) for task in range(1, 6)]
-    assert world.fetch(*jobs) == {task: ResultsFetched((task, 1)) for task in range(1, 6)}
+    monkeypatch.setattr(fetching, "MAX_FETCHED", 3)
+    jobs = [world.attempt(task, {f"{number}": b"%d" % number for number in range(task)}) for task in range(1, 8)]
+    assert world.fetch(*jobs) == {task: ResultsFetched((task, 1)) for task in range(1, 8)}
+    assert world.incoming(7).keys() == {f"{number}" for number in range(7)}
 
 
 # --- whose disk is full -----------------------------------------------------------------------------

@@ -171,6 +171,13 @@ def test_results_of_many_attempts_come_with_one_rsync_whatever_their_names(world
     assert "from-w1" not in world.left()
 
 
+def test_results_may_all_be_empty_or_none_at_all(world: World) -> None:
+    jobs = [world.attempt(1, {"a": b"", "b": b""}), world.attempt(2, {})]
+    assert world.fetch(*jobs) == {task: ResultsFetched((task, 1)) for task in (1, 2)}
+    assert world.incoming(1) == {"0": b"", "1": b""} and world.incoming(2) == {}
+    assert world.left() == ["0", "1", "1.1", "2.1"]
+
+
 def test_one_file_may_be_wanted_under_two_names_and_modes_are_what_was_said(world: World) -> None:
     job = world.attempt(1, {"run.sh": b"#!/bin/sh\n"})
     other = msgspec.structs.replace(job.files[0], target="bin/run.sh", executable=True)

@@ -46,6 +46,8 @@ ENDS: list[tuple[int, str, Direction, str | None, str]] = [
     (11, 'rsync: write failed on "/x": File too large (27)', "collect", "host", "more bytes than were said"),
     (4, "ABORTING due to unsafe pathname from sender: ../x", "collect", "host", "nobody asked for"),
     (2, "ABORTING due to invalid path from sender: /x", "collect", "host", "nobody asked for"),
+    (22, "rsync: out of memory in flist_expand [receiver]", "collect", "host", "has no end"),
+    (22, "rsync: out of memory in flist_expand [sender]", "stage", "transfer", "out of memory"),
     (4, 'ERROR: rejecting unrequested file-list name: "x"', "collect", "host", "nobody asked for"),
     (2, "protocol version mismatch -- is your shell clean?", "collect", "transfer", "shell prints at a login"),
     (127, "bash: line 1: rsync: command not found", "stage", "transfer", "rsync is not installed"),
@@ -157,7 +159,7 @@ def test_settings_name_the_host_only_by_the_workers_id_and_check_its_key() -> No
 
 
 def test_arguments_keep_links_devices_and_owners_out_and_bound_what_a_host_may_send() -> None:
-    fetch = rsync.fetch_arguments("ssh -F /x", "/srv/attempts", "/tree/incoming", ".partial", 1000, False)
+    fetch = rsync.fetch_arguments("ssh -F /x", "/srv/attempts", "/tree/incoming", ".partial", 1000)
     send = rsync.send_arguments("ssh -F /x", "/tree/outgoing", "/srv/cache", ".partial")
     for arguments in (fetch, send):
         assert {"--no-links", "--no-devices", "--no-specials", "-s", "--from0"} <= set(arguments)
