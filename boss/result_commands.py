@@ -65,10 +65,10 @@ def add_result_commands(command: Command, boss: Boss) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Results that tasks have left on the datastore, in order of task."""
-        from boss.web.listing import result_lines
+        from boss.web.listing import in_order, result_lines
 
         with boss() as asked:
-            found = asked.results(project, match, batch, task)
+            found = in_order(asked.results(project, match, batch, task))
             if as_json:
                 write_json(list(found))
                 return

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 from boss.web.answers import ResultAnswer, UsageAnswer
 from boss.web.printing import moment
 from boss.web.terminal import harmless, plural, size_words
+
+
+def in_order(results: Iterable[ResultAnswer]) -> Iterator[ResultAnswer]:
+    """As they come, those of one task by name."""
+    for _, group in groupby(results, key=lambda result: result.number):
+        yield from sorted(group, key=lambda result: result.name)
 
 
 def result_lines(results: Iterable[ResultAnswer], long: bool) -> Iterator[str]:

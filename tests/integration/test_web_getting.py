@@ -226,6 +226,8 @@ def test_get_tells_what_it_cannot_do(beside: Path) -> None:
 def test_ls_lists_and_shows_control_characters(beside: Path, backend: FakeBackend) -> None:
     backend.reads.results.append(result("runs/\x1b[31m", b"", 9))
     assert run("ls").stdout.splitlines() == [*FILES, "runs/\\x1b[31m"]
+    backend.reads.results.append(result("runs/0", b"", 9))
+    assert run("ls").stdout.splitlines()[-2:] == ["runs/\\x1b[31m", "runs/0"], "of one task by name"
     assert run("ls", "runs/2").stdout == "runs/2/ü'\"*.txt\n"
     (line,) = run("ls", "-l", "a b.csv").stdout.splitlines()
     assert line.split()[0] == "4" and digest(b"1,2\n") in line and line.endswith("a b.csv")
