@@ -138,10 +138,12 @@ def let_in(state: State, worker: Worker) -> str:
         former = Stranger(worker.incarnation, worker.report_number, worker.place or stranger.place, newest=False)
         worker.stranger = None if stranger.incarnation == worker.incarnation else former
         worker.connected = False  # it is sent nothing before the other one has said hello
+        worker.row.incarnation = ""  # nor by the next boss, which does not know of strangers
         _pin(state, worker, stranger.place)
         return stranger.incarnation
     if worker.quarantined.startswith(OTHER_KEY) and not worker.report_number and worker.place is not None:
         # Refused by an earlier boss, and nobody has said hello to this one: whoever does is who the person means.
+        worker.incarnation = worker.row.incarnation = ""
         _pin(state, worker, msgspec.structs.replace(worker.place, host_keys=[]))
     return ""
 

@@ -252,8 +252,8 @@ class Worker:
         return self.state is WorkerState.ONLINE and trusted and not (self.draining or self.refused())
 
     def refused(self) -> bool:
-        """True: it spoke last from a host that is not the pinned one any more, and is sent nothing at all."""
-        return self.stranger is not None and self.stranger.incarnation == self.incarnation
+        """True: nobody has spoken from the host that is pinned now, and nothing at all is sent."""
+        return not self.incarnation or (self.stranger is not None and self.stranger.incarnation == self.incarnation)
 
 
 class Instance:

@@ -149,7 +149,10 @@ def submission(
             overwrite_result=not results or chance.random() < 0.8,
             slots=chance.choice([1, 1, 1, 2]),
             priority=chance.choice([0, 0, 1]),
+            inputs=tuple((one.digest, 10) for one in inputs if one.digest),
         )
+        if wanted not in profiles:
+            profiles.append(wanted)
         profile_of.append(profiles.index(wanted))
         result.results += [(one.target, index) for one in results]
         if older and chance.random() < 0.3:

@@ -246,6 +246,23 @@ def test_the_one_that_was_pinned_before_a_person_chose_another_host_is_a_strange
     world.ignore()
 
 
+def test_the_next_boss_sends_nothing_to_the_one_that_was_pinned_before(world: World) -> None:
+    world.push({"a": ""})
+    worker = world.worker(place=place("w"))
+    impostor(world, worker, place("new"))
+    let_in(world)
+    world.restart()
+    world.datastore.hello()
+    world.workers["w"] = worker
+    worker.received.clear()
+    worker.beats()
+    assert {type(order) for order in worker.orders()} <= {SayHello}
+    worker.hello()
+    assert fingerprint(key("w")) in world.state.workers["w"].quarantined
+    assert not worker.orders()
+    world.ignore()
+
+
 def test_a_host_that_states_no_key_gets_nothing_until_it_states_one(world: World) -> None:
     worker = world.worker(place=place())
     world.push({"a": ""})
