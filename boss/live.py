@@ -179,8 +179,12 @@ class LiveBackend:
                 self.last_use = time.monotonic()
                 return await receive()
 
+            async def sent(message: Message) -> None:
+                self.last_use = time.monotonic()  # a large result is in use for as long as it is read
+                await send(message)
+
             self.last_use = time.monotonic()
-            await app(scope, received, send)
+            await app(scope, received, sent)
 
         return touched
 

@@ -144,6 +144,10 @@ def _queues(state: State) -> None:
         _claim(state, there, f"task {number} waits and is not queued", number)
     for identity in state.files:
         _claim(state, identity in state.files_for, f"it is not noted who waits for file {identity}")
+    for identity in state.files_failed:
+        _claim(state, identity in state.files, f"it is told why file {identity} is not stored, and nobody waits for it")
+    for digest, sending in state.sending.items():
+        _claim(state, bool(sending.replies), f"the datastore is to send {digest}, and nobody waits for it")
 
 
 def starving(state: State) -> list[int]:
