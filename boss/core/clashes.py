@@ -8,7 +8,7 @@ from __future__ import annotations
 from boss.core.merge import Merge
 from boss.core.model import Submission, TaskState
 from boss.core.rows import Known
-from wire.patterns import is_pattern
+from wire.patterns import folders_above, is_pattern
 
 #: Clashes told one by one.
 SHOWN = 50
@@ -50,14 +50,18 @@ def _shared_results(submission: Submission, known: Known, merge: Merge) -> list[
     replaced = {submission.ids[index] for index in merge.replaced}
     kept_otherwise = set(merge.kept_otherwise)
     for name, index in submission.results:
-        owner = known.results.get(name)
-        if owner is None or index in kept_otherwise or is_pattern(name):
+        if index in kept_otherwise:
             continue
-        if owner[2] != submission.ids[index] and owner[2] not in replaced:
-            faults.append(
-                f"task {submission.ids[index]!r}: result {name!r} is also a result of task {owner[2]!r}"
-                f" of project {submission.project!r}; --allow_shared_results makes this a warning"
-            )
+        # Two tasks may have one pattern.
+        for place in folders_above(name) if is_pattern(name) else (name, *folders_above(name)):
+            owner = known.results.get(place)
+            if owner is not None and owner[2] != submission.ids[index] and owner[2] not in replaced:
+                words = "is also" if place == name else f"lies in {place!r},"
+                faults.append(
+                    f"task {submission.ids[index]!r}: result {name!r} {words} a result of task {owner[2]!r}"
+                    f" of project {submission.project!r}; --allow_shared_results makes this a warning"
+                )
+                break
     return faults
 
 

@@ -30,6 +30,8 @@ _state = func.coalesce(task_states.c.state, tasks.c.accepted_as)
 _tasks_with_states = tasks.outerjoin(task_states, task_states.c.number == tasks.c.number)
 
 _NAMES_AT_ONCE = 900
+#: Whether results lie in folders that are results of older tasks is asked for so many folders at most.
+_FOLDERS_MOST = 50_000
 
 
 class Lookups:
@@ -100,8 +102,11 @@ def _known(connection: Connection, submission: Submission) -> Known:
         for id, number, state, content, batch in connection.exec_driver_sql(sql, (project, *part)):
             known.tasks[id] = (number, state, content, batch)
     needed = [*(name for _, name in submission.external_names), *(file.name for file in submission.files)]
-    above = (folder for _, name in submission.external_names for folder in folders_above(name))
-    names = dict.fromkeys([*(name for name, _ in submission.results), *needed, *above])
+    needed += (folder for _, name in submission.external_names for folder in folders_above(name))
+    above = {folder for name, _ in submission.results for folder in folders_above(name)}
+    if len(above) <= _FOLDERS_MOST:
+        needed += above
+    names = dict.fromkeys([*(name for name, _ in submission.results), *needed])
     known.results = _known_results(connection, project, list(names))
     return known
 

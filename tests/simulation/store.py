@@ -30,6 +30,7 @@ from boss.core.rows import (
 )
 from boss.dispatch import Lookups
 from wire.messages import Input
+from wire.patterns import folders_above
 
 _inputs = msgspec.json.Decoder(list[Input])
 
@@ -216,7 +217,8 @@ class SimulatedStore:
                 accepted, index = self.places[number]
                 content = accepted.submission.contents[index]
                 known.tasks[task_id] = (number, self.tasks[number].state, content, self.batch_of[number])
-        for name in [*(n for n, _ in submission.results), *(n for _, n in submission.external_names)]:
+        asked = [*(n for n, _ in submission.results), *(n for _, n in submission.external_names)]
+        for name in [place for one in asked for place in (one, *folders_above(one))]:
             row = self.results.get((project, name))
             if row is not None:
                 accepted, index = self.places[row.task]

@@ -94,6 +94,24 @@ def test_two_tasks_of_a_project_may_not_write_one_file(world: World) -> None:
     world.push({"c": ""}, results={"c": "x.out"}, project="net")
 
 
+def test_no_result_lies_in_an_older_tasks_folder(world: World) -> None:
+    world.push({"a": ""}, results={"a": "mesh"})
+    answer = world.answer_to_push({"b": ""}, results={"b": "mesh/fine/x"})
+    assert "'mesh/fine/x' lies in 'mesh', a result of task 'a'" in answer.refused[0]
+    world.push({"b": ""}, results={"b": "mesh/fine/x"}, allow_shared_results=True)
+
+
+def test_two_pushes_may_have_one_pattern(world: World) -> None:
+    world.push({"a": ""}, results={"a": "out/*.csv"})
+    world.push({"b": ""}, results={"b": "out/*.csv"})
+
+
+def test_a_requirement_in_an_older_tasks_folder_makes_it_a_dependency(world: World) -> None:
+    world.push({"a": ""}, results={"a": "mesh"})
+    world.push({"b": ""}, requirements={"b": "mesh/fine/x"}, external_names=[(0, "mesh/fine/x")])
+    assert world.states("a", "b") == "queued pending"
+
+
 def test_a_requirement_that_an_older_task_leaves_makes_it_a_dependency(world: World) -> None:
     world.push({"a": ""}, results={"a": "x.out"})
     world.push({"b": ""}, requirements={"b": "x.out"}, external_names=[(0, "x.out")])
