@@ -8,7 +8,7 @@ import pytest
 from boss.core.rows import Changes, ResultRow
 from boss.database import Database
 from boss.database import inputs as expanding
-from tests.integration.database_world import attempt, push
+from tests.integration.database_world import Push, attempt, push
 from wire.messages import Input, ResultFolder
 
 A, B = "b2:" + "ab" * 32, "b2:" + "cd" * 32
@@ -81,3 +81,12 @@ def test_an_attempt_tells_its_folders_after_a_restart(database: Database, databa
     folders = msgspec.json.encode([ResultFolder(source="m", target="m")])
     database.commit(Changes(attempts={(1, 1): attempt(1, 1, phase="collecting", folders=folders)}), 2.0)
     assert [bytes(row.folders) for row in database.load().attempts] == [folders]
+
+
+def test_a_push_is_told_of_the_folders_above_its_names_that_are_results(database: Database) -> None:
+    push(database, {"a": []}, results=[("mesh", "a")])
+    later = Push({"b": []}, results=[("mesh/x/y", "b")]).submission()
+    assert set(database.lookups.known(later).results) == {"mesh"}
+    later = Push({"b": []}).submission()
+    later.external_names = [(0, "mesh/part")]
+    assert database.lookups.known(later).results["mesh"][2] == "a"
