@@ -240,6 +240,7 @@ class LiveBackend:
             finished_at=0.0 if batch.unfinished() else row.finished_at,
             detached=batch.number in self._detached,
             warnings=tuple(row.warnings),
+            files_waiting=batch.files_waiting,
         )
 
     def _with_attached(self, state: State, batch: Batch) -> list[int]:

@@ -96,6 +96,8 @@ class BatchAnswer(_Body):
     finished_at: float = 0.0
     warnings: list[str] = msgspec.field(default_factory=list)
     hindrances: list[str] = msgspec.field(default_factory=list)
+    #: Sent files that are on their way to the datastore; nothing of it starts before.
+    files_waiting: int = 0
 
 
 class BatchList(_Body):

@@ -78,6 +78,8 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     #: The boss works on it with nobody following.
     detached: bool = False
     warnings: tuple[str, ...] = ()
+    #: Sent files that have not got their names on the datastore; nothing of it starts before.
+    files_waiting: int = 0
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):

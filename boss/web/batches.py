@@ -72,7 +72,9 @@ async def _lines(backend: Backend, look: Look, closing: threading.Event) -> Asyn
         while not closing.is_set():
             now, answer = time.monotonic(), look.batch
             _set_pace(answer, pace, now)
-            state = msgspec.json.encode((answer.counts, answer.paused, answer.hindrances, answer.finished))
+            state = msgspec.json.encode(
+                (answer.counts, answer.paused, answer.hindrances, answer.finished, answer.files_waiting)
+            )
             silent = now - said_at
             if look.last or silent >= _SILENCE_SECONDS or (state != said and silent >= _LINE_SECONDS):
                 said, said_at = state, now
@@ -138,6 +140,7 @@ def from_view(batch: BatchView, view: View) -> BatchAnswer:
         finished_at=batch.finished_at,
         warnings=list(batch.warnings),
         hindrances=list(view.hindrances),
+        files_waiting=batch.files_waiting,
     )
 
 

@@ -68,6 +68,8 @@ def progress_words(batch: BatchAnswer) -> str:
         words.append(f"{batch.rate:,.1f}/s")
     if batch.eta_seconds is not None and not batch.finished:
         words.append(f"ETA {duration(batch.eta_seconds)}")
+    if batch.files_waiting:
+        words.append(f"{plural(batch.files_waiting, 'file')} on the way to the datastore")
     if batch.paused:
         words.append("paused")
     return ", ".join(words)

@@ -50,6 +50,9 @@ def test_progress_says_done_running_failed_rate_and_eta() -> None:
     batch = _batch(succeeded=11, failed=1, running=4, queued=84)
     batch.rate, batch.eta_seconds = 3.2, 25.0
     assert progress_words(batch) == "12/100 done, 4 running, 1 failed, 3.2/s, ETA 0:25"
+    batch = _batch(queued=2)
+    batch.files_waiting = 3
+    assert progress_words(batch) == "0/2 done, 0 running, 3 files on the way to the datastore"
 
 
 def test_elsewhere_than_on_a_terminal_progress_is_a_plain_line_now_and_then() -> None:
