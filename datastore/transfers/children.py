@@ -82,6 +82,11 @@ class Child:
                 os.close(self._handle)
         return self._process.returncode
 
+    def moved(self) -> int:
+        """Bytes that it and its children have read and written so far."""
+        pid = self._process.pid
+        return sum(_moved(each) for each in (pid, *_children(pid)))
+
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Signal it and all of its session."""
         with self._lock:
@@ -143,6 +148,23 @@ def _bound(argv: Sequence[str], largest_file: int | None, memory: int | None) ->
     command = ["/bin/sh", "-c", _BOUND, str(os.getpid()), blocks, kilobytes, program, *argv[1:]]
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else command
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return []
+
+
+def _moved(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/io") as file:
+            counts = dict(line.split(": ") for line in file)
+    except OSError:  # ended meanwhile
+        return 0
+    return int(counts["rchar"]) + int(counts["wchar"])
 
 
 def _others() -> list[int]:

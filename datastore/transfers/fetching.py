@@ -130,7 +130,7 @@ class Fetching:
         largest = max(each.file.size for each in wanted)
         if limit is not None:
             largest = min(largest, limit)
-        size = sum(each.file.size for each in wanted)
+        size = sum(min(each.file.size, largest) for each in wanted)
         keys = frozenset(_key(job) for job in jobs)
         target = f"{self._tree.root}/{INCOMING}/{lane.folder}"
         ended: list[rsync.Ended] = []

@@ -10,6 +10,7 @@ import logging
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -24,12 +25,15 @@ QUIET_SECONDS = 60
 LEAST_BYTES_PER_SECOND = 64 * 1024
 _FILE_SECONDS = 0.05
 _BASE_SECONDS = 180.0
+#: Between two looks whether a transfer is too slow.
+_LOOK_SECONDS = 15.0
 #: Between the polite signal, at which rsync keeps what it has of a file, and the other one.
 _GRACE_SECONDS = 5.0
 #: Bytes of address space: many times what our longest lists take, so that a host's list without an end does no harm.
 _MEMORY = 1024**3
-#: Of what rsync says: enough for every sentence.
+#: Of what rsync says: enough for every sentence; and what it may say (it says so into files, which have a limit).
 _WORDS_BYTES = 100_000
+_SAID_BYTES = 16 * 1024 * 1024
 
 _COMMON = (
     "-s",  # names never reach a shell; every rsync since 3.0 knows this letter of it
@@ -73,9 +77,10 @@ def fetch_arguments(shell: str, source: str, folder: str, partial: str, largest:
     ]  # fmt: skip
 
 
-def deadline(files: int, size: int) -> float:
-    """Seconds that moving this may take at the worst."""
-    return _BASE_SECONDS + files * _FILE_SECONDS + size / LEAST_BYTES_PER_SECOND
+def too_slow(seconds: float, files: int, moved: int) -> bool:
+    """Whether a transfer of so many files that has moved `moved` bytes in this time is to be given up."""
+    left = seconds - _BASE_SECONDS - files * _FILE_SECONDS
+    return left > 0 and moved < left * LEAST_BYTES_PER_SECOND
 
 
 class Rsync:
@@ -91,12 +96,12 @@ class Rsync:
         arguments: list[str],
         names: Iterable[str],
         environment: dict[str, str],
-        seconds: float,
         largest_file: int | None = None,
     ) -> Ended:
         """To its end. Raises OSError if it could not be started; one that `end` came before ends at once."""
         with tempfile.TemporaryFile() as listed, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as words:
-            listed.write(b"".join(name.encode() + b"\0" for name in names))
+            wanted = [name.encode() + b"\0" for name in names]
+            listed.write(b"".join(wanted))
             listed.seek(0)
             with self._lock:
                 if self._over:
@@ -107,14 +112,14 @@ class Rsync:
                     stdin=listed,
                     stdout=output,
                     stderr=words,
-                    largest_file=largest_file,
+                    largest_file=None if largest_file is None else max(largest_file, _SAID_BYTES),
                     memory=_MEMORY,
                 )
-            code, too_slow = self._follow(self._child, seconds)
+            code, slow = self._follow(self._child, len(wanted))
             output.seek(0)
             words.seek(0)
             said = words.read(_WORDS_BYTES).decode(errors="replace")
-            return Ended(code, said, output.read().decode(errors="replace"), too_slow)
+            return Ended(code, said, output.read().decode(errors="replace"), slow)
 
     def end(self) -> None:
         """Nobody wants it any more."""
@@ -123,14 +128,16 @@ class Rsync:
             if self._child is not None:
                 self._child.end()
 
-    def _follow(self, child: Child, seconds: float) -> tuple[int, bool]:
-        code = child.wait(seconds)
-        if code is not None:
-            return code, False
-        child.end(signal.SIGTERM)
-        code = child.wait(_GRACE_SECONDS)
-        if code is None:
-            child.end()
-            code = child.wait()
-        assert code is not None
-        return code, True
+    def _follow(self, child: Child, files: int) -> tuple[int, bool]:
+        """Its exit code, and whether it was given up."""
+        began = time.monotonic()
+        while (code := child.wait(_LOOK_SECONDS)) is None:
+            if too_slow(time.monotonic() - began, files, child.moved()):
+                child.end(signal.SIGTERM)
+                code = child.wait(_GRACE_SECONDS)
+                if code is None:
+                    child.end()
+                    code = child.wait()
+                assert code is not None
+                return code, True
+        return code, False

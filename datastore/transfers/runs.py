@@ -107,8 +107,7 @@ class Runs:
         try:
             if self._stopped():
                 raise CopyStopped
-            seconds = rsync.deadline(len(errand.names), errand.size)
-            ended = run.run(arguments, errand.names, self._environment, seconds, errand.largest)
+            ended = run.run(arguments, errand.names, self._environment, errand.largest)
             logger.debug(
                 "%s of worker %s: %d names, %d bytes, code %d", errand.direction, errand.worker, len(errand.names),
                 errand.size, ended.code, extra={"action": "transfer"},

@@ -104,6 +104,13 @@ def test_a_child_cannot_write_a_file_larger_than_it_was_given(tmp_path: Path) ->
     assert target.stat().st_size <= 8192 + 512
 
 
+def test_what_a_child_has_moved_counts_what_its_children_did() -> None:
+    child = Child(["sh", "-c", "dd if=/dev/zero of=/dev/null bs=1000000 count=5; sleep 1000"], environment("x"))
+    wait_for(lambda: child.moved() > 5_000_000, "it is counted")
+    child.end()
+    child.wait(PATIENCE)
+
+
 def test_the_end_of_a_child_is_that_of_its_whole_session(tmp_path: Path) -> None:
     note = tmp_path / "pid"
     child = Child(["sh", "-c", f"sleep 1000 & echo $! > {note}; wait"], environment("x"))

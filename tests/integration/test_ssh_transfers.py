@@ -201,6 +201,13 @@ def test_a_missing_or_unreadable_result_fails_its_own_attempt_and_leaves_nothing
     assert world.left() == ["0", "1", "3.1"]
 
 
+def test_many_complaints_about_small_results_are_no_lie_of_the_host(world: World) -> None:
+    job = world.attempt(1, {f"{'n' * 200}{number}": b"x" for number in range(100)})
+    for path in world.work(1).iterdir():
+        path.unlink()
+    assert world.failure(job).fault == "result"
+
+
 def test_another_host_key_is_told_and_nothing_is_sent(world: World) -> None:
     world.server.change_host_key()
     (answer,) = world.stage([world.write("secret", b"x")])

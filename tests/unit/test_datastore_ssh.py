@@ -165,4 +165,10 @@ def test_arguments_keep_links_devices_and_owners_out_and_bound_what_a_host_may_s
         assert {"--no-links", "--no-devices", "--no-specials", "-s", "--from0"} <= set(arguments)
         assert not {"-a", "--archive", "-l", "-o", "-g", "-D", "--recursive"} & set(arguments)
     assert "--max-size=1000" in fetch
-    assert rsync.deadline(1, 10**9) > rsync.deadline(1, 10) > 0
+
+
+def test_a_transfer_is_too_slow_when_it_moves_next_to_nothing_for_minutes_however_much_it_has_to_move() -> None:
+    assert not rsync.too_slow(179, 1, 0)
+    assert rsync.too_slow(200, 1, 0)
+    assert rsync.too_slow(1_000, 1, 800 * 60_000) and not rsync.too_slow(1_000, 1, 800 * 70_000)
+    assert not rsync.too_slow(1_000, 20_000, 0)  # many small ones take their time
