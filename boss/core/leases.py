@@ -86,6 +86,7 @@ def gone(state: State, worker: Worker, reason: str) -> None:
         attempts.lose(state, attempt, reason, died=alone)
     worker.unconfirmed.clear()
     worker.outbox.clear()
-    state.ready.forget_worker(worker.id)
+    state.ready.forget_worker(worker.id, worker.inputs)
+    worker.inputs = 0
     set_worker_state(state, worker, WorkerState.GONE, reason)
     state.effects.append(ClearPresence(worker=worker.id))

@@ -39,13 +39,8 @@ class Liking:
         worker, ready = self._worker, self._state.ready
         number = ready.number_of(batch.profile(index))
         if number and number != worker.inputs:
-            holders = ready.holders
-            if worker.inputs in holders:
-                holders[worker.inputs] -= 1
-                if not holders[worker.inputs]:
-                    del holders[worker.inputs]
+            ready.hold(worker.inputs, number)
             worker.inputs = number
-            holders[number] = holders.get(number, 0) + 1
 
     def _choose(self, waiting: Waiting, at: int) -> Lane:
         """What it was sent last; else what it has most bytes of; else what the fewest others were sent."""

@@ -221,7 +221,17 @@ class ReadyQueue:
             for key in [key for key in waiting.lanes if key[1] == batch.number]:
                 waiting.close(key)
 
-    def forget_worker(self, worker: str) -> None:
+    def hold(self, before: int, after: int) -> None:
+        """A worker is sent tasks with other shared inputs than before; 0: with none."""
+        left = self.holders.pop(before, 0) - 1
+        if left > 0:
+            self.holders[before] = left
+        if after:
+            self.holders[after] = self.holders.get(after, 0) + 1
+
+    def forget_worker(self, worker: str, inputs: int) -> None:
+        """It is gone; `inputs`: the number of what it was sent last."""
+        self.hold(inputs, 0)
         for waiting in self.by_demand.values():
             waiting.near.pop(worker, None)
 

@@ -362,7 +362,7 @@ def test_a_worker_that_is_gone_is_near_to_nothing(world: World) -> None:
     assert list(waiting.near) == ["w"]
     other = world.worker("other")
     assert [order.task for order in other.ordered(Run)] == [2], "others take it all the same"
-    world.state.ready.forget_worker("w")
+    world.state.ready.forget_worker("w", 0)
     assert not waiting.near
     world.ignore()
 
@@ -377,3 +377,14 @@ def test_tasks_near_their_input_keep_the_order_of_the_file(world: World) -> None
     publish(world)
     assert sent(worker) == " ".join(ids)
     world.ignore()
+
+
+def test_it_is_counted_how_many_workers_have_which_inputs(world: World) -> None:
+    queue = world.state.ready
+    queue.hold(0, 1)
+    queue.hold(0, 1)
+    queue.hold(1, 2)
+    assert queue.holders == {1: 1, 2: 1}
+    queue.forget_worker("w", 2)
+    queue.forget_worker("never sent anything", 0)
+    assert queue.holders == {1: 1}
