@@ -211,6 +211,8 @@ def _words(error: Exception) -> str:
 
 
 def _open_home(place: Place) -> int:
+    if place.kind != "local":
+        raise Missing(f"host {place.host!r} is not this machine: its home is not reached by copying")
     if not os.path.isabs(place.path):
         raise Missing(f"the worker's home {place.path!r} is not an absolute path")
     return os.open(place.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
