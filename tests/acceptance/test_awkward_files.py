@@ -146,3 +146,8 @@ def test_names_of_every_kind_go_all_the_way(place: Place) -> None:
     assert all((here / name).read_text() == text for name, text in expected.items())
     again = deployment.push(tasks)
     assert again.returncode == 0 and "there already with the same content" in again.stderr
+    # Folders and patterns that are there already are results that exist.
+    skip = {"id": "skip", "commands": ["false"], "results": ["out", "kept/**"], "overwrite_result": False}
+    use = {"id": "look", "commands": ["test -f out/deep/plain && test -f kept/plain"], "requirements": ["out", "kept"]}
+    skipped = deployment.push(deployment.write("more.json", [skip, use]), "--allow_shared_results")
+    assert skipped.returncode == 0, skipped.stdout + skipped.stderr
