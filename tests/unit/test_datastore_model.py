@@ -61,10 +61,13 @@ from wire.messages import (
     Place,
     Published,
     PublishedFile,
+    ResultFolder,
 )
 
 DIGEST = "b2:" + "0" * 64
 FILES = 3
+#: Of every folder that is built.
+INODE = 7
 
 
 @dataclass
@@ -79,25 +82,39 @@ class ModelDisk:
     tree: dict[str, AttemptKey] = field(default_factory=dict)
 
     def place(self, records: list[Record], at_most: int) -> bool:
+        """A folder is one step: all of it, and nothing of what was there."""
         for record in records:
-            for number, file in enumerate(record.files):
-                source = (record.incarnation, *record.key, number)
-                if source in self.incoming:
-                    if at_most == 0:
-                        return False
-                    at_most -= 1
-                    self.incoming.remove(source)
-                    self.tree[file.name] = record.key
+            sources = {(record.incarnation, *record.key, number): file for number, file in enumerate(record.files)}
+            steps = [set(sources)] if record.folders else [{source} for source in sources]
+            for step in steps:
+                if not step <= self.incoming:
+                    continue
+                if at_most == 0:
+                    return False
+                at_most -= 1
+                self.incoming -= step
+                for folder in record.folders:
+                    assert folder.inode == INODE, "a folder is placed that nobody knows again"
+                    self.tree = {name: key for name, key in self.tree.items() if not name.startswith(f"{folder.name}/")}
+                self.tree |= {sources[source].name: record.key for source in step}
         return True
 
     def discard(self, key: AttemptKey) -> None:
         self.incoming = {each for each in self.incoming if each[1:3] != key}
 
 
+def targets_of(key: AttemptKey) -> list[str]:
+    """Every second task leaves a folder, with other files in each attempt."""
+    task, attempt = key
+    return [f"{task}/{attempt}-{n}" if task % 2 else f"{task}/{n}" for n in range(FILES)]
+
+
 def order_of(key: AttemptKey) -> Collect:
     task, attempt = key
-    files = [CollectFile(source=str(n), target=f"{task}/{n}", size=1, digest=DIGEST) for n in range(FILES)]
-    return Collect(task=task, attempt=attempt, worker=f"w{task % 3}", place=Place(path="/w"), files=files)
+    files = [CollectFile(source=name, target=name, size=1, digest=DIGEST) for name in targets_of(key)]
+    folders = [ResultFolder(source=f"{task}", target=f"{task}")] if task % 2 else []
+    worker = f"w{task % 3}"
+    return Collect(task=task, attempt=attempt, worker=worker, place=Place(path="/w"), files=files, folders=folders)
 
 
 @dataclass
@@ -209,7 +226,8 @@ class World:
             case FetchResults():
                 return [*[self.fetch(job, troubled) for job in action.jobs], TransferEnded(action.transfer)]
             case SyncIncoming():
-                return [StepFailed("sync", full=True)] if trouble else [IncomingSynced()]
+                built = [(record.key, [INODE] * len(record.folders)) for record in action.records if record.folders]
+                return [StepFailed("sync", full=True)] if trouble else [IncomingSynced(folders=built)]
             case WriteRecords():
                 if trouble and self.chance.random() < 0.5:
                     return [StepFailed("full", full=True)]
@@ -264,7 +282,9 @@ class World:
                 assert key not in self.disk.records, f"{key} was abandoned and is recorded"
             elif self.boss.last[task] == attempt:
                 assert by_attempt.get(key) == FILES, f"{key} was published and is not whole"
-                assert answer.files == [PublishedFile(name=f"{task}/{n}", size=1, digest=DIGEST) for n in range(FILES)]
+                expected = [PublishedFile(name=name, size=1, digest=DIGEST) for name in targets_of(key)]
+                assert (answer.files, answer.folders) == (expected, [f"{task}"] if task % 2 else [])
+                assert not task % 2 or sum(name.startswith(f"{task}/") for name in self.disk.tree) == FILES
         for key, count in by_attempt.items():
             if count < FILES and key not in self.disk.records:
                 newer = [other for other in by_attempt if other[0] == key[0] and other[1] > key[1]]
