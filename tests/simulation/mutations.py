@@ -25,13 +25,13 @@ from boss.core import (
     scheduler,
     workers,
 )
+from boss.core.caches import Cached
 from boss.core.effects import SendToWorker
 from boss.core.model import Ended, TaskState
 from boss.core.state import Worker
 from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
 from tests.simulation.store import SimulatedStore
-from wire.messages import InputsMissing
 from worker.agent import actions as do
 from worker.agent import machine as worker_machine
 from worker.agent import orders as worker_orders
@@ -227,8 +227,15 @@ def other_results_fail_the_task(patch: Patch) -> None:
 
 
 def cache_believed_for_ever(patch: Patch) -> None:
-    """That a worker misses what is said to be in its cache is not heard."""
-    patch.put(workers._HANDLERS, InputsMissing, _nothing)
+    """A worker that misses what is said to be in its cache is told the same again."""
+    stage_again = attempts.stage_again
+
+    def again(state: Any, attempt: Any) -> None:
+        attempt.missed = False
+        stage_again(state, attempt)
+
+    patch.put(attempts, "stage_again", again)
+    patch.put(Cached, "drop", _nothing)
 
 
 # --- the worker --------------------------------------------------------------------------------------
@@ -304,34 +311,34 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(effects_before_commit, 0),
-    Mutation(acknowledgement_before_commit, 17),
-    Mutation(commit_without_epoch, 1),
-    Mutation(stale_attempt_accepted, 6),
-    Mutation(lease_never_ends, 226),
+    Mutation(acknowledgement_before_commit, 108),
+    Mutation(commit_without_epoch, 3),
+    Mutation(stale_attempt_accepted, 13),
+    Mutation(lease_never_ends, 548),
     Mutation(lost_decrement, 4),
     Mutation(released_too_early, 0),
     Mutation(no_question_again, 6),
     Mutation(succeeded_before_published, 0),
     Mutation(lost_attempts_cost_retries, 0),
-    Mutation(silence_is_death, 47),
+    Mutation(silence_is_death, 25),
     Mutation(hello_ignored, 1),
     Mutation(cancelled_is_retried, 23),
-    Mutation(assigned_while_draining, 12),
+    Mutation(assigned_while_draining, 9),
     Mutation(init_skipped, 0),
     Mutation(crossing_edges_forgotten, 23),
     Mutation(assigned_while_held, 0),
-    Mutation(other_key_accepted, 0),
-    Mutation(other_host_goes_on, 0),
-    Mutation(weaker_reason_wins, 0),
-    Mutation(other_results_fail_the_task, 0),
-    Mutation(cache_believed_for_ever, 0),
-    Mutation(worker_ignores_number, 4),
-    Mutation(outcome_not_kept, 24),
+    Mutation(other_key_accepted, 13),
+    Mutation(other_host_goes_on, 58),
+    Mutation(weaker_reason_wins, 12),
+    Mutation(other_results_fail_the_task, 33),
+    Mutation(cache_believed_for_ever, 2),
+    Mutation(worker_ignores_number, 3),
+    Mutation(outcome_not_kept, 47),
     Mutation(acknowledgement_ignored, 0),
     Mutation(outcome_said_once, 3),
-    Mutation(abandoned_is_published, 213),
-    Mutation(records_forgotten, 4),
-    Mutation(forgotten_before_recorded, 3),
+    Mutation(abandoned_is_published, 35),
+    Mutation(records_forgotten, 41),
+    Mutation(forgotten_before_recorded, 68),
 ]
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _place = msgspec.json.Decoder(Place)
 #: What the datastore says of a host that shows another key.
 OTHER_HOST = "another host key"
+MOST_MISSED = 50
 
 
 class Truth:
@@ -38,6 +39,8 @@ class Truth:
         self.sent: set[tuple[int, int]] = set()
         #: Task -> agents that died under it.
         self.deaths: Counter[int] = Counter()
+        #: How often an attempt missed inputs that its worker was said to have.
+        self.missed: Counter[AttemptKey] = Counter()
         #: Attempts whose results were not what their worker had said.
         self.other_results: set[AttemptKey] = set()
         #: Task -> how often it killed its agent itself.
@@ -94,6 +97,11 @@ class Truth:
         for one in store.requirements([key[0]])[key[0]] if requirements else []:
             found = placed.get(one.name)
             assert found == one.digest, f"{key} began with {found} as {one.name} of {project}, not {one.digest}"
+
+    def missed_inputs(self, task: int, attempt: int) -> None:
+        """What left a cache is staged again: that is not to go round in circles."""
+        self.missed[(task, attempt)] += 1
+        assert self.missed[(task, attempt)] < MOST_MISSED, f"{task}.{attempt} is told again and again what it has not"
 
     def ended(self, worker: SimulatedWorker, outcome: Outcome) -> None:
         if outcome.ended in ("failed", "timed_out") and outcome.fault == "task":

@@ -261,6 +261,7 @@ class SimulatedWorker:
             self.disk.cache.clear()  # behind its back: somebody made room
         missing = [one.digest for one in action.inputs if one.digest not in self.disk.cache]
         if missing:
+            self.world.truth.missed_inputs(action.task, action.attempt)
             self._handle(told.InputsNotPlaced(action.task, action.attempt, missing))
             return
         digests = {one.name: one.digest for one in action.inputs}
