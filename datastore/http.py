@@ -245,7 +245,7 @@ class Boss:
             said = str(json.loads(answer.read(65_536))["error"])
         except (ValueError, KeyError, TypeError):
             said = f"HTTP status {answer.status}"
-        if answer.status in (401, 403):
+        if answer.status == 401:
             return BossRefused(
                 answer.status,
                 f"the boss at {self.url} does not accept the token in {self._token_file} ({said}); put what its "

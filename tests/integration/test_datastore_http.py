@@ -230,6 +230,12 @@ def test_a_token_that_is_refused_is_told_with_its_file_and_never_itself(world: W
     assert isinstance(world.store(), Stored), "the token is read anew"
 
 
+def test_a_boss_that_is_called_by_a_wrong_name_says_so(world: World) -> None:
+    world.push()
+    failed = world.store(boss=world.boss_at(world.server.url.replace("127.0.0.1", "127.1")))
+    assert isinstance(failed, StoreFailed) and "not called so" in failed.reason and "token" not in failed.reason
+
+
 def test_without_a_way_to_the_boss_it_is_told_which_option_is_missing(world: World) -> None:
     world.push()
     order = Store(name="a", digest=digest(CONTENT), size=len(CONTENT), source=f"{BY_HTTP}/api/v1/blobs/x")
