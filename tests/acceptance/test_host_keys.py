@@ -1,0 +1,59 @@
+"""A worker's host that was made anew at the same address: nothing goes there until a person says that it is right."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from boss.control import fingerprint
+from tests.acceptance.deployment import wait_for
+from tests.acceptance.test_several_machines import TASKS, Site
+from tests.integration.ssh_server import me, running
+
+pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "ssh-keygen", "rsync"), pytest.mark.timeout(120)]
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(prefix="ecloud-site-") as folder, running(user=me()) as server:
+        made = Site(Path(folder), server)
+        try:
+            made.start()
+            yield made
+        finally:
+            made.deployment.end()
+
+
+def why_set_aside(site: Site) -> str:
+    (worker,) = site.deployment.asked("show_workers")
+    reason: Any = worker["quarantined"]
+    return str(reason)
+
+
+def test_a_host_with_another_key_gets_nothing_until_a_person_lets_it_in(site: Site) -> None:
+    before, agent = site.server.host_key, site.deployment._started[-1]
+    site.server.change_host_key()
+    after = site.server.host_key
+    site.deployment.write("in.txt", "one\n")
+    push = site.deployment.start_push(site.deployment.write("tasks.json", TASKS))
+    wait_for(lambda: "host is not trusted" in why_set_aside(site), "the datastore finds another key")
+    assert not list((site.home / "cache").iterdir()), "nothing was sent there"
+
+    agent.kill()
+    agent.wait()
+    site.start_worker()  # with the files of the new host
+    wait_for(lambda: fingerprint(after) in why_set_aside(site), "the hello with the new key is refused")
+    assert fingerprint(before) in why_set_aside(site), "both keys are named"
+    assert not list((site.home / "cache").iterdir()) and push.poll() is None
+
+    told = site.deployment.admin("release", "w1")
+    assert told.returncode == 0, told.stderr
+    said = push.communicate(timeout=60)
+    assert push.returncode == 0, said
+    assert (site.tree / "n.txt").read_text().strip() == "2"
+    moves = site.deployment.admin("events").stdout
+    assert "pinned" in moves and fingerprint(after).split()[-1] in moves
