@@ -36,7 +36,7 @@ class ChildError(OSError):
 
 
 class Child:
-    """One started program; all calls are safe from any thread but `wait`, which belongs to one."""
+    """One started program; all calls are safe from any thread."""
 
     def __init__(
         self,
@@ -65,6 +65,11 @@ class Child:
         assert self._process.stdout is not None
         return self._process.stdout
 
+    def __del__(self) -> None:
+        # Not before: two threads may wait for it, and the number of a closed handle soon means another file.
+        if hasattr(self, "_handle"):
+            os.close(self._handle)
+
     def ended(self) -> bool:
         return self._process.returncode is not None or self._exited(0)
 
@@ -79,7 +84,6 @@ class Child:
             if self._process.returncode is None:
                 self._signal(signal.SIGKILL)  # whatever it left; its own number is not free before the next line
                 self._process.wait()
-                os.close(self._handle)
         return self._process.returncode
 
     def moved(self) -> int:

@@ -113,6 +113,7 @@ class Fetching:
         names = list(dict.fromkeys(source_of(each.key, each.file) for each in wanted))
         if not names:
             return _Received(intake)
+        remote_of(lane.worker, lane.place)  # what cannot be a worker gets no folder
         _make_folder(self._tree, lane.folder)
         ended, trouble = self._bring(lane, jobs, wanted, names, limit)
         if trouble is not None and trouble.fault == "host":
