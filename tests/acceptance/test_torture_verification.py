@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +39,9 @@ class Run:
         self.lines = ["0-0 1 start 7 local-1 101", "0-0 1 end 7 local-1 102"]
         self.lines += ["0-1 1 start 8 local-1 103", "0-1 1 end 8 local-1 104"]
         (self.place.tree / "out").mkdir(parents=True)
+        (self.place.tree / ".ecloud").mkdir()
+        with contextlib.closing(sqlite3.connect(self.place.tree / ".ecloud" / "index.sqlite")) as index:
+            index.execute("CREATE TABLE records (task INTEGER, attempt INTEGER)")
         for id, content in self.load.expected({"0-0": 1, "0-1": 1}).items():
             self.result(id).write_bytes(content)
 

@@ -14,6 +14,7 @@ Only collecting is disturbed, unless the first word is `stages`. Tests only; nee
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -84,9 +85,28 @@ def lies(name: str) -> None:
 
 
 def attempts(name: str) -> list[str]:
-    """The files of that name that attempts have left in the home of the worker, which is the user's own folder."""
+    """The files of that name that attempts have left in the home of the worker, which is the user's own folder.
+
+    Where there is an agent only of those whose manifest it has made: a lie before that would be what it says itself.
+    """
     top = os.path.expanduser("~/worker/attempts")
-    return [os.path.join(folder, name) for folder, _, names in os.walk(top) if name in names]
+    made = manifests(os.path.expanduser("~/worker/journal.jsonl"))
+    found = []
+    for attempt in os.listdir(top):
+        if made is None or attempt in made:
+            found += [os.path.join(folder, name) for folder, _, names in os.walk(f"{top}/{attempt}") if name in names]
+    return found
+
+
+def manifests(journal: str) -> set[str] | None:
+    """Attempts whose outcome the agent has written down; None: there is no agent."""
+    try:
+        with open(journal, encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file if line.endswith("\n")]
+    except FileNotFoundError:
+        return None
+    kept = [line["kept"] for line in lines if "kept" in line]
+    return {f"{outcome['task']}.{outcome['attempt']}" for outcome in kept}
 
 
 def junk() -> None:
