@@ -152,6 +152,16 @@ def test_heartbeats_come_only_when_nothing_else_was_said() -> None:
     assert world.of(Heartbeat) == []
 
 
+def test_an_outcome_that_waits_for_company_goes_with_the_sign_of_life_that_is_due_meanwhile() -> None:
+    world = World(slots=1)
+    world.order(run(1), run(2))
+    world.pass_time(5.03)  # the last word was said after 0.05
+    world.end(1)  # it waits, because another one is left to begin
+    assert world.of(Outcome) == []
+    world.pass_time(0.1)
+    assert len(world.of(Outcome)) == 1
+
+
 def test_progress_and_cache_changes_ride_on_heartbeats_also_under_load() -> None:
     world = World(slots=2)
     world.order(run(100))

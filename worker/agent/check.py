@@ -20,6 +20,7 @@ def check(state: State) -> None:
     _check_slots(state)
     _check_waiting(state)
     _check_ready(state)
+    _check_outbox(state)
     for held in state.held.values():
         _check_held(state, held)
 
@@ -58,6 +59,12 @@ def _check_ready(state: State) -> None:
         _require(first.run is not None and not fits(state, first.run), f"attempt {first.key} fits and has not begun")
     if state.draining:
         _require(not waiting, "a draining worker holds attempts that have not begun")
+
+
+def _check_outbox(state: State) -> None:
+    """What is to be said has a time at which it goes out."""
+    if state.outbox or state.confirms:
+        _require(state.flush_at is not None, f"{len(state.outbox)} reports wait, and nothing sends them")
 
 
 def _check_held(state: State, held: Held) -> None:

@@ -75,6 +75,7 @@ def connected(state: State, now: float) -> None:
     state.hello_delay = HELLO_FIRST
     state.hello_at = now
     state.outbox.clear()
+    state.confirms.clear()
     state.flush_at = None
 
 
@@ -107,9 +108,10 @@ def send_due(state: State, now: float, actions: list[Action]) -> None:
         _send_hello(state, now, actions)
     _ask_when_silent(state, now)
     _resend_due(state, now)
-    if state.flush_at is not None and state.flush_at <= now:
-        _flush(state, now, actions)
-    elif state.welcomed and state.sent_at + state.heartbeat_seconds <= now:
+    beat = state.welcomed and state.sent_at + state.heartbeat_seconds <= now
+    if state.flush_at is not None and (state.flush_at <= now or beat):
+        _flush(state, now, actions)  # a sign of life as well: what waits for company goes with it
+    elif beat:
         _send(state, [_heartbeat(state, now)], now, actions)
 
 
