@@ -16,7 +16,7 @@ check: set-up    ## form, lint, types, unit tests with architecture and docs: un
 	$(python) -m ruff format --check .
 	$(python) -m ruff check .
 	$(python) -m mypy
-	$(python) -m pytest -q tests/unit
+	$(python) -m pytest -q --numprocesses 2 tests/unit
 
 format: set-up   ## let ruff put the code in form
 	$(python) -m ruff format .
