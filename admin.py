@@ -20,6 +20,7 @@ require_packages(Path(__file__).resolve().parent)
 
 import typer  # noqa: E402  # only now is it known to be there
 
+# They import typer, or what imports it.
 from boss.machine_commands import add_machine_commands  # noqa: E402
 from boss.result_commands import add_result_commands  # noqa: E402
 from boss.web.command import guarded, stop, write, write_json  # noqa: E402

@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from datastore.agent.events import FetchFailed, InputsStaged, ResultsFetched
+from datastore.agent.events import FetchFailed, InputsStaged, ResultsFetched, not_staged
 from datastore.disk.listing import Entry, NotSendable, check_sendable, list_folder
 from datastore.disk.tree import Tree
 from datastore.paths import shown
-from wire.messages import AttemptKey, Input, Stage, StageDone, StageFailed
+from wire.messages import AttemptKey, Input, Stage, StageDone
 
 #: An attempt's inputs must fit one message, to the worker and back to the boss.
 MOST_BYTES = 5_000_000
@@ -34,11 +34,11 @@ def expand(tree: Tree, jobs: list[Stage], tell: Tell) -> tuple[list[Stage], Tell
         try:
             inputs = _expanded(tree, job.inputs, known)
         except NotSendable as error:
-            tell(InputsStaged(_failed(job, "input", f"fetching required files failed: {error}")))
+            tell(InputsStaged(not_staged(job, "input", f"fetching required files failed: {error}")))
             continue
         except OSError as error:
             reason = f"a folder of the inputs cannot be read on the datastore: {error}"
-            tell(InputsStaged(_failed(job, "transfer", reason)))
+            tell(InputsStaged(not_staged(job, "transfer", reason)))
             continue
         only_folders = [each for each in inputs if each.folder]
         if only_folders:
@@ -46,10 +46,6 @@ def expand(tree: Tree, jobs: list[Stage], tell: Tell) -> tuple[list[Stage], Tell
             inputs = [each for each in inputs if not each.folder]
         possible.append(msgspec.structs.replace(job, inputs=inputs))
     return possible, (lambda told: tell(_with_folders(told, folders))) if folders else tell
-
-
-def _failed(job: Stage, fault: str, reason: str) -> StageFailed:
-    return StageFailed(task=job.task, attempt=job.attempt, fault=fault, reason=reason)  # type: ignore[arg-type]
 
 
 def _expanded(tree: Tree, inputs: list[Input], known: dict[str, list[Entry] | None]) -> list[Input]:

@@ -160,14 +160,17 @@ class Boss:
             try:
                 if do():
                     return
-            except Unreachable:
-                tries = 1 if reached() > best else tries + 1
-                best = max(best, reached())
-                if self._stopped():
-                    raise CopyStopped from None
-                if tries >= TRIES:
-                    raise
-            time.sleep(self._pause)
+                trouble = Unreachable(f"the boss at {self.url} took all of it, and says that it is not complete")
+            except Unreachable as error:
+                trouble = error
+            if self._stopped():
+                raise CopyStopped from None
+            now = reached()
+            tries = 1 if now > best else tries + 1
+            best = max(best, now)
+            if tries >= TRIES:
+                raise trouble
+            time.sleep(self._pause)  # a boss that is started anew needs a moment; a stop waits for it, too
 
     @contextmanager
     def _asked(

@@ -509,12 +509,15 @@ class StageDone(_Value, frozen=True, kw_only=True, tag="stage_done"):
     bytes_moved: Count = 0
 
 
+#: `input`: a file is not to be had, the task fails. `transfer`: try again later, on any worker.
+#: `host`: the worker's host is not the one that it was (another key), or not to be trusted: it is set aside.
+StageFault = Literal["input", "transfer", "host"]
+
+
 class StageFailed(_Value, frozen=True, kw_only=True, tag="stage_failed"):
     task: Count
     attempt: Small
-    #: `input`: a file is not to be had, the task fails. `transfer`: try again later, on any worker.
-    #: `host`: the worker's host is not the one that it was (another key), or not to be trusted: it is set aside.
-    fault: Literal["input", "transfer", "host"]
+    fault: StageFault
     reason: str
 
 

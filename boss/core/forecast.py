@@ -91,11 +91,10 @@ class _Play:
         self.now = 0.0
 
     def run(self) -> None:
-        more = self.boot
         self._fill()
         while (self.ends or self.queue) and self.left > 0:
-            if more is not None and (not self.ends or self.ends[0][0] > more):
-                self.now, more = more, None  # type: ignore[assignment]
+            if self.now < self.boot and (not self.ends or self.ends[0][0] > self.boot):
+                self.now = self.boot
                 self._fill()
                 if not self.ends:
                     return

@@ -5,7 +5,8 @@ A page goes on by (task, key): tasks in the order in which they were pushed, the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Connection, Select, case, func, select
 
@@ -70,9 +71,9 @@ def named(connection: Connection, project: str, names: Sequence[str]) -> list[Re
     return found
 
 
-def _line(row: Iterable[object]) -> ResultLine:
+def _line(row: Sequence[Any]) -> ResultLine:
     names = ("project", "name", "task", "id", "attempt", "digest", "size", "time", "key")
-    return ResultLine(**dict(zip(names, row, strict=True)))  # type: ignore[arg-type]
+    return ResultLine(**dict(zip(names, row, strict=True)))
 
 
 def folder_sums(connection: Connection, project: str, folder: str) -> list[FolderSum]:

@@ -245,7 +245,7 @@ class _Run:
                 tries = 1 if os.lseek(part, 0, os.SEEK_END) > have else tries + 1
                 if tries >= TRIES:
                     raise
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(PAUSE_SECONDS)  # HTTP has no word for "it is here now": who waits asks again
 
     def _take(self, pieces: Iterator[bytes], part: int, result: ResultAnswer) -> None:
         for piece in pieces:

@@ -68,10 +68,13 @@ class _Run(httpx.SyncByteStream):
 
     # --- in the request's thread ----------------------------------------------------------------------
 
+    async def _ask(self) -> None:
+        await self._app(self._scope, self._receive, self._send)
+
     def _run(self) -> None:
         end: BaseException | None = None
         try:
-            asyncio.run(self._app(self._scope, self._receive, self._send))  # type: ignore[arg-type]  # a coroutine
+            asyncio.run(self._ask())
         except _Gone:
             return
         except BaseException as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from datastore.agent import hindrance
 from datastore.agent.actions import Discard, DropRecords, FetchResults, StopFetching
 from datastore.agent.events import Discarded, FetchFailed, ResultsFetched
@@ -148,9 +150,9 @@ def _try_again(state: State, collection: Collection, event: FetchFailed) -> None
         state.retries[collection.key] = state.now + state.policy.retry_seconds * collection.tries
         return
     task, attempt = collection.key
+    fault: Literal["result", "transfer"] = "result" if event.fault == "changed" else "transfer"
     said = f"{event.reason} ({collection.tries} tries)"
-    fault = "result" if event.fault == "changed" else "transfer"
-    collection.ending = Abandoned(task=task, attempt=attempt, fault=fault, reason=said)  # type: ignore[arg-type]
+    collection.ending = Abandoned(task=task, attempt=attempt, fault=fault, reason=said)
     _finish_fetched(state, collection, event)
 
 

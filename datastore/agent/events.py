@@ -13,8 +13,10 @@ from wire.messages import (
     Found,
     SendFailed,
     Sent,
+    Stage,
     StageDone,
     StageFailed,
+    StageFault,
     Stored,
     StoreFailed,
 )
@@ -78,6 +80,11 @@ class InputsStaged(_Event):
     """One attempt of a StageFiles is answered."""
 
     answer: StageDone | StageFailed
+
+
+def not_staged(order: Stage, fault: StageFault, reason: str) -> StageFailed:
+    """The answer for an attempt whose inputs are not in its worker's cache; `reason` is a sentence."""
+    return StageFailed(task=order.task, attempt=order.attempt, fault=fault, reason=reason)
 
 
 class ResultsFetched(_Event):

@@ -6,10 +6,10 @@ A Stage whose input is a sent file that is just getting its name waits for that,
 from __future__ import annotations
 
 from datastore.agent.actions import StageFiles
-from datastore.agent.events import InputsStaged
+from datastore.agent.events import InputsStaged, not_staged
 from datastore.agent.state import Staging, State
 from datastore.paths import NameRefused, clean_name
-from wire.messages import AttemptKey, Stage, StageFailed
+from wire.messages import AttemptKey, Stage
 
 
 def on_stage(state: State, order: Stage) -> None:
@@ -21,7 +21,7 @@ def on_stage(state: State, order: Stage) -> None:
         return
     reason = _refused(order)
     if reason:
-        state.report(StageFailed(task=order.task, attempt=order.attempt, fault="input", reason=reason))
+        state.report(not_staged(order, "input", reason))
         return
     state.stagings[key] = Staging(order)
     if _waits_for_store(state, order):
@@ -78,5 +78,5 @@ def on_transfer_ended(state: State, keys: list[AttemptKey], error: str) -> None:
         staging = state.stagings.get((task, attempt))
         if staging is not None and staging.running:
             reason = error or "the transfer ended without a word about this attempt"
-            answer = StageFailed(task=task, attempt=attempt, fault="transfer", reason=reason)
+            answer = not_staged(staging.order, "transfer", reason)
             on_staged(state, InputsStaged(answer))

@@ -93,7 +93,10 @@ class Index:
         """In the order in which they can be completed: no two that are incomplete share a name."""
         with self._lock:
             rows = self._connection.execute("SELECT deployment, incarnation, task, attempt, files FROM records")
-            return [Record(*head, *_read(files)) for *head, files in rows]  # type: ignore[call-arg]
+            return [
+                Record(deployment, incarnation, task, attempt, *_read(files))
+                for deployment, incarnation, task, attempt, files in rows
+            ]
 
     def write_records(self, records: Iterable[Record], digests: Iterable[DigestRow]) -> None:
         rows = [(each.deployment, *each.key, each.incarnation, _written(each)) for each in records]

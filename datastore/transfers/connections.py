@@ -180,7 +180,7 @@ class _Connection:
                 self._master.wait()
             words = self._try()
             if words is not None and _DROPPED.search(words) and not self._closed:
-                time.sleep(_DROPPED_SECONDS)
+                time.sleep(_DROPPED_SECONDS)  # sshd tells nobody when it takes newcomers again
                 words = self._try()
             if words is not None:
                 raise of_connection(words, self._remote, self._key)

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from typing import Literal
 
-from datastore.agent.events import FetchFailed, InputsStaged, ResultsFetched
+from datastore.agent.events import FetchFailed, InputsStaged, ResultsFetched, not_staged
 from datastore.disk.beneath import BeneathError, Missing, open_file, open_folder
 from datastore.disk.content import BadDigest, CopyStopped, SizeDiffers, Stopped, copy, hex_of, is_full, never
 from datastore.disk.tree import Tree
@@ -45,13 +45,11 @@ class LocalTransfers:
             tell(InputsStaged(self._stage_one(job)))
 
     def _stage_one(self, job: Stage) -> StageDone | StageFailed:
-        def failed(fault: str, reason: str) -> StageFailed:
-            return StageFailed(task=job.task, attempt=job.attempt, fault=fault, reason=reason)  # type: ignore[arg-type]
-
         try:
             cache = self._open_cache(job.place)
         except (BeneathError, OSError) as error:
-            return failed("transfer", f"the worker's cache below {job.place.path!r} cannot be used: {_words(error)}")
+            reason = f"the worker's cache below {job.place.path!r} cannot be used: {_words(error)}"
+            return not_staged(job, "transfer", reason)
         moved = 0
         staged = []
         try:
@@ -60,11 +58,12 @@ class LocalTransfers:
                 staged.append(done)
                 moved += copied
         except VersionMissing as error:
-            return failed("input", f"fetching required files failed: {error}")
+            return not_staged(job, "input", f"fetching required files failed: {error}")
         except _Changed as error:
-            return failed("transfer", str(error))
+            return not_staged(job, "transfer", str(error))
         except OSError as error:
-            return failed("transfer", f"{shown(each.name)} cannot be copied to {job.place.path!r}: {_words(error)}")
+            reason = f"{shown(each.name)} cannot be copied to {job.place.path!r}: {_words(error)}"
+            return not_staged(job, "transfer", reason)
         finally:
             os.close(cache)
         return StageDone(task=job.task, attempt=job.attempt, inputs=staged, bytes_moved=moved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from datastore.agent.events import InputsStaged
+from datastore.agent.events import InputsStaged, not_staged
 from datastore.disk.content import Stopped, is_full
 from datastore.disk.tree import Tree
 from datastore.disk.versions import VersionMissing, Versions
@@ -43,10 +43,10 @@ class Sending:
         try:
             return [each if each.folder else folder.add(each) for each in job.inputs]
         except VersionMissing as error:
-            return _failed(job, "input", f"fetching required files failed: {error}")
+            return not_staged(job, "input", f"fetching required files failed: {error}")
         except OSError as error:
             words = self._tree.full_text() if is_full(error) else f"inputs cannot be read on the datastore: {error}"
-            return _failed(job, "transfer", words)
+            return not_staged(job, "transfer", words)
 
     def _send(
         self, worker: str, place: Place, folder: SendFolder, ready: list[tuple[Stage, list[Input]]], tell: TellStaged
@@ -56,7 +56,7 @@ class Sending:
         except Trouble as trouble:
             fault: Literal["transfer", "host"] = "host" if trouble.fault == "host" else "transfer"
             for job, _ in ready:
-                tell(InputsStaged(_failed(job, fault, str(trouble))))
+                tell(InputsStaged(not_staged(job, fault, str(trouble))))
             return
         for job, inputs in ready:
             # What many jobs share is counted for the first of them.
@@ -77,10 +77,6 @@ class Sending:
                 raise trouble
             moved.update(_moved(ended.output, folder.sizes))
         return moved
-
-
-def _failed(job: Stage, fault: Literal["input", "transfer", "host"], reason: str) -> StageFailed:
-    return StageFailed(task=job.task, attempt=job.attempt, fault=fault, reason=reason)
 
 
 def _split(names: list[str]) -> Iterator[list[str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,7 +143,9 @@ class DataWorld:
 
     def answer(self, task: int) -> Answer:
         """How the order about this task ended."""
-        return self._wait(lambda report: isinstance(report, Answer) and report.task == task)  # type: ignore[return-value]
+        found = self._wait(lambda report: isinstance(report, Answer) and report.task == task)
+        assert isinstance(found, Answer)
+        return found
 
     def first(self, tasks: list[int]) -> int:
         """The one that was published first; its answer stays."""
@@ -166,7 +168,7 @@ class DataWorld:
         assert isinstance(beat, DatastoreHeartbeat)
         return beat.hindrance
 
-    def _wait(self, wanted) -> DatastoreReport:  # type: ignore[no-untyped-def]
+    def _wait(self, wanted: Callable[[DatastoreReport], bool]) -> DatastoreReport:
         world = self.world
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:

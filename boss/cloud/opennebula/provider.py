@@ -155,7 +155,8 @@ class OpenNebulaProvider:
                 self.turn()
             except Exception:
                 logger.exception("a turn of the provider failed and is tried again", extra={"action": "bug"})
-                time.sleep(self._options.poll_seconds)
+                with self._changed:  # `close` ends the pause; what else wakes it begins a turn, which is as well
+                    self._changed.wait(self._options.poll_seconds)
 
     def _pause(self) -> float | None:
         """Until something is due; None: nothing is until somebody asks."""
