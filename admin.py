@@ -451,10 +451,10 @@ def settings_command(as_json: AsJson = False) -> None:
 
     shown = list(_settings(_state_directory()).show())
     if as_json:
-        write_json([{"name": each.setting.name, "value": each.value, "origin": each.origin} for each in shown])
+        write_json([{"name": each.name, "value": each.value, "origin": each.origin} for each in shown])
         return
-    width = max(len(each.setting.name) for each in shown)
-    write([f"{each.setting.name:{width}}  {harmless(each.value)}  ({harmless(each.origin)})" for each in shown])
+    width = max(len(each.name) for each in shown)
+    write([f"{each.name:{width}}  {harmless(each.value)}  ({harmless(each.origin)})" for each in shown])
 
 
 def _made_state_directory() -> Path:

@@ -19,6 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from pool_settings import PoolValues, check_pool, new_pool, read_pools
 from setting_values import Bad, Setting, Value, masked, parse
 
 SYSTEM_FILE = Path("/etc/ecloud/settings.toml")
@@ -68,7 +69,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("mqtt_prefix", str, "topic", "ecloud", "First part of every MQTT topic of this deployment."),
     # --- workers
     Setting("local_workers", int, "workers", 1, "Worker processes that the boss starts on its own machine; "
-            "none unless set where datastore_host is.", least=0),
+            "none unless set where there are pools or datastore_host is.", least=0),
     Setting("slots", int, "tasks", 0, "How many tasks such a worker runs at once; 0: as many as the machine has cores.",
             least=0),
     Setting("heartbeat_seconds", float, "seconds", 5.0, "How often a worker that has nothing else to report says "
@@ -81,6 +82,16 @@ SETTINGS: tuple[Setting, ...] = (
             "measured by how long such tasks took.", least=0),
     Setting("prefetch_max", int, "tasks", 256, "The most tasks that a worker is sent ahead of its free slots.",
             least=0),
+    # --- a cloud's workers
+    Setting("opennebula_endpoint", str, "URL", "", "XML-RPC address of an OpenNebula cloud, such as "
+            "https://cloud.example:2633/RPC2; set: workers are its machines."),
+    Setting("opennebula_user", str, "text", "", "The account there."),
+    Setting("opennebula_password", str, "text", "", "Its password, or a login token.", secret=True),
+    Setting("opennebula_template", str, "name", "", "Name or number of the template of workers' machines there."),
+    Setting("opennebula_network", str, "name", "", "Network of all machines there, or owner/network; empty: as their "
+            "templates say."),
+    Setting("max_workers", int, "workers", 10, "How many machines of the cloud there may be where no [pools.NAME] says "
+            "it.", least=0),
     # --- tasks
     Setting("retries", int, "times", 0, "How often a failed task is tried again, where its file does not say.",
             least=0),
@@ -113,6 +124,9 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 #: What a file or the environment may say: a secret may also be named by the file that holds it.
 KEYS = {**BY_NAME, **{f"{setting.name}_file": setting for setting in SETTINGS if setting.secret}}
 
+#: The tables of a file that describe kinds of workers (`pool_settings`).
+POOLS = "pools"
+
 #: Variables of that prefix that are no settings: of the set-up, and what a worker tells its tasks.
 OTHER_VARIABLES = frozenset(
     f"{PREFIX}{word}"
@@ -136,7 +150,8 @@ class SettingsError(Exception):
 class Shown:
     """One setting as `admin.py settings` shows it."""
 
-    setting: Setting
+    name: str
+    unit: str
     value: str
     origin: str
 
@@ -144,10 +159,18 @@ class Shown:
 class Settings:
     """The values that hold, as attributes by the settings' names, and where each came from."""
 
-    def __init__(self, values: Mapping[str, Value], origins: Mapping[str, str], state_directory: Path | None) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Value],
+        origins: Mapping[str, str],
+        state_directory: Path | None,
+        pools: Mapping[str, PoolValues],
+    ) -> None:
         self._values = dict(values)
         self._origins = dict(origins)
         self.state_directory = state_directory
+        #: By name: the kinds of workers beside the boss's own processes.
+        self.pools = dict(pools)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -164,7 +187,12 @@ class Settings:
 
     def show(self) -> Iterator[Shown]:
         for setting in SETTINGS:
-            yield Shown(setting, masked(setting, self._values[setting.name]), self._origins[setting.name])
+            yield Shown(
+                setting.name, setting.unit, masked(setting, self._values[setting.name]), self.origin(setting.name)
+            )
+        for pool in self.pools.values():
+            for name, value, origin in pool.shown():
+                yield Shown(f"pools.{pool.name}.{name}", "", value, origin)
 
 
 @dataclass(frozen=True)
@@ -192,17 +220,36 @@ def load(
     layers.append(_from_options(options or {}, faults))
     values: dict[str, Value] = {setting.name: setting.default for setting in SETTINGS}
     origins = dict.fromkeys(values, DEFAULT)
+    pools: dict[str, PoolValues] = {}
     for layer in layers:
         _take(layer, values, origins, faults)
-    _check_together(values, origins, faults)
+    for layer in layers:
+        for given in layer:
+            if given.key == POOLS:
+                read_pools(given.value, given.origin, given.base, pools, faults)
+    if values["opennebula_endpoint"] and not pools:
+        pools["cloud"] = _cloud(values, origins)
+    for pool in pools.values():
+        check_pool(pool, faults)
+    _check_together(values, origins, pools, faults)
     if faults:
         raise SettingsError(faults)
-    return Settings(values, origins, state_directory)
+    return Settings(values, origins, state_directory, pools)
+
+
+def _cloud(values: Mapping[str, Value], origins: Mapping[str, str]) -> PoolValues:
+    """The pool of who names a cloud and no pool."""
+    pool = new_pool("cloud")
+    pool.values["max"] = values["max_workers"]
+    pool.origins["max"] = origins["max_workers"]
+    return pool
 
 
 def _take(layer: list[_Given], values: dict[str, Value], origins: dict[str, str], faults: list[str]) -> None:
     seen: dict[str, str] = {}
     for given in layer:
+        if given.key == POOLS:
+            continue
         setting = KEYS[given.key]
         if setting.name in seen:
             faults.append(f"{given.origin}: {given.key} says again what {seen[setting.name]} says; keep one of them")
@@ -245,12 +292,12 @@ def _from_file(path: Path, faults: list[str]) -> list[_Given]:
     faults.extend(
         f"{path}, line {lines[name]}: there is no setting {name!r}{_suggest(name)}"
         for name in content
-        if name not in KEYS
+        if name not in KEYS and name != POOLS
     )
     return [
         _Given(name, value, f"{path}, line {lines[name]}", path.parent)
         for name, value in content.items()
-        if name in KEYS
+        if name in KEYS or name == POOLS
     ]
 
 
@@ -287,7 +334,9 @@ def _suggest(name: str, cutoff: float = 0.6) -> str:
 # --- what must agree -------------------------------------------------------------------------------
 
 
-def _check_together(values: dict[str, Value], origins: Mapping[str, str], faults: list[str]) -> None:
+def _check_together(
+    values: dict[str, Value], origins: Mapping[str, str], pools: Mapping[str, PoolValues], faults: list[str]
+) -> None:
     for smaller, larger, factor in (
         ("heartbeat_seconds", "lease_seconds", 2),
         ("lease_seconds", "orphan_after_seconds", 1),
@@ -298,6 +347,8 @@ def _check_together(values: dict[str, Value], origins: Mapping[str, str], faults
             times = "twice " if factor == 2 else ""
             origin = origins[larger] if origins[larger] != DEFAULT else origins[smaller]
             faults.append(f"{origin}: {larger} ({high:g}) must be at least {times}{smaller} ({low:g})")
+    if pools and origins["local_workers"] == DEFAULT:
+        values["local_workers"] = 0  # the work is done elsewhere, and this machine serves it
     if values["datastore_host"] and values["local_workers"]:
         if origins["local_workers"] == DEFAULT:
             values["local_workers"] = 0

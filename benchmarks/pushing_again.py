@@ -16,9 +16,9 @@ from pathlib import Path
 from boss.core.events import BatchesLoaded, Submitted
 from boss.core.merge import batches_concerned
 from boss.core.model import Profile, Submission, TaskState
+from boss.core.policy import Policy
 from boss.core.rows import Changes, TaskRow
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from boss.database import Database
 from boss.store import DatabaseStore
 

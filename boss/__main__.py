@@ -13,9 +13,10 @@ from pathlib import Path
 import settings as ecloud_settings
 import state_directory
 from boss.check import check_database
-from boss.core.state import Policy, PoolPolicy
+from boss.core.policy import Policy
 from boss.database import Database, DatabaseError
 from boss.embedded.broker import BrokerError
+from boss.pools import make_pools
 from boss.program import Program
 from boss.setup import Setup
 from boss.state_lock import Refused, cannot_start
@@ -82,11 +83,10 @@ def _check() -> int:
 
 
 def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool) -> Setup:
-    workers = values.local_workers
     tls = None
     if values.broker_tls_ca is not None or values.broker_tls_cert is not None:
         tls = TlsOptions(values.broker_tls_ca, values.broker_tls_cert, values.broker_tls_key)
-    pools = (PoolPolicy(name="local", provider="local", wanted=workers, limit=workers),) if workers else ()
+    pools = make_pools(values)
     policy = Policy(
         heartbeat=values.heartbeat_seconds,
         lease=values.lease_seconds,
@@ -95,7 +95,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         prefetch=values.prefetch_seconds,
         prefetch_max=values.prefetch_max,
         probe=values.probe_seconds,
-        pools=pools,
+        pools=tuple(pool for pool, _ in pools),
     )
     return Setup(
         state_directory=home,
@@ -115,6 +115,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         boss_address=values.boss_address,
         mqtt_prefix=values.mqtt_prefix,
         policy=policy,
+        pools=tuple(setup for _, setup in pools),
         slots=values.slots or len(os.sched_getaffinity(0)),
         spool_limit_bytes=values.spool_limit_bytes,
         submit_limit_bytes=values.max_push_bytes,

@@ -17,8 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from boss.cloud.local import LocalProvider
-from boss.cloud.provider import Recorded
+from boss.cloud.provider import Guest, ProviderError, Surroundings
 from boss.core.effects import Answer, StartInstance, StopInstance
 from boss.core.scheduler import Scheduler
 from boss.database import Database, DatabaseError
@@ -28,7 +27,8 @@ from boss.embedded.logins import Login
 from boss.embedded.ports import beyond, everywhere
 from boss.embedded.processes import identify
 from boss.environments import at_broker, of_a_child
-from boss.keys import DATASTORE, KeyFileError, ensure_keys, key_path
+from boss.fleet import Fleet
+from boss.keys import BOSS, DATASTORE, KeyFileError, ensure_keys, key_path
 from boss.live import LiveBackend
 from boss.login_files import DATASTORE_LOGIN, LoginFiles
 from boss.loop import DatabaseAway, Loop
@@ -101,16 +101,34 @@ class Program:
         store = DatabaseStore(self.database, spool, by_http=bool(setup.datastore_host))
         self.loop = Loop(Scheduler(setup.policy), store, self, upkeep)
         self.backend = LiveBackend(self.loop, self.database.reads, self.database.lookups, spool)
-        self.backend.complaints = lambda: list(self._trouble.values())
+        self.backend.complaints = self._complaints
         self.backend.datastore_host = setup.datastore_host
-        self.provider = LocalProvider(
+        self.fleet = self._make_fleet()
+
+    def _make_fleet(self) -> Fleet:
+        state_directory = self.setup.state_directory
+        around = Surroundings(
+            deployment=self.deployment,
+            state_directory=state_directory,
             told=self.loop.inbox.put,
+            guest=self._guest,
             command=[sys.executable, "-P", "-m", "worker"],
             environment=self._worker_environment,
-            log_path=lambda worker: setup.state_directory / "logs" / f"{worker}.log",
-            spawn=lambda argv, environment, log: start_child(argv, environment, log, cwd=setup.state_directory).pid,
+            log_path=lambda worker: state_directory / "logs" / f"{worker}.log",
+            spawn=lambda argv, environment, log: start_child(argv, environment, log, cwd=state_directory).pid,
             identify=identify,
+            ssh_key=key_path(state_directory, BOSS),
         )
+        try:
+            return Fleet(self.setup.pools, around)
+        except ProviderError as error:
+            raise Refused(str(error)) from None
+
+    def _guest(self, instance: int, worker: str) -> Guest:
+        raise OSError(f"worker {worker} has no machine of its own")
+
+    def _complaints(self) -> list[str]:
+        return [*self._trouble.values(), *self.fleet.complaints()]
 
     # --- from start to end ---------------------------------------------------------------------------
 
@@ -135,11 +153,13 @@ class Program:
 
     def _end_workers(self) -> None:
         """The polite way needs the database: without it the workers are only told to end what they hold."""
-        for instance in self.loop.scheduler.state.instances.values():
-            self.provider.stop(instance.row.number, instance.row.worker, instance.row.reference)
-        references = [one.row.reference for one in self.loop.scheduler.state.instances.values() if one.row.reference]
+        instances = [one.row for one in self.loop.scheduler.state.instances.values() if one.row.provider == "local"]
+        for row in instances:
+            self.fleet.stop(
+                StopInstance(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference)
+            )
         until = time.monotonic() + WORKERS_END_SECONDS
-        while time.monotonic() < until and any(map(self.provider.lives, references)):
+        while time.monotonic() < until and any(_lives(row.reference) for row in instances):
             time.sleep(0.1)
 
     def _start_or_refuse(self) -> None:
@@ -157,11 +177,7 @@ class Program:
         ensure_keys(setup.state_directory)
         self._broker_at = host, port = self._start_broker()
         self.loop.start()
-        recorded = [
-            Recorded(instance=row.row.number, worker=row.row.worker, reference=row.row.reference)
-            for row in self.loop.scheduler.state.instances.values()
-        ]
-        self.provider.adopt(recorded)
+        self.fleet.adopt(self.loop.scheduler.state.instances.values())
         self._post = Post(self._link_options(host, port), self.topics, self.loop.inbox.put, self._linked)
         self._post.start()
         if not setup.datastore_host:
@@ -176,7 +192,7 @@ class Program:
     def _end(self) -> None:
         self._ending = True
         withdraw(self.setup.state_directory)
-        self.provider.close()
+        self.fleet.close()
         if self._server is not None:
             self._server.stop()
         if self.fetching is not None:
@@ -248,10 +264,10 @@ class Program:
         self.backend.answer(answer)
 
     def start_instance(self, effect: StartInstance) -> None:
-        threading.Thread(target=self._start_worker, args=(effect,), name=f"start {effect.worker}", daemon=True).start()
+        self.fleet.start(effect)
 
     def stop_instance(self, effect: StopInstance) -> None:
-        self.provider.stop(effect.instance, effect.worker, effect.reference)
+        self.fleet.stop(effect)
 
     def turn_done(self, changed: bool) -> None:
         """Views are made on demand (`boss.live`)."""
@@ -370,13 +386,11 @@ class Program:
             self._start_datastore()
             self._trouble.pop("datastore", None)
 
-    def _start_worker(self, effect: StartInstance) -> None:
-        if self._broker is not None and not self._logins.has(effect.worker):
-            self._broker.add_login(Login(effect.worker, self._logins.password(effect.worker), "worker"))
-        self.provider.start(effect.instance, effect.worker)
-
     def _worker_environment(self, worker: str) -> Mapping[str, str]:
+        """Of a process beside the boss. Its login is made where the broker does not have it yet."""
         setup = self.setup
+        if self._broker is not None and not self._logins.has(worker):
+            self._broker.add_login(Login(worker, self._logins.password(worker), "worker"))
         host, port = self._broker_at
         home = private(setup.state_directory / "workers" / worker)
         return {
@@ -449,6 +463,12 @@ class Program:
             server = serve(touching, setup.http_host, 0)
         kept.write_text(f"{server.port}\n")
         return server
+
+
+def _lives(reference: str) -> bool:
+    """The local process of this reference."""
+    pid, _, start_time = reference.partition(" ")
+    return pid.isdigit() and start_time.isdigit() and identify(int(pid)) == int(start_time)
 
 
 def database_room(url: str) -> int | None:

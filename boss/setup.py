@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from boss.core.state import Policy
+from boss.cloud.provider import PoolSetup
+from boss.core.policy import Policy
 from boss.embedded.ports import HOST
 from wire.link import TlsOptions
 
@@ -35,6 +36,8 @@ class Setup(msgspec.Struct, kw_only=True):
     boss_address: str = ""
     mqtt_prefix: str = "ecloud"
     policy: Policy
+    #: What makes the workers of each pool of the policy; the boss's own processes are the pool `local`.
+    pools: tuple[PoolSetup, ...] = ()
     slots: int = 1
     spool_limit_bytes: int = 100 * 1024**3
     submit_limit_bytes: int = 4 * 1024**3
@@ -47,4 +50,9 @@ class Setup(msgspec.Struct, kw_only=True):
 
     def own_workers(self) -> list[str]:
         """Ids of the workers that this boss may start itself."""
-        return [f"{pool.name}-{number}" for pool in self.policy.pools for number in range(1, pool.limit + 1)]
+        return [
+            f"{pool.name}-{number}"
+            for pool in self.policy.pools
+            if pool.provider == "local"
+            for number in range(1, pool.most + 1)
+        ]

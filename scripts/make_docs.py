@@ -13,6 +13,7 @@ TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
 
 from boss.core.model import TASK_MOVES, TERMINAL, UNFINISHED, TaskState  # noqa: E402 - the checkout comes first
+from pool_settings import POOL_SETTINGS  # noqa: E402
 from setting_values import Setting, stated_default  # noqa: E402
 from settings import PREFIX, SETTINGS  # noqa: E402
 
@@ -36,6 +37,25 @@ KiB MiB GiB TiB of 1024; s m h d are times). A relative path is relative to the 
 
 `{PREFIX}HOME` is no setting but where the state directory is; without it, it is `.ecloud` in the current directory or
 above it.
+
+"""
+
+POOLS_HEAD = """
+## Pools
+
+A pool is a kind of worker beside the boss's own processes: a table `[pools.NAME]` in a settings file. A later file's
+values win over an earlier one's, one by one. Where a cloud is named
+(`opennebula_endpoint`) and no pool, there is one, `cloud`.
+
+```toml
+[pools.cloud]
+max = 50
+idle_seconds = "2m"
+labels = { engine = "2.3" }
+```
+
+`labels` is a table of texts that tasks may ask for, `hosts` (static) the list of hosts, each a text such as
+`"ecloud@10.0.0.5:22"` or a table, `options` a table that a provider of another package reads.
 
 """
 
@@ -67,7 +87,8 @@ def row_of(setting: Setting) -> list[str]:
 
 
 def settings_page() -> str:
-    return SETTINGS_HEAD + table(["name", "unit", "default", "what it is"], map(row_of, SETTINGS))
+    heads = ["name", "unit", "default", "what it is"]
+    return SETTINGS_HEAD + table(heads, map(row_of, SETTINGS)) + POOLS_HEAD + table(heads, map(row_of, POOL_SETTINGS))
 
 
 def kind_of(state: TaskState) -> str:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from boss.cloud.provider import Recorded, Told
+from boss.cloud.provider import Limits, PoolSetup, Recorded, Surroundings, Told
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 
 logger = logging.getLogger(__name__)
@@ -49,6 +49,7 @@ class LocalProvider:
         self._spawn = spawn
         self._identify = identify
         self._closed = False
+        self.trouble = ""
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
         for one in recorded:
@@ -77,6 +78,9 @@ class LocalProvider:
             self._tell(InstanceEnded(instance=instance, reason="its process is gone"))
             return
         threading.Thread(target=self._end, args=(pid,), name=f"end {worker}", daemon=True).start()
+
+    def limits(self) -> Limits:
+        return Limits()
 
     def lives(self, reference: str) -> bool:
         return self._living(reference) is not None
@@ -141,6 +145,17 @@ class LocalProvider:
     def _tell(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded) -> None:
         if not self._closed:
             self._told(event)
+
+
+def make(pool: PoolSetup, around: Surroundings) -> LocalProvider:
+    return LocalProvider(
+        told=around.told,
+        command=around.command,
+        environment=around.environment,
+        log_path=around.log_path,
+        spawn=around.spawn,
+        identify=around.identify,
+    )
 
 
 def _gone(handle: int, seconds: float | None) -> bool:

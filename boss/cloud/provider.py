@@ -2,19 +2,25 @@
 
 A provider is asked by `start` and `stop`, which return at once; what came of it is told through `told`, as
 the core's events, from any thread. After a start of the boss `adopt` is called once with every instance that
-is on record, and the provider tells the fate of each.
+is on record, and the provider tells the fate of each. A provider is made by a function `make(pool, around)`,
+which `boss.cloud.registry` finds by the provider's name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 
 Told = Callable[[InstanceStarted | InstanceStartFailed | InstanceEnded], None]
+
+
+class ProviderError(Exception):
+    """A pool's settings cannot serve this provider; a sentence."""
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,8 +32,60 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
 
 
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """How many more instances the provider would make now, as far as it can tell; None: it cannot."""
+
+    more: int | None = None
+    #: What limits it; empty: nothing does.
+    reason: str = ""
+
+
+class Guest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the machine of one worker is told at its start. Made anew for each start: tokens are short-lived."""
+
+    #: ECLOUD_* variables.
+    variables: Mapping[str, str]
+    #: Run by root at each boot, or by hand; holds no secret.
+    script: str
+
+
+class PoolSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """One pool, as the settings describe it."""
+
+    name: str
+    provider: str
+    role: Literal["workers", "datastore"] = "workers"
+    #: Never more instances than this.
+    most: int
+    #: Settings of the pool and of its provider, by name (`pool_settings`; for a cloud its address and login).
+    options: Mapping[str, Any] = {}
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the boss hands to every provider: functions, because an edge does not import another one."""
+
+    deployment: str
+    state_directory: Path
+    told: Told
+    #: (instance, worker) -> what its machine is told. May block; raises OSError with a sentence.
+    guest: Callable[[int, str], Guest]
+    #: Of the processes that the boss starts beside itself.
+    command: list[str]
+    environment: Callable[[str], Mapping[str, str]]
+    log_path: Callable[[str], Path]
+    #: (argv, environment, log) -> id of a process in a session of its own; id -> its start time, None: there is none.
+    spawn: Callable[[list[str], Mapping[str, str], Path], int]
+    identify: Callable[[int], int | None]
+    #: The boss's private SSH key, and the lines for authorized_keys of a worker's user.
+    ssh_key: Path
+    authorized_keys: tuple[str, ...] = ()
+
+
 class Provider(Protocol):
     """What starts and stops instances of one kind."""
+
+    #: What keeps it from its work at present, a sentence; empty: nothing does.
+    trouble: str
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
         """The boss has started: watch those that live, tell of those that are gone."""
@@ -41,6 +99,13 @@ class Provider(Protocol):
         """End it. Told InstanceEnded when it is gone; asking twice is no error."""
         ...
 
+    def limits(self) -> Limits:
+        """As it knows them without asking anybody."""
+        ...
+
     def close(self) -> None:
         """The boss ends: no more is told."""
         ...
+
+
+Make = Callable[[PoolSetup, Surroundings], Provider]

@@ -125,6 +125,8 @@ class InstanceStarted(_Event, kw_only=True):
 
     instance: int
     reference: str
+    #: Of the machine, as far as the provider knows; empty: it does not.
+    address: str = ""
 
 
 class InstanceStartFailed(_Event, kw_only=True):

@@ -11,8 +11,9 @@ from boss.core.effects import EndBoss, StartInstance, StopInstance
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.instance_state import OVER, instance_of, save_instance, set_instance_state
 from boss.core.model import InstanceState, WorkerState
+from boss.core.policy import PoolPolicy
 from boss.core.rows import InstanceRow
-from boss.core.state import Instance, PoolPolicy, State
+from boss.core.state import Instance, State
 
 _ALIVE = (InstanceState.REQUESTED, InstanceState.BOOTING, InstanceState.RUNNING)
 #: An instance that lived this long did not crash at its start: restarts count from nothing again.
@@ -73,7 +74,7 @@ def _has_successor(state: State, instance: Instance) -> bool:
         return False
     pool = next((one for one in state.policy.pools if one.name == instance.row.pool), None)
     alive = sum(1 for one in state.instances.values() if one.row.pool == instance.row.pool and one.state in _ALIVE)
-    return pool is not None and alive < pool.wanted
+    return pool is not None and alive < pool.least
 
 
 def _back_off(state: State, pool: str, *, steady: bool) -> None:
@@ -98,16 +99,16 @@ def scale(state: State) -> None:
     for pool in state.policy.pools:
         alive = sum(1 for i in state.instances.values() if i.row.pool == pool.name and i.state in _ALIVE)
         not_before, _ = state.restarts.get(pool.name, (0.0, 0))
-        if alive < pool.wanted and state.now >= not_before:
+        if alive < pool.least and state.now >= not_before:
             # What is being stopped still exists: the provider is never asked beyond the limit.
             there = sum(1 for i in state.instances.values() if i.row.pool == pool.name)
-            for _ in range(min(pool.wanted - alive, pool.limit - there)):
+            for _ in range(min(pool.least - alive, pool.most - there)):
                 _start(state, pool)
 
 
 def expect_hello(state: State, instance: Instance) -> None:
     """It has been asked for, or found again after a start of the boss: its worker is to speak within the boot time."""
-    state.at(state.now + state.policy.boot_timeout, "boot", instance.row.number)
+    state.at(state.now + state.policy.pool(instance.row.pool).boot_timeout, "boot", instance.row.number)
 
 
 def boot_due(state: State, number: int) -> None:
@@ -116,7 +117,8 @@ def boot_due(state: State, number: int) -> None:
     if instance is None or instance.state not in (InstanceState.REQUESTED, InstanceState.BOOTING):
         return
     _back_off(state, instance.row.pool, steady=False)
-    _stop(state, instance, f"no hello of its worker within {state.policy.boot_timeout:g} s")
+    seconds = state.policy.pool(instance.row.pool).boot_timeout
+    _stop(state, instance, f"no hello of its worker within {seconds:g} s")
 
 
 def silent_due(state: State, worker_id: str) -> None:

@@ -40,7 +40,7 @@ def restore(state: State, loaded: Loaded) -> None:
     for instance in loaded.instances:
         known = state.instances[instance.number] = Instance(instance, state.now)
         if known.state is not InstanceState.RUNNING:
-            state.at(state.now + state.policy.boot_timeout, "boot", instance.number)
+            state.at(state.now + state.policy.pool(instance.pool).boot_timeout, "boot", instance.number)
             state.at(state.now + state.policy.ask_again, "stop", instance.number)
     batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
     _attempts(state, loaded.attempts)

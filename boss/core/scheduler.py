@@ -56,8 +56,9 @@ from boss.core.events import (
 )
 from boss.core.graph import Batch
 from boss.core.model import TaskState
+from boss.core.policy import Policy
 from boss.core.rows import Changes, Loaded
-from boss.core.state import Policy, State
+from boss.core.state import State
 from wire.messages import Input
 
 

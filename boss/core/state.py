@@ -19,54 +19,10 @@ from boss.core.caches import Cached
 from boss.core.effects import Effect, ToDatastore, ToWorker
 from boss.core.graph import Batch
 from boss.core.model import InstanceState, Phase, WorkerState
+from boss.core.policy import Policy
 from boss.core.ready import Kind, ReadyQueue
 from boss.core.rows import AttemptRow, Changes, FileRow, InitRow, InstanceRow, Move, WorkerRow
 from wire.messages import AttemptKey, Outcome, Place, Send
-
-
-class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """A kind of worker, as the settings describe it."""
-
-    name: str
-    provider: str = "local"
-    #: How many workers to keep.
-    wanted: int = 1
-    #: Never more instances than this.
-    limit: int = 1
-
-
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that the scheduler needs, handed in as values. Seconds unless said otherwise."""
-
-    heartbeat: float = 5.0
-    lease: float = 30.0
-    orphan_after: float = 600.0
-    #: An order that is not confirmed is sent again after this.
-    resend: float = 5.0
-    #: The datastore is asked again for an answer that did not come.
-    ask_again: float = 30.0
-    #: A worker is sent ahead as many tasks as it executes in this time ...
-    prefetch: float = 0.5
-    #: ... but at most this many.
-    prefetch_max: int = 512
-    #: Executions of one init task on one worker before the worker is set aside.
-    init_tries: int = 3
-    #: Failures in a row that were a worker's own fault before it is set aside.
-    strikes: int = 3
-    #: Pause before a worker that was set aside gets one task to prove itself; doubled up to probe_max. 0: none.
-    probe: float = 60.0
-    probe_max: float = 3600.0
-    #: Workers seen to die under one task before it is failed (poison).
-    deaths: int = 3
-    #: Bytes of orders in one message, by estimate.
-    order_bytes: int = 256 * 1024
-    #: Before a crashed instance is started again: this, doubled up to restart_max.
-    restart: float = 1.0
-    restart_max: float = 30.0
-    #: An instance without a hello of its worker after this is ended and replaced.
-    boot_timeout: float = 300.0
-    pools: tuple[PoolPolicy, ...] = ()
-
 
 #: Calling an enumeration costs more than all else of an attempt.
 _PHASES = {phase.value: phase for phase in Phase}

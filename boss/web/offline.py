@@ -20,9 +20,9 @@ from typing import Protocol
 from boss.core.effects import Answer
 from boss.core.events import BatchesLoaded, CancelAsked, PauseAsked, RedoAsked, RetryAsked
 from boss.core.model import TaskState
+from boss.core.policy import Policy
 from boss.core.rows import BatchRow, Changes, Loaded, LoadedBatch, WorkerRow
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from boss.web.backend import BackendUnavailable, HeldAttempt, Request, View, WorkerView
 from boss.web.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
 from boss.web.starting import LOCK_FILE

@@ -8,9 +8,9 @@ from boss.core.check import check
 from boss.core.events import BatchesLoaded, Submitted
 from boss.core.merge import batches_concerned
 from boss.core.model import Submission, TaskState
+from boss.core.policy import Policy
 from boss.core.rows import Changes, ResultRow
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from boss.database import Database
 from boss.store import DatabaseStore
 from tests.integration.database_world import Push, database, moved

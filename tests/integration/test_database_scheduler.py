@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from boss.core.check import check
 from boss.core.events import Submitted
+from boss.core.policy import Policy
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from boss.database import Database
 from tests.integration.database_world import Push
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import admin
-from boss.core.state import Policy, PoolPolicy
+from boss.core.policy import Policy, PoolPolicy
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login
@@ -31,7 +31,7 @@ AROUND = Surroundings("boss host's", 1883, "plant/$x", "d1", "http://boss:8080")
 
 def machines(folder: Path, broker: EmbeddedBroker | None = None, **settings: object) -> Machines:
     ensure_keys(folder)
-    pools = (PoolPolicy(name="local", provider="local", wanted=2, limit=2),)
+    pools = (PoolPolicy(name="local", provider="local", least=2, most=2),)
     values: dict[str, object] = {"broker_listen": "0.0.0.0", "http_host": "0.0.0.0", **settings}
     setup = Setup(
         state_directory=folder, tree=folder / "tree", database="", policy=Policy(pools=pools), **values  # type: ignore[arg-type]

@@ -11,9 +11,9 @@ from alembic.config import Config
 
 from boss.core.check import check
 from boss.core.model import TaskState
+from boss.core.policy import Policy
 from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from boss.database import Database, TooNew, TooOld, schema
 from boss.database.engine import parse_url, writer_engine
 from boss.store import DatabaseStore

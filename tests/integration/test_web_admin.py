@@ -17,9 +17,9 @@ from typer.testing import CliRunner, Result
 import admin
 from boss.core.events import Submitted
 from boss.core.model import TaskState
+from boss.core.policy import Policy
 from boss.core.rows import AttemptRow, Changes, ResultRow, TaskRow, WorkerRow
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from boss.database import Database
 from boss.intake.collector import Collector
 from boss.intake.reader import encode_stream, read_file

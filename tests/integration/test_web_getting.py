@@ -244,8 +244,8 @@ def test_du_sums_and_tells_the_room(beside: Path) -> None:
 
 
 def test_a_boss_is_in_use_for_as_long_as_a_result_is_read(backend: FakeBackend, tmp_path: Path) -> None:
+    from boss.core.policy import Policy
     from boss.core.scheduler import Scheduler
-    from boss.core.state import Policy
     from boss.live import LiveBackend
     from boss.loop import Loop
 

@@ -34,9 +34,9 @@ from boss.core.events import (
     WorkerReported,
 )
 from boss.core.merge import batches_concerned
+from boss.core.policy import Policy
 from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from boss.dispatch import Dispatcher
 from tests.simulation.clock import Alarm
 from tests.simulation.store import Superseded

@@ -14,7 +14,7 @@ import msgspec
 from boss.core.check import check
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.model import TaskState
-from boss.core.state import Policy, PoolPolicy
+from boss.core.policy import Policy, PoolPolicy
 from tests.simulation.bosses import SimulatedBoss
 from tests.simulation.clock import Clock
 from tests.simulation.datastores import SimulatedDatastore
@@ -195,11 +195,10 @@ def _policy(chance: random.Random) -> Policy:
         heartbeat=5.0,
         resend=5.0,
         ask_again=30.0,
-        boot_timeout=40.0,
         prefetch_max=chance.choice([0, 4, 64]),
         order_bytes=chance.choice([500, 262144]),
         deaths=3,
         strikes=chance.choice([2, NEVER]),
         init_tries=chance.choice([2, NEVER]),
-        pools=(PoolPolicy(name="local", wanted=chance.choice([1, 2, 4]), limit=4),),
+        pools=(PoolPolicy(name="local", least=chance.choice([1, 2, 4]), most=4, boot_timeout=40.0),),
     )

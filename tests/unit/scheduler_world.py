@@ -39,9 +39,10 @@ from boss.core.events import (
 )
 from boss.core.merge import batches_concerned
 from boss.core.model import InitSpec, Profile, SentFile, Submission, TaskState
+from boss.core.policy import Policy
 from boss.core.rows import AttemptRow, Known, TaskRow
 from boss.core.scheduler import Scheduler
-from boss.core.state import Attempt, Policy, State, Worker
+from boss.core.state import Attempt, State, Worker
 from boss.dispatch import Dispatcher
 from tests.simulation.store import SimulatedStore
 from wire.codec import decode, encode

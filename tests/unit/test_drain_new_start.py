@@ -5,9 +5,9 @@ from __future__ import annotations
 from boss.core.check import check
 from boss.core.effects import SendToWorker
 from boss.core.events import LinkConnected, WorkerDrainAsked, WorkerReported
+from boss.core.policy import Policy
 from boss.core.rows import Loaded
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from wire.messages import VERSION, Drain, Place, Resume, WorkerHello, WorkerReports
 
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 
+from boss.core.policy import Policy
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from boss.live import LiveBackend
 
 

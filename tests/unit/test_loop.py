@@ -10,9 +10,9 @@ import pytest
 from boss import loop as loop_module
 from boss.core.effects import Answer, StartInstance, StopInstance
 from boss.core.events import CancelAsked, LinkConnected, RetryAsked, Selection, StopAsked, Submitted, TimePassed
+from boss.core.policy import Policy, PoolPolicy
 from boss.core.rows import Changes, Known
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy, PoolPolicy
 from boss.loop import DatabaseAway, Loop
 from tests.simulation.store import SimulatedStore
 from tests.unit.scheduler_world import submission

@@ -7,7 +7,7 @@ import pytest
 from boss.core.check import check
 from boss.core.events import QuarantineAsked
 from boss.core.model import Profile
-from boss.core.state import Policy
+from boss.core.policy import Policy
 from tests.unit.scheduler_world import FakeWorker, World
 from wire.messages import Acknowledge, Run, TakeBack
 

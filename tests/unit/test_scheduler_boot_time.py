@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from boss.core.events import InstanceEnded, InstanceStarted, TimePassed
-from boss.core.state import Policy, PoolPolicy
+from boss.core.policy import Policy, PoolPolicy
 from tests.unit.scheduler_world import StartInstance, StopInstance, World
 
-POOL = Policy(boot_timeout=60.0, ask_again=30.0, pools=(PoolPolicy(name="local", wanted=1, limit=1),))
+POOL = Policy(ask_again=30.0, pools=(PoolPolicy(name="local", least=1, most=1, boot_timeout=60.0),))
 
 
 def silent_instance() -> World:

@@ -11,7 +11,7 @@ import pytest
 
 from boss.core.events import InstanceEnded, QuarantineAsked
 from boss.core.hosts import fingerprint
-from boss.core.state import Policy, PoolPolicy
+from boss.core.policy import Policy, PoolPolicy
 from tests.unit.scheduler_world import FakeWorker, StartInstance, World, manifest
 from wire.messages import (
     Abandoned,
@@ -300,7 +300,7 @@ def test_a_probe_does_not_let_in_a_host_that_is_not_trusted(world: World) -> Non
 
 
 def test_a_new_machine_under_an_old_id_is_a_new_host() -> None:
-    world = World(Policy(pools=(PoolPolicy(name="cloud", provider="opennebula", wanted=1, limit=1),), restart=1.0))
+    world = World(Policy(pools=(PoolPolicy(name="cloud", provider="opennebula", least=1, most=1),), restart=1.0))
     (start,) = world.take(StartInstance)
     worker = world.worker(start.worker, place=place("first"))
     world.turn(InstanceEnded(instance=start.instance, reason="it was ended"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed, StopAsked, TimePassed
-from boss.core.state import Policy, PoolPolicy
+from boss.core.policy import Policy, PoolPolicy
 from tests.unit.scheduler_world import ClearPresence, EndBoss, StartInstance, StopInstance, World
 from wire.messages import InHand
 
-POOL = Policy(pools=(PoolPolicy(name="local", wanted=2, limit=2),))
+POOL = Policy(pools=(PoolPolicy(name="local", least=2, most=2),))
 
 
 def world_with_pool(policy: Policy = POOL) -> World:
@@ -28,7 +28,7 @@ def test_as_many_as_are_wanted_are_asked_for_once() -> None:
 
 
 def test_never_more_are_asked_for_than_the_limit() -> None:
-    world = world_with_pool(Policy(pools=(PoolPolicy(name="local", wanted=9, limit=3),)))
+    world = world_with_pool(Policy(pools=(PoolPolicy(name="local", least=9, most=3),)))
     assert len(started(world)) == 3
     world.turn(TimePassed())
     assert started(world) == []
@@ -105,7 +105,7 @@ def test_the_worker_of_a_crashed_process_waits_for_its_successor_which_finds_its
 
 
 def test_the_worker_of_a_machine_that_ended_is_gone_with_what_it_had() -> None:
-    world = world_with_pool(Policy(pools=(PoolPolicy(name="local", provider="cloud", wanted=2, limit=2),)))
+    world = world_with_pool(Policy(pools=(PoolPolicy(name="local", provider="cloud", least=2, most=2),)))
     started(world)
     world.push({"a": ""})
     world.turn(InstanceStarted(instance=1, reference="17 100"))

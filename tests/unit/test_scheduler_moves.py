@@ -9,8 +9,8 @@ import pytest
 from boss.core import moves
 from boss.core.events import CancelAsked, RedoAsked, RetryAsked, Selection
 from boss.core.model import TASK_MOVES, Profile, TaskState
+from boss.core.policy import Policy
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from tests.unit.scheduler_world import FakeWorker, World, published
 from wire.messages import Found, StageFailed
 

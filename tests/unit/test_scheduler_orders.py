@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from boss.core.events import CancelAsked, LinkConnected, LinkDisconnected, Selection
-from boss.core.state import Policy
+from boss.core.policy import Policy
 from tests.unit.scheduler_world import DIGEST, FakeWorker, World
 from wire.messages import InHand, Kill, Run, SayHello, Stage, StageDone, Welcome
 

@@ -6,7 +6,7 @@ import msgspec
 
 from boss.core.events import CancelAsked, Selection
 from boss.core.model import Phase, Profile
-from boss.core.state import Policy
+from boss.core.policy import Policy
 from tests.unit.scheduler_world import DIGEST, FakeWorker, World, manifest, published
 from wire.messages import (
     Abandon,

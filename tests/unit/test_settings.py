@@ -170,7 +170,7 @@ def test_a_secret_and_its_file_in_one_place_are_refused(home: Path) -> None:
 def test_secrets_are_never_shown(home: Path) -> None:
     url = "mysql+pymysql://ecloud:p@ss/w:rd@db/ecloud?password=hidden2"
     found = read(home, token="s3cret", broker_password="s3cret", database=url)
-    shown = {item.setting.name: item.value for item in found.show()}
+    shown = {item.name: item.value for item in found.show()}
     assert shown["token"] == shown["broker_password"] == "***"
     assert shown["database"] == "mysql+pymysql://ecloud:***@db/ecloud?password=***"
     assert not any("s3cret" in value for value in shown.values())

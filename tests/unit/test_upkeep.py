@@ -10,9 +10,9 @@ import pytest
 
 from boss.core.effects import Answer
 from boss.core.events import PauseAsked
+from boss.core.policy import Policy
 from boss.core.rows import Changes, Loaded
 from boss.core.scheduler import Scheduler
-from boss.core.state import Policy
 from boss.database import Full, Superseded, Unavailable
 from boss.live import LiveBackend
 from boss.loop import WITHDRAWN, DatabaseAway, Loop, Upkeep

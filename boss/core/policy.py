@@ -1,0 +1,80 @@
+"""What the settings say to the scheduler, handed in as values: of all, and of each pool."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of worker, as the settings describe it."""
+
+    name: str
+    provider: str = "local"
+    #: `datastore`: its one machine is the datastore's.
+    role: Literal["workers", "datastore"] = "workers"
+    #: Never fewer workers than this; never more instances.
+    least: int = 1
+    most: int = 1
+    #: Kept ready beyond what the work wants.
+    spare: int = 0
+    #: 0: as fast as `most` allows; 1: as cheap as can be.
+    thrift: float = 0.25
+    #: Seconds for which a worker without work is kept where none is known to come.
+    idle: float = 60.0
+    #: Instance-seconds in a month, and for one batch; None: no limit.
+    month_budget: float | None = None
+    batch_budget: float | None = None
+    #: Seconds from the request to the hello, until they were measured; and after how many there will be none.
+    boot: float = 60.0
+    boot_timeout: float = 300.0
+    orphan_after: float = 600.0
+    #: Slots of a worker; 0: not known before its hello.
+    slots: int = 0
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    #: Pools of higher priority are used first, then cheaper ones.
+    cost: float = 1.0
+    priority: int = 0
+    #: True: an instance finds the home of the one before it with the same worker id (processes, fixed hosts).
+    keeps_home: bool = True
+    #: A machine has a card in this network while init tasks run on it; empty: none.
+    init_network: str = ""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings that the scheduler needs, handed in as values. Seconds unless said otherwise."""
+
+    heartbeat: float = 5.0
+    lease: float = 30.0
+    orphan_after: float = 600.0
+    #: An order that is not confirmed is sent again after this.
+    resend: float = 5.0
+    #: The datastore is asked again for an answer that did not come.
+    ask_again: float = 30.0
+    #: A worker is sent ahead as many tasks as it executes in this time ...
+    prefetch: float = 0.5
+    #: ... but at most this many.
+    prefetch_max: int = 512
+    #: Executions of one init task on one worker before the worker is set aside.
+    init_tries: int = 3
+    #: Failures in a row that were a worker's own fault before it is set aside.
+    strikes: int = 3
+    #: Pause before a worker that was set aside gets one task to prove itself; doubled up to probe_max. 0: none.
+    probe: float = 60.0
+    probe_max: float = 3600.0
+    #: Workers seen to die under one task before it is failed (poison).
+    deaths: int = 3
+    #: Bytes of orders in one message, by estimate.
+    order_bytes: int = 256 * 1024
+    #: Before a crashed instance is started again: this, doubled up to restart_max.
+    restart: float = 1.0
+    restart_max: float = 30.0
+    pools: tuple[PoolPolicy, ...] = ()
+
+    def pool(self, name: str) -> PoolPolicy:
+        """By its name; of an instance whose pool the settings do not name any more: one that is to have none."""
+        for pool in self.pools:
+            if pool.name == name:
+                return pool
+        return PoolPolicy(name=name, provider="", least=0, most=0)

@@ -1,0 +1,71 @@
+"""The boss's providers: one for each pool, made from the settings, and who is asked about which instance.
+
+An edge of many parts: it makes what `boss.cloud.registry` finds, hands on what the loop performs, and collects what the
+providers complain of. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable
+
+from boss.cloud import registry
+from boss.cloud.provider import Limits, PoolSetup, Provider, Recorded, Surroundings
+from boss.core.effects import StartInstance, StopInstance
+from boss.core.events import InstanceEnded
+from boss.core.state import Instance
+
+logger = logging.getLogger(__name__)
+
+
+class Fleet:
+    """All calls are safe from any thread."""
+
+    def __init__(self, pools: Iterable[PoolSetup], around: Surroundings) -> None:
+        """Raises ProviderError."""
+        self._around = around
+        self._providers: dict[str, Provider] = {pool.name: registry.find(pool.provider)(pool, around) for pool in pools}
+
+    def adopt(self, instances: Iterable[Instance]) -> None:
+        """Once, after a start: every instance on record."""
+        recorded: dict[str, list[Recorded]] = {name: [] for name in self._providers}
+        for instance in instances:
+            row = instance.row
+            if row.pool in recorded:
+                recorded[row.pool].append(Recorded(instance=row.number, worker=row.worker, reference=row.reference))
+            else:
+                self._orphaned(row.number, row.pool)
+        for name, provider in self._providers.items():
+            provider.adopt(recorded[name])
+
+    def start(self, effect: StartInstance) -> None:
+        """Preparing what its machine is told may take a while: in a thread of its own."""
+        provider = self._providers[effect.pool]
+        begin = threading.Thread(
+            target=provider.start, args=(effect.instance, effect.worker), name=f"start {effect.worker}", daemon=True
+        )
+        begin.start()
+
+    def stop(self, effect: StopInstance) -> None:
+        provider = self._providers.get(effect.pool)
+        if provider is None:
+            self._orphaned(effect.instance, effect.pool)
+        else:
+            provider.stop(effect.instance, effect.worker, effect.reference)
+
+    def limits(self) -> dict[str, Limits]:
+        return {name: provider.limits() for name, provider in self._providers.items()}
+
+    def complaints(self) -> list[str]:
+        return [f"pool {name}: {provider.trouble}" for name, provider in self._providers.items() if provider.trouble]
+
+    def close(self) -> None:
+        for provider in self._providers.values():
+            provider.close()
+
+    def _orphaned(self, instance: int, pool: str) -> None:
+        """Its pool is in the settings no more: nobody knows how to end it."""
+        why = f"the settings have no pool {pool!r} any more; what it started, if it lives, is to be ended by hand"
+        logger.warning("instance %d: %s", instance, why, extra={"action": "orphaned"})
+        self._around.told(InstanceEnded(instance=instance, reason=why, unseen=True))
