@@ -143,6 +143,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     overwrite_result: bool = True
     #: The user's guess of its duration in seconds; 0 is none.
     expect: float = 0.0
+    #: What kind of command it is, for what such tasks took before (`boss.core.durations`); 0 is none.
+    template: int = 0
     #: Digest and size of sent files that it needs and shares with other tasks: it prefers workers that have them.
     inputs: tuple[tuple[str, int], ...] = ()
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from boss.core.durations import template_of
 from boss.core.model import InitSpec, Profile, SentFile
 from boss.intake import rules, task_rules
 from boss.intake.faults import Faults, Here
@@ -27,6 +28,9 @@ _REMEMBERED = 16_384
 #: A task's inputs must fit one message.
 INPUT_BYTES = 5_000_000
 
+#: Kinds of commands that one push tells apart; the tasks of all others are of no kind.
+_KINDS = 256
+
 _NO_EXECUTION = Execution()
 _NO_PROFILE = Profile()
 
@@ -40,6 +44,8 @@ class _Known(NamedTuple):
     targets: tuple[str, ...]
     #: It has commands or a run: an init task without has nothing to do.
     works: bool
+    #: What kind of command it is; 0: of no kind.
+    template: int
 
 
 class Columns:
@@ -71,9 +77,10 @@ class Columns:
         self.inits: list[InitSpec] = []
         self._executions: dict[bytes, _Known] = {}
         self._inputs: dict[tuple[tuple[str, str], ...], bytes] = {}
-        self._profiles: dict[tuple[bytes, int, int, bool], int] = {}
+        self._profiles: dict[tuple[bytes, int, int, bool, int], int] = {}
         self._profile_numbers: dict[bytes, int] = {}
         self._profile_bytes: list[bytes] = []
+        self._templates: set[int] = set()
         self._here = Here(faults)
 
     def take(self, task: TaskLine, position: int) -> None:
@@ -173,10 +180,19 @@ class Columns:
         task_rules.check_execution(execution, self.project, here)
         targets = tuple(item.target for item in execution.results)
         works = bool(execution.commands) or execution.epanet is not None
-        known = _Known(encoder.encode(execution), execution.slots, execution.memory or 0, targets, works)
+        template = self._template(execution)
+        known = _Known(encoder.encode(execution), execution.slots, execution.memory or 0, targets, works, template)
         if self.faults.count == before and len(self._executions) < _REMEMBERED:
             self._executions[encoded] = known
         return known
+
+    def _template(self, execution: Execution) -> int:
+        template = template_of(execution)
+        if template not in self._templates:
+            if len(self._templates) >= _KINDS:
+                return 0
+            self._templates.add(template)
+        return template
 
     def _inputs_of(self, requirements: list[tuple[str, str]], here: Here) -> bytes:
         key = tuple(requirements)
@@ -209,7 +225,7 @@ class Columns:
         return Input(name=name, path=path, digest=file.digest, size=file.size, executable=file.executable)
 
     def _profile(self, encoded: bytes, execution: _Known, staging: bool, here: Here) -> int:
-        key = (encoded, execution.slots, execution.memory, staging)
+        key = (encoded, execution.slots, execution.memory, staging, execution.template)
         number = self._profiles.get(key)
         if number is not None:
             return number
@@ -221,8 +237,9 @@ class Columns:
             profile = _NO_PROFILE
         task_rules.check_profile(profile, here)
         profile = msgspec.structs.replace(
-            profile, slots=execution.slots, memory=execution.memory, staging=staging, inputs=()
-        )
+            profile, slots=execution.slots, memory=execution.memory, staging=staging, inputs=(),
+            template=execution.template,
+        )  # fmt: skip
         number = self._number_of_profile(profile)
         if self.faults.count == before and len(self._profiles) < _REMEMBERED:
             self._profiles[key] = number
@@ -233,7 +250,7 @@ class Columns:
         number = self._profile_numbers.setdefault(encoded, len(self.profiles))
         if number == len(self.profiles):
             self.profiles.append(profile)
-            self._profile_bytes.append(encoded)
+            self._profile_bytes.append(encoder.encode(msgspec.structs.replace(profile, template=0)))
         return number
 
     def _content(self, dependencies: list[str], inputs: bytes, execution: bytes, profile: int) -> bytes:
