@@ -7,20 +7,25 @@ What it costs is bounded by `most` tasks, whatever the graph holds: what is not 
 from __future__ import annotations
 
 import heapq
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
 
 #: Tasks that one forecast plays at most.
-MOST = 20_000
+MOST = 10_000
+#: Waves that a forecast tells at most, about: beyond, those that open at nearly one time become one.
+_MOST_WAVES = 250
 
 
 class Wave(NamedTuple):
     """Work that becomes runnable at one time, in seconds from now."""
 
     at: float
+    #: How many slots they take together: a task that takes two counts twice.
     tasks: int
     #: Expected duration of each, on one slot.
     seconds: float
@@ -40,6 +45,12 @@ class Ready(NamedTuple):
     tasks: Iterable[int]
     size: int
     seconds: float
+    #: Slots that each takes in the pool; 0: it cannot run there.
+    weight: int = 1
+
+
+def _one(_task: int) -> int:
+    return 1
 
 
 class Graph(NamedTuple):
@@ -49,9 +60,11 @@ class Graph(NamedTuple):
     #: Dependencies that have not succeeded yet.
     unmet: Callable[[int], int]
     seconds: Callable[[int], float]
-    #: Tasks that neither run nor are ready, and their expected seconds together.
+    #: Slots of the tasks that neither run nor are ready, and their expected seconds together.
     pending: int
     pending_seconds: float
+    #: Slots that a task takes in the pool that is decided about; 0: it cannot run there, and takes its time elsewhere.
+    weight: Callable[[int], int] = _one
 
 
 def forecast(
@@ -65,11 +78,9 @@ def forecast(
     """`running`: (task, seconds that it still takes). `slots`: those of now, and those from `boot` seconds on."""
     play = _Play(graph, slots, boot, most)
     for group in ready:
-        play.queue.append((iter(group.tasks), group.size, group.seconds))
-        play.waves.append(Wave(0.0, group.size, group.seconds))
+        play.wait(group)
     for task, seconds in running:
-        play.waves.append(Wave(0.0, 1, seconds))
-        heapq.heappush(play.ends, (seconds, task))
+        play.take(task, seconds, graph.weight(task), wave=True)
     play.run()
     return play.result()
 
@@ -81,14 +92,31 @@ class _Play:
         self.boot = boot
         self.left = most
         self.waves: list[Wave] = []
-        #: When what runs ends.
-        self.ends: list[tuple[float, int]] = []
-        #: Waiting for a slot: tasks, how many of them, seconds of each.
-        self.queue: deque[tuple[Iterable[int], int, float]] = deque()
+        #: When what runs ends: (time, task, slots that it holds).
+        self.ends: list[tuple[float, int, int]] = []
+        self.held = 0
+        #: Waiting for a slot.
+        self.queue: deque[Ready] = deque()
         self.unmet: dict[int, int] = {}
         self.opened = 0
         self.opened_seconds = 0.0
         self.now = 0.0
+
+    def wait(self, group: Ready) -> None:
+        """They may run from now on."""
+        if group.weight:
+            self.waves.append(Wave(self.now, group.size * group.weight, group.seconds))
+            self.queue.append(group._replace(tasks=iter(group.tasks)))
+            return
+        for task in islice(group.tasks, self.left):
+            self.take(task, group.seconds, 0)
+
+    def take(self, task: int, seconds: float, weight: int, wave: bool = False) -> None:
+        """It runs from now on."""
+        heapq.heappush(self.ends, (self.now + seconds, task, weight))
+        self.held += weight
+        if wave and weight:
+            self.waves.append(Wave(self.now, weight, seconds))
 
     def run(self) -> None:
         self._fill()
@@ -96,10 +124,10 @@ class _Play:
             if self.now < self.boot and (not self.ends or self.ends[0][0] > self.boot):
                 self.now = self.boot
                 self._fill()
-                if not self.ends:
-                    return
-                continue
-            self.now, task = heapq.heappop(self.ends)
+            if not self.ends:
+                return
+            self.now, task, weight = heapq.heappop(self.ends)
+            self.held -= weight
             self.left -= 1
             self._open(task)
             if not self.ends or self.ends[0][0] > self.now:
@@ -111,7 +139,8 @@ class _Play:
         if cut:
             seconds = max(0.0, self.graph.pending_seconds - self.opened_seconds) / rest
             self.waves.append(Wave(self.now, rest, seconds))
-        return Forecast(_gathered(self.waves), cut)
+        waves = _gathered(self.waves)
+        return Forecast(waves if len(waves) <= _MOST_WAVES else _merged(waves, self.boot), cut)
 
     def _open(self, task: int) -> None:
         """It ends: what became runnable by that waits for a slot."""
@@ -121,26 +150,28 @@ class _Play:
             left = (self.graph.unmet(dependant) if left is None else left) - 1
             unmet[dependant] = left
             if left == 0:
-                seconds = self.graph.seconds(dependant)
-                self.opened += 1
-                self.opened_seconds += seconds
-                self.waves.append(Wave(self.now, 1, seconds))
-                self.queue.append((iter((dependant,)), 1, seconds))
+                seconds, weight = self.graph.seconds(dependant), self.graph.weight(dependant)
+                self.opened += weight
+                self.opened_seconds += seconds * weight
+                self.wait(Ready((dependant,), 1, seconds, weight))
 
     def _fill(self) -> None:
-        """Give free slots to what waits."""
-        free = self.slots[self.now >= self.boot] - len(self.ends)
-        while free > 0 and self.queue:
-            tasks, count, seconds = self.queue.popleft()
+        """Give free slots to what waits, the first first."""
+        slots = self.slots[self.now >= self.boot]
+        while self.queue and (free := slots - self.held) > 0:
+            group = self.queue[0]
+            # One that wants more than there is runs alone: to wait for ever would hide what comes after it.
+            fits = min(group.size, free // group.weight or (self.held == 0))
+            if not fits:
+                return
             taken = 0
-            for task in tasks:
-                heapq.heappush(self.ends, (self.now + seconds, task))
+            for task in islice(group.tasks, fits):
+                self.take(task, group.seconds, group.weight)
                 taken += 1
-                if taken == free:
-                    break
-            free -= taken
-            if count > taken > 0:
-                self.queue.appendleft((tasks, count - taken, seconds))
+            if group.size > taken == fits:
+                self.queue[0] = group._replace(size=group.size - taken)
+            else:
+                self.queue.popleft()
 
 
 def _gathered(waves: list[Wave]) -> list[Wave]:
@@ -151,3 +182,18 @@ def _gathered(waves: list[Wave]) -> list[Wave]:
             key = (wave.at, wave.seconds)
             found[key] = found.get(key, 0) + wave.tasks
     return [Wave(at, tasks, seconds) for (at, seconds), tasks in sorted(found.items())]
+
+
+def _merged(waves: list[Wave], boot: float) -> list[Wave]:
+    """The same work in few waves: those one boot away stand a fourteenth of a boot time apart, later ones further."""
+    found: dict[int, Wave] = {}
+    for wave in waves:
+        key = int(16 * math.log1p(8 * wave.at / max(boot, 1.0)))
+        before = found.get(key)
+        if before is None:
+            found[key] = wave
+            continue
+        tasks = before.tasks + wave.tasks
+        seconds = (before.tasks * before.seconds + wave.tasks * wave.seconds) / tasks
+        found[key] = Wave(before.at, tasks, seconds)
+    return list(found.values())

@@ -66,3 +66,41 @@ def test_a_graph_that_is_too_large_is_cut_and_its_rest_is_one_wave() -> None:
 def test_ready_tasks_of_one_duration_are_taken_in_their_order_over_several_turns() -> None:
     seen = forecast(graph({10: (0,), 11: (1,), 12: (2,)}), [ready(0, 1, 2)], [], (2, 2), FOR_EVER)
     assert [(wave.at, wave.tasks) for wave in seen.waves] == [(0.0, 3), (10.0, 2), (20.0, 1)]
+
+
+def weighed(weights: Mapping[int, int], needs: Mapping[int, Iterable[int]]) -> Graph:
+    return graph(needs)._replace(weight=lambda task: weights.get(task, 1))
+
+
+def test_a_task_that_takes_two_slots_counts_twice_and_holds_both() -> None:
+    wide = weighed({3: 2}, {3: (1,), 4: (2,)})
+    seen = forecast(wide, [ready(1, 2)], [], (2, 2), FOR_EVER)
+    assert seen.waves == [Wave(0.0, 2, 10.0), Wave(10.0, 3, 10.0)]
+    later = forecast(weighed({}, {3: (2,)}), [Ready((1, 2), 2, 10.0, weight=2)], [], (2, 2), FOR_EVER)
+    assert later.waves == [Wave(0.0, 4, 10.0), Wave(20.0, 1, 10.0)]
+
+
+def test_a_task_of_another_pool_takes_its_time_and_no_slot_and_makes_no_wave() -> None:
+    elsewhere = weighed({1: 0, 2: 0, 3: 0}, {3: (1,), 4: (3,)})
+    seen = forecast(elsewhere, [Ready((1,), 1, 10.0, weight=0)], [(2, 5.0)], (1, 1), FOR_EVER)
+    assert seen.waves == [Wave(20.0, 1, 10.0)]
+
+
+def test_one_that_wants_more_slots_than_there_are_runs_alone_and_blocks_nobody_for_ever() -> None:
+    huge = weighed({1: 9}, {2: (1,)})
+    seen = forecast(huge, [Ready((1,), 1, 10.0, weight=9)], [], (4, 4), FOR_EVER)
+    assert seen.waves == [Wave(0.0, 9, 10.0), Wave(10.0, 1, 10.0)]
+
+
+def test_many_small_waves_become_few_with_the_same_work() -> None:
+    running = [(task, 0.37 * task) for task in range(1, 5001)]
+    seen = forecast(graph({}), [], running, (5000, 5000), 60.0)
+    assert len(seen.waves) <= 260
+    assert sum(wave.tasks for wave in seen.waves) == 5000
+    chain = {task: (task - 1,) for task in range(1, 5001)}
+    seen = forecast(graph(chain)._replace(seconds=lambda task: 1.0 + task % 7), [ready(0)], [], (4, 4), 60.0)
+    assert len(seen.waves) <= 260
+    assert sum(wave.tasks for wave in seen.waves) == 5001
+    work = sum(wave.tasks * wave.seconds for wave in seen.waves)
+    assert abs(work - 10.0 - sum(1.0 + task % 7 for task in range(1, 5001))) < 1e-3
+    assert [wave.at for wave in seen.waves] == sorted(wave.at for wave in seen.waves)
