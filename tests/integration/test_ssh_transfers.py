@@ -132,7 +132,7 @@ def test_inputs_arrive_in_the_cache_under_their_digests_and_only_once(world: Wor
     assert first.inputs == [network, rules] and second.inputs == [network]
     assert first.bytes_moved >= 7000 and second.bytes_moved == 0
     cached = world.cache / digest(b"[TITLE]" * 1000)[3:]
-    assert cached.read_bytes() == b"[TITLE]" * 1000 and stat.S_IMODE(cached.stat().st_mode) == 0o444
+    assert cached.read_bytes() == b"[TITLE]" * 1000 and stat.S_IMODE(cached.stat().st_mode) == 0o644
     assert sorted(path.name for path in world.cache.iterdir()) == sorted([network.digest[3:], rules.digest[3:]])
     (again,) = world.stage([network, rules])
     assert isinstance(again, StageDone) and again.bytes_moved == 0

@@ -8,7 +8,7 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,13 @@ def wait_for(path: Path, seconds: float = 10.0) -> str:
         assert time.monotonic() < until, f"{path} was not written"
         time.sleep(0.01)
     return path.read_text()
+
+
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"waited in vain: {what}"
+        time.sleep(0.01)
 
 
 def test_commands_run_in_order_and_stop_at_the_first_that_fails(desk: Desk) -> None:
@@ -235,7 +242,7 @@ def test_started_sessions_are_on_record_while_they_run(desk: Desk) -> None:
     pid = int(wait_for(desk.home / "attempts/1.1/pid"))
     process = look(pid)
     assert process is not None
-    assert read_sessions(desk.home / "sessions") == {pid: process.start}
+    wait_until(lambda: read_sessions(desk.home / "sessions") == {pid: process.start}, "it is on record")
     desk.runner.kill(1, 1, "enough")
     desk.outcome()
     assert read_sessions(desk.home / "sessions") == {}
