@@ -200,10 +200,11 @@ class Host:
 
     def power_off(self) -> None:
         """Everything on it ends at once, as by a cut of the mains; its files are gone."""
-        try:
-            os.kill(self.pid or self.process.pid, signal.SIGKILL)  # unshare waits for the first process, then ends
-        except ProcessLookupError:
-            pass
+        if self.process.poll() is None:  # else its number may be somebody else's by now
+            try:
+                os.kill(self.pid or self.process.pid, signal.SIGKILL)  # unshare waits for the first process, then ends
+            except ProcessLookupError:
+                pass
         self.process.wait(timeout=PATIENCE)
         for program in self.programs:
             program.wait()

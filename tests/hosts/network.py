@@ -54,13 +54,21 @@ class Network:
         return self.hosts(name, program=program, **options)[0]
 
     def hosts(
-        self, *names: str, program: str = "worker", disk: str = "4g", home_disk: str = "4g", address: str = ""
+        self,
+        *names: str,
+        program: str = "worker",
+        disk: str = "4g",
+        home_disk: str = "4g",
+        address: str = "",
+        logins: str = USER,
     ) -> list[Host]:
         """Start them all at once. `program`: whose parts are in /opt/ecloud/agent: worker, datastore, boss or none.
 
         `disk`, `home_disk`: sizes of the root and of /home, as tmpfs takes them ("64m"). `address`: a used one again.
+        `logins`: users whom sshd lets in, with blanks between.
         """
-        begun = [self._begin(name, program, disk, home_disk, address or self._next_address()) for name in names]
+        sizes = (disk, home_disk)
+        begun = [self._begin(name, program, sizes, address or self._next_address(), logins) for name in names]
         self.started += begun
         for host in begun:
             host.pid = wait_for_number(host.process, host.name, host.folder / "host.log")
@@ -72,7 +80,7 @@ class Network:
         self._used += 1
         return f"{SUBNET}.{self._used}"
 
-    def _begin(self, name: str, program: str, disk: str, home_disk: str, address: str) -> Host:
+    def _begin(self, name: str, program: str, sizes: tuple[str, str], address: str, logins: str) -> Host:
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
         base = folder / "base"
         base.mkdir()
@@ -83,8 +91,9 @@ class Network:
         about = {
             "HOST_NAME": name,
             "HOST_BASE": str(base),
-            "HOST_DISK": disk,
-            "HOST_HOME_DISK": home_disk,
+            "HOST_DISK": sizes[0],
+            "HOST_HOME_DISK": sizes[1],
+            "HOST_SSH_USERS": logins,
             "HOST_USER": USER,
             "HOST_USER_ID": str(USER_ID),
             "HOST_PYTHON": os.path.realpath(sys.executable),
@@ -116,6 +125,17 @@ class Network:
         )
         lines = ["link set lo up", f"addr add {host.address}/24 dev eth0", "link set eth0 up"]
         _batch(host.pid, "ip", lines)
+
+    def plug(self, host: Host, card: int, address: str) -> None:
+        """One more network card, on the same switch, with this address; an empty one takes the card out."""
+        link = f"{self._link(host)}c{card}"
+        if not address:
+            self._configure(f"link del {link}")
+            return
+        self._configure(
+            f"link add {link} type veth peer name eth{card} netns {host.pid}", f"link set {link} master switch up"
+        )
+        _batch(host.pid, "ip", [f"addr add {address}/24 dev eth{card}", f"link set eth{card} up"])
 
     def _link(self, host: Host) -> str:
         return f"host{self.started.index(host)}"

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The first process of a host, in namespaces of its own: makes its disk, hides this machine's files, starts its sshd.
 # Told by environment: HOST_NAME, HOST_BASE (an empty directory), HOST_DISK and HOST_HOME_DISK (sizes as tmpfs takes
-# them), HOST_USER, HOST_USER_ID, HOST_PYTHON, HOST_ENVIRONMENT (where a virtual environment is to be made), and lists,
+# them), HOST_USER, HOST_USER_ID, HOST_SSH_USERS (who
+# may log in), HOST_PYTHON, HOST_ENVIRONMENT (where a virtual environment is to be made), and lists,
 # one a line: HOST_HIDE (directories), HOST_SHOW (pairs of directories: source, place), HOST_HIDE_THEN (directories
 # beneath those).
 # Says its process number on standard output when it is up. It sees this machine's /proc until its root is changed.
@@ -81,7 +82,7 @@ rm -f /etc/ssh/ssh_host_*
 ssh-keygen -q -t ed25519 -N '' -C "$HOST_NAME" -f /etc/ssh/ssh_host_ed25519_key
 cat >/etc/ssh/sshd_config <<END
 HostKey /etc/ssh/ssh_host_ed25519_key
-AllowUsers $HOST_USER
+AllowUsers $HOST_SSH_USERS
 PasswordAuthentication no
 KbdInteractiveAuthentication no
 UsePAM no
@@ -89,11 +90,28 @@ PrintMotd no
 LogLevel VERBOSE
 Subsystem sftp internal-sftp
 END
+# Who halts this machine ends all that runs on it, politely, and then it: its first process takes that for the order.
+for name in poweroff halt shutdown; do
+    rm -f "/usr/sbin/$name"
+    cat >"/usr/sbin/$name" <<'END'
+#!/bin/sh
+kill -TERM -1
+tries=0
+while [ "$(ls -d /proc/[0-9]* | wc -l)" -gt 4 ] && [ $tries -lt 50 ]; do
+    sleep 0.1
+    tries=$((tries + 1))
+done
+kill -USR1 1
+END
+    chmod 755 "/usr/sbin/$name"
+done
+
 sshd=$(command -v sshd || echo /usr/sbin/sshd)
 "$sshd" -E /var/log/sshd.log
 
 echo "$number"
 exec </dev/null >/dev/null 2>&1
+trap 'exit 0' USR1
 # This shell waits for whatever is left over by others, as the first process of a machine does.
 while :; do
     sleep 1000 &

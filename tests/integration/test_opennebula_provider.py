@@ -164,7 +164,7 @@ def test_a_machine_of_ours_that_is_on_no_record_is_ended(front: FrontEnd, bosses
         (lambda front: setattr(front.knobs, "quota", 0), "limit of 0 for VMS", True),
         (lambda front: front.networks[0].addresses.clear(), "no address is left in network 0", True),
         (lambda front: front.templates.clear(), "no template 'worker'", False),
-        (lambda front: front.users.update(ecloud="changed"), "refuses the login", False),
+        (lambda front: setattr(front.users["ecloud"], "password", "changed"), "refuses the login", False),
         (lambda front: setattr(front.networks[0], "name", "renamed"), "no network 'private'", False),
     ],
     ids=["quota", "addresses", "template", "login", "network"],
@@ -226,7 +226,7 @@ def test_a_machine_that_cannot_run_is_ended_and_told(
 def test_a_machine_that_somebody_else_ended_is_told(front: FrontEnd, bosses: list[Boss]) -> None:
     boss = started(front, bosses, 2)
     boss.wait_for("it runs", lambda: front.state(front.machines[0]) == (3, 3))
-    front.vm_action("ecloud", "terminate-hard", 0)
+    front.act(front.users["ecloud"], "terminate-hard", 0)
     boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
     assert [event.instance for event in boss.told(InstanceEnded)] == [1]
     assert "does not list" in boss.told(InstanceEnded)[0].reason

@@ -1,300 +1,369 @@
-"""The front-end: accounts, templates, networks with addresses, machines with states, and knobs that make it misbehave.
+"""The front-end: an XML-RPC server over `machines`, with accounts and tokens, pools, templates and images.
 
 Behaves as was measured on genuine services of 6.10 and 7.2: texts and codes of errors, states and their order, one
 card as a structure and several as a list, quota and missing rights under one code, "no address left" under a plain one.
-A machine's states follow from how long it has been there, so nothing ticks; `on_boot` is called once when one runs.
+
+    with FrontEnd() as front: front.endpoint
 """
 
 from __future__ import annotations
 
 import base64
-import re
+import secrets
 import threading
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from socketserver import ThreadingMixIn
 from typing import Any
 from xml.sax.saxutils import escape
 from xmlrpc.server import SimpleXMLRPCRequestHandler, SimpleXMLRPCServer
 
-AUTHENTICATION, AUTHORIZATION, NO_EXISTS, ACTION, INTERNAL, ALLOCATE = 0x100, 0x200, 0x400, 0x800, 0x2000, 0x4000
+from tests.opennebula.encoding import attributes_of, xml_of
+from tests.opennebula.machines import DONE, Machines
+from tests.opennebula.objects import (
+    ACTION,
+    ALLOCATE,
+    AUTHENTICATION,
+    AUTHORIZATION,
+    NO_EXISTS,
+    Image,
+    Knobs,
+    Machine,
+    Quota,
+    Refuse,
+    Template,
+    Timing,
+    User,
+)
 
-Attributes = dict[str, Any]
-
-
-class Refuse(Exception):
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-
-
-@dataclass
-class Network:
-    id: int
-    name: str
-    addresses: list[str]
-
-
-@dataclass
-class Machine:
-    id: int
-    name: str
-    owner: str
-    template: Attributes
-    user_template: Attributes
-    made_at: float
-    address: str
-    #: Set when its end was asked for.
-    ended_at: float | None = None
-    #: It never leaves this (state, lcm), whatever the time.
-    stuck: tuple[int, int] | None = None
-    booted: bool = False
+_MOST_TOKENS = 10
 
 
-@dataclass
-class Timing:
-    """Seconds of each state, and of a termination."""
+class FrontEnd(Machines):
+    """Listens on loopback from the start; elsewhere too by `listen`."""
 
-    pending: float = 0.05
-    prolog: float = 0.05
-    boot: float = 0.05
-    shutdown: float = 0.05
-
-
-@dataclass
-class Knobs:
-    """How it misbehaves. Names of calls as in XML-RPC, without `one.`."""
-
-    #: Seconds before a call is worked on, and between its effect and its answer.
-    before: dict[str, float] = field(default_factory=dict)
-    after: dict[str, float] = field(default_factory=dict)
-    #: Every call answers HTTP 503.
-    down: bool = False
-    #: Machines that get this (state, lcm) for good, in the order in which they are made; None: a good one.
-    stuck: list[tuple[int, int] | None] = field(default_factory=list)
-    quota: int | None = None
-    #: No host has room: machines stay pending.
-    no_capacity: bool = False
-
-
-class FrontEnd:
-    """`with FrontEnd() as front: front.endpoint`."""
-
-    def __init__(self, addresses: int = 254, timing: Timing | None = None) -> None:
-        self.users = {"ecloud": "secret", "other": "other-secret"}
-        self.timing = timing or Timing()
-        self.knobs = Knobs()
-        self.networks = {0: Network(0, "private", [f"10.77.{n // 250}.{n % 250 + 1}" for n in range(addresses)])}
-        self.templates: dict[int, tuple[str, Attributes]] = {}
-        self.machines: dict[int, Machine] = {}
+    def __init__(self, addresses: int | list[str] = 254, timing: Timing | None = None) -> None:
+        super().__init__(addresses, timing)
         self.calls: list[tuple[float, str]] = []
-        self.on_boot: Callable[[Machine], None] = lambda _machine: None
-        self.on_end: Callable[[Machine], None] = lambda _machine: None
-        self._lock = threading.RLock()
-        self._server = _Server(("127.0.0.1", 0), _Handler, logRequests=False, allow_none=False)
-        self._server.front = self
-        self._server.register_instance(_Dispatcher(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.add_template(
-            "worker", {"CPU": "1", "MEMORY": "512", "NIC": {"NETWORK": "private"}, "CONTEXT": {"SSH_PUBLIC_KEY": "key"}}
-        )
+        #: User and secret of each call, for tests of what is used when.
+        self.sessions: list[tuple[str, str]] = []
+        self._servers: list[tuple[_Server, threading.Thread]] = []
+        self.endpoint = self.listen("127.0.0.1")
+
+    def listen(self, host: str, within: Callable[[Callable[[], Any]], Any] = lambda make: make()) -> str:
+        """The endpoint there. `within` calls what makes the socket, where it shall be."""
+        server: _Server = within(lambda: _Server((host, 0), _Handler, logRequests=False, allow_none=False))
+        server.front = self
+        server.register_instance(_Dispatcher(self))
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        self._servers.append((server, thread))
+        thread.start()
+        return f"http://{host}:{server.server_address[1]}/RPC2"
 
     def __enter__(self) -> FrontEnd:
-        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(10)
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}/RPC2"
-
-    def add_template(self, name: str, attributes: Attributes) -> int:
-        number = len(self.templates)
-        self.templates[number] = (name, attributes)
-        return number
-
-    # --- what tests look at and do -------------------------------------------------------------------
-
-    def alive(self, owner: str = "ecloud") -> list[Machine]:
-        with self._lock:
-            return [m for m in self.machines.values() if m.owner == owner and self.state(m)[0] != 6]
+        for server, thread in self._servers:
+            server.shutdown()
+            server.server_close()
+            thread.join(10)
 
     def count(self, call: str) -> int:
         return sum(name == call for _, name in self.calls)
 
-    def die(self, machine: Machine) -> None:
-        """Its guest switches itself off."""
-        machine.stuck = (8, 0)
-
-    def make(self, owner: str, name: str, marks: Attributes | None = None) -> Machine:
-        """A machine that somebody else made."""
-        with self._lock:
-            return self._make(owner, name, {"CPU": "1"}, dict(marks or {}))
-
-    def state(self, machine: Machine) -> tuple[int, int]:
-        """(STATE, LCM_STATE) now."""
-        now, timing = time.monotonic(), self.timing
-        if machine.ended_at is not None:
-            return (6, 0) if now >= machine.ended_at + timing.shutdown else (3, 12)
-        if machine.stuck is not None:
-            return machine.stuck
-        if self.knobs.no_capacity and not machine.booted:
-            return (1, 0)
-        age = now - machine.made_at
-        for seconds, state in ((timing.pending, (1, 0)), (timing.prolog, (3, 1)), (timing.boot, (3, 2))):
-            if age < seconds:
-                return state
-            age -= seconds
-        if not machine.booted:
-            machine.booted = True
-            self.on_boot(machine)
-        return (3, 3)
-
-    # --- calls ---------------------------------------------------------------------------------------
+    # --- one call ------------------------------------------------------------------------------------
 
     def handle(self, method: str, parameters: tuple[Any, ...]) -> list[Any]:
         name = method.removeprefix("one.")
         self.calls.append((time.monotonic(), name))
         time.sleep(self.knobs.before.get(name, 0.0))
         try:
-            with self._lock:
-                user = self._user(str(parameters[0]), name)
+            with self.lock:
+                user = self._user(str(parameters[0]))
                 call = _CALLS.get(name)
                 if call is None:
                     return [False, f"[{method}] Method not defined", ALLOCATE]
+                if self.knobs.refuse.get(name):
+                    raise self.knobs.refuse[name].pop(0)
                 answer: list[Any] = [True, call(self, user, *parameters[1:]), 0]
         except Refuse as refused:
             answer = [False, f"[{method}] {refused}", refused.code]
         time.sleep(self.knobs.after.get(name, 0.0))
         return answer
 
-    def _user(self, session: str, name: str) -> str:
-        user, _, password = session.partition(":")
-        if self.users.get(user) != password:
+    def _user(self, session: str) -> User:
+        name, _, secret = session.partition(":")
+        self.sessions.append((name, secret))
+        user = self.users.get(name)
+        if user is None or not user.may_enter(secret):
             raise Refuse(AUTHENTICATION, "User couldn't be authenticated, aborting call.")
         return user
 
-    def instantiate(
-        self, user: str, template: int, name: str, hold: bool = False, extra: str = "", persistent: bool = False
-    ) -> int:
-        if template not in self.templates:
-            raise Refuse(NO_EXISTS, f"Error getting virtual machine template [{template}].")
-        if re.search(r"[/$]", name):
-            raise Refuse(ALLOCATE, f"Error allocating a new virtual machine template. Invalid NAME, char in {name!r}")
-        quota = self.knobs.quota
-        if quota is not None and len(self.alive(user)) >= quota:
-            raise Refuse(AUTHORIZATION, f"User [2] : user [2] limit of {quota} reached for VMS quota in VM.")
-        given = _attributes(extra)
-        machine_template = {**self.templates[template][1], **given}
-        made = self._make(user, name or f"{self.templates[template][0]}-{len(self.machines)}", machine_template, given)
-        return made.id
+    # --- accounts ------------------------------------------------------------------------------------
 
-    def _make(self, owner: str, name: str, template: Attributes, given: Attributes) -> Machine:
-        template = dict(template)
-        address = ""
-        cards = template.get("NIC")
-        if cards:
-            address = self._lease(cards if isinstance(cards, dict) else cards[0])
-            template["NIC"] = {**(cards if isinstance(cards, dict) else cards[0]), "IP": address, "NIC_ID": "0"}
-        user_template = {key: value for key, value in given.items() if not isinstance(value, dict)}
-        machine = Machine(len(self.machines), name, owner, template, user_template, time.monotonic(), address)
-        if self.knobs.stuck:
-            machine.stuck = self.knobs.stuck.pop(0)
-            if machine.stuck == (3, 36):
-                machine.user_template["ERROR"] = "Sat Nov 21 2026 : DEPLOY: cannot start the domain"
-        self.machines[machine.id] = machine
-        return machine
+    def login(self, user: User, name: str, token: str, valid: int, _egid: int = -1) -> str:
+        if name != user.name:
+            raise Refuse(AUTHORIZATION, f"User [{user.id}] : Not authorized to perform MANAGE USER [{name}].")
+        if valid == 0:
+            if token not in user.tokens:
+                raise Refuse(ACTION, "Could not find token: " + token)
+            del user.tokens[token]
+            return ""
+        for old in [each for each, until in user.tokens.items() if until != -1 and until < time.time()]:
+            del user.tokens[old]
+        if len(user.tokens) >= _MOST_TOKENS:
+            raise Refuse(ACTION, "Max number of tokens limit reached.")
+        made = token or secrets.token_hex(20)
+        user.tokens[made] = -1 if valid == -1 else time.time() + valid
+        return made
 
-    def _lease(self, card: Attributes) -> str:
-        network = next((each for each in self.networks.values() if each.name == card.get("NETWORK")), None)
-        if network is None:
-            raise Refuse(
-                ALLOCATE, f"User 2 does not own a network with name: {card.get('NETWORK')} . Set NETWORK_UNAME"
-            )
-        taken = {each.address for each in self.machines.values() if self.state(each)[0] != 6}
-        free = next((address for address in network.addresses if address not in taken), None)
-        if free is None:
-            raise Refuse(
-                ALLOCATE,
-                "Error allocating a new virtual machine template. "
-                f"Cannot get IP/MAC lease from virtual network {network.id}.",
-            )
-        return free
-
-    def template_info(self, user: str, number: int) -> str:
-        if number not in self.templates:
-            raise Refuse(NO_EXISTS, f"Error getting virtual machine template [{number}].")
-        return self._template_xml(number)
-
-    def template_pool(self, user: str, *_: object) -> str:
-        return f"<VMTEMPLATE_POOL>{''.join(map(self._template_xml, self.templates))}</VMTEMPLATE_POOL>"
-
-    def _template_xml(self, number: int) -> str:
-        name, attributes = self.templates[number]
+    def user_info(self, user: User, _number: int = -1, *_: object) -> str:
+        quota = self.limit_of(user)
         return (
-            f"<VMTEMPLATE><ID>{number}</ID><UID>2</UID><GID>1</GID><UNAME>ecloud</UNAME><GNAME>users</GNAME>"
-            f"<NAME>{escape(name)}</NAME><PERMISSIONS><OWNER_U>1</OWNER_U></PERMISSIONS><REGTIME>0</REGTIME>"
-            f"<TEMPLATE>{_xml(attributes)}</TEMPLATE></VMTEMPLATE>"
+            f"<USER><ID>{user.id}</ID><GID>{user.group}</GID><GROUPS><ID>{user.group}</ID></GROUPS>"
+            f"<GNAME>users</GNAME><NAME>{user.name}</NAME><PASSWORD>x</PASSWORD><AUTH_DRIVER>core</AUTH_DRIVER>"
+            f"<ENABLED>1</ENABLED><TEMPLATE/>{self._quota_xml(quota, [user.name])}<DEFAULT_USER_QUOTAS/></USER>"
         )
 
-    def vm_pool(self, user: str, whose: int, *_: object) -> str:
-        seen = [m for m in self.machines.values() if whose == -2 or m.owner == user]
-        return f"<VM_POOL>{''.join(self._vm_xml(m) for m in seen if self.state(m)[0] != 6)}</VM_POOL>"
+    def group_info(self, user: User, number: int = -1, *_: object) -> str:
+        number = user.group if number == -1 else number
+        members = [each for each in self.users.values() if each.group == number]
+        ids = "".join(f"<ID>{each.id}</ID>" for each in members)
+        quota = self._quota_xml(self.groups.get(number, Quota()), [each.name for each in members])
+        return (
+            f"<GROUP><ID>{number}</ID><NAME>users</NAME><TEMPLATE/><USERS>{ids}</USERS><ADMINS/>{quota}"
+            "<DEFAULT_GROUP_QUOTAS/></GROUP>"
+        )
 
-    def vm_info(self, user: str, number: int, *_: object) -> str:
-        return self._vm_xml(self._machine(user, number))
+    def _quota_xml(self, quota: Quota, names: list[str]) -> str:
+        used = self.used(names)
+        limits = {"VMS": quota.vms, "CPU": quota.cpu, "MEMORY": quota.memory}
+        vm = "".join(
+            f"<{prefix}{name}>{-1 if limit is None or prefix else limit}</{prefix}{name}>"
+            f"<{prefix}{name}_USED>{used[name]:g}</{prefix}{name}_USED>"
+            for prefix in ("", "RUNNING_")
+            for name, limit in limits.items()
+        )
+        networks = "".join(
+            f"<NETWORK><ID>{number}</ID><LEASES>{limit}</LEASES><LEASES_USED>"
+            f"{sum(len(self.leases(self.networks[number], name)) for name in names)}</LEASES_USED></NETWORK>"
+            for number, limit in quota.leases.items()
+        )
+        listed = any(limit is not None for limit in limits.values())
+        return (
+            f"<DATASTORE_QUOTA/><NETWORK_QUOTA>{networks}</NETWORK_QUOTA>"
+            f"<VM_QUOTA>{f'<VM>{vm}</VM>' if listed else ''}</VM_QUOTA><IMAGE_QUOTA/>"
+        )
+
+    # --- networks ------------------------------------------------------------------------------------
+
+    def network_pool(self, user: User, *_: object) -> str:
+        seen = [each for each in self.networks.values() if each.open or each.owner == user.name]
+        return f"<VNET_POOL>{''.join(self._network_xml(each.id) for each in seen)}</VNET_POOL>"
+
+    def network_info(self, user: User, number: int, *_: object) -> str:
+        network = self.networks.get(number)
+        if network is None:
+            raise Refuse(NO_EXISTS, f"Error getting virtual network [{number}].")
+        if not network.open and network.owner != user.name:
+            raise Refuse(AUTHORIZATION, f"User [{user.id}] : Not authorized to perform USE NET [{number}].")
+        return self._network_xml(number)
+
+    def _network_xml(self, number: int) -> str:
+        network = self.networks[number]
+        used = len(self.leases(network))
+        return (
+            f"<VNET><ID>{number}</ID><UID>0</UID><GID>0</GID><UNAME>{network.owner}</UNAME><GNAME>g</GNAME>"
+            f"<NAME>{escape(network.name)}</NAME>{_PERMISSIONS}<CLUSTERS/><BRIDGE>b</BRIDGE><STATE>1</STATE>"
+            f"<PREV_STATE>1</PREV_STATE><VN_MAD>dummy</VN_MAD><USED_LEASES>{used}</USED_LEASES><VROUTERS/>"
+            f"<UPDATED_VMS/><OUTDATED_VMS/><UPDATING_VMS/><ERROR_VMS/><TEMPLATE/><AR_POOL><AR><AR_ID>0</AR_ID>"
+            f"<IP>{network.addresses[0] if network.addresses else '0.0.0.0'}</IP><SIZE>{len(network.addresses)}</SIZE>"
+            f"<TYPE>IP4</TYPE><USED_LEASES>{used}</USED_LEASES><LEASES/></AR></AR_POOL></VNET>"
+        )
+
+    # --- images --------------------------------------------------------------------------------------
+
+    def image_allocate(self, user: User, text: str, _datastore: int, *_: object) -> int:
+        given = attributes_of(text)
+        given = given.get("IMAGE", given)
+        name = str(given.pop("NAME"))
+        if any((each.name, each.owner) == (name, user.name) for each in self.images.values()):
+            raise Refuse(ALLOCATE, f"Error allocating a new image. NAME is already taken by IMAGE {name}.")
+        number = max(self.images, default=-1) + 1
+        kind = {"DATABLOCK": 2}.get(str(given.pop("TYPE", "OS")), 0)
+        size, persistent = int(given.pop("SIZE", 1)), given.pop("PERSISTENT", "NO") == "YES"
+        self.images[number] = Image(number, name, user.name, persistent, given, size, kind)
+        return number
+
+    def image_pool(self, user: User, whose: int = -2, *_: object) -> str:
+        seen = [each for each in self.images.values() if whose == -2 or each.owner == user.name]
+        return f"<IMAGE_POOL>{''.join(map(self._image_xml, seen))}</IMAGE_POOL>"
+
+    def image_delete(self, user: User, number: int, *_: object) -> int:
+        image = self.images.get(number)
+        if image is None:
+            raise Refuse(NO_EXISTS, f"Error getting image [{number}].")
+        if image.owner != user.name:
+            raise Refuse(AUTHORIZATION, f"User [{user.id}] : Not authorized to perform MANAGE IMAGE [{number}].")
+        if self._users_of(number):
+            raise Refuse(ACTION, f"Cannot remove image {number}, there are VMs using it.")
+        del self.images[number]
+        return number
+
+    def _users_of(self, image: int) -> list[Machine]:
+        return [m for m in self.machines.values() if image in m.images and self.state(m)[0] != DONE]
+
+    def _image_xml(self, image: Image) -> str:
+        users = self._users_of(image.id)
+        state = (8 if image.persistent else 2) if users else 1
+        return (
+            f"<IMAGE><ID>{image.id}</ID><UID>2</UID><GID>1</GID><UNAME>{image.owner}</UNAME><GNAME>users</GNAME>"
+            f"<NAME>{escape(image.name)}</NAME>{_PERMISSIONS}<TYPE>{image.type}</TYPE><DISK_TYPE>0</DISK_TYPE>"
+            f"<PERSISTENT>{image.persistent:d}</PERSISTENT><REGTIME>0</REGTIME><MODTIME>0</MODTIME><SOURCE>x</SOURCE>"
+            f"<PATH/><FORMAT>raw</FORMAT><FS/><SIZE>{image.size}</SIZE><STATE>{state}</STATE><PREV_STATE>0</PREV_STATE>"
+            f"<RUNNING_VMS>{len(users)}</RUNNING_VMS><CLONING_OPS>0</CLONING_OPS><CLONING_ID>-1</CLONING_ID>"
+            f"<TARGET_SNAPSHOT>-1</TARGET_SNAPSHOT><DATASTORE_ID>1</DATASTORE_ID><DATASTORE>default</DATASTORE>"
+            f"<VMS>{''.join(f'<ID>{m.id}</ID>' for m in users)}</VMS><CLONES/><APP_CLONES/>"
+            f"<TEMPLATE>{xml_of(image.attributes)}</TEMPLATE><SNAPSHOTS/></IMAGE>"
+        )
+
+    def datastore_pool(self, _user: User, *_: object) -> str:
+        stores = ((0, "system", 1), (1, "default", 0), (2, "files", 2))
+        return (
+            "<DATASTORE_POOL>"
+            + "".join(
+                f"<DATASTORE><ID>{number}</ID><UID>0</UID><GID>0</GID><UNAME>oneadmin</UNAME><GNAME>oneadmin</GNAME>"
+                f"<NAME>{name}</NAME>{_PERMISSIONS}<DS_MAD>fs</DS_MAD><TM_MAD>ssh</TM_MAD><BASE_PATH>/</BASE_PATH>"
+                f"<TYPE>{kind}</TYPE><DISK_TYPE>0</DISK_TYPE><STATE>0</STATE><CLUSTERS/><TOTAL_MB>1</TOTAL_MB>"
+                f"<FREE_MB>1</FREE_MB><USED_MB>0</USED_MB><IMAGES/><TEMPLATE/></DATASTORE>"
+                for number, name, kind in stores
+            )
+            + "</DATASTORE_POOL>"
+        )
+
+    # --- templates -----------------------------------------------------------------------------------
+
+    def template_allocate(self, user: User, text: str) -> int:
+        given = attributes_of(text)
+        given = given.get("TEMPLATE", given)
+        name = str(given.pop("NAME", f"one-{len(self.templates)}"))
+        if any((each.name, each.owner) == (name, user.name) for each in self.templates.values()):
+            raise Refuse(
+                ALLOCATE,
+                f"Error allocating a new virtual machine template. NAME is already taken by VMTEMPLATE {name}.",
+            )
+        return self.add_template(name, given, user.name)
+
+    def template_update(self, user: User, number: int, text: str, append: int = 0) -> int:
+        template = self._own_template(user, number)
+        given = attributes_of(text)
+        given = given.get("TEMPLATE", given)
+        given.pop("NAME", None)
+        template.attributes = {**template.attributes, **given} if append else given
+        return number
+
+    def template_delete(self, user: User, number: int, *_: object) -> int:
+        self._own_template(user, number)
+        del self.templates[number]
+        return number
+
+    def _own_template(self, user: User, number: int) -> Template:
+        template = self._template(number)
+        if template.owner != user.name:
+            raise Refuse(AUTHORIZATION, f"User [{user.id}] : Not authorized to perform MANAGE TEMPLATE [{number}].")
+        return template
+
+    def _template(self, number: int) -> Template:
+        if number not in self.templates:
+            raise Refuse(NO_EXISTS, f"Error getting virtual machine template [{number}].")
+        return self.templates[number]
+
+    def template_info(self, _user: User, number: int, *_: object) -> str:
+        return _template_xml(self._template(number))
+
+    def template_pool(self, _user: User, *_: object) -> str:
+        return f"<VMTEMPLATE_POOL>{''.join(map(_template_xml, self.templates.values()))}</VMTEMPLATE_POOL>"
+
+    # --- machines ------------------------------------------------------------------------------------
+
+    def vm_pool(self, user: User, whose: int, *_: object) -> str:
+        seen = [m for m in self.machines.values() if whose == -2 or m.owner == user.name]
+        return f"<VM_POOL>{''.join(self._vm_xml(m) for m in seen if self.state(m)[0] != DONE)}</VM_POOL>"
+
+    def vm_info(self, user: User, number: int, *_: object) -> str:
+        return self._vm_xml(self.machine(user, number))
+
+    def vm_update(self, user: User, number: int, text: str, append: int = 0) -> int:
+        machine = self.machine(user, number)
+        machine.user_template = {**(machine.user_template if append else {}), **attributes_of(text)}
+        return number
 
     def _vm_xml(self, machine: Machine) -> str:
         state, lcm = self.state(machine)
         notes = dict(machine.user_template)
         if state == 1 and self.knobs.no_capacity:
             notes["SCHED_MESSAGE"] = "Sat Nov 21 2026: [HOST] Not enough CPU on hosts: 0,1"
+        template = {**machine.template, "TEMPLATE_ID": str(machine.template_id), "VMID": str(machine.id)}
+        ended = 0 if machine.ended_at is None else int(time.time())
         return (
             f"<VM><ID>{machine.id}</ID><UID>2</UID><GID>1</GID><UNAME>{machine.owner}</UNAME><GNAME>users</GNAME>"
             f"<NAME>{escape(machine.name)}</NAME><LAST_POLL>0</LAST_POLL><STATE>{state}</STATE>"
             f"<LCM_STATE>{lcm}</LCM_STATE><PREV_STATE>{state}</PREV_STATE><PREV_LCM_STATE>{lcm}</PREV_LCM_STATE>"
-            f"<RESCHED>0</RESCHED><STIME>0</STIME><ETIME>0</ETIME><DEPLOY_ID></DEPLOY_ID><MONITORING/>"
-            f"<TEMPLATE>{_xml(machine.template)}</TEMPLATE><USER_TEMPLATE>{_xml(notes)}</USER_TEMPLATE>"
-            "<HISTORY_RECORDS/></VM>"
+            f"<RESCHED>0</RESCHED><STIME>1</STIME><ETIME>{ended}</ETIME><DEPLOY_ID></DEPLOY_ID><MONITORING/>"
+            f"<TEMPLATE>{xml_of(template)}</TEMPLATE><USER_TEMPLATE>{xml_of(notes)}</USER_TEMPLATE>"
+            f"<HISTORY_RECORDS>{_history_xml(machine)}</HISTORY_RECORDS></VM>"
         )
 
-    def vm_action(self, user: str, action: str, number: int) -> int:
-        machine = self._machine(user, number)
-        if action not in ("terminate", "terminate-hard"):
-            raise Refuse(ACTION, f'Action "{action}" is not supported')
-        state, lcm = self.state(machine)
-        if state == 3 and lcm in (1, 2):
-            raise Refuse(
-                ACTION, f'Error performing action "terminate": Could not terminate VM {number}, wrong state BOOT.'
-            )
-        if machine.ended_at is None:
-            machine.ended_at = time.monotonic() - (self.timing.shutdown if state in (1, 2) else 0.0)
-            self.on_end(machine)
-        return number
 
-    def _machine(self, user: str, number: int) -> Machine:
-        machine = self.machines.get(number)
-        if machine is None:
-            raise Refuse(NO_EXISTS, f"Error getting virtual machine [{number}].")
-        if machine.owner != user:
-            raise Refuse(AUTHORIZATION, f"User [2] : Not authorized to perform MANAGE VM [{number}].")
-        return machine
+_PERMISSIONS = "<PERMISSIONS>" + "".join(
+    f"<{who}_{what}>{int(who == 'OWNER')}</{who}_{what}>" for who in ("OWNER", "GROUP", "OTHER") for what in "UMA"
+) + "</PERMISSIONS>"  # fmt: skip
+
+
+def _template_xml(template: Template) -> str:
+    return (
+        f"<VMTEMPLATE><ID>{template.id}</ID><UID>2</UID><GID>1</GID><UNAME>{template.owner}</UNAME>"
+        f"<GNAME>users</GNAME><NAME>{escape(template.name)}</NAME>{_PERMISSIONS}<REGTIME>0</REGTIME>"
+        f"<TEMPLATE>{xml_of(template.attributes)}</TEMPLATE></VMTEMPLATE>"
+    )
+
+
+def _history_xml(machine: Machine) -> str:
+    """Where it runs: a record once a host has taken it."""
+    if not machine.placed:
+        return ""
+    return (
+        f"<HISTORY><OID>{machine.id}</OID><SEQ>0</SEQ><HOSTNAME>node0</HOSTNAME><HID>0</HID><CID>0</CID>"
+        "<STIME>1</STIME><ETIME>0</ETIME><VM_MAD>kvm</VM_MAD><TM_MAD>ssh</TM_MAD><DS_ID>0</DS_ID><PSTIME>1</PSTIME>"
+        "<PETIME>1</PETIME><RSTIME>1</RSTIME><RETIME>0</RETIME><ESTIME>0</ESTIME><EETIME>0</EETIME><ACTION>0</ACTION>"
+        "<UID>-1</UID><GID>-1</GID><REQUEST_ID>-1</REQUEST_ID></HISTORY>"
+    )
 
 
 _CALLS: dict[str, Callable[..., Any]] = {
     "template.instantiate": FrontEnd.instantiate,
+    "template.allocate": FrontEnd.template_allocate,
+    "template.update": FrontEnd.template_update,
+    "template.delete": FrontEnd.template_delete,
     "template.info": FrontEnd.template_info,
     "templatepool.info": FrontEnd.template_pool,
+    "image.allocate": FrontEnd.image_allocate,
+    "image.delete": FrontEnd.image_delete,
+    "imagepool.info": FrontEnd.image_pool,
+    "datastorepool.info": FrontEnd.datastore_pool,
     "vmpool.infoextended": FrontEnd.vm_pool,
     "vmpool.info": FrontEnd.vm_pool,
     "vm.info": FrontEnd.vm_info,
-    "vm.action": FrontEnd.vm_action,
+    "vm.action": FrontEnd.act,
+    "vm.update": FrontEnd.vm_update,
+    "vm.attachnic": FrontEnd.attach,
+    "vm.detachnic": FrontEnd.detach,
+    "user.login": FrontEnd.login,
+    "user.info": FrontEnd.user_info,
+    "group.info": FrontEnd.group_info,
+    "vnpool.info": FrontEnd.network_pool,
+    "vn.info": FrontEnd.network_info,
     "system.version": lambda _front, _user: "7.2.0",
 }
 
@@ -331,26 +400,4 @@ def script_of(machine: Machine) -> str:
     return base64.b64decode(machine.template["CONTEXT"]["START_SCRIPT_BASE64"]).decode()
 
 
-def _attributes(extra: str) -> Attributes:
-    """Of an extra template: as XML (pyone's nested dictionaries), or `NAME="value"` lines."""
-    if not extra.strip():
-        return {}
-    if extra.lstrip().startswith("<"):
-        return {child.tag: _value(child) for child in ElementTree.fromstring(extra)}
-    found = re.findall(r'^\s*(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"\s*$', extra, re.M)
-    if not found:
-        raise Refuse(INTERNAL, "Parse error: syntax error, unexpected $end, expecting VARIABLE")
-    return dict(found)
-
-
-def _value(element: ElementTree.Element) -> Any:
-    return {child.tag: _value(child) for child in element} if len(element) else (element.text or "")
-
-
-def _xml(attributes: Attributes) -> str:
-    parts = []
-    for name, value in attributes.items():
-        for one in value if isinstance(value, list) else [value]:
-            inner = _xml(one) if isinstance(one, dict) else f"<![CDATA[{one}]]>"
-            parts.append(f"<{name}>{inner}</{name}>")
-    return "".join(parts)
+__all__ = ["FrontEnd", "Knobs", "Machine", "Quota", "Refuse", "Timing", "script_of"]
