@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from boss.debugging import debug_lines
 from boss.embedded.broker import BrokerError, EmbeddedBroker
-from boss.embedded.logins import Login, rights
+from boss.embedded.logins import Login, Role, rights
 from boss.embedded.ports import beyond, everywhere
 from boss.keys import DATASTORE as DATASTORE_KEY
 from boss.keys import ensure_keys, key_path
@@ -52,6 +52,16 @@ class Machines:
         self._broker = broker
         self._files_token = files_token
         self._place_of = place_of
+
+    def url(self) -> str:
+        """Where other machines reach the boss."""
+        return self._surroundings().boss_url
+
+    def files(self, name: str, folder: str) -> dict[str, str]:
+        """What a worker, or `datastore`, needs for its login, made if there is none; the broker is not told."""
+        role: Role = "datastore" if name == DATASTORE else "worker"
+        username = DATASTORE_LOGIN if name == DATASTORE else name
+        return self._files(Login(username, self._logins.password(username), role), folder)
 
     # --- logins ----------------------------------------------------------------------------------------
 

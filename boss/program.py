@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import shutil
 import socket
 import sys
 import threading
@@ -17,10 +16,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from boss.cloud.provider import Guest, ProviderError, Surroundings
+from boss.cloud.provider import ProviderError, Surroundings
 from boss.core.effects import Answer, StartInstance, StopInstance
+from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.scheduler import Scheduler
 from boss.database import Database, DatabaseError
+from boss.database_room import database_room
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.children import Child, ChildError, last_words, start_child
 from boss.embedded.logins import Login
@@ -28,6 +29,7 @@ from boss.embedded.ports import beyond, everywhere
 from boss.embedded.processes import identify
 from boss.environments import at_broker, of_a_child
 from boss.fleet import Fleet
+from boss.guest_desk import GuestDesk, make_guests
 from boss.keys import BOSS, DATASTORE, KeyFileError, ensure_keys, key_path
 from boss.live import LiveBackend
 from boss.login_files import DATASTORE_LOGIN, LoginFiles
@@ -103,6 +105,8 @@ class Program:
         self.backend = LiveBackend(self.loop, self.database.reads, self.database.lookups, spool)
         self.backend.complaints = self._complaints
         self.backend.datastore_host = setup.datastore_host
+        desk = GuestDesk(setup, self._logins, self._machines, lambda: self._broker, self.clear_presence)
+        self.guests = make_guests(setup, self.deployment, desk, self.loop.inbox.put)
         self.fleet = self._make_fleet()
 
     def _make_fleet(self) -> Fleet:
@@ -110,8 +114,8 @@ class Program:
         around = Surroundings(
             deployment=self.deployment,
             state_directory=state_directory,
-            told=self.loop.inbox.put,
-            guest=self._guest,
+            told=self._told,
+            guest=self.guests.guest,
             command=[sys.executable, "-P", "-m", "worker"],
             environment=self._worker_environment,
             log_path=lambda worker: state_directory / "logs" / f"{worker}.log",
@@ -124,11 +128,12 @@ class Program:
         except ProviderError as error:
             raise Refused(str(error)) from None
 
-    def _guest(self, instance: int, worker: str) -> Guest:
-        raise OSError(f"worker {worker} has no machine of its own")
+    def _told(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded) -> None:
+        self.guests.instance_told(event)
+        self.loop.inbox.put(event)
 
     def _complaints(self) -> list[str]:
-        return [*self._trouble.values(), *self.fleet.complaints()]
+        return [*self._trouble.values(), *self.fleet.complaints(), *self.guests.complaints()]
 
     # --- from start to end ---------------------------------------------------------------------------
 
@@ -177,6 +182,9 @@ class Program:
         ensure_keys(setup.state_directory)
         self._broker_at = host, port = self._start_broker()
         self.loop.start()
+        instances = self.loop.scheduler.state.instances.values()
+        self.guests.adopt((one.row.number, one.row.worker) for one in instances)
+        self.guests.prepare()
         self.fleet.adopt(self.loop.scheduler.state.instances.values())
         self._post = Post(self._link_options(host, port), self.topics, self.loop.inbox.put, self._linked)
         self._post.start()
@@ -193,6 +201,7 @@ class Program:
         self._ending = True
         withdraw(self.setup.state_directory)
         self.fleet.close()
+        self.guests.close()
         if self._server is not None:
             self._server.stop()
         if self.fetching is not None:
@@ -250,7 +259,7 @@ class Program:
 
     def send_to_worker(self, worker: str, message: WorkerOrders) -> None:
         assert self._post is not None
-        self._post.send(self.topics.orders(worker), message)
+        self._post.send(self.topics.orders(worker), self.guests.fill(worker, message))
 
     def send_to_datastore(self, message: DatastoreOrders) -> None:
         assert self._post is not None
@@ -448,6 +457,7 @@ class Program:
             spool=self.spool,
             database_room=lambda: database_room(setup.database),
             machines=self._machines(),
+            guests=self.guests,
             files_tokens=[self._files_token()] if setup.datastore_host else [],
             tree=None if setup.datastore_host else Tree(setup.tree),
             fetching=self.fetching,
@@ -469,18 +479,3 @@ def _lives(reference: str) -> bool:
     """The local process of this reference."""
     pid, _, start_time = reference.partition(" ")
     return pid.isdigit() and start_time.isdigit() and identify(int(pid)) == int(start_time)
-
-
-def database_room(url: str) -> int | None:
-    """Bytes that an SQLite database's disk still takes, its log's pages that are used again included."""
-    path = Path(url.removeprefix("sqlite:///"))
-    if not url.startswith("sqlite:///"):
-        return None  # the server's disk is not ours to look at
-    try:
-        log = path.with_name(path.name + "-wal").stat().st_size
-    except OSError:
-        log = 0
-    try:
-        return shutil.disk_usage(path.parent).free + log
-    except OSError:
-        return None

@@ -239,7 +239,21 @@ class SayHello(_Value, frozen=True, kw_only=True, tag="say_hello"):
     """The boss does not know (any more) what the receiver has in hand: answer with a hello."""
 
 
-WorkerOrder = SayHello | Run | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome
+class Replace(_Value, frozen=True, kw_only=True, tag="replace"):
+    """Your bundle is not the boss's: fetch that one, then end once nothing is in hand, for it to be started.
+
+    Only for who has told its bundle in its hello. The answer is the hello of what was started.
+    """
+
+    #: Python and machine, as the receiver's hello named them: `3.11-x86_64`.
+    kind: str
+    digest: Digest
+    #: Where it is fetched, and the token that opens that for a short while. Filled in when the order is sent.
+    url: str = ""
+    token: str = ""
+
+
+WorkerOrder = SayHello | Run | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome | Replace
 
 
 class WorkerOrders(msgspec.Struct, tag="worker_orders", frozen=True, kw_only=True):
@@ -289,6 +303,8 @@ class WorkerHello(_Value, frozen=True, kw_only=True, tag="hello"):
     address: str = ""
     pid: Small = 0
     program: str = ""
+    #: The bundle that it runs from, `<Python>-<machine>=<digest>`; empty: from none, and it is never replaced.
+    bundle: str = ""
 
 
 class PhaseReached(_Value, frozen=True, kw_only=True, tag="phase"):

@@ -22,12 +22,15 @@ from wire.topics import Topics
 from worker.address import address_towards
 from worker.agent import Agent, Options
 from worker.agent.events import TermReceived
+from worker.agent.state import ORPHANED
 from worker.cache import Cache
+from worker.guest.halt import halt, refusal
 from worker.home import Home, HomeError
 from worker.journal import Journal
 from worker.keeper import Keeper
 from worker.loop import Inbox, Loop, Parts
 from worker.options import OptionError, WorkerOptions, read_options
+from worker.replacement import Replacement
 from worker.runner import Runner, RunnerOptions
 from worker.runner.processes import become_subreaper
 from worker.runner.shared import now
@@ -51,7 +54,10 @@ def main() -> int:
         home = Home(options.home)
         home.end_leftovers(options.grace)
         _tell_start(home)
-        return Worker(options, home).live()
+        code = Worker(options, home).live()
+        if code == ORPHANED and options.halt_command:
+            _halt(options.halt_command)
+        return code
     except (HomeError, LinkError) as error:
         sys.stderr.write(f"{error}\n")
         return 3
@@ -63,6 +69,13 @@ def _tell_start(home: Home) -> None:
         write_start(home.path, sys.argv[1:], os.environ)
     except OSError as error:
         logger.warning("how this agent was started cannot be kept for debug.sh: %s", error, extra={"action": "start"})
+
+
+def _halt(command: str) -> None:
+    """Where no keeper does it."""
+    why = refusal(os.environ) or halt(command)
+    if why:
+        logger.error("this machine is not halted: %s", why, extra={"action": "not_halted"})
 
 
 class Worker:
@@ -117,6 +130,7 @@ class Worker:
             keeper=self._keeper,
             cache=cache,
             journal=self._journal,
+            fetch=Replacement(home.path, options.boss_url, self._inbox.put).fetch,
         )
         self._loop = Loop(agent, parts)
         logger.info(
@@ -156,6 +170,9 @@ def _agent_options(options: WorkerOptions, home: Home, incarnation: str) -> Opti
         address=options.address or place.host,
         pid=os.getpid(),
         program=_PROGRAM,
+        bundle=options.bundle,
+        given_up=options.given_up,
+        halt_when_orphaned=options.halt_when_orphaned,
         heartbeat_seconds=options.heartbeat,
         orphan_after_seconds=options.orphan_after,
     )

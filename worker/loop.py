@@ -29,6 +29,7 @@ from worker.agent.actions import (
     AdoptDeployment,
     Execute,
     Exit,
+    FetchBundle,
     ForgetOutcome,
     KeepOutcome,
     KillExecution,
@@ -88,6 +89,8 @@ class Parts:
     keeper: Keeper
     cache: Cache
     journal: Journal
+    #: Gets another version of this program, in a thread of its own.
+    fetch: Callable[[FetchBundle], None]
 
 
 class Loop:
@@ -110,6 +113,7 @@ class Loop:
             KillExecution: lambda action: parts.runner.kill(action.task, action.attempt, action.reason),
             RememberInit: lambda action: parts.journal.remember_init(action.number),
             AdoptDeployment: lambda action: parts.journal.adopt(action.deployment),
+            FetchBundle: parts.fetch,
             Exit: self._end,
         }
 

@@ -56,6 +56,11 @@ class WorkerOptions:
     ssh_user: str
     ssh_host_keys: str
     orphan_after: float
+    halt_when_orphaned: bool
+    halt_command: str
+    bundle: str
+    given_up: str
+    boss_url: str
     heartbeat: float
     grace: float
     cache_limit: int
@@ -98,6 +103,12 @@ def _labels(text: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
         raise ValueError('a JSON object of texts such as {"engine": "2.3"}')
     return value
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in ("0", "1", "no", "yes", "false", "true"):
+        raise ValueError("0 or 1")
+    return text.lower() in ("1", "yes", "true")
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
@@ -151,6 +162,17 @@ OPTIONS = [
         "This machine's public SSH host keys: a pattern of paths.",
     ),
     Option("orphan_after", "ECLOUD_ORPHAN_AFTER", _seconds, 600.0, "Seconds without a boss before the agent ends."),
+    Option(
+        "halt_when_orphaned",
+        "ECLOUD_HALT_WHEN_ORPHANED",
+        _truth,
+        False,
+        "Without a boss for that long, halt this machine, if a boss started it; else the agent alone ends.",
+    ),
+    Option("halt_command", "ECLOUD_HALT_COMMAND", str, "", "What halts it; empty: whoever started the agent does it."),
+    Option("bundle", "ECLOUD_BUNDLE", str, "", "The bundle that this is: Python-machine=digest; empty: none."),
+    Option("given_up", "ECLOUD_GIVEN_UP", str, "", "Digest of a bundle that did not serve here: not fetched again."),
+    Option("boss_url", "ECLOUD_BOSS_URL", str, "", "Where the boss answers HTTP; a new bundle comes from there only."),
     Option("heartbeat", "ECLOUD_HEARTBEAT_SECONDS", _seconds, 5.0, "Seconds between signs of life, until told."),
     Option("grace", "ECLOUD_GRACE_SECONDS", _seconds, 5.0, "Seconds between TERM and KILL of an attempt."),
     Option("cache_limit", "ECLOUD_CACHE_LIMIT_BYTES", _whole(0), 10 * 1024**3, "Bytes of inputs kept in the cache."),
@@ -196,12 +218,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m worker",
         description="The worker agent: takes attempts from the boss, runs their commands, reports.",
         epilog="TERM once: give back what has not begun, finish the rest, end. TERM again: kill what runs and end. "
-        "Exit codes: 0 told to end, 1 no boss or another agent, 2 bad options, 3 the home cannot be used.",
+        "Exit codes: 0 told to end, 1 no boss or another agent, 2 bad options, 3 the home cannot be used, "
+        "4 the boss's version is fetched and to be started in its place, 5 no boss, and the machine is to be halted.",
     )
     for option in OPTIONS:
         default = "must be given" if option.default is None else f"default {option.default}"
         text = f"{option.sentence} [{option.variable}; {default}]".replace("%", "%%")
-        parser.add_argument("--" + option.name.replace("_", "-"), metavar="VALUE", help=text)
+        alone: dict[str, Any] = {"nargs": "?", "const": "1"} if option.parse is _truth else {}
+        parser.add_argument("--" + option.name.replace("_", "-"), metavar="VALUE", help=text, **alone)
     return parser
 
 

@@ -1,28 +1,401 @@
 #!/bin/sh
-# Brings a worker agent up on this machine. What it is told, it is told by environment variables
-# (`python3 -m worker --help` lists them); /etc/ecloud/worker.env may hold them, one NAME=value a line.
-# ECLOUD_PYTHON names the Python to use; ECLOUD_WORKER_LOG a file for its log.
+# Brings a worker agent up on this machine; of a machine that a boss started, the datastore's program where it is told so.
+#
+# On a machine that a boss started (ECLOUD_BOSS_URL and ECLOUD_START_TOKEN are set: START_SCRIPT of a VM's CONTEXT, or by
+# SSH) it is complete by itself and needs Python 3.11 or 3.12, nothing installed: it keeps what it was told, starts what
+# fetches the bundle and keeps the agent (by systemd, or in a session of its own), and returns at once. It may be run at
+# every boot.
+#
+# By hand, in a checkout: what the agent is told, it is told by environment variables (`python3 -m worker --help` lists
+# them); /etc/ecloud/worker.env may hold them, one NAME=value a line. ECLOUD_WORKER_LOG names a file for its log.
+#
+# ECLOUD_PYTHON names the Python to use.
 set -eu
 
-if [ -r /etc/ecloud/worker.env ]; then
-    set -a
-    . /etc/ecloud/worker.env
-    set +a
-fi
-: "${ECLOUD_WORKER_ID:=$(hostname)}"
-export ECLOUD_WORKER_ID
+by_hand() {
+    if [ -r /etc/ecloud/worker.env ]; then
+        set -a
+        . /etc/ecloud/worker.env
+        set +a
+    fi
+    : "${ECLOUD_WORKER_ID:=$(hostname)}"
+    export ECLOUD_WORKER_ID
 
-cd "$(dirname "$0")/.."
-if [ -n "${ECLOUD_PYTHON:-}" ]; then
-    python=$ECLOUD_PYTHON
-elif [ -x .venv/bin/python ]; then
-    python=.venv/bin/python
-else
-    python=python3
+    cd "$(dirname "$0")/.."
+    if [ -n "${ECLOUD_PYTHON:-}" ]; then
+        python=$ECLOUD_PYTHON
+    elif [ -x .venv/bin/python ]; then
+        python=.venv/bin/python
+    else
+        python=python3
+    fi
+    if [ -n "${ECLOUD_WORKER_LOG:-}" ]; then
+        exec >>"$ECLOUD_WORKER_LOG" 2>&1
+    fi
+    PYTHONPATH=$(pwd)${PYTHONPATH:+:$PYTHONPATH}
+    export PYTHONPATH
+    exec "$python" -m worker "$@"
+}
+
+serves() { # serves PYTHON: is it one that a bundle is made for?
+    "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' </dev/null 2>/dev/null
+}
+
+if [ -z "${ECLOUD_BOSS_URL:-}" ] || [ -z "${ECLOUD_START_TOKEN:-}" ]; then
+    by_hand "$@"
 fi
-if [ -n "${ECLOUD_WORKER_LOG:-}" ]; then
-    exec >>"$ECLOUD_WORKER_LOG" 2>&1
+
+umask 022
+PATH=${PATH:-/usr/local/bin:/usr/bin:/bin}:/usr/sbin:/sbin
+export PATH
+python=
+for each in ${ECLOUD_PYTHON:-python3 python3.12 python3.11}; do
+    if serves "$each"; then
+        python=$each
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    found=$("${ECLOUD_PYTHON:-python3}" --version 2>&1 </dev/null) || found="no Python"
+    echo "ecloud: this machine has $found, and its boss has bundles for Python 3.11 and 3.12: take an image of Debian 12," \
+        "Ubuntu 24.04 or the like, or name the Python with ECLOUD_PYTHON" >&2
+    exit 1
 fi
-PYTHONPATH=$(pwd)${PYTHONPATH:+:$PYTHONPATH}
-export PYTHONPATH
-exec "$python" -m worker "$@"
+command -v rsync >/dev/null || echo "ecloud: rsync is not installed here: no file gets to or from this machine" >&2
+program=$(mktemp)
+trap 'rm -f "$program"' EXIT
+cat >"$program" <<'END_OF_BRINGUP'
+"""The first program of a machine of ours: keeps what the machine is told, fetches the bundle, hands over to it.
+
+One file of the standard library: worker/startup.sh carries a copy of it (a test compares them), for it is all that a
+machine has at first. `start` returns at once and may be repeated; `keep` stays until it can hand over.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: In the folder of settings: what the machine was told; by whom it is kept; which bundle it has.
+TOLD, LOCK, BUNDLE = "guest.json", "keeper.lock", "bundle.json"
+#: Where the keeper's lock is after the hand-over: a descriptor's number.
+LOCK_VARIABLE = "ECLOUD_KEEPER_LOCK"
+API = "/api/v1/guests"
+SECONDS = 30.0
+LONGEST_PAUSE = 30.0
+#: Exit codes of a keeper: told what cannot serve; refused by the boss. Neither is mended by trying again.
+USELESS, REFUSED = 2, 3
+UNIT = """\
+[Unit]
+Description=ecloud on a machine that its boss started
+Wants=network-online.target
+After=network-online.target ssh.service
+
+[Service]
+ExecStart={python} -P {program} keep {settings}
+StandardOutput=append:{log}
+StandardError=append:{log}
+Restart=on-failure
+RestartSec=5
+RestartPreventExitStatus=2 3
+KillMode=mixed
+TimeoutStopSec=60
+UMask=0022
+"""
+
+
+class Away(Exception):
+    """Not now; trying again later may help."""
+
+
+class Refused(Exception):
+    """Trying again does not help."""
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} ecloud: {text}\n")
+    sys.stderr.flush()
+
+
+# --- what it was told, and where things are --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Places:
+    programs: Path
+    settings: Path
+    state: Path
+    log: Path
+
+
+def places(told: Mapping[str, str]) -> Places:
+    """Root's are those of the system; of another user all is in one folder of its own, as of root where it says so."""
+    if os.geteuid() == 0 and not told.get("ECLOUD_GUEST_ROOT"):
+        return Places(Path("/opt/ecloud"), Path("/etc/ecloud"), Path("/var/lib/ecloud"), Path("/var/log/ecloud.log"))
+    home = told.get("ECLOUD_WORKER_HOME", "")
+    root = Path(told.get("ECLOUD_GUEST_ROOT") or (os.path.dirname(home) if home else Path.home() / "ecloud-guest"))
+    return Places(root / "programs", root / "settings", root / "state", root / "ecloud.log")
+
+
+def mark(told: Mapping[str, str]) -> list[str]:
+    """Which instance this is: what was kept for another (a machine made from the disk of a used one) is not used."""
+    return [told.get(f"ECLOUD_{word}", "") for word in ("DEPLOYMENT", "WORKER_ID", "INSTANCE")]
+
+
+def kind() -> str:
+    """Of bundle that this Python on this machine needs."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}-{platform.machine()}"
+
+
+def offered(told: Mapping[str, str]) -> dict[str, str]:
+    """Kind -> digest of each bundle that the boss has."""
+    return dict(item.split("=", 1) for item in told.get("ECLOUD_BUNDLES", "").split() if "=" in item)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write_private(path: Path, text: str, mode: int = 0o600) -> None:
+    """Whole or not at all, with this mode from the first byte on."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+# --- the bundle --------------------------------------------------------------------------------------------
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A token is for the boss, not for whoever the answer names."""
+
+    def redirect_request(self, *args: Any, **more: Any) -> None:
+        return None
+
+
+def ask(url: str, token: str, body: bytes | None = None) -> http.client.HTTPResponse:
+    """The boss's answer, past no proxy. Raises Away or Refused with a sentence."""
+    if not url.startswith(("http://", "https://")):
+        raise Refused(f"ECLOUD_BOSS_URL cannot be used: {url} is no address of HTTP")
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+    try:
+        answer: http.client.HTTPResponse = opener.open(urllib.request.Request(url, body, headers), timeout=SECONDS)
+    except urllib.error.HTTPError as error:
+        with error:
+            sentence = f"{url} answers {error.code}: {_said(error)}"
+        raise (Away if error.code >= 500 or error.code == 429 else Refused)(sentence) from None
+    except (OSError, http.client.HTTPException) as error:
+        raise Away(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
+    except ValueError as error:
+        raise Refused(f"ECLOUD_BOSS_URL cannot be used: {error}") from None
+    return answer
+
+
+def _said(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.loads(error.read(65536))["error"])[:500]
+    except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError):
+        return str(error.reason)
+
+
+def fetch(url: str, token: str, digest: str, into: Path) -> None:
+    """The bundle of this digest. Raises Away, Refused."""
+    with ask(url, token) as answer:
+        try:
+            copy_checked(answer, digest, into)
+        except http.client.HTTPException as error:
+            raise Away(f"{url}: the answer broke off: {error}") from None
+
+
+def copy_checked(source: Any, digest: str, into: Path) -> None:
+    """Into a file, if it is what the digest says."""
+    told = hashlib.blake2b(digest_size=32)
+    temporary = into.with_name(f".{into.name}.{secrets.token_hex(4)}")
+    try:
+        with open(temporary, "xb") as file:
+            while piece := source.read(256 * 1024):
+                told.update(piece)
+                file.write(piece)
+        if f"b2:{told.hexdigest()}" != digest:
+            raise Refused(f"the bundle is b2:{told.hexdigest()}, and {digest} was told: it is not used")
+        temporary.replace(into)
+    except OSError as error:
+        raise Away(f"{into} was not written: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def folder_of(digest: str, programs: Path) -> Path:
+    if not re.fullmatch("b2:[0-9a-f]{64}", digest):
+        raise Refused(f"{digest[:80]!r} is no digest of a bundle")
+    return programs / digest.removeprefix("b2:")
+
+
+def unpack(archive: Path, digest: str, programs: Path) -> Path:
+    """At once whole, and compiled: who runs it may not write there."""
+    folder = folder_of(digest, programs)
+    temporary = programs / f".{folder.name}.{secrets.token_hex(4)}"
+    try:
+        with tarfile.open(archive, "r:gz") as file:
+            for entry in file:
+                if not entry.isfile() or entry.name.startswith("/") or ".." in entry.name.split("/"):
+                    raise Refused(f"the bundle has an entry that none has: {entry.name!r}")
+                path = temporary / entry.name
+                path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                content = file.extractfile(entry)
+                assert content is not None
+                with content, open(path, "xb") as copy:
+                    shutil.copyfileobj(content, copy, 1024 * 1024)
+                    os.fchmod(copy.fileno(), 0o755 if entry.mode & 0o111 else 0o644)
+        compiling = [sys.executable, "-P", "-m", "compileall", "-q", "-j", "0", os.fspath(temporary)]
+        subprocess.run(compiling, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+        os.sync()
+        if not folder.exists():
+            temporary.rename(folder)
+    except (OSError, EOFError, tarfile.TarError) as error:
+        raise Away(f"the bundle cannot be unpacked: {error}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def ensure_bundle(told: Mapping[str, str], where: Places) -> Path:
+    """The folder of this machine's bundle, fetched if it is not there. Raises Away, Refused."""
+    kept = read_json(where.settings / BUNDLE)
+    if kept.get("of") == mark(told) and (folder := folder_of(str(kept["digest"]), where.programs)).is_dir():
+        return folder
+    have = offered(told)
+    digest = have.get(kind())
+    if digest is None:
+        known = ", ".join(sorted(have)) or "none"
+        raise Refused(f"the boss has no bundle for Python and machine {kind()}; it has {known}")
+    folder = folder_of(digest, where.programs)
+    if not folder.is_dir():
+        archive = where.programs / f"{folder.name}.tar.gz"
+        if told.get("ECLOUD_BUNDLE_FILE"):
+            with open(told["ECLOUD_BUNDLE_FILE"], "rb") as file:
+                copy_checked(file, digest, archive)
+        else:
+            url = f"{told['ECLOUD_BOSS_URL'].rstrip('/')}{API}/{told['ECLOUD_WORKER_ID']}/bundle/{kind()}"
+            fetch(f"{url}?digest={digest}", told["ECLOUD_START_TOKEN"], digest, archive)
+        try:
+            folder = unpack(archive, digest, where.programs)
+        finally:
+            archive.unlink(missing_ok=True)
+    write_private(where.settings / BUNDLE, json.dumps({"of": mark(told), "digest": digest}))
+    return folder
+
+
+# --- start and keep ----------------------------------------------------------------------------------------
+
+
+def start(environ: Mapping[str, str]) -> int:
+    """Keep what this machine is told, and see that its keeper runs. Returns at once."""
+    told = {name: value for name, value in environ.items() if name.startswith("ECLOUD_")}
+    where = places(told)
+    for folder in (where.programs, where.settings, where.state):
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if read_json(where.settings / TOLD) != told:
+        write_private(where.settings / TOLD, json.dumps(told, indent=1))
+    lock = take_lock(where.settings)
+    if lock is None:
+        say("it runs already")
+        return 0
+    os.close(lock)
+    program = where.programs / "bringup.py"
+    if Path(__file__).resolve() != program.resolve():
+        write_private(program, Path(__file__).read_text(encoding="utf-8"), 0o644)
+    return _by_systemd(program, where) if has_systemd() else _by_itself(program, where)
+
+
+def has_systemd() -> bool:
+    return os.geteuid() == 0 and os.path.isdir("/run/systemd/system")
+
+
+def _by_systemd(program: Path, where: Places) -> int:
+    unit = UNIT.format(python=sys.executable, program=program, settings=where.settings, log=where.log)
+    write_private(Path("/run/systemd/system/ecloud-guest.service"), unit, 0o644)
+    for command in (["systemctl", "daemon-reload"], ["systemctl", "start", "--no-block", "ecloud-guest.service"]):
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+        if code:
+            say(f"{' '.join(command)} ended with {code}")
+            return 1
+    return 0
+
+
+def _by_itself(program: Path, where: Places) -> int:
+    command = [sys.executable, "-P", os.fspath(program), "keep", os.fspath(where.settings)]
+    with open(where.log, "ab") as log:
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
+    return 0
+
+
+def take_lock(settings: Path) -> int | None:
+    """None: a keeper has it."""
+    descriptor = os.open(settings / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def keep(settings: Path) -> int:
+    """Until there is a bundle; then its keeper takes this process over."""
+    lock = take_lock(settings)
+    if lock is None:
+        say("it runs already")
+        return 0
+    pause = 1.0
+    while True:
+        told = read_json(settings / TOLD)
+        try:
+            folder = ensure_bundle(told, places(told))
+            break
+        except Away as error:
+            say(f"{error}; trying again in {pause:g} s")
+        except Refused as error:
+            say(str(error))
+            return REFUSED
+        except KeyError as error:
+            say(f"this machine was not told {error}")
+            return USELESS
+        time.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+    os.set_inheritable(lock, True)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ECLOUD_", "PYTHON"))}
+    environment |= {"PYTHONPATH": os.fspath(folder), LOCK_VARIABLE: str(lock)}
+    command = [sys.executable, "-P", "-m", "worker.guest", os.fspath(settings)]
+    os.execve(sys.executable, command, environment)
+
+
+if __name__ == "__main__":
+    sys.exit(start(os.environ) if sys.argv[1:] == ["start"] else keep(Path(sys.argv[2])))
+END_OF_BRINGUP

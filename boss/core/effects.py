@@ -19,6 +19,7 @@ from wire.messages import (
     Forget,
     Kill,
     Place,
+    Replace,
     Resume,
     SayHello,
     Send,
@@ -72,7 +73,7 @@ class StoreOrder(_Effect, frozen=True, kw_only=True):
     executable: bool
 
 
-ToWorker = SayHello | RunOrder | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome
+ToWorker = SayHello | RunOrder | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome | Replace
 ToDatastore = SayHello | StageOrder | LookUpOrder | StoreOrder | Collect | Abandon | Forget | Store | Send
 
 

@@ -180,6 +180,19 @@ class OrdersLeftOut(_Event, kw_only=True):
     number: int
 
 
+class BundlesKnown(_Event, kw_only=True):
+    """What workers on machines of their own are to run from: Python and machine -> digest."""
+
+    bundles: dict[str, str]
+
+
+class GuestRefused(_Event, kw_only=True):
+    """Somebody showed a start token that was used already."""
+
+    worker: str
+    reason: str
+
+
 class TimePassed(_Event, kw_only=True):
     """A deadline may have come."""
 
@@ -211,6 +224,8 @@ Event = (
     | InputsCached
     | OrdersLeftOut
     | ResultsUndeclared
+    | BundlesKnown
+    | GuestRefused
     | TimePassed
     | StopAsked
 )

@@ -26,6 +26,7 @@ from wire.messages import (
     Collect,
     Drain,
     Kill,
+    Replace,
     Resume,
     Send,
     Staged,
@@ -151,7 +152,7 @@ def _still_holds(state: State, worker: Worker, order: ToWorker) -> bool:
         return worker.draining
     if isinstance(order, Resume):
         return not worker.draining
-    return isinstance(order, Stop)
+    return isinstance(order, Stop | Replace)
 
 
 def resend_datastore_due(state: State) -> None:

@@ -23,6 +23,7 @@ from boss.core import (
     people,
     prefetch,
     quarantine,
+    replacing,
     restore,
     sending,
     workers,
@@ -31,9 +32,11 @@ from boss.core.assign import assign
 from boss.core.effects import Effect
 from boss.core.events import (
     BatchesLoaded,
+    BundlesKnown,
     CancelAsked,
     DatastoreReported,
     Event,
+    GuestRefused,
     InputsCached,
     InstanceEnded,
     InstanceStarted,
@@ -280,6 +283,8 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     InstanceStartFailed: instances.on_start_failed,
     InstanceEnded: instances.on_ended,
     BatchesLoaded: _batches_loaded,
+    BundlesKnown: replacing.on_bundles_known,
+    GuestRefused: replacing.on_guest_refused,
     InputsCached: files.on_cached,
     OrdersLeftOut: files.on_left_out,
     ResultsUndeclared: files.on_undeclared,

@@ -103,6 +103,7 @@ class Worker:
     __slots__ = (
         "attempts",
         "blamed",
+        "bundle",
         "cached",
         "connected",
         "draining",
@@ -145,6 +146,8 @@ class Worker:
         #: Incarnations before this one, the last few.
         self.former: list[str] = []
         self.state = WorkerState(row.state)
+        #: What it runs from, as its hello said.
+        self.bundle = ""
         self.kind = Kind(row.pool, tuple(sorted(row.labels.items())), row.slots, row.memory)
         #: Its host keys are the pinned ones.
         self.place = place
@@ -349,6 +352,8 @@ class State:
         self.story: deque[Move] = deque(maxlen=20_000)
         #: Messages that were dropped, by reason.
         self.refused: dict[str, int] = {}
+        #: Of workers on machines of their own: Python and machine -> digest of what they are to run from.
+        self.bundles: dict[str, str] = {}
 
     # --- look-ups ----------------------------------------------------------------------------------
 

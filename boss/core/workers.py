@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from boss.core import attempts, hosts, leases, moves, prefetch, quarantine
+from boss.core import attempts, hosts, leases, moves, prefetch, quarantine, replacing
 from boss.core.effects import SendToWorker
 from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
@@ -219,6 +219,8 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     for key, item in told.items():
         _in_hand(state, worker, key, item)
     state.uninitialized[worker.id] = None
+    worker.bundle = hello.bundle
+    replacing.look_at_bundle(state, worker)
     if worker.quarantined and worker.probing is None:
         quarantine.take_back_all(state, worker)
 

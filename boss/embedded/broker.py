@@ -126,12 +126,13 @@ class EmbeddedBroker:
     def add_login(self, login: Login, timeout: float = 5.0) -> None:
         self.add_logins([login], timeout)
 
-    def remove_login(self, username: str) -> None:
-        """It is refused from now on; Mosquitto also ends its connection, amqtt at its next login."""
+    def remove_login(self, username: str, timeout: float = 5.0) -> None:
+        """It is refused when this returns; Mosquitto also ends its connection, amqtt at its next login."""
         with self._lock:
-            self._logins.pop(username, None)
+            removed = self._logins.pop(username, None)
             write_files(self._directory, self._logins.values(), self._topics)
-            self._reload()
+            if self._reload() and removed is not None:
+                self._wait_for_refusal(removed, timeout)
 
     def stop(self, grace: float = 5.0) -> None:
         with self._lock:
@@ -254,6 +255,13 @@ class EmbeddedBroker:
         while not accepts_login(HOST, self.port, login.username, login.password):
             if time.monotonic() > deadline:
                 raise self._failure(f"does not accept the new login {login.username!r}")
+            time.sleep(_POLL_SECONDS)
+
+    def _wait_for_refusal(self, login: Login, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while accepts_login(HOST, self.port, login.username, login.password) is not False:
+            if time.monotonic() > deadline:
+                raise self._failure(f"still accepts the login {login.username!r}, which was removed")
             time.sleep(_POLL_SECONDS)
 
 

@@ -304,6 +304,18 @@ class LoginRemoved(_Body):
     name: str
 
 
+class GuestLoginRequest(_Body, forbid_unknown_fields=True):
+    #: Where the machine puts the files.
+    folder: str = "/etc/ecloud"
+
+
+class GuestLoginAnswer(_Body):
+    #: What the program on that machine needs: file name -> content. Secret.
+    files: dict[str, str]
+    #: What it is told besides, as environment variables.
+    variables: dict[str, str]
+
+
 class DebugLine(_Body):
     """One line of what was found out about a worker; the last one has `ended`."""
 

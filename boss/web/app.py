@@ -22,6 +22,7 @@ from boss.web.backend import Backend, BackendUnavailable
 from boss.web.faults import Fault
 from boss.web.fetching import Fetching
 from boss.web.guard import Guard
+from boss.web.guests import Guests
 from boss.web.machines import Machines
 from boss.web.paths import PREFIX
 from boss.web.responses import error_response, json_response
@@ -49,6 +50,7 @@ def make_app(
     spool: Spool | None = None,
     database_room: Callable[[], int | None] = lambda: None,
     machines: Machines | None = None,
+    guests: Guests | None = None,
     files_tokens: Iterable[str] = (),
     tree: Tree | None = None,
     fetching: Fetching | None = None,
@@ -56,8 +58,9 @@ def make_app(
     """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed.
 
     `database_errors` are what reads raise when the database is away; their texts are sentences. `spool`: the one
-    that somebody else sweeps; else one is made. `files_tokens` are good for the datastore's files only. `tree` is
-    the datastore's, where that is on this disk; else `fetching` gets contents from it.
+    that somebody else sweeps; else one is made. `guests` knows the tokens of its two routes; `files_tokens` are
+    good for the datastore's files only. `tree` is the datastore's, where that is on this disk; else `fetching` gets
+    contents from it.
     """
     unavailable: tuple[type[Exception], ...] = (BackendUnavailable, *database_errors)
     services = Services(
@@ -67,6 +70,7 @@ def make_app(
         database_room,
         database_errors,
         machines,
+        guests,
         tree,
         fetching,
     )
@@ -76,7 +80,7 @@ def make_app(
     ]
     routes.append(StarletteRoute("/openapi.json", _openapi, methods=["GET"]))
     application = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _unexpected})
-    return Guard(application, tokens, allowed_hosts, files_tokens)
+    return Guard(application, tokens, allowed_hosts, files_tokens, guests.admits if guests is not None else None)
 
 
 def _endpoint(

@@ -3,7 +3,8 @@
 A web page open in the same browser must not be able to submit commands, so a foreign Host (DNS rebinding), a
 foreign Origin and a change whose body is of a type that a plain form can send are refused, with or without a
 token. A right token is let in whatever others do; wrong ones are answered slowly, and many of them shortly.
-A token may be good for files only: what a datastore elsewhere has, which opens two paths and nothing else.
+A token may be good for files only: what a datastore elsewhere has, which opens two paths and nothing else. What a
+worker's machine does at its start is opened by the start token of that worker alone, which opens nothing else.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import asyncio
 import ipaddress
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +30,12 @@ CONTENT_TYPES = frozenset({"application/json", "application/x-ndjson", "applicat
 
 #: What a token that is good for files only opens.
 FILES_PATHS = (f"{PREFIX}/blobs/", f"{PREFIX}/outgoing/")
+
+#: What the start token of a worker opens, and nothing but that: below it comes the worker's id.
+GUESTS_PATHS = f"{PREFIX}/guests/"
+
+#: (worker, token): is it one of that worker's?
+Admits = Callable[[str, str], bool]
 
 _WRONG_DELAY_SECONDS = 0.2
 _WRONG_WINDOW_SECONDS = 10.0
@@ -45,12 +53,18 @@ class Guard:
     """Refuses what must not come in, and sets a few headers on what goes out."""
 
     def __init__(
-        self, app: ASGIApp, tokens: Iterable[str], allowed_hosts: Iterable[str] = (), files_tokens: Iterable[str] = ()
+        self,
+        app: ASGIApp,
+        tokens: Iterable[str],
+        allowed_hosts: Iterable[str] = (),
+        files_tokens: Iterable[str] = (),
+        admits: Admits | None = None,
     ) -> None:
         self.app = app
         self.tokens = tuple(token for token in tokens if token)
         self.files_tokens = tuple(token for token in files_tokens if token)
         self.allowed_hosts = LOOPBACK_HOSTS | {name.lower() for name in allowed_hosts}
+        self.admits = admits
         self.wrong: deque[float] = deque(maxlen=_WRONG_LIMIT)
         if not self.tokens:
             raise ValueError("the HTTP API needs at least one token")
@@ -89,6 +103,8 @@ class Guard:
 
     async def _token_refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scope["path"].startswith(GUESTS_PATHS):
+            return await self._guest_refusal(scope["path"], scheme, given.strip())
         # All are compared, whichever is right: the time tells nothing.
         for_all = any([same(given.strip(), token) for token in self.tokens])
         for_files = any([same(given.strip(), token) for token in self.files_tokens])
@@ -97,6 +113,11 @@ class Guard:
         if not for_all and not scope["path"].startswith(FILES_PATHS):
             return 403, "this token is good for the datastore's files only"
         return None
+
+    async def _guest_refusal(self, path: str, scheme: str, given: str) -> tuple[int, str] | None:
+        worker = path.removeprefix(GUESTS_PATHS).partition("/")[0]
+        admitted = self.admits is not None and await run_in_threadpool(self.admits, worker, given)
+        return None if admitted and scheme.lower() == "bearer" else await self._wrong_token()
 
     async def _wrong_token(self) -> tuple[int, str]:
         now = time.monotonic()

@@ -9,7 +9,7 @@ import msgspec
 
 from boss.web.answers import ErrorAnswer
 from boss.web.paths import PREFIX
-from boss.web.routes import Parameter, Route
+from boss.web.routes import START_TOKEN, USER_TOKEN, Parameter, Route
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}
@@ -26,6 +26,11 @@ _ERRORS = {
     "507": "no room",
 }
 
+_SCHEMES = {
+    USER_TOKEN: {"type": "http", "scheme": "bearer", "description": "the boss's token"},
+    START_TOKEN: {"type": "http", "scheme": "bearer", "description": "the token that one machine has at its start"},
+}
+
 
 def document(routes: Sequence[Route]) -> dict[str, object]:
     said = {kind for route in routes for kind in (route.answer, route.request) if kind is not None}
@@ -40,9 +45,9 @@ def document(routes: Sequence[Route]) -> dict[str, object]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "ecloud boss", "version": "1", "description": "Submit, watch and change graphs of tasks."},
-        "security": [{"token": []}],
+        "security": [{USER_TOKEN: []}],
         "paths": paths,
-        "components": {"schemas": components, "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}},
+        "components": {"schemas": components, "securitySchemes": _SCHEMES},
     }
 
 
@@ -58,6 +63,8 @@ def _operation(route: Route, schemas: dict[type, dict[str, object]]) -> dict[str
         "parameters": _path_parameters(route.path) + [_query_parameter(each) for each in route.parameters],
         "responses": answers,
     }
+    if route.token != USER_TOKEN:
+        operation["security"] = [{route.token: []}]
     if route.request_media:
         body: dict[str, object] = {route.request_media: {"schema": _BINARY}}
         operation["requestBody"] = {"required": True, "content": body}

@@ -25,7 +25,11 @@ from boss.web.spool import Spool
 from boss.web.tree import Tree
 
 if TYPE_CHECKING:
+    from boss.web.guests import Guests
     from boss.web.machines import Machines
+
+#: Which token opens a route: the user's, or that of one machine at its start.
+USER_TOKEN, START_TOKEN = "token", "start_token"
 
 #: Largest JSON body of a change (a whole graph comes as a stream and has its own limit).
 BODY_LIMIT_BYTES = 16 * 1024 * 1024
@@ -71,6 +75,8 @@ class Services:
     database_errors: tuple[type[Exception], ...] = ()
     #: Logins of other machines, and looking at them: None where no boss runs.
     machines: Machines | None = None
+    #: What machines of workers are given at their start.
+    guests: Guests | None = None
     #: The datastore's tree, where it is on this disk; else how contents are fetched from there.
     tree: Tree | None = None
     fetching: Fetching | None = None
@@ -129,6 +135,7 @@ class Route:
     #: Media type of a body that is no JSON.
     request_media: str = ""
     answer_media: str = "application/json"
+    token: str = USER_TOKEN
     parameters: tuple[Parameter, ...] = field(default=())
 
 

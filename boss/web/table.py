@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from boss.web import answers, batches, changes, files, journal, machines, results, submit, tasks, workers
-from boss.web.routes import Parameter, Route
+from boss.web import answers, batches, changes, files, guests, journal, machines, results, submit, tasks, workers
+from boss.web.routes import START_TOKEN, Parameter, Route
 
 _WAIT = Parameter("wait", float, "Seconds to wait for the end of the batch, at most 60.")
 _DETACH = Parameter("detach", bool, "1: the boss works on with nobody following.")
 _OFFSET = Parameter("offset", int, "Where the body begins in the file; what the boss has.")
 _SIZE = Parameter("size", int, "Bytes of the whole file.", required=True)
+
+_DIGEST = Parameter("digest", str, "Which one: that of a boss before this one may still be here.")
 
 _TASK_FILTERS = (
     Parameter("state", str, "One state or several, separated by commas; none is all."),
@@ -93,6 +95,27 @@ ROUTES = (
         answers.LoginRemoved,
         machines.remove_login,
         request=answers.EmptyRequest,
+    ),
+    Route(
+        "GET",
+        "/guests/{worker}/bundle/{kind}",
+        "fetch_bundle",
+        "For the machine of this worker: its program with all that it needs, for its Python and machine (3.11-x86_64).",
+        bytes,
+        streaming=guests.bundle,
+        answer_media="application/octet-stream",
+        parameters=(_DIGEST,),
+        token=START_TOKEN,
+    ),
+    Route(
+        "POST",
+        "/guests/{worker}/login",
+        "exchange_start_token",
+        "For the machine of this worker, once: its login at the broker, for its start token.",
+        answers.GuestLoginAnswer,
+        guests.login,
+        request=answers.GuestLoginRequest,
+        token=START_TOKEN,
     ),
     Route(
         "POST",

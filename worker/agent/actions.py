@@ -68,6 +68,14 @@ class AdoptDeployment(msgspec.Struct, frozen=True):
     deployment: str
 
 
+class FetchBundle(msgspec.Struct, frozen=True):
+    """Get the boss's version of this program, for the next start. Told by BundleFetched or BundleNotFetched."""
+
+    digest: str
+    url: str
+    token: str
+
+
 class SendReports(msgspec.Struct, frozen=True):
     """Publish this message; if it is lost, what matters in it is sent again."""
 
@@ -90,6 +98,7 @@ Action = (
     | ForgetOutcome
     | RememberInit
     | AdoptDeployment
+    | FetchBundle
     | SendReports
     | Exit
 )

@@ -76,6 +76,18 @@ class DiskMeasured(msgspec.Struct, frozen=True):
     free: int
 
 
+class BundleFetched(msgspec.Struct, frozen=True):
+    """The boss's version of this program is here and will be started when this one ends with REPLACED."""
+
+    digest: str
+
+
+class BundleNotFetched(msgspec.Struct, frozen=True):
+    """It could not be had, for a while."""
+
+    digest: str
+
+
 class TermReceived(msgspec.Struct, frozen=True):
     """The program was told to end: the first time politely, the second time at once."""
 
@@ -101,6 +113,8 @@ Event = (
     | ProgressTold
     | CacheChanged
     | DiskMeasured
+    | BundleFetched
+    | BundleNotFetched
     | TermReceived
     | OtherAgentSeen
     | TimePassed

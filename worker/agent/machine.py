@@ -18,6 +18,8 @@ from worker.agent.actions import Action, AdoptDeployment, Exit
 from worker.agent.check import check
 from worker.agent.events import (
     BossSeen,
+    BundleFetched,
+    BundleNotFetched,
     CacheChanged,
     DiskMeasured,
     Event,
@@ -34,7 +36,7 @@ from worker.agent.events import (
 )
 from worker.agent.orders import begin_stop, on_orders
 from worker.agent.sizes import is_too_large
-from worker.agent.state import Held, Options, State, in_hand
+from worker.agent.state import ORPHANED, REPLACED, Held, Options, State, in_hand
 
 #: After the last execution of a worker that is to end, acknowledgements are waited for so long.
 LINGER_CONNECTED = 30.0
@@ -215,10 +217,30 @@ def _on_disk_measured(state: State, event: DiskMeasured, now: float, actions: li
 
 def _on_term(state: State, event: TermReceived, now: float, actions: list[Action]) -> None:
     again = state.stop != ""
+    state.exit_code = 0
     begin_stop(state, "told to end by a signal", again, now, actions)
+    _say_leaving(state, now)
+
+
+def _say_leaving(state: State, now: float) -> None:
     if not state.leaving:
         state.leaving = True
         reports.say_at_once(state, Leaving(reason=state.stop_reason), now)
+
+
+def _on_bundle_fetched(state: State, event: BundleFetched, now: float, actions: list[Action]) -> None:
+    """What runs goes on to its end; then the other version is started in this one's place."""
+    if event.digest != state.replacing or state.stop:
+        return
+    state.exit_code = REPLACED
+    begin_stop(state, "replaced by the boss's version of it", False, now, actions)
+    _say_leaving(state, now)
+
+
+def _on_bundle_not_fetched(state: State, event: BundleNotFetched, now: float, actions: list[Action]) -> None:
+    if event.digest == state.replacing:
+        state.replacing = ""
+        reports.say_hello_soon(state, now)  # the boss will order it again, with a fresh token
 
 
 def _on_other_agent(state: State, event: OtherAgentSeen, now: float, actions: list[Action]) -> None:
@@ -231,7 +253,7 @@ def _on_other_agent(state: State, event: OtherAgentSeen, now: float, actions: li
 
 def _on_time_passed(state: State, event: TimePassed, now: float, actions: list[Action]) -> None:
     if state.heard_at + state.orphan_after_seconds <= now and not state.stop:
-        state.exit_code = 1
+        state.exit_code = ORPHANED if state.options.halt_when_orphaned else 1
         seconds = f"{state.orphan_after_seconds:g}"
         begin_stop(state, f"without a word from the boss for {seconds} s", True, now, actions)
     reports.send_due(state, now, actions)
@@ -263,6 +285,8 @@ _HANDLERS: dict[type[Event], Callable[[State, Any, float, list[Action]], None]] 
     ProgressTold: _on_progress,
     CacheChanged: _on_cache_changed,
     DiskMeasured: _on_disk_measured,
+    BundleFetched: _on_bundle_fetched,
+    BundleNotFetched: _on_bundle_not_fetched,
     TermReceived: _on_term,
     OtherAgentSeen: _on_other_agent,
     TimePassed: _on_time_passed,

@@ -10,6 +10,7 @@ from wire.messages import (
     Drain,
     Kill,
     PhaseReached,
+    Replace,
     Resume,
     Run,
     SayHello,
@@ -21,7 +22,7 @@ from wire.messages import (
     WorkerOrders,
 )
 from worker.agent import moves
-from worker.agent.actions import Action
+from worker.agent.actions import Action, FetchBundle
 from worker.agent.reports import confirm, report, report_end, say_hello_soon, welcomed
 from worker.agent.state import Held, State
 
@@ -141,6 +142,7 @@ def _on_resume(state: State, order: Resume, now: float, actions: list[Action]) -
 
 
 def _on_stop(state: State, order: Stop, now: float, actions: list[Action]) -> None:
+    state.exit_code = 0
     begin_stop(state, "told to stop by the boss", order.now, now, actions)
 
 
@@ -166,6 +168,15 @@ def _on_say_hello(state: State, order: SayHello, now: float, actions: list[Actio
     say_hello_soon(state, now)
 
 
+def _on_replace(state: State, order: Replace, now: float, actions: list[Action]) -> None:
+    """Nothing is given back before the other version is here."""
+    own = state.options.bundle.partition("=")[2]
+    if state.stop or order.digest in (own, state.options.given_up, state.replacing):
+        return
+    state.replacing = order.digest
+    actions.append(FetchBundle(order.digest, order.url, order.token))
+
+
 _HANDLERS: dict[type[WorkerOrder], Callable[[State, Any, float, list[Action]], None]] = {
     SayHello: _on_say_hello,
     Run: _on_run,
@@ -177,4 +188,5 @@ _HANDLERS: dict[type[WorkerOrder], Callable[[State, Any, float, list[Action]], N
     Resume: _on_resume,
     Stop: _on_stop,
     Welcome: _on_welcome,
+    Replace: _on_replace,
 }

@@ -183,6 +183,7 @@ def _hello(state: State) -> WorkerHello:
         address=options.address,
         pid=options.pid,
         program=options.program,
+        bundle=options.bundle,
     )
 
 

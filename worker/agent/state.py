@@ -14,6 +14,9 @@ from wire.messages import AttemptKey, Digest, InHand, Input, Outcome, Place, Run
 #: `new` is the moment before an attempt has a phase; `gone` the one after it was forgotten.
 Phase = Literal["new", "staging", "staged", "executing", "ended", "returned", "gone"]
 
+#: Exit codes that its keeper acts upon: another version is to be started; the machine is to be halted.
+REPLACED, ORPHANED = 4, 5
+
 #: from -> to. What is absent is illegal.
 MOVES: dict[Phase, frozenset[Phase]] = {
     "new": frozenset({"staging", "staged", "ended", "returned"}),
@@ -43,6 +46,11 @@ class Options:
     address: str = ""
     pid: int = 0
     program: str = ""
+    #: `<Python>-<machine>=<digest>` of what it runs from; a digest that did not serve here.
+    bundle: str = ""
+    given_up: str = ""
+    #: Without a boss for too long, its machine is to end with it.
+    halt_when_orphaned: bool = False
     heartbeat_seconds: float = 5.0
     orphan_after_seconds: float = 600.0
     #: Reports are split into messages that stay below this.
@@ -119,6 +127,8 @@ class State:
     exit_code: int = 0
     #: TERM came and Leaving was or is to be told.
     leaving: bool = False
+    #: Digest of the bundle that is being fetched.
+    replacing: str = ""
     #: After the last execution: how long acknowledgements are waited for before the end.
     linger_until: float | None = None
     exited: bool = False

@@ -1,0 +1,32 @@
+"""Workers that run from another bundle than the boss's are to replace themselves. Pure.
+
+A worker says in its hello which bundle it runs from; which ones the boss has is told by an event. Nothing of it is on
+disk: both are said again after a start.
+"""
+
+from __future__ import annotations
+
+from boss.core.events import BundlesKnown, GuestRefused
+from boss.core.state import State, Worker
+from wire.messages import Replace
+
+
+def on_bundles_known(state: State, event: BundlesKnown) -> None:
+    state.bundles = dict(event.bundles)
+    for worker in state.workers.values():
+        look_at_bundle(state, worker)
+
+
+def on_guest_refused(state: State, event: GuestRefused) -> None:
+    """For people: it stands in the journal."""
+    worker = state.workers.get(event.worker)
+    word = worker.state.value if worker is not None else "new"
+    state.journal("worker", event.worker, 0, word, word, event.reason)
+
+
+def look_at_bundle(state: State, worker: Worker) -> None:
+    """One of no bundle is a person's to replace."""
+    kind, _, digest = worker.bundle.partition("=")
+    newest = state.bundles.get(kind)
+    if newest is not None and newest != digest and worker.serves():
+        state.tell(worker, Replace(kind=kind, digest=newest))

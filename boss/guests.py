@@ -1,0 +1,313 @@
+"""What a worker's machine is given by the boss: variables and script at its start, the program's bundle, its login.
+
+A machine is told no password: it has a short-lived token, which it exchanges once for the login that was made with it.
+Whoever wants that again is refused, and people are told. The login ends with the instance. Knows pools, the broker's
+logins and the bundles; decides nothing about instances.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol, cast
+
+import msgspec
+
+from boss.bundle import Bundles, own_machine
+from boss.cloud.provider import Guest, PoolSetup
+from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStartFailed
+from boss.environments import ROOT
+from boss.guest_bundles import GuestBundles, Role
+from boss.login_files import DATASTORE
+from boss.start_tokens import StartTokens, Ticket, Token
+from boss.web.answers import GuestLoginAnswer
+from boss.web.faults import Fault
+from boss.web.paths import PREFIX
+from wire.messages import Replace, WorkerOrders
+
+logger = logging.getLogger(__name__)
+
+SCRIPT = ROOT / "worker" / "startup.sh"
+#: Of a token that fetches a newer bundle, and of a start token where a pool does not say how long a boot may take.
+REPLACE_SECONDS = 3600.0
+BOOT_SECONDS = 900.0
+#: Providers whose machines are not the boss's to halt: somebody else started them.
+_NOT_OURS = ("local", "static")
+#: What of the settings of all workers is told with the login.
+_PASSED_ON = ("ECLOUD_OUTPUT_LIMIT_BYTES", "ECLOUD_CACHE_LIMIT_BYTES", "ECLOUD_HEARTBEAT_SECONDS")
+
+
+class Desk(Protocol):
+    """What Guests needs of the boss's other parts."""
+
+    def url(self) -> str:
+        """Where machines reach the boss by HTTP."""
+        ...
+
+    def unreachable(self) -> str:
+        """Why no other machine reaches the boss or its broker; empty: they do."""
+        ...
+
+    def make_login(self, worker: str) -> None:
+        """With a new password, known to the broker when this returns. Raises OSError."""
+        ...
+
+    def end_login(self, worker: str) -> None:
+        """Refused from now on; whoever uses it is cut off. Raises OSError."""
+        ...
+
+    def files(self, name: str, folder: str) -> dict[str, str]:
+        """What a worker, or `datastore`, needs for its login: file name -> content."""
+        ...
+
+    def clear_presence(self, worker: str) -> None: ...
+
+
+class Guests:
+    """All calls are safe from any thread."""
+
+    def __init__(
+        self,
+        state_directory: Path,
+        deployment: str,
+        pools: Iterable[PoolSetup],
+        desk: Desk,
+        authorized_keys: Callable[[], Iterable[str]],
+        told: Callable[[BundlesKnown | GuestRefused], None],
+        settings: Mapping[str, str] = {},
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """`settings`: environment variables of all workers."""
+        self._deployment = deployment
+        self._pools = [pool for pool in pools if pool.provider != "local"]
+        self._desk = desk
+        self._authorized_keys = authorized_keys
+        self._told = told
+        self._settings = settings
+        self._wall = wall
+        self._tokens = StartTokens(state_directory, wall)
+        self._lock = threading.Lock()
+        self._bundles = GuestBundles(Bundles(state_directory), lambda kinds: told(BundlesKnown(bundles=kinds)))
+        self._missing: dict[str, str] = {}
+        self._ends: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
+        self._ender = threading.Thread(target=self._end_logins, name="guests", daemon=True)
+        self._ender.start()
+
+    # --- for the program and the providers -----------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """The boss has started: make the bundles that its pools need. Returns at once."""
+        roles = {self._role(pool) for pool in self._pools}
+        machines = {str(_options(pool).get("machine") or own_machine()) for pool in self._pools}
+        if roles:
+            self._bundles.prepare(sorted(roles, reverse=True), sorted(machines))
+
+    def adopt(self, instances: Iterable[tuple[int, str]]) -> None:
+        """The boss has started: logins of instances that are on record no more end."""
+        there = set(instances)
+        for ticket in self._tokens.all():
+            if (ticket.instance, ticket.worker) not in there:
+                self.gone(ticket.worker, ticket.instance)
+
+    def guest(self, instance: int, worker: str) -> Guest:
+        """What the machine of this worker is told, its login made. Blocks while bundles are made; raises OSError."""
+        pool = self._pool_of(worker)
+        role = self._role(pool)
+        if pool.provider not in _NOT_OURS and self._desk.unreachable():
+            raise OSError(self._desk.unreachable())
+        machine = str(_options(pool).get("machine") or own_machine())
+        offered = {kind: digest for kind, digest in self._bundles.offered(role).items() if kind.endswith(f"-{machine}")}
+        with self._lock:
+            known = self._tokens.ticket(worker)
+            ticket = self._tokens.begin(worker, instance, role)
+            if ticket is not known and role == "worker":
+                self._desk.make_login(worker)
+            seconds = float(pool.options.get("boot_timeout_seconds") or BOOT_SECONDS)
+            token = self._tokens.issue(ticket, seconds, login=True)
+        keys = "".join(f"{line}\n" for line in self._authorized_keys())
+        variables = {
+            "ECLOUD_BOSS_URL": self._desk.url(),
+            "ECLOUD_DEPLOYMENT": self._deployment,
+            "ECLOUD_WORKER_ID": worker,
+            "ECLOUD_POOL": pool.name,
+            "ECLOUD_INSTANCE": str(instance),
+            "ECLOUD_START_TOKEN": token,
+            "ECLOUD_BUNDLES": " ".join(f"{kind}={digest}" for kind, digest in sorted(offered.items())),
+            "ECLOUD_AUTHORIZED_KEYS": base64.b64encode(keys.encode()).decode(),
+            "ECLOUD_ROLE": role,
+        }
+        return Guest(variables=variables | _of_pool(pool), script=SCRIPT.read_text(encoding="utf-8"))
+
+    def bundle_file(self, kind: str, role: Role = "worker") -> Path:
+        """For a provider that brings it to the machine itself. Blocks while bundles are made; raises OSError."""
+        self._bundles.offered(role)
+        try:
+            return self._bundles.file(role, kind)[0]
+        except LookupError as error:
+            raise OSError(str(error)) from None
+
+    def gone(self, worker: str, instance: int | None = None) -> None:
+        """Its instance (that one, or any) is gone: its login ends, its presence is cleared. Returns at once."""
+        ticket = self._tokens.ticket(worker)
+        if ticket is not None and instance in (None, ticket.instance):
+            self._ends.put((worker, ticket.instance))
+
+    def instance_told(self, event: object) -> None:
+        """What providers tell: of an instance that is gone, or never was, the login ends."""
+        if isinstance(event, InstanceEnded | InstanceStartFailed):
+            for ticket in self._tokens.all():
+                if ticket.instance == event.instance:
+                    self.gone(ticket.worker, ticket.instance)
+
+    def fill(self, worker: str, message: WorkerOrders) -> WorkerOrders:
+        """Orders to be replaced get the address and the token that they are sent with."""
+        if not any(isinstance(order, Replace) for order in message.orders):
+            return message
+        orders = [self._filled(worker, order) if isinstance(order, Replace) else order for order in message.orders]
+        return msgspec.structs.replace(message, orders=[order for order in orders if order is not None])
+
+    def complaints(self) -> list[str]:
+        """What people should know."""
+        found = [
+            f"worker {one.worker}: its start token was used again at {_clock(one.refused_at)} by "
+            f"{one.refused_by or 'somebody'}, who was refused (its login was given to {one.exchanged_by or 'somebody'} "
+            f"at {_clock(one.exchanged_at)}); if that was not its own machine, somebody has read its CONTEXT"
+            for one in self._tokens.all()
+            if one.refused_at
+        ]
+        return found + list(self._missing.values())
+
+    def close(self) -> None:
+        self._ends.put(None)
+        self._ender.join(10.0)
+
+    # --- for the web application -------------------------------------------------------------------------------
+
+    def admits(self, worker: str, token: str) -> bool:
+        return self._tokens.find(worker, token) is not None
+
+    def bundle(self, worker: str, token: str, kind: str, digest: str) -> tuple[Path, str]:
+        ticket, _ = self._valid(worker, token)
+        role = cast(Role, ticket.role)
+        try:
+            found = self._bundles.file(role, kind, digest)
+        except LookupError as error:
+            self._missing[worker] = f"the machine of worker {worker} was refused its program: {error}"
+            raise Fault(404, str(error)) from None
+        self._missing.pop(worker, None)
+        return found
+
+    def exchange(self, worker: str, token: str, folder: str, address: str) -> GuestLoginAnswer:
+        with self._lock:
+            ticket, shown = self._valid(worker, token)
+            if not shown.login:
+                raise Fault(403, "this token is good for the bundle only")
+            if ticket.exchanged_at:
+                ticket.refused_at, ticket.refused_by = self._wall(), address
+                self._tokens.save(ticket)
+                self._report(ticket)
+                raise Fault(409, f"the login of worker {worker} was given out already; it is given once")
+            name = DATASTORE if ticket.role == "datastore" else worker
+            answer = GuestLoginAnswer(files=self._desk.files(name, folder), variables=self._variables(worker))
+            ticket.exchanged_at, ticket.exchanged_by = self._wall(), address
+            self._tokens.save(ticket)
+        logger.info("worker %s at %s has its login", worker, address, extra={"action": "exchange"})
+        return answer
+
+    # --- parts -----------------------------------------------------------------------------------------------------
+
+    def _valid(self, worker: str, token: str) -> tuple[Ticket, Token]:
+        shown, ticket = self._tokens.find(worker, token), self._tokens.ticket(worker)
+        if shown is None or ticket is None:
+            raise Fault(401, "no token or a wrong one")
+        if self._tokens.is_over(shown):
+            raise Fault(403, f"the time of this start token of worker {worker} is over")
+        return ticket, shown
+
+    def _report(self, ticket: Ticket) -> None:
+        logger.warning(
+            "worker %s: its start token was used again, by %s; refused", ticket.worker, ticket.refused_by,
+            extra={"action": "exchange_refused"},
+        )  # fmt: skip
+        self._told(GuestRefused(worker=ticket.worker, reason=f"start token used again by {ticket.refused_by}: refused"))
+
+    def _variables(self, worker: str) -> dict[str, str]:
+        pool = self._pool_of(worker)
+        told = {name: self._settings[name] for name in _PASSED_ON if name in self._settings}
+        placement = str(pool.options.get("placement") or "")
+        return told | ({"ECLOUD_PLACEMENT": placement} if placement else {})
+
+    def _filled(self, worker: str, order: Replace) -> Replace | None:
+        """None: it has no machine of ours, so it cannot be given a token."""
+        with self._lock:
+            ticket = self._tokens.ticket(worker)
+            if ticket is None:
+                return None
+            token = self._tokens.issue(ticket, REPLACE_SECONDS, login=False)
+        url = f"{self._desk.url()}{PREFIX}/guests/{worker}/bundle/{order.kind}?digest={order.digest}"
+        return msgspec.structs.replace(order, url=url, token=token)
+
+    def _pool_of(self, worker: str) -> PoolSetup:
+        name = worker.rpartition("-")[0]
+        for pool in self._pools:
+            if pool.name == name if pool.role == "workers" else worker == DATASTORE:
+                return pool
+        raise OSError(f"no pool of the settings has a worker {worker!r} with a machine of its own")
+
+    @staticmethod
+    def _role(pool: PoolSetup) -> Role:
+        return "datastore" if pool.role == "datastore" else "worker"
+
+    def _end_logins(self) -> None:
+        """In a thread of its own: the broker is waited for."""
+        while (end := self._ends.get()) is not None:
+            worker, instance = end
+            try:
+                self._end(worker, instance)
+            except OSError as error:
+                logger.error("the login of worker %s may still hold: %s", worker, error, extra={"action": "end_login"})
+
+    def _end(self, worker: str, instance: int) -> None:
+        with self._lock:
+            ticket = self._tokens.ticket(worker)
+            if ticket is None or ticket.instance != instance:
+                return  # it has a successor already, with a login of its own
+            self._missing.pop(worker, None)
+            if ticket.role == "worker":
+                self._desk.end_login(worker)
+            self._tokens.forget(worker)
+        if ticket.role == "worker":
+            # After the end of its connection, whose last will would else stand there.
+            self._desk.clear_presence(worker)
+
+
+def _options(pool: PoolSetup) -> Mapping[str, object]:
+    return pool.options.get("options") or {}
+
+
+def _of_pool(pool: PoolSetup) -> dict[str, str]:
+    """What its workers are told of what the settings say about the pool."""
+    options = pool.options
+    told = {"ECLOUD_HALT_WHEN_ORPHANED": "1" if _may_halt(pool) else "0"}
+    if options.get("labels"):
+        told["ECLOUD_LABELS"] = json.dumps(options["labels"], sort_keys=True)
+    if options.get("slots"):
+        told["ECLOUD_SLOTS"] = str(options["slots"])
+    if options.get("orphan_after_seconds"):
+        told["ECLOUD_ORPHAN_AFTER"] = f"{options['orphan_after_seconds']:g}"
+    return told
+
+
+def _may_halt(pool: PoolSetup) -> bool:
+    """The datastore's machine is not: its work is to wait."""
+    return pool.provider not in _NOT_OURS and pool.role == "workers" and bool(pool.options.get("halt_when_orphaned"))
+
+
+def _clock(wall: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))

@@ -1,0 +1,127 @@
+"""Start tokens: what a worker's machine shows at its start to be given its program and, once, its login.
+
+Kept hashed, one file for each worker, so that the next boss knows them; a token itself is on no disk of ours. Knows no
+HTTP and no broker. Times are seconds since 1970: they hold over a restart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from boss.private_files import private, write_secret
+from wire.topics import WORKER_ID
+
+FOLDER = "guests"
+#: Tokens of one worker that count; older ones make way.
+_MOST = 8
+
+
+class Token(msgspec.Struct, kw_only=True):
+    #: BLAKE2b of the token, hexadecimal.
+    hash: str
+    until: float
+    #: False: for the bundle only.
+    login: bool
+
+
+class Ticket(msgspec.Struct, kw_only=True):
+    """What is known of one worker's machine."""
+
+    worker: str
+    instance: int
+    role: str = "worker"
+    tokens: list[Token] = msgspec.field(default_factory=list)
+    #: When the token was exchanged for the login, and by whom; 0: not yet.
+    exchanged_at: float = 0.0
+    exchanged_by: str = ""
+    #: The last time that somebody wanted it again.
+    refused_at: float = 0.0
+    refused_by: str = ""
+
+
+class StartTokens:
+    """All calls are safe from any thread."""
+
+    def __init__(self, state_directory: Path, wall: Callable[[], float]) -> None:
+        self._folder = private(state_directory / FOLDER)
+        self._wall = wall
+        self._lock = threading.RLock()
+        self._tickets: dict[str, Ticket] = {}
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                ticket = msgspec.json.decode(path.read_bytes(), type=Ticket)
+            except (OSError, msgspec.DecodeError):
+                path.unlink(missing_ok=True)  # half a file opens nothing
+            else:
+                self._tickets[ticket.worker] = ticket
+
+    def ticket(self, worker: str) -> Ticket | None:
+        with self._lock:
+            return self._tickets.get(worker)
+
+    def all(self) -> Iterator[Ticket]:
+        with self._lock:
+            yield from list(self._tickets.values())
+
+    def begin(self, worker: str, instance: int, role: str) -> Ticket:
+        """The one of this instance; what another instance of this worker had opens nothing any more."""
+        assert WORKER_ID.match(worker)
+        with self._lock:
+            ticket = self._tickets.get(worker)
+            if ticket is None or ticket.instance != instance or ticket.role != role:
+                ticket = self._tickets[worker] = Ticket(worker=worker, instance=instance, role=role)
+            return ticket
+
+    def issue(self, ticket: Ticket, seconds: float, *, login: bool) -> str:
+        """A new token. On disk when this returns."""
+        token = secrets.token_urlsafe(32)
+        with self._lock:
+            now = self._wall()
+            alive = [one for one in ticket.tokens if one.until > now]
+            ticket.tokens = [*alive, Token(hash=_hash(token), until=now + seconds, login=login)][-_MOST:]
+            self.save(ticket)
+        return token
+
+    def find(self, worker: str, token: str) -> Token | None:
+        """That token of that worker, its time over or not. Takes as long for any other."""
+        hashed = _hash(token)
+        with self._lock:
+            ticket = self._tickets.get(worker)
+            tokens = ticket.tokens if ticket is not None else []
+            found = [one for one in tokens if hmac.compare_digest(one.hash, hashed)]
+        return found[0] if found else None
+
+    def is_over(self, token: Token) -> bool:
+        return token.until <= self._wall()
+
+    def save(self, ticket: Ticket) -> None:
+        with self._lock:
+            path = self._folder / f"{ticket.worker}.json"
+            write_secret(path, msgspec.json.encode(ticket).decode())
+            _sync(path)
+            _sync(self._folder)
+
+    def forget(self, worker: str) -> bool:
+        with self._lock:
+            (self._folder / f"{worker}.json").unlink(missing_ok=True)
+            return self._tickets.pop(worker, None) is not None
+
+
+def _hash(token: str) -> str:
+    return hashlib.blake2b(token.encode(errors="surrogateescape"), digest_size=32).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""Handlers for machines of workers at their start: the bundle, and the login for the start token.
+
+The door has let in only who has a start token of the worker that the path names; what it opens stands behind `Guests`,
+which only a running boss has.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from boss.web.answers import GuestLoginAnswer, GuestLoginRequest
+from boss.web.faults import Fault, bad_input
+from boss.web.routes import Call
+from boss.web.streaming import file_response
+
+
+class Guests(Protocol):
+    """A running boss's own. Safe from any thread; raises Fault."""
+
+    def admits(self, worker: str, token: str) -> bool:
+        """In the same time whether it is right, wrong, or of another worker."""
+        ...
+
+    def bundle(self, worker: str, token: str, kind: str, digest: str) -> tuple[Path, str]:
+        """File and digest. `kind`: Python and machine; `digest`: empty is the newest."""
+        ...
+
+    def exchange(self, worker: str, token: str, folder: str, address: str) -> GuestLoginAnswer:
+        """Once. `address`: of who asks, for people."""
+        ...
+
+
+async def bundle(call: Call) -> Response:
+    worker, kind, digest = call.text("worker"), str(call.path["kind"]), str(call.query.get("digest", ""))
+    path, digest = await run_in_threadpool(_guests(call).bundle, worker, _token(call), kind, digest)
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return file_response(call.request, file, os.fstat(file).st_size, digest)
+
+
+def login(call: Call) -> GuestLoginAnswer:
+    folder = call.request_body(GuestLoginRequest).folder
+    if not folder.startswith("/") or not folder.isprintable():
+        raise bad_input(f"folder {folder!r} must be an absolute path on the machine")
+    client = call.request.client
+    return _guests(call).exchange(call.text("worker"), _token(call), folder, client.host if client else "")
+
+
+def _token(call: Call) -> str:
+    return call.request.headers.get("authorization", "").partition(" ")[2].strip()
+
+
+def _guests(call: Call) -> Guests:
+    if call.services.guests is None:
+        raise Fault(503, "only a running boss does this, and none runs here: start one (python -m boss)")
+    return call.services.guests

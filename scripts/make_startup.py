@@ -1,0 +1,25 @@
+"""Puts worker/guest/bringup.py into worker/startup.sh, between its two marks: that script must be complete by itself.
+
+python scripts/make_startup.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parent.parent
+SCRIPT = TOP / "worker" / "startup.sh"
+PROGRAM = TOP / "worker" / "guest" / "bringup.py"
+WORD = "END_OF_BRINGUP"
+BEGIN, END = f"<<'{WORD}'\n", f"\n{WORD}\n"
+
+
+def text() -> str:
+    """What the script should be."""
+    before, _, rest = SCRIPT.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return before + BEGIN + PROGRAM.read_text().removesuffix("\n") + END + after
+
+
+if __name__ == "__main__":
+    SCRIPT.write_text(text())

@@ -1,0 +1,101 @@
+"""`python -m worker.guest SETTINGS`: what a bundle does first on a machine of ours: account, login, then keeping.
+
+Takes over from `worker.guest.bringup`, with the lock that it holds.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from worker.guest.account import Account, authorize, ensure_account
+from worker.guest.bringup import (
+    LOCK_VARIABLE,
+    LONGEST_PAUSE,
+    REFUSED,
+    TOLD,
+    USELESS,
+    Away,
+    Places,
+    Refused,
+    places,
+    read_json,
+    say,
+    take_lock,
+)
+from worker.guest.keeper import Keeper
+from worker.guest.login import Login, exchange, kept_login
+
+FOLDER = Path(__file__).resolve().parents[2]
+#: What the machine is told and the agent is, too.
+PASSED_ON = (
+    "ECLOUD_WORKER_ID", "ECLOUD_DEPLOYMENT", "ECLOUD_INSTANCE", "ECLOUD_POOL", "ECLOUD_LABELS", "ECLOUD_SLOTS",
+    "ECLOUD_ORPHAN_AFTER", "ECLOUD_HALT_WHEN_ORPHANED", "ECLOUD_BOSS_URL", "ECLOUD_WORKER_HOME", "ECLOUD_WORKER_PLACE",
+    "ECLOUD_WORKER_ADDRESS", "ECLOUD_WORKER_SSH_PORT", "ECLOUD_WORKER_SSH_USER", "ECLOUD_WORKER_SSH_HOST_KEYS",
+)  # fmt: skip
+
+
+def main(settings: Path) -> int:
+    if LOCK_VARIABLE not in os.environ and take_lock(settings) is None:
+        say("it runs already")
+        return 0
+    told = {str(name): str(value) for name, value in read_json(settings / TOLD).items()}
+    where = places(told)
+    try:
+        account = ensure_account()
+        if told.get("ECLOUD_AUTHORIZED_KEYS"):
+            authorize(account, told["ECLOUD_AUTHORIZED_KEYS"])
+        login = _login(told, where, account)
+    except Refused as error:
+        say(str(error))
+        return REFUSED
+    except KeyError as error:
+        say(f"this machine was not told {error}")
+        return USELESS
+    drop_others(where.programs, FOLDER)
+    variables = agent_variables(told, login, where)
+    return Keeper(
+        told=told,
+        account=account,
+        variables=variables,
+        home=Path(variables["ECLOUD_WORKER_HOME"]),
+        folder=FOLDER,
+        evidence=settings / TOLD,
+    ).run()
+
+
+def _login(told: Mapping[str, str], where: Places, account: Account) -> Login:
+    pause = 1.0
+    while (login := kept_login(told, where)) is None:
+        try:
+            return exchange(told, where, account)
+        except Away as error:
+            say(f"{error}; trying again in {pause:g} s")
+        time.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+    return login
+
+
+def agent_variables(told: Mapping[str, str], login: Login, where: Places) -> dict[str, str]:
+    """The login's, over which goes what this machine itself was told."""
+    own = {name: told[name] for name in PASSED_ON if told.get(name)}
+    usual = {"ECLOUD_WORKER_HOME": os.fspath(where.state / "worker")}
+    if os.geteuid() != 0:
+        usual["ECLOUD_DATASTORE_TREE"] = os.fspath(where.state / "data")
+        return {**login.variables, **usual, **own}
+    return {**usual, **login.variables, **own}
+
+
+def drop_others(programs: Path, folder: Path) -> None:
+    """Bundles of instances before this one, on a machine that outlives them."""
+    for other in programs.iterdir() if folder.parent == programs else ():
+        if other.is_dir() and other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,78 @@
+"""The agent's login at the broker: had once for the start token, kept on this machine's disk for its later starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.guest.account import Account
+from worker.guest.bringup import API, Away, Places, Refused, ask, mark, read_json, write_private
+
+KEPT = "login.json"
+_MOST_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Login:
+    """What the agent is told, as environment variables; secrets are in files that these name."""
+
+    variables: dict[str, str]
+
+
+def kept_login(told: Mapping[str, str], where: Places) -> Login | None:
+    """That of an earlier start of this very instance."""
+    kept = read_json(where.settings / KEPT)
+    if kept.get("of") != mark(told):
+        return None
+    if not all((where.settings / name).exists() for name in kept.get("files", [])):
+        return None
+    return Login(dict(kept["variables"]))
+
+
+def exchange(told: Mapping[str, str], where: Places, account: Account) -> Login:
+    """The token for the login. The boss gives it once. Raises Away, Refused."""
+    url = f"{told['ECLOUD_BOSS_URL'].rstrip('/')}{API}/{told['ECLOUD_WORKER_ID']}/login"
+    body = json.dumps({"folder": os.fspath(where.settings)}).encode()
+    with ask(url, told["ECLOUD_START_TOKEN"], body) as answer:
+        try:
+            content = json.loads(answer.read(_MOST_BYTES))
+            files = {str(name): str(text) for name, text in content["files"].items()}
+            more = {str(name): str(value) for name, value in content["variables"].items()}
+        except OSError as error:
+            raise Away(f"{url}: the answer broke off: {error}") from None
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise Refused(f"{url} does not answer as a boss does") from None
+    return _keep(told, where, account, files, more)
+
+
+def _keep(
+    told: Mapping[str, str], where: Places, account: Account, files: Mapping[str, str], more: Mapping[str, str]
+) -> Login:
+    variables = dict(more)
+    names = [os.path.basename(name) for name in files]
+    for name, content in files.items():
+        path = where.settings / os.path.basename(name)
+        write_private(path, content)
+        account.own(path)  # the agent reads them
+        if name.endswith(".env"):
+            variables |= variables_of(content)
+    write_private(where.settings / KEPT, json.dumps({"of": mark(told), "files": names, "variables": variables}))
+    return Login(variables)
+
+
+def variables_of(text: str) -> dict[str, str]:
+    """Of a file of NAME=value lines, as a shell reads them."""
+    found = {}
+    for line in text.splitlines():
+        name, given, value = line.strip().partition("=")
+        if given and not name.startswith("#"):
+            found[name] = "".join(shlex.split(value))
+    return found
+
+
+def forget(settings: Path) -> None:
+    (settings / KEPT).unlink(missing_ok=True)

@@ -1,0 +1,83 @@
+"""Getting the boss's version of this program into the agent's home, for the keeper to start it from there.
+
+In a thread of its own. Whole or not at all: what is there was checked against the digest that the boss ordered.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from worker.agent.actions import FetchBundle
+from worker.agent.events import BundleFetched, BundleNotFetched
+from worker.guest.bringup import Away, Refused, fetch, folder_of, mark, unpack, write_private
+from worker.guest.keeper import CURRENT, PROGRAMS
+
+logger = logging.getLogger(__name__)
+
+TRIES = 6
+FIRST_PAUSE_SECONDS = 5.0
+#: After an answer that trying again does not change: before the boss is asked for another order.
+REFUSED_PAUSE_SECONDS = 60.0
+
+Told = Callable[[BundleFetched | BundleNotFetched], None]
+
+
+class Replacement:
+    def __init__(self, home: Path, boss_url: str, told: Told) -> None:
+        self._programs = home / PROGRAMS
+        self._boss_url = boss_url.rstrip("/")
+        self._told = told
+
+    def fetch(self, order: FetchBundle) -> None:
+        """Told BundleFetched or BundleNotFetched, some time."""
+        threading.Thread(target=self._work, args=(order,), name="replacement", daemon=True).start()
+
+    def _work(self, order: FetchBundle) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        for tries_left in reversed(range(TRIES)):
+            try:
+                self._get(order)
+            except Refused as error:
+                logger.warning("the boss's version is not fetched: %s", error, extra={"action": "fetch_bundle"})
+                time.sleep(REFUSED_PAUSE_SECONDS)
+                break
+            except (Away, OSError) as error:
+                logger.info("the boss's version is not here yet: %s", error, extra={"action": "fetch_bundle"})
+                if tries_left:
+                    time.sleep(pause)
+                    pause *= 2
+            else:
+                logger.info("the boss's version is here: %s", order.digest, extra={"action": "fetch_bundle"})
+                self._told(BundleFetched(order.digest))
+                return
+        self._told(BundleNotFetched(order.digest))
+
+    def _get(self, order: FetchBundle) -> None:
+        if not self._boss_url or not order.url.startswith(f"{self._boss_url}/"):
+            raise Refused(f"{order.url} is not of the boss that this machine was told ({self._boss_url or 'none'})")
+        self._programs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = folder_of(order.digest, self._programs)
+        if not folder.is_dir():
+            archive = self._programs / f"{folder.name}.tar.gz"
+            try:
+                fetch(order.url, order.token, order.digest, archive)
+                unpack(archive, order.digest, self._programs)
+            finally:
+                archive.unlink(missing_ok=True)
+        text = json.dumps({"of": mark(os.environ), "digest": order.digest})
+        write_private(self._programs / CURRENT, text)
+        self._drop_others(folder)
+
+    def _drop_others(self, folder: Path) -> None:
+        """Those before, but what this very program still runs from."""
+        mine = Path(__file__).resolve().parent.parent
+        for other in self._programs.iterdir():
+            if other.is_dir() and other not in (folder, mine):
+                shutil.rmtree(other, ignore_errors=True)
