@@ -60,7 +60,8 @@ def _of_settings(values: Any, pool: Any) -> tuple[PoolPolicy, PoolSetup]:
         init_network=pool.init_network,
     )
     of_the_cloud = {shown.name: getattr(values, shown.name) for shown in values.show() if _is_cloud(shown.name)}
-    options = {**of_the_cloud, **pool.values, "labels": pool.labels, "hosts": pool.hosts, "options": pool.options}
+    tables = {"labels": pool.labels, "hosts": pool.hosts, "options": pool.options, "pools": tuple(values.pools)}
+    options = {**of_the_cloud, **pool.values, **tables}
     setup = PoolSetup(name=pool.name, provider=pool.provider, role=pool.role, most=pool.max, options=options)
     return policy, setup
 

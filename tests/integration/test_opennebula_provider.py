@@ -12,7 +12,7 @@ import pytest
 from boss.cloud.opennebula.client import Client
 from boss.cloud.opennebula.faults import CloudError
 from boss.cloud.opennebula.provider import OpenNebulaProvider, Options
-from boss.cloud.provider import Recorded
+from boss.cloud.provider import Guest, Recorded
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from tests.opennebula.front_end import FrontEnd, Timing, script_of
 
@@ -36,13 +36,12 @@ class Boss:
         options = Options(**{"longest_call_seconds": 1.0, **given, **changes})  # type: ignore[arg-type]
         self.events: list[object] = []
         self.provider = OpenNebulaProvider(
-            Client(front.endpoint, "ecloud", "secret", answer_seconds=0.5),
-            options,
-            self.events.append,
-            context=lambda worker: {"ECLOUD_WORKER_ID": worker},
-            script=lambda worker: f"#!/bin/sh\necho '{worker} in $HOME'\n",
+            Client(front.endpoint, "ecloud", "secret", answer_seconds=0.5), options, self.events.append, self.guest
         )
         self.provider.adopt(recorded or [])
+
+    def guest(self, instance: int, worker: str) -> Guest:
+        return Guest(variables={"ECLOUD_WORKER_ID": worker}, script=f"#!/bin/sh\necho '{worker} in $HOME'\n")
 
     def told(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -79,7 +78,7 @@ def test_machines_are_made_with_our_marks_and_context_beside_the_site_s_own(
     assert [event.reference for event in boss.told(InstanceStarted)] == ["0", "1", "2"]
     machine = front.machines[1]
     assert machine.user_template == {
-        "ECLOUD_DEPLOYMENT": "d1", "ECLOUD_WORKER": "cloud-2", "ECLOUD_INSTANCE": "2",
+        "ECLOUD_DEPLOYMENT": "d1", "ECLOUD_WORKER": "cloud-2", "ECLOUD_INSTANCE": "2", "ECLOUD_ROLE": "worker",
     }  # fmt: skip
     assert machine.template["CONTEXT"]["SSH_PUBLIC_KEY"] == "key"
     assert machine.template["CONTEXT"]["ECLOUD_WORKER_ID"] == "cloud-2"
@@ -212,7 +211,7 @@ def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_by_itself(
     assert len(front.machines) == 2
 
 
-@pytest.mark.parametrize(("state", "words"), [((3, 36), "cannot start the domain"), ((8, 0), "cannot run")])
+@pytest.mark.parametrize(("state", "words"), [((3, 36), "cannot start the domain"), ((8, 0), "switched")])
 def test_a_machine_that_cannot_run_is_ended_and_told(
     front: FrontEnd, bosses: list[Boss], state: tuple[int, int], words: str
 ) -> None:

@@ -96,7 +96,7 @@ def test_why_a_machine_is_broken_is_told_in_its_words() -> None:
 
 
 def test_the_site_s_own_context_goes_along() -> None:
-    own = {"CPU": "1", "CONTEXT": {"SSH_PUBLIC_KEY": "key", "TOKEN": "YES", "EMPTY": None, "START_SCRIPT": "old"}}
+    own = {"CPU": "1", "CONTEXT": {"SSH_PUBLIC_KEY": "key", "TOKEN": "YES", "EMPTY": None, "EMPTY2": ""}}
     extra = extra_template(own, {"ECLOUD_BOSS": "10.0.0.2"}, "echo $HOME\n", marks_of("d1", "w", 1))
     context = extra["TEMPLATE"]["CONTEXT"]
     assert isinstance(context, dict)

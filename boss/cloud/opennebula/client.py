@@ -9,15 +9,18 @@ from __future__ import annotations
 import threading
 import xmlrpc.client
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyone
 import pyone.server_xrpc
 import requests
 
-from boss.cloud.opennebula import faults
+from boss.cloud.opennebula import faults, quotas
 from boss.cloud.opennebula.faults import CloudError
-from boss.cloud.opennebula.machines import Machine, machine_of
+from boss.cloud.opennebula.login import Login
+from boss.cloud.opennebula.machines import Machine, address_of, machine_of
+from boss.cloud.opennebula.room import Bound
 
 #: Seconds.
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 30.0
@@ -26,54 +29,158 @@ CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 30.0
 class Client:
     """One account at one front-end. Any thread may call; every call raises CloudError, and only that."""
 
-    def __init__(self, endpoint: str, user: str, password: str, answer_seconds: float = ANSWER_SECONDS) -> None:
-        """`password` may be a login token."""
+    def __init__(
+        self,
+        endpoint: str,
+        user: str,
+        password: str,
+        answer_seconds: float = ANSWER_SECONDS,
+        token_file: Path | None = None,
+    ) -> None:
+        """`password` may be a login token. `token_file`: calls are made with a token that is kept there."""
         self.endpoint = endpoint
-        self._server = pyone.OneServer(endpoint, session=f"{user}:{password}", protocol="xmlrpc")
-        transport = _Transport((CONNECT_SECONDS, answer_seconds))
-        transport.set_https(endpoint.startswith("https"))
-        transport.set_https_verify(True)
-        self._server._ServerProxy__transport = transport
+        self.user = user
+        self._password = password
+        self._answer_seconds = answer_seconds
+        self._servers: dict[str, Any] = {}
+        self._login: Login | None = None
+        if token_file is not None:
+            self._login = Login((endpoint, user), password, token_file, self.make_token, self.drop_token)
+
+    # --- tokens ----------------------------------------------------------------------------------------
+
+    def keep_login(self) -> None:
+        """Now and then: the token is made or renewed if it is time. CloudError `login`: what was given is refused."""
+        if self._login is not None:
+            self._login.keep()
+
+    def make_token(self, secret: str, seconds: int) -> str:
+        return str(self._call(lambda _: self._server(secret).user.login(self.user, "", seconds, -1)))
+
+    def drop_token(self, secret: str, token: str) -> None:
+        self._call(lambda _: self._server(secret).user.login(self.user, token, 0, -1))
+
+    @property
+    def secret(self) -> str:
+        """What calls are made with at present."""
+        return self._password if self._login is None else self._login.secret
+
+    # --- machines --------------------------------------------------------------------------------------
 
     def machines(self, deployment: str) -> list[Machine]:
         """All of the account's machines with this deployment's mark, but those that are done."""
-        pool = self._call(lambda: self._server.vmpool.infoextended(-3, -1, -1, -1))
         found = [
             machine_of(vm.ID, vm.STATE, vm.LCM_STATE, vm.TEMPLATE or {}, vm.USER_TEMPLATE or {}, deployment)
-            for vm in pool.VM
+            for vm in self.all_machines()
         ]
         return [machine for machine in found if machine is not None]
 
+    def all_machines(self) -> list[Any]:
+        """pyone's machines of this account, but those that are done."""
+        return list(self._asked(lambda one: one.vmpool.infoextended(-3, -1, -1, -1)).VM)
+
+    def machine(self, number: int) -> Any:
+        """pyone's machine."""
+        return self._asked(lambda one: one.vm.info(number))
+
+    def address(self, number: int) -> str:
+        """Of its first network card."""
+        return address_of(self.machine(number).TEMPLATE or {})
+
+    def instantiate(self, template: int, name: str, extra: Mapping[str, Mapping[str, object]]) -> int:
+        """The new machine's id. CloudError `unclear`: it may have been made."""
+        return int(self._asked(lambda one: one.template.instantiate(template, name, False, dict(extra), False)))
+
+    def terminate(self, machine: int, *, hard: bool = True) -> None:
+        """At once, or politely. A machine that is done is no error; CloudError `state`: try again later."""
+        self._asked(lambda one: one.vm.action("terminate-hard" if hard else "terminate", machine))
+
+    def attach(self, machine: int, card: Mapping[str, str]) -> None:
+        """One more network card; it is there when the machine runs again. CloudError `state`: try again later."""
+        self._asked(lambda one: one.vm.attachnic(machine, {"TEMPLATE": {"NIC": dict(card)}}))
+
+    def detach(self, machine: int, card: int) -> None:
+        self._asked(lambda one: one.vm.detachnic(machine, card))
+
+    # --- templates, images, networks -------------------------------------------------------------------
+
     def template(self, template: int) -> Mapping[str, object]:
         """TEMPLATE of a site's template."""
-        found: Mapping[str, object] = self._call(lambda: self._server.template.info(template)).TEMPLATE or {}
+        found: Mapping[str, object] = self._asked(lambda one: one.template.info(template)).TEMPLATE or {}
         return found
 
     def template_id(self, name: str) -> int:
         """By name, or by number in digits."""
         if name.isdigit():
             return int(name)
-        pool = self._call(lambda: self._server.templatepool.info(-2, -1, -1))
-        ids = [each.ID for each in pool.VMTEMPLATE if name == each.NAME]
+        ids = [each.ID for each in self.templates() if name == each.NAME]
         if len(ids) == 1:
             return int(ids[0])
         several = f"there are {len(ids)} templates {name!r}: use the number of one" if ids else ""
         raise CloudError("missing", several or f"there is no template {name!r}, or this account may not see it")
 
-    def instantiate(self, template: int, name: str, extra: Mapping[str, Mapping[str, object]]) -> int:
-        """The new machine's id. CloudError `unclear`: it may have been made."""
-        return int(self._call(lambda: self._server.template.instantiate(template, name, False, dict(extra), False)))
+    def templates(self) -> list[Any]:
+        """pyone's templates that this account may see."""
+        return list(self._asked(lambda one: one.templatepool.info(-2, -1, -1)).VMTEMPLATE)
 
-    def terminate(self, machine: int) -> None:
-        """At once. A machine that is done is no error; CloudError `state`: try again later."""
-        self._call(lambda: self._server.vm.action("terminate-hard", machine))
+    def make_template(self, text: str) -> int:
+        return int(self._asked(lambda one: one.template.allocate(text)))
+
+    def replace_template(self, number: int, text: str) -> None:
+        self._asked(lambda one: one.template.update(number, text, 0))
+
+    def drop_template(self, number: int) -> None:
+        self._asked(lambda one: one.template.delete(number))
+
+    def images(self) -> list[Any]:
+        """pyone's images of this account."""
+        return list(self._asked(lambda one: one.imagepool.info(-3, -1, -1)).IMAGE)
+
+    def make_image(self, text: str) -> int:
+        """In the first datastore for images that the account may see."""
+        stores = self._asked(lambda one: one.datastorepool.info()).DATASTORE
+        number = next((store.ID for store in stores if int(store.TYPE) == 0), None)
+        if number is None:
+            raise CloudError("missing", "this account sees no datastore for images: ask the cloud's administrator")
+        return int(self._asked(lambda one: one.image.allocate(text, number)))
+
+    def drop_image(self, number: int) -> None:
+        self._asked(lambda one: one.image.delete(number))
+
+    def bounds(self, network: str, own: Mapping[str, object]) -> list[Bound]:
+        """What limits the number of machines. `network` as the settings name it; `own`: TEMPLATE of one machine."""
+        return quotas.bounds(self._asked, network, own)
 
     def version(self) -> str:
-        return str(self._call(lambda: self._server.system.version()))
+        return str(self._asked(lambda one: one.system.version()))
 
-    def _call(self, call: Callable[[], Any]) -> Any:
+    # --- one call --------------------------------------------------------------------------------------
+
+    def _asked(self, call: Callable[[Any], Any]) -> Any:
+        """With the secret of the moment; once more with what was given where a token is refused."""
         try:
-            return call()
+            return self._call(call)
+        except CloudError as error:
+            if error.kind != "login" or self._login is None or not self._login.refused():
+                raise
+            return self._call(call)
+
+    def _server(self, secret: str) -> Any:
+        server = self._servers.get(secret)
+        if server is None:
+            server = pyone.OneServer(self.endpoint, session=f"{self.user}:{secret}", protocol="xmlrpc")
+            transport = _Transport((CONNECT_SECONDS, self._answer_seconds))
+            transport.set_https(self.endpoint.startswith("https"))
+            transport.set_https_verify(True)
+            server._ServerProxy__transport = transport
+            self._servers = {secret: server}  # the former secret is not used again
+        return server
+
+    def _call(self, call: Callable[[Any], Any]) -> Any:
+        try:
+            return call(self._server(self.secret))
+        except CloudError:
+            raise
         except pyone.OneException as error:
             raise faults.of_answer(type(error).__name__, str(error), self.endpoint) from None
         except requests.exceptions.ConnectTimeout:

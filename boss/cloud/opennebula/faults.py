@@ -10,13 +10,15 @@ import re
 from typing import Literal
 
 #: `quota` and `address`: the pool cannot grow at present. `login`, `rights`, `missing`, `refused`: a person has to put
-#: something right. `state`: not now, try again. `away`: certainly not taken. `unclear`: taken or not, nobody knows.
-Kind = Literal["login", "rights", "quota", "address", "missing", "refused", "state", "away", "unclear"]
+#: something right. `state`, `busy`: not now, try again. `away`: certainly not taken. `unclear`: taken or not, nobody
+#: knows.
+Kind = Literal["login", "rights", "quota", "address", "missing", "refused", "state", "busy", "away", "unclear"]
 
 _QUOTA = re.compile(r"limit of (\S+) reached for (\w+) quota")
 _ADDRESS = re.compile(r"Cannot get IP/MAC lease from virtual network (\d+)")
 _MISSING = re.compile(r"Error getting (virtual machine template|virtual machine|virtual network|image) \[(\d+)\]")
-_NAMED = re.compile(r"does not own a? ?(network|image) with name: (\S+)|(Image) with ID: (\d+) +does not exist")
+_NAMED = re.compile(r"does not own an? (network|image) with name: (\S+)|(Image) with ID: (\d+) +does not exist")
+_BUSY = re.compile(r"Cannot acquire image (\d+), it is persistent and already in use")
 _RESTRICTED = re.compile(r"includes a restricted attribute ([A-Z_/0-9]+)")
 
 
@@ -50,10 +52,29 @@ def of_answer(class_name: str, text: str, endpoint: str) -> CloudError:
     if found := _NAMED.search(text):
         what, name = found[1] or found[3], found[2] or found[4]
         return CloudError("missing", f"there is no {what.lower()} {name!r} of this account; name its owner as well")
+    if found := _BUSY.search(text):
+        return CloudError(
+            "busy",
+            f"the persistent image {found[1]} is still in use by another machine: it is tried again until that one is "
+            "gone. If it is none of ours, end it, or name another image",
+        )
+    if "onegate endpoint was not defined" in text:
+        return CloudError(
+            "refused",
+            'the template\'s CONTEXT says TOKEN="YES", and this cloud has no OneGate: take that line out of it',
+        )
     if found := _RESTRICTED.search(text):
-        return CloudError("rights", f"this account may not set {found[1]} of a virtual machine ({said})")
+        return CloudError(
+            "rights",
+            f"this account may not set {found[1]} of a virtual machine: leave it out of the settings, or have the "
+            f"cloud's administrator put it into the template ({said})",
+        )
     if class_name == "OneAuthorizationException":
-        return CloudError("rights", f"this account may not do that: {said}")
+        return CloudError(
+            "rights",
+            f"this account may not do that: {said}. Ask the cloud's administrator for the right USE on template, image "
+            "and network, and CREATE on templates",
+        )
     if class_name == "OneActionException":
         return CloudError("state", f"not in this state: {said}")
     if class_name == "OneNoExistsException":

@@ -15,8 +15,13 @@ _RUNNING, _UNKNOWN = 3, 16
 _ENDING = frozenset({10, 11, 12, 13, 23, 29, 30})  # epilogs, shutdowns, cleanups
 _FAILED = frozenset({14, 36, 37, 38, 39, 40, 41, 42, 44, 46, 47, 48, 49, 50, 61})
 
-#: Our marks in USER_TEMPLATE. Only what bears our deployment's is ever touched.
-DEPLOYMENT, WORKER, INSTANCE = "ECLOUD_DEPLOYMENT", "ECLOUD_WORKER", "ECLOUD_INSTANCE"
+#: Our marks in USER_TEMPLATE. Only what bears our deployment's is ever touched. The instance's number is the mark's
+#: generation: the same worker's next machine has a higher one, and no number is used twice.
+DEPLOYMENT, POOL, WORKER, INSTANCE = "ECLOUD_DEPLOYMENT", "ECLOUD_POOL", "ECLOUD_WORKER", "ECLOUD_INSTANCE"
+#: What the machine is for: worker, datastore, boss.
+ROLE = "ECLOUD_ROLE"
+#: Of what `admin.py deploy` made, and of all that its boss makes.
+DEPLOY = "ECLOUD_DEPLOY"
 
 
 class Seen(StrEnum):
@@ -34,6 +39,15 @@ class Seen(StrEnum):
     GONE = "gone"
 
 
+class Card(NamedTuple):
+    """A network card."""
+
+    id: str
+    network: str
+    network_id: str
+    address: str
+
+
 class Machine(NamedTuple):
     """One listed machine with our mark."""
 
@@ -43,8 +57,10 @@ class Machine(NamedTuple):
     instance: int
     seen: Seen
     address: str
-    #: Why it waits or broke, in OpenNebula's words.
+    #: Why it waits, in OpenNebula's words, or why it is broken, in ours.
     message: str
+    pool: str = ""
+    cards: tuple[Card, ...] = ()
 
 
 def seen_of(state: int, lcm: int) -> Seen:
@@ -70,21 +86,35 @@ def machine_of(
     if marks.get(DEPLOYMENT) != deployment:
         return None
     number = str(marks.get(INSTANCE) or "")
+    seen = seen_of(state, lcm)
+    said = str(marks.get("ERROR") or marks.get("SCHED_MESSAGE") or "")
     return Machine(
         id=id,
         worker=str(marks.get(WORKER) or ""),
         instance=int(number) if number.isdigit() else 0,
-        seen=seen_of(state, lcm),
+        seen=seen,
         address=address_of(template),
-        message=str(marks.get("ERROR") or marks.get("SCHED_MESSAGE") or ""),
+        message=why_broken(state, lcm, said) if seen is Seen.BROKEN else said,
+        pool=str(marks.get(POOL) or ""),
+        cards=cards_of(template),
+    )
+
+
+def cards_of(template: Mapping[str, object]) -> tuple[Card, ...]:
+    """One is a dict, several are a list, none is no key."""
+    given = template.get("NIC")
+    several = given if isinstance(given, list) else [given]
+    return tuple(
+        Card(*(str(one.get(name) or "") for name in ("NIC_ID", "NETWORK", "NETWORK_ID", "IP")))
+        for one in several
+        if isinstance(one, Mapping)
     )
 
 
 def address_of(template: Mapping[str, object]) -> str:
-    """Of the first network card: one is a dict, several are a list, none is no key."""
-    cards = template.get("NIC")
-    first = cards[0] if isinstance(cards, list) and cards else cards
-    return str(first.get("IP") or "") if isinstance(first, Mapping) else ""
+    """Of the first network card; empty: there is none, or it has none."""
+    cards = cards_of(template)
+    return cards[0].address if cards else ""
 
 
 def why_broken(state: int, lcm: int, message: str) -> str:

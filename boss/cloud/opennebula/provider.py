@@ -5,7 +5,7 @@ one call a cycle, and compares: a machine of ours that nobody has on record is e
 more has ended; one that cannot run any more is ended, and told. A call whose answer did not come may have made a
 machine: it is not repeated, and counts as there, until a list that was taken later than the call can have lasted
 shows no machine with its mark. Of two machines with one mark the younger is ended. Machines without our deployment's
-mark are never touched.
+mark are never touched, nor those of its other pools.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from typing import Protocol
 
 import msgspec
 
-from boss.cloud.opennebula import faults, machines, template
+from boss.cloud.opennebula import cards, faults, room, template
 from boss.cloud.opennebula.faults import CloudError
 from boss.cloud.opennebula.machines import Machine, Seen
-from boss.cloud.provider import Recorded, Told
+from boss.cloud.opennebula.patience import Patience
+from boss.cloud.opennebula.room import Bound
+from boss.cloud.provider import Guest, Limits, Recorded, Told
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 
 logger = logging.getLogger(__name__)
 
-#: OpenNebula refuses these in a name.
 _NAME = "ecloud-{worker}"
 
 
@@ -35,25 +36,42 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How a pool's machines are made. Seconds."""
 
     deployment: str
+    #: Its name, and those of all pools: machines of a pool that the settings have no more are ended.
+    pool: str = ""
+    pools: tuple[str, ...] = ()
     #: Name or number of the site's template.
     template: str
-    #: Instead of the template's own cards: NETWORK, NETWORK_UNAME.
-    network: Mapping[str, str] = {}
+    #: Instead of the template's own cards: number, name or owner/name. Empty: the template's.
+    network: str = ""
+    #: worker or datastore: a datastore's machine has a disk that outlives it, and is only ended politely.
+    role: str = "worker"
+    #: Which `admin.py deploy` this boss comes from, for its mark.
+    deploy: str = ""
     #: Between two lists while anything is there, and between two machines that are begun.
     poll_seconds: float = 10.0
     start_seconds: float = 0.5
     #: How long the server may work on a call that nobody waits for any more.
     longest_call_seconds: float = 120.0
+    #: How long a machine may wait for a host; how long its host may be seen no more.
+    pending_seconds: float = 600.0
+    unknown_seconds: float = 600.0
+    #: Between two looks at what quotas and network leave.
+    room_seconds: float = 60.0
 
 
 class Calls(Protocol):
     """What is asked of the cloud (`client.Client`)."""
 
+    def keep_login(self) -> None: ...
     def machines(self, deployment: str) -> list[Machine]: ...
     def template(self, template: int) -> Mapping[str, object]: ...
     def template_id(self, name: str) -> int: ...
+    def bounds(self, network: str, own: Mapping[str, object]) -> list[Bound]: ...
     def instantiate(self, template: int, name: str, extra: Mapping[str, Mapping[str, object]]) -> int: ...
-    def terminate(self, machine: int) -> None: ...
+    def address(self, machine: int) -> str: ...
+    def terminate(self, machine: int, *, hard: bool = True) -> None: ...
+    def attach(self, machine: int, card: Mapping[str, str]) -> None: ...
+    def detach(self, machine: int, card: int) -> None: ...
 
 
 class _Known(msgspec.Struct):
@@ -68,39 +86,49 @@ class _Known(msgspec.Struct):
     unclear_until: float | None = None
     #: Why it is to end; empty: it is not.
     ending: str = ""
+    #: It ends because the cloud has no room: the pool cannot grow.
+    no_room: bool = False
     told: bool = False
 
 
 class OpenNebulaProvider:
-    """`script(worker)` and `context(worker)` are what its machine is told; both may differ from start to start."""
+    """`guest(instance, worker)` is what its machine is told; it may differ from start to start, and block."""
 
     def __init__(
         self,
         calls: Calls,
         options: Options,
         told: Told,
-        context: Callable[[str], Mapping[str, str]],
-        script: Callable[[str], str],
+        guest: Callable[[int, str], Guest],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calls = calls
         self._options = options
         self._told = told
-        self._context = context
-        self._script = script
+        self._guest = guest
         self._clock = clock
         self._known: dict[int, _Known] = {}
         self._starts: deque[int] = deque()
+        self._cards = cards.Cards(calls)
         self._changed = threading.Condition()
         self._closed = False
         self._listed_at = float("-inf")
         self._began_at = float("-inf")
-        self._adopted = False
-        #: What keeps machines from being begun, or listed, at present; for status.
-        self.trouble = ""
+        self._room_at = float("-inf")
+        self._room: tuple[int | None, str] = (None, "")
+        #: Machines that were begun since the room was looked at.
+        self._begun_since = 0
+        self._patience = Patience(options.pending_seconds, options.unknown_seconds)
+        self._call_trouble = ""
         self._thread = threading.Thread(target=self._run, name="opennebula", daemon=True)
 
     # --- asked by the boss, from any thread ------------------------------------------------------------
+
+    @property
+    def trouble(self) -> str:
+        """What keeps machines from being begun, listed or run at present; for status."""
+        with self._changed:
+            return "; ".join(filter(None, [self._call_trouble, *self._patience.complaints(self._clock())]))
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
         """Begin: what is on record is looked for in the next list; what is listed and not on record is ended."""
@@ -111,7 +139,6 @@ class OpenNebulaProvider:
                     known.machine = int(one.reference)
                 else:
                     known.unclear_until = self._clock() + self._options.longest_call_seconds
-            self._adopted = True
             self._changed.notify()
         self._thread.start()
 
@@ -131,7 +158,31 @@ class OpenNebulaProvider:
                 self._forget(instance)
                 self._tell(InstanceEnded(instance=instance, reason="it was not begun yet"))
                 return
-            known.ending = "its end was asked for"
+            known.ending = known.ending or "its end was asked for"
+            self._listed_at = float("-inf")
+            self._changed.notify()
+
+    def limits(self) -> Limits:
+        with self._changed:
+            if waiting := self._patience.no_room(self._clock()):
+                return Limits(more=0, reason=waiting)
+            more, reason = self._room
+            if more is None:
+                return Limits()
+            more = max(0, more - self._begun_since - len(self._starts))
+            return Limits(more=more, reason=f"{reason}: room for {more or 'no'} more")
+
+    def attach(self, reference: str, network: str, done: cards.Done) -> None:
+        """A further network card of a machine that runs: `done(card, "")` once it is there, or `done("", why not)`."""
+        self._plug(cards.Wish(int(reference), template.card_of(network), "", done, self._clock()))
+
+    def detach(self, reference: str, card: str, done: cards.Done) -> None:
+        """Take it out: `done(card, "")` once it is gone, or the machine is; or `done("", why not)`."""
+        self._plug(cards.Wish(int(reference), {}, card, done, self._clock()))
+
+    def _plug(self, wish: cards.Wish) -> None:
+        with self._changed:
+            self._cards.add(wish)
             self._listed_at = float("-inf")
             self._changed.notify()
 
@@ -163,20 +214,32 @@ class OpenNebulaProvider:
         due = []
         if self._starts:
             due.append(self._began_at + self._options.start_seconds)
-        if self._known or self._listed_at == float("-inf"):
-            due.append(self._listed_at + self._options.poll_seconds)
+        if self._known or self._cards or self._listed_at == float("-inf"):
+            due.append(self._listed_at + self._between_lists())
+        if self._room[0] == 0:  # nothing is begun until there is room again
+            due.append(self._room_at + self._options.room_seconds)
         return max(0.0, min(due) - self._clock()) if due else None
+
+    def _between_lists(self) -> float:
+        """Who waits for a card waits on behalf of a task."""
+        return min(1.0, self._options.poll_seconds) if self._cards else self._options.poll_seconds
 
     def turn(self) -> None:
         """Begin one machine, or list them all, as is due."""
         now = self._clock()
-        if now >= self._listed_at + self._options.poll_seconds and (self._known or not self._starts):
+        try:
+            self._calls.keep_login()
+        except CloudError as error:
+            self._say(str(error))  # the calls themselves say so too, each in its place
+        if now >= self._listed_at + self._between_lists() and (self._known or self._cards or not self._starts):
             self._compare()
         elif self._starts and now >= self._began_at + self._options.start_seconds:
             self._began_at = now
             with self._changed:
                 instance = self._starts.popleft()
             self._begin(instance)
+        else:
+            self._look_at_room(now)
 
     # --- one machine is begun --------------------------------------------------------------------------
 
@@ -194,9 +257,17 @@ class OpenNebulaProvider:
             self._not_begun(instance, known, error)
             return
         with self._changed:
-            self.trouble = ""
+            self._call_trouble = ""
+            self._begun_since += 1
             known.machine, known.unclear_until, known.told = machine, None, True
-        self._tell(InstanceStarted(instance=instance, reference=str(machine)))
+        self._tell(InstanceStarted(instance=instance, reference=str(machine), address=self._address(machine)))
+
+    def _address(self, machine: int) -> str:
+        """It is known as soon as the machine is made; empty where the call fails: its worker says it too."""
+        try:
+            return self._calls.address(machine)
+        except CloudError:
+            return ""
 
     def _instantiate(self, instance: int, worker: str) -> int:
         """Raises CloudError; `unclear` from the one call only that makes a machine."""
@@ -206,13 +277,13 @@ class OpenNebulaProvider:
             own = self._calls.template(number)
         except CloudError as error:
             raise CloudError("away" if error.kind == "unclear" else error.kind, str(error)) from None
-        extra = template.extra_template(
-            own,
-            self._context(worker),
-            self._script(worker),
-            template.marks_of(options.deployment, worker, instance),
-            options.network,
-        )
+        try:
+            guest = self._guest(instance, worker)
+        except OSError as error:
+            raise CloudError("refused", f"its machine cannot be prepared: {error}") from None
+        marks = template.marks_of(options.deployment, worker, instance, options.pool, options.role, options.deploy)
+        card = template.card_of(options.network)
+        extra = template.extra_template(own, guest.variables, guest.script, marks, card)
         return self._calls.instantiate(number, _NAME.format(worker=worker), extra)
 
     def _not_begun(self, instance: int, known: _Known, error: CloudError) -> None:
@@ -222,12 +293,13 @@ class OpenNebulaProvider:
                 known.unclear_until = self._clock() + self._options.longest_call_seconds
                 self._listed_at = min(self._listed_at, self._clock() - self._options.poll_seconds)
                 return
-            if error.kind == "away":
+            if error.kind in ("away", "busy"):
                 known.wanted, known.unclear_until = True, None
                 self._starts.appendleft(instance)
                 self._began_at = self._clock() + self._options.poll_seconds
                 return
             self._forget(instance)
+            self._room_at = float("-inf")
         self._tell(
             InstanceStartFailed(instance=instance, reason=str(error), full=faults.grows_no_more(error.kind))
         )  # fmt: skip
@@ -237,75 +309,102 @@ class OpenNebulaProvider:
     def _compare(self) -> None:
         begun = self._clock()
         try:
-            listed = self._calls.machines(self._options.deployment)
+            listed = [each for each in self._calls.machines(self._options.deployment) if self._is_mine(each)]
         except CloudError as error:
             self._say(str(error))
             self._listed_at = self._clock()
             return
-        self._listed_at = self._clock()
-        if self.trouble and not self._starts:
-            self.trouble = ""
+        self._listed_at = now = self._clock()
+        with self._changed:
+            if self._call_trouble and not self._starts:
+                self._call_trouble = ""
+            given_up = self._patience.look(listed, now)
         marked: dict[int, list[Machine]] = {}
         for machine in sorted(listed):
             if machine.seen is not Seen.GONE:
                 marked.setdefault(machine.instance, []).append(machine)
         for instance, found in marked.items():
-            self._look_at(instance, found)
+            self._look_at(instance, found, given_up)
         with self._changed:
             absent = [number for number in self._known if number not in marked]
         for instance in absent:
             self._not_listed(instance, begun)
+        self._cards.compare(listed, now)
+        self._look_at_room(now)
 
-    def _look_at(self, instance: int, found: list[Machine]) -> None:
-        first, *younger = found
-        for machine in younger:
-            self._end(machine, f"machine {first.id} has the same mark and is older")
+    def _is_mine(self, machine: Machine) -> bool:
+        """Another pool's machines are that pool's; those of a pool that is no more are anybody's to end."""
+        pools = self._options.pools
+        return machine.pool in ("", self._options.pool) or (bool(pools) and machine.pool not in pools)
+
+    def _look_at(self, instance: int, found: list[Machine], given_up: Mapping[int, str]) -> None:
         with self._changed:
             known = self._known.get(instance)
             if known is not None and known.wanted:
                 return  # begun by nobody: a number is never used again
         if known is None:
-            self._end(first, "no instance on record has its mark")
+            for machine in found:
+                self._end(machine, "no instance on record has its mark")
+            return
+        first, *younger = [one for one in found if one.worker == known.worker] or found
+        for machine in younger:
+            self._end(machine, f"machine {first.id} has the same mark and is older")
+        if first.worker != known.worker:
+            self._end(first, f"its mark says worker {first.worker!r}, and instance {instance} is of {known.worker!r}")
             return
         if known.machine != first.id or not known.told:
             with self._changed:
                 known.machine, known.unclear_until, known.told = first.id, None, True
-            self._tell(InstanceStarted(instance=instance, reference=str(first.id)))
+            self._tell(InstanceStarted(instance=instance, reference=str(first.id), address=first.address))
+        if not known.ending and (why := _why_over(first, given_up)):
+            with self._changed:
+                known.ending, known.no_room = why, first.seen is Seen.WAITING
         if known.ending:
             self._end(first, known.ending)
-        elif first.seen is Seen.BROKEN:
-            with self._changed:
-                known.ending = first.message or "it cannot run any more"
-            self._end(first, f"it cannot run any more ({first.message or 'no reason was given'})")
 
     def _not_listed(self, instance: int, begun: float) -> None:
         with self._changed:
             known = self._known.get(instance)
             if known is None or known.wanted:
                 return
-            if known.unclear_until is not None:
-                if begun < known.unclear_until:
-                    return  # the call may still be worked on
-                self._forget(instance)
-                event: InstanceStartFailed | InstanceEnded = InstanceStartFailed(
-                    instance=instance, reason="the call got no answer, and no machine came of it"
-                )
-            else:
-                self._forget(instance)
-                event = InstanceEnded(
-                    instance=instance, reason=known.ending or "OpenNebula does not list its machine any more"
-                )
+            if known.unclear_until is not None and begun < known.unclear_until:
+                return  # the call may still be worked on
+            self._forget(instance)
+        event: InstanceStartFailed | InstanceEnded
+        if known.unclear_until is not None:
+            why = "the call got no answer, and no machine came of it"
+            event = InstanceStartFailed(instance=instance, reason=why)
+        elif known.no_room:
+            event = InstanceStartFailed(instance=instance, reason=known.ending, full=True)
+        else:
+            why = known.ending or "OpenNebula does not list its machine any more"
+            event = InstanceEnded(instance=instance, reason=why)
         self._tell(event)
 
     def _end(self, machine: Machine, why: str) -> None:
         if machine.seen is Seen.ENDING:
             return
+        hard = self._options.role != "datastore" or machine.seen is Seen.UNREACHABLE
         logger.info("machine %d (worker %s) is ended: %s", machine.id, machine.worker, why, extra={"action": "end"})
         try:
-            self._calls.terminate(machine.id)
+            self._calls.terminate(machine.id, hard=hard)
         except CloudError as error:
             # The next list shows it again, and it is asked again: a machine that boots cannot be ended, say.
             logger.info("machine %d cannot be ended now: %s", machine.id, error, extra={"action": "end_later"})
+
+    def _look_at_room(self, now: float) -> None:
+        """What quotas and network leave; now and then, and after a refusal."""
+        if now < self._room_at + self._options.room_seconds:
+            return
+        self._room_at = now
+        try:
+            own = self._calls.template(self._calls.template_id(self._options.template))
+            found = room.tightest(self._calls.bounds(self._options.network, own))
+        except CloudError as error:
+            logger.info("the room that is left is not known: %s", error, extra={"action": "room"})
+            return
+        with self._changed:
+            self._room, self._begun_since = found, 0
 
     # --- parts -----------------------------------------------------------------------------------------
 
@@ -315,13 +414,21 @@ class OpenNebulaProvider:
             self._starts.remove(instance)
 
     def _say(self, sentence: str) -> None:
-        if sentence != self.trouble:
-            logger.warning("%s", sentence, extra={"action": "cloud_trouble"})
-        self.trouble = sentence
+        with self._changed:
+            if sentence != self._call_trouble:
+                logger.warning("%s", sentence, extra={"action": "cloud_trouble"})
+            self._call_trouble = sentence
 
     def _tell(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded) -> None:
         if not self._closed:
             self._told(event)
 
 
-__all__ = ["Calls", "OpenNebulaProvider", "Options", "machines"]
+def _why_over(machine: Machine, given_up: Mapping[int, str]) -> str:
+    """Why the machine will never work, or not any more; empty: it may."""
+    if machine.seen is Seen.BROKEN:
+        return machine.message
+    return given_up.get(machine.id, "")
+
+
+__all__ = ["Calls", "OpenNebulaProvider", "Options"]

@@ -1,0 +1,83 @@
+"""A provider made from a pool's settings: the entry that the boss's registry knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from boss.cloud.opennebula.client import Client
+from boss.cloud.opennebula.provider import OpenNebulaProvider, Options
+from boss.cloud.provider import PoolSetup, ProviderError, Surroundings
+
+#: The token that calls are made with, below the state directory.
+TOKEN_FILE = Path("opennebula") / "token.json"
+#: What a pool's table `options` may say, all seconds.
+_TIMES = (
+    "poll_seconds",
+    "start_seconds",
+    "longest_call_seconds",
+    "pending_seconds",
+    "unknown_seconds",
+    "room_seconds",
+)
+
+
+def make(pool: PoolSetup, around: Surroundings) -> OpenNebulaProvider:
+    """Raises ProviderError: the settings do not say which cloud, account or template."""
+    told = pool.options
+    client = make_client(told, around.state_directory)
+    return OpenNebulaProvider(client, options_of(pool, around.deployment), around.told, around.guest)
+
+
+def make_client(told: Mapping[str, Any], state_directory: Path | None) -> Client:
+    """`told`: the settings opennebula_*, by name. Calls are made with a token that is kept in the state directory."""
+    missing = [name for name in ("endpoint", "user", "password") if not told.get(f"opennebula_{name}")]
+    if missing:
+        names = " and ".join(f"opennebula_{name}" for name in missing)
+        raise ProviderError(f"for machines of an OpenNebula cloud the settings must say {names}")
+    kept = None if state_directory is None else state_directory / TOKEN_FILE
+    answer_seconds = told.get("opennebula_answer_seconds") or 30.0
+    return Client(
+        told["opennebula_endpoint"], told["opennebula_user"], told["opennebula_password"], answer_seconds, kept
+    )
+
+
+def options_of(pool: PoolSetup, deployment: str) -> Options:
+    told = pool.options
+    given = told.get("options") or {}
+    unknown = sorted(set(given) - set(_TIMES))
+    if unknown:
+        raise ProviderError(
+            f"[pools.{pool.name}.options]: {', '.join(unknown)} is nothing that OpenNebula machines read; there are "
+            f"{', '.join(_TIMES)}"
+        )
+    boot_timeout = float(told.get("boot_timeout_seconds") or 900.0)
+    # A machine that no host takes is given up before its worker is missed: the reason is another one.
+    times = {"pending_seconds": boot_timeout * 2 / 3, **given}
+    if not told.get("template") and not _usual(told, pool.role):
+        raise ProviderError(f"pool {pool.name}: name its template in the settings (opennebula_template, or template)")
+    try:
+        return msgspec.convert(
+            {
+                "deployment": deployment,
+                "pool": pool.name,
+                "pools": tuple(told.get("pools") or ()),
+                "template": str(told.get("template") or _usual(told, pool.role)),
+                "network": str(told.get("network") or told.get("opennebula_network") or ""),
+                "role": "datastore" if pool.role == "datastore" else "worker",
+                "deploy": str(told.get("opennebula_mark") or ""),
+                **times,
+            },
+            Options,
+            strict=False,
+        )
+    except msgspec.ValidationError as error:
+        raise ProviderError(f"[pools.{pool.name}.options]: {error}") from None
+
+
+def _usual(told: Mapping[str, Any], role: str) -> str:
+    name = "opennebula_datastore_template" if role == "datastore" else "opennebula_template"
+    return str(told.get(name) or "")

@@ -1,0 +1,97 @@
+"""What pyone's account, group and network say about limits, as values.
+
+An account that may not look at its group or its network is told less, and no error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from boss.cloud.opennebula.faults import CloudError
+from boss.cloud.opennebula.room import Bound
+
+Asked = Callable[[Callable[[Any], Any]], Any]
+#: "As the default quotas say."
+_DEFAULT = -2.0
+_SILENT = ("rights", "missing", "refused")
+
+
+def bounds(asked: Asked, network: str, own: Mapping[str, object]) -> list[Bound]:
+    """`network`: number, name or owner/name, empty: that of `own`, the TEMPLATE of one machine."""
+    found = found_network(asked, network or _network_of(own))
+    number = None if found is None else int(found.ID)
+    needs = {"VMS": 1.0, "CPU": _number(own.get("CPU")), "MEMORY": _number(own.get("MEMORY"))}
+    user = asked(lambda one: one.user.info(-1))
+    limits = list(_of_owner(user, getattr(user, "DEFAULT_USER_QUOTAS", None), "the account", needs, number))
+    group = _or_none(asked, lambda one: one.group.info(-1))
+    if group is not None:
+        limits += _of_owner(group, getattr(group, "DEFAULT_GROUP_QUOTAS", None), "its group", needs, number)
+    if found is not None:
+        limits.append(Bound(f"number of addresses of network {found.NAME}", _size(found), float(found.USED_LEASES)))
+    return limits
+
+
+def found_network(asked: Asked, network: str) -> Any | None:
+    """pyone's network; None: there is none of that name, or the account may not see it."""
+    if not network:
+        return None
+    if network.isdigit():
+        return _or_none(asked, lambda one: one.vn.info(int(network)))
+    owner, slash, name = network.rpartition("/")
+    pool = _or_none(asked, lambda one: one.vnpool.info(-2, -1, -1))
+    named = [each for each in (pool.VNET if pool else []) if name == each.NAME and (not slash or owner == each.UNAME)]
+    return named[0] if named else None
+
+
+def _of_owner(owner: Any, usual: Any, who: str, needs: Mapping[str, float], network: int | None) -> Iterator[Bound]:
+    """Of an account or a group; `usual`: what holds where its own limit is -2, the default."""
+    usual_quotas = _listed(getattr(usual, "VM_QUOTA", None), "VM")
+    for quota in _listed(owner.VM_QUOTA, "VM"):
+        for name, each in needs.items():
+            for prefix, words in (("", ""), ("RUNNING_", "running ")):
+                limit = _number(getattr(quota, prefix + name, None), -1.0)
+                if limit == _DEFAULT:
+                    limit = _number(getattr(usual_quotas[0], prefix + name, None), -1.0) if usual_quotas else -1.0
+                used = _number(getattr(quota, f"{prefix}{name}_USED", None))
+                yield Bound(f"quota of {words}{name} of {who}", limit, used, each)
+    for quota in _listed(owner.NETWORK_QUOTA, "NETWORK"):
+        if network is not None and str(quota.ID) == str(network):
+            yield Bound(f"quota of addresses of {who}", _number(quota.LEASES, -1.0), _number(quota.LEASES_USED))
+
+
+def _listed(holder: Any, name: str) -> list[Any]:
+    """VM is a list in newer versions of pyone, and one object in older ones."""
+    value = getattr(holder, name, None) if holder is not None else None
+    return value if isinstance(value, list) else [value] if value is not None else []
+
+
+def _size(network: Any) -> float:
+    return sum(_number(each.SIZE) for each in _listed(network.AR_POOL, "AR"))
+
+
+def _network_of(own: Mapping[str, object]) -> str:
+    cards = own.get("NIC")
+    card = cards[0] if isinstance(cards, list) and cards else cards
+    if not isinstance(card, Mapping):
+        return ""
+    if card.get("NETWORK_ID"):
+        return str(card["NETWORK_ID"])
+    name, owner = str(card.get("NETWORK") or ""), str(card.get("NETWORK_UNAME") or "")
+    return f"{owner}/{name}" if owner and name else name
+
+
+def _number(value: object, otherwise: float = 0.0) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return otherwise
+
+
+def _or_none(asked: Asked, call: Callable[[Any], Any]) -> Any | None:
+    try:
+        return asked(call)
+    except CloudError as error:
+        if error.kind not in _SILENT:
+            raise
+        return None

@@ -1,0 +1,326 @@
+"""What an account may and has, through pyone against the front-end: quotas, addresses, tokens, pools, cards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from boss.cloud.opennebula.client import Client
+from boss.cloud.opennebula.faults import CloudError
+from boss.cloud.opennebula.make import make
+from boss.cloud.provider import Guest, PoolSetup, Recorded, Surroundings
+from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from tests.integration.test_opennebula_provider import Boss, started
+from tests.opennebula.front_end import FrontEnd, Quota
+from tests.opennebula.objects import AUTHORIZATION, Image, Refuse
+
+MARKS = {"ECLOUD_DEPLOYMENT": "d1", "ECLOUD_WORKER": "cloud-1", "ECLOUD_INSTANCE": "1"}
+
+
+@pytest.fixture
+def front() -> Iterator[FrontEnd]:
+    with FrontEnd() as running:
+        yield running
+
+
+@pytest.fixture
+def bosses() -> Iterator[list[Boss]]:
+    made: list[Boss] = []
+    yield made
+    for boss in made:
+        boss.provider.close()
+
+
+def room(boss: Boss) -> tuple[int | None, str]:
+    limits = boss.provider.limits()
+    return limits.more, limits.reason
+
+
+# --- limits ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "left", "words"),
+    [
+        (lambda front: setattr(front.users["ecloud"], "quota", Quota(vms=5)), 3, "quota of VMS of the account is 5"),
+        (lambda front: setattr(front.users["ecloud"], "quota", Quota(cpu=3.0)), 1, "quota of CPU of the account"),
+        (lambda front: setattr(front.users["ecloud"], "quota", Quota(memory=2048)), 2, "quota of MEMORY"),
+        (lambda front: front.groups.update({1: Quota(vms=6)}), 4, "quota of VMS of its group is 6"),
+        (lambda front: setattr(front.users["ecloud"], "quota", Quota(leases={0: 3})), 1, "quota of addresses"),
+        (lambda front: front.networks[0].addresses.__delitem__(slice(5, None)), 3, "addresses of network private"),
+    ],
+    ids=["vms", "cpu", "memory", "group", "leases", "addresses"],
+)
+def test_what_is_left_is_known_without_being_refused_first(
+    front: FrontEnd, bosses: list[Boss], limit: Callable[[FrontEnd], None], left: int, words: str
+) -> None:
+    limit(front)
+    boss = started(front, bosses, 2, room_seconds=0.1)
+    boss.wait_for("the room is known", lambda: room(boss)[0] == left)
+    assert words in room(boss)[1] and f"room for {left} more" in room(boss)[1]
+
+
+def test_machines_that_were_begun_since_are_counted_off(front: FrontEnd, bosses: list[Boss]) -> None:
+    front.users["ecloud"].quota = Quota(vms=5)
+    boss = Boss(front)
+    bosses.append(boss)
+    boss.wait_for("the room is known", lambda: room(boss)[0] == 5)
+    for number in (1, 2):
+        boss.provider.start(number, f"cloud-{number}")
+    boss.wait_for("two are begun", lambda: len(boss.told(InstanceStarted)) == 2)
+    assert room(boss) == (3, "the quota of VMS of the account is 5: room for 3 more"), "nobody has looked again"
+
+
+def test_a_network_that_the_account_may_not_see_limits_nothing_that_is_known(
+    front: FrontEnd, bosses: list[Boss]
+) -> None:
+    front.networks[0].open, front.networks[0].owner = False, "oneadmin"
+    front.templates[0].attributes["NIC"] = {"NETWORK": "private", "NETWORK_UNAME": "oneadmin"}
+    boss = started(front, bosses, 1, room_seconds=0.1)
+    time.sleep(0.3)
+    assert room(boss) == (None, "")
+
+
+def test_a_full_account_is_looked_at_again_though_nothing_is_there(front: FrontEnd, bosses: list[Boss]) -> None:
+    front.users["ecloud"].quota = Quota(vms=0)
+    boss = Boss(front, room_seconds=0.2)
+    bosses.append(boss)
+    boss.wait_for("it is full", lambda: room(boss)[0] == 0)
+    front.users["ecloud"].quota = Quota(vms=2)
+    boss.wait_for("there is room again", lambda: room(boss)[0] == 2)
+
+
+@pytest.mark.parametrize(
+    ("quota", "words"),
+    [(Quota(cpu=0.5), "limit of 0.5 for CPU"), (Quota(memory=100), "limit of 100 for MEMORY"),
+     (Quota(leases={0: 0}), "limit of 0 for LEASES")],
+)  # fmt: skip
+def test_every_quota_is_told_as_one_and_missing_rights_as_such(
+    front: FrontEnd, bosses: list[Boss], quota: Quota, words: str
+) -> None:
+    front.users["ecloud"].quota = quota
+    boss = Boss(front)
+    bosses.append(boss)
+    boss.provider.start(1, "cloud-1")
+    boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+    assert words in boss.told(InstanceStartFailed)[0].reason and boss.told(InstanceStartFailed)[0].full
+    front.users["ecloud"].quota = Quota()
+    front.knobs.refuse["template.instantiate"] = [
+        Refuse(AUTHORIZATION, "User [2] : Not authorized to perform USE NET [0].")
+    ]
+    boss.provider.start(2, "cloud-2")
+    boss.wait_for("it is told", lambda: len(boss.told(InstanceStartFailed)) == 2)
+    failed = boss.told(InstanceStartFailed)[1]
+    assert "may not do that" in failed.reason and "right USE" in failed.reason and not failed.full
+
+
+# --- patience --------------------------------------------------------------------------------------
+
+
+def test_a_machine_that_no_host_takes_is_ended_and_told_as_a_full_pool(front: FrontEnd, bosses: list[Boss]) -> None:
+    front.knobs.no_capacity = True
+    boss = started(front, bosses, 1, pending_seconds=0.6)
+    boss.wait_for("it is given up", lambda: boss.told(InstanceStartFailed))
+    failed = boss.told(InstanceStartFailed)[0]
+    assert failed.full and "no host took it" in failed.reason and "Not enough CPU on hosts: 0,1" in failed.reason
+    assert not front.alive()
+
+
+def test_a_machine_whose_host_is_lost_is_given_up_after_a_while(front: FrontEnd, bosses: list[Boss]) -> None:
+    boss = started(front, bosses, 2, unknown_seconds=0.6)
+    boss.wait_for("they run", lambda: all(front.state(m) == (3, 3) for m in front.alive()))
+    front.lose(front.machines[0])
+    boss.wait_for("it is told", lambda: "UNKNOWN" in boss.provider.trouble)
+    boss.wait_for("it is given up", lambda: boss.told(InstanceEnded))
+    assert "its host did not answer" in boss.told(InstanceEnded)[0].reason
+    assert [m.id for m in front.alive()] == [1]
+
+
+# --- marks and pools -------------------------------------------------------------------------------
+
+
+def test_a_machine_that_bears_the_number_but_another_worker_is_not_adopted(front: FrontEnd, bosses: list[Boss]) -> None:
+    stranger = front.make("ecloud", "x", {**MARKS, "ECLOUD_WORKER": "cloud-9"})
+    boss = Boss(front, [Recorded(instance=1, worker="cloud-1", reference="")])
+    bosses.append(boss)
+    boss.wait_for("it is ended", lambda: stranger.ended_at)
+    boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+    assert boss.told(InstanceStarted) == []
+
+
+def test_each_pool_keeps_to_its_own_machines_and_those_of_a_pool_that_is_no_more_are_ended(
+    front: FrontEnd, bosses: list[Boss]
+) -> None:
+    others = front.make("ecloud", "x", {**MARKS, "ECLOUD_POOL": "big", "ECLOUD_INSTANCE": "70"})
+    former = front.make("ecloud", "y", {**MARKS, "ECLOUD_POOL": "former", "ECLOUD_INSTANCE": "71"})
+    boss = started(front, bosses, 1, pool="small", pools=("small", "big"))
+    boss.wait_for("the former pool's is ended", lambda: former.ended_at)
+    time.sleep(0.3)
+    assert others.ended_at is None
+    assert [m.user_template.get("ECLOUD_POOL") for m in front.alive()] == ["big", "small"]
+
+
+# --- the datastore's machine -----------------------------------------------------------------------
+
+
+def test_a_datastore_s_machine_is_ended_politely_and_the_next_waits_for_its_disk(
+    front: FrontEnd, bosses: list[Boss]
+) -> None:
+    front.images[1] = Image(1, "ecloud-data", persistent=True, type=2)
+    front.add_template(
+        "store", {"CPU": "1", "MEMORY": "512", "DISK": [{"IMAGE": "debian-12"}, {"IMAGE": "ecloud-data"}]}
+    )
+    ends: list[bool] = []
+    front.on_end = lambda _machine, hard: ends.append(hard)
+    front.timing.shutdown = 1.0
+    boss = started(front, bosses, 1, role="datastore", template="store")
+    boss.wait_for("it runs", lambda: front.state(front.machines[0]) == (3, 3))
+    boss.provider.stop(1, "datastore", "0")
+    boss.provider.start(2, "datastore")
+    boss.wait_for("it is told that the disk is in use", lambda: "still in use" in boss.provider.trouble)
+    assert boss.told(InstanceStartFailed) == []
+    boss.wait_for("the next one is there", lambda: len(boss.told(InstanceStarted)) == 2)
+    assert ends == [False]
+    assert [m.id for m in front.alive()] == [1] and not boss.provider.trouble
+
+
+# --- tokens and settings ---------------------------------------------------------------------------
+
+
+def provider_of(front: FrontEnd, state: Path, events: list[object], password: str = "secret", **options: object):
+    told = {
+        "opennebula_endpoint": front.endpoint, "opennebula_user": "ecloud", "opennebula_password": password,
+        "template": "worker", "options": {"poll_seconds": 0.1, "start_seconds": 0.01}, **options,
+    }  # fmt: skip
+    around = Surroundings(
+        deployment="d1", state_directory=state, told=events.append,
+        guest=lambda instance, worker: Guest(variables={"ECLOUD_WORKER_ID": worker}, script="#!/bin/sh\n"),
+        command=[], environment=lambda _: {}, log_path=Path, spawn=lambda *_: 0, identify=lambda _: None,
+        ssh_key=state / "key",
+    )  # fmt: skip
+    return make(PoolSetup(name="cloud", provider="opennebula", most=5, options=told), around)
+
+
+def wait_for(what: str, condition: Callable[[], object]) -> None:
+    until = time.monotonic() + 30.0
+    while not condition():
+        assert time.monotonic() < until, f"not in time: {what}"
+        time.sleep(0.01)
+
+
+def test_made_from_settings_it_uses_the_password_for_one_token_and_the_token_for_all_else(
+    front: FrontEnd, tmp_path: Path
+) -> None:
+    events: list[object] = []
+    for _ in range(2):  # the second start uses the token of the first
+        provider = provider_of(front, tmp_path, events)
+        provider.adopt([])
+        provider.start(1, "cloud-1")
+        wait_for("it is started", lambda: any(isinstance(event, InstanceStarted) for event in events))
+        provider.close()
+        events.clear()
+    assert [secret for _, secret in front.sessions].count("secret") == 1
+    assert len(front.users["ecloud"].tokens) == 1
+    assert front.machines[0].user_template["ECLOUD_POOL"] == "cloud"
+
+
+def test_a_token_in_place_of_the_password_works_as_it_is_and_renews_itself(front: FrontEnd, tmp_path: Path) -> None:
+    given = Client(front.endpoint, "ecloud", "secret").make_token("secret", 600)
+    front.sessions.clear()
+    provider = provider_of(front, tmp_path, [], password=given)
+    provider.adopt([])
+    wait_for("it makes its own", lambda: len(front.users["ecloud"].tokens) == 2)
+    wait_for("it uses its own", lambda: front.sessions and front.sessions[-1][1] not in (given, "secret"))
+    assert "secret" not in [secret for _, secret in front.sessions]
+    provider.close()
+
+
+def test_a_token_that_somebody_took_back_is_replaced(front: FrontEnd, tmp_path: Path) -> None:
+    client = Client(front.endpoint, "ecloud", "secret", token_file=tmp_path / "token.json")
+    client.keep_login()
+    front.users["ecloud"].tokens.clear()
+    assert client.version() == "7.2.0"
+    client.keep_login()
+    assert client.secret in front.users["ecloud"].tokens
+
+
+def test_a_front_end_that_has_no_more_tokens_to_give_is_asked_with_what_there_is(
+    front: FrontEnd, tmp_path: Path
+) -> None:
+    front.users["ecloud"].tokens = {f"t{number}": -1 for number in range(10)}
+    client = Client(front.endpoint, "ecloud", "secret", token_file=tmp_path / "token.json")
+    client.keep_login()
+    assert client.secret == "secret" and client.version() == "7.2.0"
+
+
+def test_a_wrong_login_is_trouble_that_says_what_to_check(front: FrontEnd, tmp_path: Path) -> None:
+    provider = provider_of(front, tmp_path, [], password="wrong")
+    provider.adopt([])
+    wait_for("it is told", lambda: "check opennebula_user" in provider.trouble)
+    provider.close()
+
+
+def test_an_account_without_rights_on_a_machine_is_told_so(front: FrontEnd) -> None:
+    foreign = front.make("other", "x")
+    with pytest.raises(CloudError) as told:
+        Client(front.endpoint, "ecloud", "secret").terminate(foreign.id)
+    assert told.value.kind == "rights"
+
+
+# --- further cards ---------------------------------------------------------------------------------
+
+
+def answers_of(boss: Boss) -> tuple[list[tuple[str, str]], Callable[[str, str], None]]:
+    answers: list[tuple[str, str]] = []
+    return answers, lambda card, why: answers.append((card, why))
+
+
+def test_a_further_card_is_there_when_that_is_told_and_gone_when_that_is_told(
+    front: FrontEnd, bosses: list[Boss]
+) -> None:
+    front.add_network("internet", ["192.168.0.1", "192.168.0.2"])
+    front.timing.plug = 0.3
+    boss = started(front, bosses)
+    answers, done = answers_of(boss)
+    boss.provider.attach("0", "oneadmin/internet", done)  # it may still boot
+    boss.wait_for("it is told", lambda: answers)
+    assert answers == [("1", "")]
+    assert front.machines[0].cards[1] == (1, "192.168.0.1") and front.state(front.machines[0]) == (3, 3)
+    boss.provider.attach("0", "oneadmin/internet", done)
+    boss.wait_for("it is told", lambda: len(answers) == 2)
+    assert answers[1] == ("1", "") and front.count("vm.attachnic") == 1, "the card that is there is found"
+    boss.provider.detach("0", "1", done)
+    boss.wait_for("it is told", lambda: len(answers) == 3)
+    assert answers[2] == ("1", "") and list(front.machines[0].cards) == [0]
+    boss.provider.detach("0", "1", done)
+    boss.wait_for("it is told", lambda: len(answers) == 4)
+    assert answers[3] == ("1", "") and front.count("vm.detachnic") == 1
+    assert boss.told(InstanceEnded) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "words"), [("oneadmin/nonet", "no network 'nonet'"), ("oneadmin/full", "no address is left")]
+)
+def test_a_card_that_cannot_be_is_told_in_a_sentence(
+    front: FrontEnd, bosses: list[Boss], network: str, words: str
+) -> None:
+    front.add_network("full", [])
+    boss = started(front, bosses)
+    answers, done = answers_of(boss)
+    boss.provider.attach("0", network, done)
+    boss.wait_for("it is told", lambda: answers)
+    assert answers[0][0] == "" and words in answers[0][1]
+
+
+def test_a_machine_that_is_gone_has_no_card_to_be_taken_out_and_gets_none(front: FrontEnd, bosses: list[Boss]) -> None:
+    boss = started(front, bosses)
+    answers, done = answers_of(boss)
+    boss.provider.stop(1, "cloud-1", "0")
+    boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
+    boss.provider.attach("0", "private", done)
+    boss.provider.detach("0", "1", done)
+    boss.wait_for("both are told", lambda: len(answers) == 2)
+    assert sorted(answers) == [("", "its machine is gone"), ("1", "")]
