@@ -99,7 +99,7 @@ class Client:
             after = page.next
 
     def task(self, project: str, id: str) -> answers.TaskDetail:
-        return self._get(f"/tasks/by_id/{quote(project, safe='')}/{quote(id, safe='')}", answers.TaskDetail)
+        return self._get(f"/tasks/by_id/{_part(project)}/{_part(id)}", answers.TaskDetail)
 
     def task_commands(self, number: int) -> list[answers.DerivedCommand]:
         return self._get(f"/tasks/{number}/commands", answers.CommandsAnswer).commands
@@ -153,7 +153,7 @@ class Client:
     def debug(self, worker: str) -> Iterator[answers.DebugLine]:
         """What is found out about a worker's host, as it comes."""
         decoder = msgspec.json.Decoder(answers.DebugLine)
-        path = f"{PREFIX}/workers/{quote(worker, safe='')}/debug"
+        path = f"{PREFIX}/workers/{_part(worker)}/debug"
         headers = {"content-type": "application/json"}
         try:
             with self._http.stream("POST", path, content=b"{}", headers=headers, timeout=_DEBUG_TIMEOUT) as response:
@@ -166,13 +166,13 @@ class Client:
             raise _no_answer(self.url, error) from None
 
     def login(self, name: str, folder: str) -> answers.LoginAnswer:
-        return self._post(f"/logins/{quote(name, safe='')}", answers.LoginRequest(folder=folder), answers.LoginAnswer)
+        return self._post(f"/logins/{_part(name)}", answers.LoginRequest(folder=folder), answers.LoginAnswer)
 
     def remove_login(self, name: str) -> answers.LoginRemoved:
-        return self._post(f"/logins/{quote(name, safe='')}/remove", answers.EmptyRequest(), answers.LoginRemoved)
+        return self._post(f"/logins/{_part(name)}/remove", answers.EmptyRequest(), answers.LoginRemoved)
 
     def _worker(self, worker: str, verb: str, body: object) -> answers.ChangeAnswer:
-        return self._post(f"/workers/{quote(worker, safe='')}/{verb}", body, answers.ChangeAnswer)
+        return self._post(f"/workers/{_part(worker)}/{verb}", body, answers.ChangeAnswer)
 
     def pause_batch(self, number: int, reason: str) -> answers.ChangeAnswer:
         return self._post(f"/batches/{number}/pause", answers.ReasonRequest(reason=reason), answers.ChangeAnswer)
@@ -231,7 +231,7 @@ class Client:
         self, result: answers.ResultAnswer, offset: int = 0
     ) -> Iterator[answers.UploadAnswer | Iterator[bytes]]:
         """Its bytes from `offset` on; or how far it is on its way to the boss: ask again then."""
-        path = f"{PREFIX}/results/{quote(result.project, safe='')}/{quote(result.name)}"
+        path = f"{PREFIX}/results/{_part(result.project)}/{quote(result.name)}"
         headers = {"range": f"bytes={offset}-"} if offset else {}
         try:
             with self._http.stream("GET", path, params={"digest": result.digest}, headers=headers) as response:
@@ -281,6 +281,11 @@ class Client:
             return msgspec.json.decode(response.content, type=kind)
         except msgspec.DecodeError as error:
             raise NoAnswer(f"{self.url} did not answer as a boss of this version does: {error}") from None
+
+
+def _part(text: str) -> str:
+    """Of a path: as it is, where "." and ".." would be taken for folders."""
+    return quote(text, safe="").replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
 def _refused(response: httpx.Response) -> Refused:

@@ -43,7 +43,7 @@ ROUTES = (
     Route("GET", "/workers", "list_workers", "Workers with what they hold.", answers.WorkerList, workers.listing),
     Route(
         "POST",
-        "/workers/{id}/drain",
+        "/workers/{id:any}/drain",
         "drain_worker",
         "Let it finish what it has and give it nothing new.",
         answers.ChangeAnswer,
@@ -52,7 +52,7 @@ ROUTES = (
     ),
     Route(
         "POST",
-        "/workers/{id}/quarantine",
+        "/workers/{id:any}/quarantine",
         "quarantine_worker",
         "Give it nothing new, with a reason.",
         answers.ChangeAnswer,
@@ -61,7 +61,7 @@ ROUTES = (
     ),
     Route(
         "POST",
-        "/workers/{id}/release",
+        "/workers/{id:any}/release",
         "release_worker",
         "The end of a quarantine.",
         answers.ChangeAnswer,
@@ -70,7 +70,7 @@ ROUTES = (
     ),
     Route(
         "POST",
-        "/workers/{id}/debug",
+        "/workers/{id:any}/debug",
         "debug_worker",
         "Look at its host, line by line as it comes: what is there, and which of its parts fail.",
         answers.DebugLine,
@@ -80,16 +80,7 @@ ROUTES = (
     ),
     Route(
         "POST",
-        "/logins/{name}",
-        "make_login",
-        "What a worker of this id, or `datastore`, needs on another host; its login is made if there is none.",
-        answers.LoginAnswer,
-        machines.login,
-        request=answers.LoginRequest,
-    ),
-    Route(
-        "POST",
-        "/logins/{name}/remove",
+        "/logins/{name:any}/remove",
         "remove_login",
         "The broker refuses this worker's login from now on.",
         answers.LoginRemoved,
@@ -119,7 +110,16 @@ ROUTES = (
     ),
     Route(
         "POST",
-        "/workers/{id}/resume",
+        "/logins/{name:any}",
+        "make_login",
+        "What a worker of this id, or `datastore`, needs on another host; its login is made if there is none.",
+        answers.LoginAnswer,
+        machines.login,
+        request=answers.LoginRequest,
+    ),
+    Route(
+        "POST",
+        "/workers/{id:any}/resume",
         "resume_worker",
         "The end of draining.",
         answers.ChangeAnswer,

@@ -191,6 +191,9 @@ def test_redo_runs_an_ended_task_again(state_directory: Path) -> None:
         (["cancel", "--all", "3"], "not both"),
         (["cancel", "--batch", "9"], "there is no batch 9"),
         (["show_failed", "--batch", "9"], "there is no batch 9"),
+        (["show_task", ".."], "there is no task '..'"),
+        (["show_task", "a/../b?c#d%2e"], "there is no task 'a/../b?c#d%2e'"),
+        (["drain", "../a b#/drain"], "there is no worker '../a b#/drain'"),
         (["statsu"], "Did you mean"),
         (["show_task"], "Missing argument"),
         (["status", "--jsn"], "No such option"),
@@ -201,6 +204,16 @@ def test_what_cannot_be_is_a_clear_error_with_exit_code_2(
     state_directory: Path, arguments: list[str], word: str
 ) -> None:
     assert word in run(*arguments, code=2).stderr
+
+
+def test_every_command_refuses_an_option_that_it_has_not(state_directory: Path) -> None:
+    for command in admin.app.registered_commands:
+        assert "No such option: --nope" in run(str(command.name), "--nope", code=2).stderr
+
+
+def test_a_login_of_an_odd_name_is_asked_of_a_running_boss(state_directory: Path) -> None:
+    for more in ([], ["--remove"]):
+        assert "only a running boss does this" in run("login", "a b/#", *more, code=3).stderr
 
 
 def test_while_a_boss_is_starting_a_change_is_refused_and_reading_works(state_directory: Path) -> None:
