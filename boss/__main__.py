@@ -18,6 +18,7 @@ from boss.database import Database, DatabaseError
 from boss.embedded.broker import BrokerError
 from boss.pools import make_pools
 from boss.program import Program
+from boss.reset import reset
 from boss.setup import Setup
 from boss.state_lock import Refused, cannot_start
 from boss.web.command import write
@@ -29,6 +30,7 @@ EXAMPLE = """example:
   python -m boss                      with SQLite, a broker and a worker of its own, in .ecloud/ of this directory
   ECLOUD_HOME=/srv/ecloud python -m boss
   python -m boss --check              only look whether its database holds together
+  python -m boss --reset              put aside all that it knows of tasks, and begin with nothing
 """
 
 
@@ -40,6 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--check", action="store_true", help="only read the database and tell what cannot be in it; 1 if there is such"
     )
+    parser.add_argument(
+        "--reset", action="store_true", help="begin with nothing: the database is put aside under another name"
+    )
     options = parser.parse_args(arguments)
     if options.check:
         return _check()
@@ -47,7 +52,10 @@ def main(arguments: list[str] | None = None) -> int:
         home = state_directory.find_or_make()
         values = ecloud_settings.load(home)
         _log(values.log_level)
-        program = Program(_setup(home, values, while_followed=options.while_followed))
+        setup = _setup(home, values, while_followed=options.while_followed)
+        if options.reset:
+            logging.getLogger("boss").info("%s", reset(home, setup.database), extra={"action": "reset"})
+        program = Program(setup)
     except state_directory.StateDirectoryError as error:
         return _refuse(str(error))
     except ecloud_settings.SettingsError as error:

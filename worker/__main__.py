@@ -167,7 +167,7 @@ def _agent_options(options: WorkerOptions, home: Home, incarnation: str) -> Opti
         pool=options.pool,
         memory=options.memory,
         labels=options.labels,
-        address=options.address or place.host,
+        address=options.address or place.host or address_towards(options.broker_host, options.broker_port),
         pid=os.getpid(),
         program=_PROGRAM,
         bundle=options.bundle,

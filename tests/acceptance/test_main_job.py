@@ -41,6 +41,8 @@ def test_a_task_file_of_old_ends_exactly_as_it_always_did(deployment: Deployment
     status = deployment.asked("status")
     assert (status["in_queue"], status["in_progress"], status["succeeded"], status["failed"]) == (0, 0, 2, 3)
     assert_stderr_of_the_second_task_is_seen(deployment)
+    said = "ID: 2\tWorker ID: local-1\tWorker address: 127.0.0.1\tExit code: 1\tReason: "
+    assert said in deployment.admin("show_failed").stdout
 
 
 def assert_stderr_of_the_second_task_is_seen(deployment: Deployment) -> None:

@@ -1,0 +1,43 @@
+"""`python -m boss --reset`: what a boss knows is put aside, and the next one begins with nothing.
+
+Results stay where they are, and so does all that is no database: logins, keys, logs. The new database is another
+deployment, so whatever the old one had under way counts for nothing, and workers that people started join the new one.
+Refused while machines or processes are on record that a boss started: nobody would ever end them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from boss.core.model import InstanceState
+from boss.database import Database, NoDatabase
+from boss.database.aside import set_aside
+from boss.state_lock import Refused, lock
+
+_OVER = (InstanceState.GONE, InstanceState.FAILED)
+
+
+def reset(state_directory: Path, url: str) -> str:
+    """What was done, as a sentence. Raises Refused, DatabaseError, OSError; then nothing was changed."""
+    descriptor = lock(state_directory)
+    try:
+        try:
+            database = Database.open_to_read(url)
+        except NoDatabase as error:
+            return f"there is nothing to put aside: {error}"
+        try:
+            started = sorted(row.worker for row in database.reads.instances() if row.state not in _OVER)
+        finally:
+            database.close()
+        if started:
+            shown = ", ".join(started[:5]) + (f" and {len(started) - 5} more" if len(started) > 5 else "")
+            raise Refused(
+                f"{len(started)} workers are on record that a boss has started and not ended ({shown}): start the boss "
+                "once more and end it (TERM or Ctrl-C ends its own workers), then reset; nothing was changed"
+            )
+        aside = set_aside(url, time.strftime("%Y%m%d_%H%M%S", time.gmtime()))
+    finally:
+        os.close(descriptor)
+    return f"the boss begins with nothing; all that it knew is kept in {aside}"
