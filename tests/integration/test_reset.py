@@ -1,4 +1,4 @@
-"""`python -m boss --reset`: counts are zero afterwards, nothing is lost that somebody might want, and workers join anew."""
+"""`python -m boss --reset`: counts are zero afterwards, all that was there is kept aside, and workers join anew."""
 
 from __future__ import annotations
 
