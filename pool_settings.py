@@ -23,11 +23,11 @@ POOL_SETTINGS: tuple[Setting, ...] = (
     # --- how many
     Setting("min", int, "workers", 0, "Never fewer workers than this.", least=0),
     Setting("max", int, "workers", 10, "Never more machines than this, those that are ending included.", least=0),
-    Setting("spare", int, "workers", 0, "Kept ready beyond what the work wants while there is work.", least=0),
+    Setting("spare", int, "workers", 0, "Kept ready beyond what the work wants, without work too.", least=0),
     Setting("thrift", float, "share", 0.25, "0: as fast as the limit allows; 1: as cheap as can be.", least=0, most=1),
     Setting("idle_seconds", float, "seconds", 60.0, "How long a worker without work is kept where none is known to "
             "come.", least=0),
-    Setting("vm_hours_month", float, "hours", 0.0, "Hours of its workers that may be spent in a calendar month; "
+    Setting("vm_hours_month", float, "hours", 0.0, "Hours of its workers that may be spent within 30 days; "
             "0: no limit.", least=0),
     Setting("vm_hours_batch", float, "hours", 0.0, "Hours of its workers that may be spent for one batch; 0: no limit.",
             least=0),

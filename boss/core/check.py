@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from boss.core import moves
 from boss.core.graph import CANCELLING, READY, Batch
-from boss.core.model import BROKEN, Phase, TaskState, WorkerState
+from boss.core.model import BROKEN, InstanceState, Phase, TaskState, WorkerState
 from boss.core.state import State
 
 
@@ -23,6 +23,7 @@ def check(state: State) -> None:
             _task(state, batch, index)
     _attempts(state)
     _workers(state)
+    _instances(state)
     _queues(state)
 
 
@@ -132,6 +133,24 @@ def _workers(state: State) -> None:
         for worker_id in of_kind:
             worker = state.workers[worker_id]
             _claim(state, worker.serves() and worker.kind == kind, f"worker {worker_id} is hungry and may not be")
+
+
+def _instances(state: State) -> None:
+    by_pool = {number: one for of_pool in state.by_pool.values() for number, one in of_pool.items()}
+    _claim(state, by_pool == state.instances, f"instances {sorted(state.instances)}, by pool {sorted(by_pool)}")
+    for name, of_pool in state.by_pool.items():
+        pool = state.policy.pool(name)
+        text = f"pool {name} has {len(of_pool)} instances, more than {pool.most}"
+        _claim(state, name not in state.pools or len(of_pool) <= pool.most, text)
+    for worker_id, number in state.instance_for.items():
+        there = number in state.instances and state.instances[number].row.worker == worker_id
+        _claim(state, there, f"worker {worker_id} has instance {number}, which is over")
+    for instance in state.instances.values():
+        _claim(state, not instance.over(), f"instance {instance.row.number} is over and still kept")
+        worker = state.workers.get(instance.row.worker)
+        if instance.state is InstanceState.STOPPING and worker is not None:
+            known = state.instance_for.get(worker.id) == instance.row.number and worker.state is WorkerState.ONLINE
+            _claim(state, not known, f"worker {worker.id} is to end and takes more")
 
 
 def _queues(state: State) -> None:

@@ -107,6 +107,36 @@ class QuarantineAsked(_Event, kw_only=True):
     reply: int = 0
 
 
+class InstancesAsked(_Event, kw_only=True):
+    """A person wants more workers, whatever the work wants."""
+
+    #: Empty: the pool that is used first.
+    pool: str
+    count: int
+    #: Scaling in spares them.
+    keep_alive: bool = False
+    reply: int = 0
+
+
+class TerminateAsked(_Event, kw_only=True):
+    """A person wants workers, and what they run in, to end."""
+
+    #: Those of these ids and those of these pools; both empty: all that the boss started elsewhere.
+    workers: list[str] = msgspec.field(default_factory=list)
+    pools: list[str] = msgspec.field(default_factory=list)
+    #: True: what they execute is lost, and runs elsewhere. False: they finish it first.
+    now: bool = False
+    reply: int = 0
+
+
+class DropWorkersAsked(_Event, kw_only=True):
+    """A person wants workers forgotten; whatever they run in lives on. Both empty: those that are lost."""
+
+    workers: list[str] = msgspec.field(default_factory=list)
+    all: bool = False
+    reply: int = 0
+
+
 class SendAsked(_Event, kw_only=True):
     """Somebody wants content that a datastore elsewhere has; answered when the boss has it, or cannot get it."""
 
@@ -216,6 +246,9 @@ Event = (
     | PauseAsked
     | WorkerDrainAsked
     | QuarantineAsked
+    | InstancesAsked
+    | TerminateAsked
+    | DropWorkersAsked
     | SendAsked
     | InstanceStarted
     | InstanceStartFailed

@@ -343,6 +343,7 @@ def _stored(state: State, report: Stored) -> None:
         if batch is not None:
             batch.files_waiting -= 1
             state.dirty_batches[number] = None
+            state.scale_due = True
 
 
 def _store_failed(state: State, report: StoreFailed) -> None:

@@ -10,16 +10,22 @@ OVER = (InstanceState.GONE, InstanceState.FAILED)
 
 def instance_of(state: State, worker_id: str) -> Instance | None:
     """The live instance that was started for this worker."""
-    for instance in state.instances.values():
-        if instance.row.worker == worker_id and instance.state not in OVER:
-            return instance
-    return None
+    number = state.instance_for.get(worker_id)
+    return state.instances.get(number) if number is not None else None
 
 
-def instance_said_hello(state: State, worker_id: str) -> None:
+def instance_said_hello(state: State, worker_id: str) -> Instance | None:
+    """The instance of a worker that speaks; what its boot took is remembered."""
     instance = instance_of(state, worker_id)
-    if instance is not None and instance.state in (InstanceState.REQUESTED, InstanceState.BOOTING):
-        set_instance_state(state, instance, InstanceState.RUNNING, "its worker said hello")
+    if instance is None or instance.state not in (InstanceState.REQUESTED, InstanceState.BOOTING):
+        return instance
+    known = state.pools.get(instance.row.pool)
+    if known is not None:
+        known.learn_boot(state.wall - instance.row.requested_at)
+        known.crashes = 0
+    instance.row.hello_at = state.wall
+    set_instance_state(state, instance, InstanceState.RUNNING, "its worker said hello")
+    return instance
 
 
 def set_instance_state(state: State, instance: Instance, to: InstanceState, cause: str) -> None:

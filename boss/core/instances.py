@@ -1,13 +1,13 @@
-"""Instances: what was asked of providers, what they say, and how many there are to be.
+"""Instances: what was asked of providers, what they say of it, and what their silence means.
 
-Three truths are kept apart: what is wanted (the pool's policy), what was asked for (rows, on disk before
-the call), what was seen (the provider's events, the worker's hello). `scale` compares them.
+Three truths are kept apart: what is wanted (`boss.core.scale`), what was asked for (rows, on disk before the
+call), what was seen (the provider's events, the worker's hello).
 """
 
 from __future__ import annotations
 
 from boss.core import leases
-from boss.core.effects import EndBoss, StartInstance, StopInstance
+from boss.core.effects import StartInstance, StopInstance
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.instance_state import OVER, instance_of, save_instance, set_instance_state
 from boss.core.model import InstanceState, WorkerState
@@ -15,11 +15,15 @@ from boss.core.policy import PoolPolicy
 from boss.core.rows import InstanceRow
 from boss.core.state import Instance, State
 
-_ALIVE = (InstanceState.REQUESTED, InstanceState.BOOTING, InstanceState.RUNNING)
+#: Asked for, and not to end.
+ALIVE = (InstanceState.REQUESTED, InstanceState.BOOTING, InstanceState.RUNNING)
 #: An instance that lived this long did not crash at its start: restarts count from nothing again.
 STEADY_SECONDS = 60.0
-#: Providers whose instances work in a directory that outlives them.
-KEEP_HOME = ("local",)
+#: The worker id of the datastore's machine.
+DATASTORE = "datastore"
+
+
+# --- what providers say ------------------------------------------------------------------------------
 
 
 def on_started(state: State, event: InstanceStarted) -> None:
@@ -27,6 +31,10 @@ def on_started(state: State, event: InstanceStarted) -> None:
     if instance is None:
         return
     instance.row.reference = event.reference
+    instance.row.address = event.address or instance.row.address
+    known = state.pools.get(instance.row.pool)
+    if known is not None:
+        known.full = ""
     if instance.state is not InstanceState.RUNNING:
         expect_hello(state, instance)
     if instance.state is InstanceState.REQUESTED:
@@ -34,13 +42,16 @@ def on_started(state: State, event: InstanceStarted) -> None:
     else:
         save_instance(state, instance)
     if instance.state is InstanceState.STOPPING:
-        _stop(state, instance, "its end was asked for while it was made")
+        stop(state, instance, "its end was asked for while it was made")
 
 
 def on_start_failed(state: State, event: InstanceStartFailed) -> None:
     instance = state.instances.get(event.instance)
     if instance is None or instance.state in OVER:
         return
+    known = state.pools.get(instance.row.pool)
+    if known is not None and event.full:
+        known.full = event.reason
     _over(state, instance, InstanceState.FAILED, event.reason)
 
 
@@ -57,10 +68,12 @@ def _over(state: State, instance: Instance, how: InstanceState, reason: str, *, 
     set_instance_state(state, instance, how, reason)
     pool = instance.row.pool
     if not asked:
-        _back_off(state, pool, steady=state.now - instance.seen_at > STEADY_SECONDS)
-    del state.instances[instance.row.number]
+        _back_off(state, pool, reason, steady=state.now - instance.seen_at > STEADY_SECONDS)
+    if pool in state.pools:
+        state.pools[pool].ended(state.wall, state.wall - instance.row.requested_at)
+    state.remove_instance(instance)
     worker = state.workers.get(instance.row.worker)
-    if worker is None:
+    if worker is None or instance.row.worker in state.instance_for:
         return
     if crashed and not worker.draining and _has_successor(state, instance):
         leases.await_successor(state, worker, f"its instance ended: {reason}")
@@ -70,45 +83,92 @@ def _over(state: State, instance: Instance, how: InstanceState, reason: str, *, 
 
 def _has_successor(state: State, instance: Instance) -> bool:
     """Another one is started at once in its place, and finds its home with what ended there unacknowledged."""
-    if state.stopping or instance.row.provider not in KEEP_HOME:
+    pool = state.policy.pool(instance.row.pool)
+    if state.stopping or not pool.keeps_home:
         return False
-    pool = next((one for one in state.policy.pools if one.name == instance.row.pool), None)
-    alive = sum(1 for one in state.instances.values() if one.row.pool == instance.row.pool and one.state in _ALIVE)
-    return pool is not None and alive < pool.least
+    alive = sum(1 for one in state.by_pool.get(pool.name, {}).values() if one.state in ALIVE)
+    return alive < pool.least
 
 
-def _back_off(state: State, pool: str, *, steady: bool) -> None:
+def _back_off(state: State, pool: str, reason: str, *, steady: bool) -> None:
     """One of the pool failed: the next is not started at once, and later each time in a row."""
-    crashes = 1 if steady else state.restarts.get(pool, (0.0, 0))[1] + 1
-    wait = min(state.policy.restart_max, state.policy.restart * 2.0 ** min(crashes - 1, 16))
-    state.restarts[pool] = (state.now + wait, crashes)
-    state.at(state.now + wait, "scale", None)
-
-
-def scale(state: State) -> None:
-    """Bring what was asked for closer to what is wanted."""
-    state.scale_due = False
-    if state.stopping:
-        for instance in list(state.instances.values()):
-            if instance.state in _ALIVE:
-                _stop(state, instance, "the boss ends")
-        if not state.instances and not state.ended:
-            state.ended = True
-            state.effects.append(EndBoss())
+    known = state.pools.get(pool)
+    if known is None:
         return
-    for pool in state.policy.pools:
-        alive = sum(1 for i in state.instances.values() if i.row.pool == pool.name and i.state in _ALIVE)
-        not_before, _ = state.restarts.get(pool.name, (0.0, 0))
-        if alive < pool.least and state.now >= not_before:
-            # What is being stopped still exists: the provider is never asked beyond the limit.
-            there = sum(1 for i in state.instances.values() if i.row.pool == pool.name)
-            for _ in range(min(pool.least - alive, pool.most - there)):
-                _start(state, pool)
+    known.crashes = 1 if steady else known.crashes + 1
+    policy = state.policy
+    first, most = (policy.full, policy.full_max) if known.full else (policy.restart, policy.restart_max)
+    known.not_before = state.now + min(most, first * 2.0 ** min(known.crashes - 1, 16))
+    known.failed = reason
+    state.at(known.not_before, "scale", None)
+
+
+# --- asking ------------------------------------------------------------------------------------------
+
+
+def start(state: State, pool: PoolPolicy, why: str, *, keep_alive: bool = False) -> Instance:
+    """The intent is on disk before the call."""
+    number = state.next_instance
+    state.next_instance += 1
+    row = InstanceRow(
+        number=number,
+        worker=_new_id(state, pool, number),
+        pool=pool.name,
+        provider=pool.provider,
+        state=InstanceState.REQUESTED.value,
+        requested_at=state.wall,
+        changed_at=state.wall,
+        keep_alive=keep_alive,
+    )
+    instance = Instance(row, state.now)
+    state.add_instance(instance)
+    expect_hello(state, instance)
+    save_instance(state, instance)
+    state.journal("instance", str(number), 0, "new", instance.state.value, why)
+    state.effects.append(StartInstance(instance=number, worker=row.worker, pool=pool.name))
+    return instance
+
+
+def _new_id(state: State, pool: PoolPolicy, number: int) -> str:
+    """Where homes outlive instances, the lowest free id: a crashed worker's successor finds its outcomes. A machine
+    that is made anew is a worker that nobody has seen, with a host key of its own."""
+    if pool.role == "datastore":
+        return DATASTORE
+    if not pool.keeps_home:
+        return f"{pool.name}-{number}"
+    free = 1
+    while f"{pool.name}-{free}" in state.instance_for:
+        free += 1
+    return f"{pool.name}-{free}"
+
+
+def stop(state: State, instance: Instance, cause: str) -> None:
+    """Ask for its end, or ask again. Its worker is sent nothing new."""
+    if instance.state is not InstanceState.STOPPING:
+        set_instance_state(state, instance, InstanceState.STOPPING, cause)
+    row = instance.row
+    worker = state.workers.get(row.worker)
+    if worker is not None and not worker.draining and worker.state is not WorkerState.GONE:
+        worker.draining = worker.row.draining = True
+        state.changes.workers[worker.id] = worker.row
+        if worker.state is WorkerState.ONLINE:
+            leases.set_worker_state(state, worker, WorkerState.DRAINING, cause)
+    state.effects.append(StopInstance(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference))
+    state.at(state.now + state.policy.ask_again, "stop", row.number)
 
 
 def expect_hello(state: State, instance: Instance) -> None:
     """It has been asked for, or found again after a start of the boss: its worker is to speak within the boot time."""
-    state.at(state.now + state.policy.pool(instance.row.pool).boot_timeout, "boot", instance.row.number)
+    state.at(state.now + _boot_timeout(state, instance), "boot", instance.row.number)
+
+
+def _boot_timeout(state: State, instance: Instance) -> float:
+    pool = state.policy.pool(instance.row.pool)
+    known = state.pools.get(pool.name)
+    return known.boot_timeout(pool) if known is not None else pool.boot_timeout
+
+
+# --- deadlines ---------------------------------------------------------------------------------------
 
 
 def boot_due(state: State, number: int) -> None:
@@ -116,9 +176,9 @@ def boot_due(state: State, number: int) -> None:
     instance = state.instances.get(number)
     if instance is None or instance.state not in (InstanceState.REQUESTED, InstanceState.BOOTING):
         return
-    _back_off(state, instance.row.pool, steady=False)
-    seconds = state.policy.pool(instance.row.pool).boot_timeout
-    _stop(state, instance, f"no hello of its worker within {seconds:g} s")
+    reason = f"no hello of its worker within {_boot_timeout(state, instance):.0f} s"
+    _back_off(state, instance.row.pool, reason, steady=False)
+    stop(state, instance, reason)
 
 
 def silent_due(state: State, worker_id: str) -> None:
@@ -127,53 +187,17 @@ def silent_due(state: State, worker_id: str) -> None:
     instance = instance_of(state, worker_id)
     if worker is None or worker.state is not WorkerState.LOST or instance is None:
         return
+    patience = state.orphan_after(worker.kind.pool)
     since = max(worker.heard, state.now if state.leases_from is None else state.leases_from)
-    until = since + state.policy.orphan_after
+    until = since + patience
     if until > state.now:
         state.at(until, "silent", worker_id)
     elif instance.state is InstanceState.RUNNING:
-        _stop(state, instance, f"its worker was silent for {state.policy.orphan_after:g} s")
+        stop(state, instance, f"its worker was silent for {patience:g} s")
 
 
 def stop_due(state: State, number: int) -> None:
     """It was asked to end and still exists: ask again, as the call may have failed or died with a boss."""
     instance = state.instances.get(number)
     if instance is not None and instance.state is InstanceState.STOPPING:
-        _stop(state, instance, instance.row.reason)
-
-
-def _start(state: State, pool: PoolPolicy) -> None:
-    number = state.next_instance
-    state.next_instance += 1
-    row = InstanceRow(
-        number=number,
-        worker=_free_id(state, pool.name),
-        pool=pool.name,
-        provider=pool.provider,
-        state=InstanceState.REQUESTED.value,
-        requested_at=state.wall,
-        changed_at=state.wall,
-    )
-    instance = Instance(row, state.now)
-    state.instances[number] = instance
-    expect_hello(state, instance)
-    save_instance(state, instance)
-    state.journal("instance", str(number), 0, "new", instance.state.value, f"pool {pool.name} wants it")
-    state.effects.append(StartInstance(instance=number, worker=row.worker, pool=pool.name))
-
-
-def _free_id(state: State, pool: str) -> str:
-    """The lowest free worker id: a crashed worker's successor finds its directory and its outcomes."""
-    used = {instance.row.worker for instance in state.instances.values()}
-    number = 1
-    while f"{pool}-{number}" in used:
-        number += 1
-    return f"{pool}-{number}"
-
-
-def _stop(state: State, instance: Instance, cause: str) -> None:
-    if instance.state is not InstanceState.STOPPING:
-        set_instance_state(state, instance, InstanceState.STOPPING, cause)
-    row = instance.row
-    state.effects.append(StopInstance(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference))
-    state.at(state.now + state.policy.ask_again, "stop", row.number)
+        stop(state, instance, instance.row.reason)

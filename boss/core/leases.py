@@ -41,7 +41,7 @@ def lease_due(state: State, worker_id: str) -> None:
         return
     set_worker_state(state, worker, WorkerState.LOST, f"silent for {state.policy.lease:g} s")
     worker.unconfirmed.clear()
-    state.at(state.now + state.policy.orphan_after, "silent", worker.id)
+    state.at(state.now + state.orphan_after(worker.kind.pool), "silent", worker.id)
     for attempt in list(worker.attempts.values()):
         attempts.lose(state, attempt, f"worker {worker.id} was silent past its lease")
 

@@ -20,7 +20,8 @@ from boss.core.events import (
     WorkerDrainAsked,
 )
 from boss.core.graph import Batch
-from boss.core.model import TERMINAL, TaskState, WorkerState
+from boss.core.instance_state import instance_of
+from boss.core.model import TERMINAL, InstanceState, TaskState, WorkerState
 from boss.core.state import State
 from wire.messages import Drain, Resume
 
@@ -72,6 +73,7 @@ def on_pause(state: State, event: PauseAsked) -> None:
         if event.reason:
             attempts.ask_back(state, batch)
         state.dirty_batches[batch.number] = None
+        state.scale_due = True
         state.journal("batch", str(batch.number), 0, "", "paused" if event.reason else "resumed", event.reason)
     _answer(state, event.reply, found=batch is not None)
 
@@ -81,6 +83,11 @@ def on_drain(state: State, event: WorkerDrainAsked) -> None:
     if worker is None or worker.state is WorkerState.GONE:
         _refuse(state, event.reply, f"worker {event.worker!r} is not there")
         return
+    instance = instance_of(state, worker.id)
+    if not event.drain and instance is not None and instance.state is InstanceState.STOPPING:
+        _refuse(state, event.reply, f"what worker {event.worker!r} runs in is ending: {instance.row.reason}")
+        return
+    worker.leaving = False
     worker.draining = worker.row.draining = event.drain
     state.tell(worker, Drain() if event.drain else Resume())
     if worker.state is not WorkerState.LOST:
@@ -103,11 +110,12 @@ def on_quarantine(state: State, event: QuarantineAsked) -> None:
 
 
 def on_stop(state: State, event: StopAsked) -> None:
-    """From now on nothing new is sent; local workers end, and then the boss does (`instances.scale`)."""
+    """From now on nothing new is sent; local workers end, and then the boss does (`scale.settle`)."""
     state.stopping = True
     state.scale_due = True
     if not event.workers:
-        state.instances.clear()
+        for instance in list(state.instances.values()):
+            state.remove_instance(instance)
 
 
 def _selected(state: State, selection: Selection, *, backwards: bool = False) -> Iterator[tuple[Batch, int]]:

@@ -6,6 +6,9 @@ from typing import Literal
 
 import msgspec
 
+#: The provider of the boss's own processes.
+LOCAL = "local"
+
 
 class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of worker, as the settings describe it."""
@@ -41,6 +44,10 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     #: A machine has a card in this network while init tasks run on it; empty: none.
     init_network: str = ""
 
+    def grows(self) -> bool:
+        """False: it is kept at `least`. Processes of the boss's own machine, and the datastore's machine."""
+        return self.provider != LOCAL and self.role == "workers"
+
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """The settings that the scheduler needs, handed in as values. Seconds unless said otherwise."""
@@ -70,6 +77,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     #: Before a crashed instance is started again: this, doubled up to restart_max.
     restart: float = 1.0
     restart_max: float = 30.0
+    #: Before a pool that cannot grow (quota, no address left) is tried again: this, doubled up to full_max.
+    full: float = 30.0
+    full_max: float = 900.0
+    #: At least so long between two decisions about how many workers there are to be.
+    scale_pause: float = 2.0
+    #: Instances of one pool that are asked for and not made yet, at most: what is wanted may change meanwhile.
+    starts_at_once: int = 20
+    #: A task of which nothing is known is expected to take so long.
+    expect: float = 60.0
     pools: tuple[PoolPolicy, ...] = ()
 
     def pool(self, name: str) -> PoolPolicy:

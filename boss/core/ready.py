@@ -163,6 +163,8 @@ class ReadyQueue:
 
     def __init__(self) -> None:
         self.by_demand: dict[Demand, Waiting] = {}
+        #: How often a task became ready: whether anything has, is seen by that.
+        self.puts = 0
         #: Worker on which the last input of what becomes ready at present was made; empty: of no matter.
         self.made_on = ""
         #: Number of a set of shared inputs -> workers that were last sent a task with it.
@@ -204,6 +206,7 @@ class ReadyQueue:
         return number
 
     def put(self, batch: Batch, index: int) -> None:
+        self.puts += 1
         profile, waiting, number = self._known(batch.profile(index))
         waiting.put(batch, index, profile.priority, number, profile.inputs)
         if self.made_on and profile.staging:

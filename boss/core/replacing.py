@@ -26,7 +26,13 @@ def on_guest_refused(state: State, event: GuestRefused) -> None:
 
 def look_at_bundle(state: State, worker: Worker) -> None:
     """One of no bundle is a person's to replace."""
+    if is_old(state, worker) and worker.serves():
+        kind = worker.bundle.partition("=")[0]
+        state.tell(worker, Replace(kind=kind, digest=state.bundles[kind]))
+
+
+def is_old(state: State, worker: Worker) -> bool:
+    """It runs from another bundle than the boss's, or is just replacing itself."""
     kind, _, digest = worker.bundle.partition("=")
     newest = state.bundles.get(kind)
-    if newest is not None and newest != digest and worker.serves():
-        state.tell(worker, Replace(kind=kind, digest=newest))
+    return newest is not None and newest != digest

@@ -10,7 +10,7 @@ from array import array
 
 import msgspec
 
-from boss.core import moves, quarantine
+from boss.core import instances, moves, quarantine
 from boss.core.accept import wait_for_file
 from boss.core.attempts import superseded, tree_prefix
 from boss.core.graph import CANCELLING, RESULTS, Batch, attach, reverse_edges
@@ -30,17 +30,21 @@ def restore(state: State, loaded: Loaded) -> None:
     state.next_task = loaded.next_task
     state.next_batch = loaded.next_batch
     state.next_instance = loaded.next_instance
+    for name, pool in state.pools.items():
+        pool.boots.extend(loaded.boots.get(name, ()))
+        pool.spent.update(loaded.spent.get(name, {}))
     for row in loaded.workers:
         place = _place.decode(row.place) if row.place else None
         worker = state.workers[row.id] = Worker(row, place, state.now)
         quarantine.plan(state, worker)
         if worker.state is WorkerState.LOST:
-            state.at(state.now + state.policy.orphan_after, "silent", worker.id)
+            state.at(state.now + state.orphan_after(worker.kind.pool), "silent", worker.id)
         worker.connected = False  # it is sent nothing new before it has been heard of
     for instance in loaded.instances:
-        known = state.instances[instance.number] = Instance(instance, state.now)
+        known = Instance(instance, state.now)
+        state.add_instance(known)
         if known.state is not InstanceState.RUNNING:
-            state.at(state.now + state.policy.pool(instance.pool).boot_timeout, "boot", instance.number)
+            instances.expect_hello(state, known)
             state.at(state.now + state.policy.ask_again, "stop", instance.number)
     batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
     _attempts(state, loaded.attempts)

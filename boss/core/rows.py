@@ -79,6 +79,8 @@ class BatchRow(msgspec.Struct):
     created_at: float = 0.0
     finished_at: float = 0.0
     warnings: list[str] = msgspec.field(default_factory=list)
+    #: Seconds of workers that its attempts took: of each its duration, by its share of the worker's slots.
+    worker_seconds: float = 0.0
 
 
 class InitRow(msgspec.Struct):
@@ -123,6 +125,12 @@ class InstanceRow(msgspec.Struct):
     reason: str = ""
     requested_at: float = 0.0
     changed_at: float = 0.0
+    #: Of its machine, as the provider knows it.
+    address: str = ""
+    #: A person asked for it, and scaling in spares it.
+    keep_alive: bool = False
+    #: When its worker first said hello; 0: it has not.
+    hello_at: float = 0.0
 
 
 class FileRow(msgspec.Struct):
@@ -268,6 +276,10 @@ class Loaded(msgspec.Struct):
     outside: dict[int, int]
     #: Edges between a task outside the batch of its dependant: (dependency, dependant).
     crossing: list[tuple[int, int]]
+    #: Of each pool the boot times of its last instances, oldest first, and what those that are over took:
+    #: (day, seconds) as in `boss.core.pools`.
+    boots: dict[str, list[float]] = msgspec.field(default_factory=dict)
+    spent: dict[str, dict[int, float]] = msgspec.field(default_factory=dict)
 
 
 class Known(msgspec.Struct):

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from boss.core import (
     accept,
+    by_hand,
     files,
     hosts,
     instances,
@@ -25,6 +26,7 @@ from boss.core import (
     quarantine,
     replacing,
     restore,
+    scale,
     sending,
     workers,
 )
@@ -35,10 +37,12 @@ from boss.core.events import (
     BundlesKnown,
     CancelAsked,
     DatastoreReported,
+    DropWorkersAsked,
     Event,
     GuestRefused,
     InputsCached,
     InstanceEnded,
+    InstancesAsked,
     InstanceStarted,
     InstanceStartFailed,
     LinkConnected,
@@ -53,6 +57,7 @@ from boss.core.events import (
     SendAsked,
     StopAsked,
     Submitted,
+    TerminateAsked,
     TimePassed,
     WorkerDrainAsked,
     WorkerReported,
@@ -95,8 +100,7 @@ class Scheduler:
         state = self.state
         while (entry := state.due()) is not None:
             _DUE[entry[0]](state, entry[1])
-        if state.scale_due:
-            instances.scale(state)
+        scale.settle(state)
         prefetch.look_at_changed(state)
         assign(state)
         orders.flush(state)
@@ -246,10 +250,6 @@ def _initialize_due(state: State, worker_id: str) -> None:
         state.uninitialized[worker_id] = None
 
 
-def _scale_due(state: State, key: object) -> None:
-    state.scale_due = True
-
-
 _DUE: dict[str, Callable[..., None]] = {
     "lease": leases.lease_due,
     "resend": orders.resend_due,
@@ -259,7 +259,7 @@ _DUE: dict[str, Callable[..., None]] = {
     "initialize": _initialize_due,
     "probe": quarantine.probe_due,
     "distrusted": hosts.distrusted_due,
-    "scale": _scale_due,
+    "scale": scale.scale_due,
     "boot": instances.boot_due,
     "stop": instances.stop_due,
     "silent": instances.silent_due,
@@ -278,6 +278,9 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     PauseAsked: people.on_pause,
     WorkerDrainAsked: people.on_drain,
     QuarantineAsked: people.on_quarantine,
+    InstancesAsked: by_hand.on_instances,
+    TerminateAsked: by_hand.on_terminate,
+    DropWorkersAsked: by_hand.on_drop,
     SendAsked: sending.on_send_asked,
     InstanceStarted: instances.on_started,
     InstanceStartFailed: instances.on_start_failed,

@@ -16,10 +16,12 @@ from heapq import heappop, heappush
 import msgspec
 
 from boss.core.caches import Cached
+from boss.core.durations import Durations
 from boss.core.effects import Effect, ToDatastore, ToWorker
 from boss.core.graph import Batch
 from boss.core.model import InstanceState, Phase, WorkerState
 from boss.core.policy import Policy
+from boss.core.pools import PoolState
 from boss.core.ready import Kind, ReadyQueue
 from boss.core.rows import AttemptRow, Changes, FileRow, InitRow, InstanceRow, Move, WorkerRow
 from wire.messages import AttemptKey, Outcome, Place, Send
@@ -118,6 +120,7 @@ class Worker:
         "initialized",
         "kind",
         "lease_planned",
+        "leaving",
         "load",
         "number",
         "outbox",
@@ -154,6 +157,8 @@ class Worker:
         self.stranger: Stranger | None = None
         self.quarantined = row.quarantined
         self.draining = row.draining
+        #: It drains because it ends itself, to come back perhaps; nobody asked for its machine's end.
+        self.leaving = False
         #: Live attempts that it has (also those sent ahead).
         self.attempts: dict[AttemptKey, Attempt] = {}
         #: Slots of attempts that are sent or executing (collecting holds none).
@@ -225,6 +230,9 @@ class Instance:
         self.state = InstanceState(row.state)
         #: Since when this boss knows it (monotonic).
         self.seen_at = now
+
+    def over(self) -> bool:
+        return self.state in (InstanceState.GONE, InstanceState.FAILED)
 
 
 class Datastore:
@@ -329,10 +337,21 @@ class State:
         #: Ended attempts whose publish record the datastore still keeps -> when asked to forget.
         self.records: dict[AttemptKey, float] = {}
         self.instances: dict[int, Instance] = {}
+        #: The same, by pool; what is learned of each pool.
+        self.by_pool: dict[str, dict[int, Instance]] = {}
+        #: Worker id -> the newest instance that was started for it and is not over.
+        self.instance_for: dict[str, int] = {}
+        self.pools: dict[str, PoolState] = {pool.name: PoolState() for pool in policy.pools}
         #: Something about instances changed (or may be started now): compare wanted and asked for.
         self.scale_due = True
-        #: Pool -> (not before, restarts in a row).
-        self.restarts: dict[str, tuple[float, int]] = {}
+        #: There are pools that grow and shrink with the work.
+        self.elastic = any(pool.grows() for pool in policy.pools)
+        #: No decision about how many there are to be is made before; one is planned for then.
+        self.scale_from = 0.0
+        self.scale_planned = False
+        #: `ready.puts` when it was last looked whether to decide.
+        self.scale_puts = 0
+        self.durations = Durations()
         #: When workers were last seen to die, for telling poison from a failing site.
         self.deaths: deque[tuple[float, str]] = deque(maxlen=16)
 
@@ -362,6 +381,17 @@ class State:
         position = bisect_right(self._firsts, batch.first)
         self._firsts.insert(position, batch.first)
         self._first_of.insert(position, batch.number)
+
+    def add_instance(self, instance: Instance) -> None:
+        self.instances[instance.row.number] = instance
+        self.by_pool.setdefault(instance.row.pool, {})[instance.row.number] = instance
+        self.instance_for[instance.row.worker] = instance.row.number
+
+    def remove_instance(self, instance: Instance) -> None:
+        del self.instances[instance.row.number]
+        del self.by_pool[instance.row.pool][instance.row.number]
+        if self.instance_for.get(instance.row.worker) == instance.row.number:
+            del self.instance_for[instance.row.worker]
 
     def remove_batch(self, batch: Batch) -> None:
         del self.batches[batch.number]
@@ -394,6 +424,10 @@ class State:
             self.overloaded[worker.id] = None
         else:
             self.overloaded.pop(worker.id, None)
+
+    def orphan_after(self, pool: str) -> float:
+        """After how long without a boss a worker of this pool ends."""
+        return self.policy.pool(pool).orphan_after if pool in self.pools else self.policy.orphan_after
 
     # --- deadlines ---------------------------------------------------------------------------------
 

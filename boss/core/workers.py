@@ -16,7 +16,7 @@ from boss.core.effects import SendToWorker
 from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
 from boss.core.instance_state import instance_said_hello
-from boss.core.model import Ended, Phase, TaskState, WorkerState
+from boss.core.model import Ended, InstanceState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, WorkerRow
 from boss.core.state import Attempt, State, Worker
 from wire.messages import (
@@ -180,8 +180,21 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
     state.changes.workers[worker.id] = worker.row
     state.journal("worker", worker.id, 0, before, worker.state.value, f"hello of incarnation {worker.incarnation}")
     leases.plan_lease(state, worker, state.now + state.policy.lease)
-    instance_said_hello(state, worker.id)
+    _of_instance(state, worker)
     return worker
+
+
+def _of_instance(state: State, worker: Worker) -> None:
+    """It runs in an instance that was asked for."""
+    instance = instance_said_hello(state, worker.id)
+    if worker.kind.pool in state.pools:
+        state.pools[worker.kind.pool].slots = worker.slots
+    if instance is None:
+        return
+    worker.row.keep_alive = instance.row.keep_alive
+    if instance.state is InstanceState.STOPPING:  # it speaks after its end was asked for
+        worker.draining = worker.row.draining = True
+        leases.set_worker_state(state, worker, WorkerState.DRAINING, instance.row.reason)
 
 
 def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
@@ -196,7 +209,9 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     worker.cached.begin(hello.cached)
     hosts.look_at_keys(state, worker, hello.place)
     policy = state.policy
-    state.tell(worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=policy.orphan_after))
+    state.tell(
+        worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=state.orphan_after(worker.kind.pool))
+    )
     if worker.draining:
         state.tell(worker, Drain())
     elif hello.draining:
@@ -332,6 +347,7 @@ def _heartbeat(state: State, worker: Worker, report: Heartbeat) -> None:
 
 def _leaving(state: State, worker: Worker, report: Leaving) -> None:
     if not worker.draining:
+        worker.leaving = True
         worker.draining = worker.row.draining = True
         leases.set_worker_state(state, worker, WorkerState.DRAINING, report.reason or "it was told to end")
 
@@ -384,7 +400,11 @@ def _learn(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> 
     if outcome.ended != "succeeded":
         return
     seconds = min(max(outcome.seconds, 0.0), MOST_SECONDS)  # whatever it says
-    state.ready.of(attempt.batch.profile(attempt.index)).learn(seconds)
+    profile = attempt.batch.profile(attempt.index)
+    state.ready.of(profile).learn(seconds)
+    if profile.template:
+        state.durations.learn(profile.template, worker.kind.pool, seconds)
+    attempt.batch.row.worker_seconds += seconds * attempt.slots / worker.slots
     mean = worker.seconds
     worker.ended_at = state.now
     worker.seconds = seconds if mean is None else mean + 0.1 * (seconds - mean)

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate, compress
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from boss.core.model import InitSpec, Profile
+from boss.core.pools import BOOTS, DAY, MONTH_DAYS
 from boss.core.rows import AttemptRow, BatchRow, FileRow, InitRow, InstanceRow, Loaded, LoadedBatch, WorkerRow
 from boss.core.state import runs
 from boss.database import tables
@@ -50,6 +51,8 @@ def load(connection: Connection) -> Loaded:
         records=_pairs(connection, "SELECT task, attempt FROM records ORDER BY task, attempt"),
         outside=outside,
         crossing=crossing,
+        boots=_boots(connection),
+        spent=_spent(connection),
     )
 
 
@@ -86,7 +89,37 @@ def worker_rows(connection: Connection, condition: str = "1 = 1") -> list[Worker
 
 def instance_rows(connection: Connection, condition: str = "1 = 1") -> list[InstanceRow]:
     found = connection.exec_driver_sql(f"SELECT * FROM instances WHERE {condition} ORDER BY number")
-    return [InstanceRow(*row) for row in found]
+    rows = [InstanceRow(*row) for row in found]
+    for row in rows:
+        row.keep_alive = bool(row.keep_alive)
+    return rows
+
+
+def _boots(connection: Connection) -> dict[str, list[float]]:
+    """Of each pool the boot times of its newest instances, oldest first."""
+    table = tables.instances
+    took = table.c.hello_at - table.c.requested_at
+    chosen = select(table.c.pool, took).where(table.c.hello_at > table.c.requested_at)
+    found: dict[str, list[float]] = {}
+    for pool, seconds in connection.execute(chosen.order_by(table.c.number.desc()).limit(10 * BOOTS)):
+        found.setdefault(pool, []).insert(0, seconds)
+    return found
+
+
+def _spent(connection: Connection) -> dict[str, dict[int, float]]:
+    """Of each pool what its instances that are over took, by the day on which they ended, in the last month of it."""
+    table = tables.instances
+    over = table.c.state.in_(("gone", "failed"))
+    newest = connection.execute(select(func.max(table.c.changed_at))).scalar() or 0.0
+    chosen = select(table.c.pool, table.c.changed_at, table.c.requested_at).where(
+        over, table.c.changed_at > newest - (MONTH_DAYS + 1) * DAY
+    )
+    found: dict[str, dict[int, float]] = {}
+    for pool, ended, requested in connection.execute(chosen):
+        days = found.setdefault(pool, {})
+        day = int(ended // DAY)
+        days[day] = days.get(day, 0.0) + max(0.0, ended - requested)
+    return found
 
 
 def _highest(connection: Connection, table: str) -> int:

@@ -67,6 +67,7 @@ batches = Table(
     _column("created_at", Double()),
     _column("finished_at", Double()),
     _column("warnings", LongText),
+    _column("worker_seconds", Double(), null=True),
 )
 
 #: What the scheduler needs to know of a task, shared by all tasks that agree in it.
@@ -184,6 +185,9 @@ instances = Table(
     _column("reason", LongText),
     _column("requested_at", Double()),
     _column("changed_at", Double()),
+    _column("address", LongText, null=True),
+    _column("keep_alive", Boolean(), null=True),
+    _column("hello_at", Double(), null=True),
 )
 
 files = Table(

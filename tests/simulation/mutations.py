@@ -22,13 +22,15 @@ from boss.core import (
     orders,
     quarantine,
     restore,
+    scale,
     scheduler,
     workers,
 )
 from boss.core.caches import Cached
 from boss.core.effects import SendToWorker
 from boss.core.model import Ended, TaskState
-from boss.core.state import Worker
+from boss.core.scaling import Fleet
+from boss.core.state import State, Worker
 from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
 from tests.simulation.store import SimulatedStore
@@ -270,6 +272,27 @@ def outcome_said_once(patch: Patch) -> None:
     patch.put(worker_machine.reports, "_unacknowledged", lambda state: ())
 
 
+# --- instances ---------------------------------------------------------------------------------------
+
+
+def scaled_in_while_busy(patch: Patch) -> None:
+    """Who has work looks as idle as everybody else."""
+
+    def all_idle(state: State, pool: Any, helpers: int) -> Fleet:
+        fleet = before(state, pool, helpers)
+        serving = [one.row.worker for one in state.by_pool.get(pool.name, {}).values() if one.state == "running"]
+        return Fleet(idle=[(worker, 1e6) for worker in serving if worker in state.workers], booting=fleet.booting)
+
+    before = patch.put(scale, "fleet_of", all_idle)
+
+
+def never_scaled_in(patch: Patch) -> None:
+    """The work is done, and its machines stay."""
+    before = patch.put(
+        scale, "decide", lambda waves, pool, fleet: msgspec.structs.replace(before(waves, pool, fleet), stop=[])
+    )
+
+
 # --- the datastore -----------------------------------------------------------------------------------
 
 
@@ -336,6 +359,8 @@ MUTATIONS = [
     Mutation(outcome_not_kept, 47),
     Mutation(acknowledgement_ignored, 0),
     Mutation(outcome_said_once, 3),
+    Mutation(scaled_in_while_busy, 2),
+    Mutation(never_scaled_in, 0),
     Mutation(abandoned_is_published, 35),
     Mutation(records_forgotten, 41),
     Mutation(forgotten_before_recorded, 68),

@@ -26,7 +26,8 @@ class Provider:
     def start(self, instance: int, worker: str) -> None:
         world, clock = self.world, self.world.clock
         if world.faults.strikes("start_fails"):
-            world.tell_boss(InstanceStartFailed(instance=instance, reason="no room"), 0.5)
+            full = world.faults.strikes("cloud_is_full")
+            world.tell_boss(InstanceStartFailed(instance=instance, reason="no room", full=full), 0.5)
             return
         old = world.workers.get(worker)
         assert old not in self.living.values(), f"two machines for {worker}"
@@ -66,10 +67,22 @@ class Provider:
         if self.world.faults.strikes("stop_lost"):
             return
         machine = self.living.get(instance)
+        self._look_at_reason(instance, worker)
         if machine is None:
             self.world.tell_boss(InstanceEnded(instance=instance, reason="it is gone"), 0.1)
         else:
             self.process_ended(machine)
+
+    def _look_at_reason(self, instance: int, worker: str) -> None:
+        """Scaling in ends no worker with an attempt in hand."""
+        if self.world.boss is None:
+            return
+        state = self.world.boss.scheduler.state
+        asked = state.instances.get(instance)
+        if asked is not None and asked.row.reason.startswith("no work for it"):
+            known = state.workers.get(worker)
+            held = list(known.attempts) if known is not None else []
+            assert not held, f"worker {worker} is stopped by scaling in with {held} in hand"
 
     def process_ended(self, machine: SimulatedWorker) -> None:
         """The machine is gone; the provider notices."""

@@ -13,6 +13,7 @@ import msgspec
 
 from boss.core.attempts import tree_prefix
 from boss.core.model import Profile, Submission, TaskState
+from boss.core.pools import DAY
 from boss.core.rows import (
     Acceptance,
     AttemptRow,
@@ -147,7 +148,25 @@ class SimulatedStore:
             records=list(self.records),
             outside={number: row.state for number, row in self.tasks.items()},
             crossing=self._crossing(),
+            boots=self._boots(),
+            spent=self._spent(),
         )
+
+    def _boots(self) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {}
+        for row in self.instances.values():
+            if row.hello_at > row.requested_at:
+                found.setdefault(row.pool, []).append(row.hello_at - row.requested_at)
+        return found
+
+    def _spent(self) -> dict[str, dict[int, float]]:
+        found: dict[str, dict[int, float]] = {}
+        for row in self.instances.values():
+            if row.state in ("gone", "failed"):
+                days = found.setdefault(row.pool, {})
+                day = int(row.changed_at // DAY)
+                days[day] = days.get(day, 0.0) + max(0.0, row.changed_at - row.requested_at)
+        return found
 
     def batches_for(
         self, tasks: Collection[int], batches: Collection[int], present: Collection[int]

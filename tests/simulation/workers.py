@@ -106,7 +106,7 @@ class SimulatedWorker:
             slots=self.slots,
             place=self._place_of_this_start(),
             deployment="d",
-            pool="local",
+            pool=self.world.pool.name,
             heartbeat_seconds=5.0,
             orphan_after_seconds=600.0,
         )

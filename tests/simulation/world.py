@@ -67,6 +67,11 @@ class World:
         self.ssh = random.Random(f"{seed} hosts").random() < 0.5
         self._fresh = 0
         self.policy = _policy(chance)
+        pools = random.Random(f"{seed} pools")
+        if pools.random() < 0.4:
+            self.policy = _with_cloud(self.policy, pools, self.slots)
+        #: Of the pool: what its workers are called.
+        self.pool = self.policy.pools[0]
         self.boss: SimulatedBoss | None = None
         self._bosses = 0
         self.datastore = SimulatedDatastore(self)
@@ -158,6 +163,7 @@ class World:
                 break
         if self.boss is not None:
             check(self.boss.scheduler.state)
+        assert not self._too_many(), f"{self._too_many()} machines are there for no work"
         assert not self.people.pending, f"pushes {[one.name for one in self.people.pending]} were never accepted"
         self.truth.final()
 
@@ -178,7 +184,15 @@ class World:
             and self.boss is not None
             and all(row.state not in _UNFINISHED for row in self.store.tasks.values())
             and not self.truth.left()
+            and not self._too_many()
         )
+
+    def _too_many(self) -> int:
+        """Machines beyond what the pool keeps, though no work is left."""
+        if self.pool.keeps_home or self.boss is None:
+            return 0
+        alive = self.boss.scheduler.state.by_pool.get(self.pool.name, {}).values()
+        return max(0, sum(1 for one in alive if not one.row.keep_alive) - self.pool.least - self.pool.spare)
 
     def story(self, task: int) -> str:
         """What the boss of today remembers of a task, for the message of a failure."""
@@ -202,3 +216,21 @@ def _policy(chance: random.Random) -> Policy:
         init_tries=chance.choice([2, NEVER]),
         pools=(PoolPolicy(name="local", least=chance.choice([1, 2, 4]), most=4, boot_timeout=40.0),),
     )
+
+
+def _with_cloud(policy: Policy, chance: random.Random, slots: int) -> Policy:
+    """Instead of a fixed number of processes, machines that come and go with the work."""
+    cloud = PoolPolicy(
+        name="cloud",
+        provider="cloud",
+        least=chance.choice([0, 0, 1, 2]),
+        most=chance.choice([1, 4, 6]),
+        spare=chance.choice([0, 0, 1]),
+        thrift=chance.choice([0.0, 0.25, 0.9]),
+        idle=chance.choice([0.0, 5.0, 40.0]),
+        boot=chance.choice([1.0, 30.0]),
+        boot_timeout=40.0,
+        slots=chance.choice([0, slots]),
+        keeps_home=False,
+    )
+    return msgspec.structs.replace(policy, pools=(cloud,), full_max=60.0)

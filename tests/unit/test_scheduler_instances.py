@@ -105,7 +105,9 @@ def test_the_worker_of_a_crashed_process_waits_for_its_successor_which_finds_its
 
 
 def test_the_worker_of_a_machine_that_ended_is_gone_with_what_it_had() -> None:
-    world = world_with_pool(Policy(pools=(PoolPolicy(name="local", provider="cloud", least=2, most=2),)))
+    world = world_with_pool(
+        Policy(pools=(PoolPolicy(name="local", provider="cloud", least=2, most=2, keeps_home=False),))
+    )
     started(world)
     world.push({"a": ""})
     world.turn(InstanceStarted(instance=1, reference="17 100"))

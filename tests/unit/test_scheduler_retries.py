@@ -154,7 +154,7 @@ def test_many_deaths_at_once_are_a_failing_site_and_no_poison(world: World) -> N
     workers = [world.worker(f"w-{number}", slots=1) for number in range(4)]
     world.push({f"t{number}": "" for number in range(4)})
     for number, worker in enumerate(workers):
-        world.state.instances[number] = Instance(InstanceRow(number, worker.id, "local", "local", "running"), world.now)
+        world.state.add_instance(Instance(InstanceRow(number, worker.id, "local", "local", "running"), world.now))
         for attempt in list(worker.seen.attempts):
             worker.began(attempt)
     world.ignore()

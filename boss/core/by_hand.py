@@ -1,0 +1,124 @@
+"""What people ask of instances and workers: more of them, their end, and that they are forgotten.
+
+Each handler answers with what it did and with sentences about what it did not do.
+"""
+
+from __future__ import annotations
+
+from boss.core import instances, leases, scale
+from boss.core.effects import Answer
+from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
+from boss.core.instance_state import instance_of
+from boss.core.instances import ALIVE
+from boss.core.model import InstanceState, WorkerState
+from boss.core.policy import LOCAL, PoolPolicy
+from boss.core.state import Instance, State, Worker
+from wire.messages import Drain
+
+
+def on_instances(state: State, event: InstancesAsked) -> None:
+    """As many as the pool's limit leaves room for, at once; what does not fit is said."""
+    pools = scale.in_order(state)
+    named = [pool for pool in state.policy.pools if pool.name == event.pool] if event.pool else pools[:1]
+    if not named:
+        known = ", ".join(pool.name for pool in state.policy.pools) or "none"
+        wanted = f"there is no pool {event.pool!r}" if event.pool else "no pool of the settings can grow"
+        _refuse(state, event.reply, f"{wanted}; there are: {known}")
+        return
+    pool = named[0]
+    there = len(state.by_pool.get(pool.name, {}))
+    fits = max(0, min(event.count, pool.most - there))
+    made = [_start(state, pool, event) for _ in range(fits)]
+    notes = []
+    if fits < event.count:
+        notes.append(
+            f"{event.count - fits} do not fit: pool {pool.name} has its limit of {pool.most} "
+            f"({there} are there, those that are ending included)"
+        )
+    full = state.pools[pool.name].full
+    if full and fits:
+        notes.append(f"the provider made none the last time: {full}")
+    workers = [instance.row.worker for instance in made]
+    _answer(state, event.reply, pool=pool.name, workers=workers, notes=notes)
+
+
+def _start(state: State, pool: PoolPolicy, event: InstancesAsked) -> Instance:
+    return instances.start(state, pool, "a person asked for it", keep_alive=event.keep_alive)
+
+
+def on_terminate(state: State, event: TerminateAsked) -> None:
+    faults = [f"the boss started no worker {name!r}" for name in event.workers if instance_of(state, name) is None]
+    faults += [f"there is no pool {name!r}" for name in event.pools if name not in state.by_pool.keys() | state.pools]
+    if faults:
+        _refuse(state, event.reply, *faults)
+        return
+    ended, draining, notes = [], [], []
+    for instance in list(state.instances.values()):
+        if instance.state not in ALIVE or not _meant(instance, event):
+            continue
+        worker = state.workers.get(instance.row.worker)
+        if event.now or worker is None or not worker.attempts:
+            instances.stop(state, instance, "a person asked for its end")
+            ended.append(instance.row.worker)
+        else:
+            _drain(state, worker)
+            draining.append(worker.id)
+    if draining:
+        notes.append(f"{len(draining)} finish what they have in hand first; --now ends them at once")
+    if any(waiting.count for waiting in state.ready.by_demand.values()):
+        notes.append("while there is work the pools start others: pause batches to keep it from that")
+    _answer(state, event.reply, ended=ended, draining=draining, notes=notes)
+
+
+def _meant(instance: Instance, event: TerminateAsked) -> bool:
+    if event.workers or event.pools:
+        return instance.row.worker in event.workers or instance.row.pool in event.pools
+    return instance.row.provider != LOCAL and instance.row.worker != instances.DATASTORE
+
+
+def _drain(state: State, worker: Worker) -> None:
+    worker.leaving = False
+    worker.draining = worker.row.draining = True
+    state.tell(worker, Drain())
+    leases.set_worker_state(state, worker, WorkerState.DRAINING, "a person asked for its end")
+    state.changes.workers[worker.id] = worker.row
+
+
+def on_drop(state: State, event: DropWorkersAsked) -> None:
+    """What they have goes to others, as if they had died; one that speaks again is a worker again."""
+    faults = [f"worker {name!r} is not there" for name in event.workers if _there(state, name) is None]
+    if faults:
+        _refuse(state, event.reply, *faults)
+        return
+    dropped, living = [], []
+    for worker in list(state.workers.values()):
+        chosen = worker.id in event.workers or event.all or (not event.workers and worker.state is WorkerState.LOST)
+        if worker.state is WorkerState.GONE or not chosen:
+            continue
+        leases.gone(state, worker, "a person dropped it")
+        dropped.append(worker.id)
+        instance = instance_of(state, worker.id)
+        if instance is not None and instance.state is not InstanceState.STOPPING:
+            living.append(worker.id)
+    notes = []
+    if living:
+        notes.append(
+            f"what {len(living)} of them run in lives on and says hello again: terminate_workers ends it "
+            f"({', '.join(living[:5])}{', ...' if len(living) > 5 else ''})"
+        )
+    _answer(state, event.reply, dropped=dropped, notes=notes)
+
+
+def _there(state: State, name: str) -> Worker | None:
+    worker = state.workers.get(name)
+    return worker if worker is not None and worker.state is not WorkerState.GONE else None
+
+
+def _answer(state: State, reply: int, **value: object) -> None:
+    if reply:
+        state.effects.append(Answer(reply=reply, value=value))
+
+
+def _refuse(state: State, reply: int, *lines: str) -> None:
+    if reply:
+        state.effects.append(Answer(reply=reply, refused=list(lines)))

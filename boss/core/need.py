@@ -1,0 +1,218 @@
+"""What one pool is needed for: the live graph as `forecast` wants it, and the pool's workers as `scaling` does.
+
+Reads the state and changes nothing. Its cost grows with the workers, the kinds of demand and the tasks that a forecast
+plays (which are bounded), never with all tasks that there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from boss.core import moves
+from boss.core.forecast import Forecast, Graph, Ready, forecast
+from boss.core.graph import READY
+from boss.core.model import InstanceState, Phase, Profile, TaskState, WorkerState
+from boss.core.policy import PoolPolicy
+from boss.core.ready import Kind, Waiting
+from boss.core.replacing import is_old
+from boss.core.scaling import Fleet
+from boss.core.state import State, Worker
+
+#: Ready tasks of one lane that are looked at to know how long such take.
+_SAMPLE = 16
+#: What boots is expected to serve within this at least, however late it is.
+_SOON = 1.0
+
+
+def need(state: State, pool: PoolPolicy, fleet: Fleet) -> Forecast:
+    """What becomes runnable on workers of this pool, and when. `fleet`: all that serves it."""
+    known = state.pools[pool.name]
+    kind = kind_of(state, pool)
+    weigh = _Weigher(state, kind)
+    slots = kind.slots
+    serving = (fleet.busy + len(fleet.idle)) * slots
+    running, ahead = _under_way(state, weigh)
+    pending, pending_seconds = _pending(state, weigh)
+    graph = Graph(
+        dependants=lambda task: _dependants(state, task),
+        unmet=lambda task: _unmet(state, task),
+        seconds=weigh.seconds,
+        pending=pending,
+        pending_seconds=pending_seconds,
+        weight=weigh.weight,
+    )
+    ready = [*ahead, *_ready(state, weigh)]
+    boot = known.boot(pool)
+    return forecast(graph, ready, running, (serving, serving + len(fleet.booting) * slots), boot)
+
+
+def kind_of(state: State, pool: PoolPolicy) -> Kind:
+    """What a worker of the pool is, or will be. Before one was seen it is hoped to take whatever waits."""
+    slots = state.pools[pool.name].slots or pool.slots
+    if not slots:
+        slots = max((each.demand.slots for each in state.ready.by_demand.values()), default=1)
+    return Kind(pool.name, tuple(sorted(pool.labels.items())), slots, 0)
+
+
+def fleet_of(state: State, pool: PoolPolicy, helpers: int) -> Fleet:
+    """Its workers. `helpers`: as many of its size does what other workers there are, which are used before."""
+    known = state.pools[pool.name]
+    busy, idle, booting = helpers, [], []
+    for instance in state.by_pool.get(pool.name, {}).values():
+        if instance.state in (InstanceState.REQUESTED, InstanceState.BOOTING):
+            booting.append(max(_SOON, known.boot(pool) - (state.now - instance.seen_at)))
+            continue
+        worker = state.workers.get(instance.row.worker)
+        if instance.state is not InstanceState.RUNNING or worker is None or not _serves(worker):
+            if worker is not None and worker.leaving and is_old(state, worker):
+                booting.append(_SOON)  # it comes back with the new program
+            continue
+        if worker.attempts or instance.row.keep_alive:
+            busy += 1
+        else:
+            idle.append((worker.id, state.now - worker.ended_at))
+    return Fleet(busy=busy, idle=sorted(idle, key=lambda one: -one[1]), booting=sorted(booting))
+
+
+def helpers_of(state: State, pool: PoolPolicy, before: set[str]) -> int:
+    """Workers of the pool's size that those of other pools (`before`), and those of none, make up for."""
+    kind = kind_of(state, pool)
+    demands = [each.demand for each in state.ready.by_demand.values() if each.demand.fits(kind)]
+    slots = 0
+    for worker in state.workers.values():
+        other = worker.kind.pool
+        if other == pool.name or (other not in before and other in state.pools) or not _serves(worker):
+            continue
+        if any(demand.fits(worker.kind) for demand in demands):
+            slots += worker.slots
+    for name in before:
+        other_kind = kind_of(state, state.policy.pool(name))
+        if any(demand.fits(other_kind) for demand in demands):
+            slots += other_kind.slots * sum(1 for each in state.by_pool.get(name, {}).values() if each.state in _COMING)
+    return slots // kind.slots
+
+
+_COMING = (InstanceState.REQUESTED, InstanceState.BOOTING)
+
+
+def _serves(worker: Worker) -> bool:
+    return worker.state is WorkerState.ONLINE and not worker.draining and not worker.quarantined
+
+
+# --- the graph as functions ---------------------------------------------------------------------------
+
+
+class _Weigher:
+    """How many slots of a worker of this kind a task takes (0: it cannot run there), and for how long."""
+
+    def __init__(self, state: State, kind: Kind) -> None:
+        self._state = state
+        self._kind = kind
+        #: By the profile's identity: profiles are few and live as long as their batch.
+        self._known: dict[int, tuple[int, float]] = {}
+
+    def of(self, profile: Profile) -> tuple[int, float]:
+        found = self._known.get(id(profile))
+        if found is None:
+            demand = self._state.ready.of(profile).demand
+            weight = demand.slots if demand.fits(self._kind) else 0
+            seconds = self._state.durations.seconds(profile.template, self._kind.pool, profile.expect)
+            found = self._known[id(profile)] = weight, seconds
+        return found
+
+    def weight(self, task: int) -> int:
+        return self._of_task(task)[0]
+
+    def seconds(self, task: int) -> float:
+        return self._of_task(task)[1]
+
+    def _of_task(self, task: int) -> tuple[int, float]:
+        found = self._state.find(task)
+        return self.of(found[0].profile(found[1])) if found is not None else (0, 0.0)
+
+
+def _dependants(state: State, task: int) -> list[int]:
+    found = state.find(task)
+    if found is None or found[0].row.paused:
+        return []
+    batch, index = found
+    if batch.first + index not in state.crossing:
+        first = batch.first
+        return [first + each for each in batch.dependants_of(index)]
+    return [other.first + each for other, each in moves.dependants(state, batch, index)]
+
+
+def _unmet(state: State, task: int) -> int:
+    """Dependencies that have not succeeded; of one that will not run by itself, more than can be met."""
+    found = state.find(task)
+    if found is None:
+        return 1 << 30
+    batch, index = found
+    if batch.states[index] != TaskState.PENDING or batch.row.paused:
+        return 1 << 30
+    return batch.unmet[index]
+
+
+def _under_way(state: State, weigh: _Weigher) -> tuple[list[tuple[int, float]], list[Ready]]:
+    """(task, seconds left) of what executes, and what was sent and waits on workers."""
+    running: list[tuple[int, float]] = []
+    waiting: dict[tuple[int, float], list[int]] = {}
+    for worker in state.workers.values():
+        for attempt in worker.attempts.values():
+            if attempt.init or attempt.phase is Phase.COLLECTING:
+                continue
+            profile = attempt.batch.profile(attempt.index)
+            weight, seconds = weigh.of(profile)
+            if attempt.phase is Phase.EXECUTING:
+                elapsed = max(0.0, state.wall - attempt.began_at)
+                pool = worker.kind.pool
+                left = state.durations.remaining(profile.template, pool, elapsed, profile.expect)
+                running.append((attempt.task, left))
+            elif weight:
+                waiting.setdefault((weight, seconds), []).append(attempt.task)
+    ahead = [Ready(tasks, len(tasks), seconds, weight) for (weight, seconds), tasks in waiting.items()]
+    return running, ahead
+
+
+def _ready(state: State, weigh: _Weigher) -> Iterator[Ready]:
+    """What waits for a worker, by demand and lane."""
+    for waiting in state.ready.by_demand.values():
+        if not waiting.count:
+            continue
+        for key in waiting.order:
+            batch = state.batches.get(key[1])
+            if batch is None or batch.held():
+                continue
+            sample = [weigh.of(batch.profile(index)) for index in islice(_lane(state, waiting, key), _SAMPLE)]
+            if sample and sample[0][0]:
+                size = min(len(waiting.lanes[key]), waiting.count)  # a stale entry counts as well
+                mean = sum(seconds for _, seconds in sample) / len(sample)
+                yield Ready(_numbered(batch.first, _lane(state, waiting, key)), size, mean, sample[0][0])
+
+
+def _lane(state: State, waiting: Waiting, key: tuple[int, int, int]) -> Iterator[int]:
+    """Indexes in the lane that still count (it may hold stale entries)."""
+    flags = state.batches[key[1]].flags
+    return (index for index in waiting.lanes[key] if flags[index] & READY)
+
+
+def _numbered(first: int, indexes: Iterator[int]) -> Iterator[int]:
+    return (first + index for index in indexes)
+
+
+def _pending(state: State, weigh: _Weigher) -> tuple[int, float]:
+    """How many tasks wait for others, and their seconds together; in batches that are not held."""
+    count, seconds = 0, 0.0
+    for batch in state.batches.values():
+        waiting = batch.counts[TaskState.PENDING]
+        if not waiting or batch.held():
+            continue
+        profiles = batch.profiles[:_SAMPLE]
+        of_all = [weigh.of(profile) for profile in profiles]
+        fitting = [one for one in of_all if one[0]]
+        if fitting:
+            part = round(waiting * len(fitting) / len(of_all))
+            count += part
+            seconds += part * sum(one[1] for one in fitting) / len(fitting)
+    return count, seconds

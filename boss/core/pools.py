@@ -1,0 +1,78 @@
+"""What is learned of each pool while the boss lives: boot times, failures in a row, what was spent.
+
+Facts and small sums; what follows from them is decided in `boss.core.scale`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+
+from boss.core.policy import PoolPolicy
+from boss.core.scaling import Plan
+
+#: Boot times that are remembered, and how many make a measurement.
+BOOTS, ENOUGH = 50, 3
+#: Shares of the remembered boots that were as quick or quicker.
+_USUAL, _LATE = 0.8, 0.95
+#: A boot that takes so many times a late one, and at least so many seconds, never ends.
+_TIMES_LATE, _LEAST_TIMEOUT = 3.0, 60.0
+DAY = 86_400.0
+#: Days of a month's budget.
+MONTH_DAYS = 30
+
+
+class PoolState:
+    """One pool, beside what the settings say of it."""
+
+    __slots__ = ("boots", "crashes", "decided_wall", "failed", "full", "not_before", "plan", "slots", "spent")
+
+    def __init__(self) -> None:
+        #: Seconds from request to hello, the newest last.
+        self.boots: deque[float] = deque(maxlen=BOOTS)
+        #: Failures in a row, and until when (monotonic) nothing new is started after them.
+        self.crashes = 0
+        self.not_before = 0.0
+        #: What the last of them said.
+        self.failed = ""
+        #: Why the provider makes no more at present (quota, no address left); empty: it does.
+        self.full = ""
+        #: Slots of its newest worker; 0: none has said hello yet.
+        self.slots = 0
+        #: Day (wall seconds // DAY) -> seconds of instances that ended on it.
+        self.spent: dict[int, float] = {}
+        #: The last decision, and when it was made.
+        self.plan = Plan(reason="nothing was decided yet")
+        self.decided_wall = 0.0
+
+    def learn_boot(self, seconds: float) -> None:
+        self.boots.append(max(0.0, seconds))
+
+    def boot(self, policy: PoolPolicy) -> float:
+        """Seconds from a request to the hello, as long as most take."""
+        return _quantile(self.boots, _USUAL) if len(self.boots) >= ENOUGH else policy.boot
+
+    def boot_timeout(self, policy: PoolPolicy) -> float:
+        """Seconds after which a hello is waited for no more: as the settings say, sooner once boots were measured."""
+        if len(self.boots) < ENOUGH:
+            return policy.boot_timeout
+        return min(policy.boot_timeout, max(_LEAST_TIMEOUT, _TIMES_LATE * _quantile(self.boots, _LATE)))
+
+    def ended(self, wall: float, seconds: float) -> None:
+        """One of its instances is over after so long."""
+        day = int(wall // DAY)
+        self.spent[day] = self.spent.get(day, 0.0) + max(0.0, seconds)
+        for old in [each for each in self.spent if each <= day - MONTH_DAYS]:
+            del self.spent[old]
+
+    def spent_in_month(self, wall: float, running: Iterable[float]) -> float:
+        """Seconds of instances in the last 30 days. `running`: since when (wall) those run that are not over."""
+        first = int(wall // DAY) - MONTH_DAYS
+        over = sum(seconds for day, seconds in self.spent.items() if day > first)
+        return over + sum(max(0.0, wall - since) for since in running)
+
+
+def _quantile(values: Iterable[float], share: float) -> float:
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]

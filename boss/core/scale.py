@@ -1,0 +1,200 @@
+"""How many workers there are: what each pool is to have, compared with what was asked for.
+
+A pool of the boss's own processes, and the datastore's machine, are kept at their number. Of the other pools the size
+is decided by `boss.core.scaling` on what the graph will want (`boss.core.need`), in the order in which pools are to be
+used; what is decided is kept with its reason, for people. Decisions are made when something changed, at most every few
+seconds, and when a worker has been idle for long enough; nothing ticks.
+"""
+
+from __future__ import annotations
+
+from boss.core import instances
+from boss.core.effects import EndBoss
+from boss.core.instances import ALIVE
+from boss.core.model import InstanceState, WorkerState
+from boss.core.need import fleet_of, helpers_of, kind_of, need
+from boss.core.policy import LOCAL, PoolPolicy
+from boss.core.pools import PoolState
+from boss.core.scaling import Plan, Pool, decide
+from boss.core.state import Instance, State
+
+
+def settle(state: State) -> None:
+    """The end of a turn: decide, if it is time to, or plan to."""
+    if state.stopping:
+        if state.scale_due:
+            state.scale_due = False
+            _end(state)
+        return
+    if state.elastic and (state.dirty or state.changed_workers or state.ready.puts != state.scale_puts):
+        state.scale_puts = state.ready.puts
+        state.scale_due = True
+    if not state.scale_due:
+        return
+    if state.now >= state.scale_from:
+        _scale(state)
+    elif not state.scale_planned:
+        state.scale_planned = True
+        state.at(state.scale_from, "scale", None)
+
+
+def scale_due(state: State, key: object) -> None:
+    state.scale_planned = False
+    state.scale_due = True
+
+
+def _scale(state: State) -> None:
+    state.scale_due = False
+    elastic = in_order(state)
+    for pool in state.policy.pools:
+        if not pool.grows():
+            _keep(state, pool)
+    _drop_strangers(state)
+    _stop_drained(state)
+    before = {pool.name for pool in state.policy.pools if pool.provider == LOCAL}
+    work = False
+    for pool in elastic:
+        work = _decide(state, pool, before) or work
+        before.add(pool.name)
+    if work or any(state.by_pool.get(pool.name) for pool in elastic):
+        # Else deciding cost nothing, and work that comes is not to wait.
+        state.scale_from = state.now + state.policy.scale_pause
+    _look_again(state, elastic)
+
+
+def in_order(state: State) -> list[PoolPolicy]:
+    """Pools that grow and shrink, in the order in which they are used."""
+    return sorted(
+        (pool for pool in state.policy.pools if pool.grows()), key=lambda pool: (-pool.priority, pool.cost, pool.name)
+    )
+
+
+def _end(state: State) -> None:
+    """The boss ends, and its own processes with it. Machines go on: the next boss finds them."""
+    own = [instance for instance in state.instances.values() if instance.row.provider == LOCAL]
+    for instance in own:
+        if instance.state in ALIVE:
+            instances.stop(state, instance, "the boss ends")
+    if not own and not state.ended:
+        state.ended = True
+        state.effects.append(EndBoss())
+
+
+def _keep(state: State, pool: PoolPolicy) -> None:
+    """A fixed number of them."""
+    there = state.by_pool.get(pool.name, {})
+    alive = sum(1 for instance in there.values() if instance.state in ALIVE)
+    if alive < pool.least and state.now >= state.pools[pool.name].not_before:
+        # What is being stopped still exists: the provider is never asked beyond the limit.
+        for _ in range(min(pool.least - alive, pool.most - len(there))):
+            instances.start(state, pool, f"pool {pool.name} wants it")
+
+
+def _drop_strangers(state: State) -> None:
+    """Instances of pools that the settings name no more go when they have nothing in hand."""
+    for name in state.by_pool.keys() - state.pools.keys():
+        for instance in list(state.by_pool[name].values()):
+            if instance.state in ALIVE and not _in_hand(state, instance):
+                instances.stop(state, instance, f"the settings have no pool {name!r} any more")
+
+
+def _stop_drained(state: State) -> None:
+    """Workers of machines that a person, or a limit, has told to finish, and that have."""
+    for instance in state.instances.values():
+        worker = state.workers.get(instance.row.worker)
+        if (
+            worker is not None
+            and worker.draining
+            and not worker.leaving
+            and worker.state is WorkerState.DRAINING
+            and instance.state is InstanceState.RUNNING
+            and instance.row.provider != LOCAL
+            and not worker.attempts
+        ):
+            instances.stop(state, instance, "it was drained")
+
+
+def _in_hand(state: State, instance: Instance) -> bool:
+    worker = state.workers.get(instance.row.worker)
+    return worker is not None and bool(worker.attempts)
+
+
+# --- one elastic pool --------------------------------------------------------------------------------
+
+
+def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
+    """True: there is work for it."""
+    known = state.pools[policy.name]
+    there = state.by_pool.get(policy.name, {})
+    helpers = helpers_of(state, policy, before)
+    fleet = fleet_of(state, policy, helpers)
+    stopping = sum(1 for instance in there.values() if instance.state not in ALIVE)
+    waves = need(state, policy, fleet).waves
+    plan = decide(waves, _pool(state, policy, known, helpers, stopping), fleet)
+    start = min(plan.start, policy.most - len(there), _room(state, policy, known))
+    for _ in range(start):
+        instances.start(state, policy, f"pool {policy.name}: {plan.reason}")
+    for worker in plan.stop:
+        instance = state.instances[state.instance_for[worker]]
+        instances.stop(state, instance, f"no work for it within the time of a boot: {plan.reason}")
+    _remember(state, policy, known, plan, fleet.size - helpers)
+    return bool(waves)
+
+
+def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stopping: int) -> Pool:
+    """`helpers`: workers of other pools that count as its own here. `stopping`: its machines that still exist."""
+    return Pool(
+        slots=kind_of(state, policy).slots,
+        least=policy.least + helpers,
+        most=policy.most - stopping + helpers,
+        spare=policy.spare,
+        boot=known.boot(policy),
+        idle=policy.idle,
+        thrift=policy.thrift,
+        budget=_budget(state, policy, known),
+        full=known.full if state.now < known.not_before else "",
+    )
+
+
+def _budget(state: State, policy: PoolPolicy, known: PoolState) -> float | None:
+    """Instance-seconds that may still be spent; None: no limit."""
+    if policy.month_budget is None:
+        return None
+    running = (instance.row.requested_at for instance in state.by_pool.get(policy.name, {}).values())
+    return max(0.0, policy.month_budget - known.spent_in_month(state.wall, running))
+
+
+def _room(state: State, policy: PoolPolicy, known: PoolState) -> int:
+    """How many may be asked for now: none in a pause after a failure, then one to see whether that is over."""
+    if state.now < known.not_before:
+        return 0
+    asked = sum(
+        1
+        for instance in state.by_pool.get(policy.name, {}).values()
+        if instance.state is InstanceState.REQUESTED and not instance.row.reference
+    )
+    return max(0, (1 if known.crashes else state.policy.starts_at_once) - asked)
+
+
+def _remember(state: State, policy: PoolPolicy, known: PoolState, plan: Plan, size: int) -> None:
+    known.plan = plan
+    known.decided_wall = state.wall
+    if plan.start or plan.stop:
+        after = size + plan.start - len(plan.stop)
+        state.journal("pool", policy.name, 0, f"{size} workers", f"{after} workers", plan.reason)
+
+
+def _look_again(state: State, elastic: list[PoolPolicy]) -> None:
+    """When the first worker will have been idle for long enough."""
+    ripe = [
+        worker.ended_at + pool.idle
+        for pool in elastic
+        for instance in state.by_pool.get(pool.name, {}).values()
+        if instance.state is InstanceState.RUNNING
+        and not instance.row.keep_alive
+        and (worker := state.workers.get(instance.row.worker)) is not None
+        and not worker.attempts
+        and worker.ended_at + pool.idle > state.now
+    ]
+    if ripe:
+        state.at(min(ripe), "scale", None)
