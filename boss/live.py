@@ -352,6 +352,7 @@ def _worker_view(worker: Worker) -> WorkerView:
         pool=worker.kind.pool,
         slots=worker.slots,
         address=worker.row.address,
+        connected=worker.connected,
         quarantined=worker.quarantined,
         keep_alive=worker.row.keep_alive,
         labels=dict(worker.kind.labels),

@@ -118,9 +118,12 @@ def _reports(state: State, worker: Worker, reports: list[WorkerReport]) -> None:
 
 
 def on_presence(state: State, event: PresenceSeen) -> None:
-    """A hint only: leases decide. An offline worker is sent nothing new; a late one is told by incarnation."""
+    """A hint only: leases decide. An offline worker is sent nothing new; a late one is told by incarnation.
+
+    A worker that a person started knew of no deployment when it left its last will with the broker.
+    """
     presence = event.message
-    if presence.deployment != state.deployment:
+    if presence.deployment not in (state.deployment, ""):
         return
     worker = state.workers.get(presence.name)
     if worker is not None and worker.incarnation == presence.incarnation:

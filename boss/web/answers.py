@@ -205,6 +205,8 @@ class WorkerAnswer(_Body):
     pool: str
     slots: int
     address: str = ""
+    #: To the broker; null: no boss runs that would know. Its attempts are its own until it is lost.
+    connected: bool | None = None
     quarantined: str = ""
     #: Not stopped when it is idle.
     keep_alive: bool = False

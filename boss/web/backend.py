@@ -53,6 +53,8 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     pool: str
     slots: int
     address: str = ""
+    #: At the broker, as far as it says; None: no boss runs that would know.
+    connected: bool | None = None
     #: Why it gets nothing new; empty: it does.
     quarantined: str = ""
     keep_alive: bool = False

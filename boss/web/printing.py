@@ -44,7 +44,7 @@ def worker_line(worker: WorkerAnswer) -> str:
         f"IP: {harmless(worker.address)}",
         f"Doing: {doing or 'nothing'}",
         f"Persistent: {worker.keep_alive}",
-        f"State: {worker.state}",
+        f"State: {worker.state}" + (" (not connected)" if worker.connected is False else ""),
     ]
     if worker.quarantined:
         parts.append(f"Quarantined: {harmless(worker.quarantined)}")

@@ -74,6 +74,7 @@ def _answer(worker: WorkerView, names: dict[int, tuple[str, str]]) -> WorkerAnsw
         pool=worker.pool,
         slots=worker.slots,
         address=worker.address,
+        connected=worker.connected,
         quarantined=worker.quarantined,
         keep_alive=worker.keep_alive,
         labels=worker.labels,

@@ -53,7 +53,7 @@ def broker(deployment: Deployment, tmp_path: Path, request: pytest.FixtureReques
         deployment.settings.update(
             broker_tls_ca=ours.ca_file, broker_tls_cert=client, broker_tls_key=client.with_suffix(".key")
         )
-    (directory / "mosquitto.conf").write_text(text)
+    (directory / "mosquitto.conf").write_text(text + "log_type all\n")
     log = directory / "log"
     command = [need("mosquitto"), "-c", str(directory / "mosquitto.conf")]
     child = start_child(command, log_path=log, die_with_parent=True)

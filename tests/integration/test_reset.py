@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +13,7 @@ from boss.database import Busy, Database, Held
 from boss.database.aside import set_aside
 from boss.reset import reset
 from boss.state_lock import Refused, lock
-from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
-from tests.acceptance.test_outside_servers import broker
 from tests.integration.database_world import push, taken_over
-
-__all__ = ["broker", "deployment"]
 
 
 @pytest.fixture
@@ -108,44 +101,3 @@ def test_a_server_that_a_boss_elsewhere_uses_is_left_as_it_is(mariadb_server: ob
     finally:
         database.close()
     assert left_in(url)[0] == 1
-
-
-@pytest.fixture
-def hand_started(broker: Deployment, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A worker that a person started, at the deployment's broker."""
-    environment = {
-        **broker.environment(),
-        "ECLOUD_WORKER_ID": "lab",
-        "ECLOUD_WORKER_HOME": str(tmp_path / "lab"),
-        "ECLOUD_WORKER_USERNAME": str(broker.settings["broker_username"]),
-        "ECLOUD_WORKER_PASSWORD_FILE": str(broker.settings["broker_password_file"]),
-        "PYTHONPATH": str(TOP),
-    }
-    with open(tmp_path / "lab.log", "w") as log:
-        process = subprocess.Popen([sys.executable, "-P", "-m", "worker"], env=environment, stdout=log, stderr=log)
-    yield process
-    process.kill()
-    process.wait(60)
-
-
-@pytest.mark.needs("mosquitto")
-@pytest.mark.parametrize("broker", ["password"], indirect=True)
-def test_a_worker_that_a_person_started_goes_on_with_the_same_id_after_the_boss_was_away_and_began_anew(
-    broker: Deployment, hand_started: subprocess.Popen[str], tmp_path: Path
-) -> None:
-    broker.settings["local_workers"] = 0
-    tasks = broker.write("tasks.json", [{"id": "one", "commands": f"echo $ECLOUD_WORKER >> {tmp_path}/ran"}])
-    boss = broker.start_boss()
-    assert broker.push(tasks).returncode == 0
-    boss.terminate()
-    assert boss.wait(60) == 0
-    broker.start_boss("--reset")
-    status = broker.asked("status")
-    assert (status["in_queue"], status["finished"]) == (0, 0)
-    assert broker.asked("show_batches") == []
-    wait_for(lambda: [worker["id"] for worker in broker.asked("show_workers")] == ["lab"], "it says hello again")
-    done = broker.push(tasks)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "ran").read_text() == "lab\nlab\n"
-    assert hand_started.poll() is None
-    assert "all that it knew is kept in" in broker.log()

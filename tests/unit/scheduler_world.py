@@ -220,11 +220,11 @@ class FakeWorker:
     def beats(self) -> None:
         self.report(Heartbeat())
 
-    def presence(self, online: bool) -> None:
+    def presence(self, online: bool, deployment: str = "d") -> None:
         self.world.turn(
             PresenceSeen(
                 message=Presence(
-                    version=VERSION, deployment="d", name=self.id, incarnation=self.incarnation, online=online
+                    version=VERSION, deployment=deployment, name=self.id, incarnation=self.incarnation, online=online
                 )
             )
         )

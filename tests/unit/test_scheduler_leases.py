@@ -84,6 +84,14 @@ def test_presence_of_a_former_incarnation_is_no_news(world: World) -> None:
     assert worker.seen.connected
 
 
+def test_presence_of_another_deployment_is_no_news_but_a_will_may_know_of_none_yet(world: World) -> None:
+    worker = busy(world)
+    worker.presence(online=False, deployment="another")
+    assert worker.seen.connected
+    worker.presence(online=False, deployment="")
+    assert not worker.seen.connected
+
+
 def test_a_lost_worker_is_sent_nothing_until_it_says_hello(world: World) -> None:
     worker = busy(world)
     world.wait(60.0)
