@@ -22,7 +22,7 @@ Role = Literal["worker", "datastore"]
 #: Role, and Python and machine.
 Key = tuple[Role, str]
 #: Where one is there, the others are waited for this long.
-OTHERS_SECONDS = 60.0
+OTHERS_SECONDS = 30.0
 FIRST_SECONDS = 900.0
 
 

@@ -24,6 +24,12 @@ OTHER = next(python for python in PYTHONS if python != own_python())
 LOCKED = {"msgspec": "1.2", "paho-mqtt": "3.4"}
 
 
+@pytest.fixture(autouse=True)
+def own_python_is_one_of_guests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A boss may have a later Python than its guests; what is installed for it serves these tests all the same."""
+    monkeypatch.setattr("boss.bundle.bundles.PYTHONS", {*PYTHONS, own_python()})
+
+
 @pytest.fixture
 def bundles(tmp_path: Path) -> Bundles:
     return Bundles(tmp_path / "state")
@@ -58,9 +64,10 @@ def provided(names: tuple[str, ...]) -> set[str]:
 
 def test_a_workers_packages_are_few_and_those_that_it_imports() -> None:
     assert len(NEEDED["worker"]) == 5
-    theirs = {*imported("wire"), *imported("worker"), "epanet"}  # EPANET's is found and opened, not imported
-    assert theirs <= provided(NEEDED["worker"])
-    for name in NEEDED["worker"]:
+    theirs = {*imported("wire"), *imported("worker")}
+    needed = set(NEEDED["worker"]) - {"owa-epanet"}  # found and opened, not imported; not for every Python of a boss
+    assert theirs <= provided(tuple(needed))
+    for name in needed:
         assert provided((name,)) & theirs, f"{name} is imported by nobody"
 
 
@@ -216,7 +223,7 @@ def test_a_half_wheel_is_told_and_downloaded_again(tmp_path: Path, index: Path) 
     assert [file.path for file in package.files] == ["msgspec-1.2.dist-info/METADATA", "msgspec/__init__.py"]
 
 
-@pytest.mark.parametrize(("python", "machine"), [("3.10", "x86_64"), ("3.13", "x86_64"), (OTHER, "riscv64")])
+@pytest.mark.parametrize(("python", "machine"), [("3.10", "x86_64"), ("3.99", "x86_64"), (OTHER, "riscv64")])
 def test_what_no_guest_has_is_refused_in_a_sentence(bundles: Bundles, python: str, machine: str) -> None:
     with pytest.raises(BundleError, match="there is no bundle for"):
         bundles.build("worker", python, machine)

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from boss.bundle import Bundle, BundleError, own_machine, own_python
+from boss.bundle.contents import PYTHONS
 from boss.cloud.provider import PoolSetup
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.guests import Guests
@@ -23,8 +24,9 @@ from boss.web import guard
 from tests.unit.web_world import TOKEN, FakeBackend, inside
 from wire.messages import VERSION, Drain, Replace, WorkerOrders
 
-KIND = f"{own_python()}-{own_machine()}"
-OTHER = f"{'3.12' if own_python() == '3.11' else '3.11'}-{own_machine()}"
+PYTHON = own_python() if own_python() in PYTHONS else PYTHONS[0]
+KIND = f"{PYTHON}-{own_machine()}"
+OTHER = f"{next(python for python in PYTHONS if python != PYTHON)}-{own_machine()}"
 SECRET = "the-password"
 CLOUD = PoolSetup(
     name="cloud",
@@ -225,7 +227,7 @@ def test_the_token_fetches_the_bundle_with_its_digest(world: World) -> None:
     client = world.client(world.token())
     answer = client.get(f"/guests/cloud-1/bundle/{KIND}")
     assert answer.status_code == 200 and answer.headers["etag"].startswith('"b2:')
-    assert gzip.decompress(answer.content) == f"worker {own_python()}".encode()
+    assert gzip.decompress(answer.content) == f"worker {PYTHON}".encode()
     digest = answer.headers["etag"].strip('"')
     assert client.get(f"/guests/cloud-1/bundle/{KIND}", params={"digest": digest}).content == answer.content
     gone = client.get(f"/guests/cloud-1/bundle/{KIND}", params={"digest": "b2:" + "9" * 64})
@@ -235,7 +237,7 @@ def test_the_token_fetches_the_bundle_with_its_digest(world: World) -> None:
 def test_the_datastores_machine_gets_the_datastores_program_and_login(world: World) -> None:
     client = world.client(world.token(3, "datastore"))
     content = gzip.decompress(client.get(f"/guests/datastore/bundle/{KIND}").content)
-    assert content == f"datastore {own_python()}".encode()
+    assert content == f"datastore {PYTHON}".encode()
     assert set(login(client, "datastore").json()["files"]) == {"datastore.env", "datastore.password"}
     assert world.desk.done == []  # its login is there as long as the boss
 

@@ -6,6 +6,7 @@ Takes over from `worker.guest.bringup`, with the lock that it holds.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -91,9 +92,9 @@ def agent_variables(told: Mapping[str, str], login: Login, where: Places) -> dic
 
 
 def drop_others(programs: Path, folder: Path) -> None:
-    """Bundles of instances before this one, on a machine that outlives them."""
+    """Bundles of instances before this one, on a machine that outlives them; nothing else that may be there."""
     for other in programs.iterdir() if folder.parent == programs else ():
-        if other.is_dir() and other != folder:
+        if re.fullmatch("[0-9a-f]{64}", other.name) and other != folder:
             shutil.rmtree(other, ignore_errors=True)
 
 
