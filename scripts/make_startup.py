@@ -17,7 +17,9 @@ BEGIN, END = f"<<'{WORD}'\n", f"\n{WORD}\n"
 def text() -> str:
     """What the script should be."""
     before, _, rest = SCRIPT.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
+    _, ended, after = rest.partition(END)
+    if not ended:
+        raise SystemExit(f"{SCRIPT} has no line {WORD} behind what it carries")
     return before + BEGIN + PROGRAM.read_text().removesuffix("\n") + END + after
 
 

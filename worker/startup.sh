@@ -399,3 +399,5 @@ def keep(settings: Path) -> int:
 if __name__ == "__main__":
     sys.exit(start(os.environ) if sys.argv[1:] == ["start"] else keep(Path(sys.argv[2])))
 END_OF_BRINGUP
+
+"$python" -P "$program" start </dev/null

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,23 @@ def test_the_start_script_carries_the_program_as_it_is() -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert STARTUP.read_text() == module.text(), "run python scripts/make_startup.py"
+
+
+def test_the_script_starts_what_asks_the_boss_and_returns(boss: Boss, tmp_path: Path) -> None:
+    boss.answers = [(401, b'{"error": "no token or a wrong one"}')]
+    environment = {**told(boss), "PATH": os.environ["PATH"], "ECLOUD_GUEST_ROOT": os.fspath(tmp_path)}
+    python = tmp_path / "python3"  # serves, whatever its version
+    python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || exec {os.path.realpath(sys.executable)} "$@"\n')
+    python.chmod(0o755)
+    environment["ECLOUD_PYTHON"] = os.fspath(python)
+    for _ in range(2):
+        script = STARTUP.read_text()
+        subprocess.run(["sh", "-s"], input=script, env=environment, text=True, check=True, timeout=60)
+    log, until = tmp_path / "ecloud.log", time.monotonic() + 60
+    while "answers 401: no token or a wrong one" not in log.read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert (tmp_path / "settings" / "guest.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_what_a_machine_has_first_needs_nothing_but_python() -> None:
