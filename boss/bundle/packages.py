@@ -134,7 +134,8 @@ def _download(wanted: list[str], python: str, machine: str, folder: Path) -> Non
     platforms = [word for each in _GLIBC for word in ("--platform", f"{each}_{machine}")]
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps",
-        "--retries", "2", "--timeout", "15", "--only-binary", ":all:", "--implementation", "cp", "--python-version", python, *platforms,
+        "--retries", "2",
+        "--timeout", "15", "--only-binary", ":all:", "--implementation", "cp", "--python-version", python, *platforms,
         "--dest", os.fspath(folder), *wanted,
     ]  # fmt: skip
     what = f"the packages for Python {python} on {machine}"
