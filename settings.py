@@ -349,12 +349,19 @@ def _check_together(
             faults.append(f"{origin}: {larger} ({high:g}) must be at least {times}{smaller} ({low:g})")
     if pools and origins["local_workers"] == DEFAULT:
         values["local_workers"] = 0  # the work is done elsewhere, and this machine serves it
-    if values["datastore_host"] and values["local_workers"]:
+    stores = [pool for pool in pools.values() if pool.role == "datastore"]
+    if len(stores) > 1:
+        faults.append(f"[pools.{stores[1].name}]: there is one datastore, and [pools.{stores[0].name}] is its machine")
+    if stores and values["datastore_host"]:
+        faults.append(
+            f"{origins['datastore_host']}: datastore_host and [pools.{stores[0].name}] both say where the datastore is"
+        )
+    if (values["datastore_host"] or stores) and values["local_workers"]:
         if origins["local_workers"] == DEFAULT:
             values["local_workers"] = 0
         else:
             faults.append(
-                f"{origins['local_workers']}: local_workers must be 0 where datastore_host is set: the datastore "
+                f"{origins['local_workers']}: local_workers must be 0 where the datastore has a host of its own: it "
                 "reaches such workers on its own machine only. Start workers of this machine by what admin.py login "
                 "gives, as those of other hosts"
             )

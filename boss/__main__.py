@@ -13,7 +13,8 @@ from pathlib import Path
 import settings as ecloud_settings
 import state_directory
 from boss.check import check_database
-from boss.core.policy import Policy
+from boss.cloud.provider import PoolSetup
+from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
 from boss.embedded.broker import BrokerError
 from boss.pools import make_pools
@@ -108,7 +109,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
     return Setup(
         state_directory=home,
         tree=(values.datastore_tree or state_directory.tree_beside(home)).absolute(),
-        datastore_host=values.datastore_host,
+        datastore_host=values.datastore_host or _datastore_machine(pools),
         database=values.database or f"sqlite:///{home / 'ecloud.sqlite'}",
         http_host=values.http_host,
         http_port=values.http_port,
@@ -137,6 +138,11 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         },
         while_followed=while_followed,
     )
+
+
+def _datastore_machine(pools: list[tuple[PoolPolicy, PoolSetup]]) -> str:
+    """What sentences call the host of the datastore where it is a pool's machine; empty: there is no such pool."""
+    return next((f"the machine of pool {setup.name!r}" for _, setup in pools if setup.role == "datastore"), "")
 
 
 def _log(level: str) -> None:

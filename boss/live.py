@@ -191,11 +191,20 @@ class LiveBackend:
     # --- how long a boss that a push started stays ----------------------------------------------------
 
     def wanted(self) -> bool:
-        """Somebody follows, or a detached batch has work left. Called by the loop's thread."""
-        if self._followers:
+        """Somebody follows, a detached batch has work left, or machines are there for no work: they end first."""
+        if self._followers or self._machines_to_end():
             return True
         batches = self._loop.scheduler.state.batches
         return any(number in batches and batches[number].unfinished() for number in self._detached)
+
+    def _machines_to_end(self) -> bool:
+        state = self._loop.scheduler.state
+        if not state.elastic or any(batch.unfinished() for batch in list(state.batches.values())):
+            return False
+        return any(
+            pool.grows() and len(state.by_pool.get(pool.name, ())) > pool.least + pool.spare
+            for pool in state.policy.pools
+        )
 
     # --- views, in the loop's thread -----------------------------------------------------------------
 

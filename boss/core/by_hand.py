@@ -8,7 +8,7 @@ from __future__ import annotations
 from boss.core import instances, leases, scale
 from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
-from boss.core.instance_state import instance_of
+from boss.core.instance_state import DATASTORE, instance_of
 from boss.core.instances import ALIVE
 from boss.core.model import InstanceState, WorkerState
 from boss.core.policy import LOCAL, PoolPolicy
@@ -73,7 +73,7 @@ def on_terminate(state: State, event: TerminateAsked) -> None:
 def _meant(instance: Instance, event: TerminateAsked) -> bool:
     if event.workers or event.pools:
         return instance.row.worker in event.workers or instance.row.pool in event.pools
-    return instance.row.provider != LOCAL and instance.row.worker != instances.DATASTORE
+    return instance.row.provider != LOCAL and instance.row.worker != DATASTORE
 
 
 def _drain(state: State, worker: Worker) -> None:

@@ -13,6 +13,7 @@ from boss.core import attempts, hosts, moves, quarantine, sending
 from boss.core.caches import KEPT_RESULTS
 from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatastore
 from boss.core.events import DatastoreReported, InputsCached, OrdersLeftOut, PresenceSeen, ResultsUndeclared
+from boss.core.instance_state import DATASTORE, instance_said_hello
 from boss.core.model import Ended, Phase, TaskState
 from boss.core.rows import FileRow, ResultRow
 from boss.core.state import Attempt, State, Worker
@@ -66,6 +67,7 @@ def on_reported(state: State, event: DatastoreReported) -> None:
     if hello:
         datastore.unconfirmed.clear()
         datastore.outbox.clear()
+        instance_said_hello(state, DATASTORE)
         ask_all(state)
     for report in message.reports:
         handler = _HANDLERS.get(type(report))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from boss.core.model import InstanceState
 from boss.core.state import Instance, State
 
+#: The worker id of the datastore's machine.
+DATASTORE = "datastore"
 OVER = (InstanceState.GONE, InstanceState.FAILED)
 
 

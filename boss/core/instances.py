@@ -9,7 +9,7 @@ from __future__ import annotations
 from boss.core import leases
 from boss.core.effects import StartInstance, StopInstance
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.core.instance_state import OVER, instance_of, save_instance, set_instance_state
+from boss.core.instance_state import DATASTORE, OVER, instance_of, save_instance, set_instance_state
 from boss.core.model import InstanceState, WorkerState
 from boss.core.policy import PoolPolicy
 from boss.core.rows import InstanceRow
@@ -19,8 +19,6 @@ from boss.core.state import Instance, State
 ALIVE = (InstanceState.REQUESTED, InstanceState.BOOTING, InstanceState.RUNNING)
 #: An instance that lived this long did not crash at its start: restarts count from nothing again.
 STEADY_SECONDS = 60.0
-#: The worker id of the datastore's machine.
-DATASTORE = "datastore"
 
 
 # --- what providers say ------------------------------------------------------------------------------

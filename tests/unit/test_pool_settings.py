@@ -92,3 +92,13 @@ def test_providers_are_found_by_name_and_an_unknown_one_is_refused_with_those_th
     assert registry.find("local") is make_local
     with pytest.raises(ProviderError, match="there is no provider 'slurm'; there are local, opennebula, static"):
         registry.find("slurm")
+
+
+def test_there_is_one_datastore_only(tmp_path: Path) -> None:
+    said = faults(
+        tmp_path,
+        "datastore_host = 'x'\nlocal_workers = 1\n[pools.a]\nrole = 'datastore'\n[pools.b]\nrole = 'datastore'\n",
+    )
+    assert "[pools.b]: there is one datastore, and [pools.a] is its machine" in said
+    assert "datastore_host and [pools.a] both say where the datastore is" in said
+    assert "local_workers must be 0 where the datastore has a host of its own" in said

@@ -260,6 +260,8 @@ def test_the_datastores_machine_is_kept_and_replaced(cloud: World) -> None:
     assert started(world) == ["datastore"]
     world.turn(InstanceStarted(instance=1, reference="17", address="10.0.0.2"))
     assert world.store.instances[1].address == "10.0.0.2"
+    world.datastore.hello()
+    assert world.store.instances[1].state == "running", "its program said hello"
     world.turn(InstanceEnded(instance=1, reason="somebody switched it off"))
     world.wait(2.0)
     assert started(world) == ["datastore"]
