@@ -199,7 +199,9 @@ def test_where_the_datastore_is_elsewhere_no_worker_starts_beside_the_boss() -> 
     nowhere = Path("/nonexistent")
     assert settings.load(environment=given, system_file=nowhere).local_workers == 0
     assert settings.load(environment={}, system_file=nowhere).local_workers == 1
-    with pytest.raises(settings.SettingsError, match="local_workers must be 0 where the datastore has a host of its own"):
+    with pytest.raises(
+        settings.SettingsError, match="local_workers must be 0 where the datastore has a host of its own"
+    ):
         settings.load(environment={**given, "ECLOUD_LOCAL_WORKERS": "2"}, system_file=nowhere)
 
 
