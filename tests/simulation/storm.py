@@ -56,6 +56,13 @@ def _worker_freeze(world: World, blow: Blow) -> None:
         worker.freeze(blow.seconds)
 
 
+def _worker_clock(world: World, blow: Blow) -> None:
+    """Its clock is ahead at once, as after a move of its machine; nothing has happened to it meanwhile."""
+    worker = _worker(world, blow)
+    if worker is not None:
+        worker.jump(blow.seconds)
+
+
 def _worker_reinstall(world: World, blow: Blow) -> None:
     """Its SSH daemon has another key from here on, and its agent is started anew."""
     worker = _worker(world, blow)
@@ -149,6 +156,7 @@ def _datastore_full(world: World, blow: Blow) -> None:
 _BLOWS: dict[str, tuple[Callable[[World, Blow], None], tuple[float, ...]]] = {
     "worker_crash": (_worker_crash, (0.0,)),
     "worker_freeze": (_worker_freeze, (3.0, 20.0, 45.0, 100.0)),
+    "worker_clock": (_worker_clock, (3.0, 40.0, 700.0)),
     "worker_machine": (_worker_machine, (0.0,)),
     "worker_reinstall": (_worker_reinstall, (0.0,)),
     "host_replaced": (_host_replaced, (5.0, 60.0)),

@@ -155,6 +155,12 @@ class SimulatedWorker:
         self.frozen_until = 0.0
         self.world.network.leave(self.name)
 
+    def jump(self, seconds: float) -> None:
+        """Its clock goes ahead by so much."""
+        self.clock_offset += seconds
+        if self.agent is not None:
+            self._act([])
+
     def freeze(self, seconds: float) -> None:
         """Alive and silent; its commands stand still as well (a suspended machine)."""
         until = self.world.clock.now + seconds
