@@ -66,7 +66,7 @@ def _over(state: State, instance: Instance, how: InstanceState, reason: str, *, 
     set_instance_state(state, instance, how, reason)
     pool = instance.row.pool
     if not asked:
-        _back_off(state, pool, reason, steady=state.now - instance.seen_at > STEADY_SECONDS)
+        back_off(state, pool, reason, steady=state.now - instance.seen_at > STEADY_SECONDS)
     if pool in state.pools:
         state.pools[pool].ended(state.wall, state.wall - instance.row.requested_at)
     state.remove_instance(instance)
@@ -88,7 +88,7 @@ def _has_successor(state: State, instance: Instance) -> bool:
     return alive < pool.least
 
 
-def _back_off(state: State, pool: str, reason: str, *, steady: bool) -> None:
+def back_off(state: State, pool: str, reason: str, *, steady: bool) -> None:
     """One of the pool failed: the next is not started at once, and later each time in a row."""
     known = state.pools.get(pool)
     if known is None:
@@ -175,7 +175,7 @@ def boot_due(state: State, number: int) -> None:
     if instance is None or instance.state not in (InstanceState.REQUESTED, InstanceState.BOOTING):
         return
     reason = f"no hello of its worker within {_boot_timeout(state, instance):.0f} s"
-    _back_off(state, instance.row.pool, reason, steady=False)
+    back_off(state, instance.row.pool, reason, steady=False)
     stop(state, instance, reason)
 
 

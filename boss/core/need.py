@@ -61,7 +61,7 @@ def fleet_of(state: State, pool: PoolPolicy, helpers: int) -> Fleet:
     busy, idle, booting = helpers, [], []
     for instance in state.by_pool.get(pool.name, {}).values():
         if instance.state in (InstanceState.REQUESTED, InstanceState.BOOTING):
-            booting.append(max(_SOON, known.boot(pool) - (state.now - instance.seen_at)))
+            booting.append(max(_SOON, known.boot(pool) - (state.wall - instance.row.requested_at)))
             continue
         worker = state.workers.get(instance.row.worker)
         if instance.state is not InstanceState.RUNNING or worker is None or not _serves(worker):

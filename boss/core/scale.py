@@ -15,8 +15,12 @@ from boss.core.model import InstanceState, WorkerState
 from boss.core.need import fleet_of, helpers_of, kind_of, need
 from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.pools import PoolState
+from boss.core.quarantine import BY_HAND
 from boss.core.scaling import Plan, Pool, decide
 from boss.core.state import Instance, State
+
+#: A worker that failed to prove itself so often is not waited for any more.
+PROBES = 2
 
 
 def settle(state: State) -> None:
@@ -114,6 +118,25 @@ def _stop_drained(state: State) -> None:
             instances.stop(state, instance, "it was drained")
 
 
+def _stop_set_aside(state: State, policy: PoolPolicy, work: bool) -> None:
+    """A machine whose worker was set aside costs and does nothing: it goes when there is no work, and is replaced when
+    it could not prove itself. What a person set aside stays as it is."""
+    for instance in list(state.by_pool.get(policy.name, {}).values()):
+        worker = state.workers.get(instance.row.worker)
+        if (
+            worker is not None
+            and worker.quarantined
+            and not worker.quarantined.startswith(BY_HAND)
+            and instance.state is InstanceState.RUNNING
+            and not worker.attempts
+            and not instance.row.keep_alive
+            and (worker.probes >= PROBES or (not work and state.now - worker.ended_at >= policy.idle))
+        ):
+            if worker.probes >= PROBES:
+                instances.back_off(state, policy.name, worker.quarantined, steady=False)
+            instances.stop(state, instance, f"its worker was set aside: {worker.quarantined}")
+
+
 def _in_hand(state: State, instance: Instance) -> bool:
     worker = state.workers.get(instance.row.worker)
     return worker is not None and bool(worker.attempts)
@@ -137,6 +160,7 @@ def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
     for worker in plan.stop:
         instance = state.instances[state.instance_for[worker]]
         instances.stop(state, instance, f"no work for it within the time of a boot: {plan.reason}")
+    _stop_set_aside(state, policy, bool(waves))
     _remember(state, policy, known, plan, fleet.size - helpers)
     return bool(waves)
 

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from boss.core.events import (
+    CancelAsked,
     DropWorkersAsked,
     InstanceEnded,
     InstancesAsked,
     InstanceStarted,
     InstanceStartFailed,
     PauseAsked,
+    QuarantineAsked,
+    Selection,
     StopAsked,
     TerminateAsked,
     WorkerDrainAsked,
@@ -316,3 +319,19 @@ def test_what_a_month_may_cost_is_kept() -> None:
     assert "the budget leaves" in world.state.pools["cloud"].plan.why_not_more
     world.ignore()
     world.close()
+
+
+def test_a_machine_whose_worker_was_set_aside_goes_when_there_is_no_work(cloud: World) -> None:
+    cloud.turn(InstancesAsked(pool="cloud", count=2))
+    broken, by_hand = boot(cloud, *started(cloud))
+    cloud.turn(QuarantineAsked(worker=by_hand.id, reason="look at it"))
+    cloud.push({"a": ""}, inits=["prepare"], profile=LONG)
+    for _ in range(3):
+        for task, attempt in [key for key, one in broken.seen.attempts.items() if one.init]:
+            broken.ended(task, attempt, "failed")
+    assert "init task" in broken.seen.quarantined
+    cloud.turn(CancelAsked(selection=Selection(batches=[1])))
+    broken.report(*(Returned(task=task, attempt=attempt) for task, attempt in list(broken.seen.attempts)))
+    cloud.ignore()
+    cloud.wait(50.0, broken, by_hand)
+    assert stopped(cloud) == [broken.id]
