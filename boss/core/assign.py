@@ -1,10 +1,10 @@
 """Which ready task goes to which worker: the end of every turn.
 
 Workers that take more stand in `State.hungry`, by kind; tasks that may run stand in the ready queue, by
-demand. Both sides are small sets of groups, so a turn costs what it assigns, not what there is. A worker is
-first filled up to its slots, those before others that have the inputs of what comes next; only when all that
-fit have theirs filled is anything sent ahead. When nothing is ready and a slot stands empty, what was sent
-ahead elsewhere and has not begun is asked back.
+demand. Both sides are small sets of groups, so a turn costs what it assigns, not what there is. Pools of higher
+priority are used first, then cheaper ones. A worker is first filled up to its slots, those before others that
+have the inputs of what comes next; only when all that fit have theirs filled is anything sent ahead. When
+nothing is ready and a slot stands empty, what was sent ahead elsewhere and has not begun is asked back.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from wire.messages import TakeBack
 
 #: Seconds of waiting below which a task that was sent ahead is not asked back.
 WORTH_MOVING = 0.2
+#: Of workers that no pool of the settings has: they are there anyway.
+_UNRANKED = (0.0, 0.0)
 
 
 def assign(state: State) -> None:
@@ -39,6 +41,7 @@ def _most_urgent_first(state: State) -> list[Waiting]:
 
 def _serve(state: State, waiting: Waiting) -> None:
     kinds = [kind for kind in state.hungry if waiting.demand.fits(kind)]
+    kinds.sort(key=lambda kind: state.ranks.get(kind.pool, _UNRANKED))
     for ahead in (False, True):
         if not _fill(state, waiting, kinds, ahead=ahead):
             return

@@ -344,6 +344,8 @@ class State:
         self.pools: dict[str, PoolState] = {pool.name: PoolState() for pool in policy.pools}
         #: Something about instances changed (or may be started now): compare wanted and asked for.
         self.scale_due = True
+        #: Pool -> its place in the order in which pools are used.
+        self.ranks = {pool.name: (-float(pool.priority), pool.cost) for pool in policy.pools}
         #: There are pools that grow and shrink with the work.
         self.elastic = any(pool.grows() for pool in policy.pools)
         #: No decision about how many there are to be is made before; one is planned for then.

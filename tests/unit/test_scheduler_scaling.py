@@ -335,3 +335,16 @@ def test_a_machine_whose_worker_was_set_aside_goes_when_there_is_no_work(cloud: 
     cloud.ignore()
     cloud.wait(50.0, broken, by_hand)
     assert stopped(cloud) == [broken.id]
+
+
+def test_workers_of_cheaper_pools_and_of_higher_priority_are_given_tasks_first() -> None:
+    dear = PoolPolicy(name="dear", provider="x", least=0, most=4, slots=2, keeps_home=False, cost=3.0)
+    first = PoolPolicy(name="first", provider="x", least=0, most=4, slots=2, keeps_home=False, cost=9.0, priority=1)
+    world = world_of(dear, CLOUD, first)
+    for name in ("dear", "cloud", "first"):
+        world.worker(f"{name}-x", pool=name, slots=2)
+    world.push({f"t{n}": "" for n in range(5)}, profile=LONG)
+    held = {name: len(world.workers[f"{name}-x"].seen.attempts) for name in ("first", "cloud", "dear")}
+    assert held == {"first": 2, "cloud": 2, "dear": 1}
+    world.ignore()
+    world.close()
