@@ -31,31 +31,35 @@ _FAILED = "FAILED  "
 _AT_ONCE = threading.BoundedSemaphore(4)
 
 
-def debug_lines(worker: str, place: Place, boss_key: Path, datastore_key: str) -> Iterator[DebugLine]:
-    """All that is found out, the last line with `ended`. `datastore_key`: its public key, which is looked for there."""
+def debug_lines(
+    worker: str, place: Place, boss_key: Path, datastore_key: str, bundles: str = ""
+) -> Iterator[DebugLine]:
+    """All that is found out, the last line with `ended`. `datastore_key`: its public key, which is looked for there;
+    `bundles`: what workers on machines of their own are to run from, KIND=DIGEST each."""
     if not _AT_ONCE.acquire(blocking=False):
         yield DebugLine(text="Four workers are being looked at already; ask again when one of these has ended.")
         yield DebugLine(ended=True, failed=["not looked at"])
         return
     try:
-        yield from _all_lines(worker, place, boss_key, datastore_key)
+        yield from _all_lines(worker, place, boss_key, datastore_key, bundles)
     finally:
         _AT_ONCE.release()
 
 
-def _all_lines(worker: str, place: Place, boss_key: Path, datastore_key: str) -> Iterator[DebugLine]:
+def _all_lines(worker: str, place: Place, boss_key: Path, datastore_key: str, bundles: str) -> Iterator[DebugLine]:
     failed: list[str] = []
-    for text in _texts(worker, place, boss_key, datastore_key):
+    for text in _texts(worker, place, boss_key, datastore_key, bundles):
         if text.startswith(_FAILED):
             failed.append(text.removeprefix(_FAILED).partition(": ")[0])
         yield DebugLine(text=text)
     yield DebugLine(ended=True, failed=failed)
 
 
-def _texts(worker: str, place: Place, boss_key: Path, datastore_key: str) -> Iterator[str]:
+def _texts(worker: str, place: Place, boss_key: Path, datastore_key: str, bundles: str) -> Iterator[str]:
     ran = Ran()
     arguments = ["--check", "--home", place.path, "--boss-version", str(VERSION), "--datastore-key", datastore_key]
     arguments += ["--boss-time", f"{time.time():.1f}"]
+    arguments += ["--boss-bundles", bundles] if bundles else []
     if place.kind == "local":
         yield f"Worker {worker} is on the boss's machine, in {place.path}."
         yield from _lines(_run_here(arguments, ran))

@@ -70,9 +70,13 @@ class GuestBundles:
             else:
                 self._faults[key] = fault
             self._changed.notify_all()
-            workers = {kind: made.digest for (role, kind), made in self._made.items() if role == "worker"}
         if bundle is not None and key[0] == "worker":
-            self._ready(workers)
+            self._ready(self.made("worker"))
+
+    def made(self, role: Role) -> dict[str, str]:
+        """Kind -> digest, of those that are there."""
+        with self._changed:
+            return {kind: made.digest for (one, kind), made in self._made.items() if one == role}
 
     def offered(self, role: Role) -> dict[str, str]:
         """Kind -> digest of all that there are. Blocks until there is one; raises OSError where there will be none."""

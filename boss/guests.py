@@ -144,6 +144,10 @@ class Guests:
         }
         return Guest(variables=variables | _of_pool(pool), script=SCRIPT.read_text(encoding="utf-8"))
 
+    def bundles(self) -> dict[str, str]:
+        """Kind -> digest of what workers are to run from, as far as they are made."""
+        return self._bundles.made("worker")
+
     def bundle_file(self, kind: str, role: Role = "worker") -> Path:
         """For a provider that brings it to the machine itself. Blocks while bundles are made; raises OSError."""
         self._bundles.offered(role)

@@ -45,13 +45,16 @@ class Machines:
         broker: EmbeddedBroker | None,
         files_token: Callable[[], str],
         place_of: Callable[[str], Place | None],
+        bundles: Callable[[], dict[str, str]] = dict,
     ) -> None:
+        """`bundles`: Python and machine -> digest of what workers on machines of their own are to run from."""
         self._setup = setup
         self._where = where
         self._logins = logins
         self._broker = broker
         self._files_token = files_token
         self._place_of = place_of
+        self._bundles = bundles
 
     def url(self) -> str:
         """Where other machines reach the boss."""
@@ -182,4 +185,5 @@ class Machines:
         if place is None:
             raise not_found(f"there is no worker {worker!r}")
         boss, datastore = ensure_keys(self._setup.state_directory)
-        return debug_lines(worker, place, boss.path, datastore.public)
+        bundles = " ".join(f"{kind}={digest}" for kind, digest in sorted(self._bundles().items()))
+        return debug_lines(worker, place, boss.path, datastore.public, bundles)

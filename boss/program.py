@@ -436,7 +436,15 @@ class Program:
         where = Whereabouts(
             self.deployment, self._broker_at[1], lambda: self._server.port if self._server is not None else 0
         )
-        return Machines(self.setup, where, self._logins, self._broker, self._files_token, self.backend.place_of)
+        return Machines(
+            self.setup,
+            where,
+            self._logins,
+            self._broker,
+            self._files_token,
+            self.backend.place_of,
+            self.guests.bundles,
+        )
 
     def _files_token(self) -> str:
         """Of HTTP, good for files only: for a datastore elsewhere."""

@@ -1,21 +1,58 @@
 #!/bin/sh
-# Like startup.sh, with every command shown, after a look at each thing that a worker needs.
+# Like startup.sh, with every command shown, and a look at each thing that a worker needs.
 # `debug.sh --check` only looks, and ends with 1 if something is missing. `--home DIRECTORY` takes what the agent of
-# that home was told at its last start (agent.env there); else the environment or /etc/ecloud/worker.env says it.
+# that home was told at its last start (agent.env there); else, on a machine that a boss started, what it was told
+# (/etc/ecloud/guest.json, for root only); else the environment or /etc/ecloud/worker.env says it.
 # Further options are those of python -m worker.debug. May be read from standard input: sh -s -- --check ... < debug.sh
 set -u
 
 here_time=$(date +%s)
-check=no home=
+check=no home= guest=no guest_file=/etc/ecloud/guest.json
 if [ "${1:-}" = --check ]; then check=yes; shift; fi
 if [ "${1:-}" = --home ]; then
     home=${2:-}
     shift 2
     case $home in /*) ;; *) home=$(pwd)/$home ;; esac
+elif [ -r "$guest_file" ]; then
+    guest=yes
 fi
 
 ecloud_python=${ECLOUD_PYTHON:-} ecloud_root=
-if [ -n "$home" ] && [ -r "$home/agent.env" ]; then
+if [ "$guest" = yes ]; then
+    # What it was told becomes the environment, as at its start.
+    told=$(python3 -c 'import json, shlex, sys
+for name, value in json.load(open(sys.argv[1])).items():
+    print("export", name + "=" + shlex.quote(value))' "$guest_file" </dev/null) && eval "$told"
+    ecloud_root=$(cd "$(dirname "$0")/.." && pwd)
+    if [ "$check" = no ]; then
+        echo "+ sh -x $ecloud_root/worker/startup.sh"
+        sh -x "$ecloud_root/worker/startup.sh" </dev/null 2>&1 | grep -v '^+ cat'
+        # It returns at once: what it has started is waited for a little.
+        for _ in 1 2 3 4 5 6 7 8 9 10; do
+            [ -r "${ECLOUD_WORKER_HOME:-/var/lib/ecloud/worker}/agent.env" ] && break
+            sleep 1
+        done
+    fi
+    for log in /var/log/ecloud.log; do
+        if [ -r "$log" ]; then
+            echo "+ tail -n 20 $log"
+            tail -n 20 "$log" | sed 's/^/  /'
+        fi
+    done
+    home=${ECLOUD_WORKER_HOME:-/var/lib/ecloud/worker}
+    if [ -r "$home/agent.env" ]; then
+        . "$home/agent.env"
+    elif [ -r /etc/ecloud/worker.env ]; then
+        set -a
+        . /etc/ecloud/worker.env
+        set +a
+    else
+        echo "FAILED  login: this machine has not been given its login at the broker"
+        echo "        what to do: see the log above; the boss's address and the start token must still hold: else let the"
+        echo "        boss make another machine in its place"
+    fi
+    export ECLOUD_WORKER_SSH_USER="${ECLOUD_WORKER_SSH_USER:-ecloud}"
+elif [ -n "$home" ] && [ -r "$home/agent.env" ]; then
     . "$home/agent.env"
 elif [ -n "$home" ] && [ -z "${ECLOUD_WORKER_ID:-}" ]; then
     echo "FAILED  agent.env: $home/agent.env is not readable by $(id -un)"
@@ -46,6 +83,15 @@ show free -m
 show ip -brief address
 show "$ecloud_python" --version
 
+wanted='(3, 11) <= sys.version_info[:2]'
+[ "$guest" = yes ] && wanted='sys.version_info[:2] in ((3, 11), (3, 12))'
+if "$ecloud_python" -c "import sys; sys.exit(not ($wanted))" </dev/null 2>/dev/null; then
+    echo "ok      Python"
+else
+    echo "FAILED  Python: $("$ecloud_python" --version 2>&1 </dev/null) does not serve"
+    echo "        what to do: install Python 3.11 or 3.12, and name it with ECLOUD_PYTHON if it is not python3"
+fi
+
 export PYTHONPATH="$ecloud_root${PYTHONPATH:+:$PYTHONPATH}"
 echo "+ $ecloud_python -c 'import msgspec, paho.mqtt, worker.loop'"
 if said=$("$ecloud_python" -P -c "import msgspec, paho.mqtt, worker.loop" </dev/null 2>&1); then
@@ -58,7 +104,7 @@ else
     failed=1
 fi
 
-[ "$check" = yes ] && exit "$failed"
+[ "$check" = yes ] || [ "$guest" = yes ] && exit "$failed"
 export ECLOUD_PYTHON="$ecloud_python"
 set -x
 exec sh -x "$ecloud_root/worker/startup.sh"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import http.server
 import shlex
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from wire.messages import VERSION
+from worker.debug.boss_checks import look_at_boss
 from worker.debug.finding import Finding, lines, summary
 from worker.debug.machine_checks import check_machine
 from worker.debug.ssh_checks import _others_may_write
@@ -59,6 +64,84 @@ def test_an_agent_of_another_version_is_to_be_replaced(tmp_path: Path) -> None:
     assert found(tmp_path)["agent version"].state == "ok"
     assert found(tmp_path, version=VERSION + 1)["agent version"].state == "FAILED"
     assert "agent version" not in found(tmp_path, version=None)
+
+
+BUNDLE = f"3.11-x86_64=b2:{'a' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("boss", "version", "state", "words"),
+    [
+        (BUNDLE, VERSION, "ok", f"version {VERSION} of the messages, bundle {BUNDLE}, as the boss"),
+        (
+            f"3.12-x86_64=b2:{'b' * 64}",
+            VERSION,
+            "ok",
+            f"version {VERSION} of the messages, bundle {BUNDLE}, as the boss",
+        ),
+        (
+            f"3.11-x86_64=b2:{'b' * 64}",
+            VERSION,
+            "FAILED",
+            f"it runs from the bundle b2:{'a' * 64}, and the boss has b2:",
+        ),
+        ("", None, "ok", f"bundle {BUNDLE}; compared with the boss's only by admin.py debug_worker"),
+    ],
+)
+def test_an_agent_of_another_bundle_is_seen(
+    boss: str, version: int | None, state: str, words: str, tmp_path: Path
+) -> None:
+    about = options(tmp_path, ECLOUD_BUNDLE=BUNDLE)
+    (finding,) = [one for one in check_machine(about, NOW, NOW, version, boss) if one.name == "agent version"]
+    assert finding.state == state and finding.words.startswith(words)
+    assert bool(finding.remedy) == (state == "FAILED")
+
+
+class Door(http.server.BaseHTTPRequestHandler):
+    """Answers with the status that the path begins with."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.split("/")[1]))
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def door() -> Iterator[str]:
+    server = http.server.HTTPServer(("127.0.0.1", 0), Door)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "words"),
+    [
+        (401, "ok", ""),
+        (200, "ok", ""),
+        (403, "FAILED", "it is not called so: the address is none of its names"),
+        (404, "FAILED", "what answers there is no boss: 404 Not Found"),
+    ],
+)
+def test_the_boss_is_looked_for_at_its_address_and_its_clock_is_read(
+    status: int, state: str, words: str, door: str
+) -> None:
+    seen = look_at_boss(f"{door}/{status}")
+    assert (seen.finding.state, seen.finding.words) == (state, words)
+    assert bool(seen.finding.remedy) == (state == "FAILED")
+    assert state == "FAILED" or abs((seen.time or 0.0) - time.time()) < 10
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "nonsense"])
+def test_a_boss_that_does_not_answer_is_a_failure_with_a_remedy(url: str) -> None:
+    finding = look_at_boss(url).finding
+    assert finding.state == "FAILED" and "http_host" in finding.remedy
 
 
 def test_an_agent_is_missed_only_where_the_boss_knows_it(tmp_path: Path) -> None:

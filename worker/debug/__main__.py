@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 
 from worker.address import address_towards
+from worker.debug.boss_checks import look_at_boss
 from worker.debug.broker_checks import check_broker
 from worker.debug.finding import Finding, lines, summary
 from worker.debug.machine_checks import check_machine
@@ -38,8 +39,13 @@ def main(arguments: list[str]) -> int:
 
 def _findings(options: WorkerOptions, told: argparse.Namespace) -> Iterator[Finding]:
     yield Finding("options", "ok", f"worker {options.id}, {options.slots} slots, place {options.place}")
-    here = time.time() if told.here_time is None else told.here_time
-    yield from check_machine(options, here, told.boss_time, told.boss_version)
+    here, there = (time.time() if told.here_time is None else told.here_time), told.boss_time
+    if options.boss_url:
+        seen = look_at_boss(options.boss_url)
+        yield seen.finding
+        if there is None and seen.time is not None:
+            here, there = time.time(), seen.time
+    yield from check_machine(options, here, there, told.boss_version, told.boss_bundles)
     yield from check_broker(options)
     if options.place == "ssh":
         yield from check_ssh(
@@ -63,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--boss-time", type=float, metavar="SECONDS", help="the boss's clock, seconds since 1970")
     parser.add_argument("--here-time", type=float, metavar="SECONDS", help="this machine's clock at that moment")
     parser.add_argument("--boss-version", type=int, metavar="N", help="version of the messages that the boss speaks")
+    parser.add_argument(
+        "--boss-bundles", default="", metavar="KIND=DIGEST ...", help="what workers of the boss are to run from"
+    )
     parser.add_argument("--datastore-key", default="", metavar="KEY", help="the datastore's public SSH key")
     return parser
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from wire.messages import VERSION
@@ -23,16 +23,17 @@ LEAST_FILES = 1000
 
 
 def check_machine(
-    options: WorkerOptions, here: float, boss_time: float | None, boss_version: int | None
+    options: WorkerOptions, here: float, boss_time: float | None, boss_version: int | None, boss_bundles: str = ""
 ) -> Iterator[Finding]:
-    """`here`: this machine's time when the boss's was `boss_time`; `boss_version`: of the messages that it speaks."""
+    """`here`: this machine's time when the boss's was `boss_time`; `boss_version`: of the messages that it speaks;
+    `boss_bundles`: what workers are to run from, as ECLOUD_BUNDLES has it."""
     yield _clock(here, boss_time)
     yield _home(options.home)
     yield _room(options.home)
     yield _epanet()
     yield _agent(options.home, expected=boss_version is not None)
-    if boss_version is not None:
-        yield _version(boss_version)
+    if boss_version is not None or options.bundle:
+        yield _version(boss_version, options.bundle, dict(item.split("=", 1) for item in boss_bundles.split()))
 
 
 def _clock(here: float, boss_time: float | None) -> Finding:
@@ -110,8 +111,18 @@ def _no_agent(expected: bool, did: str) -> Finding:
     return Finding("agent", "FAILED", "none runs in this home", remedy, did)
 
 
-def _version(boss_version: int) -> Finding:
-    if boss_version != VERSION:
+def _version(boss_version: int | None, bundle: str, boss_bundles: Mapping[str, str]) -> Finding:
+    kind, _, digest = bundle.partition("=")
+    if boss_version not in (None, VERSION):
         words = f"it speaks version {VERSION} of the messages, the boss {boss_version}"
         return Finding("agent version", "FAILED", words, "install the boss's version of ecloud here")
-    return Finding("agent version", "ok", f"version {VERSION} of the messages, as the boss")
+    if boss_bundles.get(kind, digest) != digest:
+        words = f"it runs from the bundle {digest}, and the boss has {boss_bundles[kind]}"
+        remedy = "it replaces itself once what it runs has ended; if it does not, its log says why"
+        return Finding("agent version", "FAILED", words, remedy)
+    if boss_version is None:
+        return Finding(
+            "agent version", "ok", f"bundle {bundle}; compared with the boss's only by admin.py debug_worker"
+        )
+    as_boss = f", bundle {bundle}" if bundle else ""
+    return Finding("agent version", "ok", f"version {VERSION} of the messages{as_boss}, as the boss")
