@@ -13,10 +13,13 @@ Knows how a boss is started with such a provider; what becomes of a machine is t
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tests.hosts.host import AGENT, HOME, PATIENCE, PYTHON, Host, HostFault, Program
@@ -27,8 +30,11 @@ STATE = f"{SITE}/.ecloud"
 #: Where the provider is, with what makes an entry point of it; where it writes.
 BROUGHT = f"{HOME}/brought"
 NOTES = f"{HOME}/notes"
-#: A machine's own Python, of Debian.
-PLAIN_PYTHON = "/usr/bin/python3"
+#: A machine's own Python: the system's, if the boss (who makes a bundle of what it has) has the same, else the boss's.
+PLAIN_PYTHON = next(
+    (path for path in (f"/usr/bin/python3.{sys.version_info.minor}",) if os.path.exists(path)),
+    os.path.realpath(sys.executable),
+)
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 PROVIDER = f"""
@@ -148,7 +154,8 @@ class GuestSite:
     def bring_up(self, machine: Host, told: Told, **more: str) -> str:
         """What the machine does at each boot, as root, with nothing but its CONTEXT; what the script said."""
         machine.path("/root/start").write_text(told.script)
-        variables = [f"{name}={value}" for name, value in {**told.variables, **more}.items()]
+        about = {**told.variables, "ECLOUD_PYTHON": PLAIN_PYTHON, **more}
+        variables = [f"{name}={value}" for name, value in about.items()]
         command = ["env", "-i", f"PATH={PATH}", "LANG=C", *variables, "sh", "/root/start"]
         return machine.run(command, user="root", seconds=30.0)
 
@@ -160,8 +167,6 @@ class GuestSite:
         return 0
 
     def variables_of(self, number: int) -> dict[str, str]:
-        from pathlib import Path
-
         content = Path(f"/proc/{number}/environ").read_bytes().decode()
         return dict(line.split("=", 1) for line in content.split("\0") if "=" in line)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from boss.embedded.greeting import accepts_login
 from tests.hosts import Host, network
-from tests.hosts.guests import HOME, PLAIN_PYTHON, STATE, GuestSite, Told
+from tests.hosts.guests import HOME, NOTES, PLAIN_PYTHON, STATE, GuestSite, Told
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),
@@ -48,6 +49,8 @@ class Scene:
         self.site = site
         self.machine = machine
         self.told = told
+        #: Of its login at the broker, as the boss has it.
+        self.password = ""
 
     def agent(self) -> int:
         return self.site.wait(lambda: self.site.agent_of(self.machine), "an agent runs on the machine")
@@ -72,6 +75,7 @@ def scene() -> Iterator[Scene]:
         assert time.monotonic() - began < 20, "the script returns at once"
         made = Scene(site, machine, told)
         made.online()
+        made.password = site.boss.path(f"{STATE}/logins/mqtt_vm-1").read_text().strip()
         yield made
 
 
@@ -203,17 +207,25 @@ def test_one_that_is_lost_halts_its_machine(scene: Scene) -> None:
     site = scene.site
     assert scene.told.variables["ECLOUD_HALT_WHEN_ORPHANED"] == "1"
     site.net.cut(scene.machine)
-    code = scene.machine.process.wait(timeout=120)
-    assert code is not None
-    assert not [line for line in scene.machine.processes().values() if "worker" in line]
+    scene.machine.process.wait(timeout=120)
+    assert not Path(f"/proc/{scene.machine.pid}").exists()
 
 
-def test_the_login_of_an_instance_that_is_gone_is_refused(scene: Scene) -> None:
-    """Its boss gives the machine up, and another one is wanted in its place: with a login of its own."""
+def test_the_login_of_an_instance_that_is_gone_is_refused_and_the_next_has_its_own(scene: Scene) -> None:
     site = scene.site
-    path = site.boss.path(f"{STATE}/logins/mqtt_vm-1")
-    before = path.read_text()
-    site.boss.path(f"{HOME}/notes/vm-1.json").unlink()
-    told = site.told("vm-1")
-    assert told.instance != scene.told.instance
-    assert path.read_text() != before
+
+    def lets_in(worker: str, password: str) -> bool | None:
+        return site.net.inside(lambda: accepts_login(site.boss.address, 1883, worker, password))
+
+    site.wait(lambda: lets_in("vm-1", scene.password) is False, "the login is refused")
+    assert not lets_in("vm-1", "")
+
+    def successor() -> str:
+        for path in site.boss.path(NOTES).glob("*.json"):
+            if json.loads(path.read_text())["instance"] != scene.told.instance:
+                return path.stem
+        return ""
+
+    worker = site.wait(successor, "another machine is wanted in its place", seconds=120.0)
+    password = site.boss.path(f"{STATE}/logins/mqtt_{worker}").read_text().strip()
+    assert password != scene.password and lets_in(worker, password) is True
