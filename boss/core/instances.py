@@ -145,14 +145,21 @@ def stop(state: State, instance: Instance, cause: str) -> None:
     if instance.state is not InstanceState.STOPPING:
         set_instance_state(state, instance, InstanceState.STOPPING, cause)
     row = instance.row
-    worker = state.workers.get(row.worker)
-    if worker is not None and not worker.draining and worker.state is not WorkerState.GONE:
-        worker.draining = worker.row.draining = True
-        state.changes.workers[worker.id] = worker.row
-        if worker.state is WorkerState.ONLINE:
-            leases.set_worker_state(state, worker, WorkerState.DRAINING, cause)
+    drain(state, instance)
     state.effects.append(StopInstance(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference))
     state.at(state.now + state.policy.ask_again, "stop", row.number)
+
+
+def drain(state: State, instance: Instance) -> None:
+    """What is to end takes nothing new."""
+    worker = state.workers.get(instance.row.worker)
+    if worker is None or worker.state is WorkerState.GONE:
+        return
+    if not worker.draining:
+        worker.draining = worker.row.draining = True
+        state.changes.workers[worker.id] = worker.row
+    if worker.state is WorkerState.ONLINE:
+        leases.set_worker_state(state, worker, WorkerState.DRAINING, instance.row.reason)
 
 
 def expect_hello(state: State, instance: Instance) -> None:

@@ -43,6 +43,8 @@ def restore(state: State, loaded: Loaded) -> None:
     for instance in loaded.instances:
         known = Instance(instance, state.now)
         state.add_instance(known)
+        if known.state is InstanceState.STOPPING:
+            instances.drain(state, known)  # its worker may have spoken to a boss that was ending
         if known.state is not InstanceState.RUNNING:
             instances.expect_hello(state, known)
             state.at(state.now + state.policy.ask_again, "stop", instance.number)

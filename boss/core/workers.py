@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from boss.core import attempts, hosts, leases, moves, prefetch, quarantine, replacing
+from boss.core import attempts, hosts, instances, leases, moves, prefetch, quarantine, replacing
 from boss.core.effects import SendToWorker
 from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
@@ -196,8 +196,7 @@ def _of_instance(state: State, worker: Worker) -> None:
         return
     worker.row.keep_alive = instance.row.keep_alive
     if instance.state is InstanceState.STOPPING:  # it speaks after its end was asked for
-        worker.draining = worker.row.draining = True
-        leases.set_worker_state(state, worker, WorkerState.DRAINING, instance.row.reason)
+        instances.drain(state, instance)
 
 
 def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
