@@ -21,6 +21,7 @@ require_packages(Path(__file__).resolve().parent)
 import typer  # noqa: E402  # only now is it known to be there
 
 # They import typer, or what imports it.
+from boss.deploy_commands import add_deploy_commands  # noqa: E402
 from boss.machine_commands import add_machine_commands  # noqa: E402
 from boss.result_commands import add_result_commands  # noqa: E402
 from boss.web.command import guarded, stop, write, write_json  # noqa: E402
@@ -467,6 +468,7 @@ def _made_state_directory() -> Path:
 
 
 add_result_commands(command, _boss)
+add_deploy_commands(command, _made_state_directory, _settings)
 add_machine_commands(command, _boss, _made_state_directory, lambda: _settings(_state_directory()).broker_username)
 
 

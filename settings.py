@@ -2,10 +2,10 @@
 
 The table below is the only place where a setting has a name, a type, a unit, a default and a sentence;
 docs/settings.md is written from it. Values come, later ones winning, from the defaults,
-/etc/ecloud/settings.toml, settings.toml in the state directory, ECLOUD_<NAME> in the environment, and
-options of the command line. Only programs import this module, and hand values on; it knows nothing of what
-the values are for. How a word becomes a value is `setting_values`, where the state directory is,
-`state_directory`.
+/etc/ecloud/settings.toml, settings.toml in the state directory (before it deployed.toml, where admin.py deploy
+wrote one), ECLOUD_<NAME> in the environment, and options of the command line. Only programs import this module, and
+hand values on; it knows nothing of what the values are for. How a word becomes a value is `setting_values`, where the
+state directory is, `state_directory`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from setting_values import Bad, Setting, Value, masked, parse
 SYSTEM_FILE = Path("/etc/ecloud/settings.toml")
 #: Below the state directory.
 FILE = "settings.toml"
+#: Written by admin.py deploy: where the boss is that it made. What people say in the other file wins.
+DEPLOYED_FILE = "deployed.toml"
 PREFIX = "ECLOUD_"
 #: Where a value came from when nobody set it.
 DEFAULT = "default"
@@ -90,6 +92,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("opennebula_template", str, "name", "", "Name or number of the template of workers' machines there."),
     Setting("opennebula_network", str, "name", "", "Network of all machines there, or owner/network; empty: as their "
             "templates say."),
+    Setting("opennebula_boss_template", str, "name", "", "Template of the boss's machine, which admin.py deploy makes; "
+            "empty: as workers'."),
+    Setting("opennebula_datastore_template", str, "name", "", "Template of the datastore's machine; empty: as "
+            "workers'."),
+    Setting("opennebula_datastore_disk", str, "name", "ecloud-data", "Persistent image of the datastore's machine, "
+            "where results stay. Made by admin.py deploy where there is none of that name."),
+    Setting("opennebula_datastore_disk_bytes", int, "bytes", 100 * 1000**3, "How large it is made.", least=1_000_000),
+    Setting("opennebula_image", str, "name", "", "Image of an operating system, or owner/image, for the templates that "
+            "admin.py templates makes."),
+    Setting("opennebula_cpus", int, "cores", 1, "Cores of a worker's machine in that template.", least=1),
+    Setting("opennebula_memory_bytes", int, "bytes", 2 * 1024**3, "Memory of a worker's machine in that template.",
+            least=64 * 1024**2),
+    Setting("opennebula_mark", str, "text", "", "Written by admin.py deploy: marks every machine of one deployment."),
     Setting("max_workers", int, "workers", 10, "How many machines of the cloud there may be where no [pools.NAME] says "
             "it.", least=0),
     # --- tasks
@@ -215,6 +230,7 @@ def load(
     faults: list[str] = []
     layers = [_from_file(system_file, faults)]
     if state_directory is not None:
+        layers.append(_from_file(state_directory / DEPLOYED_FILE, faults))
         layers.append(_from_file(state_directory / FILE, faults))
     layers.append(_from_environment(os.environ if environment is None else environment, faults))
     layers.append(_from_options(options or {}, faults))

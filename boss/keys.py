@@ -47,6 +47,12 @@ def ensure_keys(state_directory: Path) -> list[SshKey]:
     return [_ensure(folder / name, name) for name in (BOSS, DATASTORE)]
 
 
+def ensure_key(path: Path, name: str) -> SshKey:
+    """One more pair, for something else than workers. Raises KeyFileError, OSError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _ensure(path, name)
+
+
 def key_path(state_directory: Path, name: str) -> Path:
     return state_directory / FOLDER / name
 

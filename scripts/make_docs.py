@@ -26,7 +26,7 @@ Nothing has to be set. Values come, later ones winning, from
 
 1. the defaults below,
 2. `/etc/ecloud/settings.toml`,
-3. `settings.toml` in the state directory (`.ecloud/`),
+3. `settings.toml` in the state directory (`.ecloud/`); before it `deployed.toml`, which `admin.py deploy` writes,
 4. `{PREFIX}<NAME>` in the environment, such as `{PREFIX}SLOTS=2`,
 5. options of the command line.
 

@@ -25,7 +25,8 @@ OURS: dict[Program, tuple[str, ...]] = {
     "datastore": ("wire/**", "datastore/**", "worker/__init__.py", "worker/startup.sh", "worker/guest/**", "LICENSE"),
     "boss": (
         "wire/**", "boss/**", "worker/**", "datastore/**", "templates/**", "settings.py", "setting_values.py",
-        "state_directory.py", "admin.py", "push_tasks.py", "ecloud.py", "requirements.lock", "LICENSE",
+        "pool_settings.py", "state_directory.py", "admin.py", "push_tasks.py", "ecloud.py", "requirements.lock",
+        "LICENSE",
     ),
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.hosts.bundle import bundle, interpreter, package_folders, packages, places_to_hide
 from tests.hosts.host import (
@@ -49,7 +49,7 @@ class Network:
 
     # --- hosts -------------------------------------------------------------------------------------
 
-    def host(self, name: str, program: str = "worker", **options: str) -> Host:
+    def host(self, name: str, program: str = "worker", **options: Any) -> Host:
         """One more host; see `hosts`."""
         return self.hosts(name, program=program, **options)[0]
 
@@ -61,14 +61,16 @@ class Network:
         home_disk: str = "4g",
         address: str = "",
         logins: str = USER,
+        disks: Sequence[tuple[Path, str]] = (),
     ) -> list[Host]:
         """Start them all at once. `program`: whose parts are in /opt/ecloud/agent: worker, datastore, boss or none.
 
         `disk`, `home_disk`: sizes of the root and of /home, as tmpfs takes them ("64m"). `address`: a used one again.
-        `logins`: users whom sshd lets in, with blanks between.
+        `logins`: users whom sshd lets in, with blanks between. `disks`: folders of this machine that it has as disks,
+        each with its place there.
         """
         sizes = (disk, home_disk)
-        begun = [self._begin(name, program, sizes, address or self._next_address(), logins) for name in names]
+        begun = [self._begin(name, program, sizes, address or self._next_address(), logins, disks) for name in names]
         self.started += begun
         for host in begun:
             host.pid = wait_for_number(host.process, host.name, host.folder / "host.log")
@@ -80,7 +82,15 @@ class Network:
         self._used += 1
         return f"{SUBNET}.{self._used}"
 
-    def _begin(self, name: str, program: str, sizes: tuple[str, str], address: str, logins: str) -> Host:
+    def _begin(
+        self,
+        name: str,
+        program: str,
+        sizes: tuple[str, str],
+        address: str,
+        logins: str,
+        disks: Sequence[tuple[Path, str]],
+    ) -> Host:
         folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.folder))
         base = folder / "base"
         base.mkdir()
@@ -100,6 +110,7 @@ class Network:
             "HOST_ENVIRONMENT": ENVIRONMENT,
             "HOST_HIDE": "\n".join(map(str, hidden)),
             "HOST_SHOW": "\n".join(f"{source}\n{place}" for source, place in shown),
+            "HOST_DISKS": "\n".join(f"{source}\n{place}" for source, place in disks),
             "HOST_HIDE_THEN": "\n".join(map(str, package_folders())),
             "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin",
         }

@@ -3,8 +3,8 @@
 # Told by environment: HOST_NAME, HOST_BASE (an empty directory), HOST_DISK and HOST_HOME_DISK (sizes as tmpfs takes
 # them), HOST_USER, HOST_USER_ID, HOST_SSH_USERS (who
 # may log in), HOST_PYTHON, HOST_ENVIRONMENT (where a virtual environment is to be made), and lists,
-# one a line: HOST_HIDE (directories), HOST_SHOW (pairs of directories: source, place), HOST_HIDE_THEN (directories
-# beneath those).
+# one a line: HOST_HIDE (directories), HOST_SHOW (pairs of directories: source, place), HOST_DISKS (the same, to be
+# written to), HOST_HIDE_THEN (directories beneath those).
 # Says its process number on standard output when it is up. It sees this machine's /proc until its root is changed.
 set -eu
 read -r number _ </proc/self/stat
@@ -37,6 +37,16 @@ for place in $HOST_SHOW; do
         mkdir -p "$root$place"
         mount --bind "$source" "$root$place"
         mount -o remount,bind,ro "$root$place"
+        source=
+    fi
+done
+source=
+for place in $HOST_DISKS; do
+    if [ -z "$source" ]; then
+        source=$place
+    else
+        mkdir -p "$root$place"
+        mount --bind "$source" "$root$place"
         source=
     fi
 done

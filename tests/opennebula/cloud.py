@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import TracebackType
 
 from tests.hosts import Host, HostFault, Network
@@ -35,6 +36,8 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CONTEXT = "/run/one-context"
 _STARTS_AT_ONCE, _ENDS_AT_ONCE = 3, 8
 _LOOK_SECONDS = 0.05
+#: Where the datastore's machine has its persistent disk.
+DATA = "/var/lib/ecloud"
 _OWN_PARTS = frozenset({"START_SCRIPT", "START_SCRIPT_BASE64"})
 
 
@@ -128,8 +131,9 @@ class Cloud:
                 machine.guest = False
                 return
             host = self.net.host(
-                machine.name[:60], program="none", address=machine.address, logins=f"root {USER}", disk="2g"
-            )
+                machine.name[:60], program="none", address=machine.address, logins=f"root {USER}",
+                disk="2g", disks=self._disks(machine),
+            )  # fmt: skip
             host.run(["sh", "-c", _FRESH], user="root")
             self._hosts[machine.id] = host
             self._run_script(machine)
@@ -137,6 +141,17 @@ class Cloud:
             self.faults.append(f"machine {machine.id}: {fault}")
             if machine.id not in self._hosts:
                 machine.guest = False
+
+    def disk(self, name: str) -> Path:
+        """What is on a persistent image: a folder of this machine, kept while the cloud is."""
+        folder = self.net.folder / "disks" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def _disks(self, machine: Machine) -> list[tuple[Path, str]]:
+        """Where a guest would mount it."""
+        images = [self.front.images[number] for number in machine.images]
+        return [(self.disk(image.name), DATA) for image in images if image.persistent]
 
     def run_again(self, machine: Machine) -> None:
         """Its start script, as at another boot."""

@@ -12,7 +12,7 @@ from setting_values import masked, parse, stated_default
 from settings import SETTINGS, SettingsError, load
 
 #: Beside seconds and bytes: units that are only names of what is counted or written.
-BARE_UNITS = "URL path address port text name topic workers tasks times transfers".split()
+BARE_UNITS = "URL path address port text name topic workers tasks times transfers cores".split()
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from boss.cloud.provider import PoolSetup, ProviderError, Surroundings
 
 #: The token that calls are made with, below the state directory.
 TOKEN_FILE = Path("opennebula") / "token.json"
-#: What a pool's table `options` may say, all seconds.
+#: What a pool's table `options` may say: seconds, and what others read there (the kind of machine, for bundles).
+_OTHERS = frozenset({"machine"})
 _TIMES = (
     "poll_seconds",
     "start_seconds",
@@ -48,7 +49,7 @@ def make_client(told: Mapping[str, Any], state_directory: Path | None) -> Client
 def options_of(pool: PoolSetup, deployment: str) -> Options:
     told = pool.options
     given = told.get("options") or {}
-    unknown = sorted(set(given) - set(_TIMES))
+    unknown = sorted(set(given) - set(_TIMES) - _OTHERS)
     if unknown:
         raise ProviderError(
             f"[pools.{pool.name}.options]: {', '.join(unknown)} is nothing that OpenNebula machines read; there are "
@@ -56,7 +57,7 @@ def options_of(pool: PoolSetup, deployment: str) -> Options:
         )
     boot_timeout = float(told.get("boot_timeout_seconds") or 900.0)
     # A machine that no host takes is given up before its worker is missed: the reason is another one.
-    times = {"pending_seconds": boot_timeout * 2 / 3, **given}
+    times = {"pending_seconds": boot_timeout * 2 / 3, **{name: given[name] for name in _TIMES if name in given}}
     if not told.get("template") and not _usual(told, pool.role):
         raise ProviderError(f"pool {pool.name}: name its template in the settings (opennebula_template, or template)")
     try:
@@ -67,6 +68,7 @@ def options_of(pool: PoolSetup, deployment: str) -> Options:
                 "pools": tuple(told.get("pools") or ()),
                 "template": str(told.get("template") or _usual(told, pool.role)),
                 "network": str(told.get("network") or told.get("opennebula_network") or ""),
+                "disk": str(told.get("opennebula_datastore_disk") or "") if pool.role == "datastore" else "",
                 "role": "datastore" if pool.role == "datastore" else "worker",
                 "deploy": str(told.get("opennebula_mark") or ""),
                 **times,
@@ -79,5 +81,5 @@ def options_of(pool: PoolSetup, deployment: str) -> Options:
 
 
 def _usual(told: Mapping[str, Any], role: str) -> str:
-    name = "opennebula_datastore_template" if role == "datastore" else "opennebula_template"
-    return str(told.get(name) or "")
+    own = told.get("opennebula_datastore_template") if role == "datastore" else None
+    return str(own or told.get("opennebula_template") or "")

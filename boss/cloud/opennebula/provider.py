@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from boss.cloud.opennebula import cards, faults, room, template
+from boss.cloud.opennebula import cards, disk, faults, room, template
 from boss.cloud.opennebula.faults import CloudError
 from boss.cloud.opennebula.machines import Machine, Seen
 from boss.cloud.opennebula.patience import Patience
@@ -45,6 +45,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     network: str = ""
     #: worker or datastore: a datastore's machine has a disk that outlives it, and is only ended politely.
     role: str = "worker"
+    #: Name of that disk's image: it is added where the template does not have it. Empty: as the template says.
+    disk: str = ""
     #: Which `admin.py deploy` this boss comes from, for its mark.
     deploy: str = ""
     #: Between two lists while anything is there, and between two machines that are begun.
@@ -283,7 +285,10 @@ class OpenNebulaProvider:
             raise CloudError("refused", f"its machine cannot be prepared: {error}") from None
         marks = template.marks_of(options.deployment, worker, instance, options.pool, options.role, options.deploy)
         card = template.card_of(options.network)
-        extra = template.extra_template(own, guest.variables, guest.script, marks, card)
+        script = disk.with_disk(guest.script) if options.disk else guest.script
+        extra = template.extra_template(own, guest.variables, script, marks, card)
+        if options.disk:
+            extra["TEMPLATE"] |= disk.disks_with(own, options.disk)
         return self._calls.instantiate(number, _NAME.format(worker=worker), extra)
 
     def _not_begun(self, instance: int, known: _Known, error: CloudError) -> None:

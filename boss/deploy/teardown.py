@@ -1,0 +1,150 @@
+"""The end of a deployment: what will be removed is a value that is shown first; then all of it, by the mark alone.
+
+The boss goes first, so that nothing is started while the rest goes. The datastore's machine is ended politely, and its
+disk stays unless it is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from boss.cloud.opennebula.client import Client
+from boss.cloud.opennebula.faults import CloudError
+from boss.cloud.opennebula.machines import DEPLOY, Seen
+from boss.deploy.errors import DeployError
+from boss.deploy.listed import BOSS, DATASTORE, Listed, machines
+from boss.deploy.made import LONGEST_CALL_SECONDS, Clock, RealClock
+from boss.deploy.record import Kept
+
+_LOOK_SECONDS = 2.0
+#: A boss or worker that does not end politely is ended hard after this; the datastore's machine is given all the time.
+POLITE_SECONDS = 60.0
+ALL_SECONDS = 900.0
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is there to be removed."""
+
+    mark: str
+    machines: list[str]
+    #: Ids, in the same order.
+    numbers: list[int]
+    #: Image of the datastore's disk that is removed too; empty: none is.
+    disk: str
+    #: Image that stays; empty: there is none.
+    disk_stays: str
+
+
+def plan(client: Client, mark: str, disk: str) -> Plan:
+    """Raises CloudError; DeployError: the disk that is named is not there, or not this deployment's."""
+    found = machines(client, mark)
+    made = [image for image in client.images() if _bears(image, mark)]
+    if disk and not any(disk == image.NAME for image in made):
+        names = ", ".join(image.NAME for image in made) or "none"
+        raise DeployError(
+            f"there is no disk {disk!r} that this deployment made (it made: {names}); a disk that was there before is "
+            "removed in the cloud itself, by hand"
+        )
+    stays = ", ".join(image.NAME for image in made if disk != image.NAME)
+    return Plan(
+        mark=mark,
+        machines=[_line(one) for one in found],
+        numbers=[one.id for one in found],
+        disk=disk,
+        disk_stays=stays,
+    )
+
+
+def remove(
+    client: Client, kept: Kept | None, wanted: Plan, say: Callable[[str], None], clock: Clock | None = None
+) -> None:
+    """All of it; safe to repeat. Raises CloudError, DeployError."""
+    clock = clock or RealClock()
+    _wait_for_a_lost_call(client, kept, say, clock)
+    for roles in ((BOSS,), ()):
+        _end_all(client, wanted.mark, roles, say, clock)
+    if wanted.disk:
+        for image in client.images():
+            if wanted.disk == image.NAME and _bears(image, wanted.mark):
+                client.drop_image(int(image.ID))
+                say(f"The disk {wanted.disk} is removed.")
+    if kept is not None:
+        if kept.record.cloud_token:
+            try:
+                client.drop_token(client.secret, kept.record.cloud_token)
+            except CloudError as error:
+                say(f"The boss's login token ends by itself ({error}).")
+        kept.remove()
+
+
+def _wait_for_a_lost_call(client: Client, kept: Kept | None, say: Callable[[str], None], clock: Clock) -> None:
+    """A machine that is still being made would outlive the teardown."""
+    if kept is None or not kept.record.intended_at:
+        return
+    until = kept.record.intended_at + LONGEST_CALL_SECONDS
+    while clock.wall() < until and not machines(client, kept.record.mark):
+        say("A call that may still make the boss's machine is waited for ...")
+        clock.sleep(_LOOK_SECONDS * 5)
+
+
+def _end_all(client: Client, mark: str, roles: tuple[str, ...], say: Callable[[str], None], clock: Clock) -> None:
+    """Until a list shows none of these roles (empty: none at all) any more."""
+    began = clock.wall()
+    told: set[int] = set()
+    while True:
+        left = [one for one in machines(client, mark) if not roles or one.role in roles]
+        if not left:
+            return
+        late = clock.wall() - began
+        if late > ALL_SECONDS:
+            raise DeployError(
+                f"after {late:.0f} s these are still there: {'; '.join(map(_line, left))}. The same command goes on; "
+                "what an administrator has locked, only they can end"
+            )
+        for one in left:
+            if one.id not in told:
+                say(f"Ending {_line(one)} ...")
+                told.add(one.id)
+            _end(client, one, hard=_may_be_hard(one, late))
+        clock.sleep(_LOOK_SECONDS)
+
+
+def _may_be_hard(one: Listed, late: float) -> bool:
+    if one.role == DATASTORE:
+        return one.seen is Seen.UNREACHABLE
+    return one.role != BOSS or late > POLITE_SECONDS
+
+
+def _end(client: Client, one: Listed, *, hard: bool) -> None:
+    if one.seen is Seen.ENDING and not hard:
+        return
+    try:
+        client.terminate(one.id, hard=hard)
+    except CloudError as error:
+        if error.kind not in ("state", "away", "unclear", "missing"):
+            raise
+
+
+def _bears(image: Any, mark: str) -> bool:
+    return (image.TEMPLATE or {}).get(DEPLOY) == mark
+
+
+def _line(one: Listed) -> str:
+    what = {BOSS: "the boss's machine", DATASTORE: "the datastore's machine"}.get(one.role, f"worker {one.worker}")
+    return f"machine {one.id}: {what} ({one.name}), {one.address or 'no address'}, {one.seen}"
+
+
+def lines(wanted: Plan) -> Iterator[str]:
+    """What a person is shown."""
+    if not wanted.machines:
+        yield f"No machine of deployment {wanted.mark} is there."
+    else:
+        yield f"Deployment {wanted.mark}; to be ended, with all that is on them:"
+        yield from (f"  {line}" for line in wanted.machines)
+    if wanted.disk:
+        yield f"  the disk {wanted.disk}, WITH ALL RESULTS ON IT"
+    if wanted.disk_stays:
+        yield f"The disk {wanted.disk_stays} stays (--datastore_disk {wanted.disk_stays} removes it)."

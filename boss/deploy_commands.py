@@ -1,0 +1,178 @@
+"""admin.py's commands about a deployment at a cloud: making it, ending it, templates for it.
+
+Registered by `admin.py`, which knows the settings. None of them needs a boss.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from boss.web.command import stop, write, write_json
+from boss.web.exit_codes import Exit
+from boss.web.terminal import harmless
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
+
+
+def add_deploy_commands(command: Command, state_directory: Callable[[], Path], settings: Callable[[Path], Any]) -> None:
+    """`state_directory` makes one where there is none."""
+
+    @command("deploy", "deploy")
+    def deploy(
+        another: Annotated[
+            bool, typer.Option("--another", help="Though this account has a boss of another state directory.")
+        ] = False,
+        password_goes_along: Annotated[
+            bool,
+            typer.Option(
+                "--password_goes_along", help="Where the cloud gives no login tokens: the boss gets what is set."
+            ),
+        ] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """Make the boss's machine at the settings' cloud, or go on with it. Safe to repeat: never makes a second."""
+        home = state_directory()
+        values = settings(home)
+        with _failing_in_a_sentence():
+            answer = _deploy(home, values, another, password_goes_along)
+        if as_json:
+            write_json(answer)
+        else:
+            write(_deployed_lines(answer))
+
+    @command("teardown", "teardown --yes")
+    def teardown(
+        yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+        datastore_disk: Annotated[
+            str, typer.Option("--datastore_disk", metavar="NAME", help="Remove this disk of the datastore as well.")
+        ] = "",
+        mark: Annotated[
+            str, typer.Option("--mark", help="A deployment that was made from another state directory.")
+        ] = "",
+        as_json: AsJson = False,
+    ) -> None:
+        """Show what deploy and its boss have made at the cloud, ask, and remove all of it; the disk only if named."""
+        home = state_directory()
+        values = settings(home)
+        with _failing_in_a_sentence():
+            _teardown(home, values, mark, datastore_disk, as_json, lambda: yes or _agreed())
+
+
+# --- deploy ------------------------------------------------------------------------------------------
+
+
+def _deploy(home: Path, values: Any, another: bool, password_goes_along: bool) -> Any:
+    from boss.bundle import BundleError, Bundles
+    from boss.deploy.deploying import Deploy
+    from boss.deploy.errors import DeployError
+    from boss.deploy.record import opened
+
+    if not (values.opennebula_boss_template or values.opennebula_template):
+        raise DeployError("name the template of the machines in the settings: opennebula_template (admin.py templates)")
+    bundles = Bundles(home)
+
+    def bundle_for(python: str, machine: str) -> tuple[Path, str]:
+        try:
+            made = bundles.build("boss", python, machine)
+        except BundleError as error:
+            raise DeployError(str(error)) from None
+        return made.path, made.digest
+
+    with opened(home, values.opennebula_endpoint, values.opennebula_user, make=True) as kept:
+        assert kept is not None
+        work = Deploy(kept, cloud_client(values, home), values, bundle_for, _say)
+        return work.run(home, another=another, password_goes_along=password_goes_along)
+
+
+def _deployed_lines(answer: Any) -> list[str]:
+    disk = [f"Datastore's disk: {answer.disk}"] if answer.disk else []
+    return [
+        f"The boss runs on machine {answer.machine}, {answer.address}",
+        f"Address:  {answer.url}",
+        f"Token:    {answer.token}",
+        f"Host key: {answer.host_key}",
+        *disk,
+        "Both are kept in the state directory: push_tasks.py and admin.py use this boss from now on.",
+    ]
+
+
+# --- teardown ----------------------------------------------------------------------------------------
+
+
+def _teardown(home: Path, values: Any, mark: str, disk: str, as_json: bool, agreed: Callable[[], bool]) -> None:
+    from boss.deploy import teardown
+    from boss.deploy.deploying import DEPLOYED_FILE
+    from boss.deploy.errors import DeployError
+    from boss.deploy.record import opened
+
+    with opened(home, values.opennebula_endpoint, values.opennebula_user, make=False) as kept:
+        if kept is not None and mark in ("", kept.record.mark):
+            mark, own = kept.record.mark, kept
+        elif mark:
+            own = None
+        else:
+            raise DeployError(
+                "nothing was deployed from this state directory; --mark names a deployment of another one"
+            )
+        client = cloud_client(values, home)
+        wanted = teardown.plan(client, mark, disk)
+        if not as_json:
+            write([harmless(line) for line in teardown.lines(wanted)])
+        if (wanted.machines or wanted.disk) and not agreed():
+            stop(Exit.BAD_INPUT, "nothing was removed")
+        teardown.remove(client, own, wanted, _say)
+        if own is not None:
+            (home / DEPLOYED_FILE).unlink(missing_ok=True)
+    write_json(wanted) if as_json else write(["All of it is gone."])
+
+
+def _agreed() -> bool:
+    sys.stderr.write("Remove this? Type yes: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() == "yes"
+
+
+# --- parts -------------------------------------------------------------------------------------------
+
+
+def cloud_client(values: Any, home: Path) -> Any:
+    """The account of the settings. Raises DeployError."""
+    from boss.cloud.opennebula.make import make_client
+    from boss.cloud.provider import ProviderError
+    from boss.deploy.errors import DeployError
+
+    try:
+        told = {
+            shown.name: getattr(values, shown.name) for shown in values.show() if shown.name.startswith("opennebula_")
+        }
+        client = make_client(told, home)
+    except ProviderError as error:
+        raise DeployError(str(error)) from None
+    client.keep_login()
+    return client
+
+
+@contextmanager
+def _failing_in_a_sentence() -> Iterator[None]:
+    from boss.cloud.opennebula.faults import CloudError
+    from boss.deploy.errors import DeployError
+    from boss.keys import KeyFileError
+
+    try:
+        yield
+    except (CloudError, DeployError, KeyFileError) as error:
+        stop(Exit.NO_BOSS, str(error))
+    except OSError as error:
+        stop(Exit.NO_BOSS, f"{error.filename or 'the state directory'}: {error.strerror or error}")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{harmless(line)}\n")
+    sys.stderr.flush()
