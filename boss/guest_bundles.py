@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 Role = Literal["worker", "datastore"]
 #: Role, and Python and machine.
 Key = tuple[Role, str]
-#: Where one is there, the others are waited for this long.
+#: Once one is there, the others are waited for this long, by whoever waits then.
 OTHERS_SECONDS = 30.0
 FIRST_SECONDS = 900.0
 
@@ -37,6 +37,8 @@ class GuestBundles:
         self._wanted: list[Key] = []
         self._made: dict[Key, Bundle] = {}
         self._faults: dict[Key, str] = {}
+        #: Role -> when the first of its bundles was there (monotonic).
+        self._first: dict[str, float] = {}
 
     def prepare(self, roles: Iterable[Role], machines: Iterable[str] = ()) -> None:
         """Begin to make them, those for this Python first. Returns at once."""
@@ -67,6 +69,7 @@ class GuestBundles:
         with self._changed:
             if bundle is not None:
                 self._made[key] = bundle
+                self._first.setdefault(key[0], time.monotonic())
             else:
                 self._faults[key] = fault
             self._changed.notify_all()
@@ -86,8 +89,8 @@ class GuestBundles:
                 wanted = [key for key in self._wanted if key[0] == role]
                 made = {kind: self._made[role, kind].digest for _, kind in wanted if (role, kind) in self._made}
                 open_ones = [key for key in wanted if key not in self._made and key not in self._faults]
-                waited = time.monotonic() - began
-                if not open_ones or waited > (OTHERS_SECONDS if made else FIRST_SECONDS):
+                until = self._first[role] + OTHERS_SECONDS if made else began + FIRST_SECONDS
+                if not open_ones or time.monotonic() > until:
                     break
                 self._changed.wait(1.0)
             if not made:

@@ -85,10 +85,13 @@ class Told:
 
 
 class GuestSite:
-    """`pool`: settings of the pool `vm`; `settings`: of the boss."""
+    """`pool`: settings of the pool `vm`; `datastore`: its machine is one, too; `settings`: of the boss."""
 
-    def __init__(self, net: Network, pool: Mapping[str, object] = {}, **settings: object) -> None:
+    def __init__(
+        self, net: Network, pool: Mapping[str, object] = {}, *, datastore: bool = False, **settings: object
+    ) -> None:
         self.net = net
+        self.datastore = datastore
         self.pool = {"provider": "notes", "min": 1, "max": 1, "boot_seconds": 5.0, **pool}
         self.settings = settings
         self.boss = net.host("boss", program="boss")
@@ -107,6 +110,8 @@ class GuestSite:
         self.boss.write(f"{about}/entry_points.txt", "[ecloud.providers]\nnotes = notes_provider:make\n")
         lines = [f"{name} = {_toml(value)}" for name, value in self.pool.items()]
         self.boss.run(["mkdir", "-p", "-m", "700", STATE])
+        if self.datastore:
+            lines += ["", "[pools.store]", 'provider = "notes"', 'role = "datastore"']
         self.boss.write(f"{STATE}/settings.toml", "\n".join(["[pools.vm]", *lines, ""]))
         self.start_boss()
 
@@ -142,6 +147,12 @@ class GuestSite:
         path = self.boss.path(f"{NOTES}/{worker}.json")
         self.wait(path.exists, f"the boss wants a machine for {worker}", seconds=180.0)
         return Told(**json.loads(path.read_text()))
+
+    def told_of_pool(self) -> Told:
+        """The same, of the first worker of the pool, whatever it is called."""
+        notes = self.boss.path(NOTES)
+        self.wait(lambda: list(notes.glob("vm-*.json")), "the boss wants a machine", seconds=180.0)
+        return self.told(min(path.stem for path in notes.glob("vm-*.json")))
 
     # --- machines ------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from boss.cloud.provider import PoolSetup
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.guests import Guests
 from boss.web import guard
+from boss.web import guests as guest_routes
 from tests.unit.web_world import TOKEN, FakeBackend, inside
 from wire.messages import VERSION, Drain, Replace, WorkerOrders
 
@@ -232,6 +233,18 @@ def test_the_token_fetches_the_bundle_with_its_digest(world: World) -> None:
     assert client.get(f"/guests/cloud-1/bundle/{KIND}", params={"digest": digest}).content == answer.content
     gone = client.get(f"/guests/cloud-1/bundle/{KIND}", params={"digest": "b2:" + "9" * 64})
     assert gone.status_code == 404 and "is not kept any more" in gone.json()["error"]
+
+
+def test_no_more_than_a_few_machines_fetch_at_once_and_the_others_are_to_ask_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = world.client(world.token())
+    for _ in range(3):
+        assert client.get(f"/guests/cloud-1/bundle/{KIND}").status_code == 200
+    assert guest_routes._under_way.bundles == 0
+    monkeypatch.setattr(guest_routes, "AT_ONCE", 0)
+    answer = client.get(f"/guests/cloud-1/bundle/{KIND}")
+    assert answer.status_code == 503 and "ask again" in answer.json()["error"]
 
 
 def test_the_datastores_machine_gets_the_datastores_program_and_login(world: World) -> None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.guest.account import Account, authorize, ensure_account
+from worker.guest.account import Account, authorize, ensure_account, ensure_host_keys
 from worker.guest.bringup import (
     LOCK_VARIABLE,
     LONGEST_PAUSE,
@@ -48,6 +48,7 @@ def main(settings: Path) -> int:
     where = places(told)
     try:
         account = ensure_account()
+        ensure_host_keys()
         if told.get("ECLOUD_AUTHORIZED_KEYS"):
             authorize(account, told["ECLOUD_AUTHORIZED_KEYS"])
         login = _login(told, where, account)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import glob
 import os
 import pwd
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +60,12 @@ def _make() -> pwd.struct_passwd:
         raise Refused(f"the user {USER!r} cannot be made: {error}") from None
     except KeyError:
         raise Refused(f"the user {USER!r} cannot be made: {done.stderr.strip() or done.returncode}") from None
+
+
+def ensure_host_keys(pattern: str = "/etc/ssh/ssh_host_*_key.pub") -> None:
+    """What a hello states must be there before it; an image may make its keys only at its first boot."""
+    if os.geteuid() == 0 and not glob.glob(pattern) and shutil.which("ssh-keygen"):
+        subprocess.run(["ssh-keygen", "-A"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
 
 
 def authorize(account: Account, told: str) -> None:

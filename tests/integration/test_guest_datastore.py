@@ -1,0 +1,44 @@
+"""A datastore on a machine that the boss started: the same script and CONTEXT, another role; files go by rsync."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.hosts import network
+from tests.hosts.guests import HOME, GuestSite
+
+pytestmark = [
+    pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),
+    pytest.mark.timeout(400),
+]
+
+TASKS = [
+    {"id": "double", "requirements": ["in.txt"], "commands": ["cat in.txt in.txt > out.txt"], "results": ["out.txt"]}
+]
+
+
+def test_datastore_and_worker_are_machines_of_the_boss() -> None:
+    with network() as net:
+        site = GuestSite(net, datastore=True)
+        site.start()
+        told = site.told("datastore")
+        assert told.variables["ECLOUD_ROLE"] == "datastore"
+        assert told.variables["ECLOUD_HALT_WHEN_ORPHANED"] == "0"
+        store, worker = site.machine("store"), site.machine("vm")
+        assert site.bring_up(store, told) == ""
+        site.wait(lambda: site.asked("status")["datastore_connected"], "the datastore has said hello")
+        site.bring_up(worker, site.told_of_pool())
+        site.wait(lambda: len(site.online()) == 1, "the worker has said hello")
+        site.boss.write(f"{HOME}/site/in.txt", "twice\n")
+        site.boss.write(f"{HOME}/site/tasks.json", json.dumps(TASKS))
+        site.push("tasks.json")
+        assert store.path("/var/lib/ecloud/data/out.txt").read_text() == "twice\ntwice\n"
+        site.admin("get", "out.txt", f"{HOME}/got")
+        assert site.boss.path(f"{HOME}/got/out.txt").read_text() == "twice\ntwice\n"
+        listed = store.run(["ls", "-ln", "/etc/ecloud"], user="root").splitlines()[1:]
+        assert all(line.startswith("-rw-------") for line in listed), listed
+        assert store.run(["ls", "-l", "/etc/ecloud/datastore.key"], user="root").split()[2] == "ecloud"
+        again = site.bring_up(store, told)
+        assert again.endswith("it runs already")
