@@ -7,6 +7,7 @@ Thin: options, settings, and which boss to use; the steps are `boss.web.pushing`
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -100,6 +101,7 @@ def _read(path: Path, options: Options, check: bool, as_json: bool) -> TaskFile:
     from boss.intake import reader
     from boss.intake.faults import IntakeErrors
 
+    gc.set_threshold(10_000, 20, 20)  # a large file makes millions of objects, none of them in cycles
     try:
         return reader.check(path, options) if check else reader.read_file(path, options)
     except IntakeErrors as errors:

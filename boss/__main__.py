@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--reset", action="store_true", help="begin with nothing: the database is put aside under another name"
     )
     options = parser.parse_args(arguments)
+    # A push makes millions of objects, none in cycles: at the usual 700 an eighth of its CPU time is looking for them.
+    gc.set_threshold(10_000, 20, 20)
     if options.check:
         return _check()
     try:
