@@ -129,7 +129,7 @@ class Guests:
             if ticket is not known and role == "worker":
                 self._desk.make_login(worker)
             seconds = float(pool.options.get("boot_timeout_seconds") or BOOT_SECONDS)
-            token = self._tokens.issue(ticket, seconds, login=True)
+            token = self._tokens.issue(ticket, seconds)
         keys = "".join(f"{line}\n" for line in self._authorized_keys())
         variables = {
             "ECLOUD_BOSS_URL": self._desk.url(),
@@ -170,7 +170,7 @@ class Guests:
                     self.gone(ticket.worker, ticket.instance)
 
     def fill(self, worker: str, message: WorkerOrders) -> WorkerOrders:
-        """Orders to be replaced get the address and the token that they are sent with."""
+        """Orders to be replaced get the address and the token that they are sent with. Waits for nothing."""
         if not any(isinstance(order, Replace) for order in message.orders):
             return message
         orders = [self._filled(worker, order) if isinstance(order, Replace) else order for order in message.orders]
@@ -249,11 +249,9 @@ class Guests:
 
     def _filled(self, worker: str, order: Replace) -> Replace | None:
         """None: it has no machine of ours, so it cannot be given a token."""
-        with self._lock:
-            ticket = self._tokens.ticket(worker)
-            if ticket is None:
-                return None
-            token = self._tokens.issue(ticket, REPLACE_SECONDS, login=False)
+        if self._tokens.ticket(worker) is None:
+            return None
+        token = self._tokens.issue_passing(worker, REPLACE_SECONDS)
         url = f"{self._desk.url()}{PREFIX}/guests/{worker}/bundle/{order.kind}?digest={order.digest}"
         return msgspec.structs.replace(order, url=url, token=token)
 

@@ -55,6 +55,8 @@ class StartTokens:
         self._wall = wall
         self._lock = threading.RLock()
         self._tickets: dict[str, Ticket] = {}
+        #: Worker -> tokens of this boss's life only, for the bundle only.
+        self._passing: dict[str, list[Token]] = {}
         for path in sorted(self._folder.glob("*.json")):
             try:
                 ticket = msgspec.json.decode(path.read_bytes(), type=Ticket)
@@ -64,8 +66,7 @@ class StartTokens:
                 self._tickets[ticket.worker] = ticket
 
     def ticket(self, worker: str) -> Ticket | None:
-        with self._lock:
-            return self._tickets.get(worker)
+        return self._tickets.get(worker)
 
     def all(self) -> Iterator[Ticket]:
         with self._lock:
@@ -80,14 +81,21 @@ class StartTokens:
                 ticket = self._tickets[worker] = Ticket(worker=worker, instance=instance, role=role)
             return ticket
 
-    def issue(self, ticket: Ticket, seconds: float, *, login: bool) -> str:
-        """A new token. On disk when this returns."""
+    def issue(self, ticket: Ticket, seconds: float) -> str:
+        """A new token, good for the login too. On disk when this returns."""
         token = secrets.token_urlsafe(32)
         with self._lock:
             now = self._wall()
             alive = [one for one in ticket.tokens if one.until > now]
-            ticket.tokens = [*alive, Token(hash=_hash(token), until=now + seconds, login=login)][-_MOST:]
+            ticket.tokens = [*alive, Token(hash=_hash(token), until=now + seconds, login=True)][-_MOST:]
             self.save(ticket)
+        return token
+
+    def issue_passing(self, worker: str, seconds: float) -> str:
+        """A new token for the bundle only, that the next boss does not know. Waits for nothing: the loop asks."""
+        token = secrets.token_urlsafe(32)
+        new = Token(hash=_hash(token), until=self._wall() + seconds, login=False)
+        self._passing[worker] = [*self._passing.get(worker, []), new][-_MOST:]
         return token
 
     def find(self, worker: str, token: str) -> Token | None:
@@ -95,7 +103,7 @@ class StartTokens:
         hashed = _hash(token)
         with self._lock:
             ticket = self._tickets.get(worker)
-            tokens = ticket.tokens if ticket is not None else []
+            tokens = [*ticket.tokens, *self._passing.get(worker, [])] if ticket is not None else []
             found = [one for one in tokens if hmac.compare_digest(one.hash, hashed)]
         return found[0] if found else None
 
@@ -112,6 +120,7 @@ class StartTokens:
     def forget(self, worker: str) -> bool:
         with self._lock:
             (self._folder / f"{worker}.json").unlink(missing_ok=True)
+            self._passing.pop(worker, None)
             return self._tickets.pop(worker, None) is not None
 
 

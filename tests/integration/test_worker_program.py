@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import http.server
+import io
+import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,10 +34,12 @@ from wire.messages import (
     Kill,
     Leaving,
     PhaseReached,
+    Replace,
     Returned,
     Staged,
     Stop,
     TakeBack,
+    Welcome,
 )
 from worker.runner.processes import look
 
@@ -258,8 +266,6 @@ def test_an_idle_agent_ends_on_term_and_says_offline(start: Callable[..., Starte
 def test_without_a_boss_it_ends_itself_and_leaves_nothing_running(start: Callable[..., Started]) -> None:
     agent, boss = start()
     boss.hello()
-    from wire.messages import Welcome
-
     boss.order(run(1, commands=["echo $$ > ../pid; sleep 1000"]))
     pid = pid_in(agent.home / "attempts/1.1/pid")
     boss.order(Welcome(heartbeat_seconds=1.0, orphan_after_seconds=1.0))
@@ -359,3 +365,48 @@ def test_an_epanet_task_runs_in_a_warm_helper_and_its_results_are_listed(start: 
         assert outcome.ended == "succeeded", (outcome.reason, outcome.stderr_tail)
         assert [entry.target for entry in outcome.manifest] == ["pressure.parquet", "runs.parquet"]
         assert outcome.figures["scenarios"] == 3
+
+
+def test_a_machine_that_no_boss_started_is_not_halted_whatever_its_worker_is_told(
+    start: Callable[..., Started], tmp_path: Path
+) -> None:
+    told = {"ECLOUD_INSTANCE": "7", "ECLOUD_HALT_WHEN_ORPHANED": "1", "ECLOUD_ORPHAN_AFTER": "1"}
+    agent, boss = start(ECLOUD_HALT_COMMAND=f"touch {tmp_path / 'halted'}", **told)
+    boss.hello()
+    boss.order(Welcome(heartbeat_seconds=1.0, orphan_after_seconds=1.0))
+    assert agent.process.wait(60) == 5
+    assert (
+        "this machine is not halted: nothing says that this is a machine that a boss started" in agent.log.read_text()
+    )
+    assert not (tmp_path / "halted").exists()
+
+
+def test_another_version_is_fetched_from_its_boss_only_and_then_takes_its_place(
+    start: Callable[..., Started], tmp_path: Path
+) -> None:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("worker/__main__.py"), io.BytesIO())
+    digest = f"b2:{hashlib.blake2b(content.getvalue(), digest_size=32).hexdigest()}"
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "bundle").write_bytes(content.getvalue())
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        agent, boss = start(ECLOUD_BUNDLE=f"3.11-x86_64=b2:{'0' * 64}", ECLOUD_BOSS_URL=url)
+        assert boss.hello().bundle == f"3.11-x86_64=b2:{'0' * 64}"
+        boss.order(run(1, commands=["sleep 1; echo done"]))
+        evil = f"http://127.0.0.1:{server.server_port}.evil.example/bundle"
+        boss.order(Replace(kind="3.11-x86_64", digest=f"b2:{'1' * 64}", url=evil, token="t"))
+        wait_until(lambda: "is not of the boss that this machine was told" in agent.log.read_text(), "a refusal")
+        boss.order(Replace(kind="3.11-x86_64", digest=digest, url=f"{url}/bundle", token="t"))
+        assert boss.outcome(1).stdout_tail == "done\n"
+        boss.acknowledge((1, 1))
+        assert agent.process.wait(60) == 4
+        server.shutdown()
+        thread.join()
+    programs = agent.home / "programs"
+    assert json.loads((programs / "current.json").read_text())["digest"] == digest
+    assert (programs / digest.removeprefix("b2:") / "worker" / "__main__.py").exists()

@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -402,6 +403,19 @@ def test_an_order_to_replace_is_sent_with_a_token_that_is_good_for_the_bundle_on
     assert client.get(f"http://localhost{path}").status_code == 200
     assert login(client).json()["error"] == "this token is good for the bundle only"
     assert world.guests.complaints() == []
+
+
+def test_an_order_to_replace_is_filled_in_while_a_machine_is_being_started(world: World) -> None:
+    """The loop sends it: it waits for no broker and no disk."""
+    world.token()
+    with world.guests._lock:
+        filled: list[WorkerOrders] = []
+        sender = threading.Thread(
+            target=lambda: filled.append(world.guests.fill("cloud-1", orders(Replace(kind=KIND, digest="b2:x"))))
+        )
+        sender.start()
+        sender.join(10)
+    assert filled
 
 
 def test_whoever_has_no_machine_of_ours_is_sent_no_such_order_and_others_go_through_as_they_are(world: World) -> None:
