@@ -23,6 +23,7 @@ import typer  # noqa: E402  # only now is it known to be there
 # They import typer, or what imports it.
 from boss.deploy_commands import add_deploy_commands  # noqa: E402
 from boss.machine_commands import add_machine_commands  # noqa: E402
+from boss.pool_commands import add_pool_commands  # noqa: E402
 from boss.result_commands import add_result_commands  # noqa: E402
 from boss.web.command import guarded, stop, write, write_json  # noqa: E402
 from boss.web.exit_codes import Exit  # noqa: E402
@@ -123,6 +124,7 @@ def _inside(directory: Path, values: Settings) -> Client:
     import state_directory
     from boss.database import Database, DatabaseError, NoDatabase
     from boss.loop import DatabaseAway
+    from boss.pools import make_pools
     from boss.store import DatabaseStore
     from boss.web.inside import inside_client
     from boss.web.offline import OfflineBackend
@@ -140,7 +142,8 @@ def _inside(directory: Path, values: Settings) -> Client:
         return database, DatabaseStore(database, directory / "spool")
 
     try:
-        backend = OfflineBackend(directory, open_to_read, open_to_write)
+        pools = [policy for policy, _ in make_pools(values)]
+        backend = OfflineBackend(directory, open_to_read, open_to_write, pools)
     except DatabaseError as error:
         stop(Exit.NO_BOSS, str(error))
     tree = None if values.datastore_host else values.datastore_tree or state_directory.tree_beside(directory)
@@ -162,11 +165,12 @@ def status(as_json: AsJson = False) -> None:
 
 @command("show_workers", "show_workers")
 def show_workers(as_json: AsJson = False) -> None:
-    """Each worker: id, address, what it is doing, whether it is kept when idle."""
+    """Each worker, and what is to become one: id, address, what it is doing, whether it is kept when idle."""
     from boss.web.printing import worker_line
 
     with _boss() as boss:
-        workers = boss.workers()
+        answer = boss.worker_list()
+        workers = [*answer.workers, *answer.without_worker]
         write_json(workers) if as_json else write([worker_line(worker) for worker in workers])
 
 
@@ -469,6 +473,7 @@ def _made_state_directory() -> Path:
 
 add_result_commands(command, _boss)
 add_deploy_commands(command, _made_state_directory, _settings)
+add_pool_commands(command, _boss)
 add_machine_commands(command, _boss, _made_state_directory, lambda: _settings(_state_directory()).broker_username)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,10 +20,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.graph import Batch
-from boss.core.model import TaskState, WorkerState
+from boss.core.model import InstanceState, TaskState, WorkerState
 from boss.core.state import State, Worker, numbers, runs
 from boss.loop import WITHDRAWN, Loop
+from boss.pool_hindrances import pool_hindrances, suits_a_pool
 from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.web.pool_views import Limit, instance_view, pool_views
 from boss.web.reads import Lookups, Reads
 from wire.messages import Place
 
@@ -71,6 +73,8 @@ class LiveBackend:
         #: Set by the program: what its parts complain of.
         self.broker_connected = False
         self.complaints: Callable[[], list[str]] = list
+        #: Set by the program: how many more each pool's provider would make, as far as it knows.
+        self.limits: Callable[[], Mapping[str, Limit]] = dict
         #: Where the datastore's program runs; empty: beside the boss.
         self.datastore_host = ""
 
@@ -215,6 +219,7 @@ class LiveBackend:
             for batch in state.batches.values()
             if batch.unfinished() or state.wall - batch.row.finished_at < SHOWN_SECONDS
         }
+        rows = [instance.row for instance in state.instances.values()]
         self._rates = {number: rate for number, rate in self._rates.items() if number in batches}
         self._spans = {number: spans for number, spans in self._spans.items() if number in batches}
         self._view = View(
@@ -224,6 +229,8 @@ class LiveBackend:
             live=True,
             batches=batches,
             workers=tuple(_worker_view(w) for w in state.workers.values() if w.state is not WorkerState.GONE),
+            pools=pool_views(state.policy.pools, state.pools, rows, state.now, state.wall, self.limits()),
+            instances=tuple(map(instance_view, rows)),
             broker_connected=self.broker_connected,
             datastore_connected=state.datastore.connected,
             datastore_free=state.datastore.disk_free,
@@ -309,14 +316,19 @@ class LiveBackend:
             )
         waiting = [w for w in state.ready.by_demand.values() if w.count]
         serving = [worker for worker in state.workers.values() if worker.serves()]
+        coming = sum(one.state in (InstanceState.REQUESTED, InstanceState.BOOTING) for one in state.instances.values())
         if waiting and not serving:
             there = any(w.state in (WorkerState.ONLINE, WorkerState.DRAINING) for w in state.workers.values())
             until = "none of the workers there takes tasks at present" if there else "no worker is there"
+            until += f" ({coming} are being started)" if coming else ""
             found["workers"] = f"{until}; tasks wait until one {'does' if there else 'says hello'}"
         for one in waiting:
-            if serving and not any(one.demand.fits(worker.kind) for worker in serving):
+            fits = any(one.demand.fits(worker.kind) for worker in serving) or suits_a_pool(state, one.demand)
+            if (serving or state.elastic) and not fits:
                 words = _demand_words(one.demand)
-                found[f"demand {words}"] = f"{one.count} queued tasks fit no worker: they want {words}"
+                nothing = "no worker, and none that a pool could start" if state.elastic else "no worker"
+                found[f"demand {words}"] = f"{one.count} queued tasks fit {nothing}: they want {words}"
+        found |= pool_hindrances(state)
         return found
 
 

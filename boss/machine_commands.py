@@ -6,6 +6,7 @@ Registered by `admin.py`, which knows the settings and which boss to ask. `init`
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -59,12 +60,32 @@ def add_machine_commands(
                 write_json({"name": name, "removed": True}) if as_json else write([f"The login {name!r} is removed."])
                 return
             answer = asked.login(name, there)
-        if folder is not None:
-            _write_files(folder, answer.files)
-        if as_json:
-            write_json(answer)
-        else:
-            write(list(_login_lines(answer, folder, there)))
+        _give(answer, folder, there, as_json)
+
+    @command("add_worker", "add_worker w1 --write w1-files")
+    def add_worker(
+        name: Annotated[str, typer.Argument(metavar="NAME", help="The id that it shall have.", show_default=False)],
+        folder: Annotated[
+            Path | None, typer.Option("--write", help="Write the files into this directory, readable by you only.")
+        ] = None,
+        there: Annotated[
+            str, typer.Option("--installed_in", help="Where the files will be on the other host.")
+        ] = FOLDER,
+        as_json: AsJson = False,
+    ) -> None:
+        """A worker on a host of your own, started by hand: its login and settings, and how to start it."""
+        if name == DATASTORE:
+            stop(Exit.BAD_INPUT, "the datastore is no worker; `admin.py login datastore` gives what it needs")
+        with boss() as asked:
+            there_already = [worker.state for worker in asked.workers() if worker.id == name]
+            answer = asked.login(name, there)
+        if there_already:
+            answer.notes.append(
+                f"a worker {name} is there already ({there_already[0]}): a second one would take its place"
+            )
+        _give(answer, folder, there, as_json)
+        if not as_json:
+            write(_start_lines(there))
 
     @command("debug_worker", "debug_worker w1")
     def debug_worker(
@@ -143,6 +164,27 @@ def _write_files(folder: Path, files: dict[str, str]) -> None:
             temporary.replace(path)
     except OSError as error:
         stop(Exit.BAD_INPUT, f"{error.filename or folder} cannot be written: {error.strerror or error}")
+
+
+def _give(answer: LoginAnswer, folder: Path | None, there: str, as_json: bool) -> None:
+    if folder is not None:
+        _write_files(folder, answer.files)
+    if as_json:
+        write_json(answer)
+    else:
+        write(list(_login_lines(answer, folder, there)))
+
+
+def _start_lines(there: str) -> list[str]:
+    """Of a worker whose files are in `there`."""
+    environment = f"{there.rstrip('/')}/worker.env"
+    return [
+        "",
+        "To start it on its host, as the user it shall run as, in the directory where ecloud is:",
+        f"\tset -a; . {harmless(shlex.quote(environment))}; set +a",
+        "\t.venv/bin/python -m worker",
+        "It says hello within seconds and is listed by `admin.py show_workers`; if not, ./debug.sh there says why.",
+    ]
 
 
 def _login_lines(answer: LoginAnswer, folder: Path | None, there: str) -> list[str]:

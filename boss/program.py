@@ -108,6 +108,7 @@ class Program:
         desk = GuestDesk(setup, self._logins, self._machines, lambda: self._broker, self.clear_presence)
         self.guests = make_guests(setup, self.deployment, desk, self.loop.inbox.put)
         self.fleet = self._make_fleet()
+        self.backend.limits = self.fleet.limits
 
     def _make_fleet(self) -> Fleet:
         state_directory = self.setup.state_directory
@@ -122,7 +123,6 @@ class Program:
             spawn=lambda argv, environment, log: start_child(argv, environment, log, cwd=state_directory).pid,
             identify=identify,
             ssh_key=key_path(state_directory, BOSS),
-            bundle=self.guests.bundle_file,
         )
         try:
             return Fleet(self.setup.pools, around)

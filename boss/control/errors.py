@@ -12,10 +12,7 @@ class Unreachable(ControlError):
 
 
 class OtherHostKey(ControlError):
-    def __init__(self, text: str, shown: str = "") -> None:
-        super().__init__(text)
-        #: Fingerprint of the key that the host shows.
-        self.shown = shown
+    pass
 
 
 class LoginRefused(ControlError):

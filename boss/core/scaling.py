@@ -90,8 +90,7 @@ def decide(waves: list[Wave], pool: Pool, fleet: Fleet) -> Plan:
     if limited > 0:
         return Plan(
             start=limited,
-            reason=f"{limited} more end the work in {numbers['end_seconds_with_start']:.0f} s "
-            f"instead of {now.end:.0f} s",
+            reason=f"{limited} more end the work {_in(numbers['end_seconds_with_start'])} instead of {_in(now.end)}",
             why_not_more=why_not_more,
             why_not_fewer=f"each of them is worth its {pool.boot:.0f} s of boot",
             numbers=numbers,
@@ -99,6 +98,10 @@ def decide(waves: list[Wave], pool: Pool, fleet: Fleet) -> Plan:
     stop, why_not_fewer = _to_stop(pool, fleet, now)
     reason = f"{len(stop)} have no work within {_keep(pool):.0f} s" if stop else "what there is, is right"
     return Plan(stop=stop, reason=reason, why_not_more=why_not_more, why_not_fewer=why_not_fewer, numbers=numbers)
+
+
+def _in(seconds: float) -> str:
+    return f"in {seconds:.0f} s" if seconds < math.inf else "never"
 
 
 # --- how the work goes with so many workers --------------------------------------------------------

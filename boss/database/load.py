@@ -51,8 +51,8 @@ def load(connection: Connection) -> Loaded:
         records=_pairs(connection, "SELECT task, attempt FROM records ORDER BY task, attempt"),
         outside=outside,
         crossing=crossing,
-        boots=_boots(connection),
-        spent=_spent(connection),
+        boots=boot_times(connection),
+        spent=spent_days(connection),
     )
 
 
@@ -95,7 +95,7 @@ def instance_rows(connection: Connection, condition: str = "1 = 1") -> list[Inst
     return rows
 
 
-def _boots(connection: Connection) -> dict[str, list[float]]:
+def boot_times(connection: Connection) -> dict[str, list[float]]:
     """Of each pool the boot times of its newest instances, oldest first."""
     table = tables.instances
     took = table.c.hello_at - table.c.requested_at
@@ -106,7 +106,7 @@ def _boots(connection: Connection) -> dict[str, list[float]]:
     return found
 
 
-def _spent(connection: Connection) -> dict[str, dict[int, float]]:
+def spent_days(connection: Connection) -> dict[str, dict[int, float]]:
     """Of each pool what its instances that are over took, by the day on which they ended, in the last month of it."""
     table = tables.instances
     over = table.c.state.in_(("gone", "failed"))

@@ -16,7 +16,7 @@ from boss.core.model import TaskState
 from boss.core.rows import BatchRow, InstanceRow, WorkerRow
 from boss.database import details, events, results
 from boss.database.errors import translated
-from boss.database.load import batch_rows, instance_rows, worker_rows
+from boss.database.load import batch_rows, boot_times, instance_rows, spent_days, worker_rows
 from boss.database.tables import attempts, batches, context, task_states, tasks, workers
 from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, TaskDetail, TaskLine
 from wire.messages import Execution
@@ -96,6 +96,14 @@ class Reads:
 
     def instances(self) -> list[InstanceRow]:
         return self._read(instance_rows)
+
+    def live_instances(self) -> list[InstanceRow]:
+        """Those that are neither gone nor failed."""
+        return self._read(lambda connection: instance_rows(connection, "state NOT IN ('gone', 'failed')"))
+
+    def pools_past(self) -> tuple[dict[str, list[float]], dict[str, dict[int, float]]]:
+        """Of each pool its last boot times, and what was spent by day: as a boss reads them at its start."""
+        return self._read(lambda connection: (boot_times(connection), spent_days(connection)))
 
     def counts(self) -> list[int]:
         """How many tasks are in each TaskState, over all batches."""

@@ -217,6 +217,9 @@ class WorkerAnswer(_Body):
 
 class WorkerList(_Body):
     workers: list[WorkerAnswer]
+    #: What was asked of providers and has no worker at present: it has not said hello yet, or it was dropped. `state`
+    #: is the instance's.
+    without_worker: list[WorkerAnswer] = msgspec.field(default_factory=list)
 
 
 class EventAnswer(_Body):

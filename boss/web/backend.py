@@ -18,17 +18,32 @@ import msgspec
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
+    DropWorkersAsked,
+    InstancesAsked,
     PauseAsked,
     QuarantineAsked,
     RedoAsked,
     RetryAsked,
     SendAsked,
     Submitted,
+    TerminateAsked,
     WorkerDrainAsked,
 )
 from boss.web.reads import Lookups, Reads
 
-Request = Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked | WorkerDrainAsked | QuarantineAsked | SendAsked
+Request = (
+    Submitted
+    | CancelAsked
+    | RetryAsked
+    | RedoAsked
+    | PauseAsked
+    | WorkerDrainAsked
+    | QuarantineAsked
+    | SendAsked
+    | InstancesAsked
+    | TerminateAsked
+    | DropWorkersAsked
+)
 
 
 class BackendUnavailable(Exception):
@@ -63,6 +78,66 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     program: str = ""
 
 
+class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
+    """One machine or process that a provider was asked for, and that is not over."""
+
+    number: int
+    worker: str
+    pool: str
+    provider: str
+    #: requested, booting, running or stopping.
+    state: str
+    #: What the provider calls it; empty until it has said so.
+    reference: str = ""
+    address: str = ""
+    #: What led to its state.
+    reason: str = ""
+    #: Scaling in spares it.
+    keep_alive: bool = False
+    #: Wall clock; `since`: of its last change.
+    requested_at: float = 0.0
+    since: float = 0.0
+
+
+class PoolView(msgspec.Struct, frozen=True, kw_only=True):
+    """One pool: what the settings say, what there is, what was decided last and why."""
+
+    name: str
+    provider: str
+    role: str = "workers"
+    least: int = 0
+    most: int = 0
+    spare: int = 0
+    #: Its size is decided by the work; False: it is kept at `least`.
+    grows: bool = False
+    #: False: the settings name it no more, only instances of it are left.
+    in_settings: bool = True
+    #: Instances by state.
+    instances: dict[str, int] = msgspec.field(default_factory=dict)
+    #: What a boot is expected to take, and of how many boots that was learned; 0: the settings say so.
+    boot_seconds: float = 0.0
+    boots_measured: int = 0
+    #: The last decision, and when it was made (wall clock; 0: none yet).
+    reason: str = ""
+    why_not_more: str = ""
+    why_not_fewer: str = ""
+    numbers: dict[str, float] = msgspec.field(default_factory=dict)
+    decided_at: float = 0.0
+    #: Failures in a row, and what the last one said.
+    failures: int = 0
+    failed: str = ""
+    #: Why the provider makes no more (quota, no address left); empty: it does.
+    full: str = ""
+    #: Nothing is started before (wall clock); 0: it may be.
+    retry_at: float = 0.0
+    #: Instance-seconds of the last 30 days, and what is left of the month's budget; None: there is none.
+    spent_seconds: float = 0.0
+    left_seconds: float | None = None
+    #: How many more the provider would make, as far as it can tell, and what limits it.
+    more: int | None = None
+    limited_by: str = ""
+
+
 class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     """One batch that has work left, or had some a moment ago."""
 
@@ -95,6 +170,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     live: bool = True
     batches: dict[int, BatchView] = msgspec.field(default_factory=dict)
     workers: tuple[WorkerView, ...] = ()
+    pools: tuple[PoolView, ...] = ()
+    instances: tuple[InstanceView, ...] = ()
     #: Connected to the broker; the datastore said hello.
     broker_connected: bool = True
     datastore_connected: bool = True

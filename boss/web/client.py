@@ -17,7 +17,7 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from boss.web import answers
+from boss.web import answers, pool_answers
 from boss.web.paths import PREFIX
 
 #: A change waits for the boss's transaction; a large graph takes it some seconds.
@@ -80,7 +80,17 @@ class Client:
         return self._get(f"/batches/{number}", answers.BatchAnswer, wait=wait)
 
     def workers(self) -> list[answers.WorkerAnswer]:
-        return self._get("/workers", answers.WorkerList).workers
+        return self.worker_list().workers
+
+    def worker_list(self) -> answers.WorkerList:
+        """And what was asked of providers and has no worker at present."""
+        return self._get("/workers", answers.WorkerList)
+
+    def pools(self) -> list[pool_answers.PoolAnswer]:
+        return self._get("/pools", pool_answers.PoolList).pools
+
+    def instances(self, pool: str = "") -> list[pool_answers.InstanceAnswer]:
+        return self._get("/instances", pool_answers.InstanceList, pool=pool).instances
 
     def tasks(self, *states: str, batch: int = 0, project: str = "", limit: int = 0) -> Iterator[answers.TaskAnswer]:
         """All that match, page by page; `limit` 0 is all."""
@@ -164,6 +174,16 @@ class Client:
                     yield decoder.decode(line)
         except httpx.HTTPError as error:
             raise _no_answer(self.url, error) from None
+
+    def start_workers(self, count: int, pool: str, keep_alive: bool) -> pool_answers.StartedAnswer:
+        request = pool_answers.StartRequest(count=count, pool=pool, keep_alive=keep_alive)
+        return self._post("/workers/start", request, pool_answers.StartedAnswer)
+
+    def terminate_workers(self, request: pool_answers.TerminateRequest) -> pool_answers.TerminatedAnswer:
+        return self._post("/workers/terminate", request, pool_answers.TerminatedAnswer)
+
+    def drop_workers(self, request: pool_answers.DropRequest) -> pool_answers.DroppedAnswer:
+        return self._post("/workers/drop", request, pool_answers.DroppedAnswer)
 
     def login(self, name: str, folder: str) -> answers.LoginAnswer:
         return self._post(f"/logins/{_part(name)}", answers.LoginRequest(folder=folder), answers.LoginAnswer)

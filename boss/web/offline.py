@@ -20,10 +20,13 @@ from typing import Protocol
 from boss.core.effects import Answer
 from boss.core.events import BatchesLoaded, CancelAsked, PauseAsked, RedoAsked, RetryAsked
 from boss.core.model import TaskState
-from boss.core.policy import Policy
-from boss.core.rows import BatchRow, Changes, Loaded, LoadedBatch, WorkerRow
+from boss.core.policy import Policy, PoolPolicy
+from boss.core.pools import PoolState
+from boss.core.rows import BatchRow, Changes, InstanceRow, Loaded, LoadedBatch, WorkerRow
+from boss.core.scaling import Plan
 from boss.core.scheduler import Scheduler
-from boss.web.backend import BackendUnavailable, HeldAttempt, Request, View, WorkerView
+from boss.web.backend import BackendUnavailable, HeldAttempt, PoolView, Request, View, WorkerView
+from boss.web.pool_views import instance_view, pool_views
 from boss.web.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
 from boss.web.starting import LOCK_FILE
 
@@ -70,10 +73,13 @@ class OfflineBackend:
         state_directory: Path,
         open_to_read: Callable[[], Readable | None],
         open_to_write: Callable[[], tuple[Writable, Store]],
+        pools: Sequence[PoolPolicy] = (),
     ) -> None:
         self._state_directory = state_directory
         self._open_to_write = open_to_write
         self._database = open_to_read()
+        #: Of the settings.
+        self._pools = pools
         self.spool = state_directory / "spool"
 
     def close(self) -> None:
@@ -90,14 +96,26 @@ class OfflineBackend:
 
     def view(self) -> View:
         if self._database is None:
-            return View(live=False)
+            return View(live=False, pools=self._pool_views([]))
         running = self.reads.tasks_of([TaskState.RUNNING], limit=_HELD_SHOWN)
         workers = [row for row in self.reads.workers() if row.state != "gone"]
+        instances = self.reads.live_instances()
         return View(
             live=False,
             deployment=self._database.deployment,
             workers=tuple(_worker(row, running) for row in workers),
+            pools=self._pool_views(instances),
+            instances=tuple(map(instance_view, instances)),
         )
+
+    def _pool_views(self, instances: list[InstanceRow]) -> tuple[PoolView, ...]:
+        learned = {pool.name: PoolState() for pool in self._pools}
+        boots, spent = self.reads.pools_past()
+        for name, known in learned.items():
+            known.boots.extend(boots.get(name, ()))
+            known.spent.update(spent.get(name, {}))
+            known.plan = Plan(reason="no boss runs that would decide")
+        return pool_views(self._pools, learned, instances, 0.0, time.time(), {})
 
     def ask(self, event: Request) -> Answer:
         if self._database is None:
@@ -204,6 +222,12 @@ class _Nothing:
 
     def workers(self) -> list[WorkerRow]:
         return []
+
+    def live_instances(self) -> list[InstanceRow]:
+        return []
+
+    def pools_past(self) -> tuple[dict[str, list[float]], dict[str, dict[int, float]]]:
+        return {}, {}
 
     def tasks_of(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
-from boss.core.rows import BatchRow, WorkerRow
+from boss.core.rows import BatchRow, InstanceRow, WorkerRow
 from wire.messages import CommandSummary, Execution, Input, ManifestEntry
 
 #: The largest number that a database takes.
@@ -115,6 +115,8 @@ class Reads(Protocol):
     def batches(self) -> list[BatchRow]: ...
     def batch(self, number: int) -> BatchRow | None: ...
     def workers(self) -> list[WorkerRow]: ...
+    def live_instances(self) -> list[InstanceRow]: ...
+    def pools_past(self) -> tuple[dict[str, list[float]], dict[str, dict[int, float]]]: ...
     def tasks_of(
         self,
         states: Collection[int] = (),

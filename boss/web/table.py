@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from boss.web import answers, batches, changes, files, guests, journal, machines, results, submit, tasks, workers
+from boss.web import (
+    answers,
+    batches,
+    changes,
+    files,
+    guests,
+    journal,
+    machines,
+    pool_answers,
+    pools,
+    results,
+    submit,
+    tasks,
+    workers,
+)
 from boss.web.routes import START_TOKEN, Parameter, Route
 
 _WAIT = Parameter("wait", float, "Seconds to wait for the end of the batch, at most 60.")
@@ -125,6 +139,50 @@ ROUTES = (
         answers.ChangeAnswer,
         changes.resume,
         request=answers.EmptyRequest,
+    ),
+    Route(
+        "POST",
+        "/workers/start",
+        "start_workers",
+        "Ask for more workers now, whatever the work wants; what does not fit the pool's limit is said.",
+        pool_answers.StartedAnswer,
+        pools.start,
+        request=pool_answers.StartRequest,
+    ),
+    Route(
+        "POST",
+        "/workers/terminate",
+        "terminate_workers",
+        "End workers and what they run in; those that work finish what they have first.",
+        pool_answers.TerminatedAnswer,
+        pools.terminate,
+        request=pool_answers.TerminateRequest,
+    ),
+    Route(
+        "POST",
+        "/workers/drop",
+        "drop_workers",
+        "Forget workers; what they run in lives on.",
+        pool_answers.DroppedAnswer,
+        pools.drop,
+        request=pool_answers.DropRequest,
+    ),
+    Route(
+        "GET",
+        "/pools",
+        "list_pools",
+        "Pools: limits, instances, the last decision about their size and why, failures, what was spent.",
+        pool_answers.PoolList,
+        pools.listing,
+    ),
+    Route(
+        "GET",
+        "/instances",
+        "list_instances",
+        "Machines and processes that providers were asked for, and that are not over.",
+        pool_answers.InstanceList,
+        pools.instances,
+        parameters=(Parameter("pool", str, "Only those of this pool."),),
     ),
     Route("GET", "/batches", "list_batches", "All batches, oldest first.", answers.BatchList, batches.listing),
     Route(

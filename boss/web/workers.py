@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from boss.core.model import TaskState
 from boss.web.answers import Counts, HeldAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of
-from boss.web.backend import Backend, View, WorkerView
+from boss.web.backend import Backend, InstanceView, View, WorkerView
 from boss.web.routes import Call
 
 
@@ -44,9 +44,13 @@ def _under_way(view: View) -> Counts:
 
 
 def listing(call: Call) -> WorkerList:
-    workers = call.backend.view().workers
-    names = _names(call.backend, workers)
-    return WorkerList(workers=[_answer(worker, names) for worker in workers])
+    view = call.backend.view()
+    names = _names(call.backend, view.workers)
+    there = {worker.id for worker in view.workers}
+    return WorkerList(
+        workers=[_answer(worker, names) for worker in view.workers],
+        without_worker=[_of_instance(each) for each in view.instances if each.worker not in there],
+    )
 
 
 def _names(backend: Backend, workers: tuple[WorkerView, ...]) -> dict[int, tuple[str, str]]:
@@ -54,6 +58,17 @@ def _names(backend: Backend, workers: tuple[WorkerView, ...]) -> dict[int, tuple
     numbers = sorted({held.task for worker in workers for held in worker.holding})
     found = backend.lookups.executions(numbers) if numbers else {}
     return {number: (project, id) for number, (project, id, _) in found.items()}
+
+
+def _of_instance(instance: InstanceView) -> WorkerAnswer:
+    return WorkerAnswer(
+        id=instance.worker,
+        state=instance.state,
+        pool=instance.pool,
+        slots=0,
+        address=instance.address,
+        keep_alive=instance.keep_alive,
+    )
 
 
 def _answer(worker: WorkerView, names: dict[int, tuple[str, str]]) -> WorkerAnswer:

@@ -40,6 +40,8 @@ class Deployment:
         self.home = directory / ".ecloud"
         self.tree = directory / "ecloud-data"
         self.settings: dict[str, object] = {"slots": 2, **settings}
+        #: Where a boss that is started by hand finds packages besides those installed.
+        self.python_path = [TOP]
         self._started: list[subprocess.Popen[str]] = []
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -84,7 +86,7 @@ class Deployment:
         """`python -m boss`; returns when it answers (its log is logs/boss.log, as that of a push's boss)."""
         logs = self.home / "logs"
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        environment = {**self.environment(), "PYTHONPATH": str(TOP)}
+        environment = {**self.environment(), "PYTHONPATH": os.pathsep.join(map(str, self.python_path))}
         with open(logs / "boss.log", "a") as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "boss", *options],

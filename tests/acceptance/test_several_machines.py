@@ -169,7 +169,7 @@ def test_a_worker_that_is_well_passes_every_check_from_the_boss(site: Site) -> N
 
 def test_a_worker_of_the_bosss_own_machine_is_looked_at_without_ssh(deployment: Deployment) -> None:
     deployment.start_boss()
-    wait_for(lambda: deployment.asked("show_workers"), "the worker is there")
+    wait_for(lambda: "State: online" in deployment.admin("show_workers").stdout, "the worker is there")
     done = deployment.admin("debug_worker", "local-1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Worker local-1 is on the boss's machine" in done.stdout

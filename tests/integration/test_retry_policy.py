@@ -34,6 +34,10 @@ def journal(world: Deployment) -> list[dict[str, Any]]:
     return [json.loads(line) for line in world.admin("events", "--last", "5000", "--json").stdout.splitlines()]
 
 
+def online(world: Deployment) -> int:
+    return sum(worker["state"] == "online" for worker in world.asked("show_workers"))
+
+
 def test_failures_are_tried_again_after_growing_pauses_if_they_are_worth_it(world: Deployment) -> None:
     flaky = 'test "$ECLOUD_ATTEMPT" = 3 || exit 75'
     world.start_boss()
@@ -81,7 +85,7 @@ def test_a_bad_worker_is_set_aside_with_a_reason_and_let_in_by_a_probe(world: De
     world.settings |= {"local_workers": 2, "slots": 1, "probe_seconds": 2}
     world.start_boss()
     home = world.home / "workers" / "local-1"
-    wait_for(lambda: len(world.asked("show_workers")) == 2, "both workers")
+    wait_for(lambda: online(world) == 2, "both workers")
     (home / "attempts").rename(home / "kept")
     (home / "attempts").write_text("in the way")
     tasks = [{"id": f"t{number}", "commands": "sleep 0.1", "retries": 0} for number in range(20)]
@@ -103,7 +107,7 @@ def test_a_bad_worker_is_set_aside_with_a_reason_and_let_in_by_a_probe(world: De
 def test_a_bad_worker_is_let_in_by_hand(world: Deployment) -> None:
     world.settings |= {"probe_seconds": 0}
     world.start_boss()
-    wait_for(lambda: world.asked("show_workers"), "the worker")
+    wait_for(lambda: online(world), "the worker")
     said = world.admin("quarantine", "local-1", "its disk makes noises")
     assert said.stdout == "Worker local-1 is set aside: by hand: its disk makes noises\n"
     assert world.push(world.write("t.json", {"tasks": [{"id": "a", "commands": "true"}]}), "--detach").returncode == 0

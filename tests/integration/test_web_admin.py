@@ -18,7 +18,7 @@ import admin
 from boss.core.events import Submitted
 from boss.core.model import TaskState
 from boss.core.policy import Policy
-from boss.core.rows import AttemptRow, Changes, ResultRow, TaskRow, WorkerRow
+from boss.core.rows import AttemptRow, Changes, InstanceRow, ResultRow, TaskRow, WorkerRow
 from boss.core.scheduler import Scheduler
 from boss.database import Database
 from boss.intake.collector import Collector
@@ -135,7 +135,14 @@ def test_one_task_is_shown_with_the_end_of_its_stderr(state_directory: Path) -> 
     [
         *(["status"], ["show_workers"], ["show_queued"], ["show_in_progress"], ["show_succeeded"], ["show_failed"]),
         *(["show_batches"], ["show_task", "0"], ["show_task_status", "0"], ["show_task_dependencies", "1"]),
-        *(["show_task_commands", "2"], ["settings"], ["retry_failed"], ["redo_task", "0"], ["cancel", "3"]),
+        *(
+            ["show_task_commands", "2"],
+            ["settings"],
+            ["scaling"],
+            ["retry_failed"],
+            ["redo_task", "0"],
+            ["cancel", "3"],
+        ),
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -214,6 +221,56 @@ def test_every_command_refuses_an_option_that_it_has_not(state_directory: Path) 
 def test_a_login_of_an_odd_name_is_asked_of_a_running_boss(state_directory: Path) -> None:
     for more in ([], ["--remove"]):
         assert "only a running boss does this" in run("login", "a b/#", *more, code=3).stderr
+
+
+def test_pools_are_shown_from_the_settings_and_the_database(
+    state_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECLOUD_LOCAL_WORKERS", "1")
+    (state_directory / "settings.toml").write_text('[pools.cloud]\nprovider = "paper"\nmax = 7\nvm_hours_month = 9\n')
+    database = Database.open(f"sqlite:///{state_directory / 'ecloud.sqlite'}")
+    database.take_over("a-host", 1)
+    now = time.time()
+    rows = [
+        InstanceRow(1, "cloud-1", "cloud", "paper", "gone", requested_at=now - 7200, changed_at=now - 3600),
+        InstanceRow(2, "cloud-2", "cloud", "paper", "booting", "vm 7", address="10.0.0.2", requested_at=now),
+        InstanceRow(3, "old-3", "old", "paper", "running", keep_alive=True, requested_at=now),
+    ]
+    database.commit(Changes(instances={row.number: row for row in rows}), now)
+    database.close()
+    shown = run("scaling").stdout
+    assert "Pool local (local): no instances; at least 1, at most 1\n\tPlan: the settings keep it at 1\n" in shown
+    assert "Pool cloud (paper): 1 booting; at least 0, at most 7\n\tPlan: no boss runs that would decide\n" in shown
+    assert "Spent in 30 days: 1.00 worker-hours; the budget leaves 8.00" in shown
+    assert "Pool old (paper): 1 running;" in shown and "the settings have no pool 'old' any more" in shown
+    only = as_json("scaling", "--pool", "cloud")
+    assert isinstance(only, list) and [pool["name"] for pool in only] == ["cloud"]
+    assert "there is no pool 'clod' (there are: local, cloud, old)" in run("scaling", "--pool", "clod", code=2).stderr
+    listed = run("show_workers").stdout
+    assert "ID: cloud-2  IP: 10.0.0.2  Doing: nothing  Persistent: False  State: booting\n" in listed
+    assert "ID: old-3  IP:   Doing: nothing  Persistent: True  State: running\n" in listed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["instantiate_worker", "2"], 3, "only a running boss does this"),
+        (["terminate_workers", "--yes"], 3, "only a running boss does this"),
+        (["drop_workers"], 3, "only a running boss does this"),
+        (["add_worker", "lab"], 3, "only a running boss does this"),
+        (["add_worker", "datastore"], 2, "the datastore is no worker"),
+        (["instantiate_worker", "0"], 2, "Invalid value for 'N'"),
+        (["instantiate_worker", "two"], 2, "Invalid value for 'N'"),
+        (["instantiate_worker", "2", "for_ever"], 2, "what may follow the number is keep_alive"),
+        (["drop_workers", "--all", "w1"], 2, "not both"),
+        (["terminate_workers_by_template"], 2, "Did you mean"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_people_ask_of_pools_wants_a_running_boss_and_sense(
+    state_directory: Path, arguments: list[str], code: int, word: str
+) -> None:
+    assert word in run(*arguments, code=code).stderr
 
 
 def test_while_a_boss_is_starting_a_change_is_refused_and_reading_works(state_directory: Path) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.model import TaskState
-from boss.core.rows import BatchRow, WorkerRow
+from boss.core.rows import BatchRow, InstanceRow, WorkerRow
 from boss.database.views import (
     AttemptView,
     DependencyView,
@@ -132,6 +132,12 @@ class FakeReads:
 
     def workers(self) -> list[WorkerRow]:
         return []
+
+    def live_instances(self) -> list[InstanceRow]:
+        return []
+
+    def pools_past(self) -> tuple[dict[str, list[float]], dict[str, dict[int, float]]]:
+        return {}, {}
 
     def tasks_of(
         self,

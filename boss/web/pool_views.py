@@ -1,0 +1,116 @@
+"""Pools and instances as people see them: small values made of what the settings say, what was learned, and rows. Pure.
+
+The running boss makes them of its state, in the loop's thread; where none runs they are made of the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from boss.core.model import InstanceState
+from boss.core.policy import PoolPolicy
+from boss.core.pools import ENOUGH, PoolState
+from boss.core.rows import InstanceRow
+from boss.web.backend import InstanceView, PoolView
+
+_STATES = tuple(InstanceState)
+
+
+class Limit(Protocol):
+    """How many more a provider would make, as far as it can tell, and what limits it."""
+
+    @property
+    def more(self) -> int | None: ...
+    @property
+    def reason(self) -> str: ...
+
+
+def instance_view(row: InstanceRow) -> InstanceView:
+    return InstanceView(
+        number=row.number,
+        worker=row.worker,
+        pool=row.pool,
+        provider=row.provider,
+        state=row.state,
+        reference=row.reference,
+        address=row.address,
+        reason=row.reason,
+        keep_alive=row.keep_alive,
+        requested_at=row.requested_at,
+        since=row.changed_at,
+    )
+
+
+def pool_views(
+    policies: Iterable[PoolPolicy],
+    learned: Mapping[str, PoolState],
+    rows: Iterable[InstanceRow],
+    now: float,
+    wall: float,
+    limits: Mapping[str, Limit],
+) -> tuple[PoolView, ...]:
+    """Those of the settings, then those that only have instances left. `rows`: of instances that are not over."""
+    by_pool: dict[str, list[InstanceRow]] = {}
+    for row in rows:
+        by_pool.setdefault(row.pool, []).append(row)
+    of_settings = [
+        _view(policy, learned.get(policy.name) or PoolState(), by_pool.pop(policy.name, []), now, wall, limits)
+        for policy in policies
+    ]
+    return (*of_settings, *(_stranger(name, rows) for name, rows in sorted(by_pool.items())))
+
+
+def _view(
+    policy: PoolPolicy,
+    known: PoolState,
+    rows: list[InstanceRow],
+    now: float,
+    wall: float,
+    limits: Mapping[str, Limit],
+) -> PoolView:
+    spent = known.spent_in_month(wall, [row.requested_at for row in rows])
+    limit = limits.get(policy.name)
+    grows = policy.grows()
+    return PoolView(
+        name=policy.name,
+        provider=policy.provider,
+        role=policy.role,
+        least=policy.least,
+        most=policy.most,
+        spare=policy.spare,
+        grows=grows,
+        instances=_counts(rows),
+        boot_seconds=known.boot(policy),
+        boots_measured=len(known.boots) if len(known.boots) >= ENOUGH else 0,
+        reason=known.plan.reason if grows else f"the settings keep it at {policy.least}",
+        why_not_more=known.plan.why_not_more,
+        why_not_fewer=known.plan.why_not_fewer,
+        numbers=dict(known.plan.numbers),
+        decided_at=known.decided_wall,
+        failures=known.crashes,
+        failed=known.failed if known.crashes else "",
+        full=known.full,
+        retry_at=wall + known.not_before - now if known.not_before > now else 0.0,
+        spent_seconds=spent,
+        left_seconds=None if policy.month_budget is None else max(0.0, policy.month_budget - spent),
+        more=limit.more if limit is not None else None,
+        limited_by=limit.reason if limit is not None else "",
+    )
+
+
+def _stranger(name: str, rows: list[InstanceRow]) -> PoolView:
+    """Instances whose pool the settings name no more."""
+    return PoolView(
+        name=name,
+        provider=rows[0].provider,
+        in_settings=False,
+        instances=_counts(rows),
+        reason=f"the settings have no pool {name!r} any more: its workers end when they have nothing in hand",
+    )
+
+
+def _counts(rows: list[InstanceRow]) -> dict[str, int]:
+    """By state, in the order of a life; states that none is in are left out."""
+    counts = {state.value: sum(row.state == state.value for row in rows) for state in _STATES}
+    return {state: count for state, count in counts.items() if count}

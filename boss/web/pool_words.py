@@ -1,0 +1,90 @@
+"""Pools, plans and what became of workers that people started or ended, as lines of text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from boss.web.pool_answers import DroppedAnswer, PoolAnswer, TerminatedAnswer
+from boss.web.printing import moment
+from boss.web.terminal import harmless, plural
+
+#: What a plan was decided on -> how it is said, in this order.
+_NUMBERS = {
+    "runnable_slots": "{} slots wanted now",
+    "needed_after_boot": "{} slots wanted one boot from now",
+    "workers": "{} workers there or coming",
+    "end_seconds": "the work ends in {} s as things are",
+    "end_seconds_with_start": "in {} s with what was started",
+}
+
+
+def pool_lines(pool: PoolAnswer) -> Iterator[str]:
+    there = ", ".join(f"{count} {state}" for state, count in pool.instances.items()) or "no instances"
+    role = ", the datastore's machine" if pool.role == "datastore" else ""
+    limits = f"at least {pool.min}, at most {pool.max}"
+    limits += f", {pool.spare} spare" if pool.spare else ""
+    yield f"Pool {harmless(pool.name)} ({harmless(pool.provider)}{role}): {there}; {limits}"
+    when = f" (decided {moment(pool.plan.decided_at)})" if pool.plan.decided_at else ""
+    yield f"\tPlan: {harmless(pool.plan.reason)}{when}"
+    if pool.plan.why_not_more:
+        yield f"\tWhy not more: {harmless(pool.plan.why_not_more)}"
+    if pool.plan.why_not_fewer:
+        yield f"\tWhy not fewer: {harmless(pool.plan.why_not_fewer)}"
+    if pool.plan.numbers:
+        yield f"\tNumbers: {', '.join(_number_words(pool.plan.numbers))}"
+    if not pool.in_settings:
+        return
+    yield f"\tA boot takes {pool.boot_seconds:.0f} s, {_origin_words(pool)}"
+    yield from _trouble_lines(pool)
+    if pool.hours_left is not None:
+        spent = f"{pool.hours_spent:.2f} worker-hours"
+        yield f"\tSpent in 30 days: {spent}; the budget leaves {pool.hours_left:.2f}"
+    elif pool.grows:
+        yield f"\tSpent in 30 days: {pool.hours_spent:.2f} worker-hours"
+
+
+def _number_words(numbers: dict[str, float | None]) -> Iterator[str]:
+    for name, words in _NUMBERS.items():
+        if name in numbers:
+            number = numbers[name]
+            yield words.replace("in {} s", "never") if number is None else words.format(f"{number:,.0f}")
+
+
+def _origin_words(pool: PoolAnswer) -> str:
+    if pool.boots_measured:
+        return f"as the last {pool.boots_measured} did"
+    return "as the settings say, until a few were measured"
+
+
+def _trouble_lines(pool: PoolAnswer) -> Iterator[str]:
+    again = f"; tried again at {moment(pool.retry_at)}" if pool.retry_at else ""
+    if pool.full:
+        yield f"\tIt cannot grow: {harmless(pool.full)}{again}"
+    elif pool.failures:
+        yield f"\t{plural(pool.failures, 'failure')} in a row, the last: {harmless(pool.failed)}{again}"
+    if pool.more is not None:
+        why = f" ({harmless(pool.limited_by)})" if pool.limited_by else ""
+        yield f"\tThe provider would make {pool.more:,} more{why}"
+
+
+def terminated_lines(answer: TerminatedAnswer) -> Iterator[str]:
+    if answer.ended:
+        yield f"Ended: {_listed(answer.ended)}"
+    if answer.draining:
+        yield f"Ending when they have finished: {_listed(answer.draining)}"
+    if not answer.ended and not answer.draining:
+        yield "There was nothing to end."
+    yield from note_lines(answer.notes)
+
+
+def dropped_lines(answer: DroppedAnswer) -> Iterator[str]:
+    yield f"Dropped: {_listed(answer.dropped)}" if answer.dropped else "There was nothing to drop."
+    yield from note_lines(answer.notes)
+
+
+def note_lines(notes: list[str]) -> Iterator[str]:
+    return (f"Note: {harmless(note)}." for note in notes)
+
+
+def _listed(workers: list[str]) -> str:
+    return ", ".join(map(harmless, workers))

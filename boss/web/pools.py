@@ -1,0 +1,148 @@
+"""Handlers for pools and instances: what there is, and what people ask of them.
+
+Reads the view; posts events. Whether something fits is the scheduler's word; names that nobody knows are told here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
+from boss.web.backend import InstanceView, PoolView, Request
+from boss.web.changes import refusal
+from boss.web.faults import Fault, bad_input, not_found
+from boss.web.pool_answers import (
+    DroppedAnswer,
+    DropRequest,
+    InstanceAnswer,
+    InstanceList,
+    PlanAnswer,
+    PoolAnswer,
+    PoolList,
+    StartedAnswer,
+    StartRequest,
+    TerminatedAnswer,
+    TerminateRequest,
+)
+from boss.web.routes import Call, suggestion
+
+#: At most so many are asked for at once.
+MOST_AT_ONCE = 10_000
+#: Names that an error lists.
+_LISTED = 10
+_HOUR = 3600.0
+
+
+def listing(call: Call) -> PoolList:
+    return PoolList(pools=[_pool(pool) for pool in call.backend.view().pools])
+
+
+def instances(call: Call) -> InstanceList:
+    view = call.backend.view()
+    pool = call.text("pool")
+    if pool:
+        _refuse_unknown("pool", [pool], [each.name for each in view.pools])
+    return InstanceList(instances=[_instance(each) for each in view.instances if pool in ("", each.pool)])
+
+
+def start(call: Call) -> StartedAnswer:
+    request = call.request_body(StartRequest)
+    _want_boss(call)
+    if not 1 <= request.count <= MOST_AT_ONCE:
+        raise bad_input(f"count is {request.count}; it must be a number from 1 to {MOST_AT_ONCE:,}")
+    if request.pool:
+        _refuse_unknown("pool", [request.pool], [each.name for each in call.backend.view().pools])
+    said = _ask(call, InstancesAsked(pool=request.pool, count=request.count, keep_alive=request.keep_alive))
+    return StartedAnswer(pool=str(said["pool"]), workers=_names(said, "workers"), notes=_names(said, "notes"))
+
+
+def terminate(call: Call) -> TerminatedAnswer:
+    request = call.request_body(TerminateRequest)
+    _want_boss(call)
+    if request.all == bool(request.workers or request.pools):
+        raise bad_input("name workers and pools, or say all; not both")
+    view = call.backend.view()
+    _refuse_unknown("pool", request.pools, [each.name for each in view.pools])
+    started = [each.worker for each in view.instances]
+    by_hand = {worker.id for worker in view.workers} - set(started)
+    for worker in request.workers:
+        if worker in by_hand:
+            raise Fault(409, f"the boss did not start worker {worker!r}, so it cannot end it: drain it, or drop it")
+    _refuse_unknown("worker", request.workers, started)
+    said = _ask(call, TerminateAsked(workers=request.workers, pools=request.pools, now=request.now))
+    return TerminatedAnswer(ended=_names(said, "ended"), draining=_names(said, "draining"), notes=_names(said, "notes"))
+
+
+def drop(call: Call) -> DroppedAnswer:
+    request = call.request_body(DropRequest)
+    _want_boss(call)
+    if request.all and request.workers:
+        raise bad_input("name workers, or say all; not both")
+    _refuse_unknown("worker", request.workers, [worker.id for worker in call.backend.view().workers])
+    said = _ask(call, DropWorkersAsked(workers=request.workers, all=request.all))
+    return DroppedAnswer(dropped=_names(said, "dropped"), notes=_names(said, "notes"))
+
+
+def _want_boss(call: Call) -> None:
+    if call.backend.carry_on():
+        raise Fault(503, "only a running boss does this, and none runs here: start one (python -m boss)")
+
+
+def _ask(call: Call, event: Request) -> dict[str, object]:
+    answer = call.backend.ask(event)
+    if answer.refused:
+        raise refusal(answer.refused)
+    return answer.value
+
+
+def _names(said: dict[str, object], key: str) -> list[str]:
+    found = said[key]
+    assert isinstance(found, list)
+    return found
+
+
+def _refuse_unknown(what: str, named: Sequence[str], known: Iterable[str]) -> None:
+    names = sorted(known)
+    unknown = [name for name in named if name not in names]
+    if not unknown:
+        return
+    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    some = ", ".join(map(repr, unknown))
+    near = suggestion(unknown[0], names) if len(unknown) == 1 else ""
+    raise not_found(f"there is no {what} {some}{near} (there are: {listed or 'none'})")
+
+
+def _instance(view: InstanceView) -> InstanceAnswer:
+    return InstanceAnswer(**{name: getattr(view, name) for name in view.__struct_fields__})
+
+
+def _pool(view: PoolView) -> PoolAnswer:
+    return PoolAnswer(
+        name=view.name,
+        provider=view.provider,
+        role=view.role,
+        min=view.least,
+        max=view.most,
+        spare=view.spare,
+        grows=view.grows,
+        in_settings=view.in_settings,
+        plan=PlanAnswer(
+            reason=view.reason,
+            why_not_more=view.why_not_more,
+            why_not_fewer=view.why_not_fewer,
+            numbers={name: number if math.isfinite(number) else None for name, number in view.numbers.items()},
+            decided_at=view.decided_at,
+        ),
+        instances=view.instances,
+        boot_seconds=view.boot_seconds,
+        boots_measured=view.boots_measured,
+        failures=view.failures,
+        failed=view.failed,
+        full=view.full,
+        retry_at=view.retry_at,
+        hours_spent=view.spent_seconds / _HOUR,
+        hours_left=None if view.left_seconds is None else view.left_seconds / _HOUR,
+        more=view.more,
+        limited_by=view.limited_by,
+    )
