@@ -127,6 +127,7 @@ class Guests:
             known = self._tokens.ticket(worker)
             ticket = self._tokens.begin(worker, instance, role)
             if ticket is not known and role == "worker":
+                self._tokens.save(ticket)  # first: a login that is on no record would never end
                 self._desk.make_login(worker)
             seconds = float(pool.options.get("boot_timeout_seconds") or BOOT_SECONDS)
             token = self._tokens.issue(ticket, seconds)

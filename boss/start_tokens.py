@@ -32,6 +32,10 @@ class Token(msgspec.Struct, kw_only=True):
     login: bool
 
 
+#: Compared with where a worker has no token.
+_NONE = Token(hash="0" * 64, until=0.0, login=False)
+
+
 class Ticket(msgspec.Struct, kw_only=True):
     """What is known of one worker's machine."""
 
@@ -104,7 +108,7 @@ class StartTokens:
         with self._lock:
             ticket = self._tickets.get(worker)
             tokens = [*ticket.tokens, *self._passing.get(worker, [])] if ticket is not None else []
-            found = [one for one in tokens if hmac.compare_digest(one.hash, hashed)]
+            found = [one for one in tokens or [_NONE] if hmac.compare_digest(one.hash, hashed)]
         return found[0] if found else None
 
     def is_over(self, token: Token) -> bool:

@@ -29,6 +29,8 @@ def test_datastore_and_worker_are_machines_of_the_boss() -> None:
         store, worker = site.machine("store"), site.machine("vm")
         assert site.bring_up(store, told) == ""
         site.wait(lambda: site.asked("status")["datastore_connected"], "the datastore has said hello")
+        data = store.path("/var/lib/ecloud/data")
+        assert data.stat().st_uid == store.path("/var/lib/ecloud").stat().st_uid != 0
         site.bring_up(worker, site.told_of_pool())
         site.wait(lambda: len(site.online()) == 1, "the worker has said hello")
         site.boss.write(f"{HOME}/site/in.txt", "twice\n")

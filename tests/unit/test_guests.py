@@ -181,6 +181,15 @@ def test_the_login_is_made_when_the_instance_is_and_anew_for_the_next_one(world:
     assert world.desk.done == ["make cloud-1", "make cloud-1"]
 
 
+def test_a_login_is_on_record_before_it_is_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A boss that is killed meanwhile leaves none that nobody would ever end."""
+    seen = []
+    path = world.folder / "guests" / "cloud-1.json"
+    monkeypatch.setattr(world.desk, "make_login", lambda worker: seen.append(path.exists()))
+    world.token()
+    assert seen == [True]
+
+
 def test_a_boss_that_no_machine_reaches_says_so_instead_of_starting_one(world: World) -> None:
     world.desk.trouble = "the broker listens on this machine only"
     with pytest.raises(OSError, match="listens on this machine only"):

@@ -60,6 +60,8 @@ def main(settings: Path) -> int:
         return USELESS
     drop_others(where.programs, FOLDER)
     variables = agent_variables(told, login, where)
+    if told.get("ECLOUD_ROLE") == "datastore" and variables.get("ECLOUD_DATASTORE_TREE"):
+        give(Path(variables["ECLOUD_DATASTORE_TREE"]), account)
     return Keeper(
         told=told,
         account=account,
@@ -90,6 +92,13 @@ def agent_variables(told: Mapping[str, str], login: Login, where: Places) -> dic
         usual["ECLOUD_DATASTORE_TREE"] = os.fspath(where.state / "data")
         return {**login.variables, **usual, **own}
     return {**usual, **login.variables, **own}
+
+
+def give(tree: Path, account: Account) -> None:
+    """A disk that was just made belongs to root; what is in it is left as it is."""
+    tree.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if tree.stat().st_uid != account.uid:
+        account.own(tree)
 
 
 def drop_others(programs: Path, folder: Path) -> None:
