@@ -22,7 +22,7 @@ PARTS = {
     "none": (),
     "worker": ("wire", "worker", "ecloud.py"),
     "datastore": ("wire", "datastore"),
-    "boss": ("wire", "boss", "worker", "datastore", "templates", "examples", "*.py"),
+    "boss": ("wire", "boss", "worker", "datastore", "templates", "examples", "*.py", "requirements.lock", "LICENSE"),
 }
 
 
