@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,13 @@ import typer
 from boss.web.command import stop, write, write_json
 from boss.web.exit_codes import Exit
 from boss.web.terminal import harmless
+
+
+class Action(StrEnum):
+    render = "render"
+    register = "register"
+    diff = "diff"
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
@@ -63,6 +71,23 @@ def add_deploy_commands(command: Command, state_directory: Callable[[], Path], s
         values = settings(home)
         with _failing_in_a_sentence():
             _teardown(home, values, mark, datastore_disk, as_json, lambda: yes or _agreed())
+
+    @command("templates", "templates render worker")
+    def templates(
+        action: Annotated[Action, typer.Argument(metavar="render|register|diff", show_default=False)],
+        names: Annotated[
+            list[str] | None,
+            typer.Argument(
+                metavar="NAME", help="worker, boss, datastore; to render: mosquitto.conf, mosquitto.acl too."
+            ),
+        ] = None,
+        as_json: AsJson = False,
+    ) -> None:
+        """Templates for the cloud's admin: print them filled in, put them into the cloud, or say what differs there."""
+        home = state_directory()
+        values = settings(home)
+        with _failing_in_a_sentence():
+            _templates(action, names or [], values, home, as_json)
 
 
 # --- deploy ------------------------------------------------------------------------------------------
@@ -137,6 +162,44 @@ def _agreed() -> bool:
     sys.stderr.write("Remove this? Type yes: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip() == "yes"
+
+
+# --- templates ---------------------------------------------------------------------------------------
+
+
+def _templates(action: Action, names: list[str], values: Any, home: Path, as_json: bool) -> None:
+    from boss.deploy import templates
+
+    wanted = names or list(templates.OF_THE_CLOUD)
+    if action is Action.render:
+        texts = {name: templates.render(name, values) for name in wanted}
+        write_json(texts) if as_json else sys.stdout.write("\n".join(texts.values()))
+        return
+    if others := [name for name in wanted if name in templates.FILES]:
+        stop(Exit.BAD_INPUT, f"{', '.join(others)}: a file of the broker's machine; it is only rendered")
+    client = cloud_client(values, home)
+    if action is Action.register:
+        lines = []
+        for line in templates.register(client, values, wanted):
+            lines.append(line)
+            if not as_json:
+                write([harmless(line)])
+        if as_json:
+            write_json(lines)
+        return
+    found = templates.diff(client, values, wanted)
+    if as_json:
+        write_json(found)
+    else:
+        for name, differences in found.items():
+            write(
+                [
+                    f"{name}: {'differs' if differences else 'as it should be'}",
+                    *(f"  {harmless(d)}" for d in differences),
+                ]
+            )
+    if any(found.values()):
+        raise SystemExit(int(Exit.TASKS_FAILED))
 
 
 # --- parts -------------------------------------------------------------------------------------------

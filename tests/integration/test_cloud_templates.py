@@ -1,0 +1,203 @@
+"""Templates in the cloud: made, compared, brought up to date, never somebody else's; the broker's at a Mosquitto."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+import pytest
+
+import settings
+from boss.deploy.templates import render
+from boss.embedded.logins import hashed
+from boss.embedded.ports import choose_port
+from tests.opennebula.front_end import FrontEnd
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def front() -> Iterator[FrontEnd]:
+    with FrontEnd() as running:
+        yield running
+
+
+class User:
+    def __init__(self, front: FrontEnd, folder: Path) -> None:
+        self.home = folder / ".ecloud"
+        self.home.mkdir()
+        self.told = {
+            "opennebula_endpoint": front.endpoint, "opennebula_user": "ecloud", "opennebula_password": "secret",
+            "opennebula_image": "debian-12", "opennebula_network": "private",
+        }  # fmt: skip
+
+    def templates(self, *words: str) -> tuple[int, str]:
+        """Exit code, and all that is printed."""
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in self.told.items()]
+        (self.home / "settings.toml").write_text("".join(lines))
+        done = subprocess.run(
+            [sys.executable, str(TOP / "admin.py"), "--state_dir", str(self.home), "templates", *words],
+            capture_output=True, text=True, check=False, timeout=60,
+            env={name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")},
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def user(front: FrontEnd, tmp_path: Path) -> User:
+    return User(front, tmp_path)
+
+
+def test_they_are_made_once_compared_and_brought_up_to_date(user: User, front: FrontEnd) -> None:
+    code, said = user.templates("diff", "worker")
+    assert code == 1 and "it is not in the cloud: admin.py templates register" in said
+    code, said = user.templates("register")
+    assert (
+        code == 0 and 'ecloud-worker: made, template 1. In the settings: opennebula_template = "ecloud-worker"' in said
+    )
+    assert [template.name for template in front.templates.values()][1:] == [
+        "ecloud-worker", "ecloud-boss", "ecloud-datastore",
+    ]  # fmt: skip
+    assert user.templates("diff")[0] == 0
+    assert "template 1 is as it should be" in user.templates("register", "worker")[1]
+
+    user.told["opennebula_memory_bytes"] = "4GiB"
+    front.templates[1].attributes["SCHED_REQUIREMENTS"] = "x"
+    code, said = user.templates("diff", "worker")
+    assert code == 1
+    assert '- MEMORY = "2048"' in said and '+ MEMORY = "4096"' in said and '- SCHED_REQUIREMENTS = "x"' in said
+    assert "brought up to date (3 lines differed)" in user.templates("register", "worker")[1]
+    assert front.templates[1].attributes["MEMORY"] == "4096" and len(front.templates) == 4
+    assert user.templates("diff")[0] == 0
+
+
+def test_a_template_of_that_name_that_is_none_of_ours_is_left_alone(user: User, front: FrontEnd) -> None:
+    front.add_template("ecloud-worker", {"CPU": "9"})
+    code, said = user.templates("register", "worker")
+    assert code == 3 and "none of ours" in said
+    assert front.templates[1].attributes == {"CPU": "9"}
+
+
+def test_one_of_another_account_does_not_count(user: User, front: FrontEnd) -> None:
+    front.add_template("ecloud-worker", {"CPU": "9"}, owner="other")
+    assert user.templates("register", "worker")[0] == 0
+    assert [(t.name, t.owner) for t in front.templates.values()][1:] == [
+        ("ecloud-worker", "other"), ("ecloud-worker", "ecloud"),
+    ]  # fmt: skip
+
+
+def test_a_machine_can_be_made_from_what_was_registered(user: User, front: FrontEnd) -> None:
+    user.templates("register", "worker")
+    number = front.instantiate(front.users["ecloud"], 1)
+    assert front.machines[number].template["CONTEXT"]["ETH0_IP"] == front.machines[number].address
+
+
+def test_rendering_asks_nobody_and_files_of_the_broker_are_only_rendered(user: User, front: FrontEnd) -> None:
+    front.knobs.down = True
+    code, said = user.templates("render", "boss", "mosquitto.acl")
+    assert code == 0 and 'NAME = "ecloud-boss"' in said and "pattern read" in said
+    code, said = user.templates("register", "mosquitto.conf")
+    assert code == 2 and "only rendered" in said
+    assert user.templates("render", "nonsense")[0] == 3
+
+
+# --- the broker's ----------------------------------------------------------------------------------
+
+ALL = ("boss", "@datastore", "w1", "w2")
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[int]:
+    """A Mosquitto with the rendered files, every login's password being its name; its port."""
+    port = choose_port("127.0.0.1")
+    values = settings.load(None, {"broker_port": port}, environment={}, system_file=tmp_path / "none")
+    (tmp_path / "ecloud.passwords").write_text("".join(f"{name}:{hashed(name)}\n" for name in ALL))
+    (tmp_path / "ecloud.acl").write_text(render("mosquitto.acl", values))
+    text = render("mosquitto.conf", values).replace("/etc/mosquitto", str(tmp_path))
+    (tmp_path / "mosquitto.conf").write_text(text + ("user root\n" if os.geteuid() == 0 else ""))
+    for name in ("ecloud.passwords", "ecloud.acl"):
+        (tmp_path / name).chmod(0o600)
+    program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    assert program is not None
+    process = subprocess.Popen([program, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 20.0
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1.0).close()
+            break
+        except OSError:
+            time.sleep(0.05)
+    yield port
+    process.send_signal(signal.SIGTERM)
+    process.wait(20)
+
+
+class Guest:
+    """A login at the broker that subscribes and publishes."""
+
+    def __init__(self, port: int, name: str, password: str = "") -> None:
+        self.codes: list[int] = []
+        self.granted: dict[int, list[int]] = {}
+        self.heard: list[tuple[str, bytes]] = []
+        self.client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"t-{name}")
+        self.client.username_pw_set(name, password or name)
+        self.client.on_connect = lambda _c, _u, _f, code, _p: self.codes.append(code.value)
+        self.client.on_subscribe = lambda _c, _u, mid, codes, _p: self.granted.update({mid: [c.value for c in codes]})
+        self.client.on_message = lambda _c, _u, message: self.heard.append((message.topic, message.payload))
+        self.client.connect("127.0.0.1", port)
+        self.client.loop_start()
+        self.wait(lambda: self.codes)
+
+    def may_read(self, topic: str) -> bool:
+        _, number = self.client.subscribe(topic, 1)
+        assert number is not None
+        self.wait(lambda: number in self.granted)
+        return self.granted[number][0] < 128
+
+    def wait(self, condition) -> None:
+        until = time.monotonic() + 20.0
+        while not condition():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+@pytest.mark.needs("mosquitto")
+def test_the_broker_s_template_gives_each_login_its_own_topics_and_nothing_else(broker: int) -> None:
+    guests = {name: Guest(broker, name) for name in ALL}
+    stranger = Guest(broker, "w1", "wrong")
+    assert stranger.codes[0] != 0 and all(guest.codes == [0] for guest in guests.values())
+    assert guests["boss"].may_read("ecloud/#")
+    for name, topic, expected in (
+        ("w1", "ecloud/workers/w1/orders", True), ("w1", "ecloud/boss/presence", True),
+        ("@datastore", "ecloud/datastore/orders", True), ("@datastore", "ecloud/boss/presence", True),
+        ("w2", "ecloud/workers/w2/orders", True),
+    ):  # fmt: skip
+        assert guests[name].may_read(topic) is expected, (name, topic)
+    for name, topic in (
+        ("w1", "ecloud/workers/w1/reports"), ("w1", "ecloud/workers/w2/reports"), ("w1", "ecloud/workers/w2/orders"),
+        ("@datastore", "ecloud/datastore/reports"), ("w2", "ecloud/datastore/reports"), ("w1", "ecloud/boss/presence"),
+        ("boss", "ecloud/workers/w1/orders"),
+    ):  # fmt: skip
+        guests[name].client.publish(topic, name, 1).wait_for_publish(20)
+    guests["boss"].client.publish("ecloud/workers/w2/orders", "last", 1).wait_for_publish(20)
+    guests["w2"].wait(lambda: ("ecloud/workers/w2/orders", b"last") in guests["w2"].heard)
+    heard = {topic for topic, _ in guests["boss"].heard}
+    assert heard == {
+        "ecloud/workers/w1/reports", "ecloud/datastore/reports", "ecloud/workers/w1/orders", "ecloud/workers/w2/orders",
+    }  # fmt: skip
+    assert guests["w2"].heard == [("ecloud/workers/w2/orders", b"last")], "it hears nothing of the others"
+    for guest in (*guests.values(), stranger):
+        guest.close()
