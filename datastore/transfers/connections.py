@@ -72,6 +72,12 @@ class Connections:
                 self._start_sweeper()
                 self._changed.notify()
 
+    def has(self, worker: str, place: Place) -> bool:
+        """Whether one to this place is open, so that using it waits for nothing."""
+        with self._lock:
+            connection = self._connections.get(_identity(worker, place))
+        return connection is not None and connection.is_open()
+
     def close(self) -> None:
         """End all; nothing can be opened afterwards."""
         with self._lock:
@@ -88,7 +94,7 @@ class Connections:
 
     def _get(self, worker: str, place: Place) -> _Connection:
         remote = hosts.remote_of(worker, place)
-        identity = (worker, place.host, place.port, place.user, tuple(place.host_keys))
+        identity = _identity(worker, place)
         with self._lock:
             if self._closed:
                 raise Trouble("transfer", "the datastore is ending")
@@ -171,6 +177,10 @@ class _Connection:
         self._master: Child | None = None
         self._closed = False
 
+    def is_open(self) -> bool:
+        """As far as is known: a host that has gone is noticed after a while only."""
+        return self._master is not None and not self._master.ended()
+
     def open(self) -> None:
         """Raises Trouble."""
         with self._opening:
@@ -208,6 +218,10 @@ class _Connection:
             master.wait()
             words.seek(0)
             return words.read(20_000).decode(errors="replace")
+
+
+def _identity(worker: str, place: Place) -> _Identity:
+    return worker, place.host, place.port, place.user, tuple(place.host_keys)
 
 
 def _speaks(fd: int, seconds: float) -> bool:

@@ -64,7 +64,7 @@ class Ended(NamedTuple):
 def send_arguments(shell: str, folder: str, target: str, partial: str) -> list[str]:
     """From our folder into the host's, whose last component is made if need be. A line for each file that was sent.
 
-    Writable for their owner: rsync (3.2.7 with the repairs of 2026) does not go on with partial data that is read-only.
+    Files are writable for their owner, because rsync gives partial ones the same rights and goes on writing into them.
     """
     return [
         "rsync", *_COMMON, "-e", shell, "--chmod=F0644", f"--partial-dir={partial}", "--out-format=%n %b",

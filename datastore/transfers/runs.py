@@ -5,19 +5,21 @@ It knows hosts, names and codes; what is sent or received is the business of `se
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from datastore.disk.content import CopyStopped, Stopped, is_full
 from datastore.disk.tree import Tree
 from datastore.paths import shown
-from datastore.transfers import rsync, verdicts
+from datastore.transfers import room, rsync, verdicts
 from datastore.transfers.connections import Connections
 from datastore.transfers.hosts import remote_of
-from datastore.transfers.verdicts import Direction, Trouble
+from datastore.transfers.verdicts import Direction, Remote, Trouble
 from wire.messages import AttemptKey, Place
 
 logger = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ class Errand(NamedTuple):
     largest: int | None = None
     #: Attempts for which it is run; when none of them is wanted any more it is ended.
     keys: frozenset[AttemptKey] = frozenset()
+    #: Of each file that is sent.
+    sizes: Mapping[str, int] = MappingProxyType({})
 
 
 class Runs:
@@ -76,6 +80,8 @@ class Runs:
             return Trouble("transfer", f"{at}: it is too slow and was given up")
         full = self._tree.full_text()
         trouble = verdicts.of_rsync(ended.code, ended.words, remote, errand.direction, errand.path, full)
+        if trouble is not None and errand.direction == "stage" and verdicts.lost_words(ended.code, ended.words):
+            trouble = self._ask(ended.code, remote, errand) or trouble
         if trouble is not None and trouble.fault == "full" and not self._is_full(errand.size):
             # Only the host says so, and results of other workers must not wait for its word.
             at = verdicts.doing(remote, errand.direction, errand.path)
@@ -118,6 +124,14 @@ class Runs:
         if self._stopped():
             raise CopyStopped
         return ended
+
+    def _ask(self, code: int, remote: Remote, errand: Errand) -> Trouble | None:
+        """What the host's room tells of an end without words. One that is not connected any more is not looked for."""
+        found = None
+        if self._connections.has(errand.worker, errand.place):
+            with contextlib.suppress(Trouble), self._connections.use(errand.worker, errand.place) as shell:
+                found = room.ask(shell, self._environment, errand.path, errand.sizes)
+        return verdicts.of_room(code, remote, errand.path, found)
 
     def _is_full(self, size: int) -> bool:
         if self._tree.free_bytes() < size:

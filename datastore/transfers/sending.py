@@ -68,7 +68,8 @@ class Sending:
         target = f"{place.path}/cache"
         moved: dict[str, int] = {}
         for names in _split(list(folder.sizes)):
-            errand = Errand(worker, place, "stage", target, names, sum(folder.sizes[name] for name in names))
+            sizes = {name: folder.sizes[name] for name in names}
+            errand = Errand(worker, place, "stage", target, names, sum(sizes.values()), sizes=sizes)
             ended = self._runs.run(
                 errand, lambda shell: rsync.send_arguments(shell, folder.path, target, self._partial)
             )  # fmt: skip

@@ -31,6 +31,8 @@ _CONNECTION = {
     255: "the connection was cut",
 }
 _FILE_TROUBLE = 11
+#: Of one that sends: the other side has ended, of which a full disk may be the cause.
+_OTHER_SIDE_ENDED = frozenset({10, 11, 12})
 _STOPPED = 20
 _NO_MEMORY = 22
 #: What sh says of a program that is not there.
@@ -47,6 +49,8 @@ _NOT_ASKED = re.compile(
 )
 #: rsync's and ssh's own last lines, which say less than those above them.
 _EMPTY_WORDS = re.compile(r"^rsync error: |^\s*$|^@|^rsync: connection unexpectedly closed|^Killed by signal")
+#: What one that sends says when the other side has ended: not why.
+_NO_CAUSE = re.compile(r"write error: (?:Broken pipe|Connection reset by peer) \(\d+\)$")
 
 
 class Trouble(Exception):
@@ -67,6 +71,20 @@ class Remote(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host} port {self.port} (worker {self.worker!r})"
+
+
+class Room(NamedTuple):
+    """Bytes that are free on a worker's host, and bytes of the files that are to come."""
+
+    free: int
+    needed: int
+
+    @property
+    def short(self) -> bool:
+        return self.free < self.needed
+
+    def __str__(self) -> str:
+        return f"{self.free:,} bytes are free, {self.needed:,} are needed"
 
 
 def of_connection(words: str, remote: Remote, key: str) -> Trouble:
@@ -105,6 +123,23 @@ def of_rsync(code: int, words: str, remote: Remote, direction: Direction, path: 
     if code == _STOPPED:
         return Trouble("transfer", f"{at}: rsync was told to end")
     return Trouble("transfer", f"{at}: rsync ended with code {code}{_more(cause)}")
+
+
+def lost_words(code: int, words: str) -> bool:
+    """Whether an rsync that sends says only that the other side has ended: why may have been lost on the way."""
+    said = [line for line in map(str.strip, words.splitlines()) if not _EMPTY_WORDS.search(line)]
+    return code in _OTHER_SIDE_ENDED and all(_NO_CAUSE.search(line) for line in said)
+
+
+def of_room(code: int, remote: Remote, path: str, room: Room | None) -> Trouble | None:
+    """What an end without words means where the host has so much room (None: it does not say); None: no more."""
+    at = doing(remote, "stage", path)
+    if room is not None and room.short:
+        return Trouble("transfer", f"{at}: the worker's disk is full ({room})")
+    if code == _FILE_TROUBLE:
+        why = "it could not be written there, and why did not come through: a fault of the disk, a quota, a permission"
+        return Trouble("transfer", f"{at}: {why}{_more('' if room is None else str(room))}")
+    return None
 
 
 def is_bug(code: int) -> bool:

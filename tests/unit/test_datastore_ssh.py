@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from datastore.transfers import hosts, rsync, verdicts
-from datastore.transfers.verdicts import Direction, Remote, Trouble, of_connection, of_rsync
+from datastore.transfers.verdicts import Direction, Remote, Room, Trouble, of_connection, of_rsync
 from wire.messages import Place
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFLSWKCYx3n7qwEFqloxRUmJ5YaqP8sh/7h+NCF9QmA0"
@@ -70,6 +70,54 @@ def test_each_end_of_rsync_has_its_fault_and_a_sentence_with_host_and_path(
         assert "10.0.0.7" in str(trouble) and "'w1'" in str(trouble)
     if fault == "transfer":
         assert "/srv/ecloud/attempts" in str(trouble)
+
+
+ENDED = "rsync error: error in file IO (code 11) at receiver.c(380) [receiver=3.2.7]\n"
+
+#: (code, what an rsync that sends wrote) -> whether why it ended may have been lost on the way.
+LOST = [
+    (11, ENDED, True),
+    (11, "", True),
+    (12, "rsync: connection unexpectedly closed (27 bytes received so far) [sender]\n", True),
+    (10, "rsync: [sender] write error: Broken pipe (32)\nrsync error: error in socket IO (code 10)\n", True),
+    (12, "rsync: [sender] write error: Connection reset by peer (104)\n", True),
+    (11, NO_SPACE + ENDED, False),
+    (11, 'rsync: [receiver] mkdir "/x" failed: Permission denied (13)\n' + ENDED, False),
+    (12, "client_loop: send disconnect: Broken pipe\n", False),  # the connection, not the other side
+    (0, "", False),
+    (23, "", False),
+    (255, "", False),
+]
+
+
+@pytest.mark.parametrize(("code", "words", "lost"), LOST)
+def test_an_end_of_the_other_side_that_names_no_cause_is_told_from_one_that_does(
+    code: int, words: str, lost: bool
+) -> None:
+    assert verdicts.lost_words(code, words) is lost
+
+
+#: (code, room on the host) -> what the reason says; None: the end itself says all there is.
+ROOMS = [
+    (11, Room(0, 6_000_000), "the worker's disk is full (0 bytes are free, 6,000,000 are needed)"),
+    (12, Room(5_999_999, 6_000_000), "the worker's disk is full (5,999,999 bytes are free, 6,000,000 are needed)"),
+    (11, Room(7_000, 6_000), "a quota, a permission (7,000 bytes are free, 6,000 are needed)"),
+    (11, None, "a quota, a permission"),
+    (12, Room(7_000, 6_000), None),
+    (10, None, None),
+]
+
+
+@pytest.mark.parametrize(("code", "room", "why"), ROOMS)
+def test_an_end_without_words_is_explained_by_the_room_that_the_host_has(
+    code: int, room: Room | None, why: str | None
+) -> None:
+    trouble = verdicts.of_room(code, REMOTE, "/srv/ecloud/cache", room)
+    if why is None:
+        assert trouble is None
+        return
+    assert trouble is not None and trouble.fault == "transfer" and str(trouble).endswith(why)
+    assert "10.0.0.7" in str(trouble) and "'w1'" in str(trouble) and "/srv/ecloud/cache" in str(trouble)
 
 
 def test_only_ends_that_speak_of_a_mistake_of_ours_are_logged_as_bugs() -> None:

@@ -1,0 +1,150 @@
+"""An rsync that ends without words: the worker's host is asked what room it has. A real sshd, and hosts that lie."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from datastore.transfers import room
+from datastore.transfers.children import environment
+from datastore.transfers.rsync import Ended
+from datastore.transfers.runs import Errand, Runs
+from datastore.transfers.verdicts import Room
+from tests.integration import ssh_server
+from tests.integration.ssh_server import SshServer
+from tests.integration.test_ssh_transfers import World
+from wire.messages import StageDone, StageFailed
+
+server = ssh_server.server
+pytestmark = pytest.mark.needs("sshd", "ssh", "rsync", "useradd")
+#: What an rsync that sends says when the words of the other one were lost.
+WORDLESS = "rsync error: error in file IO (code 11) at receiver.c(380) [receiver=3.2.7]\n"
+HERE, THERE = "a" * 64, "b" * 64
+#: More than any disk has.
+VAST = 10**18
+
+
+@pytest.fixture
+def world(server: SshServer, tmp_path: Path) -> Iterator[World]:
+    made = World(server, tmp_path)
+    yield made
+    made.close()
+
+
+def program(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(("#!/bin/sh", *lines, "")))
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def no_ssh(tmp_path: Path) -> str:
+    """Stands for ssh, and for a host whose login shell is sh: both are this machine."""
+    return str(program(tmp_path / "no-ssh", 'shift; exec sh -c "$*"'))
+
+
+# --- what comes of it -------------------------------------------------------------------------------
+
+
+def trouble_of(world: World, code: int, sizes: dict[str, int]) -> str:
+    """What is said of an rsync that ended so, without words."""
+    runs: Runs = world.transfers._runs
+    errand = Errand("w1", world.place, "stage", str(world.cache), list(sizes), sum(sizes.values()), sizes=sizes)
+    trouble = runs.trouble(Ended(code, WORDLESS, "", False), errand)
+    assert trouble is not None and trouble.fault == "transfer"
+    assert "127.0.0.1" in str(trouble) and str(world.cache) in str(trouble)
+    return str(trouble)
+
+
+@pytest.mark.parametrize("code", [10, 11, 12])
+def test_a_full_disk_whose_words_were_lost_is_told_with_what_is_free_and_needed(world: World, code: int) -> None:
+    world.stage([world.write("opens the connection", b"x")])
+    said = trouble_of(world, code, {THERE: VAST})
+    assert "the worker's disk is full (" in said and f"{VAST:,} are needed" in said
+
+
+def test_files_that_are_there_already_need_no_room(world: World) -> None:
+    cached = world.write("opens the connection", b"x")
+    world.stage([cached])
+    said = trouble_of(world, 11, {cached.digest[3:]: VAST, THERE: 5})
+    assert "full" not in said and "a quota, a permission (" in said and "5 are needed" in said
+    assert "was cut" in trouble_of(world, 12, {THERE: 5})
+
+
+def test_a_host_that_is_not_there_any_more_is_not_looked_for(world: World) -> None:
+    world.stage([world.write("opens the connection", b"x")])
+    world.server.stop()
+    deadline = time.monotonic() + 20
+    while world.transfers._runs._connections.has("w1", world.place):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    world.server.start()
+    before = world.server.logins()
+    assert "a quota, a permission" in trouble_of(world, 11, {THERE: VAST})
+    assert world.server.logins() == before
+
+
+def test_an_rsync_that_loses_its_words_fails_the_staging_with_an_honest_sentence(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first,) = world.stage([world.write("opens the connection", b"x")])
+    assert isinstance(first, StageDone)
+    (tmp_path / "bin").mkdir()
+    program(tmp_path / "bin" / "rsync", f"printf '{WORDLESS.strip()}\\n' >&2", "exit 11")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    (failed,) = world.stage([world.write("in", b"12345")])
+    assert isinstance(failed, StageFailed) and failed.fault == "transfer"
+    assert "could not be written there" in failed.reason and "5 are needed" in failed.reason
+
+
+# --- the question -----------------------------------------------------------------------------------
+
+
+def test_a_folder_of_any_name_is_asked_about_and_no_shell_takes_it_apart(tmp_path: Path, no_ssh: str) -> None:
+    folder = tmp_path / 'it\'s "so" $(touch pwned) `touch pwned` \\ ; touch pwned #'
+    folder.mkdir()
+    (folder / HERE).touch()
+    found = room.ask(no_ssh, environment("x"), str(folder), {HERE: 1, THERE: 2})
+    free = os.statvfs(folder)
+    assert isinstance(found, Room) and found.needed == 2
+    assert abs(found.free - free.f_bavail * free.f_frsize) < 1024**3  # others use this disk, too
+    assert not list(tmp_path.rglob("pwned")) and not Path("pwned").exists()
+
+
+def test_what_a_shell_prints_at_a_login_does_not_matter(tmp_path: Path) -> None:
+    noisy = program(tmp_path / "ssh", "shift", "echo welcome; echo 1 2 3 4% and more", 'exec "$@"')
+    found = room.ask(str(noisy), environment("x"), str(tmp_path), {THERE: 7})
+    assert found is not None and found.needed == 7 and found.free > 1_000_000
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "exit 1",
+        "cat > /dev/null",
+        "yes",
+        "echo '/dev/x 1 1 99999999999999999999999 1% /'",
+        "kill -9 $$",
+        "echo missing",
+    ],
+    ids=["nothing", "silence", "endless", "too large", "killed", "no room"],
+)
+def test_a_host_that_answers_nonsense_gives_no_answer(tmp_path: Path, answer: str) -> None:
+    assert room.ask(str(program(tmp_path / "ssh", answer)), environment("x"), str(tmp_path), {THERE: 7}) is None
+
+
+def test_a_host_that_does_not_answer_in_time_gives_no_answer_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_SECONDS", 0.2)
+    slow = program(tmp_path / "ssh", f"echo $$ > {tmp_path / 'pid'}; exec sleep 1000")
+    assert room.ask(str(slow), environment("x"), str(tmp_path), {THERE: 7}) is None
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+
+def test_a_folder_that_is_not_there_gives_no_answer(tmp_path: Path, no_ssh: str) -> None:
+    assert room.ask(no_ssh, environment("x"), str(tmp_path / "gone"), {THERE: 7}) is None
