@@ -151,7 +151,7 @@ def check_pool(pool: PoolValues, faults: list[str]) -> None:
         pool.values["min"], pool.values["max"], pool.values["spare"] = 1, 1, 0
     if pool.provider == "static":
         if not pool.hosts:
-            faults.append(f'{where}: a static pool needs hosts, such as hosts = ["ecloud@10.0.0.5"]')
+            faults.append(f'{where}: a static pool needs hosts, such as hosts = ["ecloud@10.0.0.5 SHA256:..."]')
         if "max" not in pool.origins:
             pool.values["max"] = len(pool.hosts)
     if pool.min > pool.max:
@@ -166,7 +166,9 @@ def _labels(pool: PoolValues, value: object) -> None:
 
 def _hosts(pool: PoolValues, value: object) -> None:
     if not isinstance(value, list) or not all(isinstance(each, str | dict) for each in value):
-        raise Bad(f'is {value!r}; it must be a list of hosts, each a text such as "ecloud@10.0.0.5:22" or a table')
+        raise Bad(
+            f'is {value!r}; it must be a list of hosts, each a text such as "ecloud@10.0.0.5:22 SHA256:..." or a table'
+        )
     pool.hosts = list(value)
 
 

@@ -123,6 +123,7 @@ class Program:
             spawn=lambda argv, environment, log: start_child(argv, environment, log, cwd=state_directory).pid,
             identify=identify,
             ssh_key=key_path(state_directory, BOSS),
+            bundle=self.guests.bundle_file,
         )
         try:
             return Fleet(self.setup.pools, around)

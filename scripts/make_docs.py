@@ -55,7 +55,8 @@ labels = { engine = "2.3" }
 ```
 
 `labels` is a table of texts that tasks may ask for, `hosts` (static) the list of hosts, each a text such as
-`"ecloud@10.0.0.5:22"` or a table, `options` a table that a provider of another package reads.
+`"ecloud@10.0.0.5:22 SHA256:..."` or a table with `address`, `user`, `port`, `fingerprint`, `slots`, `python`, `home`
+([operating.md](operating.md)), `options` a table that the provider reads.
 
 """
 

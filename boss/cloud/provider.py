@@ -61,6 +61,10 @@ class PoolSetup(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any] = {}
 
 
+def no_bundle(name: str) -> Path:
+    raise OSError(f"this boss makes no bundle {name} of the agent")
+
+
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """What the boss hands to every provider: functions, because an edge does not import another one."""
 
@@ -79,6 +83,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     #: The boss's private SSH key, and the lines for authorized_keys of a worker's user.
     ssh_key: Path
     authorized_keys: tuple[str, ...] = ()
+    #: "3.11-x86_64" -> file of the agent's bundle for such hosts. May block; raises OSError with a sentence.
+    bundle: Callable[[str], Path] = no_bundle
 
 
 class Provider(Protocol):

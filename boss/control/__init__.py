@@ -1,7 +1,7 @@
-"""Looking at a worker's host over SSH: is it there, is it the one that it was, run a command and hand on what it says.
+"""A connection to a host over SSH: is it there, is it the one that it was, run a command and hand on what it says.
 
-Knows places and keys, nothing of tasks, workers or HTTP. Serves people only: the datastore moves the files, by ssh of
-its own, and nothing is polled.
+Knows places and keys, nothing of tasks, workers or HTTP. Serves people who look at a worker's host, and the provider
+`static`, which starts agents by it. The datastore moves the files, by ssh of its own.
 
     ControlError
     ├── Unreachable      nothing answers there, or no sshd

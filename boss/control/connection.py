@@ -9,11 +9,13 @@ from pathlib import Path
 
 import paramiko
 
-from boss.control.errors import Broken, LoginRefused
-from boss.control.host_keys import pinned_keys, verify
+from boss.control.errors import Broken, LoginRefused, OtherHostKey
+from boss.control.host_keys import pinned_fingerprints, pinned_keys, verify
 from boss.control.transport import Transport, open_transport
 from wire.messages import Place
 
+#: Kinds of host keys, the usual one first.
+_KINDS = [["ssh-ed25519"], ["ecdsa-sha2-nistp256"], ["ssh-rsa"]]
 _PIECE_BYTES = 32 * 1024
 
 
@@ -79,14 +81,23 @@ class Connection:
 
 def connect(place: Place, key_file: Path, seconds: float = 10.0) -> Connection:
     """Log in there, if the host shows a pinned key. Raises Unreachable, OtherHostKey, LoginRefused."""
-    transport = open_transport(place, pinned_keys(place).values(), seconds)
-    try:
-        host_key = verify(transport, place)
-        _log_in(transport, place, key_file, seconds)
-    except BaseException:
-        transport.close()
-        raise
-    return Connection(transport, place, host_key)
+    kinds = list(pinned_keys(place).values())
+    # A host shows one key at a time: a fingerprint may be that of any of them.
+    for preferred in [kinds] if kinds or not pinned_fingerprints(place) else _KINDS:
+        transport = open_transport(place, preferred, seconds)
+        try:
+            host_key = verify(transport, place)
+            _log_in(transport, place, key_file, seconds)
+        except OtherHostKey:
+            transport.close()
+            if preferred in (kinds, _KINDS[-1]):
+                raise
+        except BaseException:
+            transport.close()
+            raise
+        else:
+            return Connection(transport, place, host_key)
+    raise AssertionError("the last kind of key returns or raises")
 
 
 def _log_in(transport: Transport, place: Place, key_file: Path, seconds: float) -> None:

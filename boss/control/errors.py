@@ -12,7 +12,10 @@ class Unreachable(ControlError):
 
 
 class OtherHostKey(ControlError):
-    pass
+    def __init__(self, text: str, shown: str = "") -> None:
+        super().__init__(text)
+        #: Fingerprint of the key that the host shows.
+        self.shown = shown
 
 
 class LoginRefused(ControlError):

@@ -34,16 +34,21 @@ def pinned_keys(place: Place) -> dict[bytes, str]:
     return found
 
 
+def pinned_fingerprints(place: Place) -> list[str]:
+    """Those that stand for a key (`SHA256:...`): their keys' types are not known."""
+    return [line for line in place.host_keys if line.startswith("SHA256:")]
+
+
 def verify(transport: Transport, place: Place) -> str:
     """The fingerprint of the pinned key that the host shows. Raises OtherHostKey."""
-    pinned = pinned_keys(place)
-    shown = transport.get_remote_server_key()
-    blob = bytes(shown.asbytes())
-    if blob in pinned:
-        return fingerprint_of(blob)
-    known = ", ".join(fingerprint_of(key) for key in pinned) or "none"
+    pinned = [*map(fingerprint_of, pinned_keys(place)), *pinned_fingerprints(place)]
+    shown = fingerprint_of(bytes(transport.get_remote_server_key().asbytes()))
+    if shown in pinned:
+        return shown
+    known = ", ".join(pinned) or "none"
     raise OtherHostKey(
-        f"the host at {place.host}:{place.port} shows the key {fingerprint_of(blob)}, and pinned for this worker is "
+        f"the host at {place.host}:{place.port} shows the key {shown}, and pinned for this worker is "
         f"{known}: it is another machine, or was made anew; nothing was sent to it. If that is as it should be, "
-        "start the agent there, then let the worker in: admin.py release WORKER"
+        "start the agent there, then let the worker in: admin.py release WORKER",
+        shown,
     )

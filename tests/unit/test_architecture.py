@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "boss.core": ("boss.core", "wire.messages", "wire.patterns"),
     "boss.intake": ("boss.core", "wire.messages", "wire.codec", "wire.patterns"),
     "boss.database": ("boss.core", "wire.messages", "wire.codec", "wire.patterns"),
-    "boss.cloud": ("boss.core", "wire.messages", "boss.embedded"),
+    "boss.cloud": ("boss.core", "wire.messages", "boss.embedded", "boss.control"),
     "boss.embedded": ("wire",),
     "boss.control": ("wire.messages",),
     "boss.bundle": ("boss.environments",),
@@ -55,7 +55,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 EDGES = (
     "boss.database",
     "boss.cloud",
-    "boss.control",
     "boss.bundle",
     "boss.web",
     "wire.link",

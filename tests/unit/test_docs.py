@@ -22,6 +22,7 @@ SYNTAX_ONLY: dict[str, str] = {
     "docs/operating.md: systemctl daemon-reload": "wants systemd as process 1; test_templates verifies the units",
     "docs/operating.md: set -a; . /etc/ecloud/worker.env; set +a": "does not end; test_several_machines does the same",
     "docs/operating.md: admin.py instantiate_worker 3 --keep-alive --pool cloud": "wants a cloud; test_pools does it",
+    "docs/operating.md: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub": "wants sshd; test_static_provider does",
     "docs/operating.md: admin.py debug_worker w1": "wants a worker elsewhere; test_several_machines",
 }
 FIRST_SCREEN_LINES = 45

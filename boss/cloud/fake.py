@@ -1,0 +1,274 @@
+"""A provider without a cloud, for tests: instances are values in memory, and it misbehaves as it is told.
+
+It keeps what the others keep (one call after another in a thread of its own, a list where an answer is missing) against
+a `Site`, which stands for the cloud and outlives the provider, as a cloud outlives a boss. Where a machine would run,
+`Site.on_boot` is called.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from itertools import count
+
+import msgspec
+
+from boss.cloud.provider import Guest, Limits, PoolSetup, Recorded, Surroundings
+from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+
+
+class Unclear(Exception):
+    """The call got no answer: it was taken or not."""
+
+
+class Refused(Exception):
+    """The call was not taken, with the reason."""
+
+    def __init__(self, reason: str, full: bool = False) -> None:
+        super().__init__(reason)
+        self.full = full
+
+
+class Faults(msgspec.Struct, kw_only=True):
+    """How a site misbehaves. Counts are used up by the next calls."""
+
+    #: Every call takes so many seconds.
+    slow: float = 0.0
+    #: So many starts are refused, for this reason.
+    refuse: int = 0
+    reason: str = "the site refuses"
+    #: No more machines than this; beyond, a start is refused as full.
+    room: int | None = None
+    #: So many starts take effect, and their answer is lost.
+    lose_answer: int = 0
+    #: So many calls get no answer and have no effect.
+    lose_call: int = 0
+    #: So many started machines never boot.
+    never_boot: int = 0
+    #: So many started machines are there twice.
+    twice: int = 0
+    #: So many machines die as soon as they have booted.
+    die: int = 0
+
+
+@dataclass
+class Machine:
+    """One of a site's."""
+
+    id: int
+    pool: str
+    instance: int
+    worker: str
+    guest: Guest
+    boots: bool = True
+
+
+@dataclass
+class Site:
+    """A cloud. `machines` are those that it lists."""
+
+    faults: Faults = field(default_factory=Faults)
+    machines: dict[int, Machine] = field(default_factory=dict)
+    #: Every start that took effect: (instance, machine).
+    made: list[tuple[int, int]] = field(default_factory=list)
+    #: Where a machine would run.
+    on_boot: Callable[[Machine], None] = lambda machine: None
+    on_end: Callable[[Machine], None] = lambda machine: None
+    _numbers: Iterable[int] = field(default_factory=lambda: count(1))
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def start(self, pool: str, instance: int, worker: str, guest: Guest) -> int:
+        """Raises Refused, Unclear."""
+        faults = self.faults
+        self._call()
+        with self._lock:
+            if self._used("refuse"):
+                raise Refused(faults.reason)
+            if faults.room is not None and len(self.machines) >= faults.room:
+                raise Refused(f"the site has room for {faults.room} machines", full=True)
+            made = [self._make(pool, instance, worker, guest) for _ in range(1 + self._used("twice"))]
+            lost = self._used("lose_answer")
+        for machine in made:
+            if machine.boots:
+                self.on_boot(machine)
+            if self._used("die"):
+                self.end(machine.id)
+        if lost:
+            raise Unclear("the site did not answer in time")
+        return made[0].id
+
+    def list(self, pool: str) -> list[Machine]:
+        self._call()
+        with self._lock:
+            return [machine for machine in self.machines.values() if machine.pool == pool]
+
+    def terminate(self, number: int) -> None:
+        self._call()
+        self.end(number)
+
+    def end(self, number: int) -> None:
+        """As if it died."""
+        with self._lock:
+            machine = self.machines.pop(number, None)
+        if machine is not None:
+            self.on_end(machine)
+
+    def _make(self, pool: str, instance: int, worker: str, guest: Guest) -> Machine:
+        number = next(iter(self._numbers))
+        machine = Machine(number, pool, instance, worker, guest, boots=not self._used("never_boot"))
+        self.machines[number] = machine
+        self.made.append((instance, number))
+        return machine
+
+    def _call(self) -> None:
+        time.sleep(self.faults.slow)
+        if self._used("lose_call"):
+            raise Unclear("the site did not answer in time")
+
+    def _used(self, name: str) -> int:
+        """1 and one less to come, or 0."""
+        with self._lock:
+            left = getattr(self.faults, name)
+            if left:
+                setattr(self.faults, name, left - 1)
+            return int(bool(left))
+
+
+#: Those that settings name: options = { site = "name" } of a pool.
+SITES: dict[str, Site] = {}
+
+
+class _Known(msgspec.Struct):
+    worker: str
+    machine: int | None = None
+    #: Its call may have been taken; a list from then on tells.
+    unclear: bool = False
+    ending: bool = False
+    told: bool = False
+
+
+class FakeProvider:
+    def __init__(self, pool: PoolSetup, around: Surroundings, site: Site, poll_seconds: float = 0.05) -> None:
+        self._pool = pool
+        self._told = around.told
+        self._guest = around.guest
+        self._site = site
+        self._poll = poll_seconds
+        self._known: dict[int, _Known] = {}
+        self._calls: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._full = ""
+        self.trouble = ""
+
+    def adopt(self, recorded: Iterable[Recorded]) -> None:
+        for one in recorded:
+            machine = int(one.reference) if one.reference.isdigit() else None
+            self._known[one.instance] = _Known(one.worker, machine, unclear=machine is None)
+        threading.Thread(target=self._run, name=f"fake {self._pool.name}", daemon=True).start()
+
+    def start(self, instance: int, worker: str) -> None:
+        with self._lock:
+            room = len(self._known) < self._pool.most
+            if room:
+                self._known[instance] = _Known(worker)
+        if room:
+            self._calls.put(lambda: self._begin(instance, worker))
+        else:
+            reason = f"pool {self._pool.name} has its limit of {self._pool.most}"
+            self._tell(InstanceStartFailed(instance=instance, reason=reason, full=True))
+
+    def stop(self, instance: int, worker: str, reference: str) -> None:
+        with self._lock:
+            known = self._known.get(instance)
+            if known is not None:
+                known.ending = True
+                return
+        self._tell(InstanceEnded(instance=instance, reason="there is no such machine any more"))
+
+    def limits(self) -> Limits:
+        with self._lock:
+            more = max(0, self._pool.most - len(self._known))
+        if self._full:
+            return Limits(more=0, reason=self._full)
+        return Limits(more=more, reason="" if more else f"pool {self._pool.name} has its limit of {self._pool.most}")
+
+    def close(self) -> None:
+        self._closed.set()
+
+    # --- the thread ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._calls.get(timeout=self._poll)()
+                continue
+            except queue.Empty:
+                pass
+            try:
+                self._compare()
+                self.trouble = ""
+            except Unclear as error:
+                self.trouble = str(error)
+
+    def _begin(self, instance: int, worker: str) -> None:
+        known = self._known[instance]
+        if known.ending:
+            self._over(instance, InstanceEnded(instance=instance, reason="it was not begun yet"))
+            return
+        try:
+            known.machine = self._site.start(self._pool.name, instance, worker, self._guest(instance, worker))
+        except Unclear as error:
+            known.unclear, self.trouble = True, str(error)
+        except (Refused, OSError) as error:
+            full = isinstance(error, Refused) and error.full
+            self._full = str(error) if full else ""
+            self._over(instance, InstanceStartFailed(instance=instance, reason=str(error), full=full))
+        else:
+            self._full, known.told = "", True
+            self._tell(InstanceStarted(instance=instance, reference=str(known.machine), address="192.0.2.1"))
+
+    def _compare(self) -> None:
+        """What the site lists against what is known; a machine that nobody knows, or a second one, ends."""
+        marked: dict[int, list[Machine]] = {}
+        for machine in self._site.list(self._pool.name):
+            marked.setdefault(machine.instance, []).append(machine)
+        for instance, (first, *younger) in marked.items():
+            known = self._known.get(instance)
+            for machine in younger:
+                self._site.terminate(machine.id)
+            if known is None or known.ending:
+                self._site.terminate(first.id)
+            elif not known.told:
+                known.machine, known.unclear, known.told = first.id, False, True
+                self._tell(InstanceStarted(instance=instance, reference=str(first.id), address="192.0.2.1"))
+        for instance, known in list(self._known.items()):
+            if instance in marked or (known.machine is None and not known.unclear):
+                continue
+            if known.told or known.ending or known.machine is not None:
+                reason = "its end was asked for" if known.ending else "the site does not list it any more"
+                event: InstanceStartFailed | InstanceEnded = InstanceEnded(
+                    instance=instance, reason=reason, unseen=not known.told
+                )
+            else:
+                event = InstanceStartFailed(
+                    instance=instance, reason="the call got no answer, and no machine came of it"
+                )
+            self._over(instance, event)
+
+    def _over(self, instance: int, event: InstanceStartFailed | InstanceEnded) -> None:
+        with self._lock:
+            del self._known[instance]
+        self._tell(event)
+
+    def _tell(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded) -> None:
+        if not self._closed.is_set():
+            self._told(event)
+
+
+def make(pool: PoolSetup, around: Surroundings) -> FakeProvider:
+    options = pool.options.get("options") or {}
+    return FakeProvider(pool, around, SITES.setdefault(str(options.get("site", pool.name)), Site()))

@@ -1,0 +1,181 @@
+"""The provider of hosts that are there already: an instance is an agent on one of them.
+
+Its reference says where (address:port) and which process (pid, start time, boot of the machine). Where an instance is
+whose start was not recorded, the hosts are asked: an agent bears deployment, pool and instance in its environment.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from boss.cloud.provider import Limits, PoolSetup, ProviderError, Recorded, Surroundings
+from boss.cloud.static.calls import HostError, Process
+from boss.cloud.static.hosts import Host, place_of, read_hosts
+from boss.cloud.static.keeper import Keeper, Pace, Ways, Work
+from boss.control import Connection, connect
+from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+
+#: Hosts in trouble that one sentence names.
+_NAMED = 3
+
+
+class StaticProvider:
+    def __init__(self, pool: PoolSetup, around: Surroundings, pace: Pace | None = None) -> None:
+        if pool.role != "workers":
+            raise ProviderError(f"[pools.{pool.name}]: a static pool has workers only; start a datastore by hand "
+                                "(docs/operating.md)")  # fmt: skip
+        self._told = around.told
+        self._pool = pool
+        self._pace = pace or Pace()
+        self._lock = threading.Lock()
+        self._closed = False
+        ways = Ways(
+            deployment=around.deployment,
+            pool=pool.name,
+            connect=partial(_connect, pool=pool, key=around.ssh_key),
+            guest=around.guest,
+            bundle=around.bundle,
+            tell=self._tell,
+            claim=self._claim,
+            pace=self._pace,
+        )
+        self._keepers = [Keeper(host, ways) for host in read_hosts(pool)]
+        #: On record, and nobody knows on which host, if on any.
+        self._unplaced: dict[int, Work] = {}
+
+    # --- asked by the boss -----------------------------------------------------------------------------
+
+    def adopt(self, recorded: Iterable[Recorded]) -> None:
+        """Every host is looked at, and agents that no record speaks of are ended."""
+        gone = []
+        with self._lock:
+            for one in recorded:
+                work = Work(one.instance, one.worker)
+                if not one.reference:
+                    self._unplaced[one.instance] = work
+                elif not self._put_where_it_was(work, one.reference):
+                    gone.append(work)
+            for keeper in self._keepers:
+                keeper.look()
+        for work in gone:
+            reason = "its host is not in the pool any more, or has another agent"
+            self._tell(InstanceEnded(instance=work.instance, reason=reason, unseen=True))
+        if self._unplaced:
+            # A start that the boss before had just begun may still bring an agent up.
+            threading.Thread(target=self._resolve, name=f"pool {self._pool.name}", daemon=True).start()
+
+    def start(self, instance: int, worker: str) -> None:
+        with self._lock:
+            at_work = sum(keeper.work is not None for keeper in self._keepers) + len(self._unplaced)
+            free = next(filter(self._is_free, self._keepers), None) if at_work < self._pool.most else None
+            if free is not None:
+                free.take(Work(instance, worker))
+                return
+        self._tell(InstanceStartFailed(instance=instance, reason=self._why_full(), full=True))
+
+    def stop(self, instance: int, worker: str, reference: str) -> None:
+        with self._lock:
+            unplaced = self._unplaced.get(instance)
+            if unplaced is not None:
+                unplaced.stopping = True
+                return
+            for keeper in self._keepers:
+                work = keeper.work
+                if work is not None and work.instance == instance:
+                    break
+            else:
+                keeper = None
+        if keeper is None or work is None:
+            self._tell(InstanceEnded(instance=instance, reason="there is no agent of it any more"))
+        else:
+            keeper.stop(work)
+
+    def limits(self) -> Limits:
+        with self._lock:
+            free = sum(map(self._is_free, self._keepers))
+            at_work = sum(keeper.work is not None for keeper in self._keepers) + len(self._unplaced)
+        more = max(0, min(free, self._pool.most - at_work))
+        return Limits(more=more, reason="" if more else self._why_full())
+
+    @property
+    def trouble(self) -> str:
+        told = [keeper.trouble for keeper in self._keepers if keeper.trouble]
+        more = f" (and {len(told) - _NAMED} more hosts of pool {self._pool.name})" if len(told) > _NAMED else ""
+        return "; ".join(told[:_NAMED]) + more
+
+    def close(self) -> None:
+        self._closed = True
+        for keeper in self._keepers:
+            keeper.close()
+
+    # --- parts -----------------------------------------------------------------------------------------
+
+    def _is_free(self, keeper: Keeper) -> bool:
+        """Until a host was looked at, what is on record and unplaced may be there."""
+        return keeper.work is None and not keeper.trouble and not (keeper.to_look and self._unplaced)
+
+    def _why_full(self) -> str:
+        count, ill = len(self._keepers), self.trouble
+        hosts = "the only host" if count == 1 else f"all {count} hosts"
+        if self._pool.most < count and not ill:
+            return f"pool {self._pool.name} has its limit of {self._pool.most}"
+        return f"{hosts} of pool {self._pool.name} have an agent or cannot be used{f': {ill}' if ill else ''}"
+
+    def _put_where_it_was(self, work: Work, reference: str) -> bool:
+        at, _, process = reference.partition(" ")
+        keeper = next((each for each in self._keepers if each.host.at == at), None)
+        words = process.split()
+        if keeper is None or keeper.work is not None or len(words) != 3 or not f"{words[0]}{words[1]}".isdigit():
+            return False
+        work.process = Process(pid=int(words[0]), start=int(words[1]), boot=words[2])
+        keeper.take(work)
+        return True
+
+    def _claim(self, keeper: Keeper, instance: int, worker: str) -> bool:
+        """An agent of ours was found at this keeper's host."""
+        with self._lock:
+            for other in self._keepers:
+                if other is not keeper and other.work is not None and other.work.instance == instance:
+                    raise HostError(f"host {keeper.host.at} is the same machine as host {other.host.at}: a machine "
+                                    "never gets two agents, take one of them out of the pool")  # fmt: skip
+            if keeper.work is not None:
+                return keeper.work.instance == instance
+            work = self._unplaced.pop(instance, None)
+            if work is None:
+                return False
+            keeper.take(work)
+            return True
+
+    def _resolve(self) -> None:
+        """Look at every host once more when no start of the boss before can be under way; then tell what is nowhere."""
+        pause = threading.Event()
+        pause.wait(self._pace.come_up)
+        free = [keeper for keeper in self._keepers if keeper.work is None]
+        for keeper in free:
+            keeper.look()
+        while not self._closed and self._unplaced and any(each.to_look and each.work is None for each in free):
+            pause.wait(0.2)
+        with self._lock:
+            nowhere = list(self._unplaced.values())
+            self._unplaced.clear()
+        for work in nowhere:
+            reason = "the boss ended before it knew of its start, and no host has an agent of it"
+            if work.stopping:
+                self._tell(InstanceEnded(instance=work.instance, reason=reason, unseen=True))
+            else:
+                self._tell(InstanceStartFailed(instance=work.instance, reason=reason))
+
+    def _tell(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded) -> None:
+        if not self._closed:
+            self._told(event)
+
+
+def make(pool: PoolSetup, around: Surroundings) -> StaticProvider:
+    return StaticProvider(pool, around)
+
+
+def _connect(host: Host, pool: PoolSetup, key: Path) -> Connection:
+    return connect(place_of(host, pool), key)
