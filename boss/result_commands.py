@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -69,6 +70,10 @@ def add_result_commands(command: Command, boss: Boss) -> None:
 
         with boss() as asked:
             found = in_order(asked.results(project, match, batch, task))
+            first = next(found, None)
+            if first is None and match:
+                stop(Exit.BAD_INPUT, _nothing_called(project, match))
+            found = chain([] if first is None else [first], found)
             if as_json:
                 write_json(list(found))
                 return
@@ -88,6 +93,9 @@ def add_result_commands(command: Command, boss: Boss) -> None:
 
         with boss() as asked:
             usages = [(folder.strip("/"), asked.usage(project, folder)) for folder in folders or [""]]
+            empty = next((folder for folder, usage in usages if folder not in ("", ".") and not usage.files), None)
+            if empty is not None:
+                stop(Exit.BAD_INPUT, f"no result of project {project!r} is in a folder {empty!r}; see admin.py ls")
             if as_json:
                 write_json({folder or ".": usage for folder, usage in usages})
             else:
@@ -138,6 +146,9 @@ def _matching(asked: Client, patterns: list[str], batch: int, task: str, project
         some = {result.name: result for result in asked.results(project, pattern, batch, task)}
         found |= some
         if not some and len(found) == before:
-            stop(Exit.BAD_INPUT, f"no result of project {project!r} is called or matches {pattern!r}; see admin.py ls"
-                 if pattern else "there are no results of that yet")  # fmt: skip
+            stop(Exit.BAD_INPUT, _nothing_called(project, pattern) if pattern else "there are no results of that yet")
     return list(found.values())
+
+
+def _nothing_called(project: str, pattern: str) -> str:
+    return f"no result of project {project!r} is called or matches {pattern!r}; see admin.py ls"

@@ -143,6 +143,7 @@ rsync rsync
 setpriv util-linux
 ip iproute2
 git git
+mkfs.xfs xfsprogs
 ps procps
 systemd-analyze systemd
 EOF

@@ -21,6 +21,7 @@ PARTS: dict[str, tuple[tuple[str, ...], str]] = {
     "tc": (("tc",), "iproute2"),
     "git": (("git",), "git"),
     "useradd": (("useradd",), "passwd"),
+    "mkfs.xfs": (("mkfs.xfs",), "xfsprogs"),
     "ps": (("ps",), "procps"),
     "systemd-analyze": (("systemd-analyze",), "systemd"),
 }

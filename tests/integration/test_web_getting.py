@@ -236,11 +236,21 @@ def test_ls_lists_and_shows_control_characters(beside: Path, backend: FakeBacken
     assert (told["size"], told["task"]) == (1, "t5")
 
 
+def test_ls_and_du_of_what_is_not_there_say_so(beside: Path, backend: FakeBackend) -> None:
+    for wanted in ("run", "runs/*.csv"):
+        assert f"no result of project 'default' is called or matches '{wanted}'" in run("ls", wanted, code=2).stderr
+    assert run("ls", "run", "--json", code=2).stdout == ""
+    assert "is in a folder 'run'" in run("du", "runs", "run", code=2).stderr
+    assert run("du", ".").stdout == run("du").stdout
+    backend.reads.results.clear()
+    assert run("ls").stdout == "" and "0 files" in run("du").stdout
+
+
 def test_du_sums_and_tells_the_room(beside: Path) -> None:
     lines = run("du").stdout.splitlines()
     assert "5 files" in lines[1] and lines[1].endswith(". in all")
     assert lines[-1].startswith("Free on the datastore's disk: ")
-    assert json.loads(run("du", "runs", "--json").stdout)["runs"]["files"] == 5
+    assert json.loads(run("du", "runs", "--json").stdout)["runs"]["files"] == 4
 
 
 def test_a_boss_is_in_use_for_as_long_as_a_result_is_read(backend: FakeBackend, tmp_path: Path) -> None:

@@ -197,7 +197,8 @@ class FakeReads:
         return [line for line in self.results if line.project == project and line.name in names]
 
     def folder_sums(self, project: str, folder: str = "") -> list[FolderSum]:
-        return [FolderSum(name="", files=len(self.results), bytes=sum(line.size for line in self.results))]
+        below = [line for line in self.results if not folder or line.name.startswith(f"{folder}/")]
+        return [FolderSum(name="", files=len(below), bytes=sum(line.size for line in below))]
 
     def sent_sum(self) -> tuple[int, int]:
         return len(self.stored), sum(self.stored.values())
