@@ -13,13 +13,16 @@ from wire.messages import (
     Kill,
     Outcome,
     PhaseReached,
+    Replace,
     Resume,
     Returned,
     Staged,
     TakeBack,
     WorkerOrder,
 )
+from worker.agent.actions import FetchBundle, KillExecution
 from worker.agent.events import (
+    BundleFetched,
     ExecutionEnded,
     InputsNotPlaced,
     InputsPlaced,
@@ -27,6 +30,7 @@ from worker.agent.events import (
     LinkDisconnected,
     OrdersArrived,
 )
+from worker.agent.state import REPLACED
 
 INPUT = Input(name="a", path="a", digest="b2:" + "0" * 64)
 
@@ -91,6 +95,28 @@ def test_an_agent_keeps_its_invariants_whatever_comes(seed: int) -> None:
     assert world.agent.state.counts["executing"] == 0
     begun = world.begun()
     assert len(begun) == len(set(begun)), "an attempt was executed twice"
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_an_agent_that_is_replaced_at_any_moment_finishes_what_it_runs_and_owes_no_answer(seed: int) -> None:
+    chance = random.Random(seed)
+    world = World(slots=chance.choice([1, 2, 4]), bundle="3.11-x86_64=b2:old")
+    over: set[tuple[int, int]] = set()
+    for _ in range(chance.randrange(80)):
+        any_step(world, chance, over)
+    world.order(Replace(kind="3.11-x86_64", digest="b2:new", url="http://boss/x", token="t"))
+    assert world.did(FetchBundle) == [FetchBundle("b2:new", "http://boss/x", "t")]
+    world.actions.clear()
+    running = world.agent.executing()
+    world.event(BundleFetched("b2:new"))
+    assert world.agent.executing() == running and not world.did(KillExecution)
+    for task, attempt in running:
+        world.end(task, attempt=attempt, ended="succeeded")
+    world.pass_time(1)
+    world.acknowledge(*world.agent.state.held)
+    world.pass_time(60)
+    assert world.exit is not None and world.exit.code == REPLACED
+    assert world.agent.in_hand() == []
 
 
 def settle(world: World) -> None:
