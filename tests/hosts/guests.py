@@ -74,6 +74,8 @@ T = TypeVar("T")
 def _toml(value: object) -> str:
     if isinstance(value, Mapping):
         return f"{{ {', '.join(f'{name} = {_toml(one)}' for name, one in value.items())} }}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
     return json.dumps(value)
 
 
@@ -102,6 +104,11 @@ class GuestSite:
     # --- the boss ----------------------------------------------------------------------------------
 
     def start(self) -> None:
+        self.prepare()
+        self.start_boss()
+
+    def prepare(self) -> None:
+        """Settings and provider, before the first start."""
         for folder in (SITE, NOTES):
             self.boss.run(["mkdir", "-p", folder])
         self.boss.write(f"{BROUGHT}/notes_provider.py", PROVIDER + "\nmake = Notes\n")
@@ -113,7 +120,6 @@ class GuestSite:
         if self.datastore:
             lines += ["", "[pools.store]", 'provider = "notes"', 'role = "datastore"']
         self.boss.write(f"{STATE}/settings.toml", "\n".join(["[pools.vm]", *lines, ""]))
-        self.start_boss()
 
     def start_boss(self) -> None:
         self.boss.path(f"{STATE}/boss.json").unlink(missing_ok=True)
