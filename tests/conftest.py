@@ -7,6 +7,7 @@ A part that is missing fails the test with the command that installs it; nothing
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -21,6 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_skipped] = []
+    # A shell that starts the tests in its background lets Ctrl-C be ignored by all that they start: here it is tried.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
