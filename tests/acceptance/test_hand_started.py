@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
+from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of, wait_for
 from tests.acceptance.test_outside_servers import broker
 from wire.link import LinkOptions
 
@@ -95,3 +95,17 @@ def test_a_task_longer_than_the_keepalive_costs_no_connection_and_orders_and_rep
     for topic in ("workers/lab/orders", "workers/lab/reports"):
         levels = set(re.findall(rf"PUBLISH (?:from|to) \S+ \(d\d, (q\d), .*'plant/ecloud/{topic}'", log))
         assert levels == {"q1"}, topic
+
+
+def test_the_task_of_a_killed_worker_is_queued_again_after_its_lease(
+    broker: Deployment, hand_started: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    broker.settings.update(local_workers=0, lease_seconds=3, heartbeat_seconds=0.5)
+    ran = tmp_path / "ran"
+    push = broker.start_push(broker.write("tasks.json", [{"id": "one", "commands": f"echo began >> {ran}; sleep 600"}]))
+    wait_for(lambda: lines_of(ran), "the task has begun")
+    hand_started.kill()
+    wait_for(lambda: broker.asked("show_task", "one")["task"]["state"] == "queued", "its lease has ended")
+    assert [one["state"] for one in broker.asked("show_workers")] == ["lost"]
+    assert broker.admin("show_queued").stdout.startswith("ID: one\n")
+    assert push.poll() is None
