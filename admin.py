@@ -21,6 +21,7 @@ require_packages(Path(__file__).resolve().parent)
 import typer  # noqa: E402  # only now is it known to be there
 
 # They import typer, or what imports it.
+from boss.context_commands import add_context_commands  # noqa: E402
 from boss.deploy_commands import add_deploy_commands  # noqa: E402
 from boss.machine_commands import add_machine_commands  # noqa: E402
 from boss.pool_commands import add_pool_commands  # noqa: E402
@@ -122,6 +123,7 @@ def _boss() -> Iterator[Client]:
 
 def _inside(directory: Path, values: Settings) -> Client:
     import state_directory
+    from boss.context import Context
     from boss.database import Database, DatabaseError, NoDatabase
     from boss.loop import DatabaseAway
     from boss.pools import make_pools
@@ -147,7 +149,8 @@ def _inside(directory: Path, values: Settings) -> Client:
     except DatabaseError as error:
         stop(Exit.NO_BOSS, str(error))
     tree = None if values.datastore_host else values.datastore_tree or state_directory.tree_beside(directory)
-    return inside_client(backend, (DatabaseError, DatabaseAway), tree)
+    context = Context(directory, values.boss_address, values.datastore_host)
+    return inside_client(backend, (DatabaseError, DatabaseAway), tree, context)
 
 
 # --- looking -----------------------------------------------------------------------------------------
@@ -472,6 +475,7 @@ def _made_state_directory() -> Path:
 
 
 add_result_commands(command, _boss)
+add_context_commands(command, _boss)
 add_deploy_commands(command, _made_state_directory, _settings)
 add_pool_commands(command, _boss)
 add_machine_commands(command, _boss, _made_state_directory, lambda: _settings(_state_directory()).broker_username)

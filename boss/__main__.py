@@ -15,6 +15,7 @@ import settings as ecloud_settings
 import state_directory
 from boss.check import check_database
 from boss.cloud.provider import PoolSetup
+from boss.context import said_datastore
 from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
 from boss.embedded.broker import BrokerError
@@ -54,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _check()
     try:
         home = state_directory.find_or_make()
-        values = ecloud_settings.load(home)
+        said = said_datastore(home)
+        values = ecloud_settings.load(home, {"datastore_host": said or None})
         _log(values.log_level)
         setup = _setup(home, values, while_followed=options.while_followed)
         if options.reset:
@@ -113,6 +115,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         state_directory=home,
         tree=(values.datastore_tree or state_directory.tree_beside(home)).absolute(),
         datastore_host=values.datastore_host or _datastore_machine(pools),
+        datastore_said="" if said_datastore(home) else values.datastore_host,
         database=values.database or f"sqlite:///{home / 'ecloud.sqlite'}",
         http_host=values.http_host,
         http_port=values.http_port,

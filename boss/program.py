@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from boss.cloud.provider import ProviderError, Surroundings
+from boss.context import Context
 from boss.core.effects import Answer, StartInstance, StopInstance
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.scheduler import Scheduler
@@ -468,6 +469,7 @@ class Program:
             database_room=lambda: database_room(setup.database),
             machines=self._machines(),
             guests=self.guests,
+            context=Context(setup.state_directory, setup.boss_address, setup.datastore_said),
             files_tokens=[self._files_token()] if setup.datastore_host else [],
             tree=None if setup.datastore_host else Tree(setup.tree),
             fetching=self.fetching,

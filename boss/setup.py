@@ -18,6 +18,8 @@ class Setup(msgspec.Struct, kw_only=True):
 
     state_directory: Path
     tree: Path
+    #: The datastore's address, as the settings say; empty: they do not.
+    datastore_said: str = ""
     #: The host of the datastore's program, for sentences; empty: the boss starts it itself.
     datastore_host: str = ""
     database: str

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp
 
 from boss.web import openapi
 from boss.web.backend import Backend, BackendUnavailable
+from boss.web.context import Context
 from boss.web.faults import Fault
 from boss.web.fetching import Fetching
 from boss.web.guard import Guard
@@ -51,6 +52,7 @@ def make_app(
     database_room: Callable[[], int | None] = lambda: None,
     machines: Machines | None = None,
     guests: Guests | None = None,
+    context: Context | None = None,
     files_tokens: Iterable[str] = (),
     tree: Tree | None = None,
     fetching: Fetching | None = None,
@@ -71,6 +73,7 @@ def make_app(
         database_errors,
         machines,
         guests,
+        context,
         tree,
         fetching,
     )

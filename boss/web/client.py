@@ -18,6 +18,7 @@ import httpx
 import msgspec
 
 from boss.web import answers, pool_answers
+from boss.web.context_answers import ContextAnswer, DatastoreRequest
 from boss.web.paths import PREFIX
 
 #: A change waits for the boss's transaction; a large graph takes it some seconds.
@@ -187,6 +188,15 @@ class Client:
 
     def login(self, name: str, folder: str) -> answers.LoginAnswer:
         return self._post(f"/logins/{_part(name)}", answers.LoginRequest(folder=folder), answers.LoginAnswer)
+
+    def context(self) -> ContextAnswer:
+        return self._get("/context", ContextAnswer)
+
+    def set_datastore(self, address: str) -> ContextAnswer:
+        return self._post("/context/datastore", DatastoreRequest(address=address), ContextAnswer)
+
+    def drop_context(self) -> ContextAnswer:
+        return self._post("/context/drop", answers.EmptyRequest(), ContextAnswer)
 
     def remove_login(self, name: str) -> answers.LoginRemoved:
         return self._post(f"/logins/{_part(name)}/remove", answers.EmptyRequest(), answers.LoginRemoved)

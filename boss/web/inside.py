@@ -7,15 +7,21 @@ from pathlib import Path
 
 from boss.web.app import make_app
 from boss.web.client import Client
+from boss.web.context import Context
 from boss.web.offline import OfflineBackend
 from boss.web.transport import InProcessTransport
 from boss.web.tree import Tree
 
 
 def inside_client(
-    backend: OfflineBackend, database_errors: tuple[type[Exception], ...], tree: Path | None = None
+    backend: OfflineBackend,
+    database_errors: tuple[type[Exception], ...],
+    tree: Path | None = None,
+    context: Context | None = None,
 ) -> Client:
     """The same routes and answers as a boss's. `tree`: the datastore's, where that is on this disk."""
     token = secrets.token_urlsafe(32)
-    app = make_app(backend, [token], database_errors=database_errors, tree=None if tree is None else Tree(tree))
+    app = make_app(
+        backend, [token], database_errors=database_errors, tree=None if tree is None else Tree(tree), context=context
+    )
     return Client("http://localhost", token, InProcessTransport(app))

@@ -25,6 +25,7 @@ from boss.web.spool import Spool
 from boss.web.tree import Tree
 
 if TYPE_CHECKING:
+    from boss.web.context import Context
     from boss.web.guests import Guests
     from boss.web.machines import Machines
 
@@ -77,6 +78,8 @@ class Services:
     machines: Machines | None = None
     #: What machines of workers are given at their start.
     guests: Guests | None = None
+    #: Where boss and datastore are.
+    context: Context | None = None
     #: The datastore's tree, where it is on this disk; else how contents are fetched from there.
     tree: Tree | None = None
     fetching: Fetching | None = None

@@ -6,6 +6,7 @@ from boss.web import (
     answers,
     batches,
     changes,
+    context,
     files,
     guests,
     journal,
@@ -17,6 +18,7 @@ from boss.web import (
     tasks,
     workers,
 )
+from boss.web.context_answers import ContextAnswer, DatastoreRequest
 from boss.web.routes import START_TOKEN, Parameter, Route
 
 _WAIT = Parameter("wait", float, "Seconds to wait for the end of the batch, at most 60.")
@@ -99,6 +101,25 @@ ROUTES = (
         "The broker refuses this worker's login from now on.",
         answers.LoginRemoved,
         machines.remove_login,
+        request=answers.EmptyRequest,
+    ),
+    Route("GET", "/context", "show_context", "Where boss and datastore are.", ContextAnswer, context.show),
+    Route(
+        "POST",
+        "/context/datastore",
+        "set_datastore",
+        "Say where the datastore's program runs; wins over the setting datastore_host.",
+        ContextAnswer,
+        context.set_datastore,
+        request=DatastoreRequest,
+    ),
+    Route(
+        "POST",
+        "/context/drop",
+        "drop_context",
+        "Forget what was said of the context: it is looked up again.",
+        ContextAnswer,
+        context.drop,
         request=answers.EmptyRequest,
     ),
     Route(

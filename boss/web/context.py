@@ -1,0 +1,83 @@
+"""Handlers for the context: where boss and datastore are. What is known of that stands behind `Context`."""
+
+from __future__ import annotations
+
+import socket
+from typing import Protocol
+
+from boss.web.context_answers import ContextAnswer, DatastoreRequest
+from boss.web.faults import Fault, bad_input
+from boss.web.routes import Call
+
+
+class Context(Protocol):
+    """What people and settings have said."""
+
+    def boss_address(self) -> str: ...
+    def datastore_address(self) -> str: ...
+    def is_said(self) -> bool: ...
+
+    def set_datastore(self, address: str) -> None:
+        """Raises ValueError, OSError."""
+        ...
+
+    def drop(self) -> None: ...
+
+
+def show(call: Call) -> ContextAnswer:
+    return _answer(call)
+
+
+def set_datastore(call: Call) -> ContextAnswer:
+    context = _context(call)
+    if pools := _pools(call):
+        raise Fault(
+            409, f"the datastore's machine is made by the pool {min(pools)!r}: take that out of the settings first"
+        )
+    before = _answer(call).datastore_address
+    address = call.request_body(DatastoreRequest).address
+    try:
+        context.set_datastore(address)
+    except ValueError as error:
+        raise bad_input(str(error)) from None
+    answer = _answer(call)
+    if address != before:
+        answer.notes.append(
+            "the boss counts on a datastore there from its next start on: its program is started on that host "
+            "(admin.py login datastore)"
+        )
+    return answer
+
+
+def drop(call: Call) -> ContextAnswer:
+    _context(call).drop()
+    return _answer(call)
+
+
+def _answer(call: Call) -> ContextAnswer:
+    context = _context(call)
+    boss = context.boss_address() or socket.gethostname()
+    return ContextAnswer(
+        boss_address=boss,
+        datastore_address=context.datastore_address() or _machine(call) or boss,
+        said=context.is_said(),
+    )
+
+
+def _machine(call: Call) -> str:
+    """The address of the datastore's machine, where a pool has one."""
+    pools = _pools(call)
+    return next(
+        (one.address for one in call.services.backend.view().instances if one.pool in pools and one.address), ""
+    )
+
+
+def _pools(call: Call) -> set[str]:
+    pools = call.services.backend.view().pools
+    return {pool.name for pool in pools if pool.role == "datastore" and pool.in_settings}
+
+
+def _context(call: Call) -> Context:
+    if call.services.context is None:
+        raise Fault(503, "there is no context here")
+    return call.services.context
