@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.server
+import os
 import shlex
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from worker.debug.ssh_checks import _others_may_write
 from worker.options import WorkerOptions, given_values, read_options
 from worker.started import start_lines, write_start
 
+TOP = Path(__file__).resolve().parents[2]
 NOW = 1_800_000_000.0
 
 
@@ -197,3 +200,22 @@ def test_the_start_is_kept_for_its_owner_and_without_a_password(tmp_path: Path) 
     assert path.stat().st_mode & 0o777 == 0o600
     assert "secret-word" not in path.read_text() and "password" in path.read_text()
     assert sorted(each.name for each in tmp_path.iterdir()) == ["agent.env", "password"]
+
+
+def test_another_python_is_told_with_what_to_do(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo Python 3.9.2\nexit 1\n')
+    old.chmod(0o755)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "ECLOUD_PYTHON": os.fspath(old),
+        "ECLOUD_WORKER_HOME": os.fspath(tmp_path),
+    }
+    command = ["sh", os.fspath(TOP / "worker" / "debug.sh"), "--check"]
+    done = subprocess.run(
+        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    lines_said = done.stdout.splitlines()
+    at = lines_said.index("FAILED  Python: Python 3.9.2 does not serve")
+    assert lines_said[at + 1].startswith("        what to do: install Python 3.11 or 3.12")
