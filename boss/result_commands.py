@@ -114,6 +114,7 @@ def _get(boss: Boss, patterns: list[str], directory: Path, batch: int, task: str
             line.show(
                 count / total if total else 1.0,
                 f"{files:,} of {plural(len(results), 'file')}, {size_words(count)} of {size_words(total)}",
+                last=files == len(results),
             )
 
         try:
