@@ -384,6 +384,7 @@ def _worker_view(worker: Worker) -> WorkerView:
             for one in held
         ),
         program=worker.row.program,
+        place=worker.place,
     )
 
 

@@ -26,6 +26,8 @@ class PlaceWords(NamedTuple):
     #: `user@host` of each, as rsync and ssh take it; empty is this machine.
     datastore: str = ""
     worker: str = ""
+    #: Of the sshd of the one that is another machine.
+    port: int = 22
 
 
 def derived_commands(execution: Execution, requirements: Sequence[Input], places: PlaceWords) -> list[tuple[Kind, str]]:
@@ -59,6 +61,8 @@ def _place(host: str, folder: str, path: str) -> str:
 
 def _copy(source: str, target: str, places: PlaceWords) -> str:
     program = "rsync -a --mkpath" if places.datastore or places.worker else "cp -a"
+    if places.port != 22:
+        program += f" -e 'ssh -p {places.port}'"
     return f"{program} -- {shlex.quote(source)} {shlex.quote(target)}"
 
 

@@ -30,6 +30,7 @@ from boss.core.events import (
     WorkerDrainAsked,
 )
 from boss.web.reads import Lookups, Reads
+from wire.messages import Place
 
 Request = (
     Submitted
@@ -76,6 +77,8 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     holding: tuple[HeldAttempt, ...] = ()
     program: str = ""
+    #: Where its files are; None: it has not said hello.
+    place: Place | None = None
 
 
 class InstanceView(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from boss.core.effects import Answer
 from boss.core.events import BatchesLoaded, CancelAsked, PauseAsked, RedoAsked, RetryAsked
 from boss.core.model import TaskState
@@ -29,6 +31,7 @@ from boss.web.backend import BackendUnavailable, HeldAttempt, PoolView, Request,
 from boss.web.pool_views import instance_view, pool_views
 from boss.web.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
 from boss.web.starting import LOCK_FILE
+from wire.messages import Place
 
 CARRY_ON = "No boss is running here: the next push_tasks.py, or `python -m boss`, carries this on."
 
@@ -200,6 +203,7 @@ def _worker(row: WorkerRow, running: Sequence[TaskLine]) -> WorkerView:
         labels=row.labels,
         holding=tuple(held),
         program=row.program,
+        place=msgspec.json.decode(row.place, type=Place) if row.place else None,
     )
 
 

@@ -96,10 +96,21 @@ def by_number(call: Call) -> TaskDetail:
 
 def commands(call: Call) -> CommandsAnswer:
     stored = _stored(call, call.number())
-    project = stored.task.project
-    tree = "ecloud-data" if project == "default" else f"ecloud-data/projects/{project}"
-    lines = derived_commands(stored.execution, stored.requirements, PlaceWords(tree=tree))
+    lines = derived_commands(stored.execution, stored.requirements, _places(call, stored))
     return CommandsAnswer(commands=[DerivedCommand(kind=kind, text=text) for kind, text in lines])
+
+
+def _places(call: Call, stored: Stored) -> PlaceWords:
+    """With the host of its newest attempt, where that is another one than the datastore's."""
+    task, last = stored.task, stored.attempts[-1] if stored.attempts else None
+    tree = "ecloud-data" if task.project == "default" else f"ecloud-data/projects/{task.project}"
+    worker = last and next((each for each in call.backend.view().workers if each.id == last.worker), None)
+    if not last or not worker or worker.place is None or worker.place.kind != "ssh":
+        return PlaceWords(tree=tree)
+    place = worker.place
+    host = f"[{place.host}]" if ":" in place.host else place.host
+    work = f"{place.path}/attempts/{task.number}.{last.attempt}/work"
+    return PlaceWords(tree=tree, work=work, worker=f"{place.user}@{host}", port=place.port)
 
 
 def output(call: Call) -> OutputAnswer:

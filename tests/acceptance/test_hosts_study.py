@@ -13,8 +13,8 @@ import pytest
 
 from examples.net3_study import make_tasks
 from tests.acceptance.deployment import TOP, Deployment, deployment
-from tests.hosts import AGENT, network
-from tests.hosts.cluster import SITE, TREE, Cluster
+from tests.hosts import AGENT, USER, network
+from tests.hosts.cluster import SITE, TREE, WORKER_HOME, Cluster
 
 __all__ = ["deployment"]
 
@@ -48,6 +48,7 @@ def test_the_study_runs_on_eight_hosts_as_on_one_machine(cluster: Cluster, deplo
     assert_all_hosts_took_part(cluster)
     assert_workers_hold_no_keys(cluster)
     assert_results_are_fetched(cluster)
+    assert_transfers_are_shown(cluster)
 
 
 def names_in(tree: Path) -> list[str]:
@@ -86,3 +87,12 @@ def assert_results_are_fetched(cluster: Cluster) -> None:
     cluster.admin("get", "net3_study/summary.json", f"{SITE}/got")
     fetched = cluster.boss.path(f"{SITE}/got/net3_study/summary.json").read_bytes()
     assert fetched == cluster.datastore.path(f"{TREE}/net3_study/summary.json").read_bytes()
+
+
+def assert_transfers_are_shown(cluster: Cluster) -> None:
+    """As commands that name user, host and path."""
+    (task, *_) = json.loads((TOP / STUDY).read_text())["tasks"]
+    last = cluster.asked("show_task", task["id"])["attempts"][-1]
+    host = next(host for host in cluster.workers if host.name == last["worker"])
+    shown = cluster.admin("show_task_commands", task["id"])
+    assert f"upload\trsync -a --mkpath -- {USER}@{host.address}:{WORKER_HOME}/attempts/" in shown, shown

@@ -86,6 +86,12 @@ def test_the_commands_shown_name_the_hosts():
     assert line == "rsync -a --mkpath -- ecloud@store:/data/x /home/w/x"
 
 
+def test_a_port_that_is_not_the_usual_one_is_shown():
+    places = PlaceWords(work="/home/w/work", worker="ecloud@w1", port=2222)
+    ((_, line), *_) = derived_commands(Execution(), [Input(name="x", path="x")], places)
+    assert line == "rsync -a --mkpath -e 'ssh -p 2222' -- ecloud-data/x ecloud@w1:/home/w/work/x"
+
+
 def test_a_run_is_shown_as_the_command_that_does_the_same():
     run = EpanetRun(inp="Net 3.inp", scenarios="s.csv", rows=(0, 50), output={"directory": "out"})
     lines = derived_commands(Execution(epanet=run), [], PlaceWords())

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import jsonschema
+import msgspec
 import pytest
 
 from boss.core.effects import Answer
@@ -23,6 +24,7 @@ from boss.core.events import (
 from boss.web.paths import PREFIX
 from boss.web.table import ROUTES
 from tests.unit.web_world import FakeBackend, attach, inside
+from wire.messages import Place
 
 FAILED = "fail/ä \x1b[31m"
 
@@ -151,6 +153,19 @@ def test_commands_come_in_the_order_download_run_upload_cleanup(client: httpx.Cl
     document = _document(client)
     commands = _fits(document, client.get("/tasks/1/commands"), "/tasks/{number}/commands")["commands"]
     assert [each["kind"] for each in commands] == ["download", "run", "upload", "cleanup"]
+
+
+def test_commands_name_the_user_the_host_and_the_path_of_a_worker_elsewhere(
+    client: httpx.Client, backend: FakeBackend
+) -> None:
+    (worker,) = backend.now.workers
+    place = Place(kind="ssh", path="/var/lib/ecloud/worker", host="fd00::7", user="ecloud")
+    backend.now = msgspec.structs.replace(backend.now, workers=(msgspec.structs.replace(worker, place=place),))
+    texts = {each["kind"]: each["text"] for each in client.get("/tasks/1/commands").json()["commands"]}
+    there = "ecloud@[fd00::7]:/var/lib/ecloud/worker/attempts/1.1/work/"
+    assert texts["download"].startswith("rsync ") and there in texts["download"]
+    assert texts["upload"].startswith("rsync ") and there in texts["upload"]
+    assert texts["cleanup"] == "rm -r -- /var/lib/ecloud/worker/attempts/1.1/work"
 
 
 def test_output_is_the_end_of_the_newest_attempt(client: httpx.Client) -> None:
