@@ -71,7 +71,8 @@ class Stage:
         return self.keeper.run()
 
     def lived(self) -> list[str]:
-        return (self.folder / "lived").read_text().splitlines()
+        path = self.folder / "lived"
+        return path.read_text().splitlines() if path.exists() else []
 
     def replace(self, of: list[str] = MARK) -> None:
         self.program(self.home / PROGRAMS / NEW)
@@ -149,7 +150,7 @@ def test_told_to_end_it_tells_its_agent_and_ends_with_it(stage: Stage) -> None:
     thread = threading.Thread(target=lambda: codes.append(stage.run("60 0")))
     thread.start()
     until = time.monotonic() + 30
-    while not (stage.folder / "lived").exists() and time.monotonic() < until:
+    while not stage.lived() and time.monotonic() < until:
         time.sleep(0.02)
     stage.keeper._told_to_end(signal.SIGTERM)
     thread.join(30)
