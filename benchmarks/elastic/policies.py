@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from benchmarks.elastic.cloud import Answer, Policy, View, Worker
-from boss.core.forecast import Graph, Ready, forecast
+from boss.core.forecast import SMALL, Graph, Ready, forecast
 from boss.core.scaling import Fleet, Pool, decide
 
 
@@ -33,8 +33,14 @@ def ours(thrift: float, idle: float = 0.0) -> Policy:
             pending=view.pending,
             pending_seconds=view.pending * 30.0,
         )
-        now = (len(view.serving) * site.slots, site.most * site.slots)
+        serving = len(view.serving) * site.slots
+        coming = serving + len(view.booting) * site.slots
+        now = (serving, site.most * site.slots)
         seen = forecast(graph, ready, running, now, site.boot)
+
+        def ends(more: int) -> float:
+            return forecast(graph, ready, running, (serving, coming + more * site.slots), site.boot).end
+
         pool = Pool(slots=site.slots, most=site.most, boot=site.boot, idle=idle, thrift=thrift)
         resting = view.idle()
         fleet = Fleet(
@@ -42,7 +48,8 @@ def ours(thrift: float, idle: float = 0.0) -> Policy:
             idle=[(each.name, view.now - each.idle_since) for each in resting],
             booting=[max(0.0, each.requested + site.boot - view.now) for each in view.booting],
         )
-        plan = decide(seen.waves, pool, fleet)
+        small = len(view.ready) + len(view.running) + view.pending <= SMALL
+        plan = decide(seen.waves, pool, fleet, ends if small else None)
         return plan.start, plan.stop
 
     return policy

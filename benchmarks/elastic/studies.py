@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+#: A task with so many dependencies or dependants is a waist.
+_MANY = 10
 
 
 @dataclass
@@ -30,13 +34,47 @@ class Study:
         self.expected.append(expected)
         return len(self.seconds) - 1
 
-    def critical_path(self) -> float:
-        """The earliest end with any number of slots."""
+    def critical_path(self, first: float) -> float:
+        """The earliest end with any number of slots, if nothing runs before `first`."""
+        return max(self._ends(first))
+
+    def waists(self, first: float) -> list[tuple[tuple[float, float], float, tuple[float, float]]]:
+        """Of each task at which many meet or part: (earliest begin, work before it), its seconds, (longest chain, work
+        behind it).
+        """
+        dependants: list[list[int]] = [[] for _ in self.seconds]
+        for task, needs in enumerate(self.needs):
+            for need in needs:
+                dependants[need].append(task)
+        ends, tails = self._ends(first), [0.0] * len(self.seconds)
+        for task in reversed(range(len(self.seconds))):
+            tails[task] = max((tails[each] + self.seconds[each] for each in dependants[task]), default=0.0)
+        return [
+            (
+                (ends[task] - self.seconds[task], self._work(task, self.needs)),
+                self.seconds[task],
+                (tails[task], self._work(task, dependants)),
+            )
+            for task in range(len(self.seconds))
+            if max(len(self.needs[task]), len(dependants[task])) >= _MANY
+        ]
+
+    def _ends(self, first: float) -> list[float]:
         ends: list[float] = []
         for task, seconds in enumerate(self.seconds):
-            begin = max([self.arrives[task], *(ends[need] for need in self.needs[task])])
+            begin = max([first, self.arrives[task], *(ends[need] for need in self.needs[task])])
             ends.append(begin + seconds)
-        return max(ends)
+        return ends
+
+    def _work(self, task: int, arrows: Sequence[Sequence[int]]) -> float:
+        """Of all that these arrows lead to."""
+        found, new = set(), list(arrows[task])
+        while new:
+            each = new.pop()
+            if each not in found:
+                found.add(each)
+                new += arrows[each]
+        return sum(self.seconds[each] for each in found)
 
 
 def wide(random: random.Random) -> Study:

@@ -17,6 +17,7 @@ from wire.messages import Place
 #: Kinds of host keys, the usual one first.
 _KINDS = [["ssh-ed25519"], ["ecdsa-sha2-nistp256"], ["ssh-rsa"]]
 _PIECE_BYTES = 32 * 1024
+_GIVEN_BYTES = 256 * 1024
 
 
 @dataclass
@@ -59,7 +60,8 @@ class Connection:
             channel.settimeout(seconds)
             channel.set_combine_stderr(True)
             channel.exec_command(command)
-            channel.sendall(given)
+            for first in range(0, len(given), _GIVEN_BYTES):  # `sendall` copies what is left for each packet
+                channel.sendall(given[first : first + _GIVEN_BYTES])
             channel.shutdown_write()
             while piece := channel.recv(min(_PIECE_BYTES, most_bytes + 1)):
                 most_bytes -= len(piece)

@@ -16,7 +16,9 @@ from typing import NamedTuple
 import msgspec
 
 #: Tasks that one forecast plays at most.
-MOST = 10_000
+MOST = 6_000
+#: A graph with so many unfinished tasks is small enough to be played for several numbers of workers.
+SMALL = 2_000
 #: Waves that a forecast tells at most, about: beyond, those that open at nearly one time become one.
 _MOST_WAVES = 250
 
@@ -35,6 +37,8 @@ class Forecast(msgspec.Struct):
     """Waves in the order of time; the first ones, at 0, are what is ready or runs now."""
 
     waves: list[Wave]
+    #: When all that can be reached has ended; infinite where it does not end, or was cut.
+    end: float = math.inf
     #: True: the graph goes on behind the last wave; what is left of it is that wave.
     cut: bool = False
 
@@ -140,7 +144,8 @@ class _Play:
             seconds = max(0.0, self.graph.pending_seconds - self.opened_seconds) / rest
             self.waves.append(Wave(self.now, rest, seconds))
         waves = _gathered(self.waves)
-        return Forecast(waves if len(waves) <= _MOST_WAVES else _merged(waves, self.boot), cut)
+        end = math.inf if self.ends or self.queue else self.now
+        return Forecast(waves if len(waves) <= _MOST_WAVES else _merged(waves, self.boot), end, cut)
 
     def _open(self, task: int) -> None:
         """It ends: what became runnable by that waits for a slot."""

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from itertools import islice
 
 from boss.core import moves
-from boss.core.forecast import Forecast, Graph, Ready, forecast
+from boss.core.forecast import SMALL, Forecast, Graph, Ready, forecast
 from boss.core.graph import READY
 from boss.core.model import InstanceState, Phase, Profile, TaskState, WorkerState
 from boss.core.policy import PoolPolicy
 from boss.core.ready import Kind, Waiting
 from boss.core.replacing import is_old
-from boss.core.scaling import Fleet
+from boss.core.scaling import Ends, Fleet
 from boss.core.state import State, Worker
 
 #: Ready tasks of one lane that are looked at to know how long such take.
@@ -25,8 +25,11 @@ _SAMPLE = 16
 _SOON = 1.0
 
 
-def need(state: State, pool: PoolPolicy, fleet: Fleet) -> Forecast:
-    """What becomes runnable on workers of this pool, and when. `fleet`: all that serves it."""
+def need(state: State, pool: PoolPolicy, fleet: Fleet) -> tuple[Forecast, Ends | None]:
+    """What becomes runnable on workers of this pool, and when; of a small graph also when all ends with so many more.
+
+    `fleet`: all that serves it.
+    """
     known = state.pools[pool.name]
     kind = kind_of(state, pool)
     weigh = _Weigher(state, kind)
@@ -44,7 +47,15 @@ def need(state: State, pool: PoolPolicy, fleet: Fleet) -> Forecast:
     )
     ready = [*ahead, *_ready(state, weigh)]
     boot = known.boot(pool)
-    return forecast(graph, ready, running, (serving, serving + len(fleet.booting) * slots), boot)
+    coming = serving + len(fleet.booting) * slots
+    if pending + len(running) + sum(group.size for group in ready) > SMALL:
+        return forecast(graph, ready, running, (serving, max(coming, pool.most * slots)), boot), None
+    ready = [group._replace(tasks=list(group.tasks)) for group in ready]
+
+    def ends(more: int) -> float:
+        return forecast(graph, ready, running, (serving, coming + more * slots), boot).end
+
+    return forecast(graph, ready, running, (serving, max(coming, pool.most * slots)), boot), ends
 
 
 def kind_of(state: State, pool: PoolPolicy) -> Kind:

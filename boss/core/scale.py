@@ -152,8 +152,9 @@ def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
     helpers = helpers_of(state, policy, before)
     fleet = fleet_of(state, policy, helpers)
     stopping = sum(1 for instance in there.values() if instance.state not in ALIVE)
-    waves = need(state, policy, fleet).waves
-    plan = decide(waves, _pool(state, policy, known, helpers, stopping), fleet)
+    seen, ends = need(state, policy, fleet)
+    waves = seen.waves
+    plan = decide(waves, _pool(state, policy, known, helpers, stopping), fleet, ends)
     start = min(plan.start, policy.most - len(there), _room(state, policy, known))
     for _ in range(start):
         instances.start(state, policy, f"pool {policy.name}: {plan.reason}")

@@ -9,11 +9,15 @@ is started, where `price` says how many worker-seconds a second of everybody's w
 (0 as fast as the limit allows, 1 as cheap as can be). For a flat ensemble of W slot-seconds on workers of s slots this
 is k = sqrt(price x W / (s x boot)). Nothing is started before its work is a boot away, and what has none within the
 time that stopping and booting it again would take is stopped.
+
+A fluid does not see that a stage of 13 tasks on 12 slots takes twice as long as on 16. So for small graphs the schedule
+itself is played for the numbers that the fluid finds cheapest.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -24,6 +28,11 @@ from boss.core.forecast import Wave
 _CANDIDATES = 40
 #: A wave counts as near if it opens within so much more than one boot time: until the next decision.
 _MARGIN = 0.25
+#: Numbers of new workers for which a schedule is played at most.
+_PLAYS = 4
+
+#: Number of new workers -> when all would be done.
+Ends = Callable[[int], float]
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,10 +81,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-def decide(waves: list[Wave], pool: Pool, fleet: Fleet) -> Plan:
-    """`waves`: what is and becomes runnable, in the order of time (`boss.core.forecast`)."""
+def decide(waves: list[Wave], pool: Pool, fleet: Fleet, ends: Ends | None = None) -> Plan:
+    """`waves`: what is and becomes runnable, in the order of time (`boss.core.forecast`). `ends`: by the schedule
+    itself, where the graph is small enough to be played so often; else the fluid serves.
+    """
     now = _course(waves, pool, fleet, 0)
-    wanted = _wanted(waves, pool, fleet, now)
+    wanted = _wanted(waves, pool, fleet, now, ends)
     floor = max(pool.least, 0)
     start = max(wanted, floor + _spare(pool, now, fleet) - fleet.size, 0)
     limited, why_not_more = _limited(start, wanted, pool, fleet, now)
@@ -179,19 +190,31 @@ def _course(waves: list[Wave], pool: Pool, fleet: Fleet, more: int) -> _Course:
 # --- how many ---------------------------------------------------------------------------------------
 
 
-def _wanted(waves: list[Wave], pool: Pool, fleet: Fleet, now: _Course) -> int:
+def _wanted(waves: list[Wave], pool: Pool, fleet: Fleet, now: _Course, ends: Ends | None) -> int:
     """New workers that pay for themselves."""
     near = now.peak(pool.boot, pool.boot * (1 + _MARGIN))
     useful = min(math.ceil(near / pool.slots - 1e-9), pool.most) - fleet.size
     if useful <= 0:
         return 0
     price = price_of(pool.thrift, pool.most)
-    best, least = 0, math.inf
-    for more in _candidates(useful):
-        end = _course(waves, pool, fleet, more).end
-        cost = more * pool.boot + (price * end if price else (0.0 if end < math.inf else math.inf))
-        if cost < least - 1e-9:
-            best, least = more, cost
+
+    def cost(more: int, end: float) -> float:
+        return more * pool.boot + (price * end if price else (0.0 if end < math.inf else math.inf))
+
+    guesses = sorted((cost(more, _course(waves, pool, fleet, more).end), more) for more in _candidates(useful))
+    played = _cheapest_played(guesses, lambda more: cost(more, ends(more))) if ends is not None else None
+    return guesses[0][1] if played is None else played
+
+
+def _cheapest_played(guesses: list[tuple[float, int]], cost: Callable[[int], float]) -> int | None:
+    """The fluid is hardly ever slower than the schedule: what is dearer by it than the cheapest is not played."""
+    best, least = None, math.inf
+    for guess, more in guesses[:_PLAYS]:
+        if guess >= least:
+            break
+        found = cost(more)
+        if found < least:
+            best, least = more, found
     return best
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from boss.core.forecast import Graph, Ready, Wave, forecast
@@ -104,3 +105,11 @@ def test_many_small_waves_become_few_with_the_same_work() -> None:
     work = sum(wave.tasks * wave.seconds for wave in seen.waves)
     assert abs(work - 10.0 - sum(1.0 + task % 7 for task in range(1, 5001))) < 1e-3
     assert [wave.at for wave in seen.waves] == sorted(wave.at for wave in seen.waves)
+
+
+def test_the_end_of_all_is_told_unless_it_has_none_or_was_not_reached() -> None:
+    chain = {task: (task - 1,) for task in range(1, 11)}
+    assert forecast(graph(chain), [ready(0)], [(99, 3.0)], (1, 1), FOR_EVER).end == 113.0
+    assert forecast(graph(chain), [ready(0)], [], (0, 0), 60.0).end == math.inf
+    assert forecast(graph(chain), [ready(0)], [], (1, 1), FOR_EVER, most=5).end == math.inf
+    assert forecast(graph({}), [], [], (1, 1), FOR_EVER).end == 0.0

@@ -121,6 +121,33 @@ def test_the_idle_time_is_waited_for_where_work_may_come_again() -> None:
     assert plan.stop == ["a"]
 
 
+def test_a_small_graph_is_judged_by_its_schedule_where_the_fluid_is_wrong() -> None:
+    """13 tasks on 12 slots take two rounds: the fluid sees one and a twelfth."""
+    waves, fleet = [Wave(0.0, 13, 600.0)], Fleet()
+    cheap = pool(thrift=0.82)
+    by_fluid = decide(waves, cheap, fleet)
+    rounds = {0: math.inf, 1: 2400.0, 2: 1200.0, 3: 1200.0, 4: 600.0}
+    by_schedule = decide(waves, cheap, fleet, lambda more: 60.0 + rounds[more])
+    assert by_fluid.start == 3
+    assert by_schedule.start == 4
+
+
+def test_few_numbers_are_played_and_none_that_the_fluid_finds_too_dear() -> None:
+    played: list[int] = []
+
+    def ends(more: int) -> float:
+        played.append(more)
+        return 1e6 / max(more, 1)
+
+    decide([Wave(0.0, 10_000, 30.0)], pool(most=400, thrift=0.5), Fleet(), ends)
+    assert 1 <= len(played) <= 4
+
+
+def test_where_no_schedule_ends_the_fluid_decides() -> None:
+    waves = [Wave(0.0, 40, 60.0)]
+    assert decide(waves, POOL, Fleet(), lambda more: math.inf) == decide(waves, POOL, Fleet())
+
+
 _waves = st.lists(
     st.builds(Wave, st.floats(0.0, 5000.0), st.integers(1, 5000), st.floats(0.001, 5000.0)), max_size=12
 ).map(sorted)
