@@ -350,7 +350,7 @@ def events(
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what happens, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")] = False,
 ) -> None:
-    """Every move of tasks, attempts, workers, instances and batches, oldest first, with its cause."""
+    """Every move of tasks, attempts, workers, instances, pools and batches, oldest first, with its cause."""
     import time
 
     import msgspec

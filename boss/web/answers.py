@@ -223,13 +223,13 @@ class WorkerList(_Body):
 
 
 class EventAnswer(_Body):
-    """One move of a task, an attempt, a worker, an instance or a batch."""
+    """One move of a task, an attempt, a worker, an instance, a batch, or of a pool's size."""
 
     #: The boss's turn in which it happened, and when that was.
     turn: int
     time: float
     what: str
-    #: A number, or a worker's id.
+    #: A number, a worker's id, or a pool's name.
     key: str
     before: str
     after: str

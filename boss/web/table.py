@@ -305,7 +305,7 @@ ROUTES = (
         "GET",
         "/events",
         "list_events",
-        "Moves of tasks, attempts, workers, instances and batches, oldest first.",
+        "Moves of tasks, attempts, workers, instances, pools and batches, oldest first.",
         answers.EventsAnswer,
         journal.listing,
         parameters=_EVENT_FILTERS,
