@@ -3,8 +3,10 @@
 python = $(or $(ECLOUD_VENV),.venv)/bin/python
 SEEDS ?= 3000
 KILLS ?= 200
+MACHINES ?= 20
+TASKS ?= 2000
 
-.PHONY: help set-up check format test simulate torture bench docs lock
+.PHONY: help set-up check format test simulate torture cloud bench docs lock
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1	/p' Makefile
@@ -30,6 +32,9 @@ simulate: set-up ## the simulation with SEEDS random seeds (default 3000)
 
 torture: set-up ## kill -9 under load, KILLS times (default 200) on SQLite and again on MariaDB
 	TORTURE_KILLS=$$((2 * $(KILLS))) $(python) -m pytest -q -s tests/acceptance/test_torture.py -k kills
+
+cloud: set-up   ## a study of TASKS tasks (default 2000) on a cloud of hosts, with at most MACHINES machines (default 20)
+	CLOUD_MACHINES=$(MACHINES) CLOUD_TASKS=$(TASKS) $(python) -m pytest -q --durations 3 tests/acceptance/test_cloud.py
 
 bench: set-up    ## throughput and the data plane on this machine
 	$(python) benchmarks/throughput.py

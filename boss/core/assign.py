@@ -29,7 +29,7 @@ def assign(state: State) -> None:
     for waiting in _most_urgent_first(state):
         if waiting.count:
             _serve(state, waiting)
-    if state.hungry:
+    if state.hungry and state.overloaded:
         _ask_back(state)
 
 

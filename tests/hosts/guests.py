@@ -71,11 +71,11 @@ class Notes:
 T = TypeVar("T")
 
 
-def _toml(value: object) -> str:
+def toml(value: object) -> str:
     if isinstance(value, Mapping):
-        return f"{{ {', '.join(f'{name} = {_toml(one)}' for name, one in value.items())} }}"
+        return f"{{ {', '.join(f'{name} = {toml(one)}' for name, one in value.items())} }}"
     if isinstance(value, list):
-        return f"[{', '.join(map(_toml, value))}]"
+        return f"[{', '.join(map(toml, value))}]"
     return json.dumps(value)
 
 
@@ -115,7 +115,7 @@ class GuestSite:
         about = f"{BROUGHT}/notes_provider-1.dist-info"
         self.boss.write(f"{about}/METADATA", "Metadata-Version: 2.1\nName: notes-provider\nVersion: 1\n")
         self.boss.write(f"{about}/entry_points.txt", "[ecloud.providers]\nnotes = notes_provider:make\n")
-        lines = [f"{name} = {_toml(value)}" for name, value in self.pool.items()]
+        lines = [f"{name} = {toml(value)}" for name, value in self.pool.items()]
         self.boss.run(["mkdir", "-p", "-m", "700", STATE])
         if self.datastore:
             lines += ["", "[pools.store]", 'provider = "notes"', 'role = "datastore"']

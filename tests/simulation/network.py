@@ -29,6 +29,8 @@ class Network:
         self.sessions: dict[str, int] = {}
         self.retained: dict[str, bytes] = {}
         self.readers: dict[str, Callable[[str], bool]] = {}
+        #: Topic -> who reads it, in the order of their first joining; found out once for each.
+        self._readers_of: dict[str, list[str]] = {}
         self.broker_up = True
         self.lose = 0.0
         self.double = 0.0
@@ -42,8 +44,12 @@ class Network:
         self.held: dict[str, list[tuple[str, bytes, bool]]] = {}
 
     def join(self, name: str, machine: Machine, reads: Callable[[str], bool]) -> None:
-        """A machine with a fresh process connects."""
+        """A machine with a fresh process connects. `reads` says the same of a topic whenever one of this name joins."""
         self.machines[name] = machine
+        if name not in self.readers:
+            for topic, names in self._readers_of.items():
+                if reads(topic):
+                    names.append(name)
         self.readers[name] = reads
         self.sessions[name] = self.sessions.get(name, 0) + 1
         self.linked[name] = False
@@ -105,8 +111,11 @@ class Network:
                 self.retained[topic] = payload
             else:
                 self.retained.pop(topic, None)
-        for name, reads in list(self.readers.items()):
-            if name in self.machines and reads(topic):
+        names = self._readers_of.get(topic)
+        if names is None:
+            names = self._readers_of[topic] = [name for name, reads in self.readers.items() if reads(topic)]
+        for name in list(names):
+            if name in self.machines:
                 self._carry(name, topic, payload)
 
     def _carry(self, name: str, topic: str, payload: bytes) -> None:

@@ -54,14 +54,14 @@ class People:
             made = submission(chance, "abc"[push], chance.randint(1, 14), older=list(older), calm=calm)
             older += made.ids
             delay = push * chance.uniform(0.0, 60.0) + 0.5
-            self.world.clock.after(delay, lambda made=made: self._push(made))  # type: ignore[misc]
+            self.world.clock.after(delay, lambda made=made: self.push(made))  # type: ignore[misc]
 
-    def _push(self, made: Submission) -> None:
+    def push(self, made: Submission) -> None:
         """A client pushes until it has been told that it is accepted; pushing again is harmless."""
         if made not in self.pending:
             self.pending.append(made)
         self.submit(made)
-        self.world.clock.after(PUSH_AGAIN, lambda: self._push(made) if made in self.pending else None)
+        self.world.clock.after(PUSH_AGAIN, lambda: self.push(made) if made in self.pending else None)
 
     def submit(self, made: Submission) -> None:
         world = self.world
@@ -107,7 +107,7 @@ class People:
         elif kind == "pause":
             world.boss.put(PauseAsked(batch=chance.choice(list(world.store.batches)), reason="a person"))
         elif kind == "attach":
-            self._push(world.store.accepted[chance.choice(list(world.store.accepted))].submission)
+            self.push(world.store.accepted[chance.choice(list(world.store.accepted))].submission)
         elif kind == "merge":
             self._merge(chance)
         elif world.workers:
@@ -127,7 +127,7 @@ class People:
             else:
                 others.append(task_id)
         self.merged = self.world.truth.people_redo = True
-        self._push(pushed_again(chance, base, declaring, others))
+        self.push(pushed_again(chance, base, declaring, others))
 
     def _interfere(self, kind: str, chance: random.Random) -> None:
         world, store = self.world, self.world.store

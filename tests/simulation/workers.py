@@ -61,6 +61,7 @@ class SimulatedWorker:
         #: Its place in the network; a second machine that was started for the same worker has one of its own.
         self.name = f"worker {worker}{twin}"
         world.machines[self.name] = self
+        self._topics = frozenset((TOPICS.orders(worker), TOPICS.boss_presence, TOPICS.presence(worker)))
         self.slots = slots
         #: What its SSH daemon shows; empty: its files are reached without.
         self.host_key = world.new_host_key()
@@ -180,7 +181,7 @@ class SimulatedWorker:
     # --- what comes in -----------------------------------------------------------------------------------
 
     def _reads(self, topic: str) -> bool:
-        return topic in (TOPICS.orders(self.id), TOPICS.boss_presence, TOPICS.presence(self.id))
+        return topic in self._topics
 
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
         if topic == TOPICS.boss_presence:

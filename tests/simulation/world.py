@@ -42,6 +42,10 @@ class World:
     """`calm`: no fault at all. `only`: of all the faults of this seed only these (their names). `store`: another
     database than the simulated one."""
 
+    #: All that the boss knows is checked after so many of its turns.
+    look_each = 1
+    most_steps = MOST_STEPS
+
     def __init__(
         self, seed: int, *, calm: bool = False, only: Collection[str] | None = None, store: SimulatedStore | None = None
     ) -> None:
@@ -56,7 +60,7 @@ class World:
         self.database_away_until = 0.0
         self.store = SimulatedStore() if store is None else store
         self.truth = Truth(self)
-        self.provider = Provider(self)
+        self.provider = self.make_provider()
         self.people = People(self)
         #: Worker id -> the machine that was started for it last.
         self.workers: dict[str, SimulatedWorker] = {}
@@ -70,6 +74,7 @@ class World:
         pools = random.Random(f"{seed} pools")
         if pools.random() < 0.4:
             self.policy = _with_cloud(self.policy, pools, self.slots)
+        self.policy = self.make_policy(self.policy)
         #: Of the pool: what its workers are called.
         self.pool = self.policy.pools[0]
         self.boss: SimulatedBoss | None = None
@@ -77,11 +82,22 @@ class World:
         self.datastore = SimulatedDatastore(self)
         self.datastore.boot()
         self.start_boss()
-        self.people.plan_pushes(random.Random(f"{seed} pushes"), calm=calm)
+        self.plan_pushes(random.Random(f"{seed} pushes"), calm=calm)
         self.people.look_at_hosts()
         if not calm:
             self.people.plan_acts(random.Random(f"{seed} people"))
             plan_storm(self, random.Random(f"{seed} storm"))
+
+    # --- what a world of another kind has instead -----------------------------------------------------------
+
+    def make_provider(self) -> Provider:
+        return Provider(self)
+
+    def make_policy(self, drawn: Policy) -> Policy:
+        return drawn
+
+    def plan_pushes(self, chance: random.Random, *, calm: bool) -> None:
+        self.people.plan_pushes(chance, calm=calm)
 
     def _spoil_network(self, chance: random.Random) -> None:
         network, faults = self.network, self.faults
@@ -148,14 +164,14 @@ class World:
             raise AssertionError(f"{where}: {error}") from error
 
     def _play(self) -> None:
-        while self.clock.seconds < STORM_SECONDS and self.clock.steps < MOST_STEPS:
+        while self.clock.seconds < STORM_SECONDS and self.clock.steps < self.most_steps:
             if not self.clock.step():
                 break
         self._end_storm()
         end = self.clock.now + CALM_SECONDS
         looked = 0
         while self.clock.now < end:
-            assert self.clock.steps < MOST_STEPS, "the world does not come to rest"
+            assert self.clock.steps < self.most_steps, "the world does not come to rest"
             if not self.clock.step():
                 break
             looked += 1
