@@ -26,7 +26,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def site() -> Iterator[CloudSite]:
     with network() as net, Cloud(net) as cloud:
-        made = CloudSite(cloud, {"max": MOST, "boot_seconds": 2.0}, heartbeat_seconds=0.5, lease_seconds=20)
+        pool = {"max": MOST, "boot_seconds": 2.0, "orphan_after_seconds": 15.0}
+        made = CloudSite(cloud, pool, heartbeat_seconds=0.5, lease_seconds=20)
         made.start()
         yield made
 
@@ -76,7 +77,7 @@ def test_a_study_scales_up_runs_on_machines_and_leaves_none(site: CloudSite) -> 
     for number in range(TASKS):
         site.write(f"in/{number}.txt", f"of {number}\n")
     said = site.push(site.write("study.json", {"tasks": study(TASKS)}), seconds=170.0 + 20 * MOST + TASKS)
-    assert f"{TASKS + 1} of {TASKS + 1} tasks succeeded." in said, said
+    assert f"{TASKS + 1:,} of {TASKS + 1:,} tasks succeeded." in said, said
 
     ours = [machine for machine in cloud.front.machines.values() if machine not in foreign]
     assert (site.tree / "all.txt").read_text().splitlines() == sorted(
@@ -92,6 +93,19 @@ def test_a_study_scales_up_runs_on_machines_and_leaves_none(site: CloudSite) -> 
     site.wait(lambda: site.workers() == {}, "no worker is left")
     site.wait(lambda: site.logins() == [], "nor the login of one")
     assert site.plan()["instances"] == {} and cloud.faults == []
+
+
+def test_a_machine_that_is_cut_off_halts_itself_and_is_ended(site: CloudSite) -> None:
+    cloud = site.cloud
+    name = site.admin("instantiate_worker", "--keep-alive").split()[0]
+    site.wait(lambda: site.online() == [name], "it has said hello")
+    [machine] = [machine for machine in cloud.front.machines.values() if machine.name == f"ecloud-{name}"]
+    cloud.knobs.down = True  # nobody can end it but itself
+    cloud.net.cut(cloud.host(machine))
+    cloud.wait(lambda: cloud.front.state(machine) == (8, 0), "it is switched off")
+    cloud.knobs.down = False
+    cloud.wait(lambda: cloud.front.state(machine) == (6, 0), "what is left of it is ended")
+    site.wait(lambda: site.workers() == {}, "and its worker is gone")
 
 
 def most_at_once(machines: list[Machine]) -> int:

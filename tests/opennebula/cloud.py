@@ -112,11 +112,15 @@ class Cloud:
             with self.front.lock:
                 for machine in list(self.front.machines.values()):
                     self.front.state(machine)
-                    host = self._hosts.get(machine.id)
-                    if machine.guest and host is not None and host.process.poll() is not None:
+                    if machine.guest and self._look_at(machine):
                         machine.guest = False
                         if machine.ended_at is None and machine.stuck is None:
                             self.front.die(machine)
+
+    def _look_at(self, machine: Machine) -> bool:
+        """True: its guest was there, and has ended."""
+        host = self._hosts.get(machine.id)
+        return host is not None and host.process.poll() is not None
 
     def _on_boot(self, machine: Machine) -> None:
         if self.knobs.silent:

@@ -58,6 +58,10 @@ class CloudSite(GuestSite):
         assert isinstance(only, dict)
         return only
 
+    def said(self) -> str:
+        """The log of the boss that runs, since its start."""
+        return self.program.output() if self.program is not None else ""
+
     def workers(self) -> dict[str, str]:
         return {one["id"]: one["state"] for one in self.asked("show_workers")}
 
