@@ -56,6 +56,7 @@ def test_a_waist_bounds_the_makespan_by_the_work_on_both_sides_of_it() -> None:
     assert play(study, all_at_once, site, seed=1).makespan == 510.0
 
 
+@pytest.mark.timeout(600)  # some seconds of computing, which a loaded machine may give late
 def test_nobody_is_better_on_both_measures_in_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written = tmp_path / "rows.json"
     assert (
