@@ -26,6 +26,8 @@ class Fleet:
         """Raises ProviderError."""
         self._around = around
         self._providers: dict[str, Provider] = {pool.name: registry.find(pool.provider)(pool, around) for pool in pools}
+        #: Starts that are being handed over to their providers.
+        self._beginning: dict[int, threading.Thread] = {}
 
     def adopt(self, instances: Iterable[Instance]) -> None:
         """Once, after a start: every instance on record."""
@@ -42,17 +44,33 @@ class Fleet:
     def start(self, effect: StartInstance) -> None:
         """Preparing what its machine is told may take a while: in a thread of its own."""
         provider = self._providers[effect.pool]
-        begin = threading.Thread(
-            target=provider.start, args=(effect.instance, effect.worker), name=f"start {effect.worker}", daemon=True
-        )
+
+        def work() -> None:
+            try:
+                provider.start(effect.instance, effect.worker)
+            finally:
+                self._beginning.pop(effect.instance, None)
+
+        begin = threading.Thread(target=work, name=f"start {effect.worker}", daemon=True)
+        self._beginning[effect.instance] = begin
         begin.start()
 
     def stop(self, effect: StopInstance) -> None:
         provider = self._providers.get(effect.pool)
         if provider is None:
             self._orphaned(effect.instance, effect.pool)
-        else:
+            return
+        begin = self._beginning.get(effect.instance)
+        if begin is None:
             provider.stop(effect.instance, effect.worker, effect.reference)
+            return
+
+        def work() -> None:
+            # Its provider would know nothing of it yet, say that it is gone, and then start it.
+            begin.join()
+            provider.stop(effect.instance, effect.worker, effect.reference)
+
+        threading.Thread(target=work, name=f"stop {effect.worker}", daemon=True).start()
 
     def limits(self) -> dict[str, Limits]:
         return {name: provider.limits() for name, provider in self._providers.items()}

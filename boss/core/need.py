@@ -70,9 +70,10 @@ def fleet_of(state: State, pool: PoolPolicy, helpers: int) -> Fleet:
     """Its workers. `helpers`: as many of its size does what other workers there are, which are used before."""
     known = state.pools[pool.name]
     busy, idle, booting = helpers, [], []
+    boot = known.boot(pool)
     for instance in state.by_pool.get(pool.name, {}).values():
         if instance.state in (InstanceState.REQUESTED, InstanceState.BOOTING):
-            booting.append(max(_SOON, known.boot(pool) - (state.wall - instance.row.requested_at)))
+            booting.append(max(_SOON, boot - (state.wall - instance.row.requested_at)))
             continue
         worker = state.workers.get(instance.row.worker)
         if instance.state is not InstanceState.RUNNING or worker is None or not _serves(worker):
