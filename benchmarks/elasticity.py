@@ -31,15 +31,9 @@ Point = tuple[float, float]
 
 def bounds(study: Study, site: Site) -> Point:
     """(seconds, VM-hours) below which none can be."""
-    work = sum(study.seconds)
-    first = min(study.arrives) + site.boot * (1 - site.spread)
-    capacity = site.slots * site.most
-    makespan = max(study.critical_path(first), first + work / capacity)
-    for before, seconds, after in study.waists(first):
-        makespan = max(
-            makespan, max(before[0], first + before[1] / capacity) + seconds + max(after[0], after[1] / capacity)
-        )
-    return makespan, (work / site.slots + site.boot * (1 - site.spread)) / 3600
+    boot = site.boot * (1 - site.spread)
+    makespan = study.least_makespan(min(study.arrives) + boot, site.slots * site.most)
+    return makespan, (sum(study.seconds) / site.slots + boot) / 3600
 
 
 def measure(study: str, policy: str, seed: int) -> tuple[str, str, Outcome, Point]:

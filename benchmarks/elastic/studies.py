@@ -34,37 +34,25 @@ class Study:
         self.expected.append(expected)
         return len(self.seconds) - 1
 
-    def critical_path(self, first: float) -> float:
-        """The earliest end with any number of slots, if nothing runs before `first`."""
-        return max(self._ends(first))
-
-    def waists(self, first: float) -> list[tuple[tuple[float, float], float, tuple[float, float]]]:
-        """Of each task at which many meet or part: (earliest begin, work before it), its seconds, (longest chain, work
-        behind it).
+    def least_makespan(self, first: float, capacity: int) -> float:
+        """No earlier end is possible with so many slots, if nothing runs before `first`: tasks in a row, and where many
+        meet or part, the work before or behind that on all slots.
         """
         dependants: list[list[int]] = [[] for _ in self.seconds]
+        ends, tails = [0.0] * len(self.seconds), [0.0] * len(self.seconds)
         for task, needs in enumerate(self.needs):
+            begin = max([first, self.arrives[task], *(ends[need] for need in needs)])
+            if len(needs) >= _MANY:
+                begin = max(begin, first + self._work(task, self.needs) / capacity)
+            ends[task] = begin + self.seconds[task]
             for need in needs:
                 dependants[need].append(task)
-        ends, tails = self._ends(first), [0.0] * len(self.seconds)
         for task in reversed(range(len(self.seconds))):
             tails[task] = max((tails[each] + self.seconds[each] for each in dependants[task]), default=0.0)
-        return [
-            (
-                (ends[task] - self.seconds[task], self._work(task, self.needs)),
-                self.seconds[task],
-                (tails[task], self._work(task, dependants)),
-            )
-            for task in range(len(self.seconds))
-            if max(len(self.needs[task]), len(dependants[task])) >= _MANY
-        ]
-
-    def _ends(self, first: float) -> list[float]:
-        ends: list[float] = []
-        for task, seconds in enumerate(self.seconds):
-            begin = max([first, self.arrives[task], *(ends[need] for need in self.needs[task])])
-            ends.append(begin + seconds)
-        return ends
+            if len(dependants[task]) >= _MANY:
+                tails[task] = max(tails[task], self._work(task, dependants) / capacity)
+        rows = max(end + tail for end, tail in zip(ends, tails, strict=True))
+        return max(rows, first + sum(self.seconds) / capacity)
 
     def _work(self, task: int, arrows: Sequence[Sequence[int]]) -> float:
         """Of all that these arrows lead to."""

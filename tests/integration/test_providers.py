@@ -129,9 +129,9 @@ def test_nothing_is_told_after_the_end(world: World) -> None:
     boss.start(1)
     boss.provider.close()
     before = list(boss.events)
+    world.end_one(1)
     boss.provider.stop(1, worker(1), "")
     boss.provider.start(2, worker(2))
-    world.end_one(1)
     time.sleep(0.7)
     assert boss.events == before
 
