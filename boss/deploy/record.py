@@ -93,22 +93,27 @@ def _read_or_make(folder: Path, endpoint: str, user: str, make: bool) -> Kept | 
     try:
         record = msgspec.json.decode(path.read_bytes(), type=Record)
     except FileNotFoundError:
-        if not make:
-            return None
-        made = Record(
-            mark=secrets.token_hex(8), endpoint=endpoint, user=user, http_token=secrets.token_urlsafe(32)
-        )  # fmt: skip
-        kept = Kept(folder, made)
-        kept.save()
-        return kept
+        record = None
     except msgspec.DecodeError as error:
         raise DeployError(f"{path} cannot be read ({error}): move it away, and end what it made by hand") from None
-    if (record.endpoint, record.user) != (endpoint, user):
+    if record is not None and (record.endpoint, record.user) == (endpoint, user):
+        return Kept(folder, record)
+    if record is not None and _made_something(record):
         raise DeployError(
             f"what was deployed from here is at {record.endpoint}, account {record.user}; the settings name "
             f"{endpoint}, {user}. Put the settings back, or use another state directory (ECLOUD_HOME)"
         )
-    return Kept(folder, record)
+    if not make:
+        return None
+    made = Record(mark=secrets.token_hex(8), endpoint=endpoint, user=user, http_token=secrets.token_urlsafe(32))
+    kept = Kept(folder, made)
+    kept.save()
+    return kept
+
+
+def _made_something(record: Record) -> bool:
+    """A first try at a mistyped address leaves nothing that would have to be found again."""
+    return bool(record.machine is not None or record.intended_at or record.cloud_token or record.disk)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -196,10 +196,11 @@ def test_what_stands_in_the_way_is_told_and_teardown_leaves_nothing(
     user: User, cloud: Cloud, spoil: Any, words: str
 ) -> None:
     spoil(cloud)
+    user.hurry = 20
     with pytest.raises((DeployError, CloudError), match=words):
         user.deploy()
     assert len(cloud.front.machines) <= 1
-    cloud.front.users["ecloud"].password = "secret"
+    cloud.front.users["ecloud"].password, user.hurry = "secret", 1
     user.teardown()
     assert cloud.front.alive() == []
 

@@ -1,0 +1,113 @@
+"""What a person types about a cloud, without machines behind it: what is asked before anything goes, and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.opennebula.front_end import FrontEnd, Quota
+from tests.opennebula.objects import Image
+
+TOP = Path(__file__).resolve().parents[2]
+MARK = {"ECLOUD_DEPLOY": "m1", "ECLOUD_DEPLOYMENT": "d1"}
+
+
+@pytest.fixture
+def front() -> Iterator[FrontEnd]:
+    with FrontEnd() as running:
+        yield running
+
+
+class User:
+    def __init__(self, front: FrontEnd, folder: Path) -> None:
+        self.home = folder / ".ecloud"
+        self.home.mkdir()
+        self.told = {
+            "opennebula_endpoint": front.endpoint, "opennebula_user": "ecloud", "opennebula_password": "secret",
+            "opennebula_template": "worker",
+        }  # fmt: skip
+
+    def type(self, *words: str, answer: str = "") -> tuple[int, str, str]:
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in self.told.items()]
+        (self.home / "settings.toml").write_text("".join(lines))
+        done = subprocess.run(
+            [sys.executable, str(TOP / "admin.py"), "--state_dir", str(self.home), *words],
+            input=answer, capture_output=True, text=True, check=False, timeout=90,
+            env={name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")},
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def user(front: FrontEnd, tmp_path: Path) -> User:
+    return User(front, tmp_path)
+
+
+def test_a_teardown_shows_what_goes_and_asks_first(user: User, front: FrontEnd) -> None:
+    worker = front.make("ecloud", "w", {**MARK, "ECLOUD_ROLE": "worker", "ECLOUD_WORKER": "cloud-1"})
+    front.make("ecloud", "b", {**MARK, "ECLOUD_ROLE": "boss"})
+    foreign = front.make("ecloud", "x")
+    front.images[1] = Image(1, "ecloud-data", persistent=True, attributes={"ECLOUD_DEPLOY": "m1"})
+    for answer in ("", "y\n", "no\n"):
+        code, said, errors = user.type("teardown", "--mark", "m1", answer=answer)
+        assert code == 2 and "nothing was removed" in errors
+        assert "machine 0: worker cloud-1 (w)" in said and "machine 1: the boss's machine (b)" in said
+        assert "The disk ecloud-data stays (--datastore_disk ecloud-data removes it)." in said
+    assert worker.ended_at is None
+    code, said, _ = user.type("teardown", "--mark", "m1", "--datastore_disk", "ecloud-data", answer="yes\n")
+    assert code == 0 and "the disk ecloud-data, WITH ALL RESULTS ON IT" in said and "All of it is gone." in said
+    assert front.alive() == [foreign] and list(front.images) == [0]
+
+
+def test_a_disk_that_was_not_made_by_it_is_refused_before_anything_goes(user: User, front: FrontEnd) -> None:
+    machine = front.make("ecloud", "w", {**MARK, "ECLOUD_ROLE": "worker"})
+    code, _, errors = user.type("teardown", "--mark", "m1", "--yes", "--datastore_disk", "debian-12")
+    assert code == 3 and "no disk 'debian-12' that this deployment made" in errors
+    assert machine.ended_at is None
+
+
+def test_where_nothing_was_deployed_teardown_says_so_and_json_is_for_programs(user: User, front: FrontEnd) -> None:
+    code, _, errors = user.type("teardown", "--yes")
+    assert code == 3 and "nothing was deployed from this state directory" in errors
+    front.make("ecloud", "w", {**MARK, "ECLOUD_ROLE": "worker", "ECLOUD_WORKER": "c-1"})
+    code, said, _ = user.type("teardown", "--mark", "m1", "--yes", "--json")
+    assert code == 0 and json.loads(said)["numbers"] == [0]
+
+
+@pytest.mark.parametrize("command", [["deploy"], ["teardown", "--yes", "--mark", "m"], ["templates", "diff", "worker"]])
+def test_what_the_settings_lack_is_named(user: User, command: list[str]) -> None:
+    user.told |= {"opennebula_image": "debian-12"}
+    del user.told["opennebula_user"]
+    code, _, errors = user.type(*command)
+    assert code == 3 and "opennebula_user" in errors
+
+
+def test_a_deploy_without_a_template_says_which_setting_names_one(user: User, front: FrontEnd) -> None:
+    del user.told["opennebula_template"]
+    code, _, errors = user.type("deploy")
+    assert code == 3 and "opennebula_template" in errors
+    assert front.machines == {}
+
+
+def test_a_cloud_that_is_away_or_a_wrong_password_is_told_in_a_sentence(user: User, front: FrontEnd) -> None:
+    user.told["opennebula_password"] = "wrong"
+    code, _, errors = user.type("deploy")
+    assert code == 3 and "refuses the login: check opennebula_user" in errors
+    user.told |= {"opennebula_password": "secret", "opennebula_endpoint": "http://127.0.0.1:1/RPC2"}
+    code, _, errors = user.type("deploy")
+    assert code == 3 and "cannot be reached" in errors and "Traceback" not in errors
+
+
+def test_settings_of_another_cloud_than_that_of_what_was_deployed_are_refused(user: User, front: FrontEnd) -> None:
+    front.users["ecloud"].quota = Quota(vms=0)
+    code, _, errors = user.type("deploy")
+    assert code == 3 and "limit of 0 for VMS" in errors, "the disk is made by now"
+    user.told["opennebula_endpoint"] = front.endpoint.replace("127.0.0.1", "localhost")
+    code, _, errors = user.type("teardown", "--yes")
+    assert code == 3 and f"what was deployed from here is at {front.endpoint}, account ecloud" in errors
