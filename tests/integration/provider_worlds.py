@@ -52,6 +52,20 @@ for number in (signal.SIGTERM, signal.SIGINT):
 while True:
     time.sleep(60)
 """
+#: Keeps an agent as the genuine keeper does: starts it again, hands TERM on, ends with it.
+STUB_KEEPER = """
+import os, signal, subprocess, sys
+agent = ending = None
+def hand_on(number, frame):
+    global ending
+    ending = not os.environ.get("STUB_DEAF")
+    agent.send_signal(number)
+while not ending:
+    agent = subprocess.Popen([sys.executable, "-m", "worker"])
+    signal.signal(signal.SIGTERM, hand_on)
+    if agent.wait() == 0:
+        break
+"""
 #: What a guest runs: unpack, and start the agent in a session of its own.
 SCRIPT = """
 set -eu
@@ -60,8 +74,14 @@ program=$(dirname "$ECLOUD_WORKER_HOME")/program
 mkdir -p "$program" "$ECLOUD_WORKER_HOME"
 tar -xzf "$ECLOUD_BUNDLE_FILE" -C "$program"
 cd "$program"
-if [ -z "${STUB_NEVER:-}" ]; then
-    PYTHONPATH=$program setsid "$ECLOUD_PYTHON" -m worker </dev/null >>"$ECLOUD_WORKER_HOME/log" 2>&1 &
+settings=$(dirname "$ECLOUD_WORKER_HOME")/settings
+log=$ECLOUD_WORKER_HOME/log
+if [ -n "${STUB_KEPT:-}" ]; then
+    mkdir -p "$settings"
+    "$ECLOUD_PYTHON" -c 'import json, os; print(json.dumps(dict(os.environ)))' >"$settings/guest.json"
+    PYTHONPATH=$program setsid "$ECLOUD_PYTHON" -m worker.guest "$settings" </dev/null >>"$log" 2>&1 &
+elif [ -z "${STUB_NEVER:-}" ]; then
+    PYTHONPATH=$program setsid "$ECLOUD_PYTHON" -m worker </dev/null >>"$log" 2>&1 &
 fi
 """
 
@@ -321,6 +341,9 @@ def stub(folder: Path) -> Path:
     package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(STUB)
+    (package / "guest").mkdir(exist_ok=True)
+    (package / "guest" / "__init__.py").touch()
+    (package / "guest" / "__main__.py").write_text(STUB_KEEPER)
     return package
 
 

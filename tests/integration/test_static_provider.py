@@ -20,6 +20,7 @@ import pytest
 from boss.cloud.provider import Recorded
 from boss.control import fingerprint
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.embedded.processes import identify
 from tests.integration import ssh_server
 from tests.integration.provider_worlds import PYTHON, SCRIPT, Static, stub, worker
 from tests.parts import MORE_PATH
@@ -281,6 +282,32 @@ def test_an_agent_that_does_not_heed_term_is_killed(world: Static) -> None:
     boss.provider.stop(1, worker(1), started.reference)
     boss.ended(1)
     assert world.alive() == 0
+
+
+def test_a_kept_agent_that_crashes_is_the_same_instance_still(world: Static) -> None:
+    world.variables["STUB_KEPT"] = "1"
+    boss = world.boss()
+    (started,) = boss.start(1)
+    before = world.pid()
+    assert int(started.reference.split()[1]) != before
+    os.kill(before, signal.SIGKILL)
+    boss.wait(lambda: world.alive() == 1 and world.pid() != before, "its keeper has started another")
+    time.sleep(0.5)
+    assert boss.events == [started]
+    again = world.boss(world.record(started))
+    again.wait(lambda: again.started(1), "it is adopted")
+    again.provider.stop(1, worker(1), started.reference)
+    assert isinstance(again.ended(1), InstanceEnded)
+    assert world.alive() == 0 and identify(int(started.reference.split()[1])) is None
+
+
+def test_a_keeper_that_does_not_heed_term_is_killed_with_its_agent(world: Static) -> None:
+    world.variables |= {"STUB_KEPT": "1", "STUB_DEAF": "1"}
+    boss = world.boss()
+    (started,) = boss.start(1)
+    boss.provider.stop(1, worker(1), started.reference)
+    assert isinstance(boss.ended(1), InstanceEnded)
+    assert world.alive() == 0 and identify(int(started.reference.split()[1])) is None
 
 
 def test_a_process_that_has_its_number_by_chance_is_left_alone(world: Static) -> None:
