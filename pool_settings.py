@@ -29,8 +29,8 @@ POOL_SETTINGS: tuple[Setting, ...] = (
             "come.", least=0),
     Setting("vm_hours_month", float, "hours", 0.0, "Hours of its workers that may be spent within 30 days; "
             "0: no limit.", least=0),
-    Setting("vm_hours_batch", float, "hours", 0.0, "Hours of its workers that may be spent for one batch; 0: no limit.",
-            least=0),
+    Setting("vm_hours_batch", float, "hours", 0.0, "Hours of its workers that a batch may use before it is "
+            "paused; resumed, it gets as many again; 0: no limit.", least=0),
     # --- how long things take
     Setting("boot_seconds", float, "seconds", 60.0, "How long a worker takes from the request to its hello, until that "
             "was measured.", least=0),

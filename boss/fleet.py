@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterable
 
 from boss.cloud import registry
-from boss.cloud.provider import Limits, PoolSetup, Provider, Recorded, Surroundings
-from boss.core.effects import StartInstance, StopInstance
-from boss.core.events import InstanceEnded
+from boss.cloud.provider import Limits, PoolSetup, Provider, Recorded, Surroundings, WithCards
+from boss.core.effects import AttachNetwork, DetachNetwork, StartInstance, StopInstance
+from boss.core.events import InstanceEnded, NetworkAttached, NetworkAttachFailed, NetworkDetached
 from boss.core.state import Instance
 
 logger = logging.getLogger(__name__)
@@ -72,6 +72,12 @@ class Fleet:
 
         threading.Thread(target=work, name=f"stop {effect.worker}", daemon=True).start()
 
+    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
+        if isinstance(effect, AttachNetwork):
+            self._attach(effect)
+        else:
+            self._detach(effect)
+
     def limits(self) -> dict[str, Limits]:
         return {name: provider.limits() for name, provider in self._providers.items()}
 
@@ -81,6 +87,33 @@ class Fleet:
     def close(self) -> None:
         for provider in self._providers.values():
             provider.close()
+
+    def _attach(self, effect: AttachNetwork) -> None:
+        """Told NetworkAttached or NetworkAttachFailed."""
+        provider = self._providers.get(effect.pool)
+        if not isinstance(provider, WithCards):
+            why = f"pool {effect.pool} has no machines that could be given a card"
+            self._around.told(NetworkAttachFailed(instance=effect.instance, reason=why))
+            return
+
+        def done(card: str, why_not: str) -> None:
+            if why_not:
+                self._around.told(NetworkAttachFailed(instance=effect.instance, reason=why_not))
+            else:
+                self._around.told(NetworkAttached(instance=effect.instance, card=card))
+
+        provider.attach(effect.reference, effect.network, done)
+
+    def _detach(self, effect: DetachNetwork) -> None:
+        """Told NetworkDetached; of one that cannot be taken out now nothing is told, and it is asked again."""
+        provider = self._providers.get(effect.pool)
+        gone = NetworkDetached(instance=effect.instance, card=effect.card)
+        if isinstance(provider, WithCards):
+            provider.detach(
+                effect.reference, effect.card, lambda _card, why_not: None if why_not else self._around.told(gone)
+            )
+        else:
+            self._around.told(gone)
 
     def _orphaned(self, instance: int, pool: str) -> None:
         """Its pool is in the settings no more: nobody knows how to end it."""

@@ -19,7 +19,9 @@ import msgspec
 
 from boss.core.effects import (
     Answer,
+    AttachNetwork,
     ClearPresence,
+    DetachNetwork,
     Effect,
     EndBoss,
     SendToDatastore,
@@ -93,6 +95,7 @@ class Outside(Protocol):
     def answer(self, answer: Answer) -> None: ...
     def start_instance(self, effect: StartInstance) -> None: ...
     def stop_instance(self, effect: StopInstance) -> None: ...
+    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None: ...
     def turn_done(self, changed: bool) -> None: ...
 
 
@@ -304,6 +307,8 @@ class Loop:
                 self._outside.start_instance(effect)
             elif isinstance(effect, StopInstance):
                 self._outside.stop_instance(effect)
+            elif isinstance(effect, AttachNetwork | DetachNetwork):
+                self._outside.change_card(effect)
             elif isinstance(effect, ClearPresence):
                 self._outside.clear_presence(effect.worker)
             elif isinstance(effect, EndBoss):

@@ -16,10 +16,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from boss.cloud.provider import ProviderError, Surroundings
+from boss.cloud.provider import OfProvider, ProviderError, Surroundings
 from boss.context import Context
-from boss.core.effects import Answer, StartInstance, StopInstance
-from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.scheduler import Scheduler
 from boss.database import Database, DatabaseError
 from boss.database_room import database_room
@@ -131,7 +130,7 @@ class Program:
         except ProviderError as error:
             raise Refused(str(error)) from None
 
-    def _told(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded) -> None:
+    def _told(self, event: OfProvider) -> None:
         self.guests.instance_told(event)
         self.loop.inbox.put(event)
 
@@ -280,6 +279,9 @@ class Program:
 
     def stop_instance(self, effect: StopInstance) -> None:
         self.fleet.stop(effect)
+
+    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
+        self.fleet.change_card(effect)
 
     def turn_done(self, changed: bool) -> None:
         """Views are made on demand (`boss.live`)."""

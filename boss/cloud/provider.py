@@ -10,13 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.core.events import (
+    InstanceEnded,
+    InstanceStarted,
+    InstanceStartFailed,
+    NetworkAttached,
+    NetworkAttachFailed,
+    NetworkDetached,
+)
 
-Told = Callable[[InstanceStarted | InstanceStartFailed | InstanceEnded], None]
+OfInstance = InstanceStarted | InstanceStartFailed | InstanceEnded
+OfProvider = OfInstance | NetworkAttached | NetworkAttachFailed | NetworkDetached
+Told = Callable[[OfProvider], None]
 
 
 class ProviderError(Exception):
@@ -111,6 +120,19 @@ class Provider(Protocol):
 
     def close(self) -> None:
         """The boss ends: no more is told."""
+        ...
+
+
+@runtime_checkable
+class WithCards(Protocol):
+    """What a provider may do besides: further network cards of machines. Asking again is no error."""
+
+    def attach(self, reference: str, network: str, done: Callable[[str, str], None]) -> None:
+        """`done(card, "")` once it is there, or `done("", why not)`."""
+        ...
+
+    def detach(self, reference: str, card: str, done: Callable[[str, str], None]) -> None:
+        """`done(card, "")` once it is gone, or its machine is; or `done("", why not)`."""
         ...
 
 

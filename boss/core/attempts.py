@@ -11,6 +11,7 @@ import msgspec
 from boss.core import moves, quarantine
 from boss.core.effects import RunOrder, StageOrder
 from boss.core.graph import CANCELLING, Batch
+from boss.core.instance_state import waits_for_card
 from boss.core.model import Ended, Phase, TaskState
 from boss.core.rows import AttemptRow
 from boss.core.state import Attempt, State, Worker
@@ -41,6 +42,7 @@ def send_init(state: State, worker: Worker, batch: Batch, position: int) -> None
     staging = bool(row.spec.requirements)
     attempt = _open(state, worker, batch, position, row.number, row.attempt, staging=staging, init=True)
     state.load(worker, attempt.slots)
+    state.carded[worker.id] = None
     order_run(state, worker, attempt)
 
 
@@ -70,7 +72,9 @@ def _open(
 
 
 def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
-    """Say (again) that the worker is to take it, and have its inputs staged."""
+    """Say (again) that the worker is to take it, and have its inputs staged. An init execution may wait for a card."""
+    if attempt.init and waits_for_card(state, worker.id):
+        return
     batch = attempt.batch
     inits = () if attempt.init else tuple(row.number for row in batch.inits)
     state.tell(
@@ -255,8 +259,10 @@ def end(state: State, attempt: Attempt, how: Ended, reason: str = "") -> None:
         _free_slots(state, attempt)
         del worker.attempts[key]
         worker.progress.pop(attempt.task, None)
-    if attempt.init and how is not Ended.SUCCEEDED and worker is not None:
-        state.uninitialized[worker.id] = None
+    if attempt.init and worker is not None:
+        state.carded[worker.id] = None
+        if how is not Ended.SUCCEEDED:
+            state.uninitialized[worker.id] = None
     batch = attempt.batch
     batch.live -= 1
     state.dirty_batches[batch.number] = None

@@ -126,8 +126,29 @@ class StopInstance(_Effect, frozen=True, kw_only=True):
     reference: str
 
 
+class AttachNetwork(_Effect, frozen=True, kw_only=True):
+    """A further card for its machine. Answered NetworkAttached or NetworkAttachFailed; asking again is no error."""
+
+    instance: int
+    worker: str
+    pool: str
+    reference: str
+    network: str
+
+
+class DetachNetwork(_Effect, frozen=True, kw_only=True):
+    """Take that card away. Answered NetworkDetached."""
+
+    instance: int
+    worker: str
+    pool: str
+    reference: str
+    card: str
+
+
 class EndBoss(_Effect, frozen=True, kw_only=True):
     """All that had to be said is said: the program may end."""
 
 
-Effect = SendToWorker | SendToDatastore | ClearPresence | Answer | StartInstance | StopInstance | EndBoss
+OfInstance = StartInstance | StopInstance | AttachNetwork | DetachNetwork
+Effect = SendToWorker | SendToDatastore | ClearPresence | Answer | OfInstance | EndBoss

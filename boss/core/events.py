@@ -176,6 +176,26 @@ class InstanceEnded(_Event, kw_only=True):
     unseen: bool = False
 
 
+class NetworkAttached(_Event, kw_only=True):
+    """Its machine has the further card that was asked for."""
+
+    instance: int
+    #: What the provider calls it.
+    card: str
+
+
+class NetworkAttachFailed(_Event, kw_only=True):
+    instance: int
+    reason: str
+
+
+class NetworkDetached(_Event, kw_only=True):
+    """The card is gone, or its machine is."""
+
+    instance: int
+    card: str = ""
+
+
 # --- from the loop itself --------------------------------------------------------------------------
 
 
@@ -253,6 +273,9 @@ Event = (
     | InstanceStarted
     | InstanceStartFailed
     | InstanceEnded
+    | NetworkAttached
+    | NetworkAttachFailed
+    | NetworkDetached
     | BatchesLoaded
     | InputsCached
     | OrdersLeftOut

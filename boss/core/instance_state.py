@@ -7,6 +7,8 @@ from boss.core.state import Instance, State
 
 #: The worker id of the datastore's machine.
 DATASTORE = "datastore"
+#: In a row: a card was asked for, and nobody has said which it is.
+ASKED = "asked"
 OVER = (InstanceState.GONE, InstanceState.FAILED)
 
 
@@ -28,6 +30,24 @@ def instance_said_hello(state: State, worker_id: str) -> Instance | None:
     instance.row.hello_at = state.wall
     set_instance_state(state, instance, InstanceState.RUNNING, "its worker said hello")
     return instance
+
+
+def with_cards(state: State, worker_id: str) -> Instance | None:
+    """Its instance, if its pool gives machines a card for init tasks."""
+    instance = instance_of(state, worker_id)
+    if instance is None or not state.policy.pool(instance.row.pool).init_network:
+        return None
+    return instance if instance.state is InstanceState.RUNNING else None
+
+
+def has_card(instance: Instance) -> bool:
+    return instance.row.card not in ("", ASKED)
+
+
+def waits_for_card(state: State, worker_id: str) -> bool:
+    """What an init task needs on this worker is not there yet."""
+    instance = with_cards(state, worker_id)
+    return instance is not None and not has_card(instance)
 
 
 def set_instance_state(state: State, instance: Instance, to: InstanceState, cause: str) -> None:

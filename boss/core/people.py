@@ -69,6 +69,8 @@ def on_redo(state: State, event: RedoAsked) -> None:
 def on_pause(state: State, event: PauseAsked) -> None:
     batch = state.batches.get(event.batch)
     if batch is not None:
+        if batch.row.paused and not event.reason:
+            batch.row.budget_from = batch.row.worker_seconds
         batch.row.paused = event.reason
         if event.reason:
             attempts.ask_back(state, batch)

@@ -29,6 +29,15 @@ def strike(state: State, worker: Worker, task: int, reason: str) -> None:
     quarantine(state, worker, f"{worker.strikes} attempts in a row failed by its own fault, the last: {reason}")
 
 
+def init_failed(state: State, worker: Worker, attempt: Attempt, reason: str) -> None:
+    """An execution of an init task failed on it: a few times are too many."""
+    tries = worker.init_failures.get(attempt.task, 0) + 1
+    worker.init_failures[attempt.task] = tries
+    if tries >= state.policy.init_tries:
+        init = attempt.batch.inits[attempt.index]
+        quarantine(state, worker, f"init task {init.spec.id!r} failed {tries} times here: {reason}")
+
+
 def forgive(worker: Worker) -> None:
     """It did something right."""
     if worker.strikes:

@@ -56,6 +56,7 @@ def restore(state: State, loaded: Loaded) -> None:
         state.dirty_batches[batch.number] = None
     for file in loaded.files:
         _file(state, file)
+    state.carded = dict.fromkeys(state.instance_for)
     state.records = dict.fromkeys(loaded.records, 0.0)
     state.at(state.now + state.policy.ask_again, "ask_old", None)
 

@@ -81,6 +81,8 @@ class BatchRow(msgspec.Struct):
     warnings: list[str] = msgspec.field(default_factory=list)
     #: Seconds of workers that its attempts took: of each its duration, by its share of the worker's slots.
     worker_seconds: float = 0.0
+    #: What `worker_seconds` was when a person last let it go on: a budget counts from there.
+    budget_from: float = 0.0
 
 
 class InitRow(msgspec.Struct):
@@ -131,6 +133,8 @@ class InstanceRow(msgspec.Struct):
     keep_alive: bool = False
     #: When its worker first said hello; 0: it has not.
     hello_at: float = 0.0
+    #: Its card for init tasks: empty, asked for, or what the provider calls it (`boss.core.cards`).
+    card: str = ""
 
 
 class FileRow(msgspec.Struct):

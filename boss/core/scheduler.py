@@ -15,6 +15,7 @@ from collections.abc import Callable
 from boss.core import (
     accept,
     by_hand,
+    cards,
     files,
     hosts,
     instances,
@@ -47,6 +48,9 @@ from boss.core.events import (
     InstanceStartFailed,
     LinkConnected,
     LinkDisconnected,
+    NetworkAttached,
+    NetworkAttachFailed,
+    NetworkDetached,
     OrdersLeftOut,
     PauseAsked,
     PresenceSeen,
@@ -103,6 +107,7 @@ class Scheduler:
         scale.settle(state)
         prefetch.look_at_changed(state)
         assign(state)
+        cards.settle(state)
         orders.flush(state)
         _finish_batches(state)
 
@@ -263,6 +268,7 @@ _DUE: dict[str, Callable[..., None]] = {
     "boot": instances.boot_due,
     "stop": instances.stop_due,
     "silent": instances.silent_due,
+    "card": cards.card_due,
 }
 
 _HANDLERS: dict[type, Callable[..., None]] = {
@@ -285,6 +291,9 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     InstanceStarted: instances.on_started,
     InstanceStartFailed: instances.on_start_failed,
     InstanceEnded: instances.on_ended,
+    NetworkAttached: cards.on_attached,
+    NetworkAttachFailed: cards.on_attach_failed,
+    NetworkDetached: cards.on_detached,
     BatchesLoaded: _batches_loaded,
     BundlesKnown: replacing.on_bundles_known,
     GuestRefused: replacing.on_guest_refused,

@@ -321,6 +321,8 @@ class State:
         self.changed_workers: dict[str, None] = {}
         #: Workers on which an init execution ended without success: tasks there may wait for another one.
         self.uninitialized: dict[str, None] = {}
+        #: Workers on which an init execution began or ended in this turn: their machines' cards are looked at.
+        self.carded: dict[str, None] = {}
         #: Workers that have more than their slots hold.
         self.overloaded: dict[str, None] = {}
         #: Workers with a non-empty outbox.

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from boss.core import attempts, hosts, instances, leases, moves, prefetch, quarantine, replacing
+from boss.core import attempts, budget, hosts, instances, leases, moves, prefetch, quarantine, replacing
 from boss.core.effects import SendToWorker
 from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
@@ -369,6 +369,7 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         _finish(state, worker, attempt, outcome, Ended.SUPERSEDED)
         return
     _learn(state, worker, attempt, outcome)
+    budget.spend(state, worker, attempt, outcome.seconds)
     if outcome.ended == "succeeded":
         quarantine.forgive(worker)
         if outcome.manifest or outcome.folders:
@@ -406,7 +407,6 @@ def _learn(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> 
     state.ready.of(profile).learn(seconds)
     if profile.template:
         state.durations.learn(profile.template, worker.kind.pool, seconds)
-    attempt.batch.row.worker_seconds += seconds * attempt.slots / worker.slots
     mean = worker.seconds
     worker.ended_at = state.now
     worker.seconds = seconds if mean is None else mean + 0.1 * (seconds - mean)
@@ -423,11 +423,7 @@ def _init_outcome(state: State, worker: Worker, attempt: Attempt, outcome: Outco
         worker.initialized[number] = None
         worker.init_failures.pop(number, None)
         return
-    tries = worker.init_failures.get(number, 0) + 1
-    worker.init_failures[number] = tries
-    if tries >= state.policy.init_tries:
-        init = attempt.batch.inits[attempt.index]
-        quarantine.quarantine(state, worker, f"init task {init.spec.id!r} failed {tries} times here: {outcome.reason}")
+    quarantine.init_failed(state, worker, attempt, outcome.reason)
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {

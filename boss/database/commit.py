@@ -113,13 +113,14 @@ def _delete_records(connection: Connection, keys: list[tuple[int, int]], lite: b
 
 
 #: What may change of a batch; its graph and what it is attached to were written when it was accepted.
-_BATCH_CHANGING = ("name", "counts", "paused", "finished_at", "warnings", "worker_seconds")
+_BATCH_CHANGING = ("name", "counts", "paused", "finished_at", "warnings", "worker_seconds", "budget_from")
 
 
 def _batch_values(row: BatchRow) -> Row:
     counts = _json.encode(list(map(int, row.counts))).decode()
     warnings = _json.encode(row.warnings).decode()
-    return row.name, counts, row.paused, row.finished_at, warnings, row.worker_seconds, row.number
+    spent = row.worker_seconds, row.budget_from
+    return row.name, counts, row.paused, row.finished_at, warnings, *spent, row.number
 
 
 def _task_values(row: TaskRow) -> Row:

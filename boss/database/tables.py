@@ -68,6 +68,7 @@ batches = Table(
     _column("finished_at", Double()),
     _column("warnings", LongText),
     _column("worker_seconds", Double(), null=True),
+    _column("budget_from", Double(), null=True),
 )
 
 #: What the scheduler needs to know of a task, shared by all tasks that agree in it.
@@ -188,6 +189,7 @@ instances = Table(
     _column("address", LongText, null=True),
     _column("keep_alive", Boolean(), null=True),
     _column("hello_at", Double(), null=True),
+    _column("card", LongText, null=True),
 )
 
 files = Table(

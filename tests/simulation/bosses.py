@@ -9,7 +9,9 @@ from boss.cloud.provider import Recorded
 from boss.core.check import check, starving
 from boss.core.effects import (
     Answer,
+    AttachNetwork,
     ClearPresence,
+    DetachNetwork,
     Effect,
     EndBoss,
     SendToDatastore,
@@ -243,6 +245,10 @@ class SimulatedBoss:
             self.world.provider.start(effect.instance, effect.worker)
         elif isinstance(effect, StopInstance):
             self.world.provider.stop(effect.instance, effect.worker, effect.reference)
+        elif isinstance(effect, AttachNetwork):
+            self.world.provider.attach(effect.instance)
+        elif isinstance(effect, DetachNetwork):
+            self.world.provider.detach(effect.instance, effect.card)
         elif isinstance(effect, EndBoss):
             self.crash()
         elif isinstance(effect, ClearPresence):

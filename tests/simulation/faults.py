@@ -26,6 +26,8 @@ CHANCES = (
     "other_results",
     "cache_forgets",
     "start_fails",
+    "attach_fails",
+    "attach_answer_lost",
     "start_answer_lost",
     "never_boots",
     "dies_young",
@@ -71,6 +73,15 @@ def _weights(chance: random.Random) -> dict[str, float]:
     """Some worlds have few kinds often, some many kinds seldom."""
     rate = chance.choice([0.0, 0.002, 0.02])
     # Instances and results are few: what may befall them must be likelier to be seen at all.
-    rare = {"start_fails", "start_answer_lost", "never_boots", "dies_young", "boots_twice", "stop_lost"}
+    rare = {
+        "attach_fails",
+        "attach_answer_lost",
+        "start_fails",
+        "start_answer_lost",
+        "never_boots",
+        "dies_young",
+        "boots_twice",
+        "stop_lost",
+    }
     rare |= {"host_sends_oddly", "other_results"}
     return {kind: rate * (10.0 if kind in rare else 1.0) for kind in CHANCES if chance.random() < 0.5}

@@ -293,6 +293,11 @@ def never_scaled_in(patch: Patch) -> None:
     )
 
 
+def card_not_waited_for(patch: Patch) -> None:
+    """Init tasks begin whether their network is there or not."""
+    patch.put(attempts, "waits_for_card", lambda state, worker: False)
+
+
 # --- the datastore -----------------------------------------------------------------------------------
 
 
@@ -360,7 +365,8 @@ MUTATIONS = [
     Mutation(acknowledgement_ignored, 0),
     Mutation(outcome_said_once, 3),
     Mutation(scaled_in_while_busy, 2),
-    Mutation(never_scaled_in, 0),
+    Mutation(never_scaled_in, 2),
+    Mutation(card_not_waited_for, 0),
     Mutation(abandoned_is_published, 35),
     Mutation(records_forgotten, 41),
     Mutation(forgotten_before_recorded, 68),

@@ -6,7 +6,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from boss.cloud.provider import Recorded
-from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.core.events import (
+    InstanceEnded,
+    InstanceStarted,
+    InstanceStartFailed,
+    NetworkAttached,
+    NetworkAttachFailed,
+    NetworkDetached,
+)
 from tests.simulation.workers import SimulatedWorker
 
 if TYPE_CHECKING:
@@ -72,6 +79,36 @@ class Provider:
             self.world.tell_boss(InstanceEnded(instance=instance, reason="it is gone"), 0.1)
         else:
             self.process_ended(machine)
+
+    # --- cards for init tasks ----------------------------------------------------------------------------
+
+    def attach(self, instance: int) -> None:
+        """Asking again finds the card that is there."""
+        world = self.world
+        machine = self.living.get(instance)
+        if machine is None or world.faults.strikes("attach_fails"):
+            world.tell_boss(NetworkAttachFailed(instance=instance, reason="no address"), 0.5)
+            return
+        late = 100.0 if world.faults.strikes("attach_answer_lost") else 0.0
+        world.clock.after(world.clock.between(0.0, 2.0), lambda: self._put_in(instance, late))
+
+    def _put_in(self, instance: int, late: float) -> None:
+        world = self.world
+        machine = self.living.get(instance)
+        if machine is None:
+            return
+        if not machine.card:
+            machine.card = f"nic{world.fresh()}"
+        attached = NetworkAttached(instance=instance, card=machine.card)
+        world.clock.after(late, lambda: world.tell_boss(attached, 0.0) if machine.card == attached.card else None)
+
+    def detach(self, instance: int, card: str) -> None:
+        if self.world.faults.strikes("stop_lost"):
+            return
+        machine = self.living.get(instance)
+        if machine is not None and machine.card == card:
+            machine.card = ""
+        self.world.tell_boss(NetworkDetached(instance=instance, card=card), self.world.clock.between(0.0, 1.0))
 
     def _look_at_reason(self, instance: int, worker: str) -> None:
         """Scaling in ends no worker with an attempt in hand."""

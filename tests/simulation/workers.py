@@ -70,6 +70,8 @@ class SimulatedWorker:
         #: Until then another machine answers at its address.
         self.hidden_until = 0.0
         self.disk = Disk()
+        #: A further network card; empty: it has none.
+        self.card = ""
         self.agent: Agent | None = None
         self.machine_alive = True
         self.incarnation = ""

@@ -11,8 +11,8 @@ from collections.abc import Collection
 
 import msgspec
 
+from boss.cloud.provider import OfProvider
 from boss.core.check import check
-from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.model import TaskState
 from boss.core.policy import Policy, PoolPolicy
 from tests.simulation.bosses import SimulatedBoss
@@ -143,7 +143,7 @@ class World:
             self.boss = None
             self.clock.after(self.clock.between(0.5, 20.0), lambda: None if self.boss else self.start_boss())
 
-    def tell_boss(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded, delay: float) -> None:
+    def tell_boss(self, event: OfProvider, delay: float) -> None:
         """Lost with the boss that was to be told."""
         boss = self.boss
 
@@ -248,5 +248,6 @@ def _with_cloud(policy: Policy, chance: random.Random, slots: int) -> Policy:
         boot_timeout=40.0,
         slots=chance.choice([0, slots]),
         keeps_home=False,
+        init_network=chance.choice(["", "outside"]),
     )
     return msgspec.structs.replace(policy, pools=(cloud,), full_max=60.0)

@@ -17,7 +17,9 @@ from boss.core.attempts import tree_prefix
 from boss.core.check import check, starving
 from boss.core.effects import (
     Answer,
+    AttachNetwork,
     ClearPresence,
+    DetachNetwork,
     EndBoss,
     SendToDatastore,
     SendToWorker,
@@ -448,7 +450,9 @@ class World:
 
 __all__ = [
     "DIGEST",
+    "AttachNetwork",
     "ClearPresence",
+    "DetachNetwork",
     "EndBoss",
     "FakeDatastore",
     "FakeWorker",

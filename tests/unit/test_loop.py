@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from boss import loop as loop_module
-from boss.core.effects import Answer, StartInstance, StopInstance
+from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.events import CancelAsked, LinkConnected, RetryAsked, Selection, StopAsked, Submitted, TimePassed
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.rows import Changes, Known
@@ -44,6 +44,9 @@ class Recorder:
 
     def stop_instance(self, effect: StopInstance) -> None:
         self.story.append(f"stop {effect.worker}")
+
+    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
+        self.story.append(f"card {effect.worker}")
 
     def turn_done(self, changed: bool) -> None:
         self.story.append("done")
