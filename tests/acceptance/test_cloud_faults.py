@@ -175,9 +175,11 @@ def test_a_slow_api_is_waited_for(scene: Scene) -> None:
 def test_beyond_the_last_address_work_goes_on_with_what_is_there(scene: Scene) -> None:
     network, count = scene.hive.front.networks[0], len(scene.made())
     everything, network.addresses = network.addresses, network.addresses[:2]
-    scene.site.admin("instantiate_worker", str(MOST), "--pool", "cloud")
-    scene.push(4)
+    scene.site.admin("instantiate_worker", str(MOST), "--keep-alive", "--pool", "cloud")
     scene.told("no address is left in network 0")
+    scene.push(4)
+    scene.site.wait(scene.done, "the work is done")
+    scene.site.admin("terminate_workers", "--yes")
     scene.finish()
     assert most_at_once(scene.made()[count:]) == 2
     network.addresses = everything
