@@ -107,9 +107,11 @@ for name in poweroff halt shutdown; do
 #!/bin/sh
 kill -TERM -1
 tries=0
-while [ "$(ls -d /proc/[0-9]* | wc -l)" -gt 4 ] && [ $tries -lt 50 ]; do
+set -- /proc/[0-9]*
+while [ $# -gt 3 ] && [ $tries -lt 50 ]; do # the first one, its sleep, and this one
     sleep 0.1
     tries=$((tries + 1))
+    set -- /proc/[0-9]*
 done
 kill -USR1 1
 END

@@ -84,8 +84,10 @@ def test_its_end_takes_the_guest_along_and_only_then_its_address_is_free(cloud: 
     machine = make(cloud)
     said(cloud, machine)
     host = cloud.host(machine)
-    tell: Any = host.start(["sh", "-c", "trap 'echo politely; exit' TERM; sleep 100 & wait"], "tell", "root", "/")
-    cloud.wait(lambda: "sleep 100" in str(host.processes()), "it waits")
+    tell: Any = host.start(
+        ["sh", "-c", "trap 'echo politely; exit' TERM; echo ready; sleep 100 & wait"], "tell", "root", "/"
+    )
+    cloud.wait(lambda: "ready" in tell.output(), "it waits")
     cloud.front.act(cloud.front.users["ecloud"], action, machine.id)
     cloud.wait(lambda: cloud.front.state(machine) == (6, 0), "it is done")
     assert host.process.poll() is not None
