@@ -169,7 +169,12 @@ class Maker:
                     "admin.py teardown ends it"
                 )
             self._clock.sleep(_LOOK_SECONDS)
-            there = self._found() or self._gone(there)
+            try:
+                there = self._found() or self._gone(there)
+            except CloudError as error:
+                if error.kind not in ("away", "unclear"):
+                    raise
+                self._say(f"{error}.")
         if not there.address:
             raise DeployError(
                 f"machine {there.id} has no address: its template has no network card; name one (opennebula_network), "

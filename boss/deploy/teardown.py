@@ -95,10 +95,17 @@ def _end_all(client: Client, mark: str, roles: tuple[str, ...], say: Callable[[s
     began = clock.wall()
     told: set[int] = set()
     while True:
-        left = [one for one in machines(client, mark) if not roles or one.role in roles]
+        late = clock.wall() - began
+        try:
+            left = [one for one in machines(client, mark) if not roles or one.role in roles]
+        except CloudError as error:
+            if error.kind not in ("away", "unclear") or late > ALL_SECONDS:
+                raise
+            say(f"{error}.")
+            clock.sleep(_LOOK_SECONDS)
+            continue
         if not left:
             return
-        late = clock.wall() - began
         if late > ALL_SECONDS:
             raise DeployError(
                 f"after {late:.0f} s these are still there: {'; '.join(map(_line, left))}. The same command goes on; "

@@ -225,10 +225,16 @@ def network() -> Iterator[Network]:
         raise HostFault("hosts are made of namespaces: run this test as root")
     net = Network(Path(tempfile.mkdtemp(prefix="hosts-")), _start_switch())
     try:
+        # An address of its own: else it is that of one of its ports, changes with them, and hosts look for it in vain.
         _batch(
             net.switch.pid,
             "ip",
-            ["link set lo up", "link add switch type bridge", f"addr add {SWITCH}/24 dev switch", "link set switch up"],
+            [
+                "link set lo up",
+                "link add switch address 02:ec:00:00:00:fe type bridge",
+                f"addr add {SWITCH}/24 dev switch",
+                "link set switch up",
+            ],
         )
         yield net
     finally:

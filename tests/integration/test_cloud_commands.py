@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from boss.cloud.opennebula.client import Client
+from boss.cloud.opennebula.faults import CloudError
+from boss.deploy import teardown
+from tests.opennebula.deploy_world import Clock
 from tests.opennebula.front_end import FrontEnd, Quota
 from tests.opennebula.objects import Image
 
@@ -111,3 +115,21 @@ def test_settings_of_another_cloud_than_that_of_what_was_deployed_are_refused(us
     user.told["opennebula_endpoint"] = front.endpoint.replace("127.0.0.1", "localhost")
     code, _, errors = user.type("teardown", "--yes")
     assert code == 3 and f"what was deployed from here is at {front.endpoint}, account ecloud" in errors
+
+
+def test_a_cloud_that_is_away_for_a_moment_ends_no_teardown(front: FrontEnd) -> None:
+    front.make("ecloud", "b", {**MARK, "ECLOUD_ROLE": "boss"})
+    front.make("ecloud", "w", {**MARK, "ECLOUD_ROLE": "worker"})
+    client = Client(front.endpoint, "ecloud", "secret")
+    wanted, real, left = teardown.plan(client, "m1", ""), client.all_machines, [3]
+
+    def sometimes() -> list[object]:
+        left[0] -= 1
+        if left[0] % 2 == 0:
+            raise CloudError("away", "nobody there; it is tried again")
+        return real()
+
+    client.all_machines = sometimes  # type: ignore[method-assign]
+    said: list[str] = []
+    teardown.remove(client, None, wanted, said.append, Clock(20))
+    assert front.alive() == [] and "nobody there; it is tried again." in said
