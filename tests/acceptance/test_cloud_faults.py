@@ -24,7 +24,7 @@ from tests.opennebula.site import CloudSite
 KILLS = int(os.environ.get("CLOUD_KILLS", "10"))
 MOST = 3
 #: Without a hello for so long a machine is given up; a loaded one needs some time for it.
-BOOT_TIMEOUT = 20.0
+BOOT_TIMEOUT = 15.0
 NAMES = itertools.count(1)
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh-keygen", "mosquitto"),
@@ -62,8 +62,9 @@ class Scene:
         return bool(status["in_queue"] == status["in_progress"] == 0)
 
     def finish(self) -> None:
-        """All work is done, and no machine of ours is left."""
+        """All work is done, no worker is there or asked for, and no machine of ours is left."""
         self.site.wait(self.done, "the work is done")
+        self.site.wait(lambda: self.site.workers() == {}, "no worker is there or on its way")
         self.hive.wait(lambda: self.machines() == [], "the pool shrinks to nothing")
         assert self.hive.faults == []
 
