@@ -9,7 +9,7 @@ from __future__ import annotations
 from boss.core import attempts, quarantine
 from boss.core.effects import AttachNetwork, DetachNetwork
 from boss.core.events import NetworkAttached, NetworkAttachFailed, NetworkDetached
-from boss.core.instance_state import ASKED, has_card, save_instance, with_cards
+from boss.core.instance_state import ASKED, LEAVING, has_card, save_instance, with_cards
 from boss.core.model import Ended
 from boss.core.state import Instance, State
 
@@ -38,7 +38,7 @@ def card_due(state: State, number: int) -> None:
 
 def on_attached(state: State, event: NetworkAttached) -> None:
     instance = state.instances.get(event.instance)
-    if instance is None or has_card(instance):
+    if instance is None or instance.row.card != ASKED:
         return
     _set(state, instance, event.card, f"card {event.card} is there")
     worker = state.workers.get(instance.row.worker)
@@ -66,7 +66,7 @@ def on_attach_failed(state: State, event: NetworkAttachFailed) -> None:
 
 def on_detached(state: State, event: NetworkDetached) -> None:
     instance = state.instances.get(event.instance)
-    if instance is None or not has_card(instance) or (event.card and event.card != instance.row.card):
+    if instance is None or instance.row.card != LEAVING + event.card:
         return
     _set(state, instance, "", "its card is gone")
     _ask(state, instance)  # another init task may have come meanwhile
@@ -81,18 +81,21 @@ def _wanted(state: State, instance: Instance) -> bool:
 
 
 def _ask(state: State, instance: Instance) -> None:
-    """What is to become of the card, if anything."""
+    """What is to become of the card. One that is on its way out is waited for before another is asked for."""
     row = instance.row
     wanted = _wanted(state, instance)
-    if wanted and not has_card(instance):
+    if not wanted and has_card(instance):
+        _set(state, instance, LEAVING + row.card, "no init task needs it any more")
+    if row.card.startswith(LEAVING):
+        card = row.card.removeprefix(LEAVING)
+        state.effects.append(
+            DetachNetwork(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference, card=card)
+        )
+    elif wanted and not has_card(instance):
         if not row.card:
             _set(state, instance, ASKED, "init tasks wait for it")
         _attach(state, instance)
-    elif not wanted and has_card(instance):
-        state.effects.append(
-            DetachNetwork(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference, card=row.card)
-        )
-    elif not row.card or wanted:
+    elif row.card != ASKED:
         return
     state.at(state.now + state.policy.ask_again, "card", row.number)
 

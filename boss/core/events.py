@@ -193,7 +193,7 @@ class NetworkDetached(_Event, kw_only=True):
     """The card is gone, or its machine is."""
 
     instance: int
-    card: str = ""
+    card: str
 
 
 # --- from the loop itself --------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from boss.core.state import Instance, State
 
 #: The worker id of the datastore's machine.
 DATASTORE = "datastore"
-#: In a row: a card was asked for, and nobody has said which it is.
-ASKED = "asked"
+#: In a row: a card was asked for, and nobody has said which it is; what stands before one that is to be taken away.
+ASKED, LEAVING = "asked", "-"
 OVER = (InstanceState.GONE, InstanceState.FAILED)
 
 
@@ -41,7 +41,8 @@ def with_cards(state: State, worker_id: str) -> Instance | None:
 
 
 def has_card(instance: Instance) -> bool:
-    return instance.row.card not in ("", ASKED)
+    """There, and not to be taken away."""
+    return bool(instance.row.card) and instance.row.card != ASKED and not instance.row.card.startswith(LEAVING)
 
 
 def waits_for_card(state: State, worker_id: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boss.core import attempts, hosts, leases, moves, quarantine, workers
+from boss.core import attempts, budget, hosts, leases, moves, quarantine, workers
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
@@ -69,8 +69,8 @@ def on_redo(state: State, event: RedoAsked) -> None:
 def on_pause(state: State, event: PauseAsked) -> None:
     batch = state.batches.get(event.batch)
     if batch is not None:
-        if batch.row.paused and not event.reason:
-            batch.row.budget_from = batch.row.worker_seconds
+        if not event.reason:
+            budget.grant(batch)
         batch.row.paused = event.reason
         if event.reason:
             attempts.ask_back(state, batch)

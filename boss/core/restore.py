@@ -50,6 +50,8 @@ def restore(state: State, loaded: Loaded) -> None:
             state.at(state.now + state.policy.ask_again, "stop", instance.number)
     batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
     _attempts(state, loaded.attempts)
+    for task, worker_id, seconds in loaded.took:
+        _learn(state, task, worker_id, seconds)
     for batch in batches:
         _attached(state, batch)
         _enqueue_all(state, batch)
@@ -59,6 +61,19 @@ def restore(state: State, loaded: Loaded) -> None:
     state.carded = dict.fromkeys(state.instance_for)
     state.records = dict.fromkeys(loaded.records, 0.0)
     state.at(state.now + state.policy.ask_again, "ask_old", None)
+
+
+def _learn(state: State, task: int, worker_id: str, seconds: float) -> None:
+    """What such tasks take is known from those that have ended."""
+    found = state.find(task)
+    if found is None:
+        return
+    worker = state.workers.get(worker_id)
+    pool = worker.kind.pool if worker is not None else worker_id.rpartition("-")[0]
+    profile = found[0].profile(found[1])
+    state.ready.of(profile).learn(seconds)
+    if profile.template:
+        state.durations.learn(profile.template, pool, seconds)
 
 
 def add_batches(

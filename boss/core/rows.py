@@ -284,6 +284,8 @@ class Loaded(msgspec.Struct):
     #: (day, seconds) as in `boss.core.pools`.
     boots: dict[str, list[float]] = msgspec.field(default_factory=dict)
     spent: dict[str, dict[int, float]] = msgspec.field(default_factory=dict)
+    #: Of each unfinished batch how long its last tasks took: (task, worker, seconds), oldest first.
+    took: list[tuple[int, str, float]] = msgspec.field(default_factory=list)
 
 
 class Known(msgspec.Struct):

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from boss.core import (
     accept,
+    budget,
     by_hand,
     cards,
     files,
@@ -104,6 +105,7 @@ class Scheduler:
         state = self.state
         while (entry := state.due()) is not None:
             _DUE[entry[0]](state, entry[1])
+        budget.settle(state)
         scale.settle(state)
         prefetch.look_at_changed(state)
         assign(state)

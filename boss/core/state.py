@@ -323,6 +323,8 @@ class State:
         self.uninitialized: dict[str, None] = {}
         #: Workers on which an init execution began or ended in this turn: their machines' cards are looked at.
         self.carded: dict[str, None] = {}
+        #: Batches that have used up what they may cost: (pool, its budget).
+        self.spent: dict[int, tuple[str, float]] = {}
         #: Workers that have more than their slots hold.
         self.overloaded: dict[str, None] = {}
         #: Workers with a non-empty outbox.

@@ -23,6 +23,8 @@ from boss.database.statements import listed, parts
 
 #: Tasks read at once.
 TASKS_AT_ONCE = 20_000
+#: Ended tasks of a batch from which it is learned again how long such take.
+TOOK = 200
 
 _specs = msgspec.msgpack.Decoder(InitSpec)
 _profiles = msgspec.json.Decoder(Profile)
@@ -53,6 +55,7 @@ def load(connection: Connection) -> Loaded:
         crossing=crossing,
         boots=boot_times(connection),
         spent=spent_days(connection),
+        took=[one for batch in batches for one in _took(connection, batch.row)],
     )
 
 
@@ -229,6 +232,14 @@ def _live_attempts(connection: Connection, batch: LoadedBatch) -> Iterable[Attem
     yield from attempt_rows(connection, f"task >= {first:d} AND task < {end:d} AND ended = ''")
     if batch.inits:
         yield from attempt_rows(connection, f"task IN ({listed(init.number for init in batch.inits)}) AND ended = ''")
+
+
+def _took(connection: Connection, row: BatchRow) -> list[tuple[int, str, float]]:
+    """Of the last of its tasks that have succeeded: (task, worker, seconds), in order."""
+    condition = f"task >= {row.first:d} AND task < {row.first + row.count:d} AND ended = 'succeeded'"
+    sql = f"SELECT task, worker, seconds FROM attempts WHERE {condition} ORDER BY task DESC, attempt DESC"
+    found = connection.exec_driver_sql(f"{sql} LIMIT {TOOK:d}")
+    return [(task, worker, seconds) for task, worker, seconds in found][::-1]
 
 
 def attempt_rows(connection: Connection, condition: str) -> list[AttemptRow]:

@@ -29,6 +29,7 @@ from boss.core.rows import (
     TaskRow,
     WorkerRow,
 )
+from boss.database.load import TOOK
 from boss.dispatch import Lookups
 from wire.messages import Input
 from wire.patterns import folders_above
@@ -150,7 +151,13 @@ class SimulatedStore:
             crossing=self._crossing(),
             boots=self._boots(),
             spent=self._spent(),
+            took=[one for number in batches for one in self._took(self.batches[number])],
         )
+
+    def _took(self, batch: BatchRow) -> list[tuple[int, str, float]]:
+        rows = sorted(self.attempts.items())
+        of_batch = [row for (task, _), row in rows if batch.first <= task < batch.first + batch.count]
+        return [(row.task, row.worker, row.seconds) for row in of_batch if row.ended == "succeeded"][-TOOK:]
 
     def _boots(self) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}

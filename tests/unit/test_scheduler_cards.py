@@ -16,7 +16,7 @@ from boss.core.events import (
 )
 from boss.core.policy import Policy, PoolPolicy
 from tests.unit.scheduler_world import AttachNetwork, DetachNetwork, FakeWorker, StartInstance, World
-from wire.messages import Returned, Run
+from wire.messages import Outcome, Returned, Run
 
 POOL = PoolPolicy(
     name="cloud", provider="x", least=1, most=1, slots=2, keeps_home=False, init_network="outside", batch_budget=100.0
@@ -100,6 +100,23 @@ def test_a_late_answer_to_an_attach_that_nobody_wants_any_more_takes_the_card_aw
     assert bool(world.take(DetachNetwork)) is not wanted
 
 
+def test_an_init_task_that_comes_while_its_card_is_being_removed_waits_for_another(world: World) -> None:
+    worker = booted(world)
+    world.push({"a": ""}, inits=["one"])
+    world.turn(NetworkAttached(instance=1, card="1"))
+    ((task, attempt),) = inits(worker)
+    worker.ended(task, attempt)
+    assert len(world.take(DetachNetwork)) == 1
+    world.take(AttachNetwork)
+    world.push({"b": ""}, inits=["two"])
+    assert inits(worker) == [], "its card is on its way out"
+    assert not world.take(AttachNetwork)
+    world.turn(NetworkDetached(instance=1, card="1"))
+    assert len(world.take(AttachNetwork)) == 1 and inits(worker) == []
+    world.turn(NetworkAttached(instance=1, card="2"))
+    assert len(inits(worker)) == 1
+
+
 def test_a_batch_that_has_used_up_its_hours_is_paused_and_gets_as_many_again(world: World) -> None:
     worker = booted(world)
     world.push({f"t{n}": "" for n in range(8)})
@@ -132,3 +149,18 @@ def test_a_card_of_which_no_answer_came_is_looked_for_and_taken_away(world: Worl
     (asked,) = world.take(AttachNetwork)
     world.turn(NetworkAttached(instance=asked.instance, card="3"))
     assert [effect.card for effect in world.take(DetachNetwork)] == ["3"]
+
+
+def test_only_a_budget_that_is_used_up_is_granted_again_and_a_finished_batch_is_not_paused(world: World) -> None:
+    worker = booted(world)
+    world.push({"a": "", "b": "", "c": ""})
+    world.ignore()
+    worker.ended(*next(iter(worker.seen.attempts)), seconds=100.0)
+    world.turn(PauseAsked(batch=1, reason="lunch"))
+    world.turn(PauseAsked(batch=1, reason=""))
+    assert world.store.batches[1].budget_from == 0.0
+    world.ignore()
+    keys = list(worker.seen.attempts)
+    worker.report(*(Outcome(task=task, attempt=attempt, ended="succeeded", seconds=100.0) for task, attempt in keys))
+    assert world.states("a", "b", "c") == "succeeded succeeded succeeded"
+    assert world.store.batches[1].paused == ""

@@ -348,3 +348,17 @@ def test_workers_of_cheaper_pools_and_of_higher_priority_are_given_tasks_first()
     assert held == {"first": 2, "cloud": 2, "dear": 1}
     world.ignore()
     world.close()
+
+
+def test_what_tasks_took_is_known_after_a_restart_too() -> None:
+    kind = Profile(template=7)
+    world = world_of(CLOUD)
+    world.push({"a": "", "b": ""}, profile=kind)
+    (worker,) = boot(world, *started(world))
+    worker.began(*worker.seen.attempts)
+    worker.ended(*next(iter(worker.seen.attempts)), seconds=400.0)
+    assert world.state.durations.seconds(7, "cloud") == 400.0
+    world.restart()
+    assert world.state.durations.seconds(7, "cloud") == 400.0
+    world.ignore()
+    world.close()
