@@ -104,6 +104,7 @@ def test_the_task_of_a_killed_worker_is_queued_again_after_its_lease(
     ran = tmp_path / "ran"
     push = broker.start_push(broker.write("tasks.json", [{"id": "one", "commands": f"echo began >> {ran}; sleep 600"}]))
     wait_for(lambda: lines_of(ran), "the task has begun")
+    wait_for(lambda: broker.asked("show_task", "one")["task"]["state"] == "running", "the boss has heard of it")
     hand_started.kill()
     wait_for(lambda: broker.asked("show_task", "one")["task"]["state"] == "queued", "its lease has ended")
     assert [one["state"] for one in broker.asked("show_workers")] == ["lost"]
