@@ -1,14 +1,17 @@
-"""The boss's providers behind one door: the order in which an instance's start and end reach its provider."""
+"""The boss's providers behind one door: the order in which an instance's start and end reach its provider, and cards."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from boss.cloud import registry
 from boss.cloud.provider import PoolSetup
-from boss.core.effects import StartInstance, StopInstance
+from boss.core.effects import AttachNetwork, DetachNetwork, StartInstance, StopInstance
+from boss.core.events import NetworkAttached, NetworkAttachFailed, NetworkDetached
 from boss.fleet import Fleet
 
 
@@ -46,3 +49,47 @@ def test_an_end_that_is_asked_for_while_the_start_is_handed_over_comes_after_it(
     provider.stopped.clear()
     fleet.stop(StopInstance(instance=1, worker="cloud-1", pool="cloud", reference="r"))
     assert provider.stopped.is_set(), "and at once where there is nothing to wait for"
+
+
+class WithCards(Slow):
+    """Has cards for machines, but none in the network `full`."""
+
+    def attach(self, reference: str, network: str, done: Callable[[str, str], None]) -> None:
+        self.asked.append(f"attach {reference} {network}")
+        done("", "no address is left") if network == "full" else done("3", "")
+
+    def detach(self, reference: str, card: str, done: Callable[[str, str], None]) -> None:
+        self.asked.append(f"detach {reference} {card}")
+        done(card, "")
+
+
+def fleet_of(monkeypatch: pytest.MonkeyPatch, provider: Slow) -> tuple[Fleet, list[object]]:
+    told: list[object] = []
+    monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _around: provider)
+    around = SimpleNamespace(told=told.append)
+    return Fleet([PoolSetup(name="cloud", provider="it", most=1)], around), told  # type: ignore[arg-type]
+
+
+def attach(network: str) -> AttachNetwork:
+    return AttachNetwork(instance=1, worker="cloud-1", pool="cloud", reference="17", network=network)
+
+
+def test_cards_are_asked_of_the_pools_provider_and_its_answers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = WithCards()
+    fleet, told = fleet_of(monkeypatch, provider)
+    fleet.change_card(attach("outside"))
+    fleet.change_card(attach("full"))
+    fleet.change_card(DetachNetwork(instance=1, worker="cloud-1", pool="cloud", reference="17", card="3"))
+    assert provider.asked == ["attach 17 outside", "attach 17 full", "detach 17 3"]
+    assert told == [
+        NetworkAttached(instance=1, card="3"),
+        NetworkAttachFailed(instance=1, reason="no address is left"),
+        NetworkDetached(instance=1, card="3"),
+    ]
+
+
+def test_a_provider_without_cards_is_told_of_as_a_failed_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet, told = fleet_of(monkeypatch, Slow())
+    fleet.change_card(attach("outside"))
+    (failed,) = told
+    assert failed == NetworkAttachFailed(instance=1, reason="pool cloud has no machines that could be given a card")
