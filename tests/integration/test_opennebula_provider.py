@@ -278,3 +278,4 @@ def test_an_address_without_a_front_end_is_told_as_away() -> None:
     with pytest.raises(CloudError, match="cannot be reached") as caught:
         Client(endpoint, "ecloud", "secret").version()
     assert caught.value.kind == "away"
+    assert str(caught.value).endswith("it is tried again (Connection refused)")

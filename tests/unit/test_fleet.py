@@ -1,4 +1,4 @@
-"""The boss's providers behind one door: the order in which an instance's start and end reach its provider, and cards."""
+"""The boss's providers behind one door: in which order starts and ends reach them; cards of machines."""
 
 from __future__ import annotations
 

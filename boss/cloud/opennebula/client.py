@@ -6,6 +6,7 @@ requests have a limit for connecting and for answering, and that does not follow
 
 from __future__ import annotations
 
+import re
 import threading
 import xmlrpc.client
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from boss.cloud.opennebula.login import Login
 from boss.cloud.opennebula.machines import Machine, address_of, machine_of
 from boss.cloud.opennebula.room import Bound
 
+_OF_SYSTEM = re.compile(r"\[Errno -?[0-9]+\] ([^'\")>]+)")
 #: Seconds.
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 30.0
 
@@ -223,5 +225,7 @@ class _Transport(pyone.server_xrpc.RequestsTransport):
 
 
 def _cause(error: Exception) -> str:
+    """The system's own words, where the libraries' stand around them."""
     text = " ".join(str(error).split())
-    return text[:200] or type(error).__name__
+    found = _OF_SYSTEM.search(text)
+    return found[1] if found else text[:200] or type(error).__name__
