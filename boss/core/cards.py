@@ -31,15 +31,18 @@ def card_due(state: State, number: int) -> None:
     instance = state.instances.get(number)
     if instance is None or with_cards(state, instance.row.worker) is not instance:
         return
-    if instance.row.card == ASKED and not _wanted(state, instance):
+    if instance.row.card == ASKED:
         _attach(state, instance)
-    _ask(state, instance)
+        state.at(state.now + state.policy.ask_again, "card", number)
+    else:
+        _ask(state, instance)
 
 
 def on_attached(state: State, event: NetworkAttached) -> None:
     instance = state.instances.get(event.instance)
-    if instance is None or instance.row.card != ASKED:
+    if instance is None or instance.row.card.removeprefix(LEAVING) == event.card:
         return
+    # A machine has one such card: another one than was known came after that was gone, as an answer to an older asking.
     _set(state, instance, event.card, f"card {event.card} is there")
     worker = state.workers.get(instance.row.worker)
     if worker is not None:
@@ -91,11 +94,10 @@ def _ask(state: State, instance: Instance) -> None:
         state.effects.append(
             DetachNetwork(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference, card=card)
         )
-    elif wanted and not has_card(instance):
-        if not row.card:
-            _set(state, instance, ASKED, "init tasks wait for it")
+    elif wanted and not row.card:
+        _set(state, instance, ASKED, "init tasks wait for it")
         _attach(state, instance)
-    elif row.card != ASKED:
+    else:
         return
     state.at(state.now + state.policy.ask_again, "card", row.number)
 

@@ -48,6 +48,8 @@ def restore(state: State, loaded: Loaded) -> None:
         if known.state is not InstanceState.RUNNING:
             instances.expect_hello(state, known)
             state.at(state.now + state.policy.ask_again, "stop", instance.number)
+        if instance.card:
+            state.at(state.now + state.policy.ask_again, "card", instance.number)
     batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
     _attempts(state, loaded.attempts)
     for task, worker_id, seconds in loaded.took:

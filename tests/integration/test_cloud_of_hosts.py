@@ -85,7 +85,10 @@ def test_its_end_takes_the_guest_along_and_only_then_its_address_is_free(cloud: 
     said(cloud, machine)
     host = cloud.host(machine)
     tell: Any = host.start(
-        ["sh", "-c", "trap 'echo politely; exit' TERM; echo ready; sleep 100 & wait"], "tell", "root", "/"
+        ["sh", "-c", "trap 'echo politely; exit' TERM; echo ready; while :; do sleep 100 & wait; done"],
+        "tell",
+        "root",
+        "/",
     )
     cloud.wait(lambda: "ready" in tell.output(), "it waits")
     cloud.front.act(cloud.front.users["ecloud"], action, machine.id)

@@ -288,9 +288,7 @@ def scaled_in_while_busy(patch: Patch) -> None:
 
 def never_scaled_in(patch: Patch) -> None:
     """The work is done, and its machines stay."""
-    before = patch.put(
-        scale, "decide", lambda waves, pool, fleet: msgspec.structs.replace(before(waves, pool, fleet), stop=[])
-    )
+    before = patch.put(scale, "decide", lambda *given: msgspec.structs.replace(before(*given), stop=[]))
 
 
 def card_not_waited_for(patch: Patch) -> None:

@@ -175,11 +175,14 @@ class Calls:
         return said.decode(errors="replace"), ran.exit_code
 
     def _wrong_python(self, machine: str, found: list[list[str]], versions: list[str]) -> str:
+        there = ", ".join(f"{version} ({path})" for version, path in found) or "none"
         if not versions:
-            return f"host {self._host.at} has no Python from 3.9 on any more: what runs there cannot be seen or ended"
+            return (
+                f"host {self._host.at} has Python {there}, and without one from 3.9 on what runs there cannot be seen "
+                "or ended: install one there"
+            )
         wanted = sorted({each.partition("-")[0] for each in versions})
         machines = sorted({each.partition("-")[2] for each in versions})
-        there = ", ".join(f"{version} ({path})" for version, path in found) or "none"
         if machine not in machines:
             return (
                 f"host {self._host.at} is {machine or 'unknown'}, and there are agents for {', '.join(machines)} only"
