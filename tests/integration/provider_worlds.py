@@ -336,8 +336,10 @@ class OpenNebula(World):
 
 
 def stub(folder: Path) -> Path:
-    """The package of the agent that only waits."""
+    """The package of the agent that only waits; written once: one that is starting may be reading it."""
     package = folder / "stub" / "worker"
+    if package.exists():
+        return package
     package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(STUB)

@@ -92,6 +92,8 @@ class Keeper:
         self._waiting = False
         self._interrupted = False
         self._thread: threading.Thread | None = None
+        #: What was here when the visit began.
+        self._visited: Work | None = None
 
     # --- asked by the provider, from any thread ---------------------------------------------------------
 
@@ -163,6 +165,7 @@ class Keeper:
     def _visit(self) -> None:
         """One connection: compare, and serve what is here until it has ended."""
         work, guest = self.work, None
+        self._visited = work
         if work is not None and not _may_be(work):
             try:
                 guest = self._ways.guest(work.instance, work.worker)
@@ -323,12 +326,14 @@ class Keeper:
                 self._interrupted = False
                 return
             self.to_look = True
-            self._retry_at = time.monotonic() + self._pause
+            # One that came in mid visit was not what the visit was for: its own visit says whether the host can have it.
+            came_since = work is not None and work is not self._visited
+            self._retry_at = float("-inf") if came_since else time.monotonic() + self._pause
             self._pause = min(2 * self._pause, self._ways.pace.retry_most)
         if sentence != self.trouble:
             logger.warning("%s", sentence, extra={"action": "host_trouble"})
         self.trouble = sentence
-        if work is not None and not _may_be(work):
+        if work is not None and not came_since and not _may_be(work):
             self._not_begun(work, sentence)
 
     # --- parts -----------------------------------------------------------------------------------------

@@ -1,0 +1,45 @@
+"""What a fault of a fixed host means for the work that came while the host was being looked at."""
+
+from __future__ import annotations
+
+import queue
+import threading
+
+import pytest
+
+from boss.cloud.provider import Guest
+from boss.cloud.static.hosts import Host
+from boss.cloud.static.keeper import Keeper, Pace, Ways, Work
+from boss.core.events import InstanceStartFailed
+
+
+def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> None:
+    under_way, go_on = threading.Event(), threading.Event()
+    faults = iter(["seen by a look", "seen by a start"])
+    told: queue.Queue[object] = queue.Queue()
+
+    def connect(host: Host) -> object:
+        under_way.set()
+        assert go_on.wait(30)
+        raise OSError(next(faults))
+
+    keeper = Keeper(
+        Host(address="h"),
+        Ways(
+            deployment="d",
+            pool="p",
+            connect=connect,  # type: ignore[arg-type]
+            guest=lambda instance, worker: Guest(variables={}, script=""),
+            bundle=lambda name: pytest.fail("nothing is brought to a host that cannot be reached"),
+            tell=told.put,
+            claim=lambda keeper, instance, worker: False,
+            pace=Pace(retry=600.0, retry_most=600.0),
+        ),
+    )
+    keeper.look()
+    assert under_way.wait(30)
+    keeper.take(Work(1, "p-1"))
+    go_on.set()
+    assert told.get(timeout=30) == InstanceStartFailed(instance=1, reason="seen by a start")
+    keeper.close()
+    assert told.empty()
