@@ -107,11 +107,10 @@ for name in poweroff halt shutdown; do
 #!/bin/sh
 kill -TERM -1
 tries=0
-set -- /proc/[0-9]*
-while [ $# -gt 3 ] && [ $tries -lt 50 ]; do # the first one, its sleep, and this one
-    sleep 0.1
+while sleep 0.1; do # by then the first one has a new sleep
     tries=$((tries + 1))
     set -- /proc/[0-9]*
+    [ $# -gt 3 ] && [ $tries -lt 50 ] || break # the first one, its sleep, and this one
 done
 kill -USR1 1
 END
@@ -127,5 +126,5 @@ trap 'exit 0' USR1
 # This shell waits for whatever is left over by others, as the first process of a machine does.
 while :; do
     sleep 1000 &
-    wait $!
+    wait $! || : # who ends everything ends the sleep as well
 done

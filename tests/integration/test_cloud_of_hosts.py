@@ -94,8 +94,7 @@ def test_its_end_takes_the_guest_along_and_only_then_its_address_is_free(cloud: 
     cloud.front.act(cloud.front.users["ecloud"], action, machine.id)
     cloud.wait(lambda: cloud.front.state(machine) == (6, 0), "it is done")
     assert host.process.poll() is not None
-    # Whether "terminate" is polite is not looked at: a third of such guests end without a word, and why is open.
-    assert action == "terminate" or "politely" not in tell.output()
+    assert ("politely" in tell.output()) is (action == "terminate")
 
 
 def test_a_second_card_comes_and_goes_and_the_context_is_run_again(cloud: Cloud) -> None:
