@@ -25,7 +25,7 @@ from boss.core.state import State, Worker, numbers, runs
 from boss.loop import WITHDRAWN, Loop
 from boss.pool_hindrances import pool_hindrances, suits_a_pool
 from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
-from boss.web.pool_views import Limit, instance_view, pool_views
+from boss.web.pool_views import Limit, instance_answer, pool_views
 from boss.web.reads import Lookups, Reads
 from wire.messages import Place
 
@@ -230,7 +230,7 @@ class LiveBackend:
             batches=batches,
             workers=tuple(_worker_view(w) for w in state.workers.values() if w.state is not WorkerState.GONE),
             pools=pool_views(state.policy.pools, state.pools, rows, state.now, state.wall, self.limits()),
-            instances=tuple(map(instance_view, rows)),
+            instances=tuple(map(instance_answer, rows)),
             broker_connected=self.broker_connected,
             datastore_connected=state.datastore.connected,
             datastore_free=state.datastore.disk_free,

@@ -29,6 +29,7 @@ from boss.core.events import (
     TerminateAsked,
     WorkerDrainAsked,
 )
+from boss.web.pool_answers import InstanceAnswer
 from boss.web.reads import Lookups, Reads
 from wire.messages import Place
 
@@ -79,27 +80,6 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     program: str = ""
     #: Where its files are; None: it has not said hello.
     place: Place | None = None
-
-
-class InstanceView(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine or process that a provider was asked for, and that is not over."""
-
-    number: int
-    worker: str
-    pool: str
-    provider: str
-    #: requested, booting, running or stopping.
-    state: str
-    #: What the provider calls it; empty until it has said so.
-    reference: str = ""
-    address: str = ""
-    #: What led to its state.
-    reason: str = ""
-    #: Scaling in spares it.
-    keep_alive: bool = False
-    #: Wall clock; `since`: of its last change.
-    requested_at: float = 0.0
-    since: float = 0.0
 
 
 class PoolView(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,7 +154,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     batches: dict[int, BatchView] = msgspec.field(default_factory=dict)
     workers: tuple[WorkerView, ...] = ()
     pools: tuple[PoolView, ...] = ()
-    instances: tuple[InstanceView, ...] = ()
+    instances: tuple[InstanceAnswer, ...] = ()
     #: Connected to the broker; the datastore said hello.
     broker_connected: bool = True
     datastore_connected: bool = True

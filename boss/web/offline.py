@@ -28,7 +28,7 @@ from boss.core.rows import BatchRow, Changes, InstanceRow, Loaded, LoadedBatch, 
 from boss.core.scaling import Plan
 from boss.core.scheduler import Scheduler
 from boss.web.backend import BackendUnavailable, HeldAttempt, PoolView, Request, View, WorkerView
-from boss.web.pool_views import instance_view, pool_views
+from boss.web.pool_views import instance_answer, pool_views
 from boss.web.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
 from boss.web.starting import LOCK_FILE
 from wire.messages import Place
@@ -108,7 +108,7 @@ class OfflineBackend:
             deployment=self._database.deployment,
             workers=tuple(_worker(row, running) for row in workers),
             pools=self._pool_views(instances),
-            instances=tuple(map(instance_view, instances)),
+            instances=tuple(map(instance_answer, instances)),
         )
 
     def _pool_views(self, instances: list[InstanceRow]) -> tuple[PoolView, ...]:

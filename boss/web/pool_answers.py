@@ -9,8 +9,8 @@ class _Body(msgspec.Struct, kw_only=True):
     pass
 
 
-class InstanceAnswer(_Body):
-    """A machine or process that a provider was asked for, and that is not over."""
+class InstanceAnswer(msgspec.Struct, kw_only=True, frozen=True):
+    """A machine or process that a provider was asked for, and that is not over. Part of the boss's view as it is."""
 
     number: int
     worker: str

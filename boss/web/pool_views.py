@@ -12,7 +12,8 @@ from boss.core.model import InstanceState
 from boss.core.policy import PoolPolicy
 from boss.core.pools import ENOUGH, PoolState
 from boss.core.rows import InstanceRow
-from boss.web.backend import InstanceView, PoolView
+from boss.web.backend import PoolView
+from boss.web.pool_answers import InstanceAnswer
 
 _STATES = tuple(InstanceState)
 
@@ -26,8 +27,8 @@ class Limit(Protocol):
     def reason(self) -> str: ...
 
 
-def instance_view(row: InstanceRow) -> InstanceView:
-    return InstanceView(
+def instance_answer(row: InstanceRow) -> InstanceAnswer:
+    return InstanceAnswer(
         number=row.number,
         worker=row.worker,
         pool=row.pool,

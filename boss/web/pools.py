@@ -9,13 +9,12 @@ import math
 from collections.abc import Iterable, Sequence
 
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
-from boss.web.backend import InstanceView, PoolView, Request
+from boss.web.backend import PoolView, Request
 from boss.web.changes import refusal
 from boss.web.faults import Fault, bad_input, not_found
 from boss.web.pool_answers import (
     DroppedAnswer,
     DropRequest,
-    InstanceAnswer,
     InstanceList,
     PlanAnswer,
     PoolAnswer,
@@ -43,7 +42,7 @@ def instances(call: Call) -> InstanceList:
     pool = call.text("pool")
     if pool:
         _refuse_unknown("pool", [pool], [each.name for each in view.pools])
-    return InstanceList(instances=[_instance(each) for each in view.instances if pool in ("", each.pool)])
+    return InstanceList(instances=[each for each in view.instances if pool in ("", each.pool)])
 
 
 def start(call: Call) -> StartedAnswer:
@@ -111,10 +110,6 @@ def _refuse_unknown(what: str, named: Sequence[str], known: Iterable[str]) -> No
     some = ", ".join(map(repr, unknown))
     near = suggestion(unknown[0], names) if len(unknown) == 1 else ""
     raise not_found(f"there is no {what} {some}{near} (there are: {listed or 'none'})")
-
-
-def _instance(view: InstanceView) -> InstanceAnswer:
-    return InstanceAnswer(**{name: getattr(view, name) for name in view.__struct_fields__})
 
 
 def _pool(view: PoolView) -> PoolAnswer:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from boss.core.model import TaskState
 from boss.web.answers import Counts, HeldAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of
-from boss.web.backend import Backend, InstanceView, View, WorkerView
+from boss.web.backend import Backend, View, WorkerView
+from boss.web.pool_answers import InstanceAnswer
 from boss.web.routes import Call
 
 
@@ -60,7 +61,7 @@ def _names(backend: Backend, workers: tuple[WorkerView, ...]) -> dict[int, tuple
     return {number: (project, id) for number, (project, id, _) in found.items()}
 
 
-def _of_instance(instance: InstanceView) -> WorkerAnswer:
+def _of_instance(instance: InstanceAnswer) -> WorkerAnswer:
     return WorkerAnswer(
         id=instance.worker,
         state=instance.state,

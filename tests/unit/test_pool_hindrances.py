@@ -14,7 +14,7 @@ from boss.core.policy import Policy, PoolPolicy
 from boss.live import LiveBackend
 from boss.pool_hindrances import pool_hindrances
 from boss.web.backend import PoolView
-from boss.web.pool_views import instance_view, pool_views
+from boss.web.pool_views import instance_answer, pool_views
 from tests.unit.scheduler_world import World
 
 CLOUD = PoolPolicy(
@@ -57,7 +57,7 @@ def test_a_pool_shows_what_it_has_and_what_was_decided(world: World) -> None:
     number = min(world.state.instances)
     world.turn(InstanceStarted(instance=number, reference="vm 1", address="10.0.0.9"))
     assert shown(world)["cloud"].instances == {"requested": 3, "booting": 1}
-    one = instance_view(world.state.instances[number].row)
+    one = instance_answer(world.state.instances[number].row)
     assert (one.state, one.reference, one.address, one.reason) == (
         "booting", "vm 1", "10.0.0.9", "the provider made it",
     )  # fmt: skip

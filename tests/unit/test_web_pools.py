@@ -10,8 +10,8 @@ import pytest
 
 from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
-from boss.web.backend import InstanceView, PoolView
-from boss.web.pool_answers import PlanAnswer, PoolAnswer
+from boss.web.backend import PoolView
+from boss.web.pool_answers import InstanceAnswer, PlanAnswer, PoolAnswer
 from boss.web.pool_words import pool_lines
 from tests.unit.web_world import FakeBackend, inside
 
@@ -37,8 +37,10 @@ CLOUD = PoolView(
     limited_by="quota",
 )
 MACHINES = (
-    InstanceView(number=4, worker="cloud-4", pool="cloud", provider="opennebula", state="booting", address="10.0.0.4"),
-    InstanceView(number=1, worker="local-1", pool="local", provider="local", state="running", reference="77 1"),
+    InstanceAnswer(
+        number=4, worker="cloud-4", pool="cloud", provider="opennebula", state="booting", address="10.0.0.4"
+    ),
+    InstanceAnswer(number=1, worker="local-1", pool="local", provider="local", state="running", reference="77 1"),
 )
 
 
