@@ -326,7 +326,7 @@ class Keeper:
                 self._interrupted = False
                 return
             self.to_look = True
-            # One that came in mid visit was not what the visit was for: its own visit says whether the host can have it.
+            # One that came in mid visit was not what it was for: its own visit says whether the host can have it.
             came_since = work is not None and work is not self._visited
             self._retry_at = float("-inf") if came_since else time.monotonic() + self._pause
             self._pause = min(2 * self._pause, self._ways.pace.retry_most)
