@@ -22,6 +22,7 @@ import msgspec
 from boss.bundle import Bundles, own_machine
 from boss.cloud.provider import Guest, PoolSetup
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStartFailed
+from boss.core.policy import LOCAL
 from boss.environments import ROOT
 from boss.guest_bundles import GuestBundles, Role
 from boss.login_files import DATASTORE
@@ -38,7 +39,7 @@ SCRIPT = ROOT / "worker" / "startup.sh"
 REPLACE_SECONDS = 3600.0
 BOOT_SECONDS = 900.0
 #: Providers whose machines are not the boss's to halt: somebody else started them.
-_NOT_OURS = ("local", "static")
+_NOT_OURS = (LOCAL, "static")
 #: What of the settings of all workers is told with the login.
 _PASSED_ON = ("ECLOUD_OUTPUT_LIMIT_BYTES", "ECLOUD_CACHE_LIMIT_BYTES", "ECLOUD_HEARTBEAT_SECONDS")
 
@@ -85,7 +86,7 @@ class Guests:
     ) -> None:
         """`settings`: environment variables of all workers."""
         self._deployment = deployment
-        self._pools = [pool for pool in pools if pool.provider != "local"]
+        self._pools = [pool for pool in pools if pool.provider != LOCAL]
         self._desk = desk
         self._authorized_keys = authorized_keys
         self._told = told

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.graph import Batch
-from boss.core.model import InstanceState, TaskState, WorkerState
+from boss.core.model import COMING, TaskState, WorkerState
 from boss.core.state import State, Worker, numbers, runs
 from boss.loop import WITHDRAWN, Loop
 from boss.pool_hindrances import pool_hindrances, suits_a_pool
@@ -316,7 +316,7 @@ class LiveBackend:
             )
         waiting = [w for w in state.ready.by_demand.values() if w.count]
         serving = [worker for worker in state.workers.values() if worker.serves()]
-        coming = sum(one.state in (InstanceState.REQUESTED, InstanceState.BOOTING) for one in state.instances.values())
+        coming = sum(one.state in COMING for one in state.instances.values())
         if waiting and not serving:
             there = any(w.state in (WorkerState.ONLINE, WorkerState.DRAINING) for w in state.workers.values())
             until = "none of the workers there takes tasks at present" if there else "no worker is there"

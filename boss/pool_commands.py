@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from boss.core.policy import LOCAL
 from boss.web.client import Client
 from boss.web.command import stop, write, write_json
 from boss.web.exit_codes import Exit
@@ -25,7 +26,7 @@ Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., Non
 Workers = Annotated[list[str] | None, typer.Argument(metavar="WORKER", help="Ids of workers.", show_default=False)]
 
 #: What terminate_workers without names is about: not the boss's own processes, not the datastore's machine.
-_SPARED_PROVIDER, _SPARED_WORKER = "local", "datastore"
+_SPARED_PROVIDER, _SPARED_WORKER = LOCAL, "datastore"
 #: Its historic second argument.
 _KEEP_ALIVE = ("keep_alive", "keep-alive", "true", "yes", "1")
 

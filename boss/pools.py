@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from boss.cloud.provider import PoolSetup
-from boss.core.policy import PoolPolicy
+from boss.core.policy import LOCAL, PoolPolicy
 
-#: Of the boss's own processes.
-LOCAL = "local"
 _HOUR = 3600.0
 #: Providers whose instances work in a directory that outlives them.
 _KEEP_HOME = (LOCAL, "static")

@@ -19,6 +19,7 @@ from pathlib import Path
 from boss.cloud.provider import OfProvider, ProviderError, Surroundings
 from boss.context import Context
 from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
+from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
 from boss.database import Database, DatabaseError
 from boss.database_room import database_room
@@ -160,7 +161,7 @@ class Program:
 
     def _end_workers(self) -> None:
         """The polite way needs the database: without it the workers are only told to end what they hold."""
-        instances = [one.row for one in self.loop.scheduler.state.instances.values() if one.row.provider == "local"]
+        instances = [one.row for one in self.loop.scheduler.state.instances.values() if one.row.provider == LOCAL]
         for row in instances:
             self.fleet.stop(
                 StopInstance(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference)

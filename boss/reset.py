@@ -11,12 +11,10 @@ import os
 import time
 from pathlib import Path
 
-from boss.core.model import InstanceState
+from boss.core.model import OVER
 from boss.database import Database, NoDatabase
 from boss.database.aside import set_aside
 from boss.state_lock import Refused, lock
-
-_OVER = (InstanceState.GONE, InstanceState.FAILED)
 
 
 def reset(state_directory: Path, url: str) -> str:
@@ -28,7 +26,7 @@ def reset(state_directory: Path, url: str) -> str:
         except NoDatabase as error:
             return f"there is nothing to put aside: {error}"
         try:
-            started = sorted(row.worker for row in database.reads.instances() if row.state not in _OVER)
+            started = sorted(row.worker for row in database.reads.instances() if row.state not in OVER)
         finally:
             database.close()
         if started:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from boss.cloud.provider import PoolSetup
-from boss.core.policy import Policy
+from boss.core.policy import LOCAL, Policy
 from boss.embedded.ports import HOST
 from wire.link import TlsOptions
 
@@ -55,6 +55,6 @@ class Setup(msgspec.Struct, kw_only=True):
         return [
             f"{pool.name}-{number}"
             for pool in self.policy.pools
-            if pool.provider == "local"
+            if pool.provider == LOCAL
             for number in range(1, pool.most + 1)
         ]

@@ -9,8 +9,7 @@ from boss.core import instances, leases, scale
 from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
 from boss.core.instance_state import DATASTORE, instance_of
-from boss.core.instances import ALIVE
-from boss.core.model import InstanceState, WorkerState
+from boss.core.model import ALIVE, InstanceState, WorkerState
 from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.state import Instance, State, Worker
 from wire.messages import Drain

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from boss.core import moves
 from boss.core.graph import CANCELLING, READY, Batch
-from boss.core.model import BROKEN, InstanceState, Phase, TaskState, WorkerState
+from boss.core.model import BROKEN, OVER, InstanceState, Phase, TaskState, WorkerState
 from boss.core.state import State
 
 
@@ -146,7 +146,7 @@ def _instances(state: State) -> None:
         there = number in state.instances and state.instances[number].row.worker == worker_id
         _claim(state, there, f"worker {worker_id} has instance {number}, which is over")
     for instance in state.instances.values():
-        _claim(state, not instance.over(), f"instance {instance.row.number} is over and still kept")
+        _claim(state, instance.state not in OVER, f"instance {instance.row.number} is over and still kept")
         worker = state.workers.get(instance.row.worker)
         if instance.state is InstanceState.STOPPING and worker is not None:
             known = state.instance_for.get(worker.id) == instance.row.number and worker.state is WorkerState.ONLINE

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from boss.core.model import InstanceState
+from boss.core.model import COMING, InstanceState
 from boss.core.state import Instance, State
 
 #: The worker id of the datastore's machine.
 DATASTORE = "datastore"
 #: In a row: a card was asked for, and nobody has said which it is; what stands before one that is to be taken away.
 ASKED, LEAVING = "asked", "-"
-OVER = (InstanceState.GONE, InstanceState.FAILED)
 
 
 def instance_of(state: State, worker_id: str) -> Instance | None:
@@ -21,7 +20,7 @@ def instance_of(state: State, worker_id: str) -> Instance | None:
 def instance_said_hello(state: State, worker_id: str) -> Instance | None:
     """The instance of a worker that speaks; what its boot took is remembered."""
     instance = instance_of(state, worker_id)
-    if instance is None or instance.state not in (InstanceState.REQUESTED, InstanceState.BOOTING):
+    if instance is None or instance.state not in COMING:
         return instance
     known = state.pools.get(instance.row.pool)
     if known is not None:

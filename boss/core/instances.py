@@ -9,14 +9,12 @@ from __future__ import annotations
 from boss.core import leases
 from boss.core.effects import StartInstance, StopInstance
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.core.instance_state import DATASTORE, OVER, instance_of, save_instance, set_instance_state
-from boss.core.model import InstanceState, WorkerState
+from boss.core.instance_state import DATASTORE, instance_of, save_instance, set_instance_state
+from boss.core.model import ALIVE, COMING, OVER, InstanceState, WorkerState
 from boss.core.policy import PoolPolicy
 from boss.core.rows import InstanceRow
 from boss.core.state import Instance, State
 
-#: Asked for, and not to end.
-ALIVE = (InstanceState.REQUESTED, InstanceState.BOOTING, InstanceState.RUNNING)
 #: An instance that lived this long did not crash at its start: restarts count from nothing again.
 STEADY_SECONDS = 60.0
 
@@ -179,7 +177,7 @@ def _boot_timeout(state: State, instance: Instance) -> float:
 def boot_due(state: State, number: int) -> None:
     """Look at an instance whose boot time is over: without a hello it is ended, and replaced."""
     instance = state.instances.get(number)
-    if instance is None or instance.state not in (InstanceState.REQUESTED, InstanceState.BOOTING):
+    if instance is None or instance.state not in COMING:
         return
     reason = f"no hello of its worker within {_boot_timeout(state, instance):.0f} s"
     back_off(state, instance.row.pool, reason, steady=False)

@@ -115,6 +115,12 @@ class InstanceState(StrEnum):
     FAILED = "failed"
 
 
+#: Of instances: asked for, and the worker has not said hello yet; asked for, and not to end; ended for good.
+COMING = (InstanceState.REQUESTED, InstanceState.BOOTING)
+ALIVE = (*COMING, InstanceState.RUNNING)
+OVER = (InstanceState.GONE, InstanceState.FAILED)
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the scheduler needs to know of a task beside its place in the graph.
 

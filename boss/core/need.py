@@ -12,7 +12,7 @@ from itertools import islice
 from boss.core import moves
 from boss.core.forecast import SMALL, Forecast, Graph, Ready, forecast
 from boss.core.graph import READY
-from boss.core.model import InstanceState, Phase, Profile, TaskState, WorkerState
+from boss.core.model import COMING, InstanceState, Phase, Profile, TaskState, WorkerState
 from boss.core.policy import PoolPolicy
 from boss.core.ready import Kind, Waiting
 from boss.core.replacing import is_old
@@ -72,7 +72,7 @@ def fleet_of(state: State, pool: PoolPolicy, helpers: int) -> Fleet:
     busy, idle, booting = helpers, [], []
     boot = known.boot(pool)
     for instance in state.by_pool.get(pool.name, {}).values():
-        if instance.state in (InstanceState.REQUESTED, InstanceState.BOOTING):
+        if instance.state in COMING:
             booting.append(max(_SOON, boot - (state.wall - instance.row.requested_at)))
             continue
         worker = state.workers.get(instance.row.worker)
@@ -101,11 +101,8 @@ def helpers_of(state: State, pool: PoolPolicy, before: set[str]) -> int:
     for name in before:
         other_kind = kind_of(state, state.policy.pool(name))
         if any(demand.fits(other_kind) for demand in demands):
-            slots += other_kind.slots * sum(1 for each in state.by_pool.get(name, {}).values() if each.state in _COMING)
+            slots += other_kind.slots * sum(1 for each in state.by_pool.get(name, {}).values() if each.state in COMING)
     return slots // kind.slots
-
-
-_COMING = (InstanceState.REQUESTED, InstanceState.BOOTING)
 
 
 def _serves(worker: Worker) -> bool:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-#: The provider of the boss's own processes.
+#: The provider of the boss's own processes, and the name of their pool.
 LOCAL = "local"
 
 
@@ -14,7 +14,7 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of worker, as the settings describe it."""
 
     name: str
-    provider: str = "local"
+    provider: str = LOCAL
     #: `datastore`: its one machine is the datastore's.
     role: Literal["workers", "datastore"] = "workers"
     #: Never fewer workers than this; never more instances.

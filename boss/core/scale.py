@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from boss.core import instances
 from boss.core.effects import EndBoss
-from boss.core.instances import ALIVE
-from boss.core.model import InstanceState, WorkerState
+from boss.core.model import ALIVE, InstanceState, WorkerState
 from boss.core.need import fleet_of, helpers_of, kind_of, need
 from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.pools import PoolState

@@ -231,9 +231,6 @@ class Instance:
         #: Since when this boss knows it (monotonic).
         self.seen_at = now
 
-    def over(self) -> bool:
-        return self.state in (InstanceState.GONE, InstanceState.FAILED)
-
 
 class Datastore:
     """What was said to the one datastore."""
