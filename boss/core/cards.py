@@ -43,7 +43,7 @@ def on_attached(state: State, event: NetworkAttached) -> None:
     if instance is None or instance.row.card.removeprefix(LEAVING) == event.card:
         return
     # A machine has one such card: another one than was known came after that was gone, as an answer to an older asking.
-    _set(state, instance, event.card, f"card {event.card} is there")
+    _set_card(state, instance, event.card, f"card {event.card} is there")
     worker = state.workers.get(instance.row.worker)
     if worker is not None:
         for attempt in list(worker.attempts.values()):
@@ -57,7 +57,7 @@ def on_attach_failed(state: State, event: NetworkAttachFailed) -> None:
     instance = state.instances.get(event.instance)
     if instance is None or instance.row.card != ASKED:
         return
-    _set(state, instance, "", event.reason)
+    _set_card(state, instance, "", event.reason)
     worker = state.workers.get(instance.row.worker)
     if worker is None:
         return
@@ -71,7 +71,7 @@ def on_detached(state: State, event: NetworkDetached) -> None:
     instance = state.instances.get(event.instance)
     if instance is None or instance.row.card != LEAVING + event.card:
         return
-    _set(state, instance, "", "its card is gone")
+    _set_card(state, instance, "", "its card is gone")
     _ask(state, instance)  # another init task may have come meanwhile
 
 
@@ -88,14 +88,14 @@ def _ask(state: State, instance: Instance) -> None:
     row = instance.row
     wanted = _wanted(state, instance)
     if not wanted and has_card(instance):
-        _set(state, instance, LEAVING + row.card, "no init task needs it any more")
+        _set_card(state, instance, LEAVING + row.card, "no init task needs it any more")
     if row.card.startswith(LEAVING):
         card = row.card.removeprefix(LEAVING)
         state.effects.append(
             DetachNetwork(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference, card=card)
         )
     elif wanted and not row.card:
-        _set(state, instance, ASKED, "init tasks wait for it")
+        _set_card(state, instance, ASKED, "init tasks wait for it")
         _attach(state, instance)
     else:
         return
@@ -110,7 +110,7 @@ def _attach(state: State, instance: Instance) -> None:
     )
 
 
-def _set(state: State, instance: Instance, card: str, cause: str) -> None:
+def _set_card(state: State, instance: Instance, card: str, cause: str) -> None:
     row = instance.row
     state.journal("instance", str(row.number), 0, f"card {row.card or 'none'}", f"card {card or 'none'}", cause)
     row.card = card

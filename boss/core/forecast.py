@@ -90,18 +90,24 @@ def forecast(
 
 
 class _Play:
+    """The schedule so far: what runs, what waits for a slot, and the waves that came of it."""
+
     def __init__(self, graph: Graph, slots: tuple[int, int], boot: float, most: int) -> None:
         self.graph = graph
         self.slots = slots
         self.boot = boot
+        #: Ends that may still be played.
         self.left = most
         self.waves: list[Wave] = []
         #: When what runs ends: (time, task, slots that it holds).
         self.ends: list[tuple[float, int, int]] = []
+        #: Slots that these hold together.
         self.held = 0
         #: Waiting for a slot.
         self.queue: deque[Ready] = deque()
+        #: Task -> dependencies that have not ended yet, of those that one has ended of.
         self.unmet: dict[int, int] = {}
+        #: Slots of what became ready, and their seconds together.
         self.opened = 0
         self.opened_seconds = 0.0
         self.now = 0.0

@@ -14,6 +14,7 @@ from hashlib import sha256
 import msgspec
 
 from boss.core import attempts, quarantine
+from boss.core.events import GuestRefused
 from boss.core.model import WorkerState
 from boss.core.quarantine import UNTRUSTED
 from boss.core.state import Attempt, State, Stranger, Worker
@@ -183,3 +184,13 @@ def holder(state: State, attempt: Attempt) -> Worker | None:
     """The worker that is to answer for this attempt; None: it is gone, or another machine has its id by now."""
     worker = state.workers.get(attempt.worker)
     return worker if worker is not None and worker.attempts.get(attempt.key) is attempt else None
+
+
+# --- machines at their start -----------------------------------------------------------------------
+
+
+def on_guest_refused(state: State, event: GuestRefused) -> None:
+    """Somebody showed a start token that was used already: for people, in the journal."""
+    worker = state.workers.get(event.worker)
+    word = worker.state.value if worker is not None else "new"
+    state.journal("worker", event.worker, 0, word, word, event.reason)

@@ -23,6 +23,8 @@ from boss.core.state import State, Worker
 _SAMPLE = 16
 #: What boots is expected to serve within this at least, however late it is.
 _SOON = 1.0
+#: Dependencies of a task that will not run by itself: more than can be met.
+_NEVER_MET = 1 << 30
 
 
 def need(state: State, pool: PoolPolicy, fleet: Fleet) -> tuple[Forecast, Ends | None]:
@@ -48,14 +50,15 @@ def need(state: State, pool: PoolPolicy, fleet: Fleet) -> tuple[Forecast, Ends |
     ready = [*ahead, *_ready(state, weigh)]
     boot = known.boot(pool)
     coming = serving + len(fleet.booting) * slots
-    if pending + len(running) + sum(group.size for group in ready) > SMALL:
-        return forecast(graph, ready, running, (serving, max(coming, pool.most * slots)), boot), None
-    ready = [group._replace(tasks=list(group.tasks)) for group in ready]
+    is_small = pending + len(running) + sum(group.size for group in ready) <= SMALL
+    if is_small:
+        ready = [group._replace(tasks=list(group.tasks)) for group in ready]  # each forecast takes them anew
 
     def ends(more: int) -> float:
         return forecast(graph, ready, running, (serving, coming + more * slots), boot).end
 
-    return forecast(graph, ready, running, (serving, max(coming, pool.most * slots)), boot), ends
+    seen = forecast(graph, ready, running, (serving, max(coming, pool.most * slots)), boot)
+    return seen, ends if is_small else None
 
 
 def kind_of(state: State, pool: PoolPolicy) -> Kind:
@@ -153,13 +156,13 @@ def _dependants(state: State, task: int) -> list[int]:
 
 
 def _unmet(state: State, task: int) -> int:
-    """Dependencies that have not succeeded; of one that will not run by itself, more than can be met."""
+    """Dependencies that have not succeeded."""
     found = state.find(task)
     if found is None:
-        return 1 << 30
+        return _NEVER_MET
     batch, index = found
     if batch.states[index] != TaskState.PENDING or batch.row.paused:
-        return 1 << 30
+        return _NEVER_MET
     return batch.unmet[index]
 
 

@@ -72,6 +72,12 @@ class PoolState:
         over = sum(seconds for day, seconds in self.spent.items() if day > first)
         return over + sum(max(0.0, wall - since) for since in running)
 
+    def left_in_month(self, policy: PoolPolicy, wall: float, running: Iterable[float]) -> float | None:
+        """Seconds that the month's budget leaves; None: there is none."""
+        if policy.month_budget is None:
+            return None
+        return max(0.0, policy.month_budget - self.spent_in_month(wall, running))
+
 
 def _quantile(values: Iterable[float], share: float) -> float:
     ordered = sorted(values)

@@ -6,7 +6,7 @@ disk: both are said again after a start.
 
 from __future__ import annotations
 
-from boss.core.events import BundlesKnown, GuestRefused
+from boss.core.events import BundlesKnown
 from boss.core.state import State, Worker
 from wire.messages import Replace
 
@@ -15,13 +15,6 @@ def on_bundles_known(state: State, event: BundlesKnown) -> None:
     state.bundles = dict(event.bundles)
     for worker in state.workers.values():
         look_at_bundle(state, worker)
-
-
-def on_guest_refused(state: State, event: GuestRefused) -> None:
-    """For people: it stands in the journal."""
-    worker = state.workers.get(event.worker)
-    word = worker.state.value if worker is not None else "new"
-    state.journal("worker", event.worker, 0, word, word, event.reason)
 
 
 def look_at_bundle(state: State, worker: Worker) -> None:

@@ -167,6 +167,7 @@ def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
 
 def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stopping: int) -> Pool:
     """`helpers`: workers of other pools that count as its own here. `stopping`: its machines that still exist."""
+    running = (instance.row.requested_at for instance in state.by_pool.get(policy.name, {}).values())
     return Pool(
         slots=kind_of(state, policy).slots,
         least=policy.least + helpers,
@@ -175,17 +176,9 @@ def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stop
         boot=known.boot(policy),
         idle=policy.idle,
         thrift=policy.thrift,
-        budget=_budget(state, policy, known),
+        budget=known.left_in_month(policy, state.wall, running),
         full=known.full if state.now < known.not_before else "",
     )
-
-
-def _budget(state: State, policy: PoolPolicy, known: PoolState) -> float | None:
-    """Instance-seconds that may still be spent; None: no limit."""
-    if policy.month_budget is None:
-        return None
-    running = (instance.row.requested_at for instance in state.by_pool.get(policy.name, {}).values())
-    return max(0.0, policy.month_budget - known.spent_in_month(state.wall, running))
 
 
 def _room(state: State, policy: PoolPolicy, known: PoolState) -> int:

@@ -87,8 +87,7 @@ def decide(waves: list[Wave], pool: Pool, fleet: Fleet, ends: Ends | None = None
     """
     now = _course(waves, pool, fleet, 0)
     wanted = _wanted(waves, pool, fleet, now, ends)
-    floor = max(pool.least, 0)
-    start = max(wanted, floor + _spare(pool, now, fleet) - fleet.size, 0)
+    start = max(wanted, pool.least + _spare(pool, now) - fleet.size, 0)
     limited, why_not_more = _limited(start, wanted, pool, fleet, now)
     numbers = {
         "runnable_slots": now.peak(0.0, 0.0),
@@ -166,25 +165,31 @@ def _course(waves: list[Wave], pool: Pool, fleet: Fleet, more: int) -> _Course:
                 return _Course(pieces, end)
             now = waves[position].at
             continue
-        rate = min(tasks, serving)
-        if rate <= 0:
+        if serving <= 0:
             if next_time == math.inf:
                 return _Course(pieces, math.inf)
             now = next_time
             continue
-        mean = left / tasks
-        # Above the slots the queue shrinks; below them all run, and end within one task's time.
-        until = now + ((tasks - serving) * mean / serving if tasks > serving else mean)
-        until = max(until, now + 1e-6)
-        step = min(until, next_time) - now
-        done = min(left, rate * step)
-        left -= done
-        if tasks > serving:
-            tasks = max(float(serving), tasks - done / mean) if until <= next_time else tasks - done / mean
-        elif until <= next_time:
-            left = tasks = 0.0
-        now += step
+        now, tasks, left = _drained(now, tasks, left, serving, next_time)
         end = now
+
+
+def _drained(now: float, tasks: float, left: float, serving: int, next_time: float) -> tuple[float, float, float]:
+    """The next time at which the rate changes, at the latest `next_time`; tasks, and their seconds, that are left then.
+
+    Above the slots the queue shrinks; below them all run, and end within one task's time.
+    """
+    mean = left / tasks
+    until = now + ((tasks - serving) * mean / serving if tasks > serving else mean)
+    until = max(until, now + 1e-6)
+    step = min(until, next_time) - now
+    done = min(left, min(tasks, serving) * step)
+    left -= done
+    if tasks > serving:
+        tasks = max(float(serving), tasks - done / mean) if until <= next_time else tasks - done / mean
+    elif until <= next_time:
+        left = tasks = 0.0
+    return now + step, tasks, left
 
 
 # --- how many ---------------------------------------------------------------------------------------
@@ -232,7 +237,7 @@ def _candidates(most: int) -> list[int]:
     return sorted({round(most * part / _CANDIDATES) for part in range(_CANDIDATES + 1)} | set(range(5)))
 
 
-def _spare(pool: Pool, now: _Course, fleet: Fleet) -> int:
+def _spare(pool: Pool, now: _Course) -> int:
     """Warm spares beyond what the work wants."""
     if not pool.spare:
         return 0

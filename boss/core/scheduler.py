@@ -298,7 +298,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     NetworkDetached: cards.on_detached,
     BatchesLoaded: _batches_loaded,
     BundlesKnown: replacing.on_bundles_known,
-    GuestRefused: replacing.on_guest_refused,
+    GuestRefused: hosts.on_guest_refused,
     InputsCached: files.on_cached,
     OrdersLeftOut: files.on_left_out,
     ResultsUndeclared: files.on_undeclared,

@@ -23,7 +23,7 @@ from boss.core.model import InstanceState, Phase, WorkerState
 from boss.core.policy import Policy
 from boss.core.pools import PoolState
 from boss.core.ready import Kind, ReadyQueue
-from boss.core.rows import AttemptRow, Changes, FileRow, InitRow, InstanceRow, Move, WorkerRow
+from boss.core.rows import AttemptRow, Changes, FileRow, InstanceRow, Move, WorkerRow
 from wire.messages import AttemptKey, Outcome, Place, Send
 
 #: Calling an enumeration costs more than all else of an attempt.
@@ -467,11 +467,6 @@ class State:
     def refuse(self, reason: str) -> None:
         """Something impossible came from outside: counted, dropped, logged by the loop."""
         self.refused[reason] = self.refused.get(reason, 0) + 1
-
-
-def new_init(row: InitRow) -> InitRow:
-    """A copy that the state may change."""
-    return InitRow(row.number, row.batch, row.position, row.spec, row.attempt)
 
 
 def numbers(data: bytes) -> array[int]:

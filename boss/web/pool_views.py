@@ -70,7 +70,7 @@ def _view(
     wall: float,
     limits: Mapping[str, Limit],
 ) -> PoolView:
-    spent = known.spent_in_month(wall, [row.requested_at for row in rows])
+    running = [row.requested_at for row in rows]
     limit = limits.get(policy.name)
     grows = policy.grows()
     return PoolView(
@@ -93,8 +93,8 @@ def _view(
         failed=known.failed if known.crashes else "",
         full=known.full,
         retry_at=wall + known.not_before - now if known.not_before > now else 0.0,
-        spent_seconds=spent,
-        left_seconds=None if policy.month_budget is None else max(0.0, policy.month_budget - spent),
+        spent_seconds=known.spent_in_month(wall, running),
+        left_seconds=known.left_in_month(policy, wall, running),
         more=limit.more if limit is not None else None,
         limited_by=limit.reason if limit is not None else "",
     )
