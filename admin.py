@@ -21,6 +21,7 @@ require_packages(Path(__file__).resolve().parent)
 import typer  # noqa: E402  # only now is it known to be there
 
 # They import typer, or what imports it.
+from boss.commands import AsJson  # noqa: E402
 from boss.context_commands import add_context_commands  # noqa: E402
 from boss.deploy_commands import add_deploy_commands  # noqa: E402
 from boss.machine_commands import add_machine_commands  # noqa: E402
@@ -45,7 +46,6 @@ app = typer.Typer(
     help="Look at ecloud and change what it does. Each command has --help with an example.",
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Project = Annotated[str, typer.Option("--project", help="Name space of the task ids.")]
 AnyProject = Annotated[str, typer.Option("--project", help="Only tasks of this project.")]
 Batch = Annotated[int, typer.Option("--batch", help="Only tasks of this batch.")]

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Annotated
 
 import typer
 
-from boss.web.client import Client
+from boss.commands import AsJson, Boss, Command
 from boss.web.command import write, write_json
 from boss.web.context_answers import ContextAnswer
 from boss.web.terminal import harmless
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Boss = Callable[[], AbstractContextManager[Client]]
-Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
 
 
 def add_context_commands(command: Command, boss: Boss) -> None:

@@ -10,13 +10,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from boss.commands import AsJson, Command
 from boss.web.command import stop, write, write_json
 from boss.web.exit_codes import Exit
 from boss.web.terminal import harmless
+
+if TYPE_CHECKING:  # paramiko, pyone and jinja2 take their time, which every other command would wait for
+    from boss.cloud.opennebula.client import Client
+    from boss.deploy.deploying import Deployed
 
 
 class Action(StrEnum):
@@ -25,22 +30,18 @@ class Action(StrEnum):
     diff = "diff"
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
-
-
 def add_deploy_commands(command: Command, state_directory: Callable[[], Path], settings: Callable[[Path], Any]) -> None:
     """`state_directory` makes one where there is none."""
 
     @command("deploy", "deploy")
     def deploy(
         another: Annotated[
-            bool, typer.Option("--another", help="Though this account has a boss of another state directory.")
+            bool, typer.Option("--another", help="Even if this account has a boss of another state directory.")
         ] = False,
         password_goes_along: Annotated[
             bool,
             typer.Option(
-                "--password_goes_along", help="Where the cloud gives no login tokens: the boss gets what is set."
+                "--password_goes_along", help="Where the cloud gives no login tokens, give the boss the password."
             ),
         ] = False,
         as_json: AsJson = False,
@@ -62,7 +63,7 @@ def add_deploy_commands(command: Command, state_directory: Callable[[], Path], s
             str, typer.Option("--datastore_disk", metavar="NAME", help="Remove this disk of the datastore as well.")
         ] = "",
         mark: Annotated[
-            str, typer.Option("--mark", help="A deployment that was made from another state directory.")
+            str, typer.Option("--mark", help="Of a deployment that was made from another state directory.")
         ] = "",
         as_json: AsJson = False,
     ) -> None:
@@ -93,7 +94,7 @@ def add_deploy_commands(command: Command, state_directory: Callable[[], Path], s
 # --- deploy ------------------------------------------------------------------------------------------
 
 
-def _deploy(home: Path, values: Any, another: bool, password_goes_along: bool) -> Any:
+def _deploy(home: Path, values: Any, another: bool, password_goes_along: bool) -> Deployed:
     from boss.bundle import BundleError, Bundles
     from boss.deploy.deploying import Deploy
     from boss.deploy.errors import DeployError
@@ -112,11 +113,11 @@ def _deploy(home: Path, values: Any, another: bool, password_goes_along: bool) -
 
     with opened(home, values.opennebula_endpoint, values.opennebula_user, make=True) as kept:
         assert kept is not None
-        work = Deploy(kept, cloud_client(values, home), values, bundle_for, _say)
+        work = Deploy(kept, _cloud_client(values, home), values, bundle_for, _say)
         return work.run(home, another=another, password_goes_along=password_goes_along)
 
 
-def _deployed_lines(answer: Any) -> list[str]:
+def _deployed_lines(answer: Deployed) -> list[str]:
     disk = [f"Datastore's disk: {answer.disk}"] if answer.disk else []
     return [
         f"The boss runs on machine {answer.machine}, {answer.address}",
@@ -146,7 +147,7 @@ def _teardown(home: Path, values: Any, mark: str, disk: str, as_json: bool, agre
             raise DeployError(
                 "nothing was deployed from this state directory; --mark names a deployment of another one"
             )
-        client = cloud_client(values, home)
+        client = _cloud_client(values, home)
         wanted = teardown.plan(client, mark, disk)
         if not as_json:
             write([harmless(line) for line in teardown.lines(wanted)])
@@ -177,7 +178,7 @@ def _templates(action: Action, names: list[str], values: Any, home: Path, as_jso
         return
     if others := [name for name in wanted if name in templates.FILES]:
         stop(Exit.BAD_INPUT, f"{', '.join(others)}: a file of the broker's machine; it is only rendered")
-    client = cloud_client(values, home)
+    client = _cloud_client(values, home)
     if action is Action.register:
         lines = []
         for line in templates.register(client, values, wanted):
@@ -192,12 +193,8 @@ def _templates(action: Action, names: list[str], values: Any, home: Path, as_jso
         write_json(found)
     else:
         for name, differences in found.items():
-            write(
-                [
-                    f"{name}: {'differs' if differences else 'as it should be'}",
-                    *(f"  {harmless(d)}" for d in differences),
-                ]
-            )
+            write([f"{name}: {'differs' if differences else 'as it should be'}"])
+            write([f"  {harmless(line)}" for line in differences])
     if any(found.values()):
         raise SystemExit(int(Exit.TASKS_FAILED))
 
@@ -205,7 +202,7 @@ def _templates(action: Action, names: list[str], values: Any, home: Path, as_jso
 # --- parts -------------------------------------------------------------------------------------------
 
 
-def cloud_client(values: Any, home: Path) -> Any:
+def _cloud_client(values: Any, home: Path) -> Client:
     """The account of the settings. Raises DeployError."""
     from boss.cloud.opennebula.make import make_client
     from boss.cloud.provider import ProviderError

@@ -9,26 +9,26 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
+from boss.commands import AsJson, Boss, Command
 from boss.keys import DATASTORE, KeyFileError, SshKey, ensure_keys
 from boss.login_files import DATASTORE_LOGIN, LoginFiles
 from boss.login_kit import FOLDER
 from boss.web.answers import LoginAnswer
-from boss.web.client import Client
 from boss.web.command import stop, write, write_json
 from boss.web.exit_codes import Exit
 from boss.web.terminal import harmless
 from boss.web.tokens import TOKEN_FILE, ensure_token
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Boss = Callable[[], AbstractContextManager[Client]]
-Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
+WriteInto = Annotated[
+    Path | None, typer.Option("--write", help="Write the files into this directory, readable by you only.")
+]
+InstalledIn = Annotated[str, typer.Option("--installed_in", help="Where the files will be on the other host.")]
 
 
 def add_machine_commands(
@@ -44,12 +44,8 @@ def add_machine_commands(
     @command("login", "login w1 --write w1-files")
     def login(
         name: Annotated[str, typer.Argument(metavar="NAME", help="A worker's id, or `datastore`.", show_default=False)],
-        folder: Annotated[
-            Path | None, typer.Option("--write", help="Write the files into this directory, readable by you only.")
-        ] = None,
-        there: Annotated[
-            str, typer.Option("--installed_in", help="Where the files will be on the other host.")
-        ] = FOLDER,
+        folder: WriteInto = None,
+        there: InstalledIn = FOLDER,
         remove: Annotated[bool, typer.Option("--remove", help="The broker is to refuse it from now on.")] = False,
         as_json: AsJson = False,
     ) -> None:
@@ -65,12 +61,8 @@ def add_machine_commands(
     @command("add_worker", "add_worker w1 --write w1-files")
     def add_worker(
         name: Annotated[str, typer.Argument(metavar="NAME", help="The id that it shall have.", show_default=False)],
-        folder: Annotated[
-            Path | None, typer.Option("--write", help="Write the files into this directory, readable by you only.")
-        ] = None,
-        there: Annotated[
-            str, typer.Option("--installed_in", help="Where the files will be on the other host.")
-        ] = FOLDER,
+        folder: WriteInto = None,
+        there: InstalledIn = FOLDER,
         as_json: AsJson = False,
     ) -> None:
         """A worker on a host of your own, started by hand: its login and settings, and how to start it."""

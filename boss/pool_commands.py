@@ -6,23 +6,18 @@ Registered by `admin.py`, which knows which boss to ask. What is done is the bos
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Annotated
 
 import typer
 
+from boss.commands import AsJson, Boss, Command
 from boss.core.policy import LOCAL
-from boss.web.client import Client
 from boss.web.command import stop, write, write_json
 from boss.web.exit_codes import Exit
 from boss.web.pool_answers import DropRequest, InstanceAnswer, TerminateRequest
 from boss.web.pool_words import dropped_lines, note_lines, pool_lines, terminated_lines
 from boss.web.terminal import harmless, plural
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Boss = Callable[[], AbstractContextManager[Client]]
-Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
 Workers = Annotated[list[str] | None, typer.Argument(metavar="WORKER", help="Ids of workers.", show_default=False)]
 
 #: What terminate_workers without names is about: not the boss's own processes, not the datastore's machine.

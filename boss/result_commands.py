@@ -6,14 +6,13 @@ Registered by `admin.py`, which knows the settings and which boss to ask. The st
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from boss.commands import AsJson, Boss, Command
 from boss.web.command import stop, write, write_json
 from boss.web.exit_codes import Exit
 
@@ -21,12 +20,9 @@ if TYPE_CHECKING:
     from boss.web.answers import ResultAnswer
     from boss.web.client import Client
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Project = Annotated[str, typer.Option("--project", help="Name space of the results.")]
 Batch = Annotated[int, typer.Option("--batch", help="Only results of this batch.")]
 Task = Annotated[str, typer.Option("--task", metavar="ID", help="Only results of this task.")]
-Boss = Callable[[], AbstractContextManager["Client"]]
-Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
 
 _FAILED_SHOWN = 20
 
