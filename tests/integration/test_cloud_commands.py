@@ -3,54 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from boss.cloud.opennebula.client import Client
 from boss.cloud.opennebula.faults import CloudError
 from boss.deploy import teardown
+from tests.opennebula.commands import User, front, user
 from tests.opennebula.deploy_world import Clock
 from tests.opennebula.front_end import FrontEnd, Quota
 from tests.opennebula.objects import Image
 
-TOP = Path(__file__).resolve().parents[2]
+__all__ = ["front", "user"]
+
 MARK = {"ECLOUD_DEPLOY": "m1", "ECLOUD_DEPLOYMENT": "d1"}
-
-
-@pytest.fixture
-def front() -> Iterator[FrontEnd]:
-    with FrontEnd() as running:
-        yield running
-
-
-class User:
-    def __init__(self, front: FrontEnd, folder: Path) -> None:
-        self.home = folder / ".ecloud"
-        self.home.mkdir()
-        self.told = {
-            "opennebula_endpoint": front.endpoint, "opennebula_user": "ecloud", "opennebula_password": "secret",
-            "opennebula_template": "worker",
-        }  # fmt: skip
-
-    def type(self, *words: str, answer: str = "") -> tuple[int, str, str]:
-        lines = [f"{name} = {json.dumps(value)}\n" for name, value in self.told.items()]
-        (self.home / "settings.toml").write_text("".join(lines))
-        done = subprocess.run(
-            [sys.executable, str(TOP / "admin.py"), "--state_dir", str(self.home), *words],
-            input=answer, capture_output=True, text=True, check=False, timeout=90,
-            env={name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")},
-        )  # fmt: skip
-        return done.returncode, done.stdout, done.stderr
-
-
-@pytest.fixture
-def user(front: FrontEnd, tmp_path: Path) -> User:
-    return User(front, tmp_path)
 
 
 def test_a_teardown_shows_what_goes_and_asks_first(user: User, front: FrontEnd) -> None:

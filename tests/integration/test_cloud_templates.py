@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -20,94 +18,79 @@ import settings
 from boss.deploy.templates import render
 from boss.embedded.logins import hashed
 from boss.embedded.ports import choose_port
+from tests.opennebula.commands import User, front, user
 from tests.opennebula.front_end import FrontEnd
 
-TOP = Path(__file__).resolve().parents[2]
+__all__ = ["front", "user"]
+
+
+Templates = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def front() -> Iterator[FrontEnd]:
-    with FrontEnd() as running:
-        yield running
+def templates(user: User) -> Templates:
+    """`admin.py templates ...`: exit code, and all that is printed."""
+    user.told |= {"opennebula_image": "debian-12", "opennebula_network": "private"}
+    del user.told["opennebula_template"]  # it is what the command is there for
+
+    def type_it(*words: str) -> tuple[int, str]:
+        typed = user.type("templates", *words)
+        return typed.code, typed.output + typed.errors
+
+    return type_it
 
 
-class User:
-    def __init__(self, front: FrontEnd, folder: Path) -> None:
-        self.home = folder / ".ecloud"
-        self.home.mkdir()
-        self.told = {
-            "opennebula_endpoint": front.endpoint, "opennebula_user": "ecloud", "opennebula_password": "secret",
-            "opennebula_image": "debian-12", "opennebula_network": "private",
-        }  # fmt: skip
-
-    def templates(self, *words: str) -> tuple[int, str]:
-        """Exit code, and all that is printed."""
-        lines = [f"{name} = {json.dumps(value)}\n" for name, value in self.told.items()]
-        (self.home / "settings.toml").write_text("".join(lines))
-        done = subprocess.run(
-            [sys.executable, str(TOP / "admin.py"), "--state_dir", str(self.home), "templates", *words],
-            capture_output=True, text=True, check=False, timeout=60,
-            env={name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")},
-        )  # fmt: skip
-        return done.returncode, done.stdout + done.stderr
-
-
-@pytest.fixture
-def user(front: FrontEnd, tmp_path: Path) -> User:
-    return User(front, tmp_path)
-
-
-def test_they_are_made_once_compared_and_brought_up_to_date(user: User, front: FrontEnd) -> None:
-    code, said = user.templates("diff", "worker")
+def test_they_are_made_once_compared_and_brought_up_to_date(templates: Templates, user: User, front: FrontEnd) -> None:
+    code, said = templates("diff", "worker")
     assert code == 1 and "it is not in the cloud: admin.py templates register" in said
-    code, said = user.templates("register")
+    code, said = templates("register")
     assert (
         code == 0 and 'ecloud-worker: made, template 1. In the settings: opennebula_template = "ecloud-worker"' in said
     )
     assert [template.name for template in front.templates.values()][1:] == [
         "ecloud-worker", "ecloud-boss", "ecloud-datastore",
     ]  # fmt: skip
-    assert user.templates("diff")[0] == 0
-    assert "template 1 is as it should be" in user.templates("register", "worker")[1]
+    assert templates("diff")[0] == 0
+    assert "template 1 is as it should be" in templates("register", "worker")[1]
 
     user.told["opennebula_memory_bytes"] = "4GiB"
     front.templates[1].attributes["SCHED_REQUIREMENTS"] = "x"
-    code, said = user.templates("diff", "worker")
+    code, said = templates("diff", "worker")
     assert code == 1
     assert '- MEMORY = "2048"' in said and '+ MEMORY = "4096"' in said and '- SCHED_REQUIREMENTS = "x"' in said
-    assert "brought up to date (3 lines differed)" in user.templates("register", "worker")[1]
+    assert "brought up to date (3 lines differed)" in templates("register", "worker")[1]
     assert front.templates[1].attributes["MEMORY"] == "4096" and len(front.templates) == 4
-    assert user.templates("diff")[0] == 0
+    assert templates("diff")[0] == 0
 
 
-def test_a_template_of_that_name_that_is_none_of_ours_is_left_alone(user: User, front: FrontEnd) -> None:
+def test_a_template_of_that_name_that_is_none_of_ours_is_left_alone(templates: Templates, front: FrontEnd) -> None:
     front.add_template("ecloud-worker", {"CPU": "9"})
-    code, said = user.templates("register", "worker")
+    code, said = templates("register", "worker")
     assert code == 3 and "none of ours" in said
     assert front.templates[1].attributes == {"CPU": "9"}
 
 
-def test_one_of_another_account_does_not_count(user: User, front: FrontEnd) -> None:
+def test_one_of_another_account_does_not_count(templates: Templates, front: FrontEnd) -> None:
     front.add_template("ecloud-worker", {"CPU": "9"}, owner="other")
-    assert user.templates("register", "worker")[0] == 0
+    assert templates("register", "worker")[0] == 0
     assert [(t.name, t.owner) for t in front.templates.values()][1:] == [
         ("ecloud-worker", "other"), ("ecloud-worker", "ecloud"),
     ]  # fmt: skip
 
 
-def test_a_machine_can_be_made_from_what_was_registered(user: User, front: FrontEnd) -> None:
-    user.templates("register", "worker")
+def test_a_machine_can_be_made_from_what_was_registered(templates: Templates, front: FrontEnd) -> None:
+    templates("register", "worker")
     number = front.instantiate(front.users["ecloud"], 1)
     assert front.machines[number].template["CONTEXT"]["ETH0_IP"] == front.machines[number].address
 
 
-def test_rendering_asks_nobody_and_files_of_the_broker_are_only_rendered(user: User, front: FrontEnd) -> None:
+def test_rendering_asks_nobody_and_files_of_the_broker_are_only_rendered(templates: Templates, front: FrontEnd) -> None:
     front.knobs.down = True
-    code, said = user.templates("render", "boss", "mosquitto.acl")
+    code, said = templates("render", "boss", "mosquitto.acl")
     assert code == 0 and 'NAME = "ecloud-boss"' in said and "pattern read" in said
-    code, said = user.templates("register", "mosquitto.conf")
+    code, said = templates("register", "mosquitto.conf")
     assert code == 2 and "only rendered" in said
-    assert user.templates("render", "nonsense")[0] == 3
+    assert templates("render", "nonsense")[0] == 3
 
 
 # --- the broker's ----------------------------------------------------------------------------------

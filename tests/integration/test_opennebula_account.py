@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,25 +13,14 @@ from boss.cloud.opennebula.faults import CloudError
 from boss.cloud.opennebula.make import make
 from boss.cloud.provider import Guest, PoolSetup, Recorded, Surroundings
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from tests.integration.test_opennebula_provider import Boss, started
+from tests.integration.test_opennebula_provider import Boss, bosses, started
+from tests.opennebula.commands import front
 from tests.opennebula.front_end import FrontEnd, Quota
 from tests.opennebula.objects import AUTHORIZATION, Image, Refuse
 
+__all__ = ["bosses", "front"]
+
 MARKS = {"ECLOUD_DEPLOYMENT": "d1", "ECLOUD_WORKER": "cloud-1", "ECLOUD_INSTANCE": "1"}
-
-
-@pytest.fixture
-def front() -> Iterator[FrontEnd]:
-    with FrontEnd() as running:
-        yield running
-
-
-@pytest.fixture
-def bosses() -> Iterator[list[Boss]]:
-    made: list[Boss] = []
-    yield made
-    for boss in made:
-        boss.provider.close()
 
 
 def room(boss: Boss) -> tuple[int | None, str]:

@@ -14,18 +14,15 @@ from boss.cloud.opennebula.faults import CloudError
 from boss.cloud.opennebula.provider import OpenNebulaProvider, Options
 from boss.cloud.provider import Guest, Recorded
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from tests.opennebula.commands import front
 from tests.opennebula.front_end import FrontEnd, Timing, script_of
+
+__all__ = ["front"]
 
 E = TypeVar("E")
 
 #: Only against hanging.
 PATIENCE = 30.0
-
-
-@pytest.fixture
-def front() -> Iterator[FrontEnd]:
-    with FrontEnd() as running:
-        yield running
 
 
 class Boss:
