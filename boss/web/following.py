@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from boss.web.answers import BatchAnswer
@@ -13,6 +15,8 @@ from boss.web.terminal import ProgressLine, harmless, progress_words
 LOST_SECONDS = 15.0
 #: What hinders for a shorter time (a worker that is just starting) is not worth a line.
 HINDRANCE_SECONDS = 3.0
+
+_NUMBER = re.compile(r"[0-9]+")
 
 #: Finds the boss anew (it may have another port now); None: there is none at present.
 Find = Callable[[], Client | None]
@@ -57,16 +61,27 @@ def _fraction(answer: BatchAnswer) -> float:
 
 
 class _Hindrances:
-    """Tells each hindrance once it has lasted; one that went away is told again when it comes back."""
+    """Tells each hindrance once it has lasted; one that went away is told again when it comes back.
+
+    One whose numbers change meanwhile ("tried again in 54 s") is the same one.
+    """
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
         self._told: set[str] = set()
 
     def tell(self, line: ProgressLine, present: list[str], now: float) -> None:
-        self._since = {sentence: self._since.get(sentence, now) for sentence in present}
-        self._told &= set(present)
-        for sentence, since in self._since.items():
-            if sentence not in self._told and now - since >= HINDRANCE_SECONDS:
-                self._told.add(sentence)
-                line.say(harmless(sentence))
+        known = _by_what_lasts(present)
+        self._since = {lasting: self._since.get(lasting, now) for lasting in known}
+        self._told &= known.keys()
+        for lasting, since in self._since.items():
+            if lasting not in self._told and now - since >= HINDRANCE_SECONDS:
+                self._told.add(lasting)
+                line.say(harmless(known[lasting]))
+
+
+def _by_what_lasts(sentences: list[str]) -> dict[str, str]:
+    """Each by itself without its numbers, or with them where only they tell it from another."""
+    bare = [_NUMBER.sub("#", sentence) for sentence in sentences]
+    count = Counter(bare)
+    return {one if count[one] == 1 else sentence: sentence for one, sentence in zip(bare, sentences, strict=True)}
