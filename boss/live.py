@@ -320,7 +320,7 @@ class LiveBackend:
         if waiting and not serving:
             there = any(w.state in (WorkerState.ONLINE, WorkerState.DRAINING) for w in state.workers.values())
             until = "none of the workers there takes tasks at present" if there else "no worker is there"
-            until += f" ({coming} are being started)" if coming else ""
+            until += f" ({coming} {'is' if coming == 1 else 'are'} being started)" if coming else ""
             found["workers"] = f"{until}; tasks wait until one {'does' if there else 'says hello'}"
         for one in waiting:
             fits = any(one.demand.fits(worker.kind) for worker in serving) or suits_a_pool(state, one.demand)

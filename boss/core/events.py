@@ -157,6 +157,14 @@ class InstanceStarted(_Event, kw_only=True):
     reference: str
     #: Of the machine, as far as the provider knows; empty: it does not.
     address: str = ""
+    #: No host has taken it yet: InstancePlaced follows when one has.
+    waiting: bool = False
+
+
+class InstancePlaced(_Event, kw_only=True):
+    """A host has taken the machine that waited for one: it boots."""
+
+    instance: int
 
 
 class InstanceStartFailed(_Event, kw_only=True):
@@ -271,6 +279,7 @@ Event = (
     | DropWorkersAsked
     | SendAsked
     | InstanceStarted
+    | InstancePlaced
     | InstanceStartFailed
     | InstanceEnded
     | NetworkAttached

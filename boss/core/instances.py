@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from boss.core import leases
 from boss.core.effects import StartInstance, StopInstance
-from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
 from boss.core.instance_state import DATASTORE, instance_of, save_instance, set_instance_state
 from boss.core.model import ALIVE, COMING, OVER, InstanceState, WorkerState
 from boss.core.policy import PoolPolicy
@@ -28,17 +28,27 @@ def on_started(state: State, event: InstanceStarted) -> None:
         return
     instance.row.reference = event.reference
     instance.row.address = event.address or instance.row.address
+    instance.waiting = event.waiting
     known = state.pools.get(instance.row.pool)
-    if known is not None:
-        known.full = ""
-    if instance.state is not InstanceState.RUNNING:
-        expect_hello(state, instance)
+    if known is not None and instance.state is InstanceState.REQUESTED:
+        known.has_room(state.now)
     if instance.state is InstanceState.REQUESTED:
         set_instance_state(state, instance, InstanceState.BOOTING, "the provider made it")
     else:
         save_instance(state, instance)
+    if instance.state is not InstanceState.RUNNING:
+        expect_hello(state, instance)
     if instance.state is InstanceState.STOPPING:
         stop(state, instance, "its end was asked for while it was made")
+
+
+def on_placed(state: State, event: InstancePlaced) -> None:
+    """From here on it boots as others did."""
+    instance = state.instances.get(event.instance)
+    if instance is not None and instance.waiting:
+        instance.waiting = False
+        if instance.state is InstanceState.BOOTING:
+            expect_hello(state, instance)
 
 
 def on_start_failed(state: State, event: InstanceStartFailed) -> None:
@@ -92,10 +102,14 @@ def back_off(state: State, pool: str, reason: str, *, steady: bool) -> None:
     if known is None:
         return
     known.crashes = 1 if steady else known.crashes + 1
+    known.failed, known.failed_at = reason, state.now
     policy = state.policy
     first, most = (policy.full, policy.full_max) if known.full else (policy.restart, policy.restart_max)
-    known.not_before = state.now + min(most, first * 2.0 ** min(known.crashes - 1, 16))
-    known.failed = reason
+    # What was asked for together and fails together is one reason to wait, not many.
+    if state.now >= known.not_before:
+        known.pauses = 1 if steady else known.pauses + 1
+    pause = min(most, first * 2.0 ** min(max(known.pauses, 1) - 1, 16))
+    known.not_before = max(known.not_before, state.now + pause)
     state.at(known.not_before, "scale", None)
 
 
@@ -162,13 +176,17 @@ def drain(state: State, instance: Instance) -> None:
 
 def expect_hello(state: State, instance: Instance) -> None:
     """It has been asked for, or found again after a start of the boss: its worker is to speak within the boot time."""
+    instance.hello_from = state.now
     state.at(state.now + _boot_timeout(state, instance), "boot", instance.row.number)
 
 
 def _boot_timeout(state: State, instance: Instance) -> float:
+    """What was measured holds for one that boots. While it waits to be made, or for a host, nobody knows how long that
+    takes: then as long as the settings say."""
     pool = state.policy.pool(instance.row.pool)
     known = state.pools.get(pool.name)
-    return known.boot_timeout(pool) if known is not None else pool.boot_timeout
+    boots = instance.state is InstanceState.BOOTING and not instance.waiting
+    return known.boot_timeout(pool) if boots and known is not None else pool.boot_timeout
 
 
 # --- deadlines ---------------------------------------------------------------------------------------
@@ -179,7 +197,14 @@ def boot_due(state: State, number: int) -> None:
     instance = state.instances.get(number)
     if instance is None or instance.state not in COMING:
         return
-    reason = f"no hello of its worker within {_boot_timeout(state, instance):.0f} s"
+    timeout = _boot_timeout(state, instance)
+    if instance.hello_from + timeout > state.now:  # boots have become longer meanwhile, or it has not begun to
+        state.at(instance.hello_from + timeout, "boot", number)
+        return
+    if instance.state is InstanceState.REQUESTED:
+        reason = f"its provider has not made it within {timeout:.0f} s"
+    else:
+        reason = f"no hello of its worker within {timeout:.0f} s"
     back_off(state, instance.row.pool, reason, steady=False)
     stop(state, instance, reason)
 

@@ -26,16 +26,31 @@ MONTH_DAYS = 30
 class PoolState:
     """One pool, beside what the settings say of it."""
 
-    __slots__ = ("boots", "crashes", "decided_wall", "failed", "full", "not_before", "plan", "slots", "spent")
+    __slots__ = (
+        "boots",
+        "crashes",
+        "decided_wall",
+        "failed",
+        "failed_at",
+        "full",
+        "not_before",
+        "pauses",
+        "plan",
+        "slots",
+        "spent",
+    )
 
     def __init__(self) -> None:
         #: Seconds from request to hello, the newest last.
         self.boots: deque[float] = deque(maxlen=BOOTS)
-        #: Failures in a row, and until when (monotonic) nothing new is started after them.
+        #: Failures in a row, pauses that they made in a row (several that were asked for together make one), and until
+        #: when (monotonic) nothing new is started.
         self.crashes = 0
+        self.pauses = 0
         self.not_before = 0.0
-        #: What the last of them said.
+        #: What the last of them said, and when it did (monotonic).
         self.failed = ""
+        self.failed_at = 0.0
         #: Why the provider makes no more at present (quota, no address left); empty: it does.
         self.full = ""
         #: Slots of its newest worker; 0: none has said hello yet.
@@ -48,6 +63,19 @@ class PoolState:
 
     def learn_boot(self, seconds: float) -> None:
         self.boots.append(max(0.0, seconds))
+
+    def works_again(self, now: float) -> None:
+        """One that was asked for after the last failure serves: nothing is held back any more."""
+        self.crashes = self.pauses = 0
+        self.full = ""
+        self.not_before = min(self.not_before, now)
+
+    def has_room(self, now: float) -> None:
+        """The provider made one: if it was full, it is so no more."""
+        if self.full:
+            self.full = ""
+            self.pauses = 0
+            self.not_before = min(self.not_before, now)
 
     def boot(self, policy: PoolPolicy) -> float:
         """Seconds from a request to the hello, as long as most take."""

@@ -154,8 +154,7 @@ def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
     seen, ends = need(state, policy, fleet)
     waves = seen.waves
     plan = decide(waves, _pool(state, policy, known, helpers, stopping), fleet, ends)
-    start = min(plan.start, policy.most - len(there), _room(state, policy, known))
-    for _ in range(start):
+    for _ in range(plan.start):
         instances.start(state, policy, f"pool {policy.name}: {plan.reason}")
     for worker in plan.stop:
         instance = state.instances[state.instance_for[worker]]
@@ -168,6 +167,7 @@ def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
 def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stopping: int) -> Pool:
     """`helpers`: workers of other pools that count as its own here. `stopping`: its machines that still exist."""
     running = (instance.row.requested_at for instance in state.by_pool.get(policy.name, {}).values())
+    at_once, why_at_once = _at_once(state, policy, known)
     return Pool(
         slots=kind_of(state, policy).slots,
         least=policy.least + helpers,
@@ -178,19 +178,35 @@ def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stop
         thrift=policy.thrift,
         budget=known.left_in_month(policy, state.wall, running),
         full=known.full if state.now < known.not_before else "",
+        at_once=at_once,
+        why_at_once=why_at_once,
+        limit=_limit_words(policy, stopping),
     )
 
 
-def _room(state: State, policy: PoolPolicy, known: PoolState) -> int:
-    """How many may be asked for now: none in a pause after a failure, then one to see whether that is over."""
+def _at_once(state: State, policy: PoolPolicy, known: PoolState) -> tuple[int, str]:
+    """How many may be asked for now, and why not more: none in a pause after a failure, then one to see whether that
+    is over. Never beyond the limit: machines whose workers do not serve, and those that are ending, count too."""
+    there = state.by_pool.get(policy.name, {}).values()
+    left = max(0, policy.most - len(there))
+    asked = sum(1 for each in there if each.state is InstanceState.REQUESTED and not each.row.reference)
     if state.now < known.not_before:
-        return 0
-    asked = sum(
-        1
-        for instance in state.by_pool.get(policy.name, {}).values()
-        if instance.state is InstanceState.REQUESTED and not instance.row.reference
-    )
-    return max(0, (1 if known.crashes else state.policy.starts_at_once) - asked)
+        return 0, f"after {_failures(known.crashes)} none is asked for until a pause is over: {known.failed}"
+    if known.crashes:
+        more, why = 1 - asked, f"after {_failures(known.crashes)} one is tried at a time: {known.failed}"
+    else:
+        more, why = state.policy.starts_at_once - asked, f"{state.policy.starts_at_once} are asked for at a time"
+    if left < more:
+        return left, f"the pool has its limit of {_limit_words(policy, 0)}, those included whose workers do not serve"
+    return max(0, more), why
+
+
+def _failures(count: int) -> str:
+    return "a failure" if count == 1 else f"{count} failures in a row"
+
+
+def _limit_words(policy: PoolPolicy, stopping: int) -> str:
+    return f"{policy.most}" + (f", {stopping} of them ending" if stopping else "")
 
 
 def _remember(state: State, policy: PoolPolicy, known: PoolState, plan: Plan, size: int) -> None:

@@ -53,6 +53,11 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     budget: float | None = None
     #: Why the provider makes no more at present (quota, no address left); empty: it does.
     full: str = ""
+    #: How many may be asked for now, and why not more than these; None: as many as the limit allows.
+    at_once: int | None = None
+    why_at_once: str = ""
+    #: How people know `most`; empty: as it is here.
+    limit: str = ""
 
 
 class Fleet(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,10 +99,10 @@ def decide(waves: list[Wave], pool: Pool, fleet: Fleet, ends: Ends | None = None
         "needed_after_boot": now.peak(pool.boot, pool.boot * (1 + _MARGIN)),
         "boot_seconds": pool.boot,
         "end_seconds": now.end,
-        "end_seconds_with_start": _course(waves, pool, fleet, limited).end if limited else now.end,
         "workers": float(fleet.size),
     }
     if limited > 0:
+        numbers["end_seconds_with_start"] = _course(waves, pool, fleet, limited).end
         return Plan(
             start=limited,
             reason=f"{limited} more end the work {_in(numbers['end_seconds_with_start'])} instead of {_in(now.end)}",
@@ -106,7 +111,10 @@ def decide(waves: list[Wave], pool: Pool, fleet: Fleet, ends: Ends | None = None
             numbers=numbers,
         )
     stop, why_not_fewer = _to_stop(pool, fleet, now)
-    reason = f"{len(stop)} have no work within {_keep(pool):.0f} s" if stop else "what there is, is right"
+    if stop:
+        reason = f"{len(stop)} have no work within {_keep(pool):.0f} s"
+    else:
+        reason = f"{start} more are wanted, none can be asked for now" if start else "what there is, is right"
     return Plan(stop=stop, reason=reason, why_not_more=why_not_more, why_not_fewer=why_not_fewer, numbers=numbers)
 
 
@@ -248,14 +256,20 @@ def _spare(pool: Pool, now: _Course) -> int:
 def _limited(start: int, wanted: int, pool: Pool, fleet: Fleet, now: _Course) -> tuple[int, str]:
     """What limits leave of it, and why it is not more."""
     room = max(0, pool.most - fleet.size)
-    if pool.full and start > 0:
-        return 0, f"the provider makes none at present: {pool.full}"
+    limit = f"the pool has its limit of {pool.limit or pool.most}"
+    caps = [(room, limit)]
+    if pool.full:
+        caps.insert(0, (0, f"the provider makes none at present: {pool.full}"))
     if pool.budget is not None:
         affordable = max(0, int(pool.budget // max(pool.boot, 1e-9)))
-        if start > affordable:
-            return min(affordable, room), f"the budget leaves {pool.budget / 3600:.2f} worker-hours"
+        caps.append((affordable, f"the budget leaves {pool.budget / 3600:.2f} worker-hours"))
+    if pool.at_once is not None:
+        caps.append((pool.at_once, pool.why_at_once))
+    least, why = min(caps, key=lambda cap: cap[0])
+    if start > least:
+        return least, why
     if start >= room:
-        return room, f"the pool has its limit of {pool.most}" if now.peak(0.0, 0.0) > 0 or start > 0 else ""
+        return room, limit if now.peak(0.0, 0.0) > 0 or start > 0 else ""
     if wanted > 0:
         return start, f"one more would save less than its {pool.boot:.0f} s of boot cost"
     near = now.peak(pool.boot, pool.boot * (1 + _MARGIN))
@@ -275,7 +289,7 @@ def _to_stop(pool: Pool, fleet: Fleet, now: _Course) -> tuple[list[str], str]:
     kept = max(soon + pool.spare, pool.least)
     superfluous = fleet.size - kept
     if superfluous <= 0:
-        if soon:
+        if soon and fleet.size:
             return [], f"{soon} will be wanted within {_keep(pool):.0f} s"
         return [], f"the pool keeps {kept}" if kept else ""
     ripe = [worker for worker, seconds in fleet.idle if seconds >= pool.idle or now.end <= 0.0]

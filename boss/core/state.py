@@ -223,13 +223,17 @@ class Worker:
 class Instance:
     """One VM or process that was asked for."""
 
-    __slots__ = ("row", "seen_at", "state")
+    __slots__ = ("hello_from", "row", "seen_at", "state", "waiting")
 
     def __init__(self, row: InstanceRow, now: float) -> None:
         self.row = row
         self.state = InstanceState(row.state)
         #: Since when this boss knows it (monotonic).
         self.seen_at = now
+        #: It exists, and no host has taken it yet.
+        self.waiting = False
+        #: Since when its worker's hello is waited for.
+        self.hello_from = now
 
 
 class Datastore:
