@@ -227,7 +227,10 @@ def _failing_in_a_sentence() -> Iterator[None]:
 
     try:
         yield
-    except (CloudError, DeployError, KeyFileError) as error:
+    except CloudError as error:
+        later = "; the same command goes on where this one ended" if error.kind in ("away", "unclear") else ""
+        stop(Exit.NO_BOSS, f"{error}{later}")
+    except (DeployError, KeyFileError) as error:
         stop(Exit.NO_BOSS, str(error))
     except OSError as error:
         stop(Exit.NO_BOSS, f"{error.filename or 'the state directory'}: {error.strerror or error}")

@@ -16,6 +16,7 @@ import msgspec
 
 from boss.core.events import (
     InstanceEnded,
+    InstancePlaced,
     InstanceStarted,
     InstanceStartFailed,
     NetworkAttached,
@@ -23,7 +24,7 @@ from boss.core.events import (
     NetworkDetached,
 )
 
-OfInstance = InstanceStarted | InstanceStartFailed | InstanceEnded
+OfInstance = InstanceStarted | InstancePlaced | InstanceStartFailed | InstanceEnded
 OfProvider = OfInstance | NetworkAttached | NetworkAttachFailed | NetworkDetached
 Told = Callable[[OfProvider], None]
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from boss.cloud.opennebula import template
+from boss.cloud.opennebula import faults, template
 from boss.cloud.opennebula.client import Client
 from boss.cloud.opennebula.faults import CloudError
 from boss.cloud.opennebula.machines import DEPLOY, ROLE, Seen
@@ -174,7 +174,7 @@ class Maker:
             except CloudError as error:
                 if error.kind not in ("away", "unclear"):
                     raise
-                self._say(f"{error}.")
+                self._say(f"{faults.being_tried(error)}.")
         if not there.address:
             raise DeployError(
                 f"machine {there.id} has no address: its template has no network card; name one (opennebula_network), "

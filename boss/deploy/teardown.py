@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from boss.cloud.opennebula import faults
 from boss.cloud.opennebula.client import Client
 from boss.cloud.opennebula.faults import CloudError
 from boss.cloud.opennebula.machines import DEPLOY, Seen
@@ -101,7 +102,7 @@ def _end_all(client: Client, mark: str, roles: tuple[str, ...], say: Callable[[s
         except CloudError as error:
             if error.kind not in ("away", "unclear") or late > ALL_SECONDS:
                 raise
-            say(f"{error}.")
+            say(f"{faults.being_tried(error)}.")
             clock.sleep(_LOOK_SECONDS)
             continue
         if not left:

@@ -10,10 +10,10 @@ from typing import TypeVar
 import pytest
 
 from boss.cloud.opennebula.client import Client
-from boss.cloud.opennebula.faults import CloudError
+from boss.cloud.opennebula.faults import CloudError, being_tried
 from boss.cloud.opennebula.provider import OpenNebulaProvider, Options
 from boss.cloud.provider import Guest, Recorded
-from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
 from tests.opennebula.commands import front
 from tests.opennebula.front_end import FrontEnd, Timing, script_of
 
@@ -180,16 +180,81 @@ def test_what_the_cloud_refuses_is_told_in_a_sentence(
 
 
 def test_the_255th_address_is_the_last_and_the_others_go_on(bosses: list[Boss]) -> None:
-    with FrontEnd(addresses=3) as front:
-        boss = started(front, bosses, 3)
-        boss.provider.start(4, "cloud-4")
+    with FrontEnd(addresses=255) as front:
+        boss = started(front, bosses, 255, start_seconds=0.0, poll_seconds=1.0)
+        boss.provider.start(256, "cloud-256")
         boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
         assert boss.told(InstanceStartFailed)[0].full
-        assert len(front.alive()) == 3
+        assert "no address is left in network 0" in boss.told(InstanceStartFailed)[0].reason
+        assert len(front.alive()) == 255 and boss.told(InstanceEnded) == []
         boss.provider.stop(1, "cloud-1", "0")
         boss.wait_for("one has ended", lambda: boss.told(InstanceEnded))
-        boss.provider.start(5, "cloud-5")
-        boss.wait_for("its address is used again", lambda: len(boss.told(InstanceStarted)) == 4)
+        boss.provider.start(257, "cloud-257")
+        boss.wait_for("its address is used again", lambda: len(boss.told(InstanceStarted)) == 256)
+        assert len(front.alive()) == 255
+
+
+def test_that_a_host_has_taken_a_machine_is_told_once(front: FrontEnd, bosses: list[Boss]) -> None:
+    front.timing = Timing(pending=1.0)
+    boss = started(front, bosses, poll_seconds=0.05)
+    assert boss.told(InstanceStarted)[0].waiting and boss.told(InstancePlaced) == []
+    boss.wait_for("it is taken", lambda: boss.told(InstancePlaced))
+    boss.wait_for("it runs", lambda: front.state(front.machines[0]) == (3, 3))
+    lists = front.count("vmpool.infoextended")
+    boss.wait_for("more lists", lambda: front.count("vmpool.infoextended") > lists + 2)
+    assert [event.instance for event in boss.told(InstancePlaced)] == [1]
+    assert len(boss.told(InstanceStarted)) == 1
+
+
+def test_one_that_is_adopted_is_told_with_whether_it_waits_for_a_host(front: FrontEnd, bosses: list[Boss]) -> None:
+    front.knobs.no_capacity = True
+    marks = {"ECLOUD_DEPLOYMENT": "d1", "ECLOUD_INSTANCE": "1", "ECLOUD_WORKER": "cloud-1"}
+    front.make("ecloud", "ecloud-cloud-1", marks)
+    boss = Boss(front, [Recorded(instance=1, worker="cloud-1", reference="0")])
+    bosses.append(boss)
+    boss.wait_for("it is found", lambda: boss.told(InstanceStarted))
+    assert boss.told(InstanceStarted)[0].waiting
+    front.knobs.no_capacity = False
+    boss.wait_for("it is taken", lambda: boss.told(InstancePlaced))
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (OSError("no port"), "its machine cannot be prepared: no port"),
+        (KeyError("x"), "its machine cannot be prepared, by a fault of ecloud: KeyError('x')"),
+    ],
+    ids=["expected", "a bug"],
+)
+def test_a_machine_that_cannot_be_prepared_is_told_at_once_and_holds_up_nobody(
+    front: FrontEnd, bosses: list[Boss], fault: Exception, words: str
+) -> None:
+    boss = Boss(front)
+    bosses.append(boss)
+    good = boss.provider._guest
+
+    def guest(instance: int, worker: str) -> Guest:
+        if instance == 1:
+            raise fault
+        return good(instance, worker)
+
+    boss.provider._guest = guest
+    boss.provider.start(1, "cloud-1")
+    boss.provider.start(2, "cloud-2")
+    boss.wait_for("both are told", lambda: boss.told(InstanceStartFailed) and boss.told(InstanceStarted))
+    assert [(event.instance, event.reason) for event in boss.told(InstanceStartFailed)] == [(1, words)]
+    assert [event.instance for event in boss.told(InstanceStarted)] == [2]
+
+
+def test_a_template_whose_own_script_cannot_be_read_is_told_and_not_dropped(
+    front: FrontEnd, bosses: list[Boss]
+) -> None:
+    front.templates[0].attributes["CONTEXT"]["START_SCRIPT_BASE64"] = "abcde"
+    boss = Boss(front)
+    bosses.append(boss)
+    boss.provider.start(1, "cloud-1")
+    boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+    assert "a START_SCRIPT_BASE64 that is no base64: correct it there" in boss.told(InstanceStartFailed)[0].reason
 
 
 def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_by_itself(
@@ -198,7 +263,8 @@ def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_by_itself(
     boss = started(front, bosses)
     front.knobs.down = True
     boss.wait_for("it is told", lambda: boss.provider.trouble)
-    assert "HTTP 503" in boss.provider.trouble
+    assert "HTTP 503" in boss.provider.trouble and "it is tried again by itself" in boss.provider.trouble
+    assert "XML-RPC address" not in boss.provider.trouble, "the address is right"
     boss.provider.start(2, "cloud-2")
     time.sleep(0.5)
     assert boss.told(InstanceEnded) == []
@@ -275,4 +341,18 @@ def test_an_address_without_a_front_end_is_told_as_away() -> None:
     with pytest.raises(CloudError, match="cannot be reached") as caught:
         Client(endpoint, "ecloud", "secret").version()
     assert caught.value.kind == "away"
-    assert str(caught.value).endswith("it is tried again (Connection refused)")
+    assert str(caught.value).endswith("cannot be reached (Connection refused)")
+    assert being_tried(caught.value).endswith("(Connection refused); it is tried again by itself")
+
+
+def test_a_wrong_path_asks_whether_the_address_is_right(front: FrontEnd) -> None:
+    with pytest.raises(CloudError, match=r"HTTP 404 .*: is it the XML-RPC address \(\.\.\./RPC2\)\?"):
+        Client(front.endpoint.replace("RPC2", "RPC3"), "ecloud", "secret").version()
+
+
+def test_a_server_that_is_silent_is_told_with_how_long_it_was_waited_for(front: FrontEnd) -> None:
+    front.knobs.before["system.version"] = 1.0
+    with pytest.raises(CloudError) as caught:
+        Client(front.endpoint, "ecloud", "secret", answer_seconds=0.3).version()
+    assert str(caught.value) == f"{front.endpoint} did not answer in time, which is 0.3 s"
+    assert caught.value.kind == "unclear"

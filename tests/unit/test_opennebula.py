@@ -119,3 +119,15 @@ def test_the_site_s_own_start_script_is_found_in_both_forms() -> None:
     encoded = base64.b64encode(b"two").decode()
     assert own_script({"CONTEXT": {"START_SCRIPT_BASE64": encoded, "START_SCRIPT": "one"}}) == "two"
     assert own_script({}) == ""
+
+
+def test_a_start_script_that_stands_for_an_attribute_of_the_template_is_that_one_or_none() -> None:
+    context = {"CONTEXT": {"START_SCRIPT_BASE64": "$START_SCRIPT_BASE64"}}
+    assert own_script(context) == ""
+    encoded = base64.b64encode(b"echo its own").decode()
+    assert own_script({**context, "START_SCRIPT_BASE64": encoded}) == "echo its own"
+
+
+def test_a_start_script_that_cannot_be_read_is_told() -> None:
+    with pytest.raises(ValueError, match="START_SCRIPT_BASE64 that is no base64"):
+        own_script({"CONTEXT": {"START_SCRIPT_BASE64": "abcde"}})

@@ -186,16 +186,20 @@ class Client:
         except pyone.OneException as error:
             raise faults.of_answer(type(error).__name__, str(error), self.endpoint) from None
         except requests.exceptions.ConnectTimeout:
-            raise CloudError("away", f"{self.endpoint} does not answer; it is tried again") from None
+            raise CloudError("away", f"{self.endpoint} does not answer") from None
         except requests.exceptions.ConnectionError as error:
             kind: faults.Kind = "away" if "NewConnectionError" in repr(error) else "unclear"
-            raise CloudError(kind, f"{self.endpoint} cannot be reached; it is tried again ({_cause(error)})") from None
+            raise CloudError(kind, f"{self.endpoint} cannot be reached ({_cause(error)})") from None
+        except requests.exceptions.Timeout:
+            late = f"{self.endpoint} did not answer in time, which is {self._answer_seconds:g} s"
+            raise CloudError("unclear", late) from None
         except requests.exceptions.RequestException as error:
-            raise CloudError("unclear", f"{self.endpoint} did not answer in time ({_cause(error)})") from None
+            raise CloudError("unclear", f"{self.endpoint} gave no whole answer ({_cause(error)})") from None
         except xmlrpc.client.ProtocolError as error:
-            raise CloudError(
-                "unclear", f"{self.endpoint} answers with HTTP {error.errcode}: is it the XML-RPC address (.../RPC2)?"
-            ) from None
+            said = f"{self.endpoint} answers with HTTP {error.errcode} ({error.errmsg})"
+            # What is behind it is away for a while, or the address is another one.
+            question = "" if error.errcode >= 500 else ": is it the XML-RPC address (.../RPC2)?"
+            raise CloudError("unclear", said + question) from None
         except Exception as error:  # an answer that is no XML-RPC, a page of a proxy
             raise CloudError("unclear", f"{self.endpoint} answers what cannot be read: {_cause(error)}") from None
 

@@ -30,6 +30,11 @@ class CloudError(Exception):
         self.kind: Kind = kind
 
 
+def being_tried(error: CloudError) -> str:
+    """The sentence, for who goes on trying."""
+    return f"{error}; it is tried again by itself" if error.kind in ("away", "unclear") else str(error)
+
+
 def of_answer(class_name: str, text: str, endpoint: str) -> CloudError:
     """What the server answered: the name of pyone's exception class, and its text."""
     said = " ".join(text.split())[:500]

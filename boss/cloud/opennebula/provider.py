@@ -24,8 +24,8 @@ from boss.cloud.opennebula.faults import CloudError
 from boss.cloud.opennebula.machines import Machine, Seen
 from boss.cloud.opennebula.patience import Patience
 from boss.cloud.opennebula.room import Bound
-from boss.cloud.provider import Guest, Limits, Recorded, Told
-from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.cloud.provider import Guest, Limits, OfInstance, Recorded, Told
+from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,8 @@ class _Known(msgspec.Struct):
     #: It ends because the cloud has no room: the pool cannot grow.
     no_room: bool = False
     told: bool = False
+    #: No host had taken its machine when that was last told.
+    waiting: bool = False
 
 
 class OpenNebulaProvider:
@@ -232,7 +234,7 @@ class OpenNebulaProvider:
         try:
             self._calls.keep_login()
         except CloudError as error:
-            self._say(str(error))  # the calls themselves say so too, each in its place
+            self._say(faults.being_tried(error))  # the calls themselves say so too, each in its place
         if now >= self._listed_at + self._between_lists() and (self._known or self._cards or not self._starts):
             self._compare()
         elif self._starts and now >= self._began_at + self._options.start_seconds:
@@ -261,8 +263,9 @@ class OpenNebulaProvider:
         with self._changed:
             self._call_trouble = ""
             self._begun_since += 1
-            known.machine, known.unclear_until, known.told = machine, None, True
-        self._tell(InstanceStarted(instance=instance, reference=str(machine), address=self._address(machine)))
+            known.machine, known.unclear_until, known.told, known.waiting = machine, None, True, True
+        address = self._address(machine)
+        self._tell(InstanceStarted(instance=instance, reference=str(machine), address=address, waiting=True))
 
     def _address(self, machine: int) -> str:
         """It is known as soon as the machine is made; empty where the call fails: its worker says it too."""
@@ -273,26 +276,33 @@ class OpenNebulaProvider:
 
     def _instantiate(self, instance: int, worker: str) -> int:
         """Raises CloudError; `unclear` from the one call only that makes a machine."""
-        options = self._options
         try:
-            number = self._calls.template_id(options.template)
+            number = self._calls.template_id(self._options.template)
             own = self._calls.template(number)
         except CloudError as error:
             raise CloudError("away" if error.kind == "unclear" else error.kind, str(error)) from None
         try:
-            guest = self._guest(instance, worker)
-        except OSError as error:
+            extra = self._extra(instance, worker, own)
+        except (OSError, ValueError) as error:
             raise CloudError("refused", f"its machine cannot be prepared: {error}") from None
-        marks = template.marks_of(options.deployment, worker, instance, options.pool, options.role, options.deploy)
-        card = template.card_of(options.network)
-        script = disk.with_disk(guest.script) if options.disk else guest.script
-        extra = template.extra_template(own, guest.variables, script, marks, card)
-        if options.disk:
-            extra["TEMPLATE"] |= disk.disks_with(own, options.disk)
+        except Exception as error:  # else it would count as there, and nobody would hear why it is not
+            logger.exception("worker %s: its machine cannot be prepared", worker, extra={"action": "bug"})
+            raise CloudError("refused", f"its machine cannot be prepared, by a fault of ecloud: {error!r}") from None
         return self._calls.instantiate(number, _NAME.format(worker=worker), extra)
 
+    def _extra(self, instance: int, worker: str, own: Mapping[str, object]) -> dict[str, dict[str, object]]:
+        """What is given with the call. `own`: TEMPLATE of the site's template. Raises OSError, ValueError."""
+        options = self._options
+        guest = self._guest(instance, worker)
+        marks = template.marks_of(options.deployment, worker, instance, options.pool, options.role, options.deploy)
+        script = disk.with_disk(guest.script) if options.disk else guest.script
+        extra = template.extra_template(own, guest.variables, script, marks, template.card_of(options.network))
+        if options.disk:
+            extra["TEMPLATE"] |= disk.disks_with(own, options.disk)
+        return extra
+
     def _not_begun(self, instance: int, known: _Known, error: CloudError) -> None:
-        self._say(str(error))
+        self._say(faults.being_tried(error))
         with self._changed:
             if error.kind == "unclear":
                 known.unclear_until = self._clock() + self._options.longest_call_seconds
@@ -316,7 +326,7 @@ class OpenNebulaProvider:
         try:
             listed = [each for each in self._calls.machines(self._options.deployment) if self._is_mine(each)]
         except CloudError as error:
-            self._say(str(error))
+            self._say(faults.being_tried(error))
             self._listed_at = self._clock()
             return
         self._listed_at = now = self._clock()
@@ -357,10 +367,16 @@ class OpenNebulaProvider:
         if first.worker != known.worker:
             self._end(first, f"its mark says worker {first.worker!r}, and instance {instance} is of {known.worker!r}")
             return
+        waiting = first.seen is Seen.WAITING
         if known.machine != first.id or not known.told:
             with self._changed:
-                known.machine, known.unclear_until, known.told = first.id, None, True
-            self._tell(InstanceStarted(instance=instance, reference=str(first.id), address=first.address))
+                known.machine, known.unclear_until, known.told, known.waiting = first.id, None, True, waiting
+            self._tell(
+                InstanceStarted(instance=instance, reference=str(first.id), address=first.address, waiting=waiting)
+            )
+        elif known.waiting and not waiting:
+            known.waiting = False
+            self._tell(InstancePlaced(instance=instance))
         if not known.ending and (why := _why_over(first, given_up)):
             with self._changed:
                 known.ending, known.no_room = why, first.seen is Seen.WAITING
@@ -424,7 +440,7 @@ class OpenNebulaProvider:
                 logger.warning("%s", sentence, extra={"action": "cloud_trouble"})
             self._call_trouble = sentence
 
-    def _tell(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded) -> None:
+    def _tell(self, event: OfInstance) -> None:
         if not self._closed:
             self._told(event)
 

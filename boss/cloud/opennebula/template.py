@@ -82,11 +82,19 @@ def card_of(network: str) -> dict[str, str]:
 
 
 def own_script(own: Mapping[str, object]) -> str:
-    """The start script that the site's template has already; ours runs after it. Empty: it has none."""
+    """The start script that the site's template has already; ours runs after it. Empty: it has none. ValueError: it
+    cannot be read."""
     context = own.get("CONTEXT")
     if not isinstance(context, Mapping):
         return ""
-    encoded = context.get("START_SCRIPT_BASE64")
+    encoded = str(context.get("START_SCRIPT_BASE64") or "")
+    if encoded.startswith("$"):  # OpenNebula puts the template's attribute of that name there, if it has one
+        encoded = str(own.get(encoded[1:]) or "")
     if encoded:
-        return base64.b64decode(str(encoded)).decode(errors="replace")
+        try:
+            return base64.b64decode(encoded).decode(errors="replace")
+        except ValueError:
+            raise ValueError(
+                "the template's CONTEXT has a START_SCRIPT_BASE64 that is no base64: correct it there, or take it out"
+            ) from None
     return str(context.get("START_SCRIPT") or "")
