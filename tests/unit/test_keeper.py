@@ -157,6 +157,25 @@ def test_told_to_end_it_tells_its_agent_and_ends_with_it(stage: Stage) -> None:
     assert codes == [0] and len(stage.lived()) == 1
 
 
+def test_told_to_end_while_it_waits_it_waits_no_longer(tmp_path: Path) -> None:
+    account = Account("me", os.getuid(), os.getgid(), tmp_path)
+    keeper = Keeper(TOLD, account, {}, tmp_path, tmp_path / OWN, tmp_path / "guest.json")
+    former = signal.signal(signal.SIGTERM, lambda number, _: keeper._told_to_end(number))
+    waits = threading.get_ident()
+    teller = threading.Timer(0.2, lambda: signal.pthread_kill(waits, signal.SIGTERM))
+    teller.start()
+    try:
+        began = time.monotonic()
+        keeper._pause(60.0)
+    finally:
+        teller.join()
+        signal.signal(signal.SIGTERM, former)
+    assert keeper.ending == signal.SIGTERM and time.monotonic() - began < 30.0
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), (
+        "an agent starts with it let through"
+    )
+
+
 @pytest.mark.needs("systemd-analyze")
 def test_the_unit_that_it_runs_under_is_a_good_one(tmp_path: Path) -> None:
     unit = tmp_path / "ecloud-guest.service"

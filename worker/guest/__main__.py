@@ -9,20 +9,17 @@ import os
 import re
 import shutil
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from worker.guest.account import Account, authorize, ensure_account, ensure_host_keys
 from worker.guest.bringup import (
     LOCK_VARIABLE,
-    LONGEST_PAUSE,
-    REFUSED,
     TOLD,
-    USELESS,
-    Away,
     Places,
     Refused,
+    hopeless,
+    patiently,
     places,
     read_json,
     say,
@@ -51,13 +48,9 @@ def main(settings: Path) -> int:
         ensure_host_keys()
         if told.get("ECLOUD_AUTHORIZED_KEYS"):
             authorize(account, told["ECLOUD_AUTHORIZED_KEYS"])
-        login = _login(told, where, account)
-    except Refused as error:
-        say(str(error))
-        return REFUSED
-    except KeyError as error:
-        say(f"this machine was not told {error}")
-        return USELESS
+        login = kept_login(told, where) or patiently(lambda: exchange(told, where, account))
+    except (Refused, KeyError) as error:
+        return hopeless(error)
     drop_others(where.programs, FOLDER)
     variables = agent_variables(told, login, where)
     if told.get("ECLOUD_ROLE") == "datastore" and variables.get("ECLOUD_DATASTORE_TREE"):
@@ -70,18 +63,6 @@ def main(settings: Path) -> int:
         folder=FOLDER,
         evidence=settings / TOLD,
     ).run()
-
-
-def _login(told: Mapping[str, str], where: Places, account: Account) -> Login:
-    pause = 1.0
-    while (login := kept_login(told, where)) is None:
-        try:
-            return exchange(told, where, account)
-        except Away as error:
-            say(f"{error}; trying again in {pause:g} s")
-        time.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
-    return login
 
 
 def agent_variables(told: Mapping[str, str], login: Login, where: Places) -> dict[str, str]:

@@ -21,10 +21,12 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 #: In the folder of settings: what the machine was told; by whom it is kept; which bundle it has.
 TOLD, LOCK, BUNDLE = "guest.json", "keeper.lock", "bundle.json"
@@ -300,28 +302,42 @@ def take_lock(settings: Path) -> int | None:
     return descriptor
 
 
+def patiently(work: Callable[[], T]) -> T:
+    """What comes of it, tried again for as long as it raises Away."""
+    pause = 1.0
+    while True:
+        try:
+            return work()
+        except Away as error:
+            say(f"{error}; trying again in {pause:g} s")
+        time.sleep(pause)  # nobody tells when what is away is back
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def hopeless(error: Exception) -> int:
+    """Say what trying again does not change; the exit code for it. A KeyError: what this machine was not told."""
+    if isinstance(error, KeyError):
+        say(f"this machine was not told {error}")
+        return USELESS
+    say(str(error))
+    return REFUSED
+
+
 def keep(settings: Path) -> int:
     """Until there is a bundle; then its keeper takes this process over."""
     lock = take_lock(settings)
     if lock is None:
         say("it runs already")
         return 0
-    pause = 1.0
-    while True:
-        told = read_json(settings / TOLD)
-        try:
-            folder = ensure_bundle(told, places(told))
-            break
-        except Away as error:
-            say(f"{error}; trying again in {pause:g} s")
-        except Refused as error:
-            say(str(error))
-            return REFUSED
-        except KeyError as error:
-            say(f"this machine was not told {error}")
-            return USELESS
-        time.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
+
+    def bundle() -> Path:
+        told = read_json(settings / TOLD)  # each time: it may be told anew meanwhile
+        return ensure_bundle(told, places(told))
+
+    try:
+        folder = patiently(bundle)
+    except (Refused, KeyError) as error:
+        return hopeless(error)
     os.set_inheritable(lock, True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ECLOUD_", "PYTHON"))}
     environment |= {"PYTHONPATH": os.fspath(folder), LOCK_VARIABLE: str(lock)}

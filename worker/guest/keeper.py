@@ -29,6 +29,7 @@ STEADY_SECONDS = 30.0
 LONGEST_PAUSE = 60.0
 #: A replacement that ends at once so often is given up.
 REPLACEMENT_TRIES = 3
+_TO_END = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Keeper:
 
     def run(self) -> int:
         """Until the agent is told to end, or cannot be helped; the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _TO_END:
             signal.signal(number, lambda number, _: self._told_to_end(number))
         while True:
             folder, bundle = self.program()
@@ -121,9 +122,14 @@ class Keeper:
             self.agent.send_signal(number)
 
     def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while not self.ending and time.monotonic() < until:
-            time.sleep(0.2)
+        """Until it is told to end, at the most."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _TO_END)
+        try:
+            told = signal.sigtimedwait(_TO_END, seconds) if not self.ending else None
+            if told is not None:
+                self.ending = told.si_signo
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_END)
 
     def _give_up(self, bundle: str) -> None:
         self.given_up = bundle.partition("=")[2]

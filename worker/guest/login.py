@@ -7,7 +7,6 @@ import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from worker.guest.account import Account
 from worker.guest.bringup import API, Away, Places, Refused, ask, mark, read_json, write_private
@@ -72,7 +71,3 @@ def variables_of(text: str) -> dict[str, str]:
         if given and not name.startswith("#"):
             found[name] = "".join(shlex.split(value))
     return found
-
-
-def forget(settings: Path) -> None:
-    (settings / KEPT).unlink(missing_ok=True)
