@@ -16,7 +16,7 @@ from itertools import count
 
 import msgspec
 
-from boss.cloud.provider import Guest, Limits, PoolSetup, Recorded, Surroundings
+from boss.cloud.provider import Guest, Limits, OfInstance, PoolSetup, Recorded, Surroundings
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 
 
@@ -124,7 +124,7 @@ class Site:
         return machine
 
     def _call(self) -> None:
-        time.sleep(self.faults.slow)
+        time.sleep(self.faults.slow)  # as the fault says
         if self._used("lose_call"):
             raise Unclear("the site did not answer in time")
 
@@ -151,6 +151,8 @@ class _Known(msgspec.Struct):
 
 
 class FakeProvider:
+    """`poll_seconds`: between two lists; a site tells of nothing by itself."""
+
     def __init__(self, pool: PoolSetup, around: Surroundings, site: Site, poll_seconds: float = 0.05) -> None:
         self._pool = pool
         self._told = around.told
@@ -264,7 +266,7 @@ class FakeProvider:
             del self._known[instance]
         self._tell(event)
 
-    def _tell(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded) -> None:
+    def _tell(self, event: OfInstance) -> None:
         if not self._closed.is_set():
             self._told(event)
 

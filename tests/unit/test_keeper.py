@@ -171,9 +171,7 @@ def test_told_to_end_while_it_waits_it_waits_no_longer(tmp_path: Path) -> None:
         teller.join()
         signal.signal(signal.SIGTERM, former)
     assert keeper.ending == signal.SIGTERM and time.monotonic() - began < 30.0
-    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), (
-        "an agent starts with it let through"
-    )
+    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "an agent starts with it let through"
 
 
 @pytest.mark.needs("systemd-analyze")

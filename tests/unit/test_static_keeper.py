@@ -32,7 +32,8 @@ def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> No
             guest=lambda instance, worker: Guest(variables={}, script=""),
             bundle=lambda name: pytest.fail("nothing is brought to a host that cannot be reached"),
             tell=told.put,
-            claim=lambda keeper, instance, worker: False,
+            claim=lambda keeper, instance: False,
+            looked=lambda: None,
             pace=Pace(retry=600.0, retry_most=600.0),
         ),
     )

@@ -103,6 +103,7 @@ def _host(given: object) -> Host:
 
 
 def _usual(host: Host, home: str) -> Host:
+    """With what it leaves out. ValueError: what is wrong with it, to stand behind its name."""
     if not host.address or not 0 < host.port < 65536 or host.slots < 0:
         raise ValueError("must have an address, a port from 1 to 65535, and no negative number of slots")
     if host.fingerprint and not _FINGERPRINT.fullmatch(host.fingerprint):
@@ -112,9 +113,8 @@ def _usual(host: Host, home: str) -> Host:
         )
     if host.user == "root":
         raise ValueError("names root; the agent and the tasks run as the user named there, so take an ordinary one")
-    return msgspec.structs.replace(
-        host, user=host.user or pwd.getpwuid(os.geteuid()).pw_name, home=host.home or home
-    )  # fmt: skip
+    user = host.user or pwd.getpwuid(os.geteuid()).pw_name
+    return msgspec.structs.replace(host, user=user, home=host.home or home)
 
 
 def _known(host: Host, pool: PoolSetup) -> list[str]:
@@ -145,10 +145,12 @@ def _read(path: Path) -> tuple[Any, set[str]]:
         if words[:1] == ["@revoked"]:
             revoked.update(words[3:4])
             continue
+        if line.startswith(("@", "#")):
+            continue
         try:
-            entry: Any = None if line.startswith(("@", "#")) else HostKeyEntry.from_line(line, number)
+            entry: Any = HostKeyEntry.from_line(line, number)
         except paramiko.SSHException:
             raise ValueError(f"line {number} has no key that can be read") from None
-        for name in entry.hostnames or [] if entry is not None else []:
+        for name in entry.hostnames if entry is not None else ():
             keys.add(name, entry.key.get_name(), entry.key)
     return keys, revoked

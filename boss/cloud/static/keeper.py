@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from boss.cloud.provider import Guest, ProviderError
+from boss.cloud.provider import Guest, OfInstance, ProviderError
 from boss.cloud.static.calls import Agent, Calls, HostError, Look, Machine, Process, check_room
 from boss.cloud.static.hosts import Host
 from boss.control import Connection, ControlError, OtherHostKey
@@ -23,6 +23,8 @@ from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 
 logger = logging.getLogger(__name__)
 
+#: Between two looks whether an agent has come up.
+_LOOK_SECONDS = 0.2
 #: Uploads at once, of all pools: a bundle is in memory meanwhile.
 _uploads = threading.BoundedSemaphore(4)
 
@@ -51,9 +53,11 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
     connect: Callable[[Host], Connection]
     guest: Callable[[int, str], Guest]
     bundle: Callable[[str], Path]
-    tell: Callable[[InstanceStarted | InstanceStartFailed | InstanceEnded], None]
-    #: (instance, worker) of an agent of this pool that was found: is it to be kept, and by this keeper?
-    claim: Callable[[Keeper, int, str], bool]
+    tell: Callable[[OfInstance], None]
+    #: An agent of this instance, of this pool, was found: is it to be kept, and by this keeper?
+    claim: Callable[[Keeper, int], bool]
+    #: A host was looked at: what should run there does, or is known not to.
+    looked: Callable[[], None]
     pace: Pace = Pace()
 
 
@@ -157,7 +161,7 @@ class Keeper:
                           "If that is as it should be, name the new key in the settings")  # fmt: skip
             except (ControlError, HostError, ProviderError, OSError) as error:
                 self._ill(str(error))
-            except Exception as error:
+            except Exception as error:  # a fault of ours: without this thread nobody would look after the host
                 if not self._interrupted:
                     logger.exception("a visit of host %s failed", self.host.at, extra={"action": "bug"})
                 self._ill(f"host {self.host.at}: {type(error).__name__}: {error}")
@@ -213,6 +217,7 @@ class Keeper:
                     "the pool"
                 )
         self.to_look = False
+        self._ways.looked()
         work = self.work
         if work is None or work.process is None:
             return
@@ -228,7 +233,7 @@ class Keeper:
 
     def _keep_or_end(self, calls: Calls, machine: Machine, process: Process, agent: Agent) -> None:
         """The one that is meant to be here, or one too many."""
-        if self._ways.claim(self, int(agent.instance), agent.worker):
+        if self._ways.claim(self, int(agent.instance)):
             work = self.work
             if work is not None and work.process in (None, process):
                 self._came(work, process)
@@ -279,7 +284,7 @@ class Keeper:
                 self._gone(work, f"host {self.host.at}: the start script ended well, and no agent came up"
                                  f"{self._said(machine, work, look)}")  # fmt: skip
                 return
-            time.sleep(0.2)
+            time.sleep(_LOOK_SECONDS)  # nothing on the host tells when an agent takes its home
 
     def _said(self, machine: Machine, work: Work, look: Look) -> str:
         if look.log and look.log != work.log_before:

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from boss.cloud.provider import Limits, PoolSetup, ProviderError, Recorded, Surroundings
+from boss.cloud.provider import Limits, OfInstance, PoolSetup, ProviderError, Recorded, Surroundings
 from boss.cloud.static.calls import HostError, Process
 from boss.cloud.static.hosts import Host, place_of, read_hosts
 from boss.cloud.static.keeper import Keeper, Pace, Ways, Work
 from boss.control import Connection, connect
-from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.core.events import InstanceEnded, InstanceStartFailed
 
 #: Hosts in trouble that one sentence names.
 _NAMED = 3
@@ -30,7 +30,8 @@ class StaticProvider:
         self._told = around.told
         self._pool = pool
         self._pace = pace or Pace()
-        self._lock = threading.Lock()
+        #: Notified when a host was looked at, or was given an instance, and when the boss ends.
+        self._changed = threading.Condition()
         self._closed = False
         ways = Ways(
             deployment=around.deployment,
@@ -40,6 +41,7 @@ class StaticProvider:
             bundle=around.bundle,
             tell=self._tell,
             claim=self._claim,
+            looked=self._looked,
             pace=self._pace,
         )
         self._keepers = [Keeper(host, ways) for host in read_hosts(pool)]
@@ -51,7 +53,7 @@ class StaticProvider:
     def adopt(self, recorded: Iterable[Recorded]) -> None:
         """Every host is looked at, and agents that no record speaks of are ended."""
         gone = []
-        with self._lock:
+        with self._changed:
             for one in recorded:
                 work = Work(one.instance, one.worker)
                 if not one.reference:
@@ -68,7 +70,7 @@ class StaticProvider:
             threading.Thread(target=self._resolve, name=f"pool {self._pool.name}", daemon=True).start()
 
     def start(self, instance: int, worker: str) -> None:
-        with self._lock:
+        with self._changed:
             at_work = sum(keeper.work is not None for keeper in self._keepers) + len(self._unplaced)
             free = next(filter(self._is_free, self._keepers), None) if at_work < self._pool.most else None
             if free is not None:
@@ -77,7 +79,7 @@ class StaticProvider:
         self._tell(InstanceStartFailed(instance=instance, reason=self._why_full(), full=True))
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
-        with self._lock:
+        with self._changed:
             unplaced = self._unplaced.get(instance)
             if unplaced is not None:
                 unplaced.stopping = True
@@ -94,7 +96,7 @@ class StaticProvider:
             keeper.stop(work)
 
     def limits(self) -> Limits:
-        with self._lock:
+        with self._changed:
             free = sum(map(self._is_free, self._keepers))
             at_work = sum(keeper.work is not None for keeper in self._keepers) + len(self._unplaced)
         more = max(0, min(free, self._pool.most - at_work))
@@ -107,7 +109,9 @@ class StaticProvider:
         return "; ".join(told[:_NAMED]) + more
 
     def close(self) -> None:
-        self._closed = True
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
         for keeper in self._keepers:
             keeper.close()
 
@@ -134,9 +138,13 @@ class StaticProvider:
         keeper.take(work)
         return True
 
-    def _claim(self, keeper: Keeper, instance: int, worker: str) -> bool:
+    def _looked(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+
+    def _claim(self, keeper: Keeper, instance: int) -> bool:
         """An agent of ours was found at this keeper's host."""
-        with self._lock:
+        with self._changed:
             for other in self._keepers:
                 if other is not keeper and other.work is not None and other.work.instance == instance:
                     raise HostError(f"host {keeper.host.at} is the same machine as host {other.host.at}: a machine "
@@ -147,18 +155,17 @@ class StaticProvider:
             if work is None:
                 return False
             keeper.take(work)
+            self._changed.notify_all()
             return True
 
     def _resolve(self) -> None:
         """Look at every host once more when no start of the boss before can be under way; then tell what is nowhere."""
-        pause = threading.Event()
-        pause.wait(self._pace.come_up)
-        free = [keeper for keeper in self._keepers if keeper.work is None]
-        for keeper in free:
-            keeper.look()
-        while not self._closed and self._unplaced and any(each.to_look and each.work is None for each in free):
-            pause.wait(0.2)
-        with self._lock:
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._unplaced, self._pace.come_up)
+            free = [keeper for keeper in self._keepers if keeper.work is None]
+            for keeper in free:
+                keeper.look()
+            self._changed.wait_for(lambda: self._closed or not self._unplaced or _all_looked_at(free))
             nowhere = list(self._unplaced.values())
             self._unplaced.clear()
         for work in nowhere:
@@ -168,9 +175,14 @@ class StaticProvider:
             else:
                 self._tell(InstanceStartFailed(instance=work.instance, reason=reason))
 
-    def _tell(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded) -> None:
+    def _tell(self, event: OfInstance) -> None:
         if not self._closed:
             self._told(event)
+
+
+def _all_looked_at(keepers: Iterable[Keeper]) -> bool:
+    """Or given an instance meanwhile."""
+    return not any(each.to_look and each.work is None for each in keepers)
 
 
 def make(pool: PoolSetup, around: Surroundings) -> StaticProvider:

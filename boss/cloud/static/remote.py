@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 
 #: Before the answer, which may stand behind what a login prints.
 ANSWER = "ecloud-answer: "
+_ENDING = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)
 
 
 def boot() -> str:
@@ -46,7 +47,7 @@ def agents(folder: str) -> list[dict[str, Any]]:
         words = _read(f"/proc/{name}/cmdline").split(b"\0")[:-1] if name.isdigit() else []
         if words[-1:] == [settings.encode()] and (b"worker.guest" in words or b"keep" in words):
             keepers[int(name)] = _entry(int(name), _told(settings))
-        elif any(pair == (b"-m", b"worker") for pair in zip(words, words[1:])):  # noqa: B905, RUF007
+        elif _runs_worker(words):
             told = _environment(int(name))
             if told.get("ECLOUD_WORKER_HOME") == home or int(name) == holder:
                 found[int(name)] = {**_entry(int(name), told), "holds": int(name) == holder}
@@ -56,6 +57,10 @@ def agents(folder: str) -> list[dict[str, Any]]:
     # A process that an agent is just starting bears its name up to the exec.
     alone = [agent for agent in found.values() if agent["parent"] not in (*keepers, *found)]
     return [each for each in (*keepers.values(), *alone) if each["start"]]
+
+
+def _runs_worker(words: list[bytes]) -> bool:
+    return any(words[at : at + 2] == [b"-m", b"worker"] for at in range(len(words)))
 
 
 def _entry(pid: int, told: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +166,7 @@ def stop(question: dict[str, Any]) -> dict[str, Any]:
     handle = _open(question)
     if handle is None:
         return {"ended": True}
-    for number, pause in zip((signal.SIGTERM, signal.SIGTERM, signal.SIGKILL), question["pauses"]):  # noqa: B905
+    for number, pause in zip(_ENDING, question["pauses"]):  # noqa: B905  # Python 3.9 has no strict
         # A keeper hands TERM on; after KILL it cannot.
         below = _children(question["pid"]) if number == signal.SIGKILL else []
         try:
