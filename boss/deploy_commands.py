@@ -125,7 +125,7 @@ def _deployed_lines(answer: Deployed) -> list[str]:
         f"Token:    {answer.token}",
         f"Host key: {answer.host_key}",
         *disk,
-        "Both are kept in the state directory: push_tasks.py and admin.py use this boss from now on.",
+        "Address and token are kept in the state directory: push_tasks.py and admin.py use this boss from now on.",
     ]
 
 

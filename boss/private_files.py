@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_secret(path: Path, secret: str) -> None:
     """Whole or not at all; readable by its owner only, from the first byte on."""
     temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secret + "\n")
+    with _new(temporary) as file:
+        file.write(f"{secret}\n".encode())
     temporary.replace(path)
+
+
+def write_record(path: Path, content: bytes) -> None:
+    """As a secret; on disk under its name when this returns."""
+    temporary = path.with_name(f".{path.name}.new")
+    with _new(temporary) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _new(path: Path) -> BinaryIO:
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def private(path: Path) -> Path:

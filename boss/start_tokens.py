@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from boss.private_files import private, write_secret
+from boss.private_files import private, write_record
 from wire.topics import WORKER_ID
 
 FOLDER = "guests"
@@ -115,11 +114,9 @@ class StartTokens:
         return token.until <= self._wall()
 
     def save(self, ticket: Ticket) -> None:
+        """On disk when this returns."""
         with self._lock:
-            path = self._folder / f"{ticket.worker}.json"
-            write_secret(path, msgspec.json.encode(ticket).decode())
-            _sync(path)
-            _sync(self._folder)
+            write_record(self._folder / f"{ticket.worker}.json", msgspec.json.encode(ticket))
 
     def forget(self, worker: str) -> bool:
         with self._lock:
@@ -130,11 +127,3 @@ class StartTokens:
 
 def _hash(token: str) -> str:
     return hashlib.blake2b(token.encode(errors="surrogateescape"), digest_size=32).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -162,6 +162,3 @@ def _write_for_clients(path: Path, url: str, token: str) -> None:
         "# Written by admin.py deploy: the boss that it made. admin.py teardown takes it away; settings.toml beside\n"
         f'# it wins over it.\nboss_url = "{url}"\ntoken = "{token}"',
     )
-
-
-__all__ = ["Deploy", "Deployed", "DEPLOYED_FILE"]

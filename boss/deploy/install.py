@@ -19,9 +19,7 @@ _UNIT = "/etc/systemd/system/ecloud-boss.service"
 BundleFor = Callable[[str, str], tuple[Path, str]]
 
 
-def install(
-    remote: Remote, files: dict[str, str], bundle_for: BundleFor, say: Callable[[str], None], *, start: bool = True
-) -> None:
+def install(remote: Remote, files: dict[str, str], bundle_for: BundleFor, say: Callable[[str], None]) -> None:
     """`files`: path there -> content, secrets of the boss's user. Raises DeployError."""
     remote.run("mkdir -p /etc/ecloud")
     _put(remote, _SCRIPT, _template("boss-install.sh"), "700")
@@ -40,11 +38,8 @@ def install(
     new = _put(remote, "/etc/ecloud/start-boss", _template("start-boss"), "755") or new
     if remote.run("[ ! -d /run/systemd/system ] || echo yes"):
         new = _put(remote, _UNIT, _template("ecloud-boss-machine.service"), "644") or new
-    if start:
-        say(
-            "Starting the boss ..." if new else "All of it is there already; the boss is started if it does not run ..."
-        )
-        _run(remote, "start", "yes" if new else "no")
+    say("Starting the boss ..." if new else "All of it is there already; the boss is started if it does not run ...")
+    _run(remote, "start", "yes" if new else "no")
 
 
 def _owner_of(path: str) -> str:

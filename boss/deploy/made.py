@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from boss.cloud.opennebula import faults, template
 from boss.cloud.opennebula.client import Client
@@ -24,7 +24,8 @@ from boss.environments import ROOT
 START_SCRIPT = ROOT / "templates" / "boss-start.sh"
 #: How long the server may work on a call that nobody waits for any more.
 LONGEST_CALL_SECONDS = 120.0
-_LOOK_SECONDS = 2.0
+#: Between two looks: the cloud tells nobody when something changes.
+LOOK_SECONDS = 2.0
 
 
 class Clock(Protocol):
@@ -56,7 +57,7 @@ class Maker:
         there = self._found() or self._after_a_lost_call()
         if there is None:
             if not another:
-                self._refuse_second(template_name)
+                self._refuse_second()
             there = self._make(template_name, network)
         return self._wait_until_it_runs(there, seconds)
 
@@ -68,18 +69,18 @@ class Maker:
         if not mine:
             if record.machine is not None:
                 self._say(f"The boss's machine {record.machine} is no more.")
-                self._is_another(None)
+                self._set_machine(None)
             return None
         first, *younger = mine
         for machine in younger:
             self._say(f"Machine {machine.id} is a second one with the same mark: ended.")
             self._client.terminate(machine.id)
         if record.machine != first.id or record.intended_at:
-            self._is_another(first.id if record.machine != first.id else record.machine)
+            self._set_machine(first.id)
         return first
 
-    def _is_another(self, machine: int | None) -> None:
-        """What was known of the former machine is not true of this one."""
+    def _set_machine(self, machine: int | None) -> None:
+        """What was known of a former machine is not true of another one."""
         record = self._kept.record
         if record.machine not in (None, machine):
             record.host_key = record.address = ""
@@ -99,9 +100,9 @@ class Maker:
             found = self._found()
             if found is not None or last:
                 return found
-            self._clock.sleep(_LOOK_SECONDS)
+            self._clock.sleep(LOOK_SECONDS)
 
-    def _refuse_second(self, template_name: str) -> None:
+    def _refuse_second(self) -> None:
         others = [one for one in machines(self._client) if one.role == BOSS and one.seen is not Seen.ENDING]
         if others:
             one = others[0]
@@ -168,7 +169,7 @@ class Maker:
                     f"({there.message or 'no reason was told'}); the same command goes on waiting, and "
                     "admin.py teardown ends it"
                 )
-            self._clock.sleep(_LOOK_SECONDS)
+            self._clock.sleep(LOOK_SECONDS)
             try:
                 there = self._found() or self._gone(there)
             except CloudError as error:
@@ -186,12 +187,9 @@ class Maker:
             self._kept.save()
         return there
 
-    def _gone(self, there: Listed) -> Listed:
+    def _gone(self, there: Listed) -> NoReturn:
         raise DeployError(f"machine {there.id} was ended while it started, by somebody else: deploy again")
 
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
-
-
-__all__ = ["Clock", "Maker", "RealClock"]

@@ -18,12 +18,13 @@ import msgspec
 
 from boss.deploy.errors import DeployError
 from boss.keys import SshKey, ensure_key
+from boss.private_files import write_record
 
 FOLDER = "deploy"
 
 
 class Record(msgspec.Struct, kw_only=True):
-    #: Bears it: every machine, image and token of this deployment.
+    #: What every machine and image of this deployment bears.
     mark: str
     endpoint: str
     user: str
@@ -52,7 +53,7 @@ class Kept:
 
     def save(self) -> None:
         """On disk when this returns."""
-        _write(self.folder / "record.json", msgspec.json.format(msgspec.json.encode(self.record), indent=1))
+        write_record(self.folder / "record.json", msgspec.json.format(msgspec.json.encode(self.record), indent=1))
 
     @property
     def key(self) -> SshKey:
@@ -114,12 +115,3 @@ def _read_or_make(folder: Path, endpoint: str, user: str, make: bool) -> Kept | 
 def _made_something(record: Record) -> bool:
     """A first try at a mistyped address leaves nothing that would have to be found again."""
     return bool(record.machine is not None or record.intended_at or record.cloud_token or record.disk)
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

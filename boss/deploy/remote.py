@@ -13,12 +13,12 @@ from pathlib import Path
 from boss.control.connection import Connection, Ran, connect
 from boss.control.errors import ControlError
 from boss.deploy.errors import DeployError
-from boss.deploy.made import Clock
+from boss.deploy.made import LOOK_SECONDS, Clock
 from boss.deploy.record import Kept
 from wire.messages import Place
 
 USER = "root"
-_LOOK_SECONDS = 2.0
+#: Bytes of what a command there says.
 _MOST_SAID = 1024 * 1024
 
 
@@ -112,4 +112,4 @@ def _patiently(kept: Kept, host_keys: list[str], seconds: float, clock: Clock) -
                     f"the boss's machine at {address} does not let us in: {error}. Its image needs OpenNebula's "
                     "context packages and an sshd that lets root in by key; the same command goes on waiting"
                 ) from None
-            clock.sleep(_LOOK_SECONDS)
+            clock.sleep(LOOK_SECONDS)

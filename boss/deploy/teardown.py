@@ -17,12 +17,12 @@ from boss.cloud.opennebula.faults import CloudError
 from boss.cloud.opennebula.machines import DEPLOY, Seen
 from boss.deploy.errors import DeployError
 from boss.deploy.listed import BOSS, DATASTORE, Listed, machines
-from boss.deploy.made import LONGEST_CALL_SECONDS, Clock, RealClock
+from boss.deploy.made import LONGEST_CALL_SECONDS, LOOK_SECONDS, Clock, RealClock
 from boss.deploy.record import Kept
 
-_LOOK_SECONDS = 2.0
-#: A boss or worker that does not end politely is ended hard after this; the datastore's machine is given all the time.
+#: A boss that does not end politely is ended hard after this; workers are at once.
 POLITE_SECONDS = 60.0
+#: For all of it.
 ALL_SECONDS = 900.0
 
 
@@ -59,6 +59,19 @@ def plan(client: Client, mark: str, disk: str) -> Plan:
     )
 
 
+def lines(wanted: Plan) -> Iterator[str]:
+    """What a person is shown."""
+    if not wanted.machines:
+        yield f"No machine of deployment {wanted.mark} is there."
+    else:
+        yield f"Deployment {wanted.mark}; to be ended, with all that is on them:"
+        yield from (f"  {line}" for line in wanted.machines)
+    if wanted.disk:
+        yield f"  the disk {wanted.disk}, WITH ALL RESULTS ON IT"
+    if wanted.disk_stays:
+        yield f"The disk {wanted.disk_stays} stays (--datastore_disk {wanted.disk_stays} removes it)."
+
+
 def remove(
     client: Client, kept: Kept | None, wanted: Plan, say: Callable[[str], None], clock: Clock | None = None
 ) -> None:
@@ -88,7 +101,7 @@ def _wait_for_a_lost_call(client: Client, kept: Kept | None, say: Callable[[str]
     until = kept.record.intended_at + LONGEST_CALL_SECONDS
     while clock.wall() < until and not machines(client, kept.record.mark):
         say("A call that may still make the boss's machine is waited for ...")
-        clock.sleep(_LOOK_SECONDS * 5)
+        clock.sleep(LOOK_SECONDS * 5)
 
 
 def _end_all(client: Client, mark: str, roles: tuple[str, ...], say: Callable[[str], None], clock: Clock) -> None:
@@ -103,7 +116,7 @@ def _end_all(client: Client, mark: str, roles: tuple[str, ...], say: Callable[[s
             if error.kind not in ("away", "unclear") or late > ALL_SECONDS:
                 raise
             say(f"{faults.being_tried(error)}.")
-            clock.sleep(_LOOK_SECONDS)
+            clock.sleep(LOOK_SECONDS)
             continue
         if not left:
             return
@@ -117,10 +130,11 @@ def _end_all(client: Client, mark: str, roles: tuple[str, ...], say: Callable[[s
                 say(f"Ending {_line(one)} ...")
                 told.add(one.id)
             _end(client, one, hard=_may_be_hard(one, late))
-        clock.sleep(_LOOK_SECONDS)
+        clock.sleep(LOOK_SECONDS)
 
 
 def _may_be_hard(one: Listed, late: float) -> bool:
+    """`late`: seconds since its end was asked for. The datastore's machine takes its time, unless its host is dead."""
     if one.role == DATASTORE:
         return one.seen is Seen.UNREACHABLE
     return one.role != BOSS or late > POLITE_SECONDS
@@ -143,16 +157,3 @@ def _bears(image: Any, mark: str) -> bool:
 def _line(one: Listed) -> str:
     what = {BOSS: "the boss's machine", DATASTORE: "the datastore's machine"}.get(one.role, f"worker {one.worker}")
     return f"machine {one.id}: {what} ({one.name}), {one.address or 'no address'}, {one.seen}"
-
-
-def lines(wanted: Plan) -> Iterator[str]:
-    """What a person is shown."""
-    if not wanted.machines:
-        yield f"No machine of deployment {wanted.mark} is there."
-    else:
-        yield f"Deployment {wanted.mark}; to be ended, with all that is on them:"
-        yield from (f"  {line}" for line in wanted.machines)
-    if wanted.disk:
-        yield f"  the disk {wanted.disk}, WITH ALL RESULTS ON IT"
-    if wanted.disk_stays:
-        yield f"The disk {wanted.disk_stays} stays (--datastore_disk {wanted.disk_stays} removes it)."

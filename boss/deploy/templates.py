@@ -29,6 +29,7 @@ SETTINGS = {
     "boss": "opennebula_boss_template",
     "datastore": "opennebula_datastore_template",
 }
+#: Of an MQTT packet, beside the message that it carries.
 _PACKET_ROOM = 64 * 1024
 
 
