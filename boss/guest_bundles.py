@@ -58,7 +58,7 @@ class GuestBundles:
             except BundleError as error:
                 logger.warning("no bundle of the %s for %s: %s", role, kind, error, extra={"action": "no_bundle"})
                 self._settle((role, kind), None, str(error))
-            except Exception as error:
+            except Exception as error:  # a fault of ours: who waits for this bundle is not to wait in vain
                 logger.exception("no bundle of the %s for %s", role, kind, extra={"action": "no_bundle"})
                 self._settle((role, kind), None, f"{type(error).__name__}: {error}")
             else:

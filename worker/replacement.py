@@ -46,7 +46,7 @@ class Replacement:
                 self._get(order)
             except Refused as error:
                 logger.warning("the boss's version is not fetched: %s", error, extra={"action": "fetch_bundle"})
-                time.sleep(REFUSED_PAUSE_SECONDS)
+                time.sleep(REFUSED_PAUSE_SECONDS)  # in a thread of its own: the boss orders again as soon as it is told
                 break
             except (Away, OSError) as error:
                 logger.info("the boss's version is not here yet: %s", error, extra={"action": "fetch_bundle"})

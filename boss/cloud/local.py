@@ -66,7 +66,7 @@ class LocalProvider:
         environment = self._environment(worker)
         try:
             pid = self._spawn(self._command, environment, self._log_path(worker))
-        except Exception as error:
+        except Exception as error:  # of whatever kind `spawn` raises: it is handed in
             self._tell(InstanceStartFailed(instance=instance, reason=f"the worker process cannot be started: {error}"))
             return
         self._tell(InstanceStarted(instance=instance, reference=f"{pid} {self._identify(pid)}"))

@@ -94,7 +94,7 @@ def connect(place: Place, key_file: Path, seconds: float = 10.0) -> Connection:
             transport.close()
             if preferred in (kinds, _KINDS[-1]):
                 raise
-        except BaseException:
+        except BaseException:  # a connection of nobody would stay open
             transport.close()
             raise
         else:

@@ -29,6 +29,7 @@ __all__ = ["BrokerError", "EmbeddedBroker", "new_password"]
 
 logger = logging.getLogger(__name__)
 
+#: Between two tries: a broker tells nobody when it listens, lets a login in, or refuses one.
 _POLL_SECONDS = 0.02
 #: How often one that was killed while it started is started again.
 _KILLED_TRIES = 3

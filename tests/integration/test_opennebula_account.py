@@ -28,6 +28,10 @@ def room(boss: Boss) -> tuple[int | None, str]:
     return limits.more, limits.reason
 
 
+def calls(front: FrontEnd, name: str) -> int:
+    return sum(called == name for _, called in list(front.calls))
+
+
 # --- limits ----------------------------------------------------------------------------------------
 
 
@@ -69,7 +73,7 @@ def test_a_network_that_the_account_may_not_see_limits_nothing_that_is_known(
     front.networks[0].open, front.networks[0].owner = False, "oneadmin"
     front.templates[0].attributes["NIC"] = {"NETWORK": "private", "NETWORK_UNAME": "oneadmin"}
     boss = started(front, bosses, 1, room_seconds=0.1)
-    time.sleep(0.3)
+    boss.wait_for("it looks a second time", lambda: calls(front, "vnpool.info") > 1)
     assert room(boss) == (None, "")
 
 
@@ -147,7 +151,8 @@ def test_each_pool_keeps_to_its_own_machines_and_those_of_a_pool_that_is_no_more
     former = front.make("ecloud", "y", {**MARKS, "ECLOUD_POOL": "former", "ECLOUD_INSTANCE": "71"})
     boss = started(front, bosses, 1, pool="small", pools=("small", "big"))
     boss.wait_for("the former pool's is ended", lambda: former.ended_at)
-    time.sleep(0.3)
+    lists = calls(front, "vmpool.infoextended")
+    boss.wait_for("all are listed twice more", lambda: calls(front, "vmpool.infoextended") > lists + 1)
     assert others.ended_at is None
     assert [m.user_template.get("ECLOUD_POOL") for m in front.alive()] == ["big", "small"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from boss.cloud.provider import Recorded
-from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
 from tests.integration.provider_worlds import WORLDS, World, worker, world_of
 
 pytestmark = pytest.mark.needs("sshd", "ssh-keygen", "useradd")
@@ -26,14 +26,15 @@ def test_a_start_is_told_once_with_a_reference(world: World) -> None:
     (started,) = boss.start(1)
     assert started.reference
     assert world.alive() == 1
-    time.sleep(0.5)
-    assert boss.events == [started]
+    time.sleep(0.5)  # several lists, or looks at a host, that must tell nothing
+    others = [event for event in boss.events if event is not started]
+    assert others in ([], [InstancePlaced(instance=1)]), "a machine may wait for a host before it boots"
 
 
 def test_no_more_are_made_than_were_asked_for(world: World) -> None:
     boss = world.boss()
     boss.start(*range(1, world.most + 1))
-    time.sleep(0.5)
+    time.sleep(0.5)  # several lists, that must make none
     assert world.alive() == world.most
     assert len({event.reference for event in boss.told(InstanceStarted)}) == world.most
 
@@ -103,7 +104,7 @@ def test_one_whose_start_was_not_recorded_is_found_and_not_made_again(world: Wor
     boss = world.boss(Recorded(instance=1, worker=worker(1), reference=""))
     boss.wait(lambda: boss.started(1), "it is found")
     assert boss.started(1)[0].reference == started.reference
-    time.sleep(0.3)
+    time.sleep(0.3)  # several lists, that must make none
     assert world.alive() == 1
 
 
@@ -132,7 +133,7 @@ def test_nothing_is_told_after_the_end(world: World) -> None:
     world.end_one(1)
     boss.provider.stop(1, worker(1), "")
     boss.provider.start(2, worker(2))
-    time.sleep(0.7)
+    time.sleep(0.7)  # longer than anything of this takes that is told
     assert boss.events == before
 
 

@@ -224,7 +224,8 @@ def test_a_broken_connection_is_no_end_and_the_agent_is_watched_again(world: Sta
     for pid in world.server.processes():
         if pid != agent:
             os.kill(pid, signal.SIGKILL)
-    time.sleep(1.5)
+    boss.wait(lambda: set(world.server.processes()) - {agent}, "it is connected again")
+    time.sleep(0.5)  # what it saw then would be told
     assert boss.events == [started] and world.alive() == 1
     world.end_one(1)
     assert isinstance(boss.ended(1), InstanceEnded)
@@ -292,7 +293,7 @@ def test_a_kept_agent_that_crashes_is_the_same_instance_still(world: Static) -> 
     assert int(started.reference.split()[1]) != before
     os.kill(before, signal.SIGKILL)
     boss.wait(lambda: world.alive() == 1 and world.pid() != before, "its keeper has started another")
-    time.sleep(0.5)
+    time.sleep(0.5)  # an end would be told at once: the process that is watched had it
     assert boss.events == [started]
     again = world.boss(world.record(started))
     again.wait(lambda: again.started(1), "it is adopted")

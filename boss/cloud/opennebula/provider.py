@@ -208,7 +208,7 @@ class OpenNebulaProvider:
                     continue
             try:
                 self.turn()
-            except Exception:
+            except Exception:  # a fault of ours: without this thread nothing would be made or ended any more
                 logger.exception("a turn of the provider failed and is tried again", extra={"action": "bug"})
                 with self._changed:  # `close` ends the pause; what else wakes it begins a turn, which is as well
                     self._changed.wait(self._options.poll_seconds)
@@ -315,9 +315,8 @@ class OpenNebulaProvider:
                 return
             self._forget(instance)
             self._room_at = float("-inf")
-        self._tell(
-            InstanceStartFailed(instance=instance, reason=str(error), full=faults.grows_no_more(error.kind))
-        )  # fmt: skip
+        full = faults.grows_no_more(error.kind)
+        self._tell(InstanceStartFailed(instance=instance, reason=str(error), full=full))
 
     # --- all are listed --------------------------------------------------------------------------------
 
