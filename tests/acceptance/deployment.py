@@ -22,6 +22,8 @@ from typing import Any, TypeVar
 import pytest
 
 from boss.web.boss_file import running_boss
+from boss.web.find import boss_of
+from tests.looking import Question, answer_of
 
 TOP = Path(__file__).resolve().parents[2]
 #: The variable that marks every process of a deployment.
@@ -81,6 +83,12 @@ class Deployment:
         done = self.admin(*arguments, "--json")
         assert done.returncode == 0, done.stdout + done.stderr
         return json.loads(done.stdout)
+
+    def look(self, question: Question) -> Any:
+        """What its boss answers, which has to run, asked over HTTP: for what is waited for."""
+        boss = boss_of(self.home)
+        assert boss is not None, f"no boss runs:\n{self.log()}"
+        return answer_of(boss, question)
 
     def start_boss(self, *options: str, wait: bool = True) -> subprocess.Popen[str]:
         """`python -m boss`; returns when it answers (its log is logs/boss.log, as that of a push's boss)."""

@@ -9,6 +9,7 @@ import pytest
 
 from tests.hosts import network
 from tests.hosts.guests import SITE, GuestSite
+from tests.looking import phases, workers
 from tests.opennebula.cloud import Cloud
 
 pytestmark = [
@@ -60,13 +61,14 @@ def test_workers_are_started_shown_kept_dropped_and_ended_by_hand(site: GuestSit
 
     site.boss.write(f"{SITE}/long.json", json.dumps([{"id": "long", "commands": "sleep 600", "expect": "600s"}]))
     site.push("long.json", "--detach")
-    site.wait(lambda: "Doing: long  " in site.admin("show_workers"), "it works")
+    site.wait(lambda: "executing" in phases(site.look(workers)), "it works")
+    assert "Doing: long  " in site.admin("show_workers")
 
     # One that is not kept goes when there is nothing for it; those that are kept stay.
     (other,) = site.admin("instantiate_worker").split()
     site.wait(lambda: len(cloud.alive("worker")) == 3, "the third machine")
     site.wait(lambda: len(cloud.alive("worker")) == 2, "the third machine has gone again", BOOTS)
-    site.wait(lambda: other not in site.admin("show_workers"), "the boss has seen its end")
+    site.wait(lambda: other not in [one["id"] for one in site.look(workers)], "the boss has seen its end")
     assert sorted(site.online()) == sorted(ids)
 
     # The one at work finishes first, unless it is to end now.
@@ -75,7 +77,7 @@ def test_workers_are_started_shown_kept_dropped_and_ended_by_hand(site: GuestSit
     site.wait(lambda: len(cloud.alive("worker")) == 1, "the idle one is gone")
     site.admin("cancel", "--all")
     site.wait(lambda: cloud.alive("worker") == [], "the other one goes when its task has ended")
-    site.wait(lambda: site.asked("show_workers") == [], "no worker is left")
+    site.wait(lambda: site.look(workers) == [], "no worker is left")
     assert site.admin("terminate_workers", "--yes") == "There was nothing to end."
     told = site.admin("events", "--last", "500")
     assert "running -> stopping: a person asked for its end" in told and "running -> stopping: it was drained" in told

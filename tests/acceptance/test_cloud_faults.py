@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from boss.web.client import Client
 from tests.hosts import network
 from tests.opennebula.hive import LOG, Hive
 from tests.opennebula.objects import AUTHORIZATION, Machine, Refuse
@@ -57,7 +58,7 @@ class Scene:
         return ids
 
     def done(self) -> bool:
-        status = self.site.asked("status")
+        status = self.site.look(Client.status)
         assert status["failed"] == 0, status
         return bool(status["in_queue"] == status["in_progress"] == 0)
 
@@ -84,10 +85,10 @@ class Scene:
 
     def told(self, words: str) -> None:
         """`status` says so."""
-        self.site.wait(lambda: words in " ".join(self.site.asked("status")["hindrances"]), f"status tells: {words}")
+        self.site.wait(lambda: words in " ".join(self.site.look(Client.status)["hindrances"]), f"status tells: {words}")
 
     def untold(self, words: str) -> None:
-        self.site.wait(lambda: words not in " ".join(self.site.asked("status")["hindrances"]), f"no more: {words}")
+        self.site.wait(lambda: words not in " ".join(self.site.look(Client.status)["hindrances"]), f"no more: {words}")
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 
 from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of, wait_for
 from tests.acceptance.test_outside_servers import broker
+from tests.looking import task_named, workers
 from wire.link import LinkOptions
 
 __all__ = ["broker", "deployment"]
@@ -56,7 +57,7 @@ def test_a_worker_that_a_person_started_goes_on_with_the_same_id_after_the_boss_
     status = broker.asked("status")
     assert (status["in_queue"], status["finished"]) == (0, 0)
     assert broker.asked("show_batches") == []
-    wait_for(lambda: [worker["id"] for worker in broker.asked("show_workers")] == ["lab"], "it says hello again")
+    wait_for(lambda: [worker["id"] for worker in broker.look(workers)] == ["lab"], "it says hello again")
     done = broker.push(tasks)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "ran").read_text() == "lab\nlab\n"
@@ -71,7 +72,7 @@ def test_a_killed_worker_is_shown_as_not_connected_long_before_its_lease_ends(
     broker.start_boss()
 
     def shown() -> list[tuple[str, str, bool]]:
-        return [(one["id"], one["state"], one["connected"]) for one in broker.asked("show_workers")]
+        return [(one["id"], one["state"], one["connected"]) for one in broker.look(workers)]
 
     wait_for(lambda: shown() == [("lab", "online", True)], "it says hello")
     hand_started.kill()
@@ -104,9 +105,9 @@ def test_the_task_of_a_killed_worker_is_queued_again_after_its_lease(
     ran = tmp_path / "ran"
     push = broker.start_push(broker.write("tasks.json", [{"id": "one", "commands": f"echo began >> {ran}; sleep 600"}]))
     wait_for(lambda: lines_of(ran), "the task has begun")
-    wait_for(lambda: broker.asked("show_task", "one")["task"]["state"] == "running", "the boss has heard of it")
+    wait_for(lambda: broker.look(task_named("one"))["task"]["state"] == "running", "the boss has heard of it")
     hand_started.kill()
-    wait_for(lambda: broker.asked("show_task", "one")["task"]["state"] == "queued", "its lease has ended")
+    wait_for(lambda: broker.look(task_named("one"))["task"]["state"] == "queued", "its lease has ended")
     assert [one["state"] for one in broker.asked("show_workers")] == ["lost"]
     assert broker.admin("show_queued").stdout.startswith("ID: one\n")
     assert push.poll() is None

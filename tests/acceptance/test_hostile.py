@@ -14,6 +14,7 @@ import pytest
 
 from boss.web.exit_codes import Exit
 from tests.acceptance.deployment import Deployment, deployment, wait_for
+from tests.looking import workers
 from wire.codec import MAX_BYTES
 from wire.messages import (
     VERSION,
@@ -118,7 +119,7 @@ def assert_well(deployment: Deployment, before: dict[int, str], name: str) -> No
 def running(request: pytest.FixtureRequest, deployment: Deployment) -> Deployment:
     deployment.settings["embedded_broker"] = request.param
     deployment.start_boss()
-    wait_for(lambda: [one["state"] for one in deployment.asked("show_workers")] == ["online"], "the worker is there")
+    wait_for(lambda: [one["state"] for one in deployment.look(workers)] == ["online"], "the worker is there")
     return deployment
 
 

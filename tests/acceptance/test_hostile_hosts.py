@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from boss.web.client import Client
 from tests.acceptance.data_world import DataWorld, WorkerHost, data_world, links, mosquitto
 from tests.acceptance.deployment import wait_for
 from tests.hosts import PYTHON, Host, network
@@ -298,6 +299,10 @@ def test_hosts_that_lie_are_set_aside_and_all_tasks_succeed_on_those_that_do_not
         assert host.run(["find", "/", "-xdev", "-name", "*escaped*"], user="root", check=False) == ""
 
 
+def hindrances(cluster: Cluster) -> str:
+    return " ".join(cluster.look(Client.status)["hindrances"])
+
+
 @pytest.mark.needs("unshare", "nsenter", "setpriv", "ip")
 @pytest.mark.timeout(240)
 def test_a_full_datastore_keeps_results_on_their_workers_says_why_and_goes_on_when_there_is_room(
@@ -311,7 +316,7 @@ def test_a_full_datastore_keeps_results_on_their_workers_says_why_and_goes_on_wh
     ]
     little = {"id": "little", "commands": ["echo x > r"], "results": [["r", "little"]]}
     cluster.push(cluster.write("big.json", tasks), "--detach")
-    cluster.wait(lambda: "disk is full" in cluster.admin("status"), "status says it")
+    cluster.wait(lambda: "disk is full" in hindrances(cluster), "status says it")
     cluster.push(cluster.write("little.json", [little]))
     assert "disk is full" in cluster.admin("status") and "needed" in cluster.admin("status")
     tree = cluster.datastore.path(TREE)
@@ -323,7 +328,10 @@ def test_a_full_datastore_keeps_results_on_their_workers_says_why_and_goes_on_wh
     for number in range(6):
         content = (tree / "big" / str(number)).read_bytes()
         assert hashlib.md5(content).hexdigest() in (tree / "big" / f"{number}.sum").read_text()
-    cluster.wait(lambda: "disk is full" not in cluster.admin("status"), "status does not say it any more")
+    cluster.wait(
+        lambda: "disk is full" not in " ".join(cluster.look(Client.status)["hindrances"]),
+        "status does not say it any more",
+    )
     attempts = cluster.asked("show_task", waiting[0])["attempts"]
     assert [attempt["ended"] for attempt in attempts] == ["succeeded"], "it was run again"
 

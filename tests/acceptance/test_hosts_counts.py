@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from boss.web.client import Client
 from tests.hosts import HOME, Host, Network, network
 from tests.hosts.cluster import TREE, Cluster
 
@@ -61,12 +62,12 @@ def test_a_thousand_tasks_that_end_at_once_open_few_connections_and_never_more_t
         for n in range(TASKS)
     ]
     site.push(site.write("tasks.json", tasks), "--detach")
-    site.wait(lambda: site.asked("status")["in_progress"] == TASKS, "all tasks wait at the gate", seconds=120)
+    site.wait(lambda: site.look(Client.status)["in_progress"] == TASKS, "all tasks wait at the gate", seconds=120)
     site.forget_turns()
     with ExitStack() as opened:
         for gate in gates:
             opened.enter_context(_opened(gate))
-        site.wait(lambda: site.asked("status")["in_progress"] == 0, "all tasks have ended", seconds=120)
+        site.wait(lambda: site.look(Client.status)["in_progress"] == 0, "all tasks have ended", seconds=120)
     assert site.asked("status")["succeeded"] == TASKS
     tree = site.datastore.path(TREE)
     results = [(tree / f"out/t{n}").read_text().split() for n in range(TASKS)]

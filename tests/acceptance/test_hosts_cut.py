@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from boss.web.client import Client
 from tests.hosts import HOME, Host, network
 from tests.hosts.cluster import TREE, Cluster
 
@@ -39,7 +40,7 @@ def test_a_cable_that_is_pulled_in_mid_file_delays_the_result_and_repeats_nothin
     assert not (cluster.datastore.path(TREE) / "big").exists()
     assert before < SIZE, "the cable was pulled too late"
     cluster.net.mend(cut)
-    cluster.wait(lambda: cluster.asked("status")["succeeded"] == 1, "the result has arrived")
+    cluster.wait(lambda: cluster.look(Client.status)["succeeded"] == 1, "the result has arrived")
     tree = cluster.datastore.path(TREE)
     assert (tree / "big").stat().st_size == SIZE
     assert cluster.datastore.run(["sh", "-c", f"cksum <{TREE}/big"]) == (tree / "sum").read_text().strip()

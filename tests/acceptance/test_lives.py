@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from boss.web.client import Client
 from tests.acceptance.deployment import Deployment, deployment, lines_of, wait_for
 
 __all__ = ["deployment"]
@@ -186,7 +187,7 @@ def test_a_second_push_keeps_the_boss_alive_when_the_first_is_interrupted(deploy
     boss = deployment.pid("boss")
     other = [{"id": "other", "commands": f"until [ -e {deployment.directory}/go ]; do sleep 0.1; done"}]
     second = deployment.start_push(deployment.write("other.json", other))
-    wait_for(lambda: deployment.asked("status")["in_progress"] == 2, "the other task runs")
+    wait_for(lambda: deployment.look(Client.status)["in_progress"] == 2, "the other task runs")
     first.send_signal(signal.SIGINT)
     assert first.wait(timeout=SECONDS) == 130
     time.sleep(5.0)  # longer than a boss stays that nobody follows

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from boss.web.client import Client
 from examples.net3_study import make_tasks
 from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of, wait_for
 from tests.integration.test_example_agrees import compare
@@ -101,7 +102,7 @@ def test_a_graph_of_ten_thousand_tasks_is_accepted_and_counted_right(deployment:
         graph.append({"id": f"t{n}", "commands": "true", "dependencies": dependencies})
     done = deployment.push(deployment.write("tasks.json", graph), "--detach")
     assert done.returncode == 0, done.stdout + done.stderr
-    wait_for(lambda: deployment.asked("status")["in_progress"] == 1, "its root runs")
+    wait_for(lambda: deployment.look(Client.status)["in_progress"] == 1, "its root runs")
     status = deployment.asked("status")
     assert (status["in_queue"], status["available"], status["finished"]) == (9_999, 0, 0)
     assert deployment.admin("cancel", "t0").returncode == 0

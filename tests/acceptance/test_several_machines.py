@@ -17,8 +17,10 @@ from pathlib import Path
 import pytest
 
 from boss.control import fingerprint
+from boss.web.client import Client
 from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
 from tests.integration.ssh_server import SshServer, me, running
+from tests.looking import workers
 
 __all__ = ["deployment"]
 
@@ -55,7 +57,7 @@ class Site:
         self.start_datastore()
         self.start_worker()
         wait_for(lambda: self.workers() == {"w1"}, "the worker is there")
-        wait_for(lambda: self.deployment.asked("status")["datastore_connected"], "the datastore is there")
+        wait_for(lambda: self.deployment.look(Client.status)["datastore_connected"], "the datastore is there")
 
     def make_files(self, name: str) -> str:
         folder = self.files / name
@@ -98,7 +100,7 @@ class Site:
         return process
 
     def workers(self) -> set[str]:
-        return {worker["id"] for worker in self.deployment.asked("show_workers") if worker["state"] == "online"}
+        return {worker["id"] for worker in self.deployment.look(workers) if worker["state"] == "online"}
 
     def debug(self, worker: str) -> tuple[int, str, str]:
         done = self.deployment.admin("debug_worker", worker)

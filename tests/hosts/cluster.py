@@ -16,8 +16,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from boss.web.client import Client
 from tests.hosts.host import AGENT, HOME, PATIENCE, PYTHON, USER, Host, HostFault, Program
 from tests.hosts.network import Network
+from tests.looking import Question, answer_of, boss_on
 
 #: Where things are on the hosts.
 SITE = f"{HOME}/site"
@@ -144,6 +146,10 @@ class Cluster:
         """What an admin command says with --json."""
         return json.loads(self.admin(*arguments, "--json"))
 
+    def look(self, question: Question) -> Any:
+        """What the boss answers, asked over the network: for what is waited for."""
+        return answer_of(boss_on(self.net, self.boss, STATE), question)
+
     def _type(self, script: str, *arguments: str, seconds: float) -> str:
         typed = [PYTHON, "-P", f"{AGENT}/{script}", *arguments]
         return self.boss.run(typed, folder=SITE, seconds=seconds, **self.environment())
@@ -161,7 +167,7 @@ class Cluster:
         ended = [name for name, program in self.programs.items() if program.poll() is not None]
         if ended:
             raise HostFault(f"ended: {', '.join(ended)}\n{self.logs()}")
-        status = self.asked("status")
+        status = self.look(Client.status)
         return bool(status["datastore_connected"]) and status["workers"] == len(self.workers)
 
     def wait(

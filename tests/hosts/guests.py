@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 from tests.hosts.host import AGENT, HOME, PATIENCE, PYTHON, Host, HostFault, Program
 from tests.hosts.network import Network
+from tests.looking import Question, answer_of, boss_on, workers
 
 SITE = f"{HOME}/site"
 STATE = f"{SITE}/.ecloud"
@@ -195,6 +196,10 @@ class GuestSite:
     def asked(self, *arguments: str) -> Any:
         return json.loads(self.admin(*arguments, "--json"))
 
+    def look(self, question: Question) -> Any:
+        """What the boss answers, asked over the network: for what is waited for."""
+        return answer_of(boss_on(self.net, self.boss, STATE), question)
+
     def push(self, name: str, *options: str, seconds: float = 120.0) -> str:
         try:
             return self._type("push_tasks.py", *options, f"{SITE}/{name}", seconds=seconds)
@@ -206,7 +211,7 @@ class GuestSite:
         return self.boss.run(typed, folder=SITE, seconds=seconds, **self.environment())
 
     def online(self) -> list[str]:
-        return [one["id"] for one in self.asked("show_workers") if one["state"] == "online"]
+        return [one["id"] for one in self.look(workers) if one["state"] == "online"]
 
     def wait(self, condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
         until = time.monotonic() + seconds

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from boss.web.client import Client
 from tests.hosts import network
 from tests.hosts.guests import HOME, GuestSite
 
@@ -28,7 +29,7 @@ def test_datastore_and_worker_are_machines_of_the_boss() -> None:
         assert told.variables["ECLOUD_HALT_WHEN_ORPHANED"] == "0"
         store, worker = site.machine("store"), site.machine("vm")
         assert site.bring_up(store, told) == ""
-        site.wait(lambda: site.asked("status")["datastore_connected"], "the datastore has said hello")
+        site.wait(lambda: site.look(Client.status)["datastore_connected"], "the datastore has said hello")
         data = store.path("/var/lib/ecloud/data")
         assert data.stat().st_uid == store.path("/var/lib/ecloud").stat().st_uid != 0
         site.bring_up(worker, site.told_of_pool())

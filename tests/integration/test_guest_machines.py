@@ -14,6 +14,7 @@ import pytest
 from boss.embedded.greeting import accepts_login
 from tests.hosts import Host, network
 from tests.hosts.guests import HOME, NOTES, PLAIN_PYTHON, STATE, GuestSite, Told
+from tests.looking import phases, workers
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),
@@ -179,7 +180,7 @@ def test_an_old_agent_is_replaced_and_what_it_runs_counts(scene: Scene) -> None:
     site = scene.site
     site.boss.write(f"{HOME}/site/long.json", json.dumps([{"id": "long", "commands": ["sleep 8; echo done"]}]))
     site.push("long.json", "--detach")
-    site.wait(lambda: "long" in site.admin("show_workers"), "the long task runs")
+    site.wait(lambda: "executing" in phases(site.look(workers)), "the long task runs")
     old = site.variables_of(scene.agent())["ECLOUD_BUNDLE"]
     site.stop_boss()
     site.boss.run(["cp", "-r", "/opt/ecloud/agent", f"{HOME}/newer"])

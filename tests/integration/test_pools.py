@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from boss.web.client import Client
 from tests.acceptance.deployment import TOP, Deployment, wait_for
+from tests.looking import workers
 
 pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(180)]
 
@@ -78,7 +80,7 @@ def world(tmp_path: Path) -> Iterator[Deployment]:
 
 
 def states(world: Deployment) -> dict[str, str]:
-    return {worker["id"]: worker["state"] for worker in world.asked("show_workers")}
+    return {worker["id"]: worker["state"] for worker in world.look(workers)}
 
 
 def pool(world: Deployment, name: str) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def test_workers_are_started_up_to_the_limit_and_the_quota_and_shown_before_they
     wait_for(
         lambda: any(
             line.startswith("pool cloud cannot grow, work goes on with what is there: quota: only 3 machines")
-            for line in world.asked("status")["hindrances"]
+            for line in world.look(Client.status)["hindrances"]
         ),
         "status says so",
     )

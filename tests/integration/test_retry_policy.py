@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.deployment import Deployment, wait_for
+from tests.looking import task_named, workers
 
 pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(180)]
 
@@ -35,7 +36,7 @@ def journal(world: Deployment) -> list[dict[str, Any]]:
 
 
 def online(world: Deployment) -> int:
-    return sum(worker["state"] == "online" for worker in world.asked("show_workers"))
+    return sum(worker["state"] == "online" for worker in world.look(workers))
 
 
 def test_failures_are_tried_again_after_growing_pauses_if_they_are_worth_it(world: Deployment) -> None:
@@ -99,7 +100,7 @@ def test_a_bad_worker_is_set_aside_with_a_reason_and_let_in_by_a_probe(world: De
     (home / "kept").rename(home / "attempts")
     more = [{"id": f"more{number}", "commands": "sleep 0.3"} for number in range(20)]
     assert push(world, *more) == 0
-    wait_for(lambda: not any(worker["quarantined"] for worker in world.asked("show_workers")), "the probe's success")
+    wait_for(lambda: not any(worker["quarantined"] for worker in world.look(workers)), "the probe's success")
     told = [event["after"] for event in journal(world) if event["key"] == "local-1"]
     assert told.index("quarantined") < told.index("probed") < told.index("let in")
 
@@ -114,6 +115,6 @@ def test_a_bad_worker_is_let_in_by_hand(world: Deployment) -> None:
     assert "by hand: its disk makes noises" in world.admin("show_workers").stdout
     assert world.asked("show_task_status", "a")["state"] == "queued"
     assert world.admin("release", "local-1").returncode == 0
-    wait_for(lambda: world.asked("show_task_status", "a")["state"] == "succeeded", "the task's end")
+    wait_for(lambda: world.look(task_named("a"))["task"]["state"] == "succeeded", "the task's end")
     wrong = world.admin("release", "local-9")
     assert (wrong.returncode, "there is no worker 'local-9'" in wrong.stderr) == (2, True)

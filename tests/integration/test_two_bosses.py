@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from boss.database import Database
+from boss.web.client import Client
 from tests.acceptance.deployment import Deployment, lines_of, wait_for
 from tests.integration import brokers
 from tests.integration.brokers import Links
@@ -104,7 +105,7 @@ def test_a_boss_that_was_stopped_superseded_and_woken_again_writes_nothing_and_e
     os.kill(first.pid, signal.SIGSTOP)
     end_connections(mariadb_server, url.rpartition("/")[2])  # and with them the early lock
     second = two.start_boss()
-    wait_for(lambda: two.asked("status")["succeeded"] == 8, "the second boss's end of the work")
+    wait_for(lambda: two.look(Client.status)["succeeded"] == 8, "the second boss's end of the work")
     before = read(url)
     os.kill(first.pid, signal.SIGCONT)
     superseded(first, one, second)

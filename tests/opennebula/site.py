@@ -13,7 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from boss.web.client import Client
 from tests.hosts.guests import PLAIN_PYTHON, SITE, STATE, GuestSite, toml
+from tests.looking import workers
 from tests.opennebula.cloud import Cloud
 from tests.opennebula.objects import Machine
 
@@ -54,7 +56,7 @@ class CloudSite(GuestSite):
 
     def plan(self) -> dict[str, Any]:
         """Of the pool, as `scaling` tells."""
-        (only,) = self.asked("scaling", "--pool", "cloud")
+        (only,) = self.look(Client.pools)
         assert isinstance(only, dict)
         return only
 
@@ -63,7 +65,7 @@ class CloudSite(GuestSite):
         return self.program.output() if self.program is not None else ""
 
     def workers(self) -> dict[str, str]:
-        return {one["id"]: one["state"] for one in self.asked("show_workers")}
+        return {one["id"]: one["state"] for one in self.look(workers)}
 
     def logins(self) -> list[str]:
         """Names of workers' logins that the broker knows."""
