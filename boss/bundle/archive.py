@@ -14,7 +14,8 @@ from typing import IO
 
 from boss.bundle.packages import File
 
-_LEVEL = 6
+#: Half the time of the usual 6, for 4 % more bytes: a boss makes its bundles before its first machine can boot.
+_LEVEL = 4
 
 
 def write_archive(path: Path, files: Iterable[File]) -> None:
