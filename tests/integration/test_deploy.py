@@ -174,6 +174,7 @@ def test_a_host_that_shows_another_key_is_told_nothing(user: User, cloud: Cloud)
         ["sh", "-c", "cd /etc/ssh; rm ssh_host_ed25519_key*; ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key;"
          " kill -HUP $(cat /run/sshd.pid)"], user="root",
     )  # fmt: skip
+    user.hurry = 20
     with pytest.raises(DeployError, match="it is another machine, or was made anew; nothing was sent to it"):
         user.deploy()
 
@@ -196,7 +197,7 @@ def test_what_stands_in_the_way_is_told_and_teardown_leaves_nothing(
     user: User, cloud: Cloud, spoil: Any, words: str
 ) -> None:
     spoil(cloud)
-    user.hurry = 20
+    user.hurry = 40  # what answers nothing is given up after three seconds, each time
     with pytest.raises((DeployError, CloudError), match=words):
         user.deploy()
     assert len(cloud.front.machines) <= 1
