@@ -25,8 +25,7 @@ def instance_said_hello(state: State, worker_id: str) -> Instance | None:
     known = state.pools.get(instance.row.pool)
     if known is not None:
         known.learn_boot(state.wall - instance.row.requested_at)
-        if instance.seen_at > known.failed_at or not known.crashes:
-            known.works_again(state.now)
+        known.serves(instance.seen_at, state.now)
     instance.row.hello_at = state.wall
     set_instance_state(state, instance, InstanceState.RUNNING, "its worker said hello")
     return instance

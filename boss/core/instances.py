@@ -74,7 +74,8 @@ def _over(state: State, instance: Instance, how: InstanceState, reason: str, *, 
     set_instance_state(state, instance, how, reason)
     pool = instance.row.pool
     if not asked:
-        back_off(state, pool, reason, steady=state.now - instance.seen_at > STEADY_SECONDS)
+        steady = crashed and state.now - instance.seen_at > STEADY_SECONDS
+        back_off(state, pool, reason, steady=steady, costly=how is InstanceState.GONE and not crashed)
     if pool in state.pools:
         state.pools[pool].ended(state.wall, state.wall - instance.row.requested_at)
     state.remove_instance(instance)
@@ -96,15 +97,20 @@ def _has_successor(state: State, instance: Instance) -> bool:
     return alive < pool.least
 
 
-def back_off(state: State, pool: str, reason: str, *, steady: bool) -> None:
-    """One of the pool failed: the next is not started at once, and later each time in a row."""
+def back_off(state: State, pool: str, reason: str, *, steady: bool, costly: bool = False) -> None:
+    """One of the pool failed: the next is not started at once, and later each time in a row.
+
+    `costly`: a machine was there and paid for, and never worked.
+    """
     known = state.pools.get(pool)
     if known is None:
         return
     known.crashes = 1 if steady else known.crashes + 1
-    known.failed, known.failed_at = reason, state.now
+    known.failed, known.failed_at, known.costly = reason, state.now, costly
     policy = state.policy
     first, most = (policy.full, policy.full_max) if known.full else (policy.restart, policy.restart_max)
+    if costly and policy.pool(pool).grows():
+        most = policy.full_max
     # What was asked for together and fails together is one reason to wait, not many.
     if state.now >= known.not_before:
         known.pauses = 1 if steady else known.pauses + 1
@@ -205,7 +211,9 @@ def boot_due(state: State, number: int) -> None:
         reason = f"its provider has not made it within {timeout:.0f} s"
     else:
         reason = f"no hello of its worker within {timeout:.0f} s"
-    back_off(state, instance.row.pool, reason, steady=False)
+        if state.policy.pool(instance.row.pool).grows():
+            reason += " (its console, or /var/log/ecloud.log on it, says why)"
+    back_off(state, instance.row.pool, reason, steady=False, costly=True)
     stop(state, instance, reason)
 
 

@@ -28,6 +28,7 @@ class PoolState:
 
     __slots__ = (
         "boots",
+        "costly",
         "crashes",
         "decided_wall",
         "failed",
@@ -48,9 +49,10 @@ class PoolState:
         self.crashes = 0
         self.pauses = 0
         self.not_before = 0.0
-        #: What the last of them said, and when it did (monotonic).
+        #: What the last of them said, when it did (monotonic), and whether a machine was there that never worked.
         self.failed = ""
         self.failed_at = 0.0
+        self.costly = False
         #: Why the provider makes no more at present (quota, no address left); empty: it does.
         self.full = ""
         #: Slots of its newest worker; 0: none has said hello yet.
@@ -64,8 +66,12 @@ class PoolState:
     def learn_boot(self, seconds: float) -> None:
         self.boots.append(max(0.0, seconds))
 
-    def works_again(self, now: float) -> None:
-        """One that was asked for after the last failure serves: nothing is held back any more."""
+    def serves(self, asked_at: float, now: float) -> None:
+        """One serves that was asked for then (monotonic). Nothing is held back any more, if that says anything of the
+        last failure: machines that do boot do, those that were made before the provider refused one do not.
+        """
+        if self.crashes and not self.costly and asked_at <= self.failed_at:
+            return
         self.crashes = self.pauses = 0
         self.full = ""
         self.not_before = min(self.not_before, now)

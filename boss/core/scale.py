@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from boss.core import instances
 from boss.core.effects import EndBoss
-from boss.core.model import ALIVE, InstanceState, WorkerState
+from boss.core.model import ALIVE, COMING, InstanceState, WorkerState
 from boss.core.need import fleet_of, helpers_of, kind_of, need
 from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.pools import PoolState
@@ -132,7 +132,7 @@ def _stop_set_aside(state: State, policy: PoolPolicy, work: bool) -> None:
             and (worker.probes >= PROBES or (not work and state.now - worker.ended_at >= policy.idle))
         ):
             if worker.probes >= PROBES:
-                instances.back_off(state, policy.name, worker.quarantined, steady=False)
+                instances.back_off(state, policy.name, worker.quarantined, steady=False, costly=True)
             instances.stop(state, instance, f"its worker was set aside: {worker.quarantined}")
 
 
@@ -190,6 +190,8 @@ def _at_once(state: State, policy: PoolPolicy, known: PoolState) -> tuple[int, s
     there = state.by_pool.get(policy.name, {}).values()
     left = max(0, policy.most - len(there))
     asked = sum(1 for each in there if each.state is InstanceState.REQUESTED and not each.row.reference)
+    if known.crashes and known.costly:
+        asked = sum(1 for each in there if each.state in COMING)  # that it was made says nothing: its hello does
     if state.now < known.not_before:
         return 0, f"after {_failures(known.crashes)} none is asked for until a pause is over: {known.failed}"
     if known.crashes:

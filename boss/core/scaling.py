@@ -288,8 +288,10 @@ def _to_stop(pool: Pool, fleet: Fleet, now: _Course) -> tuple[list[str], str]:
     soon = math.ceil(now.peak(0.0, _keep(pool)) / pool.slots - 1e-9)
     kept = max(soon + pool.spare, pool.least)
     superfluous = fleet.size - kept
+    if not fleet.size:
+        return [], ""
     if superfluous <= 0:
-        if soon and fleet.size:
+        if soon:
             return [], f"{soon} will be wanted within {_keep(pool):.0f} s"
         return [], f"the pool keeps {kept}" if kept else ""
     ripe = [worker for worker, seconds in fleet.idle if seconds >= pool.idle or now.end <= 0.0]

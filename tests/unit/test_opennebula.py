@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 
 import pytest
 
@@ -41,14 +42,15 @@ def test_an_answer_has_its_kind_and_a_sentence(class_name: str, text: str, kind:
     assert "\n" not in str(error)
 
 
-def test_quota_and_addresses_say_what_is_used_up_and_that_work_goes_on() -> None:
+def test_quota_and_addresses_say_what_is_used_up_and_what_helps() -> None:
+    """That work goes on is told with the pool (`pool_hindrances`)."""
     quota = of_answer("OneAuthorizationException", "user [3] limit of 2 reached for VMS quota in VM.", "x")
     address = of_answer("OneException", "Cannot get IP/MAC lease from virtual network 1.", "x")
     assert "limit of 2 for VMS" in str(quota)
     assert "network 1" in str(address)
     for error in (quota, address):
         assert grows_no_more(error.kind)
-        assert "goes on" in str(error)
+        assert re.search("administrator for more, or lower the pool's limit|larger address range", str(error))
     assert not grows_no_more("login")
 
 
@@ -119,6 +121,12 @@ def test_the_site_s_own_start_script_is_found_in_both_forms() -> None:
     encoded = base64.b64encode(b"two").decode()
     assert own_script({"CONTEXT": {"START_SCRIPT_BASE64": encoded, "START_SCRIPT": "one"}}) == "two"
     assert own_script({}) == ""
+
+
+def test_what_the_server_said_goes_along_without_the_name_of_the_call() -> None:
+    said = "[one.template.instantiate] User [2] : Not authorized to perform USE IMAGE [0]."
+    error = of_answer("OneAuthorizationException", said, "x")
+    assert "may not do that: User [2] : Not authorized to perform USE IMAGE [0]. Ask" in str(error)
 
 
 def test_a_start_script_that_stands_for_an_attribute_of_the_template_is_that_one_or_none() -> None:

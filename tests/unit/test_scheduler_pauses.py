@@ -122,6 +122,62 @@ def test_a_hello_of_a_machine_that_was_asked_for_before_the_failure_ends_no_paus
     assert known.full == QUOTA and known.not_before == until and started(cloud) == []
 
 
+def pauses(cloud: World, *, fail: bool) -> list[float]:
+    """Of ten failures one after the other: of the calls (`fail`), or of machines that were made and then could not run,
+    each after a while."""
+    found, known = [], cloud.state.pools["cloud"]
+    for name in started(cloud)[1:]:
+        refuse(cloud, name, full=False)
+    for _ in range(10):
+        while not (names := started(cloud) or list(cloud.state.instance_for)):
+            cloud.wait(1.0)
+        number = cloud.state.instance_for[names[0]]
+        if fail:
+            cloud.turn(InstanceStartFailed(instance=number, reason="no such template"))
+        else:
+            made(cloud, names[0], waiting=True)
+            cloud.wait(70.0)
+            cloud.turn(InstanceEnded(instance=number, reason="OpenNebula could not start it"))
+        found.append(known.not_before - cloud.now)
+    return found
+
+
+def test_calls_that_are_refused_are_tried_again_after_half_a_minute_at_most(cloud: World) -> None:
+    assert max(pauses(cloud, fail=True)) == pytest.approx(30.0)
+
+
+def test_machines_that_never_work_cost_less_and_less(cloud: World) -> None:
+    found = pauses(cloud, fail=False)
+    assert found == sorted(found) and found[-1] == 900.0, "each was paid for, however long it had waited for a host"
+
+
+def test_after_one_that_never_worked_the_next_is_waited_for(cloud: World) -> None:
+    first, *others = started(cloud)
+    for name in (first, *others):
+        made(cloud, name)
+    for name in (first, *others):
+        cloud.turn(InstanceEnded(instance=cloud.state.instance_for[name], reason="OpenNebula could not start it"))
+    cloud.wait(2.0)
+    (name,) = started(cloud)
+    made(cloud, name)
+    cloud.wait(10.0)
+    assert started(cloud) == []
+    worker = cloud.worker(name, pool="cloud", slots=1)
+    cloud.wait(3.0, worker)
+    assert len(started(cloud)) > 1
+
+
+def test_one_bad_machine_of_many_holds_up_nobody(cloud: World) -> None:
+    first, second, *others = started(cloud)
+    for name in (first, second, *others):
+        made(cloud, name)
+    cloud.turn(InstanceEnded(instance=cloud.state.instance_for[first], reason="OpenNebula could not start it"))
+    worker = cloud.worker(second, pool="cloud", slots=1)
+    assert cloud.state.pools["cloud"].crashes == 0
+    cloud.wait(3.0, worker)
+    assert len(started(cloud)) == 1, "in its place"
+
+
 # --- machines that no host has taken -----------------------------------------------------------------
 
 

@@ -19,6 +19,8 @@ _ADDRESS = re.compile(r"Cannot get IP/MAC lease from virtual network (\d+)")
 _MISSING = re.compile(r"Error getting (virtual machine template|virtual machine|virtual network|image) \[(\d+)\]")
 _NAMED = re.compile(r"does not own an? (network|image) with name: (\S+)|(Image) with ID: (\d+) +does not exist")
 _BUSY = re.compile(r"Cannot acquire image (\d+), it is persistent and already in use")
+#: "[one.template.instantiate] ", with which an answer begins: which call it was means nothing to people.
+_CALL = re.compile(r"^\[one\.[a-z.]+\] ")
 _RESTRICTED = re.compile(r"includes a restricted attribute ([A-Z_/0-9]+)")
 
 
@@ -37,20 +39,19 @@ def being_tried(error: CloudError) -> str:
 
 def of_answer(class_name: str, text: str, endpoint: str) -> CloudError:
     """What the server answered: the name of pyone's exception class, and its text."""
-    said = " ".join(text.split())[:500]
+    said = _CALL.sub("", " ".join(text.split()))[:500].rstrip(". ")
     if class_name == "OneAuthenticationException":
         return CloudError("login", f"{endpoint} refuses the login: check opennebula_user and its token or password")
     if found := _QUOTA.search(text):
         return CloudError(
             "quota",
-            f"the account's quota is used up: the limit of {found[1]} for {found[2]} is reached. Work goes on with the "
-            "workers that there are; ask the cloud's administrator for more, or lower the pool's limit",
+            f"the account's quota is used up: the limit of {found[1]} for {found[2]} is reached. Ask the cloud's "
+            "administrator for more, or lower the pool's limit",
         )
     if found := _ADDRESS.search(text):
         return CloudError(
             "address",
-            f"no address is left in network {found[1]}. Work goes on with the workers that there are; "
-            "a larger address range, or another network, lets the pool grow",
+            f"no address is left in network {found[1]}. A larger address range, or another network, lets the pool grow",
         )
     if found := _MISSING.search(text):
         return CloudError("missing", f"there is no {found[1]} {found[2]}, or this account may not see it")
