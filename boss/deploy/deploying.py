@@ -13,7 +13,7 @@ import msgspec
 
 from boss.cloud.opennebula.client import Client
 from boss.cloud.opennebula.faults import CloudError
-from boss.cloud.opennebula.machines import DEPLOY
+from boss.cloud.opennebula.machines import DEPLOY, owner_and_name
 from boss.deploy import settings_text
 from boss.deploy.errors import DeployError
 from boss.deploy.install import BundleFor, install, log_tail
@@ -26,12 +26,15 @@ from boss.web.client import ClientError, Refused
 
 #: Of the boss's login token at the cloud; a deploy in its second half makes a new one. The boss renews its own.
 TOKEN_SECONDS = 30 * 86400
+#: How long the machine may take to run, to let us in, and its boss to answer.
 RUNNING_SECONDS, LOGIN_SECONDS, ANSWER_SECONDS = 900.0, 600.0, 180.0
 #: Where the boss is, for the user's commands: read before settings.toml of the state directory.
 DEPLOYED_FILE = "deployed.toml"
 
 
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
+    """What the user is told of the boss that runs now."""
+
     machine: int
     address: str
     url: str
@@ -120,8 +123,8 @@ class Deploy:
 
     def _ensure_disk(self) -> None:
         values, record = self._values, self._kept.record
-        _, slash, name = values.opennebula_datastore_disk.rpartition("/")
-        if not slash and not any(name == image.NAME for image in self._client.images()):
+        owner, name = owner_and_name(values.opennebula_datastore_disk)
+        if not owner and not any(name == image.NAME for image in self._client.images()):
             megabytes = -(-values.opennebula_datastore_disk_bytes // 1_000_000)
             self._say(f"Making the datastore's disk {name} ({megabytes / 1000:g} GB) ...")
             text = (

@@ -12,6 +12,7 @@ from typing import Any
 import jinja2
 
 from boss.cloud.opennebula.client import Client
+from boss.cloud.opennebula.disk import disk_of
 from boss.cloud.opennebula.template import card_of
 from boss.deploy import one_text
 from boss.deploy.errors import DeployError
@@ -133,10 +134,7 @@ def _without_name(text: str) -> str:
 
 def _disk(image: str) -> str:
     """The inner of DISK: a name, owner/name, or a number."""
-    if image.isdigit():
-        return _vector({"IMAGE_ID": image})
-    owner, slash, name = image.rpartition("/")
-    return _vector({"IMAGE": name, "IMAGE_UNAME": owner} if slash else {"IMAGE": name})
+    return _vector({"IMAGE_ID": image} if image.isdigit() else disk_of(image))
 
 
 def _vector(values: dict[str, str]) -> str:

@@ -131,9 +131,6 @@ class Client:
     def replace_template(self, number: int, text: str) -> None:
         self._asked(lambda one: one.template.update(number, text, 0))
 
-    def drop_template(self, number: int) -> None:
-        self._asked(lambda one: one.template.delete(number))
-
     def images(self) -> list[Any]:
         """pyone's images of this account."""
         return list(self._asked(lambda one: one.imagepool.info(-3, -1, -1)).IMAGE)

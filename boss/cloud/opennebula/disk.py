@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from boss.cloud.opennebula.machines import owner_and_name
+
 #: Where the datastore's program keeps its tree and its records.
 PLACE = "/var/lib/ecloud"
 _LABEL = "ecloud-data"
@@ -22,11 +24,15 @@ def disks_with(own: Mapping[str, object], image: str) -> dict[str, list[dict[str
     before = own.get("DISK")
     several = before if isinstance(before, list) else [before]
     disks = [{str(key): str(value) for key, value in one.items()} for one in several if isinstance(one, Mapping)]
-    owner, slash, name = image.rpartition("/")
-    if any(disk.get("IMAGE") == name for disk in disks):
+    if any(disk.get("IMAGE") == owner_and_name(image)[1] for disk in disks):
         return {}
-    added = {"IMAGE": name, "IMAGE_UNAME": owner} if slash else {"IMAGE": name}
-    return {"DISK": [*disks, added]}
+    return {"DISK": [*disks, disk_of(image)]}
+
+
+def disk_of(image: str) -> dict[str, str]:
+    """The inner of DISK. `image`: a name, or owner/name."""
+    owner, name = owner_and_name(image)
+    return {"IMAGE": name, "IMAGE_UNAME": owner} if owner else {"IMAGE": name}
 
 
 def with_disk(script: str) -> str:

@@ -125,3 +125,9 @@ def why_broken(state: int, lcm: int, message: str) -> str:
     if lcm in _FAILED:
         return f"OpenNebula could not start it{said}"
     return f"it is in state {state}, in which nothing of ours puts it{said}"
+
+
+def owner_and_name(given: str) -> tuple[str, str]:
+    """Of a network or an image, as the settings name it: owner/name, or a name alone. The owner is empty then."""
+    owner, _, name = given.rpartition("/")
+    return owner, name

@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 
-from boss.cloud.opennebula.client import Client
+from boss.cloud.opennebula.client import ANSWER_SECONDS, Client
 from boss.cloud.opennebula.provider import OpenNebulaProvider, Options
 from boss.cloud.provider import PoolSetup, ProviderError, Surroundings
 
 #: The token that calls are made with, below the state directory.
 TOKEN_FILE = Path("opennebula") / "token.json"
-#: What a pool's table `options` may say: seconds, and what others read there (the kind of machine, for bundles).
+#: What a pool's table `options` may say: what others read there (the kind of machine, for bundles), and seconds.
 _OTHERS = frozenset({"machine"})
 _TIMES = (
     "poll_seconds",
@@ -40,7 +40,7 @@ def make_client(told: Mapping[str, Any], state_directory: Path | None) -> Client
         names = " and ".join(f"opennebula_{name}" for name in missing)
         raise ProviderError(f"for machines of an OpenNebula cloud the settings must say {names}")
     kept = None if state_directory is None else state_directory / TOKEN_FILE
-    answer_seconds = told.get("opennebula_answer_seconds") or 30.0
+    answer_seconds = told.get("opennebula_answer_seconds") or ANSWER_SECONDS
     return Client(
         told["opennebula_endpoint"], told["opennebula_user"], told["opennebula_password"], answer_seconds, kept
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from boss.cloud.opennebula.faults import CloudError
+from boss.cloud.opennebula.machines import owner_and_name
 from boss.cloud.opennebula.room import Bound
 
 Asked = Callable[[Callable[[Any], Any]], Any]
@@ -38,9 +39,9 @@ def found_network(asked: Asked, network: str) -> Any | None:
         return None
     if network.isdigit():
         return _or_none(asked, lambda one: one.vn.info(int(network)))
-    owner, slash, name = network.rpartition("/")
+    owner, name = owner_and_name(network)
     pool = _or_none(asked, lambda one: one.vnpool.info(-2, -1, -1))
-    named = [each for each in (pool.VNET if pool else []) if name == each.NAME and (not slash or owner == each.UNAME)]
+    named = [each for each in (pool.VNET if pool else []) if name == each.NAME and owner in ("", each.UNAME)]
     return named[0] if named else None
 
 

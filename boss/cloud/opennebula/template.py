@@ -11,7 +11,7 @@ import base64
 import shlex
 from collections.abc import Mapping
 
-from boss.cloud.opennebula.machines import DEPLOY, DEPLOYMENT, INSTANCE, POOL, ROLE, WORKER
+from boss.cloud.opennebula.machines import DEPLOY, DEPLOYMENT, INSTANCE, POOL, ROLE, WORKER, owner_and_name
 
 #: Would be taken instead of, or beside, ours.
 _REPLACED = ("START_SCRIPT", "START_SCRIPT_BASE64")
@@ -77,8 +77,8 @@ def card_of(network: str) -> dict[str, str]:
         return {}
     if network.isdigit():
         return {"NETWORK_ID": network}
-    owner, slash, name = network.partition("/")
-    return {"NETWORK": name, "NETWORK_UNAME": owner} if slash else {"NETWORK": network}
+    owner, name = owner_and_name(network)
+    return {"NETWORK": name, "NETWORK_UNAME": owner} if owner else {"NETWORK": name}
 
 
 def own_script(own: Mapping[str, object]) -> str:
