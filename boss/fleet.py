@@ -82,7 +82,8 @@ class Fleet:
         return {name: provider.limits() for name, provider in self._providers.items()}
 
     def complaints(self) -> list[str]:
-        return [f"pool {name}: {provider.trouble}" for name, provider in self._providers.items() if provider.trouble]
+        told = {name: provider.trouble for name, provider in self._providers.items()}
+        return [f"pool {name}: {trouble}" for name, trouble in told.items() if trouble]
 
     def close(self) -> None:
         for provider in self._providers.values():

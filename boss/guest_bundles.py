@@ -90,9 +90,10 @@ class GuestBundles:
                 made = {kind: self._made[role, kind].digest for _, kind in wanted if (role, kind) in self._made}
                 open_ones = [key for key in wanted if key not in self._made and key not in self._faults]
                 until = self._first[role] + OTHERS_SECONDS if made else began + FIRST_SECONDS
-                if not open_ones or time.monotonic() > until:
+                left = until - time.monotonic()
+                if not open_ones or left <= 0:
                     break
-                self._changed.wait(1.0)
+                self._changed.wait(left)
             if not made:
                 faults = "; ".join(dict.fromkeys(self._faults[key] for key in wanted if key in self._faults))
                 raise OSError(f"there is no bundle for a machine of the {role}: {faults or 'none was made in time'}")

@@ -104,8 +104,8 @@ class Guests:
 
     def prepare(self) -> None:
         """The boss has started: make the bundles that its pools need. Returns at once."""
-        roles = {self._role(pool) for pool in self._pools}
-        machines = {str(_options(pool).get("machine") or own_machine()) for pool in self._pools}
+        roles = {_role(pool) for pool in self._pools}
+        machines = {_machine(pool) for pool in self._pools}
         if roles:
             self._bundles.prepare(sorted(roles, reverse=True), sorted(machines))
 
@@ -119,19 +119,13 @@ class Guests:
     def guest(self, instance: int, worker: str) -> Guest:
         """What the machine of this worker is told, its login made. Blocks while bundles are made; raises OSError."""
         pool = self._pool_of(worker)
-        role = self._role(pool)
+        role = _role(pool)
         if pool.provider not in _NOT_OURS and self._desk.unreachable():
             raise OSError(self._desk.unreachable())
-        machine = str(_options(pool).get("machine") or own_machine())
-        offered = {kind: digest for kind, digest in self._bundles.offered(role).items() if kind.endswith(f"-{machine}")}
-        with self._lock:
-            known = self._tokens.ticket(worker)
-            ticket = self._tokens.begin(worker, instance, role)
-            if ticket is not known and role == "worker":
-                self._tokens.save(ticket)  # first: a login that is on no record would never end
-                self._desk.make_login(worker)
-            seconds = float(pool.options.get("boot_timeout_seconds") or BOOT_SECONDS)
-            token = self._tokens.issue(ticket, seconds)
+        offered = self._bundles.offered(role).items()
+        bundles = sorted(f"{kind}={digest}" for kind, digest in offered if kind.endswith(f"-{_machine(pool)}"))
+        seconds = float(pool.options.get("boot_timeout_seconds") or BOOT_SECONDS)
+        token = self._start_token(worker, instance, role, seconds)
         keys = "".join(f"{line}\n" for line in self._authorized_keys())
         variables = {
             "ECLOUD_BOSS_URL": self._desk.url(),
@@ -140,7 +134,7 @@ class Guests:
             "ECLOUD_POOL": pool.name,
             "ECLOUD_INSTANCE": str(instance),
             "ECLOUD_START_TOKEN": token,
-            "ECLOUD_BUNDLES": " ".join(f"{kind}={digest}" for kind, digest in sorted(offered.items())),
+            "ECLOUD_BUNDLES": " ".join(bundles),
             "ECLOUD_AUTHORIZED_KEYS": base64.b64encode(keys.encode()).decode(),
             "ECLOUD_ROLE": role,
         }
@@ -228,6 +222,16 @@ class Guests:
 
     # --- parts -----------------------------------------------------------------------------------------------------
 
+    def _start_token(self, worker: str, instance: int, role: Role, seconds: float) -> str:
+        """A new one; the login is made with the first. Raises OSError."""
+        with self._lock:
+            known = self._tokens.ticket(worker)
+            ticket = self._tokens.begin(worker, instance, role)
+            if ticket is not known and role == "worker":
+                self._tokens.save(ticket)  # first: a login that is on no record would never end
+                self._desk.make_login(worker)
+            return self._tokens.issue(ticket, seconds)
+
     def _valid(self, worker: str, token: str) -> tuple[Ticket, Token]:
         shown, ticket = self._tokens.find(worker, token), self._tokens.ticket(worker)
         if shown is None or ticket is None:
@@ -260,13 +264,10 @@ class Guests:
     def _pool_of(self, worker: str) -> PoolSetup:
         name = worker.rpartition("-")[0]
         for pool in self._pools:
-            if pool.name == name if pool.role == "workers" else worker == DATASTORE:
+            is_its = worker == DATASTORE if pool.role == "datastore" else pool.name == name
+            if is_its:
                 return pool
         raise OSError(f"no pool of the settings has a worker {worker!r} with a machine of its own")
-
-    @staticmethod
-    def _role(pool: PoolSetup) -> Role:
-        return "datastore" if pool.role == "datastore" else "worker"
 
     def _end_logins(self) -> None:
         """In a thread of its own: the broker is waited for."""
@@ -293,6 +294,15 @@ class Guests:
 
 def _options(pool: PoolSetup) -> Mapping[str, object]:
     return pool.options.get("options") or {}
+
+
+def _role(pool: PoolSetup) -> Role:
+    return "datastore" if pool.role == "datastore" else "worker"
+
+
+def _machine(pool: PoolSetup) -> str:
+    """Of what kind its machines are, as `uname -m` says it; unless the settings say so, as this one."""
+    return str(_options(pool).get("machine") or own_machine())
 
 
 def _of_pool(pool: PoolSetup) -> dict[str, str]:

@@ -12,7 +12,7 @@ from boss.core import moves, quarantine
 from boss.core.effects import RunOrder, StageOrder
 from boss.core.graph import CANCELLING, Batch
 from boss.core.instance_state import waits_for_card
-from boss.core.model import Ended, Phase, TaskState
+from boss.core.model import Ended, Phase, Profile, TaskState
 from boss.core.rows import AttemptRow
 from boss.core.state import Attempt, State, Worker
 from wire.messages import Abandon, Acknowledge, AttemptKey, Collect, CollectFile, Kill, Outcome, Place, TakeBack
@@ -383,6 +383,13 @@ def backoff(first: float, most: float, failures: int, number: int) -> float:
     """
     jitter = ((number * 2654435761 + failures * 40503) & 0xFFFF) / 0x10000
     return float(min(most, first * 2.0 ** min(failures - 1, 32))) * (1.0 - 0.25 * jitter)
+
+
+def learn(state: State, profile: Profile, pool: str, seconds: float) -> None:
+    """One with this profile has succeeded in this pool, after so long."""
+    state.ready.of(profile).learn(seconds)
+    if profile.template:
+        state.durations.learn(profile.template, pool, seconds)
 
 
 def acknowledge(state: State, worker: Worker, key: AttemptKey, *, keep: bool = False) -> None:

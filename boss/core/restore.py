@@ -12,7 +12,7 @@ import msgspec
 
 from boss.core import instances, moves, quarantine
 from boss.core.accept import wait_for_file
-from boss.core.attempts import superseded, tree_prefix
+from boss.core.attempts import learn, superseded, tree_prefix
 from boss.core.graph import CANCELLING, RESULTS, Batch, attach, reverse_edges
 from boss.core.model import BROKEN, InstanceState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
@@ -72,10 +72,7 @@ def _learn(state: State, task: int, worker_id: str, seconds: float) -> None:
         return
     worker = state.workers.get(worker_id)
     pool = worker.kind.pool if worker is not None else worker_id.rpartition("-")[0]
-    profile = found[0].profile(found[1])
-    state.ready.of(profile).learn(seconds)
-    if profile.template:
-        state.durations.learn(profile.template, pool, seconds)
+    learn(state, found[0].profile(found[1]), pool, seconds)
 
 
 def add_batches(

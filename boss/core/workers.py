@@ -403,10 +403,7 @@ def _learn(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> 
     if outcome.ended != "succeeded":
         return
     seconds = min(max(outcome.seconds, 0.0), MOST_SECONDS)  # whatever it says
-    profile = attempt.batch.profile(attempt.index)
-    state.ready.of(profile).learn(seconds)
-    if profile.template:
-        state.durations.learn(profile.template, worker.kind.pool, seconds)
+    attempts.learn(state, attempt.batch.profile(attempt.index), worker.kind.pool, seconds)
     mean = worker.seconds
     worker.ended_at = state.now
     worker.seconds = seconds if mean is None else mean + 0.1 * (seconds - mean)

@@ -28,6 +28,7 @@ from worker.guest.bringup import (
 from worker.guest.keeper import Keeper
 from worker.guest.login import Login, exchange, kept_login
 
+#: The bundle that this runs from.
 FOLDER = Path(__file__).resolve().parents[2]
 #: What the machine is told and the agent is, too.
 PASSED_ON = (
