@@ -24,7 +24,6 @@ from boss.program import Program
 from boss.reset import reset
 from boss.setup import Setup
 from boss.state_lock import Refused, cannot_start
-from boss.web.command import write
 from boss.web.serve import CannotServe
 from boss.web.terminal import harmless
 from wire.link import LinkError, TlsOptions
@@ -80,6 +79,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check() -> int:
     """0: all holds together. 1: it does not. 3: there is nothing to check."""
+    from boss.web.command import write  # and a client of HTTP, which a boss has no use for
+
     try:
         home = state_directory.find()
         if home is None:

@@ -9,7 +9,6 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from boss.debugging import debug_lines
 from boss.embedded.broker import BrokerError, EmbeddedBroker
 from boss.embedded.logins import Login, Role, rights
 from boss.embedded.ports import beyond, everywhere
@@ -181,6 +180,8 @@ class Machines:
     # --- looking at a worker -----------------------------------------------------------------------------
 
     def debug(self, worker: str) -> Iterator[DebugLine]:
+        from boss.debugging import debug_lines  # and paramiko, which no start of a boss is to wait for
+
         place = self._place_of(worker)
         if place is None:
             raise not_found(f"there is no worker {worker!r}")

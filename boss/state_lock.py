@@ -11,8 +11,7 @@ import socket
 import time
 from pathlib import Path
 
-from boss.web.boss_file import read
-from boss.web.starting import LOCK_FILE
+from boss.web.boss_file import LOCK_FILE, read
 
 
 class Refused(Exception):

@@ -13,6 +13,8 @@ import msgspec
 
 #: Written by the boss once it answers HTTP.
 BOSS_FILE = "boss.json"
+#: Locked (flock) by the boss of a state directory for as long as it lives.
+LOCK_FILE = "lock"
 
 
 class RunningBoss(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,9 +28,9 @@ from boss.core.rows import BatchRow, Changes, InstanceRow, Loaded, LoadedBatch, 
 from boss.core.scaling import Plan
 from boss.core.scheduler import Scheduler
 from boss.web.backend import BackendUnavailable, HeldAttempt, PoolView, Request, View, WorkerView
+from boss.web.boss_file import LOCK_FILE
 from boss.web.pool_views import instance_answer, pool_views
 from boss.web.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
-from boss.web.starting import LOCK_FILE
 from wire.messages import Place
 
 CARRY_ON = "No boss is running here: the next push_tasks.py, or `python -m boss`, carries this on."

@@ -12,12 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+from boss.web.boss_file import LOCK_FILE
 from boss.web.client import Client, ClientError
 from boss.web.find import boss_of
 
 LOG_FILE = Path("logs") / "boss.log"
-#: Locked (flock) by the boss of a state directory for as long as it lives.
-LOCK_FILE = "lock"
 _START_SECONDS = 90.0
 #: How long a boss that another push started is waited for, after ours found the lock taken.
 _OTHER_SECONDS = 15.0
