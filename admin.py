@@ -27,6 +27,7 @@ from boss.deploy_commands import add_deploy_commands  # noqa: E402
 from boss.machine_commands import add_machine_commands  # noqa: E402
 from boss.pool_commands import add_pool_commands  # noqa: E402
 from boss.result_commands import add_result_commands  # noqa: E402
+from boss.task_commands import add_task_commands  # noqa: E402
 from boss.web.command import guarded, stop, write, write_json  # noqa: E402
 from boss.web.exit_codes import Exit  # noqa: E402
 
@@ -474,6 +475,7 @@ def _made_state_directory() -> Path:
         stop(Exit.NO_BOSS, str(error))
 
 
+add_task_commands(command, _boss)
 add_result_commands(command, _boss)
 add_context_commands(command, _boss)
 add_deploy_commands(command, _made_state_directory, _settings)

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boss.core.effects import Answer
-from boss.core.events import Submitted
+from boss.core.events import DropTasksAsked, Submitted
 from boss.core.graph import Batch
 from boss.core.model import COMING, TaskState, WorkerState
 from boss.core.state import State, Worker, numbers, runs
@@ -58,7 +58,8 @@ class LiveBackend:
         self._lock = threading.Lock()
         self._view = View(live=True)
         self._view_at = 0.0
-        self._attached: dict[int, list[int]] = {}
+        #: Batch -> how many of the tasks to which its push is attached are out of memory, and their counts.
+        self._attached: dict[int, tuple[int, list[int]]] = {}
         #: Batch -> the numbers of the tasks to which its push is attached, as ranges.
         self._spans: dict[int, list[range]] = {}
         self._rates: dict[int, Rate] = {}
@@ -119,6 +120,8 @@ class LiveBackend:
                 raise BackendUnavailable(
                     f"{trouble}; ask again when it is back: what the boss had taken already is not done twice"
                 )
+        if isinstance(event, DropTasksAsked):
+            self._attached.clear()  # among those that are not in memory some are dropped now
         if isinstance(event, Submitted) and box[0].refused:
             self.followed, self.awaited = True, False  # there is nothing to follow
         return box[0]
@@ -272,12 +275,13 @@ class LiveBackend:
             absent += _count_span(state, span, counts)
         if absent:
             # Their batches are finished and out of memory: what they are does not change by itself.
-            known = self._attached.get(batch.number)
-            if known is None or sum(known) != len(absent):
+            many, known = self._attached.get(batch.number, (0, []))
+            if many != len(absent):
                 states = self._lookups.states(absent)
-                known = self._attached[batch.number] = [0] * len(counts)
+                known = [0] * len(counts)
                 for one in states.values():
                     known[one] += 1
+                self._attached[batch.number] = len(absent), known
             counts = [a + b for a, b in zip(counts, known, strict=True)]
         else:
             self._attached.pop(batch.number, None)
@@ -344,9 +348,8 @@ def _count_span(state: State, span: range, counts: list[int]) -> list[int]:
         else:
             batch, index = found
             end = min(span.stop, batch.first + batch.count)
-            part = batch.states[index : index + end - at]
-            for task_state in TaskState:
-                counts[task_state] += part.count(task_state)
+            part = batch.count_states(index, index + end - at)
+            counts[:] = [a + b for a, b in zip(counts, part, strict=True)]
         at = end
     return absent
 

@@ -31,13 +31,11 @@ from boss.core.effects import (
 )
 from boss.core.events import (
     BatchesLoaded,
-    CancelAsked,
     Event,
     PauseAsked,
-    RedoAsked,
-    RetryAsked,
     StopAsked,
     Submitted,
+    TasksAsked,
     TimePassed,
 )
 from boss.core.merge import batches_concerned
@@ -204,7 +202,7 @@ class Loop:
             if not isinstance(item, msgspec.Struct):
                 calls.append(item)
                 continue
-            if isinstance(item, Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked):
+            if isinstance(item, Submitted | TasksAsked | PauseAsked):
                 if position and not self._untouched():
                     self._waiting = items[position:]
                     break
@@ -221,7 +219,7 @@ class Loop:
         state = self.scheduler.state
         return state.changes.empty() and not state.dirty and not state.dirty_batches
 
-    def _read_for(self, event: Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked) -> None:
+    def _read_for(self, event: Submitted | TasksAsked | PauseAsked) -> None:
         """What the event needs of batches that are not in memory."""
         if isinstance(event, Submitted):
             submission = event.submission

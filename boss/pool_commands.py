@@ -12,7 +12,7 @@ import typer
 
 from boss.commands import AsJson, Boss, Command
 from boss.core.policy import LOCAL
-from boss.web.command import stop, write, write_json
+from boss.web.command import ask_first, stop, write, write_json
 from boss.web.exit_codes import Exit
 from boss.web.pool_answers import DropRequest, InstanceAnswer, TerminateRequest
 from boss.web.pool_words import dropped_lines, note_lines, pool_lines, terminated_lines
@@ -102,12 +102,9 @@ def _is_meant(instance: InstanceAnswer) -> bool:
 
 
 def _ask_first(meant: list[InstanceAnswer]) -> None:
-    """Before all end. Nobody to ask: not done."""
+    """Before all end."""
     if not meant:
         return
     pools = ", ".join(sorted({harmless(each.pool) for each in meant}))
     question = f"End {plural(len(meant), 'worker')} (pools: {pools}) with what they run in?"
-    if not sys.stdin.isatty():
-        stop(Exit.BAD_INPUT, f"{question} Nobody is there to answer: say --yes, or name workers or --pool")
-    if not typer.confirm(question, err=True):
-        stop(Exit.BAD_INPUT, "nothing was changed")
+    ask_first(question, "say --yes, or name workers or --pool")

@@ -57,14 +57,16 @@ def _superseded(state: State, known: Known) -> bool:
 
 
 def _tell(state: State, event: Submitted, acceptance: Acceptance, merge: Merge) -> None:
-    row, attached = acceptance.batch, len(acceptance.kept)
-    anew = len(merge.replaced) + len(merge.again)
-    told = f"{row.count} tasks, {attached} there already" + (f", {anew} of them run anew" if anew else "")
+    # Those that were dropped are new, as far as people know.
+    again = len(event.known.dropped)
+    row, attached = acceptance.batch, len(acceptance.kept) - again
+    anew = len(merge.replaced) + len(merge.again) - again
+    told = f"{row.count + again} tasks, {attached} there already" + (f", {anew} of them run anew" if anew else "")
     state.journal("batch", str(row.number), 0, "new", "accepted", told)
     if event.reply:
         value: dict[str, object] = {
             "batch": row.number,
-            "tasks": row.count,
+            "tasks": row.count + again,
             "attached": attached,
             "anew": anew,
             "warnings": row.warnings,

@@ -40,6 +40,8 @@ def audit_batch(
         yield Finding(0, f"batch {row.number} is to have {row.count} tasks and has {len(batch.states)}")
         return
     counts = [batch.states.count(state) for state in TaskState]
+    for number in batch.dropped:
+        counts[batch.states[number - row.first]] -= 1
     if counts != row.counts:
         yield Finding(0, f"batch {row.number} counts {_words(row.counts)}, and its tasks are {_words(counts)}")
     if row.finished_at and any(counts[state] for state in UNFINISHED):
@@ -68,6 +70,8 @@ def _task(
     last = attempts.get((number, newest))
     if newest and last is None:
         yield Finding(number, f"is at attempt {newest}, of which there is no row")
+    if number in batch.dropped and not live and (state is TaskState.BLOCKED or state not in TERMINAL):
+        yield Finding(number, f"was dropped, and is {state.word}")
     if state is TaskState.RUNNING and not (last and not last.ended and last.phase in _BEGUN):
         yield Finding(number, f"is running, and its attempt {newest} {_standing(last)}")
     if state in TERMINAL and last is not None and not last.ended:

@@ -6,8 +6,8 @@ is, so it is never called in a hot path. Raises Broken with the story of the tas
 from __future__ import annotations
 
 from boss.core import moves
-from boss.core.graph import CANCELLING, READY, Batch
-from boss.core.model import BROKEN, OVER, InstanceState, Phase, TaskState, WorkerState
+from boss.core.graph import CANCELLING, DROPPED, READY, Batch
+from boss.core.model import BROKEN, OVER, TERMINAL, InstanceState, Phase, TaskState, WorkerState
 from boss.core.state import State
 
 
@@ -38,7 +38,7 @@ def _claim(state: State, holds: bool, text: str, task: int | None = None) -> Non
 
 
 def _counters(state: State, batch: Batch) -> None:
-    counts = [batch.states.count(task_state) for task_state in TaskState]
+    counts = batch.count_states()
     _claim(state, counts == batch.counts, f"batch {batch.number}: counts {batch.counts} are not {counts}")
     live = sum(1 for attempt in state.attempts.values() if attempt.batch is batch)
     _claim(state, live == batch.live, f"batch {batch.number}: {batch.live} live attempts, counted {live}")
@@ -71,6 +71,9 @@ def _task(state: State, batch: Batch, index: int) -> None:
         _queued(state, batch, index)
     elif now is TaskState.RUNNING:
         _claim(state, attempt is not None and attempt.begun(), f"task {number} is running without an attempt", number)
+    if batch.flags[index] & DROPPED:
+        ends = now in TERMINAL if attempt is None else batch.flags[index] & CANCELLING
+        _claim(state, bool(ends) and now is not TaskState.BLOCKED, f"task {number} is dropped, and {now.word}", number)
     if now not in (TaskState.QUEUED, TaskState.RUNNING):
         _claim(state, attempt is None, f"task {number} is {now.word} and has a live attempt", number)
         _claim(state, not batch.flags[index] & CANCELLING, f"task {number} is {now.word} and cancelling", number)

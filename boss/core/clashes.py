@@ -15,18 +15,19 @@ SHOWN = 50
 
 
 def clashes(submission: Submission, known: Known, merge: Merge) -> list[str]:
-    faults = _clashing_ids(submission, known) if known.tasks and not submission.merge_strategy else []
+    faults = _clashing_ids(submission, known, merge) if known.tasks and not submission.merge_strategy else []
     faults += _unknown_dependencies(submission, known)
     if not submission.allow_shared_results and known.results:
         faults += _shared_results(submission, known, merge)
     return _capped(faults)
 
 
-def _clashing_ids(submission: Submission, known: Known) -> list[str]:
+def _clashing_ids(submission: Submission, known: Known, merge: Merge) -> list[str]:
     faults = []
+    replaced = set(merge.replaced)  # dropped ones
     for index, task_id in enumerate(submission.ids):
         old = known.tasks.get(task_id)
-        if old is not None and old[2] != submission.contents[index]:
+        if old is not None and old[2] != submission.contents[index] and index not in replaced:
             faults.append(
                 f"task {task_id!r}: project {submission.project!r} has a task of this id with another content"
                 f" (batch {old[3]}, {TaskState(old[1]).word}); give it another id, push into another --project,"

@@ -87,6 +87,19 @@ class RedoAsked(_Event, kw_only=True):
     reply: int = 0
 
 
+class DropTasksAsked(_Event, kw_only=True):
+    """Every task of the selection is to be forgotten; what has work left is cancelled for it."""
+
+    selection: Selection
+    #: Those only that are in one of these TaskStates; empty: whatever they are.
+    states: list[int] = msgspec.field(default_factory=list)
+    reply: int = 0
+
+
+#: Of tasks that a person selects, in whatever batches: those have to be in memory.
+TasksAsked = CancelAsked | RetryAsked | RedoAsked | DropTasksAsked
+
+
 class PauseAsked(_Event, kw_only=True):
     batch: int
     #: Empty: go on.
@@ -271,6 +284,7 @@ Event = (
     | CancelAsked
     | RetryAsked
     | RedoAsked
+    | DropTasksAsked
     | PauseAsked
     | WorkerDrainAsked
     | QuarantineAsked

@@ -2,9 +2,10 @@
 
 A replaced task keeps its number, its batch and its attempt counter; its description, its profile and what it
 depends on are those of the new push from now on. Attempts of the former description are superseded: their
-end is waited for and counts for nothing. `replace` runs every task of the push anew that has ended, with all
-that depends on them in whatever batch; `keep_succeeded` leaves alone what has succeeded. `find` looks,
-`cycles` refuses, `rewire` and `run_anew` change the state; the push itself is accepted in `accept`.
+end is waited for and counts for nothing. A dropped task that is pushed again is replaced, whatever the strategy.
+`replace` runs every task of the push anew that has ended, with all that depends on them in whatever batch;
+`keep_succeeded` leaves alone what has succeeded. `find` looks, `cycles` refuses, `rewire` and `run_anew` change
+the state; the push itself is accepted in `accept`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from boss.core import attempts, moves
-from boss.core.graph import RESULTS, Batch, reverse_edges
+from boss.core import attempts, dropping, moves
+from boss.core.graph import DROPPED, RESULTS, Batch, reverse_edges
 from boss.core.model import BROKEN, Profile, Submission, TaskState
 from boss.core.rows import Known
 from boss.core.state import State
@@ -43,15 +44,17 @@ class Merge(msgspec.Struct, frozen=True):
 
 
 def find(submission: Submission, known: Known) -> Merge:
-    """What the push's strategy says of each task that is there. Without a strategy, nothing."""
+    """What the push's strategy says of each task that is there. Without a strategy only dropped ones run anew."""
     strategy = submission.merge_strategy
     merge = Merge([], [], [], strategy == "replace")
-    if not strategy or not known.tasks:
+    if not (strategy or known.dropped) or not known.tasks:
         return merge
     contents, keeps = submission.contents, strategy == "keep_succeeded"
     for index, task_id in enumerate(submission.ids):
         old = known.tasks.get(task_id)
-        if old is None:
+        if task_id in known.dropped:
+            merge.replaced.append(index)
+        if old is None or task_id in known.dropped or not strategy:
             continue
         differs = old[2] != contents[index]
         if keeps and old[1] == TaskState.SUCCEEDED:
@@ -262,6 +265,7 @@ def run_anew(state: State, push: Push, merge: Merge) -> None:
 
 
 def _anew(state: State, batch: Batch, index: int, cause: str) -> None:
+    dropping.take_up(state, batch, index)
     attempt = state.live(batch, index)
     state.unclear_deaths.pop(batch.first + index, None)  # what its former description did to workers
     if attempt is not None:
@@ -291,7 +295,7 @@ def _below(state: State, origins: Sequence[int]) -> list[tuple[Batch, int]]:
     while work:
         for batch, index in moves.dependants(state, *there(state, work.pop())):
             number = batch.first + index
-            if number not in seen:
+            if number not in seen and not batch.flags[index] & DROPPED:
                 seen.add(number)
                 work.append(number)
                 below.append((batch, index))

@@ -9,7 +9,7 @@ state themselves. An illegal move is a bug of ours and raises IllegalMove with t
 from __future__ import annotations
 
 from boss.core.effects import LookUpOrder
-from boss.core.graph import CANCELLING, RESULTS, Batch
+from boss.core.graph import CANCELLING, DROPPED, RESULTS, Batch
 from boss.core.model import BROKEN, TASK_MOVES, TaskState
 from boss.core.rows import Move, TaskRow
 from boss.core.state import State
@@ -107,6 +107,7 @@ def task_row(state: State, number: int, reason: str) -> TaskRow:
         reason,
         bool(batch.flags[index] & CANCELLING),
         state.wall,
+        bool(batch.flags[index] & DROPPED),
     )
 
 
@@ -125,8 +126,9 @@ def _assign(state: State, batch: Batch, index: int, before: int, to: int, cause:
     if before == _QUEUED:
         leave_queue(state, batch, index)
     batch.states[index] = to
-    batch.counts[before] -= 1
-    batch.counts[to] += 1
+    if not batch.flags[index] & DROPPED:
+        batch.counts[before] -= 1
+        batch.counts[to] += 1
     state.dirty_batches[batch.number] = None
     state.dirty[number] = reason
     state.journal("task", str(number), batch.attempts[index], _WORDS[before], _WORDS[to], cause)

@@ -19,7 +19,7 @@ from boss.core.events import (
     StopAsked,
     WorkerDrainAsked,
 )
-from boss.core.graph import Batch
+from boss.core.graph import DROPPED, Batch
 from boss.core.instance_state import instance_of
 from boss.core.model import TERMINAL, InstanceState, TaskState, WorkerState
 from boss.core.state import State
@@ -28,7 +28,7 @@ from wire.messages import Drain, Resume
 
 def on_cancel(state: State, event: CancelAsked) -> None:
     cancelled = asked = untouched = 0
-    for batch, index in _selected(state, event.selection, backwards=True):
+    for batch, index in selected(state, event.selection, backwards=True):
         now = batch.states[index]
         attempt = state.live(batch, index)
         if attempt is not None:
@@ -39,31 +39,31 @@ def on_cancel(state: State, event: CancelAsked) -> None:
             cancelled += 1
         else:
             untouched += 1
-    _answer(state, event.reply, cancelled=cancelled, asked=asked, untouched=untouched)
+    answer(state, event.reply, cancelled=cancelled, asked=asked, untouched=untouched)
 
 
 def on_retry(state: State, event: RetryAsked) -> None:
     retried = untouched = 0
     named = set(event.selection.tasks)
-    for batch, index in _selected(state, event.selection):
+    for batch, index in selected(state, event.selection):
         now = batch.states[index]
         if now == TaskState.FAILED or (now == TaskState.CANCELLED and batch.first + index in named):
             moves.again(state, batch, index, "a person asked to retry it")
             retried += 1
         else:
             untouched += 1
-    _answer(state, event.reply, retried=retried, untouched=untouched)
+    answer(state, event.reply, retried=retried, untouched=untouched)
 
 
 def on_redo(state: State, event: RedoAsked) -> None:
     redone = untouched = 0
-    for batch, index in _selected(state, event.selection):
+    for batch, index in selected(state, event.selection):
         if batch.states[index] in TERMINAL and batch.states[index] != TaskState.BLOCKED:
             moves.again(state, batch, index, "a person asked to redo it")
             redone += 1
         else:
             untouched += 1
-    _answer(state, event.reply, redone=redone, untouched=untouched)
+    answer(state, event.reply, redone=redone, untouched=untouched)
 
 
 def on_pause(state: State, event: PauseAsked) -> None:
@@ -77,7 +77,7 @@ def on_pause(state: State, event: PauseAsked) -> None:
         state.dirty_batches[batch.number] = None
         state.scale_due = True
         state.journal("batch", str(batch.number), 0, "", "paused" if event.reason else "resumed", event.reason)
-    _answer(state, event.reply, found=batch is not None)
+    answer(state, event.reply, found=batch is not None)
 
 
 def on_drain(state: State, event: WorkerDrainAsked) -> None:
@@ -96,7 +96,7 @@ def on_drain(state: State, event: WorkerDrainAsked) -> None:
         to = WorkerState.DRAINING if event.drain else WorkerState.ONLINE
         leases.set_worker_state(state, worker, to, "a person asked")
     state.changes.workers[worker.id] = worker.row
-    _answer(state, event.reply, worker=worker.id, state=worker.state.value)
+    answer(state, event.reply, worker=worker.id, state=worker.state.value)
 
 
 def on_quarantine(state: State, event: QuarantineAsked) -> None:
@@ -108,7 +108,7 @@ def on_quarantine(state: State, event: QuarantineAsked) -> None:
     quarantine.quarantine(state, worker, quarantine.BY_HAND + event.reason if event.reason else "")
     if incarnation:
         workers.ask_for_hello(state, worker.id, incarnation)
-    _answer(state, event.reply, worker=worker.id, quarantined=worker.quarantined)
+    answer(state, event.reply, worker=worker.id, quarantined=worker.quarantined)
 
 
 def on_stop(state: State, event: StopAsked) -> None:
@@ -120,21 +120,25 @@ def on_stop(state: State, event: StopAsked) -> None:
             state.remove_instance(instance)
 
 
-def _selected(state: State, selection: Selection, *, backwards: bool = False) -> Iterator[tuple[Batch, int]]:
-    """Tasks of the selection that are in memory, each once. Backwards: dependants before dependencies."""
+def selected(state: State, selection: Selection, *, backwards: bool = False) -> Iterator[tuple[Batch, int]]:
+    """Tasks of the selection that are in memory and not dropped, each once. Backwards: dependants before
+    dependencies.
+    """
     whole = set(selection.batches)
     for number in selection.batches:
         batch = state.batches.get(number)
         if batch is not None:
             indexes = range(batch.count)
-            yield from ((batch, index) for index in (reversed(indexes) if backwards else indexes))
+            for index in reversed(indexes) if backwards else indexes:
+                if not batch.flags[index] & DROPPED:
+                    yield batch, index
     for task in sorted(set(selection.tasks), reverse=backwards):
         found = state.find(task)
-        if found is not None and found[0].number not in whole:
+        if found is not None and found[0].number not in whole and not found[0].flags[found[1]] & DROPPED:
             yield found
 
 
-def _answer(state_: State, reply: int, **value: object) -> None:
+def answer(state_: State, reply: int, **value: object) -> None:
     if reply:
         state_.effects.append(Answer(reply=reply, value=value))
 

@@ -13,7 +13,7 @@ import msgspec
 from boss.core import instances, moves, quarantine
 from boss.core.accept import wait_for_file
 from boss.core.attempts import learn, superseded, tree_prefix
-from boss.core.graph import CANCELLING, RESULTS, Batch, attach, reverse_edges
+from boss.core.graph import CANCELLING, DROPPED, RESULTS, Batch, attach, reverse_edges
 from boss.core.model import BROKEN, InstanceState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
 from boss.core.state import Attempt, Instance, State, Worker, numbers
@@ -115,9 +115,11 @@ def _columns(one: LoadedBatch) -> Batch:
     batch.inits = list(one.inits)
     for number in one.cancelling:
         batch.flags[number - batch.first] |= CANCELLING
+    for number in one.dropped:
+        batch.flags[number - batch.first] |= DROPPED
     for index in one.with_results:
         batch.flags[index] |= RESULTS
-    batch.counts = [batch.states.count(task_state) for task_state in TaskState]
+    batch.counts = batch.count_states()
     return batch
 
 

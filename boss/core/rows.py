@@ -30,6 +30,8 @@ class TaskRow(msgspec.Struct):
     #: A person asked to cancel it, and an attempt is still to be ended.
     cancelling: bool
     changed_at: float
+    #: A person wants it forgotten: it is in no list, and its id and the names of its results are free.
+    dropped: bool = False
 
 
 class AttemptRow(msgspec.Struct):
@@ -70,7 +72,7 @@ class BatchRow(msgspec.Struct):
     #: Its own tasks are numbers first .. first + count - 1 (init tasks have numbers after those).
     first: int
     count: int
-    #: How many of its own tasks are in each TaskState, by the state's number.
+    #: How many of its own tasks that are not dropped are in each TaskState, by the state's number.
     counts: list[int]
     #: Tasks of earlier batches with the same content, to which this push is attached.
     attached: bytes = b""  # array('q')
@@ -254,6 +256,7 @@ class LoadedBatch(msgspec.Struct):
     inits: list[InitRow]
     #: Index into 0..count-1 of the tasks that declare results.
     with_results: set[int]
+    dropped: set[int]  # numbers
 
 
 class Loaded(msgspec.Struct):
@@ -294,9 +297,11 @@ class Known(msgspec.Struct):
     #: Tasks of the project that are there already, of those ids that the push contains or depends on:
     #: id -> (number, state, content digest, batch).
     tasks: dict[str, tuple[int, int, bytes, int]] = msgspec.field(default_factory=dict)
-    #: Declared results of older tasks of the project, of those names that the push declares or
+    #: Declared results of older tasks of the project that are not dropped, of those names that the push declares or
     #: requires: name -> (task number, its state, its id).
     results: dict[str, tuple[int, int, str]] = msgspec.field(default_factory=dict)
+    #: Those of `tasks` that were dropped: the push takes them up again. Only ids that it contains.
+    dropped: set[str] = msgspec.field(default_factory=set)
 
 
 __all__ = [

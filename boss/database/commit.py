@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 from sqlalchemy import Connection, func, or_
 
+from boss.core.model import TERMINAL
 from boss.core.rows import BatchRow, Changes, Move, ResultRow, TaskRow, WorkerRow
 from boss.database import journal, tables
 from boss.database.accept import init_values, name_key, write_acceptance
@@ -21,6 +22,7 @@ from boss.database.statements import (
     insert_if_absent,
     is_lite,
     listed,
+    parts,
     update,
     upsert,
     write_reported,
@@ -84,6 +86,7 @@ def _write_names(connection: Connection, changes: Changes, lite: bool) -> None:
     write_rows(connection, update(tables.files, lite, ("stored",)), stored)
     _delete_left_before(connection, changes.folders)
     write_reported(connection, upsert(tables.results, lite), map(_result_values, changes.results.values()))
+    _free_names(connection, [row.number for row in changes.tasks.values() if row.dropped and row.state in TERMINAL])
     kept = (key for key, keep in changes.records.items() if keep)
     write_rows(connection, insert_if_absent(tables.records, lite), kept)
     _delete_records(connection, [key for key, keep in changes.records.items() if not keep], lite)
@@ -102,6 +105,12 @@ def _delete_left_before(connection: Connection, folders: dict[tuple[str, str], t
         ]
         if conditions:
             connection.execute(results.delete().where(or_(*conditions)))
+
+
+def _free_names(connection: Connection, dropped: list[int]) -> None:
+    """Other tasks may declare what these did; what was published stays where it is, and nobody's."""
+    for part in parts(dropped):
+        connection.exec_driver_sql(f"DELETE FROM results WHERE task IN ({listed(part)})")
 
 
 def _delete_records(connection: Connection, keys: list[tuple[int, int]], lite: bool) -> None:
@@ -134,6 +143,7 @@ def _task_values(row: TaskRow) -> Row:
         row.reason,
         row.cancelling,
         row.changed_at,
+        row.dropped,
     )
 
 

@@ -165,6 +165,7 @@ def _load_graph(connection: Connection, row: BatchRow, profiles: dict[int, bytes
         dependency_targets=array("q"),
         inits=_init_rows(connection, row.number),
         with_results=set(),
+        dropped=set(),
     )
     local: dict[int, int] = {}
     for first in range(row.first, row.first + row.count, TASKS_AT_ONCE):
@@ -197,7 +198,7 @@ def _read_static(connection: Connection, batch: LoadedBatch, first: int, end: in
 def _read_states(connection: Connection, batch: LoadedBatch, first: int, end: int) -> None:
     """Over what was accepted: what has changed since."""
     found = connection.exec_driver_sql(
-        "SELECT number, state, attempt, failures, deaths, cancelling FROM task_states "
+        "SELECT number, state, attempt, failures, deaths, cancelling, dropped FROM task_states "
         f"WHERE number >= {first:d} AND number < {end:d}"
     ).fetchall()
     states, attempts, failures, deaths, base = (
@@ -207,7 +208,7 @@ def _read_states(connection: Connection, batch: LoadedBatch, first: int, end: in
         batch.deaths,
         batch.row.first,
     )
-    for number, state, attempt, failed, died, cancelling in found:
+    for number, state, attempt, failed, died, cancelling, dropped in found:
         index = number - base
         states[index] = state
         attempts[index] = attempt
@@ -215,6 +216,8 @@ def _read_states(connection: Connection, batch: LoadedBatch, first: int, end: in
         deaths[index] = died
         if cancelling:
             batch.cancelling.add(number)
+        if dropped:
+            batch.dropped.add(number)
 
 
 def _init_rows(connection: Connection, batch: int) -> list[InitRow]:
@@ -271,17 +274,23 @@ def states_of(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
     return states | _column_of(connection, "tasks", "accepted_as", unmoved)
 
 
-def _column_of(connection: Connection, table: str, column: str, wanted: list[int]) -> dict[int, int]:
+def dropped_of(connection: Connection, numbers: Sequence[int]) -> list[int]:
+    """Those of these tasks that are dropped."""
+    return list(_column_of(connection, "task_states", "dropped", sorted(set(numbers)), " AND dropped"))
+
+
+def _column_of(connection: Connection, table: str, column: str, wanted: list[int], further: str = "") -> dict[int, int]:
     found: dict[int, int] = {}
     scattered: list[int] = []
     for run in runs(wanted):
         if len(run) < _LONG_RUN:
             scattered.extend(run)
             continue
-        condition = f"number >= {run.start:d} AND number < {run.stop:d}"
+        condition = f"number >= {run.start:d} AND number < {run.stop:d}{further}"
         found.update(_pairs(connection, f"SELECT number, {column} FROM {table} WHERE {condition}"))
     for part in parts(scattered):
-        found.update(_pairs(connection, f"SELECT number, {column} FROM {table} WHERE number IN ({listed(part)})"))
+        condition = f"number IN ({listed(part)}){further}"
+        found.update(_pairs(connection, f"SELECT number, {column} FROM {table} WHERE {condition}"))
     return found
 
 

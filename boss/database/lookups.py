@@ -17,10 +17,10 @@ from boss.core.rows import Known
 from boss.database.accept import name_key
 from boss.database.errors import translated
 from boss.database.inputs import inits, requirements
-from boss.database.load import states_of
+from boss.database.load import dropped_of, states_of
 from boss.database.results import stored_contents
 from boss.database.statements import is_lite, listed, parts
-from boss.database.tables import results, task_states, tasks
+from boss.database.tables import not_dropped, results, task_states, tasks
 from wire.messages import Input
 from wire.patterns import folders_above
 
@@ -62,12 +62,12 @@ class Lookups:
         return self._read(lambda connection: _result_names(connection, numbers))
 
     def task_numbers(self, project: str, ids: Iterable[str]) -> dict[str, int]:
-        """id -> number of those that are there."""
+        """id -> number of those that are there and not dropped."""
         return self._read(lambda connection: _task_numbers(connection, project, list(ids)))
 
     def states(self, numbers: Sequence[int]) -> dict[int, int]:
-        """number -> TaskState, of those that are there."""
-        return self._read(lambda connection: states_of(connection, numbers))
+        """number -> TaskState, of those that are there and not dropped."""
+        return self._read(lambda connection: _states(connection, numbers))
 
     def stored(self, digests: Sequence[str]) -> dict[str, int]:
         """digest -> size, of the sent contents that the datastore has."""
@@ -84,7 +84,8 @@ class Lookups:
 
 #: As text for the driver: a push of a million tasks asks this a thousand times, and building it costs more than it.
 _KNOWN_TASKS = (
-    "SELECT tasks.id, tasks.number, COALESCE(task_states.state, tasks.accepted_as), tasks.content, tasks.batch "
+    "SELECT tasks.id, tasks.number, COALESCE(task_states.state, tasks.accepted_as), tasks.content, tasks.batch, "
+    "task_states.dropped "
     "FROM tasks LEFT JOIN task_states ON task_states.number = tasks.number "
     "WHERE tasks.project = {mark} AND tasks.id IN ({marks})"
 )
@@ -94,13 +95,20 @@ def _known(connection: Connection, submission: Submission) -> Known:
     known, project = Known(), submission.project
     if connection.execute(select(tasks.c.number).where(tasks.c.project == project).limit(1)).first() is None:
         return known
+    dropped: set[str] = set()
     ids = list(dict.fromkeys([*submission.ids, *(id for _, id in submission.external)]))
     mark = "?" if is_lite(connection) else "%s"
     for start in range(0, len(ids), _NAMES_AT_ONCE):
         part = ids[start : start + _NAMES_AT_ONCE]
         sql = _KNOWN_TASKS.format(mark=mark, marks=",".join([mark] * len(part)))
-        for id, number, state, content, batch in connection.exec_driver_sql(sql, (project, *part)):
+        for id, number, state, content, batch, is_dropped in connection.exec_driver_sql(sql, (project, *part)):
             known.tasks[id] = (number, state, content, batch)
+            if is_dropped:
+                dropped.add(id)
+    if dropped:
+        known.dropped = dropped.intersection(submission.ids)
+        for id in dropped - known.dropped:  # only depended on: it is not there
+            del known.tasks[id]
     needed = [*(name for _, name in submission.external_names), *(file.name for file in submission.files)]
     needed += (folder for _, name in submission.external_names for folder in folders_above(name))
     above = {folder for name, _ in submission.results for folder in folders_above(name)}
@@ -150,9 +158,17 @@ def _task_numbers(connection: Connection, project: str, ids: list[str]) -> dict[
     found: dict[str, int] = {}
     for start in range(0, len(ids), _NAMES_AT_ONCE):
         wanted = tasks.c.id.in_(ids[start : start + _NAMES_AT_ONCE])
-        rows = connection.execute(select(tasks.c.id, tasks.c.number).where(tasks.c.project == project, wanted))
+        chosen = select(tasks.c.id, tasks.c.number).select_from(_tasks_with_states)
+        rows = connection.execute(chosen.where(tasks.c.project == project, wanted, not_dropped()))
         found.update((id, number) for id, number in rows)
     return found
+
+
+def _states(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
+    states = states_of(connection, numbers)
+    for number in dropped_of(connection, numbers):
+        del states[number]
+    return states
 
 
 def _batches_of(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:

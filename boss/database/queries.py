@@ -17,7 +17,7 @@ from boss.core.rows import BatchRow, InstanceRow, WorkerRow
 from boss.database import details, events, results
 from boss.database.errors import translated
 from boss.database.load import batch_rows, boot_times, instance_rows, spent_days, worker_rows
-from boss.database.tables import attempts, batches, context, task_states, tasks, workers
+from boss.database.tables import attempts, batches, context, not_dropped, task_states, tasks, workers
 from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, TaskDetail, TaskLine
 from wire.messages import Execution
 
@@ -62,7 +62,7 @@ class Reads:
         return self._read(read)
 
     def task_lines(self, numbers: Sequence[int], with_execution: bool = False) -> list[TaskLine]:
-        """These tasks, in order of number; those that are not there are left out."""
+        """These tasks, in order of number; those that are not there, or dropped, are left out."""
 
         def read(connection: Connection) -> list[TaskLine]:
             chosen, found = _lines(frozenset(), with_execution), []
@@ -74,7 +74,7 @@ class Reads:
         return self._read(read)
 
     def task_detail(self, number: int) -> TaskDetail | None:
-        """All that is known of one task; None: there is none of that number."""
+        """All that is known of one task; None: there is none of that number, or it is dropped."""
 
         def read(connection: Connection) -> TaskDetail | None:
             row = connection.execute(_lines(frozenset(), True).where(tasks.c.number == number)).first()
@@ -192,7 +192,7 @@ def _lines(states: frozenset[int], with_execution: bool) -> Select[tuple[object,
     newest = (attempts.c.task == task_states.c.number) & (attempts.c.attempt == task_states.c.attempt)
     source = source.outerjoin(attempts, newest).outerjoin(workers, workers.c.id == attempts.c.worker)
     columns = (*_TASK_COLUMNS, tasks.c.execution) if with_execution else _TASK_COLUMNS
-    chosen = select(*columns).select_from(source).order_by(tasks.c.number)
+    chosen = select(*columns).select_from(source).where(not_dropped()).order_by(tasks.c.number)
     if not states:
         return chosen
     return chosen.where((task_states.c.state if moved else _state).in_(sorted(states)))

@@ -7,7 +7,7 @@ What was decided about their shape:
 
 * A task is two rows. `tasks` is written once, when the push is accepted; `task_states` holds what changes,
   and a task that has not moved since (most of a million, at first) has no row there: its state is
-  `tasks.accepted_as`.
+  `tasks.accepted_as`. A dropped task keeps both rows: its number and its attempts are never given again.
 * A batch's tasks are the numbers first .. first + count - 1, so the primary key finds them; nothing has an
   index on a state.
 * A task's dependencies are a blob of task numbers in its row (array 'q'); `crossing` repeats only those
@@ -17,7 +17,20 @@ What was decided about their shape:
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Double, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 from sqlalchemy.dialects import mysql
 
 metadata = MetaData()
@@ -103,7 +116,14 @@ task_states = Table(
     _column("reason", LongText),
     _column("cancelling", Boolean()),
     _column("changed_at", Double()),
+    _column("dropped", Boolean(), null=True),
 )
+
+
+def not_dropped() -> ColumnElement[bool]:
+    """Of tasks joined with their states, where there is one."""
+    return task_states.c.dropped.is_not(True)
+
 
 crossing = Table(
     "crossing",

@@ -264,6 +264,12 @@ class SelectionRequest(_Body, forbid_unknown_fields=True):
     project: str = "default"
 
 
+class DropTasksRequest(SelectionRequest, forbid_unknown_fields=True):
+    """Which tasks, as SelectionRequest says; of these only those in one of the states, if there are any."""
+
+    states: list[str] = msgspec.field(default_factory=list)
+
+
 class ReasonRequest(_Body, forbid_unknown_fields=True):
     reason: str = "a person asked for it"
 

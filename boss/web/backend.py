@@ -17,15 +17,13 @@ import msgspec
 
 from boss.core.effects import Answer
 from boss.core.events import (
-    CancelAsked,
     DropWorkersAsked,
     InstancesAsked,
     PauseAsked,
     QuarantineAsked,
-    RedoAsked,
-    RetryAsked,
     SendAsked,
     Submitted,
+    TasksAsked,
     TerminateAsked,
     WorkerDrainAsked,
 )
@@ -35,9 +33,7 @@ from wire.messages import Place
 
 Request = (
     Submitted
-    | CancelAsked
-    | RetryAsked
-    | RedoAsked
+    | TasksAsked
     | PauseAsked
     | WorkerDrainAsked
     | QuarantineAsked

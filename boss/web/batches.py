@@ -38,11 +38,14 @@ _LINE_SECONDS = 0.1
 
 
 def listing(call: Call) -> BatchList:
+    """All but those of which every task was dropped."""
     view = call.backend.view()
     answers = []
     for row in call.backend.reads.batches():
         current = view.batches.get(row.number)
-        answers.append(from_view(current, view) if current else from_row(call.backend, row))
+        answer = from_view(current, view) if current else from_row(call.backend, row)
+        if answer.total or not (row.count or row.attached):
+            answers.append(answer)
     return BatchList(batches=answers)
 
 

@@ -1,12 +1,15 @@
-"""Handlers for what people change: cancel, retry, redo, and the flags of workers. Posts events, reads nothing else.
+"""Handlers for what people change: cancel, retry, redo, drop, flags of workers. Posts events, reads nothing else.
 
 Ids are looked up here (the scheduler knows numbers only); whether a change is allowed is the scheduler's word.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from boss.core.events import (
     CancelAsked,
+    DropTasksAsked,
     QuarantineAsked,
     RedoAsked,
     RetryAsked,
@@ -15,13 +18,16 @@ from boss.core.events import (
 )
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow
-from boss.web.answers import ChangeAnswer, EmptyRequest, ReasonRequest, SelectionRequest
+from boss.web.answers import ChangeAnswer, DropTasksRequest, EmptyRequest, ReasonRequest, SelectionRequest
 from boss.web.backend import Request
 from boss.web.faults import Fault, bad_input, not_found
 from boss.web.routes import Call, suggestion
 
 _CANCELLABLE = (TaskState.PENDING, TaskState.QUEUED, TaskState.RUNNING, TaskState.BLOCKED)
 _RETRYABLE = (TaskState.FAILED,)
+_WORDS = {state.word: state for state in TaskState}
+#: Tasks that are in memory and in one transaction for it.
+_DROPPED_AT_ONCE = 200_000
 
 
 def cancel(call: Call) -> ChangeAnswer:
@@ -36,6 +42,42 @@ def redo(call: Call) -> ChangeAnswer:
     if call.request_body(SelectionRequest).all:
         raise bad_input("redo of everything is refused; name tasks or batches")
     return done(call, RedoAsked(selection=_selection(call, ())))
+
+
+def drop(call: Call) -> ChangeAnswer:
+    """A part at a time, the newest batches first: what they need of older ones is not kept for them."""
+    request = call.request_body(DropTasksRequest)
+    states = states_of_words(request.states)
+    chosen = _selection(call, tuple(states or TaskState))
+    total = ChangeAnswer(done={"dropped": 0, "asked": 0, "needed": 0})
+    for part in _parts(call, chosen):
+        answer = done(call, DropTasksAsked(selection=part, states=list(states)))
+        total.done = {name: count + answer.done[name] for name, count in total.done.items()}
+        if total.done["asked"]:
+            total.carry_on = answer.carry_on
+    return total
+
+
+def _parts(call: Call, chosen: Selection) -> Iterator[Selection]:
+    part, tasks = Selection(tasks=chosen.tasks), 0
+    sizes = {row.number: row.count for row in call.backend.reads.batches()} if chosen.batches else {}
+    for number in sorted(chosen.batches, reverse=True):
+        if part.batches and tasks + sizes[number] > _DROPPED_AT_ONCE:
+            yield part
+            part, tasks = Selection(), 0
+        part.batches.append(number)
+        tasks += sizes[number]
+    yield part
+
+
+def states_of_words(words: Iterable[str]) -> frozenset[TaskState]:
+    """Raises Fault."""
+    chosen = set()
+    for word in words:
+        if word not in _WORDS:
+            raise bad_input(f"{word!r} is no state of a task{suggestion(word, list(_WORDS))}")
+        chosen.add(_WORDS[word])
+    return frozenset(chosen)
 
 
 def drain(call: Call) -> ChangeAnswer:

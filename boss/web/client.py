@@ -155,6 +155,9 @@ class Client:
     def redo(self, selection: answers.SelectionRequest) -> answers.ChangeAnswer:
         return self._post("/redo", selection, answers.ChangeAnswer)
 
+    def drop_tasks(self, request: answers.DropTasksRequest) -> answers.ChangeAnswer:
+        return self._post("/tasks/drop", request, answers.ChangeAnswer)
+
     def quarantine(self, worker: str, reason: str) -> answers.ChangeAnswer:
         return self._worker(worker, "quarantine", answers.ReasonRequest(reason=reason))
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 import msgspec
+import typer
 
 from boss.web.client import ClientError, Refused
 from boss.web.exit_codes import Exit
@@ -39,6 +40,14 @@ def guarded(function: Callable[..., R]) -> Callable[..., R]:
             stop(Exit.NO_BOSS, str(error))
 
     return wrapped
+
+
+def ask_first(question: str, instead: str) -> None:
+    """Go on if a person says yes. Nobody to ask: the program ends with `instead`, what may be said beforehand."""
+    if not sys.stdin.isatty():
+        stop(Exit.BAD_INPUT, f"{question} Nobody is there to answer: {instead}")
+    if not typer.confirm(question, err=True):
+        stop(Exit.BAD_INPUT, "nothing was changed")
 
 
 def write(lines: list[str]) -> None:

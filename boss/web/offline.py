@@ -20,7 +20,7 @@ from typing import Protocol
 import msgspec
 
 from boss.core.effects import Answer
-from boss.core.events import BatchesLoaded, CancelAsked, PauseAsked, RedoAsked, RetryAsked
+from boss.core.events import BatchesLoaded, PauseAsked, TasksAsked
 from boss.core.model import TaskState
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.pools import PoolState
@@ -165,7 +165,7 @@ def _named(event: Request) -> tuple[list[int], list[int]]:
     """Tasks and batches that the event is about."""
     if isinstance(event, PauseAsked):
         return [], [event.batch]
-    if isinstance(event, CancelAsked | RetryAsked | RedoAsked):
+    if isinstance(event, TasksAsked):
         return event.selection.tasks, event.selection.batches
     return [], []
 

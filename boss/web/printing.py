@@ -164,6 +164,8 @@ _CHANGES = {
     "asked": "being cancelled",
     "retried": "put back to be tried again",
     "redone": "put back to be done again",
+    "dropped": "dropped",
+    "needed": "kept, because tasks that are to run need their results",
 }
 
 

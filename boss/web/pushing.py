@@ -189,7 +189,7 @@ def _detached(plan: Plan, client: Client, accepted: SubmitAnswer, out: TextIO) -
 
 def _sum_up(plan: Plan, client: Client, accepted: SubmitAnswer, batch: BatchAnswer, out: TextIO) -> Exit:
     counts = batch.counts
-    code = Exit.OK if counts.succeeded == batch.total else Exit.TASKS_FAILED
+    code = Exit.OK if counts.succeeded == plan.task_file.tasks else Exit.TASKS_FAILED
     failed = _failed(client, batch) if counts.failed or counts.blocked else []
     if plan.as_json:
         _print_json(_summary(plan, accepted, batch, failed, code), out)
@@ -212,10 +212,10 @@ def _failed(client: Client, batch: BatchAnswer) -> list[TaskAnswer]:
 
 def _summary_lines(plan: Plan, batch: BatchAnswer, failed: list[TaskAnswer]) -> list[str]:
     counts = batch.counts
-    if not batch.total:
+    if not plan.task_file.tasks:
         return ["There was nothing to do: the push has no tasks."]
-    parts = [f"{counts.succeeded:,} of {plural(batch.total, 'task')} succeeded"]
-    parts += [f"{count:,} {word}" for word, count in _bad_counts(batch).items() if count]
+    parts = [f"{counts.succeeded:,} of {plural(plan.task_file.tasks, 'task')} succeeded"]
+    parts += [f"{count:,} {word}" for word, count in _bad_counts(plan, batch).items() if count]
     lines = [", ".join(parts) + "."]
     lines += [f"  {harmless(task.id)}: {harmless(reason_of(task) or task.state)}{_code_words(task)}" for task in failed]
     left = counts.failed + counts.blocked - len(failed)
@@ -230,9 +230,14 @@ def _summary_lines(plan: Plan, batch: BatchAnswer, failed: list[TaskAnswer]) -> 
     return lines
 
 
-def _bad_counts(batch: BatchAnswer) -> dict[str, int]:
+def _bad_counts(plan: Plan, batch: BatchAnswer) -> dict[str, int]:
     counts = batch.counts
-    return {"failed": counts.failed, "not run (dependencies failed)": counts.blocked, "cancelled": counts.cancelled}
+    return {
+        "failed": counts.failed,
+        "not run (dependencies failed)": counts.blocked,
+        "cancelled": counts.cancelled,
+        "dropped": plan.task_file.tasks - batch.total,
+    }
 
 
 def _code_words(task: TaskAnswer) -> str:

@@ -339,6 +339,15 @@ ROUTES = (
     ),
     Route(
         "POST",
+        "/tasks/drop",
+        "drop_tasks",
+        "Forget every task of the selection; what has work left is cancelled for it.",
+        answers.ChangeAnswer,
+        changes.drop,
+        request=answers.DropTasksRequest,
+    ),
+    Route(
+        "POST",
         "/files/missing",
         "missing_files",
         "Which of these digests have not been sent, and how much of each is here.",

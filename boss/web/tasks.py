@@ -22,7 +22,7 @@ from boss.web.answers import (
     TaskDetail,
     TaskList,
 )
-from boss.web.changes import no_task
+from boss.web.changes import no_task, states_of_words
 from boss.web.faults import bad_input, not_found
 from boss.web.reads import AttemptView, TaskLine
 from boss.web.reads import TaskDetail as Stored
@@ -36,7 +36,6 @@ _SHOWN = 1000
 _SUGGEST_FROM = 2000
 #: A blocked task never ran, so no attempt of it has a reason.
 BLOCKED_REASON = "dependencies failed"
-_WORDS = {state.word: state for state in TaskState}
 
 
 def listing(call: Call) -> TaskList:
@@ -59,12 +58,7 @@ def listing(call: Call) -> TaskList:
 
 
 def _states(words: str) -> frozenset[TaskState]:
-    chosen = set()
-    for word in filter(None, (part.strip() for part in words.split(","))):
-        if word not in _WORDS:
-            raise bad_input(f"{word!r} is no state of a task{suggestion(word, list(_WORDS))}")
-        chosen.add(_WORDS[word])
-    return frozenset(chosen)
+    return states_of_words(filter(None, (part.strip() for part in words.split(","))))
 
 
 def _attached(call: Call, batch: int, states: frozenset[TaskState], after: int, limit: int) -> list[TaskLine]:

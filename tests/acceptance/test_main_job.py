@@ -142,6 +142,31 @@ def test_a_running_command_that_is_cancelled_is_killed_with_all_that_it_started(
     assert deployment.asked("show_task", "long")["task"]["state"] == "cancelled"
 
 
+def test_tasks_that_run_wait_or_ended_are_dropped_and_pushed_anew(deployment: Deployment) -> None:
+    log = deployment.directory / "log"
+    graph = [
+        {"id": "made", "commands": f"echo made >> {log}; echo 1 > out", "results": ["out"]},
+        {"id": "wrong", "commands": "false"},
+        {"id": "below", "commands": f"echo below >> {log}", "dependencies": ["wrong"]},
+        {"id": "long", "commands": f"echo long >> {log}; sleep 777"},
+    ]
+    push = deployment.start_push(deployment.write("tasks.json", graph))
+    wait_for(lambda: len(lines_of(log)) == 2, "two tasks have begun")
+    wait_for(lambda: deployment.asked("status")["finished"] == 3, "all but one have ended")
+    assert deployment.admin("drop_tasks", "--yes").stdout == "1 task being cancelled, 4 tasks dropped.\n"
+    wait_for(lambda: not deployment.pids("command"), "what ran is ended", 30)
+    assert push.wait(timeout=60) == 1
+    assert deployment.asked("status")["finished"] == 0 and deployment.asked("ls") == []
+    mended = [task | {"commands": f"echo {task['id']} again >> {log}; echo 2 > out"} for task in graph]
+    done = deployment.push(deployment.write("tasks.json", mended))
+    assert done.returncode == 0 and "4 of 4 tasks succeeded." in done.stdout, done.stdout + done.stderr
+    assert sorted(lines_of(log)[2:]) == ["below again", "long again", "made again", "wrong again"]
+    assert deployment.asked("show_task", "long")["task"]["attempt"] == 2
+    deployment.wait_until_alone()
+    boss = deployment.start_boss("--check", wait=False)
+    assert boss.wait(timeout=60) == 0, deployment.log()
+
+
 def test_a_killed_worker_process_comes_back_and_its_task_runs_again(deployment: Deployment) -> None:
     log = deployment.directory / "log"
     tasks = [{"id": "once", "commands": f"echo $ECLOUD_ATTEMPT >> {log}; [ $ECLOUD_ATTEMPT = 2 ] || sleep 600"}]

@@ -185,6 +185,21 @@ def test_cancel_takes_the_queued_and_marks_the_running_for_the_next_boss(state_d
     assert batch.cancelling == {batch.row.first + 2}
 
 
+def test_tasks_are_dropped_by_state_id_or_all(state_directory: Path) -> None:
+    assert run("drop_tasks", "failed", "blocked").stdout == "2 tasks dropped.\n"
+    assert [line["id"] for line in as_json("show_failed")] == []  # type: ignore[attr-defined]
+    assert "there is no task '0'" in run("show_task", "0", code=2).stderr
+    assert run("drop_tasks", "--task", "3").stdout == "1 task dropped.\n"
+    assert run("drop_tasks", "2").stdout == "There was nothing to do.\n"
+    told = run("drop_tasks", code=2).stderr
+    assert told == (
+        "Error: Drop all 1 task, of all projects? Nobody is there to answer: say --yes, or name states, --task, "
+        "--batch or --project\n"
+    )
+    assert run("drop_tasks", "--yes").stdout.startswith("1 task being cancelled, 1 task dropped.\n")
+    assert as_json("show_batches") == []
+
+
 def test_redo_runs_an_ended_task_again(state_directory: Path) -> None:
     assert run("redo_task", "0").stdout.startswith("1 task put back to be done again.")
 
@@ -197,6 +212,8 @@ def test_redo_runs_an_ended_task_again(state_directory: Path) -> None:
         (["cancel"], "name tasks"),
         (["cancel", "--all", "3"], "not both"),
         (["cancel", "--batch", "9"], "there is no batch 9"),
+        (["drop_tasks", "faild"], "'faild' is no state of a task"),
+        (["drop_tasks", "--task", "nope"], "there is no task 'nope'"),
         (["show_failed", "--batch", "9"], "there is no batch 9"),
         (["show_task", ".."], "there is no task '..'"),
         (["show_task", "a/../b?c#d%2e"], "there is no task 'a/../b?c#d%2e'"),

@@ -21,17 +21,15 @@ from boss.core.effects import (
 )
 from boss.core.events import (
     BatchesLoaded,
-    CancelAsked,
     DatastoreReported,
     Event,
     LinkConnected,
     LinkDisconnected,
     PauseAsked,
     PresenceSeen,
-    RedoAsked,
-    RetryAsked,
     Selection,
     Submitted,
+    TasksAsked,
     TimePassed,
     WorkerReported,
 )
@@ -149,7 +147,7 @@ class SimulatedBoss:
         events, self.inbox = self.inbox, []
         self.scheduler.begin(self.now, self.wall)
         for position, event in enumerate(events):
-            if isinstance(event, Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked):
+            if isinstance(event, Submitted | TasksAsked | PauseAsked):
                 if position:
                     self.inbox = events[position:]
                     self._plan()
@@ -162,7 +160,7 @@ class SimulatedBoss:
             self.scheduler.handle(event)
         self._end_turn()
 
-    def _read_for(self, event: Submitted | CancelAsked | RetryAsked | RedoAsked | PauseAsked) -> None:
+    def _read_for(self, event: Submitted | TasksAsked | PauseAsked) -> None:
         store, state = self.store, self.scheduler.state
         wanted: tuple[list[int], list[int]]
         if isinstance(event, Submitted):

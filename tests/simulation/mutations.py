@@ -16,6 +16,7 @@ import msgspec
 from boss.core import (
     assign,
     attempts,
+    dropping,
     files,
     hosts,
     moves,
@@ -28,6 +29,7 @@ from boss.core import (
 )
 from boss.core.caches import Cached
 from boss.core.effects import SendToWorker
+from boss.core.graph import DROPPED, Batch
 from boss.core.model import Ended, TaskState
 from boss.core.scaling import Fleet
 from boss.core.state import State, Worker
@@ -175,6 +177,22 @@ def hello_ignored(patch: Patch) -> None:
         )
 
     patch.put(workers, "_hello", greet)
+
+
+def dropped_attempts_begin_again(patch: Patch) -> None:
+    """What is pushed again after it was dropped is a new task with the old number."""
+
+    def anew(state: State, batch: Batch, index: int) -> None:
+        if batch.flags[index] & DROPPED:
+            batch.attempts[index] = 0
+        before(state, batch, index)
+
+    before = patch.put(dropping, "take_up", anew)
+
+
+def dropped_runs_on(patch: Patch) -> None:
+    """It is out of sight, and nobody ends it."""
+    patch.put(dropping, "_cancel", lambda state, batch, index: False)
 
 
 def cancelled_is_retried(patch: Patch) -> None:
@@ -338,36 +356,38 @@ class Mutation:
 MUTATIONS = [
     Mutation(effects_before_commit, 0),
     Mutation(acknowledgement_before_commit, 108),
-    Mutation(commit_without_epoch, 3),
+    Mutation(commit_without_epoch, 1),
     Mutation(stale_attempt_accepted, 13),
-    Mutation(lease_never_ends, 548),
+    Mutation(lease_never_ends, 42),
     Mutation(lost_decrement, 4),
     Mutation(released_too_early, 0),
-    Mutation(no_question_again, 6),
+    Mutation(no_question_again, 5),
     Mutation(succeeded_before_published, 0),
     Mutation(lost_attempts_cost_retries, 0),
-    Mutation(silence_is_death, 25),
+    Mutation(silence_is_death, 102),
     Mutation(hello_ignored, 1),
-    Mutation(cancelled_is_retried, 23),
-    Mutation(assigned_while_draining, 9),
+    Mutation(cancelled_is_retried, 24),
+    Mutation(dropped_attempts_begin_again, 11),
+    Mutation(dropped_runs_on, 33),
+    Mutation(assigned_while_draining, 2),
     Mutation(init_skipped, 0),
     Mutation(crossing_edges_forgotten, 23),
     Mutation(assigned_while_held, 0),
-    Mutation(other_key_accepted, 13),
-    Mutation(other_host_goes_on, 58),
-    Mutation(weaker_reason_wins, 12),
-    Mutation(other_results_fail_the_task, 33),
+    Mutation(other_key_accepted, 25),
+    Mutation(other_host_goes_on, 87),
+    Mutation(weaker_reason_wins, 68),
+    Mutation(other_results_fail_the_task, 60),
     Mutation(cache_believed_for_ever, 2),
-    Mutation(worker_ignores_number, 3),
-    Mutation(outcome_not_kept, 47),
+    Mutation(worker_ignores_number, 4),
+    Mutation(outcome_not_kept, 43),
     Mutation(acknowledgement_ignored, 0),
     Mutation(outcome_said_once, 3),
     Mutation(scaled_in_while_busy, 2),
     Mutation(never_scaled_in, 2),
-    Mutation(card_not_waited_for, 0),
-    Mutation(abandoned_is_published, 35),
-    Mutation(records_forgotten, 41),
-    Mutation(forgotten_before_recorded, 68),
+    Mutation(card_not_waited_for, 1),
+    Mutation(abandoned_is_published, 24),
+    Mutation(records_forgotten, 4),
+    Mutation(forgotten_before_recorded, 12),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
+    DropTasksAsked,
     PauseAsked,
     QuarantineAsked,
     RedoAsked,
@@ -17,7 +18,7 @@ from boss.core.events import (
     Submitted,
     WorkerDrainAsked,
 )
-from boss.core.model import Submission
+from boss.core.model import Submission, TaskState
 from boss.core.quarantine import UNTRUSTED
 from boss.core.rows import Known
 from tests.simulation.graphs import pushed_again, submission
@@ -32,6 +33,8 @@ TIDY_SECONDS = 20.0
 LOOK_SECONDS = 50.0
 #: What a push may be refused for where tasks were replaced: the former push again, or a cycle by way of other tasks.
 _CLASHES = ("another content", "wait for itself")
+#: ... and where tasks were dropped: it depends on one of them.
+_MISSING = "neither in this file"
 
 
 class People:
@@ -45,6 +48,10 @@ class People:
         self.interfered = False
         #: Somebody pushed again with a strategy.
         self.merged = False
+        #: Somebody dropped tasks.
+        self.dropped = False
+        #: Ids that nobody will push any more.
+        self._never: set[str] = set()
 
     # --- pushes ------------------------------------------------------------------------------------------
 
@@ -66,6 +73,8 @@ class People:
     def submit(self, made: Submission) -> None:
         world = self.world
         if any((made.project, needed) not in world.store.ids for _, needed in made.external):
+            if not self._never.isdisjoint(needed for _, needed in made.external):
+                self._give_up(made)
             return  # its client waits for the pushes before it
         if world.boss is not None:
             self._reply += 1
@@ -77,8 +86,9 @@ class People:
         if made is None:
             return
         if answer.refused:
-            if self.merged and all(any(word in line for word in _CLASHES) for line in answer.refused):
-                self.pending = [one for one in self.pending if one is not made]  # its user has to think again
+            words = (*(_CLASHES if self.merged else ()), *((_MISSING,) if self.dropped else ()))
+            if all(any(word in line for word in words) for line in answer.refused):
+                self._give_up(made)
                 return
             ending = all("about to end" in line for line in answer.refused)
             assert ending, f"push {made.name} refused: {answer.refused}"
@@ -88,13 +98,18 @@ class People:
         if made in self.pending:
             self.pending.remove(made)
 
+    def _give_up(self, made: Submission) -> None:
+        """Its user has to think again, and so will those whose pushes wait for it."""
+        self.pending = [one for one in self.pending if one is not made]
+        self._never |= {task_id for task_id in made.ids if (made.project, task_id) not in self.world.store.ids}
+
     # --- acts in mid flight ------------------------------------------------------------------------------
 
     def plan_acts(self, chance: random.Random) -> None:
         if chance.random() < 0.6:
             return
         for number in range(chance.randint(1, 5)):
-            kind = chance.choice(["cancel", "retry", "redo", "pause", "drain", "quarantine", "attach", "merge"])
+            kind = chance.choice(["cancel", "retry", "redo", "pause", "drain", "quarantine", "attach", "merge", "drop"])
             at, own = chance.uniform(5.0, STORM_SECONDS), random.Random(chance.random())
             self.world.clock.after(at, lambda n=f"person {kind}#{number}", k=kind, c=own: self._act(n, k, c))  # type: ignore[misc]
 
@@ -110,6 +125,8 @@ class People:
             self.push(world.store.accepted[chance.choice(list(world.store.accepted))].submission)
         elif kind == "merge":
             self._merge(chance)
+        elif kind == "drop":
+            self._drop(chance)
         elif world.workers:
             worker = chance.choice(list(world.workers))
             drain = kind == "drain"
@@ -123,11 +140,27 @@ class People:
         others = []
         for (_, task_id), number in store.ids.items():
             if task_id.startswith(base.name):
-                declaring[int(task_id[len(base.name) :])] = bool(store.result_names([number])[number])
+                accepted, index = store.places[number]  # a dropped task has no names of results, and gets them again
+                declaring[int(task_id[len(base.name) :])] = any(of == index for _, of in accepted.submission.results)
             else:
                 others.append(task_id)
         self.merged = self.world.truth.people_redo = True
         self.push(pushed_again(chance, base, declaring, others))
+
+    def _drop(self, chance: random.Random) -> None:
+        """Some tasks are dropped, by number or by state; their push may come again."""
+        world, store = self.world, self.world.store
+        assert world.boss is not None
+        self.interfered = self.dropped = True
+        batch = chance.choice(list(store.batches))
+        tasks = chance.sample(list(store.tasks), min(len(store.tasks), chance.randint(1, 4)))
+        whole = chance.random() < 0.5
+        states = chance.sample(list(TaskState), 2) if chance.random() < 0.3 else []
+        selection = Selection(tasks=[] if whole else tasks, batches=[batch] if whole else [])
+        world.boss.put(DropTasksAsked(selection=selection, states=[int(one) for one in states]))
+        if chance.random() < 0.7:
+            made = store.accepted[batch].submission
+            world.clock.after(chance.uniform(0.0, 30.0), lambda: self.push(made))
 
     def _interfere(self, kind: str, chance: random.Random) -> None:
         world, store = self.world, self.world.store

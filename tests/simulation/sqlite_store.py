@@ -109,6 +109,6 @@ def _same_batches(real: list[LoadedBatch], model: list[LoadedBatch]) -> None:
         other = expected.get(batch.row.number)
         if other is None:
             continue
-        for name in ("states", "attempts", "failures", "deaths", "cancelling", "with_results"):
+        for name in ("states", "attempts", "failures", "deaths", "cancelling", "dropped", "with_results"):
             values = getattr(batch, name), getattr(other, name)
             assert values[0] == values[1], f"batch {batch.row.number}: {name} {values[0]}, the model says {values[1]}"

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 import msgspec
 
 from boss.core.attempts import tree_prefix
-from boss.core.model import Profile, Submission, TaskState
+from boss.core.model import TERMINAL, Profile, Submission, TaskState
 from boss.core.pools import DAY
 from boss.core.rows import (
     Acceptance,
@@ -86,6 +86,9 @@ class SimulatedStore:
         for identity in changes.stored:
             self.files[identity].stored = True
         self.results.update({name: copy(row) for name, row in changes.results.items()})
+        freed = {number for number, row in changes.tasks.items() if row.dropped and row.state in TERMINAL}
+        for key in [key for key, row in self.results.items() if row.task in freed]:
+            del self.results[key]
         for key, kept in changes.records.items():
             if kept:
                 self.records[key] = None
@@ -107,6 +110,7 @@ class SimulatedStore:
                 continue
             self.places[number] = (accepted, index)
             self.batch_of[number] = batch.number
+            assert (batch.project, submission.ids[index]) not in self.ids, "an id was numbered twice"
             self.ids[(batch.project, submission.ids[index])] = number
             state = accepted.states[index]
             self.tasks[number] = TaskRow(number, state, 0, 0, 0, "", False, batch.created_at)
@@ -219,6 +223,7 @@ class SimulatedStore:
             failures=array("i", [task.failures for task in tasks]),
             deaths=array("i", [task.deaths for task in tasks]),
             cancelling={task.number for task in tasks if task.cancelling},
+            dropped={task.number for task in tasks if task.dropped},
             profile_of=array("I", [distinct.index(msgspec.json.encode(profile)) for profile in profiles]),
             profiles=[msgspec.json.decode(profile, type=Profile) for profile in distinct],
             sizes=array("I", [len(accepted.submission.executions[index]) for accepted, index in own]),
@@ -239,6 +244,10 @@ class SimulatedStore:
         project = submission.project
         for task_id in [*submission.ids, *(needed for _, needed in submission.external)]:
             number = self.ids.get((project, task_id))
+            if number is not None and self.tasks[number].dropped:
+                if task_id not in submission.ids:
+                    continue
+                known.dropped.add(task_id)
             if number is not None:
                 accepted, index = self.places[number]
                 content = accepted.submission.contents[index]

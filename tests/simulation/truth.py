@@ -49,6 +49,8 @@ class Truth:
         self.redone: Counter[int] = Counter()
         self.people_redo = False
         self.last_state: dict[int, int] = {}
+        #: As the database had it before the last turn.
+        self.dropped: set[int] = set()
         #: name on the datastore -> (task, attempt)
         self.names: dict[str, tuple[int, int]] = {}
         #: Attempt -> what its task was when it was first recorded: that, and nothing else, may run under its number.
@@ -71,6 +73,8 @@ class Truth:
             return
         meant = msgspec.json.decode(self.described[key], type=Execution)
         assert run.execution == meant, f"{key} began as another description of its task than it was sent for"
+        if store.tasks[run.task].dropped:
+            return  # it is being killed, and what it needs may be dropped as well
         if row.abandoning == "superseded":
             return  # it is being killed: its task has another description meanwhile, and waits
         accepted, index = store.places[run.task]
@@ -140,6 +144,7 @@ class Truth:
         if key[0] in store.places:
             paused = store.batches[store.batch_of[key[0]]].paused
             assert not paused, f"{key} was sent, and its batch is paused: {paused}"
+            assert not store.tasks[key[0]].dropped, f"{key} was sent, and its task is dropped"
         worker = store.workers.get(row.worker)
         if worker is not None and key[0] in self.world.store.places:
             assert not worker.draining or worker.state != "draining", f"{key} was sent to {row.worker}, which drains"
@@ -174,9 +179,11 @@ class Truth:
         for accepted in changes.accepted:
             if accepted.submission.merge_strategy == "replace":
                 self.redone.update(self._below([accepted.numbers[index] for index in accepted.kept]))
+            self.redone.update(self.dropped.intersection(accepted.numbers[index] for index in accepted.replaced))
         for number, row in changes.tasks.items():
             before = self.last_state.get(number)
             self.last_state[number] = row.state
+            (self.dropped.add if row.dropped else self.dropped.discard)(number)
             real = row.deaths <= self.deaths[number] or self.confusable()
             assert real, f"task {number}: {row.deaths} deaths, {self.deaths[number]} happened"
             if row.state == TaskState.FAILED and before != TaskState.FAILED:
@@ -263,6 +270,10 @@ class Truth:
                 f"task {number} is {state.word} for ever{world.story(number)}"
             )
             self._rightly(number, state)
+        for batch in store.batches.values():
+            own = [store.tasks[number] for number in range(batch.first, batch.first + batch.count)]
+            counts = [sum(row.state == state and not row.dropped for row in own) for state in TaskState]
+            assert batch.counts == counts, f"batch {batch.number} counts {batch.counts}, and its tasks are {counts}"
         left = self.left()
         assert not left, f"left behind: {left[0]}"
 

@@ -28,14 +28,12 @@ from boss.core.effects import (
 )
 from boss.core.events import (
     BatchesLoaded,
-    CancelAsked,
     DatastoreReported,
     Event,
     LinkConnected,
     PresenceSeen,
-    RedoAsked,
-    RetryAsked,
     Submitted,
+    TasksAsked,
     TimePassed,
     WorkerReported,
 )
@@ -339,7 +337,7 @@ class World:
         if isinstance(event, Submitted):
             event.known = self.store.known(event.submission)
             self._bring_back([], batches_concerned(event.submission, event.known))
-        elif isinstance(event, CancelAsked | RetryAsked | RedoAsked):
+        elif isinstance(event, TasksAsked):
             self._bring_back(event.selection.tasks, event.selection.batches)
 
     def _bring_back(self, wanted_tasks: list[int], wanted_batches: list[int]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
+    DropTasksAsked,
     PauseAsked,
     QuarantineAsked,
     RedoAsked,
@@ -21,9 +22,11 @@ from boss.core.events import (
     Selection,
     WorkerDrainAsked,
 )
+from boss.core.model import TaskState
+from boss.core.rows import BatchRow
 from boss.web.paths import PREFIX
 from boss.web.table import ROUTES
-from tests.unit.web_world import FakeBackend, attach, inside
+from tests.unit.web_world import FakeBackend, attach, counts, inside
 from wire.messages import Place
 
 FAILED = "fail/ä \x1b[31m"
@@ -209,6 +212,9 @@ def test_a_change_becomes_one_event(
         ("/cancel", {"tasks": ["nope"]}, 404, "no task 'nope'"),
         ("/cancel", {"batches": [1, 8]}, 404, "no batch 8"),
         ("/cancel", {"taks": ["make"]}, 400, "taks"),
+        ("/tasks/drop", {}, 400, "name tasks or batches"),
+        ("/tasks/drop", {"tasks": ["nope"]}, 404, "no task 'nope'"),
+        ("/tasks/drop", {"all": True, "states": ["queud"]}, 400, "did you mean 'queued'?"),
         ("/cancel", {"tasks": "make"}, 400, "array"),
         ("/workers/locl-1/drain", {}, 404, "did you mean 'local-1'?"),
         ("/batches/8/pause", {}, 404, "no batch 8"),
@@ -220,6 +226,41 @@ def test_a_change_of_what_cannot_be_asks_nothing(
     answer = client.post(path, json=body)
     assert (answer.status_code, backend.asked) == (status, [])
     assert word in answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("body", "selection", "states"),
+    [
+        ({"tasks": ["make"]}, Selection(tasks=[1]), []),
+        ({"all": True, "project": ""}, Selection(batches=[1]), []),
+        ({"all": True, "states": ["failed"]}, Selection(batches=[1]), [TaskState.FAILED]),
+        ({"batches": [1], "states": ["succeeded"]}, Selection(batches=[1]), [TaskState.SUCCEEDED]),
+    ],
+)
+def test_tasks_are_dropped(
+    backend: FakeBackend, client: httpx.Client, body: dict[str, object], selection: Selection, states: list[int]
+) -> None:
+    backend.says = Answer(reply=0, value={"dropped": 2, "asked": 1, "needed": 0})
+    done = _fits(_document(client), client.post("/tasks/drop", json=body), "/tasks/drop", "post")
+    assert done["done"] == {"dropped": 2, "asked": 1, "needed": 0}
+    assert backend.asked == [DropTasksAsked(selection=selection, states=states)]
+
+
+def test_very_many_are_dropped_in_parts_the_newest_batches_first(
+    backend: FakeBackend, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boss.web.changes._DROPPED_AT_ONCE", 25)
+    backend.reads.rows = {n: BatchRow(n, "default", "", 100 * n, 10, counts(queued=10)) for n in (1, 2, 3)}
+    backend.says = Answer(reply=0, value={"dropped": 10, "asked": 0, "needed": 1})
+    done = client.post("/tasks/drop", json={"all": True, "project": ""}).json()
+    assert [event.selection.batches for event in backend.asked if isinstance(event, DropTasksAsked)] == [[3, 2], [1]]
+    assert done["done"] == {"dropped": 20, "asked": 0, "needed": 2}
+
+
+def test_a_batch_of_which_all_is_dropped_is_not_shown(backend: FakeBackend, client: httpx.Client) -> None:
+    shown = {each["number"] for each in client.get("/batches").json()["batches"]}
+    backend.reads.rows[9] = BatchRow(9, "default", "", 900, 10, counts())
+    assert {each["number"] for each in client.get("/batches").json()["batches"]} == shown
 
 
 def test_broken_json_and_too_much_of_it_are_refused(client: httpx.Client) -> None:
