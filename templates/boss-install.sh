@@ -63,7 +63,7 @@ start() {
     fi
     if [ "$1" = yes ] && [ -s /run/ecloud-boss.pid ]; then
         kill -KILL "$(cat /run/ecloud-boss.pid)" 2>/dev/null || true
-        sleep 1
+        sleep 1 # until the kernel has freed its ports and its lock
     fi
     /etc/ecloud/start-boss
 }

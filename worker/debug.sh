@@ -33,12 +33,11 @@ for name, value in json.load(open(sys.argv[1])).items():
             sleep 1
         done
     fi
-    for log in /var/log/ecloud.log; do
-        if [ -r "$log" ]; then
-            echo "+ tail -n 20 $log"
-            tail -n 20 "$log" | sed 's/^/  /'
-        fi
-    done
+    log=/var/log/ecloud.log
+    if [ -r $log ]; then
+        echo "+ tail -n 20 $log"
+        tail -n 20 $log | sed 's/^/  /'
+    fi
     home=${ECLOUD_WORKER_HOME:-/var/lib/ecloud/worker}
     if [ -r "$home/agent.env" ]; then
         . "$home/agent.env"

@@ -100,7 +100,7 @@ def _wait_for_a_lost_call(client: Client, kept: Kept | None, say: Callable[[str]
         return
     until = kept.record.intended_at + LONGEST_CALL_SECONDS
     while clock.wall() < until and not machines(client, kept.record.mark):
-        say("A call that may still make the boss's machine is waited for ...")
+        say("Waiting for a call that may still make the boss's machine ...")
         clock.sleep(LOOK_SECONDS * 5)
 
 

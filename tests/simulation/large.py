@@ -13,7 +13,7 @@ from collections import Counter
 import msgspec
 
 from boss.core import scale
-from boss.core.events import InstanceEnded, InstanceStarted
+from boss.core.events import InstanceStarted
 from boss.core.model import Profile, Submission
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.state import State
@@ -87,6 +87,8 @@ class LargeWorld(World):
 class SlowProvider(Provider):
     """Begins one machine at a time, and learns of ends by lists."""
 
+    notices = LISTED
+
     def __init__(self, world: World) -> None:
         super().__init__(world)
         self._free_at = 0.0
@@ -101,14 +103,6 @@ class SlowProvider(Provider):
         made = self._free_at - clock.now
         clock.after(made, lambda: world.tell_boss(InstanceStarted(instance=instance, reference=f"p{instance}"), 0.0))
         clock.after(made + clock.between(*BOOT), machine.boot)
-
-    def process_ended(self, machine: SimulatedWorker) -> None:
-        machine.end_machine()
-        for instance, other in list(self.living.items()):
-            if other is machine:
-                del self.living[instance]
-                ended = InstanceEnded(instance=instance, reason="gone")
-                self.world.tell_boss(ended, self.world.clock.between(0.0, LISTED))
 
 
 def _study(chance: random.Random, count: int) -> Submission:

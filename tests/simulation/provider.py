@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 class Provider:
     """Starts machines. Its answers may be late, or lost with the boss that asked."""
 
+    #: After how long at the latest it notices that a machine is gone.
+    notices = 2.0
+
     def __init__(self, world: World) -> None:
         self.world = world
         #: instance number -> its machine, while it lives.
@@ -128,7 +131,7 @@ class Provider:
             if other is machine:
                 del self.living[instance]
                 ended = InstanceEnded(instance=instance, reason="gone")
-                self.world.tell_boss(ended, self.world.clock.between(0.0, 2.0))
+                self.world.tell_boss(ended, self.world.clock.between(0.0, self.notices))
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
         for one in recorded:
