@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from boss.web.answers import GuestLoginAnswer, GuestLoginRequest
 from boss.web.faults import Fault, bad_input
-from boss.web.routes import Call
+from boss.web.routes import Call, Sending
 from boss.web.streaming import file_response
 
 #: Bundles that are sent together: a whole pool may boot, or be replaced, at one moment. Machines ask again.
@@ -42,34 +42,27 @@ class Guests(Protocol):
 async def bundle(call: Call) -> Response:
     worker, kind, digest = call.text("worker"), str(call.path["kind"]), str(call.query.get("digest", ""))
     path, digest = await run_in_threadpool(_guests(call).bundle, worker, _token(call), kind, digest)
-    if _under_way.bundles >= AT_ONCE:
+    sending = call.services.sending
+    if sending.bundles >= AT_ONCE:
         raise Fault(503, f"{AT_ONCE} machines are fetching their programs; ask again soon")
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    return _Counted(file_response(call.request, file, os.fstat(file).st_size, digest))
-
-
-class _UnderWay:
-    """Touched in the server's one thread only."""
-
-    bundles = 0
-
-
-_under_way = _UnderWay()
+    return _Counted(file_response(call.request, file, os.fstat(file).st_size, digest), sending)
 
 
 class _Counted(Response):
-    """An answer that counts as under way until it is sent."""
+    """An answer that counts as being sent until it is."""
 
-    def __init__(self, answer: Response) -> None:
+    def __init__(self, answer: Response, sending: Sending) -> None:
         self._answer = answer
+        self._sending = sending
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        _under_way.bundles += 1
+        self._sending.bundles += 1
         try:
             await self._answer(scope, receive, send)
         finally:
-            _under_way.bundles -= 1
+            self._sending.bundles -= 1
 
 
 def login(call: Call) -> GuestLoginAnswer:

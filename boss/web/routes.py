@@ -62,6 +62,13 @@ class Parameter:
     required: bool = False
 
 
+@dataclass
+class Sending:
+    """What is being sent at present; touched in the server's one thread only."""
+
+    bundles: int = 0
+
+
 @dataclass(frozen=True)
 class Services:
     """What all handlers share."""
@@ -83,6 +90,7 @@ class Services:
     #: The datastore's tree, where it is on this disk; else how contents are fetched from there.
     tree: Tree | None = None
     fetching: Fetching | None = None
+    sending: Sending = field(default_factory=Sending)
 
 
 @dataclass(frozen=True)
