@@ -6,10 +6,10 @@ Each handler answers with what it did and with sentences about what it did not d
 from __future__ import annotations
 
 from boss.core import instances, leases, scale
-from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
 from boss.core.instance_state import DATASTORE, instance_of
 from boss.core.model import ALIVE, InstanceState, WorkerState
+from boss.core.people import answer, refuse
 from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.state import Instance, State, Worker
 from wire.messages import Drain
@@ -22,7 +22,7 @@ def on_instances(state: State, event: InstancesAsked) -> None:
     if not named:
         known = ", ".join(pool.name for pool in state.policy.pools) or "none"
         wanted = f"there is no pool {event.pool!r}" if event.pool else "no pool of the settings can grow"
-        _refuse(state, event.reply, f"{wanted}; there are: {known}")
+        refuse(state, event.reply, f"{wanted}; there are: {known}")
         return
     pool = named[0]
     there = len(state.by_pool.get(pool.name, {}))
@@ -38,7 +38,7 @@ def on_instances(state: State, event: InstancesAsked) -> None:
     if full and fits:
         notes.append(f"the provider made none the last time: {full}")
     workers = [instance.row.worker for instance in made]
-    _answer(state, event.reply, pool=pool.name, workers=workers, notes=notes)
+    answer(state, event.reply, pool=pool.name, workers=workers, notes=notes)
 
 
 def _start(state: State, pool: PoolPolicy, event: InstancesAsked) -> Instance:
@@ -49,7 +49,7 @@ def on_terminate(state: State, event: TerminateAsked) -> None:
     faults = [f"the boss started no worker {name!r}" for name in event.workers if instance_of(state, name) is None]
     faults += [f"there is no pool {name!r}" for name in event.pools if name not in state.by_pool.keys() | state.pools]
     if faults:
-        _refuse(state, event.reply, *faults)
+        refuse(state, event.reply, *faults)
         return
     ended, draining, notes = [], [], []
     for instance in list(state.instances.values()):
@@ -66,7 +66,7 @@ def on_terminate(state: State, event: TerminateAsked) -> None:
         notes.append(f"{len(draining)} finish what they have in hand first; --now ends them at once")
     if any(waiting.count for waiting in state.ready.by_demand.values()):
         notes.append("while there is work the pools start others: pause batches to keep it from that")
-    _answer(state, event.reply, ended=ended, draining=draining, notes=notes)
+    answer(state, event.reply, ended=ended, draining=draining, notes=notes)
 
 
 def _meant(instance: Instance, event: TerminateAsked) -> bool:
@@ -87,7 +87,7 @@ def on_drop(state: State, event: DropWorkersAsked) -> None:
     """What they have goes to others, as if they had died; one that speaks again is a worker again."""
     faults = [f"worker {name!r} is not there" for name in event.workers if _there(state, name) is None]
     if faults:
-        _refuse(state, event.reply, *faults)
+        refuse(state, event.reply, *faults)
         return
     dropped, living = [], []
     for worker in list(state.workers.values()):
@@ -105,19 +105,9 @@ def on_drop(state: State, event: DropWorkersAsked) -> None:
             f"what {len(living)} of them run in lives on and says hello again: terminate_workers ends it "
             f"({', '.join(living[:5])}{', ...' if len(living) > 5 else ''})"
         )
-    _answer(state, event.reply, dropped=dropped, notes=notes)
+    answer(state, event.reply, dropped=dropped, notes=notes)
 
 
 def _there(state: State, name: str) -> Worker | None:
     worker = state.workers.get(name)
     return worker if worker is not None and worker.state is not WorkerState.GONE else None
-
-
-def _answer(state: State, reply: int, **value: object) -> None:
-    if reply:
-        state.effects.append(Answer(reply=reply, value=value))
-
-
-def _refuse(state: State, reply: int, *lines: str) -> None:
-    if reply:
-        state.effects.append(Answer(reply=reply, refused=list(lines)))

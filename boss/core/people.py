@@ -83,11 +83,11 @@ def on_pause(state: State, event: PauseAsked) -> None:
 def on_drain(state: State, event: WorkerDrainAsked) -> None:
     worker = state.workers.get(event.worker)
     if worker is None or worker.state is WorkerState.GONE:
-        _refuse(state, event.reply, f"worker {event.worker!r} is not there")
+        refuse(state, event.reply, f"worker {event.worker!r} is not there")
         return
     instance = instance_of(state, worker.id)
     if not event.drain and instance is not None and instance.state is InstanceState.STOPPING:
-        _refuse(state, event.reply, f"what worker {event.worker!r} runs in is ending: {instance.row.reason}")
+        refuse(state, event.reply, f"what worker {event.worker!r} runs in is ending: {instance.row.reason}")
         return
     worker.leaving = False
     worker.draining = worker.row.draining = event.drain
@@ -102,7 +102,7 @@ def on_drain(state: State, event: WorkerDrainAsked) -> None:
 def on_quarantine(state: State, event: QuarantineAsked) -> None:
     worker = state.workers.get(event.worker)
     if worker is None:
-        _refuse(state, event.reply, f"worker {event.worker!r} is not there")
+        refuse(state, event.reply, f"worker {event.worker!r} is not there")
         return
     incarnation = "" if event.reason else hosts.let_in(state, worker)
     quarantine.quarantine(state, worker, quarantine.BY_HAND + event.reason if event.reason else "")
@@ -143,6 +143,6 @@ def answer(state_: State, reply: int, **value: object) -> None:
         state_.effects.append(Answer(reply=reply, value=value))
 
 
-def _refuse(state: State, reply: int, *lines: str) -> None:
+def refuse(state: State, reply: int, *lines: str) -> None:
     if reply:
         state.effects.append(Answer(reply=reply, refused=list(lines)))
