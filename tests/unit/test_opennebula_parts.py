@@ -60,7 +60,7 @@ def test_waiting_is_spoken_of_and_keeps_the_pool_from_growing_while_it_lasts() -
     patience.look([seen(1, Seen.WAITING, LACK)], 0.0)
     assert patience.complaints(SPEAK_SECONDS - 1) == [] and patience.no_room(SPEAK_SECONDS - 1) == ""
     [complaint] = patience.complaints(SPEAK_SECONDS)
-    assert "1 machine(s) wait for a host, one for 60 s already" in complaint and LACK in complaint
+    assert "1 machine waits for a host, for 60 s already" in complaint and LACK in complaint
     assert patience.no_room(SPEAK_SECONDS) == f"no host has room: {LACK}"
     patience.look([seen(1, Seen.RUNNING)], SPEAK_SECONDS + 1)
     assert patience.complaints(SPEAK_SECONDS + 2) == [] and patience.no_room(SPEAK_SECONDS + 2) == ""
@@ -75,7 +75,7 @@ def test_the_scheduler_s_pace_is_no_lack_of_room() -> None:
 def test_a_host_that_comes_back_in_time_is_forgiven_and_counts_anew() -> None:
     patience = Patience(1000, unknown_seconds=50)
     patience.look([seen(1, Seen.UNREACHABLE)], 0.0)
-    assert patience.complaints(1.0) == ["the hosts of 1 machine(s) do not answer (state UNKNOWN)"]
+    assert patience.complaints(1.0) == ["the host of 1 machine does not answer (state UNKNOWN)"]
     patience.look([seen(1, Seen.RUNNING)], 40.0)
     assert patience.look([seen(1, Seen.UNREACHABLE)], 60.0) == {}
     assert patience.look([seen(1, Seen.UNREACHABLE)], 110.0) == {1: "its host did not answer for 50 s (state UNKNOWN)"}

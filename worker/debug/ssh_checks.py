@@ -18,7 +18,6 @@ from worker.options import WorkerOptions
 
 #: Older ones do not take names with any character safely.
 OLDEST_RSYNC = (3, 1)
-_MORE_PATH = "/usr/sbin:/sbin:/usr/local/sbin"
 
 
 def check_ssh(options: WorkerOptions, address: str, datastore_key: str) -> Iterator[Finding]:

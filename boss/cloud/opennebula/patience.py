@@ -45,9 +45,13 @@ class Patience:
         if waiting:
             longest = max(now - since for _, since, _ in waiting)
             message = next((text for _, _, text in waiting if text), "OpenNebula does not say why")
-            said.append(f"{len(waiting)} machine(s) wait for a host, one for {longest:.0f} s already: {message}")
+            who = (
+                "1 machine waits for a host," if len(waiting) == 1 else f"{len(waiting)} machines wait for a host, one"
+            )
+            said.append(f"{who} for {longest:.0f} s already: {message}")
         if lost:
-            said.append(f"the hosts of {len(lost)} machine(s) do not answer (state UNKNOWN)")
+            who = "the host of 1 machine does" if len(lost) == 1 else f"the hosts of {len(lost)} machines do"
+            said.append(f"{who} not answer (state UNKNOWN)")
         return said
 
     def no_room(self, now: float) -> str:
