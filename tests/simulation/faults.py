@@ -33,6 +33,9 @@ CHANCES = (
     "dies_young",
     "boots_twice",
     "stop_lost",
+    # Drawn after those above, whose worlds stay as they are where these are left out.
+    "cloud_is_full",
+    "no_host_yet",
 )
 
 
@@ -82,6 +85,9 @@ def _weights(chance: random.Random) -> dict[str, float]:
         "dies_young",
         "boots_twice",
         "stop_lost",
+        "no_host_yet",
     }
     rare |= {"host_sends_oddly", "other_results"}
-    return {kind: rate * (10.0 if kind in rare else 1.0) for kind in CHANCES if chance.random() < 0.5}
+    weights = {kind: rate * (10.0 if kind in rare else 1.0) for kind in CHANCES if chance.random() < 0.5}
+    # Of calls that fail: why.
+    return weights | {"cloud_is_full": 0.5} if "cloud_is_full" in weights else weights

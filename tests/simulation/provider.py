@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from boss.cloud.provider import Recorded
 from boss.core.events import (
     InstanceEnded,
+    InstancePlaced,
     InstanceStarted,
     InstanceStartFailed,
     NetworkAttached,
@@ -48,15 +49,18 @@ class Provider:
             machine.disk = old.disk  # the successor of a crashed local worker finds its directory
             machine.host_key = old.host_key
         world.workers[worker] = machine
+        wait = clock.between(5.0, 90.0) if world.faults.strikes("no_host_yet") else 0.0
         if not world.faults.strikes("never_boots"):
-            clock.after(clock.between(0.1, 3.0) * world.pace, machine.boot)
+            clock.after(wait + clock.between(0.1, 3.0) * world.pace, machine.boot)
         if world.faults.strikes("boots_twice"):
             self._boot_twin(worker)
         if world.faults.strikes("dies_young"):
             clock.after(clock.between(0.0, 5.0), lambda: self.process_ended(machine))
         # A call that timed out after it took effect: the boss learns of it when the provider lists its machines.
         late = 100.0 if world.faults.strikes("start_answer_lost") else 0.0
-        self._tell_started(instance, late + clock.between(0.0, 1.0))
+        self._tell_started(instance, late + clock.between(0.0, 1.0), waiting=wait > 0.0)
+        if wait:
+            clock.after(wait, lambda: self._tell_placed(instance))
 
     def _boot_twin(self, worker: str) -> None:
         """A second machine for the same worker; it is ended as soon as a list shows two with one mark."""
@@ -66,12 +70,13 @@ class Provider:
         clock.after(clock.between(0.1, 3.0), twin.boot)
         clock.after(clock.between(5.0, 40.0), lambda: self.process_ended(twin))
 
-    def _tell_started(self, instance: int, delay: float) -> None:
-        def tell() -> None:
-            if instance in self.living:
-                self.world.tell_boss(InstanceStarted(instance=instance, reference=f"p{instance}"), 0.0)
+    def _tell_started(self, instance: int, delay: float, *, waiting: bool) -> None:
+        started = InstanceStarted(instance=instance, reference=f"p{instance}", waiting=waiting)
+        self.world.clock.after(delay, lambda: self.world.tell_boss(started, 0.0) if instance in self.living else None)
 
-        self.world.clock.after(delay, tell)
+    def _tell_placed(self, instance: int) -> None:
+        if instance in self.living:
+            self.world.tell_boss(InstancePlaced(instance=instance), 0.0)
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
         if self.world.faults.strikes("stop_lost"):
