@@ -151,12 +151,13 @@ def _teardown(home: Path, values: Any, mark: str, disk: str, as_json: bool, agre
         wanted = teardown.plan(client, mark, disk)
         if not as_json:
             write([harmless(line) for line in teardown.lines(wanted)])
+            sys.stdout.flush()  # what is asked, and told meanwhile, is on the other stream
         if (wanted.machines or wanted.disk) and not agreed():
             stop(Exit.BAD_INPUT, "nothing was removed")
         teardown.remove(client, own, wanted, _say)
         if own is not None:
             (home / DEPLOYED_FILE).unlink(missing_ok=True)
-    write_json(wanted) if as_json else write(["All of it is gone."])
+    write_json(wanted) if as_json else write(list(teardown.last_lines(wanted)))
 
 
 def _agreed() -> bool:

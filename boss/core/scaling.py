@@ -294,7 +294,7 @@ def _to_stop(pool: Pool, fleet: Fleet, now: _Course) -> tuple[list[str], str]:
         if soon:
             return [], f"{soon} will be wanted within {_keep(pool):.0f} s"
         return [], f"the pool keeps {kept}" if kept else ""
-    ripe = [worker for worker, seconds in fleet.idle if seconds >= pool.idle or now.end <= 0.0]
+    ripe = [worker for worker, seconds in fleet.idle if seconds >= pool.idle]
     if len(ripe) < superfluous and len(fleet.idle) > len(ripe):
         return ripe[:superfluous], f"the others have been without work for less than {pool.idle:.0f} s"
     return ripe[:superfluous], "the others work"

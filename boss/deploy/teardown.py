@@ -59,6 +59,16 @@ def plan(client: Client, mark: str, disk: str) -> Plan:
     )
 
 
+def last_lines(wanted: Plan) -> Iterator[str]:
+    """What a person is told when it is done."""
+    yield "All of it is gone."
+    if wanted.disk_stays:
+        yield (
+            f"What removes the disk later, with all results on it: admin.py teardown --mark {wanted.mark} "
+            f"--datastore_disk {wanted.disk_stays.split(',')[0]}"
+        )
+
+
 def lines(wanted: Plan) -> Iterator[str]:
     """What a person is shown."""
     if not wanted.machines:

@@ -57,10 +57,13 @@ def drop(call: Call) -> ContextAnswer:
 def _answer(call: Call) -> ContextAnswer:
     context = _context(call)
     boss = context.boss_address() or socket.gethostname()
+    known = context.datastore_address() or _machine(call)
+    pools = _pools(call) if not known else set()
     return ContextAnswer(
         boss_address=boss,
-        datastore_address=context.datastore_address() or _machine(call) or boss,
+        datastore_address=known or ("" if pools else boss),
         said=context.is_said(),
+        notes=[f"the datastore's machine is not made yet: pool {name} does that" for name in sorted(pools)],
     )
 
 

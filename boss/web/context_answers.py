@@ -8,6 +8,7 @@ import msgspec
 class ContextAnswer(msgspec.Struct, kw_only=True):
     #: What other machines call the boss's.
     boss_address: str
+    #: Empty: its machine is not made yet.
     datastore_address: str
     #: A person has said where the datastore is.
     said: bool = False

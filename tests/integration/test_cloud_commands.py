@@ -35,6 +35,15 @@ def test_a_teardown_shows_what_goes_and_asks_first(user: User, front: FrontEnd) 
     assert front.alive() == [foreign] and list(front.images) == [0]
 
 
+def test_a_disk_that_stayed_is_removed_by_the_command_that_teardown_tells(user: User, front: FrontEnd) -> None:
+    front.images[1] = Image(1, "ecloud-data", persistent=True, attributes={"ECLOUD_DEPLOY": "m1"})
+    code, said, _ = user.type("teardown", "--mark", "m1", "--yes")
+    assert code == 0 and list(front.images) == [0, 1]
+    command = said.rstrip().rpartition("admin.py ")[2].split()
+    code, said, _ = user.type(*command, "--yes")
+    assert code == 0 and list(front.images) == [0] and "stays" not in said
+
+
 def test_a_disk_that_was_not_made_by_it_is_refused_before_anything_goes(user: User, front: FrontEnd) -> None:
     machine = front.make("ecloud", "w", {**MARK, "ECLOUD_ROLE": "worker"})
     code, _, errors = user.type("teardown", "--mark", "m1", "--yes", "--datastore_disk", "debian-12")

@@ -55,3 +55,7 @@ def test_where_a_pool_makes_the_datastore_s_machine_nobody_says_otherwise(deploy
     )
     done = deployment.admin("set_datastore", "10.0.0.7")
     assert done.returncode == 3 and "made by the pool 'store'" in done.stderr
+    assert context(deployment, "show_context")[1:] == [
+        "datastore_address: ",
+        "Note: the datastore's machine is not made yet: pool store does that.",
+    ]

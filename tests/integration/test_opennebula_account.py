@@ -241,6 +241,15 @@ def test_a_token_that_somebody_took_back_is_replaced(front: FrontEnd, tmp_path: 
     assert client.secret in front.users["ecloud"].tokens
 
 
+def test_a_token_that_is_taken_back_is_gone_though_the_answer_is_empty(front: FrontEnd) -> None:
+    client = Client(front.endpoint, "ecloud", "secret")
+    token = client.make_token("secret", 60)
+    client.drop_token("secret", token)
+    assert token not in front.users["ecloud"].tokens
+    with pytest.raises(CloudError, match="Could not find token"):
+        client.drop_token("secret", token)
+
+
 def test_a_front_end_that_has_no_more_tokens_to_give_is_asked_with_what_there_is(
     front: FrontEnd, tmp_path: Path
 ) -> None:

@@ -121,6 +121,12 @@ def test_the_idle_time_is_waited_for_where_work_may_come_again() -> None:
     assert plan.stop == ["a"]
 
 
+def test_the_idle_time_is_waited_for_where_no_work_is_known_too() -> None:
+    """Somebody may push the next study."""
+    plan = decide([], pool(idle=60.0), Fleet(idle=[("a", 61.0), ("b", 10.0)]))
+    assert plan.stop == ["a"] and "less than 60 s" in plan.why_not_fewer
+
+
 def test_a_small_graph_is_judged_by_its_schedule_where_the_fluid_is_wrong() -> None:
     """13 tasks on 12 slots take two rounds: the fluid sees one and a twelfth."""
     waves, fleet = [Wave(0.0, 13, 600.0)], Fleet()

@@ -57,7 +57,9 @@ def of_answer(class_name: str, text: str, endpoint: str) -> CloudError:
         return CloudError("missing", f"there is no {found[1]} {found[2]}, or this account may not see it")
     if found := _NAMED.search(text):
         what, name = found[1] or found[3], found[2] or found[4]
-        return CloudError("missing", f"there is no {what.lower()} {name!r} of this account; name its owner as well")
+        return CloudError(
+            "missing", f"there is no {what.lower()} {name!r} of this account; name its owner as well: OWNER/{name}"
+        )
     if found := _BUSY.search(text):
         return CloudError(
             "busy",
