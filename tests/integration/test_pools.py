@@ -84,7 +84,7 @@ def states(world: Deployment) -> dict[str, str]:
 
 
 def pool(world: Deployment, name: str) -> dict[str, Any]:
-    (only,) = world.asked("scaling", "--pool", name)
+    (only,) = [each for each in world.look(Client.pools) if each["name"] == name]
     assert isinstance(only, dict)
     return only
 
@@ -103,7 +103,7 @@ def test_workers_are_started_up_to_the_limit_and_the_quota_and_shown_before_they
     done = world.admin("instantiate_worker", "5", "--pool", "cloud")
     assert len(done.stdout.split()) == 2 and "Note: 3 do not fit: pool cloud has its limit of 4" in done.stderr
     wait_for(lambda: pool(world, "cloud")["full"], "the quota is told")
-    told = pool(world, "cloud")
+    (told,) = world.asked("scaling", "--pool", "cloud")
     assert told["instances"] == {"booting": 3} and told["full"] == "quota: only 3 machines"
     assert (told["more"], told["limited_by"]) == (0, "3 sheets") and 99 < told["hours_left"] <= 100
     assert told["retry_at"] > told["plan"]["decided_at"]
