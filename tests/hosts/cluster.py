@@ -14,16 +14,14 @@ import json
 import signal
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from boss.web.client import Client
-from tests.hosts.host import AGENT, HOME, PATIENCE, PYTHON, USER, Host, HostFault, Program
+from tests.hosts.boss_host import SITE, STATE, BossHost
+from tests.hosts.host import HOME, PATIENCE, PYTHON, USER, Host, HostFault, Program
 from tests.hosts.network import Network
-from tests.looking import Question, answer_of, boss_on
 
 #: Where things are on the hosts.
-SITE = f"{HOME}/site"
-STATE = f"{SITE}/.ecloud"
 TREE = f"{HOME}/tree"
 WORKER_HOME = f"{HOME}/worker"
 BROKER_PORT = 1883
@@ -55,7 +53,7 @@ runpy.run_module("boss", run_name="__main__")
 T = TypeVar("T")
 
 
-class Cluster:
+class Cluster(BossHost):
     """`settings` are ECLOUD_ variables of the boss, without the prefix, in small letters: lease_seconds=2."""
 
     def __init__(self, net: Network, workers: int = 8, slots: int = 1, **settings: object) -> None:
@@ -135,24 +133,9 @@ class Cluster:
     def push(self, tasks: str, *options: str, seconds: float = 120.0) -> str:
         """`push_tasks.py` to its end: what it printed. Raises HostFault if it fails."""
         try:
-            return self._type("push_tasks.py", *options, tasks, seconds=seconds)
+            return self.type("push_tasks.py", *options, tasks, seconds=seconds)
         except HostFault as fault:
             raise HostFault(f"{fault}\n{self.admin('status')}\n{self.logs()}") from None
-
-    def admin(self, *arguments: str, seconds: float = PATIENCE) -> str:
-        return self._type("admin.py", *arguments, seconds=seconds)
-
-    def asked(self, *arguments: str) -> Any:
-        """What an admin command says with --json."""
-        return json.loads(self.admin(*arguments, "--json"))
-
-    def look(self, question: Question) -> Any:
-        """What the boss answers, asked over the network: for what is waited for."""
-        return answer_of(boss_on(self.net, self.boss, STATE), question)
-
-    def _type(self, script: str, *arguments: str, seconds: float) -> str:
-        typed = [PYTHON, "-P", f"{AGENT}/{script}", *arguments]
-        return self.boss.run(typed, folder=SITE, seconds=seconds, **self.environment())
 
     def write(self, name: str, content: object) -> str:
         """A file of the user on the boss's host: a task file (anything that JSON can say), a text or bytes."""

@@ -20,14 +20,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from tests.hosts.host import AGENT, HOME, PATIENCE, PYTHON, Host, HostFault, Program
+from tests.hosts.boss_host import SITE, STATE, BossHost
+from tests.hosts.host import HOME, PATIENCE, PYTHON, Host, HostFault, Program
 from tests.hosts.network import Network
-from tests.looking import Question, answer_of, boss_on, workers
+from tests.looking import workers
 
-SITE = f"{HOME}/site"
-STATE = f"{SITE}/.ecloud"
 #: Where the provider is, with what makes an entry point of it; where it writes.
 BROUGHT = f"{HOME}/brought"
 NOTES = f"{HOME}/notes"
@@ -87,7 +86,7 @@ class Told:
     script: str
 
 
-class GuestSite:
+class GuestSite(BossHost):
     """`pool`: settings of the pool `vm`; `datastore`: its machine is one, too; `settings`: of the boss."""
 
     def __init__(
@@ -98,8 +97,6 @@ class GuestSite:
         self.pool = {"provider": "notes", "min": 1, "max": 1, "boot_seconds": 5.0, **pool}
         self.settings = settings
         self.boss = net.host("boss", program="boss")
-        #: The folder that the boss runs from.
-        self.agent = AGENT
         self.program: Program | None = None
 
     # --- the boss ----------------------------------------------------------------------------------
@@ -190,25 +187,11 @@ class GuestSite:
 
     # --- asking --------------------------------------------------------------------------------------
 
-    def admin(self, *arguments: str, seconds: float = PATIENCE) -> str:
-        return self._type("admin.py", *arguments, seconds=seconds)
-
-    def asked(self, *arguments: str) -> Any:
-        return json.loads(self.admin(*arguments, "--json"))
-
-    def look(self, question: Question) -> Any:
-        """What the boss answers, asked over the network: for what is waited for."""
-        return answer_of(boss_on(self.net, self.boss, STATE), question)
-
     def push(self, name: str, *options: str, seconds: float = 120.0) -> str:
         try:
-            return self._type("push_tasks.py", *options, f"{SITE}/{name}", seconds=seconds)
+            return self.type("push_tasks.py", *options, f"{SITE}/{name}", seconds=seconds)
         except HostFault as fault:
             raise HostFault(f"{fault}\n{self.logs()}") from None
-
-    def _type(self, script: str, *arguments: str, seconds: float) -> str:
-        typed = [PYTHON, "-P", f"{self.agent}/{script}", *arguments]
-        return self.boss.run(typed, folder=SITE, seconds=seconds, **self.environment())
 
     def online(self) -> list[str]:
         return [one["id"] for one in self.look(workers) if one["state"] == "online"]

@@ -8,14 +8,14 @@ import json
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from boss.control import fingerprint
 from tests.hosts import Host, HostFault, network
+from tests.hosts.boss_host import SITE, STATE, BossHost
 from tests.hosts.guests import PLAIN_PYTHON
-from tests.hosts.host import AGENT, HOME, PYTHON, USER, Program
+from tests.hosts.host import HOME, PYTHON, USER, Program
 from tests.hosts.network import Network
 
 pytestmark = [
@@ -23,13 +23,11 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-SITE = f"{HOME}/site"
-STATE = f"{SITE}/.ecloud"
 FOLDER = f"{HOME}/ecloud-worker"
 PATIENCE = 300.0
 
 
-class Lab:
+class Lab(BossHost):
     """A boss and its hosts."""
 
     def __init__(self, net: Network, hosts: int) -> None:
@@ -75,18 +73,10 @@ class Lab:
         assert self.program is not None
         self.program.end(signal.SIGKILL)
 
-    def admin(self, *arguments: str, check: bool = True) -> str:
-        typed = [PYTHON, "-P", f"{AGENT}/admin.py", *arguments]
-        return self.boss.run(typed, folder=SITE, seconds=PATIENCE, check=check, ECLOUD_HOME=STATE)
-
-    def asked(self, *arguments: str) -> Any:
-        return json.loads(self.admin(*arguments, "--json"))
-
     def push(self, tasks: list[dict[str, object]], *options: str) -> str:
         self.boss.write(f"{SITE}/tasks.json", json.dumps(tasks))
-        typed = [PYTHON, "-P", f"{AGENT}/push_tasks.py", *options, f"{SITE}/tasks.json"]
         try:
-            return self.boss.run(typed, folder=SITE, seconds=PATIENCE, ECLOUD_HOME=STATE)
+            return self.type("push_tasks.py", *options, f"{SITE}/tasks.json", seconds=PATIENCE)
         except HostFault as fault:
             raise HostFault(f"{fault}\n{self.logs()}") from None
 
