@@ -14,7 +14,8 @@ from boss.core import instances, moves, quarantine
 from boss.core.accept import wait_for_file
 from boss.core.attempts import learn, superseded, tree_prefix
 from boss.core.graph import CANCELLING, DROPPED, RESULTS, Batch, attach, reverse_edges
-from boss.core.model import BROKEN, InstanceState, Phase, TaskState, WorkerState
+from boss.core.instance_state import set_instance_state
+from boss.core.model import BROKEN, COMING, InstanceState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
 from boss.core.state import Attempt, Instance, State, Worker, numbers
 from wire.messages import ManifestEntry, Outcome, Place, ResultFolder
@@ -43,6 +44,7 @@ def restore(state: State, loaded: Loaded) -> None:
     for instance in loaded.instances:
         known = Instance(instance, state.now)
         state.add_instance(known)
+        _spoke(state, known)
         if known.state is InstanceState.STOPPING:
             instances.drain(state, known)  # its worker may have spoken to a boss that was ending
         if known.state is not InstanceState.RUNNING:
@@ -63,6 +65,16 @@ def restore(state: State, loaded: Loaded) -> None:
     state.carded = dict.fromkeys(state.instance_for)
     state.records = dict.fromkeys(loaded.records, 0.0)
     state.at(state.now + state.policy.ask_again, "ask_old", None)
+
+
+def _spoke(state: State, instance: Instance) -> None:
+    """Its worker said hello to a boss that was ending and had let go of its instances."""
+    worker = state.workers.get(instance.row.worker)
+    if instance.state not in COMING or worker is None:
+        return
+    if worker.row.first_seen_at >= instance.row.requested_at:  # else it is the last one of that name
+        instance.row.hello_at = worker.row.first_seen_at
+        set_instance_state(state, instance, InstanceState.RUNNING, "its worker said hello to the boss before")
 
 
 def _learn(state: State, task: int, worker_id: str, seconds: float) -> None:

@@ -158,6 +158,20 @@ def test_a_boss_that_ends_alone_leaves_its_workers_alive() -> None:
     world.close()
 
 
+def test_a_worker_that_said_hello_to_a_boss_that_was_ending_is_up_for_the_next_one() -> None:
+    world = world_with_pool()
+    (_, name), _ = started(world)
+    world.turn(StopAsked(workers=False))
+    world.worker(name)
+    world.ignore()
+    world.restart()
+    rows = {row.worker: row for row in world.store.instances.values()}
+    assert rows[name].state == "running" and rows[name].hello_at == world.store.workers[name].first_seen_at
+    assert {row.state for row in rows.values() if row.worker != name} == {"requested"}
+    world.ignore()
+    world.close()
+
+
 def test_a_restarted_boss_adopts_what_lives_and_asks_for_nothing_more() -> None:
     world = world_with_pool()
     started(world)
