@@ -287,14 +287,12 @@ def _to_stop(pool: Pool, fleet: Fleet, now: _Course) -> tuple[list[str], str]:
     """Idle ones that no work will want in time, longest idle first. Never one at work."""
     soon = math.ceil(now.peak(0.0, _keep(pool)) / pool.slots - 1e-9)
     kept = max(soon + pool.spare, pool.least)
-    superfluous = fleet.size - kept
-    if not fleet.size:
-        return [], ""
-    if superfluous <= 0:
-        if soon:
-            return [], f"{soon} will be wanted within {_keep(pool):.0f} s"
-        return [], f"the pool keeps {kept}" if kept else ""
     ripe = [worker for worker, seconds in fleet.idle if seconds >= pool.idle]
-    if len(ripe) < superfluous and len(fleet.idle) > len(ripe):
-        return ripe[:superfluous], f"the others have been without work for less than {pool.idle:.0f} s"
-    return ripe[:superfluous], "the others work"
+    stop = ripe[: max(0, fleet.size - kept)]
+    if len(stop) == fleet.size:
+        return stop, ""
+    if fleet.size - len(stop) <= kept:
+        return stop, f"{soon} will be wanted within {_keep(pool):.0f} s" if soon else f"the pool keeps {kept}"
+    if len(fleet.idle) > len(ripe):
+        return stop, f"the others have been without work for less than {pool.idle:.0f} s"
+    return stop, "the others work"

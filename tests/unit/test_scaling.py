@@ -127,6 +127,16 @@ def test_the_idle_time_is_waited_for_where_no_work_is_known_too() -> None:
     assert plan.stop == ["a"] and "less than 60 s" in plan.why_not_fewer
 
 
+def test_why_there_are_not_fewer_is_told_of_those_that_stay() -> None:
+    resting = Fleet(idle=[("a", 61.0), ("b", 61.0)])
+    assert decide([], pool(idle=60.0), resting).why_not_fewer == "", "none stays"
+    assert decide([], POOL, Fleet()).why_not_fewer == "", "none is there"
+    assert decide([], pool(idle=60.0, least=1), resting).why_not_fewer == "the pool keeps 1"
+    busy = Fleet(busy=3, idle=[("a", 500.0)])
+    plan = decide([Wave(0.0, 8, 10.0), Wave(10.0, 1, 1000.0)], pool(idle=0.0), busy)
+    assert plan.stop == ["a"] and plan.why_not_fewer == "the others work"
+
+
 def test_a_small_graph_is_judged_by_its_schedule_where_the_fluid_is_wrong() -> None:
     """13 tasks on 12 slots take two rounds: the fluid sees one and a twelfth."""
     waves, fleet = [Wave(0.0, 13, 600.0)], Fleet()
