@@ -11,6 +11,7 @@ from tests.hosts import network
 from tests.hosts.guests import SITE, GuestSite
 from tests.looking import phases, workers
 from tests.opennebula.cloud import Cloud
+from tests.opennebula.site import QUICK
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),
@@ -28,7 +29,8 @@ def cloud() -> Iterator[Cloud]:
 @pytest.fixture
 def site(cloud: Cloud) -> GuestSite:
     account = {"opennebula_endpoint": cloud.endpoint, "opennebula_user": "ecloud", "opennebula_password": "secret"}
-    pool = {"provider": "opennebula", "template": "worker", "network": "private", "min": 0, "max": 3, "idle_seconds": 1}
+    kind = {"provider": "opennebula", "template": "worker", "network": "private", "options": QUICK}
+    pool = {**kind, "min": 0, "max": 3, "idle_seconds": 1}
     made = GuestSite(cloud.net, pool, local_workers=0, **account)
     made.start()
     return made
