@@ -177,6 +177,8 @@ def test_what_the_cloud_refuses_is_told_in_a_sentence(
     assert words in failed.reason
     assert failed.full is full
     assert not front.machines
+    # Told with the instance, it is no trouble besides; a wrong login keeps machines from being listed, too.
+    assert boss.provider.trouble == "" or "login" in words
 
 
 def test_the_255th_address_is_the_last_and_the_others_go_on(bosses: list[Boss]) -> None:

@@ -302,7 +302,10 @@ class OpenNebulaProvider:
         return extra
 
     def _not_begun(self, instance: int, known: _Known, error: CloudError) -> None:
-        self._say(faults.being_tried(error))
+        if error.kind in ("unclear", "away", "busy"):
+            self._say(faults.being_tried(error))
+        else:  # told with the instance, and by the boss with the pool
+            logger.warning("worker %s was not begun: %s", known.worker, error, extra={"action": "not_begun"})
         with self._changed:
             if error.kind == "unclear":
                 known.unclear_until = self._clock() + self._options.longest_call_seconds
