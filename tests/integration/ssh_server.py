@@ -146,7 +146,8 @@ class SshServer:
             "PrintMotd no",
             "UseDNS no",
             "LogLevel VERBOSE",
-            f"SetEnv PATH={path}",
+            # Not what the user's own shell does at each login: killed in the middle of it, that may leave locks.
+            f"SetEnv PATH={path} HOME={self.folder}",
             "Subsystem sftp internal-sftp",
         ]
 
