@@ -355,9 +355,9 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(effects_before_commit, 0),
-    Mutation(acknowledgement_before_commit, 108),
+    Mutation(acknowledgement_before_commit, 3),
     Mutation(commit_without_epoch, 1),
-    Mutation(stale_attempt_accepted, 13),
+    Mutation(stale_attempt_accepted, 4),
     Mutation(lease_never_ends, 42),
     Mutation(lost_decrement, 4),
     Mutation(released_too_early, 0),
@@ -384,9 +384,9 @@ MUTATIONS = [
     Mutation(outcome_said_once, 3),
     Mutation(scaled_in_while_busy, 2),
     Mutation(never_scaled_in, 2),
-    Mutation(card_not_waited_for, 1),
+    Mutation(card_not_waited_for, 11),
     Mutation(abandoned_is_published, 24),
-    Mutation(records_forgotten, 4),
+    Mutation(records_forgotten, 18),
     Mutation(forgotten_before_recorded, 12),
 ]
 
