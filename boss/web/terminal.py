@@ -6,7 +6,9 @@ or the window's title, so control characters are shown, not sent.
 
 from __future__ import annotations
 
+import errno
 import shutil
+import signal
 import time
 import unicodedata
 from typing import TextIO
@@ -96,26 +98,36 @@ class ProgressLine:
 
     def _draw(self, fraction: float, words: str) -> None:
         if not self.on_terminal:
-            self.stream.write(words + "\n")
+            self._write(words + "\n")
         else:
             columns = shutil.get_terminal_size().columns - 1
             line = f"{bar(fraction, 24)} {words}"[:columns]
-            self.stream.write("\r" + line.ljust(min(self._width, columns)))
+            self._write("\r" + line.ljust(min(self._width, columns)))
             self._width = len(line)
-        self.stream.flush()
 
     def end(self) -> None:
         """Leave the line as it is."""
         if self.on_terminal and self._width:
-            self.stream.write("\n")
-            self.stream.flush()
+            self._write("\n")
             self._width = 0
 
     def say(self, sentence: str) -> None:
         """A line of its own, above what is drawn next."""
         self.end()
-        self.stream.write(sentence + "\n")
-        self.stream.flush()
+        self._write(sentence + "\n")
+
+    def _write(self, text: str) -> None:
+        """A terminal that was closed takes nothing: then the program ends as by the signal that comes with that, which
+        may be a moment late.
+        """
+        try:
+            self.stream.write(text)
+            self.stream.flush()
+        except OSError as error:
+            if not self.on_terminal or error.errno != errno.EIO:
+                raise
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGHUP)
 
 
 def bar(fraction: float, width: int) -> str:

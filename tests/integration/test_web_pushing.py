@@ -112,11 +112,19 @@ def test_a_push_tells_how_results_are_fetched_from_another_host(
     assert "admin.py get --batch 7 DIRECTORY" in out
 
 
+def test_what_somebody_dropped_meanwhile_is_told(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
+    _ends(backend, succeeded=1)
+    code, out, _ = _push(_plan(tmp_path))
+    assert code == Exit.TASKS_FAILED
+    assert "1 of 2 tasks succeeded, 1 dropped." in out
+
+
 def test_failed_tasks_are_named_with_their_reasons(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
     for detail in backend.reads.details.values():
         detail.task.batch = 7
     _ends(backend, succeeded=1, failed=1, blocked=1)
-    code, out, _ = _push(_plan(tmp_path))
+    three = [{"id": id, "commands": []} for id in "abc"]
+    code, out, _ = _push(_plan(tmp_path, json.dumps(three)))
     assert code == Exit.TASKS_FAILED
     assert "1 of 3 tasks succeeded, 1 failed, 1 not run (dependencies failed)." in out
     assert "  fail/ä \\x1b[31m: exit code 1 of command 2\n" in out

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -156,3 +162,24 @@ def test_the_pace_is_taken_over_the_last_half_minute() -> None:
         pace.saw(float(second), 1000)
     assert pace.rate() == 0.0
     assert (eta_seconds(50, 10.0), eta_seconds(50, 0.0)) == (5.0, None)
+
+
+def test_a_terminal_that_was_closed_ends_the_program_as_its_signal_would() -> None:
+    """It may take nothing a moment before the signal is there. Here it is nobody's: no signal comes at all."""
+    ours, theirs = pty.openpty()
+    program = (
+        "import sys; from boss.web.terminal import ProgressLine; line = ProgressLine(sys.stderr); line.say('here')\n"
+        "sys.stdin.read(); line.show(0.5, 'words', last=True)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    assert b"here" in os.read(ours, 100)
+    os.close(ours)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGHUP
