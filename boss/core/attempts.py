@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from boss.core import moves, quarantine
+from boss.core import dropped, moves, quarantine
 from boss.core.effects import RunOrder, StageOrder
 from boss.core.graph import CANCELLING, Batch
 from boss.core.instance_state import waits_for_card
@@ -323,6 +323,7 @@ def settle_task(
         batch.deaths[index] = 0
     if how is Ended.SUCCEEDED:
         moves.move(state, batch, index, TaskState.SUCCEEDED, "its attempt succeeded")
+        dropped.keep_if_needed(state, batch, index)
     elif cancelling:
         moves.move(state, batch, index, TaskState.CANCELLED, "a person cancelled it", "cancelled")
     elif how in (Ended.FAILED, Ended.TIMED_OUT):

@@ -8,9 +8,9 @@ for them. A later push of its id takes it up again as a replaced one (`boss.core
 
 from __future__ import annotations
 
-from boss.core import attempts, moves, people
+from boss.core import attempts, dropped, moves, people
 from boss.core.events import DropTasksAsked
-from boss.core.graph import DROPPED, Batch
+from boss.core.graph import Batch
 from boss.core.model import UNFINISHED, TaskState
 from boss.core.state import State
 
@@ -32,21 +32,13 @@ def on_drop(state: State, event: DropTasksAsked) -> None:
             succeeded.append((batch, index))
         else:
             asked += _cancel(state, batch, index)
-            _forget(state, batch, index)
+            dropped.forget(state, batch, index)
     for batch, index in succeeded:
-        if any(_waits(other, dependant) for other, dependant in moves.dependants(state, batch, index)):
+        if dropped.is_needed(state, batch, index):
             needed += 1
         else:
-            _forget(state, batch, index)
+            dropped.forget(state, batch, index)
     people.answer(state, event.reply, dropped=len(chosen) - needed, asked=asked, needed=needed)
-
-
-def take_up(state: State, batch: Batch, index: int) -> None:
-    """A push brings it again: it counts, in the state that it was left in. Nothing, if it is not dropped."""
-    if batch.flags[index] & DROPPED:
-        batch.flags[index] &= ~DROPPED
-        batch.counts[batch.states[index]] += 1
-        _note(state, batch, index, "dropped", "taken up", "pushed again")
 
 
 def _cancel(state: State, batch: Batch, index: int) -> bool:
@@ -57,19 +49,3 @@ def _cancel(state: State, batch: Batch, index: int) -> bool:
     elif batch.states[index] in UNFINISHED or batch.states[index] == TaskState.BLOCKED:
         moves.move(state, batch, index, TaskState.CANCELLED, "a person dropped it", "dropped")
     return attempt is not None
-
-
-def _forget(state: State, batch: Batch, index: int) -> None:
-    batch.flags[index] |= DROPPED
-    batch.counts[batch.states[index]] -= 1
-    _note(state, batch, index, TaskState(batch.states[index]).word, "dropped", "a person asked")
-
-
-def _note(state: State, batch: Batch, index: int, before: str, after: str, cause: str) -> None:
-    moves.touch(state, batch, index)
-    state.dirty_batches[batch.number] = None
-    state.journal("task", str(batch.first + index), batch.attempts[index], before, after, cause)
-
-
-def _waits(batch: Batch, index: int) -> bool:
-    return batch.states[index] in UNFINISHED and not batch.flags[index] & DROPPED

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from boss.core import attempts, dropping, moves
+from boss.core import attempts, dropped, moves
 from boss.core.graph import DROPPED, RESULTS, Batch, reverse_edges
 from boss.core.model import BROKEN, Profile, Submission, TaskState
 from boss.core.rows import Known
@@ -265,7 +265,7 @@ def run_anew(state: State, push: Push, merge: Merge) -> None:
 
 
 def _anew(state: State, batch: Batch, index: int, cause: str) -> None:
-    dropping.take_up(state, batch, index)
+    dropped.take_up(state, batch, index, "pushed again")
     attempt = state.live(batch, index)
     state.unclear_deaths.pop(batch.first + index, None)  # what its former description did to workers
     if attempt is not None:

@@ -16,6 +16,7 @@ import msgspec
 from boss.core import (
     assign,
     attempts,
+    dropped,
     dropping,
     files,
     hosts,
@@ -182,12 +183,12 @@ def hello_ignored(patch: Patch) -> None:
 def dropped_attempts_begin_again(patch: Patch) -> None:
     """What is pushed again after it was dropped is a new task with the old number."""
 
-    def anew(state: State, batch: Batch, index: int) -> None:
+    def anew(state: State, batch: Batch, index: int, cause: str) -> None:
         if batch.flags[index] & DROPPED:
             batch.attempts[index] = 0
-        before(state, batch, index)
+        before(state, batch, index, cause)
 
-    before = patch.put(dropping, "take_up", anew)
+    before = patch.put(dropped, "take_up", anew)
 
 
 def dropped_runs_on(patch: Patch) -> None:

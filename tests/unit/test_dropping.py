@@ -113,6 +113,18 @@ def test_it_is_dropped_when_it_succeeds_before_it_is_told_to_end(world: World, w
     world.ignore()
 
 
+def test_it_is_kept_after_all_when_it_succeeds_before_it_is_ended_and_a_waiting_task_needs_it(
+    world: World, worker: FakeWorker
+) -> None:
+    world.push({"a": "", "b": "a", "c": ""})
+    worker.began((1, 1))
+    assert drop(world, 1) == {"dropped": 1, "asked": 1, "needed": 0}
+    worker.ended(1, 1)
+    assert counts(world) == {"succeeded": 1, "queued": 2}
+    assert not world.row("a").dropped
+    world.ignore()
+
+
 def test_names_of_results_are_free_when_its_attempt_has_ended(world: World, worker: FakeWorker) -> None:
     world.push({"a": ""}, results={"a": "out"})
     worker.began((1, 1))

@@ -1,0 +1,43 @@
+"""The flag of a dropped task: set, taken back, and what speaks against it. Who drops what is `boss.core.dropping`'s."""
+
+from __future__ import annotations
+
+from boss.core import moves
+from boss.core.graph import DROPPED, Batch
+from boss.core.model import UNFINISHED, TaskState
+from boss.core.state import State
+
+
+def forget(state: State, batch: Batch, index: int) -> None:
+    batch.flags[index] |= DROPPED
+    batch.counts[batch.states[index]] -= 1
+    _note(state, batch, index, TaskState(batch.states[index]).word, "dropped", "a person asked")
+
+
+def take_up(state: State, batch: Batch, index: int, cause: str) -> None:
+    """It counts again, in the state that it was left in. Nothing, if it is not dropped."""
+    if batch.flags[index] & DROPPED:
+        batch.flags[index] &= ~DROPPED
+        batch.counts[batch.states[index]] += 1
+        _note(state, batch, index, "dropped", "taken up", cause)
+
+
+def keep_if_needed(state: State, batch: Batch, index: int) -> None:
+    """It has succeeded before it could be ended: as one that had succeeded before, it is kept for those that wait."""
+    if batch.flags[index] & DROPPED and is_needed(state, batch, index):
+        take_up(state, batch, index, "it has succeeded, and tasks that are to run need its results")
+
+
+def is_needed(state: State, batch: Batch, index: int) -> bool:
+    """What it makes is the input of tasks that are to run."""
+    return any(_waits(other, dependant) for other, dependant in moves.dependants(state, batch, index))
+
+
+def _waits(batch: Batch, index: int) -> bool:
+    return batch.states[index] in UNFINISHED and not batch.flags[index] & DROPPED
+
+
+def _note(state: State, batch: Batch, index: int, before: str, after: str, cause: str) -> None:
+    moves.touch(state, batch, index)
+    state.dirty_batches[batch.number] = None
+    state.journal("task", str(batch.first + index), batch.attempts[index], before, after, cause)
