@@ -54,7 +54,8 @@ def find(submission: Submission, known: Known) -> Merge:
         old = known.tasks.get(task_id)
         if task_id in known.dropped:
             merge.replaced.append(index)
-        if old is None or task_id in known.dropped or not strategy:
+            continue
+        if old is None or not strategy:
             continue
         differs = old[2] != contents[index]
         if keeps and old[1] == TaskState.SUCCEEDED:

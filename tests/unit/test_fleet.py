@@ -67,7 +67,7 @@ def fleet_of(monkeypatch: pytest.MonkeyPatch, provider: Slow) -> tuple[Fleet, li
     told: list[object] = []
     monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _around: provider)
     around = SimpleNamespace(told=told.append)
-    return Fleet([PoolSetup(name="cloud", provider="it", most=1)], around), told  # type: ignore[arg-type]
+    return Fleet([PoolSetup(name="cloud", provider="it", most=1)], around), told  # type: ignore[arg-type]  # a part of it
 
 
 def attach(network: str) -> AttachNetwork:

@@ -19,7 +19,7 @@ def told(*rounds: list[str]) -> list[str]:
     """One look a second."""
     line, hindrances = Line(), _Hindrances()
     for now, present in enumerate(rounds):
-        hindrances.tell(line, present, float(now))  # type: ignore[arg-type]
+        hindrances.tell(line, present, float(now))  # type: ignore[arg-type]  # only says
     return line.said
 
 

@@ -9,7 +9,8 @@ import pytest
 from boss.core.events import InstanceEnded, InstancePlaced, InstancesAsked, InstanceStarted, InstanceStartFailed
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
-from tests.unit.scheduler_world import FakeWorker, StartInstance, StopInstance, World
+from tests.unit.scheduler_world import FakeWorker, World
+from tests.unit.test_scheduler_scaling import started, stopped
 
 CLOUD = PoolPolicy(
     name="cloud", provider="opennebula", least=0, most=8, boot=20.0, idle=30.0, slots=1, keeps_home=False, thrift=0.0
@@ -25,14 +26,6 @@ def cloud() -> Iterator[World]:
     yield world
     world.ignore()
     world.close()
-
-
-def started(world: World) -> list[str]:
-    return [effect.worker for effect in world.take(StartInstance)]
-
-
-def stopped(world: World) -> list[str]:
-    return list(dict.fromkeys(effect.worker for effect in world.take(StopInstance)))
 
 
 def made(world: World, name: str, *, waiting: bool = False) -> None:
