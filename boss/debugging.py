@@ -17,7 +17,7 @@ from pathlib import Path
 
 from boss.control import ControlError, OtherHostKey, Unreachable, connect
 from boss.control.connection import Ran
-from boss.environments import ROOT
+from boss.embedded.environments import ROOT
 from boss.web.answers import DebugLine
 from wire.messages import VERSION, Place
 

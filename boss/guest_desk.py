@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from boss.core.events import BundlesKnown, GuestRefused
 from boss.embedded.broker import BrokerError, EmbeddedBroker
 from boss.embedded.logins import Login
+from boss.embedded.passwords import LoginFiles
 from boss.embedded.ports import beyond
 from boss.guests import Guests
 from boss.keys import ensure_keys
-from boss.login_files import LoginFiles
 from boss.machines import Machines
 from boss.setup import Setup
 

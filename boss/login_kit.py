@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from boss.environments import at_broker
+from boss.embedded.environments import at_broker
 
 #: Where the files are on the other host, unless said otherwise.
 FOLDER = "/etc/ecloud"

@@ -16,8 +16,8 @@ import msgspec
 import typer
 
 from boss.commands import AsJson, Boss, Command
+from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.keys import DATASTORE, KeyFileError, SshKey, ensure_keys
-from boss.login_files import DATASTORE_LOGIN, LoginFiles
 from boss.login_kit import FOLDER
 from boss.web.answers import LoginAnswer
 from boss.web.command import stop, write, write_json

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from boss.embedded.broker import BrokerError, EmbeddedBroker
 from boss.embedded.logins import Login, Role, rights
+from boss.embedded.passwords import DATASTORE, DATASTORE_LOGIN, RESERVED, LoginFiles
 from boss.embedded.ports import beyond, everywhere
 from boss.keys import DATASTORE as DATASTORE_KEY
 from boss.keys import ensure_keys, key_path
-from boss.login_files import DATASTORE, DATASTORE_LOGIN, RESERVED, LoginFiles
 from boss.login_kit import Surroundings, datastore_files, worker_files
 from boss.setup import Setup
 from boss.web.answers import DebugLine, LoginAnswer

@@ -25,15 +25,15 @@ from boss.database import Database, DatabaseError
 from boss.database_room import database_room
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.children import Child, ChildError, last_words, start_child
+from boss.embedded.environments import at_broker, of_a_child
 from boss.embedded.logins import Login
+from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.embedded.ports import beyond, everywhere
 from boss.embedded.processes import identify
-from boss.environments import at_broker, of_a_child
 from boss.fleet import Fleet
 from boss.guest_desk import GuestDesk, make_guests
 from boss.keys import BOSS, DATASTORE, KeyFileError, ensure_keys, key_path
 from boss.live import LiveBackend
-from boss.login_files import DATASTORE_LOGIN, LoginFiles
 from boss.loop import DatabaseAway, Loop
 from boss.machines import Machines, Whereabouts
 from boss.post import Post

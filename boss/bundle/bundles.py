@@ -28,7 +28,7 @@ from boss.bundle.contents import (
     own_python,
 )
 from boss.bundle.packages import File, Package, downloaded, installed, installed_version, locked, ours
-from boss.environments import ROOT
+from boss.embedded.environments import ROOT
 
 #: Raised when bundles are made otherwise than before.
 _FORM = 1

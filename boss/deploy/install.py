@@ -11,7 +11,7 @@ from pathlib import Path
 from boss.deploy import settings_text
 from boss.deploy.errors import DeployError
 from boss.deploy.remote import Remote
-from boss.environments import ROOT
+from boss.embedded.environments import ROOT
 
 _SCRIPT = "/etc/ecloud/boss-install.sh"
 _UNIT = "/etc/systemd/system/ecloud-boss.service"

@@ -19,7 +19,7 @@ from boss.cloud.opennebula.machines import DEPLOY, ROLE, Seen
 from boss.deploy.errors import DeployError
 from boss.deploy.listed import BOSS, Listed, machines
 from boss.deploy.record import Kept
-from boss.environments import ROOT
+from boss.embedded.environments import ROOT
 
 START_SCRIPT = ROOT / "templates" / "boss-start.sh"
 #: How long the server may work on a call that nobody waits for any more.

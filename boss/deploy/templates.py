@@ -16,8 +16,8 @@ from boss.cloud.opennebula.disk import disk_of
 from boss.cloud.opennebula.template import card_of
 from boss.deploy import one_text
 from boss.deploy.errors import DeployError
-from boss.environments import ROOT
-from boss.login_files import DATASTORE_LOGIN
+from boss.embedded.environments import ROOT
+from boss.embedded.passwords import DATASTORE_LOGIN
 from wire.codec import MAX_BYTES
 
 #: Those of the cloud, and files for a broker of one's own.

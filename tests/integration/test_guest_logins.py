@@ -15,9 +15,9 @@ from boss.cloud.provider import PoolSetup
 from boss.core.policy import Policy
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.logins import Login
+from boss.embedded.passwords import LoginFiles
 from boss.guest_desk import GuestDesk
 from boss.guests import Guests
-from boss.login_files import LoginFiles
 from boss.setup import Setup
 from tests.unit.test_guests import FakeBundles
 from wire.codec import encode

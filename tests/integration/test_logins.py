@@ -17,8 +17,8 @@ from boss.core.policy import Policy, PoolPolicy
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login
+from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.keys import ensure_keys
-from boss.login_files import DATASTORE_LOGIN, LoginFiles
 from boss.login_kit import Surroundings, datastore_files, worker_files
 from boss.machines import Machines, Whereabouts
 from boss.setup import Setup

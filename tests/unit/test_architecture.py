@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "boss.cloud": ("boss.core", "wire.messages", "boss.embedded", "boss.control"),
     "boss.embedded": ("wire",),
     "boss.control": ("wire.messages",),
-    "boss.bundle": ("boss.environments",),
+    "boss.bundle": ("boss.embedded.environments",),
     "boss.web": ("boss.core", "boss.intake", "wire.messages", "wire.codec", "wire.patterns"),
     "boss.__main__": ("boss", "wire", "settings", "setting_values", "pool_settings", "state_directory"),
     "worker": ("wire",),

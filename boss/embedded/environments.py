@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from wire.link import TlsOptions  # with the MQTT client, which admin.py does without
 
 #: The folder that holds the packages: children are started with it.
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def at_broker(host: str, port: int, mqtt_prefix: str, deployment: str) -> dict[str, str]:
