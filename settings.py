@@ -4,8 +4,8 @@ The table below is the only place where a setting has a name, a type, a unit, a 
 docs/settings.md is written from it. Values come, later ones winning, from the defaults,
 /etc/ecloud/settings.toml, settings.toml in the state directory (before it deployed.toml, where admin.py deploy
 wrote one), ECLOUD_<NAME> in the environment, and options of the command line. Only programs import this module, and
-hand values on; it knows nothing of what the values are for. How a word becomes a value is `setting_values`, where the
-state directory is, `state_directory`.
+hand values on; it knows nothing of what the values are for. How a word becomes a value is
+`boss.configuration`, where the state directory is, `state_directory`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pool_settings import PoolValues, check_pool, new_pool, read_pools
-from setting_values import Bad, Setting, Value, masked, parse
+from boss.configuration.pools import PoolValues, check_pool, new_pool, read_pools
+from boss.configuration.values import Bad, Setting, Value, masked, parse
 
 SYSTEM_FILE = Path("/etc/ecloud/settings.toml")
 #: Below the state directory.
@@ -139,7 +139,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 #: What a file or the environment may say: a secret may also be named by the file that holds it.
 KEYS = {**BY_NAME, **{f"{setting.name}_file": setting for setting in SETTINGS if setting.secret}}
 
-#: The tables of a file that describe kinds of workers (`pool_settings`).
+#: The tables of a file that describe kinds of workers (`boss.configuration.pools`).
 POOLS = "pools"
 
 #: Variables of that prefix that are no settings: of the set-up, and what a worker tells its tasks.

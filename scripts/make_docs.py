@@ -12,9 +12,9 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
 
+from boss.configuration.pools import POOL_SETTINGS  # noqa: E402
+from boss.configuration.values import Setting, stated_default  # noqa: E402
 from boss.core.model import TASK_MOVES, TERMINAL, UNFINISHED, TaskState  # noqa: E402 - the checkout comes first
-from pool_settings import POOL_SETTINGS  # noqa: E402
-from setting_values import Setting, stated_default  # noqa: E402
 from settings import PREFIX, SETTINGS  # noqa: E402
 
 MADE = "<!-- Written by scripts/make_docs.py (`make docs`); change the code, not this page. -->\n"

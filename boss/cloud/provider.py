@@ -67,7 +67,7 @@ class PoolSetup(msgspec.Struct, frozen=True, kw_only=True):
     role: Literal["workers", "datastore"] = "workers"
     #: Never more instances than this.
     most: int
-    #: Settings of the pool and of its provider, by name (`pool_settings`; for a cloud its address and login).
+    #: Settings of the pool and of its provider, by name (`configuration.pools`; for a cloud its address and login).
     options: Mapping[str, Any] = {}
 
 

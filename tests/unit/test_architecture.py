@@ -13,7 +13,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[2]
 PACKAGES = ("wire", "boss", "worker", "datastore")
-MODULES = ("settings", "setting_values", "pool_settings", "state_directory", "push_tasks", "admin", "ecloud")
+MODULES = ("settings", "state_directory", "push_tasks", "admin", "ecloud")
 
 #: Ours that each part may import, by longest prefix. What is not listed may import its own package only.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -31,24 +31,23 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "boss.control": ("wire.messages",),
     "boss.bundle": ("boss.embedded.environments",),
     "boss.web": ("boss.core", "boss.intake", "wire.messages", "wire.codec", "wire.patterns"),
-    "boss.__main__": ("boss", "wire", "settings", "setting_values", "pool_settings", "state_directory"),
+    "boss.__main__": ("boss", "wire", "settings", "state_directory"),
     "worker": ("wire",),
     # The agents may measure what they say with the (pure) codec, to split what is too large.
     "worker.agent": ("worker.agent", "wire.messages", "wire.codec"),
     "worker.runner": ("worker", "wire.messages"),
     "worker.epanet": ("worker.epanet", "wire.messages"),
-    "worker.__main__": ("worker", "wire", "settings", "setting_values", "pool_settings", "state_directory"),
+    "worker.__main__": ("worker", "wire", "settings", "state_directory"),
     "datastore": ("wire",),
     "datastore.agent": ("datastore.agent", "datastore.paths", "wire.messages", "wire.codec"),
     "datastore.paths": ("wire.messages",),
-    "datastore.__main__": ("datastore", "wire", "settings", "setting_values", "pool_settings", "state_directory"),
-    "settings": ("setting_values", "pool_settings"),
-    "pool_settings": ("setting_values",),
-    "setting_values": (),
+    "datastore.__main__": ("datastore", "wire", "settings", "state_directory"),
+    "settings": ("boss.configuration",),
+    "boss.configuration": (),
     "state_directory": (),
     "ecloud": (),
-    "push_tasks": ("boss", "settings", "setting_values", "pool_settings", "state_directory"),
-    "admin": ("boss", "settings", "setting_values", "pool_settings", "state_directory"),
+    "push_tasks": ("boss", "settings", "state_directory"),
+    "admin": ("boss", "settings", "state_directory"),
 }
 
 #: Edges: they may not import one another, whatever the table above grows to.

@@ -10,9 +10,9 @@ import settings
 from boss.cloud import registry
 from boss.cloud.local import make as make_local
 from boss.cloud.provider import ProviderError
+from boss.configuration.pools import POOL_SETTINGS
+from boss.configuration.values import parse
 from boss.pools import make_pools
-from pool_settings import POOL_SETTINGS
-from setting_values import parse
 from settings import SettingsError, load
 
 

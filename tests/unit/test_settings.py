@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import settings
-from setting_values import masked, parse, stated_default
+from boss.configuration.values import masked, parse, stated_default
 from settings import SETTINGS, SettingsError, load
 
 #: Beside seconds and bytes: units that are only names of what is counted or written.

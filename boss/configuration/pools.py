@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from setting_values import Bad, Setting, Value, masked, parse
+from boss.configuration.values import Bad, Setting, Value, masked, parse
 
 POOL_SETTINGS: tuple[Setting, ...] = (
     Setting("provider", str, "name", "opennebula", "What starts and stops its workers: opennebula, static, or one that "
