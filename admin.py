@@ -81,15 +81,15 @@ _state_dir: Path | None = None
 
 
 def _state_directory() -> Path | None:
-    import state_directory
+    from boss.state_directory import find
 
     if _state_dir is not None:
         if not _state_dir.is_dir():
             stop(Exit.BAD_INPUT, f"--state_dir {_state_dir} is no directory")
         return _state_dir.absolute()
     try:
-        return state_directory.find()
-    except state_directory.StateDirectoryError as error:
+        return find.find()
+    except find.StateDirectoryError as error:
         stop(Exit.NO_BOSS, str(error))
 
 
@@ -123,11 +123,11 @@ def _boss() -> Iterator[Client]:
 
 
 def _inside(directory: Path, values: Settings) -> Client:
-    import state_directory
-    from boss.context import Context
     from boss.database import Database, DatabaseError, NoDatabase
     from boss.loop import DatabaseAway
     from boss.pools import make_pools
+    from boss.state_directory import find
+    from boss.state_directory.context import Context
     from boss.store import DatabaseStore
     from boss.web.inside import inside_client
     from boss.web.offline import OfflineBackend
@@ -149,7 +149,7 @@ def _inside(directory: Path, values: Settings) -> Client:
         backend = OfflineBackend(directory, open_to_read, open_to_write, pools)
     except DatabaseError as error:
         stop(Exit.NO_BOSS, str(error))
-    tree = None if values.datastore_host else values.datastore_tree or state_directory.tree_beside(directory)
+    tree = None if values.datastore_host else values.datastore_tree or find.tree_beside(directory)
     context = Context(directory, values.boss_address, values.datastore_host)
     return inside_client(backend, (DatabaseError, DatabaseAway), tree, context)
 
@@ -467,11 +467,11 @@ def settings_command(as_json: AsJson = False) -> None:
 
 
 def _made_state_directory() -> Path:
-    import state_directory
+    from boss.state_directory import find
 
     try:
-        return _state_directory() or Path() if _state_dir is not None else state_directory.find_or_make()
-    except state_directory.StateDirectoryError as error:
+        return _state_directory() or Path() if _state_dir is not None else find.find_or_make()
+    except find.StateDirectoryError as error:
         stop(Exit.NO_BOSS, str(error))
 
 

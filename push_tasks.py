@@ -128,17 +128,17 @@ def _tell_checked(task_file: TaskFile, as_json: bool) -> None:
 
 
 def _push(task_file: TaskFile, detach: bool, as_json: bool) -> Exit:
-    import state_directory
+    from boss.state_directory import find
     from boss.web.client import ClientError
     from boss.web.pushing import Plan, push
 
     again = f"push_tasks.py {shlex.join(sys.argv[1:])}"
     try:
-        directory = state_directory.find()
+        directory = find.find()
         values = _settings(directory)
         configured = _configured(values, directory)
         if configured is None:
-            directory = state_directory.find_or_make()
+            directory = find.find_or_make()
         results = _results(values, directory, task_file.header.project) if configured is None else None
         plan = Plan(
             task_file=task_file,
@@ -151,7 +151,7 @@ def _push(task_file: TaskFile, detach: bool, as_json: bool) -> Exit:
             as_json=as_json,
         )
         return push(plan)
-    except state_directory.StateDirectoryError as error:
+    except find.StateDirectoryError as error:
         stop(Exit.NO_BOSS, str(error))
     except OSError as error:
         raise ClientError(f"{error.filename or 'the state directory'}: {error.strerror}") from None
@@ -176,11 +176,11 @@ def _configured(values: Settings, directory: Path | None) -> Client | None:
 
 
 def _results(values: Settings, directory: Path | None, project: str) -> Path | None:
-    import state_directory
+    from boss.state_directory import find
 
     if directory is None or values.datastore_host:
         return None
-    tree: Path = values.datastore_tree or state_directory.tree_beside(directory)
+    tree: Path = values.datastore_tree or find.tree_beside(directory)
     return tree if project == "default" else tree / "projects" / project
 
 

@@ -5,7 +5,7 @@ docs/settings.md is written from it. Values come, later ones winning, from the d
 /etc/ecloud/settings.toml, settings.toml in the state directory (before it deployed.toml, where admin.py deploy
 wrote one), ECLOUD_<NAME> in the environment, and options of the command line. Only programs import this module, and
 hand values on; it knows nothing of what the values are for. How a word becomes a value is
-`boss.configuration`, where the state directory is, `state_directory`.
+`boss.configuration`, where the state directory is, `boss.state_directory.find`.
 """
 
 from __future__ import annotations

@@ -12,18 +12,18 @@ import sys
 from pathlib import Path
 
 import settings as ecloud_settings
-import state_directory
 from boss.check import check_database
 from boss.cloud.provider import PoolSetup
-from boss.context import said_datastore
 from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
 from boss.embedded.broker import BrokerError
 from boss.pools import make_pools
 from boss.program import Program
-from boss.reset import reset
 from boss.setup import Setup
-from boss.state_lock import Refused, cannot_start
+from boss.state_directory import find
+from boss.state_directory.context import said_datastore
+from boss.state_directory.lock import Refused, cannot_start
+from boss.state_directory.reset import reset
 from boss.web.serve import CannotServe
 from boss.web.terminal import harmless
 from wire.link import LinkError, TlsOptions
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.check:
         return _check()
     try:
-        home = state_directory.find_or_make()
+        home = find.find_or_make()
         said = said_datastore(home)
         values = ecloud_settings.load(home, {"datastore_host": said or None})
         _log(values.log_level)
@@ -61,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.reset:
             logging.getLogger("boss").info("%s", reset(home, setup.database), extra={"action": "reset"})
         program = Program(setup)
-    except state_directory.StateDirectoryError as error:
+    except find.StateDirectoryError as error:
         return _refuse(str(error))
     except ecloud_settings.SettingsError as error:
         return _refuse("\n".join(error.faults))
@@ -82,7 +82,7 @@ def _check() -> int:
     from boss.web.command import write  # and a client of HTTP, which a boss has no use for
 
     try:
-        home = state_directory.find()
+        home = find.find()
         if home is None:
             return _refuse("there is no .ecloud here or above: nothing to check")
         values = ecloud_settings.load(home)
@@ -93,7 +93,7 @@ def _check() -> int:
             database.close()
     except ecloud_settings.SettingsError as error:
         return _refuse("\n".join(error.faults))
-    except (state_directory.StateDirectoryError, DatabaseError) as error:
+    except (find.StateDirectoryError, DatabaseError) as error:
         return _refuse(str(error))
 
 
@@ -114,7 +114,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
     )
     return Setup(
         state_directory=home,
-        tree=(values.datastore_tree or state_directory.tree_beside(home)).absolute(),
+        tree=(values.datastore_tree or find.tree_beside(home)).absolute(),
         datastore_host=values.datastore_host or _datastore_machine(pools),
         datastore_said="" if said_datastore(home) else values.datastore_host,
         database=values.database or f"sqlite:///{home / 'ecloud.sqlite'}",

@@ -19,11 +19,11 @@ from boss.commands import AsJson, Boss, Command
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.keys import DATASTORE, KeyFileError, SshKey, ensure_keys
 from boss.login_kit import FOLDER
+from boss.state_directory.tokens import TOKEN_FILE, ensure_token
 from boss.web.answers import LoginAnswer
 from boss.web.command import stop, write, write_json
 from boss.web.exit_codes import Exit
 from boss.web.terminal import harmless
-from boss.web.tokens import TOKEN_FILE, ensure_token
 
 WriteInto = Annotated[
     Path | None, typer.Option("--write", help="Write the files into this directory, readable by you only.")

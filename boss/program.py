@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from boss.cloud.provider import OfProvider, ProviderError, Surroundings
-from boss.context import Context
 from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
@@ -37,17 +36,18 @@ from boss.live import LiveBackend
 from boss.loop import DatabaseAway, Loop
 from boss.machines import Machines, Whereabouts
 from boss.post import Post
-from boss.private_files import kept_port, private, write_secret
 from boss.setup import Setup
-from boss.state_lock import Refused, cannot_start, lock
+from boss.state_directory.boss_file import announce, withdraw
+from boss.state_directory.context import Context
+from boss.state_directory.lock import Refused, cannot_start, lock
+from boss.state_directory.private_files import kept_port, private, write_secret
+from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
 from boss.store import DatabaseStore
 from boss.upkeep import Upkeep
 from boss.web.app import make_app
-from boss.web.boss_file import announce, withdraw
 from boss.web.fetching import Fetching
 from boss.web.serve import CannotServe, Server, serve
 from boss.web.spool import Spool
-from boss.web.tokens import DATASTORE_TOKEN_FILE, ensure_token
 from boss.web.tree import Tree
 from wire.codec import encode
 from wire.link import LinkOptions, PresenceOptions

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from boss.private_files import private, write_record
+from boss.state_directory.private_files import private, write_record
 from wire.topics import WORKER_ID
 
 FOLDER = "guests"

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import msgspec
 
+from boss.state_directory.boss_file import BOSS_FILE, read
+from boss.state_directory.tokens import read_token
 from boss.web.answers import WorkerAnswer
-from boss.web.boss_file import BOSS_FILE, read
 from boss.web.client import Client
-from boss.web.tokens import read_token
 from tests.hosts.host import Host, HostFault
 from tests.hosts.network import Network
 

@@ -24,7 +24,7 @@ OURS: dict[Program, tuple[str, ...]] = {
     # Of the worker what brings up a machine.
     "datastore": ("wire/**", "datastore/**", "worker/__init__.py", "worker/startup.sh", "worker/guest/**", "LICENSE"),
     "boss": (
-        "wire/**", "boss/**", "worker/**", "datastore/**", "templates/**", "settings.py", "state_directory.py",
+        "wire/**", "boss/**", "worker/**", "datastore/**", "templates/**", "settings.py",
         "admin.py", "push_tasks.py", "ecloud.py", "requirements.lock", "LICENSE",
     ),
 }  # fmt: skip

@@ -20,7 +20,7 @@ from boss.deploy.install import BundleFor, install, log_tail
 from boss.deploy.made import Clock, Maker, RealClock
 from boss.deploy.record import Kept
 from boss.deploy.remote import Remote, log_in
-from boss.private_files import write_secret
+from boss.state_directory.private_files import write_secret
 from boss.web.client import Client as Boss
 from boss.web.client import ClientError, Refused
 

@@ -18,7 +18,7 @@ import msgspec
 
 from boss.deploy.errors import DeployError
 from boss.keys import SshKey, ensure_key
-from boss.private_files import write_record
+from boss.state_directory.private_files import write_record
 
 FOLDER = "deploy"
 

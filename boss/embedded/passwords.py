@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from boss.embedded.logins import Login
-from boss.private_files import private
+from boss.state_directory.private_files import private
 from wire.topics import WORKER_ID
 
 FOLDER = "logins"

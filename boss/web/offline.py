@@ -27,8 +27,8 @@ from boss.core.pools import PoolState
 from boss.core.rows import BatchRow, Changes, InstanceRow, Loaded, LoadedBatch, WorkerRow
 from boss.core.scaling import Plan
 from boss.core.scheduler import Scheduler
+from boss.state_directory.boss_file import LOCK_FILE
 from boss.web.backend import BackendUnavailable, HeldAttempt, PoolView, Request, View, WorkerView
-from boss.web.boss_file import LOCK_FILE
 from boss.web.pool_views import instance_answer, pool_views
 from boss.web.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
 from wire.messages import Place

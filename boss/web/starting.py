@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from boss.web.boss_file import LOCK_FILE
+from boss.state_directory.boss_file import LOCK_FILE
 from boss.web.client import Client, ClientError
 from boss.web.find import boss_of
 

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from boss.web.boss_file import running_boss
+from boss.state_directory.boss_file import running_boss
 from boss.web.find import boss_of
 from tests.looking import Question, answer_of
 

@@ -12,14 +12,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import admin
+from boss.state_directory.boss_file import announce, withdraw
+from boss.state_directory.tokens import ensure_token
 from boss.web import getting
 from boss.web.answers import ResultAnswer
 from boss.web.app import make_app
-from boss.web.boss_file import announce, withdraw
 from boss.web.client import Client, NoAnswer
 from boss.web.getting import PARTS, Got, get_results
 from boss.web.serve import Server, serve
-from boss.web.tokens import ensure_token
 from boss.web.tree import BLOBS, Tree
 from tests.unit.test_web_results import digest, result
 from tests.unit.web_world import TOKEN, FakeBackend

@@ -18,13 +18,13 @@ import httpx
 import pytest
 
 from boss.intake.reader import encode_stream, read_file
+from boss.state_directory.boss_file import announce, running_boss, start_time_of, withdraw
+from boss.state_directory.tokens import TOKEN_FILE, ensure_token, read_token
 from boss.web.app import make_app
-from boss.web.boss_file import announce, running_boss, start_time_of, withdraw
 from boss.web.client import Client, ClientError, NoAnswer, Refused
 from boss.web.find import boss_of, configured_boss
 from boss.web.sending import send_files
 from boss.web.serve import CannotServe, Server, serve
-from boss.web.tokens import TOKEN_FILE, ensure_token, read_token
 from tests.unit.web_world import FakeBackend
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from state_directory import (
+from boss.state_directory.find import (
     StateDirectoryError,
     file_system_of,
     find,

@@ -11,7 +11,7 @@ import socket
 import time
 from pathlib import Path
 
-from boss.web.boss_file import LOCK_FILE, read
+from boss.state_directory.boss_file import LOCK_FILE, read
 
 
 class Refused(Exception):

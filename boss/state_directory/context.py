@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from boss.private_files import write_secret
+from boss.state_directory.private_files import write_secret
 
 FILE = "context.json"
 #: A host name or an address.

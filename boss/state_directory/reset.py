@@ -14,7 +14,7 @@ from pathlib import Path
 from boss.core.model import OVER
 from boss.database import Database, NoDatabase
 from boss.database.aside import set_aside
-from boss.state_lock import Refused, lock
+from boss.state_directory.lock import Refused, lock
 
 
 def reset(state_directory: Path, url: str) -> str:
