@@ -16,6 +16,7 @@ from boss.check import check_database
 from boss.cloud.provider import PoolSetup
 from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
+from boss.database.reset import reset
 from boss.embedded.broker import BrokerError
 from boss.pools import make_pools
 from boss.program import Program
@@ -23,7 +24,6 @@ from boss.setup import Setup
 from boss.state_directory import find
 from boss.state_directory.context import said_datastore
 from boss.state_directory.lock import Refused, cannot_start
-from boss.state_directory.reset import reset
 from boss.web.serve import CannotServe
 from boss.web.terminal import harmless
 from wire.link import LinkError, TlsOptions

@@ -11,8 +11,8 @@ import pytest
 from boss.core.rows import Changes, InstanceRow
 from boss.database import Busy, Database, Held
 from boss.database.aside import set_aside
+from boss.database.reset import reset
 from boss.state_directory.lock import Refused, lock
-from boss.state_directory.reset import reset
 from tests.integration.database_world import push, taken_over
 
 
