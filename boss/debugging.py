@@ -15,9 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from boss.control import ControlError, OtherHostKey, Unreachable, connect
-from boss.control.connection import Ran
 from boss.embedded.environments import ROOT
+from boss.ssh import ControlError, OtherHostKey, Unreachable, connect
+from boss.ssh.connection import Ran
 from boss.web.answers import DebugLine
 from wire.messages import VERSION, Place
 

@@ -1,7 +1,7 @@
 """The SSH keys of a deployment: made once, kept in the state directory, never replaced.
 
 Two pairs, ed25519 in OpenSSH's form, `keys/<name>` (0600) with `keys/<name>.pub` beside it: `boss` for looking at
-workers' hosts (`boss.control`), `datastore` for moving files. Workers hold neither. Knows files and key formats, no
+workers' hosts (`boss.ssh`), `datastore` for moving files. Workers hold neither. Knows files and key formats, no
 network.
 """
 

@@ -10,11 +10,11 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-from boss.control.connection import Connection, Ran, connect
-from boss.control.errors import ControlError
 from boss.deploy.errors import DeployError
 from boss.deploy.made import LOOK_SECONDS, Clock
 from boss.deploy.record import Kept
+from boss.ssh.connection import Connection, Ran, connect
+from boss.ssh.errors import ControlError
 from wire.messages import Place
 
 USER = "root"

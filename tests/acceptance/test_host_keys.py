@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from boss.control import fingerprint
+from boss.ssh import fingerprint
 from tests.acceptance.deployment import wait_for
 from tests.acceptance.test_several_machines import TASKS, Site
 from tests.integration.ssh_server import me, running

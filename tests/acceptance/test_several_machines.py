@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.control import fingerprint
+from boss.ssh import fingerprint
 from boss.web.client import Client
 from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
 from tests.integration.ssh_server import SshServer, me, running

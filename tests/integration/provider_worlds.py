@@ -24,10 +24,10 @@ from boss.cloud.provider import Guest, PoolSetup, Provider, Recorded, Surroundin
 from boss.cloud.registry import find
 from boss.cloud.static import StaticProvider
 from boss.cloud.static.keeper import Pace
-from boss.control import fingerprint
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.embedded.children import start_child
 from boss.embedded.processes import identify
+from boss.ssh import fingerprint
 from tests.integration import ssh_server
 from tests.opennebula.front_end import FrontEnd
 

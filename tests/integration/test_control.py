@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from boss.control import Broken, LoginRefused, OtherHostKey, Unreachable, connect, fingerprint
-from boss.control.connection import Ran
 from boss.keys import ensure_keys
+from boss.ssh import Broken, LoginRefused, OtherHostKey, Unreachable, connect, fingerprint
+from boss.ssh.connection import Ran
 from tests.integration import ssh_server
 from tests.integration.ssh_server import SshServer
 from wire.messages import Place

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from boss.control import fingerprint
 from boss.keys import KeyFileError, ensure_keys, key_path
+from boss.ssh import fingerprint
 
 KEY_FILES = ["boss", "boss.pub", "datastore", "datastore.pub"]
 KEYGEN = pytest.mark.needs("ssh-keygen")

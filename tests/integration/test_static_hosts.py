@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from boss.control import fingerprint
+from boss.ssh import fingerprint
 from tests.hosts import Host, HostFault, network
 from tests.hosts.boss_host import SITE, STATE, BossHost
 from tests.hosts.guests import PLAIN_PYTHON

@@ -17,8 +17,8 @@ import msgspec
 
 from boss.cloud.static import remote
 from boss.cloud.static.hosts import Host
-from boss.control import Broken, Connection
-from boss.control.connection import Ran
+from boss.ssh import Broken, Connection
+from boss.ssh.connection import Ran
 
 #: Seconds.
 ANSWER_SECONDS, BRING_SECONDS = 30.0, 600.0

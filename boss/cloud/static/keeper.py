@@ -18,8 +18,8 @@ import msgspec
 from boss.cloud.provider import Guest, OfInstance, ProviderError
 from boss.cloud.static.calls import Agent, Calls, HostError, Look, Machine, Process, check_room
 from boss.cloud.static.hosts import Host
-from boss.control import Connection, ControlError, OtherHostKey
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.ssh import Connection, ControlError, OtherHostKey
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from boss.cloud.provider import Limits, OfInstance, PoolSetup, ProviderError, Re
 from boss.cloud.static.calls import HostError, Process
 from boss.cloud.static.hosts import Host, place_of, read_hosts
 from boss.cloud.static.keeper import Keeper, Pace, Ways, Work
-from boss.control import Connection, connect
 from boss.core.events import InstanceEnded, InstanceStartFailed
+from boss.ssh import Connection, connect
 
 #: Hosts in trouble that one sentence names.
 _NAMED = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from boss.control.errors import OtherHostKey
-from boss.control.transport import Transport
+from boss.ssh.errors import OtherHostKey
+from boss.ssh.transport import Transport
 from wire.messages import Place
 
 

@@ -10,9 +10,9 @@ Knows places and keys, nothing of tasks, workers or HTTP. Serves people who look
     └── Broken           the connection ended, or took too long
 """
 
-from boss.control.connection import Connection, connect
-from boss.control.errors import Broken, ControlError, LoginRefused, OtherHostKey, Unreachable
-from boss.control.host_keys import fingerprint
+from boss.ssh.connection import Connection, connect
+from boss.ssh.errors import Broken, ControlError, LoginRefused, OtherHostKey, Unreachable
+from boss.ssh.host_keys import fingerprint
 
 __all__ = [
     "Broken",

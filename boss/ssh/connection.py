@@ -9,9 +9,9 @@ from pathlib import Path
 
 import paramiko
 
-from boss.control.errors import Broken, LoginRefused, OtherHostKey
-from boss.control.host_keys import pinned_fingerprints, pinned_keys, verify
-from boss.control.transport import Transport, open_transport
+from boss.ssh.errors import Broken, LoginRefused, OtherHostKey
+from boss.ssh.host_keys import pinned_fingerprints, pinned_keys, verify
+from boss.ssh.transport import Transport, open_transport
 from wire.messages import Place
 
 #: Kinds of host keys, the usual one first.

@@ -9,7 +9,7 @@ from collections.abc import Collection
 import paramiko
 from paramiko import Transport
 
-from boss.control.errors import Unreachable
+from boss.ssh.errors import Unreachable
 from wire.messages import Place
 
 __all__ = ["Transport", "open_transport"]
