@@ -13,13 +13,13 @@ from pathlib import Path
 
 import settings as ecloud_settings
 from boss.check import check_database
-from boss.cloud.provider import PoolSetup
 from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
 from boss.database.reset import reset
 from boss.embedded.broker import BrokerError
 from boss.pools import make_pools
 from boss.program import Program
+from boss.providers.provider import PoolSetup
 from boss.setup import Setup
 from boss.state_directory import find
 from boss.state_directory.context import said_datastore

@@ -20,8 +20,8 @@ from boss.web.exit_codes import Exit
 from boss.web.terminal import harmless
 
 if TYPE_CHECKING:  # paramiko, pyone and jinja2 take their time, which every other command would wait for
-    from boss.cloud.opennebula.client import Client
     from boss.deploy.deploying import Deployed
+    from boss.providers.opennebula.client import Client
 
 
 class Action(StrEnum):
@@ -205,9 +205,9 @@ def _templates(action: Action, names: list[str], values: Any, home: Path, as_jso
 
 def _cloud_client(values: Any, home: Path) -> Client:
     """The account of the settings. Raises DeployError."""
-    from boss.cloud.opennebula.make import make_client
-    from boss.cloud.provider import ProviderError
     from boss.deploy.errors import DeployError
+    from boss.providers.opennebula.make import make_client
+    from boss.providers.provider import ProviderError
 
     try:
         told = {
@@ -222,9 +222,9 @@ def _cloud_client(values: Any, home: Path) -> Client:
 
 @contextmanager
 def _failing_in_a_sentence() -> Iterator[None]:
-    from boss.cloud.opennebula.faults import CloudError
     from boss.deploy.errors import DeployError
     from boss.keys import KeyFileError
+    from boss.providers.opennebula.errors import CloudError
 
     try:
         yield

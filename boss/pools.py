@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from boss.cloud.provider import PoolSetup
 from boss.core.policy import LOCAL, PoolPolicy
+from boss.providers.provider import PoolSetup
 
 _HOUR = 3600.0
 #: Providers whose instances work in a directory that outlives them.

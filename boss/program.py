@@ -16,7 +16,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from boss.cloud.provider import OfProvider, ProviderError, Surroundings
 from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
@@ -29,13 +28,14 @@ from boss.embedded.logins import Login
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.embedded.ports import beyond, everywhere
 from boss.embedded.processes import identify
-from boss.fleet import Fleet
 from boss.guest_desk import GuestDesk, make_guests
 from boss.keys import BOSS, DATASTORE, KeyFileError, ensure_keys, key_path
 from boss.live import LiveBackend
 from boss.loop import DatabaseAway, Loop
 from boss.machines import Machines, Whereabouts
 from boss.post import Post
+from boss.providers.provider import OfProvider, ProviderError, Surroundings
+from boss.providers.providers import Fleet
 from boss.setup import Setup
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.context import Context

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from boss.cloud.provider import PoolSetup
 from boss.core.policy import LOCAL, Policy
 from boss.embedded.ports import HOST
+from boss.providers.provider import PoolSetup
 from wire.link import TlsOptions
 
 

@@ -11,15 +11,15 @@ from typing import Any
 
 import msgspec
 
-from boss.cloud.opennebula.client import Client
-from boss.cloud.opennebula.faults import CloudError
-from boss.cloud.opennebula.machines import DEPLOY, owner_and_name
 from boss.deploy import settings_text
 from boss.deploy.errors import DeployError
 from boss.deploy.install import BundleFor, install, log_tail
 from boss.deploy.made import Clock, Maker, RealClock
 from boss.deploy.record import Kept
 from boss.deploy.remote import Remote, log_in
+from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.errors import CloudError
+from boss.providers.opennebula.machines import DEPLOY, owner_and_name
 from boss.state_directory.private_files import write_secret
 from boss.web.client import Client as Boss
 from boss.web.client import ClientError, Refused

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from boss.cloud.opennebula.client import Client
-from boss.cloud.opennebula.machines import DEPLOY, ROLE, WORKER, Seen, address_of, seen_of, why_broken
+from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.machines import DEPLOY, ROLE, WORKER, Seen, address_of, seen_of, why_broken
 
 BOSS, DATASTORE = "boss", "datastore"
 

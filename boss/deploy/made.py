@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
-from boss.cloud.opennebula import faults, template
-from boss.cloud.opennebula.client import Client
-from boss.cloud.opennebula.faults import CloudError
-from boss.cloud.opennebula.machines import DEPLOY, ROLE, Seen
 from boss.deploy.errors import DeployError
 from boss.deploy.listed import BOSS, Listed, machines
 from boss.deploy.record import Kept
 from boss.embedded.environments import ROOT
+from boss.providers.opennebula import errors, template
+from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.errors import CloudError
+from boss.providers.opennebula.machines import DEPLOY, ROLE, Seen
 
 START_SCRIPT = ROOT / "templates" / "boss-start.sh"
 #: How long the server may work on a call that nobody waits for any more.
@@ -175,7 +175,7 @@ class Maker:
             except CloudError as error:
                 if error.kind not in ("away", "unclear"):
                     raise
-                self._say(f"{faults.being_tried(error)}.")
+                self._say(f"{errors.being_tried(error)}.")
         if not there.address:
             raise DeployError(
                 f"machine {there.id} has no address: its template has no network card; name one (opennebula_network), "

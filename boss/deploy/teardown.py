@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from boss.cloud.opennebula import faults
-from boss.cloud.opennebula.client import Client
-from boss.cloud.opennebula.faults import CloudError
-from boss.cloud.opennebula.machines import DEPLOY, Seen
 from boss.deploy.errors import DeployError
 from boss.deploy.listed import BOSS, DATASTORE, Listed, machines
 from boss.deploy.made import LONGEST_CALL_SECONDS, LOOK_SECONDS, Clock, RealClock
 from boss.deploy.record import Kept
+from boss.providers.opennebula import errors
+from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.errors import CloudError
+from boss.providers.opennebula.machines import DEPLOY, Seen
 
 #: A boss that does not end politely is ended hard after this; workers are at once.
 POLITE_SECONDS = 60.0
@@ -125,7 +125,7 @@ def _end_all(client: Client, mark: str, roles: tuple[str, ...], say: Callable[[s
         except CloudError as error:
             if error.kind not in ("away", "unclear") or late > ALL_SECONDS:
                 raise
-            say(f"{faults.being_tried(error)}.")
+            say(f"{errors.being_tried(error)}.")
             clock.sleep(LOOK_SECONDS)
             continue
         if not left:

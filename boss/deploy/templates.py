@@ -11,13 +11,13 @@ from typing import Any
 
 import jinja2
 
-from boss.cloud.opennebula.client import Client
-from boss.cloud.opennebula.disk import disk_of
-from boss.cloud.opennebula.template import card_of
 from boss.deploy import one_text
 from boss.deploy.errors import DeployError
 from boss.embedded.environments import ROOT
 from boss.embedded.passwords import DATASTORE_LOGIN
+from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.disk import disk_of
+from boss.providers.opennebula.template import card_of
 from wire.codec import MAX_BYTES
 
 #: Those of the cloud, and files for a broker of one's own.

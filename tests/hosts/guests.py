@@ -40,7 +40,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PROVIDER = f"""
 import json, os, threading
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.cloud.provider import Limits
+from boss.providers.provider import Limits
 
 class Notes:
     trouble = ""

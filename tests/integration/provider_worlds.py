@@ -18,15 +18,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from boss.cloud.fake import FakeProvider, Site
-from boss.cloud.local import make as make_local
-from boss.cloud.provider import Guest, PoolSetup, Provider, Recorded, Surroundings
-from boss.cloud.registry import find
-from boss.cloud.static import StaticProvider
-from boss.cloud.static.keeper import Pace
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.embedded.children import start_child
 from boss.embedded.processes import identify
+from boss.providers.fake import FakeProvider, Site
+from boss.providers.local import make as make_local
+from boss.providers.provider import Guest, PoolSetup, Provider, Recorded, Surroundings
+from boss.providers.registry import find
+from boss.providers.static import StaticProvider
+from boss.providers.static.keeper import Pace
 from boss.ssh import fingerprint
 from tests.integration import ssh_server
 from tests.opennebula.front_end import FrontEnd

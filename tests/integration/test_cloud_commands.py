@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from boss.cloud.opennebula.client import Client
-from boss.cloud.opennebula.faults import CloudError
 from boss.deploy import teardown
+from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.errors import CloudError
 from tests.opennebula.commands import User, front, user
 from tests.opennebula.deploy_world import Clock
 from tests.opennebula.front_end import FrontEnd, Quota

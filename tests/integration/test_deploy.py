@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from boss.cloud.opennebula.client import Client
-from boss.cloud.opennebula.faults import CloudError
 from boss.deploy.errors import DeployError
+from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.errors import CloudError
 from tests.hosts import Network, network
 from tests.opennebula.cloud import Cloud
 from tests.opennebula.deploy_world import Killed, User

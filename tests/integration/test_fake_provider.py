@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from boss.cloud.fake import SITES
-from boss.cloud.registry import find
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.providers.fake import SITES
+from boss.providers.registry import find
 from tests.integration.provider_worlds import Fake, worker
 
 

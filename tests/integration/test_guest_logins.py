@@ -11,13 +11,13 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
-from boss.cloud.provider import PoolSetup
 from boss.core.policy import Policy
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.logins import Login
 from boss.embedded.passwords import LoginFiles
 from boss.guest_desk import GuestDesk
 from boss.guests import Guests
+from boss.providers.provider import PoolSetup
 from boss.setup import Setup
 from tests.unit.test_guests import FakeBundles
 from wire.codec import encode

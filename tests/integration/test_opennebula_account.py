@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from boss.cloud.opennebula.client import Client
-from boss.cloud.opennebula.faults import CloudError
-from boss.cloud.opennebula.make import make
-from boss.cloud.provider import Guest, PoolSetup, Recorded, Surroundings
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.errors import CloudError
+from boss.providers.opennebula.make import make
+from boss.providers.provider import Guest, PoolSetup, Recorded, Surroundings
 from tests.integration.test_opennebula_provider import Boss, bosses, started
 from tests.opennebula.commands import front
 from tests.opennebula.front_end import FrontEnd, Quota

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import pytest
 
-from boss.cloud.opennebula.client import Client
-from boss.cloud.opennebula.faults import CloudError, being_tried
-from boss.cloud.opennebula.provider import OpenNebulaProvider, Options
-from boss.cloud.provider import Guest, Recorded
 from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
+from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.errors import CloudError, being_tried
+from boss.providers.opennebula.provider import OpenNebulaProvider, Options
+from boss.providers.provider import Guest, Recorded
 from tests.opennebula.commands import front
 from tests.opennebula.front_end import FrontEnd, Timing, script_of
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(180)]
 
 #: A provider of another package: it notes what it was asked in a file, and makes no more than `room`.
 PROVIDER = """
-from boss.cloud.provider import Limits
+from boss.providers.provider import Limits
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 
 class Paper:

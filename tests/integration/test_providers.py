@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from boss.cloud.provider import Recorded
 from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
+from boss.providers.provider import Recorded
 from tests.integration.provider_worlds import WORLDS, World, worker, world_of
 
 pytestmark = pytest.mark.needs("sshd", "ssh-keygen", "useradd")

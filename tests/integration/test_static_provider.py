@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from boss.cloud.provider import Recorded
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.embedded.processes import identify
+from boss.providers.provider import Recorded
 from boss.ssh import fingerprint
 from tests.integration import ssh_server
 from tests.integration.provider_worlds import PYTHON, SCRIPT, Static, stub, worker

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from boss.cloud.provider import Recorded
 from boss.core.check import check, starving
 from boss.core.effects import (
     Answer,
@@ -38,6 +37,7 @@ from boss.core.policy import Policy
 from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
 from boss.dispatch import Dispatcher
+from boss.providers.provider import Recorded
 from tests.simulation.clock import Alarm
 from tests.simulation.store import Superseded
 from wire.codec import decode, encode

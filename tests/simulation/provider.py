@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from boss.cloud.provider import Recorded
 from boss.core.events import (
     InstanceEnded,
     InstancePlaced,
@@ -15,6 +14,7 @@ from boss.core.events import (
     NetworkAttachFailed,
     NetworkDetached,
 )
+from boss.providers.provider import Recorded
 from tests.simulation.workers import SimulatedWorker
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from collections.abc import Collection
 
 import msgspec
 
-from boss.cloud.provider import OfProvider
 from boss.core.check import check
 from boss.core.model import TaskState
 from boss.core.policy import Policy, PoolPolicy
+from boss.providers.provider import OfProvider
 from tests.simulation.bosses import SimulatedBoss
 from tests.simulation.clock import Clock
 from tests.simulation.datastores import SimulatedDatastore

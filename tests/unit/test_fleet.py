@@ -8,11 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from boss.cloud import registry
-from boss.cloud.provider import PoolSetup
 from boss.core.effects import AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.events import NetworkAttached, NetworkAttachFailed, NetworkDetached
-from boss.fleet import Fleet
+from boss.providers import registry
+from boss.providers.provider import PoolSetup
+from boss.providers.providers import Fleet
 
 
 class Slow:

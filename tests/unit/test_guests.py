@@ -18,9 +18,9 @@ import pytest
 
 from boss.bundle import Bundle, BundleError, own_machine, own_python
 from boss.bundle.contents import PYTHONS
-from boss.cloud.provider import PoolSetup
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.guests import Guests
+from boss.providers.provider import PoolSetup
 from boss.web import guard
 from boss.web import guests as guest_routes
 from tests.unit.web_world import TOKEN, FakeBackend, inside

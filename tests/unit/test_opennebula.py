@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from boss.cloud.opennebula.faults import grows_no_more, of_answer
-from boss.cloud.opennebula.machines import Seen, address_of, machine_of, seen_of, why_broken
-from boss.cloud.opennebula.template import extra_template, marks_of, own_script
+from boss.providers.opennebula.errors import grows_no_more, of_answer
+from boss.providers.opennebula.machines import Seen, address_of, machine_of, seen_of, why_broken
+from boss.providers.opennebula.template import extra_template, marks_of, own_script
 
 _QUOTA = "[one.template.instantiate] User [3] : user [3] limit of 2 reached for VMS quota in VM."
 _LEASES = "User [3] : user [3] limit of 4 reached for LEASES quota in NETWORK with ID: 0"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.cloud.opennebula.disk import disks_with, with_disk
+from boss.providers.opennebula.disk import disks_with, with_disk
 
 #: What each command of the guest says; each notes its call.
 COMMANDS = {

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from boss.cloud.opennebula.faults import CloudError, of_answer
-from boss.cloud.opennebula.login import TOKEN_SECONDS, Login
-from boss.cloud.opennebula.machines import Machine, Seen, cards_of, machine_of
-from boss.cloud.opennebula.make import make_client, options_of
-from boss.cloud.opennebula.patience import SPEAK_SECONDS, Patience
-from boss.cloud.opennebula.room import Bound, tightest
-from boss.cloud.opennebula.template import card_of, extra_template, marks_of, start_script
-from boss.cloud.provider import PoolSetup, ProviderError
+from boss.providers.opennebula.errors import CloudError, of_answer
+from boss.providers.opennebula.login import TOKEN_SECONDS, Login
+from boss.providers.opennebula.machines import Machine, Seen, cards_of, machine_of
+from boss.providers.opennebula.make import make_client, options_of
+from boss.providers.opennebula.room import Bound, tightest
+from boss.providers.opennebula.template import card_of, extra_template, marks_of, start_script
+from boss.providers.opennebula.timeouts import SPEAK_SECONDS, Patience
+from boss.providers.provider import PoolSetup, ProviderError
 
 LACK = "[HOST] Not enough CPU on hosts: 0,1"
 

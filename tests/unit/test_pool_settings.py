@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import settings
-from boss.cloud import registry
-from boss.cloud.local import make as make_local
-from boss.cloud.provider import ProviderError
 from boss.configuration.pools import POOL_SETTINGS
 from boss.configuration.values import parse
 from boss.pools import make_pools
+from boss.providers import registry
+from boss.providers.local import make as make_local
+from boss.providers.provider import ProviderError
 from settings import SettingsError, load
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from boss.cloud.provider import PoolSetup, ProviderError
-from boss.cloud.registry import GROUP, OWN, find
-from boss.cloud.static.hosts import Host, place_of, read_hosts
+from boss.providers.provider import PoolSetup, ProviderError
+from boss.providers.registry import GROUP, OWN, find
+from boss.providers.static.hosts import Host, place_of, read_hosts
 
 TOP = Path(__file__).resolve().parents[2]
 PRINT = "SHA256:" + "A" * 43
@@ -46,7 +46,7 @@ def test_one_that_another_package_brings_is_found(tmp_path: Path, monkeypatch: p
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert find("acme").__module__ == "acme_clouds"
-    assert find("local").__module__ == "boss.cloud.local"
+    assert find("local").__module__ == "boss.providers.local"
     with pytest.raises(ProviderError, match="'broken' cannot be loaded"):
         find("broken")
     with pytest.raises(ProviderError, match="there are acme, broken, local, opennebula, static"):

@@ -7,10 +7,10 @@ import threading
 
 import pytest
 
-from boss.cloud.provider import Guest
-from boss.cloud.static.hosts import Host
-from boss.cloud.static.keeper import Keeper, Pace, Ways, Work
 from boss.core.events import InstanceStartFailed
+from boss.providers.provider import Guest
+from boss.providers.static.hosts import Host
+from boss.providers.static.keeper import Keeper, Pace, Ways, Work
 
 
 def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from boss.cloud.opennebula.client import ANSWER_SECONDS, Client
-from boss.cloud.opennebula.provider import OpenNebulaProvider, Options
-from boss.cloud.provider import PoolSetup, ProviderError, Surroundings
+from boss.providers.opennebula.client import ANSWER_SECONDS, Client
+from boss.providers.opennebula.provider import OpenNebulaProvider, Options
+from boss.providers.provider import PoolSetup, ProviderError, Surroundings
 
 #: The token that calls are made with, below the state directory.
 TOKEN_FILE = Path("opennebula") / "token.json"

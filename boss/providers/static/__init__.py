@@ -4,6 +4,6 @@
 asked of a host through one connection, by `remote`, which runs on the host itself; `provider` puts them together.
 """
 
-from boss.cloud.static.provider import StaticProvider, make
+from boss.providers.static.provider import StaticProvider, make
 
 __all__ = ["StaticProvider", "make"]

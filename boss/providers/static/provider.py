@@ -11,11 +11,11 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from boss.cloud.provider import Limits, OfInstance, PoolSetup, ProviderError, Recorded, Surroundings
-from boss.cloud.static.calls import HostError, Process
-from boss.cloud.static.hosts import Host, place_of, read_hosts
-from boss.cloud.static.keeper import Keeper, Pace, Ways, Work
 from boss.core.events import InstanceEnded, InstanceStartFailed
+from boss.providers.provider import Limits, OfInstance, PoolSetup, ProviderError, Recorded, Surroundings
+from boss.providers.static.calls import HostError, Process
+from boss.providers.static.hosts import Host, place_of, read_hosts
+from boss.providers.static.keeper import Keeper, Pace, Ways, Work
 from boss.ssh import Connection, connect
 
 #: Hosts in trouble that one sentence names.

@@ -13,8 +13,8 @@ from typing import Protocol
 
 import msgspec
 
-from boss.cloud.opennebula.faults import CloudError
-from boss.cloud.opennebula.machines import Card, Machine, Seen
+from boss.providers.opennebula.errors import CloudError
+from boss.providers.opennebula.machines import Card, Machine, Seen
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 A provider is asked by `start` and `stop`, which return at once; what came of it is told through `told`, as
 the core's events, from any thread. After a start of the boss `adopt` is called once with every instance that
 is on record, and the provider tells the fate of each. A provider is made by a function `make(pool, around)`,
-which `boss.cloud.registry` finds by the provider's name.
+which `boss.providers.registry` finds by the provider's name.
 """
 
 from __future__ import annotations

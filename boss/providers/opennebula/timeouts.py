@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from boss.cloud.opennebula.machines import Machine, Seen
+from boss.providers.opennebula.machines import Machine, Seen
 
 #: A message of the scheduler's pace, not of a lack.
 _PACE = "Dispatch limit reached"

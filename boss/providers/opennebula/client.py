@@ -17,11 +17,11 @@ import pyone
 import pyone.server_xrpc
 import requests
 
-from boss.cloud.opennebula import faults, quotas
-from boss.cloud.opennebula.faults import CloudError
-from boss.cloud.opennebula.login import Login
-from boss.cloud.opennebula.machines import Machine, address_of, machine_of
-from boss.cloud.opennebula.room import Bound
+from boss.providers.opennebula import errors, quotas
+from boss.providers.opennebula.errors import CloudError
+from boss.providers.opennebula.login import Login
+from boss.providers.opennebula.machines import Machine, address_of, machine_of
+from boss.providers.opennebula.room import Bound
 
 _OF_SYSTEM = re.compile(r"\[Errno -?[0-9]+\] ([^'\")>]+)")
 #: Seconds.
@@ -187,11 +187,11 @@ class Client:
         except CloudError:
             raise
         except pyone.OneException as error:
-            raise faults.of_answer(type(error).__name__, str(error), self.endpoint) from None
+            raise errors.of_answer(type(error).__name__, str(error), self.endpoint) from None
         except requests.exceptions.ConnectTimeout:
             raise CloudError("away", f"{self.endpoint} does not answer") from None
         except requests.exceptions.ConnectionError as error:
-            kind: faults.Kind = "away" if "NewConnectionError" in repr(error) else "unclear"
+            kind: errors.Kind = "away" if "NewConnectionError" in repr(error) else "unclear"
             raise CloudError(kind, f"{self.endpoint} cannot be reached ({_cause(error)})") from None
         except requests.exceptions.Timeout:
             late = f"{self.endpoint} did not answer in time, which is {self._answer_seconds:g} s"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from boss.cloud.opennebula.faults import CloudError
+from boss.providers.opennebula.errors import CloudError
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from itertools import count
 
 import msgspec
 
-from boss.cloud.provider import Guest, Limits, OfInstance, PoolSetup, Recorded, Surroundings
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.providers.provider import Guest, Limits, OfInstance, PoolSetup, Recorded, Surroundings
 
 
 class Unclear(Exception):

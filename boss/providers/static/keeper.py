@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from boss.cloud.provider import Guest, OfInstance, ProviderError
-from boss.cloud.static.calls import Agent, Calls, HostError, Look, Machine, Process, check_room
-from boss.cloud.static.hosts import Host
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.providers.provider import Guest, OfInstance, ProviderError
+from boss.providers.static.calls import Agent, Calls, HostError, Look, Machine, Process, check_room
+from boss.providers.static.hosts import Host
 from boss.ssh import Connection, ControlError, OtherHostKey
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Which function makes the provider of a name: our own, or one that another package brings as an entry point.
 
 A package brings a provider by an entry point of the group `ecloud.providers` whose name is the provider's and whose
-object is a `boss.cloud.provider.Make`. Our own are found without being installed.
+object is a `boss.providers.provider.Make`. Our own are found without being installed.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from boss.cloud.provider import Make, ProviderError
+from boss.providers.provider import Make, ProviderError
 
 GROUP = "ecloud.providers"
 #: Imported only when a pool names them: pyone and paramiko take their time.
 OWN = {
-    "local": "boss.cloud.local:make",
-    "opennebula": "boss.cloud.opennebula.make:make",
-    "static": "boss.cloud.static:make",
-    "fake": "boss.cloud.fake:make",
+    "local": "boss.providers.local:make",
+    "opennebula": "boss.providers.opennebula.make:make",
+    "static": "boss.providers.static:make",
+    "fake": "boss.providers.fake:make",
 }
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import msgspec
 
-from boss.cloud.static import remote
-from boss.cloud.static.hosts import Host
+from boss.providers.static import remote
+from boss.providers.static.hosts import Host
 from boss.ssh import Broken, Connection
 from boss.ssh.connection import Ran
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from boss.cloud.opennebula.machines import owner_and_name
+from boss.providers.opennebula.machines import owner_and_name
 
 #: Where the datastore's program keeps its tree and its records.
 PLACE = "/var/lib/ecloud"

@@ -11,7 +11,7 @@ import base64
 import shlex
 from collections.abc import Mapping
 
-from boss.cloud.opennebula.machines import DEPLOY, DEPLOYMENT, INSTANCE, POOL, ROLE, WORKER, owner_and_name
+from boss.providers.opennebula.machines import DEPLOY, DEPLOYMENT, INSTANCE, POOL, ROLE, WORKER, owner_and_name
 
 #: Would be taken instead of, or beside, ours.
 _REPLACED = ("START_SCRIPT", "START_SCRIPT_BASE64")

@@ -17,7 +17,7 @@ import msgspec
 import paramiko
 from paramiko.hostkeys import HostKeyEntry
 
-from boss.cloud.provider import PoolSetup, ProviderError
+from boss.providers.provider import PoolSetup, ProviderError
 from wire.messages import Place
 
 _HOST = re.compile(

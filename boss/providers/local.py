@@ -15,8 +15,8 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from boss.cloud.provider import Limits, PoolSetup, Recorded, Surroundings, Told
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.providers.provider import Limits, PoolSetup, Recorded, Surroundings, Told
 
 logger = logging.getLogger(__name__)
 

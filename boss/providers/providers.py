@@ -1,7 +1,7 @@
 """The boss's providers: one for each pool, made from the settings, and who is asked about which instance.
 
-An edge of many parts: it makes what `boss.cloud.registry` finds, hands on what the loop performs, and collects what the
-providers complain of. It decides nothing.
+An edge of many parts: it makes what `registry` finds, hands on what the loop performs, and collects what the providers
+complain of. It decides nothing.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import logging
 import threading
 from collections.abc import Iterable
 
-from boss.cloud import registry
-from boss.cloud.provider import Limits, PoolSetup, Provider, Recorded, Surroundings, WithCards
 from boss.core.effects import AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.events import InstanceEnded, NetworkAttached, NetworkAttachFailed, NetworkDetached
 from boss.core.state import Instance
+from boss.providers import registry
+from boss.providers.provider import Limits, PoolSetup, Provider, Recorded, Surroundings, WithCards
 
 logger = logging.getLogger(__name__)
 

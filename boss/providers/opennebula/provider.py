@@ -19,13 +19,13 @@ from typing import Protocol
 
 import msgspec
 
-from boss.cloud.opennebula import cards, disk, faults, room, template
-from boss.cloud.opennebula.faults import CloudError
-from boss.cloud.opennebula.machines import Machine, Seen
-from boss.cloud.opennebula.patience import Patience
-from boss.cloud.opennebula.room import Bound
-from boss.cloud.provider import Guest, Limits, OfInstance, Recorded, Told
 from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
+from boss.providers.opennebula import disk, errors, nics, room, template
+from boss.providers.opennebula.errors import CloudError
+from boss.providers.opennebula.machines import Machine, Seen
+from boss.providers.opennebula.room import Bound
+from boss.providers.opennebula.timeouts import Patience
+from boss.providers.provider import Guest, Limits, OfInstance, Recorded, Told
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class OpenNebulaProvider:
         self._clock = clock
         self._known: dict[int, _Known] = {}
         self._starts: deque[int] = deque()
-        self._cards = cards.Cards(calls)
+        self._cards = nics.Cards(calls)
         self._changed = threading.Condition()
         self._closed = False
         self._listed_at = float("-inf")
@@ -176,15 +176,15 @@ class OpenNebulaProvider:
             more = max(0, more - self._begun_since - len(self._starts))
             return Limits(more=more, reason=f"{reason}: room for {more or 'no'} more")
 
-    def attach(self, reference: str, network: str, done: cards.Done) -> None:
+    def attach(self, reference: str, network: str, done: nics.Done) -> None:
         """A further network card of a machine that runs: `done(card, "")` once it is there, or `done("", why not)`."""
-        self._plug(cards.Wish(int(reference), template.card_of(network), "", done, self._clock()))
+        self._plug(nics.Wish(int(reference), template.card_of(network), "", done, self._clock()))
 
-    def detach(self, reference: str, card: str, done: cards.Done) -> None:
+    def detach(self, reference: str, card: str, done: nics.Done) -> None:
         """Take it out: `done(card, "")` once it is gone, or the machine is; or `done("", why not)`."""
-        self._plug(cards.Wish(int(reference), {}, card, done, self._clock()))
+        self._plug(nics.Wish(int(reference), {}, card, done, self._clock()))
 
-    def _plug(self, wish: cards.Wish) -> None:
+    def _plug(self, wish: nics.Wish) -> None:
         with self._changed:
             self._cards.add(wish)
             self._listed_at = float("-inf")
@@ -234,7 +234,7 @@ class OpenNebulaProvider:
         try:
             self._calls.keep_login()
         except CloudError as error:
-            self._say(faults.being_tried(error))  # the calls themselves say so too, each in its place
+            self._say(errors.being_tried(error))  # the calls themselves say so too, each in its place
         if now >= self._listed_at + self._between_lists() and (self._known or self._cards or not self._starts):
             self._compare()
         elif self._starts and now >= self._began_at + self._options.start_seconds:
@@ -303,7 +303,7 @@ class OpenNebulaProvider:
 
     def _not_begun(self, instance: int, known: _Known, error: CloudError) -> None:
         if error.kind in ("unclear", "away", "busy"):
-            self._say(faults.being_tried(error))
+            self._say(errors.being_tried(error))
         else:  # told with the instance, and by the boss with the pool
             logger.warning("worker %s was not begun: %s", known.worker, error, extra={"action": "not_begun"})
         with self._changed:
@@ -318,7 +318,7 @@ class OpenNebulaProvider:
                 return
             self._forget(instance)
             self._room_at = float("-inf")
-        full = faults.grows_no_more(error.kind)
+        full = errors.grows_no_more(error.kind)
         self._tell(InstanceStartFailed(instance=instance, reason=str(error), full=full))
 
     # --- all are listed --------------------------------------------------------------------------------
@@ -328,7 +328,7 @@ class OpenNebulaProvider:
         try:
             listed = [each for each in self._calls.machines(self._options.deployment) if self._is_mine(each)]
         except CloudError as error:
-            self._say(faults.being_tried(error))
+            self._say(errors.being_tried(error))
             self._listed_at = self._clock()
             return
         self._listed_at = now = self._clock()
