@@ -11,8 +11,8 @@ from pathlib import Path
 
 from benchmarks.system import ROOT, Kind, System
 from benchmarks.system import running as running_system
+from boss.bootstrap.ssh_keys import ensure_keys
 from boss.intake.reader import Options, encode_stream, read_file
-from boss.keys import ensure_keys
 from tests.acceptance.inside.plan import FOLDER
 from tests.integration import ssh_server
 from tests.integration.ssh_server import SshServer

@@ -95,7 +95,7 @@ def add_deploy_commands(command: Command, state_directory: Callable[[], Path], s
 
 
 def _deploy(home: Path, values: Any, another: bool, password_goes_along: bool) -> Deployed:
-    from boss.bundle import BundleError, Bundles
+    from boss.bootstrap.bundle import BundleError, Bundles
     from boss.deploy.deploying import Deploy
     from boss.deploy.errors import DeployError
     from boss.deploy.record import opened
@@ -222,8 +222,8 @@ def _cloud_client(values: Any, home: Path) -> Client:
 
 @contextmanager
 def _failing_in_a_sentence() -> Iterator[None]:
+    from boss.bootstrap.ssh_keys import KeyFileError
     from boss.deploy.errors import DeployError
-    from boss.keys import KeyFileError
     from boss.providers.opennebula.errors import CloudError
 
     try:

@@ -16,6 +16,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from boss.bootstrap.desk import GuestDesk, make_guests
+from boss.bootstrap.manual import Machines, Whereabouts
+from boss.bootstrap.ssh_keys import BOSS, DATASTORE, KeyFileError, ensure_keys, key_path
 from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
@@ -28,11 +31,8 @@ from boss.embedded.logins import Login
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.embedded.ports import beyond, everywhere
 from boss.embedded.processes import identify
-from boss.guest_desk import GuestDesk, make_guests
-from boss.keys import BOSS, DATASTORE, KeyFileError, ensure_keys, key_path
 from boss.live import LiveBackend
 from boss.loop import DatabaseAway, Loop
-from boss.machines import Machines, Whereabouts
 from boss.post import Post
 from boss.providers.provider import OfProvider, ProviderError, Surroundings
 from boss.providers.providers import Fleet

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import msgspec
 
+from boss.bootstrap.ssh_keys import SshKey, ensure_key
 from boss.deploy.errors import DeployError
-from boss.keys import SshKey, ensure_key
 from boss.state_directory.private_files import write_record
 
 FOLDER = "deploy"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from boss.keys import ensure_keys
+from boss.bootstrap.ssh_keys import ensure_keys
 from boss.ssh import Broken, LoginRefused, OtherHostKey, Unreachable, connect, fingerprint
 from boss.ssh.connection import Ran
 from tests.integration import ssh_server

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from boss import debugging
-from boss.debugging import MOST_BYTES, MOST_LINE, debug_lines
-from boss.keys import SshKey, ensure_keys
+from boss.bootstrap import debug_worker
+from boss.bootstrap.debug_worker import MOST_BYTES, MOST_LINE, debug_lines
+from boss.bootstrap.ssh_keys import SshKey, ensure_keys
 from tests.integration import ssh_server
 from tests.integration.ssh_server import SshServer
 from wire.messages import Place
@@ -39,12 +39,12 @@ def speak_as(script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     """Run this there in place of debug.sh."""
     path = tmp_path / "script.sh"
     path.write_text(script)
-    monkeypatch.setattr(debugging, "SCRIPT", path)
+    monkeypatch.setattr(debug_worker, "SCRIPT", path)
 
 
 def test_pieces_become_lines_whatever_they_hold() -> None:
     pieces = iter([b"on", b"e\ntw", b"o\r\n\xff\x1b[2J\n", b"x" * 5000, b"y\n", b"last"])
-    assert list(debugging._lines(pieces)) == ["one", "two", "\ufffd\x1b[2J", "x" * MOST_LINE, "last"]
+    assert list(debug_worker._lines(pieces)) == ["one", "two", "\ufffd\x1b[2J", "x" * MOST_LINE, "last"]
 
 
 @pytest.mark.needs("sshd", "ssh-keygen")

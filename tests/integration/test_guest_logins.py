@@ -11,12 +11,12 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
+from boss.bootstrap.bootstrap import Guests
+from boss.bootstrap.desk import GuestDesk
 from boss.core.policy import Policy
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.logins import Login
 from boss.embedded.passwords import LoginFiles
-from boss.guest_desk import GuestDesk
-from boss.guests import Guests
 from boss.providers.provider import PoolSetup
 from boss.setup import Setup
 from tests.unit.test_guests import FakeBundles
@@ -110,7 +110,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("boss.guests.Bundles", FakeBundles)
+    monkeypatch.setattr("boss.bootstrap.bootstrap.Bundles", FakeBundles)
     made = World(tmp_path)
     yield made
     made.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.keys import KeyFileError, ensure_keys, key_path
+from boss.bootstrap.ssh_keys import KeyFileError, ensure_keys, key_path
 from boss.ssh import fingerprint
 
 KEY_FILES = ["boss", "boss.pub", "datastore", "datastore.pub"]

@@ -13,14 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 import admin
+from boss.bootstrap.login_files import Surroundings, datastore_files, worker_files
+from boss.bootstrap.manual import Machines, Whereabouts
+from boss.bootstrap.ssh_keys import ensure_keys
 from boss.core.policy import Policy, PoolPolicy
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
-from boss.keys import ensure_keys
-from boss.login_kit import Surroundings, datastore_files, worker_files
-from boss.machines import Machines, Whereabouts
 from boss.setup import Setup
 from boss.web.faults import Fault
 from wire.link import TlsOptions

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from boss.bundle import BundleError, Bundles, Program, own_machine, own_python
-from boss.bundle.contents import NEEDED, PYTHONS, is_wanted
-from boss.bundle.packages import downloaded, locked
+from boss.bootstrap.bundle import BundleError, Bundles, Program, own_machine, own_python
+from boss.bootstrap.bundle.contents import NEEDED, PYTHONS, is_wanted
+from boss.bootstrap.bundle.packages import downloaded, locked
 
 TOP = Path(__file__).resolve().parents[2]
 OTHER = next(python for python in PYTHONS if python != own_python())
@@ -27,7 +27,7 @@ LOCKED = {"msgspec": "1.2", "paho-mqtt": "3.4"}
 @pytest.fixture(autouse=True)
 def own_python_is_one_of_guests(monkeypatch: pytest.MonkeyPatch) -> None:
     """A boss may have a later Python than its guests; what is installed for it serves these tests all the same."""
-    monkeypatch.setattr("boss.bundle.bundles.PYTHONS", {*PYTHONS, own_python()})
+    monkeypatch.setattr("boss.bootstrap.bundle.bundles.PYTHONS", {*PYTHONS, own_python()})
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def foreign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundles:
     shutil.copytree(TOP / "wire", root / "wire")
     lines = [f"{name}=={version}" for name, version in LOCKED.items()]
     (root / "requirements.lock").write_text("\n".join(["# a lock", *lines, 'other==1 ; python_version >= "3.13"']))
-    monkeypatch.setattr("boss.bundle.bundles.installed_version", lambda name: None)
+    monkeypatch.setattr("boss.bootstrap.bundle.bundles.installed_version", lambda name: None)
     return Bundles(tmp_path / "state", root)
 
 

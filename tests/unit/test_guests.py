@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
-from boss.bundle import Bundle, BundleError, own_machine, own_python
-from boss.bundle.contents import PYTHONS
+from boss.bootstrap.bootstrap import Guests
+from boss.bootstrap.bundle import Bundle, BundleError, own_machine, own_python
+from boss.bootstrap.bundle.contents import PYTHONS
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.guests import Guests
 from boss.providers.provider import PoolSetup
 from boss.web import guard
 from boss.web import guests as guest_routes
@@ -124,7 +124,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setattr("boss.guests.Bundles", FakeBundles)
+    monkeypatch.setattr("boss.bootstrap.bootstrap.Bundles", FakeBundles)
     monkeypatch.setattr(guard, "_WRONG_DELAY_SECONDS", 0.0)
     made = World(tmp_path)
     yield made

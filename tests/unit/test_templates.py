@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.login_kit import FOLDER, Surroundings, datastore_files, worker_files
+from boss.bootstrap.login_files import FOLDER, Surroundings, datastore_files, worker_files
 
 AROUND = Surroundings("boss", 1883, "ecloud", "d", "http://boss:8080")
 WORKER_FILES = worker_files("w1", "secret", AROUND)

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import pytest
 
-from boss.keys import ensure_keys
+from boss.bootstrap.ssh_keys import ensure_keys
 from boss.web.answers import StatusAnswer
 from boss.web.client import Client, ClientError, Refused
 from boss.web.find import boss_of

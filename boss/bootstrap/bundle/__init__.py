@@ -4,7 +4,7 @@ Made of our packages and of those that they import, unpacked side by side, so th
 the archive is unpacked, and PYTHONPATH names the folder. The same input gives the same bytes, and so the same digest.
 """
 
-from boss.bundle.bundles import Bundle, Bundles
-from boss.bundle.contents import BundleError, Program, own_machine, own_python
+from boss.bootstrap.bundle.bundles import Bundle, Bundles
+from boss.bootstrap.bundle.contents import BundleError, Program, own_machine, own_python
 
 __all__ = ["Bundle", "BundleError", "Bundles", "Program", "own_machine", "own_python"]

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from boss.bundle.archive import digest_of, write_archive
-from boss.bundle.contents import (
+from boss.bootstrap.bundle.archive import digest_of, write_archive
+from boss.bootstrap.bundle.contents import (
     MACHINES,
     NEEDED,
     OURS,
@@ -27,7 +27,7 @@ from boss.bundle.contents import (
     own_machine,
     own_python,
 )
-from boss.bundle.packages import File, Package, downloaded, installed, installed_version, locked, ours
+from boss.bootstrap.bundle.packages import File, Package, downloaded, installed, installed_version, locked, ours
 from boss.embedded.environments import ROOT
 
 #: Raised when bundles are made otherwise than before.

@@ -19,14 +19,14 @@ from typing import Protocol, cast
 
 import msgspec
 
-from boss.bundle import Bundles, own_machine
+from boss.bootstrap.bundle import Bundles, own_machine
+from boss.bootstrap.bundles import GuestBundles, Role
+from boss.bootstrap.start_tokens import StartTokens, Ticket, Token
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStartFailed
 from boss.core.policy import LOCAL
 from boss.embedded.environments import ROOT
 from boss.embedded.passwords import DATASTORE
-from boss.guest_bundles import GuestBundles, Role
 from boss.providers.provider import Guest, PoolSetup
-from boss.start_tokens import StartTokens, Ticket, Token
 from boss.web.answers import GuestLoginAnswer
 from boss.web.faults import Fault
 from boss.web.paths import PREFIX

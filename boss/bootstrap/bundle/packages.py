@@ -20,7 +20,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from boss.bundle.contents import BundleError, is_wanted
+from boss.bootstrap.bundle.contents import BundleError, is_wanted
 
 #: For all packages of one bundle together.
 DOWNLOAD_SECONDS = 900.0

@@ -9,13 +9,13 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from boss.bootstrap.login_files import Surroundings, datastore_files, worker_files
+from boss.bootstrap.ssh_keys import DATASTORE as DATASTORE_KEY
+from boss.bootstrap.ssh_keys import ensure_keys, key_path
 from boss.embedded.broker import BrokerError, EmbeddedBroker
 from boss.embedded.logins import Login, Role, rights
 from boss.embedded.passwords import DATASTORE, DATASTORE_LOGIN, RESERVED, LoginFiles
 from boss.embedded.ports import beyond, everywhere
-from boss.keys import DATASTORE as DATASTORE_KEY
-from boss.keys import ensure_keys, key_path
-from boss.login_kit import Surroundings, datastore_files, worker_files
 from boss.setup import Setup
 from boss.web.answers import DebugLine, LoginAnswer
 from boss.web.faults import Fault, bad_input, not_found
@@ -180,7 +180,7 @@ class Machines:
     # --- looking at a worker -----------------------------------------------------------------------------
 
     def debug(self, worker: str) -> Iterator[DebugLine]:
-        from boss.debugging import debug_lines  # and paramiko, which no start of a boss is to wait for
+        from boss.bootstrap.debug_worker import debug_lines  # and paramiko, which no start of a boss is to wait for
 
         place = self._place_of(worker)
         if place is None:

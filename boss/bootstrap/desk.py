@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from boss.bootstrap.bootstrap import Guests
+from boss.bootstrap.manual import Machines
+from boss.bootstrap.ssh_keys import ensure_keys
 from boss.core.events import BundlesKnown, GuestRefused
 from boss.embedded.broker import BrokerError, EmbeddedBroker
 from boss.embedded.logins import Login
 from boss.embedded.passwords import LoginFiles
 from boss.embedded.ports import beyond
-from boss.guests import Guests
-from boss.keys import ensure_keys
-from boss.machines import Machines
 from boss.setup import Setup
 
 
 class GuestDesk:
-    """`boss.guests.Desk` of a running boss."""
+    """`boss.bootstrap.bootstrap.Desk` of a running boss."""
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from boss.bundle.packages import File
+from boss.bootstrap.bundle.packages import File
 
 #: Half the time of the usual 6, for 4 % more bytes: a boss makes its bundles before its first machine can boot.
 _LEVEL = 4

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
-from boss.bundle import Bundle, BundleError, Bundles, own_machine, own_python
-from boss.bundle.contents import PYTHONS
+from boss.bootstrap.bundle import Bundle, BundleError, Bundles, own_machine, own_python
+from boss.bootstrap.bundle.contents import PYTHONS
 
 logger = logging.getLogger(__name__)
 
