@@ -13,6 +13,7 @@ from typing import Protocol, cast
 import msgspec
 
 from boss.core.attempts import tree_prefix
+from boss.core.declared import undeclared
 from boss.core.effects import (
     LookUpOrder,
     RunOrder,
@@ -23,7 +24,6 @@ from boss.core.effects import (
     ToDatastore,
 )
 from boss.core.events import InputsCached, OrdersLeftOut, ResultsUndeclared
-from boss.declared import undeclared
 from wire.messages import (
     VERSION,
     Collect,

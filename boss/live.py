@@ -23,7 +23,7 @@ from boss.core.graph import Batch
 from boss.core.model import COMING, TaskState, WorkerState
 from boss.core.state import State, Worker, numbers, runs
 from boss.loop import WITHDRAWN, Loop
-from boss.pool_hindrances import pool_hindrances, suits_a_pool
+from boss.status import pool_hindrances, suits_a_pool
 from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.web.pool_views import Limit, instance_answer, pool_views
 from boss.web.reads import Lookups, Reads

@@ -8,9 +8,9 @@ from array import array
 
 from boss.core.events import Known, Submitted
 from boss.core.model import Profile, Submission
-from boss.core.need import fleet_of, need
 from boss.core.policy import Policy, PoolPolicy
-from boss.core.scaling import Pool, decide
+from boss.core.scaling.decide import Pool, decide
+from boss.core.scaling.demand import fleet_of, need
 from boss.core.scheduler import Scheduler
 from boss.core.state import State
 

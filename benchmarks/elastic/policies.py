@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 
 from benchmarks.elastic.cloud import Answer, Policy, View, Worker
-from boss.core.forecast import SMALL, Graph, Ready, forecast
-from boss.core.scaling import Fleet, Pool, decide
+from boss.core.scaling.decide import Fleet, Pool, decide
+from boss.core.scaling.forecast import SMALL, Graph, Ready, forecast
 
 
 def ours(thrift: float, idle: float = 0.0) -> Policy:
-    """`boss.core.scaling` on what `boss.core.forecast` sees."""
+    """`boss.core.scaling.decide` on what `boss.core.scaling.forecast` sees."""
 
     def policy(view: View) -> Answer:
         site = view.site

@@ -16,9 +16,9 @@ from boss.core import merge as merging
 from boss.core import moves
 from boss.core.attempts import tree_prefix
 from boss.core.clashes import clashes
+from boss.core.datastore import ask_store
 from boss.core.effects import Answer
 from boss.core.events import Submitted
-from boss.core.files import ask_store
 from boss.core.graph import RESULTS, Batch, attach, reverse_edges
 from boss.core.merge import Merge, Push
 from boss.core.model import BROKEN, Submission, TaskState

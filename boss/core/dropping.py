@@ -8,7 +8,7 @@ for them. A later push of its id takes it up again as a replaced one (`boss.core
 
 from __future__ import annotations
 
-from boss.core import attempts, dropped, moves, people
+from boss.core import attempts, commands, dropped, moves
 from boss.core.events import DropTasksAsked
 from boss.core.graph import Batch
 from boss.core.model import UNFINISHED, TaskState
@@ -22,7 +22,7 @@ def on_drop(state: State, event: DropTasksAsked) -> None:
     wanted = frozenset(event.states)
     chosen = [
         (batch, index)
-        for batch, index in people.selected(state, event.selection, backwards=True)
+        for batch, index in commands.selected(state, event.selection, backwards=True)
         if not wanted or batch.states[index] in wanted
     ]
     asked = needed = 0
@@ -38,7 +38,7 @@ def on_drop(state: State, event: DropTasksAsked) -> None:
             needed += 1
         else:
             dropped.forget(state, batch, index)
-    people.answer(state, event.reply, dropped=len(chosen) - needed, asked=asked, needed=needed)
+    commands.answer(state, event.reply, dropped=len(chosen) - needed, asked=asked, needed=needed)
 
 
 def _cancel(state: State, batch: Batch, index: int) -> bool:

@@ -1,6 +1,6 @@
 """Instances: what was asked of providers, what they say of it, and what their silence means.
 
-Three truths are kept apart: what is wanted (`boss.core.scale`), what was asked for (rows, on disk before the
+Three truths are kept apart: what is wanted (`boss.core.scaling.scale`), what was asked for (rows, on disk before the
 call), what was seen (the provider's events, the worker's hello).
 """
 

@@ -1,6 +1,6 @@
 """What is learned of each pool while the boss lives: boot times, failures in a row, what was spent.
 
-Facts and small sums; what follows from them is decided in `boss.core.scale`.
+Facts and small sums; what follows from them is decided in `boss.core.scaling.scale`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from boss.core.policy import PoolPolicy
-from boss.core.scaling import Plan
+from boss.core.scaling.decide import Plan
 
 #: Boot times that are remembered, and how many make a measurement.
 BOOTS, ENOUGH = 50, 3

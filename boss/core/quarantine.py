@@ -3,7 +3,7 @@
 A worker whose attempts fail one after another by its own fault gets nothing new (`strike`, or an init task that
 fails there). After a pause it gets ONE task: if that succeeds it is let in, if it fails by the worker's fault
 the next pause is twice as long, and an end that says nothing about the worker is followed by another probe.
-What a person set aside, and a host that is not trusted (`boss.core.hosts`), only a person lets in; how the reason
+What a person set aside, and a host that is not trusted (`boss.core.host_keys`), only a person lets in; how the reason
 begins, which stands in the worker's row, tells so.
 """
 

@@ -15,25 +15,24 @@ from collections.abc import Callable
 from boss.core import (
     accept,
     budget,
-    by_hand,
-    cards,
+    commands,
+    datastore,
     dropping,
-    files,
-    hosts,
+    fetches,
+    host_keys,
     instances,
     leases,
+    manual,
     moves,
+    nics,
     orders,
-    people,
-    prefetch,
     quarantine,
-    replacing,
     restore,
-    scale,
-    sending,
+    upgrade,
     workers,
 )
-from boss.core.assign import assign
+from boss.core.assignment import window
+from boss.core.assignment.assign import assign
 from boss.core.effects import Effect
 from boss.core.events import (
     BatchesLoaded,
@@ -74,6 +73,7 @@ from boss.core.graph import Batch
 from boss.core.model import TaskState
 from boss.core.policy import Policy
 from boss.core.rows import Changes, Loaded
+from boss.core.scaling import scale
 from boss.core.state import State
 from wire.messages import Input
 
@@ -110,9 +110,9 @@ class Scheduler:
             _DUE[entry[0]](state, entry[1])
         budget.settle(state)
         scale.settle(state)
-        prefetch.look_at_changed(state)
+        window.look_at_changed(state)
         assign(state)
-        cards.settle(state)
+        nics.settle(state)
         orders.flush(state)
         _finish_batches(state)
 
@@ -159,7 +159,7 @@ def _connected(state: State, event: LinkConnected) -> None:
         if worker.state.value in ("online", "draining", "lost"):
             workers.ask_for_hello(state, worker.id, worker.incarnation)
     if state.datastore.incarnation:
-        files.ask_for_hello(state, state.datastore.incarnation)
+        datastore.ask_for_hello(state, state.datastore.incarnation)
 
 
 def _disconnected(state: State, event: LinkDisconnected) -> None:
@@ -176,7 +176,7 @@ def _nothing(state: State, event: Event) -> None:
 
 def _presence(state: State, event: PresenceSeen) -> None:
     if event.message.name == "datastore":
-        files.on_presence(state, event)
+        datastore.on_presence(state, event)
     else:
         workers.on_presence(state, event)
 
@@ -264,49 +264,49 @@ _DUE: dict[str, Callable[..., None]] = {
     "lease": leases.lease_due,
     "resend": orders.resend_due,
     "resend_datastore": lambda state, _: orders.resend_datastore_due(state),
-    "ask_old": lambda state, _: files.ask_old(state),
+    "ask_old": lambda state, _: datastore.ask_old(state),
     "retry": _retry_due,
     "initialize": _initialize_due,
     "probe": quarantine.probe_due,
-    "distrusted": hosts.distrusted_due,
+    "distrusted": host_keys.distrusted_due,
     "scale": scale.scale_due,
     "boot": instances.boot_due,
     "stop": instances.stop_due,
     "silent": instances.silent_due,
-    "card": cards.card_due,
+    "card": nics.card_due,
 }
 
 _HANDLERS: dict[type, Callable[..., None]] = {
     WorkerReported: workers.on_reported,
-    DatastoreReported: files.on_reported,
+    DatastoreReported: datastore.on_reported,
     PresenceSeen: _presence,
     LinkConnected: _connected,
     LinkDisconnected: _disconnected,
     Submitted: accept.on_submitted,
-    CancelAsked: people.on_cancel,
-    RetryAsked: people.on_retry,
-    RedoAsked: people.on_redo,
+    CancelAsked: commands.on_cancel,
+    RetryAsked: commands.on_retry,
+    RedoAsked: commands.on_redo,
     DropTasksAsked: dropping.on_drop,
-    PauseAsked: people.on_pause,
-    WorkerDrainAsked: people.on_drain,
-    QuarantineAsked: people.on_quarantine,
-    InstancesAsked: by_hand.on_instances,
-    TerminateAsked: by_hand.on_terminate,
-    DropWorkersAsked: by_hand.on_drop,
-    SendAsked: sending.on_send_asked,
+    PauseAsked: commands.on_pause,
+    WorkerDrainAsked: commands.on_drain,
+    QuarantineAsked: commands.on_quarantine,
+    InstancesAsked: manual.on_instances,
+    TerminateAsked: manual.on_terminate,
+    DropWorkersAsked: manual.on_drop,
+    SendAsked: fetches.on_send_asked,
     InstanceStarted: instances.on_started,
     InstancePlaced: instances.on_placed,
     InstanceStartFailed: instances.on_start_failed,
     InstanceEnded: instances.on_ended,
-    NetworkAttached: cards.on_attached,
-    NetworkAttachFailed: cards.on_attach_failed,
-    NetworkDetached: cards.on_detached,
+    NetworkAttached: nics.on_attached,
+    NetworkAttachFailed: nics.on_attach_failed,
+    NetworkDetached: nics.on_detached,
     BatchesLoaded: _batches_loaded,
-    BundlesKnown: replacing.on_bundles_known,
-    GuestRefused: hosts.on_guest_refused,
-    InputsCached: files.on_cached,
-    OrdersLeftOut: files.on_left_out,
-    ResultsUndeclared: files.on_undeclared,
+    BundlesKnown: upgrade.on_bundles_known,
+    GuestRefused: host_keys.on_guest_refused,
+    InputsCached: datastore.on_cached,
+    OrdersLeftOut: datastore.on_left_out,
+    ResultsUndeclared: datastore.on_undeclared,
     TimePassed: _nothing,
-    StopAsked: people.on_stop,
+    StopAsked: commands.on_stop,
 }

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 
 import msgspec
 
-from boss.core.caches import Cached
+from boss.core.cached_inputs import Cached
 from boss.core.durations import Durations
 from boss.core.effects import Effect, ToDatastore, ToWorker
 from boss.core.graph import Batch

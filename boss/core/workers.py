@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from boss.core import attempts, budget, hosts, instances, leases, moves, prefetch, quarantine, replacing
+from boss.core import attempts, budget, host_keys, instances, leases, moves, quarantine, upgrade
+from boss.core.assignment import window
 from boss.core.effects import SendToWorker
 from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
@@ -63,7 +64,7 @@ def on_reported(state: State, event: WorkerReported) -> None:
         state.refuse(f"a report of a former life of worker {event.worker!r}")
         return
     hello = next((report for report in message.reports if isinstance(report, WorkerHello)), None)
-    if hosts.refused(state, worker, message, hello):
+    if host_keys.refused(state, worker, message, hello):
         return
     late = False
     if worker is None or worker.incarnation != message.incarnation or worker.state is WorkerState.GONE:
@@ -144,7 +145,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
                 attempts.begin(state, old.attempts[key])  # its word of that died with it
         _lose_absent(state, old, hello.in_hand, f"worker {old.id} was started anew without it", died=died)
     _count_deaths(state, hello.died)
-    place = hosts.place_of(old, hello.place)
+    place = host_keys.place_of(old, hello.place)
     row = WorkerRow(
         id=message.worker,
         incarnation=message.incarnation,
@@ -155,7 +156,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         labels=hello.labels,
         place=_encode(place),
         address=hello.address,
-        quarantined=hosts.quarantine_of(old),
+        quarantined=host_keys.quarantine_of(old),
         draining=False,
         program=hello.program,
         first_seen_at=old.row.first_seen_at if old is not None else state.wall,
@@ -164,7 +165,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
     worker = Worker(row, place, state.now)
     worker.number = state.strangers.pop(message.worker, 0)
     if old is not None:
-        prefetch.unhungry(state, old)
+        window.unhungry(state, old)
         worker.number = max(worker.number, old.number)
         worker.former = [name for name in [*old.former, old.incarnation] if name != worker.incarnation][-FORMER:]
         worker.attempts = old.attempts
@@ -176,7 +177,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         worker.probe_at, worker.probe_due = old.probe_at, old.probe_due
         worker.probing, worker.probes = old.probing, old.probes
         worker.lease_planned = old.lease_planned
-        worker.stranger = hosts.stranger_of(old, worker.incarnation)
+        worker.stranger = host_keys.stranger_of(old, worker.incarnation)
         worker.resend_planned = old.resend_planned
     before = old.state.value if old is not None else "new"
     state.workers[worker.id] = worker
@@ -209,7 +210,7 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         leases.plan_lease(state, worker, state.now + state.policy.lease)
     worker.initialized = dict.fromkeys(hello.initialized)
     worker.cached.begin(hello.cached)
-    hosts.look_at_keys(state, worker, hello.place)
+    host_keys.look_at_keys(state, worker, hello.place)
     policy = state.policy
     state.tell(
         worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=state.orphan_after(worker.kind.pool))
@@ -237,7 +238,7 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         _in_hand(state, worker, key, item)
     state.uninitialized[worker.id] = None
     worker.bundle = hello.bundle
-    replacing.look_at_bundle(state, worker)
+    upgrade.look_at_bundle(state, worker)
     if worker.quarantined and worker.probing is None:
         quarantine.take_back_all(state, worker)
 

@@ -25,7 +25,7 @@ from boss.core.model import TaskState
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.pools import PoolState
 from boss.core.rows import BatchRow, Changes, InstanceRow, Loaded, LoadedBatch, WorkerRow
-from boss.core.scaling import Plan
+from boss.core.scaling.decide import Plan
 from boss.core.scheduler import Scheduler
 from boss.state_directory.boss_file import LOCK_FILE
 from boss.web.backend import BackendUnavailable, HeldAttempt, PoolView, Request, View, WorkerView

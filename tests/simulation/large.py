@@ -12,10 +12,10 @@ from collections import Counter
 
 import msgspec
 
-from boss.core import scale
 from boss.core.events import InstanceStarted
 from boss.core.model import Profile, Submission
 from boss.core.policy import Policy, PoolPolicy
+from boss.core.scaling import scale
 from boss.core.state import State
 from tests.simulation.graphs import Behaviour
 from tests.simulation.provider import Provider

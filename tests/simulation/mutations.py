@@ -14,25 +14,25 @@ from typing import Any
 import msgspec
 
 from boss.core import (
-    assign,
     attempts,
+    datastore,
     dropped,
     dropping,
-    files,
-    hosts,
+    host_keys,
     moves,
     orders,
     quarantine,
     restore,
-    scale,
     scheduler,
     workers,
 )
-from boss.core.caches import Cached
+from boss.core.assignment import assign
+from boss.core.cached_inputs import Cached
 from boss.core.effects import SendToWorker
 from boss.core.graph import DROPPED, Batch
 from boss.core.model import Ended, TaskState
-from boss.core.scaling import Fleet
+from boss.core.scaling import scale
+from boss.core.scaling.decide import Fleet
 from boss.core.state import State, Worker
 from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
@@ -224,12 +224,12 @@ def assigned_while_held(patch: Patch) -> None:
 
 def other_key_accepted(patch: Patch) -> None:
     """Whoever says hello in a worker's name is that worker."""
-    patch.put(hosts, "_objection", lambda worker, told: "")
+    patch.put(host_keys, "_objection", lambda worker, told: "")
 
 
 def other_host_goes_on(patch: Patch) -> None:
     """What the datastore finds of a host costs the attempt, and nothing else."""
-    patch.put(hosts, "distrust", _nothing)
+    patch.put(host_keys, "distrust", _nothing)
 
 
 def weaker_reason_wins(patch: Patch) -> None:
@@ -244,7 +244,7 @@ def other_results_fail_the_task(patch: Patch) -> None:
         attempts.end(state, attempt, Ended.FAILED, reason)
         attempts.settle_task(state, attempt, Ended.FAILED, reason)
 
-    patch.put(files, "_other_results", fail)
+    patch.put(datastore, "_other_results", fail)
 
 
 def cache_believed_for_ever(patch: Patch) -> None:

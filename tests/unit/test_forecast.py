@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from boss.core.forecast import Graph, Ready, Wave, forecast
+from boss.core.scaling.forecast import Graph, Ready, Wave, forecast
 
 FOR_EVER = 1e9
 

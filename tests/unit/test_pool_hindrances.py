@@ -12,7 +12,7 @@ from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
 from boss.live import LiveBackend
-from boss.pool_hindrances import pool_hindrances
+from boss.status import pool_hindrances
 from boss.web.backend import PoolView
 from boss.web.pool_views import instance_answer, pool_views
 from tests.unit.scheduler_world import World

@@ -8,8 +8,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boss.core.forecast import Wave
-from boss.core.scaling import Fleet, Plan, Pool, decide
+from boss.core.scaling.decide import Fleet, Plan, Pool, decide
+from boss.core.scaling.forecast import Wave
 
 POOL = Pool(slots=4, most=20, boot=60.0, idle=0.0, thrift=0.25)
 

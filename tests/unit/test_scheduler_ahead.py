@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boss.core import prefetch
+from boss.core.assignment import window
 from boss.core.events import PauseAsked
 from tests.unit.scheduler_world import FakeWorker, World
 from wire.messages import PhaseReached, Run, TakeBack
@@ -40,11 +40,11 @@ def test_the_window_grows_for_short_tasks_up_to_its_limit(world: World) -> None:
     worker = world.worker()
     for task in (1, 2):
         worker.ended(task, 1, seconds=0.01)
-    assert prefetch.window(world.state, worker.seen) == 2 + 100
+    assert window.window(world.state, worker.seen) == 2 + 100
     worker.seen.seconds = 0.0
-    assert prefetch.window(world.state, worker.seen) == 2 + world.policy.prefetch_max
+    assert window.window(world.state, worker.seen) == 2 + world.policy.prefetch_max
     worker.seen.seconds = 3_600.0
-    assert prefetch.window(world.state, worker.seen) == 4
+    assert window.window(world.state, worker.seen) == 4
     world.ignore()
 
 

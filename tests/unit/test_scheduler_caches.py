@@ -7,9 +7,9 @@ import random
 import msgspec
 import pytest
 
-from boss.core.caches import MOST, Cached
+from boss.core.assignment.locality import LOOKED_AT
+from boss.core.cached_inputs import MOST, Cached
 from boss.core.events import PauseAsked
-from boss.core.liking import LOOKED_AT
 from boss.core.model import Phase, Profile
 from boss.core.rows import ResultRow
 from tests.unit.scheduler_world import DIGEST, FakeWorker, World, manifest, published

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from boss.core.events import InstanceEnded, QuarantineAsked
-from boss.core.hosts import fingerprint
+from boss.core.host_keys import fingerprint
 from boss.core.policy import Policy, PoolPolicy
 from tests.unit.scheduler_world import FakeWorker, StartInstance, World, manifest
 from wire.messages import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from boss.declared import undeclared
+from boss.core.declared import undeclared
 from tests.unit.scheduler_world import DIGEST, World, manifest
 from wire.messages import Abandon, Collect, CollectFile, Execution, Place, ResultFolder, ResultItem, Run
 

@@ -5,12 +5,13 @@ Each handler answers with what it did and with sentences about what it did not d
 
 from __future__ import annotations
 
-from boss.core import instances, leases, scale
+from boss.core import instances, leases
+from boss.core.commands import answer, refuse
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
 from boss.core.instance_state import DATASTORE, instance_of
 from boss.core.model import ALIVE, InstanceState, WorkerState
-from boss.core.people import answer, refuse
 from boss.core.policy import LOCAL, PoolPolicy
+from boss.core.scaling import scale
 from boss.core.state import Instance, State, Worker
 from wire.messages import Drain
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boss.core import attempts, budget, hosts, leases, moves, quarantine, workers
+from boss.core import attempts, budget, host_keys, leases, moves, quarantine, workers
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
@@ -104,7 +104,7 @@ def on_quarantine(state: State, event: QuarantineAsked) -> None:
     if worker is None:
         refuse(state, event.reply, f"worker {event.worker!r} is not there")
         return
-    incarnation = "" if event.reason else hosts.let_in(state, worker)
+    incarnation = "" if event.reason else host_keys.let_in(state, worker)
     quarantine.quarantine(state, worker, quarantine.BY_HAND + event.reason if event.reason else "")
     if incarnation:
         workers.ask_for_hello(state, worker.id, incarnation)

@@ -9,9 +9,10 @@ nothing is ready and a slot stands empty, what was sent ahead elsewhere and has 
 
 from __future__ import annotations
 
-from boss.core import attempts, prefetch, quarantine
+from boss.core import attempts, quarantine
+from boss.core.assignment import window
+from boss.core.assignment.locality import Liking
 from boss.core.graph import Batch
-from boss.core.liking import Liking
 from boss.core.ready import Kind, Waiting
 from boss.core.state import State, Worker
 from wire.messages import TakeBack
@@ -54,7 +55,7 @@ def _fill(state: State, waiting: Waiting, kinds: list[Kind], *, ahead: bool) -> 
             if not _probe(state, waiting, worker):
                 return False
             continue
-        limit = prefetch.window(state, worker) if ahead else worker.slots
+        limit = window.window(state, worker) if ahead else worker.slots
         liking = Liking(state, worker)
         while worker.load + (0 if ahead else waiting.demand.slots - 1) < limit:
             taken = liking.take(waiting)
@@ -62,7 +63,7 @@ def _fill(state: State, waiting: Waiting, kinds: list[Kind], *, ahead: bool) -> 
                 return False
             _send(state, worker, *taken)
         if ahead:
-            prefetch.mark_hungry(state, worker)
+            window.mark_hungry(state, worker)
     return True
 
 
@@ -86,7 +87,7 @@ def _probe(state: State, waiting: Waiting, worker: Worker) -> bool:
     attempt = state.live(batch, index)
     assert attempt is not None
     quarantine.probe_sent(state, worker, attempt)
-    prefetch.unhungry(state, worker)
+    window.unhungry(state, worker)
     return True
 
 

@@ -1,7 +1,7 @@
 """How many workers there are: what each pool is to have, compared with what was asked for.
 
 A pool of the boss's own processes, and the datastore's machine, are kept at their number. Of the other pools the size
-is decided by `boss.core.scaling` on what the graph will want (`boss.core.need`), in the order in which pools are to be
+is decided by `decide` on what the graph will want (`demand`), in the order in which pools are to be
 used; what is decided is kept with its reason, for people. Decisions are made when something changed, at most every few
 seconds, and when a worker has been idle for long enough; nothing ticks.
 """
@@ -11,11 +11,11 @@ from __future__ import annotations
 from boss.core import instances
 from boss.core.effects import EndBoss
 from boss.core.model import ALIVE, COMING, InstanceState, WorkerState
-from boss.core.need import fleet_of, helpers_of, kind_of, need
 from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.pools import PoolState
 from boss.core.quarantine import BY_HAND
-from boss.core.scaling import Plan, Pool, decide
+from boss.core.scaling.decide import Plan, Pool, decide
+from boss.core.scaling.demand import fleet_of, helpers_of, kind_of, need
 from boss.core.state import Instance, State
 
 #: A worker that failed to prove itself so often is not waited for any more.

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from boss.core.forecast import Wave
+from boss.core.scaling.forecast import Wave
 
 #: Numbers of new workers that are looked at.
 _CANDIDATES = 40
@@ -87,7 +87,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def decide(waves: list[Wave], pool: Pool, fleet: Fleet, ends: Ends | None = None) -> Plan:
-    """`waves`: what is and becomes runnable, in the order of time (`boss.core.forecast`). `ends`: by the schedule
+    """`waves`: what is and becomes runnable, in the order of time (`forecast`). `ends`: by the schedule
     itself, where the graph is small enough to be played so often; else the fluid serves.
     """
     now = _course(waves, pool, fleet, 0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from boss.core.need import kind_of
 from boss.core.ready import Demand
+from boss.core.scaling.demand import kind_of
 from boss.core.state import State
 
 

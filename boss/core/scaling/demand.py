@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from itertools import islice
 
 from boss.core import moves
-from boss.core.forecast import SMALL, Forecast, Graph, Ready, forecast
 from boss.core.graph import READY
 from boss.core.model import COMING, InstanceState, Phase, Profile, TaskState, WorkerState
 from boss.core.policy import PoolPolicy
 from boss.core.ready import Kind, Waiting
-from boss.core.replacing import is_old
-from boss.core.scaling import Ends, Fleet
+from boss.core.scaling.decide import Ends, Fleet
+from boss.core.scaling.forecast import SMALL, Forecast, Graph, Ready, forecast
 from boss.core.state import State, Worker
+from boss.core.upgrade import is_old
 
 #: Ready tasks of one lane that are looked at to know how long such take.
 _SAMPLE = 16

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boss.core import attempts, hosts, moves, quarantine, sending
-from boss.core.caches import KEPT_RESULTS
+from boss.core import attempts, fetches, host_keys, moves, quarantine
+from boss.core.cached_inputs import KEPT_RESULTS
 from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatastore
 from boss.core.events import DatastoreReported, InputsCached, OrdersLeftOut, PresenceSeen, ResultsUndeclared
 from boss.core.instance_state import DATASTORE, instance_said_hello
@@ -108,7 +108,7 @@ def ask_all(state: State) -> None:
     for task in list(state.looking):
         state.looking[task] = state.now
         state.ask(LookUpOrder(task=task))
-    sending.ask_all(state)
+    fetches.ask_all(state)
     forget(state, list(state.records))
 
 
@@ -126,7 +126,7 @@ def ask_old(state: State) -> None:
         if asked <= before:
             state.looking[task] = state.now
             state.ask(LookUpOrder(task=task))
-    sending.ask_old(state, before)
+    fetches.ask_old(state, before)
     forget(state, [key for key, asked in state.records.items() if asked <= before])
     state.at(state.now + state.policy.ask_again, "ask_old", None)
 
@@ -184,12 +184,12 @@ def _stage_failed(state: State, report: StageFailed) -> None:
     if attempt is None or attempt.phase is not Phase.STAGING:
         return
     worker = state.workers.get(attempt.worker)
-    holder = hosts.holder(state, attempt)
+    holder = host_keys.holder(state, attempt)
     if worker is not None:
         attempts.acknowledge(state, worker, attempt.key)  # it is to drop it: nothing has begun
     _end_unstaged(state, attempt, worker, report)
     if report.fault == "host" and holder is not None:
-        hosts.distrust(state, holder, report.reason)
+        host_keys.distrust(state, holder, report.reason)
 
 
 def _end_unstaged(state: State, attempt: Attempt, worker: Worker | None, report: StageFailed) -> None:
@@ -237,7 +237,7 @@ def _published(state: State, report: Published) -> None:
     else:
         how, reason = Ended.SUCCEEDED, ""
         _results(state, attempt, report)
-    holder = hosts.holder(state, attempt)
+    holder = host_keys.holder(state, attempt)
     attempts.end(state, attempt, how, reason)
     worker = state.workers.get(attempt.worker)
     keep = holder is not None and how is Ended.SUCCEEDED and _keep_results(state, attempt, holder)
@@ -286,9 +286,9 @@ def _abandoned(state: State, report: Abandoned) -> None:
     if worker is not None:
         attempts.acknowledge(state, worker, key)
     reason = f"Uploading results failed: {report.reason}"
-    holder = hosts.holder(state, attempt)
+    holder = host_keys.holder(state, attempt)
     if report.fault == "host" and holder is not None:
-        hosts.distrust(state, holder, report.reason)
+        host_keys.distrust(state, holder, report.reason)
     if report.fault == "path" and not attempt.abandoning:
         attempts.end(state, attempt, Ended.FAILED, reason)
         attempts.settle_task(state, attempt, Ended.FAILED, reason)
@@ -309,10 +309,10 @@ def on_undeclared(state: State, event: ResultsUndeclared) -> None:
     if attempt is None or attempt.phase is not Phase.COLLECTING or attempt.abandoning:
         return  # the datastore is asked to abandon it, and answers
     reason = f"worker {attempt.worker} left {event.name!r}, which the task does not declare as a result"
-    holder = hosts.holder(state, attempt)
+    holder = host_keys.holder(state, attempt)
     if holder is not None:
         attempts.acknowledge(state, holder, attempt.key)
-        hosts.distrust(state, holder, reason)
+        host_keys.distrust(state, holder, reason)
     attempts.end(state, attempt, Ended.LOST, reason)
     attempts.settle_task(state, attempt, Ended.LOST, reason)
 
@@ -388,7 +388,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     Stored: _stored,
     StoreFailed: _store_failed,
     Found: _found,
-    Sent: sending.on_sent,
-    SendFailed: sending.on_send_failed,
+    Sent: fetches.on_sent,
+    SendFailed: fetches.on_send_failed,
     DatastoreHeartbeat: _heartbeat,
 }
