@@ -20,7 +20,7 @@ from boss.core.policy import Policy
 from boss.core.rows import Changes, TaskRow
 from boss.core.scheduler import Scheduler
 from boss.database import Database
-from boss.store import DatabaseStore
+from boss.database.store import DatabaseStore
 
 
 def submission(count: int, strategy: str = "", variant: bytes = b"c") -> Submission:

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 import settings as ecloud_settings
-from boss.check import check_database
 from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
+from boss.database.check import check_database
 from boss.database.reset import reset
 from boss.embedded.broker import BrokerError
 from boss.pools import make_pools

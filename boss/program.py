@@ -23,7 +23,9 @@ from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstanc
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
 from boss.database import Database, DatabaseError
-from boss.database_room import database_room
+from boss.database.room import database_room
+from boss.database.store import DatabaseStore
+from boss.database.upkeep import Upkeep
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.children import Child, ChildError, last_words, start_child
 from boss.embedded.environments import at_broker, of_a_child
@@ -42,8 +44,6 @@ from boss.state_directory.context import Context
 from boss.state_directory.lock import Refused, cannot_start, lock
 from boss.state_directory.private_files import kept_port, private, write_secret
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
-from boss.store import DatabaseStore
-from boss.upkeep import Upkeep
 from boss.web.app import make_app
 from boss.web.fetching import Fetching
 from boss.web.serve import CannotServe, Server, serve

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from boss.check import check_database
 from boss.database import Database
+from boss.database.check import check_database
 from tests.integration.stored_database import STORED, dump, restore
 
 TOP = Path(__file__).resolve().parents[2]

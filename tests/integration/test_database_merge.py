@@ -12,7 +12,7 @@ from boss.core.policy import Policy
 from boss.core.rows import Changes, ResultRow
 from boss.core.scheduler import Scheduler
 from boss.database import Database
-from boss.store import DatabaseStore
+from boss.database.store import DatabaseStore
 from tests.integration.database_world import Push, database, moved
 from wire.messages import Execution, Input
 

@@ -16,7 +16,7 @@ from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
 from boss.database import Database, TooNew, TooOld, schema
 from boss.database.engine import parse_url, writer_engine
-from boss.store import DatabaseStore
+from boss.database.store import DatabaseStore
 from tests.integration.database_world import moved
 from tests.integration.stored_database import STORED, dump, restore
 

@@ -21,9 +21,9 @@ from boss.core.policy import Policy
 from boss.core.rows import AttemptRow, Changes, InstanceRow, ResultRow, TaskRow, WorkerRow
 from boss.core.scheduler import Scheduler
 from boss.database import Database
+from boss.database.store import DatabaseStore
 from boss.intake.collector import Collector
 from boss.intake.reader import encode_stream, read_file
-from boss.store import DatabaseStore
 
 TOP = Path(__file__).resolve().parents[2]
 TASKS = """[

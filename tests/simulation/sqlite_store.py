@@ -14,7 +14,7 @@ from boss.core.model import Submission
 from boss.core.rows import Changes, Known, Loaded, LoadedBatch
 from boss.database import Database
 from boss.database import Superseded as ReallySuperseded
-from boss.store import DatabaseStore
+from boss.database.store import DatabaseStore
 from tests.simulation.store import Session, SimulatedStore, Superseded
 
 
