@@ -123,9 +123,9 @@ def _boss() -> Iterator[Client]:
 
 
 def _inside(directory: Path, values: Settings) -> Client:
+    from boss.core.store import DatabaseAway
     from boss.database import Database, DatabaseError, NoDatabase
     from boss.database.store import DatabaseStore
-    from boss.loop import DatabaseAway
     from boss.pools import make_pools
     from boss.state_directory import find
     from boss.state_directory.context import Context

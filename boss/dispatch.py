@@ -7,8 +7,8 @@ also what need not be staged, because all of it lies in the worker's cache: that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Protocol, cast
+from collections.abc import Callable, Iterable, Mapping
+from typing import cast
 
 import msgspec
 
@@ -24,6 +24,7 @@ from boss.core.effects import (
     ToDatastore,
 )
 from boss.core.events import InputsCached, OrdersLeftOut, ResultsUndeclared
+from boss.core.store import Lookups, Task
 from wire.messages import (
     VERSION,
     Collect,
@@ -43,32 +44,10 @@ from wire.messages import (
 _MOST_BYTES = 4 * 1024 * 1024
 _FILE_BYTES = 170
 
-#: (project, the user's id, the execution as JSON)
-Task = tuple[str, str, bytes]
-
-
 #: What becomes of orders that are not sent.
 Found = InputsCached | ResultsUndeclared | OrdersLeftOut
 #: Whether all of these are bound, and known to lie in the cache of the worker with this id.
 InCache = Callable[[str, list[Input]], bool]
-
-
-class Lookups(Protocol):
-    """What the database is asked, for many numbers at once. Init tasks are asked for by their numbers too."""
-
-    def executions(self, numbers: Collection[int]) -> Mapping[int, Task]: ...
-
-    def requirements(self, numbers: Collection[int]) -> Mapping[int, list[Input]]:
-        """`name` inside the datastore's tree; `digest` filled in where a result of that name is published."""
-        ...
-
-    def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
-        """Inside the datastore's tree."""
-        ...
-
-    def source_of(self, digest: str) -> str:
-        """Where the content of a sent file lies."""
-        ...
 
 
 class Dispatcher:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -39,10 +39,10 @@ from boss.core.events import (
     TimePassed,
 )
 from boss.core.merge import batches_concerned
-from boss.core.model import Submission
-from boss.core.rows import Changes, Known, Loaded, LoadedBatch
+from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
-from boss.dispatch import Dispatcher, Lookups
+from boss.core.store import DatabaseAway, Store
+from boss.dispatch import Dispatcher
 from boss.intake.finish import leave_to_project
 from wire.messages import DatastoreOrders, WorkerOrders
 
@@ -58,30 +58,8 @@ QUIET_SECONDS = 2.0
 DATABASE_PAUSE_SECONDS = 1.0
 
 
-class DatabaseAway(Exception):
-    """A commit could not be made and certainly was not; it may be tried again. The text says why."""
-
-
 class _GivenUp(Exception):
     """The loop was told to end while the database is away. What is not on disk has had no effect."""
-
-
-class Store(Lookups, Protocol):
-    """The database as the loop uses it. Anything else that it raises ends the boss."""
-
-    def load(self) -> Loaded: ...
-
-    def commit(self, changes: Changes, wall: float) -> None:
-        """Raises DatabaseAway when nothing was written and it may be tried again."""
-        ...
-
-    def known(self, submission: Submission) -> Known: ...
-
-    def batches_for(
-        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
-    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
-        """The batches of these, and all that are joined to them by an edge, but those `present` in memory."""
-        ...
 
 
 class Outside(Protocol):

@@ -22,6 +22,7 @@ from boss.bootstrap.ssh_keys import BOSS, DATASTORE, KeyFileError, ensure_keys, 
 from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
+from boss.core.store import DatabaseAway
 from boss.database import Database, DatabaseError
 from boss.database.room import database_room
 from boss.database.store import DatabaseStore
@@ -34,7 +35,7 @@ from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.embedded.ports import beyond, everywhere
 from boss.embedded.processes import identify
 from boss.live import LiveBackend
-from boss.loop import DatabaseAway, Loop
+from boss.loop import Loop
 from boss.post import Post
 from boss.providers.provider import OfProvider, ProviderError, Surroundings
 from boss.providers.providers import Fleet

@@ -22,13 +22,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from datastore.disk.content import CopyStopped, Stopped, digest_of
+from wire.http import OUTGOING
 
 #: For the connection, and between two pieces; a boss that verifies a large file keeps us waiting longer.
 TIMEOUT_SECONDS, VERIFY_SECONDS = 30.0, 600.0
 #: Tries in a row that brought nothing further, and the pauses between them.
 TRIES, PAUSE_SECONDS = 3, 1.0
-#: Where the boss takes what it has ordered.
-_OUTGOING = "/api/v1/outgoing/"
 _PIECE_BYTES, _FETCH_BYTES = 1 << 20, 1 << 18
 
 
@@ -124,7 +123,7 @@ class Boss:
         self._own.sent = have
         if complete:
             return True
-        path = f"{_OUTGOING}{digest}?offset={have}&size={size}"
+        path = f"{OUTGOING}{digest}?offset={have}&size={size}"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size - have)}
         try:
             with self._asked("PUT", path, headers, _pieces(source, have, size, self._stopped)) as answer:
@@ -136,7 +135,7 @@ class Boss:
 
     def _there(self, digest: str) -> tuple[int, bool]:
         try:
-            with self._asked("GET", f"{_OUTGOING}{digest}", {}) as answer:
+            with self._asked("GET", f"{OUTGOING}{digest}", {}) as answer:
                 told = self._told(answer)
                 return int(told["have"]), bool(told["complete"])
         except BossRefused as error:

@@ -29,7 +29,7 @@ from boss.embedded.passwords import DATASTORE
 from boss.providers.provider import Guest, PoolSetup
 from boss.web.answers import GuestLoginAnswer
 from boss.web.faults import Fault
-from boss.web.paths import PREFIX
+from wire.http import PREFIX
 from wire.messages import Replace, WorkerOrders
 
 logger = logging.getLogger(__name__)

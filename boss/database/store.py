@@ -17,10 +17,9 @@ import msgspec
 from boss.core.attempts import tree_prefix
 from boss.core.model import Submission
 from boss.core.rows import Changes, Known, Loaded, LoadedBatch
+from boss.core.store import DatabaseAway, Task
 from boss.database import Busy, Database, Full, Unavailable
-from boss.dispatch import Task
-from boss.loop import DatabaseAway
-from boss.web.paths import PREFIX
+from wire.http import PREFIX
 from wire.messages import Input
 
 T = TypeVar("T")

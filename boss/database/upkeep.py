@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 
+from boss.core.store import DatabaseAway
 from boss.database import Busy, Database, Full, Unavailable
-from boss.loop import DatabaseAway
 
 logger = logging.getLogger(__name__)
 

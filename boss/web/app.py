@@ -25,12 +25,12 @@ from boss.web.fetching import Fetching
 from boss.web.guard import Guard
 from boss.web.guests import Guests
 from boss.web.machines import Machines
-from boss.web.paths import PREFIX
 from boss.web.responses import error_response, json_response
 from boss.web.routes import Call, Route, Services, read_body, read_query
 from boss.web.spool import Spool
 from boss.web.table import ROUTES
 from boss.web.tree import Tree
+from wire.http import PREFIX
 
 _log = logging.getLogger(__name__)
 

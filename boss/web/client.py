@@ -19,7 +19,7 @@ import msgspec
 
 from boss.web import answers, pool_answers
 from boss.web.context_answers import ContextAnswer, DatastoreRequest
-from boss.web.paths import PREFIX
+from wire.http import PREFIX
 
 #: A change waits for the boss's transaction; a large graph takes it some seconds.
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)

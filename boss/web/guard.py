@@ -20,8 +20,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boss.state_directory.tokens import same
-from boss.web.paths import PREFIX
 from boss.web.responses import error_response
+from wire.http import PREFIX
 
 #: Names under which this machine reaches itself.
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from boss.web.answers import ErrorAnswer
-from boss.web.paths import PREFIX
 from boss.web.routes import START_TOKEN, USER_TOKEN, Parameter, Route
+from wire.http import PREFIX
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _TYPES = {int: "integer", float: "number", str: "string", bool: "boolean"}

@@ -19,10 +19,10 @@ from starlette.responses import Response
 from boss.web.backend import Backend
 from boss.web.faults import Fault, bad_input, not_found
 from boss.web.fetching import Fetching
-from boss.web.paths import PREFIX
 from boss.web.reads import LARGEST
 from boss.web.spool import Spool
 from boss.web.tree import Tree
+from wire.http import PREFIX
 
 if TYPE_CHECKING:
     from boss.web.context import Context

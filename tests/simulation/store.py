@@ -29,8 +29,8 @@ from boss.core.rows import (
     TaskRow,
     WorkerRow,
 )
+from boss.core.store import Lookups
 from boss.database.load import TOOK
-from boss.dispatch import Lookups
 from wire.messages import Input
 from wire.patterns import folders_above
 

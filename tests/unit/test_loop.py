@@ -13,7 +13,8 @@ from boss.core.events import CancelAsked, LinkConnected, RetryAsked, Selection, 
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.rows import Changes, Known
 from boss.core.scheduler import Scheduler
-from boss.loop import DatabaseAway, Loop
+from boss.core.store import DatabaseAway
+from boss.loop import Loop
 from tests.simulation.store import SimulatedStore
 from tests.unit.scheduler_world import submission
 from wire.messages import DatastoreOrders, WorkerOrders

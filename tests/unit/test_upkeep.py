@@ -13,11 +13,12 @@ from boss.core.events import PauseAsked
 from boss.core.policy import Policy
 from boss.core.rows import Changes, Loaded
 from boss.core.scheduler import Scheduler
+from boss.core.store import DatabaseAway
 from boss.database import Full, Superseded, Unavailable
 from boss.database.upkeep import ALIVE_SECONDS, PRUNE_SECONDS, STEP_SECONDS, STEP_TURNS
 from boss.database.upkeep import Upkeep as DatabaseUpkeep
 from boss.live import LiveBackend
-from boss.loop import WITHDRAWN, DatabaseAway, Loop, Upkeep
+from boss.loop import WITHDRAWN, Loop, Upkeep
 from boss.web.backend import BackendUnavailable
 
 DAY = 86_400.0

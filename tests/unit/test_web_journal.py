@@ -12,9 +12,9 @@ import pytest
 
 from boss.web.answers import ChangeAnswer, EventAnswer, StoryAnswer, TaskAnswer
 from boss.web.moments import moment_of
-from boss.web.paths import PREFIX
 from boss.web.telling import event_line, pause_line, story_lines, worker_change_lines
 from tests.unit.web_world import FakeBackend, inside
+from wire.http import PREFIX
 
 
 @pytest.fixture

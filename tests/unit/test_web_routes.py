@@ -24,9 +24,9 @@ from boss.core.events import (
 )
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow
-from boss.web.paths import PREFIX
 from boss.web.table import ROUTES
 from tests.unit.web_world import FakeBackend, attach, counts, inside
+from wire.http import PREFIX
 from wire.messages import Place
 
 FAILED = "fail/ä \x1b[31m"

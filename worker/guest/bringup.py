@@ -32,7 +32,7 @@ T = TypeVar("T")
 TOLD, LOCK, BUNDLE = "guest.json", "keeper.lock", "bundle.json"
 #: Where the keeper's lock is after the hand-over: a descriptor's number.
 LOCK_VARIABLE = "ECLOUD_KEEPER_LOCK"
-API = "/api/v1/guests"
+API = "/api/v1/guests"  # wire.http.GUESTS; this file runs before `wire` is there
 SECONDS = 30.0
 LONGEST_PAUSE = 30.0
 #: Exit codes of a keeper: told what cannot serve; refused by the boss. Neither is mended by trying again.

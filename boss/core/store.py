@@ -1,0 +1,56 @@
+"""What the boss asks of its database, as the core sees it: the turn's reads and its one commit.
+
+`boss.database` implements it, the simulation has one of its own. Types only: nothing here reads or writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Protocol
+
+from boss.core.model import Submission
+from boss.core.rows import Changes, Known, Loaded, LoadedBatch
+from wire.messages import Input
+
+#: (project, the user's id, the execution as JSON)
+Task = tuple[str, str, bytes]
+
+
+class DatabaseAway(Exception):
+    """A commit could not be made and certainly was not; it may be tried again. The text says why."""
+
+
+class Lookups(Protocol):
+    """What the database is asked, for many numbers at once. Init tasks are asked for by their numbers too."""
+
+    def executions(self, numbers: Collection[int]) -> Mapping[int, Task]: ...
+
+    def requirements(self, numbers: Collection[int]) -> Mapping[int, list[Input]]:
+        """`name` inside the datastore's tree; `digest` filled in where a result of that name is published."""
+        ...
+
+    def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
+        """Inside the datastore's tree."""
+        ...
+
+    def source_of(self, digest: str) -> str:
+        """Where the content of a sent file lies."""
+        ...
+
+
+class Store(Lookups, Protocol):
+    """The database as the loop uses it. Anything else that it raises ends the boss."""
+
+    def load(self) -> Loaded: ...
+
+    def commit(self, changes: Changes, wall: float) -> None:
+        """Raises DatabaseAway when nothing was written and it may be tried again."""
+        ...
+
+    def known(self, submission: Submission) -> Known: ...
+
+    def batches_for(
+        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
+    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+        """The batches of these, and all that are joined to them by an edge, but those `present` in memory."""
+        ...
