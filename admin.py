@@ -34,7 +34,7 @@ from boss.web.exit_codes import Exit  # noqa: E402
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from boss.web.answers import ChangeAnswer, EventsAnswer, SelectionRequest, TaskAnswer, TaskDetail
+    from boss.api.schema import ChangeAnswer, EventsAnswer, SelectionRequest, TaskAnswer, TaskDetail
     from boss.web.client import Client
     from settings import Settings
 
@@ -123,6 +123,7 @@ def _boss() -> Iterator[Client]:
 
 
 def _inside(directory: Path, values: Settings) -> Client:
+    from boss.api.offline import OfflineBackend
     from boss.core.store import DatabaseAway
     from boss.database import Database, DatabaseError, NoDatabase
     from boss.database.store import DatabaseStore
@@ -130,7 +131,6 @@ def _inside(directory: Path, values: Settings) -> Client:
     from boss.state_directory import find
     from boss.state_directory.context import Context
     from boss.web.inside import inside_client
-    from boss.web.offline import OfflineBackend
 
     url = values.database or f"sqlite:///{directory / 'ecloud.sqlite'}"
 
@@ -286,7 +286,7 @@ Batches = Annotated[list[int] | None, typer.Option("--batch", help="All tasks of
 @command("retry_failed", "retry_failed")
 def retry_failed(ids: Ids = None, batch: Batches = None, project: AnyProject = "", as_json: AsJson = False) -> None:
     """Run failed tasks again (all of them, or those named); what they blocked follows by itself."""
-    from boss.web.answers import SelectionRequest
+    from boss.api.schema import SelectionRequest
 
     if ids or batch:
         selection = SelectionRequest(tasks=ids or [], batches=batch or [], project=project or "default")
@@ -302,7 +302,7 @@ def redo_task(
     as_json: AsJson = False,
 ) -> None:
     """Run ended tasks again, succeeded ones too; tasks that depend on them are left as they are."""
-    from boss.web.answers import SelectionRequest
+    from boss.api.schema import SelectionRequest
 
     _change("redo", SelectionRequest(tasks=ids, project=project), as_json)
 
@@ -316,7 +316,7 @@ def cancel(
     as_json: AsJson = False,
 ) -> None:
     """Cancel tasks that have not ended; those that run are ended within seconds."""
-    from boss.web.answers import SelectionRequest
+    from boss.api.schema import SelectionRequest
 
     if not ids and not batch and not everything:
         stop(Exit.BAD_INPUT, "name tasks, --batch N or --all")

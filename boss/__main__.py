@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import settings as ecloud_settings
+from boss.api.serve import CannotServe
 from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
 from boss.database.check import check_database
@@ -24,7 +25,6 @@ from boss.setup import Setup
 from boss.state_directory import find
 from boss.state_directory.context import said_datastore
 from boss.state_directory.lock import Refused, cannot_start
-from boss.web.serve import CannotServe
 from boss.web.terminal import harmless
 from wire.link import LinkError, TlsOptions
 

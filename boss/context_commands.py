@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from boss.api.schema_context import ContextAnswer
 from boss.commands import AsJson, Boss, Command
 from boss.web.command import write, write_json
-from boss.web.context_answers import ContextAnswer
 from boss.web.terminal import harmless
 
 

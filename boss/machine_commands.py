@@ -15,12 +15,12 @@ from typing import Annotated
 import msgspec
 import typer
 
+from boss.api.schema import LoginAnswer
 from boss.bootstrap.login_files import FOLDER
 from boss.bootstrap.ssh_keys import DATASTORE, KeyFileError, SshKey, ensure_keys
 from boss.commands import AsJson, Boss, Command
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token
-from boss.web.answers import LoginAnswer
 from boss.web.command import stop, write, write_json
 from boss.web.exit_codes import Exit
 from boss.web.terminal import harmless

@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
+from boss.api.schema_pools import DropRequest, InstanceAnswer, TerminateRequest
 from boss.commands import AsJson, Boss, Command
 from boss.core.policy import LOCAL
 from boss.web.command import ask_first, stop, write, write_json
 from boss.web.exit_codes import Exit
-from boss.web.pool_answers import DropRequest, InstanceAnswer, TerminateRequest
 from boss.web.pool_words import dropped_lines, note_lines, pool_lines, terminated_lines
 from boss.web.terminal import harmless, plural
 

@@ -16,6 +16,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from boss.api.app import make_app
+from boss.api.from_datastore import Fetching
+from boss.api.live import LiveBackend
+from boss.api.serve import CannotServe, Server, serve
+from boss.api.spool import Spool
+from boss.api.tree import Tree
 from boss.bootstrap.desk import GuestDesk, make_guests
 from boss.bootstrap.manual import Machines, Whereabouts
 from boss.bootstrap.ssh_keys import BOSS, DATASTORE, KeyFileError, ensure_keys, key_path
@@ -34,7 +40,6 @@ from boss.embedded.logins import Login
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.embedded.ports import beyond, everywhere
 from boss.embedded.processes import identify
-from boss.live import LiveBackend
 from boss.loop import Loop
 from boss.post import Post
 from boss.providers.provider import OfProvider, ProviderError, Surroundings
@@ -45,11 +50,6 @@ from boss.state_directory.context import Context
 from boss.state_directory.lock import Refused, cannot_start, lock
 from boss.state_directory.private_files import kept_port, private, write_secret
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
-from boss.web.app import make_app
-from boss.web.fetching import Fetching
-from boss.web.serve import CannotServe, Server, serve
-from boss.web.spool import Spool
-from boss.web.tree import Tree
 from wire.codec import encode
 from wire.link import LinkOptions, PresenceOptions
 from wire.messages import VERSION, DatastoreOrders, Presence, WorkerOrders
@@ -286,7 +286,7 @@ class Program:
         self.fleet.change_card(effect)
 
     def turn_done(self, changed: bool) -> None:
-        """Views are made on demand (`boss.live`)."""
+        """Views are made on demand (`boss.api.live`)."""
 
     # --- parts ----------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from boss.web.command import stop, write, write_json
 from boss.web.exit_codes import Exit
 
 if TYPE_CHECKING:
-    from boss.web.answers import ResultAnswer
+    from boss.api.schema import ResultAnswer
     from boss.web.client import Client
 
 Project = Annotated[str, typer.Option("--project", help="Name space of the results.")]

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from boss.api.schema import DropTasksRequest
 from boss.commands import AsJson, Boss, Command
 from boss.core.model import TERMINAL, TaskState
-from boss.web.answers import DropTasksRequest
 from boss.web.command import ask_first, stop, write, write_json
 from boss.web.exit_codes import Exit
 from boss.web.printing import change_lines

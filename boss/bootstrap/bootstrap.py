@@ -19,6 +19,8 @@ from typing import Protocol, cast
 
 import msgspec
 
+from boss.api.errors import Fault
+from boss.api.schema import GuestLoginAnswer
 from boss.bootstrap.bundle import Bundles, own_machine
 from boss.bootstrap.bundles import GuestBundles, Role
 from boss.bootstrap.start_tokens import StartTokens, Ticket, Token
@@ -27,8 +29,6 @@ from boss.core.policy import LOCAL
 from boss.embedded.environments import ROOT
 from boss.embedded.passwords import DATASTORE
 from boss.providers.provider import Guest, PoolSetup
-from boss.web.answers import GuestLoginAnswer
-from boss.web.faults import Fault
 from wire.http import PREFIX
 from wire.messages import Replace, WorkerOrders
 

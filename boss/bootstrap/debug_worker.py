@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from boss.api.schema import DebugLine
 from boss.embedded.environments import ROOT
 from boss.ssh import ControlError, OtherHostKey, Unreachable, connect
 from boss.ssh.connection import Ran
-from boss.web.answers import DebugLine
 from wire.messages import VERSION, Place
 
 SCRIPT = ROOT / "worker" / "debug.sh"

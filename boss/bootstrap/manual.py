@@ -9,6 +9,8 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from boss.api.errors import Fault, bad_input, not_found
+from boss.api.schema import DebugLine, LoginAnswer
 from boss.bootstrap.login_files import Surroundings, datastore_files, worker_files
 from boss.bootstrap.ssh_keys import DATASTORE as DATASTORE_KEY
 from boss.bootstrap.ssh_keys import ensure_keys, key_path
@@ -17,8 +19,6 @@ from boss.embedded.logins import Login, Role, rights
 from boss.embedded.passwords import DATASTORE, DATASTORE_LOGIN, RESERVED, LoginFiles
 from boss.embedded.ports import beyond, everywhere
 from boss.setup import Setup
-from boss.web.answers import DebugLine, LoginAnswer
-from boss.web.faults import Fault, bad_input, not_found
 from wire.messages import Place
 from wire.topics import WORKER_ID, Topics
 
@@ -34,7 +34,7 @@ class Whereabouts:
 
 
 class Machines:
-    """`boss.web.machines.Machines` of a running boss. All calls are safe from any thread."""
+    """`boss.api.handlers.logins.Machines` of a running boss. All calls are safe from any thread."""
 
     def __init__(
         self,

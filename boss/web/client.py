@@ -17,8 +17,8 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from boss.web import answers, pool_answers
-from boss.web.context_answers import ContextAnswer, DatastoreRequest
+from boss.api import schema, schema_pools
+from boss.api.schema_context import ContextAnswer, DatastoreRequest
 from wire.http import PREFIX
 
 #: A change waits for the boss's transaction; a large graph takes it some seconds.
@@ -40,7 +40,7 @@ class ClientError(Exception):
 
 
 class Refused(ClientError):
-    def __init__(self, status: int, answer: answers.ErrorAnswer) -> None:
+    def __init__(self, status: int, answer: schema.ErrorAnswer) -> None:
         super().__init__(answer.error)
         self.status = status
         self.details = answer.details
@@ -77,34 +77,34 @@ class Client:
 
     # --- reading ---------------------------------------------------------------------------------------
 
-    def status(self) -> answers.StatusAnswer:
-        return self._get("/status", answers.StatusAnswer)
+    def status(self) -> schema.StatusAnswer:
+        return self._get("/status", schema.StatusAnswer)
 
-    def batches(self) -> list[answers.BatchAnswer]:
-        return self._get("/batches", answers.BatchList).batches
+    def batches(self) -> list[schema.BatchAnswer]:
+        return self._get("/batches", schema.BatchList).batches
 
-    def batch(self, number: int, wait: float = 0.0) -> answers.BatchAnswer:
-        return self._get(f"/batches/{number}", answers.BatchAnswer, wait=wait)
+    def batch(self, number: int, wait: float = 0.0) -> schema.BatchAnswer:
+        return self._get(f"/batches/{number}", schema.BatchAnswer, wait=wait)
 
-    def workers(self) -> list[answers.WorkerAnswer]:
+    def workers(self) -> list[schema.WorkerAnswer]:
         return self.worker_list().workers
 
-    def worker_list(self) -> answers.WorkerList:
+    def worker_list(self) -> schema.WorkerList:
         """And what was asked of providers and has no worker at present."""
-        return self._get("/workers", answers.WorkerList)
+        return self._get("/workers", schema.WorkerList)
 
-    def pools(self) -> list[pool_answers.PoolAnswer]:
-        return self._get("/pools", pool_answers.PoolList).pools
+    def pools(self) -> list[schema_pools.PoolAnswer]:
+        return self._get("/pools", schema_pools.PoolList).pools
 
-    def instances(self, pool: str = "") -> list[pool_answers.InstanceAnswer]:
-        return self._get("/instances", pool_answers.InstanceList, pool=pool).instances
+    def instances(self, pool: str = "") -> list[schema_pools.InstanceAnswer]:
+        return self._get("/instances", schema_pools.InstanceList, pool=pool).instances
 
-    def tasks(self, *states: str, batch: int = 0, project: str = "", limit: int = 0) -> Iterator[answers.TaskAnswer]:
+    def tasks(self, *states: str, batch: int = 0, project: str = "", limit: int = 0) -> Iterator[schema.TaskAnswer]:
         """All that match, page by page; `limit` 0 is all."""
         after, given = 0, 0
         while True:
             page = self._get(
-                "/tasks", answers.TaskList, state=",".join(states), batch=batch, project=project, after=after
+                "/tasks", schema.TaskList, state=",".join(states), batch=batch, project=project, after=after
             )
             for task in page.tasks:
                 yield task
@@ -115,25 +115,25 @@ class Client:
                 return
             after = page.next
 
-    def task(self, project: str, id: str) -> answers.TaskDetail:
-        return self._get(f"/tasks/by_id/{_part(project)}/{_part(id)}", answers.TaskDetail)
+    def task(self, project: str, id: str) -> schema.TaskDetail:
+        return self._get(f"/tasks/by_id/{_part(project)}/{_part(id)}", schema.TaskDetail)
 
-    def task_commands(self, number: int) -> list[answers.DerivedCommand]:
-        return self._get(f"/tasks/{number}/commands", answers.CommandsAnswer).commands
+    def task_commands(self, number: int) -> list[schema.DerivedCommand]:
+        return self._get(f"/tasks/{number}/commands", schema.CommandsAnswer).commands
 
-    def story(self, number: int) -> answers.StoryAnswer:
-        return self._get(f"/tasks/{number}/story", answers.StoryAnswer)
+    def story(self, number: int) -> schema.StoryAnswer:
+        return self._get(f"/tasks/{number}/story", schema.StoryAnswer)
 
-    def last_events(self, count: int, task: int = 0) -> answers.EventsAnswer:
-        return self._get("/events", answers.EventsAnswer, last=count, task=task)
+    def last_events(self, count: int, task: int = 0) -> schema.EventsAnswer:
+        return self._get("/events", schema.EventsAnswer, last=count, task=task)
 
-    def events(self, after: int = 0, since: float = 0.0, task: int = 0) -> answers.EventsAnswer:
+    def events(self, after: int = 0, since: float = 0.0, task: int = 0) -> schema.EventsAnswer:
         """One page; `next` of it is the `after` of the next one."""
-        return self._get("/events", answers.EventsAnswer, after=after, since=since, task=task)
+        return self._get("/events", schema.EventsAnswer, after=after, since=since, task=task)
 
-    def follow(self, batch: int) -> Iterator[answers.BatchAnswer]:
+    def follow(self, batch: int) -> Iterator[schema.BatchAnswer]:
         """How the batch goes on, until it is finished; while this runs the boss counts a follower."""
-        decoder = msgspec.json.Decoder(answers.BatchAnswer)
+        decoder = msgspec.json.Decoder(schema.BatchAnswer)
         try:
             with self._http.stream("GET", f"{PREFIX}/batches/{batch}/follow", timeout=_FOLLOW_TIMEOUT) as response:
                 if response.status_code != 200:
@@ -146,33 +146,33 @@ class Client:
 
     # --- changing --------------------------------------------------------------------------------------
 
-    def cancel(self, selection: answers.SelectionRequest) -> answers.ChangeAnswer:
-        return self._post("/cancel", selection, answers.ChangeAnswer)
+    def cancel(self, selection: schema.SelectionRequest) -> schema.ChangeAnswer:
+        return self._post("/cancel", selection, schema.ChangeAnswer)
 
-    def retry(self, selection: answers.SelectionRequest) -> answers.ChangeAnswer:
-        return self._post("/retry", selection, answers.ChangeAnswer)
+    def retry(self, selection: schema.SelectionRequest) -> schema.ChangeAnswer:
+        return self._post("/retry", selection, schema.ChangeAnswer)
 
-    def redo(self, selection: answers.SelectionRequest) -> answers.ChangeAnswer:
-        return self._post("/redo", selection, answers.ChangeAnswer)
+    def redo(self, selection: schema.SelectionRequest) -> schema.ChangeAnswer:
+        return self._post("/redo", selection, schema.ChangeAnswer)
 
-    def drop_tasks(self, request: answers.DropTasksRequest) -> answers.ChangeAnswer:
-        return self._post("/tasks/drop", request, answers.ChangeAnswer)
+    def drop_tasks(self, request: schema.DropTasksRequest) -> schema.ChangeAnswer:
+        return self._post("/tasks/drop", request, schema.ChangeAnswer)
 
-    def quarantine(self, worker: str, reason: str) -> answers.ChangeAnswer:
-        return self._worker(worker, "quarantine", answers.ReasonRequest(reason=reason))
+    def quarantine(self, worker: str, reason: str) -> schema.ChangeAnswer:
+        return self._worker(worker, "quarantine", schema.ReasonRequest(reason=reason))
 
-    def release(self, worker: str) -> answers.ChangeAnswer:
-        return self._worker(worker, "release", answers.EmptyRequest())
+    def release(self, worker: str) -> schema.ChangeAnswer:
+        return self._worker(worker, "release", schema.EmptyRequest())
 
-    def drain(self, worker: str) -> answers.ChangeAnswer:
-        return self._worker(worker, "drain", answers.EmptyRequest())
+    def drain(self, worker: str) -> schema.ChangeAnswer:
+        return self._worker(worker, "drain", schema.EmptyRequest())
 
-    def resume(self, worker: str) -> answers.ChangeAnswer:
-        return self._worker(worker, "resume", answers.EmptyRequest())
+    def resume(self, worker: str) -> schema.ChangeAnswer:
+        return self._worker(worker, "resume", schema.EmptyRequest())
 
-    def debug(self, worker: str) -> Iterator[answers.DebugLine]:
+    def debug(self, worker: str) -> Iterator[schema.DebugLine]:
         """What is found out about a worker's host, as it comes."""
-        decoder = msgspec.json.Decoder(answers.DebugLine)
+        decoder = msgspec.json.Decoder(schema.DebugLine)
         path = f"{PREFIX}/workers/{_part(worker)}/debug"
         headers = {"content-type": "application/json"}
         try:
@@ -185,18 +185,18 @@ class Client:
         except httpx.HTTPError as error:
             raise _no_answer(self.url, error) from None
 
-    def start_workers(self, count: int, pool: str, keep_alive: bool) -> pool_answers.StartedAnswer:
-        request = pool_answers.StartRequest(count=count, pool=pool, keep_alive=keep_alive)
-        return self._post("/workers/start", request, pool_answers.StartedAnswer)
+    def start_workers(self, count: int, pool: str, keep_alive: bool) -> schema_pools.StartedAnswer:
+        request = schema_pools.StartRequest(count=count, pool=pool, keep_alive=keep_alive)
+        return self._post("/workers/start", request, schema_pools.StartedAnswer)
 
-    def terminate_workers(self, request: pool_answers.TerminateRequest) -> pool_answers.TerminatedAnswer:
-        return self._post("/workers/terminate", request, pool_answers.TerminatedAnswer)
+    def terminate_workers(self, request: schema_pools.TerminateRequest) -> schema_pools.TerminatedAnswer:
+        return self._post("/workers/terminate", request, schema_pools.TerminatedAnswer)
 
-    def drop_workers(self, request: pool_answers.DropRequest) -> pool_answers.DroppedAnswer:
-        return self._post("/workers/drop", request, pool_answers.DroppedAnswer)
+    def drop_workers(self, request: schema_pools.DropRequest) -> schema_pools.DroppedAnswer:
+        return self._post("/workers/drop", request, schema_pools.DroppedAnswer)
 
-    def login(self, name: str, folder: str) -> answers.LoginAnswer:
-        return self._post(f"/logins/{_part(name)}", answers.LoginRequest(folder=folder), answers.LoginAnswer)
+    def login(self, name: str, folder: str) -> schema.LoginAnswer:
+        return self._post(f"/logins/{_part(name)}", schema.LoginRequest(folder=folder), schema.LoginAnswer)
 
     def context(self) -> ContextAnswer:
         return self._get("/context", ContextAnswer)
@@ -205,26 +205,26 @@ class Client:
         return self._post("/context/datastore", DatastoreRequest(address=address), ContextAnswer)
 
     def drop_context(self) -> ContextAnswer:
-        return self._post("/context/drop", answers.EmptyRequest(), ContextAnswer)
+        return self._post("/context/drop", schema.EmptyRequest(), ContextAnswer)
 
-    def remove_login(self, name: str) -> answers.LoginRemoved:
-        return self._post(f"/logins/{_part(name)}/remove", answers.EmptyRequest(), answers.LoginRemoved)
+    def remove_login(self, name: str) -> schema.LoginRemoved:
+        return self._post(f"/logins/{_part(name)}/remove", schema.EmptyRequest(), schema.LoginRemoved)
 
-    def _worker(self, worker: str, verb: str, body: object) -> answers.ChangeAnswer:
-        return self._post(f"/workers/{_part(worker)}/{verb}", body, answers.ChangeAnswer)
+    def _worker(self, worker: str, verb: str, body: object) -> schema.ChangeAnswer:
+        return self._post(f"/workers/{_part(worker)}/{verb}", body, schema.ChangeAnswer)
 
-    def pause_batch(self, number: int, reason: str) -> answers.ChangeAnswer:
-        return self._post(f"/batches/{number}/pause", answers.ReasonRequest(reason=reason), answers.ChangeAnswer)
+    def pause_batch(self, number: int, reason: str) -> schema.ChangeAnswer:
+        return self._post(f"/batches/{number}/pause", schema.ReasonRequest(reason=reason), schema.ChangeAnswer)
 
-    def resume_batch(self, number: int) -> answers.ChangeAnswer:
-        return self._post(f"/batches/{number}/resume", answers.EmptyRequest(), answers.ChangeAnswer)
+    def resume_batch(self, number: int) -> schema.ChangeAnswer:
+        return self._post(f"/batches/{number}/resume", schema.EmptyRequest(), schema.ChangeAnswer)
 
-    def submit(self, stream: Iterable[bytes], *, detach: bool = False) -> answers.SubmitAnswer:
+    def submit(self, stream: Iterable[bytes], *, detach: bool = False) -> schema.SubmitAnswer:
         """The canonical stream of `boss.intake`, sent as it is made."""
         return self._send(
             "POST",
             "/batches",
-            answers.SubmitAnswer,
+            schema.SubmitAnswer,
             content=stream,
             params={"detach": 1} if detach else None,
             headers={"content-type": "application/x-ndjson"},
@@ -233,28 +233,28 @@ class Client:
 
     # --- files -----------------------------------------------------------------------------------------
 
-    def missing(self, digests: list[str]) -> list[answers.MissingFile]:
-        request = answers.MissingRequest(digests=digests)
-        return self._post("/files/missing", request, answers.MissingAnswer).missing
+    def missing(self, digests: list[str]) -> list[schema.MissingFile]:
+        request = schema.MissingRequest(digests=digests)
+        return self._post("/files/missing", request, schema.MissingAnswer).missing
 
-    def send_file(self, digest: str, size: int, offset: int, content: Iterable[bytes]) -> answers.UploadAnswer:
+    def send_file(self, digest: str, size: int, offset: int, content: Iterable[bytes]) -> schema.UploadAnswer:
         """`content` begins at `offset`."""
         return self._send(
             "PUT",
             f"/files/{digest}",
-            answers.UploadAnswer,
+            schema.UploadAnswer,
             content=content,
             params={"offset": offset, "size": size},
             headers={"content-type": "application/octet-stream"},
             timeout=_SUBMIT_TIMEOUT,
         )
 
-    def results(self, project: str, match: str = "", batch: int = 0, task: str = "") -> Iterator[answers.ResultAnswer]:
+    def results(self, project: str, match: str = "", batch: int = 0, task: str = "") -> Iterator[schema.ResultAnswer]:
         """All that match, page by page, in order of task."""
         after = ""
         while True:
             page = self._get(
-                "/results", answers.ResultList, project=project, match=match, batch=batch, task=task, after=after,
+                "/results", schema.ResultList, project=project, match=match, batch=batch, task=task, after=after,
                 limit=_RESULTS_AT_ONCE,
             )  # fmt: skip
             yield from page.results
@@ -262,13 +262,11 @@ class Client:
                 return
             after = page.next
 
-    def usage(self, project: str, folder: str = "") -> answers.UsageAnswer:
-        return self._get("/usage", answers.UsageAnswer, project=project, folder=folder)
+    def usage(self, project: str, folder: str = "") -> schema.UsageAnswer:
+        return self._get("/usage", schema.UsageAnswer, project=project, folder=folder)
 
     @contextmanager
-    def content(
-        self, result: answers.ResultAnswer, offset: int = 0
-    ) -> Iterator[answers.UploadAnswer | Iterator[bytes]]:
+    def content(self, result: schema.ResultAnswer, offset: int = 0) -> Iterator[schema.UploadAnswer | Iterator[bytes]]:
         """Its bytes from `offset` on; or how far it is on its way to the boss: ask again then."""
         path = f"{PREFIX}/results/{_part(result.project)}/{quote(result.name)}"
         headers = {"range": f"bytes={offset}-"} if offset else {}
@@ -280,15 +278,15 @@ class Client:
                 response.read()
                 if response.status_code != 202:
                     raise _refused(response)
-                yield msgspec.json.decode(response.content, type=answers.UploadAnswer)
+                yield msgspec.json.decode(response.content, type=schema.UploadAnswer)
         except httpx.HTTPError as error:
             raise _no_answer(self.url, error) from None
 
     @contextmanager
-    def bundle(self, results: list[answers.ResultAnswer]) -> Iterator[Iterator[bytes]]:
-        """The pieces of a bundle (`boss.web.bundle`) of small results of one project."""
-        items = [answers.BundleItem(name=result.name, digest=result.digest) for result in results]
-        body = msgspec.json.encode(answers.BundleRequest(project=results[0].project, results=items))
+    def bundle(self, results: list[schema.ResultAnswer]) -> Iterator[Iterator[bytes]]:
+        """The pieces of a bundle (`boss.api.result_bundle`) of small results of one project."""
+        items = [schema.BundleItem(name=result.name, digest=result.digest) for result in results]
+        body = msgspec.json.encode(schema.BundleRequest(project=results[0].project, results=items))
         headers = {"content-type": "application/json"}
         try:
             with self._http.stream("POST", f"{PREFIX}/results/bundle", content=body, headers=headers) as response:
@@ -329,9 +327,9 @@ def _part(text: str) -> str:
 
 def _refused(response: httpx.Response) -> Refused:
     try:
-        answer = msgspec.json.decode(response.content, type=answers.ErrorAnswer)
+        answer = msgspec.json.decode(response.content, type=schema.ErrorAnswer)
     except msgspec.DecodeError:
-        answer = answers.ErrorAnswer(error=f"{response.url} answered with HTTP status {response.status_code}")
+        answer = schema.ErrorAnswer(error=f"{response.url} answered with HTTP status {response.status_code}")
     return Refused(response.status_code, answer)
 
 

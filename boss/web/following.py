@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from boss.web.answers import BatchAnswer
+from boss.api.schema import BatchAnswer
 from boss.web.client import Client, ClientError, NoAnswer
 from boss.web.terminal import ProgressLine, harmless, progress_words
 

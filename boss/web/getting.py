@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boss.web.answers import ResultAnswer, UploadAnswer
-from boss.web.bundle import BYTES_MOST, RESULT_BYTES, NoBundle, unpacked
+from boss.api.result_bundle import BYTES_MOST, RESULT_BYTES, NoBundle, unpacked
+from boss.api.schema import ResultAnswer, UploadAnswer
 from boss.web.client import Client, NoAnswer, Refused
 
 #: Files that are on their way at once.

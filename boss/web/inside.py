@@ -5,12 +5,12 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
-from boss.web.app import make_app
+from boss.api.app import make_app
+from boss.api.handlers.context import Context
+from boss.api.offline import OfflineBackend
+from boss.api.tree import Tree
 from boss.web.client import Client
-from boss.web.context import Context
-from boss.web.offline import OfflineBackend
 from boss.web.transport import InProcessTransport
-from boss.web.tree import Tree
 
 
 def inside_client(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from boss.web.answers import ResultAnswer, UsageAnswer
+from boss.api.schema import ResultAnswer, UsageAnswer
 from boss.web.printing import moment
 from boss.web.terminal import harmless, plural, size_words
 

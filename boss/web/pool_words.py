@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boss.web.pool_answers import DroppedAnswer, PoolAnswer, TerminatedAnswer
+from boss.api.schema_pools import DroppedAnswer, PoolAnswer, TerminatedAnswer
 from boss.web.printing import moment
 from boss.web.terminal import harmless, plural
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from boss.web.answers import (
+from boss.api.schema import (
     AttemptAnswer,
     BatchAnswer,
     ChangeAnswer,

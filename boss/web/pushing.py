@@ -14,8 +14,8 @@ from typing import TextIO
 
 import msgspec
 
+from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
 from boss.intake.reader import TaskFile, encode_stream
-from boss.web.answers import BatchAnswer, SubmitAnswer, TaskAnswer
 from boss.web.client import Client, ClientError, NoAnswer, Refused
 from boss.web.exit_codes import Exit
 from boss.web.find import boss_of

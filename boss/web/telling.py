@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from boss.web.answers import ChangeAnswer, EventAnswer, StoryAnswer
+from boss.api.schema import ChangeAnswer, EventAnswer, StoryAnswer
 from boss.web.printing import reason_of
 from boss.web.terminal import harmless
 

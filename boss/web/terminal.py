@@ -13,7 +13,7 @@ import time
 import unicodedata
 from typing import TextIO
 
-from boss.web.answers import BatchAnswer
+from boss.api.schema import BatchAnswer
 
 #: Seconds between two plain lines where the output is no terminal.
 PLAIN_SECONDS = 10.0

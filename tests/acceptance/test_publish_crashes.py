@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from boss.api.schema import SubmitAnswer
 from boss.core.model import TaskState
 from boss.intake.reader import Options, encode_stream, read_file
-from boss.web.answers import SubmitAnswer
 from boss.web.client import Client
 from boss.web.sending import send_files
 from tests.acceptance.inside.plan import FOLDER, Crash, happened

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from boss.api.schema import SelectionRequest
 from boss.core.quarantine import UNTRUSTED
-from boss.web.answers import SelectionRequest
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.killer import Killer
 from tests.acceptance.torture.load import Load

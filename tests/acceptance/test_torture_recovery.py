@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from boss.api.schema import BatchAnswer
 from boss.intake.reader import Options, encode_stream, read_file
-from boss.web.answers import BatchAnswer
 from boss.web.client import Refused
 from boss.web.find import boss_of
 from tests.acceptance.torture import processes, verification

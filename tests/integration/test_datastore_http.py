@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from boss.api.app import make_app
+from boss.api.from_datastore import Fetching
+from boss.api.serve import Server, serve
+from boss.api.spool import Spool
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
-from boss.web.app import make_app
-from boss.web.fetching import Fetching
-from boss.web.serve import Server, serve
-from boss.web.spool import Spool
 from datastore.disk import content
 from datastore.disk.index import Index
 from datastore.disk.names import Names

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import admin
+from boss.api.errors import Fault
 from boss.bootstrap.login_files import Surroundings, datastore_files, worker_files
 from boss.bootstrap.manual import Machines, Whereabouts
 from boss.bootstrap.ssh_keys import ensure_keys
@@ -22,7 +23,6 @@ from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.setup import Setup
-from boss.web.faults import Fault
 from wire.link import TlsOptions
 from wire.topics import Topics
 

@@ -12,15 +12,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import admin
+from boss.api.app import make_app
+from boss.api.schema import ResultAnswer
+from boss.api.serve import Server, serve
+from boss.api.tree import BLOBS, Tree
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
 from boss.web import getting
-from boss.web.answers import ResultAnswer
-from boss.web.app import make_app
 from boss.web.client import Client, NoAnswer
 from boss.web.getting import PARTS, Got, get_results
-from boss.web.serve import Server, serve
-from boss.web.tree import BLOBS, Tree
 from tests.unit.test_web_results import digest, result
 from tests.unit.web_world import TOKEN, FakeBackend
 
@@ -254,9 +254,9 @@ def test_du_sums_and_tells_the_room(beside: Path) -> None:
 
 
 def test_a_boss_is_in_use_for_as_long_as_a_result_is_read(backend: FakeBackend, tmp_path: Path) -> None:
+    from boss.api.live import LiveBackend
     from boss.core.policy import Policy
     from boss.core.scheduler import Scheduler
-    from boss.live import LiveBackend
     from boss.loop import Loop
 
     live = LiveBackend(Loop(Scheduler(Policy()), None, None), backend.reads, backend.lookups, tmp_path / "spool")  # type: ignore[arg-type]

@@ -15,12 +15,12 @@ from typing import TypeVar
 import msgspec
 
 import settings
+from boss.api.schema import Counts, StatusAnswer
 from boss.deploy import teardown
 from boss.deploy.deploying import DEPLOYED_FILE, Deploy, Deployed
 from boss.deploy.made import RealClock
 from boss.deploy.record import Record, opened
 from boss.providers.opennebula.client import Client
-from boss.web.answers import Counts, StatusAnswer
 from tests.opennebula.cloud import Cloud
 from tests.opennebula.objects import Machine
 

@@ -31,15 +31,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "boss.embedded": ("wire", "boss.state_directory"),
     "boss.ssh": ("wire.messages",),
     "boss.bootstrap": ("boss", "wire"),
-    "boss.web": (
-        "wire.http",
-        "boss.core",
-        "boss.intake",
-        "boss.state_directory",
-        "wire.messages",
-        "wire.codec",
-        "wire.patterns",
-    ),
+    "boss.api": ("boss", "wire"),
+    "boss.client": ("boss", "wire"),
+    "boss.cli": ("boss", "wire", "settings"),
     "boss.__main__": ("boss", "wire", "settings", "state_directory"),
     "worker": ("wire",),
     # The agents may measure what they say with the (pure) codec, to split what is too large.
@@ -63,7 +57,6 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 EDGES = (
     "boss.database",
     "boss.providers",
-    "boss.web",
     "wire.link",
     "worker.runner",
     "worker.epanet",
@@ -236,8 +229,8 @@ def test_every_file_that_may_be_long_is_still_there_and_long() -> None:
         ("boss.core.retry", "from wire.codec import encode"),
         ("boss.core.retry", "from . import model"),
         ("boss.database.load", "import settings"),
-        ("boss.database.load", "from boss.web import client"),
-        ("boss.web.app", "def f():\n    import boss.providers.local"),
+        ("boss.database.load", "from boss.intake import reader"),
+        ("boss.ssh.connection", "def f():\n    import boss.providers.local"),
         ("worker.loop", "import boss.core.model"),
         ("worker.loop", "import datastore.paths"),
         ("worker.agent.state", "from wire.link import Link"),
@@ -269,8 +262,8 @@ def test_an_allowed_import_passes(module: str, source: str) -> None:
 
 
 def test_an_edge_that_imports_an_edge_is_found() -> None:
-    assert edges_between("boss.web.app", ast.parse("from boss.database import load"))
-    assert not edges_between("boss.web.app", ast.parse("from boss.web import client"))
+    assert edges_between("boss.providers.app", ast.parse("from boss.database import load"))
+    assert not edges_between("boss.providers.app", ast.parse("from boss.providers import registry"))
 
 
 @pytest.mark.parametrize(

@@ -16,13 +16,13 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 
+from boss.api import guard
+from boss.api.handlers import bootstrap as guest_routes
 from boss.bootstrap.bootstrap import Guests
 from boss.bootstrap.bundle import Bundle, BundleError, own_machine, own_python
 from boss.bootstrap.bundle.contents import PYTHONS
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.providers.provider import PoolSetup
-from boss.web import guard
-from boss.web import guests as guest_routes
 from tests.unit.web_world import TOKEN, FakeBackend, inside
 from wire.messages import VERSION, Drain, Replace, WorkerOrders
 

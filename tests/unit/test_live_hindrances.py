@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
+from boss.api.live import LiveBackend
 from boss.core.policy import Policy
 from boss.core.scheduler import Scheduler
-from boss.live import LiveBackend
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from boss.api.live import _count_span
 from boss.core.model import TaskState
 from boss.core.state import runs
-from boss.live import _count_span
 from tests.unit.scheduler_world import World
 
 

@@ -8,13 +8,13 @@ from typing import Any, cast
 
 import pytest
 
+from boss.api.backend import PoolView
+from boss.api.live import LiveBackend
+from boss.api.pool_views import instance_answer, pool_views
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
-from boss.live import LiveBackend
 from boss.status import pool_hindrances
-from boss.web.backend import PoolView
-from boss.web.pool_views import instance_answer, pool_views
 from tests.unit.scheduler_world import World
 
 CLOUD = PoolPolicy(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from boss.api.backend import BackendUnavailable
+from boss.api.live import LiveBackend
 from boss.core.effects import Answer
 from boss.core.events import PauseAsked
 from boss.core.policy import Policy
@@ -17,9 +19,7 @@ from boss.core.store import DatabaseAway
 from boss.database import Full, Superseded, Unavailable
 from boss.database.upkeep import ALIVE_SECONDS, PRUNE_SECONDS, STEP_SECONDS, STEP_TURNS
 from boss.database.upkeep import Upkeep as DatabaseUpkeep
-from boss.live import LiveBackend
 from boss.loop import WITHDRAWN, Loop, Upkeep
-from boss.web.backend import BackendUnavailable
 
 DAY = 86_400.0
 
@@ -156,7 +156,7 @@ class Running:
 
 @pytest.fixture
 def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
-    monkeypatch.setattr("boss.live.AWAY_SECONDS", 0.05)
+    monkeypatch.setattr("boss.api.live.AWAY_SECONDS", 0.05)
     monkeypatch.setattr("boss.loop.DATABASE_PAUSE_SECONDS", 0.05)
     return Running(tmp_path)
 

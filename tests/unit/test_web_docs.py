@@ -10,8 +10,8 @@ import typer.main
 
 import admin
 import push_tasks
+from boss.api.table import ROUTES
 from boss.web.exit_codes import Exit
-from boss.web.table import ROUTES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

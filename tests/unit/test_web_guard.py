@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from boss.web import guard
+from boss.api import guard
 from tests.unit.web_world import TOKEN, FakeBackend, inside
 
 
@@ -79,7 +79,7 @@ def test_answers_may_be_neither_framed_nor_cached_nor_guessed_at(client: httpx.C
 
 
 def test_an_application_without_a_token_cannot_be_made(tmp_path: Path) -> None:
-    from boss.web.app import make_app
+    from boss.api.app import make_app
 
     with pytest.raises(ValueError, match="token"):
         make_app(FakeBackend(tmp_path), [""])

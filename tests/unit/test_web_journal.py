@@ -10,7 +10,7 @@ import httpx
 import jsonschema
 import pytest
 
-from boss.web.answers import ChangeAnswer, EventAnswer, StoryAnswer, TaskAnswer
+from boss.api.schema import ChangeAnswer, EventAnswer, StoryAnswer, TaskAnswer
 from boss.web.moments import moment_of
 from boss.web.telling import event_line, pause_line, story_lines, worker_change_lines
 from tests.unit.web_world import FakeBackend, inside

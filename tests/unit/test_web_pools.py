@@ -8,10 +8,10 @@ import httpx
 import msgspec
 import pytest
 
+from boss.api.backend import PoolView
+from boss.api.schema_pools import InstanceAnswer, PlanAnswer, PoolAnswer
 from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
-from boss.web.backend import PoolView
-from boss.web.pool_answers import InstanceAnswer, PlanAnswer, PoolAnswer
 from boss.web.pool_words import pool_lines
 from tests.unit.web_world import FakeBackend, inside
 

@@ -10,15 +10,15 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from boss.api import from_datastore, guard, streaming, tree
+from boss.api.from_datastore import Fetching
+from boss.api.handlers.results import fitting
+from boss.api.result_bundle import RESULT_BYTES, NoBundle, packed, unpacked
+from boss.api.spool import Spool
+from boss.api.tree import BLOBS, Tree
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
 from boss.database.views import ResultLine
-from boss.web import fetching, guard, streaming, tree
-from boss.web.bundle import RESULT_BYTES, NoBundle, packed, unpacked
-from boss.web.fetching import Fetching
-from boss.web.results import fitting
-from boss.web.spool import Spool
-from boss.web.tree import BLOBS, Tree
 from tests.unit.web_world import TOKEN, FakeBackend, inside
 
 CONTENT = b"1,2,3\n" * 1000
@@ -295,7 +295,7 @@ def test_what_the_datastore_cannot_send_is_told_and_asked_for_again(elsewhere: E
 def test_who_waited_long_is_told_to_ask_again(elsewhere: ElsewhereBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
-    monkeypatch.setattr(fetching, "WAIT_SECONDS", 0.05)
+    monkeypatch.setattr(from_datastore, "WAIT_SECONDS", 0.05)
     go = threading.Event()
     send = elsewhere.ask
     monkeypatch.setattr(elsewhere, "ask", lambda event: (go.wait(10), send(event))[1])
@@ -304,7 +304,7 @@ def test_who_waited_long_is_told_to_ask_again(elsewhere: ElsewhereBackend, monke
         answer = client.get("/results/default/out")
         assert (answer.status_code, answer.json()["have"]) == (202, 0)
     go.set()
-    monkeypatch.setattr(fetching, "WAIT_SECONDS", 10)
+    monkeypatch.setattr(from_datastore, "WAIT_SECONDS", 10)
     assert client.get("/results/default/out").content == CONTENT
     assert elsewhere.asked_for == 1
 

@@ -11,6 +11,7 @@ import jsonschema
 import msgspec
 import pytest
 
+from boss.api.table import ROUTES
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
@@ -24,7 +25,6 @@ from boss.core.events import (
 )
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow
-from boss.web.table import ROUTES
 from tests.unit.web_world import FakeBackend, attach, counts, inside
 from wire.http import PREFIX
 from wire.messages import Place
@@ -249,7 +249,7 @@ def test_tasks_are_dropped(
 def test_very_many_are_dropped_in_parts_the_newest_batches_first(
     backend: FakeBackend, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("boss.web.changes._DROPPED_AT_ONCE", 25)
+    monkeypatch.setattr("boss.api.handlers.changes._DROPPED_AT_ONCE", 25)
     backend.reads.rows = {n: BatchRow(n, "default", "", 100 * n, 10, counts(queued=10)) for n in (1, 2, 3)}
     backend.says = Answer(reply=0, value={"dropped": 10, "asked": 0, "needed": 1})
     done = client.post("/tasks/drop", json={"all": True, "project": ""}).json()

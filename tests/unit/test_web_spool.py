@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from boss.web.spool import Spool, SpoolBusy, SpoolFull, WrongContent, blob_path, digest_of
+from boss.api.spool import Spool, SpoolBusy, SpoolFull, WrongContent, blob_path, digest_of
 from tests.unit.web_world import FakeBackend, inside
 
 CONTENT = b"a network\n" * 1000

@@ -13,8 +13,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from boss.web import answers, printing
-from boss.web.pace import Pace, eta_seconds
+from boss.api import schema
+from boss.api.pace import Pace, eta_seconds
+from boss.web import printing
 from boss.web.terminal import ProgressLine, bar, duration, harmless, plural, progress_words, size_words
 
 
@@ -45,9 +46,9 @@ def test_words_for_numbers() -> None:
     assert [bar(fraction, 4) for fraction in (-1, 0.5, 2)] == ["[....]", "[##..]", "[####]"]
 
 
-def _batch(**numbers: int) -> answers.BatchAnswer:
-    counts = answers.Counts(**numbers)
-    return answers.BatchAnswer(
+def _batch(**numbers: int) -> schema.BatchAnswer:
+    counts = schema.Counts(**numbers)
+    return schema.BatchAnswer(
         number=1, project="default", name="n", counts=counts, total=counts.total, finished=not counts.unfinished
     )
 
@@ -85,7 +86,7 @@ def test_on_a_terminal_the_line_is_drawn_over_itself() -> None:
 
 
 def test_status_has_the_four_historic_lines() -> None:
-    status = answers.StatusAnswer(
+    status = schema.StatusAnswer(
         running=True,
         workers=3,
         in_queue=45,
@@ -95,7 +96,7 @@ def test_status_has_the_four_historic_lines() -> None:
         succeeded=5,
         failed=2,
         cancelled=0,
-        counts=answers.Counts(),
+        counts=schema.Counts(),
         hindrances=["no worker fits\x1b"],
         broker_connected=True,
         datastore_connected=True,
@@ -116,21 +117,21 @@ def test_status_has_the_four_historic_lines() -> None:
 
 
 def test_a_worker_is_told_in_the_historic_words() -> None:
-    worker = answers.WorkerAnswer(id="w1", state="online", pool="local", slots=2, address="10.0.0.1")
+    worker = schema.WorkerAnswer(id="w1", state="online", pool="local", slots=2, address="10.0.0.1")
     assert printing.worker_line(worker) == "ID: w1  IP: 10.0.0.1  Doing: nothing  Persistent: False  State: online"
     worker.holding = [
-        answers.HeldAnswer(task=1, project="default", id="a", attempt=1, phase="executing"),
-        answers.HeldAnswer(task=2, project="default", id="b", attempt=1, phase="staged"),
+        schema.HeldAnswer(task=1, project="default", id="a", attempt=1, phase="executing"),
+        schema.HeldAnswer(task=2, project="default", id="b", attempt=1, phase="staged"),
     ]
     assert "Doing: a  " in printing.worker_line(worker)
 
 
 def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one() -> None:
-    failed = answers.TaskAnswer(
+    failed = schema.TaskAnswer(
         number=1, project="default", id="2", state="failed", batch=1, reason="exit code 1", worker="w1",
         address="10.0.0.1", exit_code=1, commands=["true", "a\nb"],
     )  # fmt: skip
-    blocked = answers.TaskAnswer(
+    blocked = schema.TaskAnswer(
         number=2, project="default", id="1", state="blocked", batch=1, reason="dependencies failed", commands=["cat x"]
     )
     assert list(printing.ended_lines([failed, blocked])) == [
@@ -143,11 +144,11 @@ def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one(
 
 
 def test_a_change_is_told_in_counts() -> None:
-    told = printing.change_lines(answers.ChangeAnswer(done={"cancelled": 1, "asked": 2, "untouched": 9}))
+    told = printing.change_lines(schema.ChangeAnswer(done={"cancelled": 1, "asked": 2, "untouched": 9}))
     assert list(told) == ["1 task cancelled, 2 tasks being cancelled."]
-    nothing = answers.ChangeAnswer(done={"retried": 0}, carry_on="nobody")
+    nothing = schema.ChangeAnswer(done={"retried": 0}, carry_on="nobody")
     assert list(printing.change_lines(nothing)) == ["There was nothing to do."]
-    retried = answers.ChangeAnswer(done={"retried": 3}, carry_on="the next boss does it")
+    retried = schema.ChangeAnswer(done={"retried": 3}, carry_on="the next boss does it")
     assert list(printing.change_lines(retried))[1] == "the next boss does it"
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import msgspec
 
+from boss.api.app import make_app
+from boss.api.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.model import TaskState
@@ -26,8 +28,6 @@ from boss.database.views import (
     TaskDetail,
     TaskLine,
 )
-from boss.web.app import make_app
-from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.web.transport import InProcessTransport
 from wire.messages import CommandSummary, Execution, Input, ManifestEntry, ResultItem
 

@@ -12,8 +12,8 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from boss.api.schema import SubmitAnswer
 from boss.intake.reader import Options, encode_stream, read_file
-from boss.web.answers import SubmitAnswer
 from boss.web.client import Client
 from boss.web.sending import send_files
 from tests.acceptance.torture.place import Place

@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import pytest
 
+from boss.api.schema import StatusAnswer
 from boss.bootstrap.ssh_keys import ensure_keys
-from boss.web.answers import StatusAnswer
 from boss.web.client import Client, ClientError, Refused
 from boss.web.find import boss_of
 from tests.acceptance.inside.plan import FOLDER

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from boss.web.answers import EventAnswer, EventsAnswer, StoryAnswer
-from boss.web.backend import Backend
-from boss.web.faults import bad_input, not_found
-from boss.web.reads import JournalLine
-from boss.web.routes import Call
-from boss.web.tasks import task_answer
+from boss.api.backend import Backend
+from boss.api.errors import bad_input, not_found
+from boss.api.handlers.tasks import task_answer
+from boss.api.reads import JournalLine
+from boss.api.routes import Call
+from boss.api.schema import EventAnswer, EventsAnswer, StoryAnswer
 
 _LIMIT, _LIMIT_MOST = 1000, 100_000
 _OF_TASKS = ("task", "attempt")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from boss.api.backend import Backend, View, WorkerView
+from boss.api.routes import Call
+from boss.api.schema import Counts, HeldAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of
+from boss.api.schema_pools import InstanceAnswer
 from boss.core.model import TaskState
-from boss.web.answers import Counts, HeldAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of
-from boss.web.backend import Backend, View, WorkerView
-from boss.web.pool_answers import InstanceAnswer
-from boss.web.routes import Call
 
 
 def status(call: Call) -> StatusAnswer:

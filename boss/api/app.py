@@ -17,19 +17,19 @@ from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
-from boss.web import openapi
-from boss.web.backend import Backend, BackendUnavailable
-from boss.web.context import Context
-from boss.web.faults import Fault
-from boss.web.fetching import Fetching
-from boss.web.guard import Guard
-from boss.web.guests import Guests
-from boss.web.machines import Machines
-from boss.web.responses import error_response, json_response
-from boss.web.routes import Call, Route, Services, read_body, read_query
-from boss.web.spool import Spool
-from boss.web.table import ROUTES
-from boss.web.tree import Tree
+from boss.api import openapi
+from boss.api.backend import Backend, BackendUnavailable
+from boss.api.errors import Fault
+from boss.api.from_datastore import Fetching
+from boss.api.guard import Guard
+from boss.api.handlers.bootstrap import Guests
+from boss.api.handlers.context import Context
+from boss.api.handlers.logins import Machines
+from boss.api.responses import error_response, json_response
+from boss.api.routes import Call, Route, Services, read_body, read_query
+from boss.api.spool import Spool
+from boss.api.table import ROUTES
+from boss.api.tree import Tree
 from wire.http import PREFIX
 
 _log = logging.getLogger(__name__)

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from boss.api.backend import Request
+from boss.api.errors import Fault, bad_input, not_found
+from boss.api.routes import Call, suggestion
+from boss.api.schema import ChangeAnswer, DropTasksRequest, EmptyRequest, ReasonRequest, SelectionRequest
 from boss.core.events import (
     CancelAsked,
     DropTasksAsked,
@@ -18,10 +22,6 @@ from boss.core.events import (
 )
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow
-from boss.web.answers import ChangeAnswer, DropTasksRequest, EmptyRequest, ReasonRequest, SelectionRequest
-from boss.web.backend import Request
-from boss.web.faults import Fault, bad_input, not_found
-from boss.web.routes import Call, suggestion
 
 _CANCELLABLE = (TaskState.PENDING, TaskState.QUEUED, TaskState.RUNNING, TaskState.BLOCKED)
 _RETRYABLE = (TaskState.FAILED,)

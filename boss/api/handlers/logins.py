@@ -12,9 +12,9 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from boss.web.answers import DebugLine, LoginAnswer, LoginRemoved, LoginRequest
-from boss.web.faults import Fault, bad_input
-from boss.web.routes import Call
+from boss.api.errors import Fault, bad_input
+from boss.api.routes import Call
+from boss.api.schema import DebugLine, LoginAnswer, LoginRemoved, LoginRequest
 
 
 class Machines(Protocol):

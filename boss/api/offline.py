@@ -19,6 +19,9 @@ from typing import Protocol
 
 import msgspec
 
+from boss.api.backend import BackendUnavailable, HeldAttempt, PoolView, Request, View, WorkerView
+from boss.api.pool_views import instance_answer, pool_views
+from boss.api.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
 from boss.core.effects import Answer
 from boss.core.events import BatchesLoaded, PauseAsked, TasksAsked
 from boss.core.model import TaskState
@@ -28,9 +31,6 @@ from boss.core.rows import BatchRow, Changes, InstanceRow, Loaded, LoadedBatch, 
 from boss.core.scaling.decide import Plan
 from boss.core.scheduler import Scheduler
 from boss.state_directory.boss_file import LOCK_FILE
-from boss.web.backend import BackendUnavailable, HeldAttempt, PoolView, Request, View, WorkerView
-from boss.web.pool_views import instance_answer, pool_views
-from boss.web.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
 from wire.messages import Place
 
 CARRY_ON = "No boss is running here: the next push_tasks.py, or `python -m boss`, carries this on."

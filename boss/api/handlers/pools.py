@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
-from boss.web.backend import PoolView, Request
-from boss.web.changes import refusal
-from boss.web.faults import Fault, bad_input, not_found
-from boss.web.pool_answers import (
+from boss.api.backend import PoolView, Request
+from boss.api.errors import Fault, bad_input, not_found
+from boss.api.handlers.changes import refusal
+from boss.api.routes import Call, suggestion
+from boss.api.schema_pools import (
     DroppedAnswer,
     DropRequest,
     InstanceList,
@@ -24,7 +24,7 @@ from boss.web.pool_answers import (
     TerminatedAnswer,
     TerminateRequest,
 )
-from boss.web.routes import Call, suggestion
+from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
 
 #: At most so many are asked for at once.
 MOST_AT_ONCE = 10_000

@@ -17,6 +17,9 @@ from pathlib import Path
 from msgspec.structs import replace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from boss.api.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.api.pool_views import Limit, instance_answer, pool_views
+from boss.api.reads import Lookups, Reads
 from boss.core.effects import Answer
 from boss.core.events import DropTasksAsked, Submitted
 from boss.core.graph import Batch
@@ -24,9 +27,6 @@ from boss.core.model import COMING, TaskState, WorkerState
 from boss.core.state import State, Worker, numbers, runs
 from boss.loop import WITHDRAWN, Loop
 from boss.status import pool_hindrances, suits_a_pool
-from boss.web.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
-from boss.web.pool_views import Limit, instance_answer, pool_views
-from boss.web.reads import Lookups, Reads
 from wire.messages import Place
 
 #: A view younger than this is handed out again.
@@ -46,7 +46,7 @@ HELD_SHOWN = 64
 
 
 class LiveBackend:
-    """`boss.web.backend.Backend` over the loop."""
+    """`boss.api.backend.Backend` over the loop."""
 
     def __init__(self, loop: Loop, reads: Reads, lookups: Lookups, spool: Path) -> None:
         self._loop = loop

@@ -14,10 +14,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from boss.web.answers import GuestLoginAnswer, GuestLoginRequest
-from boss.web.faults import Fault, bad_input
-from boss.web.routes import Call, Sending
-from boss.web.streaming import file_response
+from boss.api.errors import Fault, bad_input
+from boss.api.routes import Call, Sending
+from boss.api.schema import GuestLoginAnswer, GuestLoginRequest
+from boss.api.streaming import file_response
 
 #: Bundles that are sent together: a whole pool may boot, or be replaced, at one moment. Machines ask again.
 AT_ONCE = 32

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from boss.web.faults import Fault
+from boss.api.errors import Fault
 
 _PIECE_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes=(\d{1,18})-\Z")

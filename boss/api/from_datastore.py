@@ -12,10 +12,10 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from boss.api.backend import Backend, BackendUnavailable
+from boss.api.spool import Spool, blob_path, digest_named
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
-from boss.web.backend import Backend, BackendUnavailable
-from boss.web.spool import Spool, blob_path, digest_named
 
 #: Contents asked of the datastore at once, and those that may wait for that.
 AT_ONCE, WAITING_MOST = 16, 256

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from boss.web.answers import ErrorAnswer
-from boss.web.routes import START_TOKEN, USER_TOKEN, Parameter, Route
+from boss.api.routes import START_TOKEN, USER_TOKEN, Parameter, Route
+from boss.api.schema import ErrorAnswer
 from wire.http import PREFIX
 
 _PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")

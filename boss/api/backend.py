@@ -1,7 +1,7 @@
 """What the HTTP application needs of a boss: events in with an answer, and two ways of reading.
 
 Values and Protocols only. The live backend is `boss.loop`'s, the one without a running boss is
-`boss.web.offline`. Nothing here knows HTTP, SQL or threads; how `ask` waits is the backend's business.
+`boss.api.offline`. Nothing here knows HTTP, SQL or threads; how `ask` waits is the backend's business.
 
 The `View` is a snapshot that the loop makes after a turn: small, complete, never changed once it is handed
 out. What it does not have (single tasks, finished batches) is read from the database through `Reads`.
@@ -15,6 +15,8 @@ from typing import Protocol
 
 import msgspec
 
+from boss.api.reads import Lookups, Reads
+from boss.api.schema_pools import InstanceAnswer
 from boss.core.effects import Answer
 from boss.core.events import (
     DropWorkersAsked,
@@ -27,8 +29,6 @@ from boss.core.events import (
     TerminateAsked,
     WorkerDrainAsked,
 )
-from boss.web.pool_answers import InstanceAnswer
-from boss.web.reads import Lookups, Reads
 from wire.messages import Place
 
 Request = (

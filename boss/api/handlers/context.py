@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from typing import Protocol
 
-from boss.web.context_answers import ContextAnswer, DatastoreRequest
-from boss.web.faults import Fault, bad_input
-from boss.web.routes import Call
+from boss.api.errors import Fault, bad_input
+from boss.api.routes import Call
+from boss.api.schema_context import ContextAnswer, DatastoreRequest
 
 
 class Context(Protocol):

@@ -19,8 +19,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from boss.api.responses import error_response
 from boss.state_directory.tokens import same
-from boss.web.responses import error_response
 from wire.http import PREFIX
 
 #: Names under which this machine reaches itself.

@@ -10,18 +10,18 @@ from collections.abc import AsyncIterator
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from boss.api.errors import Fault
+from boss.api.handlers.changes import refusal
+from boss.api.handlers.files import on_datastore
+from boss.api.responses import json_response
+from boss.api.routes import Call
+from boss.api.schema import SubmitAnswer
+from boss.api.spool import blob_path
 from boss.core.events import Submitted
 from boss.core.model import Submission
 from boss.core.rows import Known
 from boss.intake.collector import Collector
 from boss.intake.faults import IntakeErrors
-from boss.web.answers import SubmitAnswer
-from boss.web.changes import refusal
-from boss.web.faults import Fault
-from boss.web.files import on_datastore
-from boss.web.responses import json_response
-from boss.web.routes import Call
-from boss.web.spool import blob_path
 
 #: Status of a push whose files are not all here: send them, then push again.
 FILES_MISSING = 424

@@ -9,9 +9,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from boss.core.model import TaskState
-from boss.intake.derive import PlaceWords, derived_commands, run_commands
-from boss.web.answers import (
+from boss.api.errors import bad_input, not_found
+from boss.api.handlers.changes import no_task, states_of_words
+from boss.api.reads import AttemptView, TaskLine
+from boss.api.reads import TaskDetail as Stored
+from boss.api.routes import Call, suggestion
+from boss.api.schema import (
     AttemptAnswer,
     CommandAnswer,
     CommandsAnswer,
@@ -22,11 +25,8 @@ from boss.web.answers import (
     TaskDetail,
     TaskList,
 )
-from boss.web.changes import no_task, states_of_words
-from boss.web.faults import bad_input, not_found
-from boss.web.reads import AttemptView, TaskLine
-from boss.web.reads import TaskDetail as Stored
-from boss.web.routes import Call, suggestion
+from boss.core.model import TaskState
+from boss.intake.derive import PlaceWords, derived_commands, run_commands
 from wire.messages import ManifestEntry
 
 _LIMIT, _LIMIT_MOST = 1000, 10_000

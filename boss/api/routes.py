@@ -16,18 +16,18 @@ from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 
-from boss.web.backend import Backend
-from boss.web.faults import Fault, bad_input, not_found
-from boss.web.fetching import Fetching
-from boss.web.reads import LARGEST
-from boss.web.spool import Spool
-from boss.web.tree import Tree
+from boss.api.backend import Backend
+from boss.api.errors import Fault, bad_input, not_found
+from boss.api.from_datastore import Fetching
+from boss.api.reads import LARGEST
+from boss.api.spool import Spool
+from boss.api.tree import Tree
 from wire.http import PREFIX
 
 if TYPE_CHECKING:
-    from boss.web.context import Context
-    from boss.web.guests import Guests
-    from boss.web.machines import Machines
+    from boss.api.handlers.bootstrap import Guests
+    from boss.api.handlers.context import Context
+    from boss.api.handlers.logins import Machines
 
 #: Which token opens a route: the user's, or that of one machine at its start.
 USER_TOKEN, START_TOKEN = "token", "start_token"

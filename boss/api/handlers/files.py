@@ -11,13 +11,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from boss.web.answers import MissingAnswer, MissingFile, MissingRequest, UploadAnswer
-from boss.web.faults import Fault, bad_input, not_found
-from boss.web.fetching import Fetching
-from boss.web.responses import json_response
-from boss.web.routes import Call
-from boss.web.spool import DIGEST, Spool, SpoolBusy, SpoolFull, Upload, WrongContent, blob_path
-from boss.web.streaming import file_response
+from boss.api.errors import Fault, bad_input, not_found
+from boss.api.from_datastore import Fetching
+from boss.api.responses import json_response
+from boss.api.routes import Call
+from boss.api.schema import MissingAnswer, MissingFile, MissingRequest, UploadAnswer
+from boss.api.spool import DIGEST, Spool, SpoolBusy, SpoolFull, Upload, WrongContent, blob_path
+from boss.api.streaming import file_response
 
 #: Bytes gathered before they go to the disk in one write.
 _WRITE_BYTES = 1 << 20

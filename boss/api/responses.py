@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from starlette.responses import Response
 
-from boss.web.answers import ErrorAnswer
+from boss.api.schema import ErrorAnswer
 
 #: Seconds after which it is worth asking again.
 RETRY_AFTER_SECONDS = 5

@@ -13,17 +13,17 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from boss.api.backend import Backend, BatchView, View
+from boss.api.errors import not_found
+from boss.api.handlers.changes import done
+from boss.api.pace import Pace, eta_seconds
+from boss.api.paths import CLOSING
+from boss.api.responses import json_response
+from boss.api.routes import Call
+from boss.api.schema import BatchAnswer, BatchList, ChangeAnswer, ReasonRequest, counts_of
 from boss.core.events import PauseAsked
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow
-from boss.web.answers import BatchAnswer, BatchList, ChangeAnswer, ReasonRequest, counts_of
-from boss.web.backend import Backend, BatchView, View
-from boss.web.changes import done
-from boss.web.faults import not_found
-from boss.web.pace import Pace, eta_seconds
-from boss.web.paths import CLOSING
-from boss.web.responses import json_response
-from boss.web.routes import Call
 
 #: Longest wait of one request (row 55).
 WAIT_LIMIT_SECONDS = 60.0

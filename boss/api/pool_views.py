@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from boss.api.backend import PoolView
+from boss.api.schema_pools import InstanceAnswer
 from boss.core.model import InstanceState
 from boss.core.policy import PoolPolicy
 from boss.core.pools import ENOUGH, PoolState
 from boss.core.rows import InstanceRow
-from boss.web.backend import PoolView
-from boss.web.pool_answers import InstanceAnswer
 
 _STATES = tuple(InstanceState)
 

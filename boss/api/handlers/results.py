@@ -15,18 +15,18 @@ from collections.abc import AsyncIterator, Callable
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
+from boss.api.errors import Fault, bad_input, not_found
+from boss.api.from_datastore import AT_ONCE, Busy, NotToBeHad
+from boss.api.handlers.changes import no_task
+from boss.api.reads import LARGEST, ResultLine
+from boss.api.responses import json_response
+from boss.api.result_bundle import RESULT_BYTES, RESULTS_MOST, packed
+from boss.api.routes import Call
+from boss.api.schema import BundleRequest, FolderAnswer, ResultAnswer, ResultList, UploadAnswer, UsageAnswer
+from boss.api.streaming import file_response, first_byte
+from boss.api.tree import Tree, VersionGone
 from boss.core.attempts import tree_prefix
 from boss.core.state import runs
-from boss.web.answers import BundleRequest, FolderAnswer, ResultAnswer, ResultList, UploadAnswer, UsageAnswer
-from boss.web.bundle import RESULT_BYTES, RESULTS_MOST, packed
-from boss.web.changes import no_task
-from boss.web.faults import Fault, bad_input, not_found
-from boss.web.fetching import AT_ONCE, Busy, NotToBeHad
-from boss.web.reads import LARGEST, ResultLine
-from boss.web.responses import json_response
-from boss.web.routes import Call
-from boss.web.streaming import file_response, first_byte
-from boss.web.tree import Tree, VersionGone
 from wire.patterns import Pattern, is_pattern
 
 _LIMIT, _LIMIT_MOST = 1000, 10_000
@@ -191,7 +191,7 @@ async def _from_elsewhere(call: Call, name: str, line: ResultLine) -> Response:
 
 
 async def bundle(call: Call) -> Response:
-    """Many small ones, one after another (`boss.web.bundle`)."""
+    """Many small ones, one after another (`boss.api.result_bundle`)."""
     asked = call.request_body(BundleRequest)
     if len(asked.results) > RESULTS_MOST:
         raise Fault(413, f"{len(asked.results):,} results in one question; ask for at most {RESULTS_MOST}")
