@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Look at ecloud and change what it does: `admin.py --help` lists the commands.
 
-Thin: options, settings, and which boss to ask; answers come from `boss.web.client`, their words from
+Thin: options, settings, and which boss to ask; answers come from `boss.client.client`, their words from
 `boss.web.printing`. Where no boss runs the same HTTP application answers inside this process, over the
 state directory.
 """
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from boss.web.packages import require_packages
+from boss.client.packages import require_packages
 
 require_packages(Path(__file__).resolve().parent)
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from boss.api.schema import ChangeAnswer, EventsAnswer, SelectionRequest, TaskAnswer, TaskDetail
-    from boss.web.client import Client
+    from boss.client.client import Client
     from settings import Settings
 
 app = typer.Typer(
@@ -105,7 +105,7 @@ def _settings(directory: Path | None) -> Settings:
 @contextmanager
 def _boss() -> Iterator[Client]:
     """The configured boss, the one that runs here, or the application in this process."""
-    from boss.web.find import boss_of, configured_boss
+    from boss.client.find import boss_of, configured_boss
 
     directory = _state_directory()
     values = _settings(directory)
@@ -124,13 +124,13 @@ def _boss() -> Iterator[Client]:
 
 def _inside(directory: Path, values: Settings) -> Client:
     from boss.api.offline import OfflineBackend
+    from boss.client.in_process import inside_client
     from boss.core.store import DatabaseAway
     from boss.database import Database, DatabaseError, NoDatabase
     from boss.database.store import DatabaseStore
     from boss.pools import make_pools
     from boss.state_directory import find
     from boss.state_directory.context import Context
-    from boss.web.inside import inside_client
 
     url = values.database or f"sqlite:///{directory / 'ecloud.sqlite'}"
 

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from boss.web.packages import require_packages
+from boss.client.packages import require_packages
 
 ROOT = Path(__file__).resolve().parent
 require_packages(ROOT)
@@ -26,8 +26,8 @@ from boss.web.command import guarded, stop, write_json  # noqa: E402
 from boss.web.exit_codes import Exit  # noqa: E402
 
 if TYPE_CHECKING:
+    from boss.client.client import Client
     from boss.intake.reader import Options, TaskFile
-    from boss.web.client import Client
     from settings import Settings
 
 app = typer.Typer(
@@ -128,8 +128,8 @@ def _tell_checked(task_file: TaskFile, as_json: bool) -> None:
 
 
 def _push(task_file: TaskFile, detach: bool, as_json: bool) -> Exit:
+    from boss.client.client import ClientError
     from boss.state_directory import find
-    from boss.web.client import ClientError
     from boss.web.pushing import Plan, push
 
     again = f"push_tasks.py {shlex.join(sys.argv[1:])}"
@@ -170,7 +170,7 @@ def _settings(directory: Path | None) -> Settings:
 
 
 def _configured(values: Settings, directory: Path | None) -> Client | None:
-    from boss.web.find import configured_boss
+    from boss.client.find import configured_boss
 
     return configured_boss(values.boss_url, values.token, directory) if values.boss_url else None
 

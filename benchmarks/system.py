@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from boss.client.client import Client, ClientError
+from boss.client.find import boss_of
 from boss.database import Database
-from boss.web.client import Client, ClientError
-from boss.web.find import boss_of
 
 ROOT = Path(__file__).resolve().parent.parent
 _TICK = os.sysconf("SC_CLK_TCK")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from boss.web.client import Client
+from boss.client.client import Client
 
 #: (historic name, example) -> what registers a function under that name.
 Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]

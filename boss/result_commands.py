@@ -1,6 +1,6 @@
 """admin.py's commands about results: fetch them, list them, sum up the room that they take.
 
-Registered by `admin.py`, which knows the settings and which boss to ask. The steps are `boss.web.getting`'s.
+Registered by `admin.py`, which knows the settings and which boss to ask. The steps are `boss.client.download`'s.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from boss.web.exit_codes import Exit
 
 if TYPE_CHECKING:
     from boss.api.schema import ResultAnswer
-    from boss.web.client import Client
+    from boss.client.client import Client
 
 Project = Annotated[str, typer.Option("--project", help="Name space of the results.")]
 Batch = Annotated[int, typer.Option("--batch", help="Only results of this batch.")]
@@ -99,7 +99,7 @@ def add_result_commands(command: Command, boss: Boss) -> None:
 
 
 def _get(boss: Boss, patterns: list[str], directory: Path, batch: int, task: str, project: str, as_json: bool) -> None:
-    from boss.web.getting import CannotKeep, get_results
+    from boss.client.download import CannotKeep, get_results
     from boss.web.terminal import ProgressLine, harmless, plural, size_words
 
     with boss() as asked:

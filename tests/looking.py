@@ -14,9 +14,9 @@ import httpx
 import msgspec
 
 from boss.api.schema import WorkerAnswer
+from boss.client.client import Client
 from boss.state_directory.boss_file import BOSS_FILE, read
 from boss.state_directory.tokens import read_token
-from boss.web.client import Client
 from tests.hosts.host import Host, HostFault
 from tests.hosts.network import Network
 

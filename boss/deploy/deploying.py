@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from boss.client.client import Client as Boss
+from boss.client.client import ClientError, Refused
 from boss.deploy import settings_text
 from boss.deploy.errors import DeployError
 from boss.deploy.install import BundleFor, install, log_tail
@@ -21,8 +23,6 @@ from boss.providers.opennebula.client import Client
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import DEPLOY, owner_and_name
 from boss.state_directory.private_files import write_secret
-from boss.web.client import Client as Boss
-from boss.web.client import ClientError, Refused
 
 #: Of the boss's login token at the cloud; a deploy in its second half makes a new one. The boss renews its own.
 TOKEN_SECONDS = 30 * 86400

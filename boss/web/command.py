@@ -10,7 +10,7 @@ from typing import NoReturn, TypeVar
 import msgspec
 import typer
 
-from boss.web.client import ClientError, Refused
+from boss.client.client import ClientError, Refused
 from boss.web.exit_codes import Exit
 from boss.web.terminal import harmless
 

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from boss.api.schema import BatchAnswer
-from boss.web.client import Client, ClientError, NoAnswer
+from boss.client.client import Client, ClientError, NoAnswer
 from boss.web.terminal import ProgressLine, harmless, progress_words
 
 #: How long a boss that does not answer any more is looked for.

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 
 import pytest
 
+from boss.client.find import boss_of
 from boss.state_directory.boss_file import running_boss
-from boss.web.find import boss_of
 from tests.looking import Question, answer_of
 
 TOP = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from boss.web.client import Client
+from boss.client.client import Client
 from tests.hosts import network
 from tests.opennebula.hive import LOG, Hive
 from tests.opennebula.objects import AUTHORIZATION, Machine, Refuse

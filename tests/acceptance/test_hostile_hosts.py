@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.web.client import Client
+from boss.client.client import Client
 from tests.acceptance.data_world import DataWorld, WorkerHost, data_world, links, mosquitto
 from tests.acceptance.deployment import wait_for
 from tests.hosts import PYTHON, Host, network

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.web.client import Client
+from boss.client.client import Client
 from tests.hosts import HOME, Host, Network, network
 from tests.hosts.cluster import TREE, Cluster
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from boss.web.client import Client
+from boss.client.client import Client
 from tests.hosts import HOME, Host, network
 from tests.hosts.cluster import TREE, Cluster
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.web.client import Client
+from boss.client.client import Client
 from tests.acceptance.deployment import Deployment, deployment, lines_of, wait_for
 
 __all__ = ["deployment"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from boss.web.client import Client
+from boss.client.client import Client
 from examples.net3_study import make_tasks
 from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of, wait_for
 from tests.integration.test_example_agrees import compare

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from boss.api.schema import SubmitAnswer
+from boss.client.client import Client
+from boss.client.upload import send_files
 from boss.core.model import TaskState
 from boss.intake.reader import Options, encode_stream, read_file
-from boss.web.client import Client
-from boss.web.sending import send_files
 from tests.acceptance.inside.plan import FOLDER, Crash, happened
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.place import Place

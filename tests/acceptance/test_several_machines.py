@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from boss.client.client import Client
 from boss.ssh import fingerprint
-from boss.web.client import Client
 from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
 from tests.integration.ssh_server import SshServer, me, running
 from tests.looking import workers

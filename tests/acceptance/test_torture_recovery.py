@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from boss.api.schema import BatchAnswer
+from boss.client.client import Refused
+from boss.client.find import boss_of
 from boss.intake.reader import Options, encode_stream, read_file
-from boss.web.client import Refused
-from boss.web.find import boss_of
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.outside_broker import OutsideBroker
 from tests.acceptance.torture.place import Place

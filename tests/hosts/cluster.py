@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from boss.web.client import Client
+from boss.client.client import Client
 from tests.hosts.boss_host import SITE, STATE, BossHost
 from tests.hosts.host import HOME, PATIENCE, PYTHON, USER, Host, HostFault, Program
 from tests.hosts.network import Network
@@ -30,7 +30,7 @@ KIT = f"{HOME}/etc"
 #: What `admin.py login NAME --write FOLDER --installed_in KIT` does, for many names in one process.
 LOGINS = f"""
 import json, pathlib, sys
-from boss.web.find import boss_of
+from boss.client.find import boss_of
 boss = boss_of(pathlib.Path({STATE!r}))
 print(json.dumps({{name: boss.login(name, {KIT!r}).files for name in sys.argv[1:]}}))
 boss.close()

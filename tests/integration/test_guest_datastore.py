@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from boss.web.client import Client
+from boss.client.client import Client
 from tests.hosts import network
 from tests.hosts.guests import HOME, GuestSite
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from boss.web.client import Client
+from boss.client.client import Client
 from tests.acceptance.deployment import TOP, Deployment, wait_for
 from tests.looking import workers
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from boss.client.client import Client
 from boss.database import Database
-from boss.web.client import Client
 from tests.acceptance.deployment import Deployment, lines_of, wait_for
 from tests.integration import brokers
 from tests.integration.brokers import Links

@@ -16,11 +16,11 @@ from boss.api.app import make_app
 from boss.api.schema import ResultAnswer
 from boss.api.serve import Server, serve
 from boss.api.tree import BLOBS, Tree
+from boss.client import download
+from boss.client.client import Client, NoAnswer
+from boss.client.download import PARTS, Got, get_results
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
-from boss.web import getting
-from boss.web.client import Client, NoAnswer
-from boss.web.getting import PARTS, Got, get_results
 from tests.unit.test_web_results import digest, result
 from tests.unit.web_world import TOKEN, FakeBackend
 
@@ -88,20 +88,20 @@ def test_what_is_there_is_left_alone_and_what_differs_is_replaced(server: Server
 
 
 def test_one_that_broke_off_goes_on(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    take = getting._Run._take
+    take = download._Run._take
 
     def broken(run: object, pieces: Iterator[bytes], part: int, wanted: ResultAnswer) -> None:
         os.write(part, next(iter(pieces))[:1000])
         raise NoAnswer("cut")
 
-    monkeypatch.setattr(getting, "PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(getting, "TRIES", 1)
-    monkeypatch.setattr(getting._Run, "_take", broken)
+    monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(download, "TRIES", 1)
+    monkeypatch.setattr(download._Run, "_take", broken)
     with pytest.raises(NoAnswer):
         fetch(server, tmp_path / "here", "runs/1/large.bin")
     (part,) = (tmp_path / "here" / PARTS).iterdir()
     assert part.stat().st_size == 1000 and len(visible(tmp_path / "here")) == 1
-    monkeypatch.setattr(getting._Run, "_take", take)
+    monkeypatch.setattr(download._Run, "_take", take)
     got = fetch(server, tmp_path / "here", "runs/1/large.bin")
     assert got.bytes == len(LARGE) - 1000
     assert visible(tmp_path / "here") == {"runs/1/large.bin": LARGE}
@@ -114,9 +114,9 @@ def test_a_damaged_part_is_found_out_and_the_next_try_is_right(server: Server, t
         project="default", name="runs/1/large.bin", size=len(LARGE), digest=digest(LARGE), task="t", number=3,
         attempt=1, time=0.0,
     )  # fmt: skip
-    run = getting._Run([], tmp_path / "here", lambda *_: None)
+    run = download._Run([], tmp_path / "here", lambda *_: None)
     (tmp_path / "here" / PARTS).mkdir()
-    with pytest.raises(getting._NotSo):
+    with pytest.raises(download._NotSo):
         client = Client(server.url, TOKEN)
         fill = run._fill
         try:
@@ -147,13 +147,13 @@ def test_thousands_of_small_results_come_in_few_requests(
     backend.reads.results = [result(name, content) for name, content in many.items()]
     (root / "many/3/10").unlink()
     alone: list[str] = []
-    one = getting._Run._one
+    one = download._Run._one
 
-    def noted(run: getting._Run, client: Client, each: ResultAnswer) -> None:
+    def noted(run: download._Run, client: Client, each: ResultAnswer) -> None:
         alone.append(each.name)
         one(run, client, each)
 
-    monkeypatch.setattr(getting._Run, "_one", noted)
+    monkeypatch.setattr(download._Run, "_one", noted)
     got = fetch(server, tmp_path / "here")
     assert (got.fetched, len(got.failed), alone) == (999, 1, ["many/3/10"])
     del many["many/3/10"]
@@ -163,8 +163,8 @@ def test_thousands_of_small_results_come_in_few_requests(
 
 @pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/../../b", "a//b", "", ".", f"{PARTS}/x", "a\0b"])
 def test_a_name_of_a_hostile_boss_never_leads_out_of_the_directory(tmp_path: Path, name: str) -> None:
-    with pytest.raises(getting._NotSo):
-        getting.place_of(tmp_path, name)
+    with pytest.raises(download._NotSo):
+        download.place_of(tmp_path, name)
 
 
 def test_a_boss_that_goes_away_ends_it_with_its_address(server: Server, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_boss_that_goes_away_ends_it_with_its_address(server: Server, tmp_path
     results = list(client.results("default"))
     server.stop()
     getting_fast = pytest.MonkeyPatch()
-    getting_fast.setattr(getting, "PAUSE_SECONDS", 0.0)
+    getting_fast.setattr(download, "PAUSE_SECONDS", 0.0)
     with pytest.raises(NoAnswer, match=r"http://127"):
         get_results(client.another, results, tmp_path / "here", lambda *_: None)
     getting_fast.undo()

@@ -19,17 +19,17 @@ import pytest
 
 from boss.api.app import make_app
 from boss.api.serve import Server, serve
+from boss.client.client import Client, ClientError, Refused
+from boss.client.start_boss import LOG_FILE, start_boss, wait_for_boss
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.intake.reader import Options, read_file
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
 from boss.web import following
-from boss.web.client import Client, ClientError, Refused
 from boss.web.exit_codes import Exit
 from boss.web.following import BossLost
 from boss.web.pushing import Plan, push
-from boss.web.starting import LOG_FILE, start_boss, wait_for_boss
 from tests.unit.web_world import FakeBackend
 
 TOP = Path(__file__).resolve().parents[2]

@@ -19,12 +19,12 @@ import pytest
 
 from boss.api.app import make_app
 from boss.api.serve import CannotServe, Server, serve
+from boss.client.client import Client, ClientError, NoAnswer, Refused
+from boss.client.find import boss_of, configured_boss
+from boss.client.upload import send_files
 from boss.intake.reader import encode_stream, read_file
 from boss.state_directory.boss_file import announce, running_boss, start_time_of, withdraw
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token, read_token
-from boss.web.client import Client, ClientError, NoAnswer, Refused
-from boss.web.find import boss_of, configured_boss
-from boss.web.sending import send_files
 from tests.unit.web_world import FakeBackend
 
 

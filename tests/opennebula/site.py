@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from boss.web.client import Client
+from boss.client.client import Client
 from tests.hosts.guests import PLAIN_PYTHON, SITE, STATE, GuestSite, toml
 from tests.looking import workers
 from tests.opennebula.cloud import Cloud

@@ -14,6 +14,7 @@ import msgspec
 
 from boss.api.app import make_app
 from boss.api.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.client.in_process_transport import InProcessTransport
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.model import TaskState
@@ -28,7 +29,6 @@ from boss.database.views import (
     TaskDetail,
     TaskLine,
 )
-from boss.web.transport import InProcessTransport
 from wire.messages import CommandSummary, Execution, Input, ManifestEntry, ResultItem
 
 TOKEN = "a-token-of-the-tests"

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from boss.api.schema import SubmitAnswer
+from boss.client.client import Client
+from boss.client.upload import send_files
 from boss.intake.reader import Options, encode_stream, read_file
-from boss.web.client import Client
-from boss.web.sending import send_files
 from tests.acceptance.torture.place import Place
 
 STEP = Path(__file__).with_name("step.sh")

@@ -19,8 +19,8 @@ import pytest
 
 from boss.api.schema import StatusAnswer
 from boss.bootstrap.ssh_keys import ensure_keys
-from boss.web.client import Client, ClientError, Refused
-from boss.web.find import boss_of
+from boss.client.client import Client, ClientError, Refused
+from boss.client.find import boss_of
 from tests.acceptance.inside.plan import FOLDER
 from tests.acceptance.torture import processes
 from tests.acceptance.torture.processes import MARK, Process

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from boss.web.client import Client, ClientError, Refused
+from boss.client.client import Client, ClientError, Refused
 
 _CHUNK_BYTES = 1 << 18
 #: Digests asked about in one request.

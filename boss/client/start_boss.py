@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+from boss.client.client import Client, ClientError
+from boss.client.find import boss_of
 from boss.state_directory.boss_file import LOCK_FILE
-from boss.web.client import Client, ClientError
-from boss.web.find import boss_of
 
 LOG_FILE = Path("logs") / "boss.log"
 _START_SECONDS = 90.0

@@ -1,6 +1,6 @@
 """The client of the HTTP API that `push_tasks.py`, `admin.py` and scripts use, over a network or in this process.
 
-Knows the routes and their bodies; where a boss is found stands in `boss.web.find`. One Client serves one thread.
+Knows the routes and their bodies; where a boss is found stands in `boss.client.find`. One Client serves one thread.
 
     ClientError
     ├── Refused       the boss answered with an error: status, sentence, details

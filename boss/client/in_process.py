@@ -9,8 +9,8 @@ from boss.api.app import make_app
 from boss.api.handlers.context import Context
 from boss.api.offline import OfflineBackend
 from boss.api.tree import Tree
-from boss.web.client import Client
-from boss.web.transport import InProcessTransport
+from boss.client.client import Client
+from boss.client.in_process_transport import InProcessTransport
 
 
 def inside_client(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from boss.api.result_bundle import BYTES_MOST, RESULT_BYTES, NoBundle, unpacked
 from boss.api.schema import ResultAnswer, UploadAnswer
-from boss.web.client import Client, NoAnswer, Refused
+from boss.client.client import Client, NoAnswer, Refused
 
 #: Files that are on their way at once.
 AT_ONCE = 8

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from boss.client.client import Client, ClientError
 from boss.state_directory.boss_file import running_boss
 from boss.state_directory.tokens import TOKEN_FILE, read_token
-from boss.web.client import Client, ClientError
 
 
 def configured_boss(url: str, token: str, state_directory: Path | None) -> Client:
