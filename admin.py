@@ -2,7 +2,7 @@
 """Look at ecloud and change what it does: `admin.py --help` lists the commands.
 
 Thin: options, settings, and which boss to ask; answers come from `boss.client.client`, their words from
-`boss.web.printing`. Where no boss runs the same HTTP application answers inside this process, over the
+`boss.cli.format_tasks`. Where no boss runs the same HTTP application answers inside this process, over the
 state directory.
 """
 
@@ -21,15 +21,15 @@ require_packages(Path(__file__).resolve().parent)
 import typer  # noqa: E402  # only now is it known to be there
 
 # They import typer, or what imports it.
-from boss.commands import AsJson  # noqa: E402
-from boss.context_commands import add_context_commands  # noqa: E402
-from boss.deploy_commands import add_deploy_commands  # noqa: E402
-from boss.machine_commands import add_machine_commands  # noqa: E402
-from boss.pool_commands import add_pool_commands  # noqa: E402
-from boss.result_commands import add_result_commands  # noqa: E402
-from boss.task_commands import add_task_commands  # noqa: E402
-from boss.web.command import guarded, stop, write, write_json  # noqa: E402
-from boss.web.exit_codes import Exit  # noqa: E402
+from boss.cli.boss_option import AsJson  # noqa: E402
+from boss.cli.command import guarded, stop, write, write_json  # noqa: E402
+from boss.cli.context import add_context_commands  # noqa: E402
+from boss.cli.deploy import add_deploy_commands  # noqa: E402
+from boss.cli.exit_codes import Exit  # noqa: E402
+from boss.cli.machines import add_machine_commands  # noqa: E402
+from boss.cli.pools import add_pool_commands  # noqa: E402
+from boss.cli.results import add_result_commands  # noqa: E402
+from boss.cli.tasks import add_task_commands  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +160,7 @@ def _inside(directory: Path, values: Settings) -> Client:
 @command("status", "status --json")
 def status(as_json: AsJson = False) -> None:
     """How many workers and tasks there are, and what hinders."""
-    from boss.web.printing import status_lines
+    from boss.cli.format_tasks import status_lines
 
     with _boss() as boss:
         answer = boss.status()
@@ -170,7 +170,7 @@ def status(as_json: AsJson = False) -> None:
 @command("show_workers", "show_workers")
 def show_workers(as_json: AsJson = False) -> None:
     """Each worker, and what is to become one: id, address, what it is doing, whether it is kept when idle."""
-    from boss.web.printing import worker_line
+    from boss.cli.format_tasks import worker_line
 
     with _boss() as boss:
         answer = boss.worker_list()
@@ -179,14 +179,14 @@ def show_workers(as_json: AsJson = False) -> None:
 
 
 def _list(states: tuple[str, ...], batch: int, project: str, limit: int, as_json: bool, words: str) -> None:
-    from boss.web import printing
+    from boss.cli import format_tasks
 
     with _boss() as boss:
         tasks: Iterator[TaskAnswer] = boss.tasks(*states, batch=batch, project=project, limit=limit)
         if as_json:
             write_json(list(tasks))
             return
-        for line in getattr(printing, words)(tasks):
+        for line in getattr(format_tasks, words)(tasks):
             sys.stdout.write(f"{line}\n")
 
 
@@ -217,7 +217,7 @@ def show_failed(batch: Batch = 0, project: AnyProject = "", limit: Limit = 0, as
 @command("show_batches", "show_batches")
 def show_batches(as_json: AsJson = False) -> None:
     """Every push: its counts, and whether it is finished."""
-    from boss.web.printing import batch_line
+    from boss.cli.format_tasks import batch_line
 
     with _boss() as boss:
         batches = boss.batches()
@@ -233,7 +233,7 @@ def _show(id: str, project: str, as_json: bool, words: Callable[[TaskDetail], li
 @command("show_task", "show_task 2")
 def show_task(id: Id, project: Project = "default", as_json: AsJson = False) -> None:
     """All of one task: state, commands, every attempt, and the end of what it wrote to stdout and stderr."""
-    from boss.web.printing import task_lines
+    from boss.cli.format_tasks import task_lines
 
     _show(id, project, as_json, lambda detail: list(task_lines(detail)))
 
@@ -241,7 +241,7 @@ def show_task(id: Id, project: Project = "default", as_json: AsJson = False) -> 
 @command("show_task_status", "show_task_status 2")
 def show_task_status(id: Id, project: Project = "default", as_json: AsJson = False) -> None:
     """The task's state, its worker, and how it ended."""
-    from boss.web.printing import task_status_lines
+    from boss.cli.format_tasks import task_status_lines
 
     with _boss() as boss:
         detail = boss.task(project, id)
@@ -251,7 +251,7 @@ def show_task_status(id: Id, project: Project = "default", as_json: AsJson = Fal
 @command("show_task_dependencies", "show_task_dependencies 4")
 def show_task_dependencies(id: Id, project: Project = "default", as_json: AsJson = False) -> None:
     """The ids of the tasks that must succeed before it, on one line."""
-    from boss.web.terminal import harmless
+    from boss.cli.terminal import harmless
 
     with _boss() as boss:
         detail = boss.task(project, id)
@@ -261,10 +261,10 @@ def show_task_dependencies(id: Id, project: Project = "default", as_json: AsJson
 @command("show_task_commands", "show_task_commands 4")
 def show_task_commands(id: Id, project: Project = "default", as_json: AsJson = False) -> None:
     """All that a worker does for it: downloads, commands, uploads, cleaning up."""
-    from boss.web.printing import derived_lines
+    from boss.cli.format_tasks import derived_lines
 
     with _boss() as boss:
-        commands = boss.task_commands(boss.task(project, id).task.number)
+        commands = boss.cli.tasks(boss.task(project, id).task.number)
         write_json(commands) if as_json else write(list(derived_lines(commands)))
 
 
@@ -272,7 +272,7 @@ def show_task_commands(id: Id, project: Project = "default", as_json: AsJson = F
 
 
 def _change(verb: str, selection: SelectionRequest, as_json: bool) -> None:
-    from boss.web.printing import change_lines
+    from boss.cli.format_tasks import change_lines
 
     with _boss() as boss:
         answer = {"cancel": boss.cancel, "retry": boss.retry, "redo": boss.redo}[verb](selection)
@@ -335,7 +335,7 @@ _FOLLOW_SECONDS = 0.5
 @command("story", "story 4")
 def story(id: Id, project: Project = "default", as_json: AsJson = False) -> None:
     """All that happened to one task and its attempts, with times and causes."""
-    from boss.web.telling import story_lines
+    from boss.cli.format_journal import story_lines
 
     with _boss() as boss:
         answer = boss.story(boss.task(project, id).task.number)
@@ -356,8 +356,8 @@ def events(
 
     import msgspec
 
-    from boss.web.moments import moment_of
-    from boss.web.telling import event_line
+    from boss.cli.format_journal import event_line
+    from boss.cli.times import moment_of
 
     def tell(page: EventsAnswer) -> int:
         for event in page.events:
@@ -391,7 +391,7 @@ BatchNumber = Annotated[int, typer.Argument(metavar="BATCH", help="The batch's n
 
 
 def _change_worker(ask: Callable[[Client], ChangeAnswer], as_json: bool) -> None:
-    from boss.web.telling import worker_change_lines
+    from boss.cli.format_journal import worker_change_lines
 
     with _boss() as boss:
         answer = ask(boss)
@@ -433,7 +433,7 @@ def pause_batch(
     as_json: AsJson = False,
 ) -> None:
     """Let the queued tasks of a batch wait; what runs goes on."""
-    from boss.web.telling import pause_line
+    from boss.cli.format_journal import pause_line
 
     with _boss() as boss:
         answer = boss.pause_batch(batch, reason)
@@ -443,7 +443,7 @@ def pause_batch(
 @command("resume_batch", "resume_batch 3")
 def resume_batch(batch: BatchNumber, as_json: AsJson = False) -> None:
     """The end of a pause."""
-    from boss.web.telling import pause_line
+    from boss.cli.format_journal import pause_line
 
     with _boss() as boss:
         answer = boss.resume_batch(batch)
@@ -456,7 +456,7 @@ def resume_batch(batch: BatchNumber, as_json: AsJson = False) -> None:
 @command("settings", "settings")
 def settings_command(as_json: AsJson = False) -> None:
     """Each setting with its value and where that came from; secrets are not shown."""
-    from boss.web.terminal import harmless
+    from boss.cli.terminal import harmless
 
     shown = list(_settings(_state_directory()).show())
     if as_json:

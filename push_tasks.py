@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Push a task file and follow it to its end: `push_tasks.py TASKS.json`.
 
-Thin: options, settings, and which boss to use; the steps are `boss.web.pushing`'s. Exit codes stand in
-`boss.web.exit_codes`.
+Thin: options, settings, and which boss to use; the steps are `boss.cli.push`'s. Exit codes stand in
+`boss.cli.exit_codes`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ require_packages(ROOT)
 
 import typer  # noqa: E402  # only now is it known to be there
 
-from boss.web.command import guarded, stop, write_json  # noqa: E402
-from boss.web.exit_codes import Exit  # noqa: E402
+from boss.cli.command import guarded, stop, write_json  # noqa: E402
+from boss.cli.exit_codes import Exit  # noqa: E402
 
 if TYPE_CHECKING:
     from boss.client.client import Client
@@ -114,7 +114,7 @@ def _read(path: Path, options: Options, check: bool, as_json: bool) -> TaskFile:
 
 
 def _tell_checked(task_file: TaskFile, as_json: bool) -> None:
-    from boss.web.terminal import harmless, plural
+    from boss.cli.terminal import harmless, plural
 
     if as_json:
         write_json({"valid": True, "tasks": task_file.tasks, "inits": task_file.inits, "warnings": task_file.warnings})
@@ -128,9 +128,9 @@ def _tell_checked(task_file: TaskFile, as_json: bool) -> None:
 
 
 def _push(task_file: TaskFile, detach: bool, as_json: bool) -> Exit:
+    from boss.cli.push import Plan, push
     from boss.client.client import ClientError
     from boss.state_directory import find
-    from boss.web.pushing import Plan, push
 
     again = f"push_tasks.py {shlex.join(sys.argv[1:])}"
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import settings as ecloud_settings
 from boss.api.serve import CannotServe
+from boss.cli.terminal import harmless
 from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
 from boss.database.check import check_database
@@ -25,7 +26,6 @@ from boss.setup import Setup
 from boss.state_directory import find
 from boss.state_directory.context import said_datastore
 from boss.state_directory.lock import Refused, cannot_start
-from boss.web.terminal import harmless
 from wire.link import LinkError, TlsOptions
 
 EXAMPLE = """example:
@@ -79,7 +79,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _check() -> int:
     """0: all holds together. 1: it does not. 3: there is nothing to check."""
-    from boss.web.command import write  # and a client of HTTP, which a boss has no use for
+    from boss.cli.command import write  # and a client of HTTP, which a boss has no use for
 
     try:
         home = find.find()

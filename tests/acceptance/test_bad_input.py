@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 
 from boss.api.spool import digest_of
+from boss.cli.exit_codes import Exit
 from boss.client.find import boss_of
-from boss.web.exit_codes import Exit
 from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
 
 __all__ = ["deployment"]

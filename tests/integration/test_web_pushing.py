@@ -19,6 +19,10 @@ import pytest
 
 from boss.api.app import make_app
 from boss.api.serve import Server, serve
+from boss.cli import follow
+from boss.cli.exit_codes import Exit
+from boss.cli.follow import BossLost
+from boss.cli.push import Plan, push
 from boss.client.client import Client, ClientError, Refused
 from boss.client.start_boss import LOG_FILE, start_boss, wait_for_boss
 from boss.core.effects import Answer
@@ -26,10 +30,6 @@ from boss.core.events import Submitted
 from boss.intake.reader import Options, read_file
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
-from boss.web import following
-from boss.web.exit_codes import Exit
-from boss.web.following import BossLost
-from boss.web.pushing import Plan, push
 from tests.unit.web_world import FakeBackend
 
 TOP = Path(__file__).resolve().parents[2]
@@ -58,7 +58,7 @@ def server(backend: FakeBackend, state_directory: Path) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following.follow, "__defaults__", (0.5,))
+    monkeypatch.setattr(follow.follow, "__defaults__", (0.5,))
 
 
 def _plan(

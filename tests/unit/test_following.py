@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boss.web.following import HINDRANCE_SECONDS, _Hindrances
+from boss.cli.follow import HINDRANCE_SECONDS, _Hindrances
 
 FULL = "pool cloud cannot grow: quota; it is tried again at 19:29:13 (in {} s)"
 

@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 
 from boss.api.schema import ChangeAnswer, EventAnswer, StoryAnswer, TaskAnswer
-from boss.web.moments import moment_of
-from boss.web.telling import event_line, pause_line, story_lines, worker_change_lines
+from boss.cli.format_journal import event_line, pause_line, story_lines, worker_change_lines
+from boss.cli.times import moment_of
 from tests.unit.web_world import FakeBackend, inside
 from wire.http import PREFIX
 

@@ -10,9 +10,9 @@ import pytest
 
 from boss.api.backend import PoolView
 from boss.api.schema_pools import InstanceAnswer, PlanAnswer, PoolAnswer
+from boss.cli.format_pools import pool_lines
 from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
-from boss.web.pool_words import pool_lines
 from tests.unit.web_world import FakeBackend, inside
 
 CLOUD = PoolView(

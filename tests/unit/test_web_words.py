@@ -15,8 +15,8 @@ import pytest
 
 from boss.api import schema
 from boss.api.pace import Pace, eta_seconds
-from boss.web import printing
-from boss.web.terminal import ProgressLine, bar, duration, harmless, plural, progress_words, size_words
+from boss.cli import format_tasks
+from boss.cli.terminal import ProgressLine, bar, duration, harmless, plural, progress_words, size_words
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_status_has_the_four_historic_lines() -> None:
         epoch=1,
         turn=1,
     )
-    assert list(printing.status_lines(status)) == [
+    assert list(format_tasks.status_lines(status)) == [
         "3 workers created.",
         "45 tasks in queue of which 12 are currently available.",
         "6 tasks in progress.",
@@ -112,18 +112,19 @@ def test_status_has_the_four_historic_lines() -> None:
         "no worker fits\\x1b",
     ]
     assert any(
-        "No boss is running" in line for line in printing.status_lines(msgspec.structs.replace(status, running=False))
+        "No boss is running" in line
+        for line in format_tasks.status_lines(msgspec.structs.replace(status, running=False))
     )
 
 
 def test_a_worker_is_told_in_the_historic_words() -> None:
     worker = schema.WorkerAnswer(id="w1", state="online", pool="local", slots=2, address="10.0.0.1")
-    assert printing.worker_line(worker) == "ID: w1  IP: 10.0.0.1  Doing: nothing  Persistent: False  State: online"
+    assert format_tasks.worker_line(worker) == "ID: w1  IP: 10.0.0.1  Doing: nothing  Persistent: False  State: online"
     worker.holding = [
         schema.HeldAnswer(task=1, project="default", id="a", attempt=1, phase="executing"),
         schema.HeldAnswer(task=2, project="default", id="b", attempt=1, phase="staged"),
     ]
-    assert "Doing: a  " in printing.worker_line(worker)
+    assert "Doing: a  " in format_tasks.worker_line(worker)
 
 
 def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one() -> None:
@@ -134,7 +135,7 @@ def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one(
     blocked = schema.TaskAnswer(
         number=2, project="default", id="1", state="blocked", batch=1, reason="dependencies failed", commands=["cat x"]
     )
-    assert list(printing.ended_lines([failed, blocked])) == [
+    assert list(format_tasks.ended_lines([failed, blocked])) == [
         "ID: 2\tWorker ID: w1\tWorker address: 10.0.0.1\tExit code: 1\tReason: exit code 1",
         "\ttrue",
         "\ta\n\tb",
@@ -144,12 +145,12 @@ def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one(
 
 
 def test_a_change_is_told_in_counts() -> None:
-    told = printing.change_lines(schema.ChangeAnswer(done={"cancelled": 1, "asked": 2, "untouched": 9}))
+    told = format_tasks.change_lines(schema.ChangeAnswer(done={"cancelled": 1, "asked": 2, "untouched": 9}))
     assert list(told) == ["1 task cancelled, 2 tasks being cancelled."]
     nothing = schema.ChangeAnswer(done={"retried": 0}, carry_on="nobody")
-    assert list(printing.change_lines(nothing)) == ["There was nothing to do."]
+    assert list(format_tasks.change_lines(nothing)) == ["There was nothing to do."]
     retried = schema.ChangeAnswer(done={"retried": 3}, carry_on="the next boss does it")
-    assert list(printing.change_lines(retried))[1] == "the next boss does it"
+    assert list(format_tasks.change_lines(retried))[1] == "the next boss does it"
 
 
 def test_the_pace_is_taken_over_the_last_half_minute() -> None:
@@ -169,7 +170,7 @@ def test_a_terminal_that_was_closed_ends_the_program_as_its_signal_would() -> No
     """It may take nothing a moment before the signal is there. Here it is nobody's: no signal comes at all."""
     ours, theirs = pty.openpty()
     program = (
-        "import sys; from boss.web.terminal import ProgressLine; line = ProgressLine(sys.stderr); line.say('here')\n"
+        "import sys; from boss.cli.terminal import ProgressLine; line = ProgressLine(sys.stderr); line.say('here')\n"
         "sys.stdin.read(); line.show(0.5, 'words', last=True)"
     )
     process = subprocess.Popen(

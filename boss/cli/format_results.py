@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from boss.api.schema import ResultAnswer, UsageAnswer
-from boss.web.printing import moment
-from boss.web.terminal import harmless, plural, size_words
+from boss.cli.format_tasks import moment
+from boss.cli.terminal import harmless, plural, size_words
 
 
 def in_order(results: Iterable[ResultAnswer]) -> Iterator[ResultAnswer]:

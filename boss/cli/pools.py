@@ -11,12 +11,12 @@ from typing import Annotated
 import typer
 
 from boss.api.schema_pools import DropRequest, InstanceAnswer, TerminateRequest
-from boss.commands import AsJson, Boss, Command
+from boss.cli.boss_option import AsJson, Boss, Command
+from boss.cli.command import ask_first, stop, write, write_json
+from boss.cli.exit_codes import Exit
+from boss.cli.format_pools import dropped_lines, note_lines, pool_lines, terminated_lines
+from boss.cli.terminal import harmless, plural
 from boss.core.policy import LOCAL
-from boss.web.command import ask_first, stop, write, write_json
-from boss.web.exit_codes import Exit
-from boss.web.pool_words import dropped_lines, note_lines, pool_lines, terminated_lines
-from boss.web.terminal import harmless, plural
 
 Workers = Annotated[list[str] | None, typer.Argument(metavar="WORKER", help="Ids of workers.", show_default=False)]
 

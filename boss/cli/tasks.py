@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from boss.api.schema import DropTasksRequest
-from boss.commands import AsJson, Boss, Command
+from boss.cli.boss_option import AsJson, Boss, Command
+from boss.cli.command import ask_first, stop, write, write_json
+from boss.cli.exit_codes import Exit
+from boss.cli.format_tasks import change_lines
+from boss.cli.terminal import harmless, plural
 from boss.core.model import TERMINAL, TaskState
-from boss.web.command import ask_first, stop, write, write_json
-from boss.web.exit_codes import Exit
-from boss.web.printing import change_lines
-from boss.web.terminal import harmless, plural
 
 #: What the historic command took: 0 QUEUED, 1 IN_PROGRESS, 2 FINISHED.
 _HISTORIC = {"0": (TaskState.PENDING, TaskState.QUEUED), "1": (TaskState.RUNNING,), "2": tuple(sorted(TERMINAL))}

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boss.commands import AsJson, Boss, Command
-from boss.web.command import stop, write, write_json
-from boss.web.exit_codes import Exit
+from boss.cli.boss_option import AsJson, Boss, Command
+from boss.cli.command import stop, write, write_json
+from boss.cli.exit_codes import Exit
 
 if TYPE_CHECKING:
     from boss.api.schema import ResultAnswer
@@ -62,7 +62,7 @@ def add_result_commands(command: Command, boss: Boss) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Results that tasks have left on the datastore, in order of task."""
-        from boss.web.listing import in_order, result_lines
+        from boss.cli.format_results import in_order, result_lines
 
         with boss() as asked:
             found = in_order(asked.results(project, match, batch, task))
@@ -85,7 +85,7 @@ def add_result_commands(command: Command, boss: Boss) -> None:
         as_json: AsJson = False,
     ) -> None:
         """How much room results take, folder by folder; what pushes sent; what is free on the datastore's disk."""
-        from boss.web.listing import usage_lines
+        from boss.cli.format_results import usage_lines
 
         with boss() as asked:
             usages = [(folder.strip("/"), asked.usage(project, folder)) for folder in folders or [""]]
@@ -99,8 +99,8 @@ def add_result_commands(command: Command, boss: Boss) -> None:
 
 
 def _get(boss: Boss, patterns: list[str], directory: Path, batch: int, task: str, project: str, as_json: bool) -> None:
+    from boss.cli.terminal import ProgressLine, harmless, plural, size_words
     from boss.client.download import CannotKeep, get_results
-    from boss.web.terminal import ProgressLine, harmless, plural, size_words
 
     with boss() as asked:
         results = _matching(asked, patterns, batch, task, project)

@@ -18,7 +18,7 @@ from boss.api.schema import (
     TaskDetail,
     WorkerAnswer,
 )
-from boss.web.terminal import duration, harmless, plural, progress_words
+from boss.cli.terminal import duration, harmless, plural, progress_words
 
 
 def status_lines(status: StatusAnswer) -> Iterator[str]:

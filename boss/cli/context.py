@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from boss.api.schema_context import ContextAnswer
-from boss.commands import AsJson, Boss, Command
-from boss.web.command import write, write_json
-from boss.web.terminal import harmless
+from boss.cli.boss_option import AsJson, Boss, Command
+from boss.cli.command import write, write_json
+from boss.cli.terminal import harmless
 
 
 def add_context_commands(command: Command, boss: Boss) -> None:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 
 from boss.api.schema import ChangeAnswer, EventAnswer, StoryAnswer
-from boss.web.printing import reason_of
-from boss.web.terminal import harmless
+from boss.cli.format_tasks import reason_of
+from boss.cli.terminal import harmless
 
 
 def event_line(event: EventAnswer) -> str:

@@ -18,12 +18,12 @@ import typer
 from boss.api.schema import LoginAnswer
 from boss.bootstrap.login_files import FOLDER
 from boss.bootstrap.ssh_keys import DATASTORE, KeyFileError, SshKey, ensure_keys
-from boss.commands import AsJson, Boss, Command
+from boss.cli.boss_option import AsJson, Boss, Command
+from boss.cli.command import stop, write, write_json
+from boss.cli.exit_codes import Exit
+from boss.cli.terminal import harmless
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token
-from boss.web.command import stop, write, write_json
-from boss.web.exit_codes import Exit
-from boss.web.terminal import harmless
 
 WriteInto = Annotated[
     Path | None, typer.Option("--write", help="Write the files into this directory, readable by you only.")

@@ -15,15 +15,15 @@ from typing import TextIO
 import msgspec
 
 from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
+from boss.cli.exit_codes import Exit
+from boss.cli.follow import BossLost, follow
+from boss.cli.format_tasks import reason_of
+from boss.cli.terminal import ProgressLine, harmless, plural, size_words
 from boss.client.client import Client, ClientError, NoAnswer, Refused
 from boss.client.find import boss_of
 from boss.client.start_boss import answering_boss, start_boss, wait_for_boss
 from boss.client.upload import send_files
 from boss.intake.reader import TaskFile, encode_stream
-from boss.web.exit_codes import Exit
-from boss.web.following import BossLost, follow
-from boss.web.printing import reason_of
-from boss.web.terminal import ProgressLine, harmless, plural, size_words
 
 _FAILED_SHOWN = 10
 #: The answer of a boss that misses files of the push (they may have left its spool since they were asked about).

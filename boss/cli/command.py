@@ -10,9 +10,9 @@ from typing import NoReturn, TypeVar
 import msgspec
 import typer
 
+from boss.cli.exit_codes import Exit
+from boss.cli.terminal import harmless
 from boss.client.client import ClientError, Refused
-from boss.web.exit_codes import Exit
-from boss.web.terminal import harmless
 
 R = TypeVar("R")
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 
 from boss.api.schema import BatchAnswer
+from boss.cli.terminal import ProgressLine, harmless, progress_words
 from boss.client.client import Client, ClientError, NoAnswer
-from boss.web.terminal import ProgressLine, harmless, progress_words
 
 #: How long a boss that does not answer any more is looked for.
 LOST_SECONDS = 15.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from boss.api.schema_pools import DroppedAnswer, PoolAnswer, TerminatedAnswer
-from boss.web.printing import moment
-from boss.web.terminal import harmless, plural
+from boss.cli.format_tasks import moment
+from boss.cli.terminal import harmless, plural
 
 #: What a plan was decided on -> how it is said, in this order.
 _NUMBERS = {
