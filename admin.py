@@ -21,11 +21,16 @@ require_packages(Path(__file__).resolve().parent)
 import typer  # noqa: E402  # only now is it known to be there
 
 # They import typer, or what imports it.
-from boss.cli.boss_option import AsJson  # noqa: E402
-from boss.cli.command import guarded, stop, write, write_json  # noqa: E402
+from boss.cli.command import (  # noqa: E402
+    AsJson,
+    Exit,
+    guarded,
+    stop,
+    write,
+    write_json,
+)
 from boss.cli.context import add_context_commands  # noqa: E402
 from boss.cli.deploy import add_deploy_commands  # noqa: E402
-from boss.cli.exit_codes import Exit  # noqa: E402
 from boss.cli.machines import add_machine_commands  # noqa: E402
 from boss.cli.pools import add_pool_commands  # noqa: E402
 from boss.cli.results import add_result_commands  # noqa: E402
@@ -128,7 +133,7 @@ def _inside(directory: Path, values: Settings) -> Client:
     from boss.core.store import DatabaseAway
     from boss.database import Database, DatabaseError, NoDatabase
     from boss.database.store import DatabaseStore
-    from boss.pools import make_pools
+    from boss.setup import make_pools
     from boss.state_directory import find
     from boss.state_directory.context import Context
 
@@ -264,7 +269,7 @@ def show_task_commands(id: Id, project: Project = "default", as_json: AsJson = F
     from boss.cli.format_tasks import derived_lines
 
     with _boss() as boss:
-        commands = boss.cli.tasks(boss.task(project, id).task.number)
+        commands = boss.task_commands(boss.task(project, id).task.number)
         write_json(commands) if as_json else write(list(derived_lines(commands)))
 
 

@@ -2,7 +2,7 @@
 """Push a task file and follow it to its end: `push_tasks.py TASKS.json`.
 
 Thin: options, settings, and which boss to use; the steps are `boss.cli.push`'s. Exit codes stand in
-`boss.cli.exit_codes`.
+`boss.cli.command`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ require_packages(ROOT)
 
 import typer  # noqa: E402  # only now is it known to be there
 
-from boss.cli.command import guarded, stop, write_json  # noqa: E402
-from boss.cli.exit_codes import Exit  # noqa: E402
+from boss.cli.command import (  # noqa: E402
+    Exit,
+    guarded,
+    stop,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from boss.client.client import Client

@@ -19,10 +19,8 @@ from boss.database import Database, DatabaseError
 from boss.database.check import check_database
 from boss.database.reset import reset
 from boss.embedded.broker import BrokerError
-from boss.pools import make_pools
 from boss.program import Program
-from boss.providers.provider import PoolSetup
-from boss.setup import Setup
+from boss.setup import PoolSetup, Setup, make_pools
 from boss.state_directory import find
 from boss.state_directory.context import said_datastore
 from boss.state_directory.lock import Refused, cannot_start

@@ -41,7 +41,7 @@ from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.embedded.ports import beyond, everywhere
 from boss.embedded.processes import identify
 from boss.loop import Loop
-from boss.post import Post
+from boss.messages import MqttMessages
 from boss.providers.provider import OfProvider, ProviderError, Surroundings
 from boss.providers.providers import Fleet
 from boss.setup import Setup
@@ -85,7 +85,7 @@ class Program:
         self._broker: EmbeddedBroker | None = None
         self._datastore: Child | None = None
         self._server: Server | None = None
-        self._post: Post | None = None
+        self._post: MqttMessages | None = None
         self._logins = LoginFiles(setup.state_directory)
         self._broker_at = ("", 0)
         self.database = Database.open(setup.database, patience=2.0)
@@ -190,7 +190,7 @@ class Program:
         self.guests.adopt((one.row.number, one.row.worker) for one in instances)
         self.guests.prepare()
         self.fleet.adopt(self.loop.scheduler.state.instances.values())
-        self._post = Post(self._link_options(host, port), self.topics, self.loop.inbox.put, self._linked)
+        self._post = MqttMessages(self._link_options(host, port), self.topics, self.loop.inbox.put, self._linked)
         self._post.start()
         if not setup.datastore_host:
             self._start_datastore()
@@ -471,8 +471,8 @@ class Program:
             database_errors=(DatabaseError, DatabaseAway),
             spool=self.spool,
             database_room=lambda: database_room(setup.database),
-            machines=self._machines(),
-            guests=self.guests,
+            logins=self._machines(),
+            bootstrap=self.guests,
             context=Context(setup.state_directory, setup.boss_address, setup.datastore_said),
             files_tokens=[self._files_token()] if setup.datastore_host else [],
             tree=None if setup.datastore_host else Tree(setup.tree),

@@ -22,11 +22,9 @@ from boss.api.backend import Backend, BackendUnavailable
 from boss.api.errors import Fault
 from boss.api.from_datastore import Fetching
 from boss.api.guard import Guard
-from boss.api.handlers.bootstrap import Guests
-from boss.api.handlers.context import Context
-from boss.api.handlers.logins import Machines
 from boss.api.responses import error_response, json_response
-from boss.api.routes import Call, Route, Services, read_body, read_query
+from boss.api.routes import Call, Route, read_body, read_query
+from boss.api.services import BootstrapService, ContextService, LoginService, Services
 from boss.api.spool import Spool
 from boss.api.table import ROUTES
 from boss.api.tree import Tree
@@ -50,9 +48,9 @@ def make_app(
     database_errors: tuple[type[Exception], ...] = (),
     spool: Spool | None = None,
     database_room: Callable[[], int | None] = lambda: None,
-    machines: Machines | None = None,
-    guests: Guests | None = None,
-    context: Context | None = None,
+    logins: LoginService | None = None,
+    bootstrap: BootstrapService | None = None,
+    context: ContextService | None = None,
     files_tokens: Iterable[str] = (),
     tree: Tree | None = None,
     fetching: Fetching | None = None,
@@ -60,7 +58,7 @@ def make_app(
     """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed.
 
     `database_errors` are what reads raise when the database is away; their texts are sentences. `spool`: the one
-    that somebody else sweeps; else one is made. `guests` knows the tokens of its two routes; `files_tokens` are
+    that somebody else sweeps; else one is made. `bootstrap` knows the tokens of its two routes; `files_tokens` are
     good for the datastore's files only. `tree` is the datastore's, where that is on this disk; else `fetching` gets
     contents from it.
     """
@@ -71,8 +69,8 @@ def make_app(
         submit_limit_bytes,
         database_room,
         database_errors,
-        machines,
-        guests,
+        logins,
+        bootstrap,
         context,
         tree,
         fetching,
@@ -83,7 +81,7 @@ def make_app(
     ]
     routes.append(StarletteRoute("/openapi.json", _openapi, methods=["GET"]))
     application = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _unexpected})
-    return Guard(application, tokens, allowed_hosts, files_tokens, guests.admits if guests is not None else None)
+    return Guard(application, tokens, allowed_hosts, files_tokens, bootstrap.admits if bootstrap is not None else None)
 
 
 def _endpoint(

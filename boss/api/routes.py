@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import msgspec
 from starlette.convertors import Convertor, register_url_convertor
@@ -18,16 +18,9 @@ from starlette.responses import Response
 
 from boss.api.backend import Backend
 from boss.api.errors import Fault, bad_input, not_found
-from boss.api.from_datastore import Fetching
 from boss.api.reads import LARGEST
-from boss.api.spool import Spool
-from boss.api.tree import Tree
+from boss.api.services import Services
 from wire.http import PREFIX
-
-if TYPE_CHECKING:
-    from boss.api.handlers.bootstrap import Guests
-    from boss.api.handlers.context import Context
-    from boss.api.handlers.logins import Machines
 
 #: Which token opens a route: the user's, or that of one machine at its start.
 USER_TOKEN, START_TOKEN = "token", "start_token"
@@ -60,37 +53,6 @@ class Parameter:
     kind: type[int] | type[float] | type[str] | type[bool]
     sentence: str
     required: bool = False
-
-
-@dataclass
-class Sending:
-    """What is being sent at present; touched in the server's one thread only."""
-
-    bundles: int = 0
-
-
-@dataclass(frozen=True)
-class Services:
-    """What all handlers share."""
-
-    backend: Backend
-    spool: Spool
-    #: Bytes of the largest graph that a push may send.
-    submit_limit_bytes: int
-    #: Bytes that the database's disk still takes, where that can be told.
-    database_room: Callable[[], int | None] = lambda: None
-    #: What reads raise while the database is away.
-    database_errors: tuple[type[Exception], ...] = ()
-    #: Logins of other machines, and looking at them: None where no boss runs.
-    machines: Machines | None = None
-    #: What machines of workers are given at their start.
-    guests: Guests | None = None
-    #: Where boss and datastore are.
-    context: Context | None = None
-    #: The datastore's tree, where it is on this disk; else how contents are fetched from there.
-    tree: Tree | None = None
-    fetching: Fetching | None = None
-    sending: Sending = field(default_factory=Sending)
 
 
 @dataclass(frozen=True)

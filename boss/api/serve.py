@@ -9,7 +9,7 @@ import threading
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from boss.api.paths import CLOSING
+from boss.api.services import CLOSING
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0

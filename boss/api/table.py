@@ -18,7 +18,7 @@ from boss.api.handlers import (
     workers,
 )
 from boss.api.routes import START_TOKEN, Parameter, Route
-from boss.api.schema_context import ContextAnswer, DatastoreRequest
+from boss.api.schema import ContextAnswer, DatastoreRequest
 
 _WAIT = Parameter("wait", float, "Seconds to wait for the end of the batch, at most 60.")
 _DETACH = Parameter("detach", bool, "1: the boss works on with nobody following.")

@@ -28,7 +28,8 @@ from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, Instance
 from boss.core.policy import LOCAL
 from boss.embedded.environments import ROOT
 from boss.embedded.passwords import DATASTORE
-from boss.providers.provider import Guest, PoolSetup
+from boss.providers.provider import Guest
+from boss.setup import PoolSetup
 from wire.http import PREFIX
 from wire.messages import Replace, WorkerOrders
 

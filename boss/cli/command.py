@@ -1,20 +1,42 @@
-"""What the two commands share: errors as sentences with an exit code, JSON output. No settings, no options."""
+"""What the commands share: exit codes, errors as sentences, how a command is registered and finds its boss, output."""
 
 from __future__ import annotations
 
 import functools
 import sys
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from contextlib import AbstractContextManager
+from enum import IntEnum
+from typing import Annotated, NoReturn, TypeVar
 
 import msgspec
 import typer
 
-from boss.cli.exit_codes import Exit
 from boss.cli.terminal import harmless
-from boss.client.client import ClientError, Refused
+from boss.client.client import Client, ClientError, Refused
 
 R = TypeVar("R")
+
+#: (historic name, example) -> what registers a function under that name.
+Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
+#: The boss that is asked, for as long as the context lasts.
+Boss = Callable[[], AbstractContextManager[Client]]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+class Exit(IntEnum):
+    #: Everything asked for was done; for a push that was followed: all its tasks succeeded.
+    OK = 0
+    #: The push was carried out and not all of its tasks succeeded.
+    TASKS_FAILED = 1
+    #: A task file, option, setting or id that cannot be; nothing was changed.
+    BAD_INPUT = 2
+    #: No boss to be had, or the boss refused; what was not accepted left nothing.
+    NO_BOSS = 3
+    #: Ctrl-C. What was accepted stays; the same command goes on with it.
+    INTERRUPTED = 130
+
 
 #: Answers of the boss that are about what the user gave, not about how things stand.
 _BAD_INPUT = frozenset({400, 404, 413, 415})

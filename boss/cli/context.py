@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from boss.api.schema_context import ContextAnswer
-from boss.cli.boss_option import AsJson, Boss, Command
-from boss.cli.command import write, write_json
+from boss.api.schema import ContextAnswer
+from boss.cli.command import AsJson, Boss, Command, write, write_json
 from boss.cli.terminal import harmless
 
 

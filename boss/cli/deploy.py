@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boss.cli.boss_option import AsJson, Command
-from boss.cli.command import stop, write, write_json
-from boss.cli.exit_codes import Exit
+from boss.cli.command import AsJson, Command, Exit, stop, write, write_json
 from boss.cli.terminal import harmless
 
 if TYPE_CHECKING:  # paramiko, pyone and jinja2 take their time, which every other command would wait for

@@ -18,9 +18,7 @@ import typer
 from boss.api.schema import LoginAnswer
 from boss.bootstrap.login_files import FOLDER
 from boss.bootstrap.ssh_keys import DATASTORE, KeyFileError, SshKey, ensure_keys
-from boss.cli.boss_option import AsJson, Boss, Command
-from boss.cli.command import stop, write, write_json
-from boss.cli.exit_codes import Exit
+from boss.cli.command import AsJson, Boss, Command, Exit, stop, write, write_json
 from boss.cli.terminal import harmless
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token

@@ -11,9 +11,7 @@ from typing import Annotated
 import typer
 
 from boss.api.schema_pools import DropRequest, InstanceAnswer, TerminateRequest
-from boss.cli.boss_option import AsJson, Boss, Command
-from boss.cli.command import ask_first, stop, write, write_json
-from boss.cli.exit_codes import Exit
+from boss.cli.command import AsJson, Boss, Command, Exit, ask_first, stop, write, write_json
 from boss.cli.format_pools import dropped_lines, note_lines, pool_lines, terminated_lines
 from boss.cli.terminal import harmless, plural
 from boss.core.policy import LOCAL

@@ -15,7 +15,7 @@ from typing import TextIO
 import msgspec
 
 from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
-from boss.cli.exit_codes import Exit
+from boss.cli.command import Exit
 from boss.cli.follow import BossLost, follow
 from boss.cli.format_tasks import reason_of
 from boss.cli.terminal import ProgressLine, harmless, plural, size_words

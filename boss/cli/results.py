@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boss.cli.boss_option import AsJson, Boss, Command
-from boss.cli.command import stop, write, write_json
-from boss.cli.exit_codes import Exit
+from boss.cli.command import AsJson, Boss, Command, Exit, stop, write, write_json
 
 if TYPE_CHECKING:
     from boss.api.schema import ResultAnswer

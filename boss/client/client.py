@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from boss.api import schema, schema_pools
-from boss.api.schema_context import ContextAnswer, DatastoreRequest
+from boss.api.schema import ContextAnswer, DatastoreRequest
 from wire.http import PREFIX
 
 #: A change waits for the boss's transaction; a large graph takes it some seconds.

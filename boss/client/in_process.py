@@ -6,8 +6,8 @@ import secrets
 from pathlib import Path
 
 from boss.api.app import make_app
-from boss.api.handlers.context import Context
 from boss.api.offline import OfflineBackend
+from boss.api.services import ContextService
 from boss.api.tree import Tree
 from boss.client.client import Client
 from boss.client.in_process_transport import InProcessTransport
@@ -17,7 +17,7 @@ def inside_client(
     backend: OfflineBackend,
     database_errors: tuple[type[Exception], ...],
     tree: Path | None = None,
-    context: Context | None = None,
+    context: ContextService | None = None,
 ) -> Client:
     """The same routes and answers as a boss's. `tree`: the datastore's, where that is on this disk."""
     token = secrets.token_urlsafe(32)

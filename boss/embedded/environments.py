@@ -8,10 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from wire.link import TlsOptions  # with the MQTT client, which admin.py does without
+from wire.tls import TlsOptions
 
 #: The folder that holds the packages: children are started with it.
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,8 @@ from itertools import count
 import msgspec
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.providers.provider import Guest, Limits, OfInstance, PoolSetup, Recorded, Surroundings
+from boss.providers.provider import Guest, Limits, OfInstance, Recorded, Surroundings
+from boss.setup import PoolSetup
 
 
 class Unclear(Exception):

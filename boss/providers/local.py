@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.providers.provider import Limits, PoolSetup, Recorded, Surroundings, Told
+from boss.providers.provider import Limits, Recorded, Surroundings, Told
+from boss.setup import PoolSetup
 
 logger = logging.getLogger(__name__)
 

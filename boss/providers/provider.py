@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -23,6 +23,7 @@ from boss.core.events import (
     NetworkAttachFailed,
     NetworkDetached,
 )
+from boss.setup import PoolSetup
 
 OfInstance = InstanceStarted | InstancePlaced | InstanceStartFailed | InstanceEnded
 OfProvider = OfInstance | NetworkAttached | NetworkAttachFailed | NetworkDetached
@@ -57,18 +58,6 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     variables: Mapping[str, str]
     #: Run by root at each boot, or by hand; holds no secret.
     script: str
-
-
-class PoolSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """One pool, as the settings describe it."""
-
-    name: str
-    provider: str
-    role: Literal["workers", "datastore"] = "workers"
-    #: Never more instances than this.
-    most: int
-    #: Settings of the pool and of its provider, by name (`configuration.pools`; for a cloud its address and login).
-    options: Mapping[str, Any] = {}
 
 
 def no_bundle(name: str) -> Path:

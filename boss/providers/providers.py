@@ -14,7 +14,8 @@ from boss.core.effects import AttachNetwork, DetachNetwork, StartInstance, StopI
 from boss.core.events import InstanceEnded, NetworkAttached, NetworkAttachFailed, NetworkDetached
 from boss.core.state import Instance
 from boss.providers import registry
-from boss.providers.provider import Limits, PoolSetup, Provider, Recorded, Surroundings, WithCards
+from boss.providers.provider import Limits, Provider, Recorded, Surroundings, WithCards
+from boss.setup import PoolSetup
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from boss.api.spool import digest_of
-from boss.cli.exit_codes import Exit
+from boss.cli.command import Exit
 from boss.client.find import boss_of
 from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.cli.exit_codes import Exit
+from boss.cli.command import Exit
 from tests.acceptance.deployment import Deployment, wait_for
 
 GOOD = [{"id": "good", "commands": ["true"]}]

@@ -12,7 +12,7 @@ import msgspec
 import paho.mqtt.client as mqtt
 import pytest
 
-from boss.cli.exit_codes import Exit
+from boss.cli.command import Exit
 from tests.acceptance.deployment import Deployment, deployment, wait_for
 from tests.looking import workers
 from wire.codec import MAX_BYTES

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from boss.cli.exit_codes import Exit
+from boss.cli.command import Exit
 from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
 from tests.parts import need
 

@@ -23,10 +23,11 @@ from boss.embedded.children import start_child
 from boss.embedded.processes import identify
 from boss.providers.fake import FakeProvider, Site
 from boss.providers.local import make as make_local
-from boss.providers.provider import Guest, PoolSetup, Provider, Recorded, Surroundings
+from boss.providers.provider import Guest, Provider, Recorded, Surroundings
 from boss.providers.registry import find
 from boss.providers.static import StaticProvider
 from boss.providers.static.keeper import Pace
+from boss.setup import PoolSetup
 from boss.ssh import fingerprint
 from tests.integration import ssh_server
 from tests.opennebula.front_end import FrontEnd

@@ -17,8 +17,7 @@ from boss.core.policy import Policy
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.logins import Login
 from boss.embedded.passwords import LoginFiles
-from boss.providers.provider import PoolSetup
-from boss.setup import Setup
+from boss.setup import PoolSetup, Setup
 from tests.unit.test_guests import FakeBundles
 from wire.codec import encode
 from wire.messages import VERSION, Presence

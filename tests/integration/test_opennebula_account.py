@@ -12,7 +12,8 @@ from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.providers.opennebula.client import Client
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.make import make
-from boss.providers.provider import Guest, PoolSetup, Recorded, Surroundings
+from boss.providers.provider import Guest, Recorded, Surroundings
+from boss.setup import PoolSetup
 from tests.integration.test_opennebula_provider import Boss, bosses, started
 from tests.opennebula.commands import front
 from tests.opennebula.front_end import FrontEnd, Quota

@@ -20,7 +20,7 @@ import pytest
 from boss.api.app import make_app
 from boss.api.serve import Server, serve
 from boss.cli import follow
-from boss.cli.exit_codes import Exit
+from boss.cli.command import Exit
 from boss.cli.follow import BossLost
 from boss.cli.push import Plan, push
 from boss.client.client import Client, ClientError, Refused

@@ -11,8 +11,8 @@ import pytest
 from boss.core.effects import AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.events import NetworkAttached, NetworkAttachFailed, NetworkDetached
 from boss.providers import registry
-from boss.providers.provider import PoolSetup
 from boss.providers.providers import Fleet
+from boss.setup import PoolSetup
 
 
 class Slow:

@@ -22,7 +22,7 @@ from boss.bootstrap.bootstrap import Guests
 from boss.bootstrap.bundle import Bundle, BundleError, own_machine, own_python
 from boss.bootstrap.bundle.contents import PYTHONS
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.providers.provider import PoolSetup
+from boss.setup import PoolSetup
 from tests.unit.web_world import TOKEN, FakeBackend, inside
 from wire.messages import VERSION, Drain, Replace, WorkerOrders
 
@@ -116,7 +116,7 @@ class World:
         self.guests.close()
 
     def client(self, token: str = "") -> httpx.Client:
-        client = inside(FakeBackend(self.folder), guests=self.guests)
+        client = inside(FakeBackend(self.folder), bootstrap=self.guests)
         if token:
             client.headers["authorization"] = f"Bearer {token}"
         return client

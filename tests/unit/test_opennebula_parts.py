@@ -17,7 +17,8 @@ from boss.providers.opennebula.make import make_client, options_of
 from boss.providers.opennebula.room import Bound, tightest
 from boss.providers.opennebula.template import card_of, extra_template, marks_of, start_script
 from boss.providers.opennebula.timeouts import SPEAK_SECONDS, Patience
-from boss.providers.provider import PoolSetup, ProviderError
+from boss.providers.provider import ProviderError
+from boss.setup import PoolSetup
 
 LACK = "[HOST] Not enough CPU on hosts: 0,1"
 

@@ -9,10 +9,10 @@ import pytest
 import settings
 from boss.configuration.pools import POOL_SETTINGS
 from boss.configuration.values import parse
-from boss.pools import make_pools
 from boss.providers import registry
 from boss.providers.local import make as make_local
 from boss.providers.provider import ProviderError
+from boss.setup import make_pools
 from settings import SettingsError, load
 
 

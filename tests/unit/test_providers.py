@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from boss.providers.provider import PoolSetup, ProviderError
+from boss.providers.provider import ProviderError
 from boss.providers.registry import GROUP, OWN, find
 from boss.providers.static.hosts import Host, place_of, read_hosts
+from boss.setup import PoolSetup
 
 TOP = Path(__file__).resolve().parents[2]
 PRINT = "SHA256:" + "A" * 43

@@ -11,7 +11,7 @@ import typer.main
 import admin
 import push_tasks
 from boss.api.table import ROUTES
-from boss.cli.exit_codes import Exit
+from boss.cli.command import Exit
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 

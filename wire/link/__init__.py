@@ -5,7 +5,8 @@
 
 from wire.link.events import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
 from wire.link.link import Link
-from wire.link.options import LinkError, LinkOptions, PresenceOptions, TlsOptions
+from wire.link.options import LinkError, LinkOptions, PresenceOptions
+from wire.tls import TlsOptions
 
 __all__ = [
     "Connected",

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from wire.codec import MAX_BYTES
+from wire.tls import TlsOptions
 
 
 class LinkError(ValueError):
     """The options cannot work; says which one and why."""
-
-
-@dataclass(frozen=True)
-class TlsOptions:
-    """The broker is verified by its certificate and name; a client certificate is shown where one is given."""
-
-    #: Certificates (PEM) of the authorities to trust; None: those of the system.
-    ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
 
 
 @dataclass(frozen=True)

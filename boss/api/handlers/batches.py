@@ -17,10 +17,10 @@ from boss.api.backend import Backend, BatchView, View
 from boss.api.errors import not_found
 from boss.api.handlers.changes import done
 from boss.api.pace import Pace, eta_seconds
-from boss.api.paths import CLOSING
 from boss.api.responses import json_response
 from boss.api.routes import Call
 from boss.api.schema import BatchAnswer, BatchList, ChangeAnswer, ReasonRequest, counts_of
+from boss.api.services import CLOSING
 from boss.core.events import PauseAsked
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow

@@ -1,27 +1,13 @@
-"""Handlers for the context: where boss and datastore are. What is known of that stands behind `Context`."""
+"""Handlers for the context: where boss and datastore are. What is known of that stands behind `ContextService`."""
 
 from __future__ import annotations
 
 import socket
-from typing import Protocol
 
 from boss.api.errors import Fault, bad_input
 from boss.api.routes import Call
-from boss.api.schema_context import ContextAnswer, DatastoreRequest
-
-
-class Context(Protocol):
-    """What people and settings have said."""
-
-    def boss_address(self) -> str: ...
-    def datastore_address(self) -> str: ...
-    def is_said(self) -> bool: ...
-
-    def set_datastore(self, address: str) -> None:
-        """Raises ValueError, OSError."""
-        ...
-
-    def drop(self) -> None: ...
+from boss.api.schema import ContextAnswer, DatastoreRequest
+from boss.api.services import ContextService
 
 
 def show(call: Call) -> ContextAnswer:
@@ -80,7 +66,7 @@ def _pools(call: Call) -> set[str]:
     return {pool.name for pool in pools if pool.role == "datastore" and pool.in_settings}
 
 
-def _context(call: Call) -> Context:
+def _context(call: Call) -> ContextService:
     if call.services.context is None:
         raise Fault(503, "there is no context here")
     return call.services.context

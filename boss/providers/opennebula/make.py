@@ -10,7 +10,8 @@ import msgspec
 
 from boss.providers.opennebula.client import ANSWER_SECONDS, Client
 from boss.providers.opennebula.provider import OpenNebulaProvider, Options
-from boss.providers.provider import PoolSetup, ProviderError, Surroundings
+from boss.providers.provider import ProviderError, Surroundings
+from boss.setup import PoolSetup
 
 #: The token that calls are made with, below the state directory.
 TOKEN_FILE = Path("opennebula") / "token.json"

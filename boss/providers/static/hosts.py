@@ -17,7 +17,8 @@ import msgspec
 import paramiko
 from paramiko.hostkeys import HostKeyEntry
 
-from boss.providers.provider import PoolSetup, ProviderError
+from boss.providers.provider import ProviderError
+from boss.setup import PoolSetup
 from wire.messages import Place
 
 _HOST = re.compile(

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from boss.core.events import InstanceEnded, InstanceStartFailed
-from boss.providers.provider import Limits, OfInstance, PoolSetup, ProviderError, Recorded, Surroundings
+from boss.providers.provider import Limits, OfInstance, ProviderError, Recorded, Surroundings
 from boss.providers.static.calls import HostError, Process
 from boss.providers.static.hosts import Host, place_of, read_hosts
 from boss.providers.static.keeper import Keeper, Pace, Ways, Work
+from boss.setup import PoolSetup
 from boss.ssh import Connection, connect
 
 #: Hosts in trouble that one sentence names.

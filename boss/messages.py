@@ -1,4 +1,4 @@
-"""The boss's post office: messages to bytes and topics, what arrives to events for the inbox.
+"""MQTT in and out: messages to bytes and topics, what arrives to events for the inbox.
 
 Lives between `wire.link` and the loop. What is no message of ours is counted, logged a few times with its
 topic, and dropped: nothing that anybody publishes can harm the boss.
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 JUNK_SHOWN = 10
 
 
-class Post:
+class MqttMessages:
     """Sends and receives for the boss."""
 
     def __init__(

@@ -1,0 +1,90 @@
+"""What all handlers share: the backend, the spool, and what only some bosses have, each behind a Protocol here.
+
+The program makes one Services and hands it to the application. What is None is not there (no boss runs, or the part is
+elsewhere), and the handler says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from boss.api.backend import Backend
+from boss.api.from_datastore import Fetching
+from boss.api.schema import DebugLine, GuestLoginAnswer, LoginAnswer
+from boss.api.spool import Spool
+from boss.api.tree import Tree
+
+#: Key of an ASGI scope: an event that is set when the server is about to end.
+CLOSING = "ecloud.closing"
+
+
+class ContextService(Protocol):
+    """Where boss and datastore are, as people and settings have said."""
+
+    def boss_address(self) -> str: ...
+    def datastore_address(self) -> str: ...
+    def is_said(self) -> bool: ...
+
+    def set_datastore(self, address: str) -> None:
+        """Raises ValueError, OSError."""
+        ...
+
+    def drop(self) -> None: ...
+
+
+class BootstrapService(Protocol):
+    """What machines of workers are given at their start. A running boss's own; safe from any thread; raises Fault."""
+
+    def admits(self, worker: str, token: str) -> bool:
+        """In the same time whether it is right, wrong, or of another worker."""
+        ...
+
+    def bundle(self, worker: str, token: str, kind: str, digest: str) -> tuple[Path, str]:
+        """File and digest. `kind`: Python and machine; `digest`: empty is the newest."""
+        ...
+
+    def exchange(self, worker: str, token: str, folder: str, address: str) -> GuestLoginAnswer:
+        """Once. `address`: of who asks, for people."""
+        ...
+
+
+class LoginService(Protocol):
+    """Logins of programs on other hosts, and a look at a worker. A running boss's own; raises Fault."""
+
+    def login(self, name: str, folder: str) -> LoginAnswer: ...
+    def remove_login(self, name: str) -> None: ...
+
+    def debug(self, worker: str) -> Iterator[DebugLine]:
+        """Line by line as it comes; raises before the first one where the worker is not known."""
+        ...
+
+
+@dataclass
+class BundlesInTransit:
+    """How many bundles are being sent at present; touched in the server's one thread only."""
+
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Services:
+    """What all handlers share."""
+
+    backend: Backend
+    spool: Spool
+    #: Bytes of the largest graph that a push may send.
+    submit_limit_bytes: int
+    #: Bytes that the database's disk still takes, where that can be told.
+    database_room: Callable[[], int | None] = lambda: None
+    #: What reads raise while the database is away.
+    database_errors: tuple[type[Exception], ...] = ()
+    logins: LoginService | None = None
+    bootstrap: BootstrapService | None = None
+    context: ContextService | None = None
+    #: The datastore's tree, where it is on this disk; else how contents are fetched from there.
+    tree: Tree | None = None
+    fetching: Fetching | None = None
+    bundles: BundlesInTransit = field(default_factory=BundlesInTransit)
