@@ -28,7 +28,7 @@ from benchmarks import plane_floors as floors
 from benchmarks.plane import Plane, running
 from benchmarks.same_second import same_second
 from benchmarks.table import machine
-from tests.hosts.proxy import Proxy
+from tests.worlds.hosts.proxy import Proxy
 from wire.messages import Collect, CollectFile, Input, ResultItem, Stage, StageDone
 from worker.results import list_results
 

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.logins import Login
-from tests.integration import ssh_server
-from tests.integration.ssh_server import SshServer
+from tests.worlds import ssh_server
+from tests.worlds.ssh_server import SshServer
 from wire.codec import decode, encode
 from wire.link import Connected, Link, LinkEvent, LinkOptions, Received
 from wire.messages import (

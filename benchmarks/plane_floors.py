@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.integration.ssh_server import SshServer, public_key
+from tests.worlds.ssh_server import SshServer, public_key
 
 _BLOCK = 1024 * 1024
 

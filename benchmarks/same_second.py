@@ -14,8 +14,8 @@ from benchmarks.system import running as running_system
 from boss.bootstrap.ssh_keys import ensure_keys
 from boss.intake.reader import Options, encode_stream, read_file
 from tests.acceptance.inside.plan import FOLDER
-from tests.integration import ssh_server
-from tests.integration.ssh_server import SshServer
+from tests.worlds import ssh_server
+from tests.worlds.ssh_server import SshServer
 
 _PATIENCE_SECONDS = 900.0
 LIMIT = 4

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.parts import fault_of
+from tests.worlds.parts import fault_of
 
 #: What the tests' server leaves out for speed.
 DURABLE = ("--innodb-flush-method=O_DIRECT", "--sync-frm=1", "--innodb-file-per-table=1")
@@ -26,7 +26,7 @@ def missing(database: str, broker: str) -> str:
 @contextmanager
 def mariadb() -> Iterator[tuple[str, int]]:
     """URL of an empty database on a fresh server, and the server's process. Needs the development packages."""
-    from tests.integration.mariadb import MariaDb, install
+    from tests.worlds.mariadb import MariaDb, install
 
     directory = Path(tempfile.mkdtemp(prefix="ecloud-db-"))
     try:

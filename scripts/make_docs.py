@@ -1,6 +1,6 @@
 """Writes the pages of docs/ that say what code says: docs/settings.md and docs/states.md. Run by `make docs`.
 
-It knows the table of settings and the tables of legal moves; tests/unit/test_docs.py compares the pages with them.
+It knows the table of settings and the tables of legal moves; tests/unit/docs/test_docs.py compares the pages with them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from tests.parts import fault_of
+from tests.worlds.parts import fault_of
 
 _skipped = pytest.StashKey[list[str]]()
 

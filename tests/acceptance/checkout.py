@@ -10,8 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.doc_blocks import TOP
-from tests.parts import need
+from tests.worlds.doc_blocks import TOP
+from tests.worlds.parts import need
 
 
 def copy_checkout(target: Path) -> Path:

@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.hosts.proxy import Proxy
-from tests.integration import brokers, ssh_server
-from tests.integration.brokers import TOPICS, Links
 from tests.integration.test_datastore_program import World, digest
+from tests.worlds import brokers, ssh_server
+from tests.worlds.brokers import TOPICS, Links
+from tests.worlds.hosts.proxy import Proxy
 from wire.messages import (
     Abandoned,
     AttemptKey,

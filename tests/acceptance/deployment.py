@@ -23,7 +23,7 @@ import pytest
 
 from boss.client.find import boss_of
 from boss.state_directory.boss_file import running_boss
-from tests.looking import Question, answer_of
+from tests.worlds.looking import Question, answer_of
 
 TOP = Path(__file__).resolve().parents[2]
 #: The variable that marks every process of a deployment.

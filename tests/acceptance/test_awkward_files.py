@@ -17,7 +17,7 @@ import pytest
 
 from tests.acceptance.deployment import Deployment
 from tests.acceptance.test_several_machines import Site
-from tests.integration import ssh_server
+from tests.worlds import ssh_server
 
 SSH = pytest.mark.needs("mosquitto", "sshd", "ssh", "ssh-keygen", "rsync")
 

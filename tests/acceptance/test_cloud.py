@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hosts import network
-from tests.opennebula.cloud import Cloud
-from tests.opennebula.objects import Machine
-from tests.opennebula.site import CloudSite
+from tests.worlds.hosts import network
+from tests.worlds.opennebula.cloud import Cloud
+from tests.worlds.opennebula.objects import Machine
+from tests.worlds.opennebula.site import CloudSite
 
 MOST = int(os.environ.get("CLOUD_MACHINES", "4"))
 TASKS = int(os.environ.get("CLOUD_TASKS", "60"))

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hosts import network
-from tests.hosts.guests import SITE, GuestSite
-from tests.looking import phases, workers
-from tests.opennebula.cloud import Cloud
-from tests.opennebula.site import QUICK
+from tests.worlds.hosts import network
+from tests.worlds.hosts.guests import SITE, GuestSite
+from tests.worlds.looking import phases, workers
+from tests.worlds.opennebula.cloud import Cloud
+from tests.worlds.opennebula.site import QUICK
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),

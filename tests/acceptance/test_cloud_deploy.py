@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hosts import HOME, PYTHON, Host, network
-from tests.hosts.host import AGENT
-from tests.opennebula.cloud import Cloud
+from tests.worlds.hosts import HOME, PYTHON, Host, network
+from tests.worlds.hosts.host import AGENT
+from tests.worlds.opennebula.cloud import Cloud
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from boss.client.client import Client
-from tests.hosts import network
-from tests.opennebula.hive import LOG, Hive
-from tests.opennebula.objects import AUTHORIZATION, Machine, Refuse
-from tests.opennebula.site import CloudSite
+from tests.worlds.hosts import network
+from tests.worlds.opennebula.hive import LOG, Hive
+from tests.worlds.opennebula.objects import AUTHORIZATION, Machine, Refuse
+from tests.worlds.opennebula.site import CloudSite
 
 KILLS = int(os.environ.get("CLOUD_KILLS", "10"))
 MOST = 3

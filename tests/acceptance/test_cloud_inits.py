@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hosts import network
-from tests.opennebula.hive import LOG, Hive
-from tests.opennebula.objects import Machine
-from tests.opennebula.site import CloudSite
+from tests.worlds.hosts import network
+from tests.worlds.opennebula.hive import LOG, Hive
+from tests.worlds.opennebula.objects import Machine
+from tests.worlds.opennebula.site import CloudSite
 
 MOST, TRIES = 3, 3
 pytestmark = [

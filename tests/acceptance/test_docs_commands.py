@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.checkout import copy_checkout, end_all_in, run_script, wait_until_alone
-from tests.doc_blocks import RUN, SYNTAX, Block, all_blocks
+from tests.worlds.doc_blocks import RUN, SYNTAX, Block, all_blocks
 
 BLOCK_SECONDS = 400.0
 #: A boss that nobody follows ends, and with it all that it started.

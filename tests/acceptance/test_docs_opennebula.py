@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.doc_blocks import FRONT_END, TOP, Block, all_blocks
-from tests.hosts import HOME, PYTHON, Host, HostFault, network
-from tests.hosts.host import AGENT
-from tests.opennebula.cloud import Cloud
+from tests.worlds.doc_blocks import FRONT_END, TOP, Block, all_blocks
+from tests.worlds.hosts import HOME, PYTHON, Host, HostFault, network
+from tests.worlds.hosts.host import AGENT
+from tests.worlds.opennebula.cloud import Cloud
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),

@@ -15,7 +15,7 @@ import pytest
 
 from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of, wait_for
 from tests.acceptance.test_outside_servers import broker
-from tests.looking import task_named, workers
+from tests.worlds.looking import task_named, workers
 from wire.link import LinkOptions
 
 __all__ = ["broker", "deployment"]

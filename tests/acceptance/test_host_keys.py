@@ -12,7 +12,7 @@ import pytest
 from boss.ssh import fingerprint
 from tests.acceptance.deployment import wait_for
 from tests.acceptance.test_several_machines import TASKS, Site
-from tests.integration.ssh_server import me, running
+from tests.worlds.ssh_server import me, running
 
 pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "ssh-keygen", "rsync"), pytest.mark.timeout(120)]
 

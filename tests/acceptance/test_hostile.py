@@ -14,7 +14,7 @@ import pytest
 
 from boss.cli.command import Exit
 from tests.acceptance.deployment import Deployment, deployment, wait_for
-from tests.looking import workers
+from tests.worlds.looking import workers
 from wire.codec import MAX_BYTES
 from wire.messages import (
     VERSION,

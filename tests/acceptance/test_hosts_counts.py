@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from boss.client.client import Client
-from tests.hosts import HOME, Host, Network, network
-from tests.hosts.cluster import TREE, Cluster
+from tests.worlds.hosts import HOME, Host, Network, network
+from tests.worlds.hosts.cluster import TREE, Cluster
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "mosquitto", "sshd", "ssh", "ssh-keygen", "rsync"),

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from boss.client.client import Client
-from tests.hosts import HOME, Host, network
-from tests.hosts.cluster import TREE, Cluster
+from tests.worlds.hosts import HOME, Host, network
+from tests.worlds.hosts.cluster import TREE, Cluster
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "tc", "mosquitto", "sshd", "ssh", "ssh-keygen", "rsync"),

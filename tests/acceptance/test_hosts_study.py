@@ -13,8 +13,8 @@ import pytest
 
 from examples.net3_study import make_tasks
 from tests.acceptance.deployment import TOP, Deployment, deployment
-from tests.hosts import AGENT, USER, network
-from tests.hosts.cluster import SITE, TREE, WORKER_HOME, Cluster
+from tests.worlds.hosts import AGENT, USER, network
+from tests.worlds.hosts.cluster import SITE, TREE, WORKER_HOME, Cluster
 
 __all__ = ["deployment"]
 

@@ -68,7 +68,7 @@ def test_the_study_runs_to_its_picture_and_agrees_with_a_direct_loop(deployment:
     if sys.version_info >= (3, 13):
         return  # owa-epanet has no wheel for it, and nothing else computes independently here
     out = deployment.directory / "direct.npz"
-    program = TOP / "tests" / "integration" / "epanet_direct.py"
+    program = TOP / "tests" / "worlds" / "epanet_direct.py"
     line = [sys.executable, str(program), str(STUDY / "Net3.inp"), str(results / "scenarios.csv"), str(out)]
     subprocess.run(line, check=True, timeout=200, capture_output=True)
     loaded = np.load(out)

@@ -19,9 +19,9 @@ from boss.embedded.logins import ACCESS, PASSWORDS, Login, write_files
 from boss.embedded.ports import choose_port, listens
 from boss.embedded.programs import mosquitto_configuration
 from tests.acceptance.deployment import PATIENCE, Deployment, deployment, lines_of, wait_for
-from tests.integration.mariadb import MariaDb, mariadb_server
 from tests.integration.test_link_tls import Authority
-from tests.parts import need
+from tests.worlds.mariadb import MariaDb, mariadb_server
+from tests.worlds.parts import need
 from wire.topics import Topics
 
 __all__ = ["deployment", "mariadb_server"]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.hosts import network
-from tests.hosts.cluster import WORKER_HOME, Cluster
+from tests.worlds.hosts import network
+from tests.worlds.hosts.cluster import WORKER_HOME, Cluster
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "mosquitto", "sshd", "ssh", "rsync"),

@@ -24,7 +24,7 @@ from boss.intake.reader import Options, encode_stream, read_file
 from tests.acceptance.inside.plan import FOLDER, Crash, happened
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.place import Place
-from tests.integration import ssh_server
+from tests.worlds import ssh_server
 
 pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "rsync"), pytest.mark.timeout(180)]
 

@@ -12,7 +12,7 @@ import pytest
 
 from boss.cli.command import Exit
 from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
-from tests.parts import need
+from tests.worlds.parts import need
 
 __all__ = ["deployment"]
 

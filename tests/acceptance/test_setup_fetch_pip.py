@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doc_blocks import TOP
+from tests.worlds.doc_blocks import TOP
 
 WHEEL = b"the content of a wheel"
 SHA = hashlib.sha256(WHEEL).hexdigest()

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.doc_blocks import TOP
+from tests.worlds.doc_blocks import TOP
 
 
 def run_suite(directory: Path, body: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """pytest on one test file, with our conftest and settings, in a project of its own."""
     (directory / "tests").mkdir()
-    for name in ("tests/conftest.py", "tests/parts.py", "pyproject.toml"):
+    for name in ("tests/conftest.py", "tests/worlds/parts.py", "pyproject.toml"):
         (directory / name).write_bytes((TOP / name).read_bytes())
     (directory / "tests" / "test_it.py").write_text(f"import pytest\n\n{body}")
     kept = {name: value for name, value in os.environ.items() if name != "CI" and not name.startswith("PYTEST_")}
@@ -38,7 +38,7 @@ def test_a_skipped_test_fails_the_run_in_ci_only(tmp_path: Path, environment: di
 
 
 def test_a_missing_program_fails_the_test_with_the_command_that_installs_it(tmp_path: Path) -> None:
-    body = f"import tests.parts\ntests.parts.PARTS['rsync'] = (('no-such-program',), 'rsync')\n\n{NEEDS}"
+    body = f"import tests.worlds.parts\ntests.parts.PARTS['rsync'] = (('no-such-program',), 'rsync')\n\n{NEEDS}"
     done = run_suite(tmp_path, body)
     assert done.returncode == 1
     assert "no-such-program is not installed: sudo apt-get install rsync (./run_tests.sh does it)" in done.stdout

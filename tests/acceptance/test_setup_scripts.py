@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doc_blocks import TOP
+from tests.worlds.doc_blocks import TOP
 
 #: Records its arguments; passes for pip.
 FAKE_PYTHON = """#!/bin/sh

@@ -1,6 +1,6 @@
 """A datastore and a worker that people started, by what admin.py init and login gave them; a look at the worker's host.
 
-One machine plays all: the worker's host is a real sshd on loopback. `tests/hosts` has hosts of their own.
+One machine plays all: the worker's host is a real sshd on loopback. `tests/worlds/hosts` has hosts of their own.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import pytest
 from boss.client.client import Client
 from boss.ssh import fingerprint
 from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
-from tests.integration.ssh_server import SshServer, me, running
-from tests.looking import workers
+from tests.worlds.looking import workers
+from tests.worlds.ssh_server import SshServer, me, running
 
 __all__ = ["deployment"]
 

@@ -22,7 +22,7 @@ from tests.acceptance.torture.killer import Killer
 from tests.acceptance.torture.load import Load
 from tests.acceptance.torture.outside_broker import OutsideBroker
 from tests.acceptance.torture.place import Place
-from tests.integration import mariadb, ssh_server
+from tests.worlds import mariadb, ssh_server
 
 mariadb_server = mariadb.mariadb_server
 

@@ -20,8 +20,8 @@ from boss.intake.reader import Options, encode_stream, read_file
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.outside_broker import OutsideBroker
 from tests.acceptance.torture.place import Place
-from tests.doc_blocks import TOP
-from tests.integration import mariadb
+from tests.worlds import mariadb
+from tests.worlds.doc_blocks import TOP
 
 mariadb_server = mariadb.mariadb_server
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.database_world import database
-from tests.integration.mariadb import MariaDb, mariadb_server
+from tests.worlds.database import database
+from tests.worlds.mariadb import MariaDb, mariadb_server
 
 __all__ = ["database", "database_url", "mariadb_server"]
 

@@ -25,8 +25,8 @@ from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login
 from boss.embedded.ports import choose_port, listens
 from boss.embedded.processes import identify
-from tests.integration import brokers
-from tests.integration.brokers import BOSS, LOGINS, PATIENCE, TOPICS, WORKER, need_mosquitto, start_broker
+from tests.worlds import brokers
+from tests.worlds.brokers import BOSS, LOGINS, PATIENCE, TOPICS, WORKER, need_mosquitto, start_broker
 
 broker = brokers.broker
 
@@ -216,7 +216,7 @@ def test_a_login_can_be_added_and_taken_away_while_it_runs(broker: EmbeddedBroke
 BOSS_PROGRAM = """
 import sys, time
 from pathlib import Path
-from tests.integration.brokers import start_broker
+from tests.worlds.brokers import start_broker
 broker = start_broker(Path(sys.argv[1]), sys.argv[2])
 print(broker.pid, broker.port, flush=True)
 time.sleep(600)

@@ -11,7 +11,7 @@ import pytest
 
 from boss.database import Database
 from boss.database.check import check_database
-from tests.integration.stored_database import STORED, dump, restore
+from tests.worlds.stored_database import STORED, dump, restore
 
 TOP = Path(__file__).resolve().parents[2]
 #: Three pushes: finished, half done (3 runs, 4 failed, 5 blocked, 6 pending, 7 cancelled, 8 queued), and new.

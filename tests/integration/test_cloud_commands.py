@@ -9,10 +9,10 @@ import pytest
 from boss.deploy import teardown
 from boss.providers.opennebula.client import Client
 from boss.providers.opennebula.errors import CloudError
-from tests.opennebula.commands import User, front, user
-from tests.opennebula.deploy_world import Clock
-from tests.opennebula.front_end import FrontEnd, Quota
-from tests.opennebula.objects import Image
+from tests.worlds.opennebula.commands import User, front, user
+from tests.worlds.opennebula.deploy_world import Clock
+from tests.worlds.opennebula.front_end import FrontEnd, Quota
+from tests.worlds.opennebula.objects import Image
 
 __all__ = ["front", "user"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.hosts import network
-from tests.opennebula.cloud import FIRST, Cloud
-from tests.opennebula.objects import Machine
+from tests.worlds.hosts import network
+from tests.worlds.opennebula.cloud import FIRST, Cloud
+from tests.worlds.opennebula.objects import Machine
 
 pytestmark = [pytest.mark.needs("unshare", "nsenter", "ip", "sshd")]
 

@@ -18,8 +18,8 @@ import settings
 from boss.deploy.templates import render
 from boss.embedded.logins import hashed
 from boss.embedded.ports import choose_port
-from tests.opennebula.commands import User, front, user
-from tests.opennebula.front_end import FrontEnd
+from tests.worlds.opennebula.commands import User, front, user
+from tests.worlds.opennebula.front_end import FrontEnd
 
 __all__ = ["front", "user"]
 

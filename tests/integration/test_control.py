@@ -13,8 +13,8 @@ from msgspec.structs import replace
 from boss.bootstrap.ssh_keys import ensure_keys
 from boss.ssh import Broken, LoginRefused, OtherHostKey, Unreachable, connect, fingerprint
 from boss.ssh.connection import Ran
-from tests.integration import ssh_server
-from tests.integration.ssh_server import SshServer
+from tests.worlds import ssh_server
+from tests.worlds.ssh_server import SshServer
 from wire.messages import Place
 
 server = ssh_server.server

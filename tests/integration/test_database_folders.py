@@ -8,7 +8,7 @@ import pytest
 from boss.core.rows import Changes, ResultRow
 from boss.database import Database
 from boss.database import inputs as expanding
-from tests.integration.database_world import Push, attempt, push
+from tests.worlds.database import Push, attempt, push
 from wire.messages import Input, ResultFolder
 
 A, B = "b2:" + "ab" * 32, "b2:" + "cd" * 32

@@ -13,7 +13,7 @@ from boss.core.rows import Changes, ResultRow
 from boss.core.scheduler import Scheduler
 from boss.database import Database
 from boss.database.store import DatabaseStore
-from tests.integration.database_world import Push, database, moved
+from tests.worlds.database import Push, database, moved
 from wire.messages import Execution, Input
 
 __all__ = ["database"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from boss.core.model import Profile, TaskState
 from boss.core.rows import AttemptRow, Changes, LoadedBatch, TaskRow
 from boss.database import Database
-from tests.integration.database_world import Push, attempt
+from tests.worlds.database import Push, attempt
 
 PROFILES = [Profile(), Profile(slots=2), Profile(labels={"gpu": "no"}, retries=3)]
 

@@ -6,7 +6,7 @@ import pytest
 
 from boss.core.rows import Changes
 from boss.database import Database, NoDatabase
-from tests.integration.database_world import B, F, P, Push, Q, R, S, attempt, content, moved, push, worker
+from tests.worlds.database import B, F, P, Push, Q, R, S, attempt, content, moved, push, worker
 
 ODD_IDS = ["A", "a", "a ", " a", "ä", "a\u0308", "🚰", "日本語", "it's", '"', "%", "\\", "b" * 255, "ß", "ss", "SS"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from boss.core.rows import Changes, FileRow, ResultRow
 from boss.database import Database
 from boss.database.views import FolderSum
-from tests.integration.database_world import attempt, push
+from tests.worlds.database import attempt, push
 
 A, B, C = (f"b2:{letter * 64}" for letter in "abc")
 

@@ -8,7 +8,7 @@ import pytest
 from boss.core.model import InitSpec, Profile
 from boss.core.rows import Changes, FileRow, InstanceRow, Move, ResultRow
 from boss.database import Database
-from tests.integration.database_world import C, F, P, Q, R, S, attempt, moved, push, worker
+from tests.worlds.database import C, F, P, Q, R, S, attempt, moved, push, worker
 from wire.messages import CommandSummary, EpanetRun, Execution, Input, ManifestEntry
 
 DIGEST = "b2:" + "ab" * 32
@@ -51,7 +51,7 @@ def test_what_moved_since_stands_over_what_was_accepted(database: Database) -> N
 
 
 def test_a_push_and_its_first_moves_may_be_of_one_turn(database: Database) -> None:
-    from tests.integration.database_world import Push
+    from tests.worlds.database import Push
 
     accepted = Push({"a": [], "b": ["a"]}).accepted()
     database.commit(Changes(accepted=[accepted], tasks={1: moved(1, C)}, batches={1: accepted.batch}), 1.0)

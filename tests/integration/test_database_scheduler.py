@@ -7,7 +7,7 @@ from boss.core.events import Submitted
 from boss.core.policy import Policy
 from boss.core.scheduler import Scheduler
 from boss.database import Database
-from tests.integration.database_world import Push
+from tests.worlds.database import Push
 
 
 def one_turn(database: Database, scheduler: Scheduler, now: float, push: Push) -> None:

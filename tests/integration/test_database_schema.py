@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 
 from boss.core.rows import Changes
 from boss.database import Database, DatabaseError, Full, NoDatabase, NotWritable, TooNew, TooOld, schema, tables
-from tests.integration.database_world import Push, moved, taken_over, worker
+from tests.worlds.database import Push, moved, taken_over, worker
 from wire.messages import Execution
 
 

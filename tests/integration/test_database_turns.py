@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 
 from boss.core.rows import Changes, Move, WorkerRow
 from boss.database import Database, Held, Superseded, TooLarge, Unavailable, commit
-from tests.integration.database_world import Push, Q, R, attempt, moved, push, taken_over, worker
-from tests.integration.mariadb import MariaDb
+from tests.worlds.database import Push, Q, R, attempt, moved, push, taken_over, worker
+from tests.worlds.mariadb import MariaDb
 from wire.messages import Execution
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from datastore.disk import content, syncs
 from datastore.disk.index import Index, IndexUnusable
 from datastore.disk.tree import Tree, TreeError
 from datastore.publish import StepUndone
-from tests.integration.datastore_world import Disk, digest
+from tests.worlds.datastore import Disk, digest
 from wire.messages import Input, LookUp, Place, StageDone, StageFailed, Store, Stored
 
 

@@ -13,7 +13,7 @@ import pytest
 from datastore.agent.events import ResultsFetched
 from datastore.agent.records import Record
 from datastore.disk import folders
-from tests.integration.datastore_world import Disk, digest
+from tests.worlds.datastore import Disk, digest
 from wire.messages import Collect, Input, ResultFolder, StageDone
 
 

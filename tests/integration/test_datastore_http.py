@@ -25,7 +25,7 @@ from datastore.disk.versions import Versions
 from datastore.exchange import BY_HTTP, Exchange
 from datastore.http import Boss, BossRefused, Unreachable
 from datastore.store import Storage
-from tests.unit.web_world import FakeBackend
+from tests.worlds.api import FakeBackend
 from wire.messages import Send, SendFailed, Sent, Store, Stored, StoreFailed
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: several pieces each way

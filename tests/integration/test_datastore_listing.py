@@ -11,7 +11,7 @@ import pytest
 from datastore import expanding
 from datastore.agent.events import InputsStaged
 from datastore.expanding import Told, expand
-from tests.integration.datastore_world import Disk, digest
+from tests.worlds.datastore import Disk, digest
 from wire.messages import Found, Input, LookUp, Stage, StageDone, StageFailed
 
 

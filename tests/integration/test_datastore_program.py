@@ -15,8 +15,8 @@ from typing import TypeVar
 import pytest
 
 from boss.embedded.broker import EmbeddedBroker
-from tests.integration import brokers
-from tests.integration.brokers import DATASTORE, TOPICS, Links, Listener
+from tests.worlds import brokers
+from tests.worlds.brokers import DATASTORE, TOPICS, Links, Listener
 from wire.codec import decode, encode
 from wire.link import Connected, Link
 from wire.messages import (

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 from boss.bootstrap import debug_worker
 from boss.bootstrap.debug_worker import MOST_BYTES, MOST_LINE, debug_lines
 from boss.bootstrap.ssh_keys import SshKey, ensure_keys
-from tests.integration import ssh_server
-from tests.integration.ssh_server import SshServer
+from tests.worlds import ssh_server
+from tests.worlds.ssh_server import SshServer
 from wire.messages import Place
 
 server = ssh_server.server

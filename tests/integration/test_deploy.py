@@ -12,10 +12,10 @@ import pytest
 from boss.deploy.errors import DeployError
 from boss.providers.opennebula.client import Client
 from boss.providers.opennebula.errors import CloudError
-from tests.hosts import Network, network
-from tests.opennebula.cloud import Cloud
-from tests.opennebula.deploy_world import Killed, User
-from tests.opennebula.objects import ACTION, Quota, Refuse
+from tests.worlds.hosts import Network, network
+from tests.worlds.opennebula.cloud import Cloud
+from tests.worlds.opennebula.deploy_world import Killed, User
+from tests.worlds.opennebula.objects import ACTION, Quota, Refuse
 
 pytestmark = [pytest.mark.needs("unshare", "nsenter", "ip", "sshd", "ssh-keygen"), pytest.mark.timeout(300)]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.integration.epanet_world import ANYTOWN, BROKEN, LINE, NET1, NET3, rows_of, run, values_of
+from tests.worlds.epanet import ANYTOWN, BROKEN, LINE, NET1, NET3, rows_of, run, values_of
 from worker.epanet.faults import BadNetwork, BadSpecification, TooManyFailed, TooStrict
 from worker.epanet.warm import OpenNetworks
 

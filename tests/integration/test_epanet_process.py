@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.integration.epanet_world import BROKEN, LINE, NET1, NET3, TOP, rows_of
+from tests.worlds.epanet import BROKEN, LINE, NET1, NET3, TOP, rows_of
 from worker.epanet.faults import BadSurroundings
 from worker.epanet.library import ENGINE_VERSION, library_file, load, version
 

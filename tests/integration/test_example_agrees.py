@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from examples.net3_study import make_tasks
-from tests.integration.epanet_world import TOP
+from tests.worlds.epanet import TOP
 from wire.messages import EpanetRun
 from worker.epanet.batch import run_batch
 from worker.epanet.specification import result_names
@@ -73,7 +73,7 @@ def direct(results: Path) -> tuple[list[str], np.ndarray]:
     if sys.version_info >= (3, 13):
         pytest.skip("owa-epanet has no wheel for Python 3.13 and later, and nothing else computes independently here")
     out = results / "direct.npz"
-    program = Path(__file__).with_name("epanet_direct.py")
+    program = Path(__file__).parents[1] / "worlds" / "epanet_direct.py"
     line = [sys.executable, str(program), str(STUDY / "Net3.inp"), str(results / "scenarios.csv"), str(out)]
     subprocess.run(line, check=True, timeout=100, capture_output=True)
     loaded = np.load(out)

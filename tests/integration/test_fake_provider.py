@@ -11,7 +11,7 @@ import pytest
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.providers.fake import SITES
 from boss.providers.registry import find
-from tests.integration.provider_worlds import Fake, worker
+from tests.worlds.providers import Fake, worker
 
 
 @pytest.fixture

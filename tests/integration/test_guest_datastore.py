@@ -7,8 +7,8 @@ import json
 import pytest
 
 from boss.client.client import Client
-from tests.hosts import network
-from tests.hosts.guests import HOME, GuestSite
+from tests.worlds.hosts import network
+from tests.worlds.hosts.guests import HOME, GuestSite
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),

@@ -8,8 +8,8 @@ import json
 
 import pytest
 
-from tests.hosts import network
-from tests.hosts.guests import HOME, PLAIN_PYTHON, STATE, GuestSite
+from tests.worlds.hosts import network
+from tests.worlds.hosts.guests import HOME, PLAIN_PYTHON, STATE, GuestSite
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),

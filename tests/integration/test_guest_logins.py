@@ -18,7 +18,7 @@ from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.logins import Login
 from boss.embedded.passwords import LoginFiles
 from boss.setup import PoolSetup, Setup
-from tests.unit.test_guests import FakeBundles
+from tests.unit.bootstrap.test_bootstrap import FakeBundles
 from wire.codec import encode
 from wire.messages import VERSION, Presence
 from wire.topics import Topics

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from boss.embedded.greeting import accepts_login
-from tests.hosts import Host, network
-from tests.hosts.guests import HOME, NOTES, PLAIN_PYTHON, STATE, GuestSite, Told
-from tests.looking import phases, workers
+from tests.worlds.hosts import Host, network
+from tests.worlds.hosts.guests import HOME, NOTES, PLAIN_PYTHON, STATE, GuestSite, Told
+from tests.worlds.looking import phases, workers
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),

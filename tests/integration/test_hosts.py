@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hosts import AGENT, HOME, PYTHON, Host, HostFault, Network, Proxy, network
-from tests.hosts.bundle import TOP, interpreter, package_folders, packages, places_to_hide
+from tests.worlds.hosts import AGENT, HOME, PYTHON, Host, HostFault, Network, Proxy, network
+from tests.worlds.hosts.bundle import TOP, interpreter, package_folders, packages, places_to_hide
 
 pytestmark = pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "tc", "sshd", "ssh", "ssh-keygen", "rsync")
 
@@ -173,7 +173,7 @@ def test_eight_hosts_start_together_and_end_together() -> None:
 
 
 def test_hosts_end_when_the_tests_are_killed() -> None:
-    script = "import time; from tests.hosts import network; from tests.hosts.bundle import bundle\n"
+    script = "import time; from tests.worlds.hosts import network; from tests.worlds.hosts.bundle import bundle\n"
     script += "with network() as net:\n  host = net.host('w', program='none')\n"
     script += "  print(net.folder, bundle('none'), host.pid, net.switch.pid, flush=True); time.sleep(600)"
     with subprocess.Popen([sys.executable, "-c", script], cwd=TOP, stdout=subprocess.PIPE, text=True) as tests:

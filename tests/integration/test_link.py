@@ -14,8 +14,8 @@ import pytest
 
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.logins import Login
-from tests.integration import brokers
-from tests.integration.brokers import (
+from tests.worlds import brokers
+from tests.worlds.brokers import (
     BOSS,
     OTHER_WORKER,
     PATIENCE,

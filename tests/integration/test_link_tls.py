@@ -19,7 +19,7 @@ from boss.embedded.children import start_child
 from boss.embedded.logins import write_files
 from boss.embedded.ports import choose_port, listens
 from boss.embedded.programs import find_mosquitto, mosquitto_configuration
-from tests.integration.brokers import BOSS, LOGINS, PATIENCE, TOPICS, Listener, need_mosquitto, never
+from tests.worlds.brokers import BOSS, LOGINS, PATIENCE, TOPICS, Listener, need_mosquitto, never
 from wire.link import Connected, Disconnected, Link, LinkOptions, Received, TlsOptions
 
 DAY = datetime.timedelta(days=1)

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from boss.embedded.broker import EmbeddedBroker
-from tests.integration import brokers
-from tests.integration.brokers import (
+from tests.worlds import brokers
+from tests.worlds.brokers import (
     PATIENCE,
     TOPICS,
     WORKER,

@@ -15,9 +15,9 @@ from boss.providers.opennebula.make import make
 from boss.providers.provider import Guest, Recorded, Surroundings
 from boss.setup import PoolSetup
 from tests.integration.test_opennebula_provider import Boss, bosses, started
-from tests.opennebula.commands import front
-from tests.opennebula.front_end import FrontEnd, Quota
-from tests.opennebula.objects import AUTHORIZATION, Image, Refuse
+from tests.worlds.opennebula.commands import front
+from tests.worlds.opennebula.front_end import FrontEnd, Quota
+from tests.worlds.opennebula.objects import AUTHORIZATION, Image, Refuse
 
 __all__ = ["bosses", "front"]
 

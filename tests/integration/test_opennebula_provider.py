@@ -14,8 +14,8 @@ from boss.providers.opennebula.client import Client
 from boss.providers.opennebula.errors import CloudError, being_tried
 from boss.providers.opennebula.provider import OpenNebulaProvider, Options
 from boss.providers.provider import Guest, Recorded
-from tests.opennebula.commands import front
-from tests.opennebula.front_end import FrontEnd, Timing, script_of
+from tests.worlds.opennebula.commands import front
+from tests.worlds.opennebula.front_end import FrontEnd, Timing, script_of
 
 __all__ = ["front"]
 

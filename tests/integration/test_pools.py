@@ -11,7 +11,7 @@ import pytest
 
 from boss.client.client import Client
 from tests.acceptance.deployment import TOP, Deployment, wait_for
-from tests.looking import workers
+from tests.worlds.looking import workers
 
 pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(180)]
 

@@ -10,7 +10,7 @@ import pytest
 
 from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
 from boss.providers.provider import Recorded
-from tests.integration.provider_worlds import WORLDS, World, worker, world_of
+from tests.worlds.providers import WORLDS, World, worker, world_of
 
 pytestmark = pytest.mark.needs("sshd", "ssh-keygen", "useradd")
 

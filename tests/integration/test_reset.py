@@ -13,7 +13,7 @@ from boss.database import Busy, Database, Held
 from boss.database.aside import set_aside
 from boss.database.reset import reset
 from boss.state_directory.lock import Refused, lock
-from tests.integration.database_world import push, taken_over
+from tests.worlds.database import push, taken_over
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.deployment import Deployment, wait_for
-from tests.looking import task_named, workers
+from tests.worlds.looking import task_named, workers
 
 pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(180)]
 

@@ -20,10 +20,10 @@ from datastore.transfers import connections, fetching, verdicts
 from datastore.transfers.children import MARK, Child, ChildError, end_leftovers, environment, mark_of
 from datastore.transfers.rsync import Ended
 from datastore.transfers.runs import Errand, Runs
-from tests.hosts.proxy import Proxy
-from tests.integration import ssh_server
-from tests.integration.ssh_server import SshServer
 from tests.integration.test_ssh_transfers import World
+from tests.worlds import ssh_server
+from tests.worlds.hosts.proxy import Proxy
+from tests.worlds.ssh_server import SshServer
 
 server = ssh_server.server
 pytestmark = pytest.mark.needs("sshd", "ssh", "rsync", "useradd", "setpriv")

@@ -14,9 +14,9 @@ from datastore.transfers.children import environment
 from datastore.transfers.rsync import Ended
 from datastore.transfers.runs import Errand, Runs
 from datastore.transfers.verdicts import Room
-from tests.integration import ssh_server
-from tests.integration.ssh_server import SshServer
 from tests.integration.test_ssh_transfers import World
+from tests.worlds import ssh_server
+from tests.worlds.ssh_server import SshServer
 from wire.messages import StageDone, StageFailed
 
 server = ssh_server.server

@@ -16,8 +16,8 @@ from datastore.disk.index import Index
 from datastore.disk.tree import Tree
 from datastore.disk.versions import Versions
 from datastore.transfers.ssh import SshTransfers
-from tests.integration import ssh_server
-from tests.integration.ssh_server import SshServer
+from tests.worlds import ssh_server
+from tests.worlds.ssh_server import SshServer
 from wire.messages import AttemptKey, Collect, CollectFile, Input, Stage, StageDone, StageFailed
 
 server = ssh_server.server

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from boss.ssh import fingerprint
-from tests.hosts import Host, HostFault, network
-from tests.hosts.boss_host import SITE, STATE, BossHost
-from tests.hosts.guests import PLAIN_PYTHON
-from tests.hosts.host import HOME, PYTHON, USER, Program
-from tests.hosts.network import Network
+from tests.worlds.hosts import Host, HostFault, network
+from tests.worlds.hosts.boss_host import SITE, STATE, BossHost
+from tests.worlds.hosts.guests import PLAIN_PYTHON
+from tests.worlds.hosts.host import HOME, PYTHON, USER, Program
+from tests.worlds.hosts.network import Network
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "rsync", "mosquitto"),

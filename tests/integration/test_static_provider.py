@@ -21,9 +21,9 @@ from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.embedded.processes import identify
 from boss.providers.provider import Recorded
 from boss.ssh import fingerprint
-from tests.integration import ssh_server
-from tests.integration.provider_worlds import PYTHON, SCRIPT, Static, stub, worker
-from tests.parts import MORE_PATH
+from tests.worlds import ssh_server
+from tests.worlds.parts import MORE_PATH
+from tests.worlds.providers import PYTHON, SCRIPT, Static, stub, worker
 
 pytestmark = pytest.mark.needs("sshd", "ssh-keygen", "useradd", "rsync")
 

@@ -14,11 +14,11 @@ import pytest
 from boss.client.client import Client
 from boss.database import Database
 from tests.acceptance.deployment import Deployment, lines_of, wait_for
-from tests.integration import brokers
-from tests.integration.brokers import Links
-from tests.integration.mariadb import MariaDb
-from tests.integration.worker_world import AgentProcess, ScriptedBoss, wait_until
-from tests.unit.agent_world import run
+from tests.worlds import brokers
+from tests.worlds.agent import run
+from tests.worlds.brokers import Links
+from tests.worlds.mariadb import MariaDb
+from tests.worlds.worker import AgentProcess, ScriptedBoss, wait_until
 from wire.link import Connected
 
 mosquitto, links = brokers.mosquitto, brokers.links

@@ -17,8 +17,8 @@ from boss.core.scheduler import Scheduler
 from boss.database import Database, TooNew, TooOld, schema
 from boss.database.engine import parse_url, writer_engine
 from boss.database.store import DatabaseStore
-from tests.integration.database_world import moved
-from tests.integration.stored_database import STORED, dump, restore
+from tests.worlds.database import moved
+from tests.worlds.stored_database import STORED, dump, restore
 
 FIRST = (STORED / "first_schema.json").read_text()
 

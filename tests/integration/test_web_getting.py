@@ -21,8 +21,8 @@ from boss.client.client import Client, NoAnswer
 from boss.client.download import PARTS, Got, get_results
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
-from tests.unit.test_web_results import digest, result
-from tests.unit.web_world import TOKEN, FakeBackend
+from tests.unit.api.test_results import digest, result
+from tests.worlds.api import TOKEN, FakeBackend
 
 LARGE = b"0123456789" * 300_000
 FILES = {

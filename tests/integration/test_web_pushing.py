@@ -30,7 +30,7 @@ from boss.core.events import Submitted
 from boss.intake.reader import Options, read_file
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
-from tests.unit.web_world import FakeBackend
+from tests.worlds.api import FakeBackend
 
 TOP = Path(__file__).resolve().parents[2]
 

@@ -25,7 +25,7 @@ from boss.client.upload import send_files
 from boss.intake.reader import encode_stream, read_file
 from boss.state_directory.boss_file import announce, running_boss, start_time_of, withdraw
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token, read_token
-from tests.unit.web_world import FakeBackend
+from tests.worlds.api import FakeBackend
 
 
 @pytest.fixture

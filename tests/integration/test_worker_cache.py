@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts import MORE_PATH, need
+from tests.worlds.parts import MORE_PATH, need
 from wire.messages import Input
 from worker import placing
 from worker.cache import BadInput, Cache, InputMissing, place_all

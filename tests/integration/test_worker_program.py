@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 
 from boss.embedded.broker import EmbeddedBroker
-from tests.integration import brokers
-from tests.integration.brokers import TOPICS, WORKER, Links
-from tests.integration.worker_world import ROOT, AgentProcess, ScriptedBoss, wait_until
-from tests.unit.agent_world import result, run
+from tests.worlds import brokers
+from tests.worlds.agent import result, run
+from tests.worlds.brokers import TOPICS, WORKER, Links
+from tests.worlds.worker import ROOT, AgentProcess, ScriptedBoss, wait_until
 from wire.link import Connected
 from wire.messages import (
     Acknowledge,

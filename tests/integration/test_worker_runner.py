@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from tests.unit.agent_world import result, run
+from tests.worlds.agent import result, run
 from wire.messages import EpanetRun, Outcome
 from worker.runner import Runner, RunnerOptions
 from worker.runner.processes import become_subreaper, look
 from worker.runner.sessions import read_sessions
 from worker.runner.spawn import base_environment
 
-HELPER = Path(__file__).with_name("fake_epanet_helper.py")
+HELPER = Path(__file__).resolve().parents[1] / "worlds" / "fake_epanet_helper.py"
 ROOT = Path(__file__).resolve().parents[2]
 
 

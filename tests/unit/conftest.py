@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.scheduler_world import World
+from tests.worlds.scheduler import World
 
 
 @pytest.fixture

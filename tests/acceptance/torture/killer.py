@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from tests.acceptance.torture import processes
 from tests.acceptance.torture.outside_broker import OutsideBroker
 from tests.acceptance.torture.place import LEASE, Place
-from tests.integration.mariadb import MariaDb
+from tests.worlds.mariadb import MariaDb
 
 
 @dataclass

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from boss.embedded.ports import listens
-from tests.integration.mariadb import free_port
-from tests.parts import need
+from tests.worlds.mariadb import free_port
+from tests.worlds.parts import need
 
 
 class OutsideBroker:

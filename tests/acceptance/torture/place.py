@@ -24,8 +24,8 @@ from boss.client.find import boss_of
 from tests.acceptance.inside.plan import FOLDER
 from tests.acceptance.torture import processes
 from tests.acceptance.torture.processes import MARK, Process
-from tests.doc_blocks import TOP
-from tests.integration.ssh_server import SshServer
+from tests.worlds.doc_blocks import TOP
+from tests.worlds.ssh_server import SshServer
 
 #: Only against hanging.
 PATIENCE = 90.0

@@ -1,0 +1,133 @@
+"""A push as a stream: taken whole, or refused with every fault and its place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from boss.core.effects import Answer
+from boss.core.events import Submitted
+from tests.worlds.api import FakeBackend, inside
+
+NDJSON = {"content-type": "application/x-ndjson"}
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> FakeBackend:
+    return FakeBackend(tmp_path)
+
+
+@pytest.fixture
+def client(backend: FakeBackend) -> httpx.Client:
+    return inside(backend, submit_limit_bytes=8_000_000)
+
+
+def _lines(*tasks: object, **header: object) -> bytes:
+    return b"".join(json.dumps(line).encode() + b"\n" for line in ({"version": 1, **header}, *tasks))
+
+
+def _push(client: httpx.Client, content: bytes | Iterator[bytes], **query: int) -> httpx.Response:
+    return client.post("/batches", content=content, headers=NDJSON, params=query)
+
+
+def test_a_whole_graph_becomes_one_event(backend: FakeBackend, client: httpx.Client) -> None:
+    answer = _push(client, _lines({"id": "a"}, {"id": "b", "dependencies": ["a"]}, project="p", name="two"))
+    assert answer.json()["batch"] == 7
+    assert answer.json()["warnings"] == ["one warning"]
+    (event,) = backend.asked
+    assert isinstance(event, Submitted)
+    assert (event.submission.ids, event.submission.project) == (["a", "b"], "p")
+    assert backend.detached == []
+
+
+def test_it_may_come_in_pieces_cut_anywhere(backend: FakeBackend, client: httpx.Client) -> None:
+    content = _lines(*({"id": f"task {number}"} for number in range(500)))
+    assert _push(client, (content[at : at + 7] for at in range(0, len(content), 7))).status_code == 200
+    (event,) = backend.asked
+    assert isinstance(event, Submitted) and len(event.submission.ids) == 500
+
+
+def test_a_detached_push_is_noted(backend: FakeBackend, client: httpx.Client) -> None:
+    assert _push(client, _lines({"id": "a"}), detach=1).status_code == 200
+    assert backend.detached == [7]
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        (_lines({"id": "a"}) + b'{"id": \n', "task number 2"),
+        (_lines({"id": "a"}, {"id": "b", "commands": ["x"]}), "commands"),
+        (_lines({"id": "a"}, {"id": "a"}), '"a"'),
+        (_lines({"id": "a", "dependencies": ["b"]}, {"id": "b", "dependencies": ["a"]}), "->"),
+        (_lines({"id": "a", "requirements": [["../x", "x"]]}), "../x"),
+        (b"", "header"),
+        (b"\xff\xfe\x00", "header"),
+        (b'{"version": 2}\n', "version 2"),
+        (_lines({"id": "a"}, tasks=2), "cut off"),
+    ],
+)
+def test_a_faulty_push_is_refused_whole_with_the_place(
+    backend: FakeBackend, client: httpx.Client, content: bytes, place: str
+) -> None:
+    answer = _push(client, content)
+    assert answer.status_code == 400
+    assert any(place in line for line in answer.json()["details"]), answer.text
+    assert backend.asked == []
+
+
+def test_all_faults_are_told_at_once(client: httpx.Client) -> None:
+    answer = _push(client, _lines({"id": "a", "dependencies": ["a"]}, {"id": "b\x00"}, {"id": ""}))
+    assert len(answer.json()["details"]) >= 3
+
+
+def test_a_push_that_is_too_large_is_refused(backend: FakeBackend, client: httpx.Client) -> None:
+    big = {"id": "a", "execution": {"commands": ["x" * 1_000_000]}}
+    assert _push(client, _lines(*({**big, "id": str(number)} for number in range(10)))).status_code == 413
+    assert backend.asked == []
+
+
+def test_files_that_were_not_sent_are_named(backend: FakeBackend, client: httpx.Client) -> None:
+    content = b"a network"
+    digest = "b2:" + hashlib.blake2b(content, digest_size=32).hexdigest()
+    file = {"name": "net.inp", "digest": digest, "size": len(content)}
+    push = _lines({"id": "a", "requirements": [["net.inp", "net.inp"]]}, files=[file])
+    answer = _push(client, push)
+    assert (answer.status_code, backend.asked) == (424, [])
+    assert answer.json()["details"] == [f"net.inp ({digest}) has not been sent"]
+    client.put(
+        f"/files/{digest}",
+        params={"size": len(content)},
+        content=content,
+        headers={"content-type": "application/octet-stream"},
+    )
+    assert _push(client, push).status_code == 200
+    wrong_size = _lines({"id": "b", "requirements": [["net.inp", "net.inp"]]}, files=[{**file, "size": 5}])
+    assert _push(client, wrong_size).status_code == 400
+
+
+def test_what_the_boss_refuses_is_told(backend: FakeBackend, client: httpx.Client) -> None:
+    backend.says = Answer(reply=0, refused=["task 'a': there already with another content"])
+    answer = _push(client, _lines({"id": "a"}))
+    assert (answer.status_code, answer.json()["error"]) == (409, backend.says.refused[0])
+
+
+def test_a_boss_that_is_ending_takes_no_push(backend: FakeBackend, client: httpx.Client) -> None:
+    import msgspec
+
+    backend.now = msgspec.structs.replace(backend.now, stopping=True)
+    assert _push(client, _lines({"id": "a"})).status_code == 503
+    assert backend.asked == []
+
+
+def test_a_merge_strategy_reaches_the_scheduler_and_an_unknown_one_is_refused(
+    backend: FakeBackend, client: httpx.Client
+) -> None:
+    assert _push(client, _lines({"id": "a"}, merge_strategy="replace")).status_code == 200
+    (event,) = backend.asked
+    assert isinstance(event, Submitted) and event.submission.merge_strategy == "replace"
+    assert _push(client, _lines({"id": "a"}, merge_strategy="often")).status_code == 400

@@ -1,0 +1,170 @@
+"""The loop: collect, decide, record, perform; nothing leaves before its commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from boss import loop as loop_module
+from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
+from boss.core.events import CancelAsked, LinkConnected, RetryAsked, Selection, StopAsked, Submitted, TimePassed
+from boss.core.policy import Policy, PoolPolicy
+from boss.core.rows import Changes, Known
+from boss.core.scheduler import Scheduler
+from boss.core.store import DatabaseAway
+from boss.loop import Loop
+from tests.simulation.store import SimulatedStore
+from tests.worlds.scheduler import submission
+from wire.messages import DatastoreOrders, WorkerOrders
+
+
+class Recorder:
+    """The world outside, and the database: what happened to both, in order."""
+
+    def __init__(self) -> None:
+        self.story: list[str] = []
+        self.answers: list[Answer] = []
+
+    def send_to_worker(self, worker: str, message: WorkerOrders) -> None:
+        self.story.append(f"to {worker}")
+
+    def send_to_datastore(self, message: DatastoreOrders) -> None:
+        self.story.append("to datastore")
+
+    def clear_presence(self, worker: str) -> None:
+        self.story.append(f"clear {worker}")
+
+    def answer(self, answer: Answer) -> None:
+        self.story.append("answer")
+        self.answers.append(answer)
+
+    def start_instance(self, effect: StartInstance) -> None:
+        self.story.append(f"start {effect.worker}")
+
+    def stop_instance(self, effect: StopInstance) -> None:
+        self.story.append(f"stop {effect.worker}")
+
+    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
+        self.story.append(f"card {effect.worker}")
+
+    def turn_done(self, changed: bool) -> None:
+        self.story.append("done")
+
+
+class RecordedStore(SimulatedStore):
+    """Commits take their place in the story; the first `failures` of them do not come about."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+        self.session = self.open()
+        self.failures = 0
+        self.commits: list[Changes] = []
+
+    def commit(self, changes: Changes, wall: float) -> None:
+        if self.failures:
+            self.failures -= 1
+            self.recorder.story.append("commit failed")
+            raise DatabaseAway("connection refused")
+        self.session.commit(changes, wall)
+        self.commits.append(changes)
+        self.recorder.story.append("commit")
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def store(recorder: Recorder) -> RecordedStore:
+    return RecordedStore(recorder)
+
+
+@pytest.fixture
+def loop(recorder: Recorder, store: RecordedStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
+    monkeypatch.setattr(loop_module, "DATABASE_PAUSE_SECONDS", 0.0)
+    made = Loop(Scheduler(Policy(pools=(PoolPolicy(name="local"),))), store, recorder)
+    made.start()
+    yield made
+
+
+def push(reply: int, **graph: str) -> Submitted:
+    return Submitted(submission=submission(graph), known=Known(), reply=reply)
+
+
+def test_effects_come_after_the_commit_of_their_turn(loop: Loop, recorder: Recorder) -> None:
+    loop.turn([LinkConnected(), push(1, a="")])
+    assert recorder.story[0] == "commit"
+    assert sorted(recorder.story[1:-1]) == ["answer", "start local-1"]
+    assert recorder.story[-1] == "done"
+
+
+def test_a_turn_that_changes_nothing_needs_no_transaction(loop: Loop, recorder: Recorder) -> None:
+    loop.turn([TimePassed()])
+    recorder.story.clear()
+    loop.turn([TimePassed()])
+    assert recorder.story == ["done"]
+
+
+def test_a_commit_that_fails_sends_nothing_and_is_tried_again(
+    loop: Loop, recorder: Recorder, store: RecordedStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.failures = 3
+    with caplog.at_level(logging.INFO):
+        loop.turn([push(1, a="")])
+    assert recorder.story[:4] == ["commit failed", "commit failed", "commit failed", "commit"]
+    assert sorted(recorder.story[4:-1]) == ["answer", "start local-1"]
+    assert store.tasks.keys() == {1}
+    actions = [record.action for record in caplog.records if hasattr(record, "action")]
+    assert actions == ["database_away", "database_back"], "said once, not at each try"
+    assert loop.trouble == ""
+
+
+def test_all_that_waits_goes_into_one_turn_and_one_commit(loop: Loop, store: RecordedStore) -> None:
+    for event in (LinkConnected(), TimePassed(), TimePassed()):
+        loop.inbox.put(event)
+    loop.turn(loop._collect())
+    assert loop.inbox.empty()
+    assert len(store.commits) == 1
+
+
+def test_a_push_sees_what_the_push_before_it_did(loop: Loop, recorder: Recorder, store: RecordedStore) -> None:
+    """Both wait in the inbox: the second reads the database only when the first is on disk."""
+    loop.turn([push(1, a=""), push(2, a="", b="a")])
+    loop.turn(loop._collect())
+    assert [answer.value["attached"] for answer in recorder.answers] == [0, 1]
+    assert list(store.ids) == [("default", "a"), ("default", "b")]
+
+
+def test_what_a_person_means_is_brought_back_into_memory(loop: Loop, recorder: Recorder, store: RecordedStore) -> None:
+    loop.turn([push(1, a="", b="a")])
+    loop.turn([CancelAsked(selection=Selection(batches=[1]), reply=2)])
+    assert not loop.scheduler.state.batches
+    loop.turn([RetryAsked(selection=Selection(tasks=[1]), reply=3)])
+    assert recorder.answers[-1].value == {"retried": 1, "untouched": 0}
+    assert [row.state.__int__() for row in store.tasks.values()] == [1, 5]
+
+
+def test_calls_are_made_between_two_turns_in_the_loops_own_thread(loop: Loop, recorder: Recorder) -> None:
+    loop.turn([TimePassed(), lambda: recorder.story.append("called")])
+    assert recorder.story[-2:] == ["done", "called"]
+
+
+def test_the_loop_ends_when_the_scheduler_has_nothing_left_to_say(loop: Loop, recorder: Recorder) -> None:
+    loop.inbox.put(StopAsked(workers=False))
+    loop.run()
+    assert loop.ended
+
+
+def test_a_loop_that_is_told_to_end_ends_although_its_database_is_away(
+    loop: Loop, recorder: Recorder, store: RecordedStore
+) -> None:
+    store.failures = 1_000_000
+    loop.inbox.put(push(1, a=""))
+    loop.stop()
+    loop.run()
+    assert loop.ended
+    assert "answer" not in recorder.story

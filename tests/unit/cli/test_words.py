@@ -1,0 +1,187 @@
+"""What is printed: foreign text made harmless, counts, durations, the historic lines, the pace."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from boss.api import schema
+from boss.api.pace import Pace, eta_seconds
+from boss.cli import format_tasks
+from boss.cli.terminal import ProgressLine, bar, duration, harmless, plural, progress_words, size_words
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain ä 水 id", "plain ä 水 id"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
+        ("two\nlines\t", "two\\nlines\\t"),
+        ("\x9b31m", "\\x9b31m"),
+        ("a\u202eb", "a\\u202eb"),
+        ("a\ud800b", "a\\ud800b"),
+        ("no\u00a0break", "no\u00a0break"),
+    ],
+)
+def test_control_characters_are_shown_and_not_sent(text: str, shown: str) -> None:
+    assert harmless(text) == shown
+
+
+def test_lines_stay_lines_where_they_are_wanted() -> None:
+    assert harmless("one\n\ttwo\x1b[2J\r\n", lines=True) == "one\n\ttwo\\x1b[2J\\r\n"
+
+
+def test_words_for_numbers() -> None:
+    assert [duration(seconds) for seconds in (0, 7.4, 750, 11045)] == ["0:00", "0:07", "12:30", "3:04:05"]
+    assert [size_words(size) for size in (999, 1500, 2.5e6, 7e12)] == ["999 bytes", "1.5 kB", "2.5 MB", "7,000.0 GB"]
+    assert [plural(count, "task") for count in (0, 1, 1000)] == ["0 tasks", "1 task", "1,000 tasks"]
+    assert [bar(fraction, 4) for fraction in (-1, 0.5, 2)] == ["[....]", "[##..]", "[####]"]
+
+
+def _batch(**numbers: int) -> schema.BatchAnswer:
+    counts = schema.Counts(**numbers)
+    return schema.BatchAnswer(
+        number=1, project="default", name="n", counts=counts, total=counts.total, finished=not counts.unfinished
+    )
+
+
+def test_progress_says_done_running_failed_rate_and_eta() -> None:
+    batch = _batch(succeeded=11, failed=1, running=4, queued=84)
+    batch.rate, batch.eta_seconds = 3.2, 25.0
+    assert progress_words(batch) == "12/100 done, 4 running, 1 failed, 3.2/s, ETA 0:25"
+    batch = _batch(queued=2)
+    batch.files_waiting = 3
+    assert progress_words(batch) == "0/2 done, 0 running, 3 files on the way to the datastore"
+
+
+def test_elsewhere_than_on_a_terminal_progress_is_a_plain_line_now_and_then() -> None:
+    stream = io.StringIO()
+    line = ProgressLine(stream)
+    for words in ("one", "two", "three"):
+        line.show(0.5, words)
+    line.show(1.0, "last", last=True)
+    line.end()
+    assert stream.getvalue() == "one\nlast\n"
+
+
+def test_on_a_terminal_the_line_is_drawn_over_itself() -> None:
+    stream = io.StringIO()
+    stream.isatty = lambda: True  # type: ignore[method-assign]
+    line = ProgressLine(stream)
+    line.show(0.5, "a long line", last=True)
+    line.show(1.0, "short", last=True)
+    line.say("a sentence")
+    first, second, rest = [*stream.getvalue().split("\r")[1:], ""]
+    assert first.endswith("a long line")
+    assert second.rstrip("\n").startswith("[########################] short   ")
+    assert stream.getvalue().endswith("\na sentence\n") and rest == ""
+
+
+def test_status_has_the_four_historic_lines() -> None:
+    status = schema.StatusAnswer(
+        running=True,
+        workers=3,
+        in_queue=45,
+        available=12,
+        in_progress=6,
+        finished=7,
+        succeeded=5,
+        failed=2,
+        cancelled=0,
+        counts=schema.Counts(),
+        hindrances=["no worker fits\x1b"],
+        broker_connected=True,
+        datastore_connected=True,
+        deployment="d",
+        epoch=1,
+        turn=1,
+    )
+    assert list(format_tasks.status_lines(status)) == [
+        "3 workers created.",
+        "45 tasks in queue of which 12 are currently available.",
+        "6 tasks in progress.",
+        "7 tasks finished. 5 succeeded and 2 failed.",
+        "no worker fits\\x1b",
+    ]
+    assert any(
+        "No boss is running" in line
+        for line in format_tasks.status_lines(msgspec.structs.replace(status, running=False))
+    )
+
+
+def test_a_worker_is_told_in_the_historic_words() -> None:
+    worker = schema.WorkerAnswer(id="w1", state="online", pool="local", slots=2, address="10.0.0.1")
+    assert format_tasks.worker_line(worker) == "ID: w1  IP: 10.0.0.1  Doing: nothing  Persistent: False  State: online"
+    worker.holding = [
+        schema.HeldAnswer(task=1, project="default", id="a", attempt=1, phase="executing"),
+        schema.HeldAnswer(task=2, project="default", id="b", attempt=1, phase="staged"),
+    ]
+    assert "Doing: a  " in format_tasks.worker_line(worker)
+
+
+def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one() -> None:
+    failed = schema.TaskAnswer(
+        number=1, project="default", id="2", state="failed", batch=1, reason="exit code 1", worker="w1",
+        address="10.0.0.1", exit_code=1, commands=["true", "a\nb"],
+    )  # fmt: skip
+    blocked = schema.TaskAnswer(
+        number=2, project="default", id="1", state="blocked", batch=1, reason="dependencies failed", commands=["cat x"]
+    )
+    assert list(format_tasks.ended_lines([failed, blocked])) == [
+        "ID: 2\tWorker ID: w1\tWorker address: 10.0.0.1\tExit code: 1\tReason: exit code 1",
+        "\ttrue",
+        "\ta\n\tb",
+        "ID: 1\tExit code: \tReason: dependencies failed",
+        "\tcat x",
+    ]
+
+
+def test_a_change_is_told_in_counts() -> None:
+    told = format_tasks.change_lines(schema.ChangeAnswer(done={"cancelled": 1, "asked": 2, "untouched": 9}))
+    assert list(told) == ["1 task cancelled, 2 tasks being cancelled."]
+    nothing = schema.ChangeAnswer(done={"retried": 0}, carry_on="nobody")
+    assert list(format_tasks.change_lines(nothing)) == ["There was nothing to do."]
+    retried = schema.ChangeAnswer(done={"retried": 3}, carry_on="the next boss does it")
+    assert list(format_tasks.change_lines(retried))[1] == "the next boss does it"
+
+
+def test_the_pace_is_taken_over_the_last_half_minute() -> None:
+    pace = Pace()
+    pace.saw(0.0, 0)
+    assert pace.rate() == 0.0
+    for second in range(1, 101):
+        pace.saw(float(second), second * 10)
+    assert pace.rate() == pytest.approx(10.0)
+    for second in range(101, 140):
+        pace.saw(float(second), 1000)
+    assert pace.rate() == 0.0
+    assert (eta_seconds(50, 10.0), eta_seconds(50, 0.0)) == (5.0, None)
+
+
+def test_a_terminal_that_was_closed_ends_the_program_as_its_signal_would() -> None:
+    """It may take nothing a moment before the signal is there. Here it is nobody's: no signal comes at all."""
+    ours, theirs = pty.openpty()
+    program = (
+        "import sys; from boss.cli.terminal import ProgressLine; line = ProgressLine(sys.stderr); line.say('here')\n"
+        "sys.stdin.read(); line.show(0.5, 'words', last=True)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[3],
+        stdin=subprocess.PIPE,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    assert b"here" in os.read(ours, 100)
+    os.close(ours)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGHUP

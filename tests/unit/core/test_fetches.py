@@ -1,0 +1,47 @@
+"""What people fetch from a datastore elsewhere: asked once of it, told to everybody who waits."""
+
+from __future__ import annotations
+
+from boss.core.effects import Answer
+from boss.core.events import SendAsked
+from tests.worlds.scheduler import DIGEST, World
+from wire.messages import DatastoreHello, Send, SendFailed, Sent
+
+
+def asked(reply: int, name: str = "out") -> SendAsked:
+    return SendAsked(name=name, digest=DIGEST, size=3, reply=reply)
+
+
+def test_content_is_asked_once_of_the_datastore_and_everybody_who_waits_is_told(world: World) -> None:
+    world.turn(asked(1))
+    world.turn(asked(2))
+    assert world.datastore.ordered(Send) == [Send(name="out", digest=DIGEST, size=3)]
+    world.datastore.report(Sent(digest=DIGEST))
+    assert world.take(Answer) == [Answer(reply=1), Answer(reply=2)]
+    world.datastore.report(Sent(digest=DIGEST))
+    assert world.take(Answer) == []
+
+
+def test_what_cannot_be_sent_is_told_with_the_reason_and_may_be_asked_again(world: World) -> None:
+    world.turn(asked(1))
+    world.datastore.report(SendFailed(digest=DIGEST, reason="gone"))
+    assert world.take(Answer) == [Answer(reply=1, refused=["gone"])]
+    world.ignore()
+    world.turn(asked(2))
+    assert len(world.datastore.ordered(Send)) == 1
+
+
+def test_a_datastore_that_says_hello_again_or_is_silent_for_long_is_asked_again(world: World) -> None:
+    world.turn(asked(1))
+    world.ignore()
+    world.datastore.report(DatastoreHello())
+    assert len(world.datastore.ordered(Send)) == 1
+    world.wait(world.state.policy.ask_again * 2)
+    assert len(world.datastore.ordered(Send)) >= 1
+
+
+def test_without_a_datastore_who_asks_is_told_so_at_once() -> None:
+    world = World(connected=False)
+    world.turn(asked(1))
+    (answer,) = world.take(Answer)
+    assert "not connected" in answer.refused[0]
