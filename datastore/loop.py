@@ -1,7 +1,7 @@
 """The datastore's loop: one thread owns the agent, threads beside it do the file work, the link carries messages.
 
 Whatever happens (a message, the end of a transfer or of a step, a signal) is put into one inbox; the loop hands it
-to the agent, and its actions to whom they concern. The agent's thread touches no file.
+to the agent, and its effects to whom they concern. The agent's thread touches no file.
 
     inbox -> agent.handle -> transfers   (threads, at most as many as transfers may run)
                           -> publisher   (one thread: steps in order, records, epochs)
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 
 from datastore.agent import Agent, Outgoing
-from datastore.agent.actions import Action, Confirm, Report
+from datastore.agent.effects import Confirm, Effect, Report
 from datastore.agent.events import (
     BossSeen,
     Event,
@@ -135,14 +135,14 @@ class Loop:
     def _handle(self, event: Event) -> None:
         if isinstance(event, StepFailed):
             logger.warning("%s", event.reason, extra={"action": "wait"})
-        for action in self._agent.handle(event, time.monotonic()):
-            self._perform(action)
+        for effect in self._agent.handle(event, time.monotonic()):
+            self._perform(effect)
 
-    def _perform(self, action: Action) -> None:
-        if isinstance(action, Report | Confirm):
-            self._outgoing.add(action)
+    def _perform(self, effect: Effect) -> None:
+        if isinstance(effect, Report | Confirm):
+            self._outgoing.add(effect)
         else:
-            self._work.begin(action)
+            self._work.begin(effect)
 
     # -- out -----------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
-"""The file work beside the agent's thread: which thread carries out which action, and what it tells afterwards.
+"""The file work beside the agent's thread: which thread carries out which effect, and what it tells afterwards.
 
-Every action that has an event gets it, whatever goes wrong, except when the program is ending; an error that nobody
-foresaw is logged with its traceback and told as the failure of that action.
+Every effect that has an event gets it, whatever goes wrong, except when the program is ending; an error that nobody
+foresaw is logged with its traceback and told as the failure of that effect.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from datastore.agent.actions import (
-    Action,
+from datastore.agent.effects import (
     Discard,
     DropRecords,
+    Effect,
     FetchResults,
     KeepEpoch,
     LookUpNames,
@@ -67,7 +67,7 @@ Job = TypeVar("Job", Stage, Collect)
 
 
 class Work:
-    """`begin` an action; its event comes through `tell`, which is set before the first one."""
+    """`begin` an effect; its event comes through `tell`, which is set before the first one."""
 
     def __init__(
         self,
@@ -114,13 +114,13 @@ class Work:
             SendFile: (self._send_threads, self._send),
         }
 
-    def begin(self, action: Action) -> None:
-        if isinstance(action, StopFetching):
-            self._unwanted.add(action.key)
+    def begin(self, effect: Effect) -> None:
+        if isinstance(effect, StopFetching):
+            self._unwanted.add(effect.key)
             self._ssh.end_unwanted(self._unwanted.__contains__)
             return
-        thread, do = self._doers[type(action)]
-        thread.submit(do, action)
+        thread, do = self._doers[type(effect)]
+        thread.submit(do, effect)
 
     def stop(self) -> None:
         """End what is under way at the next chance, and wait for it. No event comes afterwards."""
@@ -136,27 +136,27 @@ class Work:
 
     # -- transfers -----------------------------------------------------------------------------------
 
-    def _stage(self, action: StageFiles) -> None:
+    def _stage(self, effect: StageFiles) -> None:
         def stage() -> None:
-            expanded, tell = expand(self._tree, action.jobs, self.tell)
+            expanded, tell = expand(self._tree, effect.jobs, self.tell)
             for place, jobs in _by_place(expanded):
                 if place.kind == "ssh":
-                    self._ssh.stage(action.worker, place, jobs, tell)
+                    self._ssh.stage(effect.worker, place, jobs, tell)
                 else:
                     self._local.stage(jobs, tell)
 
-        self._transfer(action.transfer, stage)
+        self._transfer(effect.transfer, stage)
 
-    def _fetch(self, action: FetchResults) -> None:
+    def _fetch(self, effect: FetchResults) -> None:
         def fetch() -> None:
-            for place, jobs in _by_place(action.jobs):
+            for place, jobs in _by_place(effect.jobs):
                 if place.kind == "ssh":
-                    self._ssh.fetch(action.worker, place, jobs, self.tell, self._unwanted.__contains__)
+                    self._ssh.fetch(effect.worker, place, jobs, self.tell, self._unwanted.__contains__)
                 else:
                     self._local.fetch(jobs, self.tell, self._unwanted.__contains__)
 
-        self._transfer(action.transfer, fetch)
-        self._unwanted.difference_update((job.task, job.attempt) for job in action.jobs)
+        self._transfer(effect.transfer, fetch)
+        self._unwanted.difference_update((job.task, job.attempt) for job in effect.jobs)
 
     def _transfer(self, number: int, do: Callable[[], None]) -> None:
         error = ""
@@ -170,19 +170,19 @@ class Work:
 
     # -- publishing ----------------------------------------------------------------------------------
 
-    def _sync(self, action: SyncIncoming) -> None:
-        self._step(lambda: self._publisher.sync_incoming(action.records))
+    def _sync(self, effect: SyncIncoming) -> None:
+        self._step(lambda: self._publisher.sync_incoming(effect.records))
 
-    def _record(self, action: WriteRecords) -> None:
+    def _record(self, effect: WriteRecords) -> None:
         def record() -> Event:
-            self._publisher.write_records(action.records)
+            self._publisher.write_records(effect.records)
             return RecordsWritten()
 
         self._step(record)
 
-    def _place(self, action: PlaceFiles) -> None:
+    def _place(self, effect: PlaceFiles) -> None:
         def place() -> Event:
-            self._publisher.place_files(action.records)
+            self._publisher.place_files(effect.records)
             return FilesPlaced()
 
         self._step(place)
@@ -196,60 +196,60 @@ class Work:
             event = StepFailed(_unforeseen("publishing", error))
         self.tell(event)
 
-    def _drop(self, action: DropRecords) -> None:
-        self._publisher.drop_records(action.deployment, action.keys)
+    def _drop(self, effect: DropRecords) -> None:
+        self._publisher.drop_records(effect.deployment, effect.keys)
 
-    def _discard(self, action: Discard) -> None:
-        self._ssh.discard(action.keys)
-        self._publisher.discard(action.keys)
-        self.tell(Discarded(action.keys))
+    def _discard(self, effect: Discard) -> None:
+        self._ssh.discard(effect.keys)
+        self._publisher.discard(effect.keys)
+        self.tell(Discarded(effect.keys))
 
-    def _sweep(self, _action: Sweep) -> None:
+    def _sweep(self, _effect: Sweep) -> None:
         self._publisher.sweep()
         self.tell(Swept())
 
-    def _keep_epoch(self, action: KeepEpoch) -> None:
+    def _keep_epoch(self, effect: KeepEpoch) -> None:
         while not self._stopping.is_set():
             try:
-                self._index.keep_epoch(self._deployment, action.epoch)
+                self._index.keep_epoch(self._deployment, effect.epoch)
             except OSError as error:
                 logger.error("the boss's orders have to wait until its epoch can be written: %s", error,
                              extra={"action": "wait"})  # fmt: skip
                 self._stopping.wait(_EPOCH_SECONDS)
             else:
-                self.tell(EpochKept(action.epoch))
+                self.tell(EpochKept(effect.epoch))
                 return
 
     # -- sent files and look-ups ---------------------------------------------------------------------
 
-    def _store(self, action: StoreFiles) -> None:
+    def _store(self, effect: StoreFiles) -> None:
         try:
-            answers, full = self._storage.store(action.orders)
+            answers, full = self._storage.store(effect.orders)
         except CopyStopped:
             return
         except Exception as error:
             reason = _unforeseen("storing sent files", error)
-            answers = [StoreFailed(name=each.name, digest=each.digest, reason=reason) for each in action.orders]
+            answers = [StoreFailed(name=each.name, digest=each.digest, reason=reason) for each in effect.orders]
             full = ""
         self.tell(StoresEnded(answers, full))
 
-    def _send(self, action: SendFile) -> None:
+    def _send(self, effect: SendFile) -> None:
         try:
-            answer = self._exchange.send(action.order)
+            answer = self._exchange.send(effect.order)
         except CopyStopped:
             return
         except Exception as error:
-            answer = SendFailed(digest=action.order.digest, reason=_unforeseen("sending a file to the boss", error))
+            answer = SendFailed(digest=effect.order.digest, reason=_unforeseen("sending a file to the boss", error))
         self.tell(FileSent(answer))
 
-    def _look_up(self, action: LookUpNames) -> None:
+    def _look_up(self, effect: LookUpNames) -> None:
         try:
-            found = self._storage.look_up(action.order)
+            found = self._storage.look_up(effect.order)
         except CopyStopped:
             return
         except Exception as error:
             _unforeseen("a look-up", error)
-            found = Found(task=action.order.task, files=[])
+            found = Found(task=effect.order.task, files=[])
         self.tell(NamesFound(found))
 
 

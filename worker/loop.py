@@ -1,4 +1,4 @@
-"""The loop of a worker: takes events in, hands them to the agent, carries its actions out. One thread, the only one
+"""The loop of a worker: takes events in, hands them to the agent, carries its effects out. One thread, the only one
 that touches the agent; all others put events into its inbox.
 
 Decides nothing. What it is given (a way to publish, a runner, a keeper of files, a journal) it does not make.
@@ -24,9 +24,9 @@ from wire.link import Connected, Disconnected, LinkEvent, Received, Subscription
 from wire.messages import Digest, Input, ManifestEntry, Outcome, Presence, Run, WorkerOrders
 from wire.topics import Topics
 from worker.agent import Agent
-from worker.agent.actions import (
-    Action,
+from worker.agent.effects import (
     AdoptDeployment,
+    Effect,
     Execute,
     Exit,
     FetchBundle,
@@ -103,16 +103,16 @@ class Loop:
         #: Working directory -> paths of the inputs in it. Each is touched by the keeper, one thread at a time.
         self._placed: dict[Path, frozenset[str]] = {}
         self.exit: Exit | None = None
-        self._perform: dict[type[Action], Callable[[Any], None]] = {
+        self._perform: dict[type[Effect], Callable[[Any], None]] = {
             SendReports: self._send_reports,
             Execute: self._execute,
-            KeepOutcome: lambda action: parts.journal.keep(action.outcome),
-            ForgetOutcome: lambda action: parts.journal.forget(action.task, action.attempt),
+            KeepOutcome: lambda effect: parts.journal.keep(effect.outcome),
+            ForgetOutcome: lambda effect: parts.journal.forget(effect.task, effect.attempt),
             RemoveAttempt: self._remove_attempt,
             PlaceInputs: self._place_inputs,
-            KillExecution: lambda action: parts.runner.kill(action.task, action.attempt, action.reason),
-            RememberInit: lambda action: parts.journal.remember_init(action.number),
-            AdoptDeployment: lambda action: parts.journal.adopt(action.deployment),
+            KillExecution: lambda effect: parts.runner.kill(effect.task, effect.attempt, effect.reason),
+            RememberInit: lambda effect: parts.journal.remember_init(effect.number),
+            AdoptDeployment: lambda effect: parts.journal.adopt(effect.deployment),
             FetchBundle: parts.fetch,
             Exit: self._end,
         }
@@ -144,8 +144,8 @@ class Loop:
         self._parts.journal.flush()
 
     def _handle(self, event: Event) -> None:
-        for action in self._agent.handle(event, time.monotonic()):
-            self._perform[type(action)](action)
+        for effect in self._agent.handle(event, time.monotonic()):
+            self._perform[type(effect)](effect)
         if isinstance(event, ExecutionEnded):
             key = (event.outcome.task, event.outcome.attempt)
             if key in self._parts.journal.begun:  # nobody wanted its outcome
@@ -209,33 +209,33 @@ class Loop:
 
     # -- what goes out ------------------------------------------------------------------------------
 
-    def _send_reports(self, action: SendReports) -> None:
+    def _send_reports(self, effect: SendReports) -> None:
         self._parts.journal.flush()
         try:
-            payload = encode(action.message)
+            payload = encode(effect.message)
         except WireError as error:
             logger.error("reports cannot be sent: %s", error, extra={"action": "refuse_message"})
             return
         if not self._parts.publish(self._topics.reports(self._options.worker), payload):
             logger.debug("a message was not taken by the link; what counts is sent again")
 
-    def _execute(self, action: Execute) -> None:
-        self._parts.journal.begin(action.run.task, action.run.attempt)
+    def _execute(self, effect: Execute) -> None:
+        self._parts.journal.begin(effect.run.task, effect.run.attempt)
         self._parts.journal.flush()  # it may be the end of this process
-        self._parts.runner.execute(action.run)
+        self._parts.runner.execute(effect.run)
 
-    def _end(self, action: Exit) -> None:
-        self.exit = action
+    def _end(self, effect: Exit) -> None:
+        self.exit = effect
 
     def _directory(self, task: int, attempt: int) -> Path:
         return self._parts.attempts / f"{task}.{attempt}"
 
-    def _remove_attempt(self, action: RemoveAttempt) -> None:
-        if (action.task, action.attempt) in self._parts.journal.begun:
-            self._parts.journal.forget(action.task, action.attempt)
-        if action.keep:
-            self._adopt(self._directory(action.task, action.attempt) / "work", action.keep)
-        self._parts.keeper.do(action.task, partial(self._remove, self._directory(action.task, action.attempt)))
+    def _remove_attempt(self, effect: RemoveAttempt) -> None:
+        if (effect.task, effect.attempt) in self._parts.journal.begun:
+            self._parts.journal.forget(effect.task, effect.attempt)
+        if effect.keep:
+            self._adopt(self._directory(effect.task, effect.attempt) / "work", effect.keep)
+        self._parts.keeper.do(effect.task, partial(self._remove, self._directory(effect.task, effect.attempt)))
 
     def _adopt(self, work: Path, results: list[ManifestEntry]) -> None:
         """Results that other tasks need go to the cache, at once: the next order may already be about them."""
@@ -250,32 +250,32 @@ class Loop:
         if adopted:
             self._parts.inbox.put(CacheChanged(adopted))
 
-    def _place_inputs(self, action: PlaceInputs) -> None:
-        self._parts.cache.pin(action.inputs)
-        self._parts.keeper.do(action.task, partial(self._place, action))
+    def _place_inputs(self, effect: PlaceInputs) -> None:
+        self._parts.cache.pin(effect.inputs)
+        self._parts.keeper.do(effect.task, partial(self._place, effect))
 
     # -- in the keeper's threads --------------------------------------------------------------------
 
-    def _place(self, action: PlaceInputs) -> None:
+    def _place(self, effect: PlaceInputs) -> None:
         inbox = self._parts.inbox
-        work = self._directory(action.task, action.attempt) / "work"
+        work = self._directory(effect.task, effect.attempt) / "work"
         try:
-            missing = self._fill(work, action.inputs)
+            missing = self._fill(work, effect.inputs)
         except BadInput as error:
-            inbox.put(InputsNotPlaced(action.task, action.attempt, reason=str(error), fault="task"))
+            inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=str(error), fault="task"))
             return
         except OSError as error:
-            inbox.put(InputsNotPlaced(action.task, action.attempt, reason=f"cannot place the inputs: {error}"))
+            inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=f"cannot place the inputs: {error}"))
             return
         finally:
-            self._parts.cache.unpin(action.inputs)
-        used = [item.digest for item in action.inputs if item.digest and item.digest not in missing]
+            self._parts.cache.unpin(effect.inputs)
+        used = [item.digest for item in effect.inputs if item.digest and item.digest not in missing]
         inbox.put(CacheChanged(used, missing + self._parts.cache.trim(quick=True)))
         if missing:
-            inbox.put(InputsNotPlaced(action.task, action.attempt, missing=missing))
+            inbox.put(InputsNotPlaced(effect.task, effect.attempt, missing=missing))
         else:
-            self._placed[work] = frozenset(item.path for item in action.inputs)
-            inbox.put(InputsPlaced(action.task, action.attempt))
+            self._placed[work] = frozenset(item.path for item in effect.inputs)
+            inbox.put(InputsPlaced(effect.task, effect.attempt))
 
     def _fill(self, work: Path, inputs: list[Input]) -> list[Digest]:
         """The digests that are missing. A disk that is full of the cache is emptied of it, once."""

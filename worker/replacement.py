@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from worker.agent.actions import FetchBundle
+from worker.agent.effects import FetchBundle
 from worker.agent.events import BundleFetched, BundleNotFetched
 from worker.guest.bringup import Away, Refused, fetch, folder_of, mark, unpack, write_private
 from worker.guest.keeper import CURRENT, PROGRAMS

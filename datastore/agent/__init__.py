@@ -1,7 +1,7 @@
-"""The datastore's agent, pure: events in, actions out.
+"""The datastore's agent, pure: events in, effects out.
 
 `agent` is the door, `state` all that it knows; `collecting`, `publishing`, `staging`, `naming` are the rules, one
-idea each. `events` and `actions` are the contract with whoever carries them out.
+idea each. `events` and `effects` are the contract with whoever carries them out.
 """
 
 from datastore.agent.agent import Agent

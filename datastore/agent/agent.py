@@ -1,7 +1,7 @@
-"""The agent: what the datastore does about what happens. One door in, `handle`; out comes a list of actions.
+"""The agent: what the datastore does about what happens. One door in, `handle`; out comes a list of effects.
 
 Pure: no file, no clock, no thread. It knows orders, where each of them stands, and the rules of DESIGN sections 6
-and 7; the program carries out the actions and brings back their events. The simulator drives it in the same way.
+and 7; the program carries out the effects and brings back their events. The simulator drives it in the same way.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from datastore.agent import collecting, hindrance, naming, publishing, sending, staging
-from datastore.agent.actions import Action, KeepEpoch
 from datastore.agent.check import check
+from datastore.agent.effects import Effect, KeepEpoch
 from datastore.agent.events import (
     BossSeen,
     Discarded,
@@ -62,13 +62,13 @@ class Agent:
     ) -> None:
         self.state = State(deployment, incarnation, policy or Policy(), hello or DatastoreHello())
 
-    def handle(self, event: Event, now: float) -> list[Action]:
+    def handle(self, event: Event, now: float) -> list[Effect]:
         state = self.state
         state.now = now
         _EVENTS[type(event)](state, event)
         _advance(state)
-        actions, state.actions = state.actions, []
-        return actions
+        effects, state.effects = state.effects, []
+        return effects
 
     def next_deadline(self) -> float | None:
         """When TimePassed is due at the latest; None: nothing waits for time."""

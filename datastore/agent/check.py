@@ -12,7 +12,7 @@ def check(state: State) -> None:
     _check_publishing(state)
     _check_stagings(state)
     assert not (state.stores.keys() & state.storing.keys()), "a sent file waits and is under way"
-    assert not state.actions, "actions were left behind"
+    assert not state.effects, "effects were left behind"
     if state.publishing is None or not state.publishing.recovering:
         assert not state.collections or state.ready, "work before recovery was over"
 

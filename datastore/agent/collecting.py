@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from datastore.agent import hindrance
-from datastore.agent.actions import Discard, DropRecords, FetchResults, StopFetching
+from datastore.agent.effects import Discard, DropRecords, FetchResults, StopFetching
 from datastore.agent.events import Discarded, FetchFailed, ResultsFetched
 from datastore.agent.records import published
 from datastore.agent.refusals import refusal

@@ -67,7 +67,7 @@ class Ordered(_Event):
     message: DatastoreOrders
 
 
-# --- results of actions -----------------------------------------------------------------------------
+# --- results of effects -----------------------------------------------------------------------------
 
 
 class EpochKept(_Event):

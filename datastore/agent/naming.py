@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datastore.agent import hindrance, staging
-from datastore.agent.actions import LookUpNames, StoreFiles
+from datastore.agent.effects import LookUpNames, StoreFiles
 from datastore.agent.events import NamesFound, StoresEnded
 from datastore.agent.state import State
 from datastore.paths import NameRefused, clean_name

@@ -6,7 +6,7 @@ connection is dropped, because a hello follows and the boss asks again.
 
 from __future__ import annotations
 
-from datastore.agent.actions import Confirm, Report
+from datastore.agent.effects import Confirm, Report
 from wire.codec import MAX_BYTES, TooLarge, encode
 from wire.messages import VERSION, DatastoreReport, DatastoreReports
 
@@ -23,14 +23,14 @@ class Outgoing:
         #: Reports too large for any message; there should be none.
         self.too_large: list[DatastoreReport] = []
 
-    def add(self, action: Report | Confirm) -> None:
-        if isinstance(action, Report):
-            self._reports.append(action.report)
+    def add(self, effect: Report | Confirm) -> None:
+        if isinstance(effect, Report):
+            self._reports.append(effect.report)
             return
-        if action.epoch != self._epoch:
-            self._epoch = action.epoch
+        if effect.epoch != self._epoch:
+            self._epoch = effect.epoch
             self._confirms = []
-        self._confirms.append(action.number)
+        self._confirms.append(effect.number)
 
     def clear(self) -> None:
         self._confirms = []

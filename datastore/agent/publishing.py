@@ -10,8 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from datastore.agent import hindrance
-from datastore.agent.actions import DropRecords, PlaceFiles, Sweep, SyncIncoming, WriteRecords
 from datastore.agent.collecting import discard, fenced
+from datastore.agent.effects import DropRecords, PlaceFiles, Sweep, SyncIncoming, WriteRecords
 from datastore.agent.events import IncomingSynced, StepFailed
 from datastore.agent.records import Record, published, record_of
 from datastore.agent.state import Collection, Publishing, PublishStep, State, Step

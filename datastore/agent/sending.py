@@ -6,7 +6,7 @@ answer already on the way.
 
 from __future__ import annotations
 
-from datastore.agent.actions import SendFile
+from datastore.agent.effects import SendFile
 from datastore.agent.events import FileSent
 from datastore.agent.state import State
 from datastore.paths import NameRefused, clean_name

@@ -5,7 +5,7 @@ A Stage whose input is a sent file that is just getting its name waits for that,
 
 from __future__ import annotations
 
-from datastore.agent.actions import StageFiles
+from datastore.agent.effects import StageFiles
 from datastore.agent.events import InputsStaged, not_staged
 from datastore.agent.state import Staging, State
 from datastore.paths import NameRefused, clean_name

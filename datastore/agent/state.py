@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import msgspec
 
-from datastore.agent.actions import Action, Confirm, Report
+from datastore.agent.effects import Confirm, Effect, Report
 from datastore.agent.lanes import Lane, Lanes
 from datastore.agent.records import Record
 from wire.messages import (
@@ -111,7 +111,7 @@ class State:
         #: What a hello says, but for the free space.
         self.hello = hello
         self.now = 0.0
-        self.actions: list[Action] = []
+        self.effects: list[Effect] = []
 
         #: What a former incarnation left is completed and swept: orders may come.
         self.ready = False
@@ -168,14 +168,14 @@ class State:
 
     # -- what is said -------------------------------------------------------------------------------
 
-    def do(self, action: Action) -> None:
-        self.actions.append(action)
+    def do(self, effect: Effect) -> None:
+        self.effects.append(effect)
 
     def report(self, report: DatastoreReport) -> None:
-        self.actions.append(Report(report))
+        self.effects.append(Report(report))
 
     def confirm(self, number: int) -> None:
-        self.actions.append(Confirm(self.epoch, number))
+        self.effects.append(Confirm(self.epoch, number))
 
     def ignore(self, reason: str) -> None:
         self.ignored[reason] = self.ignored.get(reason, 0) + 1

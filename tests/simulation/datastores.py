@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from datastore.agent import Agent, Outgoing, Policy, Record
-from datastore.agent import actions as do
+from datastore.agent import effects as do
 from datastore.agent import events as told
 from tests.simulation.clock import Alarm
 from tests.simulation.truth import OTHER_HOST
@@ -112,12 +112,12 @@ class SimulatedDatastore:
     def _handle(self, event: told.Event) -> None:
         if self.agent is None:
             return
-        actions = self.agent.handle(event, self.world.clock.now + self.clock_offset)
-        for action in actions:
-            if self.world.faults.strikes("datastore_between_actions"):
+        effects = self.agent.handle(event, self.world.clock.now + self.clock_offset)
+        for effect in effects:
+            if self.world.faults.strikes("datastore_between_effects"):
                 self.crash()
                 return
-            self._do(action)
+            self._do(effect)
         self.agent.check()
         for message in self.outgoing.messages():
             self.world.network.publish(self.name, TOPICS.datastore_reports, encode(message))
@@ -144,34 +144,34 @@ class SimulatedDatastore:
 
         self.world.clock.after(self.world.clock.between(low, high) * self.world.pace, work)
 
-    def _do(self, action: do.Action) -> None:
-        if isinstance(action, do.Report | do.Confirm):
-            self.outgoing.add(action)
-            if isinstance(action, do.Report) and isinstance(action.report, Abandoned):
-                self.world.truth.abandoned(action.report)
-        elif isinstance(action, do.StageFiles):
-            self._transfer(action.transfer, [lambda job=job: self._stage(job) for job in action.jobs])  # type: ignore[misc]
-        elif isinstance(action, do.FetchResults):
-            self._transfer(action.transfer, [lambda job=job: self._fetch(job) for job in action.jobs])  # type: ignore[misc]
-        elif isinstance(action, do.SyncIncoming):
+    def _do(self, effect: do.Effect) -> None:
+        if isinstance(effect, do.Report | do.Confirm):
+            self.outgoing.add(effect)
+            if isinstance(effect, do.Report) and isinstance(effect.report, Abandoned):
+                self.world.truth.abandoned(effect.report)
+        elif isinstance(effect, do.StageFiles):
+            self._transfer(effect.transfer, [lambda job=job: self._stage(job) for job in effect.jobs])  # type: ignore[misc]
+        elif isinstance(effect, do.FetchResults):
+            self._transfer(effect.transfer, [lambda job=job: self._fetch(job) for job in effect.jobs])  # type: ignore[misc]
+        elif isinstance(effect, do.SyncIncoming):
             self._later(0.0, 0.1, self._sync)
-        elif isinstance(action, do.WriteRecords):
-            self._later(0.0, 0.1, lambda: self._write_records(action.records))
-        elif isinstance(action, do.PlaceFiles):
-            self._place_some(action.records, 0)
-        elif isinstance(action, do.DropRecords):
-            for key in action.keys:
+        elif isinstance(effect, do.WriteRecords):
+            self._later(0.0, 0.1, lambda: self._write_records(effect.records))
+        elif isinstance(effect, do.PlaceFiles):
+            self._place_some(effect.records, 0)
+        elif isinstance(effect, do.DropRecords):
+            for key in effect.keys:
                 self.tree.records.pop(key, None)
-        elif isinstance(action, do.Discard):
-            self._later(0.0, 0.1, lambda: self._discard(action.keys))
-        elif isinstance(action, do.KeepEpoch):
-            self._later(0.0, 0.1, lambda: self._keep_epoch(action.epoch))
-        elif isinstance(action, do.Sweep):
+        elif isinstance(effect, do.Discard):
+            self._later(0.0, 0.1, lambda: self._discard(effect.keys))
+        elif isinstance(effect, do.KeepEpoch):
+            self._later(0.0, 0.1, lambda: self._keep_epoch(effect.epoch))
+        elif isinstance(effect, do.Sweep):
             self._later(0.0, 0.1, self._sweep)
-        elif isinstance(action, do.StoreFiles):
-            self._later(0.0, 0.3, lambda: self._store(action))
-        elif isinstance(action, do.LookUpNames):
-            self._later(0.0, 0.1, lambda: self._look_up(action))
+        elif isinstance(effect, do.StoreFiles):
+            self._later(0.0, 0.3, lambda: self._store(effect))
+        elif isinstance(effect, do.LookUpNames):
+            self._later(0.0, 0.1, lambda: self._look_up(effect))
 
     def _transfer(self, transfer: int, jobs: list[Callable[[], told.Event]]) -> None:
         if jobs:
@@ -273,14 +273,14 @@ class SimulatedDatastore:
         self.tree.incoming.clear()
         return told.Swept()
 
-    def _store(self, action: do.StoreFiles) -> told.Event:
-        for order in action.orders:
+    def _store(self, effect: do.StoreFiles) -> told.Event:
+        for order in effect.orders:
             self.tree.names[order.name] = order.digest
             self.tree.blobs.add(order.digest)
-        return told.StoresEnded([Stored(name=order.name, digest=order.digest) for order in action.orders])
+        return told.StoresEnded([Stored(name=order.name, digest=order.digest) for order in effect.orders])
 
-    def _look_up(self, action: do.LookUpNames) -> told.Event:
-        names = [name for name in action.order.names if name in self.tree.names]
+    def _look_up(self, effect: do.LookUpNames) -> told.Event:
+        names = [name for name in effect.order.names if name in self.tree.names]
         files = [PublishedFile(name=name, size=10, digest=self.tree.names[name]) for name in names]
-        complete = len(names) == len(action.order.names)
-        return told.NamesFound(Found(task=action.order.task, files=files, complete=complete))
+        complete = len(names) == len(effect.order.names)
+        return told.NamesFound(Found(task=effect.order.task, files=files, complete=complete))

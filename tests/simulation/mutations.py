@@ -37,7 +37,7 @@ from boss.core.state import State, Worker
 from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
 from tests.simulation.store import SimulatedStore
-from worker.agent import actions as do
+from worker.agent import effects as do
 from worker.agent import machine as worker_machine
 from worker.agent import orders as worker_orders
 
@@ -278,7 +278,7 @@ def outcome_not_kept(patch: Patch) -> None:
     patch.put(
         SimulatedWorker,
         "_do",
-        lambda self, action: None if isinstance(action, do.KeepOutcome) else perform(self, action),
+        lambda self, effect: None if isinstance(effect, do.KeepOutcome) else perform(self, effect),
     )
 
 

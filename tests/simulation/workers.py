@@ -19,7 +19,7 @@ from wire.messages import (
 )
 from wire.topics import Topics
 from worker.agent import Agent, Options
-from worker.agent import actions as do
+from worker.agent import effects as do
 from worker.agent import events as told
 
 if TYPE_CHECKING:
@@ -219,13 +219,13 @@ class SimulatedWorker:
             return
         self._act(self.agent.handle(event, self.now))  # type: ignore[arg-type]
 
-    def _act(self, actions: list[do.Action]) -> None:
-        for action in actions:
-            if self.world.faults.strikes("worker_between_actions"):
+    def _act(self, effects: list[do.Effect]) -> None:
+        for effect in effects:
+            if self.world.faults.strikes("worker_between_effects"):
                 self.crash_agent()
             if self.agent is None:
                 return
-            self._do(action)
+            self._do(effect)
         if self.agent is not None:
             self.agent.check()
             deadline = self.agent.next_deadline()
@@ -233,51 +233,51 @@ class SimulatedWorker:
 
     # --- what the agent wants ------------------------------------------------------------------------------
 
-    def _do(self, action: do.Action) -> None:
+    def _do(self, effect: do.Effect) -> None:
         disk = self.disk
-        if isinstance(action, do.SendReports):
-            self.world.network.publish(self.name, TOPICS.reports(self.id), encode(action.message))
-        elif isinstance(action, do.Execute):
-            self._execute(action.run)
-        elif isinstance(action, do.PlaceInputs):
+        if isinstance(effect, do.SendReports):
+            self.world.network.publish(self.name, TOPICS.reports(self.id), encode(effect.message))
+        elif isinstance(effect, do.Execute):
+            self._execute(effect.run)
+        elif isinstance(effect, do.PlaceInputs):
             generation = self.generation
             delay = self.world.clock.between(0.0, 0.2) * self.world.pace
-            self.world.clock.after(delay, lambda: self._place(action, generation))
-        elif isinstance(action, do.KillExecution):
-            self._kill(action)
-        elif isinstance(action, do.RemoveAttempt):
-            left = disk.files.pop((action.task, action.attempt), {})
-            disk.placed.pop((action.task, action.attempt), None)
-            self._adopt([one.digest for one in action.keep if left.get(one.source) == (one.size, one.digest)])
-            self._begun.discard((action.task, action.attempt))
-            disk.begun.discard((action.task, action.attempt))
-        elif isinstance(action, do.KeepOutcome):
-            disk.outcomes[(action.outcome.task, action.outcome.attempt)] = action.outcome
-            disk.begun.discard((action.outcome.task, action.outcome.attempt))
-        elif isinstance(action, do.ForgetOutcome):
-            disk.outcomes.pop((action.task, action.attempt), None)
-            self._begun.discard((action.task, action.attempt))
-        elif isinstance(action, do.RememberInit):
-            disk.initialized[action.number] = None
-        elif isinstance(action, do.Exit):
+            self.world.clock.after(delay, lambda: self._place(effect, generation))
+        elif isinstance(effect, do.KillExecution):
+            self._kill(effect)
+        elif isinstance(effect, do.RemoveAttempt):
+            left = disk.files.pop((effect.task, effect.attempt), {})
+            disk.placed.pop((effect.task, effect.attempt), None)
+            self._adopt([one.digest for one in effect.keep if left.get(one.source) == (one.size, one.digest)])
+            self._begun.discard((effect.task, effect.attempt))
+            disk.begun.discard((effect.task, effect.attempt))
+        elif isinstance(effect, do.KeepOutcome):
+            disk.outcomes[(effect.outcome.task, effect.outcome.attempt)] = effect.outcome
+            disk.begun.discard((effect.outcome.task, effect.outcome.attempt))
+        elif isinstance(effect, do.ForgetOutcome):
+            disk.outcomes.pop((effect.task, effect.attempt), None)
+            self._begun.discard((effect.task, effect.attempt))
+        elif isinstance(effect, do.RememberInit):
+            disk.initialized[effect.number] = None
+        elif isinstance(effect, do.Exit):
             self._die()
             self.world.provider.process_ended(self)
 
-    def _place(self, action: do.PlaceInputs, generation: int) -> None:
+    def _place(self, effect: do.PlaceInputs, generation: int) -> None:
         if generation != self.generation:
             return
         if self.world.faults.strikes("cache_forgets"):
             self.disk.cache.clear()  # behind its back: somebody made room
-        missing = [one.digest for one in action.inputs if one.digest not in self.disk.cache]
+        missing = [one.digest for one in effect.inputs if one.digest not in self.disk.cache]
         if missing:
-            self.world.truth.missed_inputs(action.task, action.attempt)
-            self._handle(told.InputsNotPlaced(action.task, action.attempt, missing))
+            self.world.truth.missed_inputs(effect.task, effect.attempt)
+            self._handle(told.InputsNotPlaced(effect.task, effect.attempt, missing))
             return
-        digests = {one.name: one.digest for one in action.inputs}
-        self.disk.placed[(action.task, action.attempt)] = digests
+        digests = {one.name: one.digest for one in effect.inputs}
+        self.disk.placed[(effect.task, effect.attempt)] = digests
         dropped = self._trim(set(digests.values()))
         self._handle(told.CacheChanged(list(digests.values()), dropped))
-        self._handle(told.InputsPlaced(action.task, action.attempt))
+        self._handle(told.InputsPlaced(effect.task, effect.attempt))
 
     def _trim(self, used: set[str]) -> list[str]:
         """The cache is small: what is beyond goes, but nothing that was used just now."""
@@ -353,14 +353,14 @@ class SimulatedWorker:
         if self.agent is not None:
             self.disk.begun.discard(key)
 
-    def _kill(self, action: do.KillExecution) -> None:
-        key = (action.task, action.attempt)
+    def _kill(self, effect: do.KillExecution) -> None:
+        key = (effect.task, effect.attempt)
         number = self.running.get(key)
 
         def gone() -> None:
             if number is not None and self.running.get(key) == number:
                 del self.running[key]
-                outcome = Outcome(task=key[0], attempt=key[1], ended="cancelled", reason=action.reason)
+                outcome = Outcome(task=key[0], attempt=key[1], ended="cancelled", reason=effect.reason)
                 self._handle(told.ExecutionEnded(outcome))
 
         self.world.clock.after(self.world.clock.between(0.01, 1.0), gone)

@@ -23,7 +23,7 @@ from wire.messages import (
     WorkerReports,
 )
 from worker.agent import Agent, Options
-from worker.agent.actions import Action, Execute, Exit, SendReports
+from worker.agent.effects import Effect, Execute, Exit, SendReports
 from worker.agent.events import BossSeen, Event, ExecutionEnded, LinkConnected, OrdersArrived, TimePassed
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ class World:
         self.agent = Agent(options, self.now, **kept)
         self.number = 0
         self.epoch = 1
-        self.actions: list[Action] = []
+        self.effects: list[Effect] = []
         self.messages: list[WorkerReports] = []
         self.exit: Exit | None = None
         if connected:
@@ -65,15 +65,15 @@ class World:
             self.pass_time(0.1)
             self.clear()
 
-    def event(self, event: Event) -> list[Action]:
+    def event(self, event: Event) -> list[Effect]:
         done = self.agent.handle(event, self.now)
         self.agent.check()
-        self.actions += done
-        for action in done:
-            if isinstance(action, SendReports):
-                self.messages.append(decode(encode(action.message), WorkerReports))
-            elif isinstance(action, Exit):
-                self.exit = action
+        self.effects += done
+        for effect in done:
+            if isinstance(effect, SendReports):
+                self.messages.append(decode(encode(effect.message), WorkerReports))
+            elif isinstance(effect, Exit):
+                self.exit = effect
         return done
 
     def message(self, *orders: WorkerOrder, **changes: Any) -> WorkerOrders:
@@ -82,7 +82,7 @@ class World:
         message = WorkerOrders(version=VERSION, orders=list(orders), **fields)
         return decode(encode(message), WorkerOrders)
 
-    def order(self, *orders: WorkerOrder, **changes: Any) -> list[Action]:
+    def order(self, *orders: WorkerOrder, **changes: Any) -> list[Effect]:
         self.number += 1
         return self.event(OrdersArrived(self.message(*orders, **changes)))
 
@@ -103,11 +103,11 @@ class World:
         )
         self.event(BossSeen(presence, retained))
 
-    def end(self, task: int, attempt: int = 1, **more: Any) -> list[Action]:
+    def end(self, task: int, attempt: int = 1, **more: Any) -> list[Effect]:
         more.setdefault("ended", "succeeded")
         return self.event(ExecutionEnded(Outcome(task=task, attempt=attempt, **more)))
 
-    def acknowledge(self, *keys: tuple[int, int]) -> list[Action]:
+    def acknowledge(self, *keys: tuple[int, int]) -> list[Effect]:
         return self.order(Acknowledge(attempts=list(keys)))
 
     def reports(self) -> list[WorkerReport]:
@@ -117,10 +117,10 @@ class World:
         return [report for report in self.reports() if isinstance(report, kind) and where(report)]
 
     def did(self, kind: type[T]) -> list[T]:
-        return [action for action in self.actions if isinstance(action, kind)]
+        return [effect for effect in self.effects if isinstance(effect, kind)]
 
     def begun(self) -> list[tuple[int, int]]:
-        return [(action.run.task, action.run.attempt) for action in self.did(Execute)]
+        return [(effect.run.task, effect.run.attempt) for effect in self.did(Execute)]
 
     def hellos(self) -> list[WorkerHello]:
         return self.of(WorkerHello)
@@ -129,5 +129,5 @@ class World:
         return {(entry.task, entry.attempt): entry.phase for entry in self.agent.in_hand()}
 
     def clear(self) -> None:
-        self.actions.clear()
+        self.effects.clear()
         self.messages.clear()

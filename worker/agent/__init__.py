@@ -1,4 +1,4 @@
-"""The pure part of a worker: `Agent.handle(event, now)` returns actions. See `worker.agent.machine`."""
+"""The pure part of a worker: `Agent.handle(event, now)` returns effects. See `worker.agent.machine`."""
 
 from worker.agent.machine import Agent
 from worker.agent.state import Options

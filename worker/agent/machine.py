@@ -1,7 +1,7 @@
-"""The agent of one worker: one door in, actions out.
+"""The agent of one worker: one door in, effects out.
 
 It decides which attempts begin, what is told to the boss and when the worker ends. It knows no thread, socket, process,
-file or clock: the loop (or the simulator) gives it events with the time, carries its actions out in order, and calls it
+file or clock: the loop (or the simulator) gives it events with the time, carries its effects out in order, and calls it
 with TimePassed when `next_deadline()` has come. It sends only then, so that the events of one turn share a message.
 """
 
@@ -14,8 +14,8 @@ import msgspec
 
 from wire.messages import AttemptKey, Digest, InHand, InputsMissing, Leaving, Outcome
 from worker.agent import moves, reports
-from worker.agent.actions import Action, AdoptDeployment, Exit
 from worker.agent.check import check
+from worker.agent.effects import AdoptDeployment, Effect, Exit
 from worker.agent.events import (
     BossSeen,
     BundleFetched,
@@ -73,17 +73,17 @@ class Agent:
             held.directory = True
             moves.end(self.state, held, outcome, now, [])
 
-    def handle(self, event: Event, now: float) -> list[Action]:
+    def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event in; what is to be done comes back, to be done in this order."""
-        actions: list[Action] = []
+        effects: list[Effect] = []
         if self.state.exited:
-            return actions
-        _HANDLERS[type(event)](self.state, event, now, actions)
+            return effects
+        _HANDLERS[type(event)](self.state, event, now, effects)
         if self.state.ready:
-            moves.begin_ready(self.state, now, actions)
+            moves.begin_ready(self.state, now, effects)
         if self.state.stop:
-            _exit_when_done(self.state, now, actions)
-        return actions
+            _exit_when_done(self.state, now, effects)
+        return effects
 
     def next_deadline(self) -> float | None:
         """When TimePassed is to be told at the latest; None once the worker has ended."""
@@ -113,14 +113,14 @@ def _held(state: State, task: int, attempt: int) -> Held | None:
     return state.held.get((task, attempt))
 
 
-def _on_orders(state: State, event: OrdersArrived, now: float, actions: list[Action]) -> None:
-    on_orders(state, event.message, now, actions)
+def _on_orders(state: State, event: OrdersArrived, now: float, effects: list[Effect]) -> None:
+    on_orders(state, event.message, now, effects)
 
 
-def _on_boss_seen(state: State, event: BossSeen, now: float, actions: list[Action]) -> None:
+def _on_boss_seen(state: State, event: BossSeen, now: float, effects: list[Effect]) -> None:
     presence = event.presence
     if presence.online and presence.deployment != state.deployment and not state.options.deployment:
-        _adopt(state, presence.deployment, now, actions)
+        _adopt(state, presence.deployment, now, effects)
     if presence.deployment != state.deployment or presence.epoch < state.boss_epoch or not presence.online:
         return
     if not event.retained:
@@ -133,10 +133,10 @@ def _on_boss_seen(state: State, event: BossSeen, now: float, actions: list[Actio
             reports.say_hello_soon(state, now)
 
 
-def _adopt(state: State, deployment: str, now: float, actions: list[Action]) -> None:
+def _adopt(state: State, deployment: str, now: float, effects: list[Effect]) -> None:
     """Belong to the deployment of the boss that is there; what is held of another one is worthless."""
     for held in list(state.held.values()):
-        moves.forget(state, held, actions)
+        moves.forget(state, held, effects)
     state.initialized.clear()
     state.died.clear()
     state.early.clear()
@@ -144,25 +144,25 @@ def _adopt(state: State, deployment: str, now: float, actions: list[Action]) -> 
     state.deployment = deployment
     state.last_order = (0, 0)
     state.boss_epoch = 0
-    actions.append(AdoptDeployment(deployment))
+    effects.append(AdoptDeployment(deployment))
     reports.say_hello_soon(state, now)
 
 
-def _on_connected(state: State, event: LinkConnected, now: float, actions: list[Action]) -> None:
+def _on_connected(state: State, event: LinkConnected, now: float, effects: list[Effect]) -> None:
     reports.connected(state, now)
 
 
-def _on_disconnected(state: State, event: LinkDisconnected, now: float, actions: list[Action]) -> None:
+def _on_disconnected(state: State, event: LinkDisconnected, now: float, effects: list[Effect]) -> None:
     reports.disconnected(state)
 
 
-def _on_placed(state: State, event: InputsPlaced, now: float, actions: list[Action]) -> None:
+def _on_placed(state: State, event: InputsPlaced, now: float, effects: list[Effect]) -> None:
     held = _held(state, event.task, event.attempt)
     if held is not None and held.phase == "staging":
         moves.placed(state, held, now)
 
 
-def _on_not_placed(state: State, event: InputsNotPlaced, now: float, actions: list[Action]) -> None:
+def _on_not_placed(state: State, event: InputsNotPlaced, now: float, effects: list[Effect]) -> None:
     held = _held(state, event.task, event.attempt)
     if held is None or held.phase != "staging":
         return
@@ -173,10 +173,10 @@ def _on_not_placed(state: State, event: InputsNotPlaced, now: float, actions: li
         missing = InputsMissing(task=held.task, attempt=held.attempt, digests=event.missing)
         reports.report(state, held.key, missing, now, 0.0)
     else:
-        moves.end_unbegun(state, held, "failed", event.reason, now, actions, event.fault)
+        moves.end_unbegun(state, held, "failed", event.reason, now, effects, event.fault)
 
 
-def _on_ended(state: State, event: ExecutionEnded, now: float, actions: list[Action]) -> None:
+def _on_ended(state: State, event: ExecutionEnded, now: float, effects: list[Effect]) -> None:
     outcome = event.outcome
     held = _held(state, outcome.task, outcome.attempt)
     if held is None or held.phase != "executing":
@@ -184,7 +184,7 @@ def _on_ended(state: State, event: ExecutionEnded, now: float, actions: list[Act
     held.directory = event.leftovers
     if is_too_large(outcome):
         outcome = _without_manifest(outcome)
-    moves.end(state, held, moves.killed_for_us(held, outcome), now, actions)
+    moves.end(state, held, moves.killed_for_us(held, outcome), now, effects)
 
 
 def _without_manifest(outcome: Outcome) -> Outcome:
@@ -193,13 +193,13 @@ def _without_manifest(outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, ended="failed", reason=reason, manifest=[], folders=[], commands=[])
 
 
-def _on_progress(state: State, event: ProgressTold, now: float, actions: list[Action]) -> None:
+def _on_progress(state: State, event: ProgressTold, now: float, effects: list[Effect]) -> None:
     held = _held(state, event.task, event.attempt)
     if held is not None and held.phase == "executing":
         state.progress[held.key] = min(max(event.fraction, 0.0), 1.0)
 
 
-def _on_cache_changed(state: State, event: CacheChanged, now: float, actions: list[Action]) -> None:
+def _on_cache_changed(state: State, event: CacheChanged, now: float, effects: list[Effect]) -> None:
     for digest in event.dropped:
         state.cached.pop(digest, None)
         state.cache_added.pop(digest, None)
@@ -211,14 +211,14 @@ def _on_cache_changed(state: State, event: CacheChanged, now: float, actions: li
         state.cached[digest] = None
 
 
-def _on_disk_measured(state: State, event: DiskMeasured, now: float, actions: list[Action]) -> None:
+def _on_disk_measured(state: State, event: DiskMeasured, now: float, effects: list[Effect]) -> None:
     state.disk_free = event.free
 
 
-def _on_term(state: State, event: TermReceived, now: float, actions: list[Action]) -> None:
+def _on_term(state: State, event: TermReceived, now: float, effects: list[Effect]) -> None:
     again = state.stop != ""
     state.exit_code = 0
-    begin_stop(state, "told to end by a signal", again, now, actions)
+    begin_stop(state, "told to end by a signal", again, now, effects)
     _say_leaving(state, now)
 
 
@@ -228,38 +228,38 @@ def _say_leaving(state: State, now: float) -> None:
         reports.say_at_once(state, Leaving(reason=state.stop_reason), now)
 
 
-def _on_bundle_fetched(state: State, event: BundleFetched, now: float, actions: list[Action]) -> None:
+def _on_bundle_fetched(state: State, event: BundleFetched, now: float, effects: list[Effect]) -> None:
     """What runs goes on to its end; then the other version is started in this one's place."""
     if event.digest != state.replacing or state.stop:
         return
     state.exit_code = REPLACED
-    begin_stop(state, "replaced by the boss's version of it", False, now, actions)
+    begin_stop(state, "replaced by the boss's version of it", False, now, effects)
     _say_leaving(state, now)
 
 
-def _on_bundle_not_fetched(state: State, event: BundleNotFetched, now: float, actions: list[Action]) -> None:
+def _on_bundle_not_fetched(state: State, event: BundleNotFetched, now: float, effects: list[Effect]) -> None:
     if event.digest == state.replacing:
         state.replacing = ""
         reports.say_hello_soon(state, now)  # the boss will order it again, with a fresh token
 
 
-def _on_other_agent(state: State, event: OtherAgentSeen, now: float, actions: list[Action]) -> None:
+def _on_other_agent(state: State, event: OtherAgentSeen, now: float, effects: list[Effect]) -> None:
     """Two agents with one id would take each other's orders for theirs in turns: the older one ends."""
     state.exit_code = 1
     who = f"another agent with the id {state.options.worker!r} has started (incarnation {event.incarnation})"
     state.stop_reason = f"{who}: this one ends; give each worker an id of its own"
-    begin_stop(state, state.stop_reason, True, now, actions)
+    begin_stop(state, state.stop_reason, True, now, effects)
 
 
-def _on_time_passed(state: State, event: TimePassed, now: float, actions: list[Action]) -> None:
+def _on_time_passed(state: State, event: TimePassed, now: float, effects: list[Effect]) -> None:
     if state.heard_at + state.orphan_after_seconds <= now and not state.stop:
         state.exit_code = ORPHANED if state.options.halt_when_orphaned else 1
         seconds = f"{state.orphan_after_seconds:g}"
-        begin_stop(state, f"without a word from the boss for {seconds} s", True, now, actions)
-    reports.send_due(state, now, actions)
+        begin_stop(state, f"without a word from the boss for {seconds} s", True, now, effects)
+    reports.send_due(state, now, effects)
 
 
-def _exit_when_done(state: State, now: float, actions: list[Action]) -> None:
+def _exit_when_done(state: State, now: float, effects: list[Effect]) -> None:
     """End when nothing runs and nothing is left to say, or nobody listens any more."""
     if state.counts["executing"]:
         state.linger_until = None
@@ -271,10 +271,10 @@ def _exit_when_done(state: State, now: float, actions: list[Action]) -> None:
     unsaid = state.counts["ended"] + state.counts["returned"]
     if (silent and (state.stop == "now" or unsaid == 0)) or state.linger_until <= now:
         state.exited = True
-        actions.append(Exit(state.exit_code, state.stop_reason))
+        effects.append(Exit(state.exit_code, state.stop_reason))
 
 
-_HANDLERS: dict[type[Event], Callable[[State, Any, float, list[Action]], None]] = {
+_HANDLERS: dict[type[Event], Callable[[State, Any, float, list[Effect]], None]] = {
     OrdersArrived: _on_orders,
     BossSeen: _on_boss_seen,
     LinkConnected: _on_connected,

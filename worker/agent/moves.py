@@ -13,8 +13,8 @@ from typing import Literal
 import msgspec
 
 from wire.messages import Input, ManifestEntry, Outcome, PhaseReached, Returned, Run
-from worker.agent.actions import (
-    Action,
+from worker.agent.effects import (
+    Effect,
     Execute,
     ForgetOutcome,
     KeepOutcome,
@@ -64,7 +64,7 @@ def hold(state: State, task: int, attempt: int, run: Run | None = None) -> Held:
     return held
 
 
-def take(state: State, run: Run, now: float, actions: list[Action]) -> None:
+def take(state: State, run: Run, now: float, effects: list[Effect]) -> None:
     """A Run that was not known: hold it, and stage it or make it ready."""
     held = hold(state, run.task, run.attempt, run)
     held.waits_for = {init for init in run.inits if init not in state.initialized}
@@ -78,12 +78,12 @@ def take(state: State, run: Run, now: float, actions: list[Action]) -> None:
     report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="staging"), now)
     inputs = state.early.pop(held.key, None)
     if inputs is not None:
-        place(held, inputs, actions)
+        place(held, inputs, effects)
 
 
-def place(held: Held, inputs: list[Input], actions: list[Action]) -> None:
+def place(held: Held, inputs: list[Input], effects: list[Effect]) -> None:
     held.placing = held.directory = True
-    actions.append(PlaceInputs(held.task, held.attempt, inputs))
+    effects.append(PlaceInputs(held.task, held.attempt, inputs))
 
 
 def keep_early(state: State, task: int, attempt: int, inputs: list[Input]) -> None:
@@ -106,7 +106,7 @@ def make_ready(state: State, held: Held) -> None:
         heapq.heappush(state.ready, (0 if held.run.init else 1, held.arrival, held.key))
 
 
-def begin_ready(state: State, now: float, actions: list[Action]) -> None:
+def begin_ready(state: State, now: float, effects: list[Effect]) -> None:
     """Begin what fits, inits first, then in order of arrival; what does not fit is passed over a few times only."""
     passed: list[tuple[int, int, Held]] = []
     while state.ready:
@@ -116,10 +116,10 @@ def begin_ready(state: State, now: float, actions: list[Action]) -> None:
             heapq.heappop(state.ready)
         elif is_nothing_to_do(held.run):
             heapq.heappop(state.ready)
-            _end_at_once(state, held, now, actions)
+            _end_at_once(state, held, now, effects)
         elif fits(state, held.run):
             heapq.heappop(state.ready)
-            _begin(state, held, held.run, now, actions)
+            _begin(state, held, held.run, now, effects)
             for _, _, earlier in passed:
                 earlier.passed_over += 1
         elif held.passed_over >= PASSED_OVER_MAX or len(passed) >= PASSED_OVER_MAX or not _room(state):
@@ -135,35 +135,35 @@ def _room(state: State) -> bool:
     return state.used_slots < state.options.slots
 
 
-def _begin(state: State, held: Held, run: Run, now: float, actions: list[Action]) -> None:
+def _begin(state: State, held: Held, run: Run, now: float, effects: list[Effect]) -> None:
     _move(state, held, "executing")
     held.directory = True
-    actions.append(Execute(run))
+    effects.append(Execute(run))
     report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="executing"), now)
 
 
-def _end_at_once(state: State, held: Held, now: float, actions: list[Action]) -> None:
+def _end_at_once(state: State, held: Held, now: float, effects: list[Effect]) -> None:
     """Nothing to run: it begins and ends in one step, and costs no slot."""
     _move(state, held, "executing")
-    end(state, held, Outcome(task=held.task, attempt=held.attempt, ended="succeeded"), now, actions, keep=False)
+    end(state, held, Outcome(task=held.task, attempt=held.attempt, ended="succeeded"), now, effects, keep=False)
 
 
-def end(state: State, held: Held, outcome: Outcome, now: float, actions: list[Action], keep: bool = True) -> None:
+def end(state: State, held: Held, outcome: Outcome, now: float, effects: list[Effect], keep: bool = True) -> None:
     """The attempt has an outcome: tell it until it is acknowledged (or tell nobody, if nobody wants it)."""
     state.progress.pop(held.key, None)
     succeeded_init = held.run is not None and held.run.init and outcome.ended == "succeeded"
     if held.unwanted:
-        _leave(state, held, actions)
+        _leave(state, held, effects)
     else:
         _stop_waiting(state, held)
         _move(state, held, "ended")
         held.outcome = outcome
         if keep:
             held.kept = True
-            actions.append(KeepOutcome(outcome))
+            effects.append(KeepOutcome(outcome))
         report_end(state, held, now)
     if succeeded_init:
-        _initialize(state, held.task, actions)
+        _initialize(state, held.task, effects)
 
 
 def end_unbegun(
@@ -172,51 +172,51 @@ def end_unbegun(
     ended: Literal["failed", "cancelled"],
     reason: str,
     now: float,
-    actions: list[Action],
+    effects: list[Effect],
     fault: Literal["task", "worker"] = "task",
 ) -> None:
     """An attempt that ends without having executed."""
     outcome = Outcome(task=held.task, attempt=held.attempt, ended=ended, reason=reason, fault=fault)
-    end(state, held, outcome, now, actions)
+    end(state, held, outcome, now, effects)
 
 
-def _initialize(state: State, number: int, actions: list[Action]) -> None:
+def _initialize(state: State, number: int, effects: list[Effect]) -> None:
     """An init has succeeded here: what waited for it alone may begin."""
     state.initialized[number] = None
     while len(state.initialized) > INITIALIZED_MAX:
         del state.initialized[next(iter(state.initialized))]
-    actions.append(RememberInit(number))
+    effects.append(RememberInit(number))
     for key in state.waiting.pop(number, {}):
         held = state.held[key]
         held.waits_for.discard(number)
         make_ready(state, held)
 
 
-def give_back(state: State, held: Held, now: float, actions: list[Action]) -> None:
+def give_back(state: State, held: Held, now: float, effects: list[Effect]) -> None:
     """Not begun, and not to begin here any more."""
     _stop_waiting(state, held)
     _move(state, held, "returned")
-    _remove_directory(held, actions)
+    _remove_directory(held, effects)
     held.run = None
     report(state, held.key, Returned(task=held.task, attempt=held.attempt), now, delay=0.0)
 
 
-def give_back_all(state: State, now: float, actions: list[Action]) -> None:
+def give_back_all(state: State, now: float, effects: list[Effect]) -> None:
     for held in list(state.held.values()):
         if held.phase in ("staging", "staged"):
-            give_back(state, held, now, actions)
+            give_back(state, held, now, effects)
 
 
-def kill(held: Held, reason: str, actions: list[Action]) -> None:
-    actions.append(KillExecution(held.task, held.attempt, reason))
+def kill(held: Held, reason: str, effects: list[Effect]) -> None:
+    effects.append(KillExecution(held.task, held.attempt, reason))
 
 
-def kill_all(state: State, reason: str, actions: list[Action]) -> None:
+def kill_all(state: State, reason: str, effects: list[Effect]) -> None:
     """The worker must end: what runs is killed, and that is the worker's doing, not the task's."""
     for held in state.held.values():
         if held.phase == "executing" and not held.stopping:
             held.stopping = True
-            kill(held, reason, actions)
+            kill(held, reason, effects)
 
 
 def killed_for_us(held: Held, outcome: Outcome) -> Outcome:
@@ -226,7 +226,7 @@ def killed_for_us(held: Held, outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, ended="failed", fault="worker")
 
 
-def forget(state: State, held: Held, actions: list[Action], *, keep: bool = False) -> None:
+def forget(state: State, held: Held, effects: list[Effect], *, keep: bool = False) -> None:
     """The boss needs nothing more of this attempt. If it runs it is killed first, and forgotten when it is dead.
 
     `keep`: its results are inputs of other tasks.
@@ -235,21 +235,21 @@ def forget(state: State, held: Held, actions: list[Action], *, keep: bool = Fals
     if held.phase == "executing":
         if not held.unwanted:
             held.unwanted = True
-            kill(held, "not wanted any more", actions)
+            kill(held, "not wanted any more", effects)
         return
-    _leave(state, held, actions, keep)
+    _leave(state, held, effects, keep)
 
 
-def _leave(state: State, held: Held, actions: list[Action], keep: bool = False) -> None:
+def _leave(state: State, held: Held, effects: list[Effect], keep: bool = False) -> None:
     _stop_waiting(state, held)
     _move(state, held, "gone")
     del state.held[held.key]
     if state.highest.get(held.task) == held.attempt:
         _lower_highest(state, held)
     if held.kept:
-        actions.append(ForgetOutcome(held.task, held.attempt))
+        effects.append(ForgetOutcome(held.task, held.attempt))
     kept = held.outcome.manifest if keep and held.outcome and held.outcome.ended == "succeeded" else ()
-    _remove_directory(held, actions, kept)
+    _remove_directory(held, effects, kept)
 
 
 def _lower_highest(state: State, held: Held) -> None:
@@ -261,10 +261,10 @@ def _lower_highest(state: State, held: Held) -> None:
     del state.highest[held.task]
 
 
-def _remove_directory(held: Held, actions: list[Action], keep: Sequence[ManifestEntry] = ()) -> None:
+def _remove_directory(held: Held, effects: list[Effect], keep: Sequence[ManifestEntry] = ()) -> None:
     if held.directory:
         held.directory = False
-        actions.append(RemoveAttempt(held.task, held.attempt, list(keep)))
+        effects.append(RemoveAttempt(held.task, held.attempt, list(keep)))
 
 
 def _stop_waiting(state: State, held: Held) -> None:

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterable
 
 from wire.messages import VERSION, AttemptKey, Heartbeat, Leaving, Returned, WorkerHello, WorkerReport, WorkerReports
-from worker.agent.actions import Action, SendReports
+from worker.agent.effects import Effect, SendReports
 from worker.agent.sizes import size_bound
 from worker.agent.state import Held, State, in_hand
 
@@ -100,19 +100,19 @@ def say_hello_soon(state: State, now: float) -> None:
         state.hello_at = now
 
 
-def send_due(state: State, now: float, actions: list[Action]) -> None:
+def send_due(state: State, now: float, effects: list[Effect]) -> None:
     """Send whatever is due by `now`."""
     if not state.connected or not state.deployment:
         return
     if not state.welcomed and state.hello_at is not None and state.hello_at <= now:
-        _send_hello(state, now, actions)
+        _send_hello(state, now, effects)
     _ask_when_silent(state, now)
     _resend_due(state, now)
     beat = state.welcomed and state.sent_at + state.heartbeat_seconds <= now
     if state.flush_at is not None and (state.flush_at <= now or beat):
-        _flush(state, now, actions)  # a sign of life as well: what waits for company goes with it
+        _flush(state, now, effects)  # a sign of life as well: what waits for company goes with it
     elif beat:
-        _send(state, [_heartbeat(state, now)], now, actions)
+        _send(state, [_heartbeat(state, now)], now, effects)
 
 
 def next_deadline(state: State) -> float | None:
@@ -148,7 +148,7 @@ def _unacknowledged(state: State) -> Iterable[Held]:
     return (held for held in state.held.values() if held.phase in ("ended", "returned"))
 
 
-def _send_hello(state: State, now: float, actions: list[Action]) -> None:
+def _send_hello(state: State, now: float, effects: list[Effect]) -> None:
     """Hello, then everything that the boss has not acknowledged."""
     state.asked_at = now
     state.hello_at = now + state.hello_delay
@@ -162,7 +162,7 @@ def _send_hello(state: State, now: float, actions: list[Action]) -> None:
     first: list[WorkerReport] = [_hello(state)]
     if state.leaving:
         first.append(Leaving(reason=state.stop_reason))
-    _flush(state, now, actions, first)
+    _flush(state, now, effects, first)
 
 
 def _hello(state: State) -> WorkerHello:
@@ -202,14 +202,14 @@ def _heartbeat(state: State, now: float) -> Heartbeat:
     return beat
 
 
-def _flush(state: State, now: float, actions: list[Action], first: Iterable[WorkerReport] = ()) -> None:
+def _flush(state: State, now: float, effects: list[Effect], first: Iterable[WorkerReport] = ()) -> None:
     reports = [*first, *state.outbox.values()]
     ends = [key for key in state.outbox if _is_end(state, key)]
     news = state.progress or state.cache_added or state.cache_dropped
     if news and state.welcomed and state.heartbeat_sent_at + state.heartbeat_seconds <= now:
         reports.append(_heartbeat(state, now))
     state.outbox.clear()
-    _send(state, reports, now, actions)
+    _send(state, reports, now, effects)
     _resend_later(state, now, ends)
 
 
@@ -250,14 +250,14 @@ def _resend_due(state: State, now: float) -> None:
                 flush_by(state, now)
 
 
-def _send(state: State, reports: list[WorkerReport], now: float, actions: list[Action]) -> None:
+def _send(state: State, reports: list[WorkerReport], now: float, effects: list[Effect]) -> None:
     """One message, or as many as the size limit asks for; the confirmations go with the first."""
     state.flush_at = None
     state.sent_at = now
     confirms, state.confirms = state.confirms, []
     for part in _split(reports, state.options.message_bytes):
         state.message_number += 1
-        actions.append(
+        effects.append(
             SendReports(
                 WorkerReports(
                     version=VERSION,

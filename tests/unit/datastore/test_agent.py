@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 import pytest
 
 from datastore.agent import Agent, Policy, Record, RecordedFile
-from datastore.agent.actions import (
-    Action,
+from datastore.agent.effects import (
     Confirm,
     Discard,
     DropRecords,
+    Effect,
     FetchResults,
     KeepEpoch,
     LookUpNames,
@@ -78,7 +78,7 @@ from wire.messages import (
     StoreFailed,
 )
 
-A = TypeVar("A", bound=Action)
+A = TypeVar("A", bound=Effect)
 DIGEST = "b2:" + "0" * 64
 PLACE = Place(path="/home/worker")
 
@@ -90,7 +90,7 @@ class World:
         self.agent = Agent("d", "now", policy)
         self.now = 100.0
         self.number = 0
-        self.actions: list[Action] = []
+        self.effects: list[Effect] = []
         self.give(Started(epoch, records or []), LinkConnected())
 
     def ready(self) -> World:
@@ -103,7 +103,7 @@ class World:
 
     def give(self, *events: Event) -> None:
         for event in events:
-            self.actions += self.agent.handle(event, self.now)
+            self.effects += self.agent.handle(event, self.now)
             self.agent.check()
 
     def order(self, *orders: DatastoreOrder, epoch: int = 1, number: int = 0, **other: Any) -> None:
@@ -117,31 +117,31 @@ class World:
         self.give(TimePassed(disk_free=5))
 
     def all(self, kind: type[A]) -> list[A]:
-        """Take out all actions of this kind."""
-        found = [action for action in self.actions if isinstance(action, kind)]
-        self.actions = [action for action in self.actions if not isinstance(action, kind)]
+        """Take out all effects of this kind."""
+        found = [effect for effect in self.effects if isinstance(effect, kind)]
+        self.effects = [effect for effect in self.effects if not isinstance(effect, kind)]
         return found
 
     def one(self, kind: type[A]) -> A:
-        (action,) = self.all(kind)
-        return action
+        (effect,) = self.all(kind)
+        return effect
 
     def reports(self, *, heartbeats: bool = False) -> list[Any]:
         self.all(Confirm)
-        said = [action.report for action in self.all(Report)]
+        said = [effect.report for effect in self.all(Report)]
         return [report for report in said if heartbeats or not isinstance(report, DatastoreHeartbeat)]
 
     def nothing_else(self) -> None:
         self.all(Confirm)
-        assert self.actions == []
+        assert self.effects == []
 
     # -- longer ways --------------------------------------------------------------------------------
 
     def fetch(self) -> list[tuple[int, int]]:
         """Carry out the one fetch that was asked for."""
-        action = self.one(FetchResults)
-        keys = [(job.task, job.attempt) for job in action.jobs]
-        self.give(*[ResultsFetched(key) for key in keys], TransferEnded(action.transfer))
+        effect = self.one(FetchResults)
+        keys = [(job.task, job.attempt) for job in effect.jobs]
+        self.give(*[ResultsFetched(key) for key in keys], TransferEnded(effect.transfer))
         return keys
 
     def publish(self) -> list[Record]:
@@ -149,9 +149,9 @@ class World:
         self.give(IncomingSynced())
         self.one(WriteRecords)
         self.give(RecordsWritten())
-        action = self.one(PlaceFiles)
+        effect = self.one(PlaceFiles)
         self.give(FilesPlaced())
-        return action.records
+        return effect.records
 
 
 def collect(task: int, attempt: int = 1, target: str = "", worker: str = "w", source: str = "out") -> Collect:
@@ -275,8 +275,8 @@ def test_names_outside_the_tree_are_refused_without_touching_a_file(world: World
 
 def test_a_result_that_is_not_what_the_worker_said_ends_the_attempt(world: World) -> None:
     world.order(collect(7))
-    action = world.one(FetchResults)
-    world.give(FetchFailed((7, 1), "result", "'out' has 2 bytes, not 3"), TransferEnded(action.transfer))
+    effect = world.one(FetchResults)
+    world.give(FetchFailed((7, 1), "result", "'out' has 2 bytes, not 3"), TransferEnded(effect.transfer))
     (answer,) = world.reports()
     assert (answer.fault, answer.reason) == ("result", "'out' has 2 bytes, not 3")
 
@@ -284,14 +284,14 @@ def test_a_result_that_is_not_what_the_worker_said_ends_the_attempt(world: World
 def test_a_failed_transfer_is_tried_again_and_given_up_after_its_tries(world: World) -> None:
     world.order(collect(7))
     for pause in (2, 4):
-        action = world.one(FetchResults)
-        world.give(FetchFailed((7, 1), "transfer", "no such directory"), TransferEnded(action.transfer))
+        effect = world.one(FetchResults)
+        world.give(FetchFailed((7, 1), "transfer", "no such directory"), TransferEnded(effect.transfer))
         assert world.reports() == []
         world.nothing_else()
         assert world.agent.next_deadline() is not None
         world.wait(pause)
-    action = world.one(FetchResults)
-    world.give(TransferEnded(action.transfer, "the thread failed"))
+    effect = world.one(FetchResults)
+    world.give(TransferEnded(effect.transfer, "the thread failed"))
     assert world.reports() == []
     world.give(Discarded(world.one(Discard).keys))  # what the tries have left
     (answer,) = world.reports()
@@ -301,12 +301,12 @@ def test_a_failed_transfer_is_tried_again_and_given_up_after_its_tries(world: Wo
 def test_a_result_that_changed_is_fetched_again_and_is_no_result_in_the_end(world: World) -> None:
     world.order(collect(7))
     for pause in (2, 4):
-        action = world.one(FetchResults)
-        world.give(FetchFailed((7, 1), "changed", "it has 2 bytes"), TransferEnded(action.transfer))
+        effect = world.one(FetchResults)
+        world.give(FetchFailed((7, 1), "changed", "it has 2 bytes"), TransferEnded(effect.transfer))
         assert world.reports() == []
         world.wait(pause)
-    action = world.one(FetchResults)
-    world.give(FetchFailed((7, 1), "changed", "it has 3 bytes"), TransferEnded(action.transfer))
+    effect = world.one(FetchResults)
+    world.give(FetchFailed((7, 1), "changed", "it has 3 bytes"), TransferEnded(effect.transfer))
     world.give(Discarded(world.one(Discard).keys))
     (answer,) = world.reports()
     assert answer.fault == "result" and "it has 3 bytes" in answer.reason and "3 tries" in answer.reason
@@ -315,8 +315,8 @@ def test_a_result_that_changed_is_fetched_again_and_is_no_result_in_the_end(worl
 @pytest.mark.parametrize("fault", ["host", "result", "path"])
 def test_what_no_second_try_can_mend_ends_at_once(world: World, fault: Any) -> None:
     world.order(collect(7))
-    action = world.one(FetchResults)
-    world.give(FetchFailed((7, 1), fault, "why"), TransferEnded(action.transfer))
+    effect = world.one(FetchResults)
+    world.give(FetchFailed((7, 1), fault, "why"), TransferEnded(effect.transfer))
     assert world.reports() == [Abandoned(task=7, attempt=1, fault=fault, reason="why")]
     world.nothing_else()
 
@@ -344,8 +344,8 @@ def test_abandon_while_it_waits_for_its_turn_ends_it_at_once() -> None:
 
 def test_abandon_while_it_waits_for_a_retry_ends_it_when_what_was_left_is_gone(world: World) -> None:
     world.order(collect(7))
-    action = world.one(FetchResults)
-    world.give(FetchFailed((7, 1), "transfer", "cut"), TransferEnded(action.transfer))
+    effect = world.one(FetchResults)
+    world.give(FetchFailed((7, 1), "transfer", "cut"), TransferEnded(effect.transfer))
     world.order(Abandon(task=7, attempt=1))
     assert world.reports() == []
     world.give(Discarded(world.one(Discard).keys))
@@ -356,7 +356,7 @@ def test_abandon_while_it_waits_for_a_retry_ends_it_when_what_was_left_is_gone(w
 
 def test_abandon_while_fetching_is_answered_when_the_files_are_gone(world: World) -> None:
     world.order(collect(7))
-    action = world.one(FetchResults)
+    effect = world.one(FetchResults)
     world.order(Abandon(task=7, attempt=1), Abandon(task=7, attempt=1))
     assert world.one(StopFetching).key == (7, 1)
     assert world.reports() == []
@@ -365,7 +365,7 @@ def test_abandon_while_fetching_is_answered_when_the_files_are_gone(world: World
     assert world.reports() == []
     world.give(Discarded([(7, 1)]))
     assert [report.fault for report in world.reports()] == ["asked"]
-    world.give(TransferEnded(action.transfer))
+    world.give(TransferEnded(effect.transfer))
 
 
 def test_abandon_of_fetched_results_discards_them() -> None:
@@ -418,10 +418,10 @@ def test_forget_drops_records_fences_and_remembered_ends(world: World) -> None:
 
 def test_forget_of_an_attempt_under_way_gives_it_up_before_the_record_and_changes_nothing_after(world: World) -> None:
     world.order(collect(1), collect(2))
-    action = world.one(FetchResults)
+    effect = world.one(FetchResults)
     world.order(Forget(attempts=[(1, 1)]))
     world.one(StopFetching)
-    world.give(FetchFailed((1, 1), "stopped"), ResultsFetched((2, 1)), TransferEnded(action.transfer))
+    world.give(FetchFailed((1, 1), "stopped"), ResultsFetched((2, 1)), TransferEnded(effect.transfer))
     world.one(SyncIncoming)
     world.give(IncomingSynced())
     world.one(WriteRecords)
@@ -453,10 +453,10 @@ def test_a_new_boss_is_served_only_when_its_epoch_is_on_disk(world: World) -> No
     world.order(LookUp(task=2, names=["a"]), epoch=3, number=2)
     world.order(LookUp(task=9, names=["a"]), epoch=1, number=77)
     assert world.one(KeepEpoch).epoch == 3
-    assert [action.order.task for action in world.all(LookUpNames)] == [9]
+    assert [effect.order.task for effect in world.all(LookUpNames)] == [9]
     world.all(Confirm)
     world.give(EpochKept(3))
-    assert [action.order.task for action in world.all(LookUpNames)] == [1, 2]
+    assert [effect.order.task for effect in world.all(LookUpNames)] == [1, 2]
     assert world.all(Confirm) == [Confirm(3, 1), Confirm(3, 2)]
     world.order(LookUp(task=9, names=["b"]), epoch=1, number=78)
 
@@ -464,11 +464,11 @@ def test_a_new_boss_is_served_only_when_its_epoch_is_on_disk(world: World) -> No
 def test_an_epoch_that_rises_twice_at_once_lets_only_the_last_boss_through(world: World) -> None:
     world.order(LookUp(task=1, names=["a"]), epoch=3, number=1)
     world.order(LookUp(task=2, names=["a"]), epoch=4, number=1)
-    assert [action.epoch for action in world.all(KeepEpoch)] == [3, 4]
+    assert [effect.epoch for effect in world.all(KeepEpoch)] == [3, 4]
     world.give(EpochKept(3))
-    assert [action.order.task for action in world.all(LookUpNames)] == [1]
+    assert [effect.order.task for effect in world.all(LookUpNames)] == [1]
     world.give(EpochKept(4))
-    assert [action.order.task for action in world.all(LookUpNames)] == [2]
+    assert [effect.order.task for effect in world.all(LookUpNames)] == [2]
 
 
 # --- lanes ------------------------------------------------------------------------------------------
@@ -500,9 +500,9 @@ def test_at_most_the_limit_run_and_workers_take_turns() -> None:
     running = world.all(StageFiles)
     assert len(running) == 2
     while running:
-        action = running.pop(0)
-        order.append(action.worker)
-        world.give(TransferEnded(action.transfer, "x"))
+        effect = running.pop(0)
+        order.append(effect.worker)
+        world.give(TransferEnded(effect.transfer, "x"))
         running += world.all(StageFiles)
         assert len(running) <= 2
     assert order == ["a", "b", "c", "d", "a"]
@@ -512,13 +512,13 @@ def test_at_most_the_limit_run_and_workers_take_turns() -> None:
 
 def test_a_repeated_stage_is_not_worked_twice_but_one_after_the_answer_is(world: World) -> None:
     world.order(stage(1), stage(1))
-    action = world.one(StageFiles)
-    assert len(action.jobs) == 1
+    effect = world.one(StageFiles)
+    assert len(effect.jobs) == 1
     world.order(stage(1))
-    world.give(InputsStaged(StageDone(task=1, attempt=1, inputs=[])), TransferEnded(action.transfer))
+    world.give(InputsStaged(StageDone(task=1, attempt=1, inputs=[])), TransferEnded(effect.transfer))
     world.order(stage(1))
-    action = world.one(StageFiles)
-    world.give(InputsStaged(StageDone(task=1, attempt=1, inputs=[])), TransferEnded(action.transfer))
+    effect = world.one(StageFiles)
+    world.give(InputsStaged(StageDone(task=1, attempt=1, inputs=[])), TransferEnded(effect.transfer))
     assert len(world.reports()) == 2
 
 
@@ -554,8 +554,8 @@ def test_staging_waits_for_a_sent_file_that_is_getting_its_name(world: World) ->
     world.give(InputsStaged(StageDone(task=2, attempt=1, inputs=[])), TransferEnded(other.transfer))
     world.one(StoreFiles)
     world.give(StoresEnded([Stored(name="net.inp", digest=DIGEST)]))
-    action = world.one(StageFiles)
-    world.give(InputsStaged(StageDone(task=1, attempt=1, inputs=[])), TransferEnded(action.transfer))
+    effect = world.one(StageFiles)
+    world.give(InputsStaged(StageDone(task=1, attempt=1, inputs=[])), TransferEnded(effect.transfer))
     world.reports()
 
 
@@ -589,8 +589,8 @@ def test_a_name_outside_the_tree_is_never_sent(world: World) -> None:
 
 def test_a_full_disk_makes_results_wait_says_why_and_loses_nothing(world: World) -> None:
     world.order(collect(7))
-    action = world.one(FetchResults)
-    world.give(FetchFailed((7, 1), "full", "the disk is full"), TransferEnded(action.transfer))
+    effect = world.one(FetchResults)
+    world.give(FetchFailed((7, 1), "full", "the disk is full"), TransferEnded(effect.transfer))
     (beat,) = world.reports(heartbeats=True)
     assert beat.hindrance == "the disk is full"
     world.order(collect(8))
@@ -607,9 +607,9 @@ def test_a_result_without_room_waits_by_itself_while_others_are_fetched_and_peop
     world: World,
 ) -> None:
     world.order(collect(7), collect(8))
-    action = world.one(FetchResults)
+    effect = world.one(FetchResults)
     said = FetchFailed((7, 1), "room", "5 bytes are free and 9 are needed")
-    world.give(said, ResultsFetched((8, 1)), TransferEnded(action.transfer))
+    world.give(said, ResultsFetched((8, 1)), TransferEnded(effect.transfer))
     world.publish()
     world.order(collect(9))
     assert world.fetch() == [(9, 1)]
@@ -627,8 +627,8 @@ def hindrances(world: World) -> list[str]:
 
 def test_nobody_is_told_of_a_full_disk_for_a_result_that_is_not_wanted_any_more(world: World) -> None:
     world.order(collect(7))
-    action = world.one(FetchResults)
-    world.give(FetchFailed((7, 1), "room", "no room"), TransferEnded(action.transfer))
+    effect = world.one(FetchResults)
+    world.give(FetchFailed((7, 1), "room", "no room"), TransferEnded(effect.transfer))
     assert world.reports(heartbeats=True)[-1].hindrance == "no room"
     world.order(Abandon(task=7, attempt=1))
     assert [type(report) for report in world.reports(heartbeats=True)] == [DatastoreHeartbeat, Abandoned]

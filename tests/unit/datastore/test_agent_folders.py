@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from datastore.agent.actions import PlaceFiles, SyncIncoming, WriteRecords
+from datastore.agent.effects import PlaceFiles, SyncIncoming, WriteRecords
 from datastore.agent.events import FilesPlaced, IncomingSynced, RecordsWritten
 from datastore.agent.records import RecordedFolder
 from tests.unit.datastore.test_agent import DIGEST, PLACE, World

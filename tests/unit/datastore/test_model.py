@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from datastore.agent import Agent, Outgoing, Policy, Record
-from datastore.agent.actions import (
-    Action,
+from datastore.agent.effects import (
     Confirm,
     Discard,
     DropRecords,
+    Effect,
     FetchResults,
     KeepEpoch,
     PlaceFiles,
@@ -72,7 +72,7 @@ INODE = 7
 
 @dataclass
 class ModelDisk:
-    """What is durable or at least survives the program; every action may be cut off in its middle."""
+    """What is durable or at least survives the program; every effect may be cut off in its middle."""
 
     epoch: int = 0
     records: dict[AttemptKey, Record] = field(default_factory=dict)
@@ -181,16 +181,16 @@ class World:
         self.incarnation = f"i{self.starts}"
         self.agent = Agent("d", self.incarnation, Policy(transfers_at_once=2, retry_seconds=1, hindered_seconds=1))
         self.outgoing = Outgoing("d", self.incarnation)
-        self.todo: list[Action] = []
+        self.todo: list[Effect] = []
         self.give(Started(self.disk.epoch, list(self.disk.records.values())), LinkConnected())
 
     def give(self, *events: Event) -> None:
         for event in events:
-            for action in self.agent.handle(event, self.now):
-                if isinstance(action, Report | Confirm):
-                    self.outgoing.add(action)
+            for effect in self.agent.handle(event, self.now):
+                if isinstance(effect, Report | Confirm):
+                    self.outgoing.add(effect)
                 else:
-                    self.todo.append(action)
+                    self.todo.append(effect)
             self.agent.check()
 
     def say(self, lossless: bool) -> None:
@@ -209,47 +209,47 @@ class World:
     def send(self, orders: list[DatastoreOrder]) -> None:
         self.network.append(self.boss.message(self.incarnation, orders))
 
-    # -- carrying actions out -----------------------------------------------------------------------
+    # -- carrying effects out -----------------------------------------------------------------------
 
     def carry_out(self, troubled: bool) -> None:
-        action = self.todo.pop(self.chance.randrange(len(self.todo)))
-        events = self.events_of(action, troubled)
+        effect = self.todo.pop(self.chance.randrange(len(self.todo)))
+        events = self.events_of(effect, troubled)
         self.give(*events)
 
-    def events_of(self, action: Action, troubled: bool) -> list[Event]:
+    def events_of(self, effect: Effect, troubled: bool) -> list[Event]:
         disk = self.disk
         trouble = troubled and self.chance.random() < 0.2
-        match action:
+        match effect:
             case KeepEpoch():
-                disk.epoch = action.epoch
-                return [EpochKept(action.epoch)]
+                disk.epoch = effect.epoch
+                return [EpochKept(effect.epoch)]
             case FetchResults():
-                return [*[self.fetch(job, troubled) for job in action.jobs], TransferEnded(action.transfer)]
+                return [*[self.fetch(job, troubled) for job in effect.jobs], TransferEnded(effect.transfer)]
             case SyncIncoming():
-                built = [(record.key, [INODE] * len(record.folders)) for record in action.records if record.folders]
+                built = [(record.key, [INODE] * len(record.folders)) for record in effect.records if record.folders]
                 return [StepFailed("sync", full=True)] if trouble else [IncomingSynced(folders=built)]
             case WriteRecords():
                 if trouble and self.chance.random() < 0.5:
                     return [StepFailed("full", full=True)]
-                disk.records.update({record.key: record for record in action.records})
+                disk.records.update({record.key: record for record in effect.records})
                 return [StepFailed("unclear")] if trouble else [RecordsWritten()]
             case PlaceFiles():
-                done = disk.place(action.records, self.chance.randrange(5) if trouble else 1_000_000)
+                done = disk.place(effect.records, self.chance.randrange(5) if trouble else 1_000_000)
                 return [FilesPlaced()] if done else [StepFailed("place")]
             case DropRecords():
-                for key in action.keys:
+                for key in effect.keys:
                     disk.records.pop(key, None)
                 return []
             case Discard():
-                for key in action.keys:
+                for key in effect.keys:
                     disk.discard(key)
-                return [Discarded(action.keys)]
+                return [Discarded(effect.keys)]
             case Sweep():
                 disk.incoming.clear()
                 return [Swept()]
             case StopFetching():
                 return []
-        raise AssertionError(f"an action that nobody asked for: {action}")
+        raise AssertionError(f"an effect that nobody asked for: {effect}")
 
     def fetch(self, job: Collect, troubled: bool) -> Event:
         key = (job.task, job.attempt)
@@ -260,13 +260,13 @@ class World:
         return ResultsFetched(key)
 
     def crash(self) -> None:
-        """Between two actions, or in the middle of one whose event is never given."""
+        """Between two effects, or in the middle of one whose event is never given."""
         if self.todo and self.chance.random() < 0.7:
-            action = self.chance.choice(self.todo)
-            if isinstance(action, PlaceFiles):
-                self.disk.place(action.records, self.chance.randrange(5))
+            effect = self.chance.choice(self.todo)
+            if isinstance(effect, PlaceFiles):
+                self.disk.place(effect.records, self.chance.randrange(5))
             else:
-                self.events_of(action, troubled=True)
+                self.events_of(effect, troubled=True)
         self.start()
 
     # -- what must hold -----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datastore.agent import Outgoing
-from datastore.agent.actions import Confirm, Report
+from datastore.agent.effects import Confirm, Report
 from wire.codec import encode
 from wire.messages import DatastoreHeartbeat, Stored
 

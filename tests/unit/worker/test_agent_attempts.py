@@ -20,7 +20,7 @@ from wire.messages import (
     Stop,
     TakeBack,
 )
-from worker.agent.actions import (
+from worker.agent.effects import (
     Execute,
     ForgetOutcome,
     KeepOutcome,
@@ -51,7 +51,7 @@ def test_an_outcome_is_kept_before_it_is_sent_and_forgotten_once_acknowledged() 
     world.order(run(1))
     world.end(1)
     world.pass_time(0.1)
-    kinds = [type(action) for action in world.actions]
+    kinds = [type(effect) for effect in world.effects]
     assert kinds.index(KeepOutcome) < kinds.index(SendReports)
     world.clear()
     assert world.acknowledge((1, 1)) == [ForgetOutcome(1, 1)]
@@ -311,11 +311,11 @@ def test_killing_what_never_arrived_is_answered_cancelled_and_a_late_run_does_no
 def test_acknowledging_what_executes_kills_it_and_forgets_it_when_it_is_dead() -> None:
     world = World(slots=1)
     world.order(run(1), run(2))
-    actions = world.acknowledge((1, 1))
-    assert [type(action) for action in actions] == [KillExecution]
+    effects = world.acknowledge((1, 1))
+    assert [type(effect) for effect in effects] == [KillExecution]
     assert world.phases() == {(2, 1): "staged"}
     world.event(ExecutionEnded(Outcome(task=1, attempt=1, ended="cancelled"), leftovers=True))
-    assert RemoveAttempt(1, 1) in world.actions
+    assert RemoveAttempt(1, 1) in world.effects
     assert world.begun() == [(1, 1), (2, 1)]
     world.pass_time(10)
     assert world.of(Outcome) == []

@@ -20,7 +20,7 @@ from wire.messages import (
     TakeBack,
     WorkerOrder,
 )
-from worker.agent.actions import FetchBundle, KillExecution
+from worker.agent.effects import FetchBundle, KillExecution
 from worker.agent.events import (
     BundleFetched,
     ExecutionEnded,
@@ -106,7 +106,7 @@ def test_an_agent_that_is_replaced_at_any_moment_finishes_what_it_runs_and_owes_
         any_step(world, chance, over)
     world.order(Replace(kind="3.11-x86_64", digest="b2:new", url="http://boss/x", token="t"))
     assert world.did(FetchBundle) == [FetchBundle("b2:new", "http://boss/x", "t")]
-    world.actions.clear()
+    world.effects.clear()
     running = world.agent.executing()
     world.event(BundleFetched("b2:new"))
     assert world.agent.executing() == running and not world.did(KillExecution)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.worlds.agent import World, run, succeeded
 from wire.messages import Leaving, Replace, Returned, Stop
-from worker.agent.actions import FetchBundle
+from worker.agent.effects import FetchBundle
 from worker.agent.events import BundleFetched, BundleNotFetched, LinkConnected, TermReceived
 from worker.agent.state import ORPHANED, REPLACED
 from worker.guest import keeper
@@ -61,7 +61,7 @@ def test_the_same_order_again_fetches_once_and_a_newer_one_takes_its_place() -> 
     world = agent()
     world.order(replace(), replace())
     world.order(replace(NEWER))
-    assert [action.digest for action in world.did(FetchBundle)] == [NEW, NEWER]
+    assert [effect.digest for effect in world.did(FetchBundle)] == [NEW, NEWER]
     world.event(BundleFetched(NEW))
     assert world.agent.state.stop == ""
     world.event(BundleFetched(NEWER))

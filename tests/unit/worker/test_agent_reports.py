@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from tests.worlds.agent import World, run, succeeded
 from wire.messages import Heartbeat, InHand, Leaving, Outcome, PhaseReached, Returned, SayHello, Welcome
-from worker.agent.actions import AdoptDeployment, KillExecution
+from worker.agent.effects import AdoptDeployment, KillExecution
 from worker.agent.events import (
     CacheChanged,
     DiskMeasured,

@@ -2,7 +2,7 @@
 
 Each says what must be true when its event is given back; that, and nothing about how, is the contract with
 the program, with each kind of transfer, and with the simulator, which may crash between any two of them.
-What an action has done without its event having been given may be lost or not: recovery copes with both.
+What an effect has done without its event having been given may be lost or not: recovery copes with both.
 
 Never more than one of SyncIncoming, WriteRecords, PlaceFiles is under way, nor more than one StoreFiles; any number
 of transfers, each of another (worker, direction).
@@ -16,20 +16,20 @@ from datastore.agent.records import Record
 from wire.messages import AttemptKey, Collect, DatastoreReport, LookUp, Send, Stage, Store
 
 
-class _Action(msgspec.Struct):
+class _Effect(msgspec.Struct):
     pass
 
 
 # --- said to the boss, without an event -------------------------------------------------------------
 
 
-class Report(_Action):
+class Report(_Effect):
     """Say this. If it cannot be said now it is dropped: the boss asks again, and a hello follows every connection."""
 
     report: DatastoreReport
 
 
-class Confirm(_Action):
+class Confirm(_Effect):
     """The orders of this message are taken. Goes with the next report, or alone."""
 
     epoch: int
@@ -39,7 +39,7 @@ class Confirm(_Action):
 # --- transfers --------------------------------------------------------------------------------------
 
 
-class StageFiles(_Action):
+class StageFiles(_Effect):
     """Put each attempt's inputs into its worker's cache.
 
     InputsStaged for each attempt: StageDone when all its inputs are there under their digests. TransferEnded last.
@@ -50,7 +50,7 @@ class StageFiles(_Action):
     jobs: list[Stage]
 
 
-class FetchResults(_Action):
+class FetchResults(_Effect):
     """Bring each attempt's files into `incoming/<incarnation>/<task>.<attempt>/`, empty before.
 
     ResultsFetched or FetchFailed for each attempt (need not be durable yet), TransferEnded last.
@@ -61,7 +61,7 @@ class FetchResults(_Action):
     jobs: list[Collect]
 
 
-class StopFetching(_Action):
+class StopFetching(_Effect):
     """A hint: nobody wants this attempt of a FetchResults any more. Its event is still given."""
 
     key: AttemptKey
@@ -70,7 +70,7 @@ class StopFetching(_Action):
 # --- publishing, in this order ----------------------------------------------------------------------
 
 
-class SyncIncoming(_Action):
+class SyncIncoming(_Effect):
     """Build the folders of these records from their files; make all durable in incoming, with few syncs.
 
     It also finds out whether the names can be given. IncomingSynced or StepFailed. Nothing in the tree has changed.
@@ -79,13 +79,13 @@ class SyncIncoming(_Action):
     records: list[Record]
 
 
-class WriteRecords(_Action):
+class WriteRecords(_Effect):
     """Write all these records, whole or not at all. RecordsWritten when durable, else StepFailed."""
 
     records: list[Record]
 
 
-class PlaceFiles(_Action):
+class PlaceFiles(_Effect):
     """Give every file and folder that is still in incoming its name (what is not there any more has it already).
 
     Each by one rename (a folder changes places with the former one), a former version kept as blobs. FilesPlaced when
@@ -95,7 +95,7 @@ class PlaceFiles(_Action):
     records: list[Record]
 
 
-class DropRecords(_Action):
+class DropRecords(_Effect):
     """Remove these records. No event; a record that comes back after a crash does no harm."""
 
     keys: list[AttemptKey]
@@ -103,7 +103,7 @@ class DropRecords(_Action):
     deployment: str
 
 
-class Discard(_Action):
+class Discard(_Effect):
     """Remove what is left of these attempts in incoming. Discarded."""
 
     keys: list[AttemptKey]
@@ -112,35 +112,35 @@ class Discard(_Action):
 # --- the rest ---------------------------------------------------------------------------------------
 
 
-class KeepEpoch(_Action):
+class KeepEpoch(_Effect):
     """Write this epoch. EpochKept when durable."""
 
     epoch: int
 
 
-class Sweep(_Action):
+class Sweep(_Effect):
     """Remove all of incoming. Only after every record is completed, and when no former writer lives. Swept."""
 
 
-class StoreFiles(_Action):
+class StoreFiles(_Effect):
     """Give each content its name, in this order, each by one rename, verified before. StoresEnded when durable."""
 
     orders: list[Store]
 
 
-class LookUpNames(_Action):
+class LookUpNames(_Effect):
     """See which names are there, with size and digest. NamesFound."""
 
     order: LookUp
 
 
-class SendFile(_Action):
+class SendFile(_Effect):
     """Send this content to the boss, from where an earlier try broke off. FileSent."""
 
     order: Send
 
 
-Action = (
+Effect = (
     Report
     | Confirm
     | StageFiles

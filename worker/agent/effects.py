@@ -89,7 +89,7 @@ class Exit(msgspec.Struct, frozen=True):
     reason: str
 
 
-Action = (
+Effect = (
     PlaceInputs
     | Execute
     | KillExecution
