@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from boss.core import dropped, moves, quarantine
+from boss.core import dropped, moves, quarantine, retry
 from boss.core.effects import RunOrder, StageOrder
 from boss.core.graph import CANCELLING, Batch
 from boss.core.instance_state import waits_for_card
@@ -327,28 +327,14 @@ def settle_task(
     elif cancelling:
         moves.move(state, batch, index, TaskState.CANCELLED, "a person cancelled it", "cancelled")
     elif how in (Ended.FAILED, Ended.TIMED_OUT):
-        _fail_or_retry(state, batch, index, how, reason, exit_code)
+        retry.fail_or_retry(state, batch, index, how, reason, exit_code)
     elif batch.deaths[index] >= state.policy.deaths:
         poison = f"poison: {batch.deaths[index]} workers in a row {deaths}"
         moves.move(state, batch, index, TaskState.FAILED, "workers died under it", poison)
     else:
         if wait and moves.follows(batch, index) is TaskState.QUEUED:
-            delay(state, batch, index, wait)
-        requeue(state, batch, index, reason)
-
-
-def _fail_or_retry(state: State, batch: Batch, index: int, how: Ended, reason: str, exit_code: int | None) -> None:
-    profile = batch.profile(index)
-    batch.failures[index] += 1
-    failures = batch.failures[index]
-    code = 124 if how is Ended.TIMED_OUT else exit_code
-    worth = not profile.retry_on or code in profile.retry_on
-    if failures > profile.retries or not worth:
-        moves.move(state, batch, index, TaskState.FAILED, how.value, reason)
-        return
-    if moves.follows(batch, index) is TaskState.QUEUED:
-        delay(state, batch, index, backoff(profile.retry_delay, profile.retry_delay_max, failures, batch.first + index))
-    requeue(state, batch, index, f"retry {failures} of {profile.retries} after: {reason}")
+            retry.delay(state, batch, index, wait)
+        retry.requeue(state, batch, index, reason)
 
 
 def fail_task(state: State, attempt: Attempt, reason: str) -> None:
@@ -358,32 +344,6 @@ def fail_task(state: State, attempt: Attempt, reason: str) -> None:
     batch.flags[index] &= ~CANCELLING
     to = TaskState.CANCELLED if cancelling else TaskState.FAILED
     moves.move(state, batch, index, to, "its inputs cannot be had", reason)
-
-
-def delay(state: State, batch: Batch, index: int, seconds: float) -> None:
-    """It is not to be sent for so long."""
-    number = batch.first + index
-    state.delayed[number] = state.now + seconds
-    state.at(state.now + seconds, "retry", number)
-
-
-def requeue(state: State, batch: Batch, index: int, reason: str) -> None:
-    """No attempt any more, and it is to run (again)."""
-    wanted = moves.follows(batch, index)
-    if batch.states[index] != wanted:
-        moves.move(state, batch, index, wanted, reason or "to be tried again", reason)
-    elif wanted is TaskState.QUEUED:
-        moves.touch(state, batch, index, reason)
-        moves.enqueue(state, batch, index)
-
-
-def backoff(first: float, most: float, failures: int, number: int) -> float:
-    """Seconds before retry `failures`: first x 2^(failures-1), at most `most`, less up to a quarter.
-
-    The jitter is taken from the task's number, so that a replay waits as long as the original.
-    """
-    jitter = ((number * 2654435761 + failures * 40503) & 0xFFFF) / 0x10000
-    return float(min(most, first * 2.0 ** min(failures - 1, 32))) * (1.0 - 0.25 * jitter)
 
 
 def learn(state: State, profile: Profile, pool: str, seconds: float) -> None:

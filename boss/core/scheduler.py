@@ -28,6 +28,7 @@ from boss.core import (
     orders,
     quarantine,
     restore,
+    retry,
     upgrade,
     workers,
 )
@@ -70,7 +71,6 @@ from boss.core.events import (
     WorkerReported,
 )
 from boss.core.graph import Batch
-from boss.core.model import TaskState
 from boss.core.policy import Policy
 from boss.core.rows import Changes, Loaded
 from boss.core.scaling import scale
@@ -245,16 +245,6 @@ def _forget(state: State, batch: Batch) -> None:
 # --- deadlines -------------------------------------------------------------------------------------
 
 
-def _retry_due(state: State, task: int) -> None:
-    when = state.delayed.get(task)
-    if when is None or when > state.now:
-        return
-    del state.delayed[task]
-    found = state.find(task)
-    if found is not None and found[0].states[found[1]] == TaskState.QUEUED and state.live(*found) is None:
-        moves.enqueue(state, *found)
-
-
 def _initialize_due(state: State, worker_id: str) -> None:
     if worker_id in state.workers:
         state.uninitialized[worker_id] = None
@@ -265,7 +255,7 @@ _DUE: dict[str, Callable[..., None]] = {
     "resend": orders.resend_due,
     "resend_datastore": lambda state, _: orders.resend_datastore_due(state),
     "ask_old": lambda state, _: datastore.ask_old(state),
-    "retry": _retry_due,
+    "retry": retry.due,
     "initialize": _initialize_due,
     "probe": quarantine.probe_due,
     "distrusted": host_keys.distrusted_due,

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from boss.core import attempts, budget, host_keys, instances, leases, moves, quarantine, upgrade
+from boss.core import attempts, budget, host_keys, instances, leases, moves, quarantine, retry, upgrade
 from boss.core.assignment import window
 from boss.core.effects import SendToWorker
 from boss.core.events import PresenceSeen, WorkerReported
@@ -382,7 +382,7 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         _finish(state, worker, attempt, outcome, Ended.CANCELLED if cancelled else Ended.LOST)
     elif outcome.fault == "worker":
         # Not the task's fault; a worker that fails at everything is not to be asked without a pause.
-        wait = attempts.backoff(state.policy.restart, state.policy.restart_max, worker.strikes + 1, attempt.task)
+        wait = retry.backoff(state.policy.restart, state.policy.restart_max, worker.strikes + 1, attempt.task)
         _finish(state, worker, attempt, outcome, Ended.LOST, wait)
         quarantine.strike(state, worker, outcome.task, outcome.reason)
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -228,6 +229,16 @@ def test_the_pure_parts_know_no_clock_no_chance_no_files_and_no_threads() -> Non
 def test_each_file_opens_with_a_paragraph_that_says_what_it_is() -> None:
     faults = [module_of(path) for path in ours() if tree_of(path).body and not ast.get_docstring(tree_of(path))]
     assert not faults, f"no paragraph at the top of: {', '.join(faults)}"
+
+
+def test_the_page_on_architecture_draws_the_layers_that_hold() -> None:
+    page = (TOP / "docs" / "architecture.md").read_text()
+    section = page[page.index("## Layers") : page.index("## Where do I find")]
+    drawn = re.findall(r"^\| ([a-z]+) \| ((?:`[^`]+` ?)+)\|", section, re.M)
+    rooms = {layer: set(re.findall(r"`([^`]+)`", cells)) for layer, cells in drawn}
+    held = {layer: {*LAYERS[layer], *(m for m, room in ONE_ROOM.items() if ROOMS[room] == layer)} for layer in LAYERS}
+    assert rooms == held
+    assert [layer for layer, _ in drawn] == list(reversed(LAYERS))
 
 
 def test_every_room_and_rule_is_about_modules_that_are_there() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from boss.core.attempts import backoff
 from boss.core.events import InstanceEnded
 from boss.core.model import Profile
+from boss.core.retry import backoff
 from boss.core.rows import InstanceRow
 from boss.core.state import Instance
 from tests.worlds.scheduler import FakeWorker, World

@@ -1,0 +1,63 @@
+"""The rule that retries a task: how often, after which exit codes, after what pause.
+
+Only an attempt that failed or ran too long costs a retry; one that was lost or returned is just run again (`requeue`).
+"""
+
+from __future__ import annotations
+
+from boss.core import moves
+from boss.core.graph import Batch
+from boss.core.model import Ended, TaskState
+from boss.core.state import State
+
+
+def fail_or_retry(state: State, batch: Batch, index: int, how: Ended, reason: str, exit_code: int | None) -> None:
+    """An attempt failed or ran too long: again after a pause, if a retry is left and worth it; else failed."""
+    profile = batch.profile(index)
+    batch.failures[index] += 1
+    failures = batch.failures[index]
+    code = 124 if how is Ended.TIMED_OUT else exit_code
+    worth = not profile.retry_on or code in profile.retry_on
+    if failures > profile.retries or not worth:
+        moves.move(state, batch, index, TaskState.FAILED, how.value, reason)
+        return
+    if moves.follows(batch, index) is TaskState.QUEUED:
+        delay(state, batch, index, backoff(profile.retry_delay, profile.retry_delay_max, failures, batch.first + index))
+    requeue(state, batch, index, f"retry {failures} of {profile.retries} after: {reason}")
+
+
+def backoff(first: float, most: float, failures: int, number: int) -> float:
+    """Seconds before retry `failures`: first x 2^(failures-1), at most `most`, less up to a quarter.
+
+    The jitter is taken from the task's number, so that a replay waits as long as the original.
+    """
+    jitter = ((number * 2654435761 + failures * 40503) & 0xFFFF) / 0x10000
+    return float(min(most, first * 2.0 ** min(failures - 1, 32))) * (1.0 - 0.25 * jitter)
+
+
+def delay(state: State, batch: Batch, index: int, seconds: float) -> None:
+    """It is not to be sent for so long."""
+    number = batch.first + index
+    state.delayed[number] = state.now + seconds
+    state.at(state.now + seconds, "retry", number)
+
+
+def due(state: State, task: int) -> None:
+    """The pause before its retry is over."""
+    when = state.delayed.get(task)
+    if when is None or when > state.now:
+        return
+    del state.delayed[task]
+    found = state.find(task)
+    if found is not None and found[0].states[found[1]] == TaskState.QUEUED and state.live(*found) is None:
+        moves.enqueue(state, *found)
+
+
+def requeue(state: State, batch: Batch, index: int, reason: str) -> None:
+    """No attempt any more, and it is to run (again)."""
+    wanted = moves.follows(batch, index)
+    if batch.states[index] != wanted:
+        moves.move(state, batch, index, wanted, reason or "to be tried again", reason)
+    elif wanted is TaskState.QUEUED:
+        moves.touch(state, batch, index, reason)
+        moves.enqueue(state, batch, index)
