@@ -130,8 +130,8 @@ def _boss() -> Iterator[Client]:
 def _inside(directory: Path, values: Settings) -> Client:
     from boss.api.offline import OfflineBackend
     from boss.client.in_process import inside_client
-    from boss.core.store import DatabaseAway
-    from boss.database import Database, DatabaseError, NoDatabase
+    from boss.core.store import DatabaseAwayError
+    from boss.database import Database, DatabaseError, NoDatabaseError
     from boss.database.store import DatabaseStore
     from boss.setup import make_pools
     from boss.state_directory import find
@@ -142,7 +142,7 @@ def _inside(directory: Path, values: Settings) -> Client:
     def open_to_read() -> Database | None:
         try:
             return Database.open_to_read(url)
-        except NoDatabase:
+        except NoDatabaseError:
             return None
 
     def open_to_write() -> tuple[Database, DatabaseStore]:
@@ -156,7 +156,7 @@ def _inside(directory: Path, values: Settings) -> Client:
         stop(Exit.NO_BOSS, str(error))
     tree = None if values.datastore_host else values.datastore_tree or find.tree_beside(directory)
     context = Context(directory, values.boss_address, values.datastore_host)
-    return inside_client(backend, (DatabaseError, DatabaseAway), tree, context)
+    return inside_client(backend, (DatabaseError, DatabaseAwayError), tree, context)
 
 
 # --- looking -----------------------------------------------------------------------------------------

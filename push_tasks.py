@@ -103,12 +103,12 @@ def push_tasks(
 
 def _read(path: Path, options: Options, check: bool, as_json: bool) -> TaskFile:
     from boss.intake import reader
-    from boss.intake.faults import IntakeErrors
+    from boss.intake.faults import InputRejectedError
 
     gc.set_threshold(10_000, 20, 20)  # a large file makes millions of objects, none of them in cycles
     try:
         return reader.check(path, options) if check else reader.read_file(path, options)
-    except IntakeErrors as errors:
+    except InputRejectedError as errors:
         lines = str(errors).splitlines()
         if as_json:
             write_json({"valid": False, "errors": lines, "exit_code": int(Exit.BAD_INPUT)})

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from boss.configuration.pools import PoolValues, check_pool, new_pool, read_pools
-from boss.configuration.values import Bad, Setting, Value, masked, parse
+from boss.configuration.values import ConfigurationError, Setting, Value, masked, parse
 
 SYSTEM_FILE = Path("/etc/ecloud/settings.toml")
 #: Below the state directory.
@@ -274,7 +274,7 @@ def _take(layer: list[_Given], values: dict[str, Value], origins: dict[str, str]
         try:
             values[setting.name] = _value_of(setting, given)
             origins[setting.name] = given.origin
-        except Bad as error:
+        except ConfigurationError as error:
             faults.append(f"{given.origin}: {given.key} {error}")
 
 
@@ -286,7 +286,7 @@ def _value_of(setting: Setting, given: _Given) -> Value:
         return parse(setting, path.read_text().strip(), given.base)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not a text"
-        raise Bad(f"names the file {path}, which cannot be read: {reason}") from None
+        raise ConfigurationError(f"names the file {path}, which cannot be read: {reason}") from None
 
 
 # --- the layers ------------------------------------------------------------------------------------

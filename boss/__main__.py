@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import settings as ecloud_settings
-from boss.api.serve import CannotServe
+from boss.api.serve import ServeError
 from boss.cli.terminal import harmless
 from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
@@ -23,7 +23,7 @@ from boss.program import Program
 from boss.setup import PoolSetup, Setup, make_pools
 from boss.state_directory import find
 from boss.state_directory.context import said_datastore
-from boss.state_directory.lock import Refused, cannot_start
+from boss.state_directory.lock import CannotStartError, cannot_start
 from wire.link import LinkError, TlsOptions
 
 EXAMPLE = """example:
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(str(error))
     except ecloud_settings.SettingsError as error:
         return _refuse("\n".join(error.faults))
-    except (Refused, DatabaseError, LinkError) as error:
+    except (CannotStartError, DatabaseError, LinkError) as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(cannot_start(home, error))
@@ -71,7 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda *_: program.stop())
     try:
         return program.run()
-    except (BrokerError, CannotServe, DatabaseError, Refused) as error:
+    except (BrokerError, ServeError, DatabaseError, CannotStartError) as error:
         return _refuse(str(error))
 
 

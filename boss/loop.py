@@ -41,7 +41,7 @@ from boss.core.events import (
 from boss.core.merge import batches_concerned
 from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
-from boss.core.store import DatabaseAway, Store
+from boss.core.store import DatabaseAwayError, Store
 from boss.dispatch import Dispatcher
 from boss.intake.finish import leave_to_project
 from wire.messages import DatastoreOrders, WorkerOrders
@@ -58,7 +58,7 @@ QUIET_SECONDS = 2.0
 DATABASE_PAUSE_SECONDS = 1.0
 
 
-class _GivenUp(Exception):
+class _GivenUpError(Exception):
     """The loop was told to end while the database is away. What is not on disk has had no effect."""
 
 
@@ -75,7 +75,7 @@ class Outside(Protocol):
     def turn_done(self, changed: bool) -> None: ...
 
 
-#: What the database wants now and then: (monotonic, wall) -> seconds until the next time. Raises DatabaseAway.
+#: What the database wants now and then: (monotonic, wall) -> seconds until the next time. Raises DatabaseAwayError.
 Upkeep = Callable[[float, float], float]
 #: Instead of a reply's number: whoever asked does not wait any more, and the event is not to be taken.
 WITHDRAWN = -1
@@ -116,7 +116,7 @@ class Loop:
                 self._keep_up()
                 self.turn(items)
                 self._turned_at = time.monotonic()
-        except _GivenUp:
+        except _GivenUpError:
             logger.warning("the boss ends although its database is away", extra={"action": "given_up"})
             self.ended = True
 
@@ -163,7 +163,7 @@ class Loop:
             return
         try:
             pause = self._upkeep(now, time.time())
-        except DatabaseAway as error:
+        except DatabaseAwayError as error:
             self._away(error)
             pause = DATABASE_PAUSE_SECONDS
         else:
@@ -241,18 +241,18 @@ class Loop:
         while True:
             try:
                 result = call()
-            except DatabaseAway as error:
+            except DatabaseAwayError as error:
                 self._away(error)
                 failed = True
                 if self._stopping:
-                    raise _GivenUp from None
+                    raise _GivenUpError from None
                 time.sleep(DATABASE_PAUSE_SECONDS)
             else:
                 if failed:
                     self._back()
                 return result
 
-    def _away(self, error: DatabaseAway) -> None:
+    def _away(self, error: DatabaseAwayError) -> None:
         if not self.trouble:
             logger.error(
                 "the database is away (%s): nothing is accepted or sent until it is back; "

@@ -17,7 +17,7 @@ from boss.core.events import (
     PresenceSeen,
     WorkerReported,
 )
-from wire.codec import TooLarge, WireError, decode, encode
+from wire.codec import MessageTooLargeError, WireError, decode, encode
 from wire.link import Connected, Disconnected, Link, LinkEvent, LinkOptions, Received, SubscriptionRefused
 from wire.messages import DatastoreOrders, DatastoreReports, Presence, WorkerOrders, WorkerReports
 from wire.topics import Topics
@@ -56,7 +56,7 @@ class MqttMessages:
         """Lost if there is no connection, or it is full: what is not confirmed is said again."""
         try:
             payload = encode(message)
-        except TooLarge as error:
+        except MessageTooLargeError as error:
             logger.error("an order for %s cannot be sent: %s", topic, error, extra={"action": "too_large"})
             return
         self._link.publish(topic, payload)

@@ -19,7 +19,7 @@ from pathlib import Path
 from boss.api.app import make_app
 from boss.api.from_datastore import Fetching
 from boss.api.live import LiveBackend
-from boss.api.serve import CannotServe, Server, serve
+from boss.api.serve import ServeError, Server, serve
 from boss.api.spool import Spool
 from boss.api.tree import Tree
 from boss.bootstrap.desk import GuestDesk, make_guests
@@ -28,7 +28,7 @@ from boss.bootstrap.ssh_keys import BOSS, DATASTORE, KeyFileError, ensure_keys, 
 from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
-from boss.core.store import DatabaseAway
+from boss.core.store import DatabaseAwayError
 from boss.database import Database, DatabaseError
 from boss.database.room import database_room
 from boss.database.store import DatabaseStore
@@ -47,7 +47,7 @@ from boss.providers.providers import Fleet
 from boss.setup import Setup
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.context import Context
-from boss.state_directory.lock import Refused, cannot_start, lock
+from boss.state_directory.lock import CannotStartError, cannot_start, lock
 from boss.state_directory.private_files import kept_port, private, write_secret
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
 from wire.codec import encode
@@ -130,7 +130,7 @@ class Program:
         try:
             return Fleet(self.setup.pools, around)
         except ProviderError as error:
-            raise Refused(str(error)) from None
+            raise CannotStartError(str(error)) from None
 
     def _told(self, event: OfProvider) -> None:
         self.guests.instance_told(event)
@@ -175,9 +175,9 @@ class Program:
         try:
             self._start()
         except KeyFileError as error:
-            raise Refused(str(error)) from error
+            raise CannotStartError(str(error)) from error
         except OSError as error:
-            raise Refused(cannot_start(self.setup.state_directory, error)) from error
+            raise CannotStartError(cannot_start(self.setup.state_directory, error)) from error
 
     def _start(self) -> None:
         setup = self.setup
@@ -468,7 +468,7 @@ class Program:
             [token],
             hosts,
             submit_limit_bytes=setup.submit_limit_bytes,
-            database_errors=(DatabaseError, DatabaseAway),
+            database_errors=(DatabaseError, DatabaseAwayError),
             spool=self.spool,
             database_room=lambda: database_room(setup.database),
             logins=self._machines(),
@@ -483,7 +483,7 @@ class Program:
         touching = self.backend.touching(app)
         try:
             server = serve(touching, setup.http_host, wanted)
-        except CannotServe:
+        except ServeError:
             if setup.http_port:
                 raise
             server = serve(touching, setup.http_host, 0)

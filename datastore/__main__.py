@@ -18,7 +18,7 @@ from pathlib import Path
 
 from datastore.agent import Agent, Outgoing, Policy
 from datastore.agent.events import Started
-from datastore.disk.index import Index, IndexUnusable
+from datastore.disk.index import Index, IndexUnusableError
 from datastore.disk.tree import Tree, TreeError
 from datastore.http import BossError
 from datastore.loop import Loop
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         return _run(options)
-    except (TreeError, IndexUnusable, LinkError, BossError, ValueError, OSError) as error:
+    except (TreeError, IndexUnusableError, LinkError, BossError, ValueError, OSError) as error:
         logger.error("%s", error, extra={"action": "give_up"})
         return UNUSABLE
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 
 from datastore.disk.beneath import open_file
-from datastore.disk.content import SizeDiffers, Stopped, copy, hex_of
+from datastore.disk.content import SizeDiffersError, Stopped, copy, hex_of
 from datastore.disk.names import Move
 from datastore.disk.tree import Tree
-from datastore.disk.versions import VersionMissing, Versions
-from datastore.http import Boss, BossError, WrongContent
+from datastore.disk.versions import VersionMissingError, Versions
+from datastore.errors import DatastoreError
+from datastore.http import Boss, BossError, WrongContentError
 from wire.messages import Send, SendFailed, Sent, Store
 
 #: How the source of a file begins that is to be fetched from the boss; then comes a path of its HTTP API.
 BY_HTTP = "boss:"
 
 
-class NotIt(Exception):
+class ContentRejectedError(DatastoreError):
     """What is to be stored is not what was announced, or cannot have that name; a sentence."""
 
 
@@ -37,7 +38,7 @@ class Exchange:
     def bring(self, order: Store) -> Move:
         """The content in incoming, verified.
 
-        Raises NotIt, BossError, BeneathError, BadDigest, SizeDiffers, CopyStopped, OSError.
+        Raises ContentRejectedError, BossError, BeneathError, DigestError, SizeDiffersError, CopyStoppedError, OSError.
         """
         self._last += 1
         self._tree.make_incarnation_folder()
@@ -51,13 +52,13 @@ class Exchange:
         return Move(path, order.name, order.digest)
 
     def send(self, order: Send) -> Sent | SendFailed:
-        """Raises CopyStopped."""
+        """Raises CopyStoppedError."""
         if self._boss is None:
             reason = "the datastore knows no way to the boss: start it with --boss-url and --http-token-file"
             return SendFailed(digest=order.digest, reason=reason)
         try:
             version = self._versions.open(order.name, order.digest, self._stopped)
-        except (VersionMissing, OSError) as error:
+        except (VersionMissingError, OSError) as error:
             return SendFailed(digest=order.digest, reason=str(error))
         try:
             self._boss.send(version.fd, order.digest, version.size)
@@ -75,7 +76,7 @@ class Exchange:
             return False
         try:
             self._copy(kept.fd, kept.size, order, path)
-        except (SizeDiffers, NotIt):
+        except (SizeDiffersError, ContentRejectedError):
             return False  # somebody has changed it: it is taken from where it was sent
         return True
 
@@ -89,7 +90,9 @@ class Exchange:
         try:
             digest = copy(source, target, size, self._stopped)
             if digest != order.digest:
-                raise NotIt(f"the content of {order.source!r} has the digest {digest}, not {order.digest}")
+                raise ContentRejectedError(
+                    f"the content of {order.source!r} has the digest {digest}, not {order.digest}"
+                )
             os.fchmod(target, _mode(order))
         except BaseException:
             os.unlink(path, dir_fd=self._tree.incoming)
@@ -101,17 +104,19 @@ class Exchange:
     def _fetch(self, order: Store, path: str) -> None:
         """From the boss; what came stays beside until it is whole, also over a restart."""
         if self._boss is None:
-            raise NotIt("it is to be fetched from the boss, but no --boss-url and --http-token-file are given here")
+            raise ContentRejectedError(
+                "it is to be fetched from the boss, but no --boss-url and --http-token-file are given here"
+            )
         part = hex_of(order.digest)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         target = os.open(part, flags, 0o600, dir_fd=self._tree.parts)
         try:
             digest = self._boss.fetch(order.source.removeprefix(BY_HTTP), target, order.size)
             if digest != order.digest:
-                raise WrongContent(f"what the boss has as {order.digest} has the digest {digest}; push it again")
+                raise WrongContentError(f"what the boss has as {order.digest} has the digest {digest}; push it again")
             os.fchmod(target, _mode(order))
             os.rename(part, path, src_dir_fd=self._tree.parts, dst_dir_fd=self._tree.incoming)
-        except WrongContent:
+        except WrongContentError:
             os.unlink(part, dir_fd=self._tree.parts)
             raise
         finally:

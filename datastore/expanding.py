@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from datastore.agent.events import FetchFailed, InputsStaged, ResultsFetched, not_staged
-from datastore.disk.listing import Entry, NotSendable, check_sendable, list_folder
+from datastore.disk.listing import Entry, NotSendableError, check_sendable, list_folder
 from datastore.disk.tree import Tree
 from datastore.paths import shown
 from wire.messages import AttemptKey, Input, Stage, StageDone
@@ -33,7 +33,7 @@ def expand(tree: Tree, jobs: list[Stage], tell: Tell) -> tuple[list[Stage], Tell
     for job in jobs:
         try:
             inputs = _expanded(tree, job.inputs, known)
-        except NotSendable as error:
+        except NotSendableError as error:
             tell(InputsStaged(not_staged(job, "input", f"fetching required files failed: {error}")))
             continue
         except OSError as error:
@@ -58,7 +58,7 @@ def _expanded(tree: Tree, inputs: list[Input], known: dict[str, list[Entry] | No
         expanded = [each] if entries is None else [_input(each, entry) for entry in entries]
         size += sum(_INPUT_BYTES + len(one.name.encode()) + len(one.path.encode()) for one in expanded)
         if size > MOST_BYTES:
-            raise NotSendable(
+            raise NotSendableError(
                 f"with the {len(expanded):,} files of the folder {shown(each.name)} the task has too many inputs "
                 "to name them one by one: pack them into one file"
             )

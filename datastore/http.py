@@ -3,9 +3,10 @@
 It knows the boss's URL and a token that is good for files only; both come from whoever started the program, never
 from an order. Every content is verified where it arrives, and a transfer that broke off goes on where it was.
 
-    BossError            a sentence that names the boss
-    ├── Unreachable      nobody there, or the connection broke: worth another try
-    └── BossRefused      the boss has answered, and it was no
+    BossError                  a sentence that names the boss
+    ├── BossUnreachableError   nobody there, or the connection broke: worth another try
+    ├── BossRefusedError       the boss has answered, and it was no
+    └── WrongContentError      what came has not the size or digest that was announced
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from datastore.disk.content import CopyStopped, Stopped, digest_of
+from datastore.disk.content import CopyStoppedError, Stopped, digest_of
+from datastore.errors import DatastoreError
 from wire.http import OUTGOING
 
 #: For the connection, and between two pieces; a boss that verifies a large file keeps us waiting longer.
@@ -31,21 +33,21 @@ TRIES, PAUSE_SECONDS = 3, 1.0
 _PIECE_BYTES, _FETCH_BYTES = 1 << 20, 1 << 18
 
 
-class BossError(Exception):
+class BossError(DatastoreError):
     """The text is a sentence."""
 
 
-class Unreachable(BossError):
+class BossUnreachableError(BossError):
     """It may work in a while."""
 
 
-class BossRefused(BossError):
+class BossRefusedError(BossError):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
 
 
-class WrongContent(BossError):
+class WrongContentError(BossError):
     """What came has not the size or digest that was announced; none of it is kept."""
 
 
@@ -81,7 +83,8 @@ class Boss:
     def fetch(self, path: str, target: int, size: int) -> str:
         """Bring the descriptor's file to `size` bytes, from what it has on; the digest of all of it.
 
-        Raises Unreachable and OSError (what came stays for the next time), BossRefused, WrongContent, CopyStopped.
+        Raises BossUnreachableError and OSError (what came stays for the next time), BossRefusedError,
+        WrongContentError, CopyStoppedError.
         """
         have = os.fstat(target).st_size
         if have > size:
@@ -100,13 +103,15 @@ class Boss:
                 have = os.lseek(target, 0, os.SEEK_SET)
             while piece := answer.read(_FETCH_BYTES):
                 if self._stopped():
-                    raise CopyStopped
+                    raise CopyStoppedError
                 have += len(piece)
                 if have > size:
-                    raise WrongContent(f"{self.url} sends more than the {size:,} bytes of {path}")
+                    raise WrongContentError(f"{self.url} sends more than the {size:,} bytes of {path}")
                 _write(target, piece)
         if have < size:
-            raise Unreachable(f"the connection to the boss at {self.url} broke after {have:,} of {size:,} bytes")
+            raise BossUnreachableError(
+                f"the connection to the boss at {self.url} broke after {have:,} of {size:,} bytes"
+            )
         return True
 
     # -- to the boss ---------------------------------------------------------------------------------
@@ -114,7 +119,7 @@ class Boss:
     def send(self, source: int, digest: str, size: int) -> None:
         """Send the descriptor's content, from where an earlier try broke off.
 
-        Raises Unreachable, BossRefused, CopyStopped, OSError.
+        Raises BossUnreachableError, BossRefusedError, CopyStoppedError, OSError.
         """
         self._tried(lambda: self._send_rest(source, digest, size), lambda: int(getattr(self._own, "sent", 0)))
 
@@ -128,9 +133,9 @@ class Boss:
         try:
             with self._asked("PUT", path, headers, _pieces(source, have, size, self._stopped)) as answer:
                 return bool(self._told(answer)["complete"])
-        except BossRefused as error:
+        except BossRefusedError as error:
             if error.status == 409:  # another connection of ours is not over there yet
-                raise Unreachable(str(error)) from None
+                raise BossUnreachableError(str(error)) from None
             raise
 
     def _there(self, digest: str) -> tuple[int, bool]:
@@ -138,7 +143,7 @@ class Boss:
             with self._asked("GET", f"{OUTGOING}{digest}", {}) as answer:
                 told = self._told(answer)
                 return int(told["have"]), bool(told["complete"])
-        except BossRefused as error:
+        except BossRefusedError as error:
             if error.status == 404:
                 return 0, False
             raise
@@ -148,7 +153,9 @@ class Boss:
             told = json.loads(answer.read(65_536))
             return {"have": int(told["have"]), "complete": bool(told["complete"])}
         except (ValueError, KeyError, TypeError):
-            raise BossRefused(200, f"what answers at {self.url} is no boss; set --boss-url to the boss's") from None
+            raise BossRefusedError(
+                200, f"what answers at {self.url} is no boss; set --boss-url to the boss's"
+            ) from None
 
     # -- one request ---------------------------------------------------------------------------------
 
@@ -159,11 +166,13 @@ class Boss:
             try:
                 if do():
                     return
-                trouble = Unreachable(f"the boss at {self.url} took all of it, and says that it is not complete")
-            except Unreachable as error:
+                trouble = BossUnreachableError(
+                    f"the boss at {self.url} took all of it, and says that it is not complete"
+                )
+            except BossUnreachableError as error:
                 trouble = error
             if self._stopped():
-                raise CopyStopped from None
+                raise CopyStoppedError from None
             now = reached()
             tries = 1 if now > best else tries + 1
             best = max(best, now)
@@ -187,8 +196,8 @@ class Boss:
         except (http.client.HTTPException, ConnectionError, TimeoutError) as error:
             self._forget(connection)
             if self._stopped():
-                raise CopyStopped from None
-            raise Unreachable(f"the boss at {self.url} does not answer: {_words(error)}") from None
+                raise CopyStoppedError from None
+            raise BossUnreachableError(f"the boss at {self.url} does not answer: {_words(error)}") from None
         except BaseException:
             self._forget(connection)
             raise
@@ -248,24 +257,24 @@ class Boss:
         except (ValueError, KeyError, TypeError):
             said = f"HTTP status {answer.status}"
         if answer.status == 401:
-            return BossRefused(
+            return BossRefusedError(
                 answer.status,
                 f"the boss at {self.url} does not accept the token in {self._token_file} ({said}); put what its "
                 "`logins/http_datastore` holds there: it is tried again by itself",
             )
         if answer.status in (429, 503):
-            return Unreachable(f"the boss at {self.url} cannot answer at present: {said}")
-        return BossRefused(answer.status, f"the boss at {self.url} says: {said}")
+            return BossUnreachableError(f"the boss at {self.url} cannot answer at present: {said}")
+        return BossRefusedError(answer.status, f"the boss at {self.url} says: {said}")
 
     def _token(self) -> str:
-        """Read anew for each request: it may have been replaced. Raises BossRefused."""
+        """Read anew for each request: it may have been replaced. Raises BossRefusedError."""
         try:
             token = self._token_file.read_text().strip()
         except OSError as error:
             told = f"the boss's token cannot be read from {self._token_file}: {error.strerror}"
-            raise BossRefused(401, told) from None
+            raise BossRefusedError(401, told) from None
         if not token or not token.isprintable() or not token.isascii():
-            raise BossRefused(401, f"{self._token_file} holds no token for the boss's files")
+            raise BossRefusedError(401, f"{self._token_file} holds no token for the boss's files")
         return token
 
 
@@ -273,7 +282,7 @@ def _pieces(source: int, first: int, size: int, stopped: Stopped) -> Iterator[by
     at = first
     while at < size:
         if stopped():
-            raise CopyStopped
+            raise CopyStoppedError
         piece = os.pread(source, min(_PIECE_BYTES, size - at), at)
         if not piece:
             raise OSError("the file became shorter while it was being sent")

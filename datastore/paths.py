@@ -3,12 +3,14 @@
 Pure: it looks at text and knows no file. Symbolic links and what really stands at a name are the business of
 `datastore.beneath`, which opens every name step by step; but no name that is refused here ever gets that far.
 
-    NameRefused
+    NameRefusedError
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+
+from datastore.errors import DatastoreError
 
 #: The datastore's own folder at the root of its tree.
 OWN_FOLDER = ".ecloud"
@@ -19,30 +21,30 @@ MAX_COMPONENT_BYTES = 255
 MAX_NAME_BYTES = 1024
 
 
-class NameRefused(ValueError):
+class NameRefusedError(DatastoreError):
     """A name that cannot be; the text says which and why."""
 
 
 def clean_path(path: str) -> str:
-    """The path, if it names something inside its directory. Raises NameRefused."""
+    """The path, if it names something inside its directory. Raises NameRefusedError."""
     if not path:
-        raise NameRefused("an empty path names no file")
+        raise NameRefusedError("an empty path names no file")
     if "\0" in path:
-        raise NameRefused(f"the path {shown(path)} holds a NUL character")
+        raise NameRefusedError(f"the path {shown(path)} holds a NUL character")
     if path.startswith("/"):
-        raise NameRefused(f"the path {shown(path)} is absolute; it must be relative")
+        raise NameRefusedError(f"the path {shown(path)} is absolute; it must be relative")
     if len(_encoded(path)) > MAX_NAME_BYTES:
-        raise NameRefused(f"the path {shown(path)} is longer than {MAX_NAME_BYTES:,} bytes")
+        raise NameRefusedError(f"the path {shown(path)} is longer than {MAX_NAME_BYTES:,} bytes")
     for component in path.split("/"):
         _check_component(component, path)
     return path
 
 
 def clean_name(name: str) -> str:
-    """The name, if it may stand in the tree: as `clean_path`, and not the datastore's own. Raises NameRefused."""
+    """The name, if it may stand in the tree: as `clean_path`, and not the datastore's own. Raises NameRefusedError."""
     clean_path(name)
     if name.partition("/")[0] == OWN_FOLDER:
-        raise NameRefused(f"the name {shown(name)} is in {OWN_FOLDER}/, which is the datastore's own")
+        raise NameRefusedError(f"the name {shown(name)} is in {OWN_FOLDER}/, which is the datastore's own")
     return name
 
 
@@ -80,17 +82,17 @@ def shown(name: str) -> str:
 
 def _check_component(component: str, path: str) -> None:
     if component == "":
-        raise NameRefused(f"the path {shown(path)} has an empty component ('//' or a '/' at its end)")
+        raise NameRefusedError(f"the path {shown(path)} has an empty component ('//' or a '/' at its end)")
     if component == ".":
-        raise NameRefused(f"the path {shown(path)} has a component '.'")
+        raise NameRefusedError(f"the path {shown(path)} has a component '.'")
     if component == "..":
-        raise NameRefused(f"the path {shown(path)} has a component '..': it could leave its directory")
+        raise NameRefusedError(f"the path {shown(path)} has a component '..': it could leave its directory")
     if len(_encoded(component)) > MAX_COMPONENT_BYTES:
-        raise NameRefused(f"the path {shown(path)} has a component longer than {MAX_COMPONENT_BYTES} bytes")
+        raise NameRefusedError(f"the path {shown(path)} has a component longer than {MAX_COMPONENT_BYTES} bytes")
 
 
 def _encoded(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise NameRefused(f"the path {shown(text)} is not valid Unicode") from None
+        raise NameRefusedError(f"the path {shown(text)} is not valid Unicode") from None

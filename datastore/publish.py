@@ -11,19 +11,20 @@ import os
 
 from datastore.agent.events import IncomingSynced
 from datastore.agent.records import Record
-from datastore.disk.beneath import Obstructed
+from datastore.disk.beneath import PathObstructedError
 from datastore.disk.content import is_full
 from datastore.disk.folders import Built, build, built_path, paths_of
 from datastore.disk.index import DigestRow, Index, row_of
 from datastore.disk.names import FolderMove, Move, Names
 from datastore.disk.syncs import sync_many
 from datastore.disk.tree import Tree
+from datastore.errors import DatastoreError
 from wire.messages import AttemptKey
 
 logger = logging.getLogger(__name__)
 
 
-class StepUndone(Exception):
+class StepFailedError(DatastoreError):
     """A step that did not come to its end; a sentence. It is tried again."""
 
     def __init__(self, reason: str, full: bool = False) -> None:
@@ -63,8 +64,8 @@ class Publisher:
             names = (name for record in records for name in record.names())
             folders = [move for record in records for move in self._folder_moves(record)]
             self._names.give(moves, also_sync=names, folder_moves=folders)
-        except Obstructed as error:
-            raise StepUndone(f"results cannot get their names: {error}") from error
+        except PathObstructedError as error:
+            raise StepFailedError(f"results cannot get their names: {error}") from error
         except OSError as error:
             raise self._undone("results cannot get their names", error) from error
         # With the former folders that are in them.
@@ -152,7 +153,7 @@ class Publisher:
             for place, each in enumerate(record.folders)
         ]
 
-    def _undone(self, what: str, error: OSError) -> StepUndone:
+    def _undone(self, what: str, error: OSError) -> StepFailedError:
         if is_full(error):
-            return StepUndone(self._tree.full_text(), full=True)
-        return StepUndone(f"{what} at {self._tree.root}: {error}")
+            return StepFailedError(self._tree.full_text(), full=True)
+        return StepFailedError(f"{what} at {self._tree.root}: {error}")

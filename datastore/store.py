@@ -10,15 +10,15 @@ import logging
 import os
 from typing import NamedTuple
 
-from datastore.disk.beneath import BeneathError, Obstructed, open_file
-from datastore.disk.content import BadDigest, SizeDiffers, Stopped, hex_of, is_full
+from datastore.disk.beneath import BeneathError, PathObstructedError, open_file
+from datastore.disk.content import DigestError, SizeDiffersError, Stopped, hex_of, is_full
 from datastore.disk.index import Index, row_of
 from datastore.disk.listing import list_folder, names_matching
 from datastore.disk.names import Move, Names
 from datastore.disk.syncs import sync_many, sync_one
 from datastore.disk.tree import Tree
 from datastore.disk.versions import Versions
-from datastore.exchange import Exchange, NotIt
+from datastore.exchange import ContentRejectedError, Exchange
 from datastore.http import BossError
 from wire.messages import Found, LookUp, PublishedFile, Store, Stored, StoreFailed
 from wire.patterns import is_pattern
@@ -53,7 +53,7 @@ class Storage:
         self._stopped = stopped
 
     def store(self, orders: list[Store]) -> StoreResults:
-        """Copy all, sync once, then name all. Raises CopyStopped."""
+        """Copy all, sync once, then name all. Raises CopyStoppedError."""
         answers: list[Stored | StoreFailed] = []
         moves: list[Move] = []
         there: list[str] = []
@@ -66,7 +66,7 @@ class Storage:
                 else:
                     moves.append(self._bring(order))
                 modes.append(order)
-            except (BeneathError, BadDigest, SizeDiffers, BossError, NotIt) as error:
+            except (BeneathError, DigestError, SizeDiffersError, BossError, ContentRejectedError) as error:
                 answers.append(StoreFailed(name=order.name, digest=order.digest, reason=str(error)))
             except OSError as error:
                 if is_full(error):
@@ -126,7 +126,7 @@ class Storage:
         hex_of(order.digest)
         (reason,) = self._names.obstacles([[order.name]])
         if reason:
-            raise NotIt(reason)
+            raise ContentRejectedError(reason)
         return self._exchange.bring(order)
 
     def _name(self, orders: list[Store], moves: list[Move], there: list[str]) -> tuple[list[Stored | StoreFailed], str]:
@@ -138,7 +138,7 @@ class Storage:
             if moves:
                 sync_one(self._tree.blobs)
             self._names.give(moves, also_sync=there)
-        except (OSError, Obstructed) as error:
+        except (OSError, PathObstructedError) as error:
             self._remove(moves)
             if isinstance(error, OSError) and is_full(error):
                 return [], self._tree.full_text()

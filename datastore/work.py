@@ -42,7 +42,7 @@ from datastore.agent.events import (
     Swept,
     TransferEnded,
 )
-from datastore.disk.content import CopyStopped
+from datastore.disk.content import CopyStoppedError
 from datastore.disk.index import Index
 from datastore.disk.names import Names
 from datastore.disk.tree import Tree
@@ -50,7 +50,7 @@ from datastore.disk.versions import Versions
 from datastore.exchange import Exchange
 from datastore.expanding import expand
 from datastore.http import Boss
-from datastore.publish import Publisher, StepUndone
+from datastore.publish import Publisher, StepFailedError
 from datastore.store import Storage
 from datastore.transfers.local import LocalTransfers
 from datastore.transfers.ssh import SshTransfers
@@ -162,7 +162,7 @@ class Work:
         error = ""
         try:
             do()
-        except CopyStopped:
+        except CopyStoppedError:
             return
         except Exception as unforeseen:
             error = _unforeseen("a transfer", unforeseen)
@@ -190,7 +190,7 @@ class Work:
     def _step(self, do: Callable[[], Event]) -> None:
         try:
             event = do()
-        except StepUndone as undone:
+        except StepFailedError as undone:
             event = StepFailed(str(undone), undone.full)
         except Exception as error:
             event = StepFailed(_unforeseen("publishing", error))
@@ -225,7 +225,7 @@ class Work:
     def _store(self, effect: StoreFiles) -> None:
         try:
             answers, full = self._storage.store(effect.orders)
-        except CopyStopped:
+        except CopyStoppedError:
             return
         except Exception as error:
             reason = _unforeseen("storing sent files", error)
@@ -236,7 +236,7 @@ class Work:
     def _send(self, effect: SendFile) -> None:
         try:
             answer = self._exchange.send(effect.order)
-        except CopyStopped:
+        except CopyStoppedError:
             return
         except Exception as error:
             answer = SendFailed(digest=effect.order.digest, reason=_unforeseen("sending a file to the boss", error))
@@ -245,7 +245,7 @@ class Work:
     def _look_up(self, effect: LookUpNames) -> None:
         try:
             found = self._storage.look_up(effect.order)
-        except CopyStopped:
+        except CopyStoppedError:
             return
         except Exception as error:
             _unforeseen("a look-up", error)

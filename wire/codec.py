@@ -3,9 +3,9 @@
 What can be wrong with a payload, all of it worth one line in a log and nothing else:
 
     WireError
-    ├── TooLarge         more bytes than the limit: split before publishing, refused on arrival
-    ├── UnknownVersion   of another version of the protocol: one side is to be updated
-    └── Malformed        not JSON, or no message that a schema fits; says where
+    ├── MessageTooLargeError    more bytes than the limit: split before publishing, refused on arrival
+    ├── UnknownVersionError     of another version of the protocol: one side is to be updated
+    └── MalformedMessageError   not JSON, or no message that a schema fits; says where
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class WireError(ValueError):
     """A payload that is no message of ours."""
 
 
-class TooLarge(WireError):
+class MessageTooLargeError(WireError):
     """Above the size limit."""
 
 
-class UnknownVersion(WireError):
+class UnknownVersionError(WireError):
     """Of a protocol version that this program does not speak."""
 
 
-class Malformed(WireError):
+class MalformedMessageError(WireError):
     """No schema fits."""
 
 
@@ -48,20 +48,23 @@ _decoders: dict[object, msgspec.json.Decoder[object]] = {}
 
 
 def encode(message: Message, limit: int = MAX_BYTES) -> bytes:
-    """The payload. Raises TooLarge with the sizes."""
+    """The payload. Raises MessageTooLargeError with the sizes."""
     payload = _encoder.encode(message)
     if len(payload) > limit:
-        raise TooLarge(f"a {type(message).__name__} of {len(payload):,} bytes is above the limit of {limit:,}")
+        raise MessageTooLargeError(
+            f"a {type(message).__name__} of {len(payload):,} bytes is above the limit of {limit:,}"
+        )
     return payload
 
 
 def decode(payload: bytes | bytearray, kind: type[M], limit: int = MAX_BYTES) -> M:
     """The message, which must be of `kind` (that is what the topic carries).
 
-    Unknown fields are ignored. Raises TooLarge, UnknownVersion or Malformed, each naming the fault.
+    Unknown fields are ignored. Raises MessageTooLargeError, UnknownVersionError or MalformedMessageError, each of
+    which names what is wrong.
     """
     if len(payload) > limit:
-        raise TooLarge(f"a payload of {len(payload):,} bytes is above the limit of {limit:,}")
+        raise MessageTooLargeError(f"a payload of {len(payload):,} bytes is above the limit of {limit:,}")
     decoder = _decoders.get(kind)
     if decoder is None:
         decoder = _decoders.setdefault(kind, msgspec.json.Decoder(kind))
@@ -69,10 +72,10 @@ def decode(payload: bytes | bytearray, kind: type[M], limit: int = MAX_BYTES) ->
         message = decoder.decode(payload)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         _refuse_other_version(payload)
-        raise Malformed(f"not a {kind.__name__}: {error}") from None
+        raise MalformedMessageError(f"not a {kind.__name__}: {error}") from None
     version = getattr(message, "version", None)
     if version != VERSION:
-        raise UnknownVersion(_version_text(version))
+        raise UnknownVersionError(_version_text(version))
     return message  # type: ignore[return-value]  # the decoder was made for `kind`
 
 
@@ -83,7 +86,7 @@ def _refuse_other_version(payload: bytes | bytearray) -> None:
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return
     if version != VERSION:
-        raise UnknownVersion(_version_text(version))
+        raise UnknownVersionError(_version_text(version))
 
 
 def _version_text(version: object) -> str:

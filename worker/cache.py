@@ -20,9 +20,10 @@ from typing import Literal
 from wire.messages import Digest, Input
 from worker import digests
 from worker.cache_folder import scan, unlink
-from worker.placing import BadInput, Looks, create, fill, inside, link, looks, looks_of, make_folder
+from worker.errors import WorkerError
+from worker.placing import Looks, PlacingError, create, fill, inside, link, looks, looks_of, make_folder
 
-__all__ = ["BadInput", "Cache", "InputMissing", "Placement", "place_all"]
+__all__ = ["PlacingError", "Cache", "InputMissingError", "Placement", "place_all"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ _ADOPT_SHARE = 0.25
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-class InputMissing(Exception):
+class InputMissingError(WorkerError):
     """The input is not in the cache, or was damaged there (then it is removed): it must be staged again."""
 
 
@@ -111,14 +112,14 @@ class Cache:
     # -- to an attempt -------------------------------------------------------------------------------
 
     def place(self, item: Input, directory: Path) -> None:
-        """Put one input at its path below `directory`. Raises InputMissing, BadInput or OSError."""
+        """Put one input at its path below `directory`. Raises InputMissingError, PlacingError or OSError."""
         target = inside(directory, item.path)
         if item.folder:
             make_folder(target, item.path)
             return
         name = digests.cache_name(item.digest)
         if name is None:
-            raise BadInput(f"input {item.path!r} has no digest but {item.digest!r}")
+            raise PlacingError(f"input {item.path!r} has no digest but {item.digest!r}")
         source = self._open(name)
         try:
             # An executable one needs other rights than its link would have.
@@ -140,7 +141,7 @@ class Cache:
                 return source
             os.close(source)
         self._remove(name)
-        raise InputMissing(digests.PREFIX + name)
+        raise InputMissingError(digests.PREFIX + name)
 
     def _place_copy(self, source: int, name: str, target: Path, item: Input) -> None:
         before = looks(source)
@@ -184,7 +185,7 @@ class Cache:
 
     def _damaged(self, name: str) -> None:
         self._remove(name)
-        raise InputMissing(digests.PREFIX + name)
+        raise InputMissingError(digests.PREFIX + name)
 
     def _remember(self, source: int, name: str, before: Looks) -> None:
         """Its content was read and right since `before`: believed while it looks the same."""
@@ -329,7 +330,7 @@ def place_all(cache: Cache, items: Iterable[Input], directory: Path) -> list[Dig
     for item in items:
         try:
             cache.place(item, directory)
-        except InputMissing:
+        except InputMissingError:
             missing.append(item.digest)
     return missing
 

@@ -13,6 +13,7 @@ from collections.abc import Container
 from pathlib import Path
 
 from wire.messages import AttemptKey
+from worker.errors import WorkerError
 from worker.runner.processes import Process, bears, end_all, look
 from worker.runner.sessions import read_sessions
 from worker.runner.spawn import MARK, mark_of
@@ -20,7 +21,7 @@ from worker.runner.spawn import MARK, mark_of
 logger = logging.getLogger(__name__)
 
 
-class HomeError(Exception):
+class HomeError(WorkerError):
     """The home cannot be used; says why and what to do."""
 
 

@@ -53,7 +53,7 @@ from worker.agent.events import (
     ProgressTold,
     TimePassed,
 )
-from worker.cache import BadInput, Cache, place_all
+from worker.cache import Cache, PlacingError, place_all
 from worker.home import remove_tree
 from worker.journal import Journal
 from worker.keeper import Keeper
@@ -261,7 +261,7 @@ class Loop:
         work = self._directory(effect.task, effect.attempt) / "work"
         try:
             missing = self._fill(work, effect.inputs)
-        except BadInput as error:
+        except PlacingError as error:
             inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=str(error), fault="task"))
             return
         except OSError as error:

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from wire.topics import WORKER_ID
+from worker.errors import WorkerError
 
 
-class OptionError(Exception):
+class OptionError(WorkerError):
     """Some options cannot be used; one line each."""
 
 

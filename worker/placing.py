@@ -11,6 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.errors import WorkerError
+
 _FICLONE = 0x40049409
 #: Errors that say "this file system cannot share blocks", not "this copy failed".
 _NO_REFLINK = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM}
@@ -19,7 +21,7 @@ _NO_LINK = {errno.ENOENT, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.EPE
 _CHUNK = 64 * 1024 * 1024
 
 
-class BadInput(Exception):
+class PlacingError(WorkerError):
     """The input can never be placed: its path leaves the working directory, or two inputs want one place."""
 
 
@@ -43,29 +45,29 @@ def looks_of(about: os.stat_result) -> Looks:
 
 
 def inside(directory: Path, path: str) -> Path:
-    """The place of a relative path below a directory, by its words alone. Raises BadInput."""
+    """The place of a relative path below a directory, by its words alone. Raises PlacingError."""
     parts = path.split("/")
     if not path or path.startswith("/") or "\0" in path or any(part in ("", ".", "..") for part in parts):
-        raise BadInput(f"input path {path!r} is not a path inside the working directory")
+        raise PlacingError(f"input path {path!r} is not a path inside the working directory")
     return directory.joinpath(*parts)
 
 
 def make_folder(target: Path, path: str) -> None:
-    """Raises BadInput where another input is a file at that place."""
+    """Raises PlacingError where another input is a file at that place."""
     try:
         target.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
-        raise BadInput(f"input {path!r} needs a folder where another input is a file") from None
+        raise PlacingError(f"input {path!r} needs a folder where another input is a file") from None
 
 
 def create(target: Path, path: str, executable: bool) -> int:
-    """The descriptor of a new, empty file of the task's own. Raises BadInput where one is there already."""
+    """The descriptor of a new, empty file of the task's own. Raises PlacingError where one is there already."""
     make_folder(target.parent, path)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         return os.open(target, flags, 0o755 if executable else 0o644)
     except FileExistsError:
-        raise BadInput(f"two inputs have the path {path!r}") from None
+        raise PlacingError(f"two inputs have the path {path!r}") from None
 
 
 def fill(source: int, target: int, share: bool) -> None:
@@ -75,12 +77,12 @@ def fill(source: int, target: int, share: bool) -> None:
 
 
 def link(path: Path, target: Path, wanted: str) -> bool:
-    """A second name for the file. False where the system refuses one. Raises BadInput."""
+    """A second name for the file. False where the system refuses one. Raises PlacingError."""
     make_folder(target.parent, wanted)
     try:
         os.link(path, target, follow_symlinks=False)
     except FileExistsError:
-        raise BadInput(f"two inputs have the path {wanted!r}") from None
+        raise PlacingError(f"two inputs have the path {wanted!r}") from None
     except OSError as error:
         if error.errno in _NO_LINK:
             return False

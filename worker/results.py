@@ -16,12 +16,13 @@ from typing import NamedTuple
 from wire.messages import ManifestEntry, ResultFolder, ResultItem
 from wire.patterns import fixed_part, is_pattern
 from worker import digests
+from worker.errors import WorkerError
 from worker.matching import matches_of
 
 _FAILED = "Uploading results failed"
 
 
-class ResultsError(Exception):
+class ResultsError(WorkerError):
     """A declared result is not there or cannot be one; the text is the attempt's reason."""
 
 

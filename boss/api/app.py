@@ -18,8 +18,8 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
 from boss.api import openapi
-from boss.api.backend import Backend, BackendUnavailable
-from boss.api.errors import Fault
+from boss.api.backend import Backend, BackendUnavailableError
+from boss.api.errors import HttpError
 from boss.api.from_datastore import Fetching
 from boss.api.guard import Guard
 from boss.api.responses import error_response, json_response
@@ -62,7 +62,7 @@ def make_app(
     good for the datastore's files only. `tree` is the datastore's, where that is on this disk; else `fetching` gets
     contents from it.
     """
-    unavailable: tuple[type[Exception], ...] = (BackendUnavailable, *database_errors)
+    unavailable: tuple[type[Exception], ...] = (BackendUnavailableError, *database_errors)
     services = Services(
         backend,
         spool or Spool(backend.spool, spool_limit_bytes),
@@ -90,7 +90,7 @@ def _endpoint(
     async def endpoint(request: Request) -> Response:
         try:
             return await _answer(route, services, request)
-        except Fault as fault:
+        except HttpError as fault:
             return error_response(fault.status, fault.error, fault.details)
         except unavailable as error:
             return error_response(503, str(error))

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import msgspec
 
+from boss.api.errors import ApiError
 from boss.api.reads import Lookups, Reads
 from boss.api.schema_pools import InstanceAnswer
 from boss.core.effects import Answer
@@ -44,7 +45,7 @@ Request = (
 )
 
 
-class BackendUnavailable(Exception):
+class BackendUnavailableError(ApiError):
     """The boss cannot answer now (database away, stopping, too busy). The text is a sentence for people."""
 
 
@@ -184,7 +185,7 @@ class Backend(Protocol):
     def ask(self, event: Request) -> Answer:
         """Give the event to the scheduler, with a reply number of the backend's choice; wait for the answer.
 
-        Comes back after the commit. Raises BackendUnavailable.
+        Comes back after the commit. Raises BackendUnavailableError.
         """
         ...
 

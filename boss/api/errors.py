@@ -1,11 +1,29 @@
-"""What a handler raises instead of an answer: a status, a sentence, and one line per fault. Values only."""
+"""What the HTTP application raises, as a tree. Values only.
+
+ApiError
+├── HttpError                 a handler's answer: a status, a sentence, and one line per detail
+├── BackendUnavailableError   no boss takes the question now; the same question may be asked again
+├── ContentMissingError       the datastore's tree has no such content (any more)
+├── DatastoreBusyError        it hands out as many files as it can; ask again soon
+├── ResultUnavailableError    the datastore refused to hand out a file, and says why
+├── ResultBundleError         several results in one body: not packed so, or it ended too early
+├── ServeError                the address cannot be listened on: the boss does not start
+└── SpoolError                of a file that a client sends in
+    ├── SpoolBusyError        it is being sent already, or goes on at another offset
+    ├── SpoolContentError     what came is not what its digest says: send it again
+    └── SpoolFullError        no room, by the limit or on the disk
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-class Fault(Exception):
+class ApiError(Exception):
+    """The text is a sentence for people."""
+
+
+class HttpError(ApiError):
     """Becomes the response {"error": sentence, "details": [...]} with this status."""
 
     def __init__(self, status: int, error: str, details: Sequence[str] = ()) -> None:
@@ -15,9 +33,9 @@ class Fault(Exception):
         self.details = list(details)
 
 
-def not_found(what: str) -> Fault:
-    return Fault(404, what)
+def not_found(what: str) -> HttpError:
+    return HttpError(404, what)
 
 
-def bad_input(error: str, details: Sequence[str] = ()) -> Fault:
-    return Fault(400, error, details)
+def bad_input(error: str, details: Sequence[str] = ()) -> HttpError:
+    return HttpError(400, error, details)

@@ -12,7 +12,8 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from boss.api.backend import Backend, BackendUnavailable
+from boss.api.backend import Backend, BackendUnavailableError
+from boss.api.errors import ApiError
 from boss.api.spool import Spool, blob_path, digest_named
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
@@ -42,11 +43,11 @@ class Outgoing(Spool):
                     return
 
 
-class Busy(Exception):
+class DatastoreBusyError(ApiError):
     """Too much is waited for already; a sentence."""
 
 
-class NotToBeHad(Exception):
+class ResultUnavailableError(ApiError):
     """The datastore cannot send it; its sentence."""
 
 
@@ -64,7 +65,10 @@ class Fetching:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def opened(self, backend: Backend, name: str, digest: str, size: int) -> int | None:
-        """A descriptor of the content; None: it is still on its way. Raises Busy, NotToBeHad."""
+        """A descriptor of the content; None: it is still on its way.
+
+        Raises DatastoreBusyError, ResultUnavailableError.
+        """
         file = self._open(digest)
         if file is not None:
             return file
@@ -74,7 +78,7 @@ class Fetching:
             return None
         answer = asked.result()
         if answer.refused:
-            raise NotToBeHad(" ".join(answer.refused))
+            raise ResultUnavailableError(" ".join(answer.refused))
         return self._open(digest)
 
     def _open(self, digest: str) -> int | None:
@@ -91,7 +95,7 @@ class Fetching:
             asked = self._asked.get(event.digest)
             if asked is None:
                 if len(self._asked) >= WAITING_MOST:
-                    raise Busy(
+                    raise DatastoreBusyError(
                         f"{len(self._asked):,} files are being fetched from the datastore; ask again in a moment"
                     )
                 asked = self._asked[event.digest] = self._threads.submit(self._wait, backend, event)
@@ -100,7 +104,7 @@ class Fetching:
     def _wait(self, backend: Backend, event: SendAsked) -> Answer:
         try:
             return backend.ask(event)
-        except BackendUnavailable as error:
+        except BackendUnavailableError as error:
             return Answer(reply=0, refused=[str(error)])
         finally:
             with self._lock:

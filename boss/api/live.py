@@ -17,7 +17,7 @@ from pathlib import Path
 from msgspec.structs import replace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from boss.api.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.api.backend import BackendUnavailableError, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.api.pool_views import Limit, instance_answer, pool_views
 from boss.api.reads import Lookups, Reads
 from boss.core.effects import Answer
@@ -95,7 +95,7 @@ class LiveBackend:
 
     def ask(self, event: Request) -> Answer:
         if self._loop.trouble:
-            raise BackendUnavailable(f"{self._loop.trouble}; it is tried again every second")
+            raise BackendUnavailableError(f"{self._loop.trouble}; it is tried again every second")
         self.last_use = time.monotonic()
         reply = next(self._replies)
         done = threading.Event()
@@ -109,7 +109,7 @@ class LiveBackend:
         while not done.wait(0.5):
             if self._loop.ended:
                 self._waiting.pop(reply, None)
-                raise BackendUnavailable("the boss is ending; ask again when one runs")
+                raise BackendUnavailableError("the boss is ending; ask again when one runs")
             trouble = self._loop.trouble
             if not trouble:
                 away_since = None
@@ -117,7 +117,7 @@ class LiveBackend:
                 away_since = time.monotonic()
             elif time.monotonic() - away_since > AWAY_SECONDS and self._waiting.pop(reply, None) is not None:
                 event.reply = WITHDRAWN
-                raise BackendUnavailable(
+                raise BackendUnavailableError(
                     f"{trouble}; ask again when it is back: what the boss had taken already is not done twice"
                 )
         if isinstance(event, DropTasksAsked):
@@ -164,7 +164,7 @@ class LiveBackend:
         return ""
 
     def place_of(self, worker: str) -> Place | None:
-        """Where this worker is, by its pinned keys; None: there is no such worker. Raises BackendUnavailable."""
+        """Where this worker is, by its pinned keys; None: there is no such worker. Raises BackendUnavailableError."""
         asked = threading.Event()
         found: list[Place | None] = []
 
@@ -175,7 +175,7 @@ class LiveBackend:
 
         self._loop.inbox.put(look)
         if not asked.wait(AWAY_SECONDS):
-            raise BackendUnavailable(f"{self._loop.trouble or 'the boss is busy'}; ask again")
+            raise BackendUnavailableError(f"{self._loop.trouble or 'the boss is busy'}; ask again")
         return found[0]
 
     def touching(self, app: ASGIApp) -> ASGIApp:

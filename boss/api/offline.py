@@ -19,7 +19,7 @@ from typing import Protocol
 
 import msgspec
 
-from boss.api.backend import BackendUnavailable, HeldAttempt, PoolView, Request, View, WorkerView
+from boss.api.backend import BackendUnavailableError, HeldAttempt, PoolView, Request, View, WorkerView
 from boss.api.pool_views import instance_answer, pool_views
 from boss.api.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
 from boss.core.effects import Answer
@@ -122,7 +122,7 @@ class OfflineBackend:
 
     def ask(self, event: Request) -> Answer:
         if self._database is None:
-            raise BackendUnavailable("no boss has run here yet: there is nothing to change")
+            raise BackendUnavailableError("no boss has run here yet: there is nothing to change")
         with _locked(self._state_directory):
             database, store = self._open_to_write()
             try:
@@ -179,7 +179,9 @@ def _locked(state_directory: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise BackendUnavailable(f"a boss is just starting or ending on {state_directory}; try again shortly") from None
+        raise BackendUnavailableError(
+            f"a boss is just starting or ending on {state_directory}; try again shortly"
+        ) from None
     try:
         yield
     finally:

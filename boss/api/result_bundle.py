@@ -11,6 +11,8 @@ from typing import Annotated
 
 import msgspec
 
+from boss.api.errors import ApiError
+
 #: A larger result is asked for alone.
 RESULT_BYTES = 256 * 1024
 #: Results of one question, and bytes that a reader asks for at once.
@@ -26,7 +28,7 @@ class _Head(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Head).decode
 
 
-class NoBundle(Exception):
+class ResultBundleError(ApiError):
     """What came is not packed so, or ended too early."""
 
 
@@ -35,7 +37,7 @@ def packed(at: int, content: bytes) -> bytes:
 
 
 def unpacked(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Each entry as it comes: place and content. Raises NoBundle."""
+    """Each entry as it comes: place and content. Raises ResultBundleError."""
     waiting = bytearray()
     head: _Head | None = None
     for piece in pieces:
@@ -54,13 +56,13 @@ def unpacked(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
             head = None
         del waiting[:start]
         if head is None and len(waiting) > _LINE_BYTES:
-            raise NoBundle("an entry has no beginning")
+            raise ResultBundleError("an entry has no beginning")
     if head is not None or waiting:
-        raise NoBundle("the answer ended within an entry")
+        raise ResultBundleError("the answer ended within an entry")
 
 
 def _head(line: bytes) -> _Head:
     try:
         return _decode(line)
     except msgspec.DecodeError as error:
-        raise NoBundle(f"an entry begins wrongly: {error}") from None
+        raise ResultBundleError(f"an entry begins wrongly: {error}") from None

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from boss.api.backend import Backend
-from boss.api.errors import Fault, bad_input, not_found
+from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.reads import LARGEST
 from boss.api.services import Services
 from wire.http import PREFIX
@@ -113,7 +113,7 @@ class Route:
 
 
 def read_query(route: Route, request: Request) -> dict[str, object]:
-    """The query parameters by type; raises Fault for unknown, missing, double and wrong ones."""
+    """The query parameters by type; raises HttpError for unknown, missing, double and wrong ones."""
     known = {parameter.name: parameter for parameter in route.parameters}
     values: dict[str, object] = {}
     for name, text in request.query_params.multi_items():
@@ -150,14 +150,14 @@ def suggestion(word: str, known: list[str]) -> str:
 
 
 async def read_body(route: Route, request: Request) -> object:
-    """The JSON body as the route's request type; raises Fault."""
+    """The JSON body as the route's request type; raises HttpError."""
     if route.request is None or route.request_media:
         return None
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > BODY_LIMIT_BYTES:
-            raise Fault(413, f"the body is larger than {BODY_LIMIT_BYTES:,} bytes")
+            raise HttpError(413, f"the body is larger than {BODY_LIMIT_BYTES:,} bytes")
         chunks.append(chunk)
     try:
         return msgspec.json.decode(b"".join(chunks) or b"{}", type=route.request)

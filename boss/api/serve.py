@@ -9,13 +9,14 @@ import threading
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from boss.api.errors import ApiError
 from boss.api.services import CLOSING
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 
 
-class CannotServe(Exception):
+class ServeError(ApiError):
     """The text is a sentence: which address, and why not."""
 
 
@@ -63,7 +64,7 @@ class Server:
         self._server.startup = startup_and_say  # type: ignore[method-assign]  # uvicorn has no hook for "listening"
         self._thread.start()
         if not started.wait(_START_SECONDS):
-            raise CannotServe(f"the HTTP server on {self.url} did not start within {_START_SECONDS:.0f} s")
+            raise ServeError(f"the HTTP server on {self.url} did not start within {_START_SECONDS:.0f} s")
 
     def _run(self) -> None:
         self._server.run(sockets=[self._socket])
@@ -84,7 +85,7 @@ class Server:
 
 
 def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Server:
-    """Listen and answer from a thread. Port 0: the system chooses; see `.port`. Raises CannotServe."""
+    """Listen and answer from a thread. Port 0: the system chooses; see `.port`. Raises ServeError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -92,7 +93,7 @@ def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Server:
         sock.bind((host, port))
     except OSError as error:
         sock.close()
-        raise CannotServe(
+        raise ServeError(
             f"the HTTP API cannot listen on {host}:{port}: {error.strerror}; set http_host and http_port"
         ) from None
     sock.set_inheritable(False)

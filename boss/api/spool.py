@@ -15,24 +15,26 @@ from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from boss.api.errors import ApiError
+
 DIGEST = re.compile(r"b2:([0-9a-f]{64})\Z")
 _PART = ".part"
 _READ_BYTES = 1 << 20
 
 
-class SpoolError(Exception):
+class SpoolError(ApiError):
     """The text is a sentence for the sender."""
 
 
-class SpoolFull(SpoolError):
+class SpoolFullError(SpoolError):
     """No room: by the limit, or on the disk."""
 
 
-class SpoolBusy(SpoolError):
+class SpoolBusyError(SpoolError):
     """Another upload of the same file is under way, or the offset is not where the file ends."""
 
 
-class WrongContent(SpoolError):
+class SpoolContentError(SpoolError):
     """What came is not what its digest says; it is thrown away."""
 
 
@@ -89,13 +91,13 @@ class Spool:
         path = blob_path(self.directory, digest)
         with self._lock:
             if digest in self._busy:
-                raise SpoolBusy("this file is being sent by somebody else at this moment; try again shortly")
+                raise SpoolBusyError("this file is being sent by somebody else at this moment; try again shortly")
             have = self.have(digest)
             if offset != have or size < offset:
-                raise SpoolBusy(f"{have:,} bytes of this file are here; go on from there, not from {offset:,}")
+                raise SpoolBusyError(f"{have:,} bytes of this file are here; go on from there, not from {offset:,}")
             room = self.limit_bytes - self.used_bytes() - sum(self._busy.values())
             if size - offset > room:
-                raise SpoolFull(
+                raise SpoolFullError(
                     f"the boss's spool has room for {max(room, 0):,} bytes, this file needs {size - offset:,} more; "
                     "wait until the datastore has taken what is there, or raise spool_limit_bytes"
                 )
@@ -133,7 +135,7 @@ class Upload:
         if self._file is None:
             return
         if self.have + len(chunk) > self.size:
-            raise WrongContent(f"more bytes came than the {self.size:,} that were announced")
+            raise SpoolContentError(f"more bytes came than the {self.size:,} that were announced")
         view = memoryview(chunk)
         try:
             while view:
@@ -142,13 +144,13 @@ class Upload:
                 view = view[written:]
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise SpoolFull(
+                raise SpoolFullError(
                     f"the disk of the boss's spool ({self.path.parent}) is full; make room, send again"
                 ) from None
             raise
 
     def close(self) -> bool:
-        """Put it in its place if it is whole. True: it is. Raises WrongContent and removes it if it is damaged."""
+        """Put it in its place if it is whole. True: it is. Raises SpoolContentError and removes it if it is damaged."""
         if self._file is None:
             return True
         try:
@@ -161,7 +163,9 @@ class Upload:
         part = _part(self.path)
         if digest_of(part) != self.digest:
             part.unlink()
-            raise WrongContent("the content does not have the digest under which it was sent; send it again from 0")
+            raise SpoolContentError(
+                "the content does not have the digest under which it was sent; send it again from 0"
+            )
         part.replace(self.path)
         _sync_directory(self.path.parent)
         return True

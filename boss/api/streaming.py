@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from boss.api.errors import Fault
+from boss.api.errors import HttpError
 
 _PIECE_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes=(\d{1,18})-\Z")
@@ -22,13 +22,13 @@ _MEDIA = "application/octet-stream"
 
 
 def first_byte(request: Request, size: int) -> int:
-    """Where the answer is to begin. Raises Fault 416."""
+    """Where the answer is to begin. Raises HttpError 416."""
     wanted = request.headers.get("range")
     if wanted is None:
         return 0
     match = _RANGE.match(wanted.strip())
     if match is None or int(match[1]) > size:
-        raise Fault(
+        raise HttpError(
             416, f"range {wanted[:80]!r} is none of a file of {size:,} bytes; ask for bytes=N- with N up to that"
         )
     return int(match[1])
@@ -38,7 +38,7 @@ def file_response(request: Request, file: int, size: int, digest: str) -> Respon
     """`size` bytes of the descriptor, which is closed afterwards whatever happens; its content has this digest."""
     try:
         first = first_byte(request, size)
-    except Fault:
+    except HttpError:
         os.close(file)
         raise
     headers = {"content-length": str(size - first), "etag": f'"{digest}"', "accept-ranges": "bytes"}
@@ -51,7 +51,7 @@ def file_response(request: Request, file: int, size: int, digest: str) -> Respon
         finally:
             os.close(file)
         if len(content) != size - first:
-            raise Fault(409, "the file became shorter while it was being read; ask again")
+            raise HttpError(409, "the file became shorter while it was being read; ask again")
         return Response(content, status, headers, media_type=_MEDIA)
     return _FileStream(file, first, size, status, headers)
 

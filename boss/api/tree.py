@@ -15,6 +15,8 @@ import time
 from collections import OrderedDict
 from pathlib import Path
 
+from boss.api.errors import ApiError
+
 #: Where the datastore keeps versions whose name means another one now, under the digits of their digests.
 BLOBS = ".ecloud/blobs"
 #: Content up to this size is looked at before it is given out; the receiver verifies all of it in any case.
@@ -30,7 +32,7 @@ _SETTLED_NS = 100_000_000
 _NOT_A_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.ENAMETOOLONG)
 
 
-class VersionGone(Exception):
+class ContentMissingError(ApiError):
     """The tree has no such content; a sentence."""
 
 
@@ -55,7 +57,7 @@ class Tree:
                 return blob
             os.close(blob)
         why = "is not there any more" if found is None else "holds other content by now"
-        raise VersionGone(
+        raise ContentMissingError(
             f"{self.root / name} {why}, and the version that its task left is not kept; run the task again "
             "(admin.py redo_task), or take the file as it is from the datastore's tree"
         )

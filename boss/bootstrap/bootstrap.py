@@ -19,7 +19,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from boss.api.errors import Fault
+from boss.api.errors import HttpError
 from boss.api.schema import GuestLoginAnswer
 from boss.bootstrap.bundle import Bundles, own_machine
 from boss.bootstrap.bundles import GuestBundles, Role
@@ -200,7 +200,7 @@ class Guests:
             found = self._bundles.file(role, kind, digest)
         except LookupError as error:
             self._missing[worker] = f"the machine of worker {worker} was refused its program: {error}"
-            raise Fault(404, str(error)) from None
+            raise HttpError(404, str(error)) from None
         self._missing.pop(worker, None)
         return found
 
@@ -208,12 +208,12 @@ class Guests:
         with self._lock:
             ticket, shown = self._valid(worker, token)
             if not shown.login:
-                raise Fault(403, "this token is good for the bundle only")
+                raise HttpError(403, "this token is good for the bundle only")
             if ticket.exchanged_at:
                 ticket.refused_at, ticket.refused_by = self._wall(), address
                 self._tokens.save(ticket)
                 self._report(ticket)
-                raise Fault(409, f"the login of worker {worker} was given out already; it is given once")
+                raise HttpError(409, f"the login of worker {worker} was given out already; it is given once")
             name = DATASTORE if ticket.role == "datastore" else worker
             answer = GuestLoginAnswer(files=self._desk.files(name, folder), variables=self._variables(worker))
             ticket.exchanged_at, ticket.exchanged_by = self._wall(), address
@@ -236,9 +236,9 @@ class Guests:
     def _valid(self, worker: str, token: str) -> tuple[Ticket, Token]:
         shown, ticket = self._tokens.find(worker, token), self._tokens.ticket(worker)
         if shown is None or ticket is None:
-            raise Fault(401, "no token or a wrong one")
+            raise HttpError(401, "no token or a wrong one")
         if self._tokens.is_over(shown):
-            raise Fault(403, f"the time of this start token of worker {worker} is over")
+            raise HttpError(403, f"the time of this start token of worker {worker} is over")
         return ticket, shown
 
     def _report(self, ticket: Ticket) -> None:

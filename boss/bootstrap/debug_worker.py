@@ -17,7 +17,7 @@ from pathlib import Path
 
 from boss.api.schema import DebugLine
 from boss.embedded.environments import ROOT
-from boss.ssh import ControlError, OtherHostKey, Unreachable, connect
+from boss.ssh import HostKeyError, HostUnreachableError, SshError, connect
 from boss.ssh.connection import Ran
 from wire.messages import VERSION, Place
 
@@ -76,7 +76,7 @@ def _there(place: Place, boss_key: Path, arguments: list[str], ran: Ran) -> Iter
     yield f"+ ssh -p {place.port} -i {boss_key} {place.user}@{place.host}   (from the boss)"
     try:
         connection = connect(place, boss_key)
-    except ControlError as error:
+    except SshError as error:
         yield f"{_FAILED}{_step(error)}: {error}"
         return
     with connection:
@@ -86,14 +86,14 @@ def _there(place: Place, boss_key: Path, arguments: list[str], ran: Ran) -> Iter
         yield f"+ {command} < worker/debug.sh"
         try:
             yield from _lines(connection.run(command, SCRIPT.read_bytes(), ran, SECONDS, MOST_BYTES))
-        except ControlError as error:
+        except SshError as error:
             yield f"{_FAILED}connection: {error}"
 
 
-def _step(error: ControlError) -> str:
-    if isinstance(error, Unreachable):
+def _step(error: SshError) -> str:
+    if isinstance(error, HostUnreachableError):
         return "sshd"
-    return "host key" if isinstance(error, OtherHostKey) else "login of the boss"
+    return "host key" if isinstance(error, HostKeyError) else "login of the boss"
 
 
 def _run_here(arguments: list[str], ran: Ran) -> Iterator[bytes]:

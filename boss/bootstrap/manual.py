@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from boss.api.errors import Fault, bad_input, not_found
+from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.schema import DebugLine, LoginAnswer
 from boss.bootstrap.login_files import Surroundings, datastore_files, worker_files
 from boss.bootstrap.ssh_keys import DATASTORE as DATASTORE_KEY
@@ -103,14 +103,14 @@ class Machines:
         if name in RESERVED or name == self._setup.broker_username:
             raise bad_input(f"{name!r} is the boss's own login; give the worker another id")
         if name in self._setup.own_workers():
-            raise Fault(409, f"{name!r} is a worker that the boss starts itself; it has its login already")
+            raise HttpError(409, f"{name!r} is a worker that the boss starts itself; it has its login already")
 
     def _tell_broker(self, change: Callable[[EmbeddedBroker], None]) -> None:
         assert self._broker is not None
         try:
             change(self._broker)
         except BrokerError as error:
-            raise Fault(503, f"{error}; ask again when the broker is well") from None
+            raise HttpError(503, f"{error}; ask again when the broker is well") from None
 
     def _files(self, login: Login, folder: str) -> dict[str, str]:
         around = self._surroundings()
@@ -138,7 +138,7 @@ class Machines:
         try:
             return tls.ca_file.read_text(encoding="ascii")
         except (OSError, UnicodeDecodeError) as error:
-            raise Fault(503, f"broker_tls_ca {tls.ca_file} cannot be read: {error}") from None
+            raise HttpError(503, f"broker_tls_ca {tls.ca_file} cannot be read: {error}") from None
 
     def _address(self, listens_on: str) -> str:
         """How another machine reaches what listens there; what listens on loopback only is reached from here only."""

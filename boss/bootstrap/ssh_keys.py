@@ -13,13 +13,15 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from boss.bootstrap.errors import BootstrapError
+
 FOLDER = "keys"
 BOSS, DATASTORE = "boss", "datastore"
 #: What a login by one of our keys may do on a worker's host: run commands, nothing else.
 RESTRICTIONS = "restrict"
 
 
-class KeyFileError(Exception):
+class KeyFileError(BootstrapError):
     """A key file cannot be used; says which and what to do."""
 
 

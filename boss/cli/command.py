@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from boss.cli.terminal import harmless
-from boss.client.client import Client, ClientError, Refused
+from boss.client.client import Client, ClientError, RequestRefusedError
 
 R = TypeVar("R")
 
@@ -56,7 +56,7 @@ def guarded(function: Callable[..., R]) -> Callable[..., R]:
     def wrapped(*arguments: object, **options: object) -> R:
         try:
             return function(*arguments, **options)
-        except Refused as error:
+        except RequestRefusedError as error:
             stop(Exit.BAD_INPUT if error.status in _BAD_INPUT else Exit.NO_BOSS, str(error), error.details)
         except ClientError as error:
             stop(Exit.NO_BOSS, str(error))

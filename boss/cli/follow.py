@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from boss.api.schema import BatchAnswer
 from boss.cli.terminal import ProgressLine, harmless, progress_words
-from boss.client.client import Client, ClientError, NoAnswer
+from boss.client.client import Client, ClientError, NoAnswerError
 
 #: How long a boss that does not answer any more is looked for.
 LOST_SECONDS = 15.0
@@ -22,14 +22,14 @@ _NUMBER = re.compile(r"[0-9]+")
 Find = Callable[[], Client | None]
 
 
-class BossLost(ClientError):
+class BossLostError(ClientError):
     """The boss ended before the batch did."""
 
 
 def follow(
     client: Client, batch: int, line: ProgressLine, find: Find, lost_seconds: float = LOST_SECONDS
 ) -> BatchAnswer:
-    """The batch as it was when it was finished. Raises BossLost or Refused."""
+    """The batch as it was when it was finished. Raises BossLostError or Refused."""
     current: Client | None = client
     lost_at: float | None = None
     hindrances = _Hindrances()
@@ -43,7 +43,7 @@ def follow(
                     if answer.finished:
                         line.end()
                         return answer
-        except NoAnswer:
+        except NoAnswerError:
             pass
         now = time.monotonic()
         if lost_at is None:
@@ -51,7 +51,7 @@ def follow(
             line.say("The connection to the boss is lost; looking for it ...")
         if now - lost_at > lost_seconds:
             line.end()
-            raise BossLost(f"the boss has ended before batch {batch} was finished; nothing of it is lost")
+            raise BossLostError(f"the boss has ended before batch {batch} was finished; nothing of it is lost")
         time.sleep(0.25)
         current = find()
 

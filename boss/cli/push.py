@@ -16,10 +16,10 @@ import msgspec
 
 from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
 from boss.cli.command import Exit
-from boss.cli.follow import BossLost, follow
+from boss.cli.follow import BossLostError, follow
 from boss.cli.format_tasks import reason_of
 from boss.cli.terminal import ProgressLine, harmless, plural, size_words
-from boss.client.client import Client, ClientError, NoAnswer, Refused
+from boss.client.client import Client, ClientError, NoAnswerError, RequestRefusedError
 from boss.client.find import boss_of
 from boss.client.start_boss import answering_boss, start_boss, wait_for_boss
 from boss.client.upload import send_files
@@ -105,7 +105,7 @@ class _Clients:
 
 
 def push(plan: Plan, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> Exit:
-    """Do it all. Raises ClientError (Refused, NoAnswer, BossLost) and KeyboardInterrupt."""
+    """Do it all. Raises ClientError (RequestRefusedError, NoAnswerError, BossLostError) and KeyboardInterrupt."""
     with closing(_Clients(plan)) as clients:
         return _push(plan, clients, ProgressLine(err), out)
 
@@ -119,8 +119,8 @@ def _push(plan: Plan, clients: _Clients, line: ProgressLine, out: TextIO) -> Exi
         return _detached(plan, client, accepted, out)
     try:
         batch = follow(client, accepted.batch, line, clients.find)
-    except BossLost as error:
-        raise BossLost(f"{error}. Go on with the same command: {plan.command}") from None
+    except BossLostError as error:
+        raise BossLostError(f"{error}. Go on with the same command: {plan.command}") from None
     return _sum_up(plan, clients.find() or client, accepted, batch, out)
 
 
@@ -143,10 +143,10 @@ def _accepted(plan: Plan, clients: _Clients, line: ProgressLine) -> tuple[Client
         try:
             _send(plan, client, line)
             return client, _submit(plan, client, line)
-        except Refused as error:
+        except RequestRefusedError as error:
             if error.status != _NOT_NOW or time.monotonic() > until:
                 raise
-        except NoAnswer:
+        except NoAnswerError:
             if plan.configured is not None or time.monotonic() > until:
                 raise
         time.sleep(0.5)
@@ -155,7 +155,7 @@ def _accepted(plan: Plan, clients: _Clients, line: ProgressLine) -> tuple[Client
 def _submit(plan: Plan, client: Client, line: ProgressLine) -> SubmitAnswer:
     try:
         return client.submit(encode_stream(plan.task_file), detach=plan.detach)
-    except Refused as error:
+    except RequestRefusedError as error:
         if error.status != _FILES_MISSING:
             raise
     _send(plan, client, line)

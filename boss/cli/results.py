@@ -98,7 +98,7 @@ def add_result_commands(command: Command, boss: Boss) -> None:
 
 def _get(boss: Boss, patterns: list[str], directory: Path, batch: int, task: str, project: str, as_json: bool) -> None:
     from boss.cli.terminal import ProgressLine, harmless, plural, size_words
-    from boss.client.download import CannotKeep, get_results
+    from boss.client.download import DownloadError, get_results
 
     with boss() as asked:
         results = _matching(asked, patterns, batch, task, project)
@@ -113,7 +113,7 @@ def _get(boss: Boss, patterns: list[str], directory: Path, batch: int, task: str
 
         try:
             got = get_results(asked.another, results, directory, tell)
-        except (CannotKeep, OSError) as error:
+        except (DownloadError, OSError) as error:
             line.end()
             stop(Exit.TASKS_FAILED, str(error))
         except KeyboardInterrupt:

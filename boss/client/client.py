@@ -3,8 +3,9 @@
 Knows the routes and their bodies; where a boss is found stands in `boss.client.find`. One Client serves one thread.
 
     ClientError
-    ├── Refused       the boss answered with an error: status, sentence, details
-    └── NoAnswer      nobody answered, or the connection broke
+    ├── RequestRefusedError   the boss answered with an error: status, sentence, details
+    ├── NoAnswerError         nobody answered, or the connection broke
+    └── DownloadError         this machine: a result cannot be written where it belongs
 """
 
 from __future__ import annotations
@@ -39,14 +40,14 @@ class ClientError(Exception):
     """The text is for people."""
 
 
-class Refused(ClientError):
+class RequestRefusedError(ClientError):
     def __init__(self, status: int, answer: schema.ErrorAnswer) -> None:
         super().__init__(answer.error)
         self.status = status
         self.details = answer.details
 
 
-class NoAnswer(ClientError):
+class NoAnswerError(ClientError):
     """Nobody there."""
 
 
@@ -317,7 +318,7 @@ class Client:
         try:
             return msgspec.json.decode(response.content, type=kind)
         except msgspec.DecodeError as error:
-            raise NoAnswer(f"{self.url} did not answer as a boss of this version does: {error}") from None
+            raise NoAnswerError(f"{self.url} did not answer as a boss of this version does: {error}") from None
 
 
 def _part(text: str) -> str:
@@ -325,13 +326,13 @@ def _part(text: str) -> str:
     return quote(text, safe="").replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
-def _refused(response: httpx.Response) -> Refused:
+def _refused(response: httpx.Response) -> RequestRefusedError:
     try:
         answer = msgspec.json.decode(response.content, type=schema.ErrorAnswer)
     except msgspec.DecodeError:
         answer = schema.ErrorAnswer(error=f"{response.url} answered with HTTP status {response.status_code}")
-    return Refused(response.status_code, answer)
+    return RequestRefusedError(response.status_code, answer)
 
 
-def _no_answer(url: str, error: httpx.HTTPError) -> NoAnswer:
-    return NoAnswer(f"the boss at {url} does not answer ({str(error) or type(error).__name__})")
+def _no_answer(url: str, error: httpx.HTTPError) -> NoAnswerError:
+    return NoAnswerError(f"the boss at {url} does not answer ({str(error) or type(error).__name__})")

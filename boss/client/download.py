@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boss.api.result_bundle import BYTES_MOST, RESULT_BYTES, NoBundle, unpacked
+from boss.api.result_bundle import BYTES_MOST, RESULT_BYTES, ResultBundleError, unpacked
 from boss.api.schema import ResultAnswer, UploadAnswer
-from boss.client.client import Client, NoAnswer, Refused
+from boss.client.client import Client, ClientError, NoAnswerError, RequestRefusedError
 
 #: Files that are on their way at once.
 AT_ONCE = 8
@@ -51,14 +51,14 @@ class Got:
     failed: list[str] = field(default_factory=list)
 
 
-class CannotKeep(Exception):
+class DownloadError(ClientError):
     """A file that cannot be written here; a sentence."""
 
 
 def get_results(clients: Callable[[], Client], results: list[ResultAnswer], directory: Path, tell: Tell) -> Got:
     """Fetch all; `clients` makes one for each thread.
 
-    Raises ClientError when the boss is gone or refuses, CannotKeep, OSError.
+    Raises ClientError when the boss is gone or refuses, DownloadError, OSError.
     """
     directory.mkdir(parents=True, exist_ok=True)
     parts = directory / PARTS
@@ -138,7 +138,7 @@ class _Run:
                             done.add(wanted[at].name)
                         if self.stopped:
                             break
-        except (NoBundle, Refused, NoAnswer):
+        except (ResultBundleError, RequestRefusedError, NoAnswerError):
             pass  # what is still wanted is asked for alone, and that tells why it cannot be had
         return [result for result in wanted if result.name not in done]
 
@@ -179,8 +179,8 @@ class _Run:
             there = _is_there(target, result)
             if not there and not self._fetch(client, result, target):
                 return
-        except (Refused, _NotSo) as error:
-            if isinstance(error, Refused) and error.status not in _OF_ONE_FILE:
+        except (RequestRefusedError, _OneFileError) as error:
+            if isinstance(error, RequestRefusedError) and error.status not in _OF_ONE_FILE:
                 raise
             reason = f"{result.name}: {error}"
         with self._lock:
@@ -198,14 +198,14 @@ class _Run:
         try:
             descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise CannotKeep(f"{part} cannot be written: {error.strerror}") from None
+            raise DownloadError(f"{part} cannot be written: {error.strerror}") from None
         try:
             self._fill(client, result, descriptor)
             if self.stopped:
                 return False
             if _digest_of(descriptor) != result.digest:
                 os.unlink(part)
-                raise _NotSo(
+                raise _OneFileError(
                     "what came has not the content that its task left; get it again, then look at the datastore"
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -213,15 +213,15 @@ class _Run:
             return True
         except OSError as error:
             if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-                raise _NotSo(f"{target} cannot be made: a file or folder is in its way") from None
-            raise CannotKeep(f"{error.filename or target} cannot be written: {error.strerror}") from None
+                raise _OneFileError(f"{target} cannot be made: a file or folder is in its way") from None
+            raise DownloadError(f"{error.filename or target} cannot be written: {error.strerror}") from None
         finally:
             if not os.fstat(descriptor).st_size:  # nothing came that a next try could go on with
                 part.unlink(missing_ok=True)
             os.close(descriptor)
 
     def _fill(self, client: Client, result: ResultAnswer, part: int) -> None:
-        """Until the part is as long as the result. Raises Refused, NoAnswer, OSError."""
+        """Until the part is as long as the result. Raises RequestRefusedError, NoAnswerError, OSError."""
         tries, since, seen = 0, time.monotonic(), -1
         while not self.stopped:
             have = os.lseek(part, 0, os.SEEK_END)
@@ -237,10 +237,10 @@ class _Run:
                     elif answer.have > seen:
                         seen, since = answer.have, time.monotonic()
                     elif time.monotonic() - since > STANDSTILL_SECONDS:
-                        raise _NotSo("the datastore has sent nothing of it for minutes; ask again later")
+                        raise _OneFileError("the datastore has sent nothing of it for minutes; ask again later")
                     continue
-            except (NoAnswer, Refused) as error:
-                if isinstance(error, Refused) and error.status not in _BUSY:
+            except (NoAnswerError, RequestRefusedError) as error:
+                if isinstance(error, RequestRefusedError) and error.status not in _BUSY:
                     raise
                 tries = 1 if os.lseek(part, 0, os.SEEK_END) > have else tries + 1
                 if tries >= TRIES:
@@ -259,7 +259,7 @@ class _Run:
                 return
 
 
-class _NotSo(Exception):
+class _OneFileError(ClientError):
     """One file that cannot be had; a sentence without its name."""
 
 
@@ -286,9 +286,9 @@ def _usable(name: str) -> bool:
 
 
 def place_of(directory: Path, name: str) -> Path:
-    """Where a result lands. Raises _NotSo for a name that leads out of the directory."""
+    """Where a result lands. Raises _OneFileError for a name that leads out of the directory."""
     if not _usable(name):
-        raise _NotSo("this name cannot be used below a directory")
+        raise _OneFileError("this name cannot be used below a directory")
     return directory.joinpath(*name.split("/"))
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 import httpx
 from starlette.types import ASGIApp, Message
 
+from boss.client.client import ClientError
+
 #: Pieces that the application may be ahead of whoever reads.
 _AHEAD = 8
 #: How often an application that is ahead looks whether anybody still reads.
@@ -30,7 +32,7 @@ class InProcessTransport(httpx.BaseTransport):
         return httpx.Response(start["status"], headers=start["headers"], stream=run, request=request)
 
 
-class _Gone(Exception):
+class _ReaderGoneError(ClientError):
     """Nobody reads the answer any more."""
 
 
@@ -75,13 +77,13 @@ class _Run(httpx.SyncByteStream):
         end: BaseException | None = None
         try:
             asyncio.run(self._ask())
-        except _Gone:
+        except _ReaderGoneError:
             return
         except BaseException as error:
             end = error
         try:
             self._put(end)
-        except _Gone:
+        except _ReaderGoneError:
             pass
 
     async def _receive(self) -> Message:
@@ -107,7 +109,7 @@ class _Run(httpx.SyncByteStream):
                 return
             except queue.Full:
                 continue
-        raise _Gone
+        raise _ReaderGoneError
 
 
 def _scope(request: httpx.Request) -> dict[str, object]:

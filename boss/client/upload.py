@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from boss.client.client import Client, ClientError, Refused
+from boss.client.client import Client, ClientError, RequestRefusedError
 
 _CHUNK_BYTES = 1 << 18
 #: Digests asked about in one request.
@@ -64,7 +64,7 @@ def _send(client: Client, file: Sendable, have: int, tell: Callable[[int], None]
         try:
             client.send_file(digest, size, have, _content(file, have, tell))
             return
-        except Refused as error:
+        except RequestRefusedError as error:
             if error.status != 409:
                 raise ClientError(f"sending {file.path} failed: {error}") from None
             time.sleep(0.5)  # somebody else sends the same file: it may be here in a moment, or go on elsewhere

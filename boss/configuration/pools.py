@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from boss.configuration.values import Bad, Setting, Value, masked, parse
+from boss.configuration.values import ConfigurationError, Setting, Value, masked, parse
 
 POOL_SETTINGS: tuple[Setting, ...] = (
     Setting("provider", str, "name", "opennebula", "What starts and stops its workers: opennebula, static, or one that "
@@ -138,7 +138,7 @@ def _read_pool(pool: PoolValues, table: Mapping[str, object], origin: str, base:
                 near = get_close_matches(key, [*BY_NAME, *TABLES], n=1)
                 faults.append(f"{where} is no setting of a pool{f'; did you mean {near[0]!r}?' if near else ''}")
                 continue
-        except Bad as error:
+        except ConfigurationError as error:
             faults.append(f"{where} {error}")
             continue
         pool.origins[key] = origin
@@ -160,13 +160,13 @@ def check_pool(pool: PoolValues, faults: list[str]) -> None:
 
 def _labels(pool: PoolValues, value: object) -> None:
     if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
-        raise Bad(f'is {value!r}; it must be a table of texts, such as {{ engine = "2.3" }}')
+        raise ConfigurationError(f'is {value!r}; it must be a table of texts, such as {{ engine = "2.3" }}')
     pool.labels = dict(value)
 
 
 def _hosts(pool: PoolValues, value: object) -> None:
     if not isinstance(value, list) or not all(isinstance(each, str | dict) for each in value):
-        raise Bad(
+        raise ConfigurationError(
             f'is {value!r}; it must be a list of hosts, each a text such as "ecloud@10.0.0.5:22 SHA256:..." or a table'
         )
     pool.hosts = list(value)
@@ -174,7 +174,7 @@ def _hosts(pool: PoolValues, value: object) -> None:
 
 def _options(pool: PoolValues, value: object) -> None:
     if not isinstance(value, Mapping):
-        raise Bad(f"is {value!r}; it must be a table")
+        raise ConfigurationError(f"is {value!r}; it must be a table")
     pool.options = dict(value)
 
 

@@ -22,7 +22,7 @@ _QUANTITY = re.compile(r"\s*([+-]?[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@|(?<=[?&])(passw[^=]*)=[^&]*")
 
 
-class Bad(ValueError):
+class ConfigurationError(ValueError):
     """A value that does not serve; the text goes on from the setting's name."""
 
 
@@ -44,15 +44,15 @@ class Setting:
 
 
 def parse(setting: Setting, given: object, base: Path) -> Value:
-    """The value of what somebody wrote. A relative path is relative to `base`. Raises Bad."""
+    """The value of what somebody wrote. A relative path is relative to `base`. Raises ConfigurationError."""
     value = _converted(setting, given, base)
     if setting.choices and value not in setting.choices:
-        raise Bad(f"is {given!r}; it must be one of {', '.join(setting.choices)}")
+        raise ConfigurationError(f"is {given!r}; it must be one of {', '.join(setting.choices)}")
     if isinstance(value, int | float):
         if setting.least is not None and value < setting.least:
-            raise Bad(f"is {given}; it must be at least {setting.least:g}")
+            raise ConfigurationError(f"is {given}; it must be at least {setting.least:g}")
         if setting.most is not None and value > setting.most:
-            raise Bad(f"is {given}; it must be at most {setting.most:g}")
+            raise ConfigurationError(f"is {given}; it must be at most {setting.most:g}")
     return value
 
 
@@ -68,13 +68,13 @@ def _converted(setting: Setting, given: object, base: Path) -> Value:
     return _number(setting, given)
 
 
-def _shown(setting: Setting, given: object, wanted: str) -> Bad:
-    return Bad(wanted.replace("it must be", "must be") if setting.secret else f"is {given!r}; {wanted}")
+def _shown(setting: Setting, given: object, wanted: str) -> ConfigurationError:
+    return ConfigurationError(wanted.replace("it must be", "must be") if setting.secret else f"is {given!r}; {wanted}")
 
 
 def _path(given: object, base: Path) -> Path | None:
     if not isinstance(given, str | Path):
-        raise Bad(f"is {given!r}; it must be a path")
+        raise ConfigurationError(f"is {given!r}; it must be a path")
     return base / Path(given).expanduser() if str(given).strip() else None
 
 
@@ -84,7 +84,7 @@ def _truth(given: object) -> bool:
         return given
     if isinstance(given, str) and given.strip().lower() in words:
         return words[given.strip().lower()]
-    raise Bad(f"is {given!r}; it must be yes or no")
+    raise ConfigurationError(f"is {given!r}; it must be yes or no")
 
 
 def _number(setting: Setting, given: object) -> int | float:
@@ -95,9 +95,9 @@ def _number(setting: Setting, given: object) -> int | float:
     elif isinstance(given, int | float) and not isinstance(given, bool):
         number = given
     else:
-        raise Bad(f"is {given!r}; {wanted}")
+        raise ConfigurationError(f"is {given!r}; {wanted}")
     if not math.isfinite(number) or (setting.type is int and number != int(number)):
-        raise Bad(f"is {given!r}; {wanted}")
+        raise ConfigurationError(f"is {given!r}; {wanted}")
     return int(number) if setting.type is int else float(number)
 
 
@@ -106,7 +106,7 @@ def _quantity(setting: Setting, text: str, wanted: str) -> int | float:
     example = {"seconds": ", such as 90, 90s or 1.5m", "bytes": ", such as 1000000, 1MB or 1MiB"}.get(setting.unit, "")
     match = _QUANTITY.fullmatch(text)
     if match is None or match[2].lower() not in scales:
-        raise Bad(f"is {text!r}; {wanted}{example}")
+        raise ConfigurationError(f"is {text!r}; {wanted}{example}")
     number = int(match[1]) if match[1].lstrip("+-").replace("_", "").isdigit() else float(match[1])
     return number * scales[match[2].lower()]
 

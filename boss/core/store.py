@@ -16,7 +16,7 @@ from wire.messages import Input
 Task = tuple[str, str, bytes]
 
 
-class DatabaseAway(Exception):
+class DatabaseAwayError(Exception):
     """A commit could not be made and certainly was not; it may be tried again. The text says why."""
 
 
@@ -44,7 +44,7 @@ class Store(Lookups, Protocol):
     def load(self) -> Loaded: ...
 
     def commit(self, changes: Changes, wall: float) -> None:
-        """Raises DatabaseAway when nothing was written and it may be tried again."""
+        """Raises DatabaseAwayError when nothing was written and it may be tried again."""
         ...
 
     def known(self, submission: Submission) -> Known: ...

@@ -1,11 +1,11 @@
 """The boss's database: SQLite or MariaDB/MySQL, one writer, one transaction a turn.
 
     Database.open(url)            make it, or bring it up to date (Alembic)
-    Database.open_to_read(url)    beside a boss or without one; raises NoDatabase
-      .take_over(host, pid)       -> (epoch, words on the boss before); raises Held
+    Database.open_to_read(url)    beside a boss or without one; raises NoDatabaseError
+      .take_over(host, pid)       -> (epoch, words on the boss before); raises DatabaseHeldError
       .load()                     -> Loaded: unfinished batches as columns, and all that is live
       .load_batches(numbers)      -> (LoadedBatch list, states outside, crossing edges)
-      .commit(changes, wall)      one turn; raises Superseded, Full, Unavailable ...; may be repeated
+      .commit(changes, wall)      one turn; raises SupersededError ...; may be repeated
       .committed(turn)            read back on a new connection
       .set_context(key, value)    .prune_events(before)    .deployment    .epoch    .turn    .close()
       .lookups                    what the loop needs: known, executions, requirements, result_names,
@@ -19,17 +19,17 @@ package writes and reads them and decides nothing.
 
 from boss.database.database import Database
 from boss.database.errors import (
-    Busy,
+    DatabaseBusyError,
     DatabaseError,
-    Full,
-    Held,
-    NoDatabase,
-    NotWritable,
-    Superseded,
-    TooLarge,
-    TooNew,
-    TooOld,
-    Unavailable,
+    DatabaseFullError,
+    DatabaseHeldError,
+    DatabaseUnavailableError,
+    NoDatabaseError,
+    NotWritableError,
+    RowTooLargeError,
+    SchemaTooNewError,
+    SchemaTooOldError,
+    SupersededError,
 )
 from boss.database.lookups import Lookups
 from boss.database.queries import Reads
@@ -37,23 +37,23 @@ from boss.database.views import AttemptView, DependencyView, JournalLine, Journa
 
 __all__ = [
     "AttemptView",
-    "Busy",
     "Database",
+    "DatabaseBusyError",
     "DatabaseError",
     "DependencyView",
-    "Full",
-    "Held",
+    "DatabaseFullError",
+    "DatabaseHeldError",
     "JournalLine",
     "JournalPage",
     "Lookups",
-    "NoDatabase",
-    "NotWritable",
+    "NoDatabaseError",
+    "NotWritableError",
     "Reads",
-    "Superseded",
+    "SupersededError",
     "TaskDetail",
     "TaskLine",
-    "TooLarge",
-    "TooNew",
-    "TooOld",
-    "Unavailable",
+    "RowTooLargeError",
+    "SchemaTooNewError",
+    "SchemaTooOldError",
+    "DatabaseUnavailableError",
 ]

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 
 from boss.database import takeover
 from boss.database.engine import file_of, is_sqlite, parse_url, place_of, writer_engine
-from boss.database.errors import Held, translated
+from boss.database.errors import DatabaseHeldError, translated
 from boss.database.tables import metadata
 
 
@@ -49,7 +49,9 @@ def _tables(url: URL, stamp: str) -> str:
             if not ours:
                 return ""
             if not takeover.lock(connection, wait_seconds=1):
-                raise Held(f"database {place_of(url)} is in use by a boss: end that one first; nothing was changed")
+                raise DatabaseHeldError(
+                    f"database {place_of(url)} is in use by a boss: end that one first; nothing was changed"
+                )
             prefix = f"before_{stamp}_"
             renamed = ", ".join(f"`{name}` TO `{prefix}{name}`" for name in ours)
             connection.exec_driver_sql(f"RENAME TABLE {renamed}")

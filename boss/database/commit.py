@@ -14,7 +14,7 @@ from boss.core.model import TERMINAL
 from boss.core.rows import BatchRow, Changes, Move, ResultRow, TaskRow, WorkerRow
 from boss.database import journal, tables
 from boss.database.accept import init_values, name_key, write_acceptance
-from boss.database.errors import DatabaseError, Superseded
+from boss.database.errors import DatabaseError, SupersededError
 from boss.database.statements import (
     Row,
     delete,
@@ -37,7 +37,7 @@ _values = msgspec.structs.astuple
 def claim_turn(connection: Connection, epoch: int, turn: int, place: str) -> bool:
     """Take the deployment's row for this turn. False: the turn is on disk already (its answer was lost).
 
-    Raises Superseded.
+    Raises SupersededError.
     """
     sql = f"UPDATE deployment SET turn = turn + 1 WHERE epoch = {epoch:d} AND turn = {turn - 1:d}"
     if connection.exec_driver_sql(sql).rowcount == 1:
@@ -50,8 +50,8 @@ def claim_turn(connection: Connection, epoch: int, turn: int, place: str) -> boo
     raise DatabaseError(f"database {place} is at turn {now.turn}, but this boss was about to write turn {turn}")
 
 
-def superseded(place: str, mine: int, epoch: int, host: str, pid: int) -> Superseded:
-    return Superseded(
+def superseded(place: str, mine: int, epoch: int, host: str, pid: int) -> SupersededError:
+    return SupersededError(
         f"database {place} was taken over by the boss on {host}, process {pid} (epoch {epoch}, mine was {mine}): "
         "this boss writes nothing more and ends"
     )

@@ -20,12 +20,12 @@ from boss.database import commit, takeover
 from boss.database.audit import Audit
 from boss.database.engine import file_of, is_sqlite, parse_url, place_of, reader_engine, writer_engine
 from boss.database.errors import (
-    Busy,
+    DatabaseBusyError,
     DatabaseError,
-    NoDatabase,
-    Superseded,
-    TooLarge,
-    Unavailable,
+    DatabaseUnavailableError,
+    NoDatabaseError,
+    RowTooLargeError,
+    SupersededError,
     is_failure,
     translate,
     translated,
@@ -74,10 +74,10 @@ class Database:
 
     @classmethod
     def open_to_read(cls, url: str) -> Database:
-        """For reading beside a boss, or without one: no lock, no epoch, no change. Raises NoDatabase."""
+        """For reading beside a boss, or without one: no lock, no epoch, no change. Raises NoDatabaseError."""
         parsed = parse_url(url)
         if is_sqlite(parsed) and not file_of(parsed).exists():
-            raise NoDatabase(f"there is no database {place_of(parsed)} yet: no boss has run here")
+            raise NoDatabaseError(f"there is no database {place_of(parsed)} yet: no boss has run here")
         database = cls(parsed)
         with translated(database.place), database._closed_on_error(), database._readers.connect() as connection:
             check_readable(connection, database.place)
@@ -117,7 +117,7 @@ class Database:
     def commit(self, changes: Changes, wall: float) -> None:
         """Write one turn, all of it or nothing, in one transaction.
 
-        May be called again with the same changes after any error but Superseded: a turn whose answer was
+        May be called again with the same changes after any error but SupersededError: a turn whose answer was
         lost is recognised by its number and not written twice.
         """
 
@@ -126,11 +126,14 @@ class Database:
 
         try:
             self._turn(write)
-        except TooLarge as error:
-            raise TooLarge(f"{error}{commit.largest_task(changes)}") from error
+        except RowTooLargeError as error:
+            raise RowTooLargeError(f"{error}{commit.largest_task(changes)}") from error
 
     def committed(self, turn: int) -> bool:
-        """Read back, on a new connection, whether this turn is on disk. Raises Unavailable or Superseded."""
+        """Read back, on a new connection, whether this turn is on disk.
+
+        Raises DatabaseUnavailableError, SupersededError.
+        """
 
         def read(connection: Connection) -> tuple[int, int]:
             # FOR UPDATE: a commit that is still under way on the server ends before this is answered.
@@ -141,16 +144,20 @@ class Database:
         self._drop_writer()
         epoch, there = self._read(read, self._writers)
         if epoch != self.epoch:
-            raise Superseded(f"database {self.place} was taken over by another boss (epoch {epoch}, mine {self.epoch})")
+            raise SupersededError(
+                f"database {self.place} was taken over by another boss (epoch {epoch}, mine {self.epoch})"
+            )
         return there >= turn
 
     def still_mine(self) -> None:
-        """What was just read is not of a boss that came after this one. Raises Superseded."""
+        """What was just read is not of a boss that came after this one. Raises SupersededError."""
         if not self.epoch:
             return
         epoch = self._read(lambda connection: connection.exec_driver_sql("SELECT epoch FROM deployment").scalar_one())
         if epoch != self.epoch:
-            raise Superseded(f"database {self.place} was taken over by another boss (epoch {epoch}, mine {self.epoch})")
+            raise SupersededError(
+                f"database {self.place} was taken over by another boss (epoch {epoch}, mine {self.epoch})"
+            )
 
     def set_context(self, key: str, value: str) -> None:
         """Write one fact about the deployment, as a turn of its own."""
@@ -170,7 +177,7 @@ class Database:
     def keep_alive(self) -> None:
         """Say a word on the writer's connection, so that the server keeps it; to be called once a minute.
 
-        Raises Superseded if another boss has taken the database over, Unavailable if it is away.
+        Raises SupersededError if another boss has taken the database over, DatabaseUnavailableError if it is away.
         """
 
         def read(connection: Connection) -> Row[tuple[int, str, int]]:
@@ -206,7 +213,10 @@ class Database:
                 if not is_failure(raw):
                     raise
                 error = translate(raw, self.place)
-                if not isinstance(error, (Busy, Unavailable)) or time.monotonic() + pause > ends:
+                if (
+                    not isinstance(error, (DatabaseBusyError, DatabaseUnavailableError))
+                    or time.monotonic() + pause > ends
+                ):
                     raise error from raw
                 level = logging.DEBUG if turn == self._told_turn else logging.INFO  # an outage is told once
                 log.log(level, "turn %d is tried again: %s", turn, error, extra={"action": "commit_again"})

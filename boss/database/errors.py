@@ -1,15 +1,16 @@
 """What can go wrong with the database, as a tree, and how a driver's exception becomes one of these.
 
-    DatabaseError        anything else that the database refused: a bug, or a damaged file
-    ├── Superseded       another boss has taken this database over: stop, write nothing more
-    ├── Held             another boss holds it now (said before anything is changed)
-    ├── Busy             a deadlock or a lock that lasts; tried again by itself
-    ├── Unavailable      not reachable, or the answer is lost: whether the turn is there is to be read back
-    ├── Full             no room on the disk; nothing of the turn is there, the same turn may be tried again
-    ├── NotWritable      a directory, file or right is missing
-    ├── TooLarge         one row is larger than the server accepts
-    ├── TooNew, TooOld   of another version of this program
-    └── NoDatabase       there is none (only when opened to read)
+    DatabaseError                  anything else that the database refused: a bug, or a damaged file
+    ├── SupersededError            another boss has taken this database over: stop, write nothing more
+    ├── DatabaseHeldError          another boss holds it now (said before anything is changed)
+    ├── DatabaseBusyError          a deadlock or a lock that lasts; tried again by itself
+    ├── DatabaseUnavailableError   not reachable, or the answer is lost: read back whether the turn is there
+    ├── DatabaseFullError          no room on the disk; nothing of the turn is there, it may be tried again
+    ├── NotWritableError           a directory, file or right is missing
+    ├── RowTooLargeError           one row is larger than the server accepts
+    ├── SchemaTooNewError          made by a newer version of this program
+    ├── SchemaTooOldError          made by an older one (only when opened to read)
+    └── NoDatabaseError            there is none (only when opened to read)
 
 Knows the drivers' error numbers and nothing of what was being written.
 """
@@ -27,54 +28,60 @@ class DatabaseError(Exception):
     """Root of the tree. The text is a sentence for people."""
 
 
-class Superseded(DatabaseError):
+class SupersededError(DatabaseError):
     """Another boss has raised the epoch."""
 
 
-class Held(DatabaseError):
+class DatabaseHeldError(DatabaseError):
     """Another boss holds the early lock."""
 
 
-class Busy(DatabaseError):
+class DatabaseBusyError(DatabaseError):
     """A lock or a deadlock: try again."""
 
 
-class Unavailable(DatabaseError):
+class DatabaseUnavailableError(DatabaseError):
     """Not reachable; what was under way may have happened."""
 
 
-class Full(DatabaseError):
+class DatabaseFullError(DatabaseError):
     """No room on the disk."""
 
 
-class NotWritable(DatabaseError):
+class NotWritableError(DatabaseError):
     """A right or a directory is missing."""
 
 
-class TooLarge(DatabaseError):
+class RowTooLargeError(DatabaseError):
     """A row above the server's max_allowed_packet."""
 
 
-class TooNew(DatabaseError):
+class SchemaTooNewError(DatabaseError):
     """Made by a newer program."""
 
 
-class TooOld(DatabaseError):
+class SchemaTooOldError(DatabaseError):
     """Made by an older program and opened to read only, so that it cannot be brought up to date."""
 
 
-class NoDatabase(DatabaseError):
+class NoDatabaseError(DatabaseError):
     """There is none yet."""
 
 
 _SQLITE: dict[int, tuple[type[DatabaseError], str]] = {
-    sqlite3.SQLITE_FULL: (Full, "the disk is full; free some space, nothing is lost"),
-    sqlite3.SQLITE_BUSY: (Busy, "another program keeps it locked"),
-    sqlite3.SQLITE_LOCKED: (Busy, "another connection keeps a table locked"),
-    sqlite3.SQLITE_CANTOPEN: (NotWritable, "the file cannot be opened; check that its directory exists and is yours"),
-    sqlite3.SQLITE_READONLY: (NotWritable, "it may not be written; check the rights of the file and its directory"),
-    sqlite3.SQLITE_PERM: (NotWritable, "it may not be opened; check the rights of the file and its directory"),
-    sqlite3.SQLITE_TOOBIG: (TooLarge, "a value is above SQLite's limit of 1,000,000,000 bytes"),
+    sqlite3.SQLITE_FULL: (DatabaseFullError, "the disk is full; free some space, nothing is lost"),
+    sqlite3.SQLITE_BUSY: (DatabaseBusyError, "another program keeps it locked"),
+    sqlite3.SQLITE_LOCKED: (DatabaseBusyError, "another connection keeps a table locked"),
+    sqlite3.SQLITE_CANTOPEN: (
+        NotWritableError,
+        "the file cannot be opened; check that its directory exists and is yours",
+    ),
+    sqlite3.SQLITE_READONLY: (
+        NotWritableError,
+        "it may not be written; check the rights of the file and its directory",
+    ),
+    sqlite3.SQLITE_PERM: (NotWritableError, "it may not be opened; check the rights of the file and its directory"),
+    sqlite3.SQLITE_TOOBIG: (RowTooLargeError, "a value is above SQLite's limit of 1,000,000,000 bytes"),
     sqlite3.SQLITE_CORRUPT: (DatabaseError, "the file is damaged; restore a copy of it"),
     sqlite3.SQLITE_NOTADB: (DatabaseError, "the file is no SQLite database"),
 }
@@ -90,26 +97,26 @@ _SQLITE_WRITES = frozenset(
 )
 
 _MYSQL: dict[int, tuple[type[DatabaseError], str]] = {
-    1021: (Full, "the server's disk is full; free some space, nothing is lost"),
-    1114: (Full, "the server has no room for more rows; nothing is lost"),
-    3: (Full, "the server cannot write a file, probably for want of space; nothing is lost"),
-    1205: (Busy, "a lock was waited for in vain"),
-    1213: (Busy, "a deadlock"),
-    1040: (Unavailable, "the server has too many connections"),
-    1053: (Unavailable, "the server is shutting down"),
-    1927: (Unavailable, "the server ended the connection"),
-    2002: (Unavailable, "the server cannot be reached"),
-    2003: (Unavailable, "the server cannot be reached"),
-    2006: (Unavailable, "the connection to the server is lost"),
-    2013: (Unavailable, "the connection to the server was lost in the middle of a statement"),
-    2055: (Unavailable, "the connection to the server is lost"),
-    4031: (Unavailable, "the server ended an idle connection"),
-    1044: (NotWritable, "the login has no right to this database"),
-    1045: (NotWritable, "the server refuses the login; check user and password in the database's address"),
-    1049: (NotWritable, "there is no database of that name on the server; make it once with CREATE DATABASE"),
-    1142: (NotWritable, "the login lacks a right on a table"),
-    1290: (NotWritable, "the server is set to read only"),
-    1153: (TooLarge, "a row is above the server's max_allowed_packet; raise that setting"),
+    1021: (DatabaseFullError, "the server's disk is full; free some space, nothing is lost"),
+    1114: (DatabaseFullError, "the server has no room for more rows; nothing is lost"),
+    3: (DatabaseFullError, "the server cannot write a file, probably for want of space; nothing is lost"),
+    1205: (DatabaseBusyError, "a lock was waited for in vain"),
+    1213: (DatabaseBusyError, "a deadlock"),
+    1040: (DatabaseUnavailableError, "the server has too many connections"),
+    1053: (DatabaseUnavailableError, "the server is shutting down"),
+    1927: (DatabaseUnavailableError, "the server ended the connection"),
+    2002: (DatabaseUnavailableError, "the server cannot be reached"),
+    2003: (DatabaseUnavailableError, "the server cannot be reached"),
+    2006: (DatabaseUnavailableError, "the connection to the server is lost"),
+    2013: (DatabaseUnavailableError, "the connection to the server was lost in the middle of a statement"),
+    2055: (DatabaseUnavailableError, "the connection to the server is lost"),
+    4031: (DatabaseUnavailableError, "the server ended an idle connection"),
+    1044: (NotWritableError, "the login has no right to this database"),
+    1045: (NotWritableError, "the server refuses the login; check user and password in the database's address"),
+    1049: (NotWritableError, "there is no database of that name on the server; make it once with CREATE DATABASE"),
+    1142: (NotWritableError, "the login lacks a right on a table"),
+    1290: (NotWritableError, "the server is set to read only"),
+    1153: (RowTooLargeError, "a row is above the server's max_allowed_packet; raise that setting"),
 }
 
 
@@ -143,7 +150,7 @@ def _classify(raw: BaseException) -> tuple[type[DatabaseError], str]:
     if isinstance(raw, sqlite3.Error):
         return _classify_sqlite(raw)
     if isinstance(raw, (ConnectionError, TimeoutError)):
-        return Unavailable, "the server cannot be reached"
+        return DatabaseUnavailableError, "the server cannot be reached"
     number = raw.args[0] if raw.args and isinstance(raw.args[0], int) else None
     if number == 1030 and "28" in str(raw):
         return _MYSQL[1021]
@@ -157,7 +164,7 @@ def _classify_sqlite(raw: sqlite3.Error) -> tuple[type[DatabaseError], str]:
     if code is None:
         return DatabaseError, "the statement was refused"
     if code in _SQLITE_WRITES:
-        return Full, "it cannot be written, probably because the disk is full; nothing is lost"
+        return DatabaseFullError, "it cannot be written, probably because the disk is full; nothing is lost"
     return _SQLITE.get(code & 0xFF, (DatabaseError, "the statement was refused"))
 
 

@@ -12,18 +12,18 @@ import time
 from pathlib import Path
 
 from boss.core.model import OVER
-from boss.database import Database, NoDatabase
+from boss.database import Database, NoDatabaseError
 from boss.database.aside import set_aside
-from boss.state_directory.lock import Refused, lock
+from boss.state_directory.lock import CannotStartError, lock
 
 
 def reset(state_directory: Path, url: str) -> str:
-    """What was done, as a sentence. Raises Refused, DatabaseError, OSError; then nothing was changed."""
+    """What was done, as a sentence. Raises CannotStartError, DatabaseError, OSError; then nothing was changed."""
     descriptor = lock(state_directory)
     try:
         try:
             database = Database.open_to_read(url)
-        except NoDatabase as error:
+        except NoDatabaseError as error:
             return f"there is nothing to put aside: {error}"
         try:
             started = sorted(row.worker for row in database.reads.instances() if row.state not in OVER)
@@ -31,7 +31,7 @@ def reset(state_directory: Path, url: str) -> str:
             database.close()
         if started:
             shown = ", ".join(started[:5]) + (f" and {len(started) - 5} more" if len(started) > 5 else "")
-            raise Refused(
+            raise CannotStartError(
                 f"{len(started)} workers are on record that a boss has started and not ended ({shown}): start the boss "
                 "once more and end it (TERM or Ctrl-C ends its own workers), then reset; nothing was changed"
             )

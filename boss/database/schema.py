@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, select
 
-from boss.database.errors import DatabaseError, NoDatabase, TooNew, TooOld
+from boss.database.errors import DatabaseError, NoDatabaseError, SchemaTooNewError, SchemaTooOldError
 from boss.database.statements import insert_if_absent, is_lite
 from boss.database.tables import deployment
 
@@ -31,22 +31,24 @@ def revision_of(connection: Connection) -> str | None:
 
 
 def check_known(revision: str | None, place: str) -> None:
-    """Raises TooNew."""
+    """Raises SchemaTooNewError."""
     if revision is not None and revision not in REVISIONS:
-        raise TooNew(
+        raise SchemaTooNewError(
             f"database {place} has the form {revision}, which this program (newest known: {HEAD}) does not know: "
             "a newer ecloud has used it. Update this program, or name another database; nothing was changed"
         )
 
 
 def check_readable(connection: Connection, place: str) -> None:
-    """For those who only read: raises NoDatabase, TooOld or TooNew."""
+    """For those who only read: raises NoDatabaseError, SchemaTooOldError or SchemaTooNewError."""
     revision = revision_of(connection)
     check_known(revision, place)
     if revision is None:
-        raise NoDatabase(f"database {place} is empty: no boss has used it yet")
+        raise NoDatabaseError(f"database {place} is empty: no boss has used it yet")
     if revision != HEAD:
-        raise TooOld(f"database {place} has the older form {revision}: start the boss once, it brings it up to date")
+        raise SchemaTooOldError(
+            f"database {place} has the older form {revision}: start the boss once, it brings it up to date"
+        )
 
 
 def bring_up_to_date(engine: Engine, place: str, deployment_id: str = "") -> None:

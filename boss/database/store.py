@@ -17,8 +17,8 @@ import msgspec
 from boss.core.attempts import tree_prefix
 from boss.core.model import Submission
 from boss.core.rows import Changes, Known, Loaded, LoadedBatch
-from boss.core.store import DatabaseAway, Task
-from boss.database import Busy, Database, Full, Unavailable
+from boss.core.store import DatabaseAwayError, Task
+from boss.database import Database, DatabaseBusyError, DatabaseFullError, DatabaseUnavailableError
 from wire.http import PREFIX
 from wire.messages import Input
 
@@ -161,8 +161,8 @@ class DatabaseStore:
     def _try(self, call: Callable[[], T]) -> T:
         try:
             return call()
-        except (Busy, Full, Unavailable) as error:
-            raise DatabaseAway(str(error)) from error
+        except (DatabaseBusyError, DatabaseFullError, DatabaseUnavailableError) as error:
+            raise DatabaseAwayError(str(error)) from error
 
 
 def _full_names(inputs: list[Input], project: str) -> list[Input]:

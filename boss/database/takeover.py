@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from boss.database.errors import Held
+from boss.database.errors import DatabaseHeldError
 from boss.database.statements import is_lite
 
 _LOCK_NAME = "CONCAT('ecloud ', LEFT(DATABASE(), 24), ' ', LEFT(MD5(DATABASE()), 24))"
@@ -24,9 +24,9 @@ def lock(connection: Connection, wait_seconds: int) -> bool:
     return connection.exec_driver_sql(f"SELECT GET_LOCK({_LOCK_NAME}, {wait_seconds:d})").scalar() == 1
 
 
-def held(connection: Connection, place: str) -> Held:
+def held(connection: Connection, place: str) -> DatabaseHeldError:
     host, pid, since = connection.exec_driver_sql("SELECT host, pid, since FROM deployment").one()
-    return Held(
+    return DatabaseHeldError(
         f"database {place} is in use by the boss on {_words(host, pid, since)}: one boss a database. "
         "Stop that one first, or give this one a database of its own; nothing was changed"
     )

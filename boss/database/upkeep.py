@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 
-from boss.core.store import DatabaseAway
-from boss.database import Busy, Database, Full, Unavailable
+from boss.core.store import DatabaseAwayError
+from boss.database import Database, DatabaseBusyError, DatabaseFullError, DatabaseUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +32,17 @@ class Upkeep:
         self._pruned = 0
 
     def __call__(self, now: float, wall: float) -> float:
-        """Seconds after which it is to be called again. Raises DatabaseAway, and Superseded for another boss's."""
+        """Seconds after which it is to be called again. Raises DatabaseAwayError, and Superseded for another boss's."""
         try:
             self._database.keep_alive()
             if not self._journal_seconds or now < self._prune_at:
                 return ALIVE_SECONDS
             pruned = self._database.prune_events(wall - self._journal_seconds, STEP_TURNS)
-        except Full as error:
+        except DatabaseFullError as error:
             logger.warning("the journal is not pruned: %s", error, extra={"action": "not_pruned"})
             pruned = 0
-        except (Busy, Unavailable) as error:
-            raise DatabaseAway(str(error)) from error
+        except (DatabaseBusyError, DatabaseUnavailableError) as error:
+            raise DatabaseAwayError(str(error)) from error
         self._pruned += pruned
         if pruned == STEP_TURNS:
             return STEP_SECONDS

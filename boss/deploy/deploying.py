@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from boss.client.client import Client as Boss
-from boss.client.client import ClientError, Refused
+from boss.client.client import ClientError, RequestRefusedError
 from boss.deploy import settings_text
 from boss.deploy.errors import DeployError
 from boss.deploy.install import BundleFor, install, log_tail
@@ -147,7 +147,7 @@ class Deploy:
                 try:
                     boss.status()
                     return
-                except Refused as error:
+                except RequestRefusedError as error:
                     raise DeployError(f"the boss at {url} refuses: {error}") from None
                 except ClientError as error:
                     if self._clock.wall() >= until:

@@ -14,7 +14,7 @@ from boss.deploy.errors import DeployError
 from boss.deploy.made import LOOK_SECONDS, Clock
 from boss.deploy.record import Kept
 from boss.ssh.connection import Connection, Ran, connect
-from boss.ssh.errors import ControlError
+from boss.ssh.errors import SshError
 from wire.messages import Place
 
 USER = "root"
@@ -41,7 +41,7 @@ class Remote:
         ran = Ran()
         try:
             said = b"".join(self._connection.run(command, given, ran, seconds, _MOST_SAID)).decode(errors="replace")
-        except ControlError as error:
+        except SshError as error:
             raise DeployError(str(error)) from None
         if ran.exit_code != 0:
             last = said.strip().splitlines()[-5:]
@@ -106,7 +106,7 @@ def _patiently(kept: Kept, host_keys: list[str], seconds: float, clock: Clock) -
     while True:
         try:
             return Remote(connect(place, Path(kept.key.path)), address)
-        except ControlError as error:
+        except SshError as error:
             if clock.wall() >= until:
                 raise DeployError(
                     f"the boss's machine at {address} does not let us in: {error}. Its image needs OpenNebula's "

@@ -20,12 +20,13 @@ from amqtt.contexts import Action
 from amqtt.plugins.base import BaseAuthPlugin, BaseTopicPlugin
 from amqtt.session import Session
 
+from boss.embedded.errors import EmbeddedError
 from boss.embedded.logins import Right, allowed, read_access, read_passwords, verify
 
 logger = logging.getLogger(__name__)
 
 
-class TooMuch(Exception):
+class PacketTooLargeError(EmbeddedError):
     """A client announced more bytes than a message may have."""
 
 
@@ -105,5 +106,5 @@ class LimitedReader(StreamReaderAdapter):
 
     async def read(self, n: int = -1) -> bytes:
         if n > self._max_bytes:
-            raise TooMuch(f"a packet of {n:,} bytes is above the limit of {self._max_bytes:,}")
+            raise PacketTooLargeError(f"a packet of {n:,} bytes is above the limit of {self._max_bytes:,}")
         return await super().read(n)

@@ -35,7 +35,7 @@ _POLL_SECONDS = 0.02
 _KILLED_TRIES = 3
 
 
-class _Killed(BrokerError):
+class _BrokerKilledError(BrokerError):
     """A signal ended it before it was ready: that says nothing of its configuration."""
 
 
@@ -96,7 +96,7 @@ class EmbeddedBroker:
                 try:
                     self._launch(timeout)
                     return
-                except _Killed as error:
+                except _BrokerKilledError as error:
                     if not tries_left:
                         raise
                     logger.warning("%s\nIt is started again.", error, extra={"action": "broker_ended"})
@@ -168,7 +168,9 @@ class EmbeddedBroker:
         while time.monotonic() < deadline:
             code = child.poll()
             if code is not None:
-                raise self._failure(f"ended at once with exit code {code}", _Killed if code < 0 else BrokerError)
+                raise self._failure(
+                    f"ended at once with exit code {code}", _BrokerKilledError if code < 0 else BrokerError
+                )
             # First whose port it is: the password is not for whoever may have taken it meanwhile.
             if listens(child.pid, self.port) and accepts_login(HOST, self.port, boss.username, boss.password):
                 return

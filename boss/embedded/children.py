@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from boss.embedded.errors import EmbeddedError
 from boss.embedded.processes import ProcessError, identify
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ LOG_LIMIT_BYTES = 5 * 1024 * 1024
 _STILL_OURS = '[ "$PPID" = "$0" ] || exit 125; exec "$@"'
 
 
-class ChildError(RuntimeError):
+class ChildError(EmbeddedError):
     """The program could not be started; says which and why."""
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from boss.embedded.errors import EmbeddedError
 from wire.topics import WORKER_ID, Topics
 
 Role = Literal["boss", "datastore", "worker"]
@@ -31,7 +32,7 @@ _SALT_BYTES = 12
 _USERNAME = re.compile(r"[A-Za-z0-9@][A-Za-z0-9@_.-]{0,62}\Z")
 
 
-class LoginError(ValueError):
+class LoginError(EmbeddedError):
     """A login that cannot be; says which and why."""
 
 

@@ -12,6 +12,8 @@ import random
 import socket
 from pathlib import Path
 
+from boss.embedded.errors import EmbeddedError
+
 HOST = "127.0.0.1"
 
 #: Below the range from which the kernel takes ports for outgoing connections, so that none of those sits on ours
@@ -19,7 +21,7 @@ HOST = "127.0.0.1"
 _FIRST, _LAST = 18_000, 31_999
 
 
-class PortError(RuntimeError):
+class PortError(EmbeddedError):
     """No port is to be had."""
 
 

@@ -12,8 +12,10 @@ import select
 import signal
 from typing import Literal
 
+from boss.embedded.errors import EmbeddedError
 
-class ProcessError(RuntimeError):
+
+class ProcessError(EmbeddedError):
     """The process cannot be ended; says which and why."""
 
 

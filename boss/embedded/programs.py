@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from boss.embedded.errors import EmbeddedError
 from boss.embedded.logins import ACCESS, PASSWORDS
 from boss.embedded.ports import HOST, beyond, everywhere
 from wire.codec import MAX_BYTES
@@ -28,7 +29,7 @@ Kind = Literal["mosquitto", "amqtt"]
 _ROOM_BYTES = 64 * 1024
 
 
-class BrokerError(RuntimeError):
+class BrokerError(EmbeddedError):
     """The embedded broker cannot be had; says why, and what can be done."""
 
 

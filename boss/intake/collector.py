@@ -41,7 +41,7 @@ class Collector:
         self.header: stream.Header | None = None
 
     def feed(self, chunk: bytes) -> None:
-        """The next piece, of any size, cut anywhere. Raises IntakeErrors when going on would be useless."""
+        """The next piece, of any size, cut anywhere. Raises InputRejectedError when going on would be useless."""
         for first in range(0, len(chunk), _PIECE):
             self._feed(chunk[first : first + _PIECE])
 
@@ -175,7 +175,7 @@ class Collector:
                 self._faults.add(f"`{missing}` is not among the files", field=field)
 
     def finish(self) -> Submission:
-        """The Submission, or IntakeErrors with everything that is wrong."""
+        """The Submission, or InputRejectedError with everything that is wrong."""
         if self._pending:
             block = bytes(self._pending)
             self._pending.clear()

@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from boss.intake.producers import TooManyPatterns, producers_of
+from boss.intake.producers import TooManyPatternsError, producers_of
 from boss.intake.stream import TaskLine, decode_execution, encoder
 
 #: Hexadecimal digits of an id: 64 bits, so that a million tasks do not meet by chance.
@@ -54,7 +54,7 @@ def _parents(lines: Sequence[TaskLine], index_of: Mapping[str, int], digests: Ma
     needed = {name for line in lines for name, _ in line.requirements}
     try:
         producers = producers_of(needed, results, digests)
-    except TooManyPatterns:  # a fault, which is told when all tasks have been read
+    except TooManyPatternsError:  # a fault, which is told when all tasks have been read
         producers = {}
     parents = []
     for index, line in enumerate(lines):

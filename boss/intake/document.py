@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from boss.intake.faults import Fault, IntakeErrors, listed, nearest
+from boss.intake.faults import Fault, InputRejectedError, listed, nearest
 
 _TOP_FIELDS = ("name", "defaults", "tasks", "$schema")
 _BYTE = re.compile(r" \(byte (\d+)\)")
@@ -60,7 +60,7 @@ class Document:
 
 
 def open_document(data: bytes, file: str) -> Document:
-    """Split a file into its parts. Raises IntakeErrors where it is no JSON, or has another outer form."""
+    """Split a file into its parts. Raises InputRejectedError where it is no JSON, or has another outer form."""
     document = Document(data, file)
     start = data.lstrip()[:1]
     if not start:
@@ -74,7 +74,7 @@ def open_document(data: bytes, file: str) -> Document:
             msgspec.json.decode(data)
             raise _refusal(file, "holds neither a list of tasks nor an object with `tasks`")
     except JSON_ERRORS as error:
-        raise IntakeErrors([malformed(document, error)]) from None
+        raise InputRejectedError([malformed(document, error)]) from None
     return document
 
 
@@ -92,7 +92,7 @@ def _open_object(document: Document) -> None:
     elif not bytes(parts["tasks"]).startswith(b"["):
         faults.append(Fault(file=document.file, field="tasks", text="is no list", hint="A list of tasks is wanted."))
     if faults:
-        raise IntakeErrors(faults)
+        raise InputRejectedError(faults)
     document.tasks = _decode_list(parts["tasks"])
     document._first = max(0, document.data.find(bytes(parts["tasks"])))
     document.parts = {name: msgspec.json.decode(part) for name, part in parts.items() if name != "tasks"}
@@ -102,8 +102,8 @@ def _suggest(name: str) -> str:
     return nearest(name, _TOP_FIELDS) or f"Known are {listed(_TOP_FIELDS)}."
 
 
-def _refusal(file: str, text: str, hint: str = "") -> IntakeErrors:
-    return IntakeErrors([Fault(file=file, text=text, hint=hint)])
+def _refusal(file: str, text: str, hint: str = "") -> InputRejectedError:
+    return InputRejectedError([Fault(file=file, text=text, hint=hint)])
 
 
 def malformed(document: Document, error: Exception, base: int = 0) -> Fault:

@@ -45,7 +45,11 @@ class Fault(msgspec.Struct, kw_only=True, omit_defaults=True):
         return f"task number {self.position}" if self.position else ""
 
 
-class IntakeErrors(Exception):
+class IntakeError(Exception):
+    """Root of what this package raises."""
+
+
+class InputRejectedError(IntakeError):
     """Bad input: all its faults, at most `SHOWN` of them, and how many more there are."""
 
     def __init__(self, faults: list[Fault], more: int = 0) -> None:
@@ -78,8 +82,8 @@ class Faults:
         self.count += len(faults) + more
         self.kept.extend(faults[: max(0, self._shown - len(self.kept))])
 
-    def errors(self) -> IntakeErrors:
-        return IntakeErrors(self.kept, self.count - len(self.kept))
+    def errors(self) -> InputRejectedError:
+        return InputRejectedError(self.kept, self.count - len(self.kept))
 
     def raise_if_any(self) -> None:
         if self.count:

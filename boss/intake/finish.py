@@ -16,7 +16,7 @@ import msgspec
 from boss.core.model import InitSpec, Submission
 from boss.intake.columns import UNKNOWN, Columns
 from boss.intake.graph import build_rows, find_cycles
-from boss.intake.producers import TooManyPatterns, matching, producers_of
+from boss.intake.producers import TooManyPatternsError, matching, producers_of
 from boss.intake.shared import profiles_with_inputs
 from boss.intake.stream import Header, decode_inputs, encoder
 from boss.intake.task_rules import folders_of
@@ -91,7 +91,7 @@ def _matched(columns: Columns, ids: list[str]) -> list[str]:
                     f'task "{ids[names[name]]}": its result `{name}` is one that task "{ids[index]}" could leave by a '
                     "pattern; the one that ends last stays"
                 )
-    except TooManyPatterns:
+    except TooManyPatternsError:
         pass
     return warnings
 
@@ -163,7 +163,7 @@ def _all_producers(columns: Columns) -> dict[str, set[int]]:
     """Only for names that somebody needs."""
     try:
         found = producers_of(columns.needed, columns.results, columns.files.keys() | columns.folders.keys())
-    except TooManyPatterns:
+    except TooManyPatternsError:
         text = "there are more requirements and patterns of results than can be compared with each other"
         columns.faults.add(text, "Give each pattern a folder of its own, or name the results.", field="results")
         return {}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from boss.core.model import SentFile
+from boss.intake.faults import IntakeError
 from boss.intake.rules import wrong_path
 from boss.intake.stream import SentFolder
 
@@ -50,12 +51,12 @@ def find_local_files(folder: Path, names: Iterable[str], refuse: Callable[[str, 
                 files[name] = file
         except OSError as error:
             refuse(name, f"`{error.filename or folder / name}` cannot be read: {error.strerror}")
-        except _NoFile as error:
+        except _NoFileError as error:
             refuse(name, str(error))
     return Found(list(files.values()), folders)
 
 
-class _NoFile(Exception):
+class _NoFileError(IntakeError):
     """There is something of that name, or in that folder, which is no file."""
 
 
@@ -65,7 +66,7 @@ def _measure(path: Path, name: str) -> LocalFile | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     if not stat.S_ISREG(mode):
-        raise _NoFile(f"`{path}` is no ordinary file")
+        raise _NoFileError(f"`{path}` is no ordinary file")
     with open(path, "rb", buffering=0) as file:
         digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32))
         size = os.fstat(file.fileno()).st_size
@@ -79,13 +80,13 @@ def _measure_folder(top: Path, name: str) -> tuple[SentFolder, list[LocalFile]]:
     sent = SentFolder(name=name)
     for inner, is_file in sorted(_inside(top), key=lambda found: found[0].split("/")):
         if fault := wrong_path(f"{name}/{inner}"):
-            raise _NoFile(f"a name in the folder `{top}` {fault}" if fault.startswith(("has", "is")) else fault)
+            raise _NoFileError(f"a name in the folder `{top}` {fault}" if fault.startswith(("has", "is")) else fault)
         if not is_file:
             sent.empty.append(inner)
             continue
         file = _measure(top / inner, f"{name}/{inner}")
         if file is None:
-            raise _NoFile(f"`{top / inner}` is a symbolic link to nothing")
+            raise _NoFileError(f"`{top / inner}` is a symbolic link to nothing")
         sent.files.append(inner)
         files.append(file)
     return sent, files
@@ -109,9 +110,9 @@ def _inside(top: Path) -> Iterator[tuple[str, bool]]:
 def _check_link(path: Path, top: Path) -> None:
     target = path.resolve()
     if not target.is_relative_to(top):
-        raise _NoFile(f"`{path}` is a symbolic link that leads out of its folder; nothing is sent from there")
+        raise _NoFileError(f"`{path}` is a symbolic link that leads out of its folder; nothing is sent from there")
     if target.is_dir():
-        raise _NoFile(f"`{path}` is a symbolic link to a folder; name that folder itself")
+        raise _NoFileError(f"`{path}` is a symbolic link to a folder; name that folder itself")
 
 
 def _raise(error: OSError) -> None:

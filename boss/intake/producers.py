@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Sequence
 
+from boss.intake.faults import IntakeError
 from boss.intake.task_rules import folders_of
 from wire.patterns import Pattern, fixed_text, is_pattern
 
@@ -18,12 +19,12 @@ MOST_TESTS = 3_000_000
 Results = Sequence[tuple[str, int]]
 
 
-class TooManyPatterns(Exception):
+class TooManyPatternsError(IntakeError):
     """More names and patterns than can be compared."""
 
 
 def producers_of(needed: Collection[str], results: Results, sent: Container[str]) -> dict[str, set[int]]:
-    """Name of a requirement -> tasks that make it, of those that have any. Raises TooManyPatterns.
+    """Name of a requirement -> tasks that make it, of those that have any. Raises TooManyPatternsError.
 
     `results`: (name or pattern, task). `sent`: names of files that are sent along.
     """
@@ -67,7 +68,7 @@ def _below(needed: Collection[str], results: Results, found: Container[str]) -> 
 
 
 def matching(names: Iterable[str], patterns: Results) -> Iterable[tuple[str, int]]:
-    """(name, task) wherever a pattern of the task means the name, or a folder above it. Raises TooManyPatterns."""
+    """(name, task) wherever a pattern of the task means the name, or a folder above it. Raises TooManyPatternsError."""
     tasks: dict[str, list[int]] = {}
     for text, index in patterns:
         tasks.setdefault(text, []).append(index)
@@ -83,7 +84,7 @@ def matching(names: Iterable[str], patterns: Results) -> Iterable[tuple[str, int
             candidates = by_beginning.get(name[:length], ())
             tests += len(candidates)
             if tests > MOST_TESTS:
-                raise TooManyPatterns
+                raise TooManyPatternsError
             for pattern in candidates:
                 if means(pattern, name):
                     yield from ((name, index) for index in tasks[pattern.text])

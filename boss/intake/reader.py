@@ -19,7 +19,7 @@ from boss.intake import describe, stream
 from boss.intake.collector import Collector
 from boss.intake.create_ids import create_ids, placeholder
 from boss.intake.document import JSON_ERRORS, Document, malformed, open_document
-from boss.intake.faults import Fault, Faults, Here, IntakeErrors, nearest
+from boss.intake.faults import Fault, Faults, Here, InputRejectedError, nearest
 from boss.intake.local_files import Found, LocalFile, find_local_files
 from boss.intake.producers import named
 
@@ -92,7 +92,7 @@ def _ids(task_file: TaskFile) -> list[str]:
 
 
 def read_file(path: str | Path, options: Options = _DEFAULT_OPTIONS) -> TaskFile:
-    """Read and check a task file. Raises IntakeErrors with all that is wrong."""
+    """Read and check a task file. Raises InputRejectedError with all that is wrong."""
     path = Path(path)
     document = open_document(_read(path), str(path))
     return _Reading(document, path, options).read()
@@ -103,10 +103,10 @@ def _read(path: Path) -> bytes:
         size = path.stat().st_size
         if size > FILE_BYTES:
             text = f"has {size:,} bytes; a task file has at most {FILE_BYTES:,}"
-            raise IntakeErrors([Fault(file=str(path), text=text, hint="Push it in parts.")])
+            raise InputRejectedError([Fault(file=str(path), text=text, hint="Push it in parts.")])
         return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
-        raise IntakeErrors([Fault(file=str(path), text=f"cannot be read: {error.strerror}")]) from None
+        raise InputRejectedError([Fault(file=str(path), text=f"cannot be read: {error.strerror}")]) from None
 
 
 def _of_its_own(names: list[str], results: set[str]) -> Set[str]:
@@ -273,13 +273,13 @@ class _Reading:
             for chunk in self._chunks:
                 collector.feed(chunk)
             return collector.finish()
-        except IntakeErrors as errors:
+        except InputRejectedError as errors:
             for fault in errors.faults:
                 fault.position = self._position_of[fault.position - 1] if fault.position else 0
             self._faults.absorb(errors.faults, errors.more)
             return None
 
-    def _located_errors(self, dialect: describe.Dialect) -> IntakeErrors:
+    def _located_errors(self, dialect: describe.Dialect) -> InputRejectedError:
         """All faults in the order of the file, each with its line."""
         faults = self._faults.kept
         self._find_positions(faults, dialect.id_field)

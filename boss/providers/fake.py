@@ -17,15 +17,15 @@ from itertools import count
 import msgspec
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.providers.provider import Guest, Limits, OfInstance, Recorded, Surroundings
+from boss.providers.provider import Guest, Limits, OfInstance, ProviderError, Recorded, Surroundings
 from boss.setup import PoolSetup
 
 
-class Unclear(Exception):
+class UnclearError(ProviderError):
     """The call got no answer: it was taken or not."""
 
 
-class Refused(Exception):
+class SiteRefusedError(ProviderError):
     """The call was not taken, with the reason."""
 
     def __init__(self, reason: str, full: bool = False) -> None:
@@ -82,14 +82,14 @@ class Site:
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def start(self, pool: str, instance: int, worker: str, guest: Guest) -> int:
-        """Raises Refused, Unclear."""
+        """Raises SiteRefusedError, UnclearError."""
         faults = self.faults
         self._call()
         with self._lock:
             if self._used("refuse"):
-                raise Refused(faults.reason)
+                raise SiteRefusedError(faults.reason)
             if faults.room is not None and len(self.machines) >= faults.room:
-                raise Refused(f"the site has room for {faults.room} machines", full=True)
+                raise SiteRefusedError(f"the site has room for {faults.room} machines", full=True)
             made = [self._make(pool, instance, worker, guest) for _ in range(1 + self._used("twice"))]
             lost = self._used("lose_answer")
         for machine in made:
@@ -98,7 +98,7 @@ class Site:
             if self._used("die"):
                 self.end(machine.id)
         if lost:
-            raise Unclear("the site did not answer in time")
+            raise UnclearError("the site did not answer in time")
         return made[0].id
 
     def list(self, pool: str) -> list[Machine]:
@@ -127,7 +127,7 @@ class Site:
     def _call(self) -> None:
         time.sleep(self.faults.slow)  # as the fault says
         if self._used("lose_call"):
-            raise Unclear("the site did not answer in time")
+            raise UnclearError("the site did not answer in time")
 
     def _used(self, name: str) -> int:
         """1 and one less to come, or 0."""
@@ -214,7 +214,7 @@ class FakeProvider:
             try:
                 self._compare()
                 self.trouble = ""
-            except Unclear as error:
+            except UnclearError as error:
                 self.trouble = str(error)
 
     def _begin(self, instance: int, worker: str) -> None:
@@ -224,10 +224,10 @@ class FakeProvider:
             return
         try:
             known.machine = self._site.start(self._pool.name, instance, worker, self._guest(instance, worker))
-        except Unclear as error:
+        except UnclearError as error:
             known.unclear, self.trouble = True, str(error)
-        except (Refused, OSError) as error:
-            full = isinstance(error, Refused) and error.full
+        except (SiteRefusedError, OSError) as error:
+            full = isinstance(error, SiteRefusedError) and error.full
             self._full = str(error) if full else ""
             self._over(instance, InstanceStartFailed(instance=instance, reason=str(error), full=full))
         else:

@@ -31,7 +31,9 @@ Told = Callable[[OfProvider], None]
 
 
 class ProviderError(Exception):
-    """A pool's settings cannot serve this provider; a sentence."""
+    """A pool's settings cannot serve this provider; a sentence. Root of what a provider raises of its own: `HostError`
+    (static), `CloudError` (opennebula).
+    """
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import paramiko
 
-from boss.ssh.errors import Broken, LoginRefused, OtherHostKey
+from boss.ssh.errors import ConnectionBrokenError, HostKeyError, LoginRefusedError
 from boss.ssh.host_keys import pinned_fingerprints, pinned_keys, verify
 from boss.ssh.transport import Transport, open_transport
 from wire.messages import Place
@@ -51,7 +51,7 @@ class Connection:
     def run(self, command: str, given: bytes, ran: Ran, seconds: float, most_bytes: int) -> Iterator[bytes]:
         """Run it with `given` as its input; pieces of its output and errors, mixed, as they come.
 
-        `ran` is filled in at the end. Raises Broken.
+        `ran` is filled in at the end. Raises ConnectionBrokenError.
         """
         until = time.monotonic() + seconds
         where = f"{self._place.host}:{self._place.port}"
@@ -70,19 +70,19 @@ class Connection:
                     break
                 yield piece
                 if time.monotonic() > until:
-                    raise Broken(f"the command at {where} did not end within {seconds:g} s")
+                    raise ConnectionBrokenError(f"the command at {where} did not end within {seconds:g} s")
                 channel.settimeout(max(0.01, until - time.monotonic()))
             else:
                 ran.exit_code = channel.recv_exit_status() if channel.status_event.wait(5.0) else None
             channel.close()
         except TimeoutError:
-            raise Broken(f"the command at {where} did not end within {seconds:g} s") from None
+            raise ConnectionBrokenError(f"the command at {where} did not end within {seconds:g} s") from None
         except (paramiko.SSHException, EOFError, OSError) as error:
-            raise Broken(f"the connection to {where} broke: {error or 'the host hung up'}") from None
+            raise ConnectionBrokenError(f"the connection to {where} broke: {error or 'the host hung up'}") from None
 
 
 def connect(place: Place, key_file: Path, seconds: float = 10.0) -> Connection:
-    """Log in there, if the host shows a pinned key. Raises Unreachable, OtherHostKey, LoginRefused."""
+    """Log in there, if the host shows a pinned key. Raises Unreachable, HostKeyError, LoginRefusedError."""
     kinds = list(pinned_keys(place).values())
     # A host shows one key at a time: a fingerprint may be that of any of them.
     for preferred in [kinds] if kinds or not pinned_fingerprints(place) else _KINDS:
@@ -90,7 +90,7 @@ def connect(place: Place, key_file: Path, seconds: float = 10.0) -> Connection:
         try:
             host_key = verify(transport, place)
             _log_in(transport, place, key_file, seconds)
-        except OtherHostKey:
+        except HostKeyError:
             transport.close()
             if preferred in (kinds, _KINDS[-1]):
                 raise
@@ -107,13 +107,13 @@ def _log_in(transport: Transport, place: Place, key_file: Path, seconds: float) 
     try:
         key = paramiko.Ed25519Key.from_private_key_file(str(key_file))
     except (paramiko.SSHException, OSError, ValueError) as error:
-        raise LoginRefused(f"the boss's key {key_file} cannot be used ({error}): admin.py init makes a new one "
+        raise LoginRefusedError(f"the boss's key {key_file} cannot be used ({error}): admin.py init makes a new one "
                            "once it is moved away") from None  # fmt: skip
     try:
         transport.auth_timeout = seconds
         transport.auth_publickey(place.user, key)
     except (paramiko.SSHException, EOFError, OSError) as error:
-        raise LoginRefused(
+        raise LoginRefusedError(
             f"{where} does not let in the boss's key ({str(error).rstrip('.') or 'it hung up'}): put the line of "
             f"{key_file}.pub into that user's authorized_keys (admin.py init prints it), and let nobody else write "
             "that file or the directories above it"

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 
-class ControlError(Exception):
+class SshError(Exception):
     """The text is for people."""
 
 
-class Unreachable(ControlError):
+class HostUnreachableError(SshError):
     pass
 
 
-class OtherHostKey(ControlError):
+class HostKeyError(SshError):
     def __init__(self, text: str, shown: str = "") -> None:
         super().__init__(text)
         #: Fingerprint of the key that the host shows.
         self.shown = shown
 
 
-class LoginRefused(ControlError):
+class LoginRefusedError(SshError):
     pass
 
 
-class Broken(ControlError):
+class ConnectionBrokenError(SshError):
     pass

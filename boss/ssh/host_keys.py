@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 
-from boss.ssh.errors import OtherHostKey
+from boss.ssh.errors import HostKeyError
 from boss.ssh.transport import Transport
 from wire.messages import Place
 
@@ -40,13 +40,13 @@ def pinned_fingerprints(place: Place) -> list[str]:
 
 
 def verify(transport: Transport, place: Place) -> str:
-    """The fingerprint of the pinned key that the host shows. Raises OtherHostKey."""
+    """The fingerprint of the pinned key that the host shows. Raises HostKeyError."""
     pinned = [*map(fingerprint_of, pinned_keys(place)), *pinned_fingerprints(place)]
     shown = fingerprint_of(bytes(transport.get_remote_server_key().asbytes()))
     if shown in pinned:
         return shown
     known = ", ".join(pinned) or "none"
-    raise OtherHostKey(
+    raise HostKeyError(
         f"the host at {place.host}:{place.port} shows the key {shown}, and pinned for this worker is "
         f"{known}: it is another machine, or was made anew; nothing was sent to it. If that is as it should be, "
         "start the agent there, then let the worker in: admin.py release WORKER",

@@ -9,7 +9,7 @@ from collections.abc import Collection
 import paramiko
 from paramiko import Transport
 
-from boss.ssh.errors import Unreachable
+from boss.ssh.errors import HostUnreachableError
 from wire.messages import Place
 
 __all__ = ["Transport", "open_transport"]
@@ -22,12 +22,12 @@ logging.getLogger(_LOG).setLevel(logging.CRITICAL + 1)
 
 
 def open_transport(place: Place, preferred: Collection[str], seconds: float) -> Transport:
-    """Keys of the `preferred` types are asked for first: a host has several. Raises Unreachable."""
+    """Keys of the `preferred` types are asked for first: a host has several. Raises HostUnreachableError."""
     where = f"{place.host}:{place.port}"
     try:
         connection = socket.create_connection((place.host, place.port), seconds)
     except OSError as error:
-        raise Unreachable(
+        raise HostUnreachableError(
             f"nothing answers at {where} ({error.strerror or error}): check that the machine is up, its sshd runs, "
             "and no firewall stands between"
         ) from None
@@ -41,7 +41,9 @@ def open_transport(place: Place, preferred: Collection[str], seconds: float) -> 
     except (paramiko.SSHException, EOFError, OSError) as error:
         transport.close()
         connection.close()
-        raise Unreachable(f"what answers at {where} is no sshd that we can speak to: {error or 'it hung up'}") from None
+        raise HostUnreachableError(
+            f"what answers at {where} is no sshd that we can speak to: {error or 'it hung up'}"
+        ) from None
     return transport
 
 

@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 
 from boss.state_directory.boss_file import LOCK_FILE, read
+from boss.state_directory.find import StateDirectoryError
 
 
-class Refused(Exception):
+class CannotStartError(StateDirectoryError):
     """The boss cannot start; the text is a sentence for people."""
 
 
@@ -35,7 +36,7 @@ def lock(state_directory: Path) -> int:
         os.close(descriptor)
         first = read(state_directory / "boss.json")
         url = f", answering at {first.url}" if first is not None else ""
-        raise Refused(
+        raise CannotStartError(
             f"a boss runs on the state directory {state_directory} already: {holder or 'another process'}{url}. "
             "Use it, or end it first (admin.py and push_tasks.py find it by themselves); nothing was changed"
         ) from None

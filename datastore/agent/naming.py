@@ -6,7 +6,7 @@ from datastore.agent import hindrance, staging
 from datastore.agent.effects import LookUpNames, StoreFiles
 from datastore.agent.events import NamesFound, StoresEnded
 from datastore.agent.state import State
-from datastore.paths import NameRefused, clean_name
+from datastore.paths import NameRefusedError, clean_name
 from wire.messages import Found, LookUp, Store, StoreFailed
 
 #: Files of one StoreFiles.
@@ -16,7 +16,7 @@ MAX_FILES = 1_000
 def on_store(state: State, order: Store) -> None:
     try:
         clean_name(order.name)
-    except NameRefused as error:
+    except NameRefusedError as error:
         state.report(StoreFailed(name=order.name, digest=order.digest, reason=str(error)))
         return
     identity = (order.name, order.digest)

@@ -7,7 +7,7 @@ connection is dropped, because a hello follows and the boss asks again.
 from __future__ import annotations
 
 from datastore.agent.effects import Confirm, Report
-from wire.codec import MAX_BYTES, TooLarge, encode
+from wire.codec import MAX_BYTES, MessageTooLargeError, encode
 from wire.messages import VERSION, DatastoreReport, DatastoreReports
 
 
@@ -56,7 +56,7 @@ class Outgoing:
         )
         try:
             encode(message, self._limit)
-        except TooLarge:
+        except MessageTooLargeError:
             if len(reports) < 2:
                 self.too_large += reports
                 return self._cut([], confirms) if confirms and reports else []

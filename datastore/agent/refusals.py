@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datastore.paths import NameRefused, clash, clean_name, clean_path, folders_of, shown
+from datastore.paths import NameRefusedError, clash, clean_name, clean_path, folders_of, shown
 from wire.messages import Collect, ResultFolder
 
 
@@ -14,7 +14,7 @@ def refusal(order: Collect) -> str:
             clean_name(file.target)
         for folder in order.folders:
             _clean_folder(folder)
-    except NameRefused as error:
+    except NameRefusedError as error:
         return str(error)
     # A folder without files is as a file to whatever else wants its name, or a name below it.
     empty = (f"{folder.target}/{inner}" for folder in order.folders for inner in folder.empty)

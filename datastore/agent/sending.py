@@ -9,14 +9,14 @@ from __future__ import annotations
 from datastore.agent.effects import SendFile
 from datastore.agent.events import FileSent
 from datastore.agent.state import State
-from datastore.paths import NameRefused, clean_name
+from datastore.paths import NameRefusedError, clean_name
 from wire.messages import Send, SendFailed
 
 
 def on_send(state: State, order: Send) -> None:
     try:
         clean_name(order.name)
-    except NameRefused as error:
+    except NameRefusedError as error:
         state.report(SendFailed(digest=order.digest, reason=str(error)))
         return
     if order.digest not in state.sending:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datastore.agent.effects import StageFiles
 from datastore.agent.events import InputsStaged, not_staged
 from datastore.agent.state import Staging, State
-from datastore.paths import NameRefused, clean_name
+from datastore.paths import NameRefusedError, clean_name
 from wire.messages import AttemptKey, Stage
 
 
@@ -34,7 +34,7 @@ def _refused(order: Stage) -> str:
     try:
         for each in order.inputs:
             clean_name(each.name)
-    except NameRefused as error:
+    except NameRefusedError as error:
         return f"fetching required files failed: {error}"
     return ""
 

@@ -4,8 +4,8 @@ Each component is opened by itself from its parent's descriptor, so whoever chan
 make it fail, but cannot lead it out. It knows nothing of the tree; the directory may be a worker's and hostile.
 
     BeneathError
-    ├── Missing      nothing is there
-    └── Obstructed   something is there that is not wanted: a link, a folder, a device, a pipe
+    ├── PathMissingError      nothing is there
+    └── PathObstructedError   something is there that is not wanted: a link, a folder, a device, a pipe
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ import errno
 import os
 import stat
 
+from datastore.disk.errors import DiskError
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class BeneathError(Exception):
+class BeneathError(DiskError):
     """A path that cannot be opened as what it should be; a sentence."""
 
 
-class Missing(BeneathError):
+class PathMissingError(BeneathError):
     """Nothing is there."""
 
 
-class Obstructed(BeneathError):
+class PathObstructedError(BeneathError):
     """Something else is there."""
 
 
@@ -56,7 +58,7 @@ def open_file(root: int, path: str) -> tuple[int, os.stat_result]:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
-        raise Obstructed(f"{path!r} is {kind_of(status.st_mode)}, not a regular file")
+        raise PathObstructedError(f"{path!r} is {kind_of(status.st_mode)}, not a regular file")
     return fd, status
 
 
@@ -81,7 +83,7 @@ def _step(parent: int, component: str, path: str, make: bool) -> int:
         child = os.open(component, _FOLDER, dir_fd=parent)
     except FileNotFoundError:
         if not make:
-            raise Missing(f"the folder {path!r} is not there") from None
+            raise PathMissingError(f"the folder {path!r} is not there") from None
         _make(parent, component)
         child = _step_made(parent, component, path)
     except OSError as error:
@@ -106,9 +108,9 @@ def _make(parent: int, component: str) -> None:
 
 def _told(error: OSError, path: str, what: str) -> Exception:
     if error.errno == errno.ENOENT:
-        return Missing(f"{path!r} is not there")
+        return PathMissingError(f"{path!r} is not there")
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
-        return Obstructed(f"{path!r} goes through, or is, {what}; links are not followed")
+        return PathObstructedError(f"{path!r} goes through, or is, {what}; links are not followed")
     if error.errno in (errno.ENXIO, errno.EISDIR):
-        return Obstructed(f"{path!r} is a device, a socket or a folder, not a regular file")
+        return PathObstructedError(f"{path!r} is a device, a socket or a folder, not a regular file")
     return error

@@ -9,6 +9,8 @@ import os
 import re
 from collections.abc import Callable
 
+from datastore.disk.errors import DiskError
+
 #: BLAKE2b with 256 bits, as everywhere.
 _DIGEST = re.compile(r"b2:([0-9a-f]{64})\Z")
 _CHUNK = 1024 * 1024
@@ -20,23 +22,23 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 Stopped = Callable[[], bool]
 
 
-class SizeDiffers(Exception):
+class SizeDiffersError(DiskError):
     """The file has not the size that was stated; the text says both."""
 
 
-class CopyStopped(Exception):
+class CopyStoppedError(DiskError):
     """Nobody wants the copy any more."""
 
 
-class BadDigest(ValueError):
+class DigestError(DiskError):
     """Not `b2:` and 64 hexadecimal digits."""
 
 
 def hex_of(digest: str) -> str:
-    """The digits of a digest, safe as a file's name. Raises BadDigest."""
+    """The digits of a digest, safe as a file's name. Raises DigestError."""
     match = _DIGEST.match(digest)
     if match is None:
-        raise BadDigest(f"{digest[:80]!r} is no digest: 'b2:' and 64 hexadecimal digits are expected")
+        raise DigestError(f"{digest[:80]!r} is no digest: 'b2:' and 64 hexadecimal digits are expected")
     return match[1]
 
 
@@ -55,21 +57,22 @@ def digest_of(fd: int, stopped: Stopped = never) -> tuple[str, int]:
     size = 0
     while chunk := os.read(fd, _CHUNK):
         if stopped():
-            raise CopyStopped
+            raise CopyStoppedError
         digest.update(chunk)
         size += len(chunk)
     return f"b2:{digest.hexdigest()}", size
 
 
 def copy(source: int, target: int, size: int, stopped: Stopped = never) -> str:
-    """Copy exactly `size` bytes and return their digest. Raises SizeDiffers (more, fewer), CopyStopped, OSError.
+    """Copy exactly `size` bytes and return their digest.
 
-    Reads at most one byte more than `size`, so a file that grows for ever does no harm.
+    Reads at most one byte more than `size`, so a file that grows for ever does no harm. Raises SizeDiffersError (more,
+    fewer), CopyStoppedError, OSError.
     """
     if _clone(source, target):
         digest, cloned = digest_of(target, stopped)
         if cloned != size:
-            raise SizeDiffers(f"it has {cloned:,} bytes, not {size:,}")
+            raise SizeDiffersError(f"it has {cloned:,} bytes, not {size:,}")
         return digest
     return _copy_bytes(source, target, size, stopped)
 
@@ -89,14 +92,14 @@ def _copy_bytes(source: int, target: int, size: int, stopped: Stopped) -> str:
     done = 0
     while chunk := os.read(source, min(_CHUNK, size + 1 - done)):
         if stopped():
-            raise CopyStopped
+            raise CopyStoppedError
         done += len(chunk)
         if done > size:
-            raise SizeDiffers(f"it has more than the {size:,} bytes that were stated")
+            raise SizeDiffersError(f"it has more than the {size:,} bytes that were stated")
         digest.update(chunk)
         _write(target, chunk)
     if done < size:
-        raise SizeDiffers(f"it has {done:,} bytes, not {size:,}")
+        raise SizeDiffersError(f"it has {done:,} bytes, not {size:,}")
     return f"b2:{digest.hexdigest()}"
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from datastore.agent.records import Record, RecordedFile, RecordedFolder
+from datastore.disk.errors import DiskError
 from wire.messages import AttemptKey
 
 _SCHEMA = """
@@ -44,7 +45,7 @@ class _Contents(msgspec.Struct, omit_defaults=True):
 _decoder: msgspec.json.Decoder[list[RecordedFile] | _Contents] = msgspec.json.Decoder(list[RecordedFile] | _Contents)
 
 
-class IndexUnusable(Exception):
+class IndexUnusableError(DiskError):
     """The index cannot be used; says where it is and why."""
 
 
@@ -73,7 +74,7 @@ class Index:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
-            raise IndexUnusable(_unusable(path, error)) from error
+            raise IndexUnusableError(_unusable(path, error)) from error
 
     def close(self) -> None:
         with self._lock:

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from datastore.disk.beneath import BeneathError, kind_of, open_folder
+from datastore.disk.errors import DiskError
 from datastore.disk.tree import Tree
-from datastore.paths import OWN_FOLDER, NameRefused, clean_name, folders_of, shown
+from datastore.paths import OWN_FOLDER, NameRefusedError, clean_name, folders_of, shown
 from wire.patterns import Pattern, fixed_part
 
 
-class NotSendable(Exception):
+class NotSendableError(DiskError):
     """Something below a folder cannot be an input; a sentence."""
 
 
@@ -34,7 +35,7 @@ def list_folder(tree: Tree, name: str) -> list[Entry] | None:
     """
     try:
         fd = open_folder(tree.fd, clean_name(name))
-    except (BeneathError, NameRefused):
+    except (BeneathError, NameRefusedError):
         return None
     try:
         return sorted(_entries(fd), key=lambda entry: entry.path.split("/"))
@@ -58,14 +59,16 @@ def _raise(error: OSError) -> None:
 
 
 def check_sendable(name: str, entry: Entry) -> None:
-    """Raises NotSendable for what is neither a file nor a folder, or has no name that can be said."""
+    """Raises NotSendableError for what is neither a file nor a folder, or has no name that can be said."""
     full = f"{name}/{entry.path}"
     if not (entry.is_file or stat.S_ISDIR(entry.mode)):
-        raise NotSendable(f"{shown(full)} on the datastore is {kind_of(entry.mode)}: only files and folders are sent")
+        raise NotSendableError(
+            f"{shown(full)} on the datastore is {kind_of(entry.mode)}: only files and folders are sent"
+        )
     try:
         clean_name(full.rstrip("/"))
-    except NameRefused as error:
-        raise NotSendable(str(error)) from None
+    except NameRefusedError as error:
+        raise NotSendableError(str(error)) from None
 
 
 def names_matching(tree: Tree, text: str) -> list[str]:

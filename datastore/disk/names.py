@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from datastore.disk.beneath import Missing, Obstructed, kind_of, open_folder, split
+from datastore.disk.beneath import PathMissingError, PathObstructedError, kind_of, open_folder, split
 from datastore.disk.content import hex_of
 from datastore.disk.folders import files_below, put_in_place
 from datastore.disk.index import Index
@@ -58,7 +58,7 @@ class Names:
             for name in names:
                 try:
                     self._check(folders, name, folder=True)
-                except Obstructed as error:
+                except PathObstructedError as error:
                     return str(error)
         return ""
 
@@ -66,12 +66,12 @@ class Names:
         for name in names:
             try:
                 self._check(folders, name)
-            except Obstructed as error:
+            except PathObstructedError as error:
                 return str(error)
         return ""
 
     def give(self, moves: list[Move], also_sync: Iterable[str] = (), folder_moves: Iterable[FolderMove] = ()) -> None:
-        """Give all names, durably. Raises Obstructed, OSError; may be repeated with the moves that are left.
+        """Give all names, durably. Raises PathObstructedError, OSError; may be repeated with the moves that are left.
 
         `also_sync`: further names whose folders are to be durable.
         """
@@ -106,7 +106,9 @@ class Names:
         above, deepest = folders.deepest(name)
         status = os.fstat(deepest)
         if status.st_dev != self._tree.device:
-            raise Obstructed(f"{shown(above)} is on another file system than the tree; a rename cannot reach it")
+            raise PathObstructedError(
+                f"{shown(above)} is on another file system than the tree; a rename cannot reach it"
+            )
         if above != split(name)[0]:
             return
         try:
@@ -114,9 +116,11 @@ class Names:
         except FileNotFoundError:
             return
         if stat.S_ISDIR(there.st_mode) and not folder:
-            raise Obstructed(f"{shown(name)} is a folder on the datastore")
+            raise PathObstructedError(f"{shown(name)} is a folder on the datastore")
         if there.st_dev != self._tree.device:
-            raise Obstructed(f"{shown(name)} is a file system of its own on the datastore; it cannot be replaced")
+            raise PathObstructedError(
+                f"{shown(name)} is a file system of its own on the datastore; it cannot be replaced"
+            )
 
     def _keep_former(self, folders: _Folders, move: Move) -> tuple[str, int] | None:
         """Before another version takes its name: a blob of the one that is there, if anybody may know its digest.
@@ -130,7 +134,7 @@ class Names:
         except FileNotFoundError:
             return None
         if stat.S_ISDIR(status.st_mode):
-            raise Obstructed(f"{shown(move.name)} is {kind_of(status.st_mode)} on the datastore: move it away")
+            raise PathObstructedError(f"{shown(move.name)} is {kind_of(status.st_mode)} on the datastore: move it away")
         former = self._index.digest(move.name, status) if stat.S_ISREG(status.st_mode) else None
         if former is None:
             return None
@@ -217,7 +221,7 @@ class _Folders:
         for folder in [*folders_of(name), ""]:
             try:
                 return folder, self.open(folder)
-            except Missing:
+            except PathMissingError:
                 continue
         raise AssertionError("the root is always there")
 

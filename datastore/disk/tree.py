@@ -16,6 +16,7 @@ import shutil
 import time
 from pathlib import Path
 
+from datastore.disk.errors import DiskError
 from datastore.disk.janitor import Janitor
 from datastore.disk.syncs import sync_one
 from datastore.paths import OWN_FOLDER
@@ -28,7 +29,7 @@ PARTS = f"{OWN_FOLDER}/parts"
 PART_SECONDS = 24 * 3600.0
 
 
-class TreeError(Exception):
+class TreeError(DiskError):
     """The tree cannot be used; a sentence that names it, for the person who started the program."""
 
 

@@ -9,18 +9,19 @@ import os
 import time
 from typing import NamedTuple
 
-from datastore.disk.beneath import BeneathError, Missing, open_file
-from datastore.disk.content import BadDigest, Stopped, digest_of, hex_of, never
+from datastore.disk.beneath import BeneathError, PathMissingError, open_file
+from datastore.disk.content import DigestError, Stopped, digest_of, hex_of, never
+from datastore.disk.errors import DiskError
 from datastore.disk.index import Index, row_of
 from datastore.disk.tree import BLOBS, Tree
-from datastore.paths import NameRefused, clean_name, shown
+from datastore.paths import NameRefusedError, clean_name, shown
 from wire.messages import Digest, PublishedFile
 
 #: A file changed more recently may change again without another time of change: its digest is not kept.
 _SETTLED_NS = 100_000_000
 
 
-class VersionMissing(Exception):
+class VersionMissingError(DiskError):
     """The datastore has no such content; a sentence."""
 
 
@@ -42,30 +43,30 @@ class Versions:
         try:
             clean_name(name)
             version = self._open_name(name, stopped)
-        except (NameRefused, BeneathError):
+        except (NameRefusedError, BeneathError):
             return None
         os.close(version.fd)
         return PublishedFile(name=name, size=version.size, digest=version.digest)
 
     def open(self, name: str, digest: Digest = "", stopped: Stopped = never) -> Version:
-        """This version of the name, or with no digest the one that it holds now. Raises VersionMissing, OSError."""
+        """This version of the name; with no digest the one that it holds now. Raises VersionMissingError, OSError."""
         why = "the name holds other content now"
         try:
             version = self._open_name(clean_name(name), stopped)
             if digest in ("", version.digest):
                 return version
             os.close(version.fd)
-        except Missing:
+        except PathMissingError:
             why = ""
-        except (NameRefused, BeneathError) as error:
+        except (NameRefusedError, BeneathError) as error:
             why = str(error)
         because = f" ({why})" if why else ""
         if digest:
             blob = self._open_blob(digest)
             if blob is not None:
                 return blob
-            raise VersionMissing(f"{shown(name)} in the version {digest[:15]}... is not on the datastore{because}")
-        raise VersionMissing(f"{shown(name)} is not on the datastore{because}")
+            raise VersionMissingError(f"{shown(name)} in the version {digest[:15]}... is not on the datastore{because}")
+        raise VersionMissingError(f"{shown(name)} is not on the datastore{because}")
 
     def kept(self, digest: Digest) -> Version | None:
         """What is kept under this digest, whatever name it had; None: nothing. Raises OSError."""
@@ -94,6 +95,6 @@ class Versions:
     def _open_blob(self, digest: Digest) -> Version | None:
         try:
             fd, status = open_file(self._tree.fd, f"{BLOBS}/{hex_of(digest)}")
-        except (BeneathError, BadDigest):
+        except (BeneathError, DigestError):
             return None
         return Version(fd, digest, status.st_size)

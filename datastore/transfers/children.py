@@ -18,6 +18,8 @@ import threading
 from collections.abc import Sequence
 from typing import IO
 
+from datastore.transfers.errors import TransferError
+
 logger = logging.getLogger(__name__)
 
 #: In the environment of every child: whose it is.
@@ -31,7 +33,7 @@ _BLOCK_BYTES = 512
 _KILL_SECONDS = 10.0
 
 
-class ChildError(OSError):
+class TransferStartError(TransferError, OSError):
     """The program could not be started; a sentence."""
 
 
@@ -49,7 +51,10 @@ class Child:
         largest_file: int | None = None,
         memory: int | None = None,
     ) -> None:
-        """`largest_file`: bytes; it is ended when it writes more into one. `memory`: bytes. Raises ChildError."""
+        """`largest_file`: bytes; it is ended when it writes more into one. `memory`: bytes.
+
+        Raises TransferStartError.
+        """
         self._lock = threading.Lock()
         try:
             self._process = subprocess.Popen(
@@ -57,7 +62,7 @@ class Child:
                 start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            raise ChildError(f"{argv[0]} cannot be started: {error.strerror}") from None
+            raise TransferStartError(f"{argv[0]} cannot be started: {error.strerror}") from None
         self._handle = os.pidfd_open(self._process.pid)
 
     @property
@@ -146,7 +151,7 @@ def _bound(argv: Sequence[str], largest_file: int | None, memory: int | None) ->
     """The same program, ended by the kernel when our thread ends. The pid stays the program's own."""
     program = shutil.which(argv[0])
     if program is None:
-        raise ChildError(f"{argv[0]} is not installed on the datastore's host")
+        raise TransferStartError(f"{argv[0]} is not installed on the datastore's host")
     blocks = "" if largest_file is None else str(largest_file // _BLOCK_BYTES + 1)
     kilobytes = "" if memory is None else str(memory // 1024)
     command = ["/bin/sh", "-c", _BOUND, str(os.getpid()), blocks, kilobytes, program, *argv[1:]]

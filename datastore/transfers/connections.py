@@ -1,7 +1,7 @@
 """Connections to workers' hosts: one ssh for each, which carries every transfer to and from it.
 
 A connection is opened by the first transfer that needs it, is closed when none has used it for a minute, and ends with
-this program. What could not be opened is told as Trouble. It knows no files and no attempts.
+this program. What could not be opened is raised as TransferFailedError. It knows no files and no attempts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from datastore.transfers import hosts
 from datastore.transfers.children import Child, environment
-from datastore.transfers.verdicts import Remote, Trouble, of_connection
+from datastore.transfers.verdicts import Remote, TransferFailedError, of_connection
 from wire.messages import Place
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Connections:
 
     @contextlib.contextmanager
     def use(self, worker: str, place: Place) -> Iterator[str]:
-        """The command (for rsync's `-e`) that reaches the host as `hosts.ALIAS`. Raises Trouble."""
+        """The command (for rsync's `-e`) that reaches the host as `hosts.ALIAS`. Raises TransferFailedError."""
         connection = self._get(worker, place)
         try:
             connection.open()
@@ -97,7 +97,7 @@ class Connections:
         identity = _identity(worker, place)
         with self._lock:
             if self._closed:
-                raise Trouble("transfer", "the datastore is ending")
+                raise TransferFailedError("transfer", "the datastore is ending")
             connection = self._connections.get(identity)
             if connection is None:
                 connection = self._connections[identity] = self._make(remote, place)
@@ -106,7 +106,7 @@ class Connections:
 
     def _make(self, remote: Remote, place: Place) -> _Connection:
         if self._key is None:
-            raise Trouble(
+            raise TransferFailedError(
                 "transfer",
                 f"{remote} cannot be reached: this datastore has no SSH key (--ssh-key, ECLOUD_DATASTORE_SSH_KEY)",
             )
@@ -182,7 +182,7 @@ class _Connection:
         return self._master is not None and not self._master.ended()
 
     def open(self) -> None:
-        """Raises Trouble."""
+        """Raises TransferFailedError."""
         with self._opening:
             if self._master is not None:
                 if not self._master.ended():

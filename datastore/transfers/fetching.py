@@ -22,7 +22,7 @@ from datastore.transfers.held import Held
 from datastore.transfers.hosts import remote_of
 from datastore.transfers.receiving import Intake, Wanted, source_of
 from datastore.transfers.runs import MAX_FETCHED, Errand, Runs
-from datastore.transfers.verdicts import Trouble
+from datastore.transfers.verdicts import TransferFailedError
 from wire.messages import AttemptKey, Collect, CollectFile, Place
 
 _SKIPPING = "skipping non-regular file "
@@ -42,7 +42,7 @@ class Fetching:
         self._numbers = itertools.count(1)
 
     def fetch(self, worker: str, place: Place, jobs: list[Collect], tell: TellFetched, unwanted: Unwanted) -> None:
-        """Answer every job, all of one place. Raises only CopyStopped."""
+        """Answer every job, all of one place. Raises only CopyStoppedError."""
         lane = _Lane(worker, place, f"{self._tree.incarnation}/from-{worker}", tell, unwanted)
         for part in _split_jobs(jobs):
             wanted = []
@@ -91,12 +91,12 @@ class Fetching:
         """`limit`: files above this size are not brought, for want of room."""
         try:
             received = self._receive(lane, jobs, limit)
-        except Trouble as trouble:
+        except TransferFailedError as trouble:
             received = _Received(None, trouble)
         except OSError as error:
             fault: verdicts.Fault = "full" if is_full(error) else "transfer"
             words = self._tree.full_text() if is_full(error) else f"results cannot be taken in: {error}"
-            received = _Received(None, Trouble(fault, words))
+            received = _Received(None, TransferFailedError(fault, words))
         for each in received.intake.got if received.intake is not None else ():
             self._held.add(each.key, each.number, each.file)
         missing = _missing(received, jobs)
@@ -105,7 +105,10 @@ class Fetching:
         self._clear(lane.folder, jobs)
 
     def _receive(self, lane: _Lane, jobs: list[Collect], limit: int | None) -> _Received:
-        """One rsync, and what it brought. Raises Trouble if none of that is to be believed, CopyStopped, OSError."""
+        """One rsync, and what it brought.
+
+        Raises TransferFailedError if none of that is to be believed, CopyStoppedError, OSError.
+        """
         wanted = [each for job in jobs for each in self._open_attempt(lane.folder, job)]
         others = self._held.in_folder(lane.folder, besides=[_key(job) for job in jobs])
         leave = {self._partial, *(f"{task}.{attempt}" for task, attempt in others)}
@@ -121,12 +124,12 @@ class Fetching:
         intake.take(lane.folder)
         lies = _lies(intake, ended)
         if lies:
-            raise Trouble("host", f"{_at(lane)}: it sent {lies}, so nothing that it sends is taken")
+            raise TransferFailedError("host", f"{_at(lane)}: it sent {lies}, so nothing that it sends is taken")
         return _Received(intake, trouble, silent=all(each.code == 0 for each in ended))
 
     def _bring(
         self, lane: _Lane, jobs: list[Collect], wanted: list[Wanted], names: list[str], limit: int | None
-    ) -> tuple[list[rsync.Ended], Trouble | None]:
+    ) -> tuple[list[rsync.Ended], TransferFailedError | None]:
         """Into the receive folder, by one rsync if the list is not long; up to the first that meets trouble."""
         largest = max(each.file.size for each in wanted)
         if limit is not None:
@@ -233,7 +236,7 @@ class _Received(NamedTuple):
     #: None: nothing can be believed, or taken in.
     intake: Intake | None
     #: Of those whose files are not all there.
-    trouble: Trouble | None = None
+    trouble: TransferFailedError | None = None
     #: True: rsync said that all was well, so what is missing was left out for what it is: too large, say.
     silent: bool = False
 

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from datastore.paths import shown
-from datastore.transfers.verdicts import Remote, Trouble
+from datastore.transfers.verdicts import Remote, TransferFailedError
 from wire.messages import Place
 from wire.topics import WORKER_ID
 
@@ -50,25 +50,29 @@ VerifyHostKeyDNS no
 
 
 def remote_of(worker: str, place: Place) -> Remote:
-    """Raises Trouble (host) if the place cannot be one."""
+    """Raises TransferFailedError (host) if the place cannot be one."""
     if not WORKER_ID.match(worker):
-        raise Trouble("host", f"{shown(worker)} is no worker's id")
+        raise TransferFailedError("host", f"{shown(worker)} is no worker's id")
     for what, text, pattern in (("address", place.host, _HOST), ("user", place.user, _USER)):
         if not pattern.match(text):
-            raise Trouble("host", f"worker {worker!r} states {shown(text)} as its {what} for SSH, which cannot be one")
+            raise TransferFailedError(
+                "host", f"worker {worker!r} states {shown(text)} as its {what} for SSH, which cannot be one"
+            )
     if not 0 < place.port < 65536:
-        raise Trouble("host", f"worker {worker!r} states the SSH port {place.port}, which cannot be one")
+        raise TransferFailedError("host", f"worker {worker!r} states the SSH port {place.port}, which cannot be one")
     if not place.path.startswith("/") or not place.path.isprintable():
-        raise Trouble("host", f"worker {worker!r} states the home {shown(place.path)}, which is no absolute path")
+        raise TransferFailedError(
+            "host", f"worker {worker!r} states the home {shown(place.path)}, which is no absolute path"
+        )
     return Remote(worker, place.user, place.host, place.port)
 
 
 def known_hosts(worker: str, place: Place) -> str:
-    """The file of keys that the host may show. Raises Trouble (host)."""
+    """The file of keys that the host may show. Raises TransferFailedError (host)."""
     matches = [_KEY.match(line) for line in place.host_keys]
     lines = [f"{worker} {match[1]} {match[2]}\n" for match in matches if match is not None]
     if not lines:
-        raise Trouble(
+        raise TransferFailedError(
             "host",
             f"worker {worker!r} states no SSH host key of {place.host}, so that it cannot be known: start its agent "
             "where it can read the host's public keys (ECLOUD_WORKER_SSH_HOST_KEYS)",

@@ -14,11 +14,21 @@ from collections.abc import Callable
 from typing import Literal
 
 from datastore.agent.events import FetchFailed, InputsStaged, ResultsFetched, not_staged
-from datastore.disk.beneath import BeneathError, Missing, open_file, open_folder
-from datastore.disk.content import BadDigest, CopyStopped, SizeDiffers, Stopped, copy, hex_of, is_full, never
+from datastore.disk.beneath import BeneathError, PathMissingError, open_file, open_folder
+from datastore.disk.content import (
+    CopyStoppedError,
+    DigestError,
+    SizeDiffersError,
+    Stopped,
+    copy,
+    hex_of,
+    is_full,
+    never,
+)
 from datastore.disk.tree import Tree
-from datastore.disk.versions import Version, VersionMissing, Versions
+from datastore.disk.versions import Version, VersionMissingError, Versions
 from datastore.paths import shown
+from datastore.transfers.errors import TransferError
 from wire.messages import AttemptKey, Collect, CollectFile, Input, Place, Stage, StageDone, StageFailed
 
 #: Marks files of the cache that are being written; the datastore's incarnation follows.
@@ -40,7 +50,7 @@ class LocalTransfers:
     # -- out -----------------------------------------------------------------------------------------
 
     def stage(self, jobs: list[Stage], tell: Tell) -> None:
-        """Answer every job; raises only CopyStopped."""
+        """Answer every job; raises only CopyStoppedError."""
         for job in jobs:
             tell(InputsStaged(self._stage_one(job)))
 
@@ -57,9 +67,9 @@ class LocalTransfers:
                 done, copied = self._stage_input(cache, each)
                 staged.append(done)
                 moved += copied
-        except VersionMissing as error:
+        except VersionMissingError as error:
             return not_staged(job, "input", f"fetching required files failed: {error}")
-        except _Changed as error:
+        except _InputChangedError as error:
             return not_staged(job, "transfer", str(error))
         except OSError as error:
             reason = f"{shown(each.name)} cannot be copied to {job.place.path!r}: {_words(error)}"
@@ -72,7 +82,7 @@ class LocalTransfers:
         """What it was, and the bytes that had to be copied."""
         try:
             version, copied = self._copy_version(cache, wanted)
-        except SizeDiffers:  # changed under the copy: look again, the version may be found as a blob
+        except SizeDiffersError:  # changed under the copy: look again, the version may be found as a blob
             version, copied = self._copy_again(cache, wanted)
         done = Input(
             name=wanted.name,
@@ -93,16 +103,16 @@ class LocalTransfers:
     def _copy_again(self, cache: int, wanted: Input) -> tuple[Version, int]:
         try:
             return self._copy_version(cache, wanted)
-        except SizeDiffers as error:
+        except SizeDiffersError as error:
             reason = f"{shown(wanted.name)} was changed on the datastore by hand: {error}"
-            raise (VersionMissing(reason) if wanted.digest else _Changed(reason)) from None
+            raise (VersionMissingError(reason) if wanted.digest else _InputChangedError(reason)) from None
 
     def _into_cache(self, cache: int, version: Version) -> int:
         part = f"{_PART}{self._tree.incarnation}-{next(self._numbers)}"
         target = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=cache)
         try:
             if copy(version.fd, target, version.size, self._stopped) != version.digest:
-                raise SizeDiffers("its content is not that of its digest")
+                raise SizeDiffersError("its content is not that of its digest")
             os.fchmod(target, 0o444)
             os.replace(part, hex_of(version.digest), src_dir_fd=cache, dst_dir_fd=cache)
         except BaseException:
@@ -132,7 +142,7 @@ class LocalTransfers:
     # -- in ------------------------------------------------------------------------------------------
 
     def fetch(self, jobs: list[Collect], tell: Tell, unwanted: Unwanted) -> None:
-        """Answer every job; of one that failed nothing is left. Raises only CopyStopped."""
+        """Answer every job; of one that failed nothing is left. Raises only CopyStoppedError."""
         for job in jobs:
             answer = self._fetch_one(job, lambda key=(job.task, job.attempt): unwanted(key))  # type: ignore[misc]
             if isinstance(answer, FetchFailed):
@@ -143,9 +153,9 @@ class LocalTransfers:
         key = (job.task, job.attempt)
         try:
             self._fetch_files(job, given_up)
-        except _Wrong as error:
+        except _ResultWrongError as error:
             return FetchFailed(key, error.fault, str(error))
-        except CopyStopped:
+        except CopyStoppedError:
             if self._stopped():
                 raise
             return FetchFailed(key, "stopped")
@@ -166,7 +176,7 @@ class LocalTransfers:
             owner = os.fstat(work).st_uid
             for number, file in enumerate(job.files):
                 if given_up():
-                    raise CopyStopped
+                    raise CopyStoppedError
                 self._fetch_file(work, owner, f"{folder}/{number}", file, given_up)
         finally:
             os.close(work)
@@ -179,18 +189,20 @@ class LocalTransfers:
             target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._tree.incoming)
             digest = copy(source, target, file.size, lambda: self._stopped() or given_up())
             os.fchmod(target, mode)
-        except SizeDiffers as error:
-            raise _Wrong(f"result {shown(file.source)} is not what the worker said: {error}", "changed") from None
+        except SizeDiffersError as error:
+            raise _ResultWrongError(
+                f"result {shown(file.source)} is not what the worker said: {error}", "changed"
+            ) from None
         finally:
             os.close(source)
             if target >= 0:
                 os.close(target)
         if digest != file.digest:
             said = f"result {shown(file.source)} has the digest {digest}, the worker said {file.digest[:80]}"
-            raise _Wrong(said, "changed")
+            raise _ResultWrongError(said, "changed")
 
 
-class _Wrong(Exception):
+class _ResultWrongError(TransferError):
     """A result that is not what the worker said; a sentence. `changed`: it may have been written while it was read."""
 
     def __init__(self, reason: str, fault: Literal["result", "changed"] = "result") -> None:
@@ -198,7 +210,7 @@ class _Wrong(Exception):
         self.fault: Literal["result", "changed"] = fault
 
 
-class _Changed(Exception):
+class _InputChangedError(TransferError):
     """An input that changed under the copy; a sentence."""
 
 
@@ -211,36 +223,36 @@ def _words(error: Exception) -> str:
 
 def _open_home(place: Place) -> int:
     if place.kind != "local":
-        raise Missing(f"host {place.host!r} is not this machine: its home is not reached by copying")
+        raise PathMissingError(f"host {place.host!r} is not this machine: its home is not reached by copying")
     if not os.path.isabs(place.path):
-        raise Missing(f"the worker's home {place.path!r} is not an absolute path")
+        raise PathMissingError(f"the worker's home {place.path!r} is not an absolute path")
     return os.open(place.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _open_result(work: int, owner: int, file: CollectFile) -> int:
-    """The result's descriptor. Raises _Wrong for whatever is not a plain file of the attempt's own."""
+    """The result's descriptor. Raises _ResultWrongError for whatever is not a plain file of the attempt's own."""
     try:
         fd, status = open_file(work, file.source)
     except BeneathError as error:
-        raise _Wrong(f"result {error}") from None
+        raise _ResultWrongError(f"result {error}") from None
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
-            raise _Wrong(f"result {shown(file.source)} cannot be read: {error.strerror}") from None
+            raise _ResultWrongError(f"result {shown(file.source)} cannot be read: {error.strerror}") from None
         raise
     if status.st_size != file.size:
         os.close(fd)
-        raise _Wrong(
+        raise _ResultWrongError(
             f"result {shown(file.source)} has {status.st_size:,} bytes, the worker said {file.size:,}", "changed"
         )
     if status.st_nlink > 1 and status.st_uid != owner:
         os.close(fd)
-        raise _Wrong(f"result {shown(file.source)} is a hard link to a file of another user")
+        raise _ResultWrongError(f"result {shown(file.source)} is a hard link to a file of another user")
     return fd
 
 
 def _has(cache: int, version: Version) -> bool:
     try:
         status = os.stat(hex_of(version.digest), dir_fd=cache, follow_symlinks=False)
-    except (FileNotFoundError, BadDigest):
+    except (FileNotFoundError, DigestError):
         return False
     return status.st_size == version.size

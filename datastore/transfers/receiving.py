@@ -14,7 +14,7 @@ import stat
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
-from datastore.disk.content import CopyStopped, Stopped, copy, digest_of
+from datastore.disk.content import CopyStoppedError, Stopped, copy, digest_of
 from datastore.disk.syncs import start_writing
 from datastore.disk.tree import Tree
 from datastore.paths import shown
@@ -58,7 +58,7 @@ class Intake:
         self.strange: list[str] = []
 
     def take(self, folder: str) -> None:
-        """`folder` is below incoming. Raises CopyStopped, OSError (our disk)."""
+        """`folder` is below incoming. Raises CopyStoppedError, OSError (our disk)."""
         fd = os.open(folder, _FOLDER, dir_fd=self._tree.incoming)
         try:
             self._walk(fd, "")
@@ -107,7 +107,7 @@ class Intake:
 
     def _file(self, folder: int, name: str, places: list[Wanted]) -> None:
         if self._stopped():
-            raise CopyStopped
+            raise CopyStoppedError
         fd = os.open(name, _FILE, dir_fd=folder)
         try:
             status = os.fstat(fd)

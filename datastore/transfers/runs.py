@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from datastore.disk.content import CopyStopped, Stopped, is_full
+from datastore.disk.content import CopyStoppedError, Stopped, is_full
 from datastore.disk.tree import Tree
 from datastore.paths import shown
 from datastore.transfers import room, rsync, verdicts
 from datastore.transfers.connections import Connections
 from datastore.transfers.hosts import remote_of
-from datastore.transfers.verdicts import Direction, Remote, Trouble
+from datastore.transfers.verdicts import Direction, Remote, TransferFailedError
 from wire.messages import AttemptKey, Place
 
 logger = logging.getLogger(__name__)
@@ -61,23 +61,26 @@ class Runs:
         self._running: dict[rsync.Rsync, frozenset[AttemptKey]] = {}
 
     def run(self, errand: Errand, arguments: Callable[[str], list[str]]) -> rsync.Ended:
-        """To its end. `arguments` gets the command that reaches the host. Raises Trouble, CopyStopped."""
+        """To its end. `arguments` gets the command that reaches the host.
+
+        Raises TransferFailedError, CopyStoppedError.
+        """
         try:
             with self._connections.use(errand.worker, errand.place) as shell:
                 return self._run(errand, arguments(shell))
-        except Trouble as trouble:
+        except TransferFailedError as trouble:
             if self._stopped():
-                raise CopyStopped from None
-            raise Trouble(trouble.fault, _with_path(str(trouble), errand)) from None
+                raise CopyStoppedError from None
+            raise TransferFailedError(trouble.fault, _with_path(str(trouble), errand)) from None
         except OSError as error:
-            raise Trouble("transfer", f"a transfer cannot be started: {error}") from None
+            raise TransferFailedError("transfer", f"a transfer cannot be started: {error}") from None
 
-    def trouble(self, ended: rsync.Ended, errand: Errand) -> Trouble | None:
+    def trouble(self, ended: rsync.Ended, errand: Errand) -> TransferFailedError | None:
         """None: files are to be looked at."""
         remote = remote_of(errand.worker, errand.place)
         if ended.too_slow:
             at = verdicts.doing(remote, errand.direction, errand.path)
-            return Trouble("transfer", f"{at}: it is too slow and was given up")
+            return TransferFailedError("transfer", f"{at}: it is too slow and was given up")
         full = self._tree.full_text()
         trouble = verdicts.of_rsync(ended.code, ended.words, remote, errand.direction, errand.path, full)
         if trouble is not None and errand.direction == "stage" and verdicts.lost_words(ended.code, ended.words):
@@ -85,7 +88,7 @@ class Runs:
         if trouble is not None and trouble.fault == "full" and not self._is_full(errand.size):
             # Only the host says so, and results of other workers must not wait for its word.
             at = verdicts.doing(remote, errand.direction, errand.path)
-            trouble = Trouble("transfer", f"{at}: {verdicts.telling(ended.words)}")
+            trouble = TransferFailedError("transfer", f"{at}: {verdicts.telling(ended.words)}")
         if trouble is not None and verdicts.is_bug(ended.code):
             logger.error("rsync ended with code %d: %s", ended.code, ended.words[:2000], extra={"action": "bug"})
         return trouble
@@ -112,7 +115,7 @@ class Runs:
             self._running[run] = errand.keys
         try:
             if self._stopped():
-                raise CopyStopped
+                raise CopyStoppedError
             ended = run.run(arguments, errand.names, self._environment, errand.largest)
             logger.debug(
                 "%s of worker %s: %d names, %d bytes, code %d", errand.direction, errand.worker, len(errand.names),
@@ -122,14 +125,14 @@ class Runs:
             with self._lock:
                 del self._running[run]
         if self._stopped():
-            raise CopyStopped
+            raise CopyStoppedError
         return ended
 
-    def _ask(self, code: int, remote: Remote, errand: Errand) -> Trouble | None:
+    def _ask(self, code: int, remote: Remote, errand: Errand) -> TransferFailedError | None:
         """What the host's room tells of an end without words. One that is not connected any more is not looked for."""
         found = None
         if self._connections.has(errand.worker, errand.place):
-            with contextlib.suppress(Trouble), self._connections.use(errand.worker, errand.place) as shell:
+            with contextlib.suppress(TransferFailedError), self._connections.use(errand.worker, errand.place) as shell:
                 found = room.ask(shell, self._environment, errand.path, errand.sizes)
         return verdicts.of_room(code, remote, errand.path, found)
 

@@ -11,9 +11,9 @@ import itertools
 import os
 import shutil
 
-from datastore.disk.content import SizeDiffers, Stopped, copy, hex_of
+from datastore.disk.content import SizeDiffersError, Stopped, copy, hex_of
 from datastore.disk.tree import Tree
-from datastore.disk.versions import Version, VersionMissing, Versions
+from datastore.disk.versions import Version, VersionMissingError, Versions
 from datastore.paths import OWN_FOLDER, shown
 from wire.messages import Input
 
@@ -55,7 +55,7 @@ class SendFolder:
         shutil.rmtree(self._name, dir_fd=self._tree.fd, ignore_errors=True)
 
     def add(self, wanted: Input) -> Input:
-        """Bring the version in; returns what it is. Raises VersionMissing, CopyStopped, OSError."""
+        """Bring the version in; returns what it is. Raises VersionMissingError, CopyStoppedError, OSError."""
         known = self._known(wanted)
         if known is not None:
             return known
@@ -86,10 +86,10 @@ class SendFolder:
         target = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._fd)
         try:
             if copy(version.fd, target, version.size, self._stopped) != version.digest:
-                raise SizeDiffers("its content is not that of its digest")
-        except SizeDiffers as error:
+                raise SizeDiffersError("its content is not that of its digest")
+        except SizeDiffersError as error:
             os.unlink(name, dir_fd=self._fd)
-            raise VersionMissing(f"{shown(wanted.name)} was changed on the datastore by hand: {error}") from None
+            raise VersionMissingError(f"{shown(wanted.name)} was changed on the datastore by hand: {error}") from None
         except BaseException:
             os.unlink(name, dir_fd=self._fd)
             raise

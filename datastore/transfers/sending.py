@@ -8,11 +8,11 @@ from typing import Literal
 from datastore.agent.events import InputsStaged, not_staged
 from datastore.disk.content import Stopped, is_full
 from datastore.disk.tree import Tree
-from datastore.disk.versions import VersionMissing, Versions
+from datastore.disk.versions import VersionMissingError, Versions
 from datastore.transfers import rsync
 from datastore.transfers.runs import MAX_SENT, Errand, Runs
 from datastore.transfers.send_folder import SendFolder
-from datastore.transfers.verdicts import Trouble
+from datastore.transfers.verdicts import TransferFailedError
 from wire.messages import Input, Place, Stage, StageDone, StageFailed
 
 TellStaged = Callable[[InputsStaged], None]
@@ -28,7 +28,7 @@ class Sending:
         self._partial = f".part-{tree.incarnation}"
 
     def stage(self, worker: str, place: Place, jobs: list[Stage], tell: TellStaged) -> None:
-        """Answer every job, all of one place. Raises only CopyStopped."""
+        """Answer every job, all of one place. Raises only CopyStoppedError."""
         with SendFolder(self._tree, self._versions, self._stopped) as folder:
             ready = []
             for job in jobs:
@@ -42,7 +42,7 @@ class Sending:
     def _gather(self, job: Stage, folder: SendFolder) -> list[Input] | StageFailed:
         try:
             return [each if each.folder else folder.add(each) for each in job.inputs]
-        except VersionMissing as error:
+        except VersionMissingError as error:
             return not_staged(job, "input", f"fetching required files failed: {error}")
         except OSError as error:
             words = self._tree.full_text() if is_full(error) else f"inputs cannot be read on the datastore: {error}"
@@ -53,7 +53,7 @@ class Sending:
     ) -> None:
         try:
             moved = self._send_all(worker, place, folder) if folder.sizes else {}
-        except Trouble as trouble:
+        except TransferFailedError as trouble:
             fault: Literal["transfer", "host"] = "host" if trouble.fault == "host" else "transfer"
             for job, _ in ready:
                 tell(InputsStaged(not_staged(job, fault, str(trouble))))
@@ -64,7 +64,7 @@ class Sending:
             tell(InputsStaged(StageDone(task=job.task, attempt=job.attempt, inputs=inputs, bytes_moved=count)))
 
     def _send_all(self, worker: str, place: Place, folder: SendFolder) -> dict[str, int]:
-        """Digits -> bytes that had to be moved. Raises Trouble, CopyStopped."""
+        """Digits -> bytes that had to be moved. Raises TransferFailedError, CopyStoppedError."""
         target = f"{place.path}/cache"
         moved: dict[str, int] = {}
         for names in _split(list(folder.sizes)):

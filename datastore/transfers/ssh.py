@@ -34,11 +34,11 @@ class SshTransfers:
         self._fetching = Fetching(tree, self._runs, stopped)
 
     def stage(self, worker: str, place: Place, jobs: list[Stage], tell: TellStaged) -> None:
-        """Answer every job, all of one place. Raises only CopyStopped."""
+        """Answer every job, all of one place. Raises only CopyStoppedError."""
         self._sending.stage(worker, place, jobs, tell)
 
     def fetch(self, worker: str, place: Place, jobs: list[Collect], tell: TellFetched, unwanted: Unwanted) -> None:
-        """Answer every job, all of one place. Raises only CopyStopped."""
+        """Answer every job, all of one place. Raises only CopyStoppedError."""
         self._fetching.fetch(worker, place, jobs, tell, unwanted)
 
     def discard(self, keys: Iterable[AttemptKey]) -> None:
@@ -50,5 +50,5 @@ class SshTransfers:
         self._runs.end_unwanted(unwanted)
 
     def stop(self) -> None:
-        """End all that is under way; whoever waits for it raises CopyStopped (`stopped` is true by now)."""
+        """End all that is under way; whoever waits for it raises CopyStoppedError (`stopped` is true by now)."""
         self._runs.stop()

@@ -16,6 +16,7 @@ import signal
 from typing import Literal, NamedTuple
 
 from datastore.paths import shown
+from datastore.transfers.errors import TransferError
 
 Direction = Literal["stage", "collect"]
 #: `transfer`: tried again. `host`: the host is not the one that it was, or lies. `full`: our disk.
@@ -53,7 +54,7 @@ _EMPTY_WORDS = re.compile(r"^rsync error: |^\s*$|^@|^rsync: connection unexpecte
 _NO_CAUSE = re.compile(r"write error: (?:Broken pipe|Connection reset by peer) \(\d+\)$")
 
 
-class Trouble(Exception):
+class TransferFailedError(TransferError):
     """A transfer that did not come to its end; a sentence, with whose fault it is."""
 
     def __init__(self, fault: Fault, reason: str) -> None:
@@ -87,27 +88,29 @@ class Room(NamedTuple):
         return f"{self.free:,} bytes are free, {self.needed:,} are needed"
 
 
-def of_connection(words: str, remote: Remote, key: str) -> Trouble:
+def of_connection(words: str, remote: Remote, key: str) -> TransferFailedError:
     """No connection came about: `words` is what ssh wrote."""
     cause = telling(words)
     if _OTHER_KEY.search(words):
-        return Trouble(
+        return TransferFailedError(
             "host",
             f"{remote} shows another host key than the worker stated, so nothing is sent to it or taken from it. "
             "If the host was made anew, let the worker in again: its newest keys hold then",
         )
     if "Permission denied (" in words:
-        return Trouble(
+        return TransferFailedError(
             "transfer",
             f"{remote} does not let this datastore in with the key {key}: put the line of {key}.pub into "
             f"~{remote.user}/.ssh/authorized_keys there ({cause})",
         )
     if "UNPROTECTED PRIVATE KEY" in words or "Load key" in words:
-        return Trouble("transfer", f"the datastore's SSH key {key} cannot be used: {cause}")
-    return Trouble("transfer", f"{remote} cannot be reached: {cause or 'it did not answer in time'}")
+        return TransferFailedError("transfer", f"the datastore's SSH key {key} cannot be used: {cause}")
+    return TransferFailedError("transfer", f"{remote} cannot be reached: {cause or 'it did not answer in time'}")
 
 
-def of_rsync(code: int, words: str, remote: Remote, direction: Direction, path: str, full: str) -> Trouble | None:
+def of_rsync(
+    code: int, words: str, remote: Remote, direction: Direction, path: str, full: str
+) -> TransferFailedError | None:
     """None: look at each file. `words`: what rsync wrote; `full`: what to say when our disk is full."""
     trouble = _of_words(code, words, remote, direction, path, full)
     if trouble is not None:
@@ -117,12 +120,12 @@ def of_rsync(code: int, words: str, remote: Remote, direction: Direction, path: 
     cause = telling(words)
     at = doing(remote, direction, path)
     if code in _CONNECTION:
-        return Trouble("transfer", f"{at}: {_CONNECTION[code]}{_more(cause)}")
+        return TransferFailedError("transfer", f"{at}: {_CONNECTION[code]}{_more(cause)}")
     if code < 0:
-        return Trouble("transfer", f"{at}: rsync was ended by {_signal_name(-code)}")
+        return TransferFailedError("transfer", f"{at}: rsync was ended by {_signal_name(-code)}")
     if code == _STOPPED:
-        return Trouble("transfer", f"{at}: rsync was told to end")
-    return Trouble("transfer", f"{at}: rsync ended with code {code}{_more(cause)}")
+        return TransferFailedError("transfer", f"{at}: rsync was told to end")
+    return TransferFailedError("transfer", f"{at}: rsync ended with code {code}{_more(cause)}")
 
 
 def lost_words(code: int, words: str) -> bool:
@@ -131,14 +134,14 @@ def lost_words(code: int, words: str) -> bool:
     return code in _OTHER_SIDE_ENDED and all(_NO_CAUSE.search(line) for line in said)
 
 
-def of_room(code: int, remote: Remote, path: str, room: Room | None) -> Trouble | None:
+def of_room(code: int, remote: Remote, path: str, room: Room | None) -> TransferFailedError | None:
     """What an end without words means where the host has so much room (None: it does not say); None: no more."""
     at = doing(remote, "stage", path)
     if room is not None and room.short:
-        return Trouble("transfer", f"{at}: the worker's disk is full ({room})")
+        return TransferFailedError("transfer", f"{at}: the worker's disk is full ({room})")
     if code == _FILE_TROUBLE:
         why = "it could not be written there, and why did not come through: a fault of the disk, a quota, a permission"
-        return Trouble("transfer", f"{at}: {why}{_more('' if room is None else str(room))}")
+        return TransferFailedError("transfer", f"{at}: {why}{_more('' if room is None else str(room))}")
     return None
 
 
@@ -155,26 +158,28 @@ def telling(words: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in said)[:300]
 
 
-def _of_words(code: int, words: str, remote: Remote, direction: Direction, path: str, full: str) -> Trouble | None:
+def _of_words(
+    code: int, words: str, remote: Remote, direction: Direction, path: str, full: str
+) -> TransferFailedError | None:
     """What the messages tell whatever the code."""
     at = doing(remote, direction, path)
     if code != 0 and _OTHER_KEY.search(words):
-        return Trouble("host", f"{remote} shows another host key than the worker stated")
+        return TransferFailedError("host", f"{remote} shows another host key than the worker stated")
     if direction == "collect":
         if code == _NO_MEMORY:
-            return Trouble("host", f"{at}: its list of files has no end")
+            return TransferFailedError("host", f"{at}: its list of files has no end")
         if code == -signal.SIGXFSZ or _TOO_LARGE.search(words):
-            return Trouble("host", f"{at}: it sent more bytes than were said")
+            return TransferFailedError("host", f"{at}: it sent more bytes than were said")
         if _NOT_ASKED.search(words):
-            return Trouble("host", f"{at}: it sent what nobody asked for ({telling(words)})")
+            return TransferFailedError("host", f"{at}: it sent what nobody asked for ({telling(words)})")
     if code != 0 and _NO_SPACE.search(words):
         if direction == "collect":
-            return Trouble("full", full)
-        return Trouble("transfer", f"{at}: the worker's disk is full")
+            return TransferFailedError("full", full)
+        return TransferFailedError("transfer", f"{at}: the worker's disk is full")
     if code in (_NOT_FOUND, 12) and re.search(r"rsync: (command )?not found", words):
-        return Trouble("transfer", f"{at}: rsync is not installed there")
+        return TransferFailedError("transfer", f"{at}: rsync is not installed there")
     if "is your shell clean?" in words:
-        return Trouble("transfer", f"{at}: what {remote.user}'s shell prints at a login disturbs rsync")
+        return TransferFailedError("transfer", f"{at}: what {remote.user}'s shell prints at a login disturbs rsync")
     return None
 
 

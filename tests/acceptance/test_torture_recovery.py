@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from boss.api.schema import BatchAnswer
-from boss.client.client import Refused
+from boss.client.client import RequestRefusedError
 from boss.client.find import boss_of
 from boss.intake.reader import Options, encode_stream, read_file
 from tests.acceptance.torture import processes, verification
@@ -159,7 +159,7 @@ def test_while_the_database_is_away_workers_go_on_and_the_boss_says_so_and_goes_
     away_from = time.time()
     try:
         place.wait_for("the boss says so", lambda: "the database is away" in _admin_status(place))
-        with pytest.raises(Refused, match="the database is away") as refused:
+        with pytest.raises(RequestRefusedError, match="the database is away") as refused:
             _push_now(place, [step(place, "late", 0)])
         assert refused.value.status == 503
         time.sleep(max(0.0, 15.0 - (time.time() - away_from)))

@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from boss.bootstrap.ssh_keys import ensure_keys
-from boss.ssh import Broken, LoginRefused, OtherHostKey, Unreachable, connect, fingerprint
+from boss.ssh import ConnectionBrokenError, HostKeyError, HostUnreachableError, LoginRefusedError, connect, fingerprint
 from boss.ssh.connection import Ran
 from tests.worlds import ssh_server
 from tests.worlds.ssh_server import SshServer
@@ -63,7 +63,7 @@ def test_a_host_with_another_key_is_refused_before_the_login_and_both_keys_are_n
 ) -> None:
     before = server.host_key
     server.change_host_key()
-    with pytest.raises(OtherHostKey) as caught:
+    with pytest.raises(HostKeyError) as caught:
         connect(place, key)
     assert fingerprint(before) in str(caught.value) and fingerprint(server.host_key) in str(caught.value)
     assert "admin.py release" in str(caught.value)
@@ -72,7 +72,7 @@ def test_a_host_with_another_key_is_refused_before_the_login_and_both_keys_are_n
 
 def test_a_host_of_which_nothing_is_pinned_is_refused(place: Place, key: Path, server: SshServer) -> None:
     for keys in ([], ["", "ssh-ed25519", "ssh-ed25519 %%%"]):
-        with pytest.raises(OtherHostKey, match="pinned for this worker is none"):
+        with pytest.raises(HostKeyError, match="pinned for this worker is none"):
             connect(replace(place, host_keys=keys), key)
     assert server.logins() == 0
 
@@ -90,18 +90,18 @@ def test_the_pinned_one_of_several_host_keys_is_asked_for(server: SshServer, key
 
 def test_a_login_that_is_refused_names_user_host_and_key(place: Place, key: Path, server: SshServer) -> None:
     (server.own / "authorized").write_text("")
-    with pytest.raises(LoginRefused, match=f"{place.user}@127.0.0.1:{place.port}.*{key}.pub.*authorized_keys"):
+    with pytest.raises(LoginRefusedError, match=f"{place.user}@127.0.0.1:{place.port}.*{key}.pub.*authorized_keys"):
         connect(place, key)
 
 
 def test_a_key_that_is_none_is_named(place: Place, key: Path) -> None:
     key.write_text("nonsense\n")
-    with pytest.raises(LoginRefused, match=f"{key} cannot be used"):
+    with pytest.raises(LoginRefusedError, match=f"{key} cannot be used"):
         connect(place, key)
 
 
 def test_where_nothing_answers_is_said(place: Place, key: Path) -> None:
-    with pytest.raises(Unreachable, match=r"nothing answers at 127\.0\.0\.1:\d+ \(Connection refused\)"):
+    with pytest.raises(HostUnreachableError, match=r"nothing answers at 127\.0\.0\.1:\d+ \(Connection refused\)"):
         connect(replace(place, port=ssh_server.free_port()), key)
 
 
@@ -114,13 +114,13 @@ def silent() -> Iterator[int]:
 
 def test_what_is_no_sshd_is_given_up_in_time(place: Place, key: Path, silent: int) -> None:
     began = time.monotonic()
-    with pytest.raises(Unreachable, match="no sshd that we can speak to"):
+    with pytest.raises(HostUnreachableError, match="no sshd that we can speak to"):
         connect(replace(place, port=silent), key, seconds=0.5)
     assert time.monotonic() - began < 20
 
 
 def test_a_command_that_does_not_end_is_left(place: Place, key: Path) -> None:
-    with pytest.raises(Broken, match="did not end within 0.5 s"):
+    with pytest.raises(ConnectionBrokenError, match="did not end within 0.5 s"):
         output(place, key, "sleep 60", seconds=0.5)
 
 
@@ -138,6 +138,6 @@ def test_a_host_that_goes_away_meanwhile_is_said(place: Place, key: Path, server
         server.stop()
         try:
             assert list(pieces) == []
-        except Broken as error:
+        except ConnectionBrokenError as error:
             assert "127.0.0.1" in str(error)
     assert ran.exit_code in (None, -1)

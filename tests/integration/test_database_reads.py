@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from boss.core.rows import Changes
-from boss.database import Database, NoDatabase
+from boss.database import Database, NoDatabaseError
 from tests.worlds.database import B, F, P, Push, Q, R, S, attempt, content, moved, push, worker
 
 ODD_IDS = ["A", "a", "a ", " a", "ä", "a\u0308", "🚰", "日本語", "it's", '"', "%", "\\", "b" * 255, "ß", "ss", "SS"]
@@ -128,5 +128,5 @@ def test_a_reader_beside_the_boss_takes_nothing_and_sees_each_turn(mixed: Databa
 
 
 def test_where_no_boss_has_run_there_is_no_database_to_read(database_url: str) -> None:
-    with pytest.raises(NoDatabase, match="no boss has"):
+    with pytest.raises(NoDatabaseError, match="no boss has"):
         Database.open_to_read(database_url)

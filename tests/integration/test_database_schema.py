@@ -13,7 +13,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from boss.core.rows import Changes
-from boss.database import Database, DatabaseError, Full, NoDatabase, NotWritable, TooNew, TooOld, schema, tables
+from boss.database import (
+    Database,
+    DatabaseError,
+    DatabaseFullError,
+    NoDatabaseError,
+    NotWritableError,
+    SchemaTooNewError,
+    SchemaTooOldError,
+    schema,
+    tables,
+)
 from tests.worlds.database import Push, moved, taken_over, worker
 from wire.messages import Execution
 
@@ -43,7 +53,7 @@ def test_a_newer_database_is_refused_and_unchanged(database_url: str) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     database.close()
     for opened in (Database.open, Database.open_to_read):
-        with pytest.raises(TooNew, match=r"form 9999.*newer ecloud.*Update this program"):
+        with pytest.raises(SchemaTooNewError, match=r"form 9999.*newer ecloud.*Update this program"):
             opened(database_url)
 
 
@@ -52,7 +62,7 @@ def test_an_older_database_is_not_read_before_it_was_brought_up_to_date(
 ) -> None:
     monkeypatch.setattr(schema, "REVISIONS", (*schema.REVISIONS, "9998"))
     monkeypatch.setattr(schema, "HEAD", "9998")
-    with pytest.raises(TooOld, match="start the boss once"):
+    with pytest.raises(SchemaTooOldError, match="start the boss once"):
         Database.open_to_read(database_url)
 
 
@@ -102,12 +112,12 @@ def test_a_file_that_is_no_database_is_called_that(tmp_path: Path) -> None:
 def test_an_empty_file_has_no_database_in_it(tmp_path: Path) -> None:
     file = tmp_path / "empty.sqlite"
     file.touch()
-    with pytest.raises(NoDatabase):
+    with pytest.raises(NoDatabaseError):
         Database.open_to_read(f"sqlite:///{file}")
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    with pytest.raises(NotWritable, match=r"nowhere/it\.sqlite.*check that its directory exists"):
+    with pytest.raises(NotWritableError, match=r"nowhere/it\.sqlite.*check that its directory exists"):
         Database.open(f"sqlite:///{tmp_path / 'nowhere' / 'it.sqlite'}")
 
 
@@ -127,7 +137,7 @@ def test_a_full_disk_is_said_and_loses_nothing(small_disk: Path) -> None:
     database = taken_over(f"sqlite:///{small_disk / 'it.sqlite'}")
     database.commit(Changes(workers={"worker-1": worker()}), 1.0)
     big = Push({"a": []}, executions={"a": Execution(commands=["x" * 10_000_000])}).accepted()
-    with pytest.raises(Full, match=r"it\.sqlite.*disk is full"):
+    with pytest.raises(DatabaseFullError, match=r"it\.sqlite.*disk is full"):
         database.commit(Changes(accepted=[big]), 2.0)
     loaded = database.load()
     assert loaded.turn == 1 and loaded.batches == [] and len(loaded.workers) == 1
@@ -141,9 +151,9 @@ def test_the_same_turn_goes_through_once_there_is_room_again(small_disk: Path) -
     ballast = small_disk / "ballast"
     fill(ballast)
     changes = Changes(accepted=[Push({f"t{number}": [] for number in range(3000)}).accepted()], tasks={1: moved(1, 2)})
-    with pytest.raises(Full):
+    with pytest.raises(DatabaseFullError):
         database.commit(changes, 2.0)
-    with pytest.raises(Full):
+    with pytest.raises(DatabaseFullError):
         database.commit(changes, 3.0)
     ballast.unlink()
     database.commit(changes, 4.0)
@@ -165,7 +175,7 @@ def fill(file: Path) -> None:
 
 def test_a_directory_without_the_right_to_write_is_named(small_disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(NotWritable, match=r"it\.sqlite.*check"):
+    with pytest.raises(NotWritableError, match=r"it\.sqlite.*check"):
         Database.open(f"sqlite:///{small_disk / 'it.sqlite'}")
 
 
@@ -173,5 +183,5 @@ def test_a_file_without_the_right_to_write_is_named(small_disk: Path) -> None:
     url = f"sqlite:///{small_disk / 'it.sqlite'}"
     taken_over(url).close()
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(NotWritable, match=r"it\.sqlite.*check"):
+    with pytest.raises(NotWritableError, match=r"it\.sqlite.*check"):
         taken_over(url)

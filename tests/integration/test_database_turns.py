@@ -14,7 +14,14 @@ import pytest
 from sqlalchemy import Connection
 
 from boss.core.rows import Changes, Move, WorkerRow
-from boss.database import Database, Held, Superseded, TooLarge, Unavailable, commit
+from boss.database import (
+    Database,
+    DatabaseHeldError,
+    DatabaseUnavailableError,
+    RowTooLargeError,
+    SupersededError,
+    commit,
+)
 from tests.worlds.database import Push, Q, R, attempt, moved, push, taken_over, worker
 from tests.worlds.mariadb import MariaDb
 from wire.messages import Execution
@@ -90,7 +97,7 @@ def test_who_runs_out_of_patience_says_so_and_may_ask_what_is_there(
 ) -> None:
     database = taken_over(database_url, patience=0.1)
     fail_after(monkeypatch, ConnectionResetError("cut"), times=1000)
-    with pytest.raises(Unavailable, match="cannot be reached"):
+    with pytest.raises(DatabaseUnavailableError, match="cannot be reached"):
         database.commit(whole_turn(), 1.0)
     assert not database.committed(1)
     database.close()
@@ -135,11 +142,11 @@ def test_a_boss_that_was_superseded_writes_nothing(database_url: str) -> None:
         old._drop_writer()  # its connection breaks, so the early lock is free
     epoch, before = new.take_over("second-host", 22)
     assert epoch == 2 and before == "first-host, process 11, since 1970-01-01 00:00:00 UTC"
-    with pytest.raises(Superseded, match=r"second-host, process 22 \(epoch 2, mine was 1\)"):
+    with pytest.raises(SupersededError, match=r"second-host, process 22 \(epoch 2, mine was 1\)"):
         old.commit(whole_turn(), 2.0)
-    with pytest.raises(Superseded):
+    with pytest.raises(SupersededError):
         old.set_context("key", "value")
-    with pytest.raises(Superseded):
+    with pytest.raises(SupersededError):
         old.committed(1)
     new.commit(whole_turn(), 3.0)
     assert new.load().turn == new.turn == 2
@@ -194,7 +201,7 @@ def taken_over_soon(url: str) -> Database:
         try:
             database.take_over("host", 2)
             return database
-        except Held:
+        except DatabaseHeldError:
             assert time.monotonic() < ends
             time.sleep(0.05)
 
@@ -206,7 +213,7 @@ def test_a_second_boss_is_told_who_the_first_is(mariadb_server: MariaDb) -> None
     url = mariadb_server.fresh_url("mariadb")
     first, second = Database.open(url), Database.open(url)
     first.take_over("boss-vm", 4711, wall=0.0)
-    with pytest.raises(Held, match="in use by the boss on boss-vm, process 4711, since 1970-01-01"):
+    with pytest.raises(DatabaseHeldError, match="in use by the boss on boss-vm, process 4711, since 1970-01-01"):
         second.take_over("laptop", 1)
     first.commit(whole_turn(), 1.0)
     first.close()
@@ -245,7 +252,9 @@ def test_a_killed_server_that_comes_back_loses_and_doubles_nothing(own_server: M
 def test_a_server_that_is_away_is_named_without_the_password(own_server: MariaDb) -> None:
     url = own_server.fresh_url()
     own_server.kill()
-    with pytest.raises(Unavailable, match=r"test_\d+ on 127\.0\.0\.1: the server cannot be reached") as caught:
+    with pytest.raises(
+        DatabaseUnavailableError, match=r"test_\d+ on 127\.0\.0\.1: the server cannot be reached"
+    ) as caught:
         Database.open(url)
     assert "secret" not in str(caught.value)
 
@@ -271,7 +280,7 @@ def test_statements_stay_below_what_the_server_accepts(small_packets: MariaDb) -
 def test_a_row_above_the_servers_limit_is_refused_by_name_and_the_boss_goes_on(small_packets: MariaDb) -> None:
     database = taken_over(small_packets.fresh_url())
     large = Push({"small": [], "large": []}, executions={"large": Execution(commands=["x" * 70_000])})
-    with pytest.raises(TooLarge, match=r"max_allowed_packet.*largest task of this push is 'large'"):
+    with pytest.raises(RowTooLargeError, match=r"max_allowed_packet.*largest task of this push is 'large'"):
         database.commit(Changes(accepted=[large.accepted()]), 1.0)
     database.commit(whole_turn(), 1.0)
     assert database.load().turn == 1

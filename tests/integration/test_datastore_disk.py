@@ -13,9 +13,9 @@ import pytest
 from datastore.agent.events import FetchFailed, ResultsFetched
 from datastore.agent.records import Record
 from datastore.disk import content, syncs
-from datastore.disk.index import Index, IndexUnusable
+from datastore.disk.index import Index, IndexUnusableError
 from datastore.disk.tree import Tree, TreeError
-from datastore.publish import StepUndone
+from datastore.publish import StepFailedError
 from tests.worlds.datastore import Disk, digest
 from wire.messages import Input, LookUp, Place, StageDone, StageFailed, Store, Stored
 
@@ -130,7 +130,7 @@ def test_a_linked_folder_of_the_worker_itself_is_not_followed(disk: Disk, tmp_pa
 
 def test_a_file_that_grows_for_ever_is_read_no_further_than_was_stated(disk: Disk, tmp_path: Path) -> None:
     source, target = os.open("/dev/zero", os.O_RDONLY), os.open(tmp_path / "t", os.O_RDWR | os.O_CREAT)
-    with pytest.raises(content.SizeDiffers, match="more than the 10,000,000"):
+    with pytest.raises(content.SizeDiffersError, match="more than the 10,000,000"):
         content.copy(source, target, 10_000_000)
     assert os.fstat(target).st_size <= 10_000_000
     os.close(source)
@@ -317,7 +317,7 @@ def test_a_folder_made_in_the_way_of_a_recorded_file_is_waited_for_and_then_it_i
     disk.publisher.sync_incoming(records)
     disk.publisher.write_records(records)
     (disk.root / "a").mkdir()
-    with pytest.raises(StepUndone, match="'a' is a folder"):
+    with pytest.raises(StepFailedError, match="'a' is a folder"):
         disk.publisher.place_files(records)
     (disk.root / "a").rmdir()
     disk.publisher.place_files(records)
@@ -446,7 +446,7 @@ def test_a_tree_that_cannot_be_made_and_a_damaged_index_are_told_with_their_plac
     with pytest.raises(TreeError, match="file"):
         Tree(tmp_path / "file", "one")
     (tmp_path / "index.sqlite").write_bytes(b"no database at all, but long enough" * 100)
-    with pytest.raises(IndexUnusable, match=r"index\.sqlite"):
+    with pytest.raises(IndexUnusableError, match=r"index\.sqlite"):
         Index(tmp_path / "index.sqlite")
 
 
@@ -508,7 +508,7 @@ def test_a_full_disk_while_recording_records_nothing_and_is_made_good_later(smal
     more = [Record("d", "one", task, 1, records[0].files * 100) for task in range(2, 100)]
     with pytest.raises(OSError, match="full"):
         small.index.write_records(more, [])
-    with pytest.raises(StepUndone, match="disk is full") as caught:
+    with pytest.raises(StepFailedError, match="disk is full") as caught:
         small.publisher.write_records(records)
     assert caught.value.full
     filler.unlink()

@@ -23,7 +23,7 @@ from datastore.disk.names import Names
 from datastore.disk.tree import PARTS, Tree
 from datastore.disk.versions import Versions
 from datastore.exchange import BY_HTTP, Exchange
-from datastore.http import Boss, BossRefused, Unreachable
+from datastore.http import Boss, BossRefusedError, BossUnreachableError
 from datastore.store import Storage
 from tests.worlds.api import FakeBackend
 from wire.messages import Send, SendFailed, Sent, Store, Stored, StoreFailed
@@ -304,7 +304,7 @@ def test_ending_the_program_ends_what_is_under_way(world: World) -> None:
     world.stopped.set()
     boss.stop()
     thread.join(10)
-    assert [type(error) for error in told] == [content.CopyStopped]
+    assert [type(error) for error in told] == [content.CopyStoppedError]
     client.close()
     listener.close()
 
@@ -317,7 +317,7 @@ def test_a_url_that_cannot_be_is_refused_at_the_start(world: World, url: str) ->
 
 def test_a_token_file_that_cannot_be_read_is_told_at_the_start(world: World) -> None:
     world.token_file.unlink()
-    with pytest.raises(BossRefused, match="cannot be read"):
+    with pytest.raises(BossRefusedError, match="cannot be read"):
         world.boss_at(world.server.url)
 
 
@@ -339,7 +339,7 @@ def test_what_is_no_boss_is_told(world: World) -> None:
 
 
 def test_a_boss_that_cannot_answer_at_present_is_worth_another_try(world: World) -> None:
-    assert issubclass(Unreachable, Exception)
+    assert issubclass(BossUnreachableError, Exception)
     answers = [b'HTTP/1.1 503 x\r\nContent-Length: 16\r\n\r\n{"error": "off"}'] * 3
     listener = socket.create_server(("127.0.0.1", 0))
 

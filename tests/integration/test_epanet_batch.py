@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.worlds.epanet import ANYTOWN, BROKEN, LINE, NET1, NET3, rows_of, run, values_of
-from worker.epanet.faults import BadNetwork, BadSpecification, TooManyFailed, TooStrict
+from worker.epanet.faults import NetworkError, SpecificationError, StrictError, TooManyFailedError
 from worker.epanet.warm import OpenNetworks
 
 DAY = {"duration": "24h"}
@@ -149,7 +149,7 @@ def test_the_rows_say_what_was_set(tmp_path: Path) -> None:
 def test_what_does_not_fit_the_network_is_refused_before_any_run(
     tmp_path: Path, scenario: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(BadSpecification) as caught:
+    with pytest.raises(SpecificationError) as caught:
         run(tmp_path, LINE, scenarios=[{}, scenario])
     assert message in str(caught.value)
     assert os.listdir(tmp_path) == ["net.inp"]
@@ -164,7 +164,7 @@ def test_what_does_not_fit_the_network_is_refused_before_any_run(
     ],
 )
 def test_what_cannot_be_kept_is_refused(tmp_path: Path, output: dict[str, object], message: str) -> None:
-    with pytest.raises(BadSpecification) as caught:
+    with pytest.raises(SpecificationError) as caught:
         run(tmp_path, LINE, output=output)
     assert message in str(caught.value)
 
@@ -234,7 +234,7 @@ def test_results_that_are_not_numbers_are_flagged(tmp_path: Path) -> None:
 
 
 def test_a_broken_file_is_refused_with_epanets_words_and_the_line(tmp_path: Path) -> None:
-    with pytest.raises(BadNetwork) as caught:
+    with pytest.raises(NetworkError) as caught:
         run(tmp_path, BROKEN)
     message = str(caught.value)
     assert "Error 200: one or more errors in input file" in message
@@ -245,12 +245,12 @@ def test_a_broken_file_is_refused_with_epanets_words_and_the_line(tmp_path: Path
 @pytest.mark.parametrize("content", [b"", b"\0\xff\x01garbage\n" * 50, b"[JUNCTIONS]\n J1 0 0\n", b"\x89PNG\r\n"])
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.inp").write_bytes(content)
-    with pytest.raises(BadNetwork, match=r"x\.inp: Error 2"):
+    with pytest.raises(NetworkError, match=r"x\.inp: Error 2"):
         run(tmp_path, tmp_path / "x.inp")
 
 
 def test_a_network_that_is_missing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadSpecification, match="not in the working directory"):
+    with pytest.raises(SpecificationError, match="not in the working directory"):
         run(tmp_path, tmp_path / "none.inp")
 
 
@@ -258,15 +258,15 @@ def test_refused_files_leave_no_open_file_behind(tmp_path: Path) -> None:
     (tmp_path / "bad.inp").write_text(BROKEN)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(50):
-        with pytest.raises(BadNetwork):
+        with pytest.raises(NetworkError):
             run(tmp_path, tmp_path / "bad.inp")
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_strict_and_max_failed_fail_the_task_and_leave_the_files(tmp_path: Path) -> None:
-    with pytest.raises(TooStrict):
+    with pytest.raises(StrictError):
         run(tmp_path, NET3, scenarios=[{"demand.multiplier": 3}], options={**DAY, "strict": True})
-    with pytest.raises(TooManyFailed):
+    with pytest.raises(TooManyFailedError):
         run(tmp_path, ANYTOWN, options={"max_failed": 0})
     assert rows_of(tmp_path)[0]["status"] == "absurd"
 
@@ -276,7 +276,7 @@ def test_quality_is_computed_when_asked(tmp_path: Path) -> None:
     run(tmp_path, NET1, output=output, options={"quality": "inp"})
     last = values_of(tmp_path, "quality")[-1]
     assert 0.1 < last["22"] < 1.0
-    with pytest.raises(BadSpecification, match="quality none"):
+    with pytest.raises(SpecificationError, match="quality none"):
         run(tmp_path, LINE, output=output, options={"quality": "inp"})
 
 

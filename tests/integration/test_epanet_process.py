@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.worlds.epanet import BROKEN, LINE, NET1, NET3, TOP, rows_of
-from worker.epanet.faults import BadSurroundings
+from worker.epanet.faults import MachineError
 from worker.epanet.library import ENGINE_VERSION, library_file, load, version
 
 COMMAND = [sys.executable, "-m", "worker.epanet"]
@@ -212,7 +212,7 @@ def test_the_engine_is_found_and_is_the_right_one() -> None:
 
 def test_another_library_is_refused_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "libepanet2.so").write_bytes(b"no library")
-    with pytest.raises(BadSurroundings, match=r"libepanet2\.so cannot be used"):
+    with pytest.raises(MachineError, match=r"libepanet2\.so cannot be used"):
         load(tmp_path / "libepanet2.so")
 
 
@@ -230,7 +230,7 @@ def test_the_library_of_epyt_is_taken_where_the_other_is_missing(
     monkeypatch.syspath_prepend(str(tmp_path))
     assert library_file() == libraries / "libepanet2.so"
     monkeypatch.setattr("worker.epanet.library._PLACES", (("no_such_package", "x"),))
-    with pytest.raises(BadSurroundings, match="owa-epanet"):
+    with pytest.raises(MachineError, match="owa-epanet"):
         library_file()
 
 

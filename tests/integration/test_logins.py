@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 import admin
-from boss.api.errors import Fault
+from boss.api.errors import HttpError
 from boss.bootstrap.login_files import Surroundings, datastore_files, worker_files
 from boss.bootstrap.manual import Machines, Whereabouts
 from boss.bootstrap.ssh_keys import ensure_keys
@@ -97,7 +97,7 @@ def test_the_certificates_of_a_broker_with_tls_go_along(tmp_path: Path) -> None:
         assert any("ECLOUD_BROKER_TLS_CERT" in note for note in answer.notes)
     assert "broker-ca.pem" not in machines(tmp_path).login("w1", "/x").files
     (tmp_path / "ca.pem").unlink()
-    with pytest.raises(Fault, match="broker_tls_ca .* cannot be read"):
+    with pytest.raises(HttpError, match="broker_tls_ca .* cannot be read"):
         asked.login("w1", "/x")
 
 
@@ -114,14 +114,14 @@ def test_what_is_still_missing_for_another_host_is_said(tmp_path: Path) -> None:
 def test_names_that_no_worker_can_have_are_refused(name: str, tmp_path: Path) -> None:
     asked = machines(tmp_path, broker_username="chief")
     for ask in (lambda: asked.login(name, "/x"), lambda: asked.remove_login(name)):
-        with pytest.raises(Fault) as caught:
+        with pytest.raises(HttpError) as caught:
             ask()
         assert caught.value.status == 400
     assert list(tmp_path.glob("logins/*")) == []
 
 
 def test_a_worker_of_the_bosss_own_has_its_login_already(tmp_path: Path) -> None:
-    with pytest.raises(Fault, match="the boss starts itself"):
+    with pytest.raises(HttpError, match="the boss starts itself"):
         machines(tmp_path).login("local-2", "/x")
     assert machines(tmp_path).login("local-3", "/x").made
 
@@ -132,7 +132,7 @@ def test_asking_again_gives_the_same_password_until_it_is_removed(tmp_path: Path
     assert (first.made, again.made) == (True, False)
     assert first.files == again.files
     asked.remove_login("w1")
-    with pytest.raises(Fault, match="there is no login 'w1'"):
+    with pytest.raises(HttpError, match="there is no login 'w1'"):
         asked.remove_login("w1")
     assert asked.login("w1", "/x").files["worker.password"] != first.files["worker.password"]
 

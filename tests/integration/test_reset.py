@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from boss.core.rows import Changes, InstanceRow
-from boss.database import Busy, Database, Held
+from boss.database import Database, DatabaseBusyError, DatabaseHeldError
 from boss.database.aside import set_aside
 from boss.database.reset import reset
-from boss.state_directory.lock import Refused, lock
+from boss.state_directory.lock import CannotStartError, lock
 from tests.worlds.database import push, taken_over
 
 
@@ -60,7 +60,7 @@ def test_what_a_boss_has_started_must_end_before(used: str, tmp_path: Path) -> N
     rows = {1: InstanceRow(1, "local-1", "local", "local", "running"), 2: InstanceRow(2, "x", "local", "local", "gone")}
     database.commit(Changes(instances=rows), 2.0)
     database.close()
-    with pytest.raises(Refused, match=r"1 workers .*\(local-1\).*nothing was changed"):
+    with pytest.raises(CannotStartError, match=r"1 workers .*\(local-1\).*nothing was changed"):
         reset(tmp_path, used)
     assert left_in(used)[0] == 2
 
@@ -68,7 +68,7 @@ def test_what_a_boss_has_started_must_end_before(used: str, tmp_path: Path) -> N
 def test_a_boss_that_runs_is_left_alone(tmp_path: Path) -> None:
     descriptor = lock(tmp_path)
     try:
-        with pytest.raises(Refused, match="a boss runs on the state directory"):
+        with pytest.raises(CannotStartError, match="a boss runs on the state directory"):
             reset(tmp_path, f"sqlite:///{tmp_path / 'ecloud.sqlite'}")
     finally:
         os.close(descriptor)
@@ -83,7 +83,7 @@ def test_a_file_that_is_being_read_is_left_as_it_is(tmp_path: Path) -> None:
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM deployment").fetchall()
     try:
-        with pytest.raises(Busy, match="locked"):
+        with pytest.raises(DatabaseBusyError, match="locked"):
             reset(tmp_path, url)
     finally:
         reader.close()
@@ -96,7 +96,7 @@ def test_a_server_that_a_boss_elsewhere_uses_is_left_as_it_is(mariadb_server: ob
     database = taken_over(url)
     try:
         push(database, {"a": []})
-        with pytest.raises(Held, match="in use by a boss"):
+        with pytest.raises(DatabaseHeldError, match="in use by a boss"):
             reset(tmp_path, url)
     finally:
         database.close()

@@ -15,9 +15,9 @@ import msgspec
 import pytest
 
 from datastore.agent.events import FetchFailed, ResultsFetched
-from datastore.disk.content import CopyStopped
+from datastore.disk.content import CopyStoppedError
 from datastore.transfers import connections, fetching, verdicts
-from datastore.transfers.children import MARK, Child, ChildError, end_leftovers, environment, mark_of
+from datastore.transfers.children import MARK, Child, TransferStartError, end_leftovers, environment, mark_of
 from datastore.transfers.rsync import Ended
 from datastore.transfers.runs import Errand, Runs
 from tests.integration.test_ssh_transfers import World
@@ -122,7 +122,7 @@ def test_the_end_of_a_child_is_that_of_its_whole_session(tmp_path: Path) -> None
 
 
 def test_a_program_that_is_not_installed_is_named() -> None:
-    with pytest.raises(ChildError, match="no-such-program"):
+    with pytest.raises(TransferStartError, match="no-such-program"):
         Child(["no-such-program"], environment("x"))
 
 
@@ -177,7 +177,7 @@ def test_a_stop_ends_what_is_under_way_at_once_and_leaves_no_process_and_no_priv
         def fetch() -> None:
             try:
                 world.fetch(job)
-            except CopyStopped as error:
+            except CopyStoppedError as error:
                 ended.append(type(error))
 
         thread = threading.Thread(target=fetch)
@@ -188,7 +188,7 @@ def test_a_stop_ends_what_is_under_way_at_once_and_leaves_no_process_and_no_priv
         world.stopped = True
         world.transfers.stop()
         thread.join(PATIENCE)
-        assert ended == [CopyStopped]
+        assert ended == [CopyStoppedError]
         assert not folder.exists() and not marked(mark_of(world.tree.fd))
 
 
@@ -252,7 +252,9 @@ def test_a_host_that_says_that_our_disk_is_full_is_believed_only_if_it_is(
     errand = Errand("w1", world.place, "collect", "/srv/attempts", ["a"], 1000, 1000)
     ended = Ended(11, 'rsync: [sender] write failed on "/x": No space left on device (28)', "", False)
     trouble = runs.trouble(ended, errand)
-    assert isinstance(trouble, verdicts.Trouble) and trouble.fault == "transfer" and "No space" in str(trouble)
+    assert (
+        isinstance(trouble, verdicts.TransferFailedError) and trouble.fault == "transfer" and "No space" in str(trouble)
+    )
     monkeypatch.setattr(world.tree, "free_bytes", lambda: 999)
     trouble = runs.trouble(ended, errand)
     assert trouble is not None and trouble.fault == "full" and "999 bytes are free" in str(trouble)

@@ -14,7 +14,7 @@ from boss.core.model import TaskState
 from boss.core.policy import Policy
 from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
-from boss.database import Database, TooNew, TooOld, schema
+from boss.database import Database, SchemaTooNewError, SchemaTooOldError, schema
 from boss.database.engine import parse_url, writer_engine
 from boss.database.store import DatabaseStore
 from tests.worlds.database import moved
@@ -98,7 +98,7 @@ def test_it_is_not_read_before_a_boss_brought_it_up_to_date(old_url: str) -> Non
     if schema.HEAD == "0001":
         Database.open_to_read(old_url).close()
         return
-    with pytest.raises(TooOld, match="start the boss once"):
+    with pytest.raises(SchemaTooOldError, match="start the boss once"):
         Database.open_to_read(old_url)
 
 
@@ -123,7 +123,7 @@ def test_a_newer_database_is_refused_with_its_rows_untouched(old_url: str) -> No
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     database.close()
     for opened in (Database.open, Database.open_to_read):
-        with pytest.raises(TooNew, match="a newer ecloud has used it"):
+        with pytest.raises(SchemaTooNewError, match="a newer ecloud has used it"):
             opened(old_url)
     again = Database(parse_url(old_url))
     assert dump(again) == before.replace(f'"{schema.HEAD}"', '"9999"')

@@ -17,7 +17,7 @@ from boss.api.schema import ResultAnswer
 from boss.api.serve import Server, serve
 from boss.api.tree import BLOBS, Tree
 from boss.client import download
-from boss.client.client import Client, NoAnswer
+from boss.client.client import Client, NoAnswerError
 from boss.client.download import PARTS, Got, get_results
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
@@ -92,12 +92,12 @@ def test_one_that_broke_off_goes_on(server: Server, tmp_path: Path, monkeypatch:
 
     def broken(run: object, pieces: Iterator[bytes], part: int, wanted: ResultAnswer) -> None:
         os.write(part, next(iter(pieces))[:1000])
-        raise NoAnswer("cut")
+        raise NoAnswerError("cut")
 
     monkeypatch.setattr(download, "PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(download, "TRIES", 1)
     monkeypatch.setattr(download._Run, "_take", broken)
-    with pytest.raises(NoAnswer):
+    with pytest.raises(NoAnswerError):
         fetch(server, tmp_path / "here", "runs/1/large.bin")
     (part,) = (tmp_path / "here" / PARTS).iterdir()
     assert part.stat().st_size == 1000 and len(visible(tmp_path / "here")) == 1
@@ -116,7 +116,7 @@ def test_a_damaged_part_is_found_out_and_the_next_try_is_right(server: Server, t
     )  # fmt: skip
     run = download._Run([], tmp_path / "here", lambda *_: None)
     (tmp_path / "here" / PARTS).mkdir()
-    with pytest.raises(download._NotSo):
+    with pytest.raises(download._OneFileError):
         client = Client(server.url, TOKEN)
         fill = run._fill
         try:
@@ -163,7 +163,7 @@ def test_thousands_of_small_results_come_in_few_requests(
 
 @pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/../../b", "a//b", "", ".", f"{PARTS}/x", "a\0b"])
 def test_a_name_of_a_hostile_boss_never_leads_out_of_the_directory(tmp_path: Path, name: str) -> None:
-    with pytest.raises(download._NotSo):
+    with pytest.raises(download._OneFileError):
         download.place_of(tmp_path, name)
 
 
@@ -173,7 +173,7 @@ def test_a_boss_that_goes_away_ends_it_with_its_address(server: Server, tmp_path
     server.stop()
     getting_fast = pytest.MonkeyPatch()
     getting_fast.setattr(download, "PAUSE_SECONDS", 0.0)
-    with pytest.raises(NoAnswer, match=r"http://127"):
+    with pytest.raises(NoAnswerError, match=r"http://127"):
         get_results(client.another, results, tmp_path / "here", lambda *_: None)
     getting_fast.undo()
     client.close()

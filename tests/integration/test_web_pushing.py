@@ -21,9 +21,9 @@ from boss.api.app import make_app
 from boss.api.serve import Server, serve
 from boss.cli import follow
 from boss.cli.command import Exit
-from boss.cli.follow import BossLost
+from boss.cli.follow import BossLostError
 from boss.cli.push import Plan, push
-from boss.client.client import Client, ClientError, Refused
+from boss.client.client import Client, ClientError, RequestRefusedError
 from boss.client.start_boss import LOG_FILE, start_boss, wait_for_boss
 from boss.core.effects import Answer
 from boss.core.events import Submitted
@@ -170,7 +170,7 @@ def test_detached_it_returns_once_it_is_accepted(server: Server, backend: FakeBa
 
 def test_what_the_boss_refuses_reaches_the_user(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
     backend.says = Answer(reply=0, refused=["task 'a': there already with another content", "and 'b'"])
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefusedError) as refused:
         _push(_plan(tmp_path))
     assert refused.value.details == backend.says.refused
 
@@ -226,7 +226,7 @@ def test_a_boss_that_does_not_come_back_is_told_with_the_command_that_goes_on(
 
     thread = threading.Thread(target=end)
     thread.start()
-    with pytest.raises(BossLost, match=r"Go on with the same command: push_tasks\.py tasks\.json"):
+    with pytest.raises(BossLostError, match=r"Go on with the same command: push_tasks\.py tasks\.json"):
         _push(_plan(tmp_path))
     thread.join()
 

@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from boss.api.app import make_app
-from boss.api.serve import CannotServe, Server, serve
-from boss.client.client import Client, ClientError, NoAnswer, Refused
+from boss.api.serve import ServeError, Server, serve
+from boss.client.client import Client, ClientError, NoAnswerError, RequestRefusedError
 from boss.client.find import boss_of, configured_boss
 from boss.client.upload import send_files
 from boss.intake.reader import encode_stream, read_file
@@ -138,7 +138,7 @@ def test_a_configured_boss_needs_a_token(state_directory: Path, server: Server) 
         assert client.status().workers == 1
     with (
         closing(configured_boss(server.url, "wrong", state_directory)) as client,
-        pytest.raises(Refused, match="token"),
+        pytest.raises(RequestRefusedError, match="token"),
     ):
         client.status()
 
@@ -147,12 +147,12 @@ def test_nobody_there_is_told_with_the_address(state_directory: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with closing(Client(url, "token")) as client, pytest.raises(NoAnswer, match=url):
+    with closing(Client(url, "token")) as client, pytest.raises(NoAnswerError, match=url):
         client.status()
 
 
 def test_a_port_that_is_taken_is_refused_with_a_sentence(server: Server, backend: FakeBackend) -> None:
-    with pytest.raises(CannotServe, match="cannot listen on 127.0.0.1"):
+    with pytest.raises(ServeError, match="cannot listen on 127.0.0.1"):
         serve(make_app(backend, ["t"]), port=server.port)
 
 
@@ -241,7 +241,7 @@ def test_an_early_refusal_reaches_a_client_that_is_still_sending(client: Client)
         for _ in range(200):
             yield b" " * 100_000 + b"\n"
 
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(RequestRefusedError) as refused:
         client.submit(endless())
     assert refused.value.status == 400
     assert "version 9" in refused.value.details[0]
@@ -265,7 +265,7 @@ def test_the_server_ends_while_somebody_follows(backend: FakeBackend, state_dire
         next(lines)
         running.stop()
         assert [answer.finished for answer in lines] in ([], [False])
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoAnswerError):
             client.status()
     assert not any(thread.name == "http" and thread.is_alive() for thread in threading.enumerate())
 

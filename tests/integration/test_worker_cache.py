@@ -19,7 +19,7 @@ import pytest
 from tests.worlds.parts import MORE_PATH, need
 from wire.messages import Input
 from worker import placing
-from worker.cache import BadInput, Cache, InputMissing, place_all
+from worker.cache import Cache, InputMissingError, PlacingError, place_all
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534
@@ -245,7 +245,7 @@ def test_with_links_an_input_that_a_task_forced_is_found_before_the_next_use_and
     cache = ground.cache("link")
     item = arrive(cache, b"original")
     assert ground.task(cache, item, script)[1].lower().startswith(b"changed")
-    with pytest.raises(InputMissing):
+    with pytest.raises(InputMissingError):
         ground.task(cache, item)
     assert cache.contents() == []
     arrive(cache, b"original")
@@ -359,7 +359,7 @@ def test_a_change_that_hides_its_time_and_size_is_found(cache: Cache, work: Path
     file.chmod(0o644)
     file.write_bytes(b"0riginal")
     os.utime(file, ns=(LONG_AGO, LONG_AGO))
-    with pytest.raises(InputMissing):
+    with pytest.raises(InputMissingError):
         cache.place(item, work)
 
 
@@ -382,9 +382,9 @@ def test_what_is_no_file_in_the_cache_is_missing_and_removed_and_nothing_hangs(
 
 def test_an_input_below_a_file_and_a_folder_at_a_file_are_told_as_the_tasks_fault(cache: Cache, work: Path) -> None:
     cache.place(arrive(cache, b"a", "a"), work)
-    with pytest.raises(BadInput, match="another input is a file"):
+    with pytest.raises(PlacingError, match="another input is a file"):
         cache.place(arrive(cache, b"b", "a/b"), work)
-    with pytest.raises(BadInput, match="another input is a file"):
+    with pytest.raises(PlacingError, match="another input is a file"):
         cache.place(Input(name="a", path="a", folder=True), work)
 
 
@@ -392,7 +392,7 @@ def test_an_empty_folder_is_made(cache: Cache, work: Path) -> None:
     cache.place(Input(name="d/e", path="d/e", folder=True), work)
     cache.place(Input(name="d", path="d", folder=True), work)
     assert (work / "d/e").is_dir()
-    with pytest.raises(BadInput, match="not a path inside"):
+    with pytest.raises(PlacingError, match="not a path inside"):
         cache.place(Input(name="d", path="../d", folder=True), work)
 
 
@@ -542,7 +542,7 @@ def test_a_result_is_adopted_and_given_to_the_next_attempt_after_it_was_read(
 def test_a_result_that_is_not_what_was_said_is_found_at_its_first_use(cache: Cache, work: Path) -> None:
     (work / "out").write_bytes(b"other!")
     assert cache.adopt(work / "out", digest(b"result"), 6)
-    with pytest.raises(InputMissing):
+    with pytest.raises(InputMissingError):
         cache.place(Input(name="in", path="in", digest=digest(b"result")), work)
     assert cache.contents() == []
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from wire.messages import Input, Outcome, ResultItem
-from worker.cache import BadInput, Cache, InputMissing, place_all
+from worker.cache import Cache, InputMissingError, PlacingError, place_all
 from worker.home import Home, HomeError, remove_tree
 from worker.journal import Journal
 from worker.keeper import Keeper
@@ -76,7 +76,7 @@ def test_a_damaged_input_is_removed_from_the_cache_and_reported_missing(
         (work / "first").mkdir()
         cache.place(item, work / "first")
     (cache.path / item.digest[3:]).write_bytes(b"damaged!!")
-    with pytest.raises(InputMissing):
+    with pytest.raises(InputMissingError):
         cache.place(item, work)
     assert cache.contents() == []
     assert not (work / "net.inp").exists()
@@ -91,16 +91,16 @@ def test_all_missing_inputs_are_told_at_once(cache: Cache, work: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "", "a//b", "./a", "a\0b"])
 def test_an_input_never_leaves_the_working_directory(cache: Cache, work: Path, path: str) -> None:
-    with pytest.raises(BadInput):
+    with pytest.raises(PlacingError):
         cache.place(cached(cache, b"a", path), work)
 
 
 def test_two_inputs_of_one_path_and_a_digest_that_is_none_are_refused(cache: Cache, work: Path) -> None:
     item = cached(cache, b"a")
     cache.place(item, work)
-    with pytest.raises(BadInput, match="two inputs"):
+    with pytest.raises(PlacingError, match="two inputs"):
         cache.place(item, work)
-    with pytest.raises(BadInput, match="no digest"):
+    with pytest.raises(PlacingError, match="no digest"):
         cache.place(Input(name="x", path="x", digest="b2:../../etc/passwd"), work)
 
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from boss.core.model import Submission
 from boss.core.rows import Changes, Known, Loaded, LoadedBatch
-from boss.database import Database
-from boss.database import Superseded as ReallySuperseded
+from boss.database import Database, SupersededError
 from boss.database.store import DatabaseStore
 from tests.simulation.store import Session, SimulatedStore, Superseded
 
@@ -56,7 +55,7 @@ class SqliteSession(Session):
         """A lost answer: the same turn is written again, and is there already."""
         try:
             self._real.commit(changes, wall)
-        except ReallySuperseded:
+        except SupersededError:
             assert self.epoch != self.store.epoch, "superseded, and the model knows of no later boss"
             raise Superseded from None
         if answer_lost:
@@ -82,7 +81,7 @@ class SqliteSession(Session):
     def known(self, submission: Submission) -> Known:
         try:
             return self._real.known(submission)
-        except ReallySuperseded:
+        except SupersededError:
             raise Superseded from None
 
     def batches_for(
@@ -90,7 +89,7 @@ class SqliteSession(Session):
     ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
         try:
             return self._real.batches_for(tasks, batches, present)
-        except ReallySuperseded:
+        except SupersededError:
             raise Superseded from None
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     "worker.runner": ("worker", "wire.messages"),
     "datastore": ("datastore", "wire"),
     "datastore.agent": ("datastore.agent", "datastore.paths", "wire.messages", "wire.codec"),
-    "datastore.paths": ("wire.messages",),
+    "datastore.paths": ("datastore.errors", "wire.messages"),
     # What a user's script talks to a boss with: of the server nothing but the bodies of its answers.
     "boss.client": (
         "boss.client",
@@ -84,6 +84,7 @@ PURE = (
     "boss.core",
     "worker.agent",
     "datastore.agent",
+    "datastore.errors",
     "datastore.paths",
 )
 #: All that the pure parts may import beside ours. No clock, chance, files, threads, processes, logging.

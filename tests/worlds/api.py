@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from boss.api.app import make_app
-from boss.api.backend import BackendUnavailable, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.api.backend import BackendUnavailableError, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.client.in_process_transport import InProcessTransport
 from boss.core.effects import Answer
 from boss.core.events import Submitted
@@ -257,7 +257,7 @@ class FakeBackend:
 
     def ask(self, event: Request) -> Answer:
         if self.away:
-            raise BackendUnavailable(self.away)
+            raise BackendUnavailableError(self.away)
         self.asked.append(event)
         if isinstance(event, Submitted) and not self.says.refused:
             total = len(event.submission.ids)

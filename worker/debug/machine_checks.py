@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wire.messages import VERSION
 from worker.debug.finding import Finding
-from worker.epanet.faults import BadSurroundings, EngineError
+from worker.epanet.faults import EngineError, MachineError
 from worker.epanet.library import ENGINE_VERSION, load
 from worker.options import WorkerOptions
 
@@ -80,7 +80,7 @@ def _room(home: Path) -> Finding:
 def _epanet() -> Finding:
     try:
         load()
-    except (BadSurroundings, EngineError) as error:
+    except (MachineError, EngineError) as error:
         remedy = "install owa-epanet (or, from Python 3.13 on, EPyT); until then only tasks with commands run here"
         return Finding("EPANET", "FAILED", str(error), remedy)
     return Finding("EPANET", "ok", ENGINE_VERSION)

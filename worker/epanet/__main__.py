@@ -16,7 +16,7 @@ from wire.messages import EpanetRun
 from worker.epanet import serve
 from worker.epanet.batch import run_batch
 from worker.epanet.check import check
-from worker.epanet.faults import BadSpecification, EpanetFault
+from worker.epanet.faults import BatchError, SpecificationError
 from worker.epanet.library import load
 from worker.epanet.warm import OpenNetworks
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         load()
         return _check(options) if options.command == "check" else _run(options)
-    except EpanetFault as fault:
+    except BatchError as fault:
         serve.tell(str(fault))
         return fault.exit_code
 
@@ -74,7 +74,7 @@ def _rows(text: str) -> tuple[int, int]:
 
 def _check(options: argparse.Namespace) -> int:
     if not options.inp.is_file():
-        raise BadSpecification(f"there is no file {options.inp}")
+        raise SpecificationError(f"there is no file {options.inp}")
     facts = check(options.inp)
     lines = [json.dumps(facts)] if options.json else [f"{name}: {_plain(value)}" for name, value in facts.items()]
     sys.stdout.write("\n".join(lines) + "\n")
@@ -118,7 +118,7 @@ def _output(options: argparse.Namespace) -> dict[str, object]:
 def _option(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise BadSpecification(f"--option {text!r} is not NAME=VALUE")
+        raise SpecificationError(f"--option {text!r} is not NAME=VALUE")
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from worker.epanet import codes
-from worker.epanet.faults import BadSpecification, EngineError
+from worker.epanet.faults import EngineError, SpecificationError
 from worker.epanet.project import Project
 from worker.epanet.setpaths import DEMAND_MULTIPLIER, TIMES
 from worker.epanet.specification import Simulation
@@ -50,7 +50,7 @@ def changed_times(project: Project, own: Value, wanted: Mapping[str, float], whe
     times = {**dict(zip(_TIME_NUMBERS, own, strict=True)), **wanted}
     longest = min(times["report_step"], project.time(codes.TIME_PATTERN_STEP))
     if wanted.get("hydraulic_step", 0) > longest:
-        raise BadSpecification(
+        raise SpecificationError(
             f"{where}: a hydraulic step of {wanted['hydraulic_step']:g} s is longer than the report step or the "
             f"pattern step; at most {longest:g} s is possible"
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 from wire.messages import EpanetRun
 from worker.epanet.assess import USABLE, RunRow, assess, refused
 from worker.epanet.changes import Changes
-from worker.epanet.faults import BadNetwork, BadSpecification, BadSurroundings, EngineError
+from worker.epanet.faults import EngineError, EpanetError, MachineError, NetworkError, SpecificationError
 from worker.epanet.kept import kept_variables
 from worker.epanet.library import ENGINE_VERSION
 from worker.epanet.project import Project
@@ -36,7 +36,7 @@ RUNNER_VERSION = "1"
 Progress = Callable[[float], None]
 
 
-class _Stained(Exception):
+class _StainedNetworkError(EpanetError):
     """The shared network does not give its own results any more."""
 
 
@@ -58,19 +58,19 @@ def run_batch(
     progress: Progress = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Summary:
-    """Raises a fault of `worker.epanet.faults`; TooStrict and TooManyFailed leave the files complete."""
+    """Raises a fault of `worker.epanet.faults`; StrictError and TooManyFailedError leave the files complete."""
     started = time.perf_counter()
     try:
         batch = _prepare(run, directory, progress)
         try:
             rows, unit = _solve_sharing(batch, networks)
-        except _Stained:
+        except _StainedNetworkError:
             tell(
                 "solving again with the network opened anew for each scenario: it did not come back to its own results"
             )
             rows, unit = _solve_apart(batch)
     except OSError as error:
-        raise BadSurroundings(f"the batch cannot go on here: {error}") from error
+        raise MachineError(f"the batch cannot go on here: {error}") from error
     summary = sum_up(rows, unit, time.perf_counter() - started)
     for line in summary.lines:
         tell(line)
@@ -83,7 +83,7 @@ def _prepare(run: EpanetRun, directory: Path, progress: Progress) -> _Batch:
     table = read_table(run.scenarios, run.rows, directory)
     file = directory / run.inp
     if not file.is_file():
-        raise BadSpecification(f"the network {run.inp} is not in the working directory")
+        raise SpecificationError(f"the network {run.inp} is not in the working directory")
     key = (hashlib.sha256(file.read_bytes()).hexdigest(), options.simulation)
     return _Batch(file, key, table, output, options, directory / output.directory, progress)
 
@@ -98,7 +98,7 @@ def _solve_sharing(batch: _Batch, networks: OpenNetworks) -> tuple[list[RunRow],
         if network.reference is None and not alone:
             network.reference = fingerprint(network.project)
             if network.reference is None:
-                raise _Stained
+                raise _StainedNetworkError
         rows, unit = _with_files(
             batch, variables, network.project, lambda files: _shared(batch, network, changes, files)
         )
@@ -126,7 +126,7 @@ def _open(batch: _Batch) -> Project:
     try:
         return open_network(batch.file, batch.options.simulation)
     except EngineError as error:
-        raise BadNetwork(f"{batch.file.name}: {error}") from error
+        raise NetworkError(f"{batch.file.name}: {error}") from error
 
 
 def _with_files(
@@ -163,13 +163,13 @@ def _shared(batch: _Batch, network: OpenNetwork, changes: Changes, files: Result
 
 
 def _check_clean(network: OpenNetwork, changes: Changes) -> None:
-    """Raises _Stained unless the unchanged network still gives the bits that it gave at first."""
+    """Raises _StainedNetworkError unless the unchanged network still gives the bits that it gave at first."""
     try:
         changes.restore()
     except EngineError:
-        raise _Stained from None
+        raise _StainedNetworkError from None
     if fingerprint(network.project) != network.reference:
-        raise _Stained
+        raise _StainedNetworkError
 
 
 def _apart(batch: _Batch, files: ResultFiles) -> list[RunRow]:

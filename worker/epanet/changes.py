@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from worker.epanet import codes
 from worker.epanet.attributes import ALL_TIMES, READ, WRITE, Value, changed_times, get_times
-from worker.epanet.faults import BadSpecification
+from worker.epanet.faults import SpecificationError
 from worker.epanet.project import Elements, Project
 from worker.epanet.scenarios import Scenario, Table
 from worker.epanet.setpaths import TIMES, SetPath
@@ -33,9 +33,9 @@ def find_elements(elements: Elements, kind: str, selector: str, where: str) -> l
         if found:
             return found
     if known is not None:
-        raise BadSpecification(f"{where}: {selector!r} is a {elements.kinds[known]} in this network, not a {kind}")
+        raise SpecificationError(f"{where}: {selector!r} is a {elements.kinds[known]} in this network, not a {kind}")
     near = suggestion(selector, [elements.ids[index] for index in candidates], 0.5)
-    raise BadSpecification(f"{where}: the network has no {kind or 'element'} {selector!r}{near}")
+    raise SpecificationError(f"{where}: the network has no {kind or 'element'} {selector!r}{near}")
 
 
 @dataclass
@@ -151,10 +151,12 @@ def _refuse_overlap(project: Project, columns: list[_Column], where: str) -> Non
         other = seen.setdefault((path.attribute, index), path)
         if other is not path and not (other.factor and path.factor):
             what = f"{path.attribute} of {_elements(project, path).ids[index]!r}" if path.kind else path.attribute
-            raise BadSpecification(f"{where}: columns {other.name!r} and {path.name!r} both set {what}")
+            raise SpecificationError(f"{where}: columns {other.name!r} and {path.name!r} both set {what}")
 
 
 def _refuse_check_valves(project: Project, indices: list[int], where: str) -> None:
     for index in indices:
         if project.links.types[index] == codes.CHECK_VALVE:
-            raise BadSpecification(f"{where}: {project.links.ids[index]!r} is a check valve; its status cannot be set")
+            raise SpecificationError(
+                f"{where}: {project.links.ids[index]!r} is a check valve; its status cannot be set"
+            )

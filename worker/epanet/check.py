@@ -16,7 +16,7 @@ _TIMED_RUNS = 3
 
 
 def check(file: Path) -> dict[str, object]:
-    """Facts about the network and its run as the file has it. Raises BadNetwork."""
+    """Facts about the network and its run as the file has it. Raises NetworkError."""
     project = Project(file)
     try:
         return {**_facts(project), **_run(project)}

@@ -1,19 +1,25 @@
-"""What can go wrong before or around a batch, with the exit code that each kind of fault has.
+"""What can go wrong before or around a batch, with the exit code that each kind has.
 
-Only the kinds and their numbers. A scenario that fails by itself is no fault: it is a row in `runs.parquet`.
+Only the kinds and their numbers. A scenario that fails by itself raises nothing: it is a row in `runs.parquet`.
 
-    EpanetFault
-    ├── BadSpecification   2   the task's description: unknown name, bad value, a table that does not fit
-    ├── TooStrict          3   all was done, and `options.strict` was not satisfied
-    ├── BadNetwork         4   EPANET refuses the INP file
-    ├── TooManyFailed      5   all was done, and more scenarios failed than `options.max_failed`
-    └── BadSurroundings   75   this machine: files cannot be written, the engine is missing or another version
+    EpanetError
+    ├── BatchError                 ends the batch
+    │   ├── SpecificationError   2   the task's description: unknown name, bad value, a table that does not fit
+    │   ├── StrictError          3   all was done, and `options.strict` was not satisfied
+    │   ├── NetworkError         4   EPANET refuses the INP file
+    │   ├── TooManyFailedError   5   all was done, and more scenarios failed than `options.max_failed`
+    │   └── MachineError        75   this machine: files cannot be written, the engine is missing or another version
+    └── EngineError                a call of the library failed; whoever called it knows what that means
 """
 
 from __future__ import annotations
 
 
-class EpanetFault(Exception):
+class EpanetError(Exception):
+    """Root of what this package raises."""
+
+
+class BatchError(EpanetError):
     """Ends the batch. The message is for people; the exit code is for whoever decides about repeating."""
 
     exit_code = 1
@@ -24,27 +30,27 @@ class EpanetFault(Exception):
         self.figures = figures or {}
 
 
-class BadSpecification(EpanetFault):
+class SpecificationError(BatchError):
     exit_code = 2
 
 
-class TooStrict(EpanetFault):
+class StrictError(BatchError):
     exit_code = 3
 
 
-class BadNetwork(EpanetFault):
+class NetworkError(BatchError):
     exit_code = 4
 
 
-class TooManyFailed(EpanetFault):
+class TooManyFailedError(BatchError):
     exit_code = 5
 
 
-class BadSurroundings(EpanetFault):
+class MachineError(BatchError):
     exit_code = 75
 
 
-class EngineError(Exception):
+class EngineError(EpanetError):
     """A call of the library returned an error code (above 100); `doing` says what was asked of it."""
 
     def __init__(self, code: int, text: str, doing: str) -> None:

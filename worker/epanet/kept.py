@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.epanet import codes
 from worker.epanet.changes import find_elements
-from worker.epanet.faults import BadSpecification
+from worker.epanet.faults import SpecificationError
 from worker.epanet.project import Project
 from worker.epanet.results import Variable
 from worker.epanet.solve import Quantity
@@ -12,7 +12,7 @@ from worker.epanet.specification import Options, Output, Selection
 
 
 def kept_variables(output: Output, options: Options, project: Project) -> list[Variable]:
-    """Raises BadSpecification for an element that the network does not have."""
+    """Raises SpecificationError for an element that the network does not have."""
     found = _section(output.nodes, project, True) + _section(output.links, project, False)
     if any(variable.name == "quality" for variable in found):
         _refuse_quality_without(options, project)
@@ -31,7 +31,9 @@ def _section(selection: Selection, project: Project, of_nodes: bool) -> list[Var
     ids = tuple(elements.ids[index] for index in indices)
     for taken in ("scenario", "time"):
         if taken in ids:
-            raise BadSpecification(f"{where}: an element named {taken!r} cannot be kept; the files have such a column")
+            raise SpecificationError(
+                f"{where}: an element named {taken!r} cannot be kept; the files have such a column"
+            )
     columns = None if list(indices) == list(range(len(elements))) else tuple(indices)
     units = project.units()
     return [_variable(name, known[name], of_nodes, columns, ids, units) for name in selection.variables]
@@ -51,6 +53,6 @@ def _variable(
 
 def _refuse_quality_without(options: Options, project: Project) -> None:
     if not options.simulation.quality:
-        raise BadSpecification('output wants quality, which is not computed; set options.quality to "inp"')
+        raise SpecificationError('output wants quality, which is not computed; set options.quality to "inp"')
     if project.quality_type() == "none":
-        raise BadSpecification("output wants quality, and the network's file has quality none")
+        raise SpecificationError("output wants quality, and the network's file has quality none")

@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from worker.epanet.faults import BadSurroundings, EngineError
+from worker.epanet.faults import EngineError, MachineError
 
 #: The engine is a part of the result, so there is exactly one.
 ENGINE_VERSION = "2.3.5"
@@ -84,7 +84,7 @@ def library_file() -> Path:
             candidate = Path(folder, inside)
             if candidate.is_file():
                 return candidate
-    raise BadSurroundings(
+    raise MachineError(
         "the EPANET library is not installed for this Python: install the package owa-epanet (Python 3.11 and 3.12) "
         "or epyt (later ones)"
     )
@@ -99,10 +99,10 @@ def load(file: Path | None = None) -> ctypes.CDLL:
         for name, arguments in _PROTOTYPES.items():
             getattr(library, name).argtypes = arguments
     except (OSError, AttributeError) as error:
-        raise BadSurroundings(f"{file} cannot be used as EPANET's library: {error}") from error
+        raise MachineError(f"{file} cannot be used as EPANET's library: {error}") from error
     found = version(library)
     if found != ENGINE_VERSION:
-        raise BadSurroundings(f"{file} is EPANET {found}; results are made with {ENGINE_VERSION} only")
+        raise MachineError(f"{file} is EPANET {found}; results are made with {ENGINE_VERSION} only")
     return library
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.epanet import codes
-from worker.epanet.faults import BadNetwork, BadSurroundings
+from worker.epanet.faults import MachineError, NetworkError
 from worker.epanet.library import expect, load, text_of
 
 Doubles = npt.NDArray[np.float64]
@@ -80,7 +80,7 @@ class Project:
         """EPANET opens an empty or meaningless file without complaint; only this call looks at it."""
         code = self.library.EN_openH(self.handle)
         if code > 100:
-            raise BadNetwork(_refusal(self.file, code))
+            raise NetworkError(_refusal(self.file, code))
         self.library.EN_closeH(self.handle)
 
     # Values ---------------------------------------------------------------------------------------
@@ -181,10 +181,10 @@ def _open(library: ctypes.CDLL, file: Path) -> ctypes.c_void_p:
     if code > 100:
         _close(library, handle)
         if code == codes.CANNOT_OPEN_INPUT:
-            raise BadNetwork(f"{file}: {text_of(code)}")
+            raise NetworkError(f"{file}: {text_of(code)}")
         if code >= 300:
-            raise BadSurroundings(f"{file}: {text_of(code)}")
-        raise BadNetwork(_refusal(file, code))
+            raise MachineError(f"{file}: {text_of(code)}")
+        raise NetworkError(_refusal(file, code))
     library.EN_setstatusreport(handle, 0)
     library.EN_setreport(handle, b"MESSAGES NO")
     return handle

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.epanet.faults import BadSpecification
+from worker.epanet.faults import SpecificationError
 from worker.epanet.setpaths import SCENARIO_COLUMN, SetPath, is_carried, parse_cell, parse_set_path
 
 _LARGEST_NUMBER = 2**31 - 1
@@ -41,7 +41,7 @@ UNCHANGED = Table((), (), (Scenario(0, ()),))
 
 
 def read_table(source: str | list[dict[str, object]], rows: tuple[int, int] | None, directory: Path) -> Table:
-    """The scenarios [first, last) of the table; raises BadSpecification that names row and column."""
+    """The scenarios [first, last) of the table; raises SpecificationError that names row and column."""
     if source == [] and rows is None:
         return UNCHANGED
     if isinstance(source, list):
@@ -58,14 +58,14 @@ def read_table(source: str | list[dict[str, object]], rows: tuple[int, int] | No
 
 def _check_rows(name: str, rows: tuple[int, int] | None, found: int) -> None:
     if rows is not None and (rows[0] < 0 or rows[1] <= rows[0]):
-        raise BadSpecification(f"rows {rows[0]}:{rows[1]} of {name} are no range; first must be below last")
+        raise SpecificationError(f"rows {rows[0]}:{rows[1]} of {name} are no range; first must be below last")
     if rows is not None and found < rows[1] - rows[0]:
-        raise BadSpecification(
+        raise SpecificationError(
             f"{name} ends before row {rows[1]}: rows {rows[0]}:{rows[1]} are asked, "
             f"and it has {rows[0] + found if found else 'fewer than ' + str(rows[0] + 1)}"
         )
     if not found:
-        raise BadSpecification(f"{name} has no rows")
+        raise SpecificationError(f"{name} has no rows")
 
 
 def _from_rows(rows: list[dict[str, object]]) -> tuple[list[str], list[list[object]]]:
@@ -77,7 +77,7 @@ def _from_file(file: Path, name: str, rows: tuple[int, int] | None) -> tuple[lis
     first, last = rows or (0, None)
     first = max(first, 0)
     if not file.is_file():
-        raise BadSpecification(f"the scenario table {name} is not in the working directory")
+        raise SpecificationError(f"the scenario table {name} is not in the working directory")
     suffix = file.suffix.lower()
     try:
         if suffix in (".parquet", ".pq"):
@@ -85,8 +85,8 @@ def _from_file(file: Path, name: str, rows: tuple[int, int] | None) -> tuple[lis
         if suffix in (".csv", ".txt"):
             return *_from_csv(file, name, first, last), first
     except (OSError, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise BadSpecification(f"{name} cannot be read: {error}") from error
-    raise BadSpecification(f"{name}: a scenario table is a .csv or a .parquet file")
+        raise SpecificationError(f"{name} cannot be read: {error}") from error
+    raise SpecificationError(f"{name}: a scenario table is a .csv or a .parquet file")
 
 
 def _from_csv(file: Path, name: str, first: int, last: int | None) -> tuple[list[str], list[list[object]]]:
@@ -97,7 +97,7 @@ def _from_csv(file: Path, name: str, first: int, last: int | None) -> tuple[list
         cells: list[list[object]] = []
         for number, row in enumerate(itertools.islice(filled, first, last), first):
             if len(row) != len(columns):
-                raise BadSpecification(f"{name}, row {number}: {len(row)} cells under {len(columns)} columns")
+                raise SpecificationError(f"{name}, row {number}: {len(row)} cells under {len(columns)} columns")
             cells.append(list(row))
     return columns, cells
 
@@ -116,8 +116,8 @@ def _table(name: str, columns: list[str], cells: list[list[object]], first: int)
     set_columns = [column for column in columns if column != SCENARIO_COLUMN and column not in carried]
     try:
         paths = tuple(parse_set_path(column) for column in set_columns)
-    except BadSpecification as fault:
-        raise BadSpecification(f"{name}: {fault}") from None
+    except SpecificationError as fault:
+        raise SpecificationError(f"{name}: {fault}") from None
     scenarios = []
     for row_number, row in enumerate(cells, first):
         where = f"{name}, row {row_number}"
@@ -141,7 +141,7 @@ def _scenario_number(cell: object, row_number: int, where: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number <= _LARGEST_NUMBER or isinstance(cell, bool):
-        raise BadSpecification(f"{where}, column 'scenario': {cell!r} is no whole number from 0 to {_LARGEST_NUMBER}")
+        raise SpecificationError(f"{where}, column 'scenario': {cell!r} is no whole number from 0 to {_LARGEST_NUMBER}")
     return number
 
 
@@ -149,9 +149,9 @@ def _refuse_repeated(name: str, columns: list[str]) -> None:
     seen: set[str] = set()
     for column in columns:
         if not column:
-            raise BadSpecification(f"{name}: a column has no name")
+            raise SpecificationError(f"{name}: a column has no name")
         if column in seen:
-            raise BadSpecification(f"{name}: two columns are named {column!r}")
+            raise SpecificationError(f"{name}: two columns are named {column!r}")
         seen.add(column)
 
 
@@ -159,5 +159,5 @@ def _refuse_same_number(name: str, scenarios: list[Scenario]) -> None:
     seen: set[int] = set()
     for scenario in scenarios:
         if scenario.number in seen:
-            raise BadSpecification(f"{name}: two rows are scenario {scenario.number}")
+            raise SpecificationError(f"{name}: two rows are scenario {scenario.number}")
         seen.add(scenario.number)

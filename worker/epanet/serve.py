@@ -24,7 +24,7 @@ import msgspec
 
 from wire.messages import EpanetRun
 from worker.epanet.batch import run_batch
-from worker.epanet.faults import BadSurroundings, EpanetFault
+from worker.epanet.faults import BatchError, MachineError
 from worker.epanet.library import load
 from worker.epanet.warm import OpenNetworks
 
@@ -84,7 +84,7 @@ def answer(line: bytes, networks: OpenNetworks, progress: Callable[[float], None
         load()
         with _inside(request.directory) as directory:
             summary = run_batch(request.run, directory, networks, sparingly(progress), tell)
-    except EpanetFault as fault:
+    except BatchError as fault:
         tell(str(fault))
         return Ended(ended="failed", reason=str(fault), exit_code=fault.exit_code, figures=fault.figures)
     except BrokenPipeError:
@@ -102,7 +102,7 @@ def _inside(directory: str) -> Iterator[Path]:
     try:
         os.chdir(directory)
     except OSError as error:
-        raise BadSurroundings(f"the working directory cannot be entered: {error}") from error
+        raise MachineError(f"the working directory cannot be entered: {error}") from error
     try:
         yield Path(os.getcwd())
     finally:

@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from worker.epanet.faults import BadSpecification
+from worker.epanet.faults import SpecificationError
 
 #: Attributes by kind of element; `leak` is another word for a junction's emitter.
 ATTRIBUTES = {
@@ -71,7 +71,7 @@ def is_carried(column: str) -> bool:
 
 
 def parse_set_path(name: str) -> SetPath:
-    """Raises BadSpecification with the nearest known name."""
+    """Raises SpecificationError with the nearest known name."""
     text = name.strip()
     factor = text.endswith(("*", "*="))
     path = text.removesuffix("=").removesuffix("*") if factor else text.removesuffix("=")
@@ -79,7 +79,7 @@ def parse_set_path(name: str) -> SetPath:
         return SetPath(name, DEMAND_MULTIPLIER, factor)
     if path in TIMES:
         if factor:
-            raise BadSpecification(f"column {name!r}: a time is set, not multiplied; write {path!r}")
+            raise SpecificationError(f"column {name!r}: a time is set, not multiplied; write {path!r}")
         return SetPath(name, path)
     return _element_path(name, path, factor)
 
@@ -88,9 +88,9 @@ def _element_path(name: str, path: str, factor: bool) -> SetPath:
     match = _ELEMENT_PATH.fullmatch(path)
     attribute = ATTRIBUTES.get((match["kind"], match["attribute"])) if match else None
     if match is None or attribute is None:
-        raise BadSpecification(f"column {name!r} is nothing that can be set{_nearest_path(path)}")
+        raise SpecificationError(f"column {name!r} is nothing that can be set{_nearest_path(path)}")
     if factor and attribute == "status":
-        raise BadSpecification(f"column {name!r}: a status is open or closed and cannot be multiplied")
+        raise SpecificationError(f"column {name!r}: a status is open or closed and cannot be multiplied")
     kind = "junction" if match["kind"] == "leak" else match["kind"]
     return SetPath(name, attribute, factor, kind, match["selector"])
 
@@ -118,19 +118,19 @@ def parse_cell(path: SetPath, cell: object, where: str) -> float | None:
 def _status(cell: object, where: str) -> float:
     word = str(int(cell)) if isinstance(cell, bool | float) and cell in (0, 1) else str(cell).strip().lower()
     if word not in _STATUS:
-        raise BadSpecification(f"{where}: {cell!r} is no status; write open or closed")
+        raise SpecificationError(f"{where}: {cell!r} is no status; write open or closed")
     return _STATUS[word]
 
 
 def _number(cell: object, where: str) -> float:
     if isinstance(cell, bool) or not isinstance(cell, int | float | str):
-        raise BadSpecification(f"{where}: {cell!r} is no number")
+        raise SpecificationError(f"{where}: {cell!r} is no number")
     try:
         value = float(cell)
     except (ValueError, OverflowError):
-        raise BadSpecification(f"{where}: {cell!r} is no number") from None
+        raise SpecificationError(f"{where}: {cell!r} is no number") from None
     if not math.isfinite(value):
-        raise BadSpecification(f"{where}: {cell!r} is not finite; EPANET would compute with it without a word")
+        raise SpecificationError(f"{where}: {cell!r} is not finite; EPANET would compute with it without a word")
     return value
 
 
@@ -140,7 +140,7 @@ def parse_seconds(cell: object, where: str, zero: bool = False) -> int:
     if seconds is None:
         seconds = _number(cell, where)
     if seconds != int(seconds) or not (0 if zero else 1) <= seconds <= _LONGEST_SECONDS:
-        raise BadSpecification(f"{where}: {cell!r} is no time in whole seconds{'' if zero else ' above 0'}")
+        raise SpecificationError(f"{where}: {cell!r} is no time in whole seconds{'' if zero else ' above 0'}")
     return int(seconds)
 
 

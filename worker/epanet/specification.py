@@ -14,7 +14,7 @@ from typing import Literal
 
 from wire.messages import EpanetRun
 from worker.epanet.codes import LINK_VARIABLES, NODE_VARIABLES
-from worker.epanet.faults import BadSpecification
+from worker.epanet.faults import SpecificationError
 from worker.epanet.setpaths import parse_seconds
 
 RUNS_FILE = "runs.parquet"
@@ -79,13 +79,13 @@ def _selection(section: str, output: Mapping[str, object]) -> Selection:
         return Selection()
     content = output[section]
     if not isinstance(content, Mapping):
-        raise BadSpecification(f"output.{section} is an object with elements and variables")
+        raise SpecificationError(f"output.{section} is an object with elements and variables")
     _refuse_unknown(f"output.{section}", content, ("elements", "variables"))
     elements = _texts(f"output.{section}.elements", content.get("elements", ["*"]))
     variables = _texts(f"output.{section}.variables", content.get("variables", []))
     for variable in variables:
         if variable not in _SECTIONS[section]:
-            raise BadSpecification(
+            raise SpecificationError(
                 f"output.{section}.variables: {variable!r} is unknown{suggestion(variable, _SECTIONS[section])}"
             )
     return Selection(elements, variables)
@@ -93,16 +93,16 @@ def _selection(section: str, output: Mapping[str, object]) -> Selection:
 
 def _texts(where: str, content: object) -> tuple[str, ...]:
     if not isinstance(content, list) or not content or not all(isinstance(text, str) and text for text in content):
-        raise BadSpecification(f"{where} is a list of at least one name")
+        raise SpecificationError(f"{where} is a list of at least one name")
     return tuple(dict.fromkeys(content))
 
 
 def _directory(content: object) -> str:
     if not isinstance(content, str) or "\0" in content:
-        raise BadSpecification("output.directory is a path inside the working directory")
+        raise SpecificationError("output.directory is a path inside the working directory")
     path = posixpath.normpath(content) if content else ""
     if path.startswith("/") or path.split("/")[0] == "..":
-        raise BadSpecification(f"output.directory {content!r} leaves the working directory")
+        raise SpecificationError(f"output.directory {content!r} leaves the working directory")
     return "" if path == "." else path
 
 
@@ -119,7 +119,7 @@ def _simulation(options: Mapping[str, object]) -> Simulation:
     }
     quality = options.get("quality", "none")
     if quality not in ("none", "inp"):
-        raise BadSpecification(f'options.quality is "none" or "inp" (as the file says), not {quality!r}')
+        raise SpecificationError(f'options.quality is "none" or "inp" (as the file says), not {quality!r}')
     return Simulation(**times, quality=quality == "inp")
 
 
@@ -131,19 +131,19 @@ def _strict(value: object) -> Literal["", "warn", "error"]:
             return "warn"
         case "error":
             return "error"
-    raise BadSpecification(f'options.strict is true, false, "warn" or "error", not {value!r}')
+    raise SpecificationError(f'options.strict is true, false, "warn" or "error", not {value!r}')
 
 
 def _max_failed(value: object) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value
-    raise BadSpecification(f"options.max_failed is a whole number from 0, not {value!r}")
+    raise SpecificationError(f"options.max_failed is a whole number from 0, not {value!r}")
 
 
 def _refuse_unknown(where: str, content: Mapping[str, object], known: Iterable[str]) -> None:
     for name in content:
         if name not in known:
-            raise BadSpecification(f"{where} has no {name!r}{suggestion(name, known)}")
+            raise SpecificationError(f"{where} has no {name!r}{suggestion(name, known)}")
 
 
 def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:

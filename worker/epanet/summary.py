@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.epanet.assess import STATUSES, USABLE, RunRow, sentence
-from worker.epanet.faults import TooManyFailed, TooStrict
+from worker.epanet.faults import StrictError, TooManyFailedError
 from worker.epanet.specification import Options
 
 #: Scenarios that are not ok and get a sentence of their own.
@@ -42,13 +42,13 @@ def sum_up(rows: Sequence[RunRow], unit: str, seconds: float) -> Summary:
 
 
 def refuse_failures(options: Options, rows: Sequence[RunRow], figures: dict[str, float]) -> None:
-    """Raises TooStrict or TooManyFailed; the files are complete all the same."""
+    """Raises StrictError or TooManyFailedError; the files are complete all the same."""
     failed = sum(row.status not in USABLE for row in rows)
     not_ok = sum(row.status != "ok" for row in rows)
     if options.strict == "warn" and not_ok:
-        raise TooStrict(f"{not_ok} of {len(rows)} scenarios are not ok, and options.strict asks for all", figures)
+        raise StrictError(f"{not_ok} of {len(rows)} scenarios are not ok, and options.strict asks for all", figures)
     if options.strict == "error" and failed:
-        raise TooStrict(f"{failed} of {len(rows)} scenarios failed, and options.strict allows none", figures)
+        raise StrictError(f"{failed} of {len(rows)} scenarios failed, and options.strict allows none", figures)
     if options.max_failed is not None and failed > options.max_failed:
         reason = f"{failed} of {len(rows)} scenarios failed; options.max_failed is {options.max_failed}"
-        raise TooManyFailed(reason, figures)
+        raise TooManyFailedError(reason, figures)

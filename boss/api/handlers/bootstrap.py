@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from boss.api.errors import Fault, bad_input
+from boss.api.errors import HttpError, bad_input
 from boss.api.routes import Call
 from boss.api.schema import GuestLoginAnswer, GuestLoginRequest
 from boss.api.services import BootstrapService, BundlesInTransit
@@ -27,7 +27,7 @@ async def bundle(call: Call) -> Response:
     path, digest = await run_in_threadpool(_service(call).bundle, worker, _token(call), kind, digest)
     sending = call.services.bundles
     if sending.count >= AT_ONCE:
-        raise Fault(503, f"{AT_ONCE} machines are fetching their programs; ask again soon")
+        raise HttpError(503, f"{AT_ONCE} machines are fetching their programs; ask again soon")
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     return _Counted(file_response(call.request, file, os.fstat(file).st_size, digest), sending)
 
@@ -62,5 +62,5 @@ def _token(call: Call) -> str:
 
 def _service(call: Call) -> BootstrapService:
     if call.services.bootstrap is None:
-        raise Fault(503, "only a running boss does this, and none runs here: start one (python -m boss)")
+        raise HttpError(503, "only a running boss does this, and none runs here: start one (python -m boss)")
     return call.services.bootstrap

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from boss.api.backend import Request
-from boss.api.errors import Fault, bad_input, not_found
+from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.routes import Call, suggestion
 from boss.api.schema import ChangeAnswer, DropTasksRequest, EmptyRequest, ReasonRequest, SelectionRequest
 from boss.core.events import (
@@ -71,7 +71,7 @@ def _parts(call: Call, chosen: Selection) -> Iterator[Selection]:
 
 
 def states_of_words(words: Iterable[str]) -> frozenset[TaskState]:
-    """Raises Fault."""
+    """Raises HttpError."""
     chosen = set()
     for word in words:
         if word not in _WORDS:
@@ -108,10 +108,10 @@ def done(call: Call, event: Request) -> ChangeAnswer:
     return ChangeAnswer(done=answer.value, carry_on=call.backend.carry_on())
 
 
-def refusal(lines: list[str]) -> Fault:
+def refusal(lines: list[str]) -> HttpError:
     if len(lines) == 1:
-        return Fault(409, lines[0])
-    return Fault(409, f"refused for {len(lines)} reasons; nothing was changed", lines)
+        return HttpError(409, lines[0])
+    return HttpError(409, f"refused for {len(lines)} reasons; nothing was changed", lines)
 
 
 def _worker(call: Call) -> str:
@@ -155,7 +155,7 @@ def _numbers(call: Call, request: SelectionRequest) -> list[int]:
     if len(unknown) == 1:
         raise not_found(no_task(request.project, unknown[0]))
     if unknown:
-        raise Fault(
+        raise HttpError(
             404, f"{len(unknown)} of these tasks are not known", [no_task(request.project, id) for id in unknown]
         )
     return [known[id] for id in dict.fromkeys(request.tasks)]

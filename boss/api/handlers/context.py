@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from boss.api.errors import Fault, bad_input
+from boss.api.errors import HttpError, bad_input
 from boss.api.routes import Call
 from boss.api.schema import ContextAnswer, DatastoreRequest
 from boss.api.services import ContextService
@@ -17,7 +17,7 @@ def show(call: Call) -> ContextAnswer:
 def set_datastore(call: Call) -> ContextAnswer:
     context = _context(call)
     if pools := _pools(call):
-        raise Fault(
+        raise HttpError(
             409, f"the datastore's machine is made by the pool {min(pools)!r}: take that out of the settings first"
         )
     before = _answer(call).datastore_address
@@ -68,5 +68,5 @@ def _pools(call: Call) -> set[str]:
 
 def _context(call: Call) -> ContextService:
     if call.services.context is None:
-        raise Fault(503, "there is no context here")
+        raise HttpError(503, "there is no context here")
     return call.services.context

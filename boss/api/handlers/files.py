@@ -11,12 +11,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from boss.api.errors import Fault, bad_input, not_found
+from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.from_datastore import Fetching
 from boss.api.responses import json_response
 from boss.api.routes import Call
 from boss.api.schema import MissingAnswer, MissingFile, MissingRequest, UploadAnswer
-from boss.api.spool import DIGEST, Spool, SpoolBusy, SpoolFull, Upload, WrongContent, blob_path
+from boss.api.spool import DIGEST, Spool, SpoolBusyError, SpoolContentError, SpoolFullError, Upload, blob_path
 from boss.api.streaming import file_response
 
 #: Bytes gathered before they go to the disk in one write.
@@ -28,7 +28,7 @@ def missing(call: Call) -> MissingAnswer:
     """Those of the digests that are not here whole, with how much of each is."""
     digests = call.request_body(MissingRequest).digests
     if len(digests) > _DIGESTS_LIMIT:
-        raise Fault(413, f"{len(digests):,} digests in one question; ask for at most {_DIGESTS_LIMIT:,}")
+        raise HttpError(413, f"{len(digests):,} digests in one question; ask for at most {_DIGESTS_LIMIT:,}")
     for digest in digests:
         _check(digest)
     spool = call.services.spool
@@ -61,7 +61,7 @@ def _state(call: Call, spool: Spool) -> UploadAnswer:
     have = spool.have(digest)
     complete = spool.has(digest)
     if not have and not complete:
-        raise Fault(404, f"nothing of {digest} is here")
+        raise HttpError(404, f"nothing of {digest} is here")
     return UploadAnswer(digest=digest, have=have, complete=complete)
 
 
@@ -82,7 +82,7 @@ async def receive_outgoing(call: Call) -> Response:
 def _fetching(call: Call) -> Fetching:
     fetching = call.services.fetching
     if fetching is None:
-        raise Fault(409, "the datastore of this boss is on its own disk: nothing is sent here")
+        raise HttpError(409, "the datastore of this boss is on its own disk: nothing is sent here")
     return fetching
 
 
@@ -107,11 +107,11 @@ async def _receive(call: Call, spool: Spool) -> Response:
         with spool.upload(digest, offset, size) as upload:
             complete = await _append(call, upload)
             return json_response(UploadAnswer(digest=digest, have=upload.have, complete=complete))
-    except SpoolBusy as error:
-        raise Fault(409, str(error)) from None
-    except SpoolFull as error:
-        raise Fault(507, str(error)) from None
-    except WrongContent as error:
+    except SpoolBusyError as error:
+        raise HttpError(409, str(error)) from None
+    except SpoolFullError as error:
+        raise HttpError(507, str(error)) from None
+    except SpoolContentError as error:
         raise bad_input(str(error)) from None
 
 

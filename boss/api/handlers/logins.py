@@ -9,7 +9,7 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from boss.api.errors import Fault, bad_input
+from boss.api.errors import HttpError, bad_input
 from boss.api.routes import Call
 from boss.api.schema import LoginAnswer, LoginRemoved, LoginRequest
 from boss.api.services import LoginService
@@ -35,5 +35,5 @@ async def debug(call: Call) -> Response:
 
 def _service(call: Call) -> LoginService:
     if call.services.logins is None:
-        raise Fault(503, "only a running boss does this, and none runs here: start one (python -m boss)")
+        raise HttpError(503, "only a running boss does this, and none runs here: start one (python -m boss)")
     return call.services.logins

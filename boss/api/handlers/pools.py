@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from boss.api.backend import PoolView, Request
-from boss.api.errors import Fault, bad_input, not_found
+from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.handlers.changes import refusal
 from boss.api.routes import Call, suggestion
 from boss.api.schema_pools import (
@@ -67,7 +67,7 @@ def terminate(call: Call) -> TerminatedAnswer:
     by_hand = {worker.id for worker in view.workers} - set(started)
     for worker in request.workers:
         if worker in by_hand:
-            raise Fault(409, f"the boss did not start worker {worker!r}, so it cannot end it: drain it, or drop it")
+            raise HttpError(409, f"the boss did not start worker {worker!r}, so it cannot end it: drain it, or drop it")
     _refuse_unknown("worker", request.workers, started)
     said = _ask(call, TerminateAsked(workers=request.workers, pools=request.pools, now=request.now))
     return TerminatedAnswer(ended=_names(said, "ended"), draining=_names(said, "draining"), notes=_names(said, "notes"))
@@ -85,7 +85,7 @@ def drop(call: Call) -> DroppedAnswer:
 
 def _want_boss(call: Call) -> None:
     if call.backend.carry_on():
-        raise Fault(503, "only a running boss does this, and none runs here: start one (python -m boss)")
+        raise HttpError(503, "only a running boss does this, and none runs here: start one (python -m boss)")
 
 
 def _ask(call: Call, event: Request) -> dict[str, object]:

@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Callable
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from boss.api.errors import Fault, bad_input, not_found
-from boss.api.from_datastore import AT_ONCE, Busy, NotToBeHad
+from boss.api.errors import HttpError, bad_input, not_found
+from boss.api.from_datastore import AT_ONCE, DatastoreBusyError, ResultUnavailableError
 from boss.api.handlers.changes import no_task
 from boss.api.reads import LARGEST, ResultLine
 from boss.api.responses import json_response
@@ -24,7 +24,7 @@ from boss.api.result_bundle import RESULT_BYTES, RESULTS_MOST, packed
 from boss.api.routes import Call
 from boss.api.schema import BundleRequest, FolderAnswer, ResultAnswer, ResultList, UploadAnswer, UsageAnswer
 from boss.api.streaming import file_response, first_byte
-from boss.api.tree import Tree, VersionGone
+from boss.api.tree import ContentMissingError, Tree
 from boss.core.attempts import tree_prefix
 from boss.core.state import runs
 from wire.patterns import Pattern, is_pattern
@@ -155,8 +155,8 @@ async def content(call: Call) -> Response:
     if call.services.tree is not None:
         try:
             file = await run_in_threadpool(call.services.tree.open_version, name, line.digest, line.size)
-        except VersionGone as error:
-            raise Fault(409, str(error)) from None
+        except ContentMissingError as error:
+            raise HttpError(409, str(error)) from None
         return file_response(call.request, file, line.size, line.digest)
     return await _from_elsewhere(call, name, line)
 
@@ -167,22 +167,22 @@ def _wanted(call: Call) -> ResultLine:
     if line is None:
         raise not_found(f"there is no result {name!r} in project {project!r}")
     if digest not in ("", line.digest):
-        raise Fault(409, f"{name!r} has been made anew since it was listed; ask again for what there is now")
+        raise HttpError(409, f"{name!r} has been made anew since it was listed; ask again for what there is now")
     return line
 
 
 async def _from_elsewhere(call: Call, name: str, line: ResultLine) -> Response:
     fetching = call.services.fetching
     if fetching is None:
-        raise Fault(503, "the datastore is on another host, and no boss runs that could fetch from it; start one")
+        raise HttpError(503, "the datastore is on another host, and no boss runs that could fetch from it; start one")
     if not fetching.spool.has(line.digest) and not (await run_in_threadpool(call.backend.view)).datastore_connected:
-        raise Fault(503, "the datastore is not connected at present; ask again when it is")
+        raise HttpError(503, "the datastore is not connected at present; ask again when it is")
     try:
         file = await fetching.opened(call.backend, name, line.digest, line.size)
-    except Busy as error:
-        raise Fault(503, str(error)) from None
-    except NotToBeHad as error:
-        raise Fault(409, f"{line.name!r} cannot be had from the datastore: {error}") from None
+    except DatastoreBusyError as error:
+        raise HttpError(503, str(error)) from None
+    except ResultUnavailableError as error:
+        raise HttpError(409, f"{line.name!r} cannot be had from the datastore: {error}") from None
     if file is None:
         return json_response(
             UploadAnswer(digest=line.digest, have=fetching.spool.have(line.digest), complete=False), 202
@@ -194,7 +194,7 @@ async def bundle(call: Call) -> Response:
     """Many small ones, one after another (`boss.api.result_bundle`)."""
     asked = call.request_body(BundleRequest)
     if len(asked.results) > RESULTS_MOST:
-        raise Fault(413, f"{len(asked.results):,} results in one question; ask for at most {RESULTS_MOST}")
+        raise HttpError(413, f"{len(asked.results):,} results in one question; ask for at most {RESULTS_MOST}")
     return StreamingResponse(_entries(call, await run_in_threadpool(_small, call, asked)), media_type=_MEDIA)
 
 
@@ -223,7 +223,7 @@ def _read_some(tree: Tree, part: list[tuple[int, ResultLine]]) -> bytes:
     for at, line in part:
         try:
             file = tree.open_version(tree_prefix(line.project) + line.name, line.digest, line.size)
-        except (VersionGone, OSError):
+        except (ContentMissingError, OSError):
             continue  # asked for alone it is told why
         entries.append(packed(at, _all_of(file)))
     return b"".join(entries)
@@ -235,7 +235,7 @@ async def _fetched(call: Call, line: ResultLine) -> bytes | None:
         return None
     try:
         file = await fetching.opened(call.backend, tree_prefix(line.project) + line.name, line.digest, line.size)
-    except (Busy, NotToBeHad):
+    except (DatastoreBusyError, ResultUnavailableError):
         return None
     return None if file is None else await run_in_threadpool(_all_of, file)
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from boss.api.errors import Fault
+from boss.api.errors import HttpError
 from boss.api.handlers.changes import refusal
 from boss.api.handlers.files import on_datastore
 from boss.api.responses import json_response
@@ -21,7 +21,7 @@ from boss.core.events import Submitted
 from boss.core.model import Submission
 from boss.core.rows import Known
 from boss.intake.collector import Collector
-from boss.intake.faults import IntakeErrors
+from boss.intake.faults import InputRejectedError
 
 #: Status of a push whose files are not all here: send them, then push again.
 FILES_MISSING = 424
@@ -36,7 +36,7 @@ async def submit(call: Call) -> Response:
     chunks = call.request.stream()
     try:
         submission = await _receive(call, chunks)
-    except IntakeErrors as errors:
+    except InputRejectedError as errors:
         await _drain(call, chunks)
         raise _bad_push(errors) from None
     detach = bool(call.query.get("detach", False))
@@ -48,7 +48,9 @@ async def _receive(call: Call, chunks: AsyncIterator[bytes]) -> Submission:
     async for chunk in chunks:
         size += len(chunk)
         if size > call.services.submit_limit_bytes:
-            raise Fault(413, f"the push is larger than {call.services.submit_limit_bytes:,} bytes; push it in parts")
+            raise HttpError(
+                413, f"the push is larger than {call.services.submit_limit_bytes:,} bytes; push it in parts"
+            )
         buffer += chunk
         if len(buffer) >= _FEED_BYTES:
             await run_in_threadpool(collector.feed, bytes(buffer))
@@ -66,23 +68,23 @@ async def _drain(call: Call, chunks: AsyncIterator[bytes]) -> None:
             return
 
 
-def _bad_push(errors: IntakeErrors) -> Fault:
+def _bad_push(errors: InputRejectedError) -> HttpError:
     lines = [str(fault) for fault in errors.faults]
     count = len(lines) + errors.more
     if errors.more:
         lines.append(f"... and {errors.more:,} more like these")
-    return Fault(400, f"the push has {count:,} fault{'s' if count > 1 else ''}; nothing of it was taken", lines)
+    return HttpError(400, f"the push has {count:,} fault{'s' if count > 1 else ''}; nothing of it was taken", lines)
 
 
 def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
     _require_files(call, submission)
     if call.backend.view().stopping:
-        raise Fault(503, "this boss is about to end; push again in a moment")
+        raise HttpError(503, "this boss is about to end; push again in a moment")
     _require_room(call, submission)
     answer = call.backend.ask(Submitted(submission=submission, known=Known()))
     if answer.refused:
         if call.backend.view().stopping:
-            raise Fault(503, answer.refused[0])
+            raise HttpError(503, answer.refused[0])
         raise refusal(answer.refused)
     batch = int(str(answer.value["batch"]))
     if detach:
@@ -99,7 +101,7 @@ def _require_room(call: Call, submission: Submission) -> None:
         return
     needed = needed_bytes(submission)
     if needed > room:
-        raise Fault(
+        raise HttpError(
             507,
             f"the disk of the boss's database has room for {max(room, 0) / 1e6:,.1f} MB, and this push may need "
             f"{needed / 1e6:,.1f} MB; make room, then push again; nothing of it was taken",
@@ -136,8 +138,8 @@ def _require_files(call: Call, submission: Submission) -> None:
         if size is None:
             absent.append(f"{file.name} ({file.digest}) has not been sent")
         elif size != file.size:
-            raise Fault(400, f"the push says that {file.name} has {file.size:,} bytes; what was sent has {size:,}")
+            raise HttpError(400, f"the push says that {file.name} has {file.size:,} bytes; what was sent has {size:,}")
     if absent:
         more = [f"... and {len(absent) - _FILES_SHOWN} more"] if len(absent) > _FILES_SHOWN else []
         sentence = "files of the push have not been sent; send them (PUT /api/v1/files/<digest>), then push again"
-        raise Fault(FILES_MISSING, sentence, absent[:_FILES_SHOWN] + more)
+        raise HttpError(FILES_MISSING, sentence, absent[:_FILES_SHOWN] + more)

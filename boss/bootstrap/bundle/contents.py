@@ -11,6 +11,8 @@ import platform
 import sys
 from typing import Literal
 
+from boss.bootstrap.errors import BootstrapError
+
 Program = Literal["worker", "datastore", "boss"]
 
 #: Pythons that guests may have: what Debian and Ubuntu bring, and EPANET's library is made for.
@@ -56,7 +58,7 @@ _LEFT_OUT: dict[str, tuple[str, ...]] = {
 _INSTALLERS = ("INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "WHEEL")
 
 
-class BundleError(Exception):
+class BundleError(BootstrapError):
     """A bundle cannot be had; says which, why, and what helps."""
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from boss.providers.provider import ProviderError
+
 #: `quota` and `address`: the pool cannot grow at present. `login`, `rights`, `missing`, `refused`: a person has to put
 #: something right. `state`, `busy`: not now, try again. `away`: certainly not taken. `unclear`: taken or not, nobody
 #: knows.
@@ -24,7 +26,7 @@ _CALL = re.compile(r"^\[one\.[a-z.]+\] ")
 _RESTRICTED = re.compile(r"includes a restricted attribute ([A-Z_/0-9]+)")
 
 
-class CloudError(Exception):
+class CloudError(ProviderError):
     """A call that did not do what it should. The text is a sentence for people."""
 
     def __init__(self, kind: Kind, sentence: str) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 
 import msgspec
 
+from boss.providers.provider import ProviderError
 from boss.providers.static import remote
 from boss.providers.static.hosts import Host
-from boss.ssh import Broken, Connection
+from boss.ssh import Connection, ConnectionBrokenError
 from boss.ssh.connection import Ran
 
 #: Seconds.
@@ -40,7 +41,7 @@ done
 _RUN = "import sys; given = sys.stdin.buffer; exec(given.read(int(given.readline())))"
 
 
-class HostError(Exception):
+class HostError(ProviderError):
     """The host cannot be used, or not now. A sentence for people."""
 
 
@@ -95,7 +96,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Calls:
-    """Through one connection, to its end. Raises HostError, and Broken of the connection."""
+    """Through one connection, to its end. Raises HostError, and ConnectionBrokenError of the connection."""
 
     def __init__(self, connection: Connection, host: Host) -> None:
         self._connection = connection
@@ -171,7 +172,7 @@ class Calls:
         ran = Ran()
         said = b"".join(self._connection.run(command, given, ran, seconds, _MOST_BYTES))
         if ran.exit_code in (None, -1):
-            raise Broken(f"host {self._host.at}: the connection broke, or the command was killed there")
+            raise ConnectionBrokenError(f"host {self._host.at}: the connection broke, or the command was killed there")
         return said.decode(errors="replace"), ran.exit_code
 
     def _wrong_python(self, machine: str, found: list[list[str]], versions: list[str]) -> str:

@@ -19,7 +19,7 @@ from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.providers.provider import Guest, OfInstance, ProviderError
 from boss.providers.static.calls import Agent, Calls, HostError, Look, Machine, Process, check_room
 from boss.providers.static.hosts import Host
-from boss.ssh import Connection, ControlError, OtherHostKey
+from boss.ssh import Connection, HostKeyError, SshError
 
 logger = logging.getLogger(__name__)
 
@@ -155,11 +155,11 @@ class Keeper:
                     continue
             try:
                 self._visit()
-            except OtherHostKey as error:
+            except HostKeyError as error:
                 self._ill(f"host {self.host.at} shows the key {error.shown}, which is not the one that pool "
                           f"{self._ways.pool} names: it is another machine, or was made anew; nothing was sent to it. "
                           "If that is as it should be, name the new key in the settings")  # fmt: skip
-            except (ControlError, HostError, ProviderError, OSError) as error:
+            except (SshError, ProviderError, OSError) as error:
                 self._ill(str(error))
             except Exception as error:  # a fault of ours: without this thread nobody would look after the host
                 if not self._interrupted:

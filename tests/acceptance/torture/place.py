@@ -19,7 +19,7 @@ import pytest
 
 from boss.api.schema import StatusAnswer
 from boss.bootstrap.ssh_keys import ensure_keys
-from boss.client.client import Client, ClientError, Refused
+from boss.client.client import Client, ClientError, RequestRefusedError
 from boss.client.find import boss_of
 from tests.acceptance.inside.plan import FOLDER
 from tests.acceptance.torture import processes
@@ -156,7 +156,7 @@ class Place:
             return None
         try:
             return call(client)
-        except Refused as error:
+        except RequestRefusedError as error:
             if error.status != 503:
                 raise
             return None

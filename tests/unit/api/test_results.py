@@ -13,7 +13,7 @@ import pytest
 from boss.api import from_datastore, guard, streaming, tree
 from boss.api.from_datastore import Fetching
 from boss.api.handlers.results import fitting
-from boss.api.result_bundle import RESULT_BYTES, NoBundle, packed, unpacked
+from boss.api.result_bundle import RESULT_BYTES, ResultBundleError, packed, unpacked
 from boss.api.spool import Spool
 from boss.api.tree import BLOBS, Tree
 from boss.core.effects import Answer
@@ -236,7 +236,7 @@ def test_a_bundle_is_read_in_whatever_pieces_it_comes() -> None:
     [[b"x" * 1000], [b"{}\n"], [packed(0, b"abc")[:-1]], [b'{"at":0,"size":99999999999}\n'], [b'{"at":-1'] * 50],
 )
 def test_a_bundle_that_is_none_is_found_out(pieces: list[bytes]) -> None:
-    with pytest.raises(NoBundle):
+    with pytest.raises(ResultBundleError):
         list(unpacked(pieces))
 
 

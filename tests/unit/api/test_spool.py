@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from boss.api.spool import Spool, SpoolBusy, SpoolFull, WrongContent, blob_path, digest_of
+from boss.api.spool import Spool, SpoolBusyError, SpoolContentError, SpoolFullError, blob_path, digest_of
 from tests.worlds.api import FakeBackend, inside
 
 CONTENT = b"a network\n" * 1000
@@ -101,12 +101,16 @@ def test_a_full_spool_is_told_with_507_and_counts_what_is_under_way(spool: Spool
     answer = put(client, CONTENT + CONTENT)
     assert answer.status_code == 507
     assert "spool_limit_bytes" in answer.json()["error"]
-    with spool.upload(digest(b"first"), 0, 9000), pytest.raises(SpoolFull), spool.upload(digest(b"second"), 0, 9000):
+    with (
+        spool.upload(digest(b"first"), 0, 9000),
+        pytest.raises(SpoolFullError),
+        spool.upload(digest(b"second"), 0, 9000),
+    ):
         pass
 
 
 def test_one_file_is_sent_by_one_sender_at_a_time(spool: Spool) -> None:
-    with spool.upload(digest(CONTENT), 0, 10), pytest.raises(SpoolBusy), spool.upload(digest(CONTENT), 0, 10):
+    with spool.upload(digest(CONTENT), 0, 10), pytest.raises(SpoolBusyError), spool.upload(digest(CONTENT), 0, 10):
         pass
     with spool.upload(digest(CONTENT), 0, 10):
         pass
@@ -118,7 +122,7 @@ def test_a_disk_that_is_full_is_told(spool: Spool, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(os, "write", full)
     with spool.upload(digest(CONTENT), 0, 10) as upload:
-        with pytest.raises(SpoolFull, match="full"):
+        with pytest.raises(SpoolFullError, match="full"):
             upload.write(b"1234567890")
         upload.abandon()
 
@@ -142,6 +146,6 @@ def test_sweeping_takes_what_is_old_and_not_wanted(spool: Spool) -> None:
 def test_wrong_content_leaves_nothing(spool: Spool) -> None:
     with spool.upload(digest(b"right"), 0, 5) as upload:
         upload.write(b"wrong")
-        with pytest.raises(WrongContent):
+        with pytest.raises(SpoolContentError):
             upload.close()
     assert os.listdir(spool.directory) == []

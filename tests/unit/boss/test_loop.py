@@ -13,7 +13,7 @@ from boss.core.events import CancelAsked, LinkConnected, RetryAsked, Selection, 
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.rows import Changes, Known
 from boss.core.scheduler import Scheduler
-from boss.core.store import DatabaseAway
+from boss.core.store import DatabaseAwayError
 from boss.loop import Loop
 from tests.simulation.store import SimulatedStore
 from tests.worlds.scheduler import submission
@@ -67,7 +67,7 @@ class RecordedStore(SimulatedStore):
         if self.failures:
             self.failures -= 1
             self.recorder.story.append("commit failed")
-            raise DatabaseAway("connection refused")
+            raise DatabaseAwayError("connection refused")
         self.session.commit(changes, wall)
         self.commits.append(changes)
         self.recorder.story.append("commit")

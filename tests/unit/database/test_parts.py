@@ -86,15 +86,15 @@ def sqlite_error(code: int, words: str) -> sqlite3.OperationalError:
 @pytest.mark.parametrize(
     ("raw", "kind"),
     [
-        (sqlite_error(sqlite3.SQLITE_FULL, "database or disk is full"), errors.Full),
-        (sqlite_error(sqlite3.SQLITE_IOERR_WRITE, "disk I/O error"), errors.Full),
-        (sqlite_error(sqlite3.SQLITE_BUSY, "database is locked"), errors.Busy),
-        (sqlite_error(sqlite3.SQLITE_READONLY, "readonly"), errors.NotWritable),
+        (sqlite_error(sqlite3.SQLITE_FULL, "database or disk is full"), errors.DatabaseFullError),
+        (sqlite_error(sqlite3.SQLITE_IOERR_WRITE, "disk I/O error"), errors.DatabaseFullError),
+        (sqlite_error(sqlite3.SQLITE_BUSY, "database is locked"), errors.DatabaseBusyError),
+        (sqlite_error(sqlite3.SQLITE_READONLY, "readonly"), errors.NotWritableError),
         (sqlite_error(sqlite3.SQLITE_CORRUPT, "malformed"), errors.DatabaseError),
-        (ConnectionResetError("gone"), errors.Unavailable),
-        (Exception(1213, "Deadlock found"), errors.Busy),
-        (Exception(2013, "Lost connection"), errors.Unavailable),
-        (Exception(1021, "Disk full"), errors.Full),
+        (ConnectionResetError("gone"), errors.DatabaseUnavailableError),
+        (Exception(1213, "Deadlock found"), errors.DatabaseBusyError),
+        (Exception(2013, "Lost connection"), errors.DatabaseUnavailableError),
+        (Exception(1021, "Disk full"), errors.DatabaseFullError),
         (Exception(1064, "syntax"), errors.DatabaseError),
     ],
 )
@@ -107,5 +107,5 @@ def test_a_drivers_error_becomes_ours_and_names_the_place(raw: Exception, kind: 
 def test_a_bug_of_ours_is_not_dressed_up_as_the_databases_fault() -> None:
     with pytest.raises(KeyError), errors.translated("here"):
         raise KeyError("a bug")
-    with pytest.raises(errors.Unavailable), errors.translated("here"):
+    with pytest.raises(errors.DatabaseUnavailableError), errors.translated("here"):
         raise ConnectionRefusedError("no server")

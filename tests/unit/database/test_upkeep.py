@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from boss.api.backend import BackendUnavailable
+from boss.api.backend import BackendUnavailableError
 from boss.api.live import LiveBackend
 from boss.core.effects import Answer
 from boss.core.events import PauseAsked
 from boss.core.policy import Policy
 from boss.core.rows import Changes, Loaded
 from boss.core.scheduler import Scheduler
-from boss.core.store import DatabaseAway
-from boss.database import Full, Superseded, Unavailable
+from boss.core.store import DatabaseAwayError
+from boss.database import DatabaseFullError, DatabaseUnavailableError, SupersededError
 from boss.database.upkeep import ALIVE_SECONDS, PRUNE_SECONDS, STEP_SECONDS, STEP_TURNS
 from boss.database.upkeep import Upkeep as DatabaseUpkeep
 from boss.loop import WITHDRAWN, Loop, Upkeep
@@ -72,17 +72,17 @@ def test_a_journal_that_is_kept_for_ever_is_not_pruned() -> None:
 
 def test_a_database_that_is_away_is_told_and_a_full_disk_only_puts_pruning_off() -> None:
     database = FakeDatabase(old=5)
-    database.error = Unavailable("gone")
-    with pytest.raises(DatabaseAway, match="gone"):
+    database.error = DatabaseUnavailableError("gone")
+    with pytest.raises(DatabaseAwayError, match="gone"):
         upkeep(database)(1.0, DAY)
-    database.error, database.prune_error = None, Full("no room")
+    database.error, database.prune_error = None, DatabaseFullError("no room")
     assert upkeep(database)(1.0, DAY) == ALIVE_SECONDS
 
 
 def test_a_database_of_another_boss_ends_this_one() -> None:
     database = FakeDatabase()
-    database.error = Superseded("taken over")
-    with pytest.raises(Superseded):
+    database.error = SupersededError("taken over")
+    with pytest.raises(SupersededError):
         upkeep(database)(1.0, DAY)
 
 
@@ -125,7 +125,7 @@ class Store:
 
     def _look(self) -> None:
         if self.away:
-            raise DatabaseAway("no answer from the server")
+            raise DatabaseAwayError("no answer from the server")
 
 
 class Running:
@@ -144,7 +144,7 @@ class Running:
     def _run(self) -> None:
         try:
             self.loop.run()
-        except Superseded as error:
+        except SupersededError as error:
             self.failed.append(error)
 
     def end(self) -> None:
@@ -165,10 +165,10 @@ def test_who_asks_while_the_database_is_away_is_told_so_and_what_was_asked_is_no
     try:
         running.store.away = True
         asked = PauseAsked(batch=7, reason="later")
-        with pytest.raises(BackendUnavailable, match=r"database is away: no answer.*not done twice"):
+        with pytest.raises(BackendUnavailableError, match=r"database is away: no answer.*not done twice"):
             running.backend.ask(asked)
         assert asked.reply == WITHDRAWN and running.loop.trouble
-        with pytest.raises(BackendUnavailable, match="tried again every second"):
+        with pytest.raises(BackendUnavailableError, match="tried again every second"):
             running.backend.ask(PauseAsked(batch=7, reason="later"))
         running.store.away = False
         until(lambda: not running.loop.trouble)
@@ -180,7 +180,7 @@ def test_who_asks_while_the_database_is_away_is_told_so_and_what_was_asked_is_no
 
 def test_an_idle_boss_that_was_superseded_ends_by_itself(tmp_path: Path) -> None:
     def keep(now: float, wall: float) -> float:
-        raise Superseded("taken over by the boss on other, process 7")
+        raise SupersededError("taken over by the boss on other, process 7")
 
     running = Running(tmp_path, keep)
     running.thread.join(30)
@@ -188,7 +188,14 @@ def test_an_idle_boss_that_was_superseded_ends_by_itself(tmp_path: Path) -> None
 
 
 def test_a_database_that_goes_away_while_nothing_happens_is_noticed(tmp_path: Path) -> None:
-    answers: list[Exception | None] = [None, None, None, DatabaseAway("it sleeps"), DatabaseAway("it sleeps"), None]
+    answers: list[Exception | None] = [
+        None,
+        None,
+        None,
+        DatabaseAwayError("it sleeps"),
+        DatabaseAwayError("it sleeps"),
+        None,
+    ]
     seen: list[str] = []
     made: list[Running] = []
 

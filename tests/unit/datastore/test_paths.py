@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from datastore.paths import NameRefused, clash, clean_name, clean_path, folders_of, shown
+from datastore.paths import NameRefusedError, clash, clean_name, clean_path, folders_of, shown
 
 
 @pytest.mark.parametrize(
@@ -23,19 +23,19 @@ def test_a_name_that_stays_inside_is_taken_unchanged(name: str) -> None:
      ("é" * 128, "255 bytes"), ("/".join(["abcdefgh"] * 200), "1,024 bytes"), ("a\ud800", "Unicode")],
 )  # fmt: skip
 def test_a_name_that_could_leave_the_tree_or_cannot_be_is_refused_with_the_reason(name: str, why: str) -> None:
-    with pytest.raises(NameRefused, match=why):
+    with pytest.raises(NameRefusedError, match=why):
         clean_name(name)
 
 
 @pytest.mark.parametrize("name", [".ecloud", ".ecloud/index.sqlite"])
 def test_the_own_folder_of_the_datastore_is_refused_as_a_name_but_not_as_a_path_of_an_attempt(name: str) -> None:
-    with pytest.raises(NameRefused, match="datastore's own"):
+    with pytest.raises(NameRefusedError, match="datastore's own"):
         clean_name(name)
     assert clean_path(name) == name
 
 
 def test_an_error_text_is_one_short_line_whatever_the_name_holds() -> None:
-    with pytest.raises(NameRefused) as caught:
+    with pytest.raises(NameRefusedError) as caught:
         clean_name("\x1b[31m\n" * 1000 + "/..")
     assert "\n" not in str(caught.value) and "\x1b" not in str(caught.value)
     assert len(str(caught.value)) < 1000

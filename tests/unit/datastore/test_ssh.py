@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from datastore.transfers import hosts, rsync, verdicts
-from datastore.transfers.verdicts import Direction, Remote, Room, Trouble, of_connection, of_rsync
+from datastore.transfers.verdicts import Direction, Remote, Room, TransferFailedError, of_connection, of_rsync
 from wire.messages import Place
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFLSWKCYx3n7qwEFqloxRUmJ5YaqP8sh/7h+NCF9QmA0"
@@ -162,14 +162,14 @@ def test_the_words_of_a_host_reach_a_report_cut_and_without_control_characters()
     ],
 )  # fmt: skip
 def test_a_place_that_is_none_is_refused_with_the_workers_name(lie: dict[str, Any]) -> None:
-    with pytest.raises(Trouble, match="'w1'") as refused:
+    with pytest.raises(TransferFailedError, match="'w1'") as refused:
         hosts.remote_of("w1", msgspec.structs.replace(PLACE, **lie))
     assert refused.value.fault == "host"
 
 
 @pytest.mark.parametrize("worker", ["", "../w1", "w 1", "w1\n", "*"])
 def test_what_is_no_workers_id_is_refused(worker: str) -> None:
-    with pytest.raises(Trouble):
+    with pytest.raises(TransferFailedError):
         hosts.remote_of(worker, PLACE)
 
 
@@ -186,7 +186,7 @@ def test_known_hosts_holds_the_stated_keys_under_the_workers_id_and_nothing_else
 
 
 def test_a_worker_without_a_key_is_not_trusted() -> None:
-    with pytest.raises(Trouble, match="no SSH host key") as refused:
+    with pytest.raises(TransferFailedError, match="no SSH host key") as refused:
         hosts.known_hosts("w1", msgspec.structs.replace(PLACE, host_keys=[]))
     assert refused.value.fault == "host"
 

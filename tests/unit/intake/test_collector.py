@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from boss.core.model import Submission
 from boss.intake.collector import Collector
-from boss.intake.faults import IntakeErrors
+from boss.intake.faults import InputRejectedError
 from boss.intake.graph import find_cycles
 
 HEAD = b'{"version":1}\n'
@@ -24,7 +24,7 @@ def collect(*pieces: bytes, **options: int) -> Submission:
 
 
 def refusal(*pieces: bytes, **options: int) -> str:
-    with pytest.raises(IntakeErrors) as caught:
+    with pytest.raises(InputRejectedError) as caught:
         collect(*pieces, **options)
     return str(caught.value)
 
@@ -101,7 +101,7 @@ def test_a_line_above_the_limit_is_told_and_never_held_whole():
         collector.feed(b"x" * 1000)
         assert len(collector._pending) <= 2000
     collector.feed(b'"}\n' + line("b") + line("b"))
-    with pytest.raises(IntakeErrors) as caught:
+    with pytest.raises(InputRejectedError) as caught:
         collector.finish()
     assert [fault.position for fault in caught.value.faults] == [2, 4]
     assert "longer than 1,000 bytes" in refusal(HEAD, b'{"id":"' + b"x" * 2000 + b'"}\n', task_bytes=1000)
@@ -109,7 +109,7 @@ def test_a_line_above_the_limit_is_told_and_never_held_whole():
 
 def test_too_many_tasks_are_refused_before_the_end():
     collector = Collector(most_tasks=10)
-    with pytest.raises(IntakeErrors, match="more than 10 tasks"):
+    with pytest.raises(InputRejectedError, match="more than 10 tasks"):
         collector.feed(HEAD + b"".join(line(str(number)) for number in range(20)))
 
 
@@ -158,7 +158,7 @@ def test_garbage_never_gets_a_traceback(garbage, place):
     stream = HEAD + line("a") + line("b", "a")
     try:
         collect(stream[:place] + garbage + stream[place:])
-    except IntakeErrors as errors:
+    except InputRejectedError as errors:
         assert str(errors)
 
 

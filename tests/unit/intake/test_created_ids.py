@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from boss.intake import stream
-from boss.intake.faults import IntakeErrors
+from boss.intake.faults import InputRejectedError
 from boss.intake.reader import Options, TaskFile, read_file
 
 CREATE = Options(create_ids=True)
@@ -37,7 +37,7 @@ def test_tasks_without_ids_get_the_same_unique_ids_at_each_push(tmp_path: Path) 
 
 
 def test_without_the_option_a_task_needs_an_id(tmp_path: Path) -> None:
-    with pytest.raises(IntakeErrors, match="id"):
+    with pytest.raises(InputRejectedError, match="id"):
         read(tmp_path, [{"commands": "true"}], Options())
 
 
@@ -114,7 +114,7 @@ def test_a_run_without_an_id_has_its_results_in_the_folder_of_its_created_id(tmp
     ],
 )
 def test_cycles_and_double_ids_are_told_in_the_words_of_the_file(tmp_path: Path, tasks: object, told: str) -> None:
-    with pytest.raises(IntakeErrors, match=told) as caught:
+    with pytest.raises(InputRejectedError, match=told) as caught:
         read(tmp_path, tasks)
     assert '"a"' in str(caught.value)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from boss.intake import reader
-from boss.intake.faults import Fault, IntakeErrors
+from boss.intake.faults import Fault, InputRejectedError
 from boss.intake.reader import Options, read_file
 
 
@@ -17,7 +17,7 @@ def faults(folder, content, options: Options | None = None) -> list[Fault]:
         path.write_bytes(content)
     else:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(IntakeErrors) as caught:
+    with pytest.raises(InputRejectedError) as caught:
         read_file(path, options or Options())
     assert all(fault.file == str(path) for fault in caught.value.faults)
     assert str(caught.value)
@@ -67,7 +67,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path):
 
 def test_a_file_that_is_not_there_or_is_a_folder_is_told(tmp_path):
     for path in (tmp_path / "none.json", tmp_path):
-        with pytest.raises(IntakeErrors, match="cannot be read"):
+        with pytest.raises(InputRejectedError, match="cannot be read"):
             read_file(path)
 
 
@@ -75,14 +75,14 @@ def test_a_file_above_the_limit_is_refused_unread(tmp_path, monkeypatch):
     path = tmp_path / "large.json"
     with open(path, "wb") as file:
         file.truncate(reader.FILE_BYTES + 1)
-    with pytest.raises(IntakeErrors, match=r"a task file has at most 1,073,741,824"):
+    with pytest.raises(InputRejectedError, match=r"a task file has at most 1,073,741,824"):
         read_file(path)
 
 
 def test_a_file_of_100_mb_is_refused_or_read_without_ado(tmp_path):
     path = tmp_path / "large.json"
     path.write_text('[{"id": "a", "commands": "' + "x" * 100_000_000 + '"}]')
-    with pytest.raises(IntakeErrors, match="longer than 1,048,576 bytes"):
+    with pytest.raises(InputRejectedError, match="longer than 1,048,576 bytes"):
         read_file(path)
 
 
@@ -282,7 +282,7 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path):
 def test_a_hundred_faults_are_shown_and_the_rest_counted(tmp_path):
     path = tmp_path / "tasks.json"
     path.write_text(json.dumps([{"id": str(number), "commands": 5} for number in range(250)]))
-    with pytest.raises(IntakeErrors) as caught:
+    with pytest.raises(InputRejectedError) as caught:
         read_file(path)
     assert len(caught.value.faults) == 100 and caught.value.more == 150
     assert str(caught.value).endswith("... and 150 more like these")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from boss.intake import columns, producers
-from boss.intake.faults import IntakeErrors
+from boss.intake.faults import InputRejectedError
 from boss.intake.reader import Options, TaskFile, read_file
 from boss.intake.stream import SentFolder
 from tests.unit.intake.test_forms import dependencies, inputs, submit
@@ -28,7 +28,7 @@ def read(folder: Path, *tasks: dict[str, object], options: Options = OPTIONS) ->
 
 
 def fault(folder: Path, *tasks: dict[str, object]) -> str:
-    with pytest.raises(IntakeErrors) as caught:
+    with pytest.raises(InputRejectedError) as caught:
         read(folder, *tasks)
     return str(caught.value)
 

@@ -12,7 +12,7 @@ import pytest
 
 from boss.core.model import Submission
 from boss.intake.collector import Collector
-from boss.intake.faults import IntakeErrors
+from boss.intake.faults import InputRejectedError
 from boss.intake.finish import leave_to_project
 from boss.intake.reader import Options, TaskFile, check, encode_stream, read_file
 from wire.messages import Execution, Input
@@ -306,7 +306,7 @@ def test_equal_parts_are_shared(tmp_path):
 
 def test_shared_results_are_refused_with_both_ids_or_allowed_with_a_warning(tmp_path):
     tasks = [{"id": "a", "commands": [], "results": ["x"]}, {"id": "b", "commands": [], "results": [["y", "x"]]}]
-    with pytest.raises(IntakeErrors, match=r'task "b", results: `x` is also a result of task "a"'):
+    with pytest.raises(InputRejectedError, match=r'task "b", results: `x` is also a result of task "a"'):
         load(tmp_path, tasks)
     submission = load(tmp_path, tasks, Options(allow_shared_results=True))
     assert '"a"' in submission.warnings[0] and '"b"' in submission.warnings[0]

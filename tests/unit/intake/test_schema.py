@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from boss.intake import describe, epanet, quantities, rules
-from boss.intake.faults import IntakeErrors
+from boss.intake.faults import InputRejectedError
 from boss.intake.reader import read_file
 from wire.messages import EpanetRun
 from worker.epanet import specification
@@ -31,7 +31,7 @@ def reads(path: Path, content: object) -> str:
     path.write_text(json.dumps(content))
     try:
         read_file(path)
-    except IntakeErrors as errors:
+    except InputRejectedError as errors:
         return str(errors)
     return ""
 

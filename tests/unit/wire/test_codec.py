@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.codec import MAX_BYTES, Malformed, TooLarge, UnknownVersion, WireError, decode, encode
+from wire.codec import (
+    MAX_BYTES,
+    MalformedMessageError,
+    MessageTooLargeError,
+    UnknownVersionError,
+    WireError,
+    decode,
+    encode,
+)
 from wire.messages import (
     VERSION,
     Acknowledge,
@@ -128,7 +136,7 @@ def test_the_wire_is_plain_json_that_a_person_can_read() -> None:
 
 
 def test_a_message_of_another_kind_is_refused_although_it_is_valid() -> None:
-    with pytest.raises(Malformed, match="WorkerOrders"):
+    with pytest.raises(MalformedMessageError, match="WorkerOrders"):
         decode(encode(EXAMPLES[4]), WorkerOrders)
 
 
@@ -136,7 +144,7 @@ def test_another_version_is_named_whether_or_not_its_fields_fit() -> None:
     fits = encode(EXAMPLES[4]).replace(b'"version":1', b'"version":2')
     differs = b'{"type":"presence","version":2,"who":{}}'
     for payload in (fits, differs):
-        with pytest.raises(UnknownVersion, match="version 2; this program speaks version 1"):
+        with pytest.raises(UnknownVersionError, match="version 2; this program speaks version 1"):
             decode(payload, Presence)
 
 
@@ -163,13 +171,13 @@ def test_another_version_is_named_whether_or_not_its_fields_fit() -> None:
     ids=lambda payload: repr(payload[:40]),
 )
 def test_garbage_is_malformed_and_nothing_else(payload: bytes) -> None:
-    with pytest.raises(Malformed, match="not a Presence"):
+    with pytest.raises(MalformedMessageError, match="not a Presence"):
         decode(payload, Presence)
 
 
 def test_an_unknown_order_makes_the_whole_message_malformed_and_names_the_place() -> None:
     payload = encode(EXAMPLES[0]).replace(b'"type":"acknowledge"', b'"type":"explode"')
-    with pytest.raises(Malformed, match=r"explode.*orders"):
+    with pytest.raises(MalformedMessageError, match=r"explode.*orders"):
         decode(payload, WorkerOrders)
 
 
@@ -182,11 +190,11 @@ def test_no_bytes_whatever_raise_anything_but_a_wire_error(payload: bytes) -> No
 
 def test_a_message_above_the_limit_is_refused_on_both_sides() -> None:
     part = OutputPart(version=VERSION, deployment="d", task=1, attempt=1, stream="stdout", text="x" * 1000)
-    with pytest.raises(TooLarge, match=r"OutputPart of 1,0.. bytes is above the limit of 1,000"):
+    with pytest.raises(MessageTooLargeError, match=r"OutputPart of 1,0.. bytes is above the limit of 1,000"):
         encode(part, limit=1000)
-    with pytest.raises(TooLarge, match="above the limit of 1,000"):
+    with pytest.raises(MessageTooLargeError, match="above the limit of 1,000"):
         decode(encode(part), OutputPart, limit=1000)
-    with pytest.raises(TooLarge):
+    with pytest.raises(MessageTooLargeError):
         decode(b"x" * (MAX_BYTES + 1), OutputPart)
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from worker.epanet.faults import BadSpecification
+from worker.epanet.faults import SpecificationError
 from worker.epanet.scenarios import UNCHANGED, read_table
 
 
@@ -66,7 +66,7 @@ def test_a_table_that_does_not_fit_is_refused(
     tmp_path: Path, text: str, rows: tuple[int, int] | None, message: str
 ) -> None:
     (tmp_path / "t.csv").write_text(text)
-    with pytest.raises(BadSpecification) as caught:
+    with pytest.raises(SpecificationError) as caught:
         read_table("t.csv", rows, tmp_path)
     assert message in str(caught.value)
 
@@ -81,5 +81,5 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
         ("t.xlsx", "is a .csv or a .parquet"),
         ("none.csv", "is not in the working directory"),
     ):
-        with pytest.raises(BadSpecification, match=message):
+        with pytest.raises(SpecificationError, match=message):
             read_table(name, None, tmp_path)

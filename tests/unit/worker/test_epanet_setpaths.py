@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.epanet.faults import BadSpecification
+from worker.epanet.faults import SpecificationError
 from worker.epanet.setpaths import SetPath, parse_cell, parse_seconds, parse_set_path
 
 
@@ -42,7 +42,7 @@ def test_a_column_name_says_what_it_sets(name: str, expected: tuple[str, bool, s
     ],
 )
 def test_an_unknown_column_is_refused_with_the_nearest_name(name: str, hint: str) -> None:
-    with pytest.raises(BadSpecification) as caught:
+    with pytest.raises(SpecificationError) as caught:
         parse_set_path(name)
     assert hint in str(caught.value)
 
@@ -66,7 +66,7 @@ def test_a_time_is_seconds_or_a_word_with_units(cell: object, seconds: int) -> N
 
 @pytest.mark.parametrize("cell", [0, -1, "0", "1.5", "5x", "", "h", 1e30, float("nan"), True, None, [1]])
 def test_what_is_no_time_is_refused(cell: object) -> None:
-    with pytest.raises(BadSpecification, match=r"^here: "):
+    with pytest.raises(SpecificationError, match=r"^here: "):
         parse_seconds(cell, "here")
 
 
@@ -76,13 +76,13 @@ def test_a_duration_may_be_zero() -> None:
 
 @pytest.mark.parametrize("cell", ["nan", "inf", float("nan"), float("-inf"), "1e999"])
 def test_a_value_that_is_not_finite_is_refused(cell: object) -> None:
-    with pytest.raises(BadSpecification, match=r"row 3.*not finite"):
+    with pytest.raises(SpecificationError, match=r"row 3.*not finite"):
         parse_cell(parse_set_path("demand.multiplier"), cell, "row 3")
 
 
 @pytest.mark.parametrize("cell", ["abc", "1,5", True, [1], {}])
 def test_a_value_that_is_no_number_is_refused(cell: object) -> None:
-    with pytest.raises(BadSpecification, match="no number"):
+    with pytest.raises(SpecificationError, match="no number"):
         parse_cell(parse_set_path("demand.multiplier"), cell, "row 3")
 
 
@@ -98,5 +98,5 @@ def test_a_status_is_open_or_closed(cell: object, value: float) -> None:
 
 @pytest.mark.parametrize("cell", ["ajar", 2, "active", 0.5])
 def test_any_other_status_is_refused(cell: object) -> None:
-    with pytest.raises(BadSpecification, match="no status"):
+    with pytest.raises(SpecificationError, match="no status"):
         parse_cell(parse_set_path("pipe[1].status"), cell, "row 3")

@@ -6,7 +6,7 @@ import pytest
 
 from wire.messages import EpanetRun
 from worker.epanet.assess import RunRow
-from worker.epanet.faults import BadSpecification, TooManyFailed, TooStrict
+from worker.epanet.faults import SpecificationError, StrictError, TooManyFailedError
 from worker.epanet.specification import parse_options, parse_output, result_names
 from worker.epanet.summary import refuse_failures, sum_up
 
@@ -44,7 +44,7 @@ def test_the_files_of_a_run_follow_from_its_output(output: dict[str, object], na
     ],
 )
 def test_a_wrong_output_is_refused(output: dict[str, object], message: str) -> None:
-    with pytest.raises(BadSpecification) as caught:
+    with pytest.raises(SpecificationError) as caught:
         parse_output(output)
     assert message in str(caught.value)
 
@@ -62,7 +62,7 @@ def test_a_wrong_output_is_refused(output: dict[str, object], message: str) -> N
     ],
 )
 def test_a_wrong_option_is_refused(options: dict[str, object], message: str) -> None:
-    with pytest.raises(BadSpecification) as caught:
+    with pytest.raises(SpecificationError) as caught:
         parse_options(options)
     assert message in str(caught.value)
 
@@ -83,10 +83,10 @@ def test_failed_scenarios_fail_the_task_only_where_the_options_say_so() -> None:
     refuse_failures(parse_options({}), rows("error", "nan"), {"ok": 1.0})
     refuse_failures(parse_options({"strict": "error", "max_failed": 0}), rows("ok", "warned"), {"ok": 1.0})
     refuse_failures(parse_options({"max_failed": 1}), rows("ok", "halted"), {"ok": 1.0})
-    with pytest.raises(TooStrict):
+    with pytest.raises(StrictError):
         refuse_failures(parse_options({"strict": True}), rows("ok", "warned"), {"ok": 1.0})
-    with pytest.raises(TooStrict):
+    with pytest.raises(StrictError):
         refuse_failures(parse_options({"strict": "error"}), rows("ok", "absurd"), {"ok": 1.0})
-    with pytest.raises(TooManyFailed, match="2 of 2") as caught:
+    with pytest.raises(TooManyFailedError, match="2 of 2") as caught:
         refuse_failures(parse_options({"max_failed": 1}), rows("error", "halted"), {"ok": 1.0})
     assert caught.value.figures == {"ok": 1.0}
