@@ -1,22 +1,18 @@
 """What must always hold inside the state: every redundancy, and the rules of DESIGN section 5 that one
 process can see. For tests, simulations and `python -m boss --check`; its cost grows with everything there
-is, so it is never called in a hot path. Raises Broken with the story of the task in question.
+is, so it is never called in a hot path. Raises InvariantError with the story of the task in question.
 """
 
 from __future__ import annotations
 
-from boss.core import moves
 from boss.core.graph import CANCELLING, DROPPED, READY, Batch
 from boss.core.model import BROKEN, OVER, TERMINAL, InstanceState, Phase, TaskState, WorkerState
 from boss.core.state import State
-
-
-class Broken(AssertionError):
-    """Something that must always hold does not."""
+from boss.core.story import InvariantError, story
 
 
 def check(state: State) -> None:
-    """Raise Broken unless all of it holds."""
+    """Raise InvariantError unless all of it holds."""
     for batch in state.batches.values():
         _counters(state, batch)
         for index in range(batch.count):
@@ -28,13 +24,8 @@ def check(state: State) -> None:
 
 
 def _claim(state: State, holds: bool, text: str, task: int | None = None) -> None:
-    if holds:
-        return
-    told = ""
-    if task is not None:
-        lines = (f"  {m.what} {m.attempt} {m.before} -> {m.after}: {m.cause}" for m in moves.story(state, task))
-        told = "\nStory:\n" + "\n".join(lines)
-    raise Broken(f"{text}{told}")
+    if not holds:
+        raise InvariantError(text, story(state, task) if task is not None else ())
 
 
 def _counters(state: State, batch: Batch) -> None:

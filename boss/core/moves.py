@@ -11,8 +11,9 @@ from __future__ import annotations
 from boss.core.effects import LookUpOrder
 from boss.core.graph import CANCELLING, DROPPED, RESULTS, Batch
 from boss.core.model import BROKEN, TASK_MOVES, TaskState
-from boss.core.rows import Move, TaskRow
+from boss.core.rows import TaskRow
 from boss.core.state import State
+from boss.core.story import InvariantError, story
 from wire.messages import TakeBack
 
 _PENDING, _QUEUED, _RUNNING, _SUCCEEDED, _FAILED, _CANCELLED, _BLOCKED = TaskState
@@ -23,7 +24,7 @@ _BROKEN = tuple(state in BROKEN for state in TaskState)
 _FOLLOW = -1
 
 
-class IllegalMove(AssertionError):
+class IllegalMove(InvariantError):
     """A bug: a move that the table does not have. Carries the story of the task."""
 
 
@@ -111,18 +112,11 @@ def task_row(state: State, number: int, reason: str) -> TaskRow:
     )
 
 
-def story(state: State, task: int) -> list[Move]:
-    """What is remembered of one task, oldest first."""
-    key = str(task)
-    return [entry for entry in state.story if entry.key == key and entry.what in ("task", "attempt")]
-
-
 def _assign(state: State, batch: Batch, index: int, before: int, to: int, cause: str, reason: str) -> None:
     number = batch.first + index
     if (before, to) not in _LEGAL:
-        told = "\n".join(f"  {m.what} {m.attempt} {m.before} -> {m.after}: {m.cause}" for m in story(state, number))
         asked = f"task {number}: {_WORDS[before]} -> {_WORDS[to]} ({cause})"
-        raise IllegalMove(f"{asked} is not in the table. Story:\n{told}")
+        raise IllegalMove(f"{asked} is not in the table", story(state, number))
     if before == _QUEUED:
         leave_queue(state, batch, index)
     batch.states[index] = to

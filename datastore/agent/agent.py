@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from datastore.agent import collecting, hindrance, naming, publishing, sending, staging
-from datastore.agent.check import check
 from datastore.agent.effects import Effect, KeepEpoch
 from datastore.agent.events import (
     BossSeen,
@@ -63,6 +62,11 @@ class Agent:
         self.state = State(deployment, incarnation, policy or Policy(), hello or DatastoreHello())
 
     def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event in; what is to be done comes back, to be done in this order. Never blocks.
+
+        `now` is seconds of any clock that never goes back. Raises InvariantError on a bug of ours, never because of
+        what came from outside.
+        """
         state = self.state
         state.now = now
         _EVENTS[type(event)](state, event)
@@ -93,9 +97,6 @@ class Agent:
     @property
     def linked(self) -> bool:
         return self.state.linked
-
-    def check(self) -> None:
-        check(self.state)
 
 
 # --- every turn -------------------------------------------------------------------------------------

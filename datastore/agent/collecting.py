@@ -7,6 +7,7 @@ from typing import Literal
 from datastore.agent import hindrance
 from datastore.agent.effects import Discard, DropRecords, FetchResults, StopFetching
 from datastore.agent.events import Discarded, FetchFailed, ResultsFetched
+from datastore.agent.moves import leave, move
 from datastore.agent.records import published
 from datastore.agent.refusals import refusal
 from datastore.agent.state import Collection, State, Step
@@ -42,6 +43,7 @@ def _begin(state: State, order: Collect) -> None:
         return
     collection = Collection(order)
     state.collections[collection.key] = collection
+    move(state, collection, Step.WAITING)
     state.lanes.add(collection.lane, collection.key)
 
 
@@ -107,7 +109,7 @@ def on_fetched(state: State, event: ResultsFetched) -> None:
     if collection.ending is not None:
         discard(state, collection, collection.ending)
         return
-    collection.step = Step.FETCHED
+    move(state, collection, Step.FETCHED)
     state.fetched[collection.key] = None
 
 
@@ -116,7 +118,7 @@ def on_fetch_failed(state: State, event: FetchFailed) -> None:
     if collection is None or collection.step is not Step.FETCHING:
         state.ignore("a fetch that is not under way ended")
         return
-    collection.step = Step.WAITING
+    move(state, collection, Step.WAITING)
     if collection.ending is None and event.fault in ("result", "path", "host"):
         task, attempt = collection.key
         collection.ending = Abandoned(task=task, attempt=attempt, fault=event.fault, reason=event.reason)
@@ -187,14 +189,14 @@ def on_transfer_ended(state: State, keys: list[AttemptKey], error: str) -> None:
 def discard(state: State, collection: Collection, ending: Abandoned) -> None:
     """Its files are in incoming and are to go."""
     collection.ending = ending
-    collection.step = Step.DISCARDING
+    move(state, collection, Step.DISCARDING)
     state.do(Discard([collection.key]))
 
 
 def finish(state: State, collection: Collection) -> None:
     """Nothing of it is left here: say so."""
     assert collection.ending is not None
-    del state.collections[collection.key]
+    leave(state, collection, Step.ABANDONED)
     _not_for_room(state, collection.key)
     _end(state, collection.ending)
 
@@ -233,5 +235,5 @@ def requeue_due(state: State) -> None:
 
 def start(state: State, number: int, worker: str, keys: list[AttemptKey]) -> None:
     for key in keys:
-        state.collections[key].step = Step.FETCHING
+        move(state, state.collections[key], Step.FETCHING)
     state.do(FetchResults(number, worker, [state.collections[key].order for key in keys]))

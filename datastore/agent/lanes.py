@@ -86,10 +86,3 @@ class Lanes:
             if transfer.lane in self.waiting:
                 self.turns.append(transfer.lane)
         return transfer
-
-    def check(self) -> None:
-        assert len(self.running) <= self.limit, "more transfers than the limit"
-        assert self.busy == {transfer.lane for transfer in self.running.values()}, "busy lanes are those of transfers"
-        assert len(self.busy) == len(self.running), "two transfers in one lane"
-        assert all(self.waiting.values()), "an empty lane is kept"
-        assert sorted(self.turns) == sorted(lane for lane in self.waiting if lane not in self.busy), "turns are wrong"

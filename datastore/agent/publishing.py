@@ -13,6 +13,7 @@ from datastore.agent import hindrance
 from datastore.agent.collecting import discard, fenced
 from datastore.agent.effects import DropRecords, PlaceFiles, Sweep, SyncIncoming, WriteRecords
 from datastore.agent.events import IncomingSynced, StepFailed
+from datastore.agent.moves import leave, move
 from datastore.agent.records import Record, published, record_of
 from datastore.agent.state import Collection, Publishing, PublishStep, State, Step
 from datastore.paths import folders_of
@@ -38,7 +39,7 @@ def advance(state: State) -> None:
     records = _choose(state)
     if records:
         for record in records:
-            state.collections[record.key].step = Step.PUBLISHING
+            move(state, state.collections[record.key], Step.PUBLISHING)
             del state.fetched[record.key]
         _to_step(state, Publishing(records, PublishStep.SYNC), PublishStep.SYNC)
 
@@ -146,7 +147,7 @@ def on_placed(state: State) -> None:
         state.do(Sweep())
         return
     for record in batch.records:
-        del state.collections[record.key]
+        leave(state, state.collections[record.key], Step.PUBLISHED)
         state.report(published(record))
 
 
@@ -172,7 +173,7 @@ def _back_to_fetched(state: State, collection: Collection) -> None:
     if collection.ending is not None:
         discard(state, collection, collection.ending)
     else:
-        collection.step = Step.FETCHED
+        move(state, collection, Step.FETCHED)
         state.fetched[collection.key] = None
 
 

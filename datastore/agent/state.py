@@ -6,12 +6,14 @@ A collection (one attempt's results on their way into the tree) goes
        ^          |           |           |
        +--(retry)-+           +-----------+--> discarding -> Abandoned
 
-and is in exactly one of these. From its record's writing on it can only be published.
+and is in exactly one of these; STEPS has the legal moves. From its record's writing on it can only be published.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -33,6 +35,8 @@ from wire.messages import (
 
 #: Attempts that ended without publication and are remembered for repeated orders; the oldest go first.
 REMEMBERED_ENDS = 100_000
+#: So many moves are remembered, for the stories in errors.
+STORY_MOVES = 2_000
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,18 +53,44 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Step(StrEnum):
-    """Where a collection is."""
+    """Where a collection is. `NEW` is the moment before it is ordered, the last two the moment after it has gone."""
 
+    NEW = "new"
     WAITING = "waiting"
     FETCHING = "fetching"
     FETCHED = "fetched"
     PUBLISHING = "publishing"
     DISCARDING = "discarding"
+    PUBLISHED = "published"
+    ABANDONED = "abandoned"
+
+
+#: from -> to. What is absent is illegal.
+STEPS: dict[Step, frozenset[Step]] = {
+    Step.NEW: frozenset({Step.WAITING}),
+    Step.WAITING: frozenset({Step.FETCHING, Step.DISCARDING, Step.ABANDONED}),
+    Step.FETCHING: frozenset({Step.FETCHED, Step.WAITING, Step.DISCARDING}),
+    Step.FETCHED: frozenset({Step.PUBLISHING, Step.DISCARDING}),
+    Step.PUBLISHING: frozenset({Step.PUBLISHED, Step.FETCHED, Step.DISCARDING}),
+    Step.DISCARDING: frozenset({Step.ABANDONED}),
+    Step.PUBLISHED: frozenset(),
+    Step.ABANDONED: frozenset(),
+}
+
+
+class Move(NamedTuple):
+    """The collection of an attempt went from one step to another, at this time."""
+
+    at: float
+    task: int
+    attempt: int
+    before: Step
+    after: Step
 
 
 class Collection(msgspec.Struct):
     order: Collect
-    step: Step = Step.WAITING
+    step: Step = Step.NEW
     #: Transfers that failed.
     tries: int = 0
     #: How it ends once its files are gone; None: it is to be published.
@@ -133,6 +163,8 @@ class State:
         self.held_stagings: dict[AttemptKey, None] = {}
 
         self.collections: dict[AttemptKey, Collection] = {}
+        #: The last moves of collections.
+        self.story: deque[Move] = deque(maxlen=STORY_MOVES)
         #: Waiting collections that are not in their lane, with the time when they will be.
         self.retries: dict[AttemptKey, float] = {}
         #: No results are fetched before this time: the disk was full.

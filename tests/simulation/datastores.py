@@ -10,6 +10,7 @@ import msgspec
 from datastore.agent import Agent, Outgoing, Policy, Record
 from datastore.agent import effects as do
 from datastore.agent import events as told
+from datastore.agent.check import check
 from tests.simulation.clock import Alarm
 from tests.simulation.truth import OTHER_HOST
 from wire.codec import decode, encode
@@ -118,7 +119,7 @@ class SimulatedDatastore:
                 self.crash()
                 return
             self._do(effect)
-        self.agent.check()
+        check(self.agent.state)
         for message in self.outgoing.messages():
             self.world.network.publish(self.name, TOPICS.datastore_reports, encode(message))
         deadline = self.agent.next_deadline()

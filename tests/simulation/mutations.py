@@ -38,8 +38,8 @@ from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
 from tests.simulation.store import SimulatedStore
 from worker.agent import effects as do
-from worker.agent import machine as worker_machine
 from worker.agent import orders as worker_orders
+from worker.agent import reports as worker_reports
 
 _MISSING = object()
 
@@ -287,8 +287,8 @@ def acknowledgement_ignored(patch: Patch) -> None:
 
 
 def outcome_said_once(patch: Patch) -> None:
-    patch.put(worker_machine.reports, "_resend_later", _nothing)
-    patch.put(worker_machine.reports, "_unacknowledged", lambda state: ())
+    patch.put(worker_reports, "_resend_later", _nothing)
+    patch.put(worker_reports, "_unacknowledged", lambda state: ())
 
 
 # --- instances ---------------------------------------------------------------------------------------

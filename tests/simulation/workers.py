@@ -21,6 +21,7 @@ from wire.topics import Topics
 from worker.agent import Agent, Options
 from worker.agent import effects as do
 from worker.agent import events as told
+from worker.agent.check import check
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -227,7 +228,7 @@ class SimulatedWorker:
                 return
             self._do(effect)
         if self.agent is not None:
-            self.agent.check()
+            check(self.agent.state)
             deadline = self.agent.next_deadline()
             self.alarm.set(None if deadline is None else deadline - self.clock_offset)
 

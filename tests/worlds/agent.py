@@ -23,6 +23,7 @@ from wire.messages import (
     WorkerReports,
 )
 from worker.agent import Agent, Options
+from worker.agent.check import check
 from worker.agent.effects import Effect, Execute, Exit, SendReports
 from worker.agent.events import BossSeen, Event, ExecutionEnded, LinkConnected, OrdersArrived, TimePassed
 
@@ -67,7 +68,7 @@ class World:
 
     def event(self, event: Event) -> list[Effect]:
         done = self.agent.handle(event, self.now)
-        self.agent.check()
+        check(self.agent.state)
         self.effects += done
         for effect in done:
             if isinstance(effect, SendReports):

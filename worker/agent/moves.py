@@ -14,7 +14,6 @@ import msgspec
 
 from wire.messages import Input, ManifestEntry, Outcome, PhaseReached, Returned, Run
 from worker.agent.effects import (
-    Effect,
     Execute,
     ForgetOutcome,
     KeepOutcome,
@@ -24,7 +23,8 @@ from worker.agent.effects import (
     RemoveAttempt,
 )
 from worker.agent.reports import report, report_end
-from worker.agent.state import MOVES, Held, Phase, State, fits, is_nothing_to_do, memory_of, slots_of
+from worker.agent.state import MOVES, Held, Move, Phase, State, fits, is_nothing_to_do, memory_of, slots_of
+from worker.agent.story import InvariantError, story
 
 #: An attempt that does not fit is passed over so often; then nothing later begins before it.
 PASSED_OVER_MAX = 16
@@ -34,13 +34,11 @@ EARLY_MAX = 1000
 INITIALIZED_MAX = 1000
 
 
-class AgentBug(AssertionError):
-    """An impossible move inside the agent: a fault of this program, never of a message."""
-
-
 def _move(state: State, held: Held, phase: Phase) -> None:
     if phase not in MOVES[held.phase]:
-        raise AgentBug(f"attempt {held.task}.{held.attempt} cannot go from {held.phase} to {phase}: {held}")
+        text = f"attempt {held.task}.{held.attempt} cannot go from {held.phase} to {phase}: {held}"
+        raise InvariantError(text, story(state, held.key))
+    state.story.append(Move(state.now, held.task, held.attempt, held.phase, phase))
     if held.phase == "executing" and held.run is not None:
         state.used_slots -= slots_of(state, held.run)
         state.used_memory -= memory_of(state, held.run)
@@ -64,7 +62,7 @@ def hold(state: State, task: int, attempt: int, run: Run | None = None) -> Held:
     return held
 
 
-def take(state: State, run: Run, now: float, effects: list[Effect]) -> None:
+def take(state: State, run: Run) -> None:
     """A Run that was not known: hold it, and stage it or make it ready."""
     held = hold(state, run.task, run.attempt, run)
     held.waits_for = {init for init in run.inits if init not in state.initialized}
@@ -75,15 +73,15 @@ def take(state: State, run: Run, now: float, effects: list[Effect]) -> None:
         make_ready(state, held)
         return
     _move(state, held, "staging")
-    report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="staging"), now)
+    report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="staging"))
     inputs = state.early.pop(held.key, None)
     if inputs is not None:
-        place(held, inputs, effects)
+        place(state, held, inputs)
 
 
-def place(held: Held, inputs: list[Input], effects: list[Effect]) -> None:
+def place(state: State, held: Held, inputs: list[Input]) -> None:
     held.placing = held.directory = True
-    effects.append(PlaceInputs(held.task, held.attempt, inputs))
+    state.do(PlaceInputs(held.task, held.attempt, inputs))
 
 
 def keep_early(state: State, task: int, attempt: int, inputs: list[Input]) -> None:
@@ -93,10 +91,10 @@ def keep_early(state: State, task: int, attempt: int, inputs: list[Input]) -> No
         del state.early[next(iter(state.early))]
 
 
-def placed(state: State, held: Held, now: float) -> None:
+def placed(state: State, held: Held) -> None:
     held.placing = False
     _move(state, held, "staged")
-    report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="staged"), now)
+    report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="staged"))
     make_ready(state, held)
 
 
@@ -106,7 +104,7 @@ def make_ready(state: State, held: Held) -> None:
         heapq.heappush(state.ready, (0 if held.run.init else 1, held.arrival, held.key))
 
 
-def begin_ready(state: State, now: float, effects: list[Effect]) -> None:
+def begin_ready(state: State) -> None:
     """Begin what fits, inits first, then in order of arrival; what does not fit is passed over a few times only."""
     passed: list[tuple[int, int, Held]] = []
     while state.ready:
@@ -116,10 +114,10 @@ def begin_ready(state: State, now: float, effects: list[Effect]) -> None:
             heapq.heappop(state.ready)
         elif is_nothing_to_do(held.run):
             heapq.heappop(state.ready)
-            _end_at_once(state, held, now, effects)
+            _end_at_once(state, held)
         elif fits(state, held.run):
             heapq.heappop(state.ready)
-            _begin(state, held, held.run, now, effects)
+            _begin(state, held, held.run)
             for _, _, earlier in passed:
                 earlier.passed_over += 1
         elif held.passed_over >= PASSED_OVER_MAX or len(passed) >= PASSED_OVER_MAX or not _room(state):
@@ -135,35 +133,35 @@ def _room(state: State) -> bool:
     return state.used_slots < state.options.slots
 
 
-def _begin(state: State, held: Held, run: Run, now: float, effects: list[Effect]) -> None:
+def _begin(state: State, held: Held, run: Run) -> None:
     _move(state, held, "executing")
     held.directory = True
-    effects.append(Execute(run))
-    report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="executing"), now)
+    state.do(Execute(run))
+    report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="executing"))
 
 
-def _end_at_once(state: State, held: Held, now: float, effects: list[Effect]) -> None:
+def _end_at_once(state: State, held: Held) -> None:
     """Nothing to run: it begins and ends in one step, and costs no slot."""
     _move(state, held, "executing")
-    end(state, held, Outcome(task=held.task, attempt=held.attempt, ended="succeeded"), now, effects, keep=False)
+    end(state, held, Outcome(task=held.task, attempt=held.attempt, ended="succeeded"), keep=False)
 
 
-def end(state: State, held: Held, outcome: Outcome, now: float, effects: list[Effect], keep: bool = True) -> None:
+def end(state: State, held: Held, outcome: Outcome, keep: bool = True) -> None:
     """The attempt has an outcome: tell it until it is acknowledged (or tell nobody, if nobody wants it)."""
     state.progress.pop(held.key, None)
     succeeded_init = held.run is not None and held.run.init and outcome.ended == "succeeded"
     if held.unwanted:
-        _leave(state, held, effects)
+        _leave(state, held)
     else:
         _stop_waiting(state, held)
         _move(state, held, "ended")
         held.outcome = outcome
         if keep:
             held.kept = True
-            effects.append(KeepOutcome(outcome))
-        report_end(state, held, now)
+            state.do(KeepOutcome(outcome))
+        report_end(state, held)
     if succeeded_init:
-        _initialize(state, held.task, effects)
+        _initialize(state, held.task)
 
 
 def end_unbegun(
@@ -171,52 +169,50 @@ def end_unbegun(
     held: Held,
     ended: Literal["failed", "cancelled"],
     reason: str,
-    now: float,
-    effects: list[Effect],
     fault: Literal["task", "worker"] = "task",
 ) -> None:
     """An attempt that ends without having executed."""
     outcome = Outcome(task=held.task, attempt=held.attempt, ended=ended, reason=reason, fault=fault)
-    end(state, held, outcome, now, effects)
+    end(state, held, outcome)
 
 
-def _initialize(state: State, number: int, effects: list[Effect]) -> None:
+def _initialize(state: State, number: int) -> None:
     """An init has succeeded here: what waited for it alone may begin."""
     state.initialized[number] = None
     while len(state.initialized) > INITIALIZED_MAX:
         del state.initialized[next(iter(state.initialized))]
-    effects.append(RememberInit(number))
+    state.do(RememberInit(number))
     for key in state.waiting.pop(number, {}):
         held = state.held[key]
         held.waits_for.discard(number)
         make_ready(state, held)
 
 
-def give_back(state: State, held: Held, now: float, effects: list[Effect]) -> None:
+def give_back(state: State, held: Held) -> None:
     """Not begun, and not to begin here any more."""
     _stop_waiting(state, held)
     _move(state, held, "returned")
-    _remove_directory(held, effects)
+    _remove_directory(state, held)
     held.run = None
-    report(state, held.key, Returned(task=held.task, attempt=held.attempt), now, delay=0.0)
+    report(state, held.key, Returned(task=held.task, attempt=held.attempt), delay=0.0)
 
 
-def give_back_all(state: State, now: float, effects: list[Effect]) -> None:
+def give_back_all(state: State) -> None:
     for held in list(state.held.values()):
         if held.phase in ("staging", "staged"):
-            give_back(state, held, now, effects)
+            give_back(state, held)
 
 
-def kill(held: Held, reason: str, effects: list[Effect]) -> None:
-    effects.append(KillExecution(held.task, held.attempt, reason))
+def kill(state: State, held: Held, reason: str) -> None:
+    state.do(KillExecution(held.task, held.attempt, reason))
 
 
-def kill_all(state: State, reason: str, effects: list[Effect]) -> None:
+def kill_all(state: State, reason: str) -> None:
     """The worker must end: what runs is killed, and that is the worker's doing, not the task's."""
     for held in state.held.values():
         if held.phase == "executing" and not held.stopping:
             held.stopping = True
-            kill(held, reason, effects)
+            kill(state, held, reason)
 
 
 def killed_for_us(held: Held, outcome: Outcome) -> Outcome:
@@ -226,7 +222,7 @@ def killed_for_us(held: Held, outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, ended="failed", fault="worker")
 
 
-def forget(state: State, held: Held, effects: list[Effect], *, keep: bool = False) -> None:
+def forget(state: State, held: Held, *, keep: bool = False) -> None:
     """The boss needs nothing more of this attempt. If it runs it is killed first, and forgotten when it is dead.
 
     `keep`: its results are inputs of other tasks.
@@ -235,21 +231,21 @@ def forget(state: State, held: Held, effects: list[Effect], *, keep: bool = Fals
     if held.phase == "executing":
         if not held.unwanted:
             held.unwanted = True
-            kill(held, "not wanted any more", effects)
+            kill(state, held, "not wanted any more")
         return
-    _leave(state, held, effects, keep)
+    _leave(state, held, keep)
 
 
-def _leave(state: State, held: Held, effects: list[Effect], keep: bool = False) -> None:
+def _leave(state: State, held: Held, keep: bool = False) -> None:
     _stop_waiting(state, held)
     _move(state, held, "gone")
     del state.held[held.key]
     if state.highest.get(held.task) == held.attempt:
         _lower_highest(state, held)
     if held.kept:
-        effects.append(ForgetOutcome(held.task, held.attempt))
+        state.do(ForgetOutcome(held.task, held.attempt))
     kept = held.outcome.manifest if keep and held.outcome and held.outcome.ended == "succeeded" else ()
-    _remove_directory(held, effects, kept)
+    _remove_directory(state, held, kept)
 
 
 def _lower_highest(state: State, held: Held) -> None:
@@ -261,10 +257,10 @@ def _lower_highest(state: State, held: Held) -> None:
     del state.highest[held.task]
 
 
-def _remove_directory(held: Held, effects: list[Effect], keep: Sequence[ManifestEntry] = ()) -> None:
+def _remove_directory(state: State, held: Held, keep: Sequence[ManifestEntry] = ()) -> None:
     if held.directory:
         held.directory = False
-        effects.append(RemoveAttempt(held.task, held.attempt, list(keep)))
+        state.do(RemoveAttempt(held.task, held.attempt, list(keep)))
 
 
 def _stop_waiting(state: State, held: Held) -> None:

@@ -22,12 +22,12 @@ from wire.messages import (
     WorkerOrders,
 )
 from worker.agent import moves
-from worker.agent.effects import Effect, FetchBundle
+from worker.agent.effects import FetchBundle
 from worker.agent.reports import confirm, report, report_end, say_hello_soon, welcomed
 from worker.agent.state import Held, State
 
 
-def on_orders(state: State, message: WorkerOrders, now: float, effects: list[Effect]) -> None:
+def on_orders(state: State, message: WorkerOrders) -> None:
     """Carry a message's orders out, unless it is not for us or not the newest."""
     refusal = _refusal(state, message)
     if refusal:
@@ -37,10 +37,10 @@ def on_orders(state: State, message: WorkerOrders, now: float, effects: list[Eff
         state.confirms.clear()  # numbers of another epoch mean nothing to this boss
     state.last_order = (message.epoch, message.number)
     state.boss_epoch = max(state.boss_epoch, message.epoch)
-    state.heard_at = now
-    confirm(state, message.number, now)
+    state.heard_at = state.now
+    confirm(state, message.number)
     for order in message.orders:
-        _HANDLERS[type(order)](state, order, now, effects)
+        _HANDLERS[type(order)](state, order)
 
 
 def _refusal(state: State, message: WorkerOrders) -> str:
@@ -53,131 +53,131 @@ def _refusal(state: State, message: WorkerOrders) -> str:
     return ""
 
 
-def _on_run(state: State, run: Run, now: float, effects: list[Effect]) -> None:
+def _on_run(state: State, run: Run) -> None:
     known = state.held.get((run.task, run.attempt))
     if known is not None:
-        _say_phase_again(state, known, now)
+        _say_phase_again(state, known)
         return
     highest = state.highest.get(run.task, 0)
     if run.attempt < highest:
         state.ignored["a lower attempt"] = state.ignored.get("a lower attempt", 0) + 1
         return
     if highest:
-        _supersede(state, run, effects)
-    moves.take(state, run, now, effects)
+        _supersede(state, run)
+    moves.take(state, run)
     if state.draining:
-        moves.give_back(state, state.held[(run.task, run.attempt)], now, effects)
+        moves.give_back(state, state.held[(run.task, run.attempt)])
 
 
-def _supersede(state: State, run: Run, effects: list[Effect]) -> None:
+def _supersede(state: State, run: Run) -> None:
     """A higher attempt is here: nobody waits for a lower one."""
     for attempt in range(state.highest[run.task], 0, -1):
         older = state.held.get((run.task, attempt))
         if older is not None and not older.unwanted:
-            moves.forget(state, older, effects)
+            moves.forget(state, older)
 
 
-def _say_phase_again(state: State, held: Held, now: float) -> None:
+def _say_phase_again(state: State, held: Held) -> None:
     if held.unwanted:
         return
     if held.phase in ("ended", "returned"):
-        report_end(state, held, now)
+        report_end(state, held)
     elif held.phase in ("staging", "staged", "executing"):
-        report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase=held.phase), now)
+        report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase=held.phase))
 
 
-def _on_staged(state: State, order: Staged, now: float, effects: list[Effect]) -> None:
+def _on_staged(state: State, order: Staged) -> None:
     held = state.held.get((order.task, order.attempt))
     if held is None:
         if order.attempt >= state.highest.get(order.task, 0):
             moves.keep_early(state, order.task, order.attempt, order.inputs)
     elif held.phase == "staging":
         if not held.placing:
-            moves.place(held, order.inputs, effects)
+            moves.place(state, held, order.inputs)
     else:
-        _say_phase_again(state, held, now)
+        _say_phase_again(state, held)
 
 
-def _on_take_back(state: State, order: TakeBack, now: float, effects: list[Effect]) -> None:
+def _on_take_back(state: State, order: TakeBack) -> None:
     held = state.held.get((order.task, order.attempt))
     if held is None:  # its Run was lost or is late: it must not begin if it still comes
         held = moves.hold(state, order.task, order.attempt)
-        moves.give_back(state, held, now, effects)
+        moves.give_back(state, held)
     elif held.phase in ("staging", "staged"):
-        moves.give_back(state, held, now, effects)
+        moves.give_back(state, held)
     else:
-        _say_phase_again(state, held, now)
+        _say_phase_again(state, held)
 
 
-def _on_kill(state: State, order: Kill, now: float, effects: list[Effect]) -> None:
+def _on_kill(state: State, order: Kill) -> None:
     held = state.held.get((order.task, order.attempt))
     if held is None:
         held = moves.hold(state, order.task, order.attempt)
-        moves.end_unbegun(state, held, "cancelled", order.reason, now, effects)
+        moves.end_unbegun(state, held, "cancelled", order.reason)
     elif held.phase in ("staging", "staged"):
-        moves.end_unbegun(state, held, "cancelled", order.reason, now, effects)
+        moves.end_unbegun(state, held, "cancelled", order.reason)
     elif held.phase == "executing":
-        moves.kill(held, order.reason, effects)
+        moves.kill(state, held, order.reason)
     else:
-        _say_phase_again(state, held, now)
+        _say_phase_again(state, held)
 
 
-def _on_acknowledge(state: State, order: Acknowledge, now: float, effects: list[Effect]) -> None:
+def _on_acknowledge(state: State, order: Acknowledge) -> None:
     keep = set(order.keep)
     for key in order.attempts:
         state.early.pop(key, None)
         held = state.held.get(key)
         if held is not None:
-            moves.forget(state, held, effects, keep=key in keep)
+            moves.forget(state, held, keep=key in keep)
 
 
-def _on_drain(state: State, order: Drain, now: float, effects: list[Effect]) -> None:
+def _on_drain(state: State, order: Drain) -> None:
     state.draining = True
-    moves.give_back_all(state, now, effects)
+    moves.give_back_all(state)
 
 
-def _on_resume(state: State, order: Resume, now: float, effects: list[Effect]) -> None:
+def _on_resume(state: State, order: Resume) -> None:
     if not state.stop:
         state.draining = False
 
 
-def _on_stop(state: State, order: Stop, now: float, effects: list[Effect]) -> None:
+def _on_stop(state: State, order: Stop) -> None:
     state.exit_code = 0
-    begin_stop(state, "told to stop by the boss", order.now, now, effects)
+    begin_stop(state, "told to stop by the boss", order.now)
 
 
-def begin_stop(state: State, reason: str, at_once: bool, now: float, effects: list[Effect]) -> None:
+def begin_stop(state: State, reason: str, at_once: bool) -> None:
     """Give back what has not begun; end after what runs, or kill that too."""
     state.draining = True
     state.stop_reason = state.stop_reason or reason
-    moves.give_back_all(state, now, effects)
+    moves.give_back_all(state)
     if at_once:
         state.stop = "now"
-        moves.kill_all(state, f"the worker was {reason}", effects)
+        moves.kill_all(state, f"the worker was {reason}")
     elif not state.stop:
         state.stop = "drain"
 
 
-def _on_welcome(state: State, order: Welcome, now: float, effects: list[Effect]) -> None:
+def _on_welcome(state: State, order: Welcome) -> None:
     state.heartbeat_seconds = max(order.heartbeat_seconds, 0.05)
     state.orphan_after_seconds = max(order.orphan_after_seconds, 0.1)
     welcomed(state)
 
 
-def _on_say_hello(state: State, order: SayHello, now: float, effects: list[Effect]) -> None:
-    say_hello_soon(state, now)
+def _on_say_hello(state: State, order: SayHello) -> None:
+    say_hello_soon(state)
 
 
-def _on_replace(state: State, order: Replace, now: float, effects: list[Effect]) -> None:
+def _on_replace(state: State, order: Replace) -> None:
     """Nothing is given back before the other version is here."""
     own = state.options.bundle.partition("=")[2]
     if state.stop or order.digest in (own, state.options.given_up, state.replacing):
         return
     state.replacing = order.digest
-    effects.append(FetchBundle(order.digest, order.url, order.token))
+    state.do(FetchBundle(order.digest, order.url, order.token))
 
 
-_HANDLERS: dict[type[WorkerOrder], Callable[[State, Any, float, list[Effect]], None]] = {
+_HANDLERS: dict[type[WorkerOrder], Callable[[State, Any], None]] = {
     SayHello: _on_say_hello,
     Run: _on_run,
     Staged: _on_staged,

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Iterable
 
 from wire.messages import VERSION, AttemptKey, Heartbeat, Leaving, Returned, WorkerHello, WorkerReport, WorkerReports
-from worker.agent.effects import Effect, SendReports
+from worker.agent.effects import SendReports
 from worker.agent.sizes import size_bound
 from worker.agent.state import Held, State, in_hand
 
@@ -36,20 +36,20 @@ def flush_by(state: State, when: float) -> None:
         state.flush_at = when
 
 
-def report(state: State, key: AttemptKey, what: WorkerReport, now: float, delay: float = PHASE_DELAY) -> None:
+def report(state: State, key: AttemptKey, what: WorkerReport, delay: float = PHASE_DELAY) -> None:
     """Put a report of an attempt into the outbox, in place of an older one. Without a link the hello will say it."""
     if not state.connected:
         return
     state.outbox[key] = what
-    flush_by(state, now if len(state.outbox) >= OUTBOX_FULL else now + delay)
+    flush_by(state, state.now if len(state.outbox) >= OUTBOX_FULL else state.now + delay)
 
 
-def report_end(state: State, held: Held, now: float) -> None:
+def report_end(state: State, held: Held) -> None:
     """An outcome, or the answer that an attempt was given back."""
     if held.outcome is not None:
-        report(state, held.key, held.outcome, now, _patience(state))
+        report(state, held.key, held.outcome, _patience(state))
     else:
-        report(state, held.key, Returned(task=held.task, attempt=held.attempt), now, 0.0)
+        report(state, held.key, Returned(task=held.task, attempt=held.attempt), 0.0)
 
 
 def _patience(state: State) -> float:
@@ -58,22 +58,22 @@ def _patience(state: State) -> float:
     return BACKLOG_DELAY if left and (waiting < left or waiting < BACKLOG_MANY) else 0.0
 
 
-def confirm(state: State, number: int, now: float) -> None:
+def confirm(state: State, number: int) -> None:
     state.confirms.append(number)
-    flush_by(state, now + PHASE_DELAY)
+    flush_by(state, state.now + PHASE_DELAY)
 
 
-def say_at_once(state: State, what: WorkerReport, now: float) -> None:
+def say_at_once(state: State, what: WorkerReport) -> None:
     """A word about the worker itself. Attempts are counted from 1, so that (0, 0) is nobody's place in the outbox."""
-    report(state, (0, 0), what, now, 0.0)
+    report(state, (0, 0), what, 0.0)
 
 
-def connected(state: State, now: float) -> None:
+def connected(state: State) -> None:
     """A fresh connection: nothing that was under way counts, the hello says it all."""
     state.connected = True
     state.welcomed = False
     state.hello_delay = HELLO_FIRST
-    state.hello_at = now
+    state.hello_at = state.now
     state.outbox.clear()
     state.confirms.clear()
     state.flush_at = None
@@ -92,27 +92,27 @@ def welcomed(state: State) -> None:
     state.hello_at = None
 
 
-def say_hello_soon(state: State, now: float) -> None:
+def say_hello_soon(state: State) -> None:
     """The boss is new, or silent: state what is in hand again."""
     if state.connected:
         state.welcomed = False
         state.hello_delay = HELLO_FIRST
-        state.hello_at = now
+        state.hello_at = state.now
 
 
-def send_due(state: State, now: float, effects: list[Effect]) -> None:
-    """Send whatever is due by `now`."""
+def send_due(state: State) -> None:
+    """Send whatever is due."""
     if not state.connected or not state.deployment:
         return
-    if not state.welcomed and state.hello_at is not None and state.hello_at <= now:
-        _send_hello(state, now, effects)
-    _ask_when_silent(state, now)
-    _resend_due(state, now)
-    beat = state.welcomed and state.sent_at + state.heartbeat_seconds <= now
-    if state.flush_at is not None and (state.flush_at <= now or beat):
-        _flush(state, now, effects)  # a sign of life as well: what waits for company goes with it
+    if not state.welcomed and state.hello_at is not None and state.hello_at <= state.now:
+        _send_hello(state)
+    _ask_when_silent(state)
+    _resend_due(state)
+    beat = state.welcomed and state.sent_at + state.heartbeat_seconds <= state.now
+    if state.flush_at is not None and (state.flush_at <= state.now or beat):
+        _flush(state)  # a sign of life as well: what waits for company goes with it
     elif beat:
-        _send(state, [_heartbeat(state, now)], now, effects)
+        _send(state, [_heartbeat(state)])
 
 
 def next_deadline(state: State) -> float | None:
@@ -136,22 +136,22 @@ def _ask_at(state: State) -> float:
     return max(state.heard_at, state.asked_at) + max(state.orphan_after_seconds * ASK_SHARE, 0.1)
 
 
-def _ask_when_silent(state: State, now: float) -> None:
+def _ask_when_silent(state: State) -> None:
     """A boss that has nothing to order is as silent as a dead one; a hello makes it answer."""
-    if _ask_at(state) <= now:
-        state.asked_at = now
+    if _ask_at(state) <= state.now:
+        state.asked_at = state.now
         if state.welcomed:
-            say_hello_soon(state, now)
+            say_hello_soon(state)
 
 
 def _unacknowledged(state: State) -> Iterable[Held]:
     return (held for held in state.held.values() if held.phase in ("ended", "returned"))
 
 
-def _send_hello(state: State, now: float, effects: list[Effect]) -> None:
+def _send_hello(state: State) -> None:
     """Hello, then everything that the boss has not acknowledged."""
-    state.asked_at = now
-    state.hello_at = now + state.hello_delay
+    state.asked_at = state.now
+    state.hello_at = state.now + state.hello_delay
     state.hello_delay = min(state.hello_delay * 2, HELLO_MAX)
     state.resends.clear()
     state.cache_added.clear()
@@ -162,7 +162,7 @@ def _send_hello(state: State, now: float, effects: list[Effect]) -> None:
     first: list[WorkerReport] = [_hello(state)]
     if state.leaving:
         first.append(Leaving(reason=state.stop_reason))
-    _flush(state, now, effects, first)
+    _flush(state, first)
 
 
 def _hello(state: State) -> WorkerHello:
@@ -187,7 +187,7 @@ def _hello(state: State) -> WorkerHello:
     )
 
 
-def _heartbeat(state: State, now: float) -> Heartbeat:
+def _heartbeat(state: State) -> Heartbeat:
     told = [(task, attempt, fraction) for (task, attempt), fraction in state.progress.items()]
     beat = Heartbeat(
         progress=told,
@@ -198,19 +198,19 @@ def _heartbeat(state: State, now: float) -> Heartbeat:
     state.progress.clear()
     state.cache_added.clear()
     state.cache_dropped.clear()
-    state.heartbeat_sent_at = now
+    state.heartbeat_sent_at = state.now
     return beat
 
 
-def _flush(state: State, now: float, effects: list[Effect], first: Iterable[WorkerReport] = ()) -> None:
+def _flush(state: State, first: Iterable[WorkerReport] = ()) -> None:
     reports = [*first, *state.outbox.values()]
     ends = [key for key in state.outbox if _is_end(state, key)]
     news = state.progress or state.cache_added or state.cache_dropped
-    if news and state.welcomed and state.heartbeat_sent_at + state.heartbeat_seconds <= now:
-        reports.append(_heartbeat(state, now))
+    if news and state.welcomed and state.heartbeat_sent_at + state.heartbeat_seconds <= state.now:
+        reports.append(_heartbeat(state))
     state.outbox.clear()
-    _send(state, reports, now, effects)
-    _resend_later(state, now, ends)
+    _send(state, reports)
+    _resend_later(state, ends)
 
 
 def _is_end(state: State, key: AttemptKey) -> bool:
@@ -218,16 +218,16 @@ def _is_end(state: State, key: AttemptKey) -> bool:
     return held is not None and held.phase in ("ended", "returned")
 
 
-def _resend_later(state: State, now: float, keys: list[AttemptKey]) -> None:
+def _resend_later(state: State, keys: list[AttemptKey]) -> None:
     """Whatever end has just gone out is told again later, after a pause that doubles each time."""
     by_pause: dict[float, list[AttemptKey]] = {}
     for key in keys:
         held = state.held[key]
         held.resend_pause = min(held.resend_pause * 2, RESEND_MAX) or RESEND_FIRST
-        held.resend_at = now + held.resend_pause
+        held.resend_at = state.now + held.resend_pause
         by_pause.setdefault(held.resend_pause, []).append(key)
     for pause, group in by_pause.items():
-        heapq.heappush(state.resends, (now + pause, state.message_number, group))
+        heapq.heappush(state.resends, (state.now + pause, state.message_number, group))
 
 
 def _is_due(state: State, key: AttemptKey, when: float) -> bool:
@@ -240,24 +240,24 @@ def _drop_settled_resends(state: State) -> None:
         heapq.heappop(state.resends)
 
 
-def _resend_due(state: State, now: float) -> None:
-    while state.resends and state.resends[0][0] <= now:
+def _resend_due(state: State) -> None:
+    while state.resends and state.resends[0][0] <= state.now:
         when, _, keys = heapq.heappop(state.resends)
         for key in keys:
             if _is_due(state, key, when):
                 held = state.held[key]
                 state.outbox[key] = held.outcome or Returned(task=held.task, attempt=held.attempt)
-                flush_by(state, now)
+                flush_by(state, state.now)
 
 
-def _send(state: State, reports: list[WorkerReport], now: float, effects: list[Effect]) -> None:
+def _send(state: State, reports: list[WorkerReport]) -> None:
     """One message, or as many as the size limit asks for; the confirmations go with the first."""
     state.flush_at = None
-    state.sent_at = now
+    state.sent_at = state.now
     confirms, state.confirms = state.confirms, []
     for part in _split(reports, state.options.message_bytes):
         state.message_number += 1
-        effects.append(
+        state.do(
             SendReports(
                 WorkerReports(
                     version=VERSION,

@@ -1,21 +1,26 @@
 """All that a worker's agent knows: attempts, slots, what to report, whom it heard. Data, and questions about it.
 
-Only the functions of this package change it, and only while `Agent.handle` runs. No clock: times are
-the `now` of the event, in seconds of any clock that never goes back.
+Only the functions of this package change it, and only while `Agent.handle` runs. No clock: times
+are the `now` of the events, in seconds of any clock that never goes back.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from wire.messages import AttemptKey, Digest, InHand, Input, Outcome, Place, Run, WorkerReport
+from worker.agent.effects import Effect
 
 #: `new` is the moment before an attempt has a phase; `gone` the one after it was forgotten.
 Phase = Literal["new", "staging", "staged", "executing", "ended", "returned", "gone"]
 
 #: Exit codes that its keeper acts upon: another version is to be started; the machine is to be halted.
 REPLACED, ORPHANED = 4, 5
+
+#: So many moves are remembered, for the stories in errors.
+STORY_MOVES = 2_000
 
 #: from -> to. What is absent is illegal.
 MOVES: dict[Phase, frozenset[Phase]] = {
@@ -91,6 +96,16 @@ class Held:
         return (self.task, self.attempt)
 
 
+class Move(NamedTuple):
+    """An attempt went from one phase to another, at this time."""
+
+    at: float
+    task: int
+    attempt: int
+    before: Phase
+    after: Phase
+
+
 @dataclass(slots=True)
 class State:
     """Everything that one agent knows."""
@@ -99,6 +114,10 @@ class State:
     deployment: str
     heartbeat_seconds: float
     orphan_after_seconds: float
+    #: Of the event that is handled.
+    now: float
+    #: What is to be done for it, in this order; empty between two events.
+    effects: list[Effect] = field(default_factory=list)
 
     # attempts
     held: dict[AttemptKey, Held] = field(default_factory=dict)
@@ -107,6 +126,8 @@ class State:
     #: How many attempts are in each phase.
     counts: dict[Phase, int] = field(default_factory=lambda: dict.fromkeys(MOVES, 0))
     arrivals: int = 0
+    #: The last moves of attempts.
+    story: deque[Move] = field(default_factory=lambda: deque(maxlen=STORY_MOVES))
     #: Heap of (0 for an init else 1, arrival, key); entries of attempts that left `staged` are skipped.
     ready: list[tuple[int, int, AttemptKey]] = field(default_factory=list)
     #: init number -> attempts that wait for it.
@@ -166,6 +187,9 @@ class State:
     cache_added: dict[Digest, None] = field(default_factory=dict)
     cache_dropped: dict[Digest, None] = field(default_factory=dict)
     disk_free: int = 0
+
+    def do(self, effect: Effect) -> None:
+        self.effects.append(effect)
 
 
 def in_hand(state: State) -> list[InHand]:

@@ -9,8 +9,6 @@ import pytest
 from boss.core import moves
 from boss.core.events import CancelAsked, RedoAsked, RetryAsked, Selection
 from boss.core.model import TASK_MOVES, Profile, TaskState
-from boss.core.policy import Policy
-from boss.core.scheduler import Scheduler
 from tests.worlds.scheduler import FakeWorker, World, published
 from wire.messages import Found, StageFailed
 
@@ -145,22 +143,3 @@ def test_an_illegal_move_raises_with_the_tasks_story(world: World) -> None:
     assert "queued -> running: began on w" in told
     assert "running -> succeeded: its attempt succeeded" in told
     world.ignore()
-
-
-def test_the_story_of_a_task_is_its_moves_and_those_of_its_attempts_in_order(world: World) -> None:
-    Play(world).begins(1).lost()
-    told = [(move.what, move.before, move.after) for move in moves.story(world.state, 1)]
-    assert told == [
-        ("attempt", "new", "staged"),
-        ("task", "queued", "running"),
-        ("attempt", "executing", "lost"),
-        ("task", "running", "queued"),
-    ]
-    world.ignore()
-
-
-def test_a_story_has_nothing_of_other_tasks() -> None:
-    scheduler = Scheduler(Policy())
-    scheduler.state.journal("task", "12", 0, "queued", "running", "began on w")
-    assert moves.story(scheduler.state, 1) == []
-    assert len(moves.story(scheduler.state, 12)) == 1

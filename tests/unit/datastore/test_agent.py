@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 
 from datastore.agent import Agent, Policy, Record, RecordedFile
+from datastore.agent.check import check
 from datastore.agent.effects import (
     Confirm,
     Discard,
@@ -104,7 +105,7 @@ class World:
     def give(self, *events: Event) -> None:
         for event in events:
             self.effects += self.agent.handle(event, self.now)
-            self.agent.check()
+            check(self.agent.state)
 
     def order(self, *orders: DatastoreOrder, epoch: int = 1, number: int = 0, **other: Any) -> None:
         self.number = number or self.number + 1

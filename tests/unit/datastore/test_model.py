@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from datastore.agent import Agent, Outgoing, Policy, Record
+from datastore.agent.check import check
 from datastore.agent.effects import (
     Confirm,
     Discard,
@@ -191,7 +192,7 @@ class World:
                     self.outgoing.add(effect)
                 else:
                     self.todo.append(effect)
-            self.agent.check()
+            check(self.agent.state)
 
     def say(self, lossless: bool) -> None:
         for message in self.outgoing.messages():

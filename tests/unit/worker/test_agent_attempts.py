@@ -31,8 +31,7 @@ from worker.agent.effects import (
     SendReports,
 )
 from worker.agent.events import ExecutionEnded, InputsNotPlaced, InputsPlaced
-from worker.agent.moves import PASSED_OVER_MAX, AgentBug, _move
-from worker.agent.state import Held
+from worker.agent.moves import PASSED_OVER_MAX
 
 INPUT = Input(name="net.inp", path="net.inp", digest="b2:" + "a" * 64, size=3)
 
@@ -432,9 +431,3 @@ def test_too_many_result_files_fail_with_a_sentence_instead_of_a_message_too_lar
     world.pass_time(0.1)
     (outcome,) = world.of(Outcome)
     assert outcome.ended == "failed" and "40,000 result files" in outcome.reason
-
-
-def test_an_impossible_move_names_the_attempt_and_both_phases() -> None:
-    world = World()
-    with pytest.raises(AgentBug, match=r"attempt 7\.1 cannot go from ended to staged"):
-        _move(world.agent.state, Held(7, 1, 1, phase="ended"), "staged")

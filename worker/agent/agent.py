@@ -1,8 +1,9 @@
 """The agent of one worker: one door in, effects out.
 
-It decides which attempts begin, what is told to the boss and when the worker ends. It knows no thread, socket, process,
-file or clock: the loop (or the simulator) gives it events with the time, carries its effects out in order, and calls it
-with TimePassed when `next_deadline()` has come. It sends only then, so that the events of one turn share a message.
+It decides which attempts begin, what is reported to the boss and when the worker ends. It knows no thread, socket,
+process, file or clock: the loop (or the simulator) gives it events with the time, carries its effects out in order, and
+calls it with TimePassed when `next_deadline()` has come. It sends only then, so that the events of one turn share a
+message.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import msgspec
 
 from wire.messages import AttemptKey, Digest, InHand, InputsMissing, Leaving, Outcome
 from worker.agent import moves, reports
-from worker.agent.check import check
 from worker.agent.effects import AdoptDeployment, Effect, Exit
 from worker.agent.events import (
     BossSeen,
@@ -62,6 +62,7 @@ class Agent:
             deployment=options.deployment or deployment,
             heartbeat_seconds=options.heartbeat_seconds,
             orphan_after_seconds=options.orphan_after_seconds,
+            now=now,
             heard_at=now,
             asked_at=now,
             initialized=dict.fromkeys(initialized),
@@ -71,18 +72,25 @@ class Agent:
         for outcome in kept:
             held = moves.hold(self.state, outcome.task, outcome.attempt)
             held.directory = True
-            moves.end(self.state, held, outcome, now, [])
+            held.kept = True
+            moves.end(self.state, held, outcome, keep=False)
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Take one event in; what is to be done comes back, to be done in this order."""
-        effects: list[Effect] = []
-        if self.state.exited:
-            return effects
-        _HANDLERS[type(event)](self.state, event, now, effects)
-        if self.state.ready:
-            moves.begin_ready(self.state, now, effects)
-        if self.state.stop:
-            _exit_when_done(self.state, now, effects)
+        """Take one event in; what is to be done comes back, to be done in this order. Never blocks.
+
+        `now` is seconds of any clock that never goes back. Raises InvariantError on a bug of ours, never because of
+        what came from outside.
+        """
+        state = self.state
+        if state.exited:
+            return []
+        state.now = now
+        _HANDLERS[type(event)](state, event)
+        if state.ready:
+            moves.begin_ready(state)
+        if state.stop:
+            _exit_when_done(state)
+        effects, state.effects = state.effects, []
         return effects
 
     def next_deadline(self) -> float | None:
@@ -104,39 +112,35 @@ class Agent:
     def executing(self) -> list[AttemptKey]:
         return [held.key for held in self.state.held.values() if held.phase == "executing"]
 
-    def check(self) -> None:
-        """Raise if anything that must always hold does not."""
-        check(self.state)
-
 
 def _held(state: State, task: int, attempt: int) -> Held | None:
     return state.held.get((task, attempt))
 
 
-def _on_orders(state: State, event: OrdersArrived, now: float, effects: list[Effect]) -> None:
-    on_orders(state, event.message, now, effects)
+def _on_orders(state: State, event: OrdersArrived) -> None:
+    on_orders(state, event.message)
 
 
-def _on_boss_seen(state: State, event: BossSeen, now: float, effects: list[Effect]) -> None:
+def _on_boss_seen(state: State, event: BossSeen) -> None:
     presence = event.presence
     if presence.online and presence.deployment != state.deployment and not state.options.deployment:
-        _adopt(state, presence.deployment, now, effects)
+        _adopt(state, presence.deployment)
     if presence.deployment != state.deployment or presence.epoch < state.boss_epoch or not presence.online:
         return
     if not event.retained:
-        state.heard_at = now
+        state.heard_at = state.now
     if presence.epoch > state.boss_epoch or not event.retained:
         # A boss that came online after our hello has not heard it; a retained presence was there before it.
         new = presence.epoch > state.boss_epoch > 0 or not event.retained
         state.boss_epoch = presence.epoch
         if new:
-            reports.say_hello_soon(state, now)
+            reports.say_hello_soon(state)
 
 
-def _adopt(state: State, deployment: str, now: float, effects: list[Effect]) -> None:
+def _adopt(state: State, deployment: str) -> None:
     """Belong to the deployment of the boss that is there; what is held of another one is worthless."""
     for held in list(state.held.values()):
-        moves.forget(state, held, effects)
+        moves.forget(state, held)
     state.initialized.clear()
     state.died.clear()
     state.early.clear()
@@ -144,25 +148,25 @@ def _adopt(state: State, deployment: str, now: float, effects: list[Effect]) -> 
     state.deployment = deployment
     state.last_order = (0, 0)
     state.boss_epoch = 0
-    effects.append(AdoptDeployment(deployment))
-    reports.say_hello_soon(state, now)
+    state.do(AdoptDeployment(deployment))
+    reports.say_hello_soon(state)
 
 
-def _on_connected(state: State, event: LinkConnected, now: float, effects: list[Effect]) -> None:
-    reports.connected(state, now)
+def _on_connected(state: State, event: LinkConnected) -> None:
+    reports.connected(state)
 
 
-def _on_disconnected(state: State, event: LinkDisconnected, now: float, effects: list[Effect]) -> None:
+def _on_disconnected(state: State, event: LinkDisconnected) -> None:
     reports.disconnected(state)
 
 
-def _on_placed(state: State, event: InputsPlaced, now: float, effects: list[Effect]) -> None:
+def _on_placed(state: State, event: InputsPlaced) -> None:
     held = _held(state, event.task, event.attempt)
     if held is not None and held.phase == "staging":
-        moves.placed(state, held, now)
+        moves.placed(state, held)
 
 
-def _on_not_placed(state: State, event: InputsNotPlaced, now: float, effects: list[Effect]) -> None:
+def _on_not_placed(state: State, event: InputsNotPlaced) -> None:
     held = _held(state, event.task, event.attempt)
     if held is None or held.phase != "staging":
         return
@@ -171,12 +175,12 @@ def _on_not_placed(state: State, event: InputsNotPlaced, now: float, effects: li
         state.cached.pop(digest, None)
     if event.missing:
         missing = InputsMissing(task=held.task, attempt=held.attempt, digests=event.missing)
-        reports.report(state, held.key, missing, now, 0.0)
+        reports.report(state, held.key, missing, 0.0)
     else:
-        moves.end_unbegun(state, held, "failed", event.reason, now, effects, event.fault)
+        moves.end_unbegun(state, held, "failed", event.reason, event.fault)
 
 
-def _on_ended(state: State, event: ExecutionEnded, now: float, effects: list[Effect]) -> None:
+def _on_ended(state: State, event: ExecutionEnded) -> None:
     outcome = event.outcome
     held = _held(state, outcome.task, outcome.attempt)
     if held is None or held.phase != "executing":
@@ -184,7 +188,7 @@ def _on_ended(state: State, event: ExecutionEnded, now: float, effects: list[Eff
     held.directory = event.leftovers
     if is_too_large(outcome):
         outcome = _without_manifest(outcome)
-    moves.end(state, held, moves.killed_for_us(held, outcome), now, effects)
+    moves.end(state, held, moves.killed_for_us(held, outcome))
 
 
 def _without_manifest(outcome: Outcome) -> Outcome:
@@ -193,13 +197,13 @@ def _without_manifest(outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, ended="failed", reason=reason, manifest=[], folders=[], commands=[])
 
 
-def _on_progress(state: State, event: ProgressTold, now: float, effects: list[Effect]) -> None:
+def _on_progress(state: State, event: ProgressTold) -> None:
     held = _held(state, event.task, event.attempt)
     if held is not None and held.phase == "executing":
         state.progress[held.key] = min(max(event.fraction, 0.0), 1.0)
 
 
-def _on_cache_changed(state: State, event: CacheChanged, now: float, effects: list[Effect]) -> None:
+def _on_cache_changed(state: State, event: CacheChanged) -> None:
     for digest in event.dropped:
         state.cached.pop(digest, None)
         state.cache_added.pop(digest, None)
@@ -211,70 +215,70 @@ def _on_cache_changed(state: State, event: CacheChanged, now: float, effects: li
         state.cached[digest] = None
 
 
-def _on_disk_measured(state: State, event: DiskMeasured, now: float, effects: list[Effect]) -> None:
+def _on_disk_measured(state: State, event: DiskMeasured) -> None:
     state.disk_free = event.free
 
 
-def _on_term(state: State, event: TermReceived, now: float, effects: list[Effect]) -> None:
+def _on_term(state: State, event: TermReceived) -> None:
     again = state.stop != ""
     state.exit_code = 0
-    begin_stop(state, "told to end by a signal", again, now, effects)
-    _say_leaving(state, now)
+    begin_stop(state, "told to end by a signal", again)
+    _say_leaving(state)
 
 
-def _say_leaving(state: State, now: float) -> None:
+def _say_leaving(state: State) -> None:
     if not state.leaving:
         state.leaving = True
-        reports.say_at_once(state, Leaving(reason=state.stop_reason), now)
+        reports.say_at_once(state, Leaving(reason=state.stop_reason))
 
 
-def _on_bundle_fetched(state: State, event: BundleFetched, now: float, effects: list[Effect]) -> None:
+def _on_bundle_fetched(state: State, event: BundleFetched) -> None:
     """What runs goes on to its end; then the other version is started in this one's place."""
     if event.digest != state.replacing or state.stop:
         return
     state.exit_code = REPLACED
-    begin_stop(state, "replaced by the boss's version of it", False, now, effects)
-    _say_leaving(state, now)
+    begin_stop(state, "replaced by the boss's version of it", False)
+    _say_leaving(state)
 
 
-def _on_bundle_not_fetched(state: State, event: BundleNotFetched, now: float, effects: list[Effect]) -> None:
+def _on_bundle_not_fetched(state: State, event: BundleNotFetched) -> None:
     if event.digest == state.replacing:
         state.replacing = ""
-        reports.say_hello_soon(state, now)  # the boss will order it again, with a fresh token
+        reports.say_hello_soon(state)  # the boss will order it again, with a fresh token
 
 
-def _on_other_agent(state: State, event: OtherAgentSeen, now: float, effects: list[Effect]) -> None:
+def _on_other_agent(state: State, event: OtherAgentSeen) -> None:
     """Two agents with one id would take each other's orders for theirs in turns: the older one ends."""
     state.exit_code = 1
     who = f"another agent with the id {state.options.worker!r} has started (incarnation {event.incarnation})"
     state.stop_reason = f"{who}: this one ends; give each worker an id of its own"
-    begin_stop(state, state.stop_reason, True, now, effects)
+    begin_stop(state, state.stop_reason, True)
 
 
-def _on_time_passed(state: State, event: TimePassed, now: float, effects: list[Effect]) -> None:
-    if state.heard_at + state.orphan_after_seconds <= now and not state.stop:
+def _on_time_passed(state: State, event: TimePassed) -> None:
+    if state.heard_at + state.orphan_after_seconds <= state.now and not state.stop:
         state.exit_code = ORPHANED if state.options.halt_when_orphaned else 1
         seconds = f"{state.orphan_after_seconds:g}"
-        begin_stop(state, f"without a word from the boss for {seconds} s", True, now, effects)
-    reports.send_due(state, now, effects)
+        begin_stop(state, f"without a word from the boss for {seconds} s", True)
+    reports.send_due(state)
 
 
-def _exit_when_done(state: State, now: float, effects: list[Effect]) -> None:
+def _exit_when_done(state: State) -> None:
     """End when nothing runs and nothing is left to say, or nobody listens any more."""
     if state.counts["executing"]:
         state.linger_until = None
         return
     if state.linger_until is None:
         alone = state.stop == "now" or not state.connected
-        state.linger_until = now + (LINGER_ALONE if alone else LINGER_CONNECTED)
+        state.linger_until = state.now + (LINGER_ALONE if alone else LINGER_CONNECTED)
     silent = state.flush_at is None or not state.connected
     unsaid = state.counts["ended"] + state.counts["returned"]
-    if (silent and (state.stop == "now" or unsaid == 0)) or state.linger_until <= now:
+    if (silent and (state.stop == "now" or unsaid == 0)) or state.linger_until <= state.now:
         state.exited = True
-        effects.append(Exit(state.exit_code, state.stop_reason))
+        state.do(Exit(state.exit_code, state.stop_reason))
 
 
-_HANDLERS: dict[type[Event], Callable[[State, Any, float, list[Effect]], None]] = {
+_HANDLERS: dict[type[Event], Callable[[State, Any], None]] = {
     OrdersArrived: _on_orders,
     BossSeen: _on_boss_seen,
     LinkConnected: _on_connected,
