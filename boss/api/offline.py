@@ -21,7 +21,7 @@ import msgspec
 
 from boss.api.backend import BackendUnavailableError, HeldAttempt, PoolView, Request, View, WorkerView
 from boss.api.pool_views import instance_answer, pool_views
-from boss.api.reads import FolderSum, JournalLine, JournalPage, Lookups, Reads, ResultLine, TaskDetail, TaskLine
+from boss.api.reads import Lookups, Reads
 from boss.core.effects import Answer
 from boss.core.events import BatchesLoaded, PauseAsked, TasksAsked
 from boss.core.model import TaskState
@@ -30,6 +30,7 @@ from boss.core.pools import PoolState
 from boss.core.rows import BatchRow, Changes, InstanceRow, Loaded, LoadedBatch, WorkerRow
 from boss.core.scaling.decide import Plan
 from boss.core.scheduler import Scheduler
+from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
 from boss.state_directory.boss_file import LOCK_FILE
 from wire.messages import Place
 
@@ -209,11 +210,6 @@ def _worker(row: WorkerRow, running: Sequence[TaskLine]) -> WorkerView:
     )
 
 
-class _NoPage:
-    turn, more = 0, False
-    lines: Sequence[JournalLine] = ()
-
-
 class _Nothing:
     """Reads and look-ups where there is no database yet."""
 
@@ -250,17 +246,17 @@ class _Nothing:
     def task_lines(self, numbers: Sequence[int], with_execution: bool = False) -> Sequence[TaskLine]:
         return []
 
-    def task_detail(self, number: int) -> TaskDetail | None:
+    def task_detail(self, number: int) -> StoredTask | None:
         return None
 
     def story(self, number: int) -> Sequence[JournalLine]:
         return []
 
     def events(self, after: int = 0, since: float = 0.0, task: int = 0, limit: int = 1000) -> JournalPage:
-        return _NoPage()
+        return JournalPage(lines=[], turn=0, more=False)
 
     def last_events(self, count: int, task: int = 0) -> JournalPage:
-        return _NoPage()
+        return JournalPage(lines=[], turn=0, more=False)
 
     def results_of(
         self,

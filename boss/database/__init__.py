@@ -33,7 +33,7 @@ from boss.database.errors import (
 )
 from boss.database.lookups import Lookups
 from boss.database.queries import Reads
-from boss.database.views import AttemptView, DependencyView, JournalLine, JournalPage, TaskDetail, TaskLine
+from boss.database.views import AttemptView, DependencyView, JournalLine, JournalPage, StoredTask, TaskLine
 
 __all__ = [
     "AttemptView",
@@ -50,7 +50,7 @@ __all__ = [
     "NotWritableError",
     "Reads",
     "SupersededError",
-    "TaskDetail",
+    "StoredTask",
     "TaskLine",
     "RowTooLargeError",
     "SchemaTooNewError",

@@ -11,7 +11,7 @@ from boss.database.load import attempt_rows, states_of
 from boss.database.lookups import dependencies_of
 from boss.database.statements import listed, parts
 from boss.database.tables import batches, tasks
-from boss.database.views import AttemptView, DependencyView, TaskDetail, TaskLine
+from boss.database.views import AttemptView, DependencyView, StoredTask, TaskLine
 from wire.messages import CommandSummary, Execution, Input, ManifestEntry
 
 _inputs = msgspec.json.Decoder(list[Input])
@@ -20,14 +20,14 @@ _commands = msgspec.json.Decoder(list[CommandSummary])
 _figures = msgspec.json.Decoder(dict[str, float])
 
 
-def task_detail(connection: Connection, line: TaskLine) -> TaskDetail:
+def task_detail(connection: Connection, line: TaskLine) -> StoredTask:
     """`line` was read with its execution, which stands in the detail instead."""
     columns = select(tasks.c.dependencies, tasks.c.requirements, batches.c.name, batches.c.created_at)
     source = tasks.join(batches, batches.c.number == tasks.c.batch)
     row = connection.execute(columns.select_from(source).where(tasks.c.number == line.number)).one()
     execution = line.execution or Execution()
     line.execution = None
-    return TaskDetail(
+    return StoredTask(
         task=line,
         batch_name=row.name,
         accepted_at=row.created_at,

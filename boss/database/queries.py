@@ -18,7 +18,7 @@ from boss.database import details, events, results
 from boss.database.errors import translated
 from boss.database.load import batch_rows, boot_times, instance_rows, spent_days, worker_rows
 from boss.database.tables import attempts, batches, context, not_dropped, task_states, tasks, workers
-from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, TaskDetail, TaskLine
+from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
 from wire.messages import Execution
 
 T = TypeVar("T")
@@ -73,10 +73,10 @@ class Reads:
 
         return self._read(read)
 
-    def task_detail(self, number: int) -> TaskDetail | None:
+    def task_detail(self, number: int) -> StoredTask | None:
         """All that is known of one task; None: there is none of that number, or it is dropped."""
 
-        def read(connection: Connection) -> TaskDetail | None:
+        def read(connection: Connection) -> StoredTask | None:
             row = connection.execute(_lines(frozenset(), True).where(tasks.c.number == number)).first()
             return None if row is None else details.task_detail(connection, task_line(row))
 

@@ -68,7 +68,7 @@ class DependencyView(msgspec.Struct, kw_only=True):
     state: str
 
 
-class TaskDetail(msgspec.Struct, kw_only=True):
+class StoredTask(msgspec.Struct, kw_only=True):
     """All that is known of one task."""
 
     task: TaskLine

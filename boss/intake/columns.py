@@ -17,7 +17,7 @@ from boss.core.durations import template_of
 from boss.core.model import InitSpec, Profile, SentFile
 from boss.intake import rules, task_rules
 from boss.intake.faults import Faults, Here
-from boss.intake.stream import SentFolder, TaskLine, decode_execution, decode_profile, encoder
+from boss.intake.stream import SentFolder, StreamTask, decode_execution, decode_profile, encoder
 from wire.messages import Execution, Input
 
 #: What `index_of` says of a mentioned id that is no task of this push (so far), or an init task.
@@ -83,7 +83,7 @@ class Columns:
         self._templates: set[int] = set()
         self._here = Here(faults)
 
-    def take(self, task: TaskLine, position: int) -> None:
+    def take(self, task: StreamTask, position: int) -> None:
         here = self._here
         here.task, here.position = task.id, position
         index = INIT if task.init else len(self.executions)
@@ -128,7 +128,7 @@ class Columns:
             return False
         return True
 
-    def _depend(self, task: TaskLine, here: Here) -> list[str]:
+    def _depend(self, task: StreamTask, here: Here) -> list[str]:
         dependencies = task.dependencies
         if len(dependencies) > 1:
             dependencies = sorted(set(dependencies))
@@ -155,7 +155,7 @@ class Columns:
             self.shared.append((target, first, index))
         self.results.append((target, index))
 
-    def _take_init(self, task: TaskLine, execution: _Known, inputs: bytes, here: Here) -> None:
+    def _take_init(self, task: StreamTask, execution: _Known, inputs: bytes, here: Here) -> None:
         if task.dependencies:
             here.fault("dependencies", "an init task runs before all others and can depend on none")
         if execution.targets:

@@ -15,7 +15,7 @@ from hashlib import blake2b
 import msgspec
 
 from boss.intake.producers import TooManyPatternsError, producers_of
-from boss.intake.stream import TaskLine, decode_execution, encoder
+from boss.intake.stream import StreamTask, decode_execution, encoder
 
 #: Hexadecimal digits of an id: 64 bits, so that a million tasks do not meet by chance.
 DIGITS = 16
@@ -26,7 +26,7 @@ def placeholder(position: int) -> str:
     return f"<task {position}>"
 
 
-def create_ids(lines: Sequence[TaskLine], digests: Mapping[str, str]) -> None:
+def create_ids(lines: Sequence[StreamTask], digests: Mapping[str, str]) -> None:
     """Give each line its id, and its dependencies those of their tasks. `digests`: of files that are sent along.
 
     Lines that need each other in a cycle, or have one id twice, stay as they are: that is a fault anyway.
@@ -48,7 +48,7 @@ def create_ids(lines: Sequence[TaskLine], digests: Mapping[str, str]) -> None:
     _rename(lines, ids, index_of)
 
 
-def _parents(lines: Sequence[TaskLine], index_of: Mapping[str, int], digests: Mapping[str, str]) -> list[list[int]]:
+def _parents(lines: Sequence[StreamTask], index_of: Mapping[str, int], digests: Mapping[str, str]) -> list[list[int]]:
     """By index: tasks of this file that must come first, in the order of the file."""
     results = [(name, index) for index, line in enumerate(lines) for name in _targets(line)]
     needed = {name for line in lines for name, _ in line.requirements}
@@ -67,7 +67,7 @@ def _parents(lines: Sequence[TaskLine], index_of: Mapping[str, int], digests: Ma
     return parents
 
 
-def _targets(line: TaskLine) -> list[str]:
+def _targets(line: StreamTask) -> list[str]:
     if b'"results"' not in bytes(line.execution):
         return []
     try:
@@ -95,7 +95,7 @@ def _in_order(parents: list[list[int]]) -> list[int]:
     return order
 
 
-def _content(line: TaskLine, parents: list[str], index_of: Mapping[str, int], digests: Mapping[str, str]) -> str:
+def _content(line: StreamTask, parents: list[str], index_of: Mapping[str, int], digests: Mapping[str, str]) -> str:
     """The id of a task: everything said of it but what it is called in this file."""
     outside = sorted(id for id in line.dependencies if id not in index_of)
     inputs = [(name, path, digests.get(name, "")) for name, path in line.requirements]
@@ -111,7 +111,7 @@ def _called(execution: bytes, id: str, instead: str) -> bytes:
     return execution.replace(f'"{id}/'.encode(), f'"{instead}/'.encode())
 
 
-def _rename(lines: Sequence[TaskLine], ids: list[str], index_of: Mapping[str, int]) -> None:
+def _rename(lines: Sequence[StreamTask], ids: list[str], index_of: Mapping[str, int]) -> None:
     for line, id in zip(lines, ids, strict=True):
         line.execution = msgspec.Raw(_called(bytes(line.execution), line.id, id))
         line.dependencies = [ids[index_of[one]] if one in index_of else one for one in line.dependencies]

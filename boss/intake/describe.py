@@ -16,7 +16,7 @@ from boss.intake.collector import DATABASE_WORDS
 from boss.intake.epanet import epanet, needed_files, result_names
 from boss.intake.faults import Faults, Here, nearest
 from boss.intake.rules import shortest, wrong_path
-from boss.intake.stream import TaskLine, raw
+from boss.intake.stream import StreamTask, raw
 from wire.messages import EpanetRun, Execution, ResultItem
 
 Parser = Callable[[object, str, Here], object]
@@ -124,7 +124,7 @@ def _with_defaults(task: dict[str, object], defaults: dict[str, object]) -> dict
 
 def describe(
     value: object, dialect: Dialect, defaults: dict[str, object], skip_existing: bool, here: Here
-) -> TaskLine | None:
+) -> StreamTask | None:
     """The line of a task; None where it has not even an id. `here.task` is set to its id."""
     if not isinstance(value, dict):
         here.fault("", f"is {fields.word_of(value)}, and an object is wanted")
@@ -182,14 +182,14 @@ def _check_init(task: dict[str, object], here: Here) -> None:
             here.fault(name, "has no meaning for an init task, which runs once on each worker", "Leave it out.")
 
 
-def _line(id: str, parsed: dict[str, Any], init: bool, here: Here) -> TaskLine:
+def _line(id: str, parsed: dict[str, Any], init: bool, here: Here) -> StreamTask:
     requirements, results = parsed.get("requirements", []), parsed.get("results")
     run: EpanetRun | None = parsed.get("epanet")
     if run is not None and not init:
         parsed.pop("commands", None)
         requirements = _with_needed(requirements, run)
         results = _run_results(id, run, here) if results is None else results
-    line = TaskLine(id=id, dependencies=parsed.get("dependencies", []), requirements=requirements, init=init)
+    line = StreamTask(id=id, dependencies=parsed.get("dependencies", []), requirements=requirements, init=init)
     execution = _execution(parsed, results or [], None if init else run)
     if execution is not None:
         line.execution = raw(execution)

@@ -141,7 +141,7 @@ class _Reading:
         self._faults = Faults()
         self._chunks: list[bytes] = []
         #: Until all tasks are read, if they get their ids then.
-        self._lines: list[stream.TaskLine] = []
+        self._lines: list[stream.StreamTask] = []
         #: Position in the file of each line of the stream: faulty tasks have no line.
         self._position_of = array("I")
         #: Name of a requirement -> the first (task, position) that has it.
@@ -188,7 +188,7 @@ class _Reading:
         else:
             self._encode(self._read_lines(dialect))
 
-    def _read_lines(self, dialect: describe.Dialect) -> Iterator[stream.TaskLine]:
+    def _read_lines(self, dialect: describe.Dialect) -> Iterator[stream.StreamTask]:
         defaults = self._defaults()
         for position, text in enumerate(self._document.tasks, 1):
             line = self._read_task(position, text, dialect, defaults)
@@ -196,7 +196,7 @@ class _Reading:
                 self._position_of.append(position)
                 yield line
 
-    def _encode(self, lines: Iterable[stream.TaskLine]) -> None:
+    def _encode(self, lines: Iterable[stream.StreamTask]) -> None:
         piece = bytearray()
         for line in lines:
             stream.encoder.encode_into(line, piece, len(piece))
@@ -214,7 +214,7 @@ class _Reading:
 
     def _read_task(
         self, position: int, text: msgspec.Raw, dialect: describe.Dialect, defaults: dict[str, object]
-    ) -> stream.TaskLine | None:
+    ) -> stream.StreamTask | None:
         here = Here(self._faults, "", position)
         try:
             task = msgspec.json.decode(text)
@@ -229,7 +229,7 @@ class _Reading:
             self._note_files(line, position)
         return line
 
-    def _note_files(self, line: stream.TaskLine, position: int) -> None:
+    def _note_files(self, line: stream.StreamTask, position: int) -> None:
         results = {item.target for item in stream.decode_execution(line.execution).results}
         self._produced |= results
         names = [name for name, _ in line.requirements]

@@ -1,6 +1,6 @@
 """The canonical stream: how a checked task file travels to the boss, in lines of JSON.
 
-The first line is a `Header`, each further line one `TaskLine`. All dialects end here, with all defaults of
+The first line is a `Header`, each further line one `StreamTask`. All dialects end here, with all defaults of
 the file merged in and everything that has its default left out. A line holds what the worker needs
 (`wire.messages.Execution`) and what the scheduler needs (`boss.core.model.Profile`) as they will be stored,
 so that equal ones can be recognised by their bytes. It knows the form only; `collector` judges the contents.
@@ -49,7 +49,7 @@ class Header(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
     folders: list[SentFolder] = msgspec.field(default_factory=list)
 
 
-class TaskLine(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class StreamTask(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One task."""
 
     id: str
@@ -88,8 +88,8 @@ class StrictProfile(Profile, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 encoder = msgspec.json.Encoder(order="deterministic")
 
 decode_header = msgspec.json.Decoder(Header).decode
-decode_line = msgspec.json.Decoder(TaskLine).decode
-decode_lines = msgspec.json.Decoder(TaskLine).decode_lines
+decode_line = msgspec.json.Decoder(StreamTask).decode
+decode_lines = msgspec.json.Decoder(StreamTask).decode_lines
 decode_execution = msgspec.json.Decoder(StrictExecution).decode
 decode_profile = msgspec.json.Decoder(StrictProfile).decode
 decode_inputs = msgspec.json.Decoder(list[Input]).decode

@@ -26,7 +26,7 @@ from boss.database.views import (
     JournalLine,
     JournalPage,
     ResultLine,
-    TaskDetail,
+    StoredTask,
     TaskLine,
 )
 from wire.messages import CommandSummary, Execution, Input, ManifestEntry, ResultItem
@@ -39,7 +39,7 @@ def counts(**numbers: int) -> list[int]:
     return [numbers.get(state.word, 0) for state in TaskState]
 
 
-def stored_tasks() -> dict[int, TaskDetail]:
+def stored_tasks() -> dict[int, StoredTask]:
     """Three tasks: one succeeded with a result, one failed, one blocked."""
     return {
         1: _detail(1, "make", "succeeded", ["echo 3.42 > out"], exit_code=0),
@@ -55,7 +55,7 @@ def _detail(
     commands: list[str | list[str]],
     exit_code: int | None = None,
     dependencies: Sequence[str] = (),
-) -> TaskDetail:
+) -> StoredTask:
     ran = exit_code is not None
     line = TaskLine(number=number, project="default", id=id, batch=1, state=state)
     if ran:
@@ -77,7 +77,7 @@ def _detail(
         seconds=0.2,
         ended_at=1.7e9,
     )
-    return TaskDetail(
+    return StoredTask(
         task=line,
         batch_name="three",
         accepted_at=1.0,
@@ -162,7 +162,7 @@ class FakeReads:
     def task_lines(self, numbers: Sequence[int], with_execution: bool = False) -> list[TaskLine]:
         return [self._line(self.details[number]) for number in numbers if number in self.details]
 
-    def task_detail(self, number: int) -> TaskDetail | None:
+    def task_detail(self, number: int) -> StoredTask | None:
         return self.details.get(number)
 
     def story(self, number: int) -> list[JournalLine]:
@@ -203,7 +203,7 @@ class FakeReads:
     def sent_sum(self) -> tuple[int, int]:
         return len(self.stored), sum(self.stored.values())
 
-    def _line(self, detail: TaskDetail) -> TaskLine:
+    def _line(self, detail: StoredTask) -> TaskLine:
         return msgspec.structs.replace(detail.task, execution=detail.execution)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from boss.api.backend import Backend
 from boss.api.errors import bad_input, not_found
 from boss.api.handlers.tasks import task_answer
-from boss.api.reads import JournalLine
 from boss.api.routes import Call
 from boss.api.schema import EventAnswer, EventsAnswer, StoryAnswer
+from boss.database.views import JournalLine
 
 _LIMIT, _LIMIT_MOST = 1000, 100_000
 _OF_TASKS = ("task", "attempt")

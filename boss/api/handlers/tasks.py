@@ -11,8 +11,6 @@ import msgspec
 
 from boss.api.errors import bad_input, not_found
 from boss.api.handlers.changes import no_task, states_of_words
-from boss.api.reads import AttemptView, TaskLine
-from boss.api.reads import TaskDetail as Stored
 from boss.api.routes import Call, suggestion
 from boss.api.schema import (
     AttemptAnswer,
@@ -26,6 +24,7 @@ from boss.api.schema import (
     TaskList,
 )
 from boss.core.model import TaskState
+from boss.database.views import AttemptView, StoredTask, TaskLine
 from boss.intake.derive import PlaceWords, derived_commands, run_commands
 from wire.messages import ManifestEntry
 
@@ -94,7 +93,7 @@ def commands(call: Call) -> CommandsAnswer:
     return CommandsAnswer(commands=[DerivedCommand(kind=kind, text=text) for kind, text in lines])
 
 
-def _places(call: Call, stored: Stored) -> PlaceWords:
+def _places(call: Call, stored: StoredTask) -> PlaceWords:
     """With the host of its newest attempt, where that is another one than the datastore's."""
     task, last = stored.task, stored.attempts[-1] if stored.attempts else None
     tree = "ecloud-data" if task.project == "default" else f"ecloud-data/projects/{task.project}"
@@ -120,7 +119,7 @@ def output(call: Call) -> OutputAnswer:
     )
 
 
-def _stored(call: Call, number: int) -> Stored:
+def _stored(call: Call, number: int) -> StoredTask:
     stored = call.backend.reads.task_detail(number)
     if stored is None:
         raise not_found(f"there is no task of number {number}")
@@ -144,7 +143,7 @@ def task_answer(line: TaskLine) -> TaskAnswer:
     )
 
 
-def _detail(stored: Stored) -> TaskDetail:
+def _detail(stored: StoredTask) -> TaskDetail:
     task = task_answer(stored.task)
     task.commands = run_commands(stored.execution)
     return TaskDetail(
@@ -160,7 +159,7 @@ def _detail(stored: Stored) -> TaskDetail:
     )
 
 
-def _results(stored: Stored) -> list[FileAnswer]:
+def _results(stored: StoredTask) -> list[FileAnswer]:
     """What it declares; with digest and size once it has succeeded.
 
     Then also the first files that its folders and patterns gave; all of them are what the list of results has.

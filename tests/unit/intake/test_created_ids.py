@@ -20,7 +20,7 @@ def read(folder: Path, tasks: object, options: Options = CREATE) -> TaskFile:
     return read_file(path, options)
 
 
-def lines(task_file: TaskFile) -> list[stream.TaskLine]:
+def lines(task_file: TaskFile) -> list[stream.StreamTask]:
     return stream.decode_lines(b"".join(task_file.chunks))
 
 
