@@ -69,8 +69,9 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     address: str = ""
     #: At the broker, as far as it says; None: no boss runs that would know.
     connected: bool | None = None
-    #: Why it gets nothing new; empty: it does.
+    #: Why it gets nothing new, and which `boss.core.reasons.QuarantineKind` that is; empty: it does.
     quarantined: str = ""
+    quarantined_kind: str = ""
     keep_alive: bool = False
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     holding: tuple[HeldAttempt, ...] = ()
@@ -126,7 +127,9 @@ class BatchView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     #: By TaskState; its own tasks and those of earlier batches to which its push is attached.
     counts: tuple[int, ...]
+    #: Why its queued tasks wait, and which `boss.core.reasons.PauseKind` that is; empty: not paused.
     paused: str = ""
+    paused_kind: str = ""
     #: Tasks that ended per second, lately.
     rate: float = 0.0
     created_at: float = 0.0

@@ -254,6 +254,7 @@ class LiveBackend:
             name=row.name,
             counts=tuple(counts),
             paused=row.paused,
+            paused_kind=row.paused_kind,
             rate=self._rates.setdefault(batch.number, Rate()).of(state.now, ended),
             created_at=row.created_at,
             finished_at=0.0 if batch.unfinished() else row.finished_at,
@@ -298,7 +299,7 @@ class LiveBackend:
             for w in state.workers.values()
             if w.hindered and w.serves()
         ]
-        found += [f"worker {w.id} is set aside: {w.quarantined}" for w in state.workers.values() if w.quarantined]
+        found += [f"worker {w.id} is quarantined: {w.quarantine.text}" for w in state.workers.values() if w.quarantine]
         found += [f"batch {b.number} is paused: {b.row.paused}" for b in state.batches.values() if b.row.paused]
         return found
 
@@ -377,7 +378,8 @@ def _worker_view(worker: Worker) -> WorkerView:
         slots=worker.slots,
         address=worker.row.address,
         connected=worker.connected,
-        quarantined=worker.quarantined,
+        quarantined=worker.row.quarantined,
+        quarantined_kind=worker.row.quarantined_kind,
         keep_alive=worker.row.keep_alive,
         labels=dict(worker.kind.labels),
         holding=tuple(

@@ -202,6 +202,7 @@ def _worker(row: WorkerRow, running: Sequence[TaskLine]) -> WorkerView:
         slots=row.slots,
         address=row.address,
         quarantined=row.quarantined,
+        quarantined_kind=row.quarantined_kind,
         keep_alive=row.keep_alive,
         labels=row.labels,
         holding=tuple(held),

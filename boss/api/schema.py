@@ -87,6 +87,8 @@ class BatchAnswer(_Body):
     finished: bool
     #: Why its queued tasks wait; empty: they do not.
     paused: str = ""
+    #: Of `paused`: operator, budget or init_task.
+    paused_kind: str = ""
     detached: bool = False
     #: Tasks that ended per second, lately.
     rate: float = 0.0
@@ -207,7 +209,10 @@ class WorkerAnswer(_Body):
     address: str = ""
     #: To the broker; null: no boss runs that would know. Its attempts are its own until it is lost.
     connected: bool | None = None
+    #: Why it gets nothing new; empty: it does.
     quarantined: str = ""
+    #: Of `quarantined`: operator, other_host_key, no_host_key, untrusted, failures, init_task or results.
+    quarantined_kind: str = ""
     #: Not stopped when it is idle.
     keep_alive: bool = False
     labels: dict[str, str] = msgspec.field(default_factory=dict)

@@ -1,19 +1,17 @@
 """What a batch may cost its workers: seconds of workers that its attempts took, and the pause when they are used up.
 
 An attempt takes its duration by its share of the worker's slots; the budget is that of the pool on whose worker it has
-ended. A person who lets the batch go on after such a pause grants it as much again.
+ended. A user who resumes the batch after such a pause grants it as much again (`boss.core.pausing`).
 """
 
 from __future__ import annotations
 
-from boss.core import attempts
-from boss.core.graph import Batch
+from boss.core.pausing import pause
+from boss.core.reasons import Pause, PauseKind
 from boss.core.state import Attempt, State, Worker
 
 #: A longer duration than this is not believed.
 _MOST_SECONDS = 1e8
-#: How the reason of such a pause begins, which stands in the batch's row.
-USED_UP = "it has used up "
 
 
 def spend(state: State, worker: Worker, attempt: Attempt, seconds: float) -> None:
@@ -32,20 +30,7 @@ def settle(state: State) -> None:
     for number, (pool, most) in state.spent.items():
         batch = state.batches.get(number)
         if batch is not None and batch.unfinished() and not batch.row.paused:
-            _pause(state, batch, pool, most)
+            hours = f"{most / 3600:g} worker-hours"
+            text = f"it has used up the {hours} that pool {pool} gives a batch; resumed, it gets as many again"
+            pause(state, batch, Pause(PauseKind.BUDGET, text))
     state.spent.clear()
-
-
-def grant(batch: Batch) -> None:
-    """A person lets it go on."""
-    if batch.row.paused.startswith(USED_UP):
-        batch.row.budget_from = batch.row.worker_seconds
-
-
-def _pause(state: State, batch: Batch, pool: str, most: float) -> None:
-    reason = f"{USED_UP}the {most / 3600:g} worker-hours that pool {pool} gives a batch; resumed, it gets as many again"
-    batch.row.paused = reason
-    attempts.ask_back(state, batch)
-    state.dirty_batches[batch.number] = None
-    state.scale_due = True
-    state.journal("batch", str(batch.number), 0, "", "paused", reason)

@@ -119,7 +119,7 @@ def _workers(state: State) -> None:
         for key, attempt in worker.attempts.items():
             _claim(state, state.attempts.get(key) is attempt, f"worker {worker.id} has {key}, which is over", key[0])
         probing = worker.probing
-        held = probing is None or (probing in state.attempts and bool(worker.quarantined))
+        held = probing is None or (probing in state.attempts and worker.quarantined)
         _claim(state, held, f"worker {worker.id} proves itself with {probing}, which is over")
         over = worker.load > worker.slots
         _claim(state, over == (worker.id in state.overloaded), f"worker {worker.id}: overloaded {over}")

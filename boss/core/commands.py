@@ -1,4 +1,4 @@
-"""What people ask for: cancel, retry, redo, pause, drain, set aside.
+"""What people ask for: cancel, retry, redo, pause, drain, quarantine.
 
 Each handler answers with counts of what it did; asking again for what is so already is no error.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boss.core import attempts, budget, host_keys, leases, moves, quarantine, workers
+from boss.core import attempts, host_keys, leases, moves, pausing, quarantine, workers
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
@@ -22,6 +22,7 @@ from boss.core.events import (
 from boss.core.graph import DROPPED, Batch
 from boss.core.instance_state import instance_of
 from boss.core.model import TERMINAL, InstanceState, TaskState, WorkerState
+from boss.core.reasons import Pause, PauseKind, Quarantine, QuarantineKind
 from boss.core.state import State
 from wire.messages import Drain, Resume
 
@@ -69,14 +70,10 @@ def on_redo(state: State, event: RedoAsked) -> None:
 def on_pause(state: State, event: PauseAsked) -> None:
     batch = state.batches.get(event.batch)
     if batch is not None:
-        if not event.reason:
-            budget.grant(batch)
-        batch.row.paused = event.reason
         if event.reason:
-            attempts.ask_back(state, batch)
-        state.dirty_batches[batch.number] = None
-        state.scale_due = True
-        state.journal("batch", str(batch.number), 0, "", "paused" if event.reason else "resumed", event.reason)
+            pausing.pause(state, batch, Pause(PauseKind.OPERATOR, event.reason))
+        else:
+            pausing.resume(state, batch)
     answer(state, event.reply, found=batch is not None)
 
 
@@ -104,11 +101,14 @@ def on_quarantine(state: State, event: QuarantineAsked) -> None:
     if worker is None:
         refuse(state, event.reply, f"worker {event.worker!r} is not there")
         return
-    incarnation = "" if event.reason else host_keys.let_in(state, worker)
-    quarantine.quarantine(state, worker, quarantine.BY_HAND + event.reason if event.reason else "")
-    if incarnation:
-        workers.ask_for_hello(state, worker.id, incarnation)
-    answer(state, event.reply, worker=worker.id, quarantined=worker.quarantined)
+    if event.reason:
+        quarantine.quarantine(state, worker, Quarantine(QuarantineKind.OPERATOR, f"by hand: {event.reason}"))
+    else:
+        incarnation = host_keys.trust(state, worker)
+        quarantine.release(state, worker)
+        if incarnation:
+            workers.ask_for_hello(state, worker.id, incarnation)
+    answer(state, event.reply, worker=worker.id, quarantined=worker.row.quarantined)
 
 
 def on_stop(state: State, event: StopAsked) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boss.core import attempts, fetches, host_keys, moves, quarantine
+from boss.core import attempts, fetches, host_keys, moves, pausing, quarantine
 from boss.core.cached_inputs import KEPT_RESULTS
 from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatastore
 from boss.core.events import DatastoreReported, InputsCached, OrdersLeftOut, PresenceSeen, ResultsUndeclared
 from boss.core.instance_state import DATASTORE, instance_said_hello
 from boss.core.model import Ended, Phase, TaskState
+from boss.core.reasons import Pause, PauseKind, Quarantine, QuarantineKind
 from boss.core.rows import FileRow, ResultRow
 from boss.core.state import Attempt, State, Worker
 from wire.messages import (
@@ -189,7 +190,7 @@ def _stage_failed(state: State, report: StageFailed) -> None:
         attempts.acknowledge(state, worker, attempt.key)  # it is to drop it: nothing has begun
     _end_unstaged(state, attempt, worker, report)
     if report.fault == "host" and holder is not None:
-        host_keys.distrust(state, holder, report.reason)
+        host_keys.distrust(state, holder, QuarantineKind.UNTRUSTED, report.reason)
 
 
 def _end_unstaged(state: State, attempt: Attempt, worker: Worker | None, report: StageFailed) -> None:
@@ -217,9 +218,8 @@ def _end_unstaged(state: State, attempt: Attempt, worker: Worker | None, report:
 def _init_without_inputs(state: State, attempt: Attempt, reason: str) -> None:
     """No worker can run this batch: pause it, with the reason."""
     batch = attempt.batch
-    batch.row.paused = f"its init task {batch.inits[attempt.index].spec.id!r} cannot run: {reason}"
-    state.dirty_batches[batch.number] = None
-    attempts.ask_back(state, batch)
+    text = f"its init task {batch.inits[attempt.index].spec.id!r} cannot run: {reason}"
+    pausing.pause(state, batch, Pause(PauseKind.INIT_TASK, text))
 
 
 def _published(state: State, report: Published) -> None:
@@ -288,7 +288,7 @@ def _abandoned(state: State, report: Abandoned) -> None:
     reason = f"Uploading results failed: {report.reason}"
     holder = host_keys.holder(state, attempt)
     if report.fault == "host" and holder is not None:
-        host_keys.distrust(state, holder, report.reason)
+        host_keys.distrust(state, holder, QuarantineKind.UNTRUSTED, report.reason)
     if report.fault == "path" and not attempt.abandoning:
         attempts.end(state, attempt, Ended.FAILED, reason)
         attempts.settle_task(state, attempt, Ended.FAILED, reason)
@@ -312,7 +312,7 @@ def on_undeclared(state: State, event: ResultsUndeclared) -> None:
     holder = host_keys.holder(state, attempt)
     if holder is not None:
         attempts.acknowledge(state, holder, attempt.key)
-        host_keys.distrust(state, holder, reason)
+        host_keys.distrust(state, holder, QuarantineKind.UNTRUSTED, reason)
     attempts.end(state, attempt, Ended.LOST, reason)
     attempts.settle_task(state, attempt, Ended.LOST, reason)
 
@@ -323,13 +323,13 @@ def _other_results(state: State, attempt: Attempt, holder: Worker | None, reason
     attempts.end(state, attempt, Ended.LOST, reason)
     if holder is not None:
         holder.blamed = attempt.task
-        quarantine.quarantine(state, holder, f"task {attempt.task}: {reason}")
+        quarantine.quarantine(state, holder, Quarantine(QuarantineKind.RESULTS, f"task {attempt.task}: {reason}"))
     batch.deaths[index] += 1
     moves.touch(state, batch, index)
     told = f"left other results than they had said, or died while they executed it; the last: {reason}"
     attempts.settle_task(state, attempt, Ended.LOST, reason, deaths=told)
     if batch.states[index] == TaskState.FAILED:
-        quarantine.absolve(state, attempt.task)
+        quarantine.release_blamed(state, attempt.task)
 
 
 def _stored(state: State, report: Stored) -> None:

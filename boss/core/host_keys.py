@@ -1,9 +1,9 @@
-"""Which host a worker is, and whether it is trusted: host keys that are pinned, hosts that are set aside.
+"""Which host a worker is, and whether it is trusted: host keys that are pinned, hosts that are quarantined.
 
 The keys of a worker's first hello hold for its id as long as it is not gone; an address is no identity. A hello that
-states none of them is refused whole: nothing is sent to who said it, what it says is dropped, and the worker is set
-aside until a person lets it in, which accepts the keys of the refused hello. A host whose datastore transfers show
-another key, or send what no honest one sends, is set aside as well.
+states none of them is refused whole: nothing is sent to who said it, what it says is dropped, and the worker is
+quarantined until a user releases it, which accepts the keys of the refused hello. A host whose datastore transfers show
+another key, or send what no honest one sends, is quarantined as well.
 """
 
 from __future__ import annotations
@@ -16,14 +16,11 @@ import msgspec
 from boss.core import attempts, quarantine
 from boss.core.events import GuestRefused
 from boss.core.model import WorkerState
-from boss.core.quarantine import UNTRUSTED
+from boss.core.reasons import DISTRUSTED, Quarantine, QuarantineKind
 from boss.core.state import Attempt, State, Stranger, Worker
 from wire.messages import Place, WorkerHello, WorkerReports
 
-#: How the reason begins where a hello was refused. What follows names both keys.
-OTHER_KEY = UNTRUSTED + "it states another host key than the pinned one: "
-#: ... and where it states none, so that nothing can be pinned.
-NO_KEY = UNTRUSTED + "it states no host key, so that its host cannot be told from another one: give its agent the files"
+_NO_KEY = "it states no host key, so that its host cannot be told from another one: give its agent the files"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -61,11 +58,11 @@ def place_of(worker: Worker | None, told: Place) -> Place:
     return told if pinned is None else msgspec.structs.replace(told, host_keys=pinned.host_keys)
 
 
-def quarantine_of(old: Worker | None) -> str:
+def quarantine_of(old: Worker | None) -> Quarantine | None:
     """With what a worker begins that was known before: a new machine is not distrusted for the one before it."""
-    if old is None or (old.state is WorkerState.GONE and old.quarantined.startswith(UNTRUSTED)):
-        return ""
-    return old.quarantined
+    if old is None or (old.state is WorkerState.GONE and is_distrusted(old)):
+        return None
+    return old.quarantine
 
 
 def stranger_of(old: Worker, incarnation: str) -> Stranger | None:
@@ -110,7 +107,8 @@ def refused(state: State, worker: Worker | None, message: WorkerReports, hello: 
         state.refuse(f"a hello of worker {worker.id!r} from a host with another key")
         if stranger is None or stranger.incarnation != message.incarnation or stranger.number < message.number:
             worker.stranger = Stranger(message.incarnation, message.number, hello.place)
-        distrust(state, worker, OTHER_KEY + objection)
+        text = f"it states another host key than the pinned one: {objection}"
+        distrust(state, worker, QuarantineKind.OTHER_HOST_KEY, text)
     elif stranger is not None:
         same = stranger.incarnation == message.incarnation
         worker.stranger = None if same else msgspec.structs.replace(stranger, newest=False)
@@ -124,13 +122,13 @@ def look_at_keys(state: State, worker: Worker, told: Place) -> None:
         _pin(state, worker, place)
     keyless = told.kind == "ssh" and not _keys(place)
     if keyless:
-        distrust(state, worker, NO_KEY)
-    elif worker.quarantined == NO_KEY:
-        quarantine.quarantine(state, worker, "")
+        distrust(state, worker, QuarantineKind.NO_HOST_KEY, _NO_KEY)
+    elif worker.quarantine is not None and worker.quarantine.kind is QuarantineKind.NO_HOST_KEY:
+        quarantine.release(state, worker)
 
 
-def let_in(state: State, worker: Worker) -> str:
-    """A person trusts the host that it is now: the keys of its newest hello hold from here on.
+def trust(state: State, worker: Worker) -> str:
+    """A user trusts the host that it is now: the keys of its newest hello hold from here on.
 
     The incarnation that is to say hello again; empty: none was refused.
     """
@@ -142,8 +140,9 @@ def let_in(state: State, worker: Worker) -> str:
         worker.row.incarnation = ""  # nor by the next boss, which does not know of strangers
         _pin(state, worker, stranger.place)
         return stranger.incarnation
-    if worker.quarantined.startswith(OTHER_KEY) and not worker.report_number and worker.place is not None:
-        # Refused by an earlier boss, and nobody has said hello to this one: whoever does is who the person means.
+    by_key = worker.quarantine is not None and worker.quarantine.kind is QuarantineKind.OTHER_HOST_KEY
+    if by_key and not worker.report_number and worker.place is not None:
+        # Refused by an earlier boss, and nobody has said hello to this one: whoever does is who the user means.
         worker.incarnation = worker.row.incarnation = ""
         _pin(state, worker, msgspec.structs.replace(worker.place, host_keys=[]))
     return ""
@@ -159,21 +158,23 @@ def _pin(state: State, worker: Worker, place: Place) -> None:
         state.journal("worker", worker.id, 0, worker.state.value, "pinned", f"host key {after}, before {before}")
 
 
-# --- hosts that are set aside ----------------------------------------------------------------------
+# --- hosts that are not trusted --------------------------------------------------------------------
 
 
-def distrust(state: State, worker: Worker, reason: str) -> None:
-    """Set it aside until a person lets it in. What it neither begins nor gives back is lost after a lease."""
-    reason = reason if reason.startswith(UNTRUSTED) else UNTRUSTED + reason
-    if worker.quarantined != reason:
-        quarantine.quarantine(state, worker, reason)
+def distrust(state: State, worker: Worker, kind: QuarantineKind, why: str) -> None:
+    """Quarantine it until a user releases it. What it neither begins nor gives back is lost after a lease."""
+    if quarantine.quarantine(state, worker, Quarantine(kind, f"its host is not trusted: {why}")):
         state.at(state.now + state.policy.lease, "distrusted", worker.id)
+
+
+def is_distrusted(worker: Worker) -> bool:
+    return worker.quarantine is not None and worker.quarantine.kind in DISTRUSTED
 
 
 def distrusted_due(state: State, worker_id: str) -> None:
     """Whoever lies may also never answer: it is not waited for."""
     worker = state.workers.get(worker_id)
-    if worker is None or not worker.quarantined.startswith(UNTRUSTED):
+    if worker is None or not is_distrusted(worker):
         return
     for attempt in list(worker.attempts.values()):
         if attempt.asked_back and not attempt.begun():

@@ -1,7 +1,7 @@
 """Whether a worker is trusted with work: its lease and its state.
 
 Leases count only time in which the boss was running and connected (DESIGN section 6); silence ends them,
-presence does not. Setting aside (`boss.core.quarantine`) is a flag beside the state.
+presence does not. Quarantine (`boss.core.quarantine`) is a flag beside the state.
 """
 
 from __future__ import annotations

@@ -63,11 +63,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     prefetch: float = 0.5
     #: ... but at most this many.
     prefetch_max: int = 512
-    #: Executions of one init task on one worker before the worker is set aside.
+    #: Executions of one init task on one worker before the worker is quarantined.
     init_tries: int = 3
-    #: Failures in a row that were a worker's own fault before it is set aside.
+    #: Failures in a row that were a worker's own fault before it is quarantined.
     strikes: int = 3
-    #: Pause before a worker that was set aside gets one task to prove itself; doubled up to probe_max. 0: none.
+    #: Pause before a worker that is quarantined gets one task to prove itself; doubled up to probe_max. 0: none.
     probe: float = 60.0
     probe_max: float = 3600.0
     #: Workers seen to die under one task before it is failed (poison).

@@ -1,21 +1,20 @@
-"""Setting workers aside, and letting them in again: by hand, or by a probe.
+"""Quarantine of workers, and their release: by a user, or by a probe.
 
 A worker whose attempts fail one after another by its own fault gets nothing new (`strike`, or an init task that
-fails there). After a pause it gets ONE task: if that succeeds it is let in, if it fails by the worker's fault
+fails there). After a pause it gets ONE task: if that succeeds it is released, if it fails by the worker's fault
 the next pause is twice as long, and an end that says nothing about the worker is followed by another probe.
-What a person set aside, and a host that is not trusted (`boss.core.host_keys`), only a person lets in; how the reason
-begins, which stands in the worker's row, tells so.
+What a user quarantined, and a host that is not trusted (`boss.core.host_keys`), only a user releases: the kind of the
+reason, which stands in the worker's row, decides that.
 """
 
 from __future__ import annotations
 
 from boss.core.model import Ended
+from boss.core.reasons import LASTING, Quarantine, QuarantineKind
 from boss.core.state import Attempt, State, Worker
 from wire.messages import TakeBack
 
-BY_HAND = "by hand: "
-UNTRUSTED = "its host is not trusted: "
-#: One task alone sets a worker aside only after so many times as many faults as different tasks do.
+#: One task alone quarantines a worker only after so many times as many faults as different tasks do.
 SAME_TASK = 3
 
 
@@ -26,7 +25,8 @@ def strike(state: State, worker: Worker, task: int, reason: str) -> None:
     limit = state.policy.strikes
     if worker.quarantined or (len(worker.struck) < limit and worker.strikes < SAME_TASK * limit):
         return
-    quarantine(state, worker, f"{worker.strikes} attempts in a row failed by its own fault, the last: {reason}")
+    text = f"{worker.strikes} attempts in a row failed by its own fault, the last: {reason}"
+    quarantine(state, worker, Quarantine(QuarantineKind.FAILURES, text))
 
 
 def init_failed(state: State, worker: Worker, attempt: Attempt, reason: str) -> None:
@@ -35,53 +35,66 @@ def init_failed(state: State, worker: Worker, attempt: Attempt, reason: str) -> 
     worker.init_failures[attempt.task] = tries
     if tries >= state.policy.init_tries:
         init = attempt.batch.inits[attempt.index]
-        quarantine(state, worker, f"init task {init.spec.id!r} failed {tries} times here: {reason}")
+        text = f"init task {init.spec.id!r} failed {tries} times here: {reason}"
+        quarantine(state, worker, Quarantine(QuarantineKind.INIT_TASK, text))
 
 
-def forgive(worker: Worker) -> None:
+def clear_strikes(worker: Worker) -> None:
     """It did something right."""
     if worker.strikes:
         worker.strikes = 0
         worker.struck.clear()
 
 
-def quarantine(state: State, worker: Worker, reason: str) -> None:
-    """Nothing new for it, and what it has not begun is asked back. Empty reason: let it in again."""
-    if reason and for_good(worker) and not reason.startswith((BY_HAND, UNTRUSTED)):
-        return  # a reason of less weight: a probe is not to undo what only a person may
-    if reason and worker.probing is not None:
+def quarantine(state: State, worker: Worker, reason: Quarantine) -> bool:
+    """Nothing new for it, and what it has not begun is asked back. False: nothing is changed by this reason."""
+    if is_lasting(worker) and reason.kind not in LASTING:
+        return False  # a reason of less weight: a probe is not to undo what only a user may
+    if worker.probing is not None:
         _failed(state, worker)
-    if worker.quarantined == reason:
+    if worker.quarantine == reason:
+        return False
+    _set(state, worker, reason)
+    take_back_all(state, worker)
+    plan(state, worker)
+    return True
+
+
+def release(state: State, worker: Worker) -> None:
+    """It may be sent tasks again, and nothing is held against it."""
+    if worker.quarantine is None:
         return
-    worker.quarantined = worker.row.quarantined = reason
+    _set(state, worker, None)
+    worker.blamed = 0
+    worker.probes = 0
+    worker.probing = None
+    clear_strikes(worker)
+    worker.init_failures.clear()
+    state.uninitialized[worker.id] = None
+
+
+def _set(state: State, worker: Worker, reason: Quarantine | None) -> None:
+    text, kind = (reason.text, reason.kind.value) if reason is not None else ("", "")
+    worker.quarantine = reason
+    worker.row.quarantined, worker.row.quarantined_kind = text, kind
     worker.row.changed_at = state.wall
     state.changes.workers[worker.id] = worker.row
-    state.journal("worker", worker.id, 0, worker.state.value, "quarantined" if reason else "let in", reason)
+    state.journal("worker", worker.id, 0, worker.state.value, "quarantined" if reason is not None else "released", text)
     worker.probe_due = False
     worker.probe_at = None
-    if reason:
-        take_back_all(state, worker)
-        plan(state, worker)
-    else:
-        worker.blamed = 0
-        worker.probes = 0
-        worker.probing = None
-        forgive(worker)
-        worker.init_failures.clear()
-        state.uninitialized[worker.id] = None
     state.changed_workers[worker.id] = None
 
 
-def for_good(worker: Worker) -> bool:
-    """True: only a person lets it in again."""
-    return worker.quarantined.startswith((BY_HAND, UNTRUSTED))
+def is_lasting(worker: Worker) -> bool:
+    """True: only a user releases it."""
+    return worker.quarantine is not None and worker.quarantine.kind in LASTING
 
 
-def absolve(state: State, task: int) -> None:
-    """It turned out to be this task's own doing that workers were set aside."""
+def release_blamed(state: State, task: int) -> None:
+    """It turned out to be this task's own doing that workers were quarantined."""
     for worker in state.workers.values():
-        if worker.blamed == task and worker.quarantined and not for_good(worker):
-            quarantine(state, worker, "")
+        if worker.blamed == task and not is_lasting(worker):
+            release(state, worker)
 
 
 def take_back_all(state: State, worker: Worker) -> None:
@@ -95,9 +108,9 @@ def take_back_all(state: State, worker: Worker) -> None:
 
 
 def plan(state: State, worker: Worker) -> None:
-    """The next probe of a worker that was not set aside by hand: the pause doubles with each that failed."""
+    """The next probe of a worker that a probe may release: the pause doubles with each that failed."""
     policy = state.policy
-    if not worker.quarantined or for_good(worker) or policy.probe <= 0:
+    if not worker.quarantined or is_lasting(worker) or policy.probe <= 0:
         return
     worker.probe_due = False
     worker.probe_at = state.now + min(policy.probe_max, policy.probe * 2.0 ** min(worker.probes, 16))
@@ -108,7 +121,7 @@ def probe_due(state: State, worker_id: str) -> None:
     """The pause is over: it may have one task (`assign` gives it as soon as it has nothing else in hand)."""
     worker = state.workers.get(worker_id)
     if worker is None or worker.probe_at is None or worker.probe_at > state.now:
-        return  # let in meanwhile, or planned anew
+        return  # released meanwhile, or planned again
     worker.probe_at = None
     worker.probe_due = True
     state.changed_workers[worker.id] = None
@@ -122,9 +135,9 @@ def probe_sent(state: State, worker: Worker, attempt: Attempt) -> None:
 
 def probe_ended(state: State, worker: Worker, how: Ended) -> None:
     """The one task that it had to prove itself with has ended."""
-    if how is Ended.SUCCEEDED and not for_good(worker):
+    if how is Ended.SUCCEEDED and not is_lasting(worker):
         worker.probing = None
-        quarantine(state, worker, "")
+        release(state, worker)
     elif how is Ended.LOST:
         _failed(state, worker)
     else:

@@ -83,8 +83,10 @@ class BatchRow(msgspec.Struct):
     warnings: list[str] = msgspec.field(default_factory=list)
     #: Seconds of workers that its attempts took: of each its duration, by its share of the worker's slots.
     worker_seconds: float = 0.0
-    #: What `worker_seconds` was when a person last let it go on: a budget counts from there.
+    #: What `worker_seconds` was when a user last resumed it: a budget counts from there.
     budget_from: float = 0.0
+    #: Of `paused`: a `boss.core.reasons.PauseKind`; empty: not paused.
+    paused_kind: str = ""
 
 
 class InitRow(msgspec.Struct):
@@ -108,12 +110,15 @@ class WorkerRow(msgspec.Struct):
     labels: dict[str, str]
     place: bytes  # JSON of Place
     address: str
+    #: Why it gets nothing new; empty: it does.
     quarantined: str = ""
     draining: bool = False
     keep_alive: bool = False
     program: str = ""
     first_seen_at: float = 0.0
     changed_at: float = 0.0
+    #: Of `quarantined`: a `boss.core.reasons.QuarantineKind`; empty: it is not.
+    quarantined_kind: str = ""
 
 
 class InstanceRow(msgspec.Struct):

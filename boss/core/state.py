@@ -23,6 +23,7 @@ from boss.core.model import InstanceState, Phase, WorkerState
 from boss.core.policy import Policy
 from boss.core.pools import PoolState
 from boss.core.ready import Kind, ReadyQueue
+from boss.core.reasons import Quarantine, QuarantineKind
 from boss.core.rows import AttemptRow, Changes, FileRow, InstanceRow, Move, WorkerRow
 from wire.messages import AttemptKey, Outcome, Place, Send
 
@@ -130,7 +131,7 @@ class Worker:
         "probes",
         "probing",
         "progress",
-        "quarantined",
+        "quarantine",
         "report_number",
         "resend_planned",
         "row",
@@ -155,7 +156,10 @@ class Worker:
         #: Its host keys are the pinned ones.
         self.place = place
         self.stranger: Stranger | None = None
-        self.quarantined = row.quarantined
+        #: Why it gets nothing new; None: it does.
+        self.quarantine = (
+            Quarantine(QuarantineKind(row.quarantined_kind), row.quarantined) if row.quarantined_kind else None
+        )
         self.draining = row.draining
         #: It drains because it ends itself, to come back perhaps; nobody asked for its machine's end.
         self.leaving = False
@@ -185,7 +189,7 @@ class Worker:
         #: Failures in a row by its own fault, and of which tasks.
         self.strikes = 0
         self.struck: dict[int, None] = {}
-        #: The task for whose results it was set aside; 0: none.
+        #: The task for whose results it is quarantined; 0: none.
         self.blamed = 0
         #: When it may prove itself, whether it may now, with which attempt it does, and how often it failed to.
         self.probe_at: float | None = None
@@ -203,6 +207,10 @@ class Worker:
     @property
     def slots(self) -> int:
         return self.kind.slots
+
+    @property
+    def quarantined(self) -> bool:
+        return self.quarantine is not None
 
     def busy_for(self, now: float) -> float:
         """Seconds, by its own measure, until what it was sent ahead has had its turn."""

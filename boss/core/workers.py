@@ -146,6 +146,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         _lose_absent(state, old, hello.in_hand, f"worker {old.id} was started anew without it", died=died)
     _count_deaths(state, hello.died)
     place = host_keys.place_of(old, hello.place)
+    kept = host_keys.quarantine_of(old)
     row = WorkerRow(
         id=message.worker,
         incarnation=message.incarnation,
@@ -156,11 +157,12 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         labels=hello.labels,
         place=_encode(place),
         address=hello.address,
-        quarantined=host_keys.quarantine_of(old),
+        quarantined=kept.text if kept is not None else "",
         draining=False,
         program=hello.program,
         first_seen_at=old.row.first_seen_at if old is not None else state.wall,
         changed_at=state.wall,
+        quarantined_kind=kept.kind.value if kept is not None else "",
     )
     worker = Worker(row, place, state.now)
     worker.number = state.strangers.pop(message.worker, 0)
@@ -372,7 +374,7 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
     _learn(state, worker, attempt, outcome)
     budget.spend(state, worker, attempt, outcome.seconds)
     if outcome.ended == "succeeded":
-        quarantine.forgive(worker)
+        quarantine.clear_strikes(worker)
         if outcome.manifest or outcome.folders:
             attempts.collect(state, attempt, outcome)
             return
@@ -386,7 +388,7 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         _finish(state, worker, attempt, outcome, Ended.LOST, wait)
         quarantine.strike(state, worker, outcome.task, outcome.reason)
     else:
-        quarantine.forgive(worker)
+        quarantine.clear_strikes(worker)
         _finish(state, worker, attempt, outcome, Ended(outcome.ended))
 
 

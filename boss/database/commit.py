@@ -122,14 +122,23 @@ def _delete_records(connection: Connection, keys: list[tuple[int, int]], lite: b
 
 
 #: What may change of a batch; its graph and what it is attached to were written when it was accepted.
-_BATCH_CHANGING = ("name", "counts", "paused", "finished_at", "warnings", "worker_seconds", "budget_from")
+_BATCH_CHANGING = (
+    "name",
+    "counts",
+    "paused",
+    "finished_at",
+    "warnings",
+    "worker_seconds",
+    "budget_from",
+    "paused_kind",
+)
 
 
 def _batch_values(row: BatchRow) -> Row:
     counts = _json.encode(list(map(int, row.counts))).decode()
     warnings = _json.encode(row.warnings).decode()
     spent = row.worker_seconds, row.budget_from
-    return row.name, counts, row.paused, row.finished_at, warnings, *spent, row.number
+    return row.name, counts, row.paused, row.finished_at, warnings, *spent, row.paused_kind, row.number
 
 
 def _task_values(row: TaskRow) -> Row:

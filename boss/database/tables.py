@@ -82,6 +82,7 @@ batches = Table(
     _column("warnings", LongText),
     _column("worker_seconds", Double(), null=True),
     _column("budget_from", Double(), null=True),
+    _column("paused_kind", Word, null=True),
 )
 
 #: What the scheduler needs to know of a task, shared by all tasks that agree in it.
@@ -191,6 +192,7 @@ workers = Table(
     _column("program", LongText),
     _column("first_seen_at", Double()),
     _column("changed_at", Double()),
+    _column("quarantined_kind", Word, null=True),
     sqlite_with_rowid=False,
 )
 

@@ -63,7 +63,7 @@ def test_inits_run_once_on_each_machine_while_it_has_a_second_card_and_one_that_
     names = site.admin("instantiate_worker", str(MOST), "--keep-alive").split()
     site.wait(lambda: sorted(site.online()) == sorted(names), "all three are there")
     bad, *good = scene.hive.alive("worker")
-    set_aside = f"worker {bad.user_template['ECLOUD_WORKER']} is set aside: init task 'fetch' failed"
+    set_aside = f"worker {bad.user_template['ECLOUD_WORKER']} is quarantined: init task 'fetch' failed"
     inits = [
         {"id": "prepare", "init": True, "commands": [f"{note('prepare')}; sleep 0.3"]},
         {"id": "fetch", "init": True, "commands": [f"{note('fetch')}; test {NUMBER} != {bad.id}"]},

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from boss.api.schema import SelectionRequest
-from boss.core.quarantine import UNTRUSTED
+from boss.core.reasons import DISTRUSTED
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.killer import Killer
 from tests.acceptance.torture.load import Load
@@ -115,9 +115,9 @@ def _let_poisoned_run_again(place: Place, killer: Killer) -> list[str]:
 
 
 def _distrusted(place: Place) -> list[str]:
-    """Hosts that were set aside for what they sent: none of them did anything but die."""
-    rows = verification.rows_of(place.database, "SELECT id, quarantined FROM workers")
-    return [f"{id}: {reason}" for id, reason in rows if str(reason).startswith(UNTRUSTED)]
+    """Hosts that are quarantined for what they sent: none of them did anything but die."""
+    rows = verification.rows_of(place.database, "SELECT id, quarantined, quarantined_kind FROM workers")
+    return [f"{id}: {reason}" for id, reason, kind in rows if kind in DISTRUSTED]
 
 
 def _at_rest(place: Place) -> bool:

@@ -105,6 +105,7 @@ def test_a_finished_batch_is_not_loaded_until_it_is_asked_for(database: Database
     made = push(database, {"a": []})
     row = made.accepted().batch
     row.finished_at, row.counts, row.paused = 9.0, [0, 0, 0, 1, 0, 0, 0], "by a person"
+    row.paused_kind = "operator"
     database.commit(Changes(batches={1: row}, tasks={1: moved(1, S)}), 2.0)
     assert database.load().batches == []
     batches, outside, crossing = database.load_batches([1])
@@ -149,7 +150,8 @@ def test_an_empty_push_is_a_batch_of_no_tasks(database: Database) -> None:
 
 
 def test_workers_and_instances_come_back_while_they_are_there(database: Database) -> None:
-    here, gone = worker(quarantined="bad disk", draining=True, keep_alive=True), worker("worker-2", "gone")
+    here, gone = worker(quarantined="bad disk", quarantined_kind="failures", draining=True), worker("worker-2", "gone")
+    here.keep_alive = True
     running = InstanceRow(1, "worker-1", "local", "local", "running", "123 456", "", 1.0, 2.0)
     ended = InstanceRow(2, "worker-2", "local", "local", "gone", "", "ended", 1.0, 2.0)
     changes = Changes(workers={w.id: w for w in (here, gone)}, instances={1: running, 2: ended})

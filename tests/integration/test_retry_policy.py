@@ -94,7 +94,7 @@ def test_a_bad_worker_is_set_aside_with_a_reason_and_let_in_by_a_probe(world: De
     (bad,) = [worker for worker in world.asked("show_workers") if worker["id"] == "local-1"]
     assert "attempts in a row failed by its own fault" in bad["quarantined"]
     assert "cannot prepare the attempt" in bad["quarantined"]
-    assert "local-1 is set aside" in world.admin("status").stdout
+    assert "local-1 is quarantined" in world.admin("status").stdout
     assert {event["after"] for event in journal(world) if event["what"] == "attempt"} == {"staged", "lost", "succeeded"}
     (home / "attempts").unlink()
     (home / "kept").rename(home / "attempts")
@@ -102,7 +102,7 @@ def test_a_bad_worker_is_set_aside_with_a_reason_and_let_in_by_a_probe(world: De
     assert push(world, *more) == 0
     wait_for(lambda: not any(worker["quarantined"] for worker in world.look(workers)), "the probe's success")
     told = [event["after"] for event in journal(world) if event["key"] == "local-1"]
-    assert told.index("quarantined") < told.index("probed") < told.index("let in")
+    assert told.index("quarantined") < told.index("probed") < told.index("released")
 
 
 def test_a_bad_worker_is_let_in_by_hand(world: Deployment) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import Connection, MetaData, Table
 
 from boss.core.check import check
 from boss.core.model import TaskState
@@ -107,13 +108,66 @@ def test_every_step_may_be_the_last_one_and_the_next_program_goes_on(old_url: st
     for revision in schema.REVISIONS:
         engine = writer_engine(parse_url(old_url))
         with engine.begin() as connection:
-            config = Config(attributes={"connection": connection})
-            config.set_main_option("script_location", str(schema._MIGRATIONS))
-            command.upgrade(config, revision)
+            upgrade(connection, revision)
         engine.dispose()
     database = Database.open(old_url)
     assert [batch.row.number for batch in database.load().batches] == [2, 3]
     database.close()
+
+
+#: Sentence in the row -> the kind that it is given.
+QUARANTINED = {
+    "": "",
+    "by hand: init task 'a' is odd": "operator",
+    "its host is not trusted: it states another host key than the pinned one: none at h:22": "other_host_key",
+    "its host is not trusted: it states no host key, so that its host cannot be told from another one": "no_host_key",
+    "its host is not trusted: w sent a symbolic link": "untrusted",
+    "3 attempts in a row failed by its own fault": "failures",
+    "3 attempts in a row failed by its own fault, the last: by hand: no": "failures",
+    "init task 'fetch' failed 3 times here: exit code 1": "init_task",
+    "task 7: Uploading results failed: by hand: no": "results",
+}
+PAUSED = {
+    "": "",
+    "a person asked for it": "operator",
+    "100 % of it has used up its welcome": "operator",
+    "it has used up the 2 worker-hours that pool cloud gives a batch; resumed, it gets as many again": "budget",
+    "its init task 'fetch' cannot run: net.inp is not there": "init_task",
+}
+
+
+@pytest.mark.parametrize("revision", [each for each in schema.REVISIONS if each < "0008"])
+def test_reasons_get_their_kinds_from_the_sentences_of_former_programs(old_url: str, revision: str) -> None:
+    engine = writer_engine(parse_url(old_url))
+    with engine.begin() as connection:
+        upgrade(connection, revision)
+        for number, text in enumerate(QUARANTINED, 10):
+            copy_row(connection, "workers", "id", "worker-1", id=f"worker-{number}", quarantined=text)
+        for number, text in enumerate(PAUSED, 10):
+            copy_row(connection, "batches", "number", 3, number=number, first=1000, count=0, paused=text)
+    engine.dispose()
+    database = Database.open(old_url)
+    rows = database.reads.workers()
+    assert {row.quarantined: row.quarantined_kind for row in rows} == QUARANTINED
+    assert {row.quarantined: row.quarantined_kind for row in database.load().workers if row.quarantined} == {
+        text: kind for text, kind in QUARANTINED.items() if kind
+    }
+    assert {row.paused: row.paused_kind for row in database.reads.batches()} == PAUSED
+    assert [batch.row.paused_kind for batch in database.load().batches][:2] == ["operator", ""]
+    database.close()
+
+
+def upgrade(connection: Connection, revision: str) -> None:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(schema._MIGRATIONS))
+    command.upgrade(config, revision)
+
+
+def copy_row(connection: Connection, name: str, key: str, of: object, **values: object) -> None:
+    """One more row of the table as it is now, with these values."""
+    table = Table(name, MetaData(), autoload_with=connection)
+    row = connection.execute(table.select().where(table.c[key] == of)).one()
+    connection.execute(table.insert().values(dict(row._mapping) | values))
 
 
 def test_a_newer_database_is_refused_with_its_rows_untouched(old_url: str) -> None:

@@ -234,7 +234,7 @@ def other_host_goes_on(patch: Patch) -> None:
 
 def weaker_reason_wins(patch: Patch) -> None:
     """A probe undoes what only a person may."""
-    patch.put(quarantine, "for_good", lambda worker: False)
+    patch.put(quarantine, "is_lasting", lambda worker: False)
 
 
 def other_results_fail_the_task(patch: Patch) -> None:

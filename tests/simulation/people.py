@@ -18,8 +18,8 @@ from boss.core.events import (
     Submitted,
     WorkerDrainAsked,
 )
+from boss.core.host_keys import is_distrusted
 from boss.core.model import Submission, TaskState
-from boss.core.quarantine import UNTRUSTED
 from boss.core.rows import Known
 from tests.simulation.graphs import pushed_again, submission
 from tests.simulation.storm import STORM_SECONDS
@@ -186,7 +186,7 @@ class People:
         world.clock.after(LOOK_SECONDS, self.look_at_hosts)
         if world.boss is not None:
             for worker in world.boss.scheduler.state.workers.values():
-                if worker.quarantined.startswith(UNTRUSTED):
+                if is_distrusted(worker):
                     world.boss.put(QuarantineAsked(worker=worker.id, reason=""))
 
     # --- when the storm is over --------------------------------------------------------------------------

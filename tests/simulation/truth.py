@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from boss.core.model import TaskState
-from boss.core.quarantine import BY_HAND, UNTRUSTED
+from boss.core.reasons import DISTRUSTED, LASTING
 from boss.core.rows import AttemptRow, Changes, TaskRow
 from boss.core.state import State
 from tests.simulation.workers import SimulatedWorker, content_of
@@ -148,8 +148,8 @@ class Truth:
         worker = store.workers.get(row.worker)
         if worker is not None and key[0] in self.world.store.places:
             assert not worker.draining or worker.state != "draining", f"{key} was sent to {row.worker}, which drains"
-            aside = worker.quarantined.startswith((BY_HAND, UNTRUSTED))
-            assert not aside, f"{key} was sent to {row.worker}, which was set aside: {worker.quarantined}"
+            lasting = worker.quarantined_kind in LASTING
+            assert not lasting, f"{key} was sent to {row.worker}, which is quarantined: {worker.quarantined}"
 
     def told(self, worker_id: str, incarnation: str, orders: list[object]) -> None:
         """Nothing but the question for a hello goes to a machine whose host key is not the pinned one."""
@@ -205,18 +205,18 @@ class Truth:
                 self.assigned(key, attempt)
             if attempt.ended == "lost":
                 self.lost(key, attempt)
-                self._set_aside(key, attempt, changes)
+                self._quarantined(key, attempt, changes)
             if attempt.ended == "succeeded" and key[0] in store.places:
                 assert self.starts[key] > 0, f"attempt {key} succeeded and never began"
 
-    def _set_aside(self, key: AttemptKey, row: AttemptRow, changes: Changes) -> None:
-        """A worker at whose address another host answered gets nothing more, until a person lets it in."""
+    def _quarantined(self, key: AttemptKey, row: AttemptRow, changes: Changes) -> None:
+        """A worker at whose address another host answered gets nothing more, until a user releases it."""
         worker = self.world.store.workers.get(row.worker)
         if worker is None or (row.phase, row.reason) != ("staging", OTHER_HOST) or worker.state == "gone":
             return
-        let_in = any(move.what == "worker" and move.after == "let in" for move in changes.moves)
-        aside = let_in or worker.quarantined.startswith(UNTRUSTED)
-        assert aside, f"{row.worker} is another host, as {key} found, and goes on ({worker.quarantined or 'trusted'})"
+        released = any(move.what == "worker" and move.after == "released" for move in changes.moves)
+        held = released or worker.quarantined_kind in DISTRUSTED
+        assert held, f"{row.worker} is another host, as {key} found, and goes on ({worker.quarantined or 'trusted'})"
 
     def _below(self, origins: list[int]) -> set[int]:
         """These tasks and all that depend on them, as the database has it now."""

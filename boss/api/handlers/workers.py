@@ -92,6 +92,7 @@ def _answer(worker: WorkerView, names: dict[int, tuple[str, str]]) -> WorkerAnsw
         address=worker.address,
         connected=worker.connected,
         quarantined=worker.quarantined,
+        quarantined_kind=worker.quarantined_kind,
         keep_alive=worker.keep_alive,
         labels=worker.labels,
         holding=held,

@@ -78,7 +78,7 @@ def _nearest_first(state: State, waiting: Waiting, kinds: list[Kind]) -> list[Wo
 
 
 def _probe(state: State, waiting: Waiting, worker: Worker) -> bool:
-    """One task for a worker that was set aside; False when there is none."""
+    """One task for a worker that is quarantined; False when there is none."""
     taken = Liking(state, worker).take(waiting)
     if taken is None:
         return False

@@ -13,7 +13,7 @@ from boss.core.effects import EndBoss
 from boss.core.model import ALIVE, COMING, InstanceState, WorkerState
 from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.pools import PoolState
-from boss.core.quarantine import BY_HAND
+from boss.core.reasons import QuarantineKind
 from boss.core.scaling.decide import Plan, Pool, decide
 from boss.core.scaling.demand import fleet_of, helpers_of, kind_of, need
 from boss.core.state import Instance, State
@@ -117,23 +117,23 @@ def _stop_drained(state: State) -> None:
             instances.stop(state, instance, "it was drained")
 
 
-def _stop_set_aside(state: State, policy: PoolPolicy, work: bool) -> None:
-    """A machine whose worker was set aside costs and does nothing: it goes when there is no work, and is replaced when
-    it could not prove itself. What a person set aside stays as it is."""
+def _stop_quarantined(state: State, policy: PoolPolicy, work: bool) -> None:
+    """A machine whose worker is quarantined costs and does nothing: it goes when there is no work, and is replaced when
+    it could not prove itself. What a user quarantined stays as it is."""
     for instance in list(state.by_pool.get(policy.name, {}).values()):
         worker = state.workers.get(instance.row.worker)
         if (
             worker is not None
-            and worker.quarantined
-            and not worker.quarantined.startswith(BY_HAND)
+            and worker.quarantine is not None
+            and worker.quarantine.kind is not QuarantineKind.OPERATOR
             and instance.state is InstanceState.RUNNING
             and not worker.attempts
             and not instance.row.keep_alive
             and (worker.probes >= PROBES or (not work and state.now - worker.ended_at >= policy.idle))
         ):
             if worker.probes >= PROBES:
-                instances.back_off(state, policy.name, worker.quarantined, steady=False, costly=True)
-            instances.stop(state, instance, f"its worker was set aside: {worker.quarantined}")
+                instances.back_off(state, policy.name, worker.quarantine.text, steady=False, costly=True)
+            instances.stop(state, instance, f"its worker is quarantined: {worker.quarantine.text}")
 
 
 def _in_hand(state: State, instance: Instance) -> bool:
@@ -159,7 +159,7 @@ def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
     for worker in plan.stop:
         instance = state.instances[state.instance_for[worker]]
         instances.stop(state, instance, f"no work for it within the time of a boot: {plan.reason}")
-    _stop_set_aside(state, policy, bool(waves))
+    _stop_quarantined(state, policy, bool(waves))
     _remember(state, policy, known, plan, fleet.size - helpers)
     return bool(waves)
 

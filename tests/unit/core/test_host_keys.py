@@ -118,7 +118,8 @@ def test_a_hello_with_another_key_is_refused_and_the_worker_set_aside_naming_bot
     world.ignore()
     other = impostor(world, worker, place("evil"))
     seen = world.state.workers["w"]
-    assert fingerprint(key("w")) in seen.quarantined and fingerprint(key("evil")) in seen.quarantined
+    assert fingerprint(key("w")) in seen.row.quarantined and fingerprint(key("evil")) in seen.row.quarantined
+    assert seen.row.quarantined_kind == "other_host_key"
     assert seen.incarnation == worker.incarnation
     assert pinned(world) == [key("w")]
     assert not other.orders(), "nothing is sent to it, not even a welcome"
@@ -196,7 +197,7 @@ def test_a_restarted_boss_refuses_the_other_key_as_the_one_before(world: World) 
     world.restart()
     world.datastore.hello()
     other = impostor(world, worker, place("evil"))
-    assert fingerprint(key("evil")) in world.state.workers["w"].quarantined
+    assert fingerprint(key("evil")) in world.state.workers["w"].row.quarantined
     assert not other.orders()
     world.ignore()
 
@@ -239,7 +240,7 @@ def test_the_one_that_was_pinned_before_a_person_chose_another_host_is_a_strange
     worker.hello()
     assert not worker.orders()
     assert world.states("a") == "running", "its attempt is lost when the new one says hello, or with its lease"
-    assert fingerprint(key("w")) in worker.seen.quarantined
+    assert fingerprint(key("w")) in worker.seen.row.quarantined
     world.workers["w"] = other
     other.hello()
     assert world.states("a") == "queued"
@@ -258,7 +259,7 @@ def test_the_next_boss_sends_nothing_to_the_one_that_was_pinned_before(world: Wo
     worker.beats()
     assert {type(order) for order in worker.orders()} <= {SayHello}
     worker.hello()
-    assert fingerprint(key("w")) in world.state.workers["w"].quarantined
+    assert fingerprint(key("w")) in world.state.workers["w"].row.quarantined
     assert not worker.orders()
     world.ignore()
 
@@ -266,7 +267,7 @@ def test_the_next_boss_sends_nothing_to_the_one_that_was_pinned_before(world: Wo
 def test_a_host_that_states_no_key_gets_nothing_until_it_states_one(world: World) -> None:
     worker = world.worker(place=place())
     world.push({"a": ""})
-    assert "no host key" in worker.seen.quarantined
+    assert "no host key" in worker.seen.row.quarantined and worker.seen.row.quarantined_kind == "no_host_key"
     assert not worker.ordered(Run)
     worker.about["place"] = place("w")
     worker.started_anew()
@@ -279,7 +280,7 @@ def test_a_host_that_states_no_key_gets_nothing_until_it_states_one(world: World
 def test_a_worker_over_ssh_does_not_become_one_of_the_datastores_own_disk(world: World) -> None:
     worker = world.worker(place=place("w"))
     other = impostor(world, worker, Place(path="/etc"))
-    assert "'local'" in world.state.workers["w"].quarantined
+    assert "'local'" in world.state.workers["w"].row.quarantined
     assert not other.orders()
     world.ignore()
 
@@ -322,7 +323,7 @@ def test_a_host_with_another_key_costs_the_attempt_and_is_set_aside_at_once(worl
     world.push({"a": ""}, requirements={"a": "net.inp"})
     world.ignore()
     world.datastore.report(StageFailed(task=1, attempt=1, fault="host", reason="10.0.0.1 has another host key"))
-    assert "10.0.0.1 has another host key" in worker.seen.quarantined
+    assert "10.0.0.1 has another host key" in worker.seen.row.quarantined
     assert (world.states("a"), world.attempt(1).ended, world.row("a").failures) == ("queued", "lost", 0)
     assert [order.attempts for order in worker.ordered(Acknowledge)] == [[(1, 1)]]
     second = world.worker("w2", place=place("w2"))
@@ -338,7 +339,8 @@ def test_a_host_that_sends_what_nobody_asked_for_costs_the_attempt_no_retry(worl
     world.ignore()
     world.datastore.report(Abandoned(task=1, attempt=1, fault="host", reason="w sent a symbolic link"))
     assert (world.states("a"), world.row("a").failures, world.row("a").deaths) == ("queued", 0, 0)
-    assert "w sent a symbolic link" in worker.seen.quarantined
+    assert "w sent a symbolic link" in worker.seen.row.quarantined
+    assert worker.seen.row.quarantined_kind == "untrusted"
     assert not worker.ordered(Run)
     world.ignore()
 
@@ -349,7 +351,7 @@ def test_a_host_fault_of_a_superseded_attempt_sets_its_worker_aside_too(world: W
     world.ignore()
     world.push({"a": ""}, requirements={"a": "net.inp"}, commands={"a": "other"}, merge_strategy="replace")
     world.datastore.report(StageFailed(task=1, attempt=1, fault="host", reason="another key"))
-    assert "another key" in worker.seen.quarantined
+    assert "another key" in worker.seen.row.quarantined
     assert world.states("a") == "queued"
     world.ignore()
 
@@ -385,7 +387,7 @@ def test_a_weaker_reason_does_not_take_the_place_of_one_that_only_a_person_lifts
     world.ask(QuarantineAsked(worker="w", reason="odd"))
     for attempt in range(1, world.policy.init_tries + 1):
         worker.ended(3, attempt, "failed", reason="no python")
-    assert worker.seen.quarantined == "by hand: odd"
+    assert worker.seen.row.quarantined == "by hand: odd"
     world.ignore()
 
 

@@ -75,7 +75,7 @@ def test_a_worker_on_which_an_init_task_failed_three_times_is_set_aside(world: W
     for attempt in (1, 2, 3):
         world.ignore()
         worker.ended(2, attempt, "failed", reason="exit code 1")
-    assert worker.seen.quarantined == "init task 'fetch' failed 3 times here: exit code 1"
+    assert worker.seen.row.quarantined == "init task 'fetch' failed 3 times here: exit code 1"
     orders = worker.orders()
     assert not [order for order in orders if isinstance(order, Run)]
     assert [order.task for order in orders if isinstance(order, TakeBack)] == [1]
@@ -114,6 +114,8 @@ def test_an_init_task_whose_inputs_are_not_to_be_had_pauses_its_batch(world: Wor
     batch = staged_init(world)
     world.datastore.report(StageFailed(task=2, attempt=1, fault="input", reason="net.inp is not there"))
     assert world.store.batches[batch].paused == "its init task 'fetch' cannot run: net.inp is not there"
+    assert world.store.batches[batch].paused_kind == "init_task"
+    assert [move.after for move in world.state.story if move.what == "batch"][-1] == "paused"
     worker = world.workers["w"]
     orders = worker.orders()
     assert not [order for order in orders if isinstance(order, Run)], "it would go round in a circle"

@@ -68,7 +68,10 @@ def test_a_card_that_cannot_be_had_is_a_failed_try_and_then_the_worker_is_set_as
     for _ in range(2):
         (asked,) = world.take(AttachNetwork)
         world.turn(NetworkAttachFailed(instance=asked.instance, reason="no address is left"))
-    assert "'one' failed 2 times here" in worker.seen.quarantined and "no address is left" in worker.seen.quarantined
+    assert (
+        "'one' failed 2 times here" in worker.seen.row.quarantined
+        and "no address is left" in worker.seen.row.quarantined
+    )
     assert (world.states("a"), world.row("a").failures) == ("queued", 0)
 
 
@@ -126,6 +129,7 @@ def test_a_batch_that_has_used_up_its_hours_is_paused_and_gets_as_many_again(wor
     row = world.store.batches[1]
     assert row.worker_seconds == 100.0, "of each attempt its share of the worker, whatever its end"
     assert "used up the 0.0277778 worker-hours that pool cloud gives a batch" in row.paused
+    assert row.paused_kind == "budget"
     world.turn(PauseAsked(batch=1, reason=""))
     assert world.store.batches[1].paused == ""
     world.restart()
@@ -156,9 +160,11 @@ def test_only_a_budget_that_is_used_up_is_granted_again_and_a_finished_batch_is_
     world.push({"a": "", "b": "", "c": ""})
     world.ignore()
     worker.ended(*next(iter(worker.seen.attempts)), seconds=100.0)
-    world.turn(PauseAsked(batch=1, reason="lunch"))
-    world.turn(PauseAsked(batch=1, reason=""))
-    assert world.store.batches[1].budget_from == 0.0
+    for reason in ("lunch", "it has used up my patience"):
+        world.turn(PauseAsked(batch=1, reason=reason))
+        assert world.store.batches[1].paused_kind == "operator"
+        world.turn(PauseAsked(batch=1, reason=""))
+        assert world.store.batches[1].budget_from == 0.0, "whatever the reason says"
     world.ignore()
     keys = list(worker.seen.attempts)
     worker.report(*(Outcome(task=task, attempt=attempt, ended="succeeded", seconds=100.0) for task, attempt in keys))

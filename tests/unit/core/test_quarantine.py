@@ -1,13 +1,15 @@
-"""Workers that fail by their own fault are set aside, prove themselves with one task, and are let in again."""
+"""Workers that fail by their own fault are quarantined, prove themselves with one task, and are released."""
 
 from __future__ import annotations
 
 import pytest
 
+from boss.core import host_keys, quarantine
 from boss.core.check import check
 from boss.core.events import QuarantineAsked
 from boss.core.model import Profile
 from boss.core.policy import Policy
+from boss.core.reasons import DISTRUSTED, LASTING, Quarantine, QuarantineKind
 from tests.worlds.scheduler import FakeWorker, World
 from wire.messages import Acknowledge, Run, TakeBack
 
@@ -54,8 +56,8 @@ def test_faults_of_three_different_tasks_set_a_worker_aside_with_the_reason() ->
     for task in (1, 2, 3):
         assert not worker.seen.quarantined
         worker.ended(task, 1, "failed", fault="worker", reason="the disk is full")
-    assert worker.seen.quarantined == "3 attempts in a row failed by its own fault, the last: the disk is full"
-    assert world.store.workers["w"].quarantined == worker.seen.quarantined
+    assert worker.seen.row.quarantined == "3 attempts in a row failed by its own fault, the last: the disk is full"
+    assert worker.seen.row.quarantined_kind == "failures" and world.store.workers["w"] == worker.seen.row
     quiet(world)
 
 
@@ -113,7 +115,10 @@ def test_after_the_pause_it_gets_exactly_one_task_and_success_lets_it_in(world: 
     worker.began((probe.task, probe.attempt))
     assert worker.ordered(Run) == []
     worker.ended(probe.task, probe.attempt)
-    assert worker.seen.quarantined == "" and world.store.workers["w"].quarantined == ""
+    assert not worker.seen.quarantined and (
+        world.store.workers["w"].quarantined,
+        world.store.workers["w"].quarantined_kind,
+    ) == ("", "")
     assert len(worker.ordered(Run)) >= 2  # as many as ever, also ahead
     quiet(world)
 
@@ -177,8 +182,18 @@ def test_a_person_lets_it_in_at_once(world: World) -> None:
     worker.orders()
     world.wait(31.0)  # the tasks' own pauses are over
     world.ask(QuarantineAsked(worker="w", reason=""))
-    assert worker.seen.quarantined == "" and worker.ordered(Run)
+    assert not worker.seen.quarantined and worker.ordered(Run)
     quiet(world)
+
+
+def test_its_kind_decides_how_a_quarantine_ends_whatever_its_sentence_says(world: World) -> None:
+    worker = set_aside(world)
+    for kind, probed in [(kind, kind not in LASTING) for kind in QuarantineKind]:
+        quarantine.release(world.state, worker.seen)
+        quarantine.quarantine(world.state, worker.seen, Quarantine(kind, "by hand: its host is not trusted: it broke"))
+        assert (worker.seen.probe_at is not None) == probed, kind
+        assert host_keys.is_distrusted(worker.seen) == (kind in DISTRUSTED), kind
+    world.ignore()
 
 
 def test_what_a_person_set_aside_no_probe_lets_in(world: World) -> None:
@@ -187,6 +202,7 @@ def test_what_a_person_set_aside_no_probe_lets_in(world: World) -> None:
     sent = worker.ordered(Run)
     answer = world.ask(QuarantineAsked(worker="w", reason="its disk makes noises"))
     assert answer.value == {"worker": "w", "quarantined": "by hand: its disk makes noises"}
+    assert world.store.workers["w"].quarantined_kind == "operator"
     assert {one.task for one in worker.ordered(TakeBack)} == {run.task for run in sent}
     worker.returned(*((run.task, run.attempt) for run in sent))
     assert worker.ordered(Acknowledge)
@@ -206,7 +222,7 @@ def test_setting_aside_by_hand_while_a_probe_runs_ends_the_probing(world: World)
     world.ask(QuarantineAsked(worker="w", reason="no"))
     worker.ended(probe.task, probe.attempt)
     world.wait(10 * PROBE)
-    assert worker.seen.quarantined == "by hand: no" and worker.ordered(Run) == []
+    assert worker.seen.row.quarantined == "by hand: no" and worker.ordered(Run) == []
     quiet(world)
 
 
@@ -218,7 +234,7 @@ def test_the_next_boss_probes_too(world: World) -> None:
     world.wait(PROBE + 1)
     (probe,) = worker.ordered(Run)
     worker.ended(probe.task, probe.attempt)
-    assert worker.seen.quarantined == ""
+    assert not worker.seen.quarantined
     quiet(world)
 
 
@@ -229,7 +245,8 @@ def test_an_init_task_that_fails_in_a_probe_makes_it_fail(world: World) -> None:
         init = next(run for run in worker.ordered(Run) if run.init)
         assert init.attempt == attempt
         worker.ended(init.task, init.attempt, "failed", exit_code=1, reason="no package")
-    assert worker.seen.quarantined == "init task 'prepare' failed 3 times here: no package"
+    assert worker.seen.row.quarantined == "init task 'prepare' failed 3 times here: no package"
+    assert worker.seen.row.quarantined_kind == "init_task"
     held = [attempt.key for attempt in worker.seen.attempts.values()]
     worker.orders()
     worker.returned(*held)

@@ -166,7 +166,8 @@ def test_results_that_are_not_what_the_worker_said_are_its_fault_and_cost_no_ret
     world.datastore.report(Abandoned(task=1, attempt=1, fault="result", reason=OTHER))
     assert (world.states("a", "b"), world.attempt(1).ended) == ("queued pending", "lost")
     assert (world.row("a").failures, world.row("a").deaths) == (0, 1)
-    assert OTHER in worker.seen.quarantined and "task 1" in worker.seen.quarantined
+    assert OTHER in worker.seen.row.quarantined and "task 1" in worker.seen.row.quarantined
+    assert worker.seen.row.quarantined_kind == "results"
     world.ignore()
 
 

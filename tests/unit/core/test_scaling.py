@@ -329,7 +329,7 @@ def test_a_machine_whose_worker_was_set_aside_goes_when_there_is_no_work(cloud: 
     for _ in range(3):
         for task, attempt in [key for key, one in broken.seen.attempts.items() if one.init]:
             broken.ended(task, attempt, "failed")
-    assert "init task" in broken.seen.quarantined
+    assert "init task" in broken.seen.row.quarantined
     cloud.turn(CancelAsked(selection=Selection(batches=[1])))
     broken.report(*(Returned(task=task, attempt=attempt) for task, attempt in list(broken.seen.attempts)))
     cloud.ignore()

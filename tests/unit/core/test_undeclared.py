@@ -62,7 +62,7 @@ def test_an_undeclared_result_is_not_asked_for_and_its_worker_is_set_aside(world
     world.ignore()
     liar.ended(1, 1, manifest=manifest("a.out other"))
     assert world.datastore.ordered(Collect) == []
-    assert "'other', which the task does not declare" in liar.seen.quarantined
+    assert "'other', which the task does not declare" in liar.seen.row.quarantined
     assert (world.attempt(1).ended, world.states("a")) == ("lost", "queued")
     honest = world.worker("honest")
     assert [run.attempt for run in honest.ordered(Run)] == [2]
@@ -81,5 +81,5 @@ def test_an_attempt_that_is_being_abandoned_is_left_to_the_datastore(world: Worl
     world.datastore.orders()
     world.push({"a": ""}, results={"a": "b.out"}, commands={"a": "new"}, merge_strategy="replace")
     assert [type(order) for order in world.datastore.orders()] == [Abandon]
-    assert worker.seen.quarantined == ""
+    assert not worker.seen.quarantined
     world.ignore()
