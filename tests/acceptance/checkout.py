@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.worlds.doc_blocks import TOP
 from tests.worlds.parts import need
+from tests.worlds.waiting import scaled
 
 
 def copy_checkout(target: Path) -> Path:
@@ -43,7 +44,7 @@ def run_script(script: str, directory: Path, timeout: float) -> subprocess.Compl
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=timeout,
+        timeout=scaled(timeout),
         check=False,
     )
 
@@ -65,8 +66,8 @@ def _belongs_to(process: Path, directory: Path) -> bool:
 
 
 def wait_until_alone(directory: Path, seconds: float) -> list[int]:
-    """The processes that are still there after this time; empty as soon as there are none."""
-    until = time.monotonic() + seconds
+    """The processes that are still there after this (scaled) time; empty as soon as there are none."""
+    until = time.monotonic() + scaled(seconds)
     while (left := processes_in(directory)) and time.monotonic() < until:
         time.sleep(0.2)
     return left

@@ -22,6 +22,7 @@ from tests.integration.test_datastore_program import World, digest
 from tests.worlds import brokers, ssh_server
 from tests.worlds.brokers import TOPICS, Links
 from tests.worlds.hosts.proxy import Proxy
+from tests.worlds.waiting import scaled
 from wire.messages import (
     Abandoned,
     AttemptKey,
@@ -40,8 +41,6 @@ from wire.messages import (
 __all__ = ["DataWorld", "WorkerHost", "data_world", "links", "mosquitto"]
 
 mosquitto, links = brokers.mosquitto, brokers.links
-#: Only against hanging.
-PATIENCE = 60.0
 
 Answer = StageDone | StageFailed | Published | Abandoned
 
@@ -170,7 +169,7 @@ class DataWorld:
 
     def _wait(self, wanted: Callable[[DatastoreReport], bool]) -> DatastoreReport:
         world = self.world
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + scaled(60)
         while time.monotonic() < deadline:
             for position, report in enumerate(world.waiting):
                 if wanted(report):
@@ -183,7 +182,7 @@ class DataWorld:
         from wire.codec import decode
         from wire.messages import DatastoreReports
 
-        message = decode(self.world.listener.message(TOPICS.datastore_reports, PATIENCE).payload, DatastoreReports)
+        message = decode(self.world.listener.message(TOPICS.datastore_reports).payload, DatastoreReports)
         self.world.incarnation = message.incarnation
         self.world.waiting += message.reports
 
@@ -211,6 +210,6 @@ def data_world(mosquitto: brokers.EmbeddedBroker, links: Links, tmp_path: Path) 
         for program in world.programs:
             if program.poll() is None:
                 program.terminate()
-            program.wait(20)
+            program.wait(scaled(20))
         assert "Traceback" not in world.log(), world.log()
     assert not os.path.exists(tmp_path / "escaped")

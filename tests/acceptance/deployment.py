@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,12 +24,11 @@ import pytest
 from boss.client.find import boss_of
 from boss.state_directory.boss_file import running_boss
 from tests.worlds.looking import Question, answer_of
+from tests.worlds.waiting import scaled, wait_for
 
 TOP = Path(__file__).resolve().parents[2]
 #: The variable that marks every process of a deployment.
 MARK = "DEPLOYMENT_OF_TEST"
-#: Only against hanging on a loaded machine.
-PATIENCE = 60.0
 
 T = TypeVar("T")
 
@@ -61,7 +60,7 @@ class Deployment:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
         return path
 
-    def push(self, tasks: Path | str, *options: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+    def push(self, tasks: Path | str, *options: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         """`push_tasks.py` to its end."""
         return self._run("push_tasks.py", *options, str(tasks), timeout=timeout)
 
@@ -75,7 +74,7 @@ class Deployment:
             command = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', terminal, *command]
         return self._start(command)
 
-    def admin(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+    def admin(self, *arguments: str, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         return self._run("admin.py", *arguments, timeout=timeout)
 
     def asked(self, *arguments: str) -> Any:
@@ -128,7 +127,7 @@ class Deployment:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=scaled(timeout),
             check=False,
         )
 
@@ -178,9 +177,9 @@ class Deployment:
         self._reap()
         return pids
 
-    def wait_until_alone(self, seconds: float = PATIENCE) -> dict[int, str]:
-        """What is left of its processes after this time; empty as soon as there is nothing."""
-        until = time.monotonic() + seconds
+    def wait_until_alone(self, seconds: float = 60.0) -> dict[int, str]:
+        """What is left of its processes after this (scaled) time; empty as soon as there is nothing."""
+        until = time.monotonic() + scaled(seconds)
         while (left := self.processes()) and time.monotonic() < until:
             self._reap()
             time.sleep(0.1)
@@ -188,7 +187,7 @@ class Deployment:
 
     def end(self) -> None:
         """Whatever still runs is killed."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + scaled(60)
         while (left := self.processes()) and time.monotonic() < until:
             for pid in left:
                 with contextlib.suppress(ProcessLookupError):
@@ -196,7 +195,7 @@ class Deployment:
             self._reap()
             time.sleep(0.05)
         for process in self._started:
-            process.wait(timeout=PATIENCE)
+            process.wait(timeout=scaled(60))
             if process.stdout is not None:
                 process.stdout.close()
         assert not left, f"these could not be ended: {left}"
@@ -219,16 +218,6 @@ def _role(command: list[bytes]) -> str:
     if Path(words[0]).name == "mosquitto":
         return "broker"
     return "push" if any(word.endswith("push_tasks.py") for word in words[:3]) else "command"
-
-
-def wait_for(condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
-    """What the condition gives once it is true."""
-    until = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > until:
-            raise AssertionError(f"waited {seconds:g} s in vain: {what}")
-        time.sleep(0.05)
-    return value
 
 
 def lines_of(path: Path) -> list[str]:

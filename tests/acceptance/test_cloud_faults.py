@@ -21,6 +21,7 @@ from tests.worlds.hosts import network
 from tests.worlds.opennebula.hive import LOG, Hive
 from tests.worlds.opennebula.objects import AUTHORIZATION, Machine, Refuse
 from tests.worlds.opennebula.site import CloudSite
+from tests.worlds.waiting import scaled
 
 KILLS = int(os.environ.get("CLOUD_KILLS", "10"))
 MOST = 3
@@ -137,7 +138,7 @@ def test_killed_at_random_moments_it_leaves_no_orphan_and_no_double(scene: Scene
     for _ in range(KILLS):
         ids += scene.push(2)
         call = draw.choice(["template.instantiate", "template.instantiate", "vm.action", ""])
-        before, until = front.count(call), time.monotonic() + 5.0
+        before, until = front.count(call), time.monotonic() + scaled(5)
         while call and front.count(call) == before and time.monotonic() < until:
             time.sleep(0.005)
         time.sleep(draw.uniform(0.0, 0.5))

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.data_world import DataWorld, data_world, links, mosquitto
+from tests.worlds import waiting
 from wire.messages import Abandoned, Published, StageDone, StageFailed
 
 __all__ = ["data_world", "links", "mosquitto"]
@@ -43,11 +44,8 @@ def small_disk() -> Iterator[Callable[[Path, int], Path]]:
 
 
 def wait_for(condition: Callable[[], object], what: str) -> None:
-    """Often: it may be over soon."""
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, f"waited in vain: {what}"
-        time.sleep(0.001)
+    """Polls often: it may be over soon."""
+    waiting.wait_for(condition, what, every=0.001)
 
 
 def enlarge(place: Path, megabytes: int) -> None:

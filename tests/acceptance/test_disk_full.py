@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from boss.cli.command import Exit
-from tests.acceptance.deployment import Deployment, wait_for
+from tests.acceptance.deployment import Deployment
+from tests.worlds.waiting import scaled, wait_for
 
 GOOD = [{"id": "good", "commands": ["true"]}]
 
@@ -126,7 +127,7 @@ def test_a_boss_whose_disk_is_full_ends_when_it_is_told_to(
 ) -> None:
     boss, ballast = full_database
     boss.terminate()
-    boss.wait(60)
+    boss.wait(scaled(60))
     assert deployment.wait_until_alone() == {}
     assert "Traceback" not in deployment.log()
     ballast.unlink()
@@ -150,7 +151,7 @@ def test_a_full_datastore_makes_results_wait_and_status_says_why(deployment: Dep
     wait_for(lambda: state_of(deployment, "little") == "succeeded", "what fits is collected")
     assert state_of(deployment, "big") == "running" and not (deployment.tree / "big.bin").exists()
     enlarge(deployment.tree, 40)
-    assert push.wait(90) == Exit.OK
+    assert push.wait(scaled(90)) == Exit.OK
     assert (deployment.tree / "big.bin").stat().st_size == 6_000_000
     assert log.read_text() == "ran\n"
     wait_for(lambda: "full" not in status(deployment), "status does not say it any more")
@@ -168,4 +169,4 @@ def test_inputs_that_do_not_fit_a_worker_s_disk_do_not_fail_their_task(
     wait_for(lambda: "full" in deployment.admin("show_task", "a").stdout + status(deployment), "it is told why")
     assert state_of(deployment, "a") == "queued"
     enlarge(deployment.home / "workers", 60)
-    assert push.wait(90) == Exit.OK
+    assert push.wait(scaled(90)) == Exit.OK

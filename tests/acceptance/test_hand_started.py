@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of, wait_for
+from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of
 from tests.acceptance.test_outside_servers import broker
 from tests.worlds.looking import task_named, workers
+from tests.worlds.waiting import scaled, wait_for
 from wire.link import LinkOptions
 
 __all__ = ["broker", "deployment"]
@@ -41,7 +42,7 @@ def hand_started(broker: Deployment, tmp_path: Path) -> Iterator[subprocess.Pope
         process = subprocess.Popen([sys.executable, "-P", "-m", "worker"], env=environment, stdout=log, stderr=log)
     yield process
     process.kill()
-    process.wait(60)
+    process.wait(scaled(60))
 
 
 def test_a_worker_that_a_person_started_goes_on_with_the_same_id_after_the_boss_was_away_and_began_anew(
@@ -52,7 +53,7 @@ def test_a_worker_that_a_person_started_goes_on_with_the_same_id_after_the_boss_
     boss = broker.start_boss()
     assert broker.push(tasks).returncode == 0
     boss.terminate()
-    assert boss.wait(60) == 0
+    assert boss.wait(scaled(60)) == 0
     broker.start_boss("--reset")
     status = broker.asked("status")
     assert (status["in_queue"], status["finished"]) == (0, 0)

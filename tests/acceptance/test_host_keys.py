@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from boss.ssh import fingerprint
-from tests.acceptance.deployment import wait_for
 from tests.acceptance.test_several_machines import TASKS, Site
 from tests.worlds.ssh_server import me, running
+from tests.worlds.waiting import scaled, wait_for
 
 pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "ssh-keygen", "rsync"), pytest.mark.timeout(120)]
 
@@ -52,7 +52,7 @@ def test_a_host_with_another_key_gets_nothing_until_a_person_lets_it_in(site: Si
 
     told = site.deployment.admin("release", "w1")
     assert told.returncode == 0, told.stderr
-    said = push.communicate(timeout=60)
+    said = push.communicate(timeout=scaled(60))
     assert push.returncode == 0, said
     assert (site.tree / "n.txt").read_text().strip() == "2"
     moves = site.deployment.admin("events").stdout

@@ -13,8 +13,9 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from boss.cli.command import Exit
-from tests.acceptance.deployment import Deployment, deployment, wait_for
+from tests.acceptance.deployment import Deployment, deployment
 from tests.worlds.looking import workers
+from tests.worlds.waiting import scaled, wait_for
 from wire.codec import MAX_BYTES
 from wire.messages import (
     VERSION,
@@ -70,7 +71,7 @@ def publisher(deployment: Deployment, login: str) -> Iterator[mqtt.Client]:
     client.connect("127.0.0.1", int(found[1]))
     client.loop_start()
     try:
-        assert connected.wait(20)
+        assert connected.wait(scaled(20))
         yield client
     finally:
         client.disconnect()

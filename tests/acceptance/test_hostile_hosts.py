@@ -18,11 +18,11 @@ import pytest
 
 from boss.client.client import Client
 from tests.acceptance.data_world import DataWorld, WorkerHost, data_world, links, mosquitto
-from tests.acceptance.deployment import wait_for
 from tests.integration.test_datastore_program import digest
 from tests.worlds.hosts import PYTHON, Host, network
 from tests.worlds.hosts.cluster import TREE, Cluster
 from tests.worlds.ssh_server import descendants
+from tests.worlds.waiting import wait_for
 from wire.messages import Abandon, Abandoned, Collect, CollectFile, Published
 
 __all__ = ["data_world", "links", "mosquitto"]

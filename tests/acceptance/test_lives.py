@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from boss.client.client import Client
-from tests.acceptance.deployment import Deployment, deployment, lines_of, wait_for
+from tests.acceptance.deployment import Deployment, deployment, lines_of
+from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]
 
@@ -78,7 +79,7 @@ def test_after_ctrl_c_the_boss_leaves_and_the_same_command_goes_on(either: Deplo
     push = either.start_push(path)
     wait_for_line(either, "began 3")
     push.send_signal(signal.SIGINT)
-    assert push.wait(timeout=SECONDS) == 130
+    assert push.wait(timeout=scaled(30)) == 130
     assert push.stdout is not None and "go on with the same command" in push.stdout.read()
     assert either.wait_until_alone() == {}, "nobody follows any more"
     status = either.asked("status")
@@ -129,7 +130,7 @@ def test_workers_go_on_computing_while_the_boss_is_dead_and_the_same_command_res
     wait_for(lambda: not either.pids("broker") + either.pids("datastore"), "broker and datastore end", SECONDS)
     left_alone = either.settings["embedded_broker"] == "mosquitto"
     if left_alone:  # else the push follows the next boss
-        assert push.wait(timeout=60) == 3
+        assert push.wait(timeout=scaled(60)) == 3
         assert push.stdout is not None and "nothing of it is lost" in push.stdout.read()
     assert either.pids("worker") == [worker]
     assert "did 3" not in lines_of(log_of(either))
@@ -137,7 +138,7 @@ def test_workers_go_on_computing_while_the_boss_is_dead_and_the_same_command_res
     wait_for_line(either, "did 3")
     again = either.push(path)
     assert again.returncode == 0, again.stdout + again.stderr + either.log()
-    assert left_alone or push.wait(timeout=60) == 0
+    assert left_alone or push.wait(timeout=scaled(60)) == 0
     assert_did_all_once(either)
     attempts = either.asked("show_task", "t3")["attempts"]
     assert [(one["attempt"], one["ended"]) for one in attempts] == [(1, "succeeded")]
@@ -151,7 +152,7 @@ def test_a_push_whose_boss_was_killed_follows_the_next_boss(deployment: Deployme
     deployment.kill("boss")
     deployment.start_boss("--while_followed")
     go(deployment)
-    assert push.wait(timeout=60) == 0, deployment.log()
+    assert push.wait(timeout=scaled(60)) == 0, deployment.log()
     assert_did_all_once(deployment)
     assert deployment.wait_until_alone() == {}
 
@@ -168,7 +169,7 @@ def test_a_terminal_ends_the_following_only_and_the_same_command_goes_on(deploym
     else:
         os.close(theirs)
         os.close(ours)
-    code = push.wait(timeout=SECONDS)
+    code = push.wait(timeout=scaled(30))
     assert code == (130 if how == "Ctrl-C" else -signal.SIGHUP)
     go(deployment)  # there is time: the boss stays some seconds
     wait_for_line(deployment, "did 3")
@@ -189,11 +190,11 @@ def test_a_second_push_keeps_the_boss_alive_when_the_first_is_interrupted(deploy
     second = deployment.start_push(deployment.write("other.json", other))
     wait_for(lambda: deployment.look(Client.status)["in_progress"] == 2, "the other task runs")
     first.send_signal(signal.SIGINT)
-    assert first.wait(timeout=SECONDS) == 130
+    assert first.wait(timeout=scaled(30)) == 130
     time.sleep(5.0)  # longer than a boss stays that nobody follows
     assert deployment.pids("boss") == [boss]
     go(deployment)
-    assert second.wait(timeout=60) == 0
+    assert second.wait(timeout=scaled(60)) == 0
     wait_for_line(deployment, "did 3")  # the boss carried on what it had of the first
     assert deployment.wait_until_alone() == {}
     assert deployment.push(deployment.directory / "tasks.json").returncode == 0
@@ -222,7 +223,7 @@ def test_a_signal_to_the_boss_ends_all_that_it_started(either: Deployment, numbe
     roles = set(either.processes().values())
     assert {"boss", "broker", "datastore", "worker", "command"} <= roles
     boss.send_signal(number)
-    assert boss.wait(timeout=60) == 0
+    assert boss.wait(timeout=scaled(60)) == 0
     assert either.wait_until_alone(SECONDS) == {}
     assert not (either.home / "boss.json").exists()
 
@@ -252,5 +253,5 @@ def test_a_boss_with_the_same_state_directory_answers_where_the_last_one_did(dep
 def test_a_second_boss_is_refused_with_a_sentence(deployment: Deployment) -> None:
     deployment.start_boss()
     second = deployment.start_boss(wait=False)
-    assert second.wait(timeout=SECONDS) == 3
+    assert second.wait(timeout=scaled(30)) == 3
     assert "a boss runs on the state directory" in deployment.log() and "Traceback" not in deployment.log()

@@ -14,8 +14,9 @@ import pytest
 
 from boss.client.client import Client
 from examples.net3_study import make_tasks
-from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of, wait_for
+from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of
 from tests.integration.test_example_agrees import compare
+from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]
 
@@ -70,7 +71,7 @@ def test_the_study_runs_to_its_picture_and_agrees_with_a_direct_loop(deployment:
     out = deployment.directory / "direct.npz"
     program = TOP / "tests" / "worlds" / "epanet_direct.py"
     line = [sys.executable, str(program), str(STUDY / "Net3.inp"), str(results / "scenarios.csv"), str(out)]
-    subprocess.run(line, check=True, timeout=200, capture_output=True)
+    subprocess.run(line, check=True, timeout=scaled(200), capture_output=True)
     loaded = np.load(out)
     compare(results, loaded["nodes"].tolist(), loaded["pressures"])
 
@@ -138,7 +139,7 @@ def test_a_running_command_that_is_cancelled_is_killed_with_all_that_it_started(
     assert deployment.pids("command")
     assert deployment.admin("cancel", "long").returncode == 0
     wait_for(lambda: not deployment.pids("command"), "its processes are gone", 30)
-    assert push.wait(timeout=60) == 1
+    assert push.wait(timeout=scaled(60)) == 1
     assert deployment.asked("show_task", "long")["task"]["state"] == "cancelled"
 
 
@@ -155,7 +156,7 @@ def test_tasks_that_run_wait_or_ended_are_dropped_and_pushed_anew(deployment: De
     wait_for(lambda: deployment.asked("status")["finished"] == 3, "all but one have ended")
     assert deployment.admin("drop_tasks", "--yes").stdout == "1 task being cancelled, 4 tasks dropped.\n"
     wait_for(lambda: not deployment.pids("command"), "what ran is ended", 30)
-    assert push.wait(timeout=60) == 1
+    assert push.wait(timeout=scaled(60)) == 1
     assert deployment.asked("status")["finished"] == 0 and deployment.asked("ls") == []
     mended = [task | {"commands": f"echo {task['id']} again >> {log}; echo 2 > out"} for task in graph]
     done = deployment.push(deployment.write("tasks.json", mended))
@@ -164,7 +165,7 @@ def test_tasks_that_run_wait_or_ended_are_dropped_and_pushed_anew(deployment: De
     assert deployment.asked("show_task", "long")["task"]["attempt"] == 2
     deployment.wait_until_alone()
     boss = deployment.start_boss("--check", wait=False)
-    assert boss.wait(timeout=60) == 0, deployment.log()
+    assert boss.wait(timeout=scaled(60)) == 0, deployment.log()
 
 
 def test_a_killed_worker_process_comes_back_and_its_task_runs_again(deployment: Deployment) -> None:
@@ -175,7 +176,7 @@ def test_a_killed_worker_process_comes_back_and_its_task_runs_again(deployment: 
     killed = deployment.kill("worker")
     fresh = wait_for(lambda: set(deployment.pids("worker")) - set(killed), "a new worker process", 30)
     assert fresh
-    assert push.wait(timeout=90) == 0
+    assert push.wait(timeout=scaled(90)) == 0
     assert lines_of(log) == ["1", "2"]
     ended = [attempt["ended"] for attempt in deployment.asked("show_task", "once")["attempts"]]
     assert ended == ["lost", "succeeded"]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.deployment import Deployment, deployment, lines_of, wait_for
+from tests.acceptance.deployment import Deployment, deployment, lines_of
+from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]
 
@@ -118,7 +119,7 @@ def test_a_task_that_executes_is_killed_before_it_runs_as_its_new_description(de
     wait_for(lambda: lines_of(log(deployment)), "the task executes")
     file_of(deployment, task("a", "echo now > out", results=["out"]), task("b", "", "a"))
     assert deployment.push("tasks.json", "--merge_strategy", "replace").returncode == 0
-    assert first.wait(timeout=60) == 0  # what it follows has succeeded, as another description
+    assert first.wait(timeout=scaled(60)) == 0  # what it follows has succeeded, as another description
     assert (deployment.tree / "out").read_text() == "now\n"
     assert ran(deployment) == ["a", "a", "b"]
     ended = [attempt["ended"] for attempt in deployment.asked("show_task", "a")["attempts"]]

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.deployment import Deployment, deployment, wait_for
+from tests.acceptance.deployment import Deployment, deployment
+from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]
 
@@ -56,7 +57,7 @@ def as_other(*command: str, **variables: str) -> subprocess.CompletedProcess[str
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
 

@@ -7,7 +7,6 @@ process is left in the end.
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +15,14 @@ import pytest
 
 from boss.embedded.children import start_child
 from boss.embedded.logins import ACCESS, PASSWORDS, Login, write_files
-from boss.embedded.ports import choose_port, listens
+from boss.embedded.ports import choose_port
 from boss.embedded.programs import mosquitto_configuration
-from tests.acceptance.deployment import PATIENCE, Deployment, deployment, lines_of, wait_for
+from tests.acceptance.deployment import Deployment, deployment, lines_of
 from tests.integration.test_link_tls import Authority
+from tests.worlds.brokers import wait_for_broker
 from tests.worlds.mariadb import MariaDb, mariadb_server
 from tests.worlds.parts import need
+from tests.worlds.waiting import scaled, wait_for
 from wire.topics import Topics
 
 __all__ = ["deployment", "mariadb_server"]
@@ -57,10 +58,7 @@ def broker(deployment: Deployment, tmp_path: Path, request: pytest.FixtureReques
     log = directory / "log"
     command = [need("mosquitto"), "-c", str(directory / "mosquitto.conf")]
     child = start_child(command, log_path=log, die_with_parent=True)
-    until = time.monotonic() + PATIENCE
-    while not listens(child.pid, port):
-        assert time.monotonic() < until and child.poll() is None, log.read_text()
-        time.sleep(0.02)
+    wait_for_broker(child, port, log)
     yield deployment
     deployment.end()
     child.terminate(grace=5.0)
@@ -93,7 +91,7 @@ def kill_in_mid_run_and_go_on(deployment: Deployment) -> None:
     (deployment.directory / "go").touch()
     again = deployment.push(path)
     assert again.returncode == 0, again.stdout + again.stderr + deployment.log()
-    assert push.wait(timeout=PATIENCE) == 0, "the first push follows the next boss"
+    assert push.wait(timeout=scaled(60)) == 0, "the first push follows the next boss"
     assert Counter(lines_of(deployment.directory / "log")) == {"first": 1, "long": 1, "last": 1}
     assert (deployment.tree / "three").read_text() == "2\n"
     assert deployment.wait_until_alone() == {}

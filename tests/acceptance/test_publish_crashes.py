@@ -131,7 +131,7 @@ def _run(directory: Path, crash: Crash, server: ssh_server.SshServer) -> list[st
 
 def _play(place: Place, crash: Crash, plan: Path) -> list[str]:
     def wait_for(what: str, condition: Callable[[], object]) -> None:
-        place.wait_for(f"{what} (after {crash.program} was to be killed when {crash.says})", condition, PATIENCE)
+        place.wait_for(f"{what} (after {crash.program} was to be killed when {crash.says})", condition, 40)
 
     place.start_boss()
     _push(place)

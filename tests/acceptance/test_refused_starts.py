@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from boss.cli.command import Exit
-from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
+from tests.acceptance.deployment import TOP, Deployment, deployment
 from tests.worlds.parts import need
+from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]
 
@@ -29,7 +30,7 @@ def boss(deployment: Deployment, *before: str) -> subprocess.CompletedProcess[st
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
 
@@ -125,7 +126,7 @@ def test_a_directory_without_permission_is_told_with_the_way_out(deployment: Dep
             env={**deployment.environment(), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=scaled(60),
             check=False,
         )
 
@@ -165,5 +166,5 @@ def test_damaged_files_of_a_worker_and_of_the_datastore_are_told_and_the_push_go
     wait_for(lambda: f"index {index} cannot be used" in status_lines(deployment), "status says it")
     for path in index.parent.glob("index.sqlite*"):
         path.unlink()
-    assert again.wait(60) == Exit.OK
+    assert again.wait(scaled(60)) == Exit.OK
     assert (deployment.tree / "projects" / "again" / "out").read_text() == "x"

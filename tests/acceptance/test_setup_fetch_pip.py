@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds.doc_blocks import TOP
+from tests.worlds.waiting import scaled
 
 WHEEL = b"the content of a wheel"
 SHA = hashlib.sha256(WHEEL).hexdigest()
@@ -65,7 +66,7 @@ def fetch(directory: Path, **environment: str) -> subprocess.CompletedProcess[st
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=scaled(60),
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds.doc_blocks import TOP
+from tests.worlds.waiting import scaled
 
 #: Records its arguments; passes for pip.
 FAKE_PYTHON = """#!/bin/sh
@@ -47,7 +48,7 @@ def run(checkout: Path, script: str, **environment: str) -> subprocess.Completed
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=300,
+        timeout=scaled(300),
     )
 
 

@@ -18,9 +18,10 @@ import pytest
 
 from boss.client.client import Client
 from boss.ssh import fingerprint
-from tests.acceptance.deployment import TOP, Deployment, deployment, wait_for
+from tests.acceptance.deployment import TOP, Deployment, deployment
 from tests.worlds.looking import workers
 from tests.worlds.ssh_server import SshServer, me, running
+from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]
 
@@ -186,7 +187,7 @@ def test_the_same_look_can_be_taken_on_the_host_itself(site: Site) -> None:
         env={"PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -87,12 +87,11 @@ def _torture(place: Place, database: mariadb.MariaDb | None = None, broker: Outs
 
     try:
         killer.run(KILLS, keep_busy)
-        patience = 120.0
-        place.wait_for("all tasks are finished", lambda: load.unfinished() == 0, patience)
+        place.wait_for("all tasks are finished", lambda: load.unfinished() == 0, 120)
         if poisoned := _let_poisoned_run_again(place, killer):
             _say(f"run again, as three workers in a row were killed under them: {poisoned}")
-            place.wait_for("they are finished, too", lambda: load.unfinished() == 0, patience)
-        place.wait_for("the last publish records are gone", lambda: _at_rest(place), patience)
+            place.wait_for("they are finished, too", lambda: load.unfinished() == 0, 120)
+        place.wait_for("the last publish records are gone", lambda: _at_rest(place), 120)
         assert place.end_boss() == 0
         left = processes.wait_until_none(place.mark, 30)
         assert not left, f"processes are left: {left}"

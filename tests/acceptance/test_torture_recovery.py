@@ -22,6 +22,7 @@ from tests.acceptance.torture.outside_broker import OutsideBroker
 from tests.acceptance.torture.place import Place
 from tests.worlds import mariadb
 from tests.worlds.doc_blocks import TOP
+from tests.worlds.waiting import scaled
 
 mariadb_server = mariadb.mariadb_server
 
@@ -187,7 +188,7 @@ def _admin_status(place: Place) -> str:
     environment = {**os.environ, "ECLOUD_HOME": str(place.home)}
     command = [sys.executable, str(TOP / "admin.py"), "status"]
     done = subprocess.run(
-        command, env=environment, cwd=place.directory, capture_output=True, text=True, timeout=60, check=False
+        command, env=environment, cwd=place.directory, capture_output=True, text=True, timeout=scaled(60), check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,8 @@ from boss.embedded.logins import Login
 from boss.embedded.ports import choose_port, listens
 from boss.embedded.processes import identify
 from tests.worlds import brokers
-from tests.worlds.brokers import BOSS, LOGINS, PATIENCE, TOPICS, WORKER, need_mosquitto, start_broker
+from tests.worlds.brokers import BOSS, LOGINS, TOPICS, WORKER, need_mosquitto, start_broker
+from tests.worlds.waiting import scaled, wait_for
 
 broker = brokers.broker
 
@@ -38,10 +38,7 @@ def accepts(started: EmbeddedBroker, login: Login) -> bool | None:
 
 
 def wait_until_gone(pid: int, start_time: int | None) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while start_time is not None and identify(pid) == start_time:  # None: gone already
-        assert time.monotonic() < deadline, f"process {pid} still lives"
-        time.sleep(0.02)
+    wait_for(lambda: start_time is None or identify(pid) != start_time, f"process {pid} ends")  # None: ended already
 
 
 def test_it_accepts_every_login_when_start_returns_and_nobody_else(broker: EmbeddedBroker) -> None:
@@ -171,7 +168,7 @@ def test_an_end_that_nobody_asked_for_is_told_and_a_restart_keeps_the_port(broke
     port, pid = broker.port, broker.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert heard.wait(PATIENCE)
+    assert heard.wait(scaled(20))
     assert told == [-signal.SIGKILL]
     broker.restart()
     assert (broker.port, accepts(broker, WORKER)) == (port, True)
@@ -207,10 +204,7 @@ def test_a_login_can_be_added_and_taken_away_while_it_runs(broker: EmbeddedBroke
     assert accepts(broker, newcomer)
     assert accepts(broker, WORKER)
     broker.remove_login("w3")
-    deadline = time.monotonic() + PATIENCE
-    while accepts(broker, newcomer) is not False:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_for(lambda: accepts(broker, newcomer) is False, "the broker refuses the login")
 
 
 BOSS_PROGRAM = """
@@ -275,12 +269,12 @@ def test_mosquitto_is_found_where_it_is_not_in_the_path(monkeypatch: pytest.Monk
 
 
 def test_a_packet_above_the_limit_costs_its_sender_the_connection_and_nobody_else(broker: EmbeddedBroker) -> None:
-    with socket.create_connection((broker.host, broker.port), PATIENCE) as attacker:
+    with socket.create_connection((broker.host, broker.port), scaled(20)) as attacker:
         attacker.sendall(greeting._connect_packet("attacker", WORKER.username, WORKER.password))
         assert attacker.recv(4) == b"\x20\x02\x00\x00"
         topic = TOPICS.reports("w1").encode()
         attacker.sendall(b"\x30\xff\xff\xff\x7f" + len(topic).to_bytes(2, "big") + topic)
-        attacker.settimeout(PATIENCE)
+        attacker.settimeout(scaled(20))
         try:
             assert attacker.recv(1) == b""
         except ConnectionResetError:
@@ -322,4 +316,4 @@ def test_another_user_of_the_machine_gets_neither_the_files_nor_in(kind: program
 
 def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
     become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
-    return subprocess.run([*become, *command], capture_output=True, text=True, timeout=PATIENCE, cwd="/", check=False)
+    return subprocess.run([*become, *command], capture_output=True, text=True, timeout=scaled(20), cwd="/", check=False)

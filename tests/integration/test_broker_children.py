@@ -16,26 +16,20 @@ import pytest
 from boss.embedded import children
 from boss.embedded.children import Child, ChildError, log_tail, start_child
 from boss.embedded.processes import end_process, identify
-
-PATIENCE = 20.0
+from tests.worlds.waiting import scaled, wait_for
 
 
 def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while identify(pid) is not None:
-        assert time.monotonic() < deadline, f"process {pid} still lives"
-        time.sleep(0.02)
+    wait_for(lambda: identify(pid) is None, f"process {pid} ends")
 
 
 def test_a_child_says_its_end_by_code_event_and_call() -> None:
     told: list[Child] = []
     child = start_child(["sh", "-c", "exit 7"], ended=told.append)
-    assert child.wait(PATIENCE) == 7
+    assert child.wait(scaled(20)) == 7
     assert child.poll() == 7
     assert child.wait_event.is_set()
-    deadline = time.monotonic() + PATIENCE
-    while not told and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_for(lambda: told, "the end is reported")
     assert told == [child]
     assert not child.send(signal.SIGTERM)
 
@@ -43,7 +37,7 @@ def test_a_child_says_its_end_by_code_event_and_call() -> None:
 def test_output_is_appended_to_a_private_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for _ in range(2):
-        start_child(["sh", "-c", "echo out; echo err >&2"], log_path=log).wait(PATIENCE)
+        start_child(["sh", "-c", "echo out; echo err >&2"], log_path=log).wait(scaled(20))
     assert log.read_text().split() == ["out", "err"] * 2
     assert log.stat().st_mode & 0o777 == 0o600
     assert log_tail(log, lines=1) == "err"
@@ -54,7 +48,7 @@ def test_a_log_that_grew_too_large_is_set_aside(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(children, "LOG_LIMIT_BYTES", 100)
     log = tmp_path / "log"
     log.write_text("x" * 101)
-    start_child(["echo", "new"], log_path=log).wait(PATIENCE)
+    start_child(["echo", "new"], log_path=log).wait(scaled(20))
     assert log.read_text() == "new\n"
     assert (tmp_path / "log.1").stat().st_size == 101
 
@@ -66,7 +60,7 @@ def test_a_child_inherits_no_descriptor_and_has_its_own_session(die_with_parent:
     log = tmp_path / "log"
     script = "ls -l /proc/$$/fd; cut -d' ' -f6 /proc/$$/stat"
     child = start_child(["sh", "-c", script], log_path=log, die_with_parent=die_with_parent)
-    child.wait(PATIENCE)
+    child.wait(scaled(20))
     os.close(secret)
     text = log.read_text()
     assert "lock" not in text
@@ -75,7 +69,7 @@ def test_a_child_inherits_no_descriptor_and_has_its_own_session(die_with_parent:
 
 def test_it_gets_the_environment_and_directory_that_it_is_given(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    start_child(["sh", "-c", "pwd; echo $WORD $HOME"], env={"WORD": "hi"}, log_path=log, cwd=tmp_path).wait(PATIENCE)
+    start_child(["sh", "-c", "pwd; echo $WORD $HOME"], env={"WORD": "hi"}, log_path=log, cwd=tmp_path).wait(scaled(20))
     assert log.read_text() == f"{tmp_path}\nhi\n"
 
 
@@ -96,7 +90,7 @@ def test_one_that_ignores_term_is_killed_after_its_grace(tmp_path: Path) -> None
 
 
 def test_one_that_obeys_term_is_not_killed() -> None:
-    assert start_child(["sleep", "600"]).terminate(grace=PATIENCE) == -signal.SIGTERM
+    assert start_child(["sleep", "600"]).terminate(grace=scaled(20)) == -signal.SIGTERM
 
 
 PARENT = """
@@ -134,7 +128,7 @@ def test_a_free_child_outlives_its_killed_parent() -> None:
     time.sleep(0.3)
     assert start_time is not None
     assert identify(pid) == start_time
-    assert end_process(pid, start_time, grace=PATIENCE) == "ended"
+    assert end_process(pid, start_time, grace=scaled(20)) == "ended"
 
 
 @pytest.mark.parametrize("way", ["setpriv", "keeper"])
@@ -147,7 +141,7 @@ def test_a_bound_child_survives_the_thread_that_asked_for_it(way: str, monkeypat
     thread.start()
     thread.join()
     assert started[0].wait(timeout=0.5) is None
-    assert started[0].terminate(grace=PATIENCE) == -signal.SIGTERM
+    assert started[0].terminate(grace=scaled(20)) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize("way", ["setpriv", "keeper"])
@@ -158,7 +152,7 @@ def test_a_child_whose_parent_was_gone_already_leaves_at_once(way: str, monkeypa
     monkeypatch.setattr(children.os, "getpid", lambda: 1)  # as if the starting process had been another
     argv = children._bound_to_parent(["sleep", "600"])
     monkeypatch.undo()
-    assert subprocess.run(argv, timeout=PATIENCE, check=False).returncode == 125
+    assert subprocess.run(argv, timeout=scaled(20), check=False).returncode == 125
 
 
 def test_the_start_time_tells_processes_apart() -> None:
@@ -166,7 +160,7 @@ def test_the_start_time_tells_processes_apart() -> None:
     assert identify(child.pid) == child.start_time
     assert identify(os.getpid()) not in (None, child.start_time)
     child.kill()
-    child.wait(PATIENCE)
+    child.wait(scaled(20))
     assert identify(child.pid) is None
 
 
@@ -183,15 +177,15 @@ def test_a_name_with_blanks_and_parentheses_does_not_hide_the_start_time(tmp_pat
     odd.symlink_to(shutil.which("sleep") or "/bin/sleep")
     child = start_child([str(odd), "600"])
     assert identify(child.pid) == child.start_time > 0
-    child.terminate(PATIENCE)
+    child.terminate(scaled(20))
 
 
 def test_a_process_is_ended_only_under_its_own_start_time() -> None:
     child = start_child(["sleep", "600"])
     assert end_process(child.pid, child.start_time + 1, grace=0.1) == "absent"
     assert child.poll() is None
-    assert end_process(child.pid, child.start_time, grace=PATIENCE) == "ended"
-    assert child.wait(PATIENCE) == -signal.SIGTERM
+    assert end_process(child.pid, child.start_time, grace=scaled(20)) == "ended"
+    assert child.wait(scaled(20)) == -signal.SIGTERM
     assert end_process(child.pid, child.start_time, grace=0.1) == "absent"
 
 
@@ -201,4 +195,4 @@ def test_an_obstinate_process_is_killed_in_the_end(tmp_path: Path) -> None:
     while "ready" not in log_tail(log):
         time.sleep(0.01)
     assert end_process(child.pid, child.start_time, grace=0.2) == "ended"
-    assert child.wait(PATIENCE) == -signal.SIGKILL
+    assert child.wait(scaled(20)) == -signal.SIGKILL

@@ -12,6 +12,7 @@ import pytest
 from boss.database import Database
 from boss.database.check import check_database
 from tests.worlds.stored_database import STORED, dump, restore
+from tests.worlds.waiting import scaled
 
 TOP = Path(__file__).resolve().parents[2]
 #: Three pushes: finished, half done (3 runs, 4 failed, 5 blocked, 6 pending, 7 cancelled, 8 queued), and new.
@@ -105,7 +106,7 @@ def run(home: Path) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
     environment |= {"ECLOUD_HOME": str(home), "PYTHONPATH": str(TOP)}
     command = [sys.executable, "-P", "-m", "boss", "--check"]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=scaled(60), check=False)
 
 
 def test_the_command_ends_with_what_it_found(tmp_path: Path) -> None:

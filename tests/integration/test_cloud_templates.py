@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,8 +16,10 @@ import settings
 from boss.deploy.templates import render
 from boss.embedded.logins import hashed
 from boss.embedded.ports import choose_port
+from tests.worlds.brokers import wait_for_broker
 from tests.worlds.opennebula.commands import User, front, user
 from tests.worlds.opennebula.front_end import FrontEnd
+from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["front", "user"]
 
@@ -111,17 +111,12 @@ def broker(tmp_path: Path) -> Iterator[int]:
         (tmp_path / name).chmod(0o600)
     program = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     assert program is not None
-    process = subprocess.Popen([program, "-c", str(tmp_path / "mosquitto.conf")], stderr=subprocess.DEVNULL)
-    until = time.monotonic() + 20.0
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1.0).close()
-            break
-        except OSError:
-            time.sleep(0.05)
+    with (tmp_path / "mosquitto.log").open("wb") as log:
+        process = subprocess.Popen([program, "-c", str(tmp_path / "mosquitto.conf")], stderr=log)
+    wait_for_broker(process, port, tmp_path / "mosquitto.log")
     yield port
     process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    process.wait(scaled(20))
 
 
 class Guest:
@@ -147,10 +142,7 @@ class Guest:
         return self.granted[number][0] < 128
 
     def wait(self, condition) -> None:
-        until = time.monotonic() + 20.0
-        while not condition():
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_for(condition, "the broker answers")
 
     def close(self) -> None:
         self.client.disconnect()
@@ -174,8 +166,8 @@ def test_the_broker_s_template_gives_each_login_its_own_topics_and_nothing_else(
         ("@datastore", "ecloud/datastore/reports"), ("w2", "ecloud/datastore/reports"), ("w1", "ecloud/boss/presence"),
         ("boss", "ecloud/workers/w1/orders"),
     ):  # fmt: skip
-        guests[name].client.publish(topic, name, 1).wait_for_publish(20)
-    guests["boss"].client.publish("ecloud/workers/w2/orders", "last", 1).wait_for_publish(20)
+        guests[name].client.publish(topic, name, 1).wait_for_publish(scaled(20))
+    guests["boss"].client.publish("ecloud/workers/w2/orders", "last", 1).wait_for_publish(scaled(20))
     guests["w2"].wait(lambda: ("ecloud/workers/w2/orders", b"last") in guests["w2"].heard)
     heard = {topic for topic, _ in guests["boss"].heard}
     assert heard == {

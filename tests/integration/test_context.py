@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.acceptance.deployment import Deployment, deployment
+from tests.worlds.waiting import scaled
 
 __all__ = ["deployment"]
 
@@ -41,7 +42,7 @@ def test_a_running_boss_is_told_and_the_next_one_waits_for_the_datastore_that_wa
     boss = deployment.start_boss()
     assert "next start" in context(deployment, "set_datastore", "store-7")[2]
     boss.terminate()
-    boss.wait(60)
+    boss.wait(scaled(60))
     deployment.start_boss()
     assert deployment.pids("datastore") == [], "its program is on another host now"
     assert context(deployment, "show_context")[1] == "datastore_address: store-7"

@@ -24,6 +24,7 @@ from boss.database import (
 )
 from tests.worlds.database import Push, Q, R, attempt, moved, push, taken_over, worker
 from tests.worlds.mariadb import MariaDb
+from tests.worlds.waiting import scaled
 from wire.messages import Execution
 
 ROOT = Path(__file__).parents[2]
@@ -195,7 +196,7 @@ def test_a_boss_killed_between_write_and_commit_leaves_nothing(database_url: str
 
 def taken_over_soon(url: str) -> Database:
     """A server notices within a moment that a client was killed; until then its lock is held."""
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + scaled(30)
     while True:
         database = Database.open(url)
         try:

@@ -26,6 +26,7 @@ from datastore.exchange import BY_HTTP, Exchange
 from datastore.http import Boss, BossRefusedError, BossUnreachableError
 from datastore.store import Storage
 from tests.worlds.api import FakeBackend
+from tests.worlds.waiting import scaled
 from wire.messages import Send, SendFailed, Sent, Store, Stored, StoreFailed
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: several pieces each way
@@ -144,7 +145,7 @@ class Cutter:
     def close(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
-        self.thread.join(5)
+        self.thread.join(scaled(5))
         for end in self.ends:
             end.close()
 
@@ -303,7 +304,7 @@ def test_ending_the_program_ends_what_is_under_way(world: World) -> None:
     client.recv(1000)
     world.stopped.set()
     boss.stop()
-    thread.join(10)
+    thread.join(scaled(10))
     assert [type(error) for error in told] == [content.CopyStoppedError]
     client.close()
     listener.close()
@@ -334,7 +335,7 @@ def test_what_is_no_boss_is_told(world: World) -> None:
     thread.start()
     failed = world.send(boss=world.boss_at(f"http://127.0.0.1:{listener.getsockname()[1]}"))
     assert isinstance(failed, SendFailed) and "is no boss" in failed.reason
-    thread.join(10)
+    thread.join(scaled(10))
     listener.close()
 
 
@@ -354,5 +355,5 @@ def test_a_boss_that_cannot_answer_at_present_is_worth_another_try(world: World)
     thread.start()
     failed = world.store(boss=world.boss_at(f"http://127.0.0.1:{listener.getsockname()[1]}"))
     assert isinstance(failed, StoreFailed) and "cannot answer at present: off" in failed.reason
-    thread.join(10)
+    thread.join(scaled(10))
     listener.close()

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +16,7 @@ import pytest
 from boss.embedded.broker import EmbeddedBroker
 from tests.worlds import brokers
 from tests.worlds.brokers import DATASTORE, TOPICS, Links, Listener
+from tests.worlds.waiting import scaled, wait_for
 from wire.codec import decode, encode
 from wire.link import Connected, Link
 from wire.messages import (
@@ -139,7 +139,7 @@ def world(mosquitto: EmbeddedBroker, links: Links, tmp_path: Path) -> Iterator[W
     for program in world.programs:
         if program.poll() is None:
             program.kill()
-        program.wait(10)
+        program.wait(scaled(10))
 
 
 def test_sent_files_are_stored_staged_and_results_collected_and_found(world: World) -> None:
@@ -170,7 +170,7 @@ def test_term_ends_it_cleanly_and_its_presence_says_so(world: World) -> None:
     world.hello()
     assert decode(world.listener.message(TOPICS.datastore_presence).payload, Presence).online
     program.terminate()
-    assert program.wait(20) == 0
+    assert program.wait(scaled(20)) == 0
     assert not decode(world.listener.message(TOPICS.datastore_presence).payload, Presence).online
     assert "Traceback" not in world.log()
 
@@ -181,11 +181,9 @@ def test_killed_in_the_middle_it_completes_or_abandons_at_the_next_start_and_ans
     files = {f"f{number}": b"%d" % number * 1000 for number in range(200)}
     orders = [world.collect(task, {f"{task}-{name}": data for name, data in files.items()}) for task in range(1, 11)]
     world.order(*orders)
-    deadline = time.monotonic() + 30
-    while not (world.tree / "out").exists() and time.monotonic() < deadline:
-        time.sleep(0.002)
+    wait_for((world.tree / "out").exists, "it has begun to publish", every=0.002)
     first.kill()
-    first.wait(10)
+    first.wait(scaled(10))
     world.waiting.clear()
     world.start()
     world.hello()
@@ -228,7 +226,7 @@ def test_a_superseded_boss_is_refused_by_the_next_start_too(world: World) -> Non
     world.order(LookUp(task=1, names=[]))
     world.wait(Found)
     first.kill()
-    first.wait(10)
+    first.wait(scaled(10))
     world.start()
     world.hello()
     world.epoch = 4
@@ -250,7 +248,7 @@ def test_a_hello_follows_when_the_broker_comes_back_and_when_a_new_boss_appears(
 def test_a_second_datastore_on_the_tree_is_refused_with_a_sentence_and_no_traceback(world: World) -> None:
     first = world.start()
     world.hello()
-    assert world.start().wait(20) == 1
+    assert world.start().wait(scaled(20)) == 1
     assert f"in use by the datastore with process id {first.pid}" in world.log()
     assert "Traceback" not in world.log()
 
@@ -260,8 +258,8 @@ def test_it_ends_with_the_process_that_it_was_told_to_end_with(world: World) -> 
     program = world.start("--die-with", str(other.pid))
     world.hello()
     other.send_signal(signal.SIGKILL)
-    other.wait(10)
-    assert program.wait(20) == 0
+    other.wait(scaled(10))
+    assert program.wait(scaled(20)) == 0
 
 
 @pytest.mark.parametrize(
@@ -270,13 +268,18 @@ def test_it_ends_with_the_process_that_it_was_told_to_end_with(world: World) -> 
      ({"ECLOUD_DATASTORE_TREE": "/dev/null/x"}, "/dev/null/x"), ({"ECLOUD_BROKER_PORT": "99999"}, "99999")],
 )  # fmt: skip
 def test_what_cannot_be_used_is_told_in_one_line(world: World, environment: dict[str, str], why: str) -> None:
-    assert world.start(**environment).wait(20) == 1
+    assert world.start(**environment).wait(scaled(20)) == 1
     assert why in world.log() and "Traceback" not in world.log()
 
 
 def test_help_names_every_option_with_its_variable() -> None:
     said = subprocess.run(
-        [sys.executable, "-m", "datastore", "--help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-m", "datastore", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=scaled(30),
     ).stdout
     for variable in (
         "ECLOUD_DATASTORE_TREE",

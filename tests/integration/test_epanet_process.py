@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.worlds.epanet import BROKEN, LINE, NET1, NET3, TOP, rows_of
+from tests.worlds.waiting import scaled
 from worker.epanet.faults import MachineError
 from worker.epanet.library import ENGINE_VERSION, library_file, load, version
 
@@ -49,7 +50,7 @@ class Child:
         return found
 
     def end(self) -> str:
-        _, errors = self.process.communicate(timeout=30)
+        _, errors = self.process.communicate(timeout=scaled(30))
         return errors
 
 
@@ -58,7 +59,7 @@ def child() -> Iterator[Child]:
     running = Child()
     yield running
     running.process.kill()
-    running.process.wait(30)
+    running.process.wait(scaled(30))
     for stream in (running.process.stdin, running.process.stdout, running.process.stderr):
         assert stream is not None
         with contextlib.suppress(BrokenPipeError):
@@ -135,7 +136,7 @@ def test_a_process_that_dies_in_a_batch_is_seen_at_once_and_leaves_no_result(
     assert "progress" in child.process.stdout.readline()
     os.kill(child.process.pid, number)
     assert all("ended" not in line for line in child.lines())
-    assert child.process.wait(30) == -number
+    assert child.process.wait(scaled(30)) == -number
     assert not [name for name in os.listdir(tmp_path) if not name.startswith(".")]
 
 
@@ -152,13 +153,13 @@ def test_the_process_ends_when_nobody_listens_any_more(child: Child, tmp_path: P
     assert child.process.stdout is not None
     child.process.stdout.readline()
     child.process.stdout.close()
-    assert child.process.wait(30) == 1
+    assert child.process.wait(scaled(30)) == 1
 
 
 def command(*arguments: object, directory: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(TOP)}
     line = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(line, cwd=directory, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(line, cwd=directory, env=environment, capture_output=True, text=True, timeout=scaled(60))
 
 
 def test_a_study_can_be_run_without_any_cloud(tmp_path: Path) -> None:
@@ -240,4 +241,4 @@ def test_a_batch_of_a_thousand_is_a_matter_of_seconds(tmp_path: Path) -> None:
     started = time.monotonic()
     done = command("run", NET1, "--scenarios", "s.csv", directory=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < scaled(60)

@@ -20,6 +20,7 @@ import pytest
 
 from examples.net3_study import make_tasks
 from tests.worlds.epanet import TOP
+from tests.worlds.waiting import scaled
 from wire.messages import EpanetRun
 from worker.epanet.batch import run_batch
 from worker.epanet.specification import result_names
@@ -34,7 +35,12 @@ def commands(work: Path, lines: list[str]) -> None:
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     for line in lines:
         done = subprocess.run(
-            ["sh", "-c", line], cwd=work, env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=100
+            ["sh", "-c", line],
+            cwd=work,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=scaled(100),
         )
         assert done.returncode == 0, done.stderr
 
@@ -75,7 +81,7 @@ def direct(results: Path) -> tuple[list[str], np.ndarray]:
     out = results / "direct.npz"
     program = Path(__file__).parents[1] / "worlds" / "epanet_direct.py"
     line = [sys.executable, str(program), str(STUDY / "Net3.inp"), str(results / "scenarios.csv"), str(out)]
-    subprocess.run(line, check=True, timeout=100, capture_output=True)
+    subprocess.run(line, check=True, timeout=scaled(100), capture_output=True)
     loaded = np.load(out)
     return loaded["nodes"].tolist(), loaded["pressures"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -19,6 +19,7 @@ from boss.embedded.logins import Login
 from boss.embedded.passwords import LoginFiles
 from boss.setup import PoolSetup, Setup
 from tests.unit.bootstrap.test_bootstrap import FakeBundles
+from tests.worlds.waiting import scaled, wait_for
 from wire.codec import encode
 from wire.messages import VERSION, Presence
 from wire.topics import Topics
@@ -26,7 +27,6 @@ from wire.topics import Topics
 pytestmark = pytest.mark.needs("mosquitto")
 
 TOPICS = Topics("ecloud")
-PATIENCE = 20.0
 NUMBERS = itertools.count(1)
 POOL = PoolSetup(name="cloud", provider="static", most=2)
 
@@ -48,18 +48,18 @@ class Client:
         self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", port)
         self.client.loop_start()
-        self.first = self.events.get(timeout=PATIENCE)
+        self.first = self.events.get(timeout=scaled(20))
 
     def subscribe(self, topic: str) -> bool:
         self.client.subscribe(topic, qos=1)
-        return self.events.get(timeout=PATIENCE) == "granted False"
+        return self.events.get(timeout=scaled(20)) == "granted False"
 
     def publish(self, topic: str, payload: bytes, retain: bool = False) -> None:
-        self.client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE)
+        self.client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(scaled(20))
 
-    def message(self, seconds: float) -> tuple[str, bytes] | None:
+    def message(self, seconds: float = 20.0) -> tuple[str, bytes] | None:
         try:
-            return self.got.get(timeout=seconds)
+            return self.got.get(timeout=scaled(seconds))
         except queue.Empty:
             return None
 
@@ -123,13 +123,6 @@ def retained(world: World, topic: str) -> bytes | None:
     return found[1] if found else None
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.05)
-
-
 def test_one_worker_neither_reads_nor_writes_anothers_topics(world: World) -> None:
     one, other = world.worker("cloud-1", 1), world.worker("cloud-2", 2)
     assert one.subscribe(TOPICS.orders("cloud-1")) and other.subscribe(TOPICS.orders("cloud-2"))
@@ -137,27 +130,29 @@ def test_one_worker_neither_reads_nor_writes_anothers_topics(world: World) -> No
         one.subscribe(topic)  # granted or not: what counts is what comes
     assert world.boss.subscribe(TOPICS.reports("cloud-2")) and world.boss.subscribe(TOPICS.reports("cloud-1"))
     world.boss.publish(TOPICS.orders("cloud-2"), b"secret")
-    assert other.message(PATIENCE) == (TOPICS.orders("cloud-2"), b"secret")
+    assert other.message() == (TOPICS.orders("cloud-2"), b"secret")
     one.publish(TOPICS.reports("cloud-2"), b"a lie")
     one.publish(TOPICS.orders("cloud-2"), b"a lie")
     one.publish(TOPICS.boss_presence, b"a lie", retain=True)
     one.publish(TOPICS.reports("cloud-1"), b"the truth")
-    assert world.boss.message(PATIENCE) == (TOPICS.reports("cloud-1"), b"the truth")
+    assert world.boss.message() == (TOPICS.reports("cloud-1"), b"the truth")
     assert other.message(0.5) is None and one.message(0.5) is None
     assert retained(world, TOPICS.boss_presence) is None
 
 
 def test_a_login_that_ends_with_its_instance_is_cut_off_at_once_and_leaves_no_presence(world: World) -> None:
     one, other = world.worker("cloud-1", 1), world.worker("cloud-2", 2)
-    until(lambda: retained(world, TOPICS.presence("cloud-1")) == presence("cloud-1", True), "its presence stands there")
+    wait_for(
+        lambda: retained(world, TOPICS.presence("cloud-1")) == presence("cloud-1", True), "its presence stands there"
+    )
     while not one.events.empty():
         one.events.get()
     began = time.monotonic()
     world.guests.gone("cloud-1")
-    assert one.events.get(timeout=PATIENCE) == "out"
-    assert time.monotonic() - began < 10
-    assert one.events.get(timeout=PATIENCE) in ("refused", "out"), "it tries again, and is refused"
-    until(lambda: retained(world, TOPICS.presence("cloud-1")) is None, "its presence is cleared, its last will too")
+    assert one.events.get(timeout=scaled(20)) == "out"
+    assert time.monotonic() - began < scaled(10)
+    assert one.events.get(timeout=scaled(20)) in ("refused", "out"), "it tries again, and is refused"
+    wait_for(lambda: retained(world, TOPICS.presence("cloud-1")) is None, "its presence is cleared, its last will too")
     assert not world.logins.has("cloud-1")
     assert other.events.empty(), "nobody else is cut off"
     other.publish(TOPICS.reports("cloud-2"), b"still here")
@@ -170,7 +165,7 @@ def test_the_next_instance_of_a_worker_has_another_password_and_the_first_is_ref
         first.events.get()
     world.worker("cloud-1", 2)
     assert world.logins.password("cloud-1") != before
-    assert first.events.get(timeout=PATIENCE) == "out"
+    assert first.events.get(timeout=scaled(20)) == "out"
     late = Client(world.broker.port, "cloud-1", before)
     world.clients.append(late)
     assert late.first == "refused"

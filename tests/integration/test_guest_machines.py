@@ -15,6 +15,7 @@ from boss.embedded.greeting import accepts_login
 from tests.worlds.hosts import Host, network
 from tests.worlds.hosts.guests import HOME, NOTES, PLAIN_PYTHON, STATE, GuestSite, Told
 from tests.worlds.looking import phases, workers
+from tests.worlds.waiting import scaled
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),
@@ -73,7 +74,7 @@ def scene() -> Iterator[Scene]:
         began = time.monotonic()
         said = site.bring_up(machine, told)
         assert said == "", said
-        assert time.monotonic() - began < 20, "the script returns at once"
+        assert time.monotonic() - began < scaled(20), "the script returns at once"
         made = Scene(site, machine, told)
         made.online()
         made.password = site.boss.path(f"{STATE}/logins/mqtt_vm-1").read_text().strip()
@@ -119,7 +120,7 @@ def test_at_the_next_run_of_the_script_nothing_happens(scene: Scene) -> None:
     before = scene.agent()
     began = time.monotonic()
     said = scene.site.bring_up(scene.machine, scene.told)
-    assert said.endswith("it runs already") and time.monotonic() - began < 20
+    assert said.endswith("it runs already") and time.monotonic() - began < scaled(20)
     assert scene.agent() == before
     assert scene.log().count("ended with") == 0
 
@@ -208,7 +209,7 @@ def test_one_that_is_lost_halts_its_machine(scene: Scene) -> None:
     site = scene.site
     assert scene.told.variables["ECLOUD_HALT_WHEN_ORPHANED"] == "1"
     site.net.cut(scene.machine)
-    scene.machine.process.wait(timeout=120)
+    scene.machine.process.wait(timeout=scaled(120))
     assert not Path(f"/proc/{scene.machine.pid}").exists()
 
 

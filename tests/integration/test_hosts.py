@@ -18,6 +18,7 @@ import pytest
 
 from tests.worlds.hosts import AGENT, HOME, PYTHON, Host, HostFault, Network, Proxy, network
 from tests.worlds.hosts.bundle import TOP, interpreter, package_folders, packages, places_to_hide
+from tests.worlds.waiting import wait_for
 
 pytestmark = pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "tc", "sshd", "ssh", "ssh-keygen", "rsync")
 
@@ -118,7 +119,7 @@ def test_cut_cables_carry_nothing_and_mended_ones_carry_again(net: Network, pair
     with pytest.raises(HostFault, match="TimeoutError|No route"):
         first.run(asked)
     net.mend(second)
-    _until(lambda: first.run([*asked[:2], f"{asked[2]}; print('there')"], check=False) == "there")
+    wait_for(lambda: first.run([*asked[:2], f"{asked[2]}; print('there')"], check=False) == "there", "it is there")
 
 
 def test_a_limited_host_sends_no_faster_and_its_bytes_are_counted(net: Network, pair: tuple[Host, Host]) -> None:
@@ -139,11 +140,11 @@ def test_a_limited_host_sends_no_faster_and_its_bytes_are_counted(net: Network, 
 def test_a_signal_reaches_the_program_and_an_orphan_is_waited_for(pair: tuple[Host, Host]) -> None:
     first, _ = pair
     program = first.start(["sh", "-c", "trap 'echo told; exit 7' TERM; echo up; while :; do sleep 0.05; done"])
-    _until(lambda: "up" in program.output())
+    wait_for(lambda: "up" in program.output(), "it is up")
     program.send(signal.SIGTERM)
     assert program.wait() == 7 and "told" in program.output()
     first.run(["sh", "-c", "sleep 0.1 & :"])
-    _until(lambda: not any("sleep 0.1" in line for line in first.processes().values()))
+    wait_for(lambda: not any("sleep 0.1" in line for line in first.processes().values()), "its child ends, too")
 
 
 def test_power_off_ends_all_that_runs_and_an_address_can_be_had_again(net: Network) -> None:
@@ -180,7 +181,7 @@ def test_hosts_end_when_the_tests_are_killed() -> None:
         assert tests.stdout is not None
         folder, parts, *pids = tests.stdout.readline().split()
         tests.kill()
-    _until(lambda: not any(map(_lives, pids)))
+    wait_for(lambda: not any(map(_lives, pids)), "all have ended")
     subprocess.run(["rm", "-r", folder, parts], check=True)
 
 
@@ -242,7 +243,7 @@ def test_the_proxy_cuts_after_so_many_bytes_in_mid_file() -> None:
                 client.sendall(b"x" * 200_000)
                 while piece := client.recv(65536):
                     got += len(piece)
-        _until(lambda: proxy.cuts == 1)
+        wait_for(lambda: proxy.cuts == 1, "it is cut")
         assert got <= 100_000
 
 
@@ -253,10 +254,3 @@ def test_the_proxy_stands_between_hosts(net: Network, pair: tuple[Host, Host]) -
         named = [*SSH, "-o", f"HostKeyAlias={second.address}", "-p", str(port)]
         assert first.run([*named, address, "hostname"]) == "second"
         assert proxy.connections == 1 and proxy.from_target > 1000
-
-
-def _until(condition, seconds: float = 30.0) -> None:  # type: ignore[no-untyped-def]
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.02)

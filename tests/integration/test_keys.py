@@ -11,13 +11,14 @@ import pytest
 
 from boss.bootstrap.ssh_keys import KeyFileError, ensure_keys, key_path
 from boss.ssh import fingerprint
+from tests.worlds.waiting import scaled
 
 KEY_FILES = ["boss", "boss.pub", "datastore", "datastore.pub"]
 KEYGEN = pytest.mark.needs("ssh-keygen")
 
 
 def keygen(*arguments: str) -> str:
-    done = subprocess.run(["ssh-keygen", *arguments], capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run(["ssh-keygen", *arguments], capture_output=True, text=True, timeout=scaled(20), check=True)
     return done.stdout
 
 

@@ -18,13 +18,13 @@ from tests.worlds import brokers
 from tests.worlds.brokers import (
     BOSS,
     OTHER_WORKER,
-    PATIENCE,
     TOPICS,
     WORKER,
     Links,
     never,
     start_broker,
 )
+from tests.worlds.waiting import scaled
 from wire.codec import MAX_BYTES
 from wire.link import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
 
@@ -61,7 +61,7 @@ def test_messages_of_qos_0_travel_too(broker: EmbeddedBroker, links: Links) -> N
     at_boss.wait(Connected)
     at_worker.wait(Connected)
     boss.subscribe(TOPICS.output("w1"), qos=0, required=False)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + scaled(20)
     while not at_boss.has(Received, within=0.05):
         assert worker.publish(TOPICS.output("w1"), b"line", qos=0)
         assert time.monotonic() < deadline
@@ -97,7 +97,7 @@ def test_presence_is_retained_and_says_offline_after_a_stop(broker: EmbeddedBrok
     _, early = links.make(broker, WORKER, topics=(TOPICS.boss_presence,))
     first = early.wait(Received)
     assert first.payload == b"online"
-    assert boss.stop(timeout=PATIENCE)
+    assert boss.stop(timeout=scaled(20))
     assert early.wait(Received) == Received(TOPICS.boss_presence, b"offline", retained=False)
     _, late = links.make(broker, OTHER_WORKER, topics=(TOPICS.boss_presence,))
     assert late.wait(Received) == Received(TOPICS.boss_presence, b"offline", retained=True)
@@ -137,7 +137,7 @@ def test_stop_waits_until_the_broker_has_everything(broker: EmbeddedBroker, link
     at_worker.wait(Connected)
     for _ in range(300):
         assert worker.publish(REPORTS, b"last words")
-    assert worker.stop(timeout=PATIENCE)
+    assert worker.stop(timeout=scaled(20))
     for _ in range(300):
         at_boss.wait(Received)
     assert not worker.publish(REPORTS, b"too late")
@@ -255,7 +255,7 @@ def test_a_receiver_that_raises_does_not_end_the_link(
         time.sleep(0.01)
     for number in range(3):
         assert worker.publish(REPORTS, b"%d" % number)
-    assert enough.wait(PATIENCE)
+    assert enough.wait(scaled(20))
     assert [type(event) for event in heard] == [Connected, Received, Received, Received]
     assert boss.publish(ORDERS, b"alive")
     assert "the receiver of Received failed" in caplog.text

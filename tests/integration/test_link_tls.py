@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ from cryptography.x509.oid import NameOID
 
 from boss.embedded.children import start_child
 from boss.embedded.logins import write_files
-from boss.embedded.ports import choose_port, listens
+from boss.embedded.ports import choose_port
 from boss.embedded.programs import find_mosquitto, mosquitto_configuration
-from tests.worlds.brokers import BOSS, LOGINS, PATIENCE, TOPICS, Listener, need_mosquitto, never
+from tests.worlds.brokers import BOSS, LOGINS, TOPICS, Listener, need_mosquitto, never, wait_for_broker
+from tests.worlds.waiting import scaled
 from wire.link import Connected, Disconnected, Link, LinkOptions, Received, TlsOptions
 
 DAY = datetime.timedelta(days=1)
@@ -93,10 +93,7 @@ def tls_broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[TlsBr
     (tmp_path / "tls.conf").write_text("\n".join(lines) + "\n")
     program = find_mosquitto() or ""
     child = start_child([program, "-c", str(tmp_path / "tls.conf")], log_path=tmp_path / "log", die_with_parent=True)
-    deadline = time.monotonic() + PATIENCE
-    while not listens(child.pid, port):
-        assert time.monotonic() < deadline and child.poll() is None, (tmp_path / "log").read_text()
-        time.sleep(0.02)
+    wait_for_broker(child, port, tmp_path / "log")
     yield TlsBroker(port, ours)
     child.terminate(grace=5.0)
 
@@ -122,7 +119,7 @@ def test_large_and_small_messages_pass_through_tls(tls_broker: TlsBroker) -> Non
     for size in sizes:
         assert link.publish("test/x", b"x" * size)
     assert [len(listener.wait(Received).payload) for _ in sizes] == sizes
-    assert link.stop(timeout=PATIENCE)
+    assert link.stop(timeout=scaled(20))
 
 
 def test_a_broker_of_a_foreign_authority_is_not_spoken_to(tls_broker: TlsBroker, tmp_path: Path) -> None:

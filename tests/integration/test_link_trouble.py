@@ -15,13 +15,13 @@ import pytest
 from boss.embedded.broker import EmbeddedBroker
 from tests.worlds import brokers
 from tests.worlds.brokers import (
-    PATIENCE,
     TOPICS,
     WORKER,
     Links,
     Listener,
     never,
 )
+from tests.worlds.waiting import scaled, wait_for
 from wire.link import Connected, Disconnected, Link, LinkOptions, Received
 
 broker, links, mosquitto = brokers.broker, brokers.links, brokers.mosquitto
@@ -124,9 +124,7 @@ def test_a_full_queue_refuses_at_once_and_takes_again_when_it_has_drained(
     os.kill(frozen.pid, signal.SIGCONT)
     for _ in range(taken):
         at_boss.wait(Received)
-    deadline = time.monotonic() + PATIENCE
-    while not worker.publish(REPORTS, b"again"):
-        assert time.monotonic() < deadline
+    wait_for(lambda: worker.publish(REPORTS, b"again"), "there is room for another message")
     at_boss.wait(Received)
 
 
@@ -165,7 +163,7 @@ def test_stop_gives_up_after_its_timeout(frozen: EmbeddedBroker, links: Links) -
     assert worker.publish(REPORTS, b"x")
     began = time.monotonic()
     assert not worker.stop(timeout=0.3)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < scaled(10)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid", "a..b", "x" * 300])
@@ -205,7 +203,7 @@ def test_something_that_is_no_broker_does_not_end_the_thread(links: Links) -> No
         thread = threading.Thread(target=serve)
         thread.start()
         link.start()
-        thread.join(PATIENCE)
+        thread.join(scaled(20))
         assert not thread.is_alive()
         link.stop()
         never(listener, Connected, 0.0)

@@ -23,6 +23,7 @@ from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.setup import Setup
+from tests.worlds.waiting import scaled
 from wire.link import TlsOptions
 from wire.topics import Topics
 
@@ -44,7 +45,7 @@ def as_a_shell_reads(text: str, folder: Path) -> Mapping[str, str]:
     path = folder / "it.env"
     path.write_text(text)
     command = ["env", "-i", "sh", "-c", f"set -a; . '{path}'; env -0"]
-    said = subprocess.run(command, capture_output=True, timeout=20, check=True).stdout.decode()
+    said = subprocess.run(command, capture_output=True, timeout=scaled(20), check=True).stdout.decode()
     return dict(line.split("=", 1) for line in said.split("\0") if line.startswith("ECLOUD_"))
 
 

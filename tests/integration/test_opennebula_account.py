@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.integration.test_opennebula_provider import Boss, bosses, started
 from tests.worlds.opennebula.commands import front
 from tests.worlds.opennebula.front_end import FrontEnd, Quota
 from tests.worlds.opennebula.objects import AUTHORIZATION, Image, Refuse
+from tests.worlds.waiting import wait_for
 
 __all__ = ["bosses", "front"]
 
@@ -53,7 +53,7 @@ def test_what_is_left_is_known_without_being_refused_first(
 ) -> None:
     limit(front)
     boss = started(front, bosses, 2, room_seconds=0.1)
-    boss.wait_for("the room is known", lambda: room(boss)[0] == left)
+    boss.wait(lambda: room(boss)[0] == left, "the room is known")
     assert words in room(boss)[1] and f"room for {left} more" in room(boss)[1]
 
 
@@ -61,10 +61,10 @@ def test_machines_that_were_begun_since_are_counted_off(front: FrontEnd, bosses:
     front.users["ecloud"].quota = Quota(vms=5)
     boss = Boss(front)
     bosses.append(boss)
-    boss.wait_for("the room is known", lambda: room(boss)[0] == 5)
+    boss.wait(lambda: room(boss)[0] == 5, "the room is known")
     for number in (1, 2):
         boss.provider.start(number, f"cloud-{number}")
-    boss.wait_for("two are begun", lambda: len(boss.told(InstanceStarted)) == 2)
+    boss.wait(lambda: len(boss.told(InstanceStarted)) == 2, "two are begun")
     assert room(boss) == (3, "the quota of VMS of the account is 5: room for 3 more"), "nobody has looked again"
 
 
@@ -74,7 +74,7 @@ def test_a_network_that_the_account_may_not_see_limits_nothing_that_is_known(
     front.networks[0].open, front.networks[0].owner = False, "oneadmin"
     front.templates[0].attributes["NIC"] = {"NETWORK": "private", "NETWORK_UNAME": "oneadmin"}
     boss = started(front, bosses, 1, room_seconds=0.1)
-    boss.wait_for("it looks a second time", lambda: calls(front, "vnpool.info") > 1)
+    boss.wait(lambda: calls(front, "vnpool.info") > 1, "it looks a second time")
     assert room(boss) == (None, "")
 
 
@@ -82,9 +82,9 @@ def test_a_full_account_is_looked_at_again_though_nothing_is_there(front: FrontE
     front.users["ecloud"].quota = Quota(vms=0)
     boss = Boss(front, room_seconds=0.2)
     bosses.append(boss)
-    boss.wait_for("it is full", lambda: room(boss)[0] == 0)
+    boss.wait(lambda: room(boss)[0] == 0, "it is full")
     front.users["ecloud"].quota = Quota(vms=2)
-    boss.wait_for("there is room again", lambda: room(boss)[0] == 2)
+    boss.wait(lambda: room(boss)[0] == 2, "there is room again")
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_every_quota_is_told_as_one_and_missing_rights_as_such(
     boss = Boss(front)
     bosses.append(boss)
     boss.provider.start(1, "cloud-1")
-    boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+    boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
     assert words in boss.told(InstanceStartFailed)[0].reason and boss.told(InstanceStartFailed)[0].full
     front.users["ecloud"].quota = Quota()
     front.knobs.refuse["template.instantiate"] = [
         Refuse(AUTHORIZATION, "User [2] : Not authorized to perform USE NET [0].")
     ]
     boss.provider.start(2, "cloud-2")
-    boss.wait_for("it is told", lambda: len(boss.told(InstanceStartFailed)) == 2)
+    boss.wait(lambda: len(boss.told(InstanceStartFailed)) == 2, "it is told")
     failed = boss.told(InstanceStartFailed)[1]
     assert "may not do that" in failed.reason and "right USE" in failed.reason and not failed.full
 
@@ -117,7 +117,7 @@ def test_every_quota_is_told_as_one_and_missing_rights_as_such(
 def test_a_machine_that_no_host_takes_is_ended_and_told_as_a_full_pool(front: FrontEnd, bosses: list[Boss]) -> None:
     front.knobs.no_capacity = True
     boss = started(front, bosses, 1, pending_seconds=0.6)
-    boss.wait_for("it is given up", lambda: boss.told(InstanceStartFailed))
+    boss.wait(lambda: boss.told(InstanceStartFailed), "it is given up")
     failed = boss.told(InstanceStartFailed)[0]
     assert failed.full and "no host took it" in failed.reason and "Not enough CPU on hosts: 0,1" in failed.reason
     assert not front.alive()
@@ -125,10 +125,10 @@ def test_a_machine_that_no_host_takes_is_ended_and_told_as_a_full_pool(front: Fr
 
 def test_a_machine_whose_host_is_lost_is_given_up_after_a_while(front: FrontEnd, bosses: list[Boss]) -> None:
     boss = started(front, bosses, 2, unknown_seconds=0.6)
-    boss.wait_for("they run", lambda: all(front.state(m) == (3, 3) for m in front.alive()))
+    boss.wait(lambda: all(front.state(m) == (3, 3) for m in front.alive()), "they run")
     front.lose(front.machines[0])
-    boss.wait_for("it is told", lambda: "UNKNOWN" in boss.provider.trouble)
-    boss.wait_for("it is given up", lambda: boss.told(InstanceEnded))
+    boss.wait(lambda: "UNKNOWN" in boss.provider.trouble, "it is told")
+    boss.wait(lambda: boss.told(InstanceEnded), "it is given up")
     assert "its host did not answer" in boss.told(InstanceEnded)[0].reason
     assert [m.id for m in front.alive()] == [1]
 
@@ -140,8 +140,8 @@ def test_a_machine_that_bears_the_number_but_another_worker_is_not_adopted(front
     stranger = front.make("ecloud", "x", {**MARKS, "ECLOUD_WORKER": "cloud-9"})
     boss = Boss(front, [Recorded(instance=1, worker="cloud-1", reference="")])
     bosses.append(boss)
-    boss.wait_for("it is ended", lambda: stranger.ended_at)
-    boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+    boss.wait(lambda: stranger.ended_at, "it is ended")
+    boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
     assert boss.told(InstanceStarted) == []
 
 
@@ -151,9 +151,9 @@ def test_each_pool_keeps_to_its_own_machines_and_those_of_a_pool_that_is_no_more
     others = front.make("ecloud", "x", {**MARKS, "ECLOUD_POOL": "big", "ECLOUD_INSTANCE": "70"})
     former = front.make("ecloud", "y", {**MARKS, "ECLOUD_POOL": "former", "ECLOUD_INSTANCE": "71"})
     boss = started(front, bosses, 1, pool="small", pools=("small", "big"))
-    boss.wait_for("the former pool's is ended", lambda: former.ended_at)
+    boss.wait(lambda: former.ended_at, "the former pool's is ended")
     lists = calls(front, "vmpool.infoextended")
-    boss.wait_for("all are listed twice more", lambda: calls(front, "vmpool.infoextended") > lists + 1)
+    boss.wait(lambda: calls(front, "vmpool.infoextended") > lists + 1, "all are listed twice more")
     assert others.ended_at is None
     assert [m.user_template.get("ECLOUD_POOL") for m in front.alive()] == ["big", "small"]
 
@@ -172,12 +172,12 @@ def test_a_datastore_s_machine_is_ended_politely_and_the_next_waits_for_its_disk
     front.on_end = lambda _machine, hard: ends.append(hard)
     front.timing.shutdown = 1.0
     boss = started(front, bosses, 1, role="datastore", template="store")
-    boss.wait_for("it runs", lambda: front.state(front.machines[0]) == (3, 3))
+    boss.wait(lambda: front.state(front.machines[0]) == (3, 3), "it runs")
     boss.provider.stop(1, "datastore", "0")
     boss.provider.start(2, "datastore")
-    boss.wait_for("it is told that the disk is in use", lambda: "still in use" in boss.provider.trouble)
+    boss.wait(lambda: "still in use" in boss.provider.trouble, "it is told that the disk is in use")
     assert boss.told(InstanceStartFailed) == []
-    boss.wait_for("the next one is there", lambda: len(boss.told(InstanceStarted)) == 2)
+    boss.wait(lambda: len(boss.told(InstanceStarted)) == 2, "the next one is there")
     assert ends == [False]
     assert [m.id for m in front.alive()] == [1] and not boss.provider.trouble
 
@@ -199,13 +199,6 @@ def provider_of(front: FrontEnd, state: Path, events: list[object], password: st
     return make(PoolSetup(name="cloud", provider="opennebula", most=5, options=told), around)
 
 
-def wait_for(what: str, condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 30.0
-    while not condition():
-        assert time.monotonic() < until, f"not in time: {what}"
-        time.sleep(0.01)
-
-
 def test_made_from_settings_it_uses_the_password_for_one_token_and_the_token_for_all_else(
     front: FrontEnd, tmp_path: Path
 ) -> None:
@@ -214,7 +207,7 @@ def test_made_from_settings_it_uses_the_password_for_one_token_and_the_token_for
         provider = provider_of(front, tmp_path, events)
         provider.adopt([])
         provider.start(1, "cloud-1")
-        wait_for("it is started", lambda: any(isinstance(event, InstanceStarted) for event in events))
+        wait_for(lambda: any(isinstance(event, InstanceStarted) for event in events), "it is started")
         provider.close()
         events.clear()
     assert [secret for _, secret in front.sessions].count("secret") == 1
@@ -227,8 +220,8 @@ def test_a_token_in_place_of_the_password_works_as_it_is_and_renews_itself(front
     front.sessions.clear()
     provider = provider_of(front, tmp_path, [], password=given)
     provider.adopt([])
-    wait_for("it makes its own", lambda: len(front.users["ecloud"].tokens) == 2)
-    wait_for("it uses its own", lambda: front.sessions and front.sessions[-1][1] not in (given, "secret"))
+    wait_for(lambda: len(front.users["ecloud"].tokens) == 2, "it makes its own")
+    wait_for(lambda: front.sessions and front.sessions[-1][1] not in (given, "secret"), "it uses its own")
     assert "secret" not in [secret for _, secret in front.sessions]
     provider.close()
 
@@ -263,7 +256,7 @@ def test_a_front_end_that_has_no_more_tokens_to_give_is_asked_with_what_there_is
 def test_a_wrong_login_is_trouble_that_says_what_to_check(front: FrontEnd, tmp_path: Path) -> None:
     provider = provider_of(front, tmp_path, [], password="wrong")
     provider.adopt([])
-    wait_for("it is told", lambda: "check opennebula_user" in provider.trouble)
+    wait_for(lambda: "check opennebula_user" in provider.trouble, "it is told")
     provider.close()
 
 
@@ -290,17 +283,17 @@ def test_a_further_card_is_there_when_that_is_told_and_gone_when_that_is_told(
     boss = started(front, bosses)
     answers, done = answers_of(boss)
     boss.provider.attach("0", "oneadmin/internet", done)  # it may still boot
-    boss.wait_for("it is told", lambda: answers)
+    boss.wait(lambda: answers, "it is told")
     assert answers == [("1", "")]
     assert front.machines[0].cards[1] == (1, "192.168.0.1") and front.state(front.machines[0]) == (3, 3)
     boss.provider.attach("0", "oneadmin/internet", done)
-    boss.wait_for("it is told", lambda: len(answers) == 2)
+    boss.wait(lambda: len(answers) == 2, "it is told")
     assert answers[1] == ("1", "") and front.count("vm.attachnic") == 1, "the card that is there is found"
     boss.provider.detach("0", "1", done)
-    boss.wait_for("it is told", lambda: len(answers) == 3)
+    boss.wait(lambda: len(answers) == 3, "it is told")
     assert answers[2] == ("1", "") and list(front.machines[0].cards) == [0]
     boss.provider.detach("0", "1", done)
-    boss.wait_for("it is told", lambda: len(answers) == 4)
+    boss.wait(lambda: len(answers) == 4, "it is told")
     assert answers[3] == ("1", "") and front.count("vm.detachnic") == 1
     assert boss.told(InstanceEnded) == []
 
@@ -315,7 +308,7 @@ def test_a_card_that_cannot_be_is_told_in_a_sentence(
     boss = started(front, bosses)
     answers, done = answers_of(boss)
     boss.provider.attach("0", network, done)
-    boss.wait_for("it is told", lambda: answers)
+    boss.wait(lambda: answers, "it is told")
     assert answers[0][0] == "" and words in answers[0][1]
 
 
@@ -323,8 +316,8 @@ def test_a_machine_that_is_gone_has_no_card_to_be_taken_out_and_gets_none(front:
     boss = started(front, bosses)
     answers, done = answers_of(boss)
     boss.provider.stop(1, "cloud-1", "0")
-    boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
+    boss.wait(lambda: boss.told(InstanceEnded), "it ended")
     boss.provider.attach("0", "private", done)
     boss.provider.detach("0", "1", done)
-    boss.wait_for("both are told", lambda: len(answers) == 2)
+    boss.wait(lambda: len(answers) == 2, "both are told")
     assert sorted(answers) == [("", "its machine is gone"), ("1", "")]

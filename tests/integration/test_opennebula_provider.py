@@ -16,13 +16,13 @@ from boss.providers.opennebula.provider import OpenNebulaProvider, Options
 from boss.providers.provider import Guest, Recorded
 from tests.worlds.opennebula.commands import front
 from tests.worlds.opennebula.front_end import FrontEnd, Timing, script_of
+from tests.worlds.waiting import wait_for
 
 __all__ = ["front"]
 
 E = TypeVar("E")
 
 #: Only against hanging.
-PATIENCE = 30.0
 
 
 class Boss:
@@ -43,11 +43,8 @@ class Boss:
     def told(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
 
-    def wait_for(self, what: str, condition: Callable[[], object]) -> None:
-        until = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < until, f"not in time: {what}; told: {self.events}"
-            time.sleep(0.01)
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        wait_for(condition, what, story=lambda: f"reported so far: {self.events}")
 
 
 @pytest.fixture
@@ -64,7 +61,7 @@ def started(front: FrontEnd, bosses: list[Boss], count: int = 1, **changes: obje
     bosses.append(boss)
     for number in range(1, count + 1):
         boss.provider.start(number, f"cloud-{number}")
-    boss.wait_for("all are started", lambda: len(boss.told(InstanceStarted)) == count)
+    boss.wait(lambda: len(boss.told(InstanceStarted)) == count, "all are started")
     return boss
 
 
@@ -86,9 +83,9 @@ def test_machines_are_made_with_our_marks_and_context_beside_the_site_s_own(
 def test_an_end_is_asked_for_until_the_machine_is_gone_even_while_it_boots(front: FrontEnd, bosses: list[Boss]) -> None:
     front.timing = Timing(boot=1.0)
     boss = started(front, bosses)
-    boss.wait_for("it boots", lambda: front.state(front.machines[0]) == (3, 2))
+    boss.wait(lambda: front.state(front.machines[0]) == (3, 2), "it boots")
     boss.provider.stop(1, "cloud-1", "0")
-    boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
+    boss.wait(lambda: boss.told(InstanceEnded), "it ended")
     assert front.count("vm.action") > 1
     assert not front.alive()
 
@@ -109,7 +106,7 @@ def test_machines_of_others_are_never_touched(front: FrontEnd, bosses: list[Boss
     ]
     boss = started(front, bosses)
     boss.provider.stop(1, "cloud-1", "3")
-    boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
+    boss.wait(lambda: boss.told(InstanceEnded), "it ended")
     assert all(machine.ended_at is None for machine in foreign)
 
 
@@ -133,7 +130,7 @@ def test_a_call_that_timed_out_without_effect_is_told_only_when_it_can_have_none
     began = time.monotonic()
     front.knobs.quota = 0  # what is worked on late is refused
     boss.provider.start(1, "cloud-1")
-    boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+    boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
     assert time.monotonic() - began >= 2.0
     assert "no machine came of it" in boss.told(InstanceStartFailed)[0].reason
     assert front.count("template.instantiate") == 1
@@ -142,7 +139,7 @@ def test_a_call_that_timed_out_without_effect_is_told_only_when_it_can_have_none
 def test_of_two_machines_with_one_mark_the_younger_ends(front: FrontEnd, bosses: list[Boss]) -> None:
     boss = started(front, bosses)
     twin = front.make("ecloud", "twin", dict(front.machines[0].user_template))
-    boss.wait_for("the twin is ended", lambda: twin.ended_at)
+    boss.wait(lambda: twin.ended_at, "the twin is ended")
     assert front.machines[0].ended_at is None
     assert boss.told(InstanceEnded) == []
 
@@ -150,7 +147,7 @@ def test_of_two_machines_with_one_mark_the_younger_ends(front: FrontEnd, bosses:
 def test_a_machine_of_ours_that_is_on_no_record_is_ended(front: FrontEnd, bosses: list[Boss]) -> None:
     orphan = front.make("ecloud", "x", {"ECLOUD_DEPLOYMENT": "d1", "ECLOUD_INSTANCE": "77", "ECLOUD_WORKER": "cloud-9"})
     boss = started(front, bosses)
-    boss.wait_for("the orphan is ended", lambda: orphan.ended_at)
+    boss.wait(lambda: orphan.ended_at, "the orphan is ended")
     assert front.machines[1].ended_at is None
 
 
@@ -172,7 +169,7 @@ def test_what_the_cloud_refuses_is_told_in_a_sentence(
     boss = Boss(front)
     bosses.append(boss)
     boss.provider.start(1, "cloud-1")
-    boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+    boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
     failed = boss.told(InstanceStartFailed)[0]
     assert words in failed.reason
     assert failed.full is full
@@ -185,14 +182,14 @@ def test_the_255th_address_is_the_last_and_the_others_go_on(bosses: list[Boss]) 
     with FrontEnd(addresses=255) as front:
         boss = started(front, bosses, 255, start_seconds=0.0, poll_seconds=1.0)
         boss.provider.start(256, "cloud-256")
-        boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+        boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
         assert boss.told(InstanceStartFailed)[0].full
         assert "no address is left in network 0" in boss.told(InstanceStartFailed)[0].reason
         assert len(front.alive()) == 255 and boss.told(InstanceEnded) == []
         boss.provider.stop(1, "cloud-1", "0")
-        boss.wait_for("one has ended", lambda: boss.told(InstanceEnded))
+        boss.wait(lambda: boss.told(InstanceEnded), "one has ended")
         boss.provider.start(257, "cloud-257")
-        boss.wait_for("its address is used again", lambda: len(boss.told(InstanceStarted)) == 256)
+        boss.wait(lambda: len(boss.told(InstanceStarted)) == 256, "its address is used again")
         assert len(front.alive()) == 255
 
 
@@ -200,10 +197,10 @@ def test_that_a_host_has_taken_a_machine_is_told_once(front: FrontEnd, bosses: l
     front.timing = Timing(pending=1.0)
     boss = started(front, bosses, poll_seconds=0.05)
     assert boss.told(InstanceStarted)[0].waiting and boss.told(InstancePlaced) == []
-    boss.wait_for("it is taken", lambda: boss.told(InstancePlaced))
-    boss.wait_for("it runs", lambda: front.state(front.machines[0]) == (3, 3))
+    boss.wait(lambda: boss.told(InstancePlaced), "it is taken")
+    boss.wait(lambda: front.state(front.machines[0]) == (3, 3), "it runs")
     lists = front.count("vmpool.infoextended")
-    boss.wait_for("more lists", lambda: front.count("vmpool.infoextended") > lists + 2)
+    boss.wait(lambda: front.count("vmpool.infoextended") > lists + 2, "more lists")
     assert [event.instance for event in boss.told(InstancePlaced)] == [1]
     assert len(boss.told(InstanceStarted)) == 1
 
@@ -214,10 +211,10 @@ def test_one_that_is_adopted_is_told_with_whether_it_waits_for_a_host(front: Fro
     front.make("ecloud", "ecloud-cloud-1", marks)
     boss = Boss(front, [Recorded(instance=1, worker="cloud-1", reference="0")])
     bosses.append(boss)
-    boss.wait_for("it is found", lambda: boss.told(InstanceStarted))
+    boss.wait(lambda: boss.told(InstanceStarted), "it is found")
     assert boss.told(InstanceStarted)[0].waiting
     front.knobs.no_capacity = False
-    boss.wait_for("it is taken", lambda: boss.told(InstancePlaced))
+    boss.wait(lambda: boss.told(InstancePlaced), "it is taken")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +240,7 @@ def test_a_machine_that_cannot_be_prepared_is_told_at_once_and_holds_up_nobody(
     boss.provider._guest = guest
     boss.provider.start(1, "cloud-1")
     boss.provider.start(2, "cloud-2")
-    boss.wait_for("both are told", lambda: boss.told(InstanceStartFailed) and boss.told(InstanceStarted))
+    boss.wait(lambda: boss.told(InstanceStartFailed) and boss.told(InstanceStarted), "both are told")
     assert [(event.instance, event.reason) for event in boss.told(InstanceStartFailed)] == [(1, words)]
     assert [event.instance for event in boss.told(InstanceStarted)] == [2]
 
@@ -255,7 +252,7 @@ def test_a_template_whose_own_script_cannot_be_read_is_told_and_not_dropped(
     boss = Boss(front)
     bosses.append(boss)
     boss.provider.start(1, "cloud-1")
-    boss.wait_for("it is told", lambda: boss.told(InstanceStartFailed))
+    boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
     assert "a START_SCRIPT_BASE64 that is no base64: correct it there" in boss.told(InstanceStartFailed)[0].reason
 
 
@@ -264,15 +261,15 @@ def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_by_itself(
 ) -> None:
     boss = started(front, bosses)
     front.knobs.down = True
-    boss.wait_for("it is told", lambda: boss.provider.trouble)
+    boss.wait(lambda: boss.provider.trouble, "it is told")
     assert "HTTP 503" in boss.provider.trouble and "it is tried again by itself" in boss.provider.trouble
     assert "XML-RPC address" not in boss.provider.trouble, "the address is right"
     boss.provider.start(2, "cloud-2")
     time.sleep(0.5)
     assert boss.told(InstanceEnded) == []
     front.knobs.down = False
-    boss.wait_for("the second is started", lambda: len(boss.told(InstanceStarted)) == 2)
-    boss.wait_for("the trouble is over", lambda: not boss.provider.trouble)
+    boss.wait(lambda: len(boss.told(InstanceStarted)) == 2, "the second is started")
+    boss.wait(lambda: not boss.provider.trouble, "the trouble is over")
     assert len(front.machines) == 2
 
 
@@ -282,16 +279,16 @@ def test_a_machine_that_cannot_run_is_ended_and_told(
 ) -> None:
     front.knobs.stuck = [state]
     boss = started(front, bosses)
-    boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
+    boss.wait(lambda: boss.told(InstanceEnded), "it ended")
     assert words in boss.told(InstanceEnded)[0].reason
     assert not front.alive()
 
 
 def test_a_machine_that_somebody_else_ended_is_told(front: FrontEnd, bosses: list[Boss]) -> None:
     boss = started(front, bosses, 2)
-    boss.wait_for("it runs", lambda: front.state(front.machines[0]) == (3, 3))
+    boss.wait(lambda: front.state(front.machines[0]) == (3, 3), "it runs")
     front.act(front.users["ecloud"], "terminate-hard", 0)
-    boss.wait_for("it ended", lambda: boss.told(InstanceEnded))
+    boss.wait(lambda: boss.told(InstanceEnded), "it ended")
     assert [event.instance for event in boss.told(InstanceEnded)] == [1]
     assert "does not list" in boss.told(InstanceEnded)[0].reason
 
@@ -327,11 +324,11 @@ def test_a_boss_that_was_killed_anywhere_between_intent_call_and_record_leaves_n
         recorded.append(Recorded(instance=number, worker=worker, reference=reference))
     boss = Boss(front, recorded)
     bosses.append(boss)
-    boss.wait_for(
-        "every instance's fate is told",
+    boss.wait(
         lambda: len(boss.told(InstanceStarted)) + len(boss.told(InstanceStartFailed)) == len(recorded),
+        "what became of every instance is reported",
     )
-    boss.wait_for("orphans are gone", lambda: len(front.alive()) == len(expected))
+    boss.wait(lambda: len(front.alive()) == len(expected), "orphans are gone")
     assert {event.instance for event in boss.told(InstanceStarted)} == expected
     assert {int(machine.user_template["ECLOUD_INSTANCE"]) for machine in front.alive()} == expected
     assert front.count("template.instantiate") == 0

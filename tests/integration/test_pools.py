@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from boss.client.client import Client
-from tests.acceptance.deployment import TOP, Deployment, wait_for
+from tests.acceptance.deployment import TOP, Deployment
 from tests.worlds.looking import workers
+from tests.worlds.waiting import wait_for
 
 pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(180)]
 

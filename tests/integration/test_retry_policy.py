@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.deployment import Deployment, wait_for
+from tests.acceptance.deployment import Deployment
 from tests.worlds.looking import task_named, workers
+from tests.worlds.waiting import wait_for
 
 pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(180)]
 

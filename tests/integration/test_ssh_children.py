@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -24,11 +23,11 @@ from tests.integration.test_ssh_transfers import World
 from tests.worlds import ssh_server
 from tests.worlds.hosts.proxy import Proxy
 from tests.worlds.ssh_server import SshServer
+from tests.worlds.waiting import scaled, wait_for
 
 server = ssh_server.server
 pytestmark = pytest.mark.needs("sshd", "ssh", "rsync", "useradd", "setpriv")
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0
 
 
 @pytest.fixture
@@ -36,13 +35,6 @@ def world(server: SshServer, tmp_path: Path) -> Iterator[World]:
     made = World(server, tmp_path)
     yield made
     made.close()
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"waited in vain: {what}"
-        time.sleep(0.01)
 
 
 def runs(pid: int) -> bool:
@@ -79,7 +71,7 @@ def test_a_child_ends_with_the_program_that_started_it() -> None:
         child = int(program.stdout.readline())
     assert runs(child)
     program.kill()
-    program.wait(PATIENCE)
+    program.wait(scaled(20))
     wait_for(lambda: not runs(child), "the child ends")
 
 
@@ -88,19 +80,19 @@ def test_what_a_former_start_left_is_found_by_its_mark_and_ended_and_nothing_els
     other = subprocess.Popen(["sleep", "1000"], env={**os.environ, MARK: "1:23"})
     try:
         wait_for(lambda: end_leftovers("1:2") == 1, "it is found (it has its environment only after its start)")
-        assert left.wait(PATIENCE) == -signal.SIGKILL
+        assert left.wait(scaled(20)) == -signal.SIGKILL
         assert other.poll() is None
         assert end_leftovers("1:2") == 0
     finally:
         for each in (left, other):
             each.kill()
-            each.wait(PATIENCE)
+            each.wait(scaled(20))
 
 
 def test_a_child_cannot_write_a_file_larger_than_it_was_given(tmp_path: Path) -> None:
     target = tmp_path / "file"
     child = Child(["dd", "if=/dev/zero", f"of={target}", "bs=4096", "count=1000"], environment("x"), largest_file=8192)
-    assert child.wait(PATIENCE) == -signal.SIGXFSZ
+    assert child.wait(scaled(20)) == -signal.SIGXFSZ
     assert target.stat().st_size <= 8192 + 512
 
 
@@ -108,7 +100,7 @@ def test_what_a_child_has_moved_counts_what_its_children_did() -> None:
     child = Child(["sh", "-c", "dd if=/dev/zero of=/dev/null bs=1000000 count=5; sleep 1000"], environment("x"))
     wait_for(lambda: child.moved() > 5_000_000, "it is counted")
     child.end()
-    child.wait(PATIENCE)
+    child.wait(scaled(20))
 
 
 def test_the_end_of_a_child_is_that_of_its_whole_session(tmp_path: Path) -> None:
@@ -117,7 +109,7 @@ def test_the_end_of_a_child_is_that_of_its_whole_session(tmp_path: Path) -> None
     wait_for(lambda: note.exists() and note.read_text().strip() != "", "it has started its own")
     assert child.wait(0) is None
     child.end(signal.SIGTERM)
-    assert child.wait(PATIENCE) == -signal.SIGTERM
+    assert child.wait(scaled(20)) == -signal.SIGTERM
     wait_for(lambda: not runs(int(note.read_text())), "what it started ends")
 
 
@@ -187,7 +179,7 @@ def test_a_stop_ends_what_is_under_way_at_once_and_leaves_no_process_and_no_priv
         assert folder.is_dir()
         world.stopped = True
         world.transfers.stop()
-        thread.join(PATIENCE)
+        thread.join(scaled(20))
         assert ended == [CopyStoppedError]
         assert not folder.exists() and not marked(mark_of(world.tree.fd))
 

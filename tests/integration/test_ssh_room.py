@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from datastore.transfers.verdicts import Room
 from tests.integration.test_ssh_transfers import World
 from tests.worlds import ssh_server
 from tests.worlds.ssh_server import SshServer
+from tests.worlds.waiting import wait_for
 from wire.messages import StageDone, StageFailed
 
 server = ssh_server.server
@@ -78,10 +78,7 @@ def test_files_that_are_there_already_need_no_room(world: World) -> None:
 def test_a_host_that_is_not_there_any_more_is_not_looked_for(world: World) -> None:
     world.stage([world.write("opens the connection", b"x")])
     world.server.stop()
-    deadline = time.monotonic() + 20
-    while world.transfers._runs._connections.has("w1", world.place):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: not world.transfers._runs._connections.has("w1", world.place), "the connection is given up")
     world.server.start()
     before = world.server.logins()
     assert "a quota, a permission" in trouble_of(world, 11, {THERE: VAST})

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +16,7 @@ from tests.worlds.hosts.boss_host import SITE, STATE, BossHost
 from tests.worlds.hosts.guests import PLAIN_PYTHON
 from tests.worlds.hosts.host import HOME, PYTHON, USER, Program
 from tests.worlds.hosts.network import Network
+from tests.worlds.waiting import wait_for
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "rsync", "mosquitto"),
@@ -24,7 +24,6 @@ pytestmark = [
 ]
 
 FOLDER = f"{HOME}/ecloud-worker"
-PATIENCE = 300.0
 
 
 class Lab(BossHost):
@@ -76,7 +75,7 @@ class Lab(BossHost):
     def push(self, tasks: list[dict[str, object]], *options: str) -> str:
         self.boss.write(f"{SITE}/tasks.json", json.dumps(tasks))
         try:
-            return self.type("push_tasks.py", *options, f"{SITE}/tasks.json", seconds=PATIENCE)
+            return self.type("push_tasks.py", *options, f"{SITE}/tasks.json", seconds=300)
         except HostFault as fault:
             raise HostFault(f"{fault}\n{self.logs()}") from None
 
@@ -85,12 +84,12 @@ class Lab(BossHost):
         lines = host.processes().values()
         return sum(" -m worker" in line and "worker.guest" not in line for line in lines)
 
-    def wait(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-        until = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > until or (self.program is not None and self.program.poll() is not None):
-                raise HostFault(f"in vain: {what}\n{self.logs()}")
-            time.sleep(0.2)
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        wait_for(condition, what, 300, every=0.2, check=self._check, story=self.logs)
+
+    def _check(self) -> None:
+        if self.program is not None and self.program.poll() is not None:
+            raise HostFault(f"the boss has ended\n{self.logs()}")
 
     def logs(self) -> str:
         found = [f"--- boss\n{self.program.output()[-4000:] if self.program else ''}"]

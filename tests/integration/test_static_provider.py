@@ -24,6 +24,7 @@ from boss.ssh import fingerprint
 from tests.worlds import ssh_server
 from tests.worlds.parts import MORE_PATH
 from tests.worlds.providers import PYTHON, SCRIPT, Static, stub, worker
+from tests.worlds.waiting import scaled
 
 pytestmark = pytest.mark.needs("sshd", "ssh-keygen", "useradd", "rsync")
 
@@ -252,7 +253,7 @@ def test_a_host_that_is_well_again_is_found_so_without_a_start_and_pauses_grow(w
     world.server.stop()
     visits: list[float] = []
     with socket.create_server((world.server.host, world.server.port)) as listener:
-        listener.settimeout(20.0)
+        listener.settimeout(scaled(20))
         boss = world.boss()
         while len(visits) < 4:
             listener.accept()[0].close()

@@ -13,12 +13,13 @@ import pytest
 
 from boss.client.client import Client
 from boss.database import Database
-from tests.acceptance.deployment import Deployment, lines_of, wait_for
+from tests.acceptance.deployment import Deployment, lines_of
 from tests.worlds import brokers
 from tests.worlds.agent import run
 from tests.worlds.brokers import Links
 from tests.worlds.mariadb import MariaDb
-from tests.worlds.worker import AgentProcess, ScriptedBoss, wait_until
+from tests.worlds.waiting import scaled, wait_for
+from tests.worlds.worker import AgentProcess, ScriptedBoss
 from wire.link import Connected
 
 mosquitto, links = brokers.mosquitto, brokers.links
@@ -48,7 +49,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Deployment]]:
 def refused(second: Deployment) -> str:
     """What a boss says that may not start."""
     process = second.start_boss(wait=False)
-    assert process.wait(60) == 3
+    assert process.wait(scaled(60)) == 3
     return second.log()
 
 
@@ -65,7 +66,7 @@ def test_a_second_boss_on_a_state_directory_is_told_host_process_and_since_when(
     assert names(first, said) and "nothing was changed" in said and "Traceback" not in said
     assert first.poll() is None
     first.terminate()
-    assert first.wait(60) == 0
+    assert first.wait(scaled(60)) == 0
 
 
 def test_a_second_boss_on_a_database_server_is_told_host_process_and_since_when(
@@ -82,7 +83,7 @@ def test_a_second_boss_on_a_database_server_is_told_host_process_and_since_when(
 
 def superseded(process: subprocess.Popen[str], deployment: Deployment, by: subprocess.Popen[str]) -> None:
     """It ends by itself, with a sentence that names who did it."""
-    assert process.wait(90) == 3
+    assert process.wait(scaled(90)) == 3
     said = deployment.log()
     assert f"was taken over by the boss on {socket.gethostname()}, process {by.pid}" in said
     assert "this boss writes nothing more and ends" in said and "Traceback" not in said
@@ -112,7 +113,7 @@ def test_a_boss_that_was_stopped_superseded_and_woken_again_writes_nothing_and_e
     assert read(url) == before  # what the first boss had in mind came to nothing
     assert second.poll() is None
     second.terminate()
-    assert second.wait(60) == 0
+    assert second.wait(scaled(60)) == 0
 
 
 def test_two_state_directories_with_one_sqlite_file_have_one_boss_in_the_end(
@@ -125,7 +126,7 @@ def test_two_state_directories_with_one_sqlite_file_have_one_boss_in_the_end(
     superseded(first, one, second)  # by itself: nobody asked it anything
     assert two.push(two.write("t.json", {"tasks": [{"id": "a", "commands": ["true"]}]})).returncode == 0
     second.terminate()
-    assert second.wait(60) == 0
+    assert second.wait(scaled(60)) == 0
 
 
 def end_connections(server: MariaDb, name: str) -> None:
@@ -151,7 +152,7 @@ def test_what_a_superseded_boss_still_says_is_heard_by_no_worker(
 ) -> None:
     """Its orders lie in the broker's or its own queue and arrive after those of its successor: on a real broker."""
     boss = ScriptedBoss(mosquitto, links, epoch=2)
-    wait_until(lambda: boss.listener.has(Connected), "the boss's connection")
+    wait_for(lambda: boss.listener.has(Connected), "the boss's connection")
     boss.online()
     agent = AgentProcess(mosquitto, tmp_path / "worker")
     try:

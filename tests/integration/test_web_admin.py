@@ -24,6 +24,7 @@ from boss.database import Database
 from boss.database.store import DatabaseStore
 from boss.intake.collector import Collector
 from boss.intake.reader import encode_stream, read_file
+from tests.worlds.waiting import scaled
 
 TOP = Path(__file__).resolve().parents[2]
 TASKS = """[
@@ -354,9 +355,9 @@ def test_it_answers_soon_and_imports_no_heavy_package(state_directory: Path) -> 
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
     )
     began = time.monotonic()
-    told = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True, text=True, timeout=60)
+    told = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True, text=True, timeout=scaled(60))
     assert (told.returncode, told.stderr) == (0, "")
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < scaled(30)
 
 
 def test_a_python_without_the_packages_is_told_the_set_up_command(tmp_path: Path) -> None:
@@ -364,7 +365,7 @@ def test_a_python_without_the_packages_is_told_the_set_up_command(tmp_path: Path
     for program in ("admin.py", "push_tasks.py"):
         # -S leaves site-packages out, as in a fresh checkout.
         command = [sys.executable, "-S", str(TOP / program), "--help"]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+        told = subprocess.run(command, capture_output=True, text=True, timeout=scaled(60), env=environment)
         assert told.returncode == 1
         assert told.stderr.count("\n") == 1
         assert "run_example.sh" in told.stderr

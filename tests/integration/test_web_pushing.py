@@ -31,6 +31,7 @@ from boss.intake.reader import Options, read_file
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
 from tests.worlds.api import FakeBackend
+from tests.worlds.waiting import scaled, wait_for
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -56,11 +57,6 @@ def server(backend: FakeBackend, state_directory: Path) -> Iterator[Server]:
     withdraw(state_directory)
 
 
-@pytest.fixture(autouse=True)
-def _short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follow.follow, "__defaults__", (0.5,))
-
-
 def _plan(
     tmp_path: Path, tasks: str = '[{"id": "a", "commands": []}, {"id": "b", "commands": []}]', **more: object
 ) -> Plan:
@@ -83,12 +79,11 @@ def _push(plan: Plan) -> tuple[Exit, str, str]:
 
 
 def _ends(backend: FakeBackend, **counts: int) -> None:
-    """The batch ends so as soon as somebody follows it."""
+    """The batch ends so as soon as somebody begins to follow it."""
+    before = backend.followed
 
     def end() -> None:
-        until = time.monotonic() + 30
-        while not backend.followers and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_for(lambda: backend.followed > before, "it is followed")
         backend.set_batch(7, **counts)
 
     threading.Thread(target=end, daemon=True).start()
@@ -194,8 +189,7 @@ def test_following_goes_on_with_the_next_boss(backend: FakeBackend, state_direct
     announce(state_directory, first.url)
 
     def change_of_boss() -> None:
-        while not backend.followers:
-            time.sleep(0.01)
+        wait_for(lambda: backend.followers, "it is followed")
         first.stop()
         second = serve(make_app(backend, [token]))
         announce(state_directory, second.url)
@@ -213,14 +207,14 @@ def test_following_goes_on_with_the_next_boss(backend: FakeBackend, state_direct
 
 
 def test_a_boss_that_does_not_come_back_is_told_with_the_command_that_goes_on(
-    backend: FakeBackend, state_directory: Path, tmp_path: Path
+    backend: FakeBackend, state_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(follow.follow, "__defaults__", (0.5,))
     running = serve(make_app(backend, [ensure_token(state_directory)]))
     announce(state_directory, running.url)
 
     def end() -> None:
-        while not backend.followers:
-            time.sleep(0.01)
+        wait_for(lambda: backend.followers, "it is followed")
         withdraw(state_directory)
         running.stop()
 
@@ -253,7 +247,7 @@ def test_a_boss_that_another_push_started_is_used(server: Server, state_director
     client = wait_for_boss(state_directory, loser)
     assert client.url == server.url
     client.close()
-    loser.wait(30)
+    loser.wait(scaled(30))
 
 
 def test_a_started_boss_has_a_session_of_its_own_and_takes_no_file_of_the_current_directory(
@@ -262,7 +256,7 @@ def test_a_started_boss_has_a_session_of_its_own_and_takes_no_file_of_the_curren
     (tmp_path / "json.py").write_text("raise SystemExit('taken')")
     script = "import json, os; print(os.getsid(0) == os.getpid(), os.environ['ECLOUD_HOME'], os.getcwd())"
     process = start_boss(state_directory, TOP, [sys.executable, "-P", "-c", script])
-    assert process.wait(30) == 0
+    assert process.wait(scaled(30)) == 0
     assert (state_directory / LOG_FILE).read_text() == f"True {state_directory} {tmp_path}\n"
 
 
@@ -278,11 +272,9 @@ def test_ctrl_c_ends_the_following_and_says_how_to_go_on(
         text=True,
         env={**os.environ, "ECLOUD_HOME": str(state_directory)},
     )
-    until = time.monotonic() + 30
-    while not backend.followers and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: backend.followers, "it follows")
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=scaled(30))
     assert (process.returncode, out) == (130, "")
     assert "go on with the same command: push_tasks.py tasks.json" in err
     assert "Traceback" not in err

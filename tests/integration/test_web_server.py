@@ -26,6 +26,7 @@ from boss.intake.reader import encode_stream, read_file
 from boss.state_directory.boss_file import announce, running_boss, start_time_of, withdraw
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token, read_token
 from tests.worlds.api import FakeBackend
+from tests.worlds.waiting import scaled, wait_for
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_another_user_of_the_machine_is_refused(server: Server, state_directory:
         return
     os.chmod(state_directory, 0o755)  # even where somebody opened the directory itself
     command = [sys.executable, "-c", _AS_ANOTHER_USER, str(server.port), state_directory / TOKEN_FILE]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=scaled(30))
     assert told.stdout.split("\n")[:3] == ["token refused", "401", "401"], told.stderr
 
 
@@ -167,16 +168,16 @@ def test_following_ends_when_the_batch_does_and_is_counted_meanwhile(backend: Fa
             backend.set_batch(7, succeeded=1, failed=1)
     assert seen == [(0, False), (1, False), (2, True)]
     assert backend.most_followers == 1
-    _eventually(lambda: backend.followers == 0)
+    wait_for(lambda: backend.followers == 0, "nobody follows any more")
 
 
 def test_a_follower_that_goes_away_is_no_longer_counted(backend: FakeBackend, client: Client) -> None:
     backend.set_batch(7, queued=2)
     lines = client.follow(7)
     next(lines)
-    _eventually(lambda: backend.followers == 1)
+    wait_for(lambda: backend.followers == 1, "one follows")
     lines.close()  # type: ignore[attr-defined]  # a generator
-    _eventually(lambda: backend.followers == 0)
+    wait_for(lambda: backend.followers == 0, "nobody follows any more")
 
 
 def test_waiting_for_a_batch_ends_early_on_completion(backend: FakeBackend, client: Client) -> None:
@@ -184,7 +185,7 @@ def test_waiting_for_a_batch_ends_early_on_completion(backend: FakeBackend, clie
     threading.Timer(0.2, lambda: backend.set_batch(7, succeeded=1)).start()
     began = time.monotonic()
     assert client.batch(7, wait=50).finished
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < scaled(30)
 
 
 def test_an_upload_that_broke_off_goes_on_where_it_stopped(server: Server, client: Client, tmp_path: Path) -> None:
@@ -196,13 +197,13 @@ def test_an_upload_that_broke_off_goes_on_where_it_stopped(server: Server, clien
     )
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head.encode() + content[:2_500_000])
-    _eventually(lambda: bool(client.missing([_digest(content)])[0].have))
+    wait_for(lambda: bool(client.missing([_digest(content)])[0].have), "a part of it has arrived")
     # The part that came is taken over by an ordinary push of the same file.
     path = tmp_path / "net.inp"
     path.write_bytes(content)
     path.with_name("tasks.json").write_text('[{"id": "a", "commands": [], "requirements": ["net.inp"]}]')
     files = read_file(path.with_name("tasks.json")).files
-    _eventually(lambda: _free(client, _digest(content)))
+    wait_for(lambda: _free(client, _digest(content)), "the upload is free")
     sent = send_files(client, list(files), lambda done, total: None)
     assert 0 < sent < len(content)
     assert client.missing([_digest(content)]) == []
@@ -268,10 +269,3 @@ def test_the_server_ends_while_somebody_follows(backend: FakeBackend, state_dire
         with pytest.raises(NoAnswerError):
             client.status()
     assert not any(thread.name == "http" and thread.is_alive() for thread in threading.enumerate())
-
-
-def _eventually(condition: object, seconds: float = 20.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < until, "it did not come about"
-        time.sleep(0.02)

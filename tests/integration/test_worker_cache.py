@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds.parts import MORE_PATH, need
+from tests.worlds.waiting import scaled
 from wire.messages import Input
 from worker import placing
 from worker.cache import Cache, InputMissingError, PlacingError, place_all
@@ -82,7 +83,11 @@ class Ground:
             self.own(file)
         user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if ROOT else []
         done = subprocess.run(
-            [*user, "sh", "-c", script], cwd=work, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60
+            [*user, "sh", "-c", script],
+            cwd=work,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=scaled(60),
         )
         return done.returncode, file.read_bytes()
 
@@ -165,7 +170,7 @@ def sharing(
     if device:
         free = os.statvfs(folder).f_bfree
         yield lambda: (free - os.statvfs(folder).f_bfree) * os.statvfs(folder).f_bsize
-        subprocess.run(["umount", device], check=True, timeout=60)
+        subprocess.run(["umount", device], check=True, timeout=scaled(60))
     else:
         taken = [0]
 
@@ -598,7 +603,7 @@ def test_many_tasks_share_the_cache_at_once_while_it_is_trimmed(ground: Ground, 
     for each in threads:
         each.start()
     for each in threads:
-        each.join(60)
+        each.join(scaled(60))
     assert faults == []
     cache.trim()
     assert sum(file.stat().st_size for file in cache.path.iterdir()) <= 5000

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.worlds.waiting import scaled
 from wire.messages import Input, Outcome, ResultItem
 from worker.cache import Cache, InputMissingError, PlacingError, place_all
 from worker.home import Home, HomeError, remove_tree
@@ -262,7 +263,7 @@ def test_what_a_killed_agent_left_is_ended_by_session_and_by_mark(tmp_path: Path
         each.start()
     home.end_leftovers(grace=1.0)
     for each in reapers:
-        each.join(10)
+        each.join(scaled(10))
     assert by_session.returncode is not None and marked.returncode is not None
     assert other.poll() is None and reused.poll() is None
     for process in (other, reused):

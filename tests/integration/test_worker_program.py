@@ -22,7 +22,8 @@ from boss.embedded.broker import EmbeddedBroker
 from tests.worlds import brokers
 from tests.worlds.agent import result, run
 from tests.worlds.brokers import TOPICS, WORKER, Links
-from tests.worlds.worker import ROOT, AgentProcess, ScriptedBoss, wait_until
+from tests.worlds.waiting import scaled, wait_for
+from tests.worlds.worker import ROOT, AgentProcess, ScriptedBoss
 from wire.link import Connected
 from wire.messages import (
     Acknowledge,
@@ -54,7 +55,7 @@ def start(mosquitto: EmbeddedBroker, links: Links, tmp_path: Path) -> Iterator[C
 
     def make(**variables: str) -> Started:
         boss = ScriptedBoss(mosquitto, links)
-        wait_until(lambda: boss.listener.has(Connected), "the boss's connection")
+        wait_for(lambda: boss.listener.has(Connected), "the boss's connection")
         boss.online()
         agents.append(AgentProcess(mosquitto, tmp_path / "worker", **variables))
         return agents[-1], boss
@@ -70,7 +71,7 @@ def alive(pid: int) -> bool:
 
 
 def pid_in(path: Path) -> int:
-    wait_until(lambda: path.exists() and path.read_text().endswith("\n"), f"{path}")
+    wait_for(lambda: path.exists() and path.read_text().endswith("\n"), f"{path}")
     return int(path.read_text())
 
 
@@ -96,7 +97,7 @@ def test_it_says_hello_runs_reports_and_forgets_after_the_acknowledgement(start:
     assert boss.outcome(2).ended == "succeeded"
     assert agent.attempts() == ["1.1"]
     boss.acknowledge((1, 1), (2, 1))
-    wait_until(lambda: agent.attempts() == [], "the removal of the attempt's directory")
+    wait_for(lambda: agent.attempts() == [], "the removal of the attempt's directory")
     boss.until(lambda: any(isinstance(report, Heartbeat) for report in boss.reports))
     assert {number for message in boss.messages for number in message.confirms} == {1, 2, 3}
 
@@ -136,7 +137,7 @@ def test_a_result_that_another_task_needs_is_taken_from_where_it_was_made(start:
     boss.order(Acknowledge(attempts=[(1, 1)], keep=[(1, 1)]))
     boss.order(run(2, commands=["cat in; echo more >> in"], staging=True), Staged(task=2, attempt=1, inputs=[item]))
     assert boss.outcome(2).stdout_tail == "3.42\n"
-    wait_until(lambda: agent.attempts() == ["2.1"], "the removal of the first attempt's directory")
+    wait_for(lambda: agent.attempts() == ["2.1"], "the removal of the first attempt's directory")
     assert (agent.home / "cache" / entry.digest[3:]).read_text() == "3.42\n", "a task writes into what is its own"
     boss.until(lambda: any(isinstance(one, Heartbeat) and entry.digest in one.cached for one in boss.reports))
 
@@ -153,7 +154,7 @@ def test_nothing_that_lies_behind_a_link_is_taken_into_the_cache(start: Callable
     os.rename(work / "d", work / "was")
     os.symlink(outside, work / "d")
     boss.order(Acknowledge(attempts=[(1, 1)], keep=[(1, 1)]))
-    wait_until(lambda: agent.attempts() == [], "the removal of the attempt's directory")
+    wait_for(lambda: agent.attempts() == [], "the removal of the attempt's directory")
     assert (outside / "out").read_text() == "3.42\n"
     assert os.listdir(agent.home / "cache") == []
 
@@ -189,10 +190,10 @@ def test_a_broker_that_dies_costs_nothing(start: Callable[..., Started], mosquit
     boss.hello()
     boss.order(run(1, commands=["echo up > ../up; sleep 1"]), run(2, commands=["true"]))
     boss.outcome(2)
-    wait_until(lambda: (agent.home / "attempts/1.1/up").exists(), "the attempt's beginning")
+    wait_for(lambda: (agent.home / "attempts/1.1/up").exists(), "the attempt's beginning")
     assert mosquitto.pid is not None
     os.kill(mosquitto.pid, signal.SIGKILL)
-    wait_until(lambda: not alive(mosquitto.pid or 0), "the broker's end")
+    wait_for(lambda: not alive(mosquitto.pid or 0), "the broker's end")
     boss.reports.clear()
     mosquitto.restart()
     hello = boss.hello()
@@ -222,7 +223,7 @@ def test_after_kill_9_of_the_agent_its_next_start_ends_what_ran_and_tells_what_h
     assert agent.attempts() == ["1.1"]
     assert (agent.home / "attempts/1.1/work/x").read_text() == "hi\n"
     boss.acknowledge((1, 1))
-    wait_until(lambda: agent.attempts() == [], "the removal of the attempt's directory")
+    wait_for(lambda: agent.attempts() == [], "the removal of the attempt's directory")
 
 
 def test_an_init_that_has_succeeded_is_remembered_by_the_next_start(start: Callable[..., Started]) -> None:
@@ -234,7 +235,7 @@ def test_an_init_that_has_succeeded_is_remembered_by_the_next_start(start: Calla
     assert boss.outcome(1).ended == "succeeded"
     boss.acknowledge((1, 1), (9, 1))
     boss.order(Stop())
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(scaled(20)) == 0
     agent.start()
     boss.reports.clear()
     assert boss.hello().initialized == [9]
@@ -252,7 +253,7 @@ def test_term_gives_back_and_drains_and_the_second_one_kills(start: Callable[...
     agent.process.terminate()
     outcome = boss.outcome(1)
     assert (outcome.ended, outcome.fault) == ("failed", "worker")
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(scaled(20)) == 0
     assert not alive(pid)
 
 
@@ -260,7 +261,7 @@ def test_an_idle_agent_ends_on_term_and_says_offline(start: Callable[..., Starte
     agent, boss = start()
     boss.hello()
     agent.process.terminate()
-    assert agent.process.wait(20) == 0
+    assert agent.process.wait(scaled(20)) == 0
 
 
 def test_without_a_boss_it_ends_itself_and_leaves_nothing_running(start: Callable[..., Started]) -> None:
@@ -269,7 +270,7 @@ def test_without_a_boss_it_ends_itself_and_leaves_nothing_running(start: Callabl
     boss.order(run(1, commands=["echo $$ > ../pid; sleep 1000"]))
     pid = pid_in(agent.home / "attempts/1.1/pid")
     boss.order(Welcome(heartbeat_seconds=1.0, orphan_after_seconds=1.0))
-    assert agent.process.wait(20) == 1
+    assert agent.process.wait(scaled(20)) == 1
     assert not alive(pid)
     assert "without a word from the boss for 1 s" in agent.log.read_text()
 
@@ -278,7 +279,12 @@ def test_a_second_agent_on_the_same_home_is_refused_with_a_sentence(start: Calla
     agent, boss = start()
     boss.hello()
     second = subprocess.run(
-        [sys.executable, "-m", "worker"], env=agent.environment, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "worker"],
+        env=agent.environment,
+        capture_output=True,
+        text=True,
+        timeout=scaled(30),
+        check=False,
     )
     assert second.returncode == 3
     assert f"another agent (process {agent.process.pid})" in second.stderr
@@ -288,7 +294,12 @@ def test_a_second_agent_on_the_same_home_is_refused_with_a_sentence(start: Calla
 def test_bad_options_are_told_without_a_traceback() -> None:
     environment = {"PYTHONPATH": str(ROOT), "ECLOUD_SLOTS": "many", "PATH": os.environ["PATH"]}
     ended = subprocess.run(
-        [sys.executable, "-m", "worker"], env=environment, capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "worker"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=scaled(30),
+        check=False,
     )
     assert ended.returncode == 2
     assert "ECLOUD_SLOTS is 'many'" in ended.stderr and "Traceback" not in ended.stderr
@@ -298,10 +309,10 @@ def test_a_thousand_attempts_are_each_told_once_and_leave_nothing(start: Callabl
     agent, boss = start()
     boss.hello()
     boss.order(*(run(task, commands=["true"] if task % 4 == 0 else []) for task in range(1, 1001)))
-    boss.until(lambda: all(boss.outcomes(task) for task in (1, 1000)), 60)
-    boss.until(lambda: len({report.task for report in boss.reports if hasattr(report, "ended")}) == 1000, 60)
+    boss.until(lambda: all(boss.outcomes(task) for task in (1, 1000)))
+    boss.until(lambda: len({report.task for report in boss.reports if hasattr(report, "ended")}) == 1000)
     boss.acknowledge(*((task, 1) for task in range(1, 1001)))
-    wait_until(lambda: agent.attempts() == [], "an empty directory of attempts")
+    wait_for(lambda: agent.attempts() == [], "an empty directory of attempts")
     assert all(report.ended == "succeeded" for report in boss.reports if hasattr(report, "ended"))
 
 
@@ -314,7 +325,7 @@ def test_start_up_script_and_debug_script_bring_an_agent_up(start: Callable[...,
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=scaled(60),
         check=False,
     )
     assert checked.returncode == 0, checked.stdout
@@ -325,7 +336,7 @@ def test_start_up_script_and_debug_script_bring_an_agent_up(start: Callable[...,
     )
     assert boss.hello().slots == 2
     agent.process.terminate()
-    said, _ = agent.process.communicate(timeout=20)
+    said, _ = agent.process.communicate(timeout=scaled(20))
     assert b"-m worker" in said and b"FAILED" not in said
 
 
@@ -342,7 +353,7 @@ def test_debug_script_names_the_step_that_fails(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=scaled(90),
         check=False,
     )
     assert checked.returncode == 1
@@ -374,7 +385,7 @@ def test_a_machine_that_no_boss_started_is_not_halted_whatever_its_worker_is_tol
     agent, boss = start(ECLOUD_HALT_COMMAND=f"touch {tmp_path / 'halted'}", **told)
     boss.hello()
     boss.order(Welcome(heartbeat_seconds=1.0, orphan_after_seconds=1.0))
-    assert agent.process.wait(60) == 5
+    assert agent.process.wait(scaled(60)) == 5
     assert (
         "this machine is not halted: nothing says that this is a machine that a boss started" in agent.log.read_text()
     )
@@ -400,11 +411,11 @@ def test_another_version_is_fetched_from_its_boss_only_and_then_takes_its_place(
         boss.order(run(1, commands=["sleep 1; echo done"]))
         evil = f"http://127.0.0.1:{server.server_port}.evil.example/bundle"
         boss.order(Replace(kind="3.11-x86_64", digest=f"b2:{'1' * 64}", url=evil, token="t"))
-        wait_until(lambda: "is not of the boss that this machine was told" in agent.log.read_text(), "a refusal")
+        wait_for(lambda: "is not of the boss that this machine was told" in agent.log.read_text(), "a refusal")
         boss.order(Replace(kind="3.11-x86_64", digest=digest, url=f"{url}/bundle", token="t"))
         assert boss.outcome(1).stdout_tail == "done\n"
         boss.acknowledge((1, 1))
-        assert agent.process.wait(60) == 4
+        assert agent.process.wait(scaled(60)) == 4
         server.shutdown()
         thread.join()
     programs = agent.home / "programs"

@@ -8,13 +8,14 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.worlds.agent import result, run
+from tests.worlds.waiting import scaled, wait_for
 from wire.messages import EpanetRun, Outcome
 from worker.runner import Runner, RunnerOptions
 from worker.runner.processes import become_subreaper, look
@@ -44,7 +45,7 @@ class Desk:
         self.runner.start()
 
     def outcome(self, timeout: float = 20.0) -> Outcome:
-        return self.told.get(timeout=timeout)[0]
+        return self.told.get(timeout=scaled(timeout))[0]
 
     def do(self, *commands: str | list[str], task: int = 1, **more: Any) -> Outcome:
         self.runner.execute(run(task, commands=list(commands), **more))
@@ -64,19 +65,10 @@ def alive(pid: int) -> bool:
     return process is not None and not process.zombie
 
 
-def wait_for(path: Path, seconds: float = 10.0) -> str:
-    until = time.monotonic() + seconds
-    while not (path.exists() and path.read_text().endswith("\n")):
-        assert time.monotonic() < until, f"{path} was not written"
-        time.sleep(0.01)
+def line_in(path: Path) -> str:
+    """Waited for."""
+    wait_for(lambda: path.exists() and path.read_text().endswith("\n"), f"{path} is written")
     return path.read_text()
-
-
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"waited in vain: {what}"
-        time.sleep(0.01)
 
 
 def test_commands_run_in_order_and_stop_at_the_first_that_fails(desk: Desk) -> None:
@@ -171,7 +163,7 @@ def test_time_out_ends_the_whole_tree_with_its_reason(desk: Desk) -> None:
     began = time.monotonic()
     outcome = desk.do("sleep 100 & echo $! > ../pid; sleep 100", timeout=0.3)
     assert (outcome.ended, outcome.reason) == ("timed_out", "timeout after 0.3 s")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < scaled(10)
     assert not alive(int((desk.home / "attempts/1.1/pid").read_text()))
 
 
@@ -191,7 +183,7 @@ def test_a_kill_reaches_what_ignores_term_and_what_left_its_session(desk: Desk) 
     )
     desk.runner.execute(run(1, commands=[script]))
     directory = desk.home / "attempts/1.1"
-    pids = [int(wait_for(directory / name)) for name in ("escaped", "stubborn", "bare")]
+    pids = [int(line_in(directory / name)) for name in ("escaped", "stubborn", "bare")]
     desk.runner.kill(1, 1, "cancelled by ann")
     desk.runner.kill(1, 1, "again")
     outcome = desk.outcome()
@@ -201,7 +193,7 @@ def test_a_kill_reaches_what_ignores_term_and_what_left_its_session(desk: Desk) 
 
 def test_a_polite_program_is_given_time_to_end(desk: Desk) -> None:
     desk.runner.execute(run(1, commands=["trap 'echo bye; exit 0' TERM; echo up > ../up; sleep 100 & wait"]))
-    wait_for(desk.home / "attempts/1.1/up")
+    line_in(desk.home / "attempts/1.1/up")
     desk.runner.kill(1, 1, "cancelled")
     outcome = desk.outcome()
     assert (outcome.ended, outcome.stdout_tail) == ("cancelled", "bye\n")
@@ -211,7 +203,7 @@ def test_an_attempt_is_over_when_its_command_is_although_a_grandchild_holds_the_
     began = time.monotonic()
     outcome = desk.do("setsid sleep 1000 & echo $! > ../pid")
     assert outcome.ended == "succeeded"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < scaled(10)
     assert not alive(int((desk.home / "attempts/1.1/pid").read_text()))
 
 
@@ -222,7 +214,7 @@ def test_a_background_process_serves_later_commands_of_its_attempt(desk: Desk) -
 
 def test_leftovers_of_one_attempt_end_without_touching_another(desk: Desk) -> None:
     desk.runner.execute(run(1, commands=["setsid sleep 1000 & echo $! > ../pid; sleep 1; kill -0 $(cat ../pid)"]))
-    wait_for(desk.home / "attempts/1.1/pid")
+    line_in(desk.home / "attempts/1.1/pid")
     desk.runner.execute(run(2, commands=["setsid sleep 1000 &"]))
     outcomes = {outcome.task: outcome for outcome in (desk.outcome(), desk.outcome())}
     assert {task: outcome.ended for task, outcome in outcomes.items()} == {1: "succeeded", 2: "succeeded"}
@@ -239,10 +231,10 @@ def test_a_limit_of_memory_fails_what_needs_more(desk: Desk) -> None:
 
 def test_started_sessions_are_on_record_while_they_run(desk: Desk) -> None:
     desk.runner.execute(run(1, commands=["echo $$ > ../pid; sleep 100"]))
-    pid = int(wait_for(desk.home / "attempts/1.1/pid"))
+    pid = int(line_in(desk.home / "attempts/1.1/pid"))
     process = look(pid)
     assert process is not None
-    wait_until(lambda: read_sessions(desk.home / "sessions") == {pid: process.start}, "it is on record")
+    wait_for(lambda: read_sessions(desk.home / "sessions") == {pid: process.start}, "it is on record")
     desk.runner.kill(1, 1, "enough")
     desk.outcome()
     assert read_sessions(desk.home / "sessions") == {}
@@ -273,7 +265,7 @@ def test_stopping_kills_what_runs(tmp_path: Path) -> None:
     become_subreaper()
     desk = Desk(tmp_path)
     desk.runner.execute(run(1, commands=["echo $$ > ../pid; sleep 100"]))
-    pid = int(wait_for(tmp_path / "attempts/1.1/pid"))
+    pid = int(line_in(tmp_path / "attempts/1.1/pid"))
     desk.runner.stop()
     assert not alive(pid)
     assert desk.outcome().ended == "cancelled"

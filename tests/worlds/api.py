@@ -236,6 +236,8 @@ class FakeBackend:
         self.says = Answer(reply=0, value={"retried": 2})
         self.away = ""
         self.followers = 0
+        #: How often somebody began to follow, over all.
+        self.followed = 0
         self.most_followers = 0
         self.detached: list[int] = []
         self.lock = threading.Lock()
@@ -278,6 +280,7 @@ class FakeBackend:
     def follow(self, batch: int) -> Iterator[None]:
         with self.lock:
             self.followers += 1
+            self.followed += 1
             self.most_followers = max(self.most_followers, self.followers)
         try:
             yield

@@ -9,6 +9,7 @@ A test file takes the fixtures like this (a test with `broker` runs on both kind
 from __future__ import annotations
 
 import queue
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +18,11 @@ from typing import TypeVar
 import pytest
 
 from boss.embedded.broker import EmbeddedBroker
+from boss.embedded.children import Child
 from boss.embedded.logins import Login
+from boss.embedded.ports import listens
 from boss.embedded.programs import Kind, find_mosquitto
+from tests.worlds.waiting import scaled, wait_for
 from wire.link import Disconnected, Link, LinkEvent, LinkOptions, PresenceOptions, Received
 from wire.topics import Topics
 
@@ -28,9 +32,6 @@ DATASTORE = Login("datastore", "datastore-password", "datastore")
 WORKER = Login("w1", "w1-password", "worker")
 OTHER_WORKER = Login("w2", "w2-password", "worker")
 LOGINS = (BOSS, DATASTORE, WORKER, OTHER_WORKER)
-
-#: Only against hanging; what is waited for comes within milliseconds.
-PATIENCE = 20.0
 
 E = TypeVar("E")
 
@@ -63,6 +64,15 @@ def mosquitto(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     started.stop()
 
 
+def wait_for_broker(process: subprocess.Popen[bytes] | Child, port: int, log: Path) -> None:
+    """Until this Mosquitto, which a test has started itself, listens; fails with its log if it ends."""
+
+    def check() -> None:
+        assert process.poll() is None, log.read_text()
+
+    wait_for(lambda: listens(process.pid, port), f"a broker listens on port {port}", check=check)
+
+
 class Listener:
     """The user's side of one link: collects its events, hands them out by type."""
 
@@ -73,9 +83,9 @@ class Listener:
     def __call__(self, event: LinkEvent) -> None:
         self._inbox.put(event)
 
-    def wait(self, kind: type[E], where: Callable[[E], bool] = lambda _: True, patience: float = PATIENCE) -> E:
-        """The first event of that type not handed out yet; others stay."""
-        deadline = time.monotonic() + patience
+    def wait(self, kind: type[E], where: Callable[[E], bool] = lambda _: True, seconds: float = 60.0) -> E:
+        """The first event of that type not handed out yet, within so many (scaled) seconds; others stay."""
+        deadline = time.monotonic() + scaled(seconds)
         while True:
             for position, event in enumerate(self._seen):
                 if isinstance(event, kind) and where(event):
@@ -84,10 +94,10 @@ class Listener:
             try:
                 self._seen.append(self._inbox.get(timeout=max(0.0, deadline - time.monotonic())))
             except queue.Empty:
-                pytest.fail(f"no {kind.__name__} within {patience} s; there are {self._seen[:20]}")
+                pytest.fail(f"no {kind.__name__} within {scaled(seconds):g} s; there are {self._seen[:20]}")
 
-    def message(self, topic: str, patience: float = PATIENCE) -> Received:
-        return self.wait(Received, lambda event: event.topic == topic, patience)
+    def message(self, topic: str, seconds: float = 60.0) -> Received:
+        return self.wait(Received, lambda event: event.topic == topic, seconds)
 
     def has(self, kind: type[E], within: float = 0.0) -> bool:
         """Is there, or comes within so many seconds, such an event?"""
@@ -158,6 +168,6 @@ def never(listener: Listener, kind: type[E], seconds: float = 0.3) -> None:
 
 
 __all__ = [
-    "BOSS", "DATASTORE", "LOGINS", "OTHER_WORKER", "PATIENCE", "TOPICS", "WORKER", "Disconnected", "Links", "Listener",
-    "broker", "link_options", "links", "mosquitto", "need_mosquitto", "never", "start_broker",
+    "BOSS", "DATASTORE", "LOGINS", "OTHER_WORKER", "TOPICS", "WORKER", "Disconnected", "Links", "Listener",
+    "broker", "link_options", "links", "mosquitto", "need_mosquitto", "never", "start_broker", "wait_for_broker",
 ]  # fmt: skip

@@ -20,6 +20,8 @@ from pathlib import Path
 import pymysql
 import pytest
 
+from tests.worlds.waiting import scaled
+
 _HOW_TO = "install it: apt-get install mariadb-server (tests against MariaDB need its server)"
 _names = itertools.count(1)
 
@@ -68,14 +70,14 @@ class MariaDb:
         """As a power cut would: kill -9."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait(timeout=60)
+        self._process.wait(timeout=scaled(60))
         self._process = None
 
     def stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             try:
-                self._process.wait(timeout=60)
+                self._process.wait(timeout=scaled(60))
             except subprocess.TimeoutExpired:
                 self.kill()
             self._process = None
@@ -94,7 +96,7 @@ class MariaDb:
                 cursor.execute(statement)
 
     def _wait(self) -> None:
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + scaled(60)
         while True:
             try:
                 self.connect().close()
@@ -119,7 +121,7 @@ def install(directory: Path) -> None:
         "--skip-test-db",
         "--skip-name-resolve",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=scaled(120), check=False)
     if done.returncode:
         raise RuntimeError(f"mariadb-install-db failed: {done.stdout[-1000:]} {done.stderr[-1000:]}")
     login = directory / "login.sql"

@@ -31,11 +31,11 @@ from boss.setup import PoolSetup
 from boss.ssh import fingerprint
 from tests.worlds import ssh_server
 from tests.worlds.opennebula.front_end import FrontEnd
+from tests.worlds.waiting import wait_for
 
 E = TypeVar("E")
 
 #: Only against hanging.
-PATIENCE = 60.0
 DEPLOYMENT, POOL = "d1", "lab"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -122,11 +122,8 @@ class Boss:
         self.wait(of_it, f"the end of {number} is told")
         return of_it()[0]
 
-    def wait(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
-        until = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < until, f"not in time: {what}; told: {self.events}; {self.provider.trouble}"
-            time.sleep(0.02)
+    def wait(self, condition: Callable[[], object], what: str) -> None:
+        wait_for(condition, what, story=lambda: f"reported: {self.events}; {self.provider.trouble}")
 
 
 def worker(number: int) -> str:

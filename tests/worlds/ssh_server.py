@@ -27,12 +27,12 @@ from pathlib import Path
 
 import pytest
 
+from boss.embedded.ports import listens
 from tests.worlds.parts import MORE_PATH, need
+from tests.worlds.waiting import scaled, wait_for
 from wire.messages import Place
 
 USER = "ecloud-tests"
-#: Only against hanging.
-PATIENCE = 20.0
 
 
 class SshServer:
@@ -115,7 +115,7 @@ class SshServer:
             return
         below = descendants(process.pid)
         process.kill()
-        process.wait(PATIENCE)
+        process.wait(scaled(20))
         end_all(below)
 
     def cut(self) -> None:
@@ -152,13 +152,11 @@ class SshServer:
         ]
 
     def _wait_until_it_listens(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+        def check() -> None:
             assert process.poll() is None, f"sshd ended with {process.returncode}:\n{self.log()}"
-            with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
-                return
-            time.sleep(0.01)
-        raise AssertionError(f"sshd does not listen on port {self.port}:\n{self.log()}")
+
+        listening = f"sshd listens on port {self.port}"
+        wait_for(lambda: listens(process.pid, self.port), listening, every=0.01, check=check, story=self.log)
 
 
 @pytest.fixture
@@ -206,14 +204,14 @@ def account() -> str:
             need("useradd"), "--no-create-home", "--home-dir", "/", "--shell", "/bin/sh", "--password", "*",
             "--user-group", USER,
         ]  # fmt: skip
-        subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
+        subprocess.run(command, check=True, capture_output=True, timeout=scaled(20))
     return USER
 
 
 def make_key(path: Path, kind: str = "ed25519") -> Path:
     """A new key without a passphrase, its public half beside it."""
     command = ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "ecloud test", "-f", str(path)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE)
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=scaled(20))
     return path
 
 
@@ -248,7 +246,7 @@ def end_all(pids: list[int]) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + scaled(20)
     while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.005)
 

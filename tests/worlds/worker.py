@@ -6,13 +6,13 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from boss.embedded.broker import EmbeddedBroker
-from tests.worlds.brokers import BOSS, PATIENCE, TOPICS, WORKER, Links, Listener
+from tests.worlds.brokers import BOSS, TOPICS, WORKER, Links, Listener
+from tests.worlds.waiting import wait_for
 from wire.codec import decode, encode
 from wire.link import Received
 from wire.messages import (
@@ -103,9 +103,9 @@ class ScriptedBoss:
     def acknowledge(self, *keys: AttemptKey) -> None:
         self.order(Acknowledge(attempts=list(keys)))
 
-    def hear(self, patience: float = PATIENCE) -> None:
+    def hear(self) -> None:
         """Take one message of the worker."""
-        event = self.listener.wait(Received, lambda event: event.topic == TOPICS.reports(WORKER.username), patience)
+        event = self.listener.wait(Received, lambda event: event.topic == TOPICS.reports(WORKER.username))
         message = decode(event.payload, WorkerReports)
         self.messages.append(message)
         self.reports += message.reports
@@ -115,10 +115,9 @@ class ScriptedBoss:
                 self.number = 0
                 self.order(Welcome(heartbeat_seconds=1.0, orphan_after_seconds=600.0))
 
-    def until(self, holds: Callable[[], bool], patience: float = PATIENCE) -> None:
-        deadline = time.monotonic() + patience
-        while not holds():
-            self.hear(max(deadline - time.monotonic(), 0.01))
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Hear the worker until that is so; it always says something soon, if only a heartbeat."""
+        wait_for(holds, "the worker says it", every=0, check=self.hear)
 
     def hello(self) -> WorkerHello:
         """Wait for a hello, and take it out of what was heard."""
@@ -137,10 +136,3 @@ class ScriptedBoss:
             for report in self.reports
             if isinstance(report, Outcome) and (report.task, report.attempt) == (task, attempt)
         ]
-
-
-def wait_until(holds: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
-    while not holds():
-        assert time.monotonic() < deadline, f"{what} did not come true"
-        time.sleep(0.01)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
-from boss.embedded.ports import listens
+from tests.worlds.brokers import wait_for_broker
 from tests.worlds.mariadb import free_port
 from tests.worlds.parts import need
+from tests.worlds.waiting import scaled
 
 
 class OutsideBroker:
@@ -33,11 +33,7 @@ class OutsideBroker:
         command = [need("setpriv"), "--pdeathsig", "KILL", need("mosquitto"), "-c", "mosquitto.conf"]
         with open(self._directory / "log", "ab") as log:
             self._process = subprocess.Popen(command, cwd=self._directory, stdout=log, stderr=log)
-        until = time.monotonic() + 30
-        while not listens(self._process.pid, self.port):
-            assert self._process.poll() is None, (self._directory / "log").read_text()
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        wait_for_broker(self._process, self.port, self._directory / "log")
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -47,5 +43,5 @@ class OutsideBroker:
         """TERM lets it save what it has; KILL does not."""
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(30)
+            self._process.wait(scaled(30))
             self._process = None

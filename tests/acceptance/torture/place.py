@@ -26,9 +26,8 @@ from tests.acceptance.torture import processes
 from tests.acceptance.torture.processes import MARK, Process
 from tests.worlds.doc_blocks import TOP
 from tests.worlds.ssh_server import SshServer
+from tests.worlds.waiting import scaled, wait_for
 
-#: Only against hanging.
-PATIENCE = 90.0
 LEASE = 3.0
 
 T = TypeVar("T")
@@ -122,7 +121,7 @@ class Place:
         self._boss.send_signal(number)
         if number == signal.SIGKILL:
             self._shot = True
-            self._boss.wait(30)
+            self._boss.wait(scaled(30))
 
     def let_boss_be_shot(self) -> None:
         """This boss will not end by itself, and not by `signal_boss`."""
@@ -132,13 +131,13 @@ class Place:
         """As a user would: TERM; everything of it ends."""
         assert self._boss is not None
         self._boss.send_signal(signal.SIGTERM)
-        return self._boss.wait(PATIENCE)
+        return self._boss.wait(scaled(90))
 
     def end(self) -> None:
         """Leave nothing, whatever happened."""
         processes.end_all(self.mark)
         if self._boss is not None:
-            self._boss.wait(30)
+            self._boss.wait(scaled(30))
 
     def boss_log(self, lines: int = 60) -> str:
         path = self.directory / "boss.log"
@@ -165,15 +164,17 @@ class Place:
         finally:
             client.close()
 
-    def ask_until(self, call: Callable[[Client], T], patience: float = PATIENCE) -> T:
+    def ask_until(self, call: Callable[[Client], T]) -> T:
         """Tried until a boss answers."""
-        until = time.monotonic() + patience
-        while time.monotonic() < until:
+        answers: list[T] = []
+
+        def answered() -> bool:
             if (answer := self.ask(call)) is not None:
-                return answer
-            self.look_after_boss()
-            time.sleep(0.1)
-        pytest.fail(f"no boss answered for {patience:g} s:\n{self.boss_log()}")
+                answers.append(answer)
+            return bool(answers)
+
+        wait_for(answered, "a boss answers", 90, every=0.1, check=self.look_after_boss, story=self.boss_log)
+        return answers[0]
 
     def status(self) -> StatusAnswer:
         return self.ask_until(lambda client: client.status())
@@ -199,13 +200,11 @@ class Place:
         said = [line for line in lines if " INFO datastore: datastore of " in line]
         return log_time(" ".join(said[-1].split()[:2])) if said else 0.0
 
-    def wait_for(self, what: str, condition: Callable[[], object], patience: float = PATIENCE) -> None:
-        until = time.monotonic() + patience
-        while not condition():
-            self.look_after_boss()
-            if time.monotonic() > until:
-                pytest.fail(f"not within {patience:g} s: {what}; the boss's log ends:\n{self.boss_log(30)}")
-            time.sleep(0.05)
+    def wait_for(self, what: str, condition: Callable[[], object], seconds: float = 90.0) -> None:
+        def story() -> str:
+            return f"the boss's log ends:\n{self.boss_log(30)}"
+
+        wait_for(condition, what, seconds, every=0.05, check=self.look_after_boss, story=story)
 
     def events(self) -> list[Line]:
         return read_log(self.log)

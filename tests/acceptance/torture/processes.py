@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.worlds.waiting import scaled
+
 #: Every process of the deployment has it in its environment, because the boss hands on its own.
 MARK = "TORTURE_MARK"
 #: What the datastore's program starts has only this, with the device and inode of the tree.
@@ -102,8 +104,8 @@ def started_at(process: Process) -> float:
 
 
 def wait_until_none(mark: str, seconds: float) -> list[Process]:
-    """What is still there after that time."""
-    until = time.monotonic() + seconds
+    """What is still there after that (scaled) time."""
+    until = time.monotonic() + scaled(seconds)
     while (left := find(mark)) and time.monotonic() < until:
         time.sleep(0.1)
     return left
@@ -111,7 +113,7 @@ def wait_until_none(mark: str, seconds: float) -> list[Process]:
 
 def end_all(mark: str) -> None:
     """However many there are and whatever they start meanwhile."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + scaled(20)
     while (left := find(mark)) and time.monotonic() < until:
         for process in left:
             send(process, signal.SIGKILL)

@@ -20,6 +20,7 @@ from boss.core.effects import Answer
 from boss.core.events import SendAsked
 from boss.database.views import ResultLine
 from tests.worlds.api import TOKEN, FakeBackend, inside
+from tests.worlds.waiting import scaled
 
 CONTENT = b"1,2,3\n" * 1000
 BYTES = {"content-type": "application/octet-stream"}
@@ -298,7 +299,7 @@ def test_who_waited_long_is_told_to_ask_again(elsewhere: ElsewhereBackend, monke
     monkeypatch.setattr(from_datastore, "WAIT_SECONDS", 0.05)
     go = threading.Event()
     send = elsewhere.ask
-    monkeypatch.setattr(elsewhere, "ask", lambda event: (go.wait(10), send(event))[1])
+    monkeypatch.setattr(elsewhere, "ask", lambda event: (go.wait(scaled(10)), send(event))[1])
     client = inside(elsewhere, fetching=elsewhere.fetching)
     for _ in range(3):
         answer = client.get("/results/default/out")

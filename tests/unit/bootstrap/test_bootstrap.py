@@ -24,6 +24,7 @@ from boss.bootstrap.bundle.contents import PYTHONS
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.setup import PoolSetup
 from tests.worlds.api import TOKEN, FakeBackend, inside
+from tests.worlds.waiting import scaled
 from wire.messages import VERSION, Drain, Replace, WorkerOrders
 
 PYTHON = own_python() if own_python() in PYTHONS else PYTHONS[0]
@@ -425,7 +426,7 @@ def test_an_order_to_replace_is_filled_in_while_a_machine_is_being_started(world
             target=lambda: filled.append(world.guests.fill("cloud-1", orders(Replace(kind=KIND, digest="b2:x"))))
         )
         sender.start()
-        sender.join(10)
+        sender.join(scaled(10))
     assert filled
 
 

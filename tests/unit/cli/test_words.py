@@ -17,6 +17,7 @@ from boss.api import schema
 from boss.api.pace import Pace, eta_seconds
 from boss.cli import format_tasks
 from boss.cli.terminal import ProgressLine, bar, duration, harmless, plural, progress_words, size_words
+from tests.worlds.waiting import scaled
 
 
 @pytest.mark.parametrize(
@@ -183,5 +184,5 @@ def test_a_terminal_that_was_closed_ends_the_program_as_its_signal_would() -> No
     os.close(theirs)
     assert b"here" in os.read(ours, 100)
     os.close(ours)
-    process.communicate(timeout=60)
+    process.communicate(timeout=scaled(60))
     assert process.returncode == -signal.SIGHUP

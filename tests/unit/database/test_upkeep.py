@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from boss.database import DatabaseFullError, DatabaseUnavailableError, Supersede
 from boss.database.upkeep import ALIVE_SECONDS, PRUNE_SECONDS, STEP_SECONDS, STEP_TURNS
 from boss.database.upkeep import Upkeep as DatabaseUpkeep
 from boss.loop import WITHDRAWN, Loop, Upkeep
+from tests.worlds.waiting import scaled, wait_for
 
 DAY = 86_400.0
 
@@ -150,7 +150,7 @@ class Running:
     def end(self) -> None:
         self.store.away = False
         self.loop.give_up()
-        self.thread.join(30)
+        self.thread.join(scaled(30))
         assert not self.thread.is_alive()
 
 
@@ -171,7 +171,7 @@ def test_who_asks_while_the_database_is_away_is_told_so_and_what_was_asked_is_no
         with pytest.raises(BackendUnavailableError, match="tried again every second"):
             running.backend.ask(PauseAsked(batch=7, reason="later"))
         running.store.away = False
-        until(lambda: not running.loop.trouble)
+        wait_for(lambda: not running.loop.trouble, "the loop goes on")
         answer = running.backend.ask(PauseAsked(batch=7, reason="later"))
         assert answer.value or answer.refused
     finally:
@@ -183,7 +183,7 @@ def test_an_idle_boss_that_was_superseded_ends_by_itself(tmp_path: Path) -> None
         raise SupersededError("taken over by the boss on other, process 7")
 
     running = Running(tmp_path, keep)
-    running.thread.join(30)
+    running.thread.join(scaled(30))
     assert [str(error) for error in running.failed] == ["taken over by the boss on other, process 7"]
 
 
@@ -209,19 +209,10 @@ def test_a_database_that_goes_away_while_nothing_happens_is_noticed(tmp_path: Pa
     running = Running(tmp_path, keep)
     made.append(running)
     try:
-        until(lambda: not answers and len(seen) > 8)
+        wait_for(lambda: not answers and len(seen) > 8, "it was tried several times")
         assert any("it sleeps" in trouble for trouble in seen) and not running.loop.trouble
     finally:
         running.end()
-
-
-def until(holds: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(3000):
-        if holds():
-            return
-        pause.wait(0.01)
-    raise AssertionError("waited in vain")
 
 
 def test_a_hindrance_whose_numbers_change_is_told_once_it_has_lasted(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from boss.bootstrap.login_files import FOLDER, Surroundings, datastore_files, worker_files
+from tests.worlds.waiting import scaled
 
 AROUND = Surroundings("boss", 1883, "ecloud", "d", "http://boss:8080")
 WORKER_FILES = worker_files("w1", "secret", AROUND)
@@ -69,6 +70,6 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     paths = sorted(map(str, tmp_path.iterdir()))
     assert len(paths) >= 3
     done = subprocess.run(
-        ["systemd-analyze", "verify", *paths], capture_output=True, text=True, timeout=60, check=False
+        ["systemd-analyze", "verify", *paths], capture_output=True, text=True, timeout=scaled(60), check=False
     )
     assert (done.returncode, done.stderr) == (0, "")

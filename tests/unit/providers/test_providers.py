@@ -13,6 +13,7 @@ from boss.core.events import NetworkAttached, NetworkAttachFailed, NetworkDetach
 from boss.providers import registry
 from boss.providers.providers import Fleet
 from boss.setup import PoolSetup
+from tests.worlds.waiting import scaled
 
 
 class Slow:
@@ -26,7 +27,7 @@ class Slow:
         self.stopped = threading.Event()
 
     def start(self, instance: int, worker: str) -> None:
-        self.go_on.wait(10)
+        self.go_on.wait(scaled(10))
         self.asked.append(f"start {instance}")
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
@@ -44,7 +45,7 @@ def test_an_end_that_is_asked_for_while_the_start_is_handed_over_comes_after_it(
     fleet.start(StartInstance(instance=1, worker="cloud-1", pool="cloud"))
     fleet.stop(StopInstance(instance=1, worker="cloud-1", pool="cloud", reference=""))
     provider.go_on.set()
-    assert provider.stopped.wait(10)
+    assert provider.stopped.wait(scaled(10))
     assert provider.asked == ["start 1", "stop 1"]
     provider.stopped.clear()
     fleet.stop(StopInstance(instance=1, worker="cloud-1", pool="cloud", reference="r"))

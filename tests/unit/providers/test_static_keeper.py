@@ -11,6 +11,7 @@ from boss.core.events import InstanceStartFailed
 from boss.providers.provider import Guest
 from boss.providers.static.hosts import Host
 from boss.providers.static.keeper import Keeper, Pace, Ways, Work
+from tests.worlds.waiting import scaled
 
 
 def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> None:
@@ -20,7 +21,7 @@ def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> No
 
     def connect(host: Host) -> object:
         under_way.set()
-        assert go_on.wait(30)
+        assert go_on.wait(scaled(30))
         raise OSError(next(faults))
 
     keeper = Keeper(
@@ -38,9 +39,9 @@ def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> No
         ),
     )
     keeper.look()
-    assert under_way.wait(30)
+    assert under_way.wait(scaled(30))
     keeper.take(Work(1, "p-1"))
     go_on.set()
-    assert told.get(timeout=30) == InstanceStartFailed(instance=1, reason="seen by a start")
+    assert told.get(timeout=scaled(30)) == InstanceStartFailed(instance=1, reason="seen by a start")
     keeper.close()
     assert told.empty()

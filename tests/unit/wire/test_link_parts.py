@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.worlds.waiting import scaled
 from wire.link import Link, LinkError, LinkOptions, TlsOptions
 from wire.link.backoff import Backoff
 from wire.link.outbox import Outbox, Outgoing
@@ -162,4 +163,4 @@ def test_a_link_that_was_never_started_publishes_nothing_and_stops_at_once() -> 
     link.subscribe("a/+/b")
     link.subscribe("a/#")
     assert not link.publish("a", b"")
-    link.stop(timeout=30)
+    link.stop(timeout=scaled(30))

@@ -13,13 +13,13 @@ import subprocess
 import sys
 import tarfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.worlds.waiting import scaled, wait_for
 from worker.guest import bringup, halt, login
 from worker.guest.account import Account
 from worker.guest.bringup import Away, Places, Refused
@@ -116,6 +116,10 @@ def test_the_start_script_carries_the_program_as_it_is() -> None:
     assert STARTUP.read_text() == module.text(), "run python scripts/make_startup.py"
 
 
+def refusals(log: Path) -> int:
+    return log.read_text().count("answers 401: no token or a wrong one")
+
+
 def test_the_script_starts_what_asks_the_boss_and_returns(boss: Boss, tmp_path: Path) -> None:
     boss.answers = [(401, b'{"error": "no token or a wrong one"}')]
     environment = {**told(boss), "PATH": os.environ["PATH"], "ECLOUD_GUEST_ROOT": os.fspath(tmp_path)}
@@ -123,17 +127,12 @@ def test_the_script_starts_what_asks_the_boss_and_returns(boss: Boss, tmp_path: 
     python.write_text(f'#!/bin/sh\n[ "$1" = -c ] || exec {os.path.realpath(sys.executable)} "$@"\n')
     python.chmod(0o755)
     environment["ECLOUD_PYTHON"] = os.fspath(python)
-    log, until = tmp_path / "ecloud.log", time.monotonic() + 60
+    log = tmp_path / "ecloud.log"
     for times in (1, 2):
         script = STARTUP.read_text()
-        subprocess.run(["sh", "-s"], input=script, env=environment, text=True, check=True, timeout=60)
-        while log.read_text().count("answers 401: no token or a wrong one") < times:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        while (lock := bringup.take_lock(tmp_path / "settings")) is None:  # it ends by itself: refused
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        os.close(lock)
+        subprocess.run(["sh", "-s"], input=script, env=environment, text=True, check=True, timeout=scaled(60))
+        wait_for(lambda times=times: refusals(log) == times, "it is refused")  # type: ignore[misc]
+        os.close(wait_for(lambda: bringup.take_lock(tmp_path / "settings"), "it ends by itself"))  # type: ignore[arg-type]
     assert (tmp_path / "settings" / "guest.json").stat().st_mode & 0o777 == 0o600
 
 

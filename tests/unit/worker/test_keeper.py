@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds.parts import find
+from tests.worlds.waiting import scaled, wait_for
 from worker.guest import keeper as keeping
 from worker.guest.account import Account
 from worker.guest.bringup import UNIT, kind
@@ -149,11 +150,9 @@ def test_told_to_end_it_tells_its_agent_and_ends_with_it(stage: Stage) -> None:
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(stage.run("60 0")))
     thread.start()
-    until = time.monotonic() + 30
-    while not stage.lived() and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(stage.lived, "its agent runs")
     stage.keeper._told_to_end(signal.SIGTERM)
-    thread.join(30)
+    thread.join(scaled(30))
     assert codes == [0] and len(stage.lived()) == 1
 
 
@@ -170,7 +169,7 @@ def test_told_to_end_while_it_waits_it_waits_no_longer(tmp_path: Path) -> None:
     finally:
         teller.join()
         signal.signal(signal.SIGTERM, former)
-    assert keeper.ending == signal.SIGTERM and time.monotonic() - began < 30.0
+    assert keeper.ending == signal.SIGTERM and time.monotonic() - began < scaled(30)
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "an agent starts with it let through"
 
 

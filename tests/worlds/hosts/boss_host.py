@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.worlds.hosts.host import AGENT, HOME, PATIENCE, PYTHON, Host
+from tests.worlds.hosts.host import AGENT, HOME, PYTHON, Host
 from tests.worlds.hosts.network import Network
 from tests.worlds.looking import Question, answer_of, boss_on
 
@@ -25,12 +25,12 @@ class BossHost:
     def environment(self) -> dict[str, str]:
         return {"ECLOUD_HOME": STATE}
 
-    def type(self, script: str, *arguments: str, seconds: float = PATIENCE, check: bool = True) -> str:
+    def type(self, script: str, *arguments: str, seconds: float = 60.0, check: bool = True) -> str:
         """A command of the checkout, to its end: what it printed. Raises HostFault if it fails (`check`)."""
         typed = [PYTHON, "-P", f"{self.agent}/{script}", *arguments]
         return self.boss.run(typed, folder=SITE, seconds=seconds, check=check, **self.environment())
 
-    def admin(self, *arguments: str, seconds: float = PATIENCE, check: bool = True) -> str:
+    def admin(self, *arguments: str, seconds: float = 60.0, check: bool = True) -> str:
         return self.type("admin.py", *arguments, seconds=seconds, check=check)
 
     def asked(self, *arguments: str) -> Any:

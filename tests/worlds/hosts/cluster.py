@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from boss.client.client import Client
 from tests.worlds.hosts.boss_host import SITE, STATE, BossHost
-from tests.worlds.hosts.host import HOME, PATIENCE, PYTHON, USER, Host, HostFault, Program
+from tests.worlds.hosts.host import HOME, PYTHON, USER, Host, HostFault, Program
 from tests.worlds.hosts.network import Network
+from tests.worlds.waiting import wait_for
 
 #: Where things are on the hosts.
 TREE = f"{HOME}/tree"
@@ -153,16 +153,14 @@ class Cluster(BossHost):
         status = self.look(Client.status)
         return bool(status["datastore_connected"]) and status["workers"] == len(self.workers)
 
-    def wait(
-        self, condition: Callable[[], T], what: str, program: Program | None = None, seconds: float = PATIENCE
-    ) -> T:
+    def wait(self, condition: Callable[[], T], what: str, program: Program | None = None, seconds: float = 60.0) -> T:
         """What the condition gives once it is true; raises with all logs if it does not, or if the program ends."""
-        until = time.monotonic() + seconds
-        while not (value := condition()):
-            if time.monotonic() > until or (program is not None and program.poll() is not None):
-                raise HostFault(f"in vain: {what}\n{self.logs()}")
-            time.sleep(0.05)
-        return value
+
+        def check() -> None:
+            if program is not None and program.poll() is not None:
+                raise HostFault(f"a program has ended, in vain: {what}\n{self.logs()}")
+
+        return wait_for(condition, what, seconds, every=0.05, check=check, story=self.logs)
 
     def measure_turns(self) -> None:
         """Before the start: have the boss write down how long each of its loop's turns takes."""

@@ -16,16 +16,16 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from tests.worlds.hosts.boss_host import SITE, STATE, BossHost
-from tests.worlds.hosts.host import HOME, PATIENCE, PYTHON, Host, HostFault, Program
+from tests.worlds.hosts.host import HOME, PYTHON, Host, HostFault, Program
 from tests.worlds.hosts.network import Network
 from tests.worlds.looking import workers
+from tests.worlds.waiting import wait_for
 
 #: Where the provider is, with what makes an entry point of it; where it writes.
 BROUGHT = f"{HOME}/brought"
@@ -196,14 +196,14 @@ class GuestSite(BossHost):
     def online(self) -> list[str]:
         return [one["id"] for one in self.look(workers) if one["state"] == "online"]
 
-    def wait(self, condition: Callable[[], T], what: str, seconds: float = PATIENCE) -> T:
-        until = time.monotonic() + seconds
-        while not (value := condition()):
-            ended = self.program is not None and self.program.poll() is not None
-            if time.monotonic() > until or ended:
-                raise HostFault(f"in vain: {what}\n{self.logs()}")
-            time.sleep(0.1)
-        return value
+    def wait(self, condition: Callable[[], T], what: str, seconds: float = 60.0) -> T:
+        """What the condition gives once it is true; raises with all logs if it does not, or if the boss ends."""
+
+        def check() -> None:
+            if self.program is not None and self.program.poll() is not None:
+                raise HostFault(f"the boss has ended, in vain: {what}\n{self.logs()}")
+
+        return wait_for(condition, what, seconds, every=0.1, check=check, story=self.logs)
 
     def logs(self) -> str:
         said = [f"--- boss\n{self.program.output()[-4000:]}" if self.program else ""]

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.worlds.parts import need
+from tests.worlds.waiting import scaled
 
 #: The unprivileged user that every host has.
 USER, USER_ID = "ecloud", 4242
@@ -24,8 +25,6 @@ HOME = f"/home/{USER}"
 AGENT, ENVIRONMENT = "/opt/ecloud/agent", "/opt/ecloud/venv"
 PYTHON = f"{ENVIRONMENT}/bin/python3"
 PACKAGES = f"{ENVIRONMENT}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
-#: Only against hanging on a loaded machine.
-PATIENCE = 60.0
 
 
 class HostFault(AssertionError):
@@ -52,8 +51,8 @@ class Program:
     def poll(self) -> int | None:
         return self._process.poll()
 
-    def wait(self, seconds: float = PATIENCE) -> int:
-        return self._process.wait(timeout=seconds)
+    def wait(self, seconds: float = 60.0) -> int:
+        return self._process.wait(timeout=scaled(seconds))
 
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
@@ -131,7 +130,7 @@ class Host:
         arguments: Sequence[str],
         user: str = USER,
         folder: str = "",
-        seconds: float = PATIENCE,
+        seconds: float = 60.0,
         check: bool = True,
         **environment: str,
     ) -> str:
@@ -145,12 +144,14 @@ class Host:
                 stderr=subprocess.STDOUT,
                 text=True,
                 errors="replace",
-                timeout=seconds,
+                timeout=scaled(seconds),
                 check=False,
             )
         except subprocess.TimeoutExpired as late:
             said = (late.stdout or b"").decode(errors="replace")  # bytes, whatever was asked for
-            raise HostFault(f"host {self.name}: {' '.join(arguments)} took over {seconds} s:\n{said}") from None
+            raise HostFault(
+                f"host {self.name}: {' '.join(arguments)} took over {scaled(seconds):g} s:\n{said}"
+            ) from None
         if check and done.returncode:
             raise HostFault(f"host {self.name}: {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}")
         return done.stdout.strip()
@@ -205,7 +206,7 @@ class Host:
                 os.kill(self.pid or self.process.pid, signal.SIGKILL)  # unshare waits for the first process, then ends
             except ProcessLookupError:
                 pass
-        self.process.wait(timeout=PATIENCE)
+        self.process.wait(timeout=scaled(60))
         for program in self.programs:
             program.wait()
 
@@ -217,7 +218,7 @@ def _command_line(pid: int) -> str:
 def wait_for_number(process: subprocess.Popen[str], name: str, log: Path) -> int:
     """The number of the host's first process, which it says when it is up."""
     assert process.stdout is not None
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + scaled(60)
     while select.select([process.stdout], [], [], max(0.0, until - time.monotonic()))[0]:
         line = process.stdout.readline().strip()
         if line.isdigit():

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.worlds.hosts.namespaces import in_network
+from tests.worlds.waiting import scaled
 
 _PIECE = 65536
 
@@ -94,7 +95,7 @@ class Proxy:
     def _carry(self, client: socket.socket) -> None:
         with client:
             try:
-                other = self._here(lambda: socket.create_connection(self.target, timeout=10))
+                other = self._here(lambda: socket.create_connection(self.target, timeout=scaled(10)))
             except OSError:
                 return
             with other:

@@ -20,12 +20,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 from tests.worlds.hosts import Host, HostFault, Network
-from tests.worlds.hosts.host import PATIENCE, USER
+from tests.worlds.hosts.host import USER
 from tests.worlds.hosts.network import SUBNET, SWITCH
 from tests.worlds.opennebula.front_end import FrontEnd
 from tests.worlds.opennebula.objects import Attributes, Knobs, Machine, Timing
+from tests.worlds.waiting import scaled, wait_for
 
 #: Leased to machines; hosts that a test starts itself have those below, the switch has .254.
 FIRST, LAST = 101, 250
@@ -39,6 +41,8 @@ _LOOK_SECONDS = 0.05
 #: Where the datastore's machine has its persistent disk.
 DATA = "/var/lib/ecloud"
 _OWN_PARTS = frozenset({"START_SCRIPT", "START_SCRIPT_BASE64"})
+
+T = TypeVar("T")
 
 
 class Cloud:
@@ -67,7 +71,7 @@ class Cloud:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.set()
-        self._watcher.join(PATIENCE)
+        self._watcher.join(scaled(60))
         self._starting.shutdown(cancel_futures=True)
         self._ending.shutdown(cancel_futures=True)
         for host in list(self._hosts.values()):
@@ -89,13 +93,9 @@ class Cloud:
         number = machine if isinstance(machine, int) else machine.id
         return self.wait(lambda: self._hosts.get(number), f"machine {number} has a guest")
 
-    def wait(self, condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> object:
-        until = time.monotonic() + seconds
-        while not (value := condition()):
-            if time.monotonic() > until:
-                raise HostFault(f"in vain: {what}; {self.faults}\n{self.logs()}")
-            time.sleep(0.05)
-        return value
+    def wait(self, condition: Callable[[], T], what: str, seconds: float = 60.0) -> T:
+        """What the condition gives once it is true; raises with what went wrong and all logs if it does not."""
+        return wait_for(condition, what, seconds, every=0.05, story=lambda: f"{self.faults}\n{self.logs()}")
 
     def logs(self) -> str:
         """The end of what each guest's start script said."""
@@ -159,7 +159,7 @@ class Cloud:
 
     def run_again(self, machine: Machine) -> None:
         """Its start script, as at another boot."""
-        self._starting.submit(self._run_script, machine).result(PATIENCE)
+        self._starting.submit(self._run_script, machine).result(scaled(60))
 
     def _run_script(self, machine: Machine) -> None:
         """The context's variables are root's, then its start script runs."""
@@ -188,7 +188,7 @@ def _end(host: Host, hard: bool) -> None:
     """As by its power button, or by its mains."""
     if not hard and host.process.poll() is None:
         halting = host.start(["/usr/sbin/poweroff"], "poweroff", "root", "/", PATH=PATH)
-        until = time.monotonic() + PATIENCE / 2
+        until = time.monotonic() + scaled(30)
         while host.process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         halting.end(signal.SIGKILL)

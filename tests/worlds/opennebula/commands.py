@@ -13,6 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.worlds.opennebula.front_end import FrontEnd
+from tests.worlds.waiting import scaled
 
 TOP = Path(__file__).resolve().parents[3]
 
@@ -39,7 +40,7 @@ class User:
         (self.home / "settings.toml").write_text("".join(lines))
         done = subprocess.run(
             [sys.executable, str(TOP / "admin.py"), "--state_dir", str(self.home), *words],
-            input=answer, capture_output=True, text=True, check=False, timeout=90,
+            input=answer, capture_output=True, text=True, check=False, timeout=scaled(90),
             env={name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")},
         )  # fmt: skip
         return Typed(done.returncode, done.stdout, done.stderr)

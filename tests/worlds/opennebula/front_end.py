@@ -35,6 +35,7 @@ from tests.worlds.opennebula.objects import (
     Timing,
     User,
 )
+from tests.worlds.waiting import scaled
 
 _MOST_TOKENS = 10
 
@@ -67,7 +68,7 @@ class FrontEnd(Machines):
         for server, thread in self._servers:
             server.shutdown()
             server.server_close()
-            thread.join(10)
+            thread.join(scaled(10))
 
     def count(self, call: str) -> int:
         return sum(name == call for _, name in self.calls)
