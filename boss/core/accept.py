@@ -19,7 +19,7 @@ from boss.core.clashes import clashes
 from boss.core.datastore import ask_store
 from boss.core.effects import Answer
 from boss.core.events import Submitted
-from boss.core.graph import RESULTS, Batch, attach, reverse_edges
+from boss.core.graph import CROSSES, RESULTS, Batch, attach, reverse_edges
 from boss.core.merge import Merge, Push
 from boss.core.model import BROKEN, Submission, TaskState
 from boss.core.rows import Acceptance, BatchRow, FileRow, InitRow, Known
@@ -258,6 +258,7 @@ def _stored(known: Known) -> dict[int, int]:
 
 def _outside(state: State, batch: Batch, index: int, dependency: int, stored: int) -> int:
     """A dependency on a task of an older batch. Returns 1 if it has not succeeded."""
+    batch.flags[index] |= CROSSES
     found = state.find(dependency)
     now = found[0].states[found[1]] if found is not None else stored
     if found is not None:

@@ -5,7 +5,7 @@ is, so it is never called in a hot path. Raises InvariantError with the story of
 
 from __future__ import annotations
 
-from boss.core.graph import CANCELLING, DROPPED, READY, Batch
+from boss.core.graph import CANCELLING, CROSSES, DROPPED, READY, Batch
 from boss.core.model import BROKEN, OVER, TERMINAL, InstanceState, Phase, TaskState, WorkerState
 from boss.core.state import State
 from boss.core.story import InvariantError, story
@@ -13,8 +13,9 @@ from boss.core.story import InvariantError, story
 
 def check(state: State) -> None:
     """Raise InvariantError unless all of it holds."""
+    crossing = _crossing(state)
     for batch in state.batches.values():
-        _counters(state, batch)
+        _counters(state, batch, crossing)
         for index in range(batch.count):
             _task(state, batch, index)
     _attempts(state)
@@ -28,25 +29,47 @@ def _claim(state: State, holds: bool, text: str, task: int | None = None) -> Non
         raise InvariantError(text, story(state, task) if task is not None else ())
 
 
-def _counters(state: State, batch: Batch) -> None:
+def _counters(state: State, batch: Batch, crossing: dict[int, list[int]]) -> None:
     counts = batch.count_states()
     _claim(state, counts == batch.counts, f"batch {batch.number}: counts {batch.counts} are not {counts}")
     live = sum(1 for attempt in state.attempts.values() if attempt.batch is batch)
     _claim(state, live == batch.live, f"batch {batch.number}: {batch.live} live attempts, counted {live}")
-    unmet, broken = [0] * batch.count, [0] * batch.count
-    for index in range(batch.count):
-        for dependant in batch.dependants_of(index):
-            unmet[dependant] += batch.states[index] != TaskState.SUCCEEDED
-            broken[dependant] += batch.states[index] in BROKEN
-    crossed = {number for numbers in state.crossing.values() for number in numbers}
+    unmet, broken = _counted(batch, crossing)
     for index in range(batch.count):
         number = batch.first + index
-        if number in crossed or batch.links:
-            exact = batch.unmet[index] >= unmet[index] and batch.broken[index] >= broken[index]
+        more_unmet, more_broken = batch.unmet[index] - unmet[index], batch.broken[index] - broken[index]
+        if batch.flags[index] & CROSSES:
+            # A dependency that is not in memory has ended, so it counts for both, or (it succeeded) for neither.
+            exact = more_unmet == more_broken >= 0
         else:
-            exact = batch.unmet[index] >= unmet[index] and batch.broken[index] >= broken[index]
+            exact = more_unmet == more_broken == 0
         text = f"task {number}: unmet {batch.unmet[index]}, broken {batch.broken[index]}"
-        _claim(state, exact, f"{text}; inside the batch {unmet[index]}, {broken[index]}", number)
+        _claim(state, exact, f"{text}; counted in memory {unmet[index]}, {broken[index]}", number)
+
+
+def _counted(batch: Batch, crossing: dict[int, list[int]]) -> tuple[list[int], list[int]]:
+    """Of each task how many dependencies that are in memory are unmet, and how many broken."""
+    states: list[list[int]] = [list(crossing.get(batch.first + index, ())) for index in range(batch.count)]
+    for index in range(batch.count):
+        for dependant in batch.dependants_of(index):
+            states[dependant].append(batch.states[index])
+    unmet = [sum(now != TaskState.SUCCEEDED for now in each) for each in states]
+    return unmet, [sum(now in BROKEN for now in each) for each in states]
+
+
+def _crossing(state: State) -> dict[int, list[int]]:
+    """The states of the dependencies of each task that are in memory, in other batches than its own."""
+    states: dict[int, list[int]] = {}
+    for dependency, dependants in state.crossing.items():
+        above = state.find(dependency)
+        for number in dependants:
+            below = state.find(number)
+            if above is None or below is None:
+                raise InvariantError(f"task {number} depends on task {dependency}, and one of them is not in memory")
+            marked = bool(below[0].flags[below[1]] & CROSSES)
+            _claim(state, marked, f"task {number} depends on task {dependency} of another batch, unmarked", number)
+            states.setdefault(number, []).append(above[0].states[above[1]])
+    return states
 
 
 def _task(state: State, batch: Batch, index: int) -> None:

@@ -19,6 +19,7 @@ READY = 1  # waits in the ready queue
 RESULTS = 2  # declares results
 CANCELLING = 4  # a person asked to cancel it, and an attempt is still to be ended
 DROPPED = 8  # a person wants it forgotten (`boss.core.dropping`)
+CROSSES = 16  # depends on a task of another batch, which need not be in memory
 
 
 class Batch:

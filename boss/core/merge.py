@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from boss.core import attempts, dropped, moves
-from boss.core.graph import DROPPED, RESULTS, Batch, reverse_edges
+from boss.core.graph import CROSSES, DROPPED, RESULTS, Batch, reverse_edges
 from boss.core.model import BROKEN, Profile, Submission, TaskState
 from boss.core.rows import Known
 from boss.core.state import State
@@ -242,7 +242,10 @@ def _rewire_crossing(state: State, push: Push, merge: Merge) -> None:
 def _count(state: State, push: Push, index: int, stored: dict[int, int]) -> None:
     batch, position = there(state, push.numbers[index])
     unmet = broken = 0
+    batch.flags[position] &= ~CROSSES
     for dependency in push.dependencies(index):
+        if not batch.first <= dependency < batch.first + batch.count:
+            batch.flags[position] |= CROSSES
         found = state.find(dependency)
         now = found[0].states[found[1]] if found is not None else stored[dependency]
         unmet += now != TaskState.SUCCEEDED

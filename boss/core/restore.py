@@ -13,7 +13,7 @@ import msgspec
 from boss.core import instances, moves, quarantine
 from boss.core.accept import wait_for_file
 from boss.core.attempts import learn, superseded, tree_prefix
-from boss.core.graph import CANCELLING, DROPPED, RESULTS, Batch, attach, reverse_edges
+from boss.core.graph import CANCELLING, CROSSES, DROPPED, RESULTS, Batch, attach, reverse_edges
 from boss.core.instance_state import set_instance_state
 from boss.core.model import BROKEN, COMING, InstanceState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
@@ -148,6 +148,7 @@ def _count(state: State, one: LoadedBatch, batch: Batch, outside: dict[int, int]
                 inner.append(number - first)
                 now = states[number - first]
             else:
+                batch.flags[index] |= CROSSES
                 found = state.find(number)
                 now = found[0].states[found[1]] if found is not None else outside.get(number, TaskState.SUCCEEDED)
             unmet += now != TaskState.SUCCEEDED

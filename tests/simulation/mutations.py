@@ -19,6 +19,7 @@ from boss.core import (
     dropped,
     dropping,
     host_keys,
+    merge,
     moves,
     orders,
     quarantine,
@@ -119,6 +120,19 @@ def lease_never_ends(patch: Patch) -> None:
 def lost_decrement(patch: Patch) -> None:
     dependants = moves.dependants
     patch.put(moves, "dependants", lambda state, batch, index: dependants(state, batch, index)[:2])
+
+
+def unmet_left_too_high(patch: Patch) -> None:
+    """What a replaced task waited for before is counted on top of what it waits for now."""
+    count = merge._count
+
+    def on_top(state: State, push: merge.Push, index: int, stored: dict[int, int]) -> None:
+        batch, position = merge.there(state, push.numbers[index])
+        before = batch.unmet[position]
+        count(state, push, index, stored)
+        batch.unmet[position] += before
+
+    patch.put(merge, "_count", on_top)
 
 
 def released_too_early(patch: Patch) -> None:
@@ -361,6 +375,7 @@ MUTATIONS = [
     Mutation(stale_attempt_accepted, 4),
     Mutation(lease_never_ends, 42),
     Mutation(lost_decrement, 4),
+    Mutation(unmet_left_too_high, 11),
     Mutation(released_too_early, 0),
     Mutation(no_question_again, 5),
     Mutation(succeeded_before_published, 0),
