@@ -10,7 +10,6 @@ The loop knows neither MQTT nor SQL nor HTTP: `Outside` is what it needs of the 
 from __future__ import annotations
 
 import logging
-import queue
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -31,9 +30,7 @@ from boss.core.effects import (
 )
 from boss.core.events import (
     BatchesLoaded,
-    Event,
     PauseAsked,
-    StopAsked,
     Submitted,
     TasksAsked,
     TimePassed,
@@ -41,8 +38,10 @@ from boss.core.events import (
 from boss.core.merge import batches_concerned
 from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
+from boss.core.state import State
 from boss.core.store import DatabaseAwayError, Store
 from boss.dispatch import Dispatcher
+from boss.inbox import WITHDRAWN, Inbox, Item
 from boss.intake.finish import leave_to_project
 from wire.messages import DatastoreOrders, WorkerOrders
 
@@ -77,27 +76,20 @@ class Outside(Protocol):
 
 #: What the database wants now and then: (monotonic, wall) -> seconds until the next time. Raises DatabaseAwayError.
 Upkeep = Callable[[float, float], float]
-#: Instead of a reply's number: whoever asked does not wait any more, and the event is not to be taken.
-WITHDRAWN = -1
-
-#: Items of the inbox: an event, or something to be called in the loop's thread between two turns.
-Item = Event | Callable[[], None]
 
 
 class Loop:
     """The loop around one scheduler."""
 
-    def __init__(self, scheduler: Scheduler, store: Store, outside: Outside, upkeep: Upkeep | None = None) -> None:
+    def __init__(
+        self, inbox: Inbox, scheduler: Scheduler, store: Store, outside: Outside, upkeep: Upkeep | None = None
+    ) -> None:
+        self.inbox = inbox
         self.scheduler = scheduler
-        self.inbox: queue.SimpleQueue[Item] = queue.SimpleQueue()
-        self.ended = False
-        #: Why the last commit cannot be made at present; empty: all is well.
-        self.trouble = ""
         self._store = store
         self._outside = outside
         self._dispatcher = Dispatcher(store, "", 0)
         self._waiting: list[Item] = []
-        self._stopping = False
         self._upkeep = upkeep
         self._upkeep_at = self._turned_at = 0.0
 
@@ -111,25 +103,15 @@ class Loop:
     def run(self) -> None:
         """Turn after turn until the scheduler says that the boss may end."""
         try:
-            while not self.ended:
+            while not self.inbox.ended:
                 items = self._collect()
                 self._keep_up()
                 self.turn(items)
                 self._turned_at = time.monotonic()
         except _GivenUpError:
             logger.warning("the boss ends although its database is away", extra={"action": "given_up"})
-            self.ended = True
-
-    def stop(self) -> None:
-        """End politely; but where the database is away nothing polite can be done, and the loop ends at once."""
-        self._stopping = True
-        self.inbox.put(StopAsked(workers=True))
-
-    def give_up(self) -> None:
-        """End at the end of this turn."""
-        self._stopping = True
-        self.ended = True
-        self.inbox.put(TimePassed())
+        finally:
+            self.inbox.ended = True
 
     # --- collect -----------------------------------------------------------------------------------
 
@@ -138,16 +120,12 @@ class Loop:
         items, self._waiting = self._waiting, []
         if not items:
             deadline = self._next_look()
-            timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
-            try:
-                items.append(self.inbox.get(timeout=timeout))
-            except queue.Empty:
+            first = self.inbox.take(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            if first is None:
                 return [TimePassed()]
-        while len(items) < TURN_EVENTS:
-            try:
-                items.append(self.inbox.get_nowait())
-            except queue.Empty:
-                break
+            items.append(first)
+        while len(items) < TURN_EVENTS and (item := self.inbox.take()) is not None:
+            items.append(item)
         return items
 
     def _next_look(self) -> float | None:
@@ -174,7 +152,7 @@ class Loop:
 
     def turn(self, items: list[Item]) -> None:
         """One turn. An event that reads the database sees what the events before it did: it starts a new one."""
-        calls: list[Callable[[], None]] = []
+        calls: list[Callable[[State], None]] = []
         self.scheduler.begin(time.monotonic(), time.time())
         for position, item in enumerate(items):
             if not isinstance(item, msgspec.Struct):
@@ -191,7 +169,7 @@ class Loop:
             self.scheduler.handle(item)
         self._finish_turn()
         for call in calls:
-            call()
+            call(self.scheduler.state)
 
     def _untouched(self) -> bool:
         state = self.scheduler.state
@@ -244,8 +222,8 @@ class Loop:
             except DatabaseAwayError as error:
                 self._away(error)
                 failed = True
-                if self._stopping:
-                    raise _GivenUpError from None
+                if self.inbox.stops:
+                    raise _GivenUpError from None  # nothing polite can be done without it
                 time.sleep(DATABASE_PAUSE_SECONDS)
             else:
                 if failed:
@@ -253,19 +231,19 @@ class Loop:
                 return result
 
     def _away(self, error: DatabaseAwayError) -> None:
-        if not self.trouble:
+        if not self.inbox.database_error:
             logger.error(
                 "the database is away (%s): nothing is accepted or sent until it is back; "
                 "this is tried again every second",
                 error,
                 extra={"action": "database_away"},
             )
-        self.trouble = f"the database is away: {error}"
+        self.inbox.database_error = f"the database is away: {error}"
 
     def _back(self) -> None:
-        if self.trouble:
+        if self.inbox.database_error:
             logger.info("the database is back", extra={"action": "database_back"})
-            self.trouble = ""
+            self.inbox.database_error = ""
 
     def _perform(self, effects: list[Effect]) -> None:
         to_workers = [effect for effect in effects if isinstance(effect, SendToWorker)]
@@ -288,7 +266,7 @@ class Loop:
             elif isinstance(effect, ClearPresence):
                 self._outside.clear_presence(effect.worker)
             elif isinstance(effect, EndBoss):
-                self.ended = True
+                self.inbox.ended = True
 
 
 def _prefer_results(event: Submitted) -> None:

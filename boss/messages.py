@@ -36,11 +36,9 @@ class MqttMessages:
         options: LinkOptions,
         topics: Topics,
         put: Callable[[Event], None],
-        linked: Callable[[bool], None],
     ) -> None:
         self._topics = topics
         self._put = put
-        self._linked = linked
         self._junk = 0
         self._link = Link(options, self._received)
         for topic in (topics.all_reports, topics.all_presences, topics.datastore_reports, topics.datastore_presence):
@@ -71,11 +69,9 @@ class MqttMessages:
         if isinstance(event, Received):
             self._message(event)
         elif isinstance(event, Connected):
-            self._linked(True)
             self._put(LinkConnected())
         elif isinstance(event, Disconnected):
             logger.info("no connection to the broker: %s", event.reason, extra={"action": "disconnected"})
-            self._linked(False)
             self._put(LinkDisconnected())
         elif isinstance(event, SubscriptionRefused):
             logger.error(

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from boss.api.app import make_app
+from boss.api.followers import Followers, wait_until_unneeded
 from boss.api.from_datastore import Fetching
 from boss.api.live import LiveBackend
 from boss.api.serve import ServeError, Server, serve
@@ -28,6 +29,7 @@ from boss.bootstrap.ssh_keys import BOSS, DATASTORE, KeyFileError, ensure_keys, 
 from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
+from boss.core.state import State
 from boss.core.store import DatabaseAwayError
 from boss.database import Database, DatabaseError
 from boss.database.room import database_room
@@ -40,6 +42,7 @@ from boss.embedded.logins import Login
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.embedded.ports import beyond, everywhere
 from boss.embedded.processes import identify
+from boss.inbox import Inbox
 from boss.loop import Loop
 from boss.messages import MqttMessages
 from boss.providers.provider import OfProvider, ProviderError, Surroundings
@@ -61,12 +64,6 @@ logger = logging.getLogger(__name__)
 RESTART_SECONDS = 1.0
 #: A sent file that no push referred to within this time is removed; looked for as often.
 UNREFERENCED_SECONDS = 24 * 3600.0
-#: A boss that a push started ends when nobody has followed it for so long.
-UNFOLLOWED_SECONDS = 3.0
-#: ... a push that came is waited for so long until it follows (it may have been killed just then)
-PUSHED_SECONDS = 15.0
-#: ... or, before anybody did, when nobody has asked for anything.
-UNUSED_SECONDS = 60.0
 #: Given to workers to end what they hold when the database is away.
 WORKERS_END_SECONDS = 10.0
 
@@ -79,7 +76,7 @@ class Program:
         self.topics = Topics(setup.mqtt_prefix)
         self.incarnation = secrets.token_hex(6)
         self._lock = lock(setup.state_directory)
-        self._stops = 0
+        self.inbox = Inbox()
         self._ending = False
         self._trouble: dict[str, str] = {}
         self._broker: EmbeddedBroker | None = None
@@ -103,14 +100,21 @@ class Program:
             else None
         )
         store = DatabaseStore(self.database, spool, by_http=bool(setup.datastore_host))
-        self.loop = Loop(Scheduler(setup.policy), store, self, upkeep)
-        self.backend = LiveBackend(self.loop, self.database.reads, self.database.lookups, spool)
-        self.backend.complaints = self._complaints
-        self.backend.datastore_host = setup.datastore_host
+        self.loop = Loop(self.inbox, Scheduler(setup.policy), store, self, upkeep)
+        self.followers = Followers()
+        self.backend = LiveBackend(
+            self.inbox,
+            self.database.reads,
+            self.database.lookups,
+            spool,
+            self.followers,
+            datastore_host=setup.datastore_host,
+            warnings=self._complaints,
+            limits=lambda: self.fleet.limits(),
+        )
         desk = GuestDesk(setup, self._logins, self._machines, lambda: self._broker, self.clear_presence)
-        self.guests = make_guests(setup, self.deployment, desk, self.loop.inbox.put)
+        self.guests = make_guests(setup, self.deployment, desk, self.inbox.put)
         self.fleet = self._make_fleet()
-        self.backend.limits = self.fleet.limits
 
     def _make_fleet(self) -> Fleet:
         state_directory = self.setup.state_directory
@@ -134,7 +138,7 @@ class Program:
 
     def _told(self, event: OfProvider) -> None:
         self.guests.instance_told(event)
-        self.loop.inbox.put(event)
+        self.inbox.put(event)
 
     def _complaints(self) -> list[str]:
         return [*self._trouble.values(), *self.fleet.complaints(), *self.guests.complaints()]
@@ -146,7 +150,7 @@ class Program:
         try:
             self._start_or_refuse()
             self.loop.run()
-            if self.loop.trouble:
+            if self.inbox.database_error:
                 self._end_workers()
         finally:
             self._end()
@@ -154,11 +158,7 @@ class Program:
 
     def stop(self) -> None:
         """Asked to end (a signal, or nobody follows): once politely; asked again: at once."""
-        self._stops += 1
-        if self._stops == 1:
-            self.loop.stop()
-        else:
-            self.loop.give_up()
+        self.inbox.stop()
 
     def _end_workers(self) -> None:
         """The polite way needs the database: without it the workers are only told to end what they hold."""
@@ -190,7 +190,7 @@ class Program:
         self.guests.adopt((one.row.number, one.row.worker) for one in instances)
         self.guests.prepare()
         self.fleet.adopt(self.loop.scheduler.state.instances.values())
-        self._post = MqttMessages(self._link_options(host, port), self.topics, self.loop.inbox.put, self._linked)
+        self._post = MqttMessages(self._link_options(host, port), self.topics, self.inbox.put)
         self._post.start()
         if not setup.datastore_host:
             self._start_datastore()
@@ -222,29 +222,19 @@ class Program:
 
     def _watch_followers(self) -> None:
         """A boss that a push started ends when no client follows any more, or nothing is left to do."""
-        backend = self.backend
-        while not self.loop.ended:
-            time.sleep(0.25)
-            if backend.wanted():
-                backend.last_use = time.monotonic()
-                continue
-            # A follower may come and go between two looks: what counts is that there was one.
-            patience = UNFOLLOWED_SECONDS if backend.followed else UNUSED_SECONDS
-            patience = PUSHED_SECONDS if backend.awaited else patience
-            if time.monotonic() - backend.last_use > patience:
-                logger.info("nobody follows any more: the boss ends", extra={"action": "unfollowed"})
-                self.stop()
-                return
+        if wait_until_unneeded(self.followers, self.backend.view, lambda: self.inbox.ended):
+            logger.info("nobody follows any more: the boss ends", extra={"action": "unfollowed"})
+            self.stop()
 
     def _sweep_spool(self) -> None:
         """At the start and then daily. Files that the datastore has not stored yet stay."""
         while not self._ending:
-            self.loop.inbox.put(self._sweep_once)
+            self.inbox.put(self._sweep_once)
             time.sleep(UNREFERENCED_SECONDS)
 
-    def _sweep_once(self) -> None:
+    def _sweep_once(self, state: State) -> None:
         """In the loop's thread, which alone knows what is not stored; removing takes a thread of its own."""
-        keep = {row.digest for row in self.loop.scheduler.state.files.values()}
+        keep = {row.digest for row in state.files.values()}
         before = time.time() - UNREFERENCED_SECONDS
         threading.Thread(target=self._remove_unreferenced, args=(keep, before), name="sweep", daemon=True).start()
 
@@ -363,9 +353,6 @@ class Program:
             )
         )
 
-    def _linked(self, connected: bool) -> None:
-        self.backend.broker_connected = connected
-
     def _start_datastore(self) -> None:
         setup = self.setup
         host, port = self._broker_at
@@ -480,13 +467,13 @@ class Program:
         )
         kept = setup.state_directory / "http_port"
         wanted = setup.http_port or kept_port(kept)
-        touching = self.backend.touching(app)
+        counting = self.followers.counting(app)
         try:
-            server = serve(touching, setup.http_host, wanted)
+            server = serve(counting, setup.http_host, wanted)
         except ServeError:
             if setup.http_port:
                 raise
-            server = serve(touching, setup.http_host, 0)
+            server = serve(counting, setup.http_host, 0)
         kept.write_text(f"{server.port}\n")
         return server
 

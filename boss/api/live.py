@@ -1,8 +1,7 @@
 """The running boss as the HTTP application sees it: events go into the inbox, views come out of the loop.
 
 A view is made by the loop's own thread when somebody wants one, at most twenty times a second, so that
-nobody else ever looks at the scheduler's state. Also counts who follows, which decides how long a boss that
-a push started stays.
+nobody else ever looks at the scheduler's state.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from msgspec.structs import replace
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boss.api.backend import BackendUnavailableError, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.api.followers import Followers
 from boss.api.pool_views import Limit, instance_answer, pool_views
 from boss.api.reads import Lookups, Reads
 from boss.core.effects import Answer
@@ -25,7 +24,7 @@ from boss.core.events import DropTasksAsked, Submitted
 from boss.core.graph import Batch
 from boss.core.model import COMING, TaskState, WorkerState
 from boss.core.state import State, Worker, numbers, runs
-from boss.loop import WITHDRAWN, Loop
+from boss.inbox import WITHDRAWN, Inbox
 from boss.status import pool_hindrances, suits_a_pool
 from wire.messages import Place
 
@@ -48,36 +47,41 @@ HELD_SHOWN = 64
 class LiveBackend:
     """`boss.api.backend.Backend` over the loop."""
 
-    def __init__(self, loop: Loop, reads: Reads, lookups: Lookups, spool: Path) -> None:
-        self._loop = loop
+    def __init__(
+        self,
+        inbox: Inbox,
+        reads: Reads,
+        lookups: Lookups,
+        spool: Path,
+        followers: Followers,
+        *,
+        datastore_host: str = "",
+        warnings: Callable[[], list[str]] = list,
+        limits: Callable[[], Mapping[str, Limit]] = dict,
+    ) -> None:
+        """`datastore_host`: where the datastore's program runs; empty: beside the boss. `warnings`: what the boss's
+        parts warn of, a sentence each. `limits`: pool -> how many more its provider would make, as far as it knows.
+        """
+        self._inbox = inbox
         self._reads = reads
         self._spool = spool
         self._lookups = lookups
+        self._followers = followers
+        self._datastore_host = datastore_host
+        self._warnings = warnings
+        self._limits = limits
         self._replies = itertools.count(1)
         self._waiting: dict[int, tuple[threading.Event, list[Answer]]] = {}
         self._lock = threading.Lock()
         self._view = View(live=True)
         self._view_at = 0.0
+        # The rest is touched in the loop's thread only.
         #: Batch -> how many of the tasks to which its push is attached are out of memory, and their counts.
         self._attached: dict[int, tuple[int, list[int]]] = {}
         #: Batch -> the numbers of the tasks to which its push is attached, as ranges.
         self._spans: dict[int, list[range]] = {}
         self._rates: dict[int, Rate] = {}
-        self._followers: dict[int, int] = {}
-        self._detached: set[int] = set()
         self._since: dict[str, float] = {}
-        #: When anybody last followed or asked (monotonic).
-        self.last_use = time.monotonic()
-        #: Somebody has followed, however short; a push came that nobody has followed yet.
-        self.followed = False
-        self.awaited = False
-        #: Set by the program: what its parts complain of.
-        self.broker_connected = False
-        self.complaints: Callable[[], list[str]] = list
-        #: Set by the program: how many more each pool's provider would make, as far as it knows.
-        self.limits: Callable[[], Mapping[str, Limit]] = dict
-        #: Where the datastore's program runs; empty: beside the boss.
-        self.datastore_host = ""
 
     # --- the Backend protocol ----------------------------------------------------------------------
 
@@ -94,36 +98,37 @@ class LiveBackend:
         return self._spool
 
     def ask(self, event: Request) -> Answer:
-        if self._loop.trouble:
-            raise BackendUnavailableError(f"{self._loop.trouble}; it is tried again every second")
-        self.last_use = time.monotonic()
+        inbox = self._inbox
+        if inbox.database_error:
+            raise BackendUnavailableError(f"{inbox.database_error}; it is tried again every second")
+        self._followers.use()
         reply = next(self._replies)
         done = threading.Event()
         box: list[Answer] = []
         self._waiting[reply] = (done, box)
         event.reply = reply
         if isinstance(event, Submitted):
-            self.awaited = True
-        self._loop.inbox.put(event)
+            self._followers.pushed()
+        inbox.put(event)
+        if isinstance(event, DropTasksAsked):
+            inbox.put(self._forget_attached)
         away_since = None
         while not done.wait(0.5):
-            if self._loop.ended:
+            if inbox.ended:
                 self._waiting.pop(reply, None)
                 raise BackendUnavailableError("the boss is ending; ask again when one runs")
-            trouble = self._loop.trouble
-            if not trouble:
+            error = inbox.database_error
+            if not error:
                 away_since = None
             elif away_since is None:
                 away_since = time.monotonic()
             elif time.monotonic() - away_since > AWAY_SECONDS and self._waiting.pop(reply, None) is not None:
                 event.reply = WITHDRAWN
                 raise BackendUnavailableError(
-                    f"{trouble}; ask again when it is back: what the boss had taken already is not done twice"
+                    f"{error}; ask again when it is back: what the boss had taken already is not done twice"
                 )
-        if isinstance(event, DropTasksAsked):
-            self._attached.clear()  # among those that are not in memory some are dropped now
         if isinstance(event, Submitted) and box[0].refused:
-            self.followed, self.awaited = True, False  # there is nothing to follow
+            self._followers.expect_nobody()
         return box[0]
 
     def answer(self, answer: Answer) -> None:
@@ -135,30 +140,18 @@ class LiveBackend:
 
     def view(self) -> View:
         with self._lock:
-            if time.monotonic() - self._view_at > FRESH_SECONDS and not self._loop.ended:
+            if time.monotonic() - self._view_at > FRESH_SECONDS and not self._inbox.ended:
                 made = threading.Event()
-                self._loop.inbox.put(lambda: self._make(made))
+                self._inbox.put(lambda state: self._make(state, made))
                 made.wait(VIEW_SECONDS)
-            return self._view if not self._loop.trouble else _with_hindrance(self._view, self._loop.trouble)
+            error = self._inbox.database_error
+            return self._view if not error else _with_hindrance(self._view, error)
 
-    @contextmanager
-    def follow(self, batch: int) -> Iterator[None]:
-        with self._lock:
-            self._followers[batch] = self._followers.get(batch, 0) + 1
-            self.followed, self.awaited = True, False
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._followers[batch] -= 1
-                if not self._followers[batch]:
-                    del self._followers[batch]
-                self.last_use = time.monotonic()
+    def follow(self, batch: int) -> AbstractContextManager[None]:
+        return self._followers.follow(batch)
 
     def detach(self, batch: int) -> None:
-        with self._lock:
-            self._detached.add(batch)
-            self.followed, self.awaited = True, False
+        self._followers.detach(batch)
 
     def carry_on(self) -> str:
         return ""
@@ -168,55 +161,19 @@ class LiveBackend:
         asked = threading.Event()
         found: list[Place | None] = []
 
-        def look() -> None:
-            known = self._loop.scheduler.state.workers.get(worker)
+        def look(state: State) -> None:
+            known = state.workers.get(worker)
             found.append(known.place if known is not None else None)
             asked.set()
 
-        self._loop.inbox.put(look)
+        self._inbox.put(look)
         if not asked.wait(AWAY_SECONDS):
-            raise BackendUnavailableError(f"{self._loop.trouble or 'the boss is busy'}; ask again")
+            raise BackendUnavailableError(f"{self._inbox.database_error or 'the boss is busy'}; ask again")
         return found[0]
-
-    def touching(self, app: ASGIApp) -> ASGIApp:
-        """The application, with every request counted as use."""
-
-        async def touched(scope: Scope, receive: Receive, send: Send) -> None:
-            async def received() -> Message:
-                self.last_use = time.monotonic()
-                return await receive()
-
-            async def sent(message: Message) -> None:
-                self.last_use = time.monotonic()  # a large result is in use for as long as it is read
-                await send(message)
-
-            self.last_use = time.monotonic()
-            await app(scope, received, sent)
-
-        return touched
-
-    # --- how long a boss that a push started stays ----------------------------------------------------
-
-    def wanted(self) -> bool:
-        """Somebody follows, a detached batch has work left, or machines are there for no work: they end first."""
-        if self._followers or self._machines_to_end():
-            return True
-        batches = self._loop.scheduler.state.batches
-        return any(number in batches and batches[number].unfinished() for number in self._detached)
-
-    def _machines_to_end(self) -> bool:
-        state = self._loop.scheduler.state
-        if not state.elastic or any(batch.unfinished() for batch in list(state.batches.values())):
-            return False
-        return any(
-            pool.grows() and len(state.by_pool.get(pool.name, ())) > pool.least + pool.spare
-            for pool in state.policy.pools
-        )
 
     # --- views, in the loop's thread -----------------------------------------------------------------
 
-    def _make(self, made: threading.Event) -> None:
-        state = self._loop.scheduler.state
+    def _make(self, state: State, made: threading.Event) -> None:
         batches = {
             batch.number: self._batch_view(state, batch)
             for batch in state.batches.values()
@@ -232,13 +189,13 @@ class LiveBackend:
             live=True,
             batches=batches,
             workers=tuple(_worker_view(w) for w in state.workers.values() if w.state is not WorkerState.GONE),
-            pools=pool_views(state.policy.pools, state.pools, rows, state.now, state.wall, self.limits()),
+            pools=pool_views(state.policy.pools, state.pools, rows, state.now, state.wall, self._limits()),
             instances=tuple(map(instance_answer, rows)),
-            broker_connected=self.broker_connected,
+            broker_connected=state.leases_from is not None,
             datastore_connected=state.datastore.connected,
             datastore_free=state.datastore.disk_free,
             hindrances=tuple(self._hindrances(state)),
-            followers=sum(self._followers.values()),
+            followers=self._followers.count(),
             stopping=state.stopping,
         )
         self._view_at = time.monotonic()
@@ -258,7 +215,7 @@ class LiveBackend:
             rate=self._rates.setdefault(batch.number, Rate()).of(state.now, ended),
             created_at=row.created_at,
             finished_at=0.0 if batch.unfinished() else row.finished_at,
-            detached=batch.number in self._detached,
+            detached=self._followers.is_detached(batch.number),
             warnings=tuple(row.warnings),
             files_waiting=batch.files_waiting,
         )
@@ -288,11 +245,15 @@ class LiveBackend:
             self._attached.pop(batch.number, None)
         return counts
 
+    def _forget_attached(self, state: State) -> None:
+        """Of the tasks that are not in memory some were dropped."""
+        self._attached.clear()
+
     def _hindrances(self, state: State) -> list[str]:
         """What passes within seconds (a start, a reconnection) is not worth a word."""
         passing = self._passing(state)
         self._since = {about: self._since.get(about, state.now) for about in passing}
-        found = list(self.complaints())
+        found = list(self._warnings())
         found += [passing[about] for about, since in self._since.items() if state.now - since >= PASSING_SECONDS]
         found += [
             f"inputs cannot be brought to worker {w.id}, which is tried again by itself: {w.hindered}"
@@ -309,7 +270,7 @@ class LiveBackend:
         if state.leases_from is None:
             found["broker"] = "the boss is not connected to its broker; it tries again by itself"
         if not state.datastore.incarnation or not state.datastore.connected:
-            where = f" on {self.datastore_host}" if self.datastore_host else ""
+            where = f" on {self._datastore_host}" if self._datastore_host else ""
             found["datastore"] = (
                 f"no datastore yet: its program{where} has not said hello; tasks with files wait for it"
             )

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -251,25 +250,3 @@ def test_du_sums_and_tells_the_room(beside: Path) -> None:
     assert "5 files" in lines[1] and lines[1].endswith(". in all")
     assert lines[-1].startswith("Free on the datastore's disk: ")
     assert json.loads(run("du", "runs", "--json").stdout)["runs"]["files"] == 4
-
-
-def test_a_boss_is_in_use_for_as_long_as_a_result_is_read(backend: FakeBackend, tmp_path: Path) -> None:
-    from boss.api.live import LiveBackend
-    from boss.core.policy import Policy
-    from boss.core.scheduler import Scheduler
-    from boss.loop import Loop
-
-    live = LiveBackend(Loop(Scheduler(Policy()), None, None), backend.reads, backend.lookups, tmp_path / "spool")  # type: ignore[arg-type]
-    used: list[float] = []
-
-    async def application(scope: object, receive: object, send: Callable[[object], Awaitable[None]]) -> None:
-        for _ in range(2):
-            live.last_use = 0.0
-            await send({})
-            used.append(live.last_use)
-
-    async def nothing(*_: object) -> None:
-        """Neither asks nor hears."""
-
-    asyncio.run(live.touching(application)({}, nothing, nothing))  # type: ignore[arg-type]
-    assert len(used) == 2 and min(used) > 0.0

@@ -35,7 +35,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "commands": ("boss.__main__", "admin", "push_tasks"),
 }
 #: Modules that together are one room.
-ONE_ROOM: dict[str, str] = dict.fromkeys(("boss.dispatch", "boss.messages", "boss.status", "boss.setup"), "boss.loop")
+ONE_ROOM: dict[str, str] = dict.fromkeys(
+    ("boss.inbox", "boss.dispatch", "boss.messages", "boss.status", "boss.setup"), "boss.loop"
+)
 
 #: Narrower than the layers say: what these may import of ours, and nothing else.
 ONLY: dict[str, tuple[str, ...]] = {

@@ -7,9 +7,11 @@ from typing import Any, cast
 
 import pytest
 
+from boss.api.followers import Followers
 from boss.api.live import LiveBackend
 from boss.core.policy import Policy
 from boss.core.scheduler import Scheduler
+from boss.inbox import Inbox
 
 
 @pytest.mark.parametrize(
@@ -17,7 +19,6 @@ from boss.core.scheduler import Scheduler
 )
 def test_a_datastore_that_has_not_come_is_named_with_its_host(host: str, words: str) -> None:
     nothing = cast(Any, None)
-    backend = LiveBackend(nothing, nothing, nothing, Path("spool"))
-    backend.datastore_host = host
+    backend = LiveBackend(Inbox(), nothing, nothing, Path("spool"), Followers(), datastore_host=host)
     sentence = backend._passing(Scheduler(Policy()).state)["datastore"]
     assert sentence.startswith("no datastore yet: its program") and words in sentence

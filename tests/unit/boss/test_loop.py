@@ -14,6 +14,7 @@ from boss.core.policy import Policy, PoolPolicy
 from boss.core.rows import Changes, Known
 from boss.core.scheduler import Scheduler
 from boss.core.store import DatabaseAwayError
+from boss.inbox import Inbox
 from boss.loop import Loop
 from tests.simulation.store import SimulatedStore
 from tests.worlds.scheduler import submission
@@ -86,7 +87,7 @@ def store(recorder: Recorder) -> RecordedStore:
 @pytest.fixture
 def loop(recorder: Recorder, store: RecordedStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
     monkeypatch.setattr(loop_module, "DATABASE_PAUSE_SECONDS", 0.0)
-    made = Loop(Scheduler(Policy(pools=(PoolPolicy(name="local"),))), store, recorder)
+    made = Loop(Inbox(), Scheduler(Policy(pools=(PoolPolicy(name="local"),))), store, recorder)
     made.start()
     yield made
 
@@ -120,14 +121,14 @@ def test_a_commit_that_fails_sends_nothing_and_is_tried_again(
     assert store.tasks.keys() == {1}
     actions = [record.action for record in caplog.records if hasattr(record, "action")]
     assert actions == ["database_away", "database_back"], "said once, not at each try"
-    assert loop.trouble == ""
+    assert loop.inbox.database_error == ""
 
 
 def test_all_that_waits_goes_into_one_turn_and_one_commit(loop: Loop, store: RecordedStore) -> None:
     for event in (LinkConnected(), TimePassed(), TimePassed()):
         loop.inbox.put(event)
     loop.turn(loop._collect())
-    assert loop.inbox.empty()
+    assert loop.inbox.take() is None
     assert len(store.commits) == 1
 
 
@@ -149,14 +150,21 @@ def test_what_a_person_means_is_brought_back_into_memory(loop: Loop, recorder: R
 
 
 def test_calls_are_made_between_two_turns_in_the_loops_own_thread(loop: Loop, recorder: Recorder) -> None:
-    loop.turn([TimePassed(), lambda: recorder.story.append("called")])
+    seen: list[object] = []
+
+    def call(state: object) -> None:
+        recorder.story.append("called")
+        seen.append(state)
+
+    loop.turn([TimePassed(), call])
     assert recorder.story[-2:] == ["done", "called"]
+    assert seen == [loop.scheduler.state]
 
 
 def test_the_loop_ends_when_the_scheduler_has_nothing_left_to_say(loop: Loop, recorder: Recorder) -> None:
     loop.inbox.put(StopAsked(workers=False))
     loop.run()
-    assert loop.ended
+    assert loop.inbox.ended
 
 
 def test_a_loop_that_is_told_to_end_ends_although_its_database_is_away(
@@ -164,7 +172,7 @@ def test_a_loop_that_is_told_to_end_ends_although_its_database_is_away(
 ) -> None:
     store.failures = 1_000_000
     loop.inbox.put(push(1, a=""))
-    loop.stop()
+    loop.inbox.stop()
     loop.run()
-    assert loop.ended
+    assert loop.inbox.ended
     assert "answer" not in recorder.story

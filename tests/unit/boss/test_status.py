@@ -9,11 +9,13 @@ from typing import Any, cast
 import pytest
 
 from boss.api.backend import PoolView
+from boss.api.followers import Followers
 from boss.api.live import LiveBackend
 from boss.api.pool_views import instance_answer, pool_views
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
+from boss.inbox import Inbox
 from boss.status import pool_hindrances
 from tests.worlds.scheduler import World
 
@@ -40,7 +42,7 @@ def shown(world: World, *policies: PoolPolicy) -> dict[str, PoolView]:
 
 def sentences(world: World) -> dict[str, str]:
     nothing = cast(Any, None)
-    return LiveBackend(nothing, nothing, nothing, Path("spool"))._passing(world.state)
+    return LiveBackend(Inbox(), nothing, nothing, Path("spool"), Followers())._passing(world.state)
 
 
 def push(world: World, profile: Profile = LONG) -> None:

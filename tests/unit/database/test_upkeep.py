@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from boss.api.backend import BackendUnavailableError
+from boss.api.followers import Followers
 from boss.api.live import LiveBackend
 from boss.core.effects import Answer
 from boss.core.events import PauseAsked
@@ -18,7 +19,8 @@ from boss.core.store import DatabaseAwayError
 from boss.database import DatabaseFullError, DatabaseUnavailableError, SupersededError
 from boss.database.upkeep import ALIVE_SECONDS, PRUNE_SECONDS, STEP_SECONDS, STEP_TURNS
 from boss.database.upkeep import Upkeep as DatabaseUpkeep
-from boss.loop import WITHDRAWN, Loop, Upkeep
+from boss.inbox import WITHDRAWN, Inbox
+from boss.loop import Loop, Upkeep
 from tests.worlds.waiting import scaled, wait_for
 
 DAY = 86_400.0
@@ -92,11 +94,10 @@ def test_a_database_of_another_boss_ends_this_one() -> None:
 class Outside:
     """Takes the answers; a view is wanted by nobody here."""
 
-    def __init__(self) -> None:
-        self.backend: LiveBackend | None = None
+    def __init__(self, backend: LiveBackend) -> None:
+        self.backend = backend
 
     def answer(self, answer: Answer) -> None:
-        assert self.backend is not None
         self.backend.answer(answer)
 
     def turn_done(self, changed: bool) -> None:
@@ -132,10 +133,10 @@ class Running:
     """A loop in its thread with a backend before it."""
 
     def __init__(self, directory: Path, keep: Upkeep | None = None) -> None:
-        outside = Outside()
+        self.inbox = Inbox()
         self.store = Store()
-        self.loop = Loop(Scheduler(Policy()), self.store, outside, keep)  # type: ignore[arg-type]
-        self.backend = outside.backend = LiveBackend(self.loop, None, None, directory)  # type: ignore[arg-type]
+        self.backend = LiveBackend(self.inbox, None, None, directory, Followers())  # type: ignore[arg-type]
+        self.loop = Loop(self.inbox, Scheduler(Policy()), self.store, Outside(self.backend), keep)  # type: ignore[arg-type]
         self.loop.start()
         self.failed: list[BaseException] = []
         self.thread = threading.Thread(target=self._run)
@@ -149,7 +150,8 @@ class Running:
 
     def end(self) -> None:
         self.store.away = False
-        self.loop.give_up()
+        self.inbox.stop()
+        self.inbox.stop()
         self.thread.join(scaled(30))
         assert not self.thread.is_alive()
 
@@ -167,11 +169,11 @@ def test_who_asks_while_the_database_is_away_is_told_so_and_what_was_asked_is_no
         asked = PauseAsked(batch=7, reason="later")
         with pytest.raises(BackendUnavailableError, match=r"database is away: no answer.*not done twice"):
             running.backend.ask(asked)
-        assert asked.reply == WITHDRAWN and running.loop.trouble
+        assert asked.reply == WITHDRAWN and running.inbox.database_error
         with pytest.raises(BackendUnavailableError, match="tried again every second"):
             running.backend.ask(PauseAsked(batch=7, reason="later"))
         running.store.away = False
-        wait_for(lambda: not running.loop.trouble, "the loop goes on")
+        wait_for(lambda: not running.inbox.database_error, "the loop goes on")
         answer = running.backend.ask(PauseAsked(batch=7, reason="later"))
         assert answer.value or answer.refused
     finally:
@@ -200,7 +202,7 @@ def test_a_database_that_goes_away_while_nothing_happens_is_noticed(tmp_path: Pa
     made: list[Running] = []
 
     def keep(now: float, wall: float) -> float:
-        seen.extend(running.loop.trouble for running in made)
+        seen.extend(running.inbox.database_error for running in made)
         error = answers.pop(0) if answers else None
         if error is not None:
             raise error
@@ -210,15 +212,14 @@ def test_a_database_that_goes_away_while_nothing_happens_is_noticed(tmp_path: Pa
     made.append(running)
     try:
         wait_for(lambda: not answers and len(seen) > 8, "it was tried several times")
-        assert any("it sleeps" in trouble for trouble in seen) and not running.loop.trouble
+        assert any("it sleeps" in error for error in seen) and not running.inbox.database_error
     finally:
         running.end()
 
 
 def test_a_hindrance_whose_numbers_change_is_told_once_it_has_lasted(tmp_path: Path) -> None:
-    scheduler = Scheduler(Policy())
-    backend = LiveBackend(Loop(scheduler, Store(), Outside()), None, None, tmp_path)  # type: ignore[arg-type]
-    state = scheduler.state
+    backend = LiveBackend(Inbox(), None, None, tmp_path, Followers())  # type: ignore[arg-type]
+    state = Scheduler(Policy()).state
     for now in range(7):
         state.now = float(now)
         state.datastore.hindrance = f"{now} bytes are free"

@@ -1,0 +1,129 @@
+"""Who follows a boss, and since when nobody has used it: a boss that a push started ends when it is not needed.
+
+Counts and times only. Whether work is left is read from a view, which the loop made.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from boss.api.backend import View
+
+#: Seconds without a follower after which such a boss ends, once somebody has followed it ...
+UNFOLLOWED_SECONDS = 3.0
+#: ... after a push that nobody has followed yet: its client may have been killed just then ...
+PUSHED_SECONDS = 15.0
+#: ... and after the last request, where nobody has followed.
+UNUSED_SECONDS = 60.0
+#: Between two looks at a view.
+LOOK_SECONDS = 0.25
+
+
+class Followers:
+    """All calls are safe from any thread; none blocks."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: seconds, as of `time.monotonic`."""
+        self._clock = clock
+        self._lock = threading.Lock()
+        #: Batch -> how many follow it.
+        self._following: dict[int, int] = {}
+        self._detached: set[int] = set()
+        self._last_use = clock()
+        #: Somebody has followed, however short; a push came that nobody has followed yet.
+        self._followed = False
+        self._awaited = False
+
+    def use(self) -> None:
+        """Somebody asks for something, or is being answered."""
+        self._last_use = self._clock()
+
+    def counting(self, app: ASGIApp) -> ASGIApp:
+        """The application, with every request counted as use."""
+
+        async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+            async def received() -> Message:
+                self.use()
+                return await receive()
+
+            async def sent(message: Message) -> None:
+                self.use()  # a large result is in use for as long as it is read
+                await send(message)
+
+            self.use()
+            await app(scope, received, sent)
+
+        return counted
+
+    def pushed(self) -> None:
+        """A push came in, whose client is about to follow."""
+        self._awaited = True
+
+    def expect_nobody(self) -> None:
+        """The push was refused: there is nothing to follow."""
+        with self._lock:
+            self._followed, self._awaited = True, False
+
+    @contextmanager
+    def follow(self, batch: int) -> Iterator[None]:
+        """Counts a follower of the batch while the context lasts."""
+        with self._lock:
+            self._following[batch] = self._following.get(batch, 0) + 1
+            self._followed, self._awaited = True, False
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._following[batch] -= 1
+                if not self._following[batch]:
+                    del self._following[batch]
+                self._last_use = self._clock()
+
+    def detach(self, batch: int) -> None:
+        """The boss is to work on this batch to its end, whoever follows."""
+        with self._lock:
+            self._detached.add(batch)
+            self._followed, self._awaited = True, False
+
+    def is_detached(self, batch: int) -> bool:
+        with self._lock:
+            return batch in self._detached
+
+    def count(self) -> int:
+        with self._lock:
+            return sum(self._following.values())
+
+    def idle_seconds(self) -> float:
+        """How long nobody has used the boss."""
+        return self._clock() - self._last_use
+
+    def patience_seconds(self) -> float:
+        """How long nobody may use the boss before it ends."""
+        with self._lock:
+            if self._awaited:
+                return PUSHED_SECONDS
+            return UNFOLLOWED_SECONDS if self._followed else UNUSED_SECONDS
+
+
+def is_at_work(view: View) -> bool:
+    """A detached batch has work left, or instances that no work needs are about to be stopped, which comes first."""
+    unfinished = [batch for batch in view.batches.values() if not batch.finished_at]
+    if unfinished:
+        return any(batch.detached for batch in unfinished)
+    return any(pool.grows and sum(pool.instances.values()) > pool.least + pool.spare for pool in view.pools)
+
+
+def wait_until_unneeded(followers: Followers, view: Callable[[], View], ended: Callable[[], bool]) -> bool:
+    """Blocks until nobody has needed the boss for long enough: True. False: it `ended` before, within LOOK_SECONDS."""
+    while not ended():
+        time.sleep(LOOK_SECONDS)  # a view is no news: nobody tells when the last work is done
+        if followers.count() or is_at_work(view()):
+            followers.use()
+        elif followers.idle_seconds() > followers.patience_seconds():
+            return True
+    return False
