@@ -30,6 +30,7 @@ from boss.core.events import (
     TerminateAsked,
     WorkerDrainAsked,
 )
+from boss.core.reasons import NotFewer, NotMore
 from wire.messages import Place
 
 Request = (
@@ -100,8 +101,8 @@ class PoolView(msgspec.Struct, frozen=True, kw_only=True):
     boots_measured: int = 0
     #: The last decision, and when it was made (wall clock; 0: none yet).
     reason: str = ""
-    why_not_more: str = ""
-    why_not_fewer: str = ""
+    why_not_more: NotMore | None = None
+    why_not_fewer: NotFewer | None = None
     numbers: dict[str, float] = msgspec.field(default_factory=dict)
     decided_at: float = 0.0
     #: Failures in a row, and what the last one said.

@@ -39,7 +39,11 @@ class PlanAnswer(_Body):
 
     reason: str
     why_not_more: str = ""
+    #: Of `why_not_more`: limit, cannot_grow, budget, failures, one_try, starts_at_once, not_worth_it, enough, no_work.
+    why_not_more_kind: str = ""
     why_not_fewer: str = ""
+    #: Of `why_not_fewer`: worth_it, wanted_soon, minimum, just_idle or busy.
+    why_not_fewer_kind: str = ""
     #: What it was decided on, by name; null: without end.
     numbers: dict[str, float | None] = msgspec.field(default_factory=dict)
     #: In seconds since 1970; 0: nothing was decided yet.

@@ -60,3 +60,45 @@ class PauseKind(StrEnum):
 
 class Pause(Reason[PauseKind], frozen=True):
     """Why the queued tasks of one batch wait."""
+
+
+class NotMoreKind(StrEnum):
+    """Why a pool is not given more workers (`boss.core.scaling`)."""
+
+    #: There are as many as the settings allow.
+    LIMIT = "limit"
+    #: The provider makes no more at present: a quota, no address left, no host free.
+    CANNOT_GROW = "cannot_grow"
+    #: The month's budget leaves no more.
+    BUDGET = "budget"
+    #: Starts have failed: none until a pause is over; one, to see whether the next works.
+    FAILURES = "failures"
+    ONE_TRY = "one_try"
+    #: As many are asked for at a time as the settings allow.
+    STARTS_AT_ONCE = "starts_at_once"
+    #: One more would save less than it costs; all that will be wanted is there; nothing will be wanted.
+    NOT_WORTH_IT = "not_worth_it"
+    ENOUGH = "enough"
+    NO_WORK = "no_work"
+
+
+class NotMore(Reason[NotMoreKind], frozen=True):
+    """Why one pool is not given more workers."""
+
+
+class NotFewerKind(StrEnum):
+    """Why a pool keeps the workers that it has (`boss.core.scaling`)."""
+
+    #: It grows: each new one is worth its boot.
+    WORTH_IT = "worth_it"
+    #: They will be wanted within the time that stopping and booting them again takes.
+    WANTED_SOON = "wanted_soon"
+    #: There are as few as the settings allow.
+    MINIMUM = "minimum"
+    #: They have not been idle for long enough; they work.
+    JUST_IDLE = "just_idle"
+    BUSY = "busy"
+
+
+class NotFewer(Reason[NotFewerKind], frozen=True):
+    """Why one pool keeps its workers."""

@@ -113,6 +113,7 @@ def _refuse_unknown(what: str, named: Sequence[str], known: Iterable[str]) -> No
 
 
 def _pool(view: PoolView) -> PoolAnswer:
+    not_more, not_fewer = view.why_not_more, view.why_not_fewer
     return PoolAnswer(
         name=view.name,
         provider=view.provider,
@@ -124,8 +125,10 @@ def _pool(view: PoolView) -> PoolAnswer:
         in_settings=view.in_settings,
         plan=PlanAnswer(
             reason=view.reason,
-            why_not_more=view.why_not_more,
-            why_not_fewer=view.why_not_fewer,
+            why_not_more=not_more.text if not_more is not None else "",
+            why_not_more_kind=not_more.kind.value if not_more is not None else "",
+            why_not_fewer=not_fewer.text if not_fewer is not None else "",
+            why_not_fewer_kind=not_fewer.kind.value if not_fewer is not None else "",
             numbers={name: number if math.isfinite(number) else None for name, number in view.numbers.items()},
             decided_at=view.decided_at,
         ),

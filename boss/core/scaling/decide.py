@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from boss.core.reasons import NotFewer, NotFewerKind, NotMore, NotMoreKind
 from boss.core.scaling.forecast import Wave
 
 #: Numbers of new workers that are looked at.
@@ -55,7 +56,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     full: str = ""
     #: How many may be asked for now, and why not more than these; None: as many as the limit allows.
     at_once: int | None = None
-    why_at_once: str = ""
+    why_at_once: NotMore | None = None
     #: How people know `most`; empty: as it is here.
     limit: str = ""
 
@@ -81,8 +82,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     start: int = 0
     stop: list[str] = msgspec.field(default_factory=list)
     reason: str
-    why_not_more: str = ""
-    why_not_fewer: str = ""
+    #: None: there is nothing to say against it.
+    why_not_more: NotMore | None = None
+    why_not_fewer: NotFewer | None = None
     numbers: dict[str, float] = msgspec.field(default_factory=dict)
 
 
@@ -107,7 +109,7 @@ def decide(waves: list[Wave], pool: Pool, fleet: Fleet, ends: Ends | None = None
             start=limited,
             reason=f"{limited} more end the work {_in(numbers['end_seconds_with_start'])} instead of {_in(now.end)}",
             why_not_more=why_not_more,
-            why_not_fewer=f"each of them is worth its {pool.boot:.0f} s of boot",
+            why_not_fewer=NotFewer(NotFewerKind.WORTH_IT, f"each of them is worth its {pool.boot:.0f} s of boot"),
             numbers=numbers,
         )
     stop, why_not_fewer = _to_stop(pool, fleet, now)
@@ -253,29 +255,32 @@ def _spare(pool: Pool, now: _Course) -> int:
     return max(0, min(pool.most, needed + pool.spare) - pool.least)
 
 
-def _limited(start: int, wanted: int, pool: Pool, fleet: Fleet, now: _Course) -> tuple[int, str]:
+def _limited(start: int, wanted: int, pool: Pool, fleet: Fleet, now: _Course) -> tuple[int, NotMore | None]:
     """What limits leave of it, and why it is not more."""
     room = max(0, pool.most - fleet.size)
-    limit = f"the pool has its limit of {pool.limit or pool.most}"
-    caps = [(room, limit)]
+    limit = NotMore(NotMoreKind.LIMIT, f"the pool has its limit of {pool.limit or pool.most}")
+    caps: list[tuple[int, NotMore | None]] = [(room, limit)]
     if pool.full:
-        caps.insert(0, (0, f"the provider makes none at present: {pool.full}"))
+        caps.insert(0, (0, NotMore(NotMoreKind.CANNOT_GROW, f"the provider makes none at present: {pool.full}")))
     if pool.budget is not None:
         affordable = max(0, int(pool.budget // max(pool.boot, 1e-9)))
-        caps.append((affordable, f"the budget leaves {pool.budget / 3600:.2f} worker-hours"))
+        text = f"the budget leaves {pool.budget / 3600:.2f} worker-hours"
+        caps.append((affordable, NotMore(NotMoreKind.BUDGET, text)))
     if pool.at_once is not None:
         caps.append((pool.at_once, pool.why_at_once))
     least, why = min(caps, key=lambda cap: cap[0])
     if start > least:
         return least, why
     if start >= room:
-        return room, limit if now.peak(0.0, 0.0) > 0 or start > 0 else ""
+        return room, limit if now.peak(0.0, 0.0) > 0 or start > 0 else None
     if wanted > 0:
-        return start, f"one more would save less than its {pool.boot:.0f} s of boot cost"
+        text = f"one more would save less than its {pool.boot:.0f} s of boot cost"
+        return start, NotMore(NotMoreKind.NOT_WORTH_IT, text)
     near = now.peak(pool.boot, pool.boot * (1 + _MARGIN))
+    boot = f"in one boot time ({pool.boot:.0f} s)"
     if near:
-        return start, f"in one boot time ({pool.boot:.0f} s) {near:.0f} slots will be wanted, and those are there"
-    return start, f"in one boot time ({pool.boot:.0f} s) there will be no work"
+        return start, NotMore(NotMoreKind.ENOUGH, f"{boot} {near:.0f} slots will be wanted, and those are there")
+    return start, NotMore(NotMoreKind.NO_WORK, f"{boot} there will be no work")
 
 
 def _keep(pool: Pool) -> float:
@@ -283,16 +288,19 @@ def _keep(pool: Pool) -> float:
     return pool.boot + pool.idle
 
 
-def _to_stop(pool: Pool, fleet: Fleet, now: _Course) -> tuple[list[str], str]:
+def _to_stop(pool: Pool, fleet: Fleet, now: _Course) -> tuple[list[str], NotFewer | None]:
     """Idle ones that no work will want in time, longest idle first. Never one at work."""
     soon = math.ceil(now.peak(0.0, _keep(pool)) / pool.slots - 1e-9)
     kept = max(soon + pool.spare, pool.least)
     ripe = [worker for worker, seconds in fleet.idle if seconds >= pool.idle]
     stop = ripe[: max(0, fleet.size - kept)]
     if len(stop) == fleet.size:
-        return stop, ""
+        return stop, None
     if fleet.size - len(stop) <= kept:
-        return stop, f"{soon} will be wanted within {_keep(pool):.0f} s" if soon else f"the pool keeps {kept}"
+        if soon:
+            return stop, NotFewer(NotFewerKind.WANTED_SOON, f"{soon} will be wanted within {_keep(pool):.0f} s")
+        return stop, NotFewer(NotFewerKind.MINIMUM, f"the pool keeps {kept}")
     if len(fleet.idle) > len(ripe):
-        return stop, f"the others have been without work for less than {pool.idle:.0f} s"
-    return stop, "the others work"
+        text = f"the others have been without work for less than {pool.idle:.0f} s"
+        return stop, NotFewer(NotFewerKind.JUST_IDLE, text)
+    return stop, NotFewer(NotFewerKind.BUSY, "the others work")

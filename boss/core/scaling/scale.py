@@ -13,7 +13,7 @@ from boss.core.effects import EndBoss
 from boss.core.model import ALIVE, COMING, InstanceState, WorkerState
 from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.pools import PoolState
-from boss.core.reasons import QuarantineKind
+from boss.core.reasons import NotMore, NotMoreKind, QuarantineKind
 from boss.core.scaling.decide import Plan, Pool, decide
 from boss.core.scaling.demand import fleet_of, helpers_of, kind_of, need
 from boss.core.state import Instance, State
@@ -184,7 +184,7 @@ def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stop
     )
 
 
-def _at_once(state: State, policy: PoolPolicy, known: PoolState) -> tuple[int, str]:
+def _at_once(state: State, policy: PoolPolicy, known: PoolState) -> tuple[int, NotMore]:
     """How many may be asked for now, and why not more: none in a pause after a failure, then one to see whether that
     is over. Never beyond the limit: machines whose workers do not serve, and those that are ending, count too."""
     there = state.by_pool.get(policy.name, {}).values()
@@ -193,13 +193,17 @@ def _at_once(state: State, policy: PoolPolicy, known: PoolState) -> tuple[int, s
     if known.crashes and known.costly:
         asked = sum(1 for each in there if each.state in COMING)  # that it was made says nothing: its hello does
     if state.now < known.not_before:
-        return 0, f"after {_failures(known.crashes)} none is asked for until a pause is over: {known.failed}"
+        text = f"after {_failures(known.crashes)} none is asked for until a pause is over: {known.failed}"
+        return 0, NotMore(NotMoreKind.FAILURES, text)
     if known.crashes:
-        more, why = 1 - asked, f"after {_failures(known.crashes)} one is tried at a time: {known.failed}"
+        text = f"after {_failures(known.crashes)} one is tried at a time: {known.failed}"
+        more, why = 1 - asked, NotMore(NotMoreKind.ONE_TRY, text)
     else:
-        more, why = state.policy.starts_at_once - asked, f"{state.policy.starts_at_once} are asked for at a time"
+        at_once = state.policy.starts_at_once
+        more, why = at_once - asked, NotMore(NotMoreKind.STARTS_AT_ONCE, f"{at_once} are asked for at a time")
     if left < more:
-        return left, f"the pool has its limit of {_limit_words(policy, 0)}, those included whose workers do not serve"
+        text = f"the pool has its limit of {_limit_words(policy, 0)}, those included whose workers do not serve"
+        return left, NotMore(NotMoreKind.LIMIT, text)
     return max(0, more), why
 
 

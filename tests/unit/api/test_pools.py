@@ -13,6 +13,7 @@ from boss.api.schema_pools import InstanceAnswer, PlanAnswer, PoolAnswer
 from boss.cli.format_pools import pool_lines
 from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
+from boss.core.reasons import NotMore, NotMoreKind
 from tests.worlds.api import FakeBackend, inside
 
 CLOUD = PoolView(
@@ -24,7 +25,7 @@ CLOUD = PoolView(
     boot_seconds=41.0,
     boots_measured=7,
     reason="3 more end the work in 90 s instead of 200 s",
-    why_not_more="the provider makes none at present",
+    why_not_more=NotMore(NotMoreKind.CANNOT_GROW, "the provider makes none at present"),
     numbers={"runnable_slots": 40.0, "workers": 3.0, "end_seconds": float("inf")},
     decided_at=1.7e9,
     failures=2,
@@ -61,6 +62,8 @@ def test_a_pool_is_shown_with_its_plan_its_trouble_and_what_it_cost(client: http
     local, cloud = client.get("/pools").json()["pools"]
     assert (local["grows"], local["min"], local["hours_left"]) == (False, 1, None)
     assert cloud["instances"] == {"booting": 1, "running": 2} and cloud["max"] == 20
+    assert cloud["plan"]["why_not_more"] == "the provider makes none at present"
+    assert cloud["plan"]["why_not_more_kind"] == "cannot_grow" and cloud["plan"]["why_not_fewer_kind"] == ""
     assert cloud["plan"]["reason"].startswith("3 more end the work") and cloud["plan"]["numbers"] == {
         "runnable_slots": 40,
         "workers": 3,

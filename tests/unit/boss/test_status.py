@@ -15,6 +15,7 @@ from boss.api.pool_views import instance_answer, pool_views
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
+from boss.core.reasons import NotMoreKind
 from boss.inbox import Inbox
 from boss.status import pool_hindrances
 from tests.worlds.scheduler import World
@@ -54,7 +55,8 @@ def test_a_pool_shows_what_it_has_and_what_was_decided(world: World) -> None:
     push(world)
     view = shown(world)["cloud"]
     assert view.instances == {"requested": 4} and view.grows and view.decided_at == world.state.wall
-    assert view.reason.startswith("4 more end the work in ") and "limit of 4" in view.why_not_more
+    assert view.reason.startswith("4 more end the work in ") and view.why_not_more is not None
+    assert view.why_not_more.kind is NotMoreKind.LIMIT and "limit of 4" in view.why_not_more.text
     assert (view.boot_seconds, view.boots_measured, view.left_seconds) == (60.0, 0, None)
     number = min(world.state.instances)
     world.turn(InstanceStarted(instance=number, reference="vm 1", address="10.0.0.9"))

@@ -9,6 +9,7 @@ import pytest
 from boss.core.events import InstanceEnded, InstancePlaced, InstancesAsked, InstanceStarted, InstanceStartFailed
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
+from boss.core.reasons import NotMoreKind
 from tests.unit.core.test_scaling import started, stopped
 from tests.worlds.scheduler import FakeWorker, World
 
@@ -70,7 +71,8 @@ def test_in_a_pause_the_plan_says_why_and_the_journal_has_nothing_that_did_not_h
     assert pool_moves(cloud) == moves
     plan = known.plan
     assert plan.start == 0 and "are wanted, none can be asked for now" in plan.reason
-    assert "failures in a row none is asked for until a pause is over: no such template" in plan.why_not_more
+    assert plan.why_not_more is not None and plan.why_not_more.kind is NotMoreKind.FAILURES
+    assert "failures in a row none is asked for until a pause is over: no such template" in plan.why_not_more.text
     assert "end_seconds_with_start" not in plan.numbers, "nothing was started"
 
 
@@ -80,7 +82,8 @@ def test_after_failures_one_is_tried_at_a_time_and_the_journal_counts_that_one(c
     assert len(started(cloud)) == 1
     assert pool_moves(cloud)[-1] == ("0 workers", "1 workers")
     plan = cloud.state.pools["cloud"].plan
-    assert plan.start == 1 and "one is tried at a time" in plan.why_not_more
+    assert plan.why_not_more is not None and plan.why_not_more.kind is NotMoreKind.ONE_TRY
+    assert plan.start == 1 and "one is tried at a time" in plan.why_not_more.text
 
 
 def test_a_pause_ends_when_a_machine_is_made_that_somebody_asked_for_meanwhile(cloud: World) -> None:

@@ -22,6 +22,7 @@ from boss.core.events import (
 )
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
+from boss.core.reasons import NotMoreKind
 from tests.worlds.scheduler import Answer, EndBoss, FakeWorker, StartInstance, StopInstance, World
 from wire.messages import Drain, Returned, TakeBack
 
@@ -50,6 +51,13 @@ def started(world: World) -> list[str]:
 def stopped(world: World) -> list[str]:
     """Each once: it is asked again until it is gone."""
     return list(dict.fromkeys(effect.worker for effect in world.take(StopInstance)))
+
+
+def not_more(world: World) -> tuple[NotMoreKind, str]:
+    """Of the last plan."""
+    reason = world.state.pools["cloud"].plan.why_not_more
+    assert reason is not None
+    return reason.kind, reason.text
 
 
 def boot(world: World, *names: str) -> list[FakeWorker]:
@@ -90,7 +98,16 @@ def test_never_more_than_the_limit_and_it_is_said_why(cloud: World) -> None:
     assert len(started(cloud)) == 4
     cloud.wait(10.0)
     assert started(cloud) == []
-    assert "limit of 4" in cloud.state.pools["cloud"].plan.why_not_more
+    assert not_more(cloud) == (NotMoreKind.LIMIT, "the pool has its limit of 4")
+
+
+def test_no_more_are_asked_for_at_a_time_than_the_policy_says() -> None:
+    world = world_of(starts_at_once=2)
+    world.push({str(number): "" for number in range(20)}, profile=LONG)
+    assert len(started(world)) == 2
+    assert not_more(world) == (NotMoreKind.STARTS_AT_ONCE, "2 are asked for at a time")
+    world.ignore()
+    world.close()
 
 
 def test_what_is_ending_still_counts_against_the_limit(cloud: World) -> None:
@@ -150,7 +167,8 @@ def test_a_full_cloud_is_told_tried_again_more_slowly_and_holds_nobody_up(cloud:
     assert worker.seen.attempts
     cloud.wait(5.0, worker)
     assert started(cloud) == []
-    assert "no address is left" in cloud.state.pools["cloud"].plan.why_not_more
+    kind, text = not_more(cloud)
+    assert kind is NotMoreKind.CANNOT_GROW and "no address is left" in text
     tries = 0
     for _ in range(60):
         cloud.wait(10.0, worker)
@@ -316,7 +334,8 @@ def test_what_a_month_may_cost_is_kept() -> None:
     assert len(names) == 1, "a boot costs 60 s of the 100"
     world.wait(200.0)
     assert started(world) == []
-    assert "the budget leaves" in world.state.pools["cloud"].plan.why_not_more
+    kind, text = not_more(world)
+    assert kind is NotMoreKind.BUDGET and "the budget leaves" in text
     world.ignore()
     world.close()
 

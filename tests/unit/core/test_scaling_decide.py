@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from boss.core.reasons import NotFewerKind, NotMoreKind
 from boss.core.scaling.decide import Fleet, Plan, Pool, decide
 from boss.core.scaling.forecast import Wave
 
@@ -22,16 +23,35 @@ def idle(*names: str, since: float = 100.0) -> list[tuple[str, float]]:
     return [(name, since) for name in names]
 
 
+def not_more(plan: Plan) -> tuple[NotMoreKind, str]:
+    assert plan.why_not_more is not None
+    return plan.why_not_more.kind, plan.why_not_more.text
+
+
+def not_fewer(plan: Plan) -> tuple[NotFewerKind, str]:
+    assert plan.why_not_fewer is not None
+    return plan.why_not_fewer.kind, plan.why_not_fewer.text
+
+
+def test_growing_says_why_it_is_not_less_and_that_more_would_not_pay_or_not_be_wanted() -> None:
+    plan = decide([Wave(0.0, 40, 30.0)], pool(thrift=0.9), Fleet())
+    assert 0 < plan.start < 10, plan
+    assert not_more(plan) == (NotMoreKind.NOT_WORTH_IT, "one more would save less than its 60 s of boot cost")
+    assert not_fewer(plan) == (NotFewerKind.WORTH_IT, "each of them is worth its 60 s of boot")
+    kind, text = not_more(decide([Wave(0.0, 4, 1000.0)], POOL, Fleet(busy=1)))
+    assert kind is NotMoreKind.ENOUGH and "4 slots will be wanted, and those are there" in text
+
+
 def test_without_work_nothing_is_started_and_the_reason_says_so() -> None:
     plan = decide([], POOL, Fleet())
     assert (plan.start, plan.stop) == (0, [])
-    assert "no work" in plan.why_not_more
+    assert not_more(plan) == (NotMoreKind.NO_WORK, "in one boot time (60 s) there will be no work")
 
 
 def test_a_wide_ensemble_gets_all_that_the_limit_allows() -> None:
     plan = decide([Wave(0.0, 10_000, 30.0)], POOL, Fleet())
     assert plan.start == 20
-    assert "limit of 20" in plan.why_not_more
+    assert not_more(plan) == (NotMoreKind.LIMIT, "the pool has its limit of 20")
 
 
 def test_no_more_are_started_than_tasks_can_fill() -> None:
@@ -84,7 +104,8 @@ def test_an_idle_worker_stays_when_the_next_stage_opens_before_it_could_boot_aga
     waves = [Wave(0.0, 1, 50.0), Wave(50.0, 12, 30.0)]
     plan = decide(waves, POOL, Fleet(busy=1, idle=idle("a", "b")))
     assert plan.stop == []
-    assert "wanted within" in plan.why_not_fewer
+    kind, text = not_fewer(plan)
+    assert kind is NotFewerKind.WANTED_SOON and "wanted within" in text
 
 
 def test_the_ones_that_were_idle_for_longest_go_first_and_the_least_number_stays() -> None:
@@ -104,13 +125,14 @@ def test_spares_are_kept_beyond_what_is_needed() -> None:
 def test_a_full_provider_is_told_and_not_asked() -> None:
     plan = decide([Wave(0.0, 1000, 30.0)], pool(full="no address is left in network 'private'"), Fleet())
     assert plan.start == 0
-    assert "no address is left" in plan.why_not_more
+    kind, text = not_more(plan)
+    assert kind is NotMoreKind.CANNOT_GROW and "no address is left" in text
 
 
 def test_a_budget_limits_what_is_started() -> None:
     plan = decide([Wave(0.0, 1000, 30.0)], pool(budget=180.0), Fleet())
     assert plan.start == 3
-    assert "budget" in plan.why_not_more
+    assert not_more(plan) == (NotMoreKind.BUDGET, "the budget leaves 0.05 worker-hours")
 
 
 def test_the_idle_time_is_waited_for_where_work_may_come_again() -> None:
@@ -124,17 +146,19 @@ def test_the_idle_time_is_waited_for_where_work_may_come_again() -> None:
 def test_the_idle_time_is_waited_for_where_no_work_is_known_too() -> None:
     """Somebody may push the next study."""
     plan = decide([], pool(idle=60.0), Fleet(idle=[("a", 61.0), ("b", 10.0)]))
-    assert plan.stop == ["a"] and "less than 60 s" in plan.why_not_fewer
+    kind, text = not_fewer(plan)
+    assert plan.stop == ["a"] and kind is NotFewerKind.JUST_IDLE and "less than 60 s" in text
 
 
 def test_why_there_are_not_fewer_is_told_of_those_that_stay() -> None:
     resting = Fleet(idle=[("a", 61.0), ("b", 61.0)])
-    assert decide([], pool(idle=60.0), resting).why_not_fewer == "", "none stays"
-    assert decide([], POOL, Fleet()).why_not_fewer == "", "none is there"
-    assert decide([], pool(idle=60.0, least=1), resting).why_not_fewer == "the pool keeps 1"
+    assert decide([], pool(idle=60.0), resting).why_not_fewer is None, "none stays"
+    assert decide([], POOL, Fleet()).why_not_fewer is None, "none is there"
+    plan = decide([], pool(idle=60.0, least=1), resting)
+    assert not_fewer(plan) == (NotFewerKind.MINIMUM, "the pool keeps 1")
     busy = Fleet(busy=3, idle=[("a", 500.0)])
     plan = decide([Wave(0.0, 8, 10.0), Wave(10.0, 1, 1000.0)], pool(idle=0.0), busy)
-    assert plan.stop == ["a"] and plan.why_not_fewer == "the others work"
+    assert plan.stop == ["a"] and not_fewer(plan) == (NotFewerKind.BUSY, "the others work")
 
 
 def test_a_small_graph_is_judged_by_its_schedule_where_the_fluid_is_wrong() -> None:
