@@ -23,7 +23,7 @@ import typer  # noqa: E402  # only now is it known to be there
 # They import typer, or what imports it.
 from boss.cli.command import (  # noqa: E402
     AsJson,
-    Exit,
+    ExitCode,
     guarded,
     stop,
     write,
@@ -90,12 +90,12 @@ def _state_directory() -> Path | None:
 
     if _state_dir is not None:
         if not _state_dir.is_dir():
-            stop(Exit.BAD_INPUT, f"--state_dir {_state_dir} is no directory")
+            stop(ExitCode.BAD_INPUT, f"--state_dir {_state_dir} is no directory")
         return _state_dir.absolute()
     try:
         return find.find()
     except find.StateDirectoryError as error:
-        stop(Exit.NO_BOSS, str(error))
+        stop(ExitCode.NO_BOSS, str(error))
 
 
 def _settings(directory: Path | None) -> Settings:
@@ -104,7 +104,7 @@ def _settings(directory: Path | None) -> Settings:
     try:
         return settings.load(directory)
     except settings.SettingsError as error:
-        stop(Exit.BAD_INPUT, "the settings cannot be used:", error.faults)
+        stop(ExitCode.BAD_INPUT, "the settings cannot be used:", error.faults)
 
 
 @contextmanager
@@ -118,7 +118,9 @@ def _boss() -> Iterator[Client]:
     if values.boss_url:
         client = configured_boss(values.boss_url, values.token, directory)
     elif directory is None:
-        stop(Exit.NO_BOSS, f"there is no .ecloud in {Path.cwd()} or above, and no boss_url is set; push tasks first")
+        stop(
+            ExitCode.NO_BOSS, f"there is no .ecloud in {Path.cwd()} or above, and no boss_url is set; push tasks first"
+        )
     else:
         client = boss_of(directory) or _inside(directory, values)
     try:
@@ -153,7 +155,7 @@ def _inside(directory: Path, values: Settings) -> Client:
         pools = [policy for policy, _ in make_pools(values)]
         backend = OfflineBackend(directory, open_to_read, open_to_write, pools)
     except DatabaseError as error:
-        stop(Exit.NO_BOSS, str(error))
+        stop(ExitCode.NO_BOSS, str(error))
     tree = None if values.datastore_host else values.datastore_tree or find.tree_beside(directory)
     context = Context(directory, values.boss_address, values.datastore_host)
     return inside_client(backend, (DatabaseError, DatabaseAwayError), tree, context)
@@ -324,9 +326,9 @@ def cancel(
     from boss.api.schema import SelectionRequest
 
     if not ids and not batch and not everything:
-        stop(Exit.BAD_INPUT, "name tasks, --batch N or --all")
+        stop(ExitCode.BAD_INPUT, "name tasks, --batch N or --all")
     if everything and (ids or batch):
-        stop(Exit.BAD_INPUT, "name tasks and batches, or say --all; not both")
+        stop(ExitCode.BAD_INPUT, "name tasks and batches, or say --all; not both")
     name = project if everything else project or "default"
     _change("cancel", SelectionRequest(tasks=ids or [], batches=batch or [], all=everything, project=name), as_json)
 
@@ -374,7 +376,7 @@ def events(
     try:
         start = moment_of(since, time.time()) if since else 0.0
     except ValueError as error:
-        stop(Exit.BAD_INPUT, f"--since {error}")
+        stop(ExitCode.BAD_INPUT, f"--since {error}")
     with _boss() as boss:
         number = boss.task(project, task).task.number if task else 0
         page = boss.events(since=start, task=number) if since else boss.last_events(last, number)
@@ -477,7 +479,7 @@ def _made_state_directory() -> Path:
     try:
         return _state_directory() or Path() if _state_dir is not None else find.find_or_make()
     except find.StateDirectoryError as error:
-        stop(Exit.NO_BOSS, str(error))
+        stop(ExitCode.NO_BOSS, str(error))
 
 
 add_task_commands(command, _boss)

@@ -23,7 +23,7 @@ require_packages(ROOT)
 import typer  # noqa: E402  # only now is it known to be there
 
 from boss.cli.command import (  # noqa: E402
-    Exit,
+    ExitCode,
     guarded,
     stop,
     write_json,
@@ -31,7 +31,7 @@ from boss.cli.command import (  # noqa: E402
 
 if TYPE_CHECKING:
     from boss.client.client import Client
-    from boss.intake.reader import Options, TaskFile
+    from boss.intake.reader import PushOptions, TaskFile
     from settings import Settings
 
 app = typer.Typer(
@@ -45,7 +45,7 @@ _EPILOG = """Examples: push_tasks.py tasks.json; push_tasks.py --check tasks.jso
 Exit codes: 0 all tasks succeeded, 1 some did not, 2 bad input, 3 no boss or refused, 130 Ctrl-C."""
 
 
-class Merge(StrEnum):
+class MergeOption(StrEnum):
     """What happens to tasks whose ids are there already."""
 
     REPLACE = "replace"
@@ -61,7 +61,7 @@ def push_tasks(
     name: Annotated[str, typer.Option("--name", help="What the batch is called; else as the file says.")] = "",
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is accepted; the boss works on.")] = False,
     merge_strategy: Annotated[
-        Merge | None, typer.Option("--merge_strategy", help="For tasks that are there already: run them anew.")
+        MergeOption | None, typer.Option("--merge_strategy", help="For tasks that are there already: run them anew.")
     ] = None,
     allow_shared_results: Annotated[
         bool, typer.Option("--allow_shared_results", help="Two tasks that write one path: a warning, no error.")
@@ -82,9 +82,9 @@ def push_tasks(
     Where no boss runs and none is configured, one is started, which ends when nobody follows any more.
     Ctrl-C ends the following only; the same command goes on.
     """
-    from boss.intake.reader import Options
+    from boss.intake.reader import PushOptions
 
-    options = Options(
+    options = PushOptions(
         project=project,
         name=name,
         merge_strategy=merge_strategy.value if merge_strategy else "",
@@ -101,7 +101,7 @@ def push_tasks(
     raise SystemExit(int(_push(task_file, detach, as_json)))
 
 
-def _read(path: Path, options: Options, check: bool, as_json: bool) -> TaskFile:
+def _read(path: Path, options: PushOptions, check: bool, as_json: bool) -> TaskFile:
     from boss.intake import reader
     from boss.intake.faults import InputRejectedError
 
@@ -111,10 +111,10 @@ def _read(path: Path, options: Options, check: bool, as_json: bool) -> TaskFile:
     except InputRejectedError as errors:
         lines = str(errors).splitlines()
         if as_json:
-            write_json({"valid": False, "errors": lines, "exit_code": int(Exit.BAD_INPUT)})
-            raise SystemExit(int(Exit.BAD_INPUT)) from None
+            write_json({"valid": False, "errors": lines, "exit_code": int(ExitCode.BAD_INPUT)})
+            raise SystemExit(int(ExitCode.BAD_INPUT)) from None
         count = len(errors.faults) + errors.more
-        stop(Exit.BAD_INPUT, f"{path} has {count:,} fault{'' if count == 1 else 's'}; nothing was sent:", lines)
+        stop(ExitCode.BAD_INPUT, f"{path} has {count:,} fault{'' if count == 1 else 's'}; nothing was sent:", lines)
 
 
 def _tell_checked(task_file: TaskFile, as_json: bool) -> None:
@@ -131,8 +131,8 @@ def _tell_checked(task_file: TaskFile, as_json: bool) -> None:
     sys.stdout.write(f"{harmless(task_file.path)} is right: {words}{init}{files}.\n")
 
 
-def _push(task_file: TaskFile, detach: bool, as_json: bool) -> Exit:
-    from boss.cli.push import Plan, push
+def _push(task_file: TaskFile, detach: bool, as_json: bool) -> ExitCode:
+    from boss.cli.push import PushPlan, push
     from boss.client.client import ClientError
     from boss.state_directory import find
 
@@ -144,7 +144,7 @@ def _push(task_file: TaskFile, detach: bool, as_json: bool) -> Exit:
         if configured is None:
             directory = find.find_or_make()
         results = _results(values, directory, task_file.header.project) if configured is None else None
-        plan = Plan(
+        plan = PushPlan(
             task_file=task_file,
             command=again,
             state_directory=directory,
@@ -156,12 +156,12 @@ def _push(task_file: TaskFile, detach: bool, as_json: bool) -> Exit:
         )
         return push(plan)
     except find.StateDirectoryError as error:
-        stop(Exit.NO_BOSS, str(error))
+        stop(ExitCode.NO_BOSS, str(error))
     except OSError as error:
         raise ClientError(f"{error.filename or 'the state directory'}: {error.strerror}") from None
     except KeyboardInterrupt:
         sys.stderr.write(f"\nStopped following. What was accepted stays; go on with the same command: {again}\n")
-        return Exit.INTERRUPTED
+        return ExitCode.INTERRUPTED
 
 
 def _settings(directory: Path | None) -> Settings:
@@ -170,7 +170,7 @@ def _settings(directory: Path | None) -> Settings:
     try:
         return settings.load(directory)
     except settings.SettingsError as error:
-        stop(Exit.BAD_INPUT, "the settings cannot be used:", error.faults)
+        stop(ExitCode.BAD_INPUT, "the settings cannot be used:", error.faults)
 
 
 def _configured(values: Settings, directory: Path | None) -> Client | None:

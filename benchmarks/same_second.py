@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.system import ROOT, Kind, System
 from benchmarks.system import running as running_system
 from boss.bootstrap.ssh_keys import ensure_keys
-from boss.intake.reader import Options, encode_stream, read_file
+from boss.intake.reader import PushOptions, encode_stream, read_file
 from tests.acceptance.inside.plan import FOLDER
 from tests.worlds import ssh_server
 from tests.worlds.ssh_server import SshServer
@@ -80,7 +80,7 @@ def _run(system: System, tasks: int, notes: Path) -> tuple[float, list[float]]:
     described = [{"id": f"t{n}", "commands": [command], "results": [["result", f"out/t{n}"]]} for n in range(tasks)]
     path.write_text(json.dumps(described))
     client = system.client
-    number = client.submit(encode_stream(read_file(path, Options())), detach=True).batch
+    number = client.submit(encode_stream(read_file(path, PushOptions())), detach=True).batch
     until = time.monotonic() + _PATIENCE_SECONDS
     while client.batch(number).counts.running < tasks:
         if time.monotonic() > until:

@@ -1,6 +1,6 @@
 """From effects to messages: orders get what only the database holds (executions, requirements), in bulk.
 
-Pure but for the `Lookups` that are handed in; the simulation uses the same code with look-ups of its own.
+Pure but for the `TurnLookups` that are handed in; the simulation uses the same code with look-ups of its own.
 What cannot be filled in (a row that is gone) is left out: the boss asks again, or finds the attempt ended. Left out is
 also what need not be staged, because all of it lies in the worker's cache: that is told as an event instead.
 """
@@ -24,7 +24,7 @@ from boss.core.effects import (
     ToDatastore,
 )
 from boss.core.events import InputsCached, OrdersLeftOut, ResultsUndeclared
-from boss.core.store import Lookups, Task
+from boss.core.store import Task, TurnLookups
 from wire.messages import (
     VERSION,
     Collect,
@@ -53,7 +53,7 @@ InCache = Callable[[str, list[Input]], bool]
 class Dispatcher:
     """Makes messages of one deployment and epoch."""
 
-    def __init__(self, lookups: Lookups, deployment: str, epoch: int, in_cache: InCache | None = None) -> None:
+    def __init__(self, lookups: TurnLookups, deployment: str, epoch: int, in_cache: InCache | None = None) -> None:
         """`in_cache`: whether the inputs lie in the worker's cache (default: nothing is known of caches)."""
         self._lookups = lookups
         self._deployment = deployment

@@ -18,11 +18,11 @@ from pathlib import Path
 
 from boss.api.app import make_app
 from boss.api.followers import Followers, wait_until_unneeded
-from boss.api.from_datastore import Fetching
+from boss.api.from_datastore import ResultFetcher
 from boss.api.live import LiveBackend
 from boss.api.serve import ServeError, Server, serve
 from boss.api.spool import Spool
-from boss.api.tree import Tree
+from boss.api.tree import LocalTree
 from boss.bootstrap.desk import GuestDesk, make_guests
 from boss.bootstrap.manual import Machines, Whereabouts
 from boss.bootstrap.ssh_keys import BOSS, DATASTORE, KeyFileError, ensure_keys, key_path
@@ -46,7 +46,7 @@ from boss.inbox import Inbox
 from boss.loop import Loop
 from boss.messages import MqttMessages
 from boss.providers.provider import OfProvider, ProviderError, Surroundings
-from boss.providers.providers import Fleet
+from boss.providers.providers import Providers
 from boss.setup import Setup
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.context import Context
@@ -95,7 +95,7 @@ class Program:
         upkeep = Upkeep(self.database, setup.journal_days)
         #: What is fetched from a datastore elsewhere; None: its tree is on this disk.
         self.fetching = (
-            Fetching(private(setup.state_directory / "outgoing"), setup.spool_limit_bytes)
+            ResultFetcher(private(setup.state_directory / "outgoing"), setup.spool_limit_bytes)
             if setup.datastore_host
             else None
         )
@@ -116,7 +116,7 @@ class Program:
         self.guests = make_guests(setup, self.deployment, desk, self.inbox.put)
         self.fleet = self._make_fleet()
 
-    def _make_fleet(self) -> Fleet:
+    def _make_fleet(self) -> Providers:
         state_directory = self.setup.state_directory
         around = Surroundings(
             deployment=self.deployment,
@@ -132,7 +132,7 @@ class Program:
             bundle=self.guests.bundle_file,
         )
         try:
-            return Fleet(self.setup.pools, around)
+            return Providers(self.setup.pools, around)
         except ProviderError as error:
             raise CannotStartError(str(error)) from None
 
@@ -462,7 +462,7 @@ class Program:
             bootstrap=self.guests,
             context=Context(setup.state_directory, setup.boss_address, setup.datastore_said),
             files_tokens=[self._files_token()] if setup.datastore_host else [],
-            tree=None if setup.datastore_host else Tree(setup.tree),
+            tree=None if setup.datastore_host else LocalTree(setup.tree),
             fetching=self.fetching,
         )
         kept = setup.state_directory / "http_port"

@@ -16,13 +16,13 @@ import sys
 import threading
 from pathlib import Path
 
-from datastore.agent import Agent, Outgoing, Policy
+from datastore.agent import DatastoreAgent, DatastorePolicy, Outgoing
 from datastore.agent.events import Started
 from datastore.disk.index import Index, IndexUnusableError
 from datastore.disk.tree import Tree, TreeError
 from datastore.http import BossError
-from datastore.loop import Loop
-from datastore.work import Work
+from datastore.loop import DatastoreLoop
+from datastore.work import Performer
 from wire.codec import encode
 from wire.link import Link, LinkError, LinkOptions, PresenceOptions, TlsOptions
 from wire.messages import VERSION, DatastoreHello, Presence
@@ -58,15 +58,15 @@ def _run(options: argparse.Namespace) -> int:
     tree = Tree(options.tree, incarnation)
     index = Index(tree.index_path)
     try:
-        policy = Policy(
+        policy = DatastorePolicy(
             transfers_at_once=options.transfers,
             retry_seconds=options.retry_seconds,
             hindered_seconds=options.hindered_seconds,
         )
         hello = DatastoreHello(address=socket.gethostname(), pid=os.getpid(), program=f"ecloud {VERSION}")
-        agent = Agent(options.deployment, incarnation, policy, hello)
-        work = Work(tree, index, options.deployment, options.transfers, options.ssh_key, _boss(options))
-        loop = Loop(agent, Outgoing(options.deployment, incarnation), work, topics, tree.free_bytes)
+        agent = DatastoreAgent(options.deployment, incarnation, policy, hello)
+        work = Performer(tree, index, options.deployment, options.transfers, options.ssh_key, _boss(options))
+        loop = DatastoreLoop(agent, Outgoing(options.deployment, incarnation), work, topics, tree.free_bytes)
         _end_on_signals(loop)
         if options.die_with:
             _end_with(options.die_with, loop)
@@ -112,12 +112,12 @@ def _presence(deployment: str, incarnation: str, online: bool) -> bytes:
     )
 
 
-def _end_on_signals(loop: Loop) -> None:
+def _end_on_signals(loop: DatastoreLoop) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.stop())
 
 
-def _end_with(pid: int, loop: Loop) -> None:
+def _end_with(pid: int, loop: DatastoreLoop) -> None:
     """End when that process does. A pidfd stays with the process, whoever gets its number later."""
     try:
         process = os.pidfd_open(pid)

@@ -10,7 +10,7 @@ import os
 
 from datastore.disk.beneath import open_file
 from datastore.disk.content import SizeDiffersError, Stopped, copy, hex_of
-from datastore.disk.names import Move
+from datastore.disk.names import Rename
 from datastore.disk.tree import Tree
 from datastore.disk.versions import VersionMissingError, Versions
 from datastore.errors import DatastoreError
@@ -35,7 +35,7 @@ class Exchange:
         self._boss = boss
         self._last = 0
 
-    def bring(self, order: Store) -> Move:
+    def bring(self, order: Store) -> Rename:
         """The content in incoming, verified.
 
         Raises ContentRejectedError, BossError, BeneathError, DigestError, SizeDiffersError, CopyStoppedError, OSError.
@@ -49,7 +49,7 @@ class Exchange:
             else:
                 source, status = _open_source(order.source)
                 self._copy(source, order.size or status.st_size, order, path)
-        return Move(path, order.name, order.digest)
+        return Rename(path, order.name, order.digest)
 
     def send(self, order: Send) -> Sent | SendFailed:
         """Raises CopyStoppedError."""

@@ -21,8 +21,8 @@ from wire.messages import AttemptKey, Input, Stage, StageDone
 MOST_BYTES = 5_000_000
 _INPUT_BYTES = 170
 
-Told = InputsStaged | ResultsFetched | FetchFailed
-Tell = Callable[[Told], None]
+TransferAnswer = InputsStaged | ResultsFetched | FetchFailed
+Tell = Callable[[TransferAnswer], None]
 
 
 def expand(tree: Tree, jobs: list[Stage], tell: Tell) -> tuple[list[Stage], Tell]:
@@ -82,7 +82,7 @@ def _input(folder: Input, entry: Entry) -> Input:
     return Input(name=name, path=path, folder=True)
 
 
-def _with_folders(told: Told, folders: dict[AttemptKey, list[Input]]) -> Told:
+def _with_folders(told: TransferAnswer, folders: dict[AttemptKey, list[Input]]) -> TransferAnswer:
     if not isinstance(told, InputsStaged) or not isinstance(told.answer, StageDone):
         return told
     answer = told.answer

@@ -16,7 +16,7 @@ import queue
 import time
 from collections.abc import Callable
 
-from datastore.agent import Agent, Outgoing
+from datastore.agent import DatastoreAgent, Outgoing
 from datastore.agent.effects import Confirm, Effect, Report
 from datastore.agent.events import (
     BossSeen,
@@ -28,7 +28,7 @@ from datastore.agent.events import (
     StepFailed,
     TimePassed,
 )
-from datastore.work import Work
+from datastore.work import Performer
 from wire.codec import WireError, decode, encode
 from wire.link import Connected, Disconnected, Link, LinkEvent, Received, SubscriptionRefused
 from wire.messages import DatastoreOrders, DatastoreReports, Presence
@@ -44,11 +44,11 @@ class _StopAsked:
     """End."""
 
 
-class Loop:
+class DatastoreLoop:
     """`run` returns after `stop`, which may be called from a signal handler."""
 
     def __init__(
-        self, agent: Agent, outgoing: Outgoing, work: Work, topics: Topics, disk_free: Callable[[], int]
+        self, agent: DatastoreAgent, outgoing: Outgoing, work: Performer, topics: Topics, disk_free: Callable[[], int]
     ) -> None:
         self._agent = agent
         self._outgoing = outgoing

@@ -15,7 +15,7 @@ from datastore.disk.beneath import PathObstructedError
 from datastore.disk.content import is_full
 from datastore.disk.folders import Built, build, built_path, paths_of
 from datastore.disk.index import DigestRow, Index, row_of
-from datastore.disk.names import FolderMove, Move, Names
+from datastore.disk.names import FolderRename, Names, Rename
 from datastore.disk.syncs import sync_many
 from datastore.disk.tree import Tree
 from datastore.errors import DatastoreError
@@ -128,7 +128,7 @@ class Publisher:
                 rows.append(row_of(file.name, status, file.digest))
         return rows
 
-    def _left(self, record: Record) -> list[Move]:
+    def _left(self, record: Record) -> list[Rename]:
         """The files that have no name yet, but for those in folders."""
         folder = self._folder(record)
         try:
@@ -136,12 +136,12 @@ class Publisher:
         except FileNotFoundError:
             return []
         return [
-            Move(f"{folder}/{number}", file.name, file.digest)
+            Rename(f"{folder}/{number}", file.name, file.digest)
             for number, (file, place) in enumerate(zip(record.files, record.folder_places(), strict=True))
             if place is None and str(number) in left
         ]
 
-    def _folder_moves(self, record: Record) -> list[FolderMove]:
+    def _folder_moves(self, record: Record) -> list[FolderRename]:
         if not record.folders:
             return []
         digests: list[dict[str, str]] = [{} for _ in record.folders]
@@ -149,7 +149,7 @@ class Publisher:
             if place is not None:
                 digests[place][file.name] = file.digest
         return [
-            FolderMove(built_path(self._folder(record), place), each.inode, each.name, digests[place])
+            FolderRename(built_path(self._folder(record), place), each.inode, each.name, digests[place])
             for place, each in enumerate(record.folders)
         ]
 

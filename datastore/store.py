@@ -14,7 +14,7 @@ from datastore.disk.beneath import BeneathError, PathObstructedError, open_file
 from datastore.disk.content import DigestError, SizeDiffersError, Stopped, hex_of, is_full
 from datastore.disk.index import Index, row_of
 from datastore.disk.listing import list_folder, names_matching
-from datastore.disk.names import Move, Names
+from datastore.disk.names import Names, Rename
 from datastore.disk.syncs import sync_many, sync_one
 from datastore.disk.tree import Tree
 from datastore.disk.versions import Versions
@@ -55,7 +55,7 @@ class Storage:
     def store(self, orders: list[Store]) -> StoreResults:
         """Copy all, sync once, then name all. Raises CopyStoppedError."""
         answers: list[Stored | StoreFailed] = []
-        moves: list[Move] = []
+        moves: list[Rename] = []
         there: list[str] = []
         modes: list[Store] = []
         full = ""
@@ -121,7 +121,7 @@ class Storage:
             return False
         return True
 
-    def _bring(self, order: Store) -> Move:
+    def _bring(self, order: Store) -> Rename:
         """Into incoming, verified, if it can have its name."""
         hex_of(order.digest)
         (reason,) = self._names.obstacles([[order.name]])
@@ -129,7 +129,9 @@ class Storage:
             raise ContentRejectedError(reason)
         return self._exchange.bring(order)
 
-    def _name(self, orders: list[Store], moves: list[Move], there: list[str]) -> tuple[list[Stored | StoreFailed], str]:
+    def _name(
+        self, orders: list[Store], moves: list[Rename], there: list[str]
+    ) -> tuple[list[Stored | StoreFailed], str]:
         try:
             sync_many(self._tree.incoming, [move.source for move in moves], lambda path: self._open(path))
             self._index.keep_digests([row_of(move.name, self._status(move), move.digest) for move in moves])
@@ -149,10 +151,10 @@ class Storage:
     def _open(self, path: str) -> int:
         return open_file(self._tree.incoming, path)[0]
 
-    def _status(self, move: Move) -> os.stat_result:
+    def _status(self, move: Rename) -> os.stat_result:
         return os.stat(move.source, dir_fd=self._tree.incoming, follow_symlinks=False)
 
-    def _remove(self, moves: list[Move]) -> None:
+    def _remove(self, moves: list[Rename]) -> None:
         for move in moves:
             try:
                 os.unlink(move.source, dir_fd=self._tree.incoming)

@@ -66,7 +66,7 @@ _EPOCH_SECONDS = 2.0
 Job = TypeVar("Job", Stage, Collect)
 
 
-class Work:
+class Performer:
     """`begin` an effect; its event comes through `tell`, which is set before the first one."""
 
     def __init__(

@@ -20,7 +20,7 @@ from wire.link import Link, LinkError, LinkOptions, PresenceOptions, TlsOptions
 from wire.messages import VERSION, Place, Presence
 from wire.topics import Topics
 from worker.address import address_towards
-from worker.agent import Agent, Options
+from worker.agent import AgentOptions, WorkerAgent
 from worker.agent.events import TermReceived
 from worker.agent.state import ORPHANED
 from worker.cache import Cache
@@ -28,7 +28,7 @@ from worker.guest.halt import halt, refusal
 from worker.home import Home, HomeError
 from worker.journal import Journal
 from worker.keeper import Keeper
-from worker.loop import Inbox, Loop, Parts
+from worker.loop import Inbox, Parts, WorkerLoop
 from worker.options import OptionError, WorkerOptions, read_options
 from worker.replacement import Replacement
 from worker.runner import Runner, RunnerOptions
@@ -54,7 +54,7 @@ def main() -> int:
         home = Home(options.home)
         home.end_leftovers(options.grace)
         _tell_start(home)
-        code = Worker(options, home).live()
+        code = WorkerProgram(options, home).live()
         if code == ORPHANED and options.halt_command:
             _halt(options.halt_command)
         return code
@@ -78,7 +78,7 @@ def _halt(command: str) -> None:
         logger.error("this machine is not halted: %s", why, extra={"action": "not_halted"})
 
 
-class Worker:
+class WorkerProgram:
     """All parts of one running agent."""
 
     def __init__(self, options: WorkerOptions, home: Home) -> None:
@@ -94,7 +94,7 @@ class Worker:
         cache.trim()
         topics = Topics(options.mqtt_prefix)
         incarnation = secrets.token_hex(8)
-        agent = Agent(
+        agent = WorkerAgent(
             _agent_options(options, home, incarnation),
             now(),
             kept=self._journal.kept.values(),
@@ -132,7 +132,7 @@ class Worker:
             journal=self._journal,
             fetch=Replacement(home.path, options.boss_url, self._inbox.put).fetch,
         )
-        self._loop = Loop(agent, parts)
+        self._loop = WorkerLoop(agent, parts)
         logger.info(
             "worker %s with %d slots in %s, incarnation %s", options.id, options.slots, home.path, incarnation,
             extra={"action": "start"},
@@ -156,9 +156,9 @@ class Worker:
         return ended.code
 
 
-def _agent_options(options: WorkerOptions, home: Home, incarnation: str) -> Options:
+def _agent_options(options: WorkerOptions, home: Home, incarnation: str) -> AgentOptions:
     place = _place(options, home)
-    return Options(
+    return AgentOptions(
         worker=options.id,
         incarnation=incarnation,
         slots=options.slots,

@@ -23,7 +23,7 @@ from wire.codec import WireError, decode, encode
 from wire.link import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
 from wire.messages import Digest, Input, ManifestEntry, Outcome, Presence, Run, WorkerOrders
 from wire.topics import Topics
-from worker.agent import Agent
+from worker.agent import WorkerAgent
 from worker.agent.effects import (
     AdoptDeployment,
     Effect,
@@ -70,7 +70,7 @@ _ADOPTED = 256
 Inbox = queue.SimpleQueue[Event | LinkEvent]
 
 
-class Runs(Protocol):
+class TaskRunner(Protocol):
     """What the loop asks of a runner."""
 
     def execute(self, run: Run) -> None: ...
@@ -85,7 +85,7 @@ class Parts:
     attempts: Path
     topics: Topics
     publish: Callable[[str, bytes], bool]
-    runner: Runs
+    runner: TaskRunner
     keeper: Keeper
     cache: Cache
     journal: Journal
@@ -93,8 +93,8 @@ class Parts:
     fetch: Callable[[FetchBundle], None]
 
 
-class Loop:
-    def __init__(self, agent: Agent, parts: Parts) -> None:
+class WorkerLoop:
+    def __init__(self, agent: WorkerAgent, parts: Parts) -> None:
         self._agent = agent
         self._parts = parts
         self._options = agent.state.options

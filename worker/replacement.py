@@ -26,17 +26,17 @@ FIRST_PAUSE_SECONDS = 5.0
 #: After an answer that trying again does not change: before the boss is asked for another order.
 REFUSED_PAUSE_SECONDS = 60.0
 
-Told = Callable[[BundleFetched | BundleNotFetched], None]
+Notify = Callable[[BundleFetched | BundleNotFetched], None]
 
 
 class Replacement:
-    def __init__(self, home: Path, boss_url: str, told: Told) -> None:
+    def __init__(self, home: Path, boss_url: str, told: Notify) -> None:
         self._programs = home / PROGRAMS
         self._boss_url = boss_url.rstrip("/")
         self._told = told
 
     def fetch(self, order: FetchBundle) -> None:
-        """Told BundleFetched or BundleNotFetched, some time."""
+        """Notifies BundleFetched or BundleNotFetched, some time."""
         threading.Thread(target=self._work, args=(order,), name="replacement", daemon=True).start()
 
     def _work(self, order: FetchBundle) -> None:

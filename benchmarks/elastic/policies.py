@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 
 from benchmarks.elastic.cloud import Answer, Policy, View, Worker
-from boss.core.scaling.decide import Fleet, Pool, decide
+from boss.core.scaling.decide import Pool, Supply, decide
 from boss.core.scaling.forecast import SMALL, Graph, Ready, forecast
 
 
@@ -43,7 +43,7 @@ def ours(thrift: float, idle: float = 0.0) -> Policy:
 
         pool = Pool(slots=site.slots, most=site.most, boot=site.boot, idle=idle, thrift=thrift)
         resting = view.idle()
-        fleet = Fleet(
+        fleet = Supply(
             busy=len(view.serving) - len(resting),
             idle=[(each.name, view.now - each.idle_since) for each in resting],
             booting=[max(0.0, each.requested + site.boot - view.now) for each in view.booting],

@@ -20,14 +20,14 @@ from starlette.types import ASGIApp
 from boss.api import openapi
 from boss.api.backend import Backend, BackendUnavailableError
 from boss.api.errors import HttpError
-from boss.api.from_datastore import Fetching
+from boss.api.from_datastore import ResultFetcher
 from boss.api.guard import Guard
 from boss.api.responses import error_response, json_response
 from boss.api.routes import Call, Route, read_body, read_query
 from boss.api.services import BootstrapService, ContextService, LoginService, Services
 from boss.api.spool import Spool
 from boss.api.table import ROUTES
-from boss.api.tree import Tree
+from boss.api.tree import LocalTree
 from wire.http import PREFIX
 
 _log = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ def make_app(
     bootstrap: BootstrapService | None = None,
     context: ContextService | None = None,
     files_tokens: Iterable[str] = (),
-    tree: Tree | None = None,
-    fetching: Fetching | None = None,
+    tree: LocalTree | None = None,
+    fetching: ResultFetcher | None = None,
 ) -> ASGIApp:
     """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed.
 

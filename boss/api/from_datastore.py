@@ -1,7 +1,7 @@
 """Contents on their way from a datastore elsewhere to whoever asked for them: ordered once, waited for by all.
 
-The boss orders, the datastore sends into a spool of its own (`Outgoing`); a request waits a while and is told to ask
-again if that was not enough. Nothing here is kept over a restart: requests come again.
+The boss orders, the datastore sends into a spool of its own (`FetchedSpool`); a request waits a while and is told to
+ask again if that was not enough. Nothing here is kept over a restart: requests come again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ AT_ONCE, WAITING_MOST = 16, 256
 WAIT_SECONDS = 20.0
 
 
-class Outgoing(Spool):
+class FetchedSpool(Spool):
     """The spool of what was fetched. It has no room of its own to keep: the oldest makes way for what comes."""
 
     def make_room(self, digest: str, size: int) -> None:
@@ -51,11 +51,11 @@ class ResultUnavailableError(ApiError):
     """The datastore cannot send it; its sentence."""
 
 
-class Fetching:
+class ResultFetcher:
     """Used by the application's event loop; `Backend.ask` waits in threads."""
 
     def __init__(self, directory: Path, limit_bytes: int) -> None:
-        self.spool = Outgoing(directory, limit_bytes)
+        self.spool = FetchedSpool(directory, limit_bytes)
         self._threads = ThreadPoolExecutor(AT_ONCE, "fetch")
         self._asked: dict[str, Future[Answer]] = {}
         self._lock = threading.Lock()

@@ -28,7 +28,7 @@ from boss.core.model import TaskState
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.pools import PoolState
 from boss.core.rows import BatchRow, Changes, InstanceRow, Loaded, LoadedBatch, WorkerRow
-from boss.core.scaling.decide import Plan
+from boss.core.scaling.decide import Decision
 from boss.core.scheduler import Scheduler
 from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
 from boss.state_directory.boss_file import LOCK_FILE
@@ -118,7 +118,7 @@ class OfflineBackend:
         for name, known in learned.items():
             known.boots.extend(boots.get(name, ()))
             known.spent.update(spent.get(name, {}))
-            known.plan = Plan(reason="no boss runs that would decide")
+            known.plan = Decision(reason="no boss runs that would decide")
         return pool_views(self._pools, learned, instances, 0.0, time.time(), {})
 
     def ask(self, event: Request) -> Answer:

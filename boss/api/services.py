@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from boss.api.backend import Backend
-from boss.api.from_datastore import Fetching
+from boss.api.from_datastore import ResultFetcher
 from boss.api.schema import DebugLine, GuestLoginAnswer, LoginAnswer
 from boss.api.spool import Spool
-from boss.api.tree import Tree
+from boss.api.tree import LocalTree
 
 #: Key of an ASGI scope: an event that is set when the server is about to end.
 CLOSING = "ecloud.closing"
@@ -85,6 +85,6 @@ class Services:
     bootstrap: BootstrapService | None = None
     context: ContextService | None = None
     #: The datastore's tree, where it is on this disk; else how contents are fetched from there.
-    tree: Tree | None = None
-    fetching: Fetching | None = None
+    tree: LocalTree | None = None
+    fetching: ResultFetcher | None = None
     bundles: BundlesInTransit = field(default_factory=BundlesInTransit)

@@ -36,7 +36,7 @@ class ContentMissingError(ApiError):
     """The tree has no such content; a sentence."""
 
 
-class Tree:
+class LocalTree:
     """Used from several threads."""
 
     def __init__(self, root: Path) -> None:

@@ -25,7 +25,7 @@ Boss = Callable[[], AbstractContextManager[Client]]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     #: Everything asked for was done; for a push that was followed: all its tasks succeeded.
     OK = 0
     #: The push was carried out and not all of its tasks succeeded.
@@ -42,7 +42,7 @@ class Exit(IntEnum):
 _BAD_INPUT = frozenset({400, 404, 413, 415})
 
 
-def stop(code: Exit, sentence: str, details: list[str] | None = None) -> NoReturn:
+def stop(code: ExitCode, sentence: str, details: list[str] | None = None) -> NoReturn:
     """End the program with an error."""
     sys.stderr.write(f"Error: {harmless(sentence, lines=True)}\n")
     sys.stderr.writelines(f"  {harmless(line)}\n" for line in details or [])
@@ -57,9 +57,9 @@ def guarded(function: Callable[..., R]) -> Callable[..., R]:
         try:
             return function(*arguments, **options)
         except RequestRefusedError as error:
-            stop(Exit.BAD_INPUT if error.status in _BAD_INPUT else Exit.NO_BOSS, str(error), error.details)
+            stop(ExitCode.BAD_INPUT if error.status in _BAD_INPUT else ExitCode.NO_BOSS, str(error), error.details)
         except ClientError as error:
-            stop(Exit.NO_BOSS, str(error))
+            stop(ExitCode.NO_BOSS, str(error))
 
     return wrapped
 
@@ -67,9 +67,9 @@ def guarded(function: Callable[..., R]) -> Callable[..., R]:
 def ask_first(question: str, instead: str) -> None:
     """Go on if a person says yes. Nobody to ask: the program ends with `instead`, what may be said beforehand."""
     if not sys.stdin.isatty():
-        stop(Exit.BAD_INPUT, f"{question} Nobody is there to answer: {instead}")
+        stop(ExitCode.BAD_INPUT, f"{question} Nobody is there to answer: {instead}")
     if not typer.confirm(question, err=True):
-        stop(Exit.BAD_INPUT, "nothing was changed")
+        stop(ExitCode.BAD_INPUT, "nothing was changed")
 
 
 def write(lines: list[str]) -> None:

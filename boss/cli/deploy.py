@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from boss.cli.command import AsJson, Command, Exit, stop, write, write_json
+from boss.cli.command import AsJson, Command, ExitCode, stop, write, write_json
 from boss.cli.terminal import harmless
 
 if TYPE_CHECKING:  # paramiko, pyone and jinja2 take their time, which every other command would wait for
     from boss.deploy.deploying import Deployed
-    from boss.providers.opennebula.client import Client
+    from boss.providers.opennebula.client import CloudClient
 
 
 class Action(StrEnum):
@@ -151,7 +151,7 @@ def _teardown(home: Path, values: Any, mark: str, disk: str, as_json: bool, agre
             write([harmless(line) for line in teardown.lines(wanted)])
             sys.stdout.flush()  # what is asked, and told meanwhile, is on the other stream
         if (wanted.machines or wanted.disk) and not agreed():
-            stop(Exit.BAD_INPUT, "nothing was removed")
+            stop(ExitCode.BAD_INPUT, "nothing was removed")
         teardown.remove(client, own, wanted, _say)
         if own is not None:
             (home / DEPLOYED_FILE).unlink(missing_ok=True)
@@ -176,7 +176,7 @@ def _templates(action: Action, names: list[str], values: Any, home: Path, as_jso
         write_json(texts) if as_json else sys.stdout.write("\n".join(texts.values()))
         return
     if others := [name for name in wanted if name in templates.FILES]:
-        stop(Exit.BAD_INPUT, f"{', '.join(others)}: a file of the broker's machine; it is only rendered")
+        stop(ExitCode.BAD_INPUT, f"{', '.join(others)}: a file of the broker's machine; it is only rendered")
     client = _cloud_client(values, home)
     if action is Action.register:
         lines = []
@@ -195,13 +195,13 @@ def _templates(action: Action, names: list[str], values: Any, home: Path, as_jso
             write([f"{name}: {'differs' if differences else 'as it should be'}"])
             write([f"  {harmless(line)}" for line in differences])
     if any(found.values()):
-        raise SystemExit(int(Exit.TASKS_FAILED))
+        raise SystemExit(int(ExitCode.TASKS_FAILED))
 
 
 # --- parts -------------------------------------------------------------------------------------------
 
 
-def _cloud_client(values: Any, home: Path) -> Client:
+def _cloud_client(values: Any, home: Path) -> CloudClient:
     """The account of the settings. Raises DeployError."""
     from boss.deploy.errors import DeployError
     from boss.providers.opennebula.make import make_client
@@ -228,11 +228,11 @@ def _failing_in_a_sentence() -> Iterator[None]:
         yield
     except CloudError as error:
         later = "; the same command goes on where this one ended" if error.kind in ("away", "unclear") else ""
-        stop(Exit.NO_BOSS, f"{error}{later}")
+        stop(ExitCode.NO_BOSS, f"{error}{later}")
     except (DeployError, KeyFileError) as error:
-        stop(Exit.NO_BOSS, str(error))
+        stop(ExitCode.NO_BOSS, str(error))
     except OSError as error:
-        stop(Exit.NO_BOSS, f"{error.filename or 'the state directory'}: {error.strerror or error}")
+        stop(ExitCode.NO_BOSS, f"{error.filename or 'the state directory'}: {error.strerror or error}")
 
 
 def _say(line: str) -> None:

@@ -18,7 +18,7 @@ import typer
 from boss.api.schema import LoginAnswer
 from boss.bootstrap.login_files import FOLDER
 from boss.bootstrap.ssh_keys import DATASTORE, KeyFileError, SshKey, ensure_keys
-from boss.cli.command import AsJson, Boss, Command, Exit, stop, write, write_json
+from boss.cli.command import AsJson, Boss, Command, ExitCode, stop, write, write_json
 from boss.cli.terminal import harmless
 from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token
@@ -65,7 +65,7 @@ def add_machine_commands(
     ) -> None:
         """A worker on a host of your own, started by hand: its login and settings, and how to start it."""
         if name == DATASTORE:
-            stop(Exit.BAD_INPUT, "the datastore is no worker; `admin.py login datastore` gives what it needs")
+            stop(ExitCode.BAD_INPUT, "the datastore is no worker; `admin.py login datastore` gives what it needs")
         with boss() as asked:
             there_already = [worker.state for worker in asked.workers() if worker.id == name]
             answer = asked.login(name, there)
@@ -92,7 +92,7 @@ def add_machine_commands(
                     sys.stdout.write(f"{text}\n")
                     sys.stdout.flush()
         if failed:
-            stop(Exit.NO_BOSS, f"worker {worker} is not well: {', '.join(failed)}")
+            stop(ExitCode.NO_BOSS, f"worker {worker} is not well: {', '.join(failed)}")
 
 
 # --- init --------------------------------------------------------------------------------------------
@@ -105,9 +105,9 @@ def _init(state_directory: Path, username: str, as_json: bool) -> None:
         logins = LoginFiles(state_directory)
         passwords = [logins.ensure(name) for name in (username, DATASTORE_LOGIN)]
     except KeyFileError as error:
-        stop(Exit.NO_BOSS, str(error))
+        stop(ExitCode.NO_BOSS, str(error))
     except OSError as error:
-        stop(Exit.NO_BOSS, f"{error.filename or state_directory}: {error.strerror or error}")
+        stop(ExitCode.NO_BOSS, f"{error.filename or state_directory}: {error.strerror or error}")
     if as_json:
         write_json(
             {
@@ -153,7 +153,7 @@ def _write_files(folder: Path, files: dict[str, str]) -> None:
                 file.write(content)
             temporary.replace(path)
     except OSError as error:
-        stop(Exit.BAD_INPUT, f"{error.filename or folder} cannot be written: {error.strerror or error}")
+        stop(ExitCode.BAD_INPUT, f"{error.filename or folder} cannot be written: {error.strerror or error}")
 
 
 def _give(answer: LoginAnswer, folder: Path | None, there: str, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from boss.api.schema_pools import DropRequest, InstanceAnswer, TerminateRequest
-from boss.cli.command import AsJson, Boss, Command, Exit, ask_first, stop, write, write_json
+from boss.cli.command import AsJson, Boss, Command, ExitCode, ask_first, stop, write, write_json
 from boss.cli.format_pools import dropped_lines, note_lines, pool_lines, terminated_lines
 from boss.cli.terminal import harmless, plural
 from boss.core.policy import LOCAL
@@ -35,7 +35,7 @@ def add_pool_commands(command: Command, boss: Boss) -> None:
             pools = asked.pools()
         known = [each.name for each in pools]
         if pool and pool not in known:
-            stop(Exit.BAD_INPUT, f"there is no pool {pool!r} (there are: {', '.join(known) or 'none'})")
+            stop(ExitCode.BAD_INPUT, f"there is no pool {pool!r} (there are: {', '.join(known) or 'none'})")
         chosen = [each for each in pools if pool in ("", each.name)]
         write_json(chosen) if as_json else write([line for each in chosen for line in pool_lines(each)])
 
@@ -51,7 +51,7 @@ def add_pool_commands(command: Command, boss: Boss) -> None:
     ) -> None:
         """Start workers now, whatever the work wants: prints their ids, and says what did not fit the limit."""
         if word and word.lower() not in _KEEP_ALIVE:
-            stop(Exit.BAD_INPUT, f"{word!r} is not understood: what may follow the number is keep_alive")
+            stop(ExitCode.BAD_INPUT, f"{word!r} is not understood: what may follow the number is keep_alive")
         with boss() as asked:
             answer = asked.start_workers(count, pool, keep_alive or bool(word))
         if as_json:
@@ -62,7 +62,7 @@ def add_pool_commands(command: Command, boss: Boss) -> None:
             sys.stdout.flush()
             sys.stderr.writelines(f"{line}\n" for line in note_lines(answer.notes))
         if not answer.workers:
-            stop(Exit.NO_BOSS, f"no worker was started in pool {answer.pool}")
+            stop(ExitCode.NO_BOSS, f"no worker was started in pool {answer.pool}")
 
     @command("terminate_workers", "terminate_workers --pool cloud")
     def terminate_workers(
@@ -89,7 +89,7 @@ def add_pool_commands(command: Command, boss: Boss) -> None:
     ) -> None:
         """Forget workers (those named, else the lost ones): what they have goes to others, their machines live on."""
         if everything and workers:
-            stop(Exit.BAD_INPUT, "name workers, or say --all; not both")
+            stop(ExitCode.BAD_INPUT, "name workers, or say --all; not both")
         with boss() as asked:
             answer = asked.drop_workers(DropRequest(workers=workers or [], all=everything))
         write_json(answer) if as_json else write(list(dropped_lines(answer)))

@@ -1,6 +1,6 @@
 """One push from a checked task file to its summary: find or start a boss, send files, submit, follow, sum up.
 
-Knows the client and the terminal. What a command line says, and what the settings say, comes in as a Plan.
+Knows the client and the terminal. What a command line says, and what the settings say, comes in as a PushPlan.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TextIO
 import msgspec
 
 from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
-from boss.cli.command import Exit
+from boss.cli.command import ExitCode
 from boss.cli.follow import BossLostError, follow
 from boss.cli.format_tasks import reason_of
 from boss.cli.terminal import ProgressLine, harmless, plural, size_words
@@ -33,7 +33,7 @@ _NOT_NOW, _ENDING_SECONDS = 503, 30.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class PushPlan:
     """What to push, where, and how to go on."""
 
     task_file: TaskFile
@@ -50,7 +50,7 @@ class Plan:
     as_json: bool = False
 
 
-class Summary(msgspec.Struct, kw_only=True):
+class PushSummary(msgspec.Struct, kw_only=True):
     """What --json prints."""
 
     batch: int
@@ -69,7 +69,7 @@ class Summary(msgspec.Struct, kw_only=True):
 class _Clients:
     """The boss of the plan, found anew whenever it may be another one; all clients are closed in the end."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: PushPlan) -> None:
         self.plan = plan
         self._open: list[Client] = []
 
@@ -104,13 +104,13 @@ class _Clients:
             client.close()
 
 
-def push(plan: Plan, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> Exit:
+def push(plan: PushPlan, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> ExitCode:
     """Do it all. Raises ClientError (RequestRefusedError, NoAnswerError, BossLostError) and KeyboardInterrupt."""
     with closing(_Clients(plan)) as clients:
         return _push(plan, clients, ProgressLine(err), out)
 
 
-def _push(plan: Plan, clients: _Clients, line: ProgressLine, out: TextIO) -> Exit:
+def _push(plan: PushPlan, clients: _Clients, line: ProgressLine, out: TextIO) -> ExitCode:
     client, accepted = _accepted(plan, clients, line)
     for warning in accepted.warnings:
         line.say(f"Warning: {harmless(warning)}")
@@ -124,7 +124,7 @@ def _push(plan: Plan, clients: _Clients, line: ProgressLine, out: TextIO) -> Exi
     return _sum_up(plan, clients.find() or client, accepted, batch, out)
 
 
-def _send(plan: Plan, client: Client, line: ProgressLine) -> None:
+def _send(plan: PushPlan, client: Client, line: ProgressLine) -> None:
     def tell(done: int, total: int) -> None:
         line.show(done / total if total else 1.0, f"sending files: {size_words(done)} of {size_words(total)}")
 
@@ -135,7 +135,7 @@ def _send(plan: Plan, client: Client, line: ProgressLine) -> None:
             line.say(f"{size_words(sent)} of files sent.")
 
 
-def _accepted(plan: Plan, clients: _Clients, line: ProgressLine) -> tuple[Client, SubmitAnswer]:
+def _accepted(plan: PushPlan, clients: _Clients, line: ProgressLine) -> tuple[Client, SubmitAnswer]:
     """By a boss that stays: one that is just ending refuses or goes away, and the next one takes the push."""
     until = time.monotonic() + _ENDING_SECONDS
     while True:
@@ -152,7 +152,7 @@ def _accepted(plan: Plan, clients: _Clients, line: ProgressLine) -> tuple[Client
         time.sleep(0.5)
 
 
-def _submit(plan: Plan, client: Client, line: ProgressLine) -> SubmitAnswer:
+def _submit(plan: PushPlan, client: Client, line: ProgressLine) -> SubmitAnswer:
     try:
         return client.submit(encode_stream(plan.task_file), detach=plan.detach)
     except RequestRefusedError as error:
@@ -162,13 +162,13 @@ def _submit(plan: Plan, client: Client, line: ProgressLine) -> SubmitAnswer:
     return client.submit(encode_stream(plan.task_file), detach=plan.detach)
 
 
-def _new_and_kept(plan: Plan, accepted: SubmitAnswer) -> tuple[int, int]:
+def _new_and_kept(plan: PushPlan, accepted: SubmitAnswer) -> tuple[int, int]:
     kept = accepted.done.get("attached", 0)
     kept = kept if isinstance(kept, int) else 0
     return plan.task_file.tasks - kept, kept
 
 
-def _accepted_words(plan: Plan, accepted: SubmitAnswer) -> str:
+def _accepted_words(plan: PushPlan, accepted: SubmitAnswer) -> str:
     new, kept = _new_and_kept(plan, accepted)
     words = f"Accepted as batch {accepted.batch}: {plural(new, 'task')}"
     if not kept:
@@ -178,18 +178,18 @@ def _accepted_words(plan: Plan, accepted: SubmitAnswer) -> str:
     return f"{words} new, {kept:,} there already with the same content."
 
 
-def _detached(plan: Plan, client: Client, accepted: SubmitAnswer, out: TextIO) -> Exit:
+def _detached(plan: PushPlan, client: Client, accepted: SubmitAnswer, out: TextIO) -> ExitCode:
     if plan.as_json:
         batch = client.batch(accepted.batch)
-        _print_json(_summary(plan, accepted, batch, [], Exit.OK), out)
+        _print_json(_summary(plan, accepted, batch, [], ExitCode.OK), out)
     else:
         out.write("The boss works on alone. Watch it: admin.py status; push_tasks.py again follows it.\n")
-    return Exit.OK
+    return ExitCode.OK
 
 
-def _sum_up(plan: Plan, client: Client, accepted: SubmitAnswer, batch: BatchAnswer, out: TextIO) -> Exit:
+def _sum_up(plan: PushPlan, client: Client, accepted: SubmitAnswer, batch: BatchAnswer, out: TextIO) -> ExitCode:
     counts = batch.counts
-    code = Exit.OK if counts.succeeded == plan.task_file.tasks else Exit.TASKS_FAILED
+    code = ExitCode.OK if counts.succeeded == plan.task_file.tasks else ExitCode.TASKS_FAILED
     failed = _failed(client, batch) if counts.failed or counts.blocked else []
     if plan.as_json:
         _print_json(_summary(plan, accepted, batch, failed, code), out)
@@ -210,7 +210,7 @@ def _failed(client: Client, batch: BatchAnswer) -> list[TaskAnswer]:
         return []
 
 
-def _summary_lines(plan: Plan, batch: BatchAnswer, failed: list[TaskAnswer]) -> list[str]:
+def _summary_lines(plan: PushPlan, batch: BatchAnswer, failed: list[TaskAnswer]) -> list[str]:
     counts = batch.counts
     if not plan.task_file.tasks:
         return ["There was nothing to do: the push has no tasks."]
@@ -230,7 +230,7 @@ def _summary_lines(plan: Plan, batch: BatchAnswer, failed: list[TaskAnswer]) -> 
     return lines
 
 
-def _bad_counts(plan: Plan, batch: BatchAnswer) -> dict[str, int]:
+def _bad_counts(plan: PushPlan, batch: BatchAnswer) -> dict[str, int]:
     counts = batch.counts
     return {
         "failed": counts.failed,
@@ -251,9 +251,11 @@ def _quoted(text: str) -> str:
     return shlex.quote(harmless(text))
 
 
-def _summary(plan: Plan, accepted: SubmitAnswer, batch: BatchAnswer, failed: list[TaskAnswer], code: Exit) -> Summary:
+def _summary(
+    plan: PushPlan, accepted: SubmitAnswer, batch: BatchAnswer, failed: list[TaskAnswer], code: ExitCode
+) -> PushSummary:
     new, kept = _new_and_kept(plan, accepted)
-    return Summary(
+    return PushSummary(
         batch=batch.number,
         project=batch.project,
         name=batch.name,

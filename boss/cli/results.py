@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boss.cli.command import AsJson, Boss, Command, Exit, stop, write, write_json
+from boss.cli.command import AsJson, Boss, Command, ExitCode, stop, write, write_json
 
 if TYPE_CHECKING:
     from boss.api.schema import ResultAnswer
@@ -45,7 +45,7 @@ def add_result_commands(command: Command, boss: Boss) -> None:
         """
         *patterns, directory = names
         if not patterns and not batch and not task:
-            stop(Exit.BAD_INPUT, "name results and then a directory, or say --batch or --task; '**' is all")
+            stop(ExitCode.BAD_INPUT, "name results and then a directory, or say --batch or --task; '**' is all")
         _get(boss, patterns or [""], Path(directory), batch, task, project, as_json)
 
     @command("ls", "ls --long 'runs/**'")
@@ -66,7 +66,7 @@ def add_result_commands(command: Command, boss: Boss) -> None:
             found = in_order(asked.results(project, match, batch, task))
             first = next(found, None)
             if first is None and match:
-                stop(Exit.BAD_INPUT, _nothing_called(project, match))
+                stop(ExitCode.BAD_INPUT, _nothing_called(project, match))
             found = chain([] if first is None else [first], found)
             if as_json:
                 write_json(list(found))
@@ -89,7 +89,7 @@ def add_result_commands(command: Command, boss: Boss) -> None:
             usages = [(folder.strip("/"), asked.usage(project, folder)) for folder in folders or [""]]
             empty = next((folder for folder, usage in usages if folder not in ("", ".") and not usage.files), None)
             if empty is not None:
-                stop(Exit.BAD_INPUT, f"no result of project {project!r} is in a folder {empty!r}; see admin.py ls")
+                stop(ExitCode.BAD_INPUT, f"no result of project {project!r} is in a folder {empty!r}; see admin.py ls")
             if as_json:
                 write_json({folder or ".": usage for folder, usage in usages})
             else:
@@ -115,13 +115,13 @@ def _get(boss: Boss, patterns: list[str], directory: Path, batch: int, task: str
             got = get_results(asked.another, results, directory, tell)
         except (DownloadError, OSError) as error:
             line.end()
-            stop(Exit.TASKS_FAILED, str(error))
+            stop(ExitCode.TASKS_FAILED, str(error))
         except KeyboardInterrupt:
             line.end()
             sys.stderr.write("\nStopped. The same command goes on.\n")
-            raise SystemExit(int(Exit.INTERRUPTED)) from None
+            raise SystemExit(int(ExitCode.INTERRUPTED)) from None
         line.end()
-    code = Exit.TASKS_FAILED if got.failed else Exit.OK
+    code = ExitCode.TASKS_FAILED if got.failed else ExitCode.OK
     if as_json:
         write_json({"fetched": got.fetched, "there": got.there, "bytes": got.bytes, "failed": got.failed,
                     "directory": str(directory), "exit_code": int(code)})  # fmt: skip
@@ -141,7 +141,9 @@ def _matching(asked: Client, patterns: list[str], batch: int, task: str, project
         some = {result.name: result for result in asked.results(project, pattern, batch, task)}
         found |= some
         if not some and len(found) == before:
-            stop(Exit.BAD_INPUT, _nothing_called(project, pattern) if pattern else "there are no results of that yet")
+            stop(
+                ExitCode.BAD_INPUT, _nothing_called(project, pattern) if pattern else "there are no results of that yet"
+            )
     return list(found.values())
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from boss.api.schema import DropTasksRequest
-from boss.cli.command import AsJson, Boss, Command, Exit, ask_first, stop, write, write_json
+from boss.cli.command import AsJson, Boss, Command, ExitCode, ask_first, stop, write, write_json
 from boss.cli.format_tasks import change_lines
 from boss.cli.terminal import harmless, plural
 from boss.core.model import TERMINAL, TaskState
@@ -53,6 +53,6 @@ def _chosen(words: list[str]) -> list[str]:
     chosen: list[str] = []
     for word in words:
         if word not in _HISTORIC and word not in _WORDS:
-            stop(Exit.BAD_INPUT, f"{harmless(word)!r} is no state of a task; there are {', '.join(_WORDS)}")
+            stop(ExitCode.BAD_INPUT, f"{harmless(word)!r} is no state of a task; there are {', '.join(_WORDS)}")
         chosen += [state.word for state in _HISTORIC[word]] if word in _HISTORIC else [word]
     return chosen

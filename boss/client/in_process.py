@@ -8,7 +8,7 @@ from pathlib import Path
 from boss.api.app import make_app
 from boss.api.offline import OfflineBackend
 from boss.api.services import ContextService
-from boss.api.tree import Tree
+from boss.api.tree import LocalTree
 from boss.client.client import Client
 from boss.client.in_process_transport import InProcessTransport
 
@@ -22,6 +22,10 @@ def inside_client(
     """The same routes and answers as a boss's. `tree`: the datastore's, where that is on this disk."""
     token = secrets.token_urlsafe(32)
     app = make_app(
-        backend, [token], database_errors=database_errors, tree=None if tree is None else Tree(tree), context=context
+        backend,
+        [token],
+        database_errors=database_errors,
+        tree=None if tree is None else LocalTree(tree),
+        context=context,
     )
     return Client("http://localhost", token, InProcessTransport(app))

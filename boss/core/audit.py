@@ -24,7 +24,7 @@ class Standing(msgspec.Struct, frozen=True):
     abandoning: str = ""
 
 
-class Finding(msgspec.Struct, frozen=True):
+class AuditFinding(msgspec.Struct, frozen=True):
     """Something that cannot be. `task` 0: it is about the whole batch or no task."""
 
     task: int
@@ -33,19 +33,19 @@ class Finding(msgspec.Struct, frozen=True):
 
 def audit_batch(
     batch: LoadedBatch, outside: Mapping[int, int], attempts: Mapping[tuple[int, int], Standing]
-) -> Iterator[Finding]:
+) -> Iterator[AuditFinding]:
     """`outside`: states of tasks of other batches that it depends on. `attempts`: all of its tasks' attempts."""
     row = batch.row
     if not len(batch.states) == len(batch.attempts) == row.count:
-        yield Finding(0, f"batch {row.number} is to have {row.count} tasks and has {len(batch.states)}")
+        yield AuditFinding(0, f"batch {row.number} is to have {row.count} tasks and has {len(batch.states)}")
         return
     counts = [batch.states.count(state) for state in TaskState]
     for number in batch.dropped:
         counts[batch.states[number - row.first]] -= 1
     if counts != row.counts:
-        yield Finding(0, f"batch {row.number} counts {_words(row.counts)}, and its tasks are {_words(counts)}")
+        yield AuditFinding(0, f"batch {row.number} counts {_words(row.counts)}, and its tasks are {_words(counts)}")
     if row.finished_at and any(counts[state] for state in UNFINISHED):
-        yield Finding(0, f"batch {row.number} is finished and has tasks that are not: {_words(counts)}")
+        yield AuditFinding(0, f"batch {row.number} is finished and has tasks that are not: {_words(counts)}")
     live: dict[int, list[int]] = {}
     for (task, number), standing in attempts.items():
         if not standing.ended:
@@ -61,43 +61,43 @@ def _task(
     outside: Mapping[int, int],
     attempts: Mapping[tuple[int, int], Standing],
     live: list[int],
-) -> Iterator[Finding]:
+) -> Iterator[AuditFinding]:
     number, newest = batch.row.first + index, batch.attempts[index]
     state = TaskState(batch.states[index])
     yield from _dependencies(batch, index, state, outside, bool(live))
     if len([one for one in live if not attempts[(number, one)].abandoning]) > 1:
-        yield Finding(number, f"has {len(live)} live attempts: {live}")
+        yield AuditFinding(number, f"has {len(live)} live attempts: {live}")
     last = attempts.get((number, newest))
     if newest and last is None:
-        yield Finding(number, f"is at attempt {newest}, of which there is no row")
+        yield AuditFinding(number, f"is at attempt {newest}, of which there is no row")
     if number in batch.dropped and not live and (state is TaskState.BLOCKED or state not in TERMINAL):
-        yield Finding(number, f"was dropped, and is {state.word}")
+        yield AuditFinding(number, f"was dropped, and is {state.word}")
     if state is TaskState.RUNNING and not (last and not last.ended and last.phase in _BEGUN):
-        yield Finding(number, f"is running, and its attempt {newest} {_standing(last)}")
+        yield AuditFinding(number, f"is running, and its attempt {newest} {_standing(last)}")
     if state in TERMINAL and last is not None and not last.ended:
-        yield Finding(number, f"is {state.word}, and its attempt {newest} {_standing(last)}")
+        yield AuditFinding(number, f"is {state.word}, and its attempt {newest} {_standing(last)}")
     if state is TaskState.SUCCEEDED and last is not None and last.ended not in ("", Ended.SUCCEEDED.value):
-        yield Finding(number, f"is succeeded, and its attempt {newest} {_standing(last)}")
+        yield AuditFinding(number, f"is succeeded, and its attempt {newest} {_standing(last)}")
 
 
 def _dependencies(
     batch: LoadedBatch, index: int, state: TaskState, outside: Mapping[int, int], live: bool
-) -> Iterator[Finding]:
+) -> Iterator[AuditFinding]:
     number, first, last = batch.row.first + index, batch.row.first, batch.row.first + batch.row.count
     unmet = broken = 0
     for needed in batch.dependency_targets[batch.dependency_starts[index] : batch.dependency_starts[index + 1]]:
         known = batch.states[needed - first] if first <= needed < last else outside.get(needed)
         if known is None:
-            yield Finding(number, f"depends on task {needed}, which is not there")
+            yield AuditFinding(number, f"depends on task {needed}, which is not there")
             continue
         unmet += known != TaskState.SUCCEEDED
         broken += known in BROKEN
     if state is TaskState.PENDING and (broken or not unmet):
-        yield Finding(number, f"is pending with {unmet} unmet dependencies, {broken} of them broken")
+        yield AuditFinding(number, f"is pending with {unmet} unmet dependencies, {broken} of them broken")
     elif state is TaskState.BLOCKED and not broken:
-        yield Finding(number, "is blocked, and none of its dependencies failed")
+        yield AuditFinding(number, "is blocked, and none of its dependencies failed")
     elif state is TaskState.QUEUED and unmet and not live:
-        yield Finding(number, f"is queued with {unmet} unmet dependencies")
+        yield AuditFinding(number, f"is queued with {unmet} unmet dependencies")
 
 
 def _standing(attempt: Standing | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
-from boss.core.state import Sending, State
+from boss.core.state import ContentRequest, State
 from wire.messages import Send, SendFailed, Sent
 
 _NOT_THERE = "the datastore is not connected, so nothing can be fetched from it; ask again when it is"
@@ -20,7 +20,7 @@ def on_send_asked(state: State, event: SendAsked) -> None:
     sending = state.sending.get(event.digest)
     if sending is None:
         order = Send(name=event.name, digest=event.digest, size=event.size)
-        sending = state.sending[event.digest] = Sending(order)
+        sending = state.sending[event.digest] = ContentRequest(order)
         _ask(state, sending)
     sending.replies.append(event.reply)
 
@@ -37,7 +37,7 @@ def ask_old(state: State, before: float) -> None:
             _ask(state, sending)
 
 
-def _ask(state: State, sending: Sending) -> None:
+def _ask(state: State, sending: ContentRequest) -> None:
     sending.asked_at = state.now
     state.ask(sending.order)
 

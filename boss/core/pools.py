@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from boss.core.policy import PoolPolicy
-from boss.core.scaling.decide import Plan
+from boss.core.scaling.decide import Decision
 
 #: Boot times that are remembered, and how many make a measurement.
 BOOTS, ENOUGH = 50, 3
@@ -60,7 +60,7 @@ class PoolState:
         #: Day (wall seconds // DAY) -> seconds of instances that ended on it.
         self.spent: dict[int, float] = {}
         #: The last decision, and when it was made.
-        self.plan = Plan(reason="nothing was decided yet")
+        self.plan = Decision(reason="nothing was decided yet")
         self.decided_wall = 0.0
 
     def learn_boot(self, seconds: float) -> None:

@@ -274,7 +274,7 @@ class Datastore:
         self.disk_free = 0
 
 
-class Sending:
+class ContentRequest:
     """One content that is asked of the datastore, and the requests that wait for it."""
 
     __slots__ = ("asked_at", "order", "replies")
@@ -312,7 +312,7 @@ class State:
         #: ... or for the datastore to say whether their results exist (number -> when asked).
         self.looking: dict[int, float] = {}
         #: What was asked of the datastore for people who wait, by digest.
-        self.sending: dict[str, Sending] = {}
+        self.sending: dict[str, ContentRequest] = {}
         self.attempts: dict[AttemptKey, Attempt] = {}
         #: Queued tasks whose newest attempt was taken for lost: task -> (attempt, worker). Until a successor
         #: is sent, that attempt is taken up again if its worker returns with it.

@@ -20,7 +20,7 @@ class DatabaseAwayError(Exception):
     """A commit could not be made and certainly was not; it may be tried again. The text says why."""
 
 
-class Lookups(Protocol):
+class TurnLookups(Protocol):
     """What the database is asked, for many numbers at once. Init tasks are asked for by their numbers too."""
 
     def executions(self, numbers: Collection[int]) -> Mapping[int, Task]: ...
@@ -38,7 +38,7 @@ class Lookups(Protocol):
         ...
 
 
-class Store(Lookups, Protocol):
+class Store(TurnLookups, Protocol):
     """The database as the loop uses it. Anything else that it raises ends the boss."""
 
     def load(self) -> Loaded: ...

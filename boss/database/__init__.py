@@ -31,8 +31,8 @@ from boss.database.errors import (
     SchemaTooOldError,
     SupersededError,
 )
-from boss.database.lookups import Lookups
-from boss.database.queries import Reads
+from boss.database.lookups import DatabaseLookups
+from boss.database.queries import DatabaseReads
 from boss.database.views import AttemptView, DependencyView, JournalLine, JournalPage, StoredTask, TaskLine
 
 __all__ = [
@@ -45,10 +45,10 @@ __all__ = [
     "DatabaseHeldError",
     "JournalLine",
     "JournalPage",
-    "Lookups",
+    "DatabaseLookups",
     "NoDatabaseError",
     "NotWritableError",
-    "Reads",
+    "DatabaseReads",
     "SupersededError",
     "StoredTask",
     "TaskLine",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, Engine
 
-from boss.core.audit import Finding, Standing
+from boss.core.audit import AuditFinding, Standing
 from boss.core.rows import BatchRow
 from boss.database.errors import translated
 
@@ -93,11 +93,11 @@ class Audit:
             found = connection.exec_driver_sql(sql)
             return {(task, number): Standing(*rest) for task, number, *rest in found}
 
-    def dangling(self) -> list[Finding]:
+    def dangling(self) -> list[AuditFinding]:
         with translated(self._place), self._engine.connect() as connection:
             return [finding for sql, words in _DANGLING for finding in _find(connection, sql, words)]
 
 
-def _find(connection: Connection, sql: str, words: str) -> Iterator[Finding]:
+def _find(connection: Connection, sql: str, words: str) -> Iterator[AuditFinding]:
     for task, about in connection.exec_driver_sql(f"{sql} LIMIT {SHOWN:d}"):
-        yield Finding(task, words.format(about))
+        yield AuditFinding(task, words.format(about))

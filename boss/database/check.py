@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from boss.core.audit import Finding, audit_batch
+from boss.core.audit import AuditFinding, audit_batch
 from boss.database import Database, DatabaseError
 
 #: Times that a batch is read before what is wrong with it is told.
@@ -34,19 +34,19 @@ def check_database(database: Database, tell: Callable[[str], None]) -> int:
     return found
 
 
-def _batch(database: Database, number: int) -> tuple[int, list[Finding]]:
+def _batch(database: Database, number: int) -> tuple[int, list[AuditFinding]]:
     count = 0
 
-    def look() -> list[Finding]:
+    def look() -> list[AuditFinding]:
         nonlocal count
         try:
             loaded, outside, _ = database.load_batches([number])
         except DatabaseError as error:
             if type(error) is not DatabaseError:
                 raise  # away, not wrong
-            return [Finding(0, f"batch {number} cannot be loaded: {error}")]
+            return [AuditFinding(0, f"batch {number} cannot be loaded: {error}")]
         except (KeyError, ValueError) as error:
-            return [Finding(0, f"batch {number} cannot be loaded: a row of it is damaged or missing ({error!r})")]
+            return [AuditFinding(0, f"batch {number} cannot be loaded: a row of it is damaged or missing ({error!r})")]
         if not loaded:
             return []
         count = loaded[0].row.count
@@ -56,7 +56,7 @@ def _batch(database: Database, number: int) -> tuple[int, list[Finding]]:
     return count, findings
 
 
-def _stable(look: Callable[[], list[Finding]]) -> list[Finding]:
+def _stable(look: Callable[[], list[AuditFinding]]) -> list[AuditFinding]:
     """What is found each time: a boss may be writing while this reads."""
     findings = look()
     for _ in range(TRIES - 1):
@@ -67,7 +67,7 @@ def _stable(look: Callable[[], list[Finding]]) -> list[Finding]:
     return findings
 
 
-def _lines(database: Database, findings: list[Finding]) -> Iterator[str]:
+def _lines(database: Database, findings: list[AuditFinding]) -> Iterator[str]:
     numbers = sorted({finding.task for finding in findings if finding.task})
     names = {line.number: f"{line.id!r} of project {line.project!r}" for line in database.reads.task_lines(numbers)}
     for finding in findings:

@@ -31,8 +31,8 @@ from boss.database.errors import (
     translated,
 )
 from boss.database.load import load, load_batches
-from boss.database.lookups import Lookups
-from boss.database.queries import Reads
+from boss.database.lookups import DatabaseLookups
+from boss.database.queries import DatabaseReads
 from boss.database.schema import bring_up_to_date, check_readable
 from boss.database.statements import is_lite, upsert
 from boss.database.tables import context, deployment
@@ -60,8 +60,8 @@ class Database:
         self._writer: Connection | None = None
         #: Content -> number of every profile on disk; emptied when a transaction fails.
         self._interned: dict[bytes, int] = {}
-        self.lookups = Lookups(self._readers, self.place)
-        self.reads = Reads(self._readers, self.place)
+        self.lookups = DatabaseLookups(self._readers, self.place)
+        self.reads = DatabaseReads(self._readers, self.place)
         self.audit = Audit(self._readers, self.place)
 
     @classmethod

@@ -34,7 +34,7 @@ _NAMES_AT_ONCE = 900
 _FOLDERS_MOST = 50_000
 
 
-class Lookups:
+class DatabaseLookups:
     """See the functions' own lines."""
 
     def __init__(self, engine: Engine, place: str) -> None:

@@ -32,7 +32,7 @@ _executions = msgspec.json.Decoder(Execution)
 _state = func.coalesce(task_states.c.state, tasks.c.accepted_as)
 
 
-class Reads:
+class DatabaseReads:
     """See the functions' own lines."""
 
     def __init__(self, engine: Engine, place: str) -> None:

@@ -11,15 +11,14 @@ from typing import Any
 
 import msgspec
 
-from boss.client.client import Client as Boss
-from boss.client.client import ClientError, RequestRefusedError
+from boss.client.client import Client, ClientError, RequestRefusedError
 from boss.deploy import settings_text
 from boss.deploy.errors import DeployError
 from boss.deploy.install import BundleFor, install, log_tail
 from boss.deploy.made import Clock, Maker, RealClock
 from boss.deploy.record import Kept
-from boss.deploy.remote import Remote, log_in
-from boss.providers.opennebula.client import Client
+from boss.deploy.remote import BossHost, log_in
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import DEPLOY, owner_and_name
 from boss.state_directory.private_files import write_secret
@@ -50,7 +49,7 @@ class Deploy:
     def __init__(
         self,
         kept: Kept,
-        client: Client,
+        client: CloudClient,
         values: Any,
         bundle_for: BundleFor,
         say: Callable[[str], None],
@@ -138,10 +137,10 @@ class Deploy:
 
     # --- the answer --------------------------------------------------------------------------------------
 
-    def _wait_for_answer(self, url: str, remote: Remote) -> None:
+    def _wait_for_answer(self, url: str, remote: BossHost) -> None:
         until = self._clock.wall() + ANSWER_SECONDS
         self._say(f"Waiting for {url} ...")
-        boss = Boss(url, self._kept.record.http_token)
+        boss = Client(url, self._kept.record.http_token)
         try:
             while True:
                 try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from boss.deploy import settings_text
 from boss.deploy.errors import DeployError
-from boss.deploy.remote import Remote
+from boss.deploy.remote import BossHost
 from boss.embedded.environments import ROOT
 
 _SCRIPT = "/etc/ecloud/boss-install.sh"
@@ -19,7 +19,7 @@ _UNIT = "/etc/systemd/system/ecloud-boss.service"
 BundleFor = Callable[[str, str], tuple[Path, str]]
 
 
-def install(remote: Remote, files: dict[str, str], bundle_for: BundleFor, say: Callable[[str], None]) -> None:
+def install(remote: BossHost, files: dict[str, str], bundle_for: BundleFor, say: Callable[[str], None]) -> None:
     """`files`: path there -> content, secrets of the boss's user. Raises DeployError."""
     remote.run("mkdir -p /etc/ecloud")
     _put(remote, _SCRIPT, _template("boss-install.sh"), "700")
@@ -46,7 +46,7 @@ def _owner_of(path: str) -> str:
     return "ecloud:" if path.startswith(f"{settings_text.FOLDER}/") else "root"
 
 
-def log_tail(remote: Remote) -> str:
+def log_tail(remote: BossHost) -> str:
     """The end of what the boss said there."""
     return remote.run(
         "if [ -d /run/systemd/system ]; then journalctl -q -n 15 --no-pager -u ecloud-boss; "
@@ -54,11 +54,11 @@ def log_tail(remote: Remote) -> str:
     )
 
 
-def _run(remote: Remote, *words: str, seconds: float = 120.0) -> str:
+def _run(remote: BossHost, *words: str, seconds: float = 120.0) -> str:
     return remote.run(f'exec sh {_SCRIPT} "$@"', *words, seconds=seconds)
 
 
-def _put(remote: Remote, path: str, content: str, mode: str, owner: str = "root") -> bool:
+def _put(remote: BossHost, path: str, content: str, mode: str, owner: str = "root") -> bool:
     """True: it was not there, or otherwise."""
     wanted = hashlib.sha256(content.encode()).hexdigest()
     there = remote.run('sha256sum "$1" 2>/dev/null | cut -c1-64 || true', path)

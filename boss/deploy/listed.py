@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.machines import DEPLOY, ROLE, WORKER, Seen, address_of, seen_of, why_broken
 
 BOSS, DATASTORE = "boss", "datastore"
@@ -28,7 +28,7 @@ class Listed(NamedTuple):
     message: str
 
 
-def machines(client: Client, mark: str = "") -> list[Listed]:
+def machines(client: CloudClient, mark: str = "") -> list[Listed]:
     """Of one deployment, or of all of this account; oldest first. Raises CloudError."""
     found = [_listed(vm) for vm in client.all_machines()]
     return sorted(one for one in found if one.mark and mark in ("", one.mark) and one.seen is not Seen.GONE)

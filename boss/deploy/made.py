@@ -17,7 +17,7 @@ from boss.deploy.listed import BOSS, Listed, machines
 from boss.deploy.record import Kept
 from boss.embedded.environments import ROOT
 from boss.providers.opennebula import errors, template
-from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import DEPLOY, ROLE, Seen
 
@@ -46,7 +46,7 @@ class RealClock:
 class Maker:
     """`say` is told what goes on, a line each."""
 
-    def __init__(self, kept: Kept, client: Client, say: Callable[[str], None], clock: Clock) -> None:
+    def __init__(self, kept: Kept, client: CloudClient, say: Callable[[str], None], clock: Clock) -> None:
         self._kept = kept
         self._client = client
         self._say = say

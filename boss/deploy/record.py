@@ -23,7 +23,7 @@ from boss.state_directory.private_files import write_record
 FOLDER = "deploy"
 
 
-class Record(msgspec.Struct, kw_only=True):
+class DeployRecord(msgspec.Struct, kw_only=True):
     #: What every machine and image of this deployment bears.
     mark: str
     endpoint: str
@@ -47,7 +47,7 @@ class Record(msgspec.Struct, kw_only=True):
 class Kept:
     """One deployment's record, open for one process at a time."""
 
-    def __init__(self, folder: Path, record: Record) -> None:
+    def __init__(self, folder: Path, record: DeployRecord) -> None:
         self.folder = folder
         self.record = record
 
@@ -92,7 +92,7 @@ def opened(state_directory: Path, endpoint: str, user: str, *, make: bool) -> It
 def _read_or_make(folder: Path, endpoint: str, user: str, make: bool) -> Kept | None:
     path = folder / "record.json"
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=Record)
+        record = msgspec.json.decode(path.read_bytes(), type=DeployRecord)
     except FileNotFoundError:
         record = None
     except msgspec.DecodeError as error:
@@ -106,12 +106,12 @@ def _read_or_make(folder: Path, endpoint: str, user: str, make: bool) -> Kept | 
         )
     if not make:
         return None
-    made = Record(mark=secrets.token_hex(8), endpoint=endpoint, user=user, http_token=secrets.token_urlsafe(32))
+    made = DeployRecord(mark=secrets.token_hex(8), endpoint=endpoint, user=user, http_token=secrets.token_urlsafe(32))
     kept = Kept(folder, made)
     kept.save()
     return kept
 
 
-def _made_something(record: Record) -> bool:
+def _made_something(record: DeployRecord) -> bool:
     """A first try at a mistyped address leaves nothing that would have to be found again."""
     return bool(record.machine is not None or record.intended_at or record.cloud_token or record.disk)

@@ -13,7 +13,7 @@ from pathlib import Path
 from boss.deploy.errors import DeployError
 from boss.deploy.made import LOOK_SECONDS, Clock
 from boss.deploy.record import Kept
-from boss.ssh.connection import Connection, Ran, connect
+from boss.ssh.connection import Ran, SshConnection, connect
 from boss.ssh.errors import SshError
 from wire.messages import Place
 
@@ -22,14 +22,14 @@ USER = "root"
 _MOST_SAID = 1024 * 1024
 
 
-class Remote:
+class BossHost:
     """Ends with `close`, or as a context manager."""
 
-    def __init__(self, connection: Connection, address: str) -> None:
+    def __init__(self, connection: SshConnection, address: str) -> None:
         self._connection = connection
         self._address = address
 
-    def __enter__(self) -> Remote:
+    def __enter__(self) -> BossHost:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -69,7 +69,7 @@ echo 'its own host key was not kept by the start script' >&2; exit 1
 """
 
 
-def log_in(kept: Kept, seconds: float, say: Callable[[str], None], clock: Clock) -> Remote:
+def log_in(kept: Kept, seconds: float, say: Callable[[str], None], clock: Clock) -> BossHost:
     """With the machine's own host key known and shown. Waits until it lets us in. Raises DeployError."""
     record = kept.record
     if not record.host_key:
@@ -98,14 +98,14 @@ elif [ -s /run/sshd.pid ]; then kill -HUP "$(cat /run/sshd.pid)"; fi
 """
 
 
-def _patiently(kept: Kept, host_keys: list[str], seconds: float, clock: Clock) -> Remote:
+def _patiently(kept: Kept, host_keys: list[str], seconds: float, clock: Clock) -> BossHost:
     """A machine that boots refuses, or shows the key that it had before its start script ran: tried again."""
     address = kept.record.address
     place = Place(kind="ssh", path="", host=address, user=USER, host_keys=host_keys)
     until = clock.wall() + seconds
     while True:
         try:
-            return Remote(connect(place, Path(kept.key.path)), address)
+            return BossHost(connect(place, Path(kept.key.path)), address)
         except SshError as error:
             if clock.wall() >= until:
                 raise DeployError(

@@ -16,7 +16,7 @@ from boss.deploy.listed import BOSS, DATASTORE, Listed, machines
 from boss.deploy.made import LONGEST_CALL_SECONDS, LOOK_SECONDS, Clock, RealClock
 from boss.deploy.record import Kept
 from boss.providers.opennebula import errors
-from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import DEPLOY, Seen
 
@@ -26,7 +26,7 @@ POLITE_SECONDS = 60.0
 ALL_SECONDS = 900.0
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class TeardownPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What is there to be removed."""
 
     mark: str
@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     disk_stays: str
 
 
-def plan(client: Client, mark: str, disk: str) -> Plan:
+def plan(client: CloudClient, mark: str, disk: str) -> TeardownPlan:
     """Raises CloudError; DeployError: the disk that is named is not there, or not this deployment's."""
     found = machines(client, mark)
     made = [image for image in client.images() if _bears(image, mark)]
@@ -50,7 +50,7 @@ def plan(client: Client, mark: str, disk: str) -> Plan:
             "removed in the cloud itself, by hand"
         )
     stays = ", ".join(image.NAME for image in made if disk != image.NAME)
-    return Plan(
+    return TeardownPlan(
         mark=mark,
         machines=[_line(one) for one in found],
         numbers=[one.id for one in found],
@@ -59,7 +59,7 @@ def plan(client: Client, mark: str, disk: str) -> Plan:
     )
 
 
-def last_lines(wanted: Plan) -> Iterator[str]:
+def last_lines(wanted: TeardownPlan) -> Iterator[str]:
     """What a person is told when it is done."""
     yield "All of it is gone."
     if wanted.disk_stays:
@@ -69,7 +69,7 @@ def last_lines(wanted: Plan) -> Iterator[str]:
         )
 
 
-def lines(wanted: Plan) -> Iterator[str]:
+def lines(wanted: TeardownPlan) -> Iterator[str]:
     """What a person is shown."""
     if not wanted.machines:
         yield f"No machine of deployment {wanted.mark} is there."
@@ -83,7 +83,7 @@ def lines(wanted: Plan) -> Iterator[str]:
 
 
 def remove(
-    client: Client, kept: Kept | None, wanted: Plan, say: Callable[[str], None], clock: Clock | None = None
+    client: CloudClient, kept: Kept | None, wanted: TeardownPlan, say: Callable[[str], None], clock: Clock | None = None
 ) -> None:
     """All of it; safe to repeat. Raises CloudError, DeployError."""
     clock = clock or RealClock()
@@ -104,7 +104,7 @@ def remove(
         kept.remove()
 
 
-def _wait_for_a_lost_call(client: Client, kept: Kept | None, say: Callable[[str], None], clock: Clock) -> None:
+def _wait_for_a_lost_call(client: CloudClient, kept: Kept | None, say: Callable[[str], None], clock: Clock) -> None:
     """A machine that is still being made would outlive the teardown."""
     if kept is None or not kept.record.intended_at:
         return
@@ -114,7 +114,7 @@ def _wait_for_a_lost_call(client: Client, kept: Kept | None, say: Callable[[str]
         clock.sleep(LOOK_SECONDS * 5)
 
 
-def _end_all(client: Client, mark: str, roles: tuple[str, ...], say: Callable[[str], None], clock: Clock) -> None:
+def _end_all(client: CloudClient, mark: str, roles: tuple[str, ...], say: Callable[[str], None], clock: Clock) -> None:
     """Until a list shows none of these roles (empty: none at all) any more."""
     began = clock.wall()
     told: set[int] = set()
@@ -150,7 +150,7 @@ def _may_be_hard(one: Listed, late: float) -> bool:
     return one.role != BOSS or late > POLITE_SECONDS
 
 
-def _end(client: Client, one: Listed, *, hard: bool) -> None:
+def _end(client: CloudClient, one: Listed, *, hard: bool) -> None:
     if one.seen is Seen.ENDING and not hard:
         return
     try:

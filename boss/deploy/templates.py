@@ -15,7 +15,7 @@ from boss.deploy import one_text
 from boss.deploy.errors import DeployError
 from boss.embedded.environments import ROOT
 from boss.embedded.passwords import DATASTORE_LOGIN
-from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.disk import disk_of
 from boss.providers.opennebula.template import card_of
 from wire.codec import MAX_BYTES
@@ -70,7 +70,7 @@ def render(name: str, values: Any) -> str:
     )
 
 
-def register(client: Client, values: Any, names: Iterable[str]) -> Iterator[str]:
+def register(client: CloudClient, values: Any, names: Iterable[str]) -> Iterator[str]:
     """Made or brought up to date, a line each. Raises DeployError, CloudError."""
     for name in names:
         text = render(name, values)
@@ -86,7 +86,7 @@ def register(client: Client, values: Any, names: Iterable[str]) -> Iterator[str]
             yield f"{called}: template {there.ID} brought up to date ({len(changes)} lines differed)."
 
 
-def diff(client: Client, values: Any, names: Iterable[str]) -> dict[str, list[str]]:
+def diff(client: CloudClient, values: Any, names: Iterable[str]) -> dict[str, list[str]]:
     """Name -> what differs, a line each; empty: nothing. Raises DeployError, CloudError."""
     found = {}
     for name in names:
@@ -98,7 +98,7 @@ def diff(client: Client, values: Any, names: Iterable[str]) -> dict[str, list[st
     return found
 
 
-def _found(client: Client, name: str, called: str) -> Any | None:
+def _found(client: CloudClient, name: str, called: str) -> Any | None:
     """pyone's template of ours. Raises DeployError: somebody else's has the name."""
     named = [each for each in client.templates() if called == each.NAME and client.user == each.UNAME]
     if not named:

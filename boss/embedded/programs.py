@@ -34,17 +34,19 @@ class BrokerError(EmbeddedError):
 
 
 @dataclass(frozen=True)
-class Program:
+class BrokerProgram:
     kind: Kind
     #: Writes the configuration for a port into the directory and returns the command line.
     prepare: Callable[[Path, int], list[str]]
 
 
-def find_program(kind: Kind | None = None, listen: str = HOST) -> Program:
+def find_program(kind: Kind | None = None, listen: str = HOST) -> BrokerProgram:
     """The wanted one, or the best that is there. Only Mosquitto is let onto a network."""
     mosquitto = find_mosquitto() if kind in (None, "mosquitto") else None
     if mosquitto is not None:
-        return Program("mosquitto", lambda directory, port: _prepare_mosquitto(mosquitto, directory, port, listen))
+        return BrokerProgram(
+            "mosquitto", lambda directory, port: _prepare_mosquitto(mosquitto, directory, port, listen)
+        )
     if kind == "mosquitto":
         raise BrokerError("no mosquitto of version 2 is found: install it (apt install mosquitto), or use amqtt")
     if beyond(listen):
@@ -52,7 +54,7 @@ def find_program(kind: Kind | None = None, listen: str = HOST) -> Program:
             f"broker_listen is {listen}, and amqtt is for this machine alone: install Mosquitto "
             "(apt install mosquitto) and leave embedded_broker at auto, or take broker_listen away"
         )
-    return Program("amqtt", _prepare_amqtt)
+    return BrokerProgram("amqtt", _prepare_amqtt)
 
 
 def find_mosquitto() -> str | None:

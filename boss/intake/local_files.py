@@ -29,13 +29,13 @@ class LocalFile(NamedTuple):
     sent: SentFile
 
 
-class Found(NamedTuple):
+class FoundFiles(NamedTuple):
     #: Each once, those of the folders too.
     files: list[LocalFile]
     folders: list[SentFolder]
 
 
-def find_local_files(folder: Path, names: Iterable[str], refuse: Callable[[str, str], None]) -> Found:
+def find_local_files(folder: Path, names: Iterable[str], refuse: Callable[[str, str], None]) -> FoundFiles:
     """Those of the names that are there, below `folder`. `refuse(name, why)` is told of what cannot be sent."""
     files: dict[str, LocalFile] = {}
     folders = []
@@ -53,7 +53,7 @@ def find_local_files(folder: Path, names: Iterable[str], refuse: Callable[[str, 
             refuse(name, f"`{error.filename or folder / name}` cannot be read: {error.strerror}")
         except _NoFileError as error:
             refuse(name, str(error))
-    return Found(list(files.values()), folders)
+    return FoundFiles(list(files.values()), folders)
 
 
 class _NoFileError(IntakeError):

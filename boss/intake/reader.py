@@ -20,7 +20,7 @@ from boss.intake.collector import Collector
 from boss.intake.create_ids import create_ids, placeholder
 from boss.intake.document import JSON_ERRORS, Document, malformed, open_document
 from boss.intake.faults import Fault, Faults, Here, InputRejectedError, nearest
-from boss.intake.local_files import Found, LocalFile, find_local_files
+from boss.intake.local_files import FoundFiles, LocalFile, find_local_files
 from boss.intake.producers import named
 
 #: A task file is no larger.
@@ -29,7 +29,7 @@ _CHUNK = 256 * 1024
 _WARNINGS = 20
 
 
-class Options(msgspec.Struct, kw_only=True, frozen=True):
+class PushOptions(msgspec.Struct, kw_only=True, frozen=True):
     """What the command line says about a push."""
 
     project: str = "default"
@@ -69,10 +69,10 @@ def encode_stream(task_file: TaskFile) -> Iterator[bytes]:
     yield from task_file.chunks
 
 
-_DEFAULT_OPTIONS = Options()
+_DEFAULT_OPTIONS = PushOptions()
 
 
-def check(path: str | Path, options: Options = _DEFAULT_OPTIONS) -> TaskFile:
+def check(path: str | Path, options: PushOptions = _DEFAULT_OPTIONS) -> TaskFile:
     """As `read_file`, for a check without a boss: dependencies that are not in the file become warnings."""
     task_file = read_file(path, options)
     near = {id: nearest(id, _ids(task_file)) for id in dict.fromkeys(id for _, id in task_file.external[:_WARNINGS])}
@@ -91,7 +91,7 @@ def _ids(task_file: TaskFile) -> list[str]:
     return [line.id for line in stream.decode_lines(b"".join(task_file.chunks[:4]))]
 
 
-def read_file(path: str | Path, options: Options = _DEFAULT_OPTIONS) -> TaskFile:
+def read_file(path: str | Path, options: PushOptions = _DEFAULT_OPTIONS) -> TaskFile:
     """Read and check a task file. Raises InputRejectedError with all that is wrong."""
     path = Path(path)
     document = open_document(_read(path), str(path))
@@ -121,7 +121,7 @@ def _of_its_own(names: list[str], results: set[str]) -> Set[str]:
     }
 
 
-def _digests(found: Found) -> dict[str, str]:
+def _digests(found: FoundFiles) -> dict[str, str]:
     """Name -> digest of what is sent along; that of a folder speaks of all names and digests in it."""
     digests = {file.sent.name: file.sent.digest for file in found.files}
     for folder in found.folders:
@@ -134,7 +134,7 @@ def _digests(found: Found) -> dict[str, str]:
 class _Reading:
     """One pass over a document; see `read`."""
 
-    def __init__(self, document: Document, path: Path, options: Options) -> None:
+    def __init__(self, document: Document, path: Path, options: PushOptions) -> None:
         self._document = document
         self._path = path
         self._options = options
@@ -238,7 +238,7 @@ class _Reading:
         if results and names:
             self._renewed |= _of_its_own(names, results)
 
-    def _find_files(self) -> Found:
+    def _find_files(self) -> FoundFiles:
         made = named(self._needed, [(result, 0) for result in self._produced])
         names = [name for name in self._needed if name not in made or name in self._renewed]
 
@@ -248,7 +248,7 @@ class _Reading:
 
         return find_local_files(self._path.parent, names, refuse)
 
-    def _header(self, dialect: str, found: Found) -> stream.Header:
+    def _header(self, dialect: str, found: FoundFiles) -> stream.Header:
         name = self._document.parts.get("name", "")
         if not isinstance(name, str):
             self._faults.add("is no text", field="name")

@@ -33,7 +33,7 @@ class SiteRefusedError(ProviderError):
         self.full = full
 
 
-class Faults(msgspec.Struct, kw_only=True):
+class SiteFaults(msgspec.Struct, kw_only=True):
     """How a site misbehaves. Counts are used up by the next calls."""
 
     #: Every call takes so many seconds.
@@ -56,7 +56,7 @@ class Faults(msgspec.Struct, kw_only=True):
 
 
 @dataclass
-class Machine:
+class SiteMachine:
     """One of a site's."""
 
     id: int
@@ -71,13 +71,13 @@ class Machine:
 class Site:
     """A cloud. `machines` are those that it lists."""
 
-    faults: Faults = field(default_factory=Faults)
-    machines: dict[int, Machine] = field(default_factory=dict)
+    faults: SiteFaults = field(default_factory=SiteFaults)
+    machines: dict[int, SiteMachine] = field(default_factory=dict)
     #: Every start that took effect: (instance, machine).
     made: list[tuple[int, int]] = field(default_factory=list)
     #: Where a machine would run.
-    on_boot: Callable[[Machine], None] = lambda machine: None
-    on_end: Callable[[Machine], None] = lambda machine: None
+    on_boot: Callable[[SiteMachine], None] = lambda machine: None
+    on_end: Callable[[SiteMachine], None] = lambda machine: None
     _numbers: Iterable[int] = field(default_factory=lambda: count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
@@ -101,7 +101,7 @@ class Site:
             raise UnclearError("the site did not answer in time")
         return made[0].id
 
-    def list(self, pool: str) -> list[Machine]:
+    def list(self, pool: str) -> list[SiteMachine]:
         self._call()
         with self._lock:
             return [machine for machine in self.machines.values() if machine.pool == pool]
@@ -117,9 +117,9 @@ class Site:
         if machine is not None:
             self.on_end(machine)
 
-    def _make(self, pool: str, instance: int, worker: str, guest: Guest) -> Machine:
+    def _make(self, pool: str, instance: int, worker: str, guest: Guest) -> SiteMachine:
         number = next(iter(self._numbers))
-        machine = Machine(number, pool, instance, worker, guest, boots=not self._used("never_boot"))
+        machine = SiteMachine(number, pool, instance, worker, guest, boots=not self._used("never_boot"))
         self.machines[number] = machine
         self.made.append((instance, number))
         return machine
@@ -236,7 +236,7 @@ class FakeProvider:
 
     def _compare(self) -> None:
         """What the site lists against what is known; a machine that nobody knows, or a second one, ends."""
-        marked: dict[int, list[Machine]] = {}
+        marked: dict[int, list[SiteMachine]] = {}
         for machine in self._site.list(self._pool.name):
             marked.setdefault(machine.instance, []).append(machine)
         for instance, (first, *younger) in marked.items():

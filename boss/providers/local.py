@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.providers.provider import Limits, Recorded, Surroundings, Told
+from boss.providers.provider import Limits, Notify, Recorded, Surroundings
 from boss.setup import PoolSetup
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class LocalProvider:
 
     def __init__(
         self,
-        told: Told,
+        told: Notify,
         command: list[str],
         environment: Callable[[str], Mapping[str, str]],
         log_path: Callable[[str], Path],

@@ -27,7 +27,7 @@ from boss.setup import PoolSetup
 
 OfInstance = InstanceStarted | InstancePlaced | InstanceStartFailed | InstanceEnded
 OfProvider = OfInstance | NetworkAttached | NetworkAttachFailed | NetworkDetached
-Told = Callable[[OfProvider], None]
+Notify = Callable[[OfProvider], None]
 
 
 class ProviderError(Exception):
@@ -71,7 +71,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
     deployment: str
     state_directory: Path
-    told: Told
+    told: Notify
     #: (instance, worker) -> what its machine is told. May block; raises OSError with a sentence.
     guest: Callable[[int, str], Guest]
     #: Of the processes that the boss starts beside itself.
@@ -99,11 +99,11 @@ class Provider(Protocol):
         ...
 
     def start(self, instance: int, worker: str) -> None:
-        """Make one for this worker. Told InstanceStarted or InstanceStartFailed."""
+        """Make one for this worker. Notifies InstanceStarted or InstanceStartFailed."""
         ...
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
-        """End it. Told InstanceEnded when it is gone; asking twice is no error."""
+        """End it. Notifies InstanceEnded when it is gone; asking twice is no error."""
         ...
 
     def limits(self) -> Limits:

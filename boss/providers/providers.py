@@ -20,7 +20,7 @@ from boss.setup import PoolSetup
 logger = logging.getLogger(__name__)
 
 
-class Fleet:
+class Providers:
     """All calls are safe from any thread."""
 
     def __init__(self, pools: Iterable[PoolSetup], around: Surroundings) -> None:

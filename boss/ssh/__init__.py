@@ -10,13 +10,13 @@ Knows places and keys, nothing of tasks, workers or HTTP. Serves people who look
     └── ConnectionBrokenError   the connection ended, or took too long
 """
 
-from boss.ssh.connection import Connection, connect
+from boss.ssh.connection import SshConnection, connect
 from boss.ssh.errors import ConnectionBrokenError, HostKeyError, HostUnreachableError, LoginRefusedError, SshError
 from boss.ssh.host_keys import fingerprint
 
 __all__ = [
     "ConnectionBrokenError",
-    "Connection",
+    "SshConnection",
     "SshError",
     "LoginRefusedError",
     "HostKeyError",

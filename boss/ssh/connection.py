@@ -30,7 +30,7 @@ class Ran:
     cut: bool = False
 
 
-class Connection:
+class SshConnection:
     """Ends with `close`, or as a context manager."""
 
     def __init__(self, transport: Transport, place: Place, host_key: str) -> None:
@@ -39,7 +39,7 @@ class Connection:
         #: Fingerprint of the host's key, which is a pinned one.
         self.host_key = host_key
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> SshConnection:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,7 +81,7 @@ class Connection:
             raise ConnectionBrokenError(f"the connection to {where} broke: {error or 'the host hung up'}") from None
 
 
-def connect(place: Place, key_file: Path, seconds: float = 10.0) -> Connection:
+def connect(place: Place, key_file: Path, seconds: float = 10.0) -> SshConnection:
     """Log in there, if the host shows a pinned key. Raises Unreachable, HostKeyError, LoginRefusedError."""
     kinds = list(pinned_keys(place).values())
     # A host shows one key at a time: a fingerprint may be that of any of them.
@@ -98,7 +98,7 @@ def connect(place: Place, key_file: Path, seconds: float = 10.0) -> Connection:
             transport.close()
             raise
         else:
-            return Connection(transport, place, host_key)
+            return SshConnection(transport, place, host_key)
     raise AssertionError("the last kind of key returns or raises")
 
 

@@ -4,9 +4,9 @@
 idea each. `events` and `effects` are the contract with whoever carries them out.
 """
 
-from datastore.agent.agent import Agent
+from datastore.agent.agent import DatastoreAgent
 from datastore.agent.outgoing import Outgoing
 from datastore.agent.records import Record, RecordedFile, published, record_of
-from datastore.agent.state import Policy
+from datastore.agent.state import DatastorePolicy
 
-__all__ = ["Agent", "Outgoing", "Policy", "Record", "RecordedFile", "published", "record_of"]
+__all__ = ["DatastoreAgent", "Outgoing", "DatastorePolicy", "Record", "RecordedFile", "published", "record_of"]

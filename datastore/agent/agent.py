@@ -38,7 +38,7 @@ from datastore.agent.events import (
 )
 from datastore.agent.lanes import Direction
 from datastore.agent.records import published
-from datastore.agent.state import Policy, State
+from datastore.agent.state import DatastoreAgentState, DatastorePolicy
 from wire.messages import (
     Abandon,
     Collect,
@@ -53,13 +53,19 @@ from wire.messages import (
 )
 
 
-class Agent:
+class DatastoreAgent:
     """`handle(event, now)` for everything that happens, `Started` first; `next_deadline()` says when at the latest."""
 
     def __init__(
-        self, deployment: str, incarnation: str, policy: Policy | None = None, hello: DatastoreHello | None = None
+        self,
+        deployment: str,
+        incarnation: str,
+        policy: DatastorePolicy | None = None,
+        hello: DatastoreHello | None = None,
     ) -> None:
-        self.state = State(deployment, incarnation, policy or Policy(), hello or DatastoreHello())
+        self.state = DatastoreAgentState(
+            deployment, incarnation, policy or DatastorePolicy(), hello or DatastoreHello()
+        )
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take one event in; what is to be done comes back, to be done in this order. Never blocks.
@@ -102,7 +108,7 @@ class Agent:
 # --- every turn -------------------------------------------------------------------------------------
 
 
-def _advance(state: State) -> None:
+def _advance(state: DatastoreAgentState) -> None:
     collecting.requeue_due(state)
     publishing.advance(state)
     naming.advance(state)
@@ -118,12 +124,12 @@ def _advance(state: State) -> None:
 # --- the start, the link, the time ------------------------------------------------------------------
 
 
-def _on_started(state: State, event: Started) -> None:
+def _on_started(state: DatastoreAgentState, event: Started) -> None:
     state.epoch = event.epoch
     publishing.recover(state, event.records)
 
 
-def _on_swept(state: State, _event: Swept) -> None:
+def _on_swept(state: DatastoreAgentState, _event: Swept) -> None:
     if state.ready:
         return
     publishing.after_sweep(state)
@@ -131,24 +137,24 @@ def _on_swept(state: State, _event: Swept) -> None:
     _say_hello(state)
 
 
-def _on_connected(state: State, _event: LinkConnected) -> None:
+def _on_connected(state: DatastoreAgentState, _event: LinkConnected) -> None:
     state.linked = True
     _say_hello(state)
 
 
-def _on_disconnected(state: State, _event: LinkDisconnected) -> None:
+def _on_disconnected(state: DatastoreAgentState, _event: LinkDisconnected) -> None:
     state.linked = False
     state.heartbeat_due = None
 
 
-def _on_boss_seen(state: State, event: BossSeen) -> None:
+def _on_boss_seen(state: DatastoreAgentState, event: BossSeen) -> None:
     """Another boss than before has not heard our hello."""
     if event.incarnation != state.boss:
         state.boss = event.incarnation
         _say_hello(state)
 
 
-def _say_hello(state: State) -> None:
+def _say_hello(state: DatastoreAgentState) -> None:
     if state.linked and state.ready:
         state.report(msgspec.structs.replace(state.hello, disk_free=state.disk_free))
         for key in state.recovered:
@@ -156,7 +162,7 @@ def _say_hello(state: State) -> None:
         hindrance.say(state)
 
 
-def _on_time(state: State, event: TimePassed) -> None:
+def _on_time(state: DatastoreAgentState, event: TimePassed) -> None:
     state.disk_free = event.disk_free or state.disk_free
     if state.heartbeat_due is not None and state.heartbeat_due <= state.now:
         hindrance.say(state)
@@ -165,7 +171,7 @@ def _on_time(state: State, event: TimePassed) -> None:
 # --- orders -----------------------------------------------------------------------------------------
 
 
-def _on_ordered(state: State, event: Ordered) -> None:
+def _on_ordered(state: DatastoreAgentState, event: Ordered) -> None:
     message = event.message
     if not state.ready:
         state.ignore("orders before the hello")
@@ -181,7 +187,7 @@ def _on_ordered(state: State, event: Ordered) -> None:
         _take(state, message)
 
 
-def _hold(state: State, message: DatastoreOrders) -> None:
+def _hold(state: DatastoreAgentState, message: DatastoreOrders) -> None:
     """Of a new boss: its epoch must be on disk before anything is done for it."""
     state.held.append(message)
     if message.epoch > state.keeping:
@@ -189,7 +195,7 @@ def _hold(state: State, message: DatastoreOrders) -> None:
         state.do(KeepEpoch(message.epoch))
 
 
-def _on_epoch_kept(state: State, event: EpochKept) -> None:
+def _on_epoch_kept(state: DatastoreAgentState, event: EpochKept) -> None:
     if event.epoch > state.epoch:
         state.epoch = event.epoch
         state.number = 0
@@ -198,7 +204,7 @@ def _on_epoch_kept(state: State, event: EpochKept) -> None:
         _on_ordered(state, Ordered(message))
 
 
-def _take(state: State, message: DatastoreOrders) -> None:
+def _take(state: DatastoreAgentState, message: DatastoreOrders) -> None:
     if message.number <= state.number:
         state.ignore("orders with a number that was passed")
         return
@@ -211,7 +217,7 @@ def _take(state: State, message: DatastoreOrders) -> None:
 # --- transfers --------------------------------------------------------------------------------------
 
 
-def _on_transfer_ended(state: State, event: TransferEnded) -> None:
+def _on_transfer_ended(state: DatastoreAgentState, event: TransferEnded) -> None:
     transfer = state.lanes.end(event.transfer)
     if transfer is None:
         state.ignore("a transfer that is not under way ended")
@@ -221,7 +227,7 @@ def _on_transfer_ended(state: State, event: TransferEnded) -> None:
         collecting.on_transfer_ended(state, transfer.keys, event.error)
 
 
-_ORDERS: dict[type, Callable[[State, Any], None]] = {
+_ORDERS: dict[type, Callable[[DatastoreAgentState, Any], None]] = {
     SayHello: lambda state, _order: _say_hello(state),
     Stage: staging.on_stage,
     Collect: collecting.on_collect,
@@ -232,7 +238,7 @@ _ORDERS: dict[type, Callable[[State, Any], None]] = {
     Send: sending.on_send,
 }
 
-_EVENTS: dict[type, Callable[[State, Any], None]] = {
+_EVENTS: dict[type, Callable[[DatastoreAgentState, Any], None]] = {
     Started: _on_started,
     TimePassed: _on_time,
     LinkConnected: _on_connected,

@@ -4,12 +4,12 @@ step. Raises InvariantError with the story of the attempt in question.
 
 from __future__ import annotations
 
-from datastore.agent.state import PublishStep, State, Step
+from datastore.agent.state import DatastoreAgentState, PublishStep, Step
 from datastore.agent.story import InvariantError, story
 from wire.messages import AttemptKey
 
 
-def check(state: State) -> None:
+def check(state: DatastoreAgentState) -> None:
     """Raise InvariantError unless all of it holds."""
     _check_lanes(state)
     _check_collections(state)
@@ -21,12 +21,12 @@ def check(state: State) -> None:
         _require(state, not state.collections or state.ready, "work before recovery was over")
 
 
-def _require(state: State, holds: bool, text: str, key: AttemptKey | None = None) -> None:
+def _require(state: DatastoreAgentState, holds: bool, text: str, key: AttemptKey | None = None) -> None:
     if not holds:
         raise InvariantError(text, story(state, key) if key is not None else ())
 
 
-def _check_lanes(state: State) -> None:
+def _check_lanes(state: DatastoreAgentState) -> None:
     lanes = state.lanes
     _require(state, len(lanes.running) <= lanes.limit, "more transfers than the limit")
     busy = {transfer.lane for transfer in lanes.running.values()}
@@ -37,7 +37,7 @@ def _check_lanes(state: State) -> None:
     _require(state, sorted(lanes.turns) == free, "turns are not the lanes that wait")
 
 
-def _check_collections(state: State) -> None:
+def _check_collections(state: DatastoreAgentState) -> None:
     by_step: dict[Step, set[AttemptKey]] = {step: set() for step in Step}
     for key, collection in state.collections.items():
         _require(state, collection.key == key, f"{collection.key} stands under {key}", key)
@@ -64,7 +64,7 @@ def _check_collections(state: State) -> None:
         _require(state, state.collections[key].ending is None, f"{key} was given up and still waits", key)
 
 
-def _check_publishing(state: State) -> None:
+def _check_publishing(state: DatastoreAgentState) -> None:
     publishing = {key for key, each in state.collections.items() if each.step is Step.PUBLISHING}
     batch = state.publishing
     if batch is None or batch.recovering:
@@ -83,7 +83,7 @@ def _check_publishing(state: State) -> None:
         _require(state, fence >= attempt, f"the fence of task {task} is {fence}", (task, attempt))
 
 
-def _check_stagings(state: State) -> None:
+def _check_stagings(state: DatastoreAgentState) -> None:
     in_lanes = {key for lane, keys in state.lanes.waiting.items() if lane.direction == "stage" for key in keys}
     waiting = {key for key, staging in state.stagings.items() if not staging.running}
     _require(state, waiting == in_lanes | state.held_stagings.keys(), "waiting stagings are in a lane or held")

@@ -10,13 +10,13 @@ from datastore.agent.events import Discarded, FetchFailed, ResultsFetched
 from datastore.agent.moves import leave, move
 from datastore.agent.records import published
 from datastore.agent.refusals import refusal
-from datastore.agent.state import Collection, State, Step
+from datastore.agent.state import Collection, DatastoreAgentState, Step
 from wire.messages import Abandon, Abandoned, AttemptKey, Collect, Forget
 
 # --- orders -----------------------------------------------------------------------------------------
 
 
-def on_collect(state: State, order: Collect) -> None:
+def on_collect(state: DatastoreAgentState, order: Collect) -> None:
     key = (order.task, order.attempt)
     record = state.records.get(key)
     collection = state.collections.get(key)
@@ -36,7 +36,7 @@ def _ordered_again(collection: Collection, order: Collect) -> None:
         collection.order = order
 
 
-def _begin(state: State, order: Collect) -> None:
+def _begin(state: DatastoreAgentState, order: Collect) -> None:
     refusal = fenced(state, (order.task, order.attempt)) or _path_refused(order)
     if refusal is not None:
         _end(state, refusal)
@@ -47,7 +47,7 @@ def _begin(state: State, order: Collect) -> None:
     state.lanes.add(collection.lane, collection.key)
 
 
-def on_abandon(state: State, order: Abandon) -> None:
+def on_abandon(state: DatastoreAgentState, order: Abandon) -> None:
     key = (order.task, order.attempt)
     collection = state.collections.get(key)
     if collection is not None:
@@ -59,7 +59,7 @@ def on_abandon(state: State, order: Abandon) -> None:
         _end(state, state.ended.get(key, asked))
 
 
-def on_forget(state: State, order: Forget) -> None:
+def on_forget(state: DatastoreAgentState, order: Forget) -> None:
     dropped = []
     for task, attempt in order.attempts:
         key = (task, attempt)
@@ -74,7 +74,7 @@ def on_forget(state: State, order: Forget) -> None:
         state.do(DropRecords(dropped, state.deployment))
 
 
-def _give_up(state: State, collection: Collection, ending: Abandoned) -> None:
+def _give_up(state: DatastoreAgentState, collection: Collection, ending: Abandoned) -> None:
     """End it as `ending`, if its record is not being written; its answer comes when its files are gone."""
     if collection.ending is not None:
         return
@@ -92,7 +92,7 @@ def _give_up(state: State, collection: Collection, ending: Abandoned) -> None:
         discard(state, collection, ending)
 
 
-def _leave_waiting(state: State, collection: Collection) -> None:
+def _leave_waiting(state: DatastoreAgentState, collection: Collection) -> None:
     if state.retries.pop(collection.key, None) is None:
         state.lanes.remove(collection.lane, collection.key)
 
@@ -100,7 +100,7 @@ def _leave_waiting(state: State, collection: Collection) -> None:
 # --- what the transfers and the disk tell ------------------------------------------------------------
 
 
-def on_fetched(state: State, event: ResultsFetched) -> None:
+def on_fetched(state: DatastoreAgentState, event: ResultsFetched) -> None:
     collection = state.collections.get(event.key)
     if collection is None or collection.step is not Step.FETCHING:
         state.ignore("a fetch that is not under way ended")
@@ -113,7 +113,7 @@ def on_fetched(state: State, event: ResultsFetched) -> None:
     state.fetched[collection.key] = None
 
 
-def on_fetch_failed(state: State, event: FetchFailed) -> None:
+def on_fetch_failed(state: DatastoreAgentState, event: FetchFailed) -> None:
     collection = state.collections.get(event.key)
     if collection is None or collection.step is not Step.FETCHING:
         state.ignore("a fetch that is not under way ended")
@@ -138,14 +138,14 @@ def on_fetch_failed(state: State, event: FetchFailed) -> None:
         _try_again(state, collection, event)
 
 
-def _not_for_room(state: State, key: AttemptKey) -> None:
+def _not_for_room(state: DatastoreAgentState, key: AttemptKey) -> None:
     """It does not wait for room on the disk any more; people are told of a full disk while anything does."""
     state.without_room.pop(key, None)
     if not state.without_room:
         hindrance.clear(state, "fetch")
 
 
-def _try_again(state: State, collection: Collection, event: FetchFailed) -> None:
+def _try_again(state: DatastoreAgentState, collection: Collection, event: FetchFailed) -> None:
     """What changed while it was sent is fetched again as what could not be fetched; in the end it is no result."""
     collection.tries += 1
     if collection.tries < state.policy.tries:
@@ -158,7 +158,7 @@ def _try_again(state: State, collection: Collection, event: FetchFailed) -> None
     _finish_fetched(state, collection, event)
 
 
-def _finish_fetched(state: State, collection: Collection, event: FetchFailed) -> None:
+def _finish_fetched(state: DatastoreAgentState, collection: Collection, event: FetchFailed) -> None:
     """It ends as `ending`, once nothing is left of it."""
     assert collection.ending is not None
     if event.fault in ("transfer", "changed"):
@@ -167,14 +167,14 @@ def _finish_fetched(state: State, collection: Collection, event: FetchFailed) ->
         finish(state, collection)
 
 
-def on_discarded(state: State, event: Discarded) -> None:
+def on_discarded(state: DatastoreAgentState, event: Discarded) -> None:
     for key in event.keys:
         collection = state.collections.get(key)
         if collection is not None and collection.step is Step.DISCARDING:
             finish(state, collection)
 
 
-def on_transfer_ended(state: State, keys: list[AttemptKey], error: str) -> None:
+def on_transfer_ended(state: DatastoreAgentState, keys: list[AttemptKey], error: str) -> None:
     """Whoever was not answered failed with the transfer."""
     for key in keys:
         collection = state.collections.get(key)
@@ -186,14 +186,14 @@ def on_transfer_ended(state: State, keys: list[AttemptKey], error: str) -> None:
 # --- used by publishing too -------------------------------------------------------------------------
 
 
-def discard(state: State, collection: Collection, ending: Abandoned) -> None:
+def discard(state: DatastoreAgentState, collection: Collection, ending: Abandoned) -> None:
     """Its files are in incoming and are to go."""
     collection.ending = ending
     move(state, collection, Step.DISCARDING)
     state.do(Discard([collection.key]))
 
 
-def finish(state: State, collection: Collection) -> None:
+def finish(state: DatastoreAgentState, collection: Collection) -> None:
     """Nothing of it is left here: say so."""
     assert collection.ending is not None
     leave(state, collection, Step.ABANDONED)
@@ -201,12 +201,12 @@ def finish(state: State, collection: Collection) -> None:
     _end(state, collection.ending)
 
 
-def _end(state: State, end: Abandoned) -> None:
+def _end(state: DatastoreAgentState, end: Abandoned) -> None:
     state.remember_end((end.task, end.attempt), end)
     state.report(end)
 
 
-def fenced(state: State, key: AttemptKey) -> Abandoned | None:
+def fenced(state: DatastoreAgentState, key: AttemptKey) -> Abandoned | None:
     """How it ends if a higher attempt of its task is published."""
     task, attempt = key
     highest = state.fences.get(task, 0)
@@ -226,14 +226,14 @@ def _path_refused(order: Collect) -> Abandoned | None:
 # --- every turn -------------------------------------------------------------------------------------
 
 
-def requeue_due(state: State) -> None:
+def requeue_due(state: DatastoreAgentState) -> None:
     """Put back into their lanes what waited long enough."""
     for key in [key for key, due in state.retries.items() if due <= state.now]:
         del state.retries[key]
         state.lanes.add(state.collections[key].lane, key)
 
 
-def start(state: State, number: int, worker: str, keys: list[AttemptKey]) -> None:
+def start(state: DatastoreAgentState, number: int, worker: str, keys: list[AttemptKey]) -> None:
     for key in keys:
         move(state, state.collections[key], Step.FETCHING)
     state.do(FetchResults(number, worker, [state.collections[key].order for key in keys]))

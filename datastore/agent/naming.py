@@ -5,7 +5,7 @@ from __future__ import annotations
 from datastore.agent import hindrance, staging
 from datastore.agent.effects import LookUpNames, StoreFiles
 from datastore.agent.events import NamesFound, StoresEnded
-from datastore.agent.state import State
+from datastore.agent.state import DatastoreAgentState
 from datastore.paths import NameRefusedError, clean_name
 from wire.messages import Found, LookUp, Store, StoreFailed
 
@@ -13,7 +13,7 @@ from wire.messages import Found, LookUp, Store, StoreFailed
 MAX_FILES = 1_000
 
 
-def on_store(state: State, order: Store) -> None:
+def on_store(state: DatastoreAgentState, order: Store) -> None:
     try:
         clean_name(order.name)
     except NameRefusedError as error:
@@ -24,7 +24,7 @@ def on_store(state: State, order: Store) -> None:
         state.stores[identity] = order
 
 
-def advance(state: State) -> None:
+def advance(state: DatastoreAgentState) -> None:
     if state.storing or not state.stores or state.now < state.store_after:
         return
     for identity in list(state.stores)[:MAX_FILES]:
@@ -32,7 +32,7 @@ def advance(state: State) -> None:
     state.do(StoreFiles(list(state.storing.values())))
 
 
-def on_stores_ended(state: State, event: StoresEnded) -> None:
+def on_stores_ended(state: DatastoreAgentState, event: StoresEnded) -> None:
     for answer in event.answers:
         if state.storing.pop((answer.name, answer.digest), None) is not None:
             state.report(answer)
@@ -47,14 +47,14 @@ def on_stores_ended(state: State, event: StoresEnded) -> None:
     staging.release(state)
 
 
-def on_look_up(state: State, order: LookUp) -> None:
+def on_look_up(state: DatastoreAgentState, order: LookUp) -> None:
     if state.looking.get(order.task) == order:
         return
     state.looking[order.task] = order
     state.do(LookUpNames(order))
 
 
-def on_found(state: State, event: NamesFound) -> None:
+def on_found(state: DatastoreAgentState, event: NamesFound) -> None:
     answer: Found = event.answer
     if state.looking.pop(answer.task, None) is None:
         state.ignore("an answer to a question that is not open")

@@ -15,7 +15,7 @@ from datastore.agent.effects import DropRecords, PlaceFiles, Sweep, SyncIncoming
 from datastore.agent.events import IncomingSynced, StepFailed
 from datastore.agent.moves import leave, move
 from datastore.agent.records import Record, published, record_of
-from datastore.agent.state import Collection, Publishing, PublishStep, State, Step
+from datastore.agent.state import Collection, DatastoreAgentState, Publishing, PublishStep, Step
 from datastore.paths import folders_of
 from wire.messages import Abandoned, AttemptKey
 
@@ -26,7 +26,7 @@ MAX_FILES = 20_000
 # --- every turn -------------------------------------------------------------------------------------
 
 
-def advance(state: State) -> None:
+def advance(state: DatastoreAgentState) -> None:
     """Begin the next batch, or a failed step again, when it is time."""
     batch = state.publishing
     if batch is not None:
@@ -44,7 +44,7 @@ def advance(state: State) -> None:
         _to_step(state, Publishing(records, PublishStep.SYNC), PublishStep.SYNC)
 
 
-def _choose(state: State) -> list[Record]:
+def _choose(state: DatastoreAgentState) -> list[Record]:
     """What goes into the next batch: no two attempts of a task, no two files that want one name."""
     records: list[Record] = []
     tasks: set[int] = set()
@@ -76,13 +76,13 @@ def _choose(state: State) -> list[Record]:
     return records
 
 
-def _to_step(state: State, batch: Publishing, step: PublishStep) -> None:
+def _to_step(state: DatastoreAgentState, batch: Publishing, step: PublishStep) -> None:
     state.publishing = batch
     batch.step = step
     _begin_step(state, batch)
 
 
-def _begin_step(state: State, batch: Publishing) -> None:
+def _begin_step(state: DatastoreAgentState, batch: Publishing) -> None:
     if batch.step is PublishStep.SYNC:
         state.do(SyncIncoming(batch.records))
     elif batch.step is PublishStep.RECORD:
@@ -94,7 +94,7 @@ def _begin_step(state: State, batch: Publishing) -> None:
 # --- what the disk tells ----------------------------------------------------------------------------
 
 
-def on_synced(state: State, event: IncomingSynced) -> None:
+def on_synced(state: DatastoreAgentState, event: IncomingSynced) -> None:
     batch = _under_way(state, PublishStep.SYNC)
     if batch is None:
         return
@@ -128,7 +128,7 @@ def _refusal(key: AttemptKey, refused: dict[AttemptKey, str]) -> Abandoned | Non
     return Abandoned(task=key[0], attempt=key[1], fault="path", reason=refused[key])
 
 
-def on_recorded(state: State) -> None:
+def on_recorded(state: DatastoreAgentState) -> None:
     batch = _under_way(state, PublishStep.RECORD)
     if batch is None:
         return
@@ -137,7 +137,7 @@ def on_recorded(state: State) -> None:
     _to_step(state, batch, PublishStep.PLACE)
 
 
-def on_placed(state: State) -> None:
+def on_placed(state: DatastoreAgentState) -> None:
     batch = _under_way(state, PublishStep.PLACE)
     if batch is None:
         return
@@ -151,7 +151,7 @@ def on_placed(state: State) -> None:
         state.report(published(record))
 
 
-def on_step_failed(state: State, event: StepFailed) -> None:
+def on_step_failed(state: DatastoreAgentState, event: StepFailed) -> None:
     """Tried again after a while; nothing is lost. Only what is certainly not recorded can still be given up."""
     batch = state.publishing
     if batch is None or batch.due is not None:
@@ -169,7 +169,7 @@ def on_step_failed(state: State, event: StepFailed) -> None:
         batch.due = due
 
 
-def _back_to_fetched(state: State, collection: Collection) -> None:
+def _back_to_fetched(state: DatastoreAgentState, collection: Collection) -> None:
     if collection.ending is not None:
         discard(state, collection, collection.ending)
     else:
@@ -177,7 +177,7 @@ def _back_to_fetched(state: State, collection: Collection) -> None:
         state.fetched[collection.key] = None
 
 
-def _under_way(state: State, step: PublishStep) -> Publishing | None:
+def _under_way(state: DatastoreAgentState, step: PublishStep) -> Publishing | None:
     batch = state.publishing
     if batch is None or batch.step is not step or batch.due is not None:
         state.ignore(f"a {step.value} that is not under way ended")
@@ -188,7 +188,7 @@ def _under_way(state: State, step: PublishStep) -> Publishing | None:
 # --- the start --------------------------------------------------------------------------------------
 
 
-def recover(state: State, records: list[Record]) -> None:
+def recover(state: DatastoreAgentState, records: list[Record]) -> None:
     """Complete every record before anything else. Those of another deployment are then of no more use."""
     foreign: dict[str, list[AttemptKey]] = {}
     for record in records:
@@ -201,7 +201,7 @@ def recover(state: State, records: list[Record]) -> None:
     state.foreign = foreign
 
 
-def after_sweep(state: State) -> None:
+def after_sweep(state: DatastoreAgentState) -> None:
     for deployment, keys in state.foreign.items():
         state.do(DropRecords(keys, deployment))
     state.foreign = {}

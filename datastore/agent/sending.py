@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datastore.agent.effects import SendFile
 from datastore.agent.events import FileSent
-from datastore.agent.state import State
+from datastore.agent.state import DatastoreAgentState
 from datastore.paths import NameRefusedError, clean_name
 from wire.messages import Send, SendFailed
 
 
-def on_send(state: State, order: Send) -> None:
+def on_send(state: DatastoreAgentState, order: Send) -> None:
     try:
         clean_name(order.name)
     except NameRefusedError as error:
@@ -24,7 +24,7 @@ def on_send(state: State, order: Send) -> None:
         state.do(SendFile(order))
 
 
-def on_sent(state: State, event: FileSent) -> None:
+def on_sent(state: DatastoreAgentState, event: FileSent) -> None:
     if state.sending.pop(event.answer.digest, None) is None:
         state.ignore("a sending that is not under way ended")
         return

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from datastore.agent.effects import StageFiles
 from datastore.agent.events import InputsStaged, not_staged
-from datastore.agent.state import Staging, State
+from datastore.agent.state import DatastoreAgentState, Staging
 from datastore.paths import NameRefusedError, clean_name
 from wire.messages import AttemptKey, Stage
 
 
-def on_stage(state: State, order: Stage) -> None:
+def on_stage(state: DatastoreAgentState, order: Stage) -> None:
     key = (order.task, order.attempt)
     staging = state.stagings.get(key)
     if staging is not None:
@@ -39,7 +39,7 @@ def _refused(order: Stage) -> str:
     return ""
 
 
-def _waits_for_store(state: State, order: Stage) -> bool:
+def _waits_for_store(state: DatastoreAgentState, order: Stage) -> bool:
     if not state.stores and not state.storing:
         return False
     return any(
@@ -47,7 +47,7 @@ def _waits_for_store(state: State, order: Stage) -> bool:
     )
 
 
-def release(state: State) -> None:
+def release(state: DatastoreAgentState) -> None:
     """Some sent files have their names now: whoever waited for them may go on."""
     for key in list(state.held_stagings):
         staging = state.stagings[key]
@@ -56,13 +56,13 @@ def release(state: State) -> None:
             state.lanes.add(staging.lane, key)
 
 
-def start(state: State, number: int, worker: str, keys: list[AttemptKey]) -> None:
+def start(state: DatastoreAgentState, number: int, worker: str, keys: list[AttemptKey]) -> None:
     for key in keys:
         state.stagings[key].running = True
     state.do(StageFiles(number, worker, [state.stagings[key].order for key in keys]))
 
 
-def on_staged(state: State, event: InputsStaged) -> None:
+def on_staged(state: DatastoreAgentState, event: InputsStaged) -> None:
     answer = event.answer
     staging = state.stagings.get((answer.task, answer.attempt))
     if staging is None or not staging.running:
@@ -72,7 +72,7 @@ def on_staged(state: State, event: InputsStaged) -> None:
     state.report(answer)
 
 
-def on_transfer_ended(state: State, keys: list[AttemptKey], error: str) -> None:
+def on_transfer_ended(state: DatastoreAgentState, keys: list[AttemptKey], error: str) -> None:
     """Whoever was not answered failed with the transfer."""
     for task, attempt in keys:
         staging = state.stagings.get((task, attempt))

@@ -39,7 +39,7 @@ REMEMBERED_ENDS = 100_000
 STORY_MOVES = 2_000
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class DatastorePolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How the agent keeps time and measure. Times in seconds."""
 
     #: Transfers under way at once, over all workers.
@@ -78,7 +78,7 @@ STEPS: dict[Step, frozenset[Step]] = {
 }
 
 
-class Move(NamedTuple):
+class StepMove(NamedTuple):
     """The collection of an attempt went from one step to another, at this time."""
 
     at: float
@@ -133,8 +133,8 @@ class Publishing(msgspec.Struct):
     recovering: bool = False
 
 
-class State:
-    def __init__(self, deployment: str, incarnation: str, policy: Policy, hello: DatastoreHello) -> None:
+class DatastoreAgentState:
+    def __init__(self, deployment: str, incarnation: str, policy: DatastorePolicy, hello: DatastoreHello) -> None:
         self.deployment = deployment
         self.incarnation = incarnation
         self.policy = policy
@@ -164,7 +164,7 @@ class State:
 
         self.collections: dict[AttemptKey, Collection] = {}
         #: The last moves of collections.
-        self.story: deque[Move] = deque(maxlen=STORY_MOVES)
+        self.story: deque[StepMove] = deque(maxlen=STORY_MOVES)
         #: Waiting collections that are not in their lane, with the time when they will be.
         self.retries: dict[AttemptKey, float] = {}
         #: No results are fetched before this time: the disk was full.

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from datastore.agent.state import Move, State
+from datastore.agent.state import DatastoreAgentState, StepMove
 from wire.messages import AttemptKey
 
 
 class InvariantError(AssertionError):
     """A bug of ours: something that must always hold does not. Never raised because of what came from outside."""
 
-    def __init__(self, text: str, story: Sequence[Move] = ()) -> None:
+    def __init__(self, text: str, story: Sequence[StepMove] = ()) -> None:
         """`story`: the moves of the attempt in question, oldest first; they follow the text."""
         lines = (f"  {move.at:.3f} attempt {move.attempt} {move.before} -> {move.after}" for move in story)
         super().__init__("\n".join([text, "Story:", *lines]) if story else text)
         self.story = list(story)
 
 
-def story(state: State, key: AttemptKey) -> list[Move]:
+def story(state: DatastoreAgentState, key: AttemptKey) -> list[StepMove]:
     """What is remembered of the attempts of this one's task, oldest first."""
     return [move for move in state.story if move.task == key[0]]

@@ -25,14 +25,14 @@ from datastore.paths import folders_of, shown
 _OPEN_FOLDERS = 200
 
 
-class Move(NamedTuple):
+class Rename(NamedTuple):
     #: Path below incoming.
     source: str
     name: str
     digest: str
 
 
-class FolderMove(NamedTuple):
+class FolderRename(NamedTuple):
     #: Path below incoming, of the folder with this inode: another one there is the former folder.
     source: str
     inode: int
@@ -70,7 +70,9 @@ class Names:
                 return str(error)
         return ""
 
-    def give(self, moves: list[Move], also_sync: Iterable[str] = (), folder_moves: Iterable[FolderMove] = ()) -> None:
+    def give(
+        self, moves: list[Rename], also_sync: Iterable[str] = (), folder_moves: Iterable[FolderRename] = ()
+    ) -> None:
         """Give all names, durably. Raises PathObstructedError, OSError; may be repeated with the moves that are left.
 
         `also_sync`: further names whose folders are to be durable.
@@ -122,7 +124,7 @@ class Names:
                 f"{shown(name)} is a file system of its own on the datastore; it cannot be replaced"
             )
 
-    def _keep_former(self, folders: _Folders, move: Move) -> tuple[str, int] | None:
+    def _keep_former(self, folders: _Folders, move: Rename) -> tuple[str, int] | None:
         """Before another version takes its name: a blob of the one that is there, if anybody may know its digest.
 
         Returns the name and the inode that was there.
@@ -142,7 +144,7 @@ class Names:
             _link(base, parent, hex_of(former), self._tree.blobs)
         return move.name, status.st_ino
 
-    def _is_left(self, move: FolderMove) -> bool:
+    def _is_left(self, move: FolderRename) -> bool:
         """False: it has its name already, from an earlier try."""
         try:
             there = os.stat(move.source, dir_fd=self._tree.incoming, follow_symlinks=False)
@@ -150,7 +152,7 @@ class Names:
             return False
         return there.st_ino == move.inode
 
-    def _keep_former_folder(self, folders: _Folders, move: FolderMove) -> list[tuple[str, int]]:
+    def _keep_former_folder(self, folders: _Folders, move: FolderRename) -> list[tuple[str, int]]:
         """As `_keep_former`, of all files of the folder, or of the file, that a folder is to replace."""
         folder, base = split(move.name)
         parent = folders.open(folder)
@@ -159,7 +161,7 @@ class Names:
         except FileNotFoundError:
             return []
         if not stat.S_ISDIR(status.st_mode):
-            former = self._keep_former(folders, Move(move.source, move.name, ""))
+            former = self._keep_former(folders, Rename(move.source, move.name, ""))
             return [former] if former is not None else []
         formers = []
         for inner, fd, file, about in files_below(parent, base):

@@ -37,7 +37,7 @@ class TransferStartError(TransferError, OSError):
     """The program could not be started; a sentence."""
 
 
-class Child:
+class TransferProcess:
     """One started program; all calls are safe from any thread."""
 
     def __init__(

@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from datastore.transfers import hosts
-from datastore.transfers.children import Child, environment
-from datastore.transfers.verdicts import Remote, TransferFailedError, of_connection
+from datastore.transfers.children import TransferProcess, environment
+from datastore.transfers.verdicts import RemoteEnd, TransferFailedError, of_connection
 from wire.messages import Place
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ class Connections:
             connection.users += 1
             return connection
 
-    def _make(self, remote: Remote, place: Place) -> _Connection:
+    def _make(self, remote: RemoteEnd, place: Place) -> _Connection:
         if self._key is None:
             raise TransferFailedError(
                 "transfer",
@@ -164,7 +164,7 @@ class Connections:
 class _Connection:
     """One host as one worker states it. `users` and `used` belong to `Connections`."""
 
-    def __init__(self, remote: Remote, folder: Path, key: str, told: dict[str, str]) -> None:
+    def __init__(self, remote: RemoteEnd, folder: Path, key: str, told: dict[str, str]) -> None:
         self.users = 0
         self.used = time.monotonic()
         #: rsync splits this at blanks; the folder has none.
@@ -174,7 +174,7 @@ class _Connection:
         self._key = key
         self._environment = told
         self._opening = threading.Lock()
-        self._master: Child | None = None
+        self._master: TransferProcess | None = None
         self._closed = False
 
     def is_open(self) -> bool:
@@ -209,7 +209,7 @@ class _Connection:
         (self._folder / "socket").unlink(missing_ok=True)
         with open(self._folder / "words", "w+b") as words:
             command = [*self.command.split(), "-M", "-N", "-o", "PermitLocalCommand=yes", "-o", "LocalCommand=echo"]
-            master = Child([*command, hosts.ALIAS], self._environment, stdout=subprocess.PIPE, stderr=words)
+            master = TransferProcess([*command, hosts.ALIAS], self._environment, stdout=subprocess.PIPE, stderr=words)
             self._master = master
             with master.stdout:
                 if not self._closed and _speaks(master.stdout.fileno(), _CONNECT_SECONDS):

@@ -18,7 +18,7 @@ from datastore.disk.janitor import AT_ONCE
 from datastore.disk.tree import INCOMING, Tree
 from datastore.paths import shown
 from datastore.transfers import rsync, verdicts
-from datastore.transfers.held import Held
+from datastore.transfers.held import HeldResults
 from datastore.transfers.hosts import remote_of
 from datastore.transfers.receiving import Intake, Wanted, source_of
 from datastore.transfers.runs import MAX_FETCHED, Errand, Runs
@@ -38,7 +38,7 @@ class Fetching:
         self._stopped = stopped
         #: In a folder of results only rsync of this incarnation makes one of this name.
         self._partial = f".ecloud-partial-{tree.incarnation}"
-        self._held = Held()
+        self._held = HeldResults()
         self._numbers = itertools.count(1)
 
     def fetch(self, worker: str, place: Place, jobs: list[Collect], tell: TellFetched, unwanted: Unwanted) -> None:
@@ -129,7 +129,7 @@ class Fetching:
 
     def _bring(
         self, lane: _Lane, jobs: list[Collect], wanted: list[Wanted], names: list[str], limit: int | None
-    ) -> tuple[list[rsync.Ended], TransferFailedError | None]:
+    ) -> tuple[list[rsync.RsyncEnded], TransferFailedError | None]:
         """Into the receive folder, by one rsync if the list is not long; up to the first that meets trouble."""
         largest = max(each.file.size for each in wanted)
         if limit is not None:
@@ -137,7 +137,7 @@ class Fetching:
         size = sum(min(each.file.size, largest) for each in wanted)
         keys = frozenset(_key(job) for job in jobs)
         target = f"{self._tree.root}/{INCOMING}/{lane.folder}"
-        ended: list[rsync.Ended] = []
+        ended: list[rsync.RsyncEnded] = []
         for first in range(0, len(names), MAX_FETCHED):
             some = names[first : first + MAX_FETCHED]
             errand = Errand(lane.worker, lane.place, "collect", lane.source, some, size, largest, keys)
@@ -267,7 +267,7 @@ def _split_jobs(jobs: list[Collect]) -> Iterator[list[Collect]]:
         yield part
 
 
-def _lies(intake: Intake, ended: list[rsync.Ended]) -> str:
+def _lies(intake: Intake, ended: list[rsync.RsyncEnded]) -> str:
     """What no honest host sends; empty: nothing. An rsync that was ended may leave files that nobody asked for."""
     if intake.strange and ended[-1].code in (0, *verdicts.PARTIAL):
         return f"{shown(intake.strange[0])}, which nobody asked for"

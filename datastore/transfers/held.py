@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from wire.messages import AttemptKey, CollectFile
 
 
-class Held:
+class HeldResults:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._folder: dict[AttemptKey, str] = {}

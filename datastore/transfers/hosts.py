@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from datastore.paths import shown
-from datastore.transfers.verdicts import Remote, TransferFailedError
+from datastore.transfers.verdicts import RemoteEnd, TransferFailedError
 from wire.messages import Place
 from wire.topics import WORKER_ID
 
@@ -49,7 +49,7 @@ VerifyHostKeyDNS no
 """
 
 
-def remote_of(worker: str, place: Place) -> Remote:
+def remote_of(worker: str, place: Place) -> RemoteEnd:
     """Raises TransferFailedError (host) if the place cannot be one."""
     if not WORKER_ID.match(worker):
         raise TransferFailedError("host", f"{shown(worker)} is no worker's id")
@@ -64,7 +64,7 @@ def remote_of(worker: str, place: Place) -> Remote:
         raise TransferFailedError(
             "host", f"worker {worker!r} states the home {shown(place.path)}, which is no absolute path"
         )
-    return Remote(worker, place.user, place.host, place.port)
+    return RemoteEnd(worker, place.user, place.host, place.port)
 
 
 def known_hosts(worker: str, place: Place) -> str:
@@ -80,7 +80,7 @@ def known_hosts(worker: str, place: Place) -> str:
     return "".join(lines)
 
 
-def settings(remote: Remote, folder: Path, key: Path) -> str:
+def settings(remote: RemoteEnd, folder: Path, key: Path) -> str:
     """A file of settings for `ssh -F`. `folder` holds `known_hosts` and will hold the socket; its path needs no quotes.
 
     `key` too: a path without blanks and special characters.

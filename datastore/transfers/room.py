@@ -12,9 +12,9 @@ import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
 
-from datastore.transfers.children import Child
+from datastore.transfers.children import TransferProcess
 from datastore.transfers.hosts import ALIAS
-from datastore.transfers.verdicts import Room
+from datastore.transfers.verdicts import FreeSpace
 
 _SECONDS = 10.0
 #: Of the answer: a line for each file of the longest list, and what a login shell may say before.
@@ -25,13 +25,13 @@ _FREE = re.compile(r"\s[0-9]+\s+[0-9]+\s+(-?[0-9]{1,18})\s+(?:[0-9]+%|-)\s+/", r
 _MISSING = re.compile(r"^missing ([0-9a-f]+)$", re.MULTILINE)
 
 
-def ask(shell: str, environment: dict[str, str], folder: str, sizes: Mapping[str, int]) -> Room | None:
+def ask(shell: str, environment: dict[str, str], folder: str, sizes: Mapping[str, int]) -> FreeSpace | None:
     """The room in a folder of the host; `sizes`: file names that a shell takes for what they are. None: no answer."""
     with tempfile.TemporaryFile() as script, tempfile.TemporaryFile() as answer:
         script.write(_script(folder, sizes).encode())
         script.seek(0)
         try:
-            child = Child(
+            child = TransferProcess(
                 [*shell.split(), ALIAS, "sh"], environment, stdin=script, stdout=answer, largest_file=_ANSWER_BYTES
             )
         except OSError:
@@ -55,9 +55,9 @@ def _script(folder: str, names: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def _read(answer: str, sizes: Mapping[str, int]) -> Room | None:
+def _read(answer: str, sizes: Mapping[str, int]) -> FreeSpace | None:
     free = _FREE.search(answer)
     if free is None:
         return None
     missing = set(_MISSING.findall(answer))
-    return Room(max(0, int(free[1])) * 1024, sum(size for name, size in sizes.items() if name in missing))
+    return FreeSpace(max(0, int(free[1])) * 1024, sum(size for name, size in sizes.items() if name in missing))

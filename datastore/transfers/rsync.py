@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from datastore.transfers.children import Child
+from datastore.transfers.children import TransferProcess
 from datastore.transfers.hosts import ALIAS
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ _COMMON = (
 )
 
 
-class Ended(NamedTuple):
+class RsyncEnded(NamedTuple):
     """How it ended."""
 
     code: int
@@ -91,7 +91,7 @@ class Rsync:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._child: Child | None = None
+        self._child: TransferProcess | None = None
         self._over = False
 
     def run(
@@ -100,7 +100,7 @@ class Rsync:
         names: Iterable[str],
         environment: dict[str, str],
         largest_file: int | None = None,
-    ) -> Ended:
+    ) -> RsyncEnded:
         """To its end. Raises OSError if it could not be started; one that `end` came before ends at once."""
         with tempfile.TemporaryFile() as listed, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as words:
             wanted = [name.encode() + b"\0" for name in names]
@@ -108,8 +108,8 @@ class Rsync:
             listed.seek(0)
             with self._lock:
                 if self._over:
-                    return Ended(-signal.SIGKILL, "", "", False)
-                self._child = Child(
+                    return RsyncEnded(-signal.SIGKILL, "", "", False)
+                self._child = TransferProcess(
                     arguments,
                     environment,
                     stdin=listed,
@@ -122,7 +122,7 @@ class Rsync:
             output.seek(0)
             words.seek(0)
             said = words.read(_WORDS_BYTES).decode(errors="replace")
-            return Ended(code, said, output.read().decode(errors="replace"), slow)
+            return RsyncEnded(code, said, output.read().decode(errors="replace"), slow)
 
     def end(self) -> None:
         """Nobody wants it any more."""
@@ -131,7 +131,7 @@ class Rsync:
             if self._child is not None:
                 self._child.end()
 
-    def _follow(self, child: Child, files: int) -> tuple[int, bool]:
+    def _follow(self, child: TransferProcess, files: int) -> tuple[int, bool]:
         """Its exit code, and whether it was given up."""
         began = time.monotonic()
         while (code := child.wait(_LOOK_SECONDS)) is None:

@@ -19,7 +19,7 @@ from datastore.paths import shown
 from datastore.transfers import room, rsync, verdicts
 from datastore.transfers.connections import Connections
 from datastore.transfers.hosts import remote_of
-from datastore.transfers.verdicts import Direction, Remote, TransferFailedError
+from datastore.transfers.verdicts import Direction, RemoteEnd, TransferFailedError
 from wire.messages import AttemptKey, Place
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Runs:
         self._lock = threading.Lock()
         self._running: dict[rsync.Rsync, frozenset[AttemptKey]] = {}
 
-    def run(self, errand: Errand, arguments: Callable[[str], list[str]]) -> rsync.Ended:
+    def run(self, errand: Errand, arguments: Callable[[str], list[str]]) -> rsync.RsyncEnded:
         """To its end. `arguments` gets the command that reaches the host.
 
         Raises TransferFailedError, CopyStoppedError.
@@ -75,7 +75,7 @@ class Runs:
         except OSError as error:
             raise TransferFailedError("transfer", f"a transfer cannot be started: {error}") from None
 
-    def trouble(self, ended: rsync.Ended, errand: Errand) -> TransferFailedError | None:
+    def trouble(self, ended: rsync.RsyncEnded, errand: Errand) -> TransferFailedError | None:
         """None: files are to be looked at."""
         remote = remote_of(errand.worker, errand.place)
         if ended.too_slow:
@@ -109,7 +109,7 @@ class Runs:
 
     # -- inside --------------------------------------------------------------------------------------
 
-    def _run(self, errand: Errand, arguments: list[str]) -> rsync.Ended:
+    def _run(self, errand: Errand, arguments: list[str]) -> rsync.RsyncEnded:
         run = rsync.Rsync()
         with self._lock:
             self._running[run] = errand.keys
@@ -128,7 +128,7 @@ class Runs:
             raise CopyStoppedError
         return ended
 
-    def _ask(self, code: int, remote: Remote, errand: Errand) -> TransferFailedError | None:
+    def _ask(self, code: int, remote: RemoteEnd, errand: Errand) -> TransferFailedError | None:
         """What the host's room tells of an end without words. One that is not connected any more is not looked for."""
         found = None
         if self._connections.has(errand.worker, errand.place):

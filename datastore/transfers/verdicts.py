@@ -62,7 +62,7 @@ class TransferFailedError(TransferError):
         self.fault: Fault = fault
 
 
-class Remote(NamedTuple):
+class RemoteEnd(NamedTuple):
     """Who is at the other end, for sentences."""
 
     worker: str
@@ -74,7 +74,7 @@ class Remote(NamedTuple):
         return f"{self.user}@{self.host} port {self.port} (worker {self.worker!r})"
 
 
-class Room(NamedTuple):
+class FreeSpace(NamedTuple):
     """Bytes that are free on a worker's host, and bytes of the files that are to come."""
 
     free: int
@@ -88,7 +88,7 @@ class Room(NamedTuple):
         return f"{self.free:,} bytes are free, {self.needed:,} are needed"
 
 
-def of_connection(words: str, remote: Remote, key: str) -> TransferFailedError:
+def of_connection(words: str, remote: RemoteEnd, key: str) -> TransferFailedError:
     """No connection came about: `words` is what ssh wrote."""
     cause = telling(words)
     if _OTHER_KEY.search(words):
@@ -109,7 +109,7 @@ def of_connection(words: str, remote: Remote, key: str) -> TransferFailedError:
 
 
 def of_rsync(
-    code: int, words: str, remote: Remote, direction: Direction, path: str, full: str
+    code: int, words: str, remote: RemoteEnd, direction: Direction, path: str, full: str
 ) -> TransferFailedError | None:
     """None: look at each file. `words`: what rsync wrote; `full`: what to say when our disk is full."""
     trouble = _of_words(code, words, remote, direction, path, full)
@@ -134,7 +134,7 @@ def lost_words(code: int, words: str) -> bool:
     return code in _OTHER_SIDE_ENDED and all(_NO_CAUSE.search(line) for line in said)
 
 
-def of_room(code: int, remote: Remote, path: str, room: Room | None) -> TransferFailedError | None:
+def of_room(code: int, remote: RemoteEnd, path: str, room: FreeSpace | None) -> TransferFailedError | None:
     """What an end without words means where the host has so much room (None: it does not say); None: no more."""
     at = doing(remote, "stage", path)
     if room is not None and room.short:
@@ -159,7 +159,7 @@ def telling(words: str) -> str:
 
 
 def _of_words(
-    code: int, words: str, remote: Remote, direction: Direction, path: str, full: str
+    code: int, words: str, remote: RemoteEnd, direction: Direction, path: str, full: str
 ) -> TransferFailedError | None:
     """What the messages tell whatever the code."""
     at = doing(remote, direction, path)
@@ -183,7 +183,7 @@ def _of_words(
     return None
 
 
-def doing(remote: Remote, direction: Direction, path: str) -> str:
+def doing(remote: RemoteEnd, direction: Direction, path: str) -> str:
     """What did not come about, where: the beginning of a sentence."""
     if direction == "stage":
         return f"inputs cannot be sent to {shown(path)} at {remote}"

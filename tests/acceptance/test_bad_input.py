@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 
 from boss.api.spool import digest_of
-from boss.cli.command import Exit
+from boss.cli.command import ExitCode
 from boss.client.find import boss_of
 from tests.acceptance.deployment import TOP, Deployment, deployment
 from tests.worlds.waiting import wait_for
@@ -89,7 +89,7 @@ def test_a_bad_file_is_told_with_its_place_and_starts_nothing(deployment: Deploy
     else:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
     done = deployment.push("tasks.json")
-    assert done.returncode == Exit.BAD_INPUT, done.stdout + done.stderr
+    assert done.returncode == ExitCode.BAD_INPUT, done.stdout + done.stderr
     assert not [word for word in words if word not in done.stderr], done.stderr
     assert_a_sentence(done.stdout + done.stderr)
     assert not deployment.home.exists() and not deployment.tree.exists() and deployment.processes() == {}
@@ -98,29 +98,31 @@ def test_a_bad_file_is_told_with_its_place_and_starts_nothing(deployment: Deploy
 def test_a_name_that_is_no_file_is_told(deployment: Deployment) -> None:
     for name, words in (("none.json", "No such file"), (".", "directory")):
         done = deployment.push(name)
-        assert done.returncode == Exit.BAD_INPUT and words in done.stderr
+        assert done.returncode == ExitCode.BAD_INPUT and words in done.stderr
         assert_a_sentence(done.stderr)
 
 
 def test_what_the_boss_refuses_leaves_nothing_and_the_next_push_works(deployment: Deployment) -> None:
     deployment.start_boss()
     first = deployment.write("first.json", [{"id": "old", "commands": ["true"], "results": []}])
-    assert deployment.push(first).returncode == Exit.OK
+    assert deployment.push(first).returncode == ExitCode.OK
     before = deployment.asked("show_batches")
 
     unknown = [*GOOD, {"id": "b", "commands": [], "dependencies": ["nope"]}]
     done = deployment.push(deployment.write("unknown.json", unknown))
-    assert done.returncode == Exit.NO_BOSS and "'nope'" in done.stderr and "'b'" in done.stderr, done.stderr
+    assert done.returncode == ExitCode.NO_BOSS and "'nope'" in done.stderr and "'b'" in done.stderr, done.stderr
     assert_a_sentence(done.stderr)
 
     clash = [*GOOD, {"id": "old", "commands": ["false"]}]
     done = deployment.push(deployment.write("clash.json", clash))
-    assert done.returncode == Exit.NO_BOSS and "'old'" in done.stderr and "another content" in done.stderr, done.stderr
+    assert done.returncode == ExitCode.NO_BOSS and "'old'" in done.stderr and "another content" in done.stderr, (
+        done.stderr
+    )
 
     assert deployment.asked("show_batches") == before
     missing = deployment.admin("show_task", "good")
-    assert missing.returncode == Exit.BAD_INPUT and "there is no task 'good'" in missing.stderr
-    assert deployment.push(deployment.write("good.json", GOOD)).returncode == Exit.OK
+    assert missing.returncode == ExitCode.BAD_INPUT and "there is no task 'good'" in missing.stderr
+    assert deployment.push(deployment.write("good.json", GOOD)).returncode == ExitCode.OK
     assert state_of(deployment, "good") == "succeeded"
 
 
@@ -128,7 +130,7 @@ def test_unusual_tasks_that_are_right_run(deployment: Deployment) -> None:
     """An empty list, a command of 10 kB in two lines, ids and outputs that no terminal should be given as they are."""
     deployment.start_boss()
     empty = deployment.push(deployment.write("empty.json", []))
-    assert empty.returncode == Exit.OK and "nothing to do" in empty.stdout
+    assert empty.returncode == ExitCode.OK and "nothing to do" in empty.stdout
 
     spoof, hostile = "\u202etxt.live", "printf '\\033]0;owned\\007\\033[2J\\377'; exit 4"
     tasks = [
@@ -137,7 +139,7 @@ def test_unusual_tasks_that_are_right_run(deployment: Deployment) -> None:
         {"id": spoof, "commands": [hostile]},
     ]
     done = deployment.push(deployment.write("tasks.json", tasks))
-    assert done.returncode == Exit.TASKS_FAILED, done.stdout + done.stderr
+    assert done.returncode == ExitCode.TASKS_FAILED, done.stdout + done.stderr
     assert (deployment.tree / "size").read_text() == "10240\n"
     assert ODD in done.stdout
     shown = [deployment.admin("show_task", spoof), deployment.admin("show_failed"), done]
@@ -147,7 +149,7 @@ def test_unusual_tasks_that_are_right_run(deployment: Deployment) -> None:
     assert "owned" in shown[0].stdout
 
     (deployment.directory / "fixed").touch()
-    assert deployment.admin("retry_failed", ODD).returncode == Exit.OK
+    assert deployment.admin("retry_failed", ODD).returncode == ExitCode.OK
     wait_for(lambda: state_of(deployment, ODD) == "succeeded", "the task is tried again")
 
 
@@ -167,7 +169,7 @@ def test_a_file_of_100_mb_arrives_intact_and_goes_on_after_an_interrupted_upload
     have = wait_for(lambda: part.stat().st_size, "a part of it came")
 
     done = deployment.push(path)
-    assert done.returncode == Exit.OK, done.stdout + done.stderr
+    assert done.returncode == ExitCode.OK, done.stdout + done.stderr
     sent = re.search(r"([\d.]+) MB of files sent", done.stderr)
     assert sent and float(sent[1]) <= (size - have) / 1e6 + 2, done.stderr
     assert digest_of(deployment.tree / "copy.bin") == digest_of(deployment.directory / "big.bin")
@@ -196,7 +198,7 @@ def test_broken_networks_fail_their_task_with_epanet_s_own_words(deployment: Dep
         {"id": name, "epanet": {"inp": f"{name}.inp", "scenarios": [{"demand.multiplier": 1.1}]}} for name in names
     ]
     done = deployment.push(deployment.write("tasks.json", tasks))
-    assert done.returncode == Exit.TASKS_FAILED, done.stdout + done.stderr
+    assert done.returncode == ExitCode.TASKS_FAILED, done.stdout + done.stderr
     assert_a_sentence(done.stdout + done.stderr)
     assert "1 of 4 tasks succeeded, 3 failed" in done.stdout
     told = {name: deployment.admin("show_task", name).stdout for name in names}

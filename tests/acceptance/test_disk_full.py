@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.cli.command import Exit
+from boss.cli.command import ExitCode
 from tests.acceptance.deployment import Deployment
 from tests.worlds.waiting import scaled, wait_for
 
@@ -58,14 +58,14 @@ def fill(place: Path, leave_bytes: int = 0) -> Path:
 
 def status(deployment: Deployment) -> str:
     done = deployment.admin("status")
-    assert done.returncode == Exit.OK, done.stderr
+    assert done.returncode == ExitCode.OK, done.stderr
     return done.stdout
 
 
 def state_of(deployment: Deployment, task: str) -> str:
     """Empty before it is accepted."""
     done = deployment.admin("show_task", task, "--json")
-    return str(json.loads(done.stdout)["task"]["state"]) if done.returncode == Exit.OK else ""
+    return str(json.loads(done.stdout)["task"]["state"]) if done.returncode == ExitCode.OK else ""
 
 
 def test_a_push_that_the_state_directory_has_no_room_for_is_refused_whole(
@@ -75,22 +75,22 @@ def test_a_push_that_the_state_directory_has_no_room_for_is_refused_whole(
     deployment.start_boss()
     many = deployment.write("many.json", [{"id": f"t{n}", "commands": [f"true {'x' * 1000}"]} for n in range(20_000)])
     done = deployment.push(many)  # 20 MB, for which the log and the tables take twice as much
-    assert done.returncode == Exit.NO_BOSS and "may need" in done.stderr and "make room" in done.stderr, done.stderr
+    assert done.returncode == ExitCode.NO_BOSS and "may need" in done.stderr and "make room" in done.stderr, done.stderr
     assert deployment.asked("show_batches") == []
-    assert deployment.push(deployment.write("good.json", GOOD)).returncode == Exit.OK
+    assert deployment.push(deployment.write("good.json", GOOD)).returncode == ExitCode.OK
 
     ballast = fill(deployment.home)
     (deployment.directory / "net.inp").write_bytes(os.urandom(100_000))
     sends = deployment.write("sends.json", [{"id": "a", "commands": ["test -s net.inp"], "requirements": ["net.inp"]}])
     for path in (deployment.write("other.json", [{"id": "other", "commands": []}]), sends):
         done = deployment.push(path)
-        assert done.returncode == Exit.NO_BOSS and ("full" in done.stderr or "room" in done.stderr), done.stderr
+        assert done.returncode == ExitCode.NO_BOSS and ("full" in done.stderr or "room" in done.stderr), done.stderr
         assert "Traceback" not in done.stderr
     assert [batch["total"] for batch in deployment.asked("show_batches")] == [1]
 
     ballast.unlink()
-    assert deployment.push("other.json").returncode == Exit.OK
-    assert deployment.push(sends).returncode == Exit.OK
+    assert deployment.push("other.json").returncode == ExitCode.OK
+    assert deployment.push(sends).returncode == ExitCode.OK
     assert "Traceback" not in deployment.log()
 
 
@@ -104,7 +104,7 @@ def full_database(deployment: Deployment, small_disk: SmallDisk) -> tuple[subpro
     wait = f"while test ! -e {gate}; do sleep 0.1; done; echo ran >> {deployment.directory}/log"
     tasks = [{"id": f"t{n}", "commands": [wait, "head -c 30000 /dev/urandom | base64"]} for n in range(40)]
     done = deployment.push(deployment.write("tasks.json", tasks), "--detach")
-    assert done.returncode == Exit.OK, done.stderr
+    assert done.returncode == ExitCode.OK, done.stderr
     wait_for(lambda: state_of(deployment, "t0") == "running", "the tasks run")
     ballast = fill(disk)
     gate.touch()
@@ -117,7 +117,7 @@ def test_a_boss_whose_disk_filled_up_goes_on_when_there_is_room(
 ) -> None:
     _, ballast = full_database
     ballast.unlink()
-    assert deployment.push("tasks.json").returncode == Exit.OK
+    assert deployment.push("tasks.json").returncode == ExitCode.OK
     assert "disk is full" not in status(deployment)
     assert (deployment.directory / "log").read_text() == "ran\n" * 40  # each once: nothing was lost or run again
 
@@ -131,7 +131,7 @@ def test_a_boss_whose_disk_is_full_ends_when_it_is_told_to(
     assert deployment.wait_until_alone() == {}
     assert "Traceback" not in deployment.log()
     ballast.unlink()
-    assert deployment.push("tasks.json").returncode == Exit.OK
+    assert deployment.push("tasks.json").returncode == ExitCode.OK
 
 
 def test_a_full_datastore_makes_results_wait_and_status_says_why(deployment: Deployment, small_disk: SmallDisk) -> None:
@@ -151,7 +151,7 @@ def test_a_full_datastore_makes_results_wait_and_status_says_why(deployment: Dep
     wait_for(lambda: state_of(deployment, "little") == "succeeded", "what fits is collected")
     assert state_of(deployment, "big") == "running" and not (deployment.tree / "big.bin").exists()
     enlarge(deployment.tree, 40)
-    assert push.wait(scaled(90)) == Exit.OK
+    assert push.wait(scaled(90)) == ExitCode.OK
     assert (deployment.tree / "big.bin").stat().st_size == 6_000_000
     assert log.read_text() == "ran\n"
     wait_for(lambda: "full" not in status(deployment), "status does not say it any more")
@@ -169,4 +169,4 @@ def test_inputs_that_do_not_fit_a_worker_s_disk_do_not_fail_their_task(
     wait_for(lambda: "full" in deployment.admin("show_task", "a").stdout + status(deployment), "it is told why")
     assert state_of(deployment, "a") == "queued"
     enlarge(deployment.home / "workers", 60)
-    assert push.wait(scaled(90)) == Exit.OK
+    assert push.wait(scaled(90)) == ExitCode.OK

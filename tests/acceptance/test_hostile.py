@@ -12,7 +12,7 @@ import msgspec
 import paho.mqtt.client as mqtt
 import pytest
 
-from boss.cli.command import Exit
+from boss.cli.command import ExitCode
 from tests.acceptance.deployment import Deployment, deployment
 from tests.worlds.looking import workers
 from tests.worlds.waiting import scaled, wait_for
@@ -106,7 +106,7 @@ def assert_well(deployment: Deployment, before: dict[int, str], name: str) -> No
         "dependencies": [f"{name} 1"],
     }
     done = deployment.push(deployment.write(f"{name}.json", [first, second]), "--project", name)
-    assert done.returncode == Exit.OK, done.stdout + done.stderr
+    assert done.returncode == ExitCode.OK, done.stdout + done.stderr
     assert (deployment.tree / "projects" / name / name / "two").read_text() == name
     now = deployment.processes()
     assert {

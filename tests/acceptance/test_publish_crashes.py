@@ -20,7 +20,7 @@ from boss.api.schema import SubmitAnswer
 from boss.client.client import Client
 from boss.client.upload import send_files
 from boss.core.model import TaskState
-from boss.intake.reader import Options, encode_stream, read_file
+from boss.intake.reader import PushOptions, encode_stream, read_file
 from tests.acceptance.inside.plan import FOLDER, Crash, happened
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.place import Place
@@ -168,7 +168,7 @@ def _push(place: Place) -> None:
     (place.tree / "out/many/former").write_text("former\n")
     path = place.directory / "tasks.json"
     path.write_text(json.dumps(tasks))
-    file = read_file(path, Options())
+    file = read_file(path, PushOptions())
 
     def submit(client: Client) -> SubmitAnswer:
         send_files(client, list(file.files), lambda done, total: None)

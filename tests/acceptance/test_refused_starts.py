@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from boss.cli.command import Exit
+from boss.cli.command import ExitCode
 from tests.acceptance.deployment import TOP, Deployment, deployment
 from tests.worlds.parts import need
 from tests.worlds.waiting import scaled, wait_for
@@ -37,7 +37,7 @@ def boss(deployment: Deployment, *before: str) -> subprocess.CompletedProcess[st
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
     told = done.stdout + done.stderr
-    assert done.returncode == Exit.NO_BOSS, told
+    assert done.returncode == ExitCode.NO_BOSS, told
     assert not [word for word in words if word not in told], told
     assert "Traceback" not in told, told
 
@@ -45,7 +45,7 @@ def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
 def test_a_second_boss_is_refused_and_the_first_one_goes_on(deployment: Deployment) -> None:
     first = deployment.start_boss()
     assert_refused(boss(deployment), "a boss runs on the state directory", f"process {first.pid}", "http://127.0.0.1:")
-    assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == Exit.OK
+    assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == ExitCode.OK
 
 
 def test_a_taken_http_port_is_told_with_the_settings_that_choose_it(deployment: Deployment) -> None:
@@ -55,14 +55,14 @@ def test_a_taken_http_port_is_told_with_the_settings_that_choose_it(deployment: 
         done = deployment.push(deployment.write("tasks.json", GOOD))
         assert_refused(done, "the boss that was started ended", f"127.0.0.1:{port}")
     assert deployment.wait_until_alone() == {}
-    assert deployment.push("tasks.json").returncode == Exit.OK
+    assert deployment.push("tasks.json").returncode == ExitCode.OK
 
 
 def test_a_kept_port_that_somebody_else_has_taken_is_given_up(deployment: Deployment) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         deployment.home.mkdir(mode=0o700)
         (deployment.home / "http_port").write_text(f"{taken.getsockname()[1]}\n")
-        assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == Exit.OK
+        assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == ExitCode.OK
 
 
 def test_a_database_file_that_is_garbage_is_told_and_left_as_it_is(deployment: Deployment) -> None:
@@ -75,7 +75,7 @@ def test_a_database_file_that_is_garbage_is_told_and_left_as_it_is(deployment: D
     assert_refused(deployment.admin("status"), str(path), "no SQLite database")
     assert path.read_bytes() == before
     path.unlink()
-    assert deployment.push("tasks.json").returncode == Exit.OK
+    assert deployment.push("tasks.json").returncode == ExitCode.OK
 
 
 def test_a_boss_file_that_is_stale_or_damaged_counts_as_none(deployment: Deployment) -> None:
@@ -84,8 +84,8 @@ def test_a_boss_file_that_is_stale_or_damaged_counts_as_none(deployment: Deploym
     for left in ("garbage", '{"pid": 99999999}', "[" * 100_000, "", stale):
         (deployment.home / "boss.json").write_text(left)
         status = deployment.admin("status")
-        assert status.returncode == Exit.OK, status.stderr
-    assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == Exit.OK
+        assert status.returncode == ExitCode.OK, status.stderr
+    assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == ExitCode.OK
 
 
 def test_settings_that_cannot_be_are_told_all_at_once(deployment: Deployment) -> None:
@@ -95,7 +95,7 @@ def test_settings_that_cannot_be_are_told_all_at_once(deployment: Deployment) ->
     deployment.settings.clear()
     assert_refused(boss(deployment), *words)
     for done in (deployment.push(deployment.write("tasks.json", GOOD)), deployment.admin("status")):
-        assert done.returncode == Exit.BAD_INPUT and "Traceback" not in done.stderr
+        assert done.returncode == ExitCode.BAD_INPUT and "Traceback" not in done.stderr
         assert not [word for word in words if word not in done.stderr], done.stderr
 
 
@@ -136,14 +136,14 @@ def test_a_directory_without_permission_is_told_with_the_way_out(deployment: Dep
     assert_refused(pushed(), "you may not write into the state directory", "Set ECLOUD_HOME")
     assert_refused(boss(deployment, *outsider), "you may not write into the state directory", "Set ECLOUD_HOME")
     assert list(deployment.home.iterdir()) == []
-    assert deployment.push("tasks.json").returncode == Exit.OK
+    assert deployment.push("tasks.json").returncode == ExitCode.OK
 
 
 def test_a_datastore_tree_without_permission_is_told_in_status(deployment: Deployment) -> None:
     """The datastore's program cannot start: tasks without files run, `status` says what hinders the others."""
     deployment.tree.write_text("a file, no directory")
     deployment.start_boss()
-    assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == Exit.OK
+    assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == ExitCode.OK
     words = f"{deployment.tree}"
     wait_for(lambda: words in status_lines(deployment), "status says it")
     log = deployment.log("datastore")
@@ -154,7 +154,7 @@ def test_damaged_files_of_a_worker_and_of_the_datastore_are_told_and_the_push_go
     """The worker goes on without what it cannot read; the datastore says which file to move away."""
     deployment.write("in.txt", "x")
     task = {"id": "a", "commands": ["cp in.txt out"], "requirements": ["in.txt"], "results": ["out"]}
-    assert deployment.push(deployment.write("tasks.json", [task])).returncode == Exit.OK
+    assert deployment.push(deployment.write("tasks.json", [task])).returncode == ExitCode.OK
     assert deployment.wait_until_alone() == {}
     index = deployment.tree / ".ecloud" / "index.sqlite"
     home = deployment.home / "workers" / "local-1"
@@ -166,5 +166,5 @@ def test_damaged_files_of_a_worker_and_of_the_datastore_are_told_and_the_push_go
     wait_for(lambda: f"index {index} cannot be used" in status_lines(deployment), "status says it")
     for path in index.parent.glob("index.sqlite*"):
         path.unlink()
-    assert again.wait(scaled(60)) == Exit.OK
+    assert again.wait(scaled(60)) == ExitCode.OK
     assert (deployment.tree / "projects" / "again" / "out").read_text() == "x"

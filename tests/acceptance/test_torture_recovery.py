@@ -16,7 +16,7 @@ import pytest
 from boss.api.schema import BatchAnswer
 from boss.client.client import RequestRefusedError
 from boss.client.find import boss_of
-from boss.intake.reader import Options, encode_stream, read_file
+from boss.intake.reader import PushOptions, encode_stream, read_file
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.outside_broker import OutsideBroker
 from tests.acceptance.torture.place import Place
@@ -55,7 +55,7 @@ def push(place: Place, tasks: list[dict[str, object]], name: str = "tasks") -> i
     """The batch's number; the boss keeps working without a follower."""
     path = place.directory / f"{name}.json"
     path.write_text(json.dumps(tasks))
-    file = read_file(path, Options())
+    file = read_file(path, PushOptions())
     return place.ask_until(lambda client: client.submit(encode_stream(file), detach=True)).batch
 
 
@@ -201,7 +201,7 @@ def _push_now(place: Place, tasks: list[dict[str, object]]) -> int:
     client = boss_of(place.home)
     assert client is not None
     try:
-        return client.submit(encode_stream(read_file(path, Options())), detach=True).batch
+        return client.submit(encode_stream(read_file(path, PushOptions())), detach=True).batch
     finally:
         client.close()
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from boss.deploy import teardown
-from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
 from tests.worlds.opennebula.commands import User, front, user
 from tests.worlds.opennebula.deploy_world import Clock
@@ -96,7 +96,7 @@ def test_settings_of_another_cloud_than_that_of_what_was_deployed_are_refused(us
 def test_a_cloud_that_is_away_for_a_moment_ends_no_teardown(front: FrontEnd) -> None:
     front.make("ecloud", "b", {**MARK, "ECLOUD_ROLE": "boss"})
     front.make("ecloud", "w", {**MARK, "ECLOUD_ROLE": "worker"})
-    client = Client(front.endpoint, "ecloud", "secret")
+    client = CloudClient(front.endpoint, "ecloud", "secret")
     wanted, real, left = teardown.plan(client, "m1", ""), client.all_machines, [3]
 
     def sometimes() -> list[object]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from boss.api.app import make_app
-from boss.api.from_datastore import Fetching
+from boss.api.from_datastore import ResultFetcher
 from boss.api.serve import Server, serve
 from boss.api.spool import Spool
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
@@ -45,7 +45,7 @@ class World:
         self.token = ensure_token(state, DATASTORE_TOKEN_FILE)
         self.token_file = state / DATASTORE_TOKEN_FILE
         self.backend = FakeBackend(directory)
-        self.fetching = Fetching(directory / "outgoing", 4_000_000)
+        self.fetching = ResultFetcher(directory / "outgoing", 4_000_000)
         self.spool = Spool(self.backend.spool, 100_000_000)
         app = make_app(
             self.backend, ["the-other-token"], fetching=self.fetching, files_tokens=[self.token], spool=self.spool

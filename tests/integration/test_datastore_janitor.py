@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datastore.disk.janitor import AT_ONCE, Janitor
-from datastore.transfers.held import Held
+from datastore.transfers.held import HeldResults
 from wire.messages import CollectFile
 
 FILE = CollectFile(source="a", target="a", size=1, digest="b2:" + "0" * 64)
@@ -56,7 +56,7 @@ def test_its_end_does_not_wait_for_all_that_is_left(janitor: Janitor, tmp_path: 
 
 
 def test_what_has_come_of_an_attempt_is_known_until_it_ends_and_by_its_receive_folder() -> None:
-    held = Held()
+    held = HeldResults()
     assert held.begin((1, 1), "from-w1") == {} == held.begin((2, 1), "from-w1")
     held.add((1, 1), 3, FILE)
     assert held.begin((1, 1), "from-w1") == {3: FILE} == held.came((1, 1))

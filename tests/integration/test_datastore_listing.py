@@ -10,7 +10,7 @@ import pytest
 
 from datastore import expanding
 from datastore.agent.events import InputsStaged
-from datastore.expanding import Told, expand
+from datastore.expanding import TransferAnswer, expand
 from tests.worlds.datastore import Disk, digest
 from wire.messages import Found, Input, LookUp, Stage, StageDone, StageFailed
 
@@ -30,7 +30,7 @@ def fill(disk: Disk, *names: str) -> None:
 
 def staged(disk: Disk, *inputs: Input) -> StageDone | StageFailed:
     """As the program does it."""
-    answers: list[Told] = []
+    answers: list[TransferAnswer] = []
     job = Stage(task=1, attempt=1, worker="w", place=disk.place, inputs=list(inputs))
     jobs, tell = expand(disk.tree, [job], answers.append)
     disk.local.stage(jobs, tell)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from boss.deploy.errors import DeployError
-from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
 from tests.worlds.hosts import Network, network
 from tests.worlds.opennebula.cloud import Cloud
@@ -98,7 +98,7 @@ def test_killed_at_any_line_the_same_command_goes_on_and_there_is_one_boss(user:
 class Dying:
     """A client whose process dies at one call, before or after its effect."""
 
-    def __init__(self, client: Client, call: str, *, after: bool) -> None:
+    def __init__(self, client: CloudClient, call: str, *, after: bool) -> None:
         self._client, self._call, self._after = client, call, after
 
     def __getattr__(self, name: str) -> Any:
@@ -226,7 +226,7 @@ def test_teardown_removes_what_the_boss_made_and_nothing_of_others(user: User, c
 
 
 def test_a_disk_that_was_there_before_is_not_removed(user: User, cloud: Cloud) -> None:
-    client = Client(cloud.front.endpoint, "ecloud", "secret")
+    client = CloudClient(cloud.front.endpoint, "ecloud", "secret")
     client.make_image('NAME = "ecloud-data"\nTYPE = "DATABLOCK"\nPERSISTENT = "YES"\nSIZE = "10"')
     user.deploy()
     with pytest.raises(DeployError, match="no disk 'ecloud-data' that this deployment made"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.make import make
 from boss.providers.provider import Guest, Recorded, Surroundings
@@ -216,7 +216,7 @@ def test_made_from_settings_it_uses_the_password_for_one_token_and_the_token_for
 
 
 def test_a_token_in_place_of_the_password_works_as_it_is_and_renews_itself(front: FrontEnd, tmp_path: Path) -> None:
-    given = Client(front.endpoint, "ecloud", "secret").make_token("secret", 600)
+    given = CloudClient(front.endpoint, "ecloud", "secret").make_token("secret", 600)
     front.sessions.clear()
     provider = provider_of(front, tmp_path, [], password=given)
     provider.adopt([])
@@ -227,7 +227,7 @@ def test_a_token_in_place_of_the_password_works_as_it_is_and_renews_itself(front
 
 
 def test_a_token_that_somebody_took_back_is_replaced(front: FrontEnd, tmp_path: Path) -> None:
-    client = Client(front.endpoint, "ecloud", "secret", token_file=tmp_path / "token.json")
+    client = CloudClient(front.endpoint, "ecloud", "secret", token_file=tmp_path / "token.json")
     client.keep_login()
     front.users["ecloud"].tokens.clear()
     assert client.version() == "7.2.0"
@@ -236,7 +236,7 @@ def test_a_token_that_somebody_took_back_is_replaced(front: FrontEnd, tmp_path: 
 
 
 def test_a_token_that_is_taken_back_is_gone_though_the_answer_is_empty(front: FrontEnd) -> None:
-    client = Client(front.endpoint, "ecloud", "secret")
+    client = CloudClient(front.endpoint, "ecloud", "secret")
     token = client.make_token("secret", 60)
     client.drop_token("secret", token)
     assert token not in front.users["ecloud"].tokens
@@ -248,7 +248,7 @@ def test_a_front_end_that_has_no_more_tokens_to_give_is_asked_with_what_there_is
     front: FrontEnd, tmp_path: Path
 ) -> None:
     front.users["ecloud"].tokens = {f"t{number}": -1 for number in range(10)}
-    client = Client(front.endpoint, "ecloud", "secret", token_file=tmp_path / "token.json")
+    client = CloudClient(front.endpoint, "ecloud", "secret", token_file=tmp_path / "token.json")
     client.keep_login()
     assert client.secret == "secret" and client.version() == "7.2.0"
 
@@ -263,7 +263,7 @@ def test_a_wrong_login_is_trouble_that_says_what_to_check(front: FrontEnd, tmp_p
 def test_an_account_without_rights_on_a_machine_is_told_so(front: FrontEnd) -> None:
     foreign = front.make("other", "x")
     with pytest.raises(CloudError) as told:
-        Client(front.endpoint, "ecloud", "secret").terminate(foreign.id)
+        CloudClient(front.endpoint, "ecloud", "secret").terminate(foreign.id)
     assert told.value.kind == "rights"
 
 

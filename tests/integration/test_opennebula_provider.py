@@ -10,9 +10,9 @@ from typing import TypeVar
 import pytest
 
 from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
-from boss.providers.opennebula.client import Client
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError, being_tried
-from boss.providers.opennebula.provider import OpenNebulaProvider, Options
+from boss.providers.opennebula.provider import MachineOptions, OpenNebulaProvider
 from boss.providers.provider import Guest, Recorded
 from tests.worlds.opennebula.commands import front
 from tests.worlds.opennebula.front_end import FrontEnd, Timing, script_of
@@ -30,10 +30,10 @@ class Boss:
 
     def __init__(self, front: FrontEnd, recorded: list[Recorded] | None = None, **changes: object) -> None:
         given = {"deployment": "d1", "template": "worker", "poll_seconds": 0.1, "start_seconds": 0.01}
-        options = Options(**{"longest_call_seconds": 1.0, **given, **changes})  # type: ignore[arg-type]
+        options = MachineOptions(**{"longest_call_seconds": 1.0, **given, **changes})  # type: ignore[arg-type]
         self.events: list[object] = []
         self.provider = OpenNebulaProvider(
-            Client(front.endpoint, "ecloud", "secret", answer_seconds=0.5), options, self.events.append, self.guest
+            CloudClient(front.endpoint, "ecloud", "secret", answer_seconds=0.5), options, self.events.append, self.guest
         )
         self.provider.adopt(recorded or [])
 
@@ -338,7 +338,7 @@ def test_an_address_without_a_front_end_is_told_as_away() -> None:
     with FrontEnd() as front:
         endpoint = front.endpoint
     with pytest.raises(CloudError, match="cannot be reached") as caught:
-        Client(endpoint, "ecloud", "secret").version()
+        CloudClient(endpoint, "ecloud", "secret").version()
     assert caught.value.kind == "away"
     assert str(caught.value).endswith("cannot be reached (Connection refused)")
     assert being_tried(caught.value).endswith("(Connection refused); it is tried again by itself")
@@ -346,12 +346,12 @@ def test_an_address_without_a_front_end_is_told_as_away() -> None:
 
 def test_a_wrong_path_asks_whether_the_address_is_right(front: FrontEnd) -> None:
     with pytest.raises(CloudError, match=r"HTTP 404 .*: is it the XML-RPC address \(\.\.\./RPC2\)\?"):
-        Client(front.endpoint.replace("RPC2", "RPC3"), "ecloud", "secret").version()
+        CloudClient(front.endpoint.replace("RPC2", "RPC3"), "ecloud", "secret").version()
 
 
 def test_a_server_that_is_silent_is_told_with_how_long_it_was_waited_for(front: FrontEnd) -> None:
     front.knobs.before["system.version"] = 1.0
     with pytest.raises(CloudError) as caught:
-        Client(front.endpoint, "ecloud", "secret", answer_seconds=0.3).version()
+        CloudClient(front.endpoint, "ecloud", "secret", answer_seconds=0.3).version()
     assert str(caught.value) == f"{front.endpoint} did not answer in time, which is 0.3 s"
     assert caught.value.kind == "unclear"

@@ -16,8 +16,8 @@ import pytest
 from datastore.agent.events import FetchFailed, ResultsFetched
 from datastore.disk.content import CopyStoppedError
 from datastore.transfers import connections, fetching, verdicts
-from datastore.transfers.children import MARK, Child, TransferStartError, end_leftovers, environment, mark_of
-from datastore.transfers.rsync import Ended
+from datastore.transfers.children import MARK, TransferProcess, TransferStartError, end_leftovers, environment, mark_of
+from datastore.transfers.rsync import RsyncEnded
 from datastore.transfers.runs import Errand, Runs
 from tests.integration.test_ssh_transfers import World
 from tests.worlds import ssh_server
@@ -61,8 +61,8 @@ def marked(mark: str) -> list[int]:
 
 def test_a_child_ends_with_the_program_that_started_it() -> None:
     script = (
-        "import time; from datastore.transfers.children import Child, environment\n"
-        "child = Child(['sleep', '1000'], environment('x'))\n"
+        "import time; from datastore.transfers.children import TransferProcess, environment\n"
+        "child = TransferProcess(['sleep', '1000'], environment('x'))\n"
         "print(child._process.pid, flush=True); time.sleep(1000)"
     )
     program = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE)
@@ -91,13 +91,17 @@ def test_what_a_former_start_left_is_found_by_its_mark_and_ended_and_nothing_els
 
 def test_a_child_cannot_write_a_file_larger_than_it_was_given(tmp_path: Path) -> None:
     target = tmp_path / "file"
-    child = Child(["dd", "if=/dev/zero", f"of={target}", "bs=4096", "count=1000"], environment("x"), largest_file=8192)
+    child = TransferProcess(
+        ["dd", "if=/dev/zero", f"of={target}", "bs=4096", "count=1000"], environment("x"), largest_file=8192
+    )
     assert child.wait(scaled(20)) == -signal.SIGXFSZ
     assert target.stat().st_size <= 8192 + 512
 
 
 def test_what_a_child_has_moved_counts_what_its_children_did() -> None:
-    child = Child(["sh", "-c", "dd if=/dev/zero of=/dev/null bs=1000000 count=5; sleep 1000"], environment("x"))
+    child = TransferProcess(
+        ["sh", "-c", "dd if=/dev/zero of=/dev/null bs=1000000 count=5; sleep 1000"], environment("x")
+    )
     wait_for(lambda: child.moved() > 5_000_000, "it is counted")
     child.end()
     child.wait(scaled(20))
@@ -105,7 +109,7 @@ def test_what_a_child_has_moved_counts_what_its_children_did() -> None:
 
 def test_the_end_of_a_child_is_that_of_its_whole_session(tmp_path: Path) -> None:
     note = tmp_path / "pid"
-    child = Child(["sh", "-c", f"sleep 1000 & echo $! > {note}; wait"], environment("x"))
+    child = TransferProcess(["sh", "-c", f"sleep 1000 & echo $! > {note}; wait"], environment("x"))
     wait_for(lambda: note.exists() and note.read_text().strip() != "", "it has started its own")
     assert child.wait(0) is None
     child.end(signal.SIGTERM)
@@ -115,7 +119,7 @@ def test_the_end_of_a_child_is_that_of_its_whole_session(tmp_path: Path) -> None
 
 def test_a_program_that_is_not_installed_is_named() -> None:
     with pytest.raises(TransferStartError, match="no-such-program"):
-        Child(["no-such-program"], environment("x"))
+        TransferProcess(["no-such-program"], environment("x"))
 
 
 def test_nothing_of_our_environment_changes_what_rsync_and_ssh_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -242,7 +246,7 @@ def test_a_host_that_says_that_our_disk_is_full_is_believed_only_if_it_is(
 ) -> None:
     runs = Runs(world.tree, connections.Connections(None, "x", world.tree.root / "note"), {}, lambda: False)
     errand = Errand("w1", world.place, "collect", "/srv/attempts", ["a"], 1000, 1000)
-    ended = Ended(11, 'rsync: [sender] write failed on "/x": No space left on device (28)', "", False)
+    ended = RsyncEnded(11, 'rsync: [sender] write failed on "/x": No space left on device (28)', "", False)
     trouble = runs.trouble(ended, errand)
     assert (
         isinstance(trouble, verdicts.TransferFailedError) and trouble.fault == "transfer" and "No space" in str(trouble)

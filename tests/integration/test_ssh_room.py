@@ -10,9 +10,9 @@ import pytest
 
 from datastore.transfers import room
 from datastore.transfers.children import environment
-from datastore.transfers.rsync import Ended
+from datastore.transfers.rsync import RsyncEnded
 from datastore.transfers.runs import Errand, Runs
-from datastore.transfers.verdicts import Room
+from datastore.transfers.verdicts import FreeSpace
 from tests.integration.test_ssh_transfers import World
 from tests.worlds import ssh_server
 from tests.worlds.ssh_server import SshServer
@@ -54,7 +54,7 @@ def trouble_of(world: World, code: int, sizes: dict[str, int]) -> str:
     """What is said of an rsync that ended so, without words."""
     runs: Runs = world.transfers._runs
     errand = Errand("w1", world.place, "stage", str(world.cache), list(sizes), sum(sizes.values()), sizes=sizes)
-    trouble = runs.trouble(Ended(code, WORDLESS, "", False), errand)
+    trouble = runs.trouble(RsyncEnded(code, WORDLESS, "", False), errand)
     assert trouble is not None and trouble.fault == "transfer"
     assert "127.0.0.1" in str(trouble) and str(world.cache) in str(trouble)
     return str(trouble)
@@ -107,7 +107,7 @@ def test_a_folder_of_any_name_is_asked_about_and_no_shell_takes_it_apart(tmp_pat
     (folder / HERE).touch()
     found = room.ask(no_ssh, environment("x"), str(folder), {HERE: 1, THERE: 2})
     free = os.statvfs(folder)
-    assert isinstance(found, Room) and found.needed == 2
+    assert isinstance(found, FreeSpace) and found.needed == 2
     assert abs(found.free - free.f_bavail * free.f_frsize) < 1024**3  # others use this disk, too
     assert not list(tmp_path.rglob("pwned")) and not Path("pwned").exists()
 

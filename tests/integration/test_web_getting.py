@@ -14,7 +14,7 @@ import admin
 from boss.api.app import make_app
 from boss.api.schema import ResultAnswer
 from boss.api.serve import Server, serve
-from boss.api.tree import BLOBS, Tree
+from boss.api.tree import BLOBS, LocalTree
 from boss.client import download
 from boss.client.client import Client, NoAnswerError
 from boss.client.download import PARTS, Got, get_results
@@ -52,7 +52,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(backend: FakeBackend, root: Path) -> Iterator[Server]:
-    running = serve(make_app(backend, [TOKEN], tree=Tree(root)))
+    running = serve(make_app(backend, [TOKEN], tree=LocalTree(root)))
     yield running
     running.stop()
 

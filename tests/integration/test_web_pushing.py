@@ -20,14 +20,14 @@ import pytest
 from boss.api.app import make_app
 from boss.api.serve import Server, serve
 from boss.cli import follow
-from boss.cli.command import Exit
+from boss.cli.command import ExitCode
 from boss.cli.follow import BossLostError
-from boss.cli.push import Plan, push
+from boss.cli.push import PushPlan, push
 from boss.client.client import Client, ClientError, RequestRefusedError
 from boss.client.start_boss import LOG_FILE, start_boss, wait_for_boss
 from boss.core.effects import Answer
 from boss.core.events import Submitted
-from boss.intake.reader import Options, read_file
+from boss.intake.reader import PushOptions, read_file
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
 from tests.worlds.api import FakeBackend
@@ -59,11 +59,11 @@ def server(backend: FakeBackend, state_directory: Path) -> Iterator[Server]:
 
 def _plan(
     tmp_path: Path, tasks: str = '[{"id": "a", "commands": []}, {"id": "b", "commands": []}]', **more: object
-) -> Plan:
+) -> PushPlan:
     path = tmp_path / "tasks.json"
     path.write_text(tasks)
-    return Plan(
-        task_file=read_file(path, Options()),
+    return PushPlan(
+        task_file=read_file(path, PushOptions()),
         command="push_tasks.py tasks.json",
         state_directory=tmp_path / ".ecloud",
         configured=None,
@@ -73,7 +73,7 @@ def _plan(
     )
 
 
-def _push(plan: Plan) -> tuple[Exit, str, str]:
+def _push(plan: PushPlan) -> tuple[ExitCode, str, str]:
     out, err = io.StringIO(), io.StringIO()
     return push(plan, out, err), out.getvalue(), err.getvalue()
 
@@ -92,7 +92,7 @@ def _ends(backend: FakeBackend, **counts: int) -> None:
 def test_a_push_whose_tasks_all_succeed_ends_with_0(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
     _ends(backend, succeeded=2)
     code, out, err = _push(_plan(tmp_path))
-    assert code == Exit.OK
+    assert code == ExitCode.OK
     assert out.splitlines() == ["2 of 2 tasks succeeded.", f"Results: {tmp_path / 'ecloud-data'}"]
     assert "Accepted as batch 7: 2 tasks." in err
     assert "Warning: one warning" in err
@@ -110,7 +110,7 @@ def test_a_push_tells_how_results_are_fetched_from_another_host(
 def test_what_somebody_dropped_meanwhile_is_told(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
     _ends(backend, succeeded=1)
     code, out, _ = _push(_plan(tmp_path))
-    assert code == Exit.TASKS_FAILED
+    assert code == ExitCode.TASKS_FAILED
     assert "1 of 2 tasks succeeded, 1 dropped." in out
 
 
@@ -120,7 +120,7 @@ def test_failed_tasks_are_named_with_their_reasons(server: Server, backend: Fake
     _ends(backend, succeeded=1, failed=1, blocked=1)
     three = [{"id": id, "commands": []} for id in "abc"]
     code, out, _ = _push(_plan(tmp_path, json.dumps(three)))
-    assert code == Exit.TASKS_FAILED
+    assert code == ExitCode.TASKS_FAILED
     assert "1 of 3 tasks succeeded, 1 failed, 1 not run (dependencies failed)." in out
     assert "  fail/ä \\x1b[31m: exit code 1 of command 2\n" in out
     assert "  after: dependencies failed" in out
@@ -141,7 +141,7 @@ def test_only_missing_files_are_sent(server: Server, backend: FakeBackend, tmp_p
     for words in ("600.0 kB of files sent.", ""):
         _ends(backend, succeeded=1)
         code, _, err = _push(plan)
-        assert code == Exit.OK
+        assert code == ExitCode.OK
         assert words in err
         assert ("files sent" in err) is bool(words)
 
@@ -159,7 +159,7 @@ def test_a_file_that_changed_since_it_was_read_is_told(server: Server, tmp_path:
 
 def test_detached_it_returns_once_it_is_accepted(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
     code, out, _ = _push(_plan(tmp_path, detach=True))
-    assert (code, backend.detached, backend.most_followers) == (Exit.OK, [7], 0)
+    assert (code, backend.detached, backend.most_followers) == (ExitCode.OK, [7], 0)
     assert "admin.py status" in out
 
 
@@ -179,7 +179,7 @@ def test_a_boss_that_is_just_ending_is_asked_again(server: Server, backend: Fake
         _ends(backend, succeeded=2)
 
     threading.Thread(target=stay, daemon=True).start()
-    assert _push(_plan(tmp_path))[0] == Exit.OK
+    assert _push(_plan(tmp_path))[0] == ExitCode.OK
     assert [type(event) for event in backend.asked] == [Submitted]
 
 
@@ -202,7 +202,7 @@ def test_following_goes_on_with_the_next_boss(backend: FakeBackend, state_direct
     code, _, err = _push(_plan(tmp_path))
     thread.join()
     servers[0].stop()
-    assert code == Exit.OK
+    assert code == ExitCode.OK
     assert "The connection to the boss is lost" in err
 
 
@@ -228,7 +228,7 @@ def test_a_boss_that_does_not_come_back_is_told_with_the_command_that_goes_on(
 def test_a_configured_boss_that_is_away_is_told_and_none_is_started(tmp_path: Path) -> None:
     plan = _plan(tmp_path)
     client = Client("http://127.0.0.1:9", "token")
-    away = Plan(**{**vars(plan), "configured": client, "state_directory": None})
+    away = PushPlan(**{**vars(plan), "configured": client, "state_directory": None})
     with pytest.raises(ClientError, match="127.0.0.1:9"):
         _push(away)
     client.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from datastore.agent import Agent, Outgoing, Policy, Record
+from datastore.agent import DatastoreAgent, DatastorePolicy, Outgoing, Record
 from datastore.agent import effects as do
 from datastore.agent import events as told
 from datastore.agent.check import check
@@ -56,7 +56,7 @@ class SimulatedDatastore:
     def __init__(self, world: World) -> None:
         self.world = world
         self.tree = Tree()
-        self.agent: Agent | None = None
+        self.agent: DatastoreAgent | None = None
         self.generation = 0
         self.full_until = 0.0
 
@@ -68,7 +68,7 @@ class SimulatedDatastore:
         self.generation += 1
         self.incarnation = f"datastore-{self.world.fresh()}"
         self.clock_offset = self.world.clock.between(0.0, 1e5)
-        self.agent = Agent("d", self.incarnation, Policy())
+        self.agent = DatastoreAgent("d", self.incarnation, DatastorePolicy())
         self.outgoing = Outgoing("d", self.incarnation)
         self.boss_seen = ""
         self.alarm = Alarm(self.world.clock, lambda g=self.generation: self._ring(g))  # type: ignore[misc]

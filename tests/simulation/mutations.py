@@ -33,7 +33,7 @@ from boss.core.effects import SendToWorker
 from boss.core.graph import DROPPED, Batch
 from boss.core.model import Ended, TaskState
 from boss.core.scaling import scale
-from boss.core.scaling.decide import Fleet
+from boss.core.scaling.decide import Supply
 from boss.core.state import State, Worker
 from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
@@ -311,10 +311,10 @@ def outcome_said_once(patch: Patch) -> None:
 def scaled_in_while_busy(patch: Patch) -> None:
     """Who has work looks as idle as everybody else."""
 
-    def all_idle(state: State, pool: Any, helpers: int) -> Fleet:
+    def all_idle(state: State, pool: Any, helpers: int) -> Supply:
         fleet = before(state, pool, helpers)
         serving = [one.row.worker for one in state.by_pool.get(pool.name, {}).values() if one.state == "running"]
-        return Fleet(idle=[(worker, 1e6) for worker in serving if worker in state.workers], booting=fleet.booting)
+        return Supply(idle=[(worker, 1e6) for worker in serving if worker in state.workers], booting=fleet.booting)
 
     before = patch.put(scale, "fleet_of", all_idle)
 

@@ -29,7 +29,7 @@ from boss.core.rows import (
     TaskRow,
     WorkerRow,
 )
-from boss.core.store import Lookups
+from boss.core.store import TurnLookups
 from boss.database.load import TOOK
 from wire.messages import Input
 from wire.patterns import folders_above
@@ -316,7 +316,7 @@ class Session:
         self.epoch = store.epoch
         self.turn = store.turn
         self.load = store.load
-        self.lookups: Lookups = store
+        self.lookups: TurnLookups = store
 
     def commit(self, changes: Changes, wall: float, *, answer_lost: bool = False) -> None:
         """Raises Superseded. With `answer_lost` the boss does not know, and asks whether the turn is there."""

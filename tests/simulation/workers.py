@@ -18,7 +18,7 @@ from wire.messages import (
     WorkerOrders,
 )
 from wire.topics import Topics
-from worker.agent import Agent, Options
+from worker.agent import AgentOptions, WorkerAgent
 from worker.agent import effects as do
 from worker.agent import events as told
 from worker.agent.check import check
@@ -73,7 +73,7 @@ class SimulatedWorker:
         self.disk = Disk()
         #: A further network card; empty: it has none.
         self.card = ""
-        self.agent: Agent | None = None
+        self.agent: WorkerAgent | None = None
         self.machine_alive = True
         self.incarnation = ""
         self.generation = 0
@@ -104,7 +104,7 @@ class SimulatedWorker:
         died = sorted(self.disk.begun - self.disk.outcomes.keys())
         self.disk.begun.clear()
         self._begun = set(self.disk.outcomes)
-        options = Options(
+        options = AgentOptions(
             worker=self.id,
             incarnation=self.incarnation,
             slots=self.slots,
@@ -114,7 +114,7 @@ class SimulatedWorker:
             heartbeat_seconds=5.0,
             orphan_after_seconds=600.0,
         )
-        self.agent = Agent(
+        self.agent = WorkerAgent(
             options,
             self.now,
             list(self.disk.outcomes.values()),

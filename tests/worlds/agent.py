@@ -22,7 +22,7 @@ from wire.messages import (
     WorkerReport,
     WorkerReports,
 )
-from worker.agent import Agent, Options
+from worker.agent import AgentOptions, WorkerAgent
 from worker.agent.check import check
 from worker.agent.effects import Effect, Execute, Exit, SendReports
 from worker.agent.events import BossSeen, Event, ExecutionEnded, LinkConnected, OrdersArrived, TimePassed
@@ -51,9 +51,9 @@ class World:
     def __init__(self, slots: int = 2, connected: bool = True, deployment: str = "d", **more: Any) -> None:
         kept = {name: more.pop(name) for name in ("kept", "initialized", "cached") if name in more}
         place = Place(path="/home/w1")
-        options = Options(worker="w1", incarnation="i1", slots=slots, place=place, deployment=deployment, **more)
+        options = AgentOptions(worker="w1", incarnation="i1", slots=slots, place=place, deployment=deployment, **more)
         self.now = 100.0
-        self.agent = Agent(options, self.now, **kept)
+        self.agent = WorkerAgent(options, self.now, **kept)
         self.number = 0
         self.epoch = 1
         self.effects: list[Effect] = []

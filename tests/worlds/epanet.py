@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from wire.messages import EpanetRun
 from worker.epanet.batch import run_batch
-from worker.epanet.summary import Summary
+from worker.epanet.summary import BatchSummary
 from worker.epanet.warm import OpenNetworks
 
 TOP = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ LINE = """[JUNCTIONS]
 BROKEN = LINE.replace("P2 J1 J2 1000", "P2 J1 J9 1000").replace("P3 J2 T1 1000", "P3 J2 T1 abc")
 
 
-def run(directory: Path, inp: str | Path, networks: OpenNetworks | None = None, **parts: object) -> Summary:
+def run(directory: Path, inp: str | Path, networks: OpenNetworks | None = None, **parts: object) -> BatchSummary:
     """A batch in `directory`; a network given as text is written there first."""
     path = inp if isinstance(inp, Path) else directory / "net.inp"
     if isinstance(inp, str):

@@ -26,7 +26,7 @@ from boss.providers.local import make as make_local
 from boss.providers.provider import Guest, Provider, Recorded, Surroundings
 from boss.providers.registry import find
 from boss.providers.static import StaticProvider
-from boss.providers.static.keeper import Pace
+from boss.providers.static.keeper import KeeperTimeouts
 from boss.setup import PoolSetup
 from boss.ssh import fingerprint
 from tests.worlds import ssh_server
@@ -272,7 +272,7 @@ class Static(World):
         self._stack = contextlib.ExitStack()
         self.server = self._stack.enter_context(ssh_server.running())
         self.home = self.server.make("ecloud")
-        self.pace = Pace(retry=0.2, retry_most=1.0, watch=2.0, come_up=10.0, end=(0.5, 1.0, 5.0))
+        self.pace = KeeperTimeouts(retry=0.2, retry_most=1.0, watch=2.0, come_up=10.0, end=(0.5, 1.0, 5.0))
         self.options: dict[str, object] = {"hosts": [self.host()], "home": str(self.home)}
 
     def host(self) -> str:

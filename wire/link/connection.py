@@ -24,7 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from wire.link.events import LinkEvent, Received, SubscriptionRefused
 from wire.link.options import LinkOptions, tls_context
-from wire.link.outbox import Outbox, Outgoing
+from wire.link.outbox import OutboundMessage, Outbox
 from wire.link.subscriptions import Subscription
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 _READS_PER_TURN = 50
 
 
-class Connection:
+class BrokerConnection:
     """`open`, then `turn` until `ended` holds a reason. Never raises on what the network does."""
 
     def __init__(
@@ -130,7 +130,7 @@ class Connection:
         for message in self._outbox.take(self._options.max_in_flight - len(self._in_flight)):
             self._publish(message)
 
-    def _publish(self, message: Outgoing) -> None:
+    def _publish(self, message: OutboundMessage) -> None:
         info = self._client.publish(message.topic, message.payload, message.qos, message.retain)
         if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
             if not self._in_flight:

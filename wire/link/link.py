@@ -22,10 +22,10 @@ import time
 from collections.abc import Callable
 
 from wire.link.backoff import Backoff
-from wire.link.connection import Connection
+from wire.link.connection import BrokerConnection
 from wire.link.events import Connected, Disconnected, LinkEvent
 from wire.link.options import LinkOptions, tls_context
-from wire.link.outbox import Outbox, Outgoing
+from wire.link.outbox import OutboundMessage, Outbox
 from wire.link.subscriptions import Subscription, Subscriptions
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Link:
             )  # fmt: skip
             return False
         _check_topic(topic)
-        taken = self._outbox.put(Outgoing(topic, payload, qos, retain))
+        taken = self._outbox.put(OutboundMessage(topic, payload, qos, retain))
         if taken:
             self._wake_up()
         return taken
@@ -114,7 +114,7 @@ class Link:
 
     def _one_connection(self) -> str:
         """Live one connection to its end, and say why it ended."""
-        connection = Connection(self._options, self._outbox, self._emit, self._granted, self._wake_read)
+        connection = BrokerConnection(self._options, self._outbox, self._emit, self._granted, self._wake_read)
         connection.open()
         try:
             asked = False
@@ -130,7 +130,7 @@ class Link:
             connection.abandon("closed")
         return connection.ended or "closed"
 
-    def _ask(self, connection: Connection, anew: bool) -> None:
+    def _ask(self, connection: BrokerConnection, anew: bool) -> None:
         """Subscribe to everything in a new connection, later to what has changed."""
         if anew:
             connection.subscribe(self._subscriptions.all())
@@ -146,15 +146,15 @@ class Link:
         self._sessions += 1
         self._last_reason = ""
         if presence is not None:
-            self._outbox.put_last(Outgoing(presence.topic, presence.online, qos=1, retain=True))
+            self._outbox.put_last(OutboundMessage(presence.topic, presence.online, qos=1, retain=True))
         if not self._stopping.is_set():
             self._outbox.open()
         self._emit(Connected(self._sessions))
 
-    def _leave(self, connection: Connection) -> None:
+    def _leave(self, connection: BrokerConnection) -> None:
         presence = self._options.presence
         if connection.granted and presence is not None:
-            self._outbox.put_last(Outgoing(presence.topic, presence.offline, qos=1, retain=True))
+            self._outbox.put_last(OutboundMessage(presence.topic, presence.offline, qos=1, retain=True))
         while connection.ended is None and not connection.idle() and time.monotonic() < self._stop_by:
             connection.turn(max(0.0, min(0.5, self._stop_by - time.monotonic())))
             self._drain_wake()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutboundMessage:
     topic: str
     payload: bytes
     qos: int
@@ -30,7 +30,7 @@ class Outbox:
         self._max_bytes = max_bytes
         self._max_messages = max_messages
         self._lock = threading.Lock()
-        self._waiting: deque[Outgoing] = deque()
+        self._waiting: deque[OutboundMessage] = deque()
         self._open = False
         #: Of all that was put and is not settled: waiting here, or handed over and not acknowledged.
         self._bytes = 0
@@ -53,7 +53,7 @@ class Outbox:
             self._open, self._bytes, self._messages = False, 0, 0
             return lost
 
-    def put(self, message: Outgoing) -> bool:
+    def put(self, message: OutboundMessage) -> bool:
         """False when closed or full. QoS 0 may fill half only, so that live output never crowds out reports."""
         share = 2 if message.qos == 0 else 1
         with self._lock:
@@ -64,17 +64,17 @@ class Outbox:
             self._append(message)
             return True
 
-    def put_last(self, message: Outgoing) -> None:
+    def put_last(self, message: OutboundMessage) -> None:
         """The link's own word (presence): taken even when full or already refusing."""
         with self._lock:
             self._append(message)
 
-    def _append(self, message: Outgoing) -> None:
+    def _append(self, message: OutboundMessage) -> None:
         self._waiting.append(message)
         self._bytes += message.size
         self._messages += 1
 
-    def take(self, limit: int) -> list[Outgoing]:
+    def take(self, limit: int) -> list[OutboundMessage]:
         """Up to `limit` messages in order, to be handed to the connection; each is `settled` later."""
         with self._lock:
             return [self._waiting.popleft() for _ in range(min(limit, len(self._waiting)))]

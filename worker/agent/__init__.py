@@ -1,6 +1,6 @@
-"""The pure part of a worker: `Agent.handle(event, now)` returns effects. See `worker.agent.agent`."""
+"""The pure part of a worker: `WorkerAgent.handle(event, now)` returns effects. See `worker.agent.agent`."""
 
-from worker.agent.agent import Agent
-from worker.agent.state import Options
+from worker.agent.agent import WorkerAgent
+from worker.agent.state import AgentOptions
 
-__all__ = ["Agent", "Options"]
+__all__ = ["WorkerAgent", "AgentOptions"]

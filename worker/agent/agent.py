@@ -36,19 +36,19 @@ from worker.agent.events import (
 )
 from worker.agent.orders import begin_stop, on_orders
 from worker.agent.sizes import is_too_large
-from worker.agent.state import ORPHANED, REPLACED, Held, Options, State, in_hand
+from worker.agent.state import ORPHANED, REPLACED, AgentOptions, Held, WorkerAgentState, in_hand
 
 #: After the last execution of a worker that is to end, acknowledgements are waited for so long.
 LINGER_CONNECTED = 30.0
 LINGER_ALONE = 2.0
 
 
-class Agent:
+class WorkerAgent:
     """A worker's state and the one method that changes it."""
 
     def __init__(
         self,
-        options: Options,
+        options: AgentOptions,
         now: float,
         kept: Iterable[Outcome] = (),
         initialized: Iterable[int] = (),
@@ -57,7 +57,7 @@ class Agent:
         died: Iterable[AttemptKey] = (),
     ) -> None:
         """`kept`, `initialized` and `died` are what an earlier start left; `cached`, least recently used first."""
-        self.state = State(
+        self.state = WorkerAgentState(
             options=options,
             deployment=options.deployment or deployment,
             heartbeat_seconds=options.heartbeat_seconds,
@@ -113,15 +113,15 @@ class Agent:
         return [held.key for held in self.state.held.values() if held.phase == "executing"]
 
 
-def _held(state: State, task: int, attempt: int) -> Held | None:
+def _held(state: WorkerAgentState, task: int, attempt: int) -> Held | None:
     return state.held.get((task, attempt))
 
 
-def _on_orders(state: State, event: OrdersArrived) -> None:
+def _on_orders(state: WorkerAgentState, event: OrdersArrived) -> None:
     on_orders(state, event.message)
 
 
-def _on_boss_seen(state: State, event: BossSeen) -> None:
+def _on_boss_seen(state: WorkerAgentState, event: BossSeen) -> None:
     presence = event.presence
     if presence.online and presence.deployment != state.deployment and not state.options.deployment:
         _adopt(state, presence.deployment)
@@ -137,7 +137,7 @@ def _on_boss_seen(state: State, event: BossSeen) -> None:
             reports.say_hello_soon(state)
 
 
-def _adopt(state: State, deployment: str) -> None:
+def _adopt(state: WorkerAgentState, deployment: str) -> None:
     """Belong to the deployment of the boss that is there; what is held of another one is worthless."""
     for held in list(state.held.values()):
         moves.forget(state, held)
@@ -152,21 +152,21 @@ def _adopt(state: State, deployment: str) -> None:
     reports.say_hello_soon(state)
 
 
-def _on_connected(state: State, event: LinkConnected) -> None:
+def _on_connected(state: WorkerAgentState, event: LinkConnected) -> None:
     reports.connected(state)
 
 
-def _on_disconnected(state: State, event: LinkDisconnected) -> None:
+def _on_disconnected(state: WorkerAgentState, event: LinkDisconnected) -> None:
     reports.disconnected(state)
 
 
-def _on_placed(state: State, event: InputsPlaced) -> None:
+def _on_placed(state: WorkerAgentState, event: InputsPlaced) -> None:
     held = _held(state, event.task, event.attempt)
     if held is not None and held.phase == "staging":
         moves.placed(state, held)
 
 
-def _on_not_placed(state: State, event: InputsNotPlaced) -> None:
+def _on_not_placed(state: WorkerAgentState, event: InputsNotPlaced) -> None:
     held = _held(state, event.task, event.attempt)
     if held is None or held.phase != "staging":
         return
@@ -180,7 +180,7 @@ def _on_not_placed(state: State, event: InputsNotPlaced) -> None:
         moves.end_unbegun(state, held, "failed", event.reason, event.fault)
 
 
-def _on_ended(state: State, event: ExecutionEnded) -> None:
+def _on_ended(state: WorkerAgentState, event: ExecutionEnded) -> None:
     outcome = event.outcome
     held = _held(state, outcome.task, outcome.attempt)
     if held is None or held.phase != "executing":
@@ -197,13 +197,13 @@ def _without_manifest(outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, ended="failed", reason=reason, manifest=[], folders=[], commands=[])
 
 
-def _on_progress(state: State, event: ProgressTold) -> None:
+def _on_progress(state: WorkerAgentState, event: ProgressTold) -> None:
     held = _held(state, event.task, event.attempt)
     if held is not None and held.phase == "executing":
         state.progress[held.key] = min(max(event.fraction, 0.0), 1.0)
 
 
-def _on_cache_changed(state: State, event: CacheChanged) -> None:
+def _on_cache_changed(state: WorkerAgentState, event: CacheChanged) -> None:
     for digest in event.dropped:
         state.cached.pop(digest, None)
         state.cache_added.pop(digest, None)
@@ -215,24 +215,24 @@ def _on_cache_changed(state: State, event: CacheChanged) -> None:
         state.cached[digest] = None
 
 
-def _on_disk_measured(state: State, event: DiskMeasured) -> None:
+def _on_disk_measured(state: WorkerAgentState, event: DiskMeasured) -> None:
     state.disk_free = event.free
 
 
-def _on_term(state: State, event: TermReceived) -> None:
+def _on_term(state: WorkerAgentState, event: TermReceived) -> None:
     again = state.stop != ""
     state.exit_code = 0
     begin_stop(state, "told to end by a signal", again)
     _say_leaving(state)
 
 
-def _say_leaving(state: State) -> None:
+def _say_leaving(state: WorkerAgentState) -> None:
     if not state.leaving:
         state.leaving = True
         reports.say_at_once(state, Leaving(reason=state.stop_reason))
 
 
-def _on_bundle_fetched(state: State, event: BundleFetched) -> None:
+def _on_bundle_fetched(state: WorkerAgentState, event: BundleFetched) -> None:
     """What runs goes on to its end; then the other version is started in this one's place."""
     if event.digest != state.replacing or state.stop:
         return
@@ -241,13 +241,13 @@ def _on_bundle_fetched(state: State, event: BundleFetched) -> None:
     _say_leaving(state)
 
 
-def _on_bundle_not_fetched(state: State, event: BundleNotFetched) -> None:
+def _on_bundle_not_fetched(state: WorkerAgentState, event: BundleNotFetched) -> None:
     if event.digest == state.replacing:
         state.replacing = ""
         reports.say_hello_soon(state)  # the boss will order it again, with a fresh token
 
 
-def _on_other_agent(state: State, event: OtherAgentSeen) -> None:
+def _on_other_agent(state: WorkerAgentState, event: OtherAgentSeen) -> None:
     """Two agents with one id would take each other's orders for theirs in turns: the older one ends."""
     state.exit_code = 1
     who = f"another agent with the id {state.options.worker!r} has started (incarnation {event.incarnation})"
@@ -255,7 +255,7 @@ def _on_other_agent(state: State, event: OtherAgentSeen) -> None:
     begin_stop(state, state.stop_reason, True)
 
 
-def _on_time_passed(state: State, event: TimePassed) -> None:
+def _on_time_passed(state: WorkerAgentState, event: TimePassed) -> None:
     if state.heard_at + state.orphan_after_seconds <= state.now and not state.stop:
         state.exit_code = ORPHANED if state.options.halt_when_orphaned else 1
         seconds = f"{state.orphan_after_seconds:g}"
@@ -263,7 +263,7 @@ def _on_time_passed(state: State, event: TimePassed) -> None:
     reports.send_due(state)
 
 
-def _exit_when_done(state: State) -> None:
+def _exit_when_done(state: WorkerAgentState) -> None:
     """End when nothing runs and nothing is left to say, or nobody listens any more."""
     if state.counts["executing"]:
         state.linger_until = None
@@ -278,7 +278,7 @@ def _exit_when_done(state: State) -> None:
         state.do(Exit(state.exit_code, state.stop_reason))
 
 
-_HANDLERS: dict[type[Event], Callable[[State, Any], None]] = {
+_HANDLERS: dict[type[Event], Callable[[WorkerAgentState, Any], None]] = {
     OrdersArrived: _on_orders,
     BossSeen: _on_boss_seen,
     LinkConnected: _on_connected,

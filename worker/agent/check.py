@@ -5,11 +5,11 @@ step. Raises InvariantError with the story of the attempt in question.
 from __future__ import annotations
 
 from wire.messages import AttemptKey
-from worker.agent.state import MOVES, Held, State, fits, memory_of, slots_of
+from worker.agent.state import MOVES, Held, WorkerAgentState, fits, memory_of, slots_of
 from worker.agent.story import InvariantError, story
 
 
-def check(state: State) -> None:
+def check(state: WorkerAgentState) -> None:
     """Raise InvariantError unless all of it holds."""
     _check_counts(state)
     _check_slots(state)
@@ -21,12 +21,12 @@ def check(state: State) -> None:
     _require(state, not state.effects, "effects were left behind")
 
 
-def _require(state: State, holds: bool, text: str, key: AttemptKey | None = None) -> None:
+def _require(state: WorkerAgentState, holds: bool, text: str, key: AttemptKey | None = None) -> None:
     if not holds:
         raise InvariantError(text, story(state, key) if key is not None else ())
 
 
-def _check_counts(state: State) -> None:
+def _check_counts(state: WorkerAgentState) -> None:
     for phase in MOVES:
         found = sum(held.phase == phase for held in state.held.values())
         _require(
@@ -34,7 +34,7 @@ def _check_counts(state: State) -> None:
         )
 
 
-def _check_slots(state: State) -> None:
+def _check_slots(state: WorkerAgentState) -> None:
     runs = [held.run for held in state.held.values() if held.phase == "executing" and held.run is not None]
     slots = sum(slots_of(state, run) for run in runs)
     memory = sum(memory_of(state, run) for run in runs)
@@ -43,7 +43,7 @@ def _check_slots(state: State) -> None:
     _require(state, slots <= state.options.slots, f"{slots} of {state.options.slots} slots are used")
 
 
-def _check_waiting(state: State) -> None:
+def _check_waiting(state: WorkerAgentState) -> None:
     for init, keys in state.waiting.items():
         text = f"init {init} has succeeded and attempts wait for it: {list(keys)}"
         _require(state, init not in state.initialized, text)
@@ -53,7 +53,7 @@ def _check_waiting(state: State) -> None:
             _require(state, waits, f"{key} does not wait for init {init}", key)
 
 
-def _check_ready(state: State) -> None:
+def _check_ready(state: WorkerAgentState) -> None:
     """Nothing that could run waits: what is staged is in the queue, and the first that fits has begun."""
     queued = {(key, arrival) for _, arrival, key in state.ready}
     waiting = [held for held in state.held.values() if held.phase == "staged" and not held.waits_for]
@@ -68,13 +68,13 @@ def _check_ready(state: State) -> None:
         _require(state, not waiting, "a draining worker holds attempts that have not begun")
 
 
-def _check_outbox(state: State) -> None:
+def _check_outbox(state: WorkerAgentState) -> None:
     """What is to be said has a time at which it goes out."""
     if state.outbox or state.confirms:
         _require(state, state.flush_at is not None, f"{len(state.outbox)} reports wait, and nothing sends them")
 
 
-def _check_held(state: State, held: Held) -> None:
+def _check_held(state: WorkerAgentState, held: Held) -> None:
     key, phase, name = held.key, held.phase, f"attempt {held.task}.{held.attempt}"
     _require(state, (held.outcome is not None) == (phase == "ended"), f"{name} is {phase}: {held.outcome}", key)
     _require(state, not held.unwanted or phase == "executing", f"{name} is unwanted and {phase}", key)

@@ -23,7 +23,17 @@ from worker.agent.effects import (
     RemoveAttempt,
 )
 from worker.agent.reports import report, report_end
-from worker.agent.state import MOVES, Held, Move, Phase, State, fits, is_nothing_to_do, memory_of, slots_of
+from worker.agent.state import (
+    MOVES,
+    Held,
+    Phase,
+    PhaseMove,
+    WorkerAgentState,
+    fits,
+    is_nothing_to_do,
+    memory_of,
+    slots_of,
+)
 from worker.agent.story import InvariantError, story
 
 #: An attempt that does not fit is passed over so often; then nothing later begins before it.
@@ -34,11 +44,11 @@ EARLY_MAX = 1000
 INITIALIZED_MAX = 1000
 
 
-def _move(state: State, held: Held, phase: Phase) -> None:
+def _move(state: WorkerAgentState, held: Held, phase: Phase) -> None:
     if phase not in MOVES[held.phase]:
         text = f"attempt {held.task}.{held.attempt} cannot go from {held.phase} to {phase}: {held}"
         raise InvariantError(text, story(state, held.key))
-    state.story.append(Move(state.now, held.task, held.attempt, held.phase, phase))
+    state.story.append(PhaseMove(state.now, held.task, held.attempt, held.phase, phase))
     if held.phase == "executing" and held.run is not None:
         state.used_slots -= slots_of(state, held.run)
         state.used_memory -= memory_of(state, held.run)
@@ -52,7 +62,7 @@ def _move(state: State, held: Held, phase: Phase) -> None:
         state.counts[phase] += 1
 
 
-def hold(state: State, task: int, attempt: int, run: Run | None = None) -> Held:
+def hold(state: WorkerAgentState, task: int, attempt: int, run: Run | None = None) -> Held:
     """A new entry, still without a phase."""
     state.arrivals += 1
     held = Held(task, attempt, state.arrivals, run)
@@ -62,7 +72,7 @@ def hold(state: State, task: int, attempt: int, run: Run | None = None) -> Held:
     return held
 
 
-def take(state: State, run: Run) -> None:
+def take(state: WorkerAgentState, run: Run) -> None:
     """A Run that was not known: hold it, and stage it or make it ready."""
     held = hold(state, run.task, run.attempt, run)
     held.waits_for = {init for init in run.inits if init not in state.initialized}
@@ -79,32 +89,32 @@ def take(state: State, run: Run) -> None:
         place(state, held, inputs)
 
 
-def place(state: State, held: Held, inputs: list[Input]) -> None:
+def place(state: WorkerAgentState, held: Held, inputs: list[Input]) -> None:
     held.placing = held.directory = True
     state.do(PlaceInputs(held.task, held.attempt, inputs))
 
 
-def keep_early(state: State, task: int, attempt: int, inputs: list[Input]) -> None:
+def keep_early(state: WorkerAgentState, task: int, attempt: int, inputs: list[Input]) -> None:
     """Inputs of an attempt that has not arrived; the oldest such are dropped when there are too many."""
     state.early[(task, attempt)] = inputs
     while len(state.early) > EARLY_MAX:
         del state.early[next(iter(state.early))]
 
 
-def placed(state: State, held: Held) -> None:
+def placed(state: WorkerAgentState, held: Held) -> None:
     held.placing = False
     _move(state, held, "staged")
     report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="staged"))
     make_ready(state, held)
 
 
-def make_ready(state: State, held: Held) -> None:
+def make_ready(state: WorkerAgentState, held: Held) -> None:
     """To the queue of those that may begin, unless it waits for an init."""
     if held.phase == "staged" and not held.waits_for and held.run is not None:
         heapq.heappush(state.ready, (0 if held.run.init else 1, held.arrival, held.key))
 
 
-def begin_ready(state: State) -> None:
+def begin_ready(state: WorkerAgentState) -> None:
     """Begin what fits, inits first, then in order of arrival; what does not fit is passed over a few times only."""
     passed: list[tuple[int, int, Held]] = []
     while state.ready:
@@ -129,24 +139,24 @@ def begin_ready(state: State) -> None:
         heapq.heappush(state.ready, (rank, arrival, held.key))
 
 
-def _room(state: State) -> bool:
+def _room(state: WorkerAgentState) -> bool:
     return state.used_slots < state.options.slots
 
 
-def _begin(state: State, held: Held, run: Run) -> None:
+def _begin(state: WorkerAgentState, held: Held, run: Run) -> None:
     _move(state, held, "executing")
     held.directory = True
     state.do(Execute(run))
     report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="executing"))
 
 
-def _end_at_once(state: State, held: Held) -> None:
+def _end_at_once(state: WorkerAgentState, held: Held) -> None:
     """Nothing to run: it begins and ends in one step, and costs no slot."""
     _move(state, held, "executing")
     end(state, held, Outcome(task=held.task, attempt=held.attempt, ended="succeeded"), keep=False)
 
 
-def end(state: State, held: Held, outcome: Outcome, keep: bool = True) -> None:
+def end(state: WorkerAgentState, held: Held, outcome: Outcome, keep: bool = True) -> None:
     """The attempt has an outcome: tell it until it is acknowledged (or tell nobody, if nobody wants it)."""
     state.progress.pop(held.key, None)
     succeeded_init = held.run is not None and held.run.init and outcome.ended == "succeeded"
@@ -165,7 +175,7 @@ def end(state: State, held: Held, outcome: Outcome, keep: bool = True) -> None:
 
 
 def end_unbegun(
-    state: State,
+    state: WorkerAgentState,
     held: Held,
     ended: Literal["failed", "cancelled"],
     reason: str,
@@ -176,7 +186,7 @@ def end_unbegun(
     end(state, held, outcome)
 
 
-def _initialize(state: State, number: int) -> None:
+def _initialize(state: WorkerAgentState, number: int) -> None:
     """An init has succeeded here: what waited for it alone may begin."""
     state.initialized[number] = None
     while len(state.initialized) > INITIALIZED_MAX:
@@ -188,7 +198,7 @@ def _initialize(state: State, number: int) -> None:
         make_ready(state, held)
 
 
-def give_back(state: State, held: Held) -> None:
+def give_back(state: WorkerAgentState, held: Held) -> None:
     """Not begun, and not to begin here any more."""
     _stop_waiting(state, held)
     _move(state, held, "returned")
@@ -197,17 +207,17 @@ def give_back(state: State, held: Held) -> None:
     report(state, held.key, Returned(task=held.task, attempt=held.attempt), delay=0.0)
 
 
-def give_back_all(state: State) -> None:
+def give_back_all(state: WorkerAgentState) -> None:
     for held in list(state.held.values()):
         if held.phase in ("staging", "staged"):
             give_back(state, held)
 
 
-def kill(state: State, held: Held, reason: str) -> None:
+def kill(state: WorkerAgentState, held: Held, reason: str) -> None:
     state.do(KillExecution(held.task, held.attempt, reason))
 
 
-def kill_all(state: State, reason: str) -> None:
+def kill_all(state: WorkerAgentState, reason: str) -> None:
     """The worker must end: what runs is killed, and that is the worker's doing, not the task's."""
     for held in state.held.values():
         if held.phase == "executing" and not held.stopping:
@@ -222,7 +232,7 @@ def killed_for_us(held: Held, outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, ended="failed", fault="worker")
 
 
-def forget(state: State, held: Held, *, keep: bool = False) -> None:
+def forget(state: WorkerAgentState, held: Held, *, keep: bool = False) -> None:
     """The boss needs nothing more of this attempt. If it runs it is killed first, and forgotten when it is dead.
 
     `keep`: its results are inputs of other tasks.
@@ -236,7 +246,7 @@ def forget(state: State, held: Held, *, keep: bool = False) -> None:
     _leave(state, held, keep)
 
 
-def _leave(state: State, held: Held, keep: bool = False) -> None:
+def _leave(state: WorkerAgentState, held: Held, keep: bool = False) -> None:
     _stop_waiting(state, held)
     _move(state, held, "gone")
     del state.held[held.key]
@@ -248,7 +258,7 @@ def _leave(state: State, held: Held, keep: bool = False) -> None:
     _remove_directory(state, held, kept)
 
 
-def _lower_highest(state: State, held: Held) -> None:
+def _lower_highest(state: WorkerAgentState, held: Held) -> None:
     """The highest is gone; a lower one may still be held, such as an end that is not acknowledged yet."""
     for attempt in range(held.attempt - 1, 0, -1):
         if (held.task, attempt) in state.held:
@@ -257,13 +267,13 @@ def _lower_highest(state: State, held: Held) -> None:
     del state.highest[held.task]
 
 
-def _remove_directory(state: State, held: Held, keep: Sequence[ManifestEntry] = ()) -> None:
+def _remove_directory(state: WorkerAgentState, held: Held, keep: Sequence[ManifestEntry] = ()) -> None:
     if held.directory:
         held.directory = False
         state.do(RemoveAttempt(held.task, held.attempt, list(keep)))
 
 
-def _stop_waiting(state: State, held: Held) -> None:
+def _stop_waiting(state: WorkerAgentState, held: Held) -> None:
     for init in held.waits_for:
         keys = state.waiting.get(init, {})
         keys.pop(held.key, None)

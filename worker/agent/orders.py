@@ -24,10 +24,10 @@ from wire.messages import (
 from worker.agent import moves
 from worker.agent.effects import FetchBundle
 from worker.agent.reports import confirm, report, report_end, say_hello_soon, welcomed
-from worker.agent.state import Held, State
+from worker.agent.state import Held, WorkerAgentState
 
 
-def on_orders(state: State, message: WorkerOrders) -> None:
+def on_orders(state: WorkerAgentState, message: WorkerOrders) -> None:
     """Carry a message's orders out, unless it is not for us or not the newest."""
     refusal = _refusal(state, message)
     if refusal:
@@ -43,7 +43,7 @@ def on_orders(state: State, message: WorkerOrders) -> None:
         _HANDLERS[type(order)](state, order)
 
 
-def _refusal(state: State, message: WorkerOrders) -> str:
+def _refusal(state: WorkerAgentState, message: WorkerOrders) -> str:
     if message.deployment != state.deployment:
         return "another deployment"
     if message.receiver != state.options.incarnation:
@@ -53,7 +53,7 @@ def _refusal(state: State, message: WorkerOrders) -> str:
     return ""
 
 
-def _on_run(state: State, run: Run) -> None:
+def _on_run(state: WorkerAgentState, run: Run) -> None:
     known = state.held.get((run.task, run.attempt))
     if known is not None:
         _say_phase_again(state, known)
@@ -69,7 +69,7 @@ def _on_run(state: State, run: Run) -> None:
         moves.give_back(state, state.held[(run.task, run.attempt)])
 
 
-def _supersede(state: State, run: Run) -> None:
+def _supersede(state: WorkerAgentState, run: Run) -> None:
     """A higher attempt is here: nobody waits for a lower one."""
     for attempt in range(state.highest[run.task], 0, -1):
         older = state.held.get((run.task, attempt))
@@ -77,7 +77,7 @@ def _supersede(state: State, run: Run) -> None:
             moves.forget(state, older)
 
 
-def _say_phase_again(state: State, held: Held) -> None:
+def _say_phase_again(state: WorkerAgentState, held: Held) -> None:
     if held.unwanted:
         return
     if held.phase in ("ended", "returned"):
@@ -86,7 +86,7 @@ def _say_phase_again(state: State, held: Held) -> None:
         report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase=held.phase))
 
 
-def _on_staged(state: State, order: Staged) -> None:
+def _on_staged(state: WorkerAgentState, order: Staged) -> None:
     held = state.held.get((order.task, order.attempt))
     if held is None:
         if order.attempt >= state.highest.get(order.task, 0):
@@ -98,7 +98,7 @@ def _on_staged(state: State, order: Staged) -> None:
         _say_phase_again(state, held)
 
 
-def _on_take_back(state: State, order: TakeBack) -> None:
+def _on_take_back(state: WorkerAgentState, order: TakeBack) -> None:
     held = state.held.get((order.task, order.attempt))
     if held is None:  # its Run was lost or is late: it must not begin if it still comes
         held = moves.hold(state, order.task, order.attempt)
@@ -109,7 +109,7 @@ def _on_take_back(state: State, order: TakeBack) -> None:
         _say_phase_again(state, held)
 
 
-def _on_kill(state: State, order: Kill) -> None:
+def _on_kill(state: WorkerAgentState, order: Kill) -> None:
     held = state.held.get((order.task, order.attempt))
     if held is None:
         held = moves.hold(state, order.task, order.attempt)
@@ -122,7 +122,7 @@ def _on_kill(state: State, order: Kill) -> None:
         _say_phase_again(state, held)
 
 
-def _on_acknowledge(state: State, order: Acknowledge) -> None:
+def _on_acknowledge(state: WorkerAgentState, order: Acknowledge) -> None:
     keep = set(order.keep)
     for key in order.attempts:
         state.early.pop(key, None)
@@ -131,22 +131,22 @@ def _on_acknowledge(state: State, order: Acknowledge) -> None:
             moves.forget(state, held, keep=key in keep)
 
 
-def _on_drain(state: State, order: Drain) -> None:
+def _on_drain(state: WorkerAgentState, order: Drain) -> None:
     state.draining = True
     moves.give_back_all(state)
 
 
-def _on_resume(state: State, order: Resume) -> None:
+def _on_resume(state: WorkerAgentState, order: Resume) -> None:
     if not state.stop:
         state.draining = False
 
 
-def _on_stop(state: State, order: Stop) -> None:
+def _on_stop(state: WorkerAgentState, order: Stop) -> None:
     state.exit_code = 0
     begin_stop(state, "told to stop by the boss", order.now)
 
 
-def begin_stop(state: State, reason: str, at_once: bool) -> None:
+def begin_stop(state: WorkerAgentState, reason: str, at_once: bool) -> None:
     """Give back what has not begun; end after what runs, or kill that too."""
     state.draining = True
     state.stop_reason = state.stop_reason or reason
@@ -158,17 +158,17 @@ def begin_stop(state: State, reason: str, at_once: bool) -> None:
         state.stop = "drain"
 
 
-def _on_welcome(state: State, order: Welcome) -> None:
+def _on_welcome(state: WorkerAgentState, order: Welcome) -> None:
     state.heartbeat_seconds = max(order.heartbeat_seconds, 0.05)
     state.orphan_after_seconds = max(order.orphan_after_seconds, 0.1)
     welcomed(state)
 
 
-def _on_say_hello(state: State, order: SayHello) -> None:
+def _on_say_hello(state: WorkerAgentState, order: SayHello) -> None:
     say_hello_soon(state)
 
 
-def _on_replace(state: State, order: Replace) -> None:
+def _on_replace(state: WorkerAgentState, order: Replace) -> None:
     """Nothing is given back before the other version is here."""
     own = state.options.bundle.partition("=")[2]
     if state.stop or order.digest in (own, state.options.given_up, state.replacing):
@@ -177,7 +177,7 @@ def _on_replace(state: State, order: Replace) -> None:
     state.do(FetchBundle(order.digest, order.url, order.token))
 
 
-_HANDLERS: dict[type[WorkerOrder], Callable[[State, Any], None]] = {
+_HANDLERS: dict[type[WorkerOrder], Callable[[WorkerAgentState, Any], None]] = {
     SayHello: _on_say_hello,
     Run: _on_run,
     Staged: _on_staged,

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from wire.messages import VERSION, AttemptKey, Heartbeat, Leaving, Returned, WorkerHello, WorkerReport, WorkerReports
 from worker.agent.effects import SendReports
 from worker.agent.sizes import size_bound
-from worker.agent.state import Held, State, in_hand
+from worker.agent.state import Held, WorkerAgentState, in_hand
 
 #: A phase or a confirmation alone waits so long for company: a short attempt's outcome makes its phase superfluous.
 PHASE_DELAY = 0.05
@@ -31,12 +31,12 @@ ASK_SHARE = 0.25
 CACHED_MAX = 10_000
 
 
-def flush_by(state: State, when: float) -> None:
+def flush_by(state: WorkerAgentState, when: float) -> None:
     if state.flush_at is None or when < state.flush_at:
         state.flush_at = when
 
 
-def report(state: State, key: AttemptKey, what: WorkerReport, delay: float = PHASE_DELAY) -> None:
+def report(state: WorkerAgentState, key: AttemptKey, what: WorkerReport, delay: float = PHASE_DELAY) -> None:
     """Put a report of an attempt into the outbox, in place of an older one. Without a link the hello will say it."""
     if not state.connected:
         return
@@ -44,7 +44,7 @@ def report(state: State, key: AttemptKey, what: WorkerReport, delay: float = PHA
     flush_by(state, state.now if len(state.outbox) >= OUTBOX_FULL else state.now + delay)
 
 
-def report_end(state: State, held: Held) -> None:
+def report_end(state: WorkerAgentState, held: Held) -> None:
     """An outcome, or the answer that an attempt was given back."""
     if held.outcome is not None:
         report(state, held.key, held.outcome, _patience(state))
@@ -52,23 +52,23 @@ def report_end(state: State, held: Held) -> None:
         report(state, held.key, Returned(task=held.task, attempt=held.attempt), 0.0)
 
 
-def _patience(state: State) -> float:
+def _patience(state: WorkerAgentState) -> float:
     """Of an outcome, by what is left to begin here and what waits to be told."""
     left, waiting = state.counts["staged"], len(state.outbox)
     return BACKLOG_DELAY if left and (waiting < left or waiting < BACKLOG_MANY) else 0.0
 
 
-def confirm(state: State, number: int) -> None:
+def confirm(state: WorkerAgentState, number: int) -> None:
     state.confirms.append(number)
     flush_by(state, state.now + PHASE_DELAY)
 
 
-def say_at_once(state: State, what: WorkerReport) -> None:
+def say_at_once(state: WorkerAgentState, what: WorkerReport) -> None:
     """A word about the worker itself. Attempts are counted from 1, so that (0, 0) is nobody's place in the outbox."""
     report(state, (0, 0), what, 0.0)
 
 
-def connected(state: State) -> None:
+def connected(state: WorkerAgentState) -> None:
     """A fresh connection: nothing that was under way counts, the hello says it all."""
     state.connected = True
     state.welcomed = False
@@ -79,7 +79,7 @@ def connected(state: State) -> None:
     state.flush_at = None
 
 
-def disconnected(state: State) -> None:
+def disconnected(state: WorkerAgentState) -> None:
     state.connected = state.welcomed = False
     state.hello_at = state.flush_at = None
     state.outbox.clear()
@@ -87,12 +87,12 @@ def disconnected(state: State) -> None:
     state.resends.clear()
 
 
-def welcomed(state: State) -> None:
+def welcomed(state: WorkerAgentState) -> None:
     state.welcomed = True
     state.hello_at = None
 
 
-def say_hello_soon(state: State) -> None:
+def say_hello_soon(state: WorkerAgentState) -> None:
     """The boss is new, or silent: state what is in hand again."""
     if state.connected:
         state.welcomed = False
@@ -100,7 +100,7 @@ def say_hello_soon(state: State) -> None:
         state.hello_at = state.now
 
 
-def send_due(state: State) -> None:
+def send_due(state: WorkerAgentState) -> None:
     """Send whatever is due."""
     if not state.connected or not state.deployment:
         return
@@ -115,7 +115,7 @@ def send_due(state: State) -> None:
         _send(state, [_heartbeat(state)])
 
 
-def next_deadline(state: State) -> float | None:
+def next_deadline(state: WorkerAgentState) -> float | None:
     """When `send_due` has something to do; None without a link."""
     if not state.connected or not state.deployment:
         return None
@@ -132,11 +132,11 @@ def next_deadline(state: State) -> float | None:
     return min(due)
 
 
-def _ask_at(state: State) -> float:
+def _ask_at(state: WorkerAgentState) -> float:
     return max(state.heard_at, state.asked_at) + max(state.orphan_after_seconds * ASK_SHARE, 0.1)
 
 
-def _ask_when_silent(state: State) -> None:
+def _ask_when_silent(state: WorkerAgentState) -> None:
     """A boss that has nothing to order is as silent as a dead one; a hello makes it answer."""
     if _ask_at(state) <= state.now:
         state.asked_at = state.now
@@ -144,11 +144,11 @@ def _ask_when_silent(state: State) -> None:
             say_hello_soon(state)
 
 
-def _unacknowledged(state: State) -> Iterable[Held]:
+def _unacknowledged(state: WorkerAgentState) -> Iterable[Held]:
     return (held for held in state.held.values() if held.phase in ("ended", "returned"))
 
 
-def _send_hello(state: State) -> None:
+def _send_hello(state: WorkerAgentState) -> None:
     """Hello, then everything that the boss has not acknowledged."""
     state.asked_at = state.now
     state.hello_at = state.now + state.hello_delay
@@ -165,7 +165,7 @@ def _send_hello(state: State) -> None:
     _flush(state, first)
 
 
-def _hello(state: State) -> WorkerHello:
+def _hello(state: WorkerAgentState) -> WorkerHello:
     options = state.options
     cached = list(state.cached)[-CACHED_MAX:]
     cached.reverse()
@@ -187,7 +187,7 @@ def _hello(state: State) -> WorkerHello:
     )
 
 
-def _heartbeat(state: State) -> Heartbeat:
+def _heartbeat(state: WorkerAgentState) -> Heartbeat:
     told = [(task, attempt, fraction) for (task, attempt), fraction in state.progress.items()]
     beat = Heartbeat(
         progress=told,
@@ -202,7 +202,7 @@ def _heartbeat(state: State) -> Heartbeat:
     return beat
 
 
-def _flush(state: State, first: Iterable[WorkerReport] = ()) -> None:
+def _flush(state: WorkerAgentState, first: Iterable[WorkerReport] = ()) -> None:
     reports = [*first, *state.outbox.values()]
     ends = [key for key in state.outbox if _is_end(state, key)]
     news = state.progress or state.cache_added or state.cache_dropped
@@ -213,12 +213,12 @@ def _flush(state: State, first: Iterable[WorkerReport] = ()) -> None:
     _resend_later(state, ends)
 
 
-def _is_end(state: State, key: AttemptKey) -> bool:
+def _is_end(state: WorkerAgentState, key: AttemptKey) -> bool:
     held = state.held.get(key)
     return held is not None and held.phase in ("ended", "returned")
 
 
-def _resend_later(state: State, keys: list[AttemptKey]) -> None:
+def _resend_later(state: WorkerAgentState, keys: list[AttemptKey]) -> None:
     """Whatever end has just gone out is told again later, after a pause that doubles each time."""
     by_pause: dict[float, list[AttemptKey]] = {}
     for key in keys:
@@ -230,17 +230,17 @@ def _resend_later(state: State, keys: list[AttemptKey]) -> None:
         heapq.heappush(state.resends, (state.now + pause, state.message_number, group))
 
 
-def _is_due(state: State, key: AttemptKey, when: float) -> bool:
+def _is_due(state: WorkerAgentState, key: AttemptKey, when: float) -> bool:
     """An entry of the heap counts only while its end is unacknowledged and was not told again since."""
     return _is_end(state, key) and state.held[key].resend_at == when
 
 
-def _drop_settled_resends(state: State) -> None:
+def _drop_settled_resends(state: WorkerAgentState) -> None:
     while state.resends and not any(_is_due(state, key, state.resends[0][0]) for key in state.resends[0][2]):
         heapq.heappop(state.resends)
 
 
-def _resend_due(state: State) -> None:
+def _resend_due(state: WorkerAgentState) -> None:
     while state.resends and state.resends[0][0] <= state.now:
         when, _, keys = heapq.heappop(state.resends)
         for key in keys:
@@ -250,7 +250,7 @@ def _resend_due(state: State) -> None:
                 flush_by(state, state.now)
 
 
-def _send(state: State, reports: list[WorkerReport]) -> None:
+def _send(state: WorkerAgentState, reports: list[WorkerReport]) -> None:
     """One message, or as many as the size limit asks for; the confirmations go with the first."""
     state.flush_at = None
     state.sent_at = state.now

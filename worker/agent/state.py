@@ -35,7 +35,7 @@ MOVES: dict[Phase, frozenset[Phase]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class AgentOptions:
     """Who this worker is; does not change while it lives."""
 
     worker: str
@@ -96,7 +96,7 @@ class Held:
         return (self.task, self.attempt)
 
 
-class Move(NamedTuple):
+class PhaseMove(NamedTuple):
     """An attempt went from one phase to another, at this time."""
 
     at: float
@@ -107,10 +107,10 @@ class Move(NamedTuple):
 
 
 @dataclass(slots=True)
-class State:
+class WorkerAgentState:
     """Everything that one agent knows."""
 
-    options: Options
+    options: AgentOptions
     deployment: str
     heartbeat_seconds: float
     orphan_after_seconds: float
@@ -127,7 +127,7 @@ class State:
     counts: dict[Phase, int] = field(default_factory=lambda: dict.fromkeys(MOVES, 0))
     arrivals: int = 0
     #: The last moves of attempts.
-    story: deque[Move] = field(default_factory=lambda: deque(maxlen=STORY_MOVES))
+    story: deque[PhaseMove] = field(default_factory=lambda: deque(maxlen=STORY_MOVES))
     #: Heap of (0 for an init else 1, arrival, key); entries of attempts that left `staged` are skipped.
     ready: list[tuple[int, int, AttemptKey]] = field(default_factory=list)
     #: init number -> attempts that wait for it.
@@ -192,7 +192,7 @@ class State:
         self.effects.append(effect)
 
 
-def in_hand(state: State) -> list[InHand]:
+def in_hand(state: WorkerAgentState) -> list[InHand]:
     """What a hello states: every attempt but those whose end nobody wants to hear."""
     return [
         InHand(task=held.task, attempt=held.attempt, phase=held.phase)
@@ -201,17 +201,17 @@ def in_hand(state: State) -> list[InHand]:
     ]
 
 
-def slots_of(state: State, run: Run) -> int:
+def slots_of(state: WorkerAgentState, run: Run) -> int:
     """The slots that it holds: a demand above what there is means the whole worker."""
     return max(1, min(run.execution.slots, state.options.slots))
 
 
-def memory_of(state: State, run: Run) -> int:
+def memory_of(state: WorkerAgentState, run: Run) -> int:
     """The memory that it holds; nothing where the worker does not know its own."""
     return min(run.execution.memory or 0, state.options.memory) if state.options.memory else 0
 
 
-def fits(state: State, run: Run) -> bool:
+def fits(state: WorkerAgentState, run: Run) -> bool:
     """Whether it could begin now."""
     return state.used_slots + slots_of(state, run) <= state.options.slots and state.used_memory + memory_of(
         state, run

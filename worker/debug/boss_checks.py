@@ -14,13 +14,13 @@ SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class BossSeen:
+class BossAnswer:
     finding: Finding
     #: Its clock, seconds since 1970, to the second; None: not told.
     time: float | None = None
 
 
-def look_at_boss(url: str) -> BossSeen:
+def look_at_boss(url: str) -> BossAnswer:
     """Without a token: that it refuses is answer enough."""
     name, did = f"boss address {url}", f"GET {url}/openapi.json"
     remedy = (
@@ -36,14 +36,14 @@ def look_at_boss(url: str) -> BossSeen:
             headers = error.headers
         if error.code not in (401, 403, 429):
             words = f"what answers there is no boss: {error.code} {error.reason}"
-            return BossSeen(Finding(name, "FAILED", words, remedy, did))
+            return BossAnswer(Finding(name, "FAILED", words, remedy, did))
         if error.code == 403:
             words = "it is not called so: the address is none of its names"
-            return BossSeen(Finding(name, "FAILED", words, "set boss_address in its settings to this name", did))
+            return BossAnswer(Finding(name, "FAILED", words, "set boss_address in its settings to this name", did))
     except (OSError, ValueError, http.client.HTTPException) as error:
         words = str(getattr(error, "reason", None) or error)
-        return BossSeen(Finding(name, "FAILED", words, remedy, did))
-    return BossSeen(Finding(name, "ok", did=did), _time(headers.get("date", "")))
+        return BossAnswer(Finding(name, "FAILED", words, remedy, did))
+    return BossAnswer(Finding(name, "ok", did=did), _time(headers.get("date", "")))
 
 
 def _time(text: str) -> float | None:

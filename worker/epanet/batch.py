@@ -18,7 +18,7 @@ from pathlib import Path
 
 from wire.messages import EpanetRun
 from worker.epanet.assess import USABLE, RunRow, assess, refused
-from worker.epanet.changes import Changes
+from worker.epanet.changes import NetworkChanges
 from worker.epanet.faults import EngineError, EpanetError, MachineError, NetworkError, SpecificationError
 from worker.epanet.kept import kept_variables
 from worker.epanet.library import ENGINE_VERSION
@@ -26,8 +26,8 @@ from worker.epanet.project import Project
 from worker.epanet.results import ResultFiles, Variable
 from worker.epanet.scenarios import Scenario, Table, read_table
 from worker.epanet.solve import Solution, solve
-from worker.epanet.specification import Options, Output, parse_options, parse_output
-from worker.epanet.summary import Summary, refuse_failures, sum_up
+from worker.epanet.specification import BatchOptions, Output, parse_options, parse_output
+from worker.epanet.summary import BatchSummary, refuse_failures, sum_up
 from worker.epanet.warm import Key, OpenNetwork, OpenNetworks, fingerprint, open_network
 
 #: Raised when the layout or the meaning of the result files changes.
@@ -46,7 +46,7 @@ class _Batch:
     key: Key
     table: Table
     output: Output
-    options: Options
+    options: BatchOptions
     directory: Path
     progress: Progress
 
@@ -57,7 +57,7 @@ def run_batch(
     networks: OpenNetworks,
     progress: Progress = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
-) -> Summary:
+) -> BatchSummary:
     """Raises a fault of `worker.epanet.faults`; StrictError and TooManyFailedError leave the files complete."""
     started = time.perf_counter()
     try:
@@ -93,7 +93,7 @@ def _solve_sharing(batch: _Batch, networks: OpenNetworks) -> tuple[list[RunRow],
     alone = len(batch.table.scenarios) == 1
     network = (None if alone else networks.take(batch.key)) or OpenNetwork(_open(batch))
     try:
-        changes = Changes(network.project, batch.table)
+        changes = NetworkChanges(network.project, batch.table)
         variables = kept_variables(batch.output, batch.options, network.project)
         if network.reference is None and not alone:
             network.reference = fingerprint(network.project)
@@ -146,7 +146,7 @@ def _with_files(
     return rows, units["pressure"]
 
 
-def _shared(batch: _Batch, network: OpenNetwork, changes: Changes, files: ResultFiles) -> list[RunRow]:
+def _shared(batch: _Batch, network: OpenNetwork, changes: NetworkChanges, files: ResultFiles) -> list[RunRow]:
     rows = []
     alone = len(batch.table.scenarios) == 1
     for done, scenario in enumerate(batch.table.scenarios):
@@ -162,7 +162,7 @@ def _shared(batch: _Batch, network: OpenNetwork, changes: Changes, files: Result
     return rows
 
 
-def _check_clean(network: OpenNetwork, changes: Changes) -> None:
+def _check_clean(network: OpenNetwork, changes: NetworkChanges) -> None:
     """Raises _StainedNetworkError unless the unchanged network still gives the bits that it gave at first."""
     try:
         changes.restore()
@@ -177,14 +177,14 @@ def _apart(batch: _Batch, files: ResultFiles) -> list[RunRow]:
     for done, scenario in enumerate(batch.table.scenarios):
         project = _open(batch)
         try:
-            rows.append(_one(batch, Changes(project, batch.table), scenario, files))
+            rows.append(_one(batch, NetworkChanges(project, batch.table), scenario, files))
         finally:
             project.close()
         batch.progress((done + 1) / len(batch.table.scenarios))
     return rows
 
 
-def _one(batch: _Batch, changes: Changes, scenario: Scenario, files: ResultFiles) -> RunRow:
+def _one(batch: _Batch, changes: NetworkChanges, scenario: Scenario, files: ResultFiles) -> RunRow:
     started = time.perf_counter()
     project = changes.project
     try:

@@ -48,7 +48,7 @@ class _Column:
 
 
 @dataclass
-class Changes:
+class NetworkChanges:
     """A table's set-paths, resolved against a network. `apply` brings in one scenario at a time."""
 
     project: Project

@@ -8,10 +8,10 @@ from worker.epanet.faults import SpecificationError
 from worker.epanet.project import Project
 from worker.epanet.results import Variable
 from worker.epanet.solve import Quantity
-from worker.epanet.specification import Options, Output, Selection
+from worker.epanet.specification import BatchOptions, ElementSelection, Output
 
 
-def kept_variables(output: Output, options: Options, project: Project) -> list[Variable]:
+def kept_variables(output: Output, options: BatchOptions, project: Project) -> list[Variable]:
     """Raises SpecificationError for an element that the network does not have."""
     found = _section(output.nodes, project, True) + _section(output.links, project, False)
     if any(variable.name == "quality" for variable in found):
@@ -19,7 +19,7 @@ def kept_variables(output: Output, options: Options, project: Project) -> list[V
     return found
 
 
-def _section(selection: Selection, project: Project, of_nodes: bool) -> list[Variable]:
+def _section(selection: ElementSelection, project: Project, of_nodes: bool) -> list[Variable]:
     elements = project.nodes if of_nodes else project.links
     known = codes.NODE_VARIABLES if of_nodes else codes.LINK_VARIABLES
     where = f"output.{'nodes' if of_nodes else 'links'}.elements"
@@ -51,7 +51,7 @@ def _variable(
     return Variable(name, quantity, columns, ids, units[known[1]])
 
 
-def _refuse_quality_without(options: Options, project: Project) -> None:
+def _refuse_quality_without(options: BatchOptions, project: Project) -> None:
     if not options.simulation.quality:
         raise SpecificationError('output wants quality, which is not computed; set options.quality to "inp"')
     if project.quality_type() == "none":

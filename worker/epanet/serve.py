@@ -37,7 +37,7 @@ class Request(msgspec.Struct):
     timeout: float | None = None
 
 
-class Ended(msgspec.Struct, kw_only=True):
+class BatchEnded(msgspec.Struct, kw_only=True):
     ended: str
     reason: str = ""
     exit_code: int = 0
@@ -74,25 +74,25 @@ def reply(replies: BinaryIO, content: object) -> None:
     replies.write(_encoder.encode(content) + b"\n")
 
 
-def answer(line: bytes, networks: OpenNetworks, progress: Callable[[float], None]) -> Ended:
+def answer(line: bytes, networks: OpenNetworks, progress: Callable[[float], None]) -> BatchEnded:
     """Runs one task to its end; whatever goes wrong is its answer, and the process lives on."""
     try:
         request = _decoder.decode(line)
     except msgspec.DecodeError as error:
-        return Ended(ended="failed", reason=f"the request cannot be read: {error}", exit_code=2)
+        return BatchEnded(ended="failed", reason=f"the request cannot be read: {error}", exit_code=2)
     try:
         load()
         with _inside(request.directory) as directory:
             summary = run_batch(request.run, directory, networks, sparingly(progress), tell)
     except BatchError as fault:
         tell(str(fault))
-        return Ended(ended="failed", reason=str(fault), exit_code=fault.exit_code, figures=fault.figures)
+        return BatchEnded(ended="failed", reason=str(fault), exit_code=fault.exit_code, figures=fault.figures)
     except BrokenPipeError:
         raise
     except Exception as error:
         traceback.print_exc()
-        return Ended(ended="failed", reason=f"a fault in the EPANET runner: {error!r}", exit_code=1)
-    return Ended(ended="succeeded", figures=summary.figures)
+        return BatchEnded(ended="failed", reason=f"a fault in the EPANET runner: {error!r}", exit_code=1)
+    return BatchEnded(ended="succeeded", figures=summary.figures)
 
 
 @contextlib.contextmanager

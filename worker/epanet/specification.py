@@ -24,7 +24,7 @@ _OPTIONS = ("duration", "hydraulic_step", "report_step", "quality", "strict", "m
 
 
 @dataclass(frozen=True)
-class Selection:
+class ElementSelection:
     """What to keep of the nodes, or of the links."""
 
     elements: tuple[str, ...] = ("*",)
@@ -33,8 +33,8 @@ class Selection:
 
 @dataclass(frozen=True)
 class Output:
-    nodes: Selection
-    links: Selection
+    nodes: ElementSelection
+    links: ElementSelection
     #: Below the working directory; empty is that directory itself.
     directory: str = ""
 
@@ -50,7 +50,7 @@ class Simulation:
 
 
 @dataclass(frozen=True)
-class Options:
+class BatchOptions:
     simulation: Simulation
     #: `warn`: every scenario must be ok. `error`: warned ones may pass. Empty: all may be as they are.
     strict: Literal["", "warn", "error"] = ""
@@ -68,15 +68,15 @@ def result_names(run: EpanetRun) -> list[str]:
 def parse_output(output: Mapping[str, object]) -> Output:
     _refuse_unknown("output", output, (*_SECTIONS, "directory"))
     if not any(section in output for section in _SECTIONS):
-        nodes, links = Selection(variables=("pressure",)), Selection()
+        nodes, links = ElementSelection(variables=("pressure",)), ElementSelection()
     else:
         nodes, links = _selection("nodes", output), _selection("links", output)
     return Output(nodes, links, _directory(output.get("directory", "")))
 
 
-def _selection(section: str, output: Mapping[str, object]) -> Selection:
+def _selection(section: str, output: Mapping[str, object]) -> ElementSelection:
     if section not in output:
-        return Selection()
+        return ElementSelection()
     content = output[section]
     if not isinstance(content, Mapping):
         raise SpecificationError(f"output.{section} is an object with elements and variables")
@@ -88,7 +88,7 @@ def _selection(section: str, output: Mapping[str, object]) -> Selection:
             raise SpecificationError(
                 f"output.{section}.variables: {variable!r} is unknown{suggestion(variable, _SECTIONS[section])}"
             )
-    return Selection(elements, variables)
+    return ElementSelection(elements, variables)
 
 
 def _texts(where: str, content: object) -> tuple[str, ...]:
@@ -106,9 +106,11 @@ def _directory(content: object) -> str:
     return "" if path == "." else path
 
 
-def parse_options(options: Mapping[str, object]) -> Options:
+def parse_options(options: Mapping[str, object]) -> BatchOptions:
     _refuse_unknown("options", options, _OPTIONS)
-    return Options(_simulation(options), _strict(options.get("strict", False)), _max_failed(options.get("max_failed")))
+    return BatchOptions(
+        _simulation(options), _strict(options.get("strict", False)), _max_failed(options.get("max_failed"))
+    )
 
 
 def _simulation(options: Mapping[str, object]) -> Simulation:

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 
 from worker.epanet.assess import STATUSES, USABLE, RunRow, sentence
 from worker.epanet.faults import StrictError, TooManyFailedError
-from worker.epanet.specification import Options
+from worker.epanet.specification import BatchOptions
 
 #: Scenarios that are not ok and get a sentence of their own.
 _SENTENCES = 20
 
 
 @dataclass(frozen=True)
-class Summary:
+class BatchSummary:
     #: For the task's outcome: scenarios, ok, warned, halted, failed, seconds.
     figures: dict[str, float]
     #: "998 ok, 2 warned", and a sentence for each of the first that are not ok.
     lines: list[str]
 
 
-def sum_up(rows: Sequence[RunRow], unit: str, seconds: float) -> Summary:
+def sum_up(rows: Sequence[RunRow], unit: str, seconds: float) -> BatchSummary:
     counts = Counter(row.status for row in rows)
     figures = {
         "scenarios": len(rows),
@@ -38,10 +38,10 @@ def sum_up(rows: Sequence[RunRow], unit: str, seconds: float) -> Summary:
     lines += [sentence(row, unit) for row in noteworthy[:_SENTENCES]]
     if len(noteworthy) > _SENTENCES:
         lines.append(f"and {len(noteworthy) - _SENTENCES} more, see runs.parquet")
-    return Summary({name: float(value) for name, value in figures.items()}, lines)
+    return BatchSummary({name: float(value) for name, value in figures.items()}, lines)
 
 
-def refuse_failures(options: Options, rows: Sequence[RunRow], figures: dict[str, float]) -> None:
+def refuse_failures(options: BatchOptions, rows: Sequence[RunRow], figures: dict[str, float]) -> None:
     """Raises StrictError or TooManyFailedError; the files are complete all the same."""
     failed = sum(row.status not in USABLE for row in rows)
     not_ok = sum(row.status != "ok" for row in rows)

@@ -1,7 +1,7 @@
 """One attempt of an EPANET task: given to a warm helper; its answer, its crash or its killing is the outcome.
 
-The same face as `worker.runner.execution.Execution`. It never loads the toolkit: a crash of the native library ends a
-helper, and fails this attempt only.
+The same face as `worker.runner.execution.RunningAttempt`. It never loads the toolkit: a crash of the native library
+ends a helper, and fails this attempt only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from wire.messages import Outcome, Run
 from worker.runner.execution import Ended, Fault, signal_name
 from worker.runner.helpers import Helper, Helpers
 from worker.runner.shared import Shared, now
-from worker.runner.tree import Tree
+from worker.runner.tree import ProcessTree
 
 #: A helper's exit code for what is this machine's fault (EX_TEMPFAIL), not the task's.
 _MACHINE_FAULT = 75
@@ -27,7 +27,7 @@ class EpanetExecution:
         self._helpers = helpers
         self._workspace = shared.workspace(run)
         self._helper: Helper | None = None
-        self._tree = Tree(shared.mark_of(run), shared.options)
+        self._tree = ProcessTree(shared.mark_of(run), shared.options)
         self._began = 0.0
         self._answer: dict[str, Any] | None = None
         self._killed: tuple[Ended, str] | None = None

@@ -15,7 +15,7 @@ from wire.messages import CommandSummary, Outcome, Run
 from worker.runner import spawn
 from worker.runner.output import Capture
 from worker.runner.shared import Shared, now
-from worker.runner.tree import Tree
+from worker.runner.tree import ProcessTree
 
 _CHUNK = 65536
 #: A command's text in the summary is cut to this; the boss has the whole.
@@ -27,7 +27,7 @@ Ended = Literal["succeeded", "failed", "timed_out", "cancelled"]
 Fault = Literal["task", "worker"]
 
 
-class Execution:
+class RunningAttempt:
     """All commands of one attempt."""
 
     def __init__(self, run: Run, shared: Shared) -> None:
@@ -42,7 +42,7 @@ class Execution:
         self._streams: dict[int, Capture] = {}
         self._writers: list[int] = []
         self._environment: dict[str, str] = {}
-        self._tree = Tree(shared.mark_of(run), shared.options)
+        self._tree = ProcessTree(shared.mark_of(run), shared.options)
         self._began = self._command_began = 0.0
         self._over_at = 0.0
         self._verdict: tuple[Ended, str, Fault, int | None, str] | None = None

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from wire.messages import AttemptKey, Outcome, Run
 from worker.runner.epanet import EpanetExecution
-from worker.runner.execution import Ended, Execution
+from worker.runner.execution import Ended, RunningAttempt
 from worker.runner.helpers import Helpers
 from worker.runner.launch import Launcher
 from worker.runner.options import RunnerOptions
@@ -144,7 +144,7 @@ class Runner:
         if run.execution.epanet is not None:
             execution: Running = EpanetExecution(run, self._shared, self._helpers)
         else:
-            execution = Execution(run, self._shared)
+            execution = RunningAttempt(run, self._shared)
         self._running[(run.task, run.attempt)] = execution
         self._guard(execution, execution.begin)
 

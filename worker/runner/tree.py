@@ -16,7 +16,7 @@ _FIRST_LOOK = 0.005
 _LONGEST_LOOK = 0.2
 
 
-class Tree:
+class ProcessTree:
     def __init__(self, mark: bytes, options: RunnerOptions) -> None:
         self._mark = mark
         self._options = options

@@ -69,7 +69,7 @@ async def follow(call: Call) -> Response:
     return StreamingResponse(_lines(call.backend, look, closing), media_type="application/x-ndjson")
 
 
-async def _lines(backend: Backend, look: Look, closing: threading.Event) -> AsyncIterator[bytes]:
+async def _lines(backend: Backend, look: BatchSnapshot, closing: threading.Event) -> AsyncIterator[bytes]:
     pace, said, said_at = Pace(), b"", -1e9
     with backend.follow(look.batch.number):
         while not closing.is_set():
@@ -96,7 +96,7 @@ def _set_pace(answer: BatchAnswer, pace: Pace, now: float) -> None:
 
 
 @dataclass
-class Look:
+class BatchSnapshot:
     """A batch as it is now."""
 
     batch: BatchAnswer
@@ -106,7 +106,7 @@ class Look:
     last: bool
 
 
-def look_at(backend: Backend, number: int) -> Look:
+def look_at(backend: Backend, number: int) -> BatchSnapshot:
     """From the view if the batch is there, else from the database."""
     view = backend.view()
     current = view.batches.get(number)
@@ -116,7 +116,7 @@ def look_at(backend: Backend, number: int) -> Look:
         answer = read(backend, number)
         answer.hindrances = list(view.hindrances)
         pause = _READ_SECONDS if answer.total > _READ_MANY else _READ_FEW_SECONDS
-    return Look(answer, pause, answer.finished or not view.live)
+    return BatchSnapshot(answer, pause, answer.finished or not view.live)
 
 
 def read(backend: Backend, number: int) -> BatchAnswer:

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from boss.api.errors import HttpError, bad_input, not_found
-from boss.api.from_datastore import Fetching
+from boss.api.from_datastore import ResultFetcher
 from boss.api.responses import json_response
 from boss.api.routes import Call
 from boss.api.schema import MissingAnswer, MissingFile, MissingRequest, UploadAnswer
@@ -79,7 +79,7 @@ async def receive_outgoing(call: Call) -> Response:
     return await _receive(call, spool)
 
 
-def _fetching(call: Call) -> Fetching:
+def _fetching(call: Call) -> ResultFetcher:
     fetching = call.services.fetching
     if fetching is None:
         raise HttpError(409, "the datastore of this boss is on its own disk: nothing is sent here")

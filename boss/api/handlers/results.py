@@ -24,7 +24,7 @@ from boss.api.result_bundle import RESULT_BYTES, RESULTS_MOST, packed
 from boss.api.routes import Call
 from boss.api.schema import BundleRequest, FolderAnswer, ResultAnswer, ResultList, UploadAnswer, UsageAnswer
 from boss.api.streaming import file_response, first_byte
-from boss.api.tree import ContentMissingError, Tree
+from boss.api.tree import ContentMissingError, LocalTree
 from boss.core.attempts import tree_prefix
 from boss.core.state import runs
 from boss.database.views import ResultLine
@@ -219,7 +219,7 @@ async def _entries(call: Call, wanted: list[tuple[int, ResultLine]]) -> AsyncIte
             )
 
 
-def _read_some(tree: Tree, part: list[tuple[int, ResultLine]]) -> bytes:
+def _read_some(tree: LocalTree, part: list[tuple[int, ResultLine]]) -> bytes:
     entries = []
     for at, line in part:
         try:

@@ -61,7 +61,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     limit: str = ""
 
 
-class Fleet(msgspec.Struct, frozen=True, kw_only=True):
+class Supply(msgspec.Struct, frozen=True, kw_only=True):
     """The workers that there are."""
 
     #: Serving, and at work.
@@ -76,7 +76,7 @@ class Fleet(msgspec.Struct, frozen=True, kw_only=True):
         return self.busy + len(self.idle) + len(self.booting)
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """One decision."""
 
     start: int = 0
@@ -88,7 +88,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-def decide(waves: list[Wave], pool: Pool, fleet: Fleet, ends: Ends | None = None) -> Plan:
+def decide(waves: list[Wave], pool: Pool, fleet: Supply, ends: Ends | None = None) -> Decision:
     """`waves`: what is and becomes runnable, in the order of time (`forecast`). `ends`: by the schedule
     itself, where the graph is small enough to be played so often; else the fluid serves.
     """
@@ -105,7 +105,7 @@ def decide(waves: list[Wave], pool: Pool, fleet: Fleet, ends: Ends | None = None
     }
     if limited > 0:
         numbers["end_seconds_with_start"] = _course(waves, pool, fleet, limited).end
-        return Plan(
+        return Decision(
             start=limited,
             reason=f"{limited} more end the work {_in(numbers['end_seconds_with_start'])} instead of {_in(now.end)}",
             why_not_more=why_not_more,
@@ -117,7 +117,7 @@ def decide(waves: list[Wave], pool: Pool, fleet: Fleet, ends: Ends | None = None
         reason = f"{len(stop)} have no work within {_keep(pool):.0f} s"
     else:
         reason = f"{start} more are wanted, none can be asked for now" if start else "what there is, is right"
-    return Plan(stop=stop, reason=reason, why_not_more=why_not_more, why_not_fewer=why_not_fewer, numbers=numbers)
+    return Decision(stop=stop, reason=reason, why_not_more=why_not_more, why_not_fewer=why_not_fewer, numbers=numbers)
 
 
 def _in(seconds: float) -> str:
@@ -151,7 +151,7 @@ class _Course(NamedTuple):
         return most
 
 
-def _course(waves: list[Wave], pool: Pool, fleet: Fleet, more: int) -> _Course:
+def _course(waves: list[Wave], pool: Pool, fleet: Supply, more: int) -> _Course:
     """The fluid: work drains through as many slots as there are, but no faster than there are tasks."""
     serving = (fleet.busy + len(fleet.idle)) * pool.slots
     grows = sorted([*fleet.booting, *[pool.boot] * more])
@@ -205,7 +205,7 @@ def _drained(now: float, tasks: float, left: float, serving: int, next_time: flo
 # --- how many ---------------------------------------------------------------------------------------
 
 
-def _wanted(waves: list[Wave], pool: Pool, fleet: Fleet, now: _Course, ends: Ends | None) -> int:
+def _wanted(waves: list[Wave], pool: Pool, fleet: Supply, now: _Course, ends: Ends | None) -> int:
     """New workers that pay for themselves."""
     near = now.peak(pool.boot, pool.boot * (1 + _MARGIN))
     useful = min(math.ceil(near / pool.slots - 1e-9), pool.most) - fleet.size
@@ -255,7 +255,7 @@ def _spare(pool: Pool, now: _Course) -> int:
     return max(0, min(pool.most, needed + pool.spare) - pool.least)
 
 
-def _limited(start: int, wanted: int, pool: Pool, fleet: Fleet, now: _Course) -> tuple[int, NotMore | None]:
+def _limited(start: int, wanted: int, pool: Pool, fleet: Supply, now: _Course) -> tuple[int, NotMore | None]:
     """What limits leave of it, and why it is not more."""
     room = max(0, pool.most - fleet.size)
     limit = NotMore(NotMoreKind.LIMIT, f"the pool has its limit of {pool.limit or pool.most}")
@@ -288,7 +288,7 @@ def _keep(pool: Pool) -> float:
     return pool.boot + pool.idle
 
 
-def _to_stop(pool: Pool, fleet: Fleet, now: _Course) -> tuple[list[str], NotFewer | None]:
+def _to_stop(pool: Pool, fleet: Supply, now: _Course) -> tuple[list[str], NotFewer | None]:
     """Idle ones that no work will want in time, longest idle first. Never one at work."""
     soon = math.ceil(now.peak(0.0, _keep(pool)) / pool.slots - 1e-9)
     kept = max(soon + pool.spare, pool.least)

@@ -14,7 +14,7 @@ from boss.core.graph import READY
 from boss.core.model import COMING, InstanceState, Phase, Profile, TaskState, WorkerState
 from boss.core.policy import PoolPolicy
 from boss.core.ready import Kind, Waiting
-from boss.core.scaling.decide import Ends, Fleet
+from boss.core.scaling.decide import Ends, Supply
 from boss.core.scaling.forecast import SMALL, Forecast, Graph, Ready, forecast
 from boss.core.state import State, Worker
 from boss.core.upgrade import is_old
@@ -27,7 +27,7 @@ _SOON = 1.0
 _NEVER_MET = 1 << 30
 
 
-def need(state: State, pool: PoolPolicy, fleet: Fleet) -> tuple[Forecast, Ends | None]:
+def need(state: State, pool: PoolPolicy, fleet: Supply) -> tuple[Forecast, Ends | None]:
     """What becomes runnable on workers of this pool, and when; of a small graph also when all ends with so many more.
 
     `fleet`: all that serves it.
@@ -69,7 +69,7 @@ def kind_of(state: State, pool: PoolPolicy) -> Kind:
     return Kind(pool.name, tuple(sorted(pool.labels.items())), slots, 0)
 
 
-def fleet_of(state: State, pool: PoolPolicy, helpers: int) -> Fleet:
+def fleet_of(state: State, pool: PoolPolicy, helpers: int) -> Supply:
     """Its workers. `helpers`: as many of its size does what other workers there are, which are used before."""
     known = state.pools[pool.name]
     busy, idle, booting = helpers, [], []
@@ -87,7 +87,7 @@ def fleet_of(state: State, pool: PoolPolicy, helpers: int) -> Fleet:
             busy += 1
         else:
             idle.append((worker.id, state.now - worker.ended_at))
-    return Fleet(busy=busy, idle=sorted(idle, key=lambda one: -one[1]), booting=sorted(booting))
+    return Supply(busy=busy, idle=sorted(idle, key=lambda one: -one[1]), booting=sorted(booting))
 
 
 def helpers_of(state: State, pool: PoolPolicy, before: set[str]) -> int:

@@ -14,7 +14,7 @@ from boss.core.model import ALIVE, COMING, InstanceState, WorkerState
 from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.pools import PoolState
 from boss.core.reasons import NotMore, NotMoreKind, QuarantineKind
-from boss.core.scaling.decide import Plan, Pool, decide
+from boss.core.scaling.decide import Decision, Pool, decide
 from boss.core.scaling.demand import fleet_of, helpers_of, kind_of, need
 from boss.core.state import Instance, State
 
@@ -215,7 +215,7 @@ def _limit_words(policy: PoolPolicy, stopping: int) -> str:
     return f"{policy.most}" + (f", {stopping} of them ending" if stopping else "")
 
 
-def _remember(state: State, policy: PoolPolicy, known: PoolState, plan: Plan, size: int) -> None:
+def _remember(state: State, policy: PoolPolicy, known: PoolState, plan: Decision, size: int) -> None:
     known.plan = plan
     known.decided_wall = state.wall
     if plan.start or plan.stop:

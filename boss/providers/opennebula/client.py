@@ -19,8 +19,8 @@ import requests
 
 from boss.providers.opennebula import errors, quotas
 from boss.providers.opennebula.errors import CloudError
-from boss.providers.opennebula.login import Login
-from boss.providers.opennebula.machines import Machine, address_of, machine_of
+from boss.providers.opennebula.login import CloudLogin
+from boss.providers.opennebula.machines import CloudMachine, address_of, machine_of
 from boss.providers.opennebula.room import Bound
 
 _OF_SYSTEM = re.compile(r"\[Errno -?[0-9]+\] ([^'\")>]+)")
@@ -28,7 +28,7 @@ _OF_SYSTEM = re.compile(r"\[Errno -?[0-9]+\] ([^'\")>]+)")
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 30.0
 
 
-class Client:
+class CloudClient:
     """One account at one front-end. Any thread may call; every call raises CloudError, and only that."""
 
     def __init__(
@@ -45,9 +45,9 @@ class Client:
         self._password = password
         self._answer_seconds = answer_seconds
         self._servers: dict[str, Any] = {}
-        self._login: Login | None = None
+        self._login: CloudLogin | None = None
         if token_file is not None:
-            self._login = Login((endpoint, user), password, token_file, self.make_token, self.drop_token)
+            self._login = CloudLogin((endpoint, user), password, token_file, self.make_token, self.drop_token)
 
     # --- tokens ----------------------------------------------------------------------------------------
 
@@ -75,7 +75,7 @@ class Client:
 
     # --- machines --------------------------------------------------------------------------------------
 
-    def machines(self, deployment: str) -> list[Machine]:
+    def machines(self, deployment: str) -> list[CloudMachine]:
         """All of the account's machines with this deployment's mark, but those that are done."""
         found = [
             machine_of(vm.ID, vm.STATE, vm.LCM_STATE, vm.TEMPLATE or {}, vm.USER_TEMPLATE or {}, deployment)

@@ -34,7 +34,7 @@ class _Kept(msgspec.Struct, frozen=True):
     until: float
 
 
-class Login:
+class CloudLogin:
     """One account. `make(secret, seconds)` gives a token, `drop(secret, token)` takes one back; both raise CloudError.
 
     For one thread; other processes and pools may share the file.

@@ -48,7 +48,7 @@ class Card(NamedTuple):
     address: str
 
 
-class Machine(NamedTuple):
+class CloudMachine(NamedTuple):
     """One listed machine with our mark."""
 
     id: int
@@ -81,14 +81,14 @@ def seen_of(state: int, lcm: int) -> Seen:
 
 def machine_of(
     id: int, state: int, lcm: int, template: Mapping[str, object], marks: Mapping[str, object], deployment: str
-) -> Machine | None:
+) -> CloudMachine | None:
     """None: it is not ours. `template`, `marks`: TEMPLATE and USER_TEMPLATE as pyone gives them."""
     if marks.get(DEPLOYMENT) != deployment:
         return None
     number = str(marks.get(INSTANCE) or "")
     seen = seen_of(state, lcm)
     said = str(marks.get("ERROR") or marks.get("SCHED_MESSAGE") or "")
-    return Machine(
+    return CloudMachine(
         id=id,
         worker=str(marks.get(WORKER) or ""),
         instance=int(number) if number.isdigit() else 0,

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from boss.providers.opennebula.client import ANSWER_SECONDS, Client
-from boss.providers.opennebula.provider import OpenNebulaProvider, Options
+from boss.providers.opennebula.client import ANSWER_SECONDS, CloudClient
+from boss.providers.opennebula.provider import MachineOptions, OpenNebulaProvider
 from boss.providers.provider import ProviderError, Surroundings
 from boss.setup import PoolSetup
 
@@ -34,7 +34,7 @@ def make(pool: PoolSetup, around: Surroundings) -> OpenNebulaProvider:
     return OpenNebulaProvider(client, options_of(pool, around.deployment), around.told, around.guest)
 
 
-def make_client(told: Mapping[str, Any], state_directory: Path | None) -> Client:
+def make_client(told: Mapping[str, Any], state_directory: Path | None) -> CloudClient:
     """`told`: the settings opennebula_*, by name. Calls are made with a token that is kept in the state directory."""
     missing = [name for name in ("endpoint", "user", "password") if not told.get(f"opennebula_{name}")]
     if missing:
@@ -42,12 +42,12 @@ def make_client(told: Mapping[str, Any], state_directory: Path | None) -> Client
         raise ProviderError(f"for machines of an OpenNebula cloud the settings must say {names}")
     kept = None if state_directory is None else state_directory / TOKEN_FILE
     answer_seconds = told.get("opennebula_answer_seconds") or ANSWER_SECONDS
-    return Client(
+    return CloudClient(
         told["opennebula_endpoint"], told["opennebula_user"], told["opennebula_password"], answer_seconds, kept
     )
 
 
-def options_of(pool: PoolSetup, deployment: str) -> Options:
+def options_of(pool: PoolSetup, deployment: str) -> MachineOptions:
     told = pool.options
     given = told.get("options") or {}
     unknown = sorted(set(given) - set(_TIMES) - _OTHERS)
@@ -74,7 +74,7 @@ def options_of(pool: PoolSetup, deployment: str) -> Options:
                 "deploy": str(told.get("opennebula_mark") or ""),
                 **times,
             },
-            Options,
+            MachineOptions,
             strict=False,
         )
     except msgspec.ValidationError as error:

@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from boss.providers.opennebula.errors import CloudError
-from boss.providers.opennebula.machines import Card, Machine, Seen
+from boss.providers.opennebula.machines import Card, CloudMachine, Seen
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Cards:
         with self._lock:
             self._wishes.append(wish)
 
-    def compare(self, listed: Iterable[Machine], now: float) -> None:
+    def compare(self, listed: Iterable[CloudMachine], now: float) -> None:
         """Carry out what can be, and tell what has become true."""
         machines = {machine.id: machine for machine in listed}
         with self._lock:
@@ -69,7 +69,7 @@ class Cards:
                     self._wishes.remove(wish)
                 wish.done(*answer)
 
-    def _look_at(self, wish: Wish, machine: Machine | None, now: float) -> tuple[str, str] | None:
+    def _look_at(self, wish: Wish, machine: CloudMachine | None, now: float) -> tuple[str, str] | None:
         """None: not yet."""
         if machine is None or machine.seen in (Seen.ENDING, Seen.GONE, Seen.BROKEN):
             return ("", "its machine is gone") if wish.network else (wish.card, "")
@@ -99,7 +99,7 @@ class Cards:
         return None
 
 
-def _in_network(machine: Machine, network: Mapping[str, str]) -> Card | None:
+def _in_network(machine: CloudMachine, network: Mapping[str, str]) -> Card | None:
     """A further card: the first one is the machine's own, whatever its network."""
     wanted = network.get("NETWORK", "")
     number = network.get("NETWORK_ID", "")
@@ -108,5 +108,5 @@ def _in_network(machine: Machine, network: Mapping[str, str]) -> Card | None:
     )
 
 
-def _numbered(machine: Machine, card: str) -> Card | None:
+def _numbered(machine: CloudMachine, card: str) -> Card | None:
     return next((each for each in machine.cards if each.id == card), None)

@@ -22,17 +22,17 @@ import msgspec
 from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
 from boss.providers.opennebula import disk, errors, nics, room, template
 from boss.providers.opennebula.errors import CloudError
-from boss.providers.opennebula.machines import Machine, Seen
+from boss.providers.opennebula.machines import CloudMachine, Seen
 from boss.providers.opennebula.room import Bound
 from boss.providers.opennebula.timeouts import Patience
-from boss.providers.provider import Guest, Limits, OfInstance, Recorded, Told
+from boss.providers.provider import Guest, Limits, Notify, OfInstance, Recorded
 
 logger = logging.getLogger(__name__)
 
 _NAME = "ecloud-{worker}"
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a pool's machines are made. Seconds."""
 
     deployment: str
@@ -61,11 +61,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     room_seconds: float = 60.0
 
 
-class Calls(Protocol):
+class CloudCalls(Protocol):
     """What is asked of the cloud (`client.Client`)."""
 
     def keep_login(self) -> None: ...
-    def machines(self, deployment: str) -> list[Machine]: ...
+    def machines(self, deployment: str) -> list[CloudMachine]: ...
     def template(self, template: int) -> Mapping[str, object]: ...
     def template_id(self, name: str) -> int: ...
     def bounds(self, network: str, own: Mapping[str, object]) -> list[Bound]: ...
@@ -100,9 +100,9 @@ class OpenNebulaProvider:
 
     def __init__(
         self,
-        calls: Calls,
-        options: Options,
-        told: Told,
+        calls: CloudCalls,
+        options: MachineOptions,
+        told: Notify,
         guest: Callable[[int, str], Guest],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -336,7 +336,7 @@ class OpenNebulaProvider:
             if self._call_trouble and not self._starts:
                 self._call_trouble = ""
             given_up = self._patience.look(listed, now)
-        marked: dict[int, list[Machine]] = {}
+        marked: dict[int, list[CloudMachine]] = {}
         for machine in sorted(listed):
             if machine.seen is not Seen.GONE:
                 marked.setdefault(machine.instance, []).append(machine)
@@ -349,12 +349,12 @@ class OpenNebulaProvider:
         self._cards.compare(listed, now)
         self._look_at_room(now)
 
-    def _is_mine(self, machine: Machine) -> bool:
+    def _is_mine(self, machine: CloudMachine) -> bool:
         """Another pool's machines are that pool's; those of a pool that is no more are anybody's to end."""
         pools = self._options.pools
         return machine.pool in ("", self._options.pool) or (bool(pools) and machine.pool not in pools)
 
-    def _look_at(self, instance: int, found: list[Machine], given_up: Mapping[int, str]) -> None:
+    def _look_at(self, instance: int, found: list[CloudMachine], given_up: Mapping[int, str]) -> None:
         with self._changed:
             known = self._known.get(instance)
             if known is not None and known.wanted:
@@ -404,7 +404,7 @@ class OpenNebulaProvider:
             event = InstanceEnded(instance=instance, reason=why)
         self._tell(event)
 
-    def _end(self, machine: Machine, why: str) -> None:
+    def _end(self, machine: CloudMachine, why: str) -> None:
         if machine.seen is Seen.ENDING:
             return
         hard = self._options.role != "datastore" or machine.seen is Seen.UNREACHABLE
@@ -447,11 +447,11 @@ class OpenNebulaProvider:
             self._told(event)
 
 
-def _why_over(machine: Machine, given_up: Mapping[int, str]) -> str:
+def _why_over(machine: CloudMachine, given_up: Mapping[int, str]) -> str:
     """Why the machine will never work, or not any more; empty: it may."""
     if machine.seen is Seen.BROKEN:
         return machine.message
     return given_up.get(machine.id, "")
 
 
-__all__ = ["Calls", "OpenNebulaProvider", "Options"]
+__all__ = ["CloudCalls", "MachineOptions", "OpenNebulaProvider"]

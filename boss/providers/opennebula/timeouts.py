@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from boss.providers.opennebula.machines import Machine, Seen
+from boss.providers.opennebula.machines import CloudMachine, Seen
 
 #: A message of the scheduler's pace, not of a lack.
 _PACE = "Dispatch limit reached"
@@ -24,7 +24,7 @@ class Patience:
         #: Machine -> (what it is, since when, its message).
         self._since: dict[int, tuple[Seen, float, str]] = {}
 
-    def look(self, listed: Iterable[Machine], now: float) -> dict[int, str]:
+    def look(self, listed: Iterable[CloudMachine], now: float) -> dict[int, str]:
         """Machines to be given up, each with the reason."""
         before, self._since = self._since, {}
         for machine in listed:

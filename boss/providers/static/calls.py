@@ -18,7 +18,7 @@ import msgspec
 from boss.providers.provider import ProviderError
 from boss.providers.static import remote
 from boss.providers.static.hosts import Host
-from boss.ssh import Connection, ConnectionBrokenError
+from boss.ssh import ConnectionBrokenError, SshConnection
 from boss.ssh.connection import Ran
 
 #: Seconds.
@@ -45,7 +45,7 @@ class HostError(ProviderError):
     """The host cannot be used, or not now. A sentence for people."""
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
+class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a host is."""
 
     #: As `uname -m` says it.
@@ -62,7 +62,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.version}-{self.machine}"
 
 
-class Process(msgspec.Struct, frozen=True, kw_only=True):
+class HostProcess(msgspec.Struct, frozen=True, kw_only=True):
     """One process of a host, and no other one that ever was or will be there."""
 
     pid: int
@@ -70,7 +70,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     boot: str
 
 
-class Agent(msgspec.Struct, frozen=True, kw_only=True):
+class HostAgent(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that runs on a host, as the process that keeps it; itself, where nobody does."""
 
     pid: int
@@ -83,11 +83,11 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     holds: bool = False
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
+class HostObservation(msgspec.Struct, frozen=True, kw_only=True):
     """What runs there."""
 
     boot: str
-    agents: list[Agent]
+    agents: list[HostAgent]
     free_bytes: int
     #: The bundle that was asked about is there.
     has: bool = False
@@ -95,14 +95,14 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     log: str = ""
 
 
-class Calls:
+class HostCalls:
     """Through one connection, to its end. Raises HostError, and ConnectionBrokenError of the connection."""
 
-    def __init__(self, connection: Connection, host: Host) -> None:
+    def __init__(self, connection: SshConnection, host: Host) -> None:
         self._connection = connection
         self._host = host
 
-    def machine(self, versions: list[str]) -> Machine:
+    def machine(self, versions: list[str]) -> HostFacts:
         """`versions`: those of Python that there are bundles for, with machine: 3.11-x86_64; none: to look only."""
         names = [self._host.python] if self._host.python else _candidates(versions)
         said, _ = self._run("exec sh -s", _PROBE.format(pythons=" ".join(map(shlex.quote, names))).encode())
@@ -121,12 +121,12 @@ class Calls:
         if versions and "rsync" not in told:
             raise HostError(f"host {self._host.at}: rsync is not installed, and files reach a worker by it only: "
                             "install it there (apt-get install rsync)")  # fmt: skip
-        return Machine(machine=machine, home=told.get("home", "/"), python=path, version=version)
+        return HostFacts(machine=machine, home=told.get("home", "/"), python=path, version=version)
 
-    def look(self, machine: Machine, folder: str, bundle: str = "") -> Look:
-        return msgspec.convert(self._ask(machine, {"do": "look", "folder": folder, "bundle": bundle}), Look)
+    def look(self, machine: HostFacts, folder: str, bundle: str = "") -> HostObservation:
+        return msgspec.convert(self._ask(machine, {"do": "look", "folder": folder, "bundle": bundle}), HostObservation)
 
-    def bring(self, machine: Machine, file: Path, path: str, digest: str) -> None:
+    def bring(self, machine: HostFacts, file: Path, path: str, digest: str) -> None:
         """A file under a path there, whole or not at all."""
         content = file.read_bytes()
         self._ask(machine, {"do": "put", "path": path, "digest": digest}, content, BRING_SECONDS)
@@ -141,19 +141,19 @@ class Calls:
             return ""
         return f"host {self._host.at}: the start script ended with {code}: {_last_line(said)}"
 
-    def wait(self, machine: Machine, process: Process, seconds: float) -> bool:
+    def wait(self, machine: HostFacts, process: HostProcess, seconds: float) -> bool:
         """Whether it lives after so many seconds, or has ended before."""
         question = {"do": "wait", **msgspec.to_builtins(process), "seconds": seconds}
         return bool(self._ask(machine, question, seconds=seconds + ANSWER_SECONDS)["lives"])
 
-    def stop(self, machine: Machine, process: Process, pauses: tuple[float, float, float]) -> None:
+    def stop(self, machine: HostFacts, process: HostProcess, pauses: tuple[float, float, float]) -> None:
         question = {"do": "stop", **msgspec.to_builtins(process), "pauses": pauses}
         if not self._ask(machine, question, seconds=sum(pauses) + ANSWER_SECONDS)["ended"]:
             raise HostError(f"host {self._host.at}: the agent (process {process.pid}) does not end, not even by KILL: "
                             "it hangs in the kernel, look at its disks and mounts")  # fmt: skip
 
     def _ask(
-        self, machine: Machine, question: dict[str, Any], given: bytes = b"", seconds: float = ANSWER_SECONDS
+        self, machine: HostFacts, question: dict[str, Any], given: bytes = b"", seconds: float = ANSWER_SECONDS
     ) -> dict[str, Any]:
         source = f"{inspect.getsource(remote)}\nmain()\n".encode()
         parts = (f"{len(source)}\n".encode(), source, json.dumps(question).encode(), b"\n", given)
@@ -194,7 +194,7 @@ class Calls:
         )
 
 
-def check_room(host: Host, look: Look, bundle_bytes: int, folder: str) -> None:
+def check_room(host: Host, look: HostObservation, bundle_bytes: int, folder: str) -> None:
     """Raises HostError."""
     if look.free_bytes < _LEAST_FREE_BYTES + 5 * bundle_bytes:
         raise HostError(f"host {host.at}: the disk of {folder} has {look.free_bytes // 1024**2} MB left, "

@@ -17,9 +17,17 @@ import msgspec
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.providers.provider import Guest, OfInstance, ProviderError
-from boss.providers.static.calls import Agent, Calls, HostError, Look, Machine, Process, check_room
+from boss.providers.static.calls import (
+    HostAgent,
+    HostCalls,
+    HostError,
+    HostFacts,
+    HostObservation,
+    HostProcess,
+    check_room,
+)
 from boss.providers.static.hosts import Host
-from boss.ssh import Connection, HostKeyError, SshError
+from boss.ssh import HostKeyError, SshConnection, SshError
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +37,7 @@ _LOOK_SECONDS = 0.2
 _uploads = threading.BoundedSemaphore(4)
 
 
-class Pace(msgspec.Struct, frozen=True, kw_only=True):
+class KeeperTimeouts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds."""
 
     #: Before a host that cannot be used is tried again: doubled each time, up to the second.
@@ -45,29 +53,29 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     end: tuple[float, float, float] = (1.0, 15.0, 15.0)
 
 
-class Ways(msgspec.Struct, frozen=True, kw_only=True):
+class KeeperEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     """What a keeper is given to do its work."""
 
     deployment: str
     pool: str
-    connect: Callable[[Host], Connection]
+    connect: Callable[[Host], SshConnection]
     guest: Callable[[int, str], Guest]
     bundle: Callable[[str], Path]
     tell: Callable[[OfInstance], None]
     #: An agent of this instance, of this pool, was found: is it to be kept, and by this keeper?
-    claim: Callable[[Keeper, int], bool]
+    claim: Callable[[HostKeeper, int], bool]
     #: A host was looked at: what should run there does, or is known not to.
     looked: Callable[[], None]
-    pace: Pace = Pace()
+    pace: KeeperTimeouts = KeeperTimeouts()
 
 
-class Work(msgspec.Struct):
+class HostInstance(msgspec.Struct):
     """An instance that this host has."""
 
     instance: int
     worker: str
     #: Its agent, once known.
-    process: Process | None = None
+    process: HostProcess | None = None
     #: The start script may have run since then: whether there is an agent, the host alone knows.
     begun: float | None = None
     #: InstanceStarted was told, by this boss.
@@ -76,10 +84,10 @@ class Work(msgspec.Struct):
     log_before: str = ""
 
 
-class Keeper:
-    def __init__(self, host: Host, ways: Ways) -> None:
+class HostKeeper:
+    def __init__(self, host: Host, ways: KeeperEnvironment) -> None:
         self.host = host
-        self.work: Work | None = None
+        self.work: HostInstance | None = None
         #: Why it cannot be used at present; empty: it can, as far as is known.
         self.trouble = ""
         #: A boss has just started, or something failed: what runs there is to be compared with what is on record.
@@ -91,17 +99,17 @@ class Keeper:
         self._pause = ways.pace.retry
         #: Bundles that there are, as the last guest said.
         self._bundles: list[str] = []
-        self._connection: Connection | None = None
+        self._connection: SshConnection | None = None
         #: Nothing is done on the host but waiting: the connection may be closed at any time.
         self._waiting = False
         self._interrupted = False
         self._thread: threading.Thread | None = None
         #: What was here when the visit began.
-        self._visited: Work | None = None
+        self._visited: HostInstance | None = None
 
     # --- asked by the provider, from any thread ---------------------------------------------------------
 
-    def take(self, work: Work) -> None:
+    def take(self, work: HostInstance) -> None:
         """Nothing is here, or it is on record that this is."""
         with self._changed:
             self.work = work
@@ -112,7 +120,7 @@ class Keeper:
             self.to_look = True
             self._wake()
 
-    def stop(self, work: Work) -> None:
+    def stop(self, work: HostInstance) -> None:
         """End it, as soon as the host can be reached."""
         with self._changed:
             if self.work is not work:
@@ -182,11 +190,11 @@ class Keeper:
                     return
                 self._connection, self._interrupted = connection, False
             try:
-                self._serve(Calls(connection, self.host), work, guest)
+                self._serve(HostCalls(connection, self.host), work, guest)
             finally:
                 self._connection = None
 
-    def _serve(self, calls: Calls, work: Work | None, guest: Guest | None) -> None:
+    def _serve(self, calls: HostCalls, work: HostInstance | None, guest: Guest | None) -> None:
         self._bundles = sorted(_bundles(guest)) if guest is not None else self._bundles
         # What is there can be watched and ended with any Python.
         machine = calls.machine(self._bundles if self.work is None or guest is not None else [])
@@ -206,10 +214,10 @@ class Keeper:
 
     # --- what is there, against what should be ----------------------------------------------------------
 
-    def _compare(self, calls: Calls, machine: Machine, look: Look, work: Work | None) -> None:
+    def _compare(self, calls: HostCalls, machine: HostFacts, look: HostObservation, work: HostInstance | None) -> None:
         for agent in look.agents:
             if self._is_ours(agent):
-                self._keep_or_end(calls, machine, Process(pid=agent.pid, start=agent.start, boot=look.boot), agent)
+                self._keep_or_end(calls, machine, HostProcess(pid=agent.pid, start=agent.start, boot=look.boot), agent)
             elif work is not None and not _may_be(work):
                 raise HostError(
                     f"host {self.host.at} has an agent already, not started by pool {self._ways.pool}: worker "
@@ -221,17 +229,17 @@ class Keeper:
         work = self.work
         if work is None or work.process is None:
             return
-        if all(Process(pid=each.pid, start=each.start, boot=look.boot) != work.process for each in look.agents):
+        if all(HostProcess(pid=each.pid, start=each.start, boot=look.boot) != work.process for each in look.agents):
             self._gone(work, "its agent was gone when the host was looked at", unseen=True)
 
-    def _is_ours(self, agent: Agent) -> bool:
+    def _is_ours(self, agent: HostAgent) -> bool:
         ours = (self._ways.deployment, self._ways.pool)
         return (agent.deployment, agent.pool) == ours and agent.instance.isdigit()
 
-    def _is_of(self, agent: Agent, work: Work) -> bool:
+    def _is_of(self, agent: HostAgent, work: HostInstance) -> bool:
         return self._is_ours(agent) and agent.instance == str(work.instance)
 
-    def _keep_or_end(self, calls: Calls, machine: Machine, process: Process, agent: Agent) -> None:
+    def _keep_or_end(self, calls: HostCalls, machine: HostFacts, process: HostProcess, agent: HostAgent) -> None:
         """The one that is meant to be here, or one too many."""
         if self._ways.claim(self, int(agent.instance)):
             work = self.work
@@ -246,7 +254,9 @@ class Keeper:
 
     # --- from start to end ------------------------------------------------------------------------------
 
-    def _start(self, calls: Calls, machine: Machine, look: Look, work: Work, guest: Guest) -> None:
+    def _start(
+        self, calls: HostCalls, machine: HostFacts, look: HostObservation, work: HostInstance, guest: Guest
+    ) -> None:
         folder = self._folder(machine)
         digest = _bundles(guest)[machine.bundle].removeprefix("b2:")
         path = f"{folder}/bundles/{digest}.tar.gz"
@@ -266,7 +276,7 @@ class Keeper:
             work.begun = None
             raise HostError(failed)
 
-    def _await(self, calls: Calls, machine: Machine, work: Work) -> None:
+    def _await(self, calls: HostCalls, machine: HostFacts, work: HostInstance) -> None:
         """Until its agent has taken its home, or it is certain that none will."""
         absent_since = time.monotonic()
         while True:
@@ -275,23 +285,23 @@ class Keeper:
             absent_since = now if found else absent_since
             for agent in found:
                 if agent.holds or work.stopping:
-                    self._came(work, Process(pid=agent.pid, start=agent.start, boot=look.boot))
+                    self._came(work, HostProcess(pid=agent.pid, start=agent.start, boot=look.boot))
                     return
             if now > (work.begun or 0.0) + self._ways.pace.come_up or now > absent_since + self._ways.pace.absent:
                 for agent in found:
-                    process = Process(pid=agent.pid, start=agent.start, boot=look.boot)
+                    process = HostProcess(pid=agent.pid, start=agent.start, boot=look.boot)
                     calls.stop(machine, process, self._ways.pace.end)
                 self._gone(work, f"host {self.host.at}: the start script ended well, and no agent came up"
                                  f"{self._said(machine, work, look)}")  # fmt: skip
                 return
             time.sleep(_LOOK_SECONDS)  # nothing on the host tells when an agent takes its home
 
-    def _said(self, machine: Machine, work: Work, look: Look) -> str:
+    def _said(self, machine: HostFacts, work: HostInstance, look: HostObservation) -> str:
         if look.log and look.log != work.log_before:
             return f": {look.log[-300:]}"
         return f"; look below {self._folder(machine)} there"
 
-    def _lives(self, calls: Calls, machine: Machine, work: Work, process: Process) -> bool:
+    def _lives(self, calls: HostCalls, machine: HostFacts, work: HostInstance, process: HostProcess) -> bool:
         with self._changed:
             self._waiting = not work.stopping
         try:
@@ -299,7 +309,7 @@ class Keeper:
         finally:
             self._waiting = False
 
-    def _came(self, work: Work, process: Process) -> None:
+    def _came(self, work: HostInstance, process: HostProcess) -> None:
         work.process = process
         self._pause = self._ways.pace.retry
         if not work.told:
@@ -307,7 +317,7 @@ class Keeper:
             reference = f"{self.host.at} {process.pid} {process.start} {process.boot}"
             self._ways.tell(InstanceStarted(instance=work.instance, reference=reference, address=self.host.address))
 
-    def _gone(self, work: Work, reason: str, unseen: bool = False) -> None:
+    def _gone(self, work: HostInstance, reason: str, unseen: bool = False) -> None:
         if work.process is None and not work.stopping:
             self._not_begun(work, reason)
             return
@@ -315,7 +325,7 @@ class Keeper:
             self.work = None
         self._ways.tell(InstanceEnded(instance=work.instance, reason=reason, unseen=unseen))
 
-    def _not_begun(self, work: Work, reason: str) -> None:
+    def _not_begun(self, work: HostInstance, reason: str) -> None:
         with self._changed:
             if self.work is not work:
                 return
@@ -343,11 +353,11 @@ class Keeper:
 
     # --- parts -----------------------------------------------------------------------------------------
 
-    def _folder(self, machine: Machine) -> str:
+    def _folder(self, machine: HostFacts) -> str:
         home = self.host.home
         return home if home.startswith("/") else f"{machine.home.rstrip('/')}/{home}"
 
-    def _variables(self, machine: Machine, bundle: str, guest: Guest) -> dict[str, str]:
+    def _variables(self, machine: HostFacts, bundle: str, guest: Guest) -> dict[str, str]:
         told = {
             **guest.variables,
             "ECLOUD_BUNDLE_FILE": bundle,
@@ -361,7 +371,7 @@ class Keeper:
         return told | ({"ECLOUD_SLOTS": str(self.host.slots)} if self.host.slots else {})
 
 
-def _may_be(work: Work) -> bool:
+def _may_be(work: HostInstance) -> bool:
     """There may be an agent of it."""
     return work.begun is not None or work.process is not None
 

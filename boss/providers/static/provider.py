@@ -13,28 +13,28 @@ from pathlib import Path
 
 from boss.core.events import InstanceEnded, InstanceStartFailed
 from boss.providers.provider import Limits, OfInstance, ProviderError, Recorded, Surroundings
-from boss.providers.static.calls import HostError, Process
+from boss.providers.static.calls import HostError, HostProcess
 from boss.providers.static.hosts import Host, place_of, read_hosts
-from boss.providers.static.keeper import Keeper, Pace, Ways, Work
+from boss.providers.static.keeper import HostInstance, HostKeeper, KeeperEnvironment, KeeperTimeouts
 from boss.setup import PoolSetup
-from boss.ssh import Connection, connect
+from boss.ssh import SshConnection, connect
 
 #: Hosts in trouble that one sentence names.
 _NAMED = 3
 
 
 class StaticProvider:
-    def __init__(self, pool: PoolSetup, around: Surroundings, pace: Pace | None = None) -> None:
+    def __init__(self, pool: PoolSetup, around: Surroundings, pace: KeeperTimeouts | None = None) -> None:
         if pool.role != "workers":
             raise ProviderError(f"[pools.{pool.name}]: a static pool has workers only; start a datastore by hand "
                                 "(docs/operating.md)")  # fmt: skip
         self._told = around.told
         self._pool = pool
-        self._pace = pace or Pace()
+        self._pace = pace or KeeperTimeouts()
         #: Notified when a host was looked at, or was given an instance, and when the boss ends.
         self._changed = threading.Condition()
         self._closed = False
-        ways = Ways(
+        ways = KeeperEnvironment(
             deployment=around.deployment,
             pool=pool.name,
             connect=partial(_connect, pool=pool, key=around.ssh_key),
@@ -45,9 +45,9 @@ class StaticProvider:
             looked=self._looked,
             pace=self._pace,
         )
-        self._keepers = [Keeper(host, ways) for host in read_hosts(pool)]
+        self._keepers = [HostKeeper(host, ways) for host in read_hosts(pool)]
         #: On record, and nobody knows on which host, if on any.
-        self._unplaced: dict[int, Work] = {}
+        self._unplaced: dict[int, HostInstance] = {}
 
     # --- asked by the boss -----------------------------------------------------------------------------
 
@@ -56,7 +56,7 @@ class StaticProvider:
         gone = []
         with self._changed:
             for one in recorded:
-                work = Work(one.instance, one.worker)
+                work = HostInstance(one.instance, one.worker)
                 if not one.reference:
                     self._unplaced[one.instance] = work
                 elif not self._put_where_it_was(work, one.reference):
@@ -75,7 +75,7 @@ class StaticProvider:
             at_work = sum(keeper.work is not None for keeper in self._keepers) + len(self._unplaced)
             free = next(filter(self._is_free, self._keepers), None) if at_work < self._pool.most else None
             if free is not None:
-                free.take(Work(instance, worker))
+                free.take(HostInstance(instance, worker))
                 return
         self._tell(InstanceStartFailed(instance=instance, reason=self._why_full(), full=True))
 
@@ -118,7 +118,7 @@ class StaticProvider:
 
     # --- parts -----------------------------------------------------------------------------------------
 
-    def _is_free(self, keeper: Keeper) -> bool:
+    def _is_free(self, keeper: HostKeeper) -> bool:
         """Until a host was looked at, what is on record and unplaced may be there."""
         return keeper.work is None and not keeper.trouble and not (keeper.to_look and self._unplaced)
 
@@ -129,13 +129,13 @@ class StaticProvider:
             return f"pool {self._pool.name} has its limit of {self._pool.most}"
         return f"{hosts} of pool {self._pool.name} have an agent or cannot be used{f': {ill}' if ill else ''}"
 
-    def _put_where_it_was(self, work: Work, reference: str) -> bool:
+    def _put_where_it_was(self, work: HostInstance, reference: str) -> bool:
         at, _, process = reference.partition(" ")
         keeper = next((each for each in self._keepers if each.host.at == at), None)
         words = process.split()
         if keeper is None or keeper.work is not None or len(words) != 3 or not f"{words[0]}{words[1]}".isdigit():
             return False
-        work.process = Process(pid=int(words[0]), start=int(words[1]), boot=words[2])
+        work.process = HostProcess(pid=int(words[0]), start=int(words[1]), boot=words[2])
         keeper.take(work)
         return True
 
@@ -143,7 +143,7 @@ class StaticProvider:
         with self._changed:
             self._changed.notify_all()
 
-    def _claim(self, keeper: Keeper, instance: int) -> bool:
+    def _claim(self, keeper: HostKeeper, instance: int) -> bool:
         """An agent of ours was found at this keeper's host."""
         with self._changed:
             for other in self._keepers:
@@ -181,7 +181,7 @@ class StaticProvider:
             self._told(event)
 
 
-def _all_looked_at(keepers: Iterable[Keeper]) -> bool:
+def _all_looked_at(keepers: Iterable[HostKeeper]) -> bool:
     """Or given an instance meanwhile."""
     return not any(each.to_look and each.work is None for each in keepers)
 
@@ -190,5 +190,5 @@ def make(pool: PoolSetup, around: Surroundings) -> StaticProvider:
     return StaticProvider(pool, around)
 
 
-def _connect(host: Host, pool: PoolSetup, key: Path) -> Connection:
+def _connect(host: Host, pool: PoolSetup, key: Path) -> SshConnection:
     return connect(place_of(host, pool), key)

@@ -15,7 +15,7 @@ from pathlib import Path
 from boss.api.schema import SubmitAnswer
 from boss.client.client import Client
 from boss.client.upload import send_files
-from boss.intake.reader import Options, encode_stream, read_file
+from boss.intake.reader import PushOptions, encode_stream, read_file
 from tests.acceptance.torture.place import Place
 
 STEP = Path(__file__).with_name("step.sh")
@@ -49,7 +49,7 @@ class Load:
         """Submit one more batch, again and again until it is accepted (a boss may be killed in the midst of it)."""
         number = len(self.batches)
         path = self._write(number)
-        file = read_file(path, Options(name=f"load {number}"))
+        file = read_file(path, PushOptions(name=f"load {number}"))
 
         def submit(client: Client) -> SubmitAnswer:
             send_files(client, list(file.files), lambda done, total: None)

@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from boss.api import from_datastore, guard, streaming, tree
-from boss.api.from_datastore import Fetching
+from boss.api.from_datastore import ResultFetcher
 from boss.api.handlers.results import fitting
 from boss.api.result_bundle import RESULT_BYTES, ResultBundleError, packed, unpacked
 from boss.api.spool import Spool
-from boss.api.tree import BLOBS, Tree
+from boss.api.tree import BLOBS, LocalTree
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
 from boss.database.views import ResultLine
@@ -56,7 +56,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(backend: FakeBackend, root: Path) -> httpx.Client:
-    return inside(backend, tree=Tree(root))
+    return inside(backend, tree=LocalTree(root))
 
 
 def names(answer: httpx.Response) -> list[str]:
@@ -187,7 +187,7 @@ def test_without_a_boss_content_elsewhere_is_told_to_need_one(backend: FakeBacke
 
 def test_a_small_file_is_read_for_its_digest_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.utime(root / "out/1/a.csv", (1000, 1000))
-    known = Tree(root)
+    known = LocalTree(root)
     for _ in range(3):
         os.close(known.open_version("out/1/a.csv", digest(CONTENT), len(CONTENT)))
     monkeypatch.setattr(tree, "_digest_of", lambda _file: pytest.fail("read again"))
@@ -247,7 +247,7 @@ def test_a_bundle_that_is_none_is_found_out(pieces: list[bytes]) -> None:
 class ElsewhereBackend(FakeBackend):
     """Its datastore sends what it is asked for at once, into `fetching`."""
 
-    fetching: Fetching
+    fetching: ResultFetcher
     sends: bytes | None = CONTENT
     asked_for = 0
 
@@ -266,7 +266,7 @@ class ElsewhereBackend(FakeBackend):
 def elsewhere(tmp_path: Path) -> ElsewhereBackend:
     made = ElsewhereBackend(tmp_path)
     made.reads.results = [result("out")]
-    made.fetching = Fetching(tmp_path / "outgoing", 10_000)
+    made.fetching = ResultFetcher(tmp_path / "outgoing", 10_000)
     return made
 
 
@@ -385,7 +385,7 @@ def test_a_file_that_the_datastore_has_is_not_missing(backend: FakeBackend, root
     backend.reads.stored = {digest(CONTENT): len(CONTENT)}
     question = {"digests": [digest(CONTENT)]}
     assert inside(backend).post("/files/missing", json=question).json() == {"missing": []}
-    here = inside(backend, tree=Tree(root))
+    here = inside(backend, tree=LocalTree(root))
     assert len(here.post("/files/missing", json=question).json()["missing"]) == 1, "somebody has emptied the tree"
     (root / BLOBS / digest(CONTENT)[3:]).write_bytes(CONTENT)
     assert here.post("/files/missing", json=question).json() == {"missing": []}

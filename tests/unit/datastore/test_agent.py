@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from datastore.agent import Agent, Policy, Record, RecordedFile
+from datastore.agent import DatastoreAgent, DatastorePolicy, Record, RecordedFile
 from datastore.agent.check import check
 from datastore.agent.effects import (
     Confirm,
@@ -87,8 +87,10 @@ PLACE = Place(path="/home/worker")
 class World:
     """An agent, started and connected, with all that it asked for and that nobody has looked at yet."""
 
-    def __init__(self, policy: Policy | None = None, epoch: int = 1, records: list[Record] | None = None) -> None:
-        self.agent = Agent("d", "now", policy)
+    def __init__(
+        self, policy: DatastorePolicy | None = None, epoch: int = 1, records: list[Record] | None = None
+    ) -> None:
+        self.agent = DatastoreAgent("d", "now", policy)
         self.now = 100.0
         self.number = 0
         self.effects: list[Effect] = []
@@ -333,7 +335,7 @@ def test_abandon_of_an_unknown_attempt_is_answered_and_a_late_collect_of_it_refu
 
 
 def test_abandon_while_it_waits_for_its_turn_ends_it_at_once() -> None:
-    world = World(Policy(transfers_at_once=1)).ready()
+    world = World(DatastorePolicy(transfers_at_once=1)).ready()
     world.order(collect(1, worker="a"))
     world.order(collect(2, worker="b"), Abandon(task=2, attempt=1))
     assert [(report.task, report.fault) for report in world.reports()] == [(2, "asked")]
@@ -493,7 +495,7 @@ def test_one_transfer_a_worker_and_direction_and_what_is_asked_meanwhile_rides_w
 
 
 def test_at_most_the_limit_run_and_workers_take_turns() -> None:
-    world = World(Policy(transfers_at_once=2)).ready()
+    world = World(DatastorePolicy(transfers_at_once=2)).ready()
     for task, worker in enumerate("abcd"):
         world.order(stage(task, worker=worker))
     world.order(stage(10, worker="a"), stage(11, worker="a"))

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from datastore.agent import Agent
+from datastore.agent import DatastoreAgent
 from datastore.agent.check import check
 from datastore.agent.events import (
     FilesPlaced,
@@ -20,16 +20,16 @@ from datastore.agent.events import (
     TransferEnded,
 )
 from datastore.agent.moves import move
-from datastore.agent.state import STORY_MOVES, State, Step
+from datastore.agent.state import STORY_MOVES, DatastoreAgentState, Step
 from datastore.agent.story import InvariantError, story
 from wire.messages import VERSION, Collect, CollectFile, DatastoreOrders, Place
 
 KEY = (7, 1)
 
 
-def fetching() -> tuple[Agent, State]:
+def fetching() -> tuple[DatastoreAgent, DatastoreAgentState]:
     """An agent that fetches the results of one attempt."""
-    agent = Agent("d", "now")
+    agent = DatastoreAgent("d", "now")
     file = CollectFile(source="out", target="default/out", size=1, digest="b2:" + "0" * 64)
     order = Collect(task=7, attempt=1, worker="w", place=Place(path="/home/worker"), files=[file])
     message = DatastoreOrders(version=VERSION, deployment="d", receiver="now", epoch=1, number=1, orders=[order])

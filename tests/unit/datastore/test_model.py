@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from datastore.agent import Agent, Outgoing, Policy, Record
+from datastore.agent import DatastoreAgent, DatastorePolicy, Outgoing, Record
 from datastore.agent.check import check
 from datastore.agent.effects import (
     Confirm,
@@ -180,7 +180,9 @@ class World:
     def start(self) -> None:
         self.starts += 1
         self.incarnation = f"i{self.starts}"
-        self.agent = Agent("d", self.incarnation, Policy(transfers_at_once=2, retry_seconds=1, hindered_seconds=1))
+        self.agent = DatastoreAgent(
+            "d", self.incarnation, DatastorePolicy(transfers_at_once=2, retry_seconds=1, hindered_seconds=1)
+        )
         self.outgoing = Outgoing("d", self.incarnation)
         self.todo: list[Effect] = []
         self.give(Started(self.disk.epoch, list(self.disk.records.values())), LinkConnected())

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from datastore.transfers import hosts, rsync, verdicts
-from datastore.transfers.verdicts import Direction, Remote, Room, TransferFailedError, of_connection, of_rsync
+from datastore.transfers.verdicts import Direction, FreeSpace, RemoteEnd, TransferFailedError, of_connection, of_rsync
 from wire.messages import Place
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFLSWKCYx3n7qwEFqloxRUmJ5YaqP8sh/7h+NCF9QmA0"
-REMOTE = Remote("w1", "ecloud", "10.0.0.7", 22)
+REMOTE = RemoteEnd("w1", "ecloud", "10.0.0.7", 22)
 PLACE = Place(kind="ssh", path="/srv/ecloud", host="10.0.0.7", user="ecloud", host_keys=[f"{KEY} root@w1"])
 
 
@@ -99,18 +99,18 @@ def test_an_end_of_the_other_side_that_names_no_cause_is_told_from_one_that_does
 
 #: (code, room on the host) -> what the reason says; None: the end itself says all there is.
 ROOMS = [
-    (11, Room(0, 6_000_000), "the worker's disk is full (0 bytes are free, 6,000,000 are needed)"),
-    (12, Room(5_999_999, 6_000_000), "the worker's disk is full (5,999,999 bytes are free, 6,000,000 are needed)"),
-    (11, Room(7_000, 6_000), "a quota, a permission (7,000 bytes are free, 6,000 are needed)"),
+    (11, FreeSpace(0, 6_000_000), "the worker's disk is full (0 bytes are free, 6,000,000 are needed)"),
+    (12, FreeSpace(5_999_999, 6_000_000), "the worker's disk is full (5,999,999 bytes are free, 6,000,000 are needed)"),
+    (11, FreeSpace(7_000, 6_000), "a quota, a permission (7,000 bytes are free, 6,000 are needed)"),
     (11, None, "a quota, a permission"),
-    (12, Room(7_000, 6_000), None),
+    (12, FreeSpace(7_000, 6_000), None),
     (10, None, None),
 ]
 
 
 @pytest.mark.parametrize(("code", "room", "why"), ROOMS)
 def test_an_end_without_words_is_explained_by_the_room_that_the_host_has(
-    code: int, room: Room | None, why: str | None
+    code: int, room: FreeSpace | None, why: str | None
 ) -> None:
     trouble = verdicts.of_room(code, REMOTE, "/srv/ecloud/cache", room)
     if why is None:

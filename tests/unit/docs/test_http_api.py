@@ -11,7 +11,7 @@ import typer.main
 import admin
 import push_tasks
 from boss.api.table import ROUTES
-from boss.cli.command import Exit
+from boss.cli.command import ExitCode
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
@@ -34,5 +34,5 @@ def test_every_command_and_option_is_described() -> None:
 
 def test_every_exit_code_is_described() -> None:
     text = (DOCS / "commands.md").read_text()
-    for code in Exit:
+    for code in ExitCode:
         assert f"| {int(code)} |" in text

@@ -9,12 +9,12 @@ import pytest
 
 from boss.intake import stream
 from boss.intake.faults import InputRejectedError
-from boss.intake.reader import Options, TaskFile, read_file
+from boss.intake.reader import PushOptions, TaskFile, read_file
 
-CREATE = Options(create_ids=True)
+CREATE = PushOptions(create_ids=True)
 
 
-def read(folder: Path, tasks: object, options: Options = CREATE) -> TaskFile:
+def read(folder: Path, tasks: object, options: PushOptions = CREATE) -> TaskFile:
     path = folder / "tasks.json"
     path.write_text(json.dumps(tasks))
     return read_file(path, options)
@@ -38,7 +38,7 @@ def test_tasks_without_ids_get_the_same_unique_ids_at_each_push(tmp_path: Path) 
 
 def test_without_the_option_a_task_needs_an_id(tmp_path: Path) -> None:
     with pytest.raises(InputRejectedError, match="id"):
-        read(tmp_path, [{"commands": "true"}], Options())
+        read(tmp_path, [{"commands": "true"}], PushOptions())
 
 
 def test_the_same_task_twice_in_one_file_is_numbered(tmp_path: Path) -> None:

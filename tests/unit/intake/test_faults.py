@@ -8,23 +8,23 @@ import pytest
 
 from boss.intake import reader
 from boss.intake.faults import Fault, InputRejectedError
-from boss.intake.reader import Options, read_file
+from boss.intake.reader import PushOptions, read_file
 
 
-def faults(folder, content, options: Options | None = None) -> list[Fault]:
+def faults(folder, content, options: PushOptions | None = None) -> list[Fault]:
     path = folder / "tasks.json"
     if isinstance(content, bytes):
         path.write_bytes(content)
     else:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(InputRejectedError) as caught:
-        read_file(path, options or Options())
+        read_file(path, options or PushOptions())
     assert all(fault.file == str(path) for fault in caught.value.faults)
     assert str(caught.value)
     return caught.value.faults
 
 
-def only(folder, content, options: Options | None = None) -> Fault:
+def only(folder, content, options: PushOptions | None = None) -> Fault:
     found = faults(folder, content, options)
     assert len(found) == 1, [str(fault) for fault in found]
     return found[0]
@@ -244,7 +244,7 @@ def test_the_outer_object_is_checked_too(tmp_path):
     assert only(tmp_path, {"name": 5, "tasks": []}).field == "name"
     assert only(tmp_path, {"defaults": {"timeuot": 5}, "tasks": []}).field == "defaults.timeuot"
     assert only(tmp_path, {"defaults": [], "tasks": []}).field == "defaults"
-    assert "project name" in only(tmp_path, "[]", Options(project="../x")).text
+    assert "project name" in only(tmp_path, "[]", PushOptions(project="../x")).text
 
 
 def test_a_faulty_default_is_told_once_and_not_per_task(tmp_path):

@@ -10,19 +10,19 @@ import pytest
 
 from boss.intake import columns, producers
 from boss.intake.faults import InputRejectedError
-from boss.intake.reader import Options, TaskFile, read_file
+from boss.intake.reader import PushOptions, TaskFile, read_file
 from boss.intake.stream import SentFolder
 from tests.unit.intake.test_forms import dependencies, inputs, submit
 from wire.messages import Input
 
-OPTIONS = Options()
+OPTIONS = PushOptions()
 
 
 def task(id: str, requirements: object = (), results: object = (), **more: object) -> dict[str, object]:
     return {"id": id, "commands": [], "requirements": list(requirements), "results": list(results), **more}  # type: ignore[call-overload]
 
 
-def read(folder: Path, *tasks: dict[str, object], options: Options = OPTIONS) -> TaskFile:
+def read(folder: Path, *tasks: dict[str, object], options: PushOptions = OPTIONS) -> TaskFile:
     (folder / "tasks.json").write_text(json.dumps(tasks))
     return read_file(folder / "tasks.json", options)
 
@@ -103,7 +103,7 @@ def test_created_ids_follow_patterns_and_folders(tmp_path: Path) -> None:
     def ids(command: str) -> list[str]:
         maker = task("a", (), ["out/*.csv", "mesh"]) | {"commands": [command]}
         takers = [task("y", ["out/1.csv"]), task("z", ["mesh/part"])]
-        return submit(read(tmp_path, maker, *takers, options=Options(create_ids=True))).ids
+        return submit(read(tmp_path, maker, *takers, options=PushOptions(create_ids=True))).ids
 
     assert len(set(ids("x")) | set(ids("y"))) == 6
 

@@ -14,7 +14,7 @@ from boss.core.model import Submission
 from boss.intake.collector import Collector
 from boss.intake.faults import InputRejectedError
 from boss.intake.finish import leave_to_project
-from boss.intake.reader import Options, TaskFile, check, encode_stream, read_file
+from boss.intake.reader import PushOptions, TaskFile, check, encode_stream, read_file
 from wire.messages import Execution, Input
 
 MQTT_ERA = r"""
@@ -41,10 +41,10 @@ DATABASE_ERA = """
 """
 
 
-def read(folder: Path, content: object, options: Options | None = None) -> TaskFile:
+def read(folder: Path, content: object, options: PushOptions | None = None) -> TaskFile:
     path = folder / "tasks.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return read_file(path, options or Options())
+    return read_file(path, options or PushOptions())
 
 
 def submit(task_file: TaskFile) -> Submission:
@@ -54,7 +54,7 @@ def submit(task_file: TaskFile) -> Submission:
     return collector.finish()
 
 
-def load(folder: Path, content: object, options: Options | None = None) -> Submission:
+def load(folder: Path, content: object, options: PushOptions | None = None) -> Submission:
     return submit(read(folder, content, options))
 
 
@@ -272,7 +272,7 @@ def test_an_epanet_task_knows_its_files(tmp_path):
 
 def test_skip_existing_is_for_tasks_with_results(tmp_path):
     tasks = [{"id": "a", "commands": [], "results": ["x"]}, {"id": "b", "commands": []}]
-    submission = load(tmp_path, tasks, Options(skip_existing=True))
+    submission = load(tmp_path, tasks, PushOptions(skip_existing=True))
     assert not profile(submission, "a").overwrite_result and profile(submission, "b").overwrite_result
 
 
@@ -308,6 +308,6 @@ def test_shared_results_are_refused_with_both_ids_or_allowed_with_a_warning(tmp_
     tasks = [{"id": "a", "commands": [], "results": ["x"]}, {"id": "b", "commands": [], "results": [["y", "x"]]}]
     with pytest.raises(InputRejectedError, match=r'task "b", results: `x` is also a result of task "a"'):
         load(tmp_path, tasks)
-    submission = load(tmp_path, tasks, Options(allow_shared_results=True))
+    submission = load(tmp_path, tasks, PushOptions(allow_shared_results=True))
     assert '"a"' in submission.warnings[0] and '"b"' in submission.warnings[0]
     assert submission.results == [("x", 0), ("x", 1)]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from boss.providers.opennebula.errors import CloudError, of_answer
-from boss.providers.opennebula.login import TOKEN_SECONDS, Login
-from boss.providers.opennebula.machines import Machine, Seen, cards_of, machine_of
+from boss.providers.opennebula.login import TOKEN_SECONDS, CloudLogin
+from boss.providers.opennebula.machines import CloudMachine, Seen, cards_of, machine_of
 from boss.providers.opennebula.make import make_client, options_of
 from boss.providers.opennebula.room import Bound, tightest
 from boss.providers.opennebula.template import card_of, extra_template, marks_of, start_script
@@ -44,8 +44,8 @@ def test_a_bound_that_is_overdrawn_leaves_nothing_and_halves_are_counted_right()
 # --- patience --------------------------------------------------------------------------------------
 
 
-def seen(number: int, what: Seen, message: str = "") -> Machine:
-    return Machine(number, f"w{number}", number, what, "", message)
+def seen(number: int, what: Seen, message: str = "") -> CloudMachine:
+    return CloudMachine(number, f"w{number}", number, what, "", message)
 
 
 def test_a_machine_that_no_host_takes_is_given_up_in_the_scheduler_s_words() -> None:
@@ -108,9 +108,9 @@ class Server:
         assert secret in self.good
         self.good.discard(token)
 
-    def login(self, folder: Path, user: str = "ecloud") -> Login:
+    def login(self, folder: Path, user: str = "ecloud") -> CloudLogin:
         file = folder / "cloud" / "token.json"
-        return Login(("http://one", user), "password", file, self.make, self.drop, lambda: self.now)
+        return CloudLogin(("http://one", user), "password", file, self.make, self.drop, lambda: self.now)
 
 
 def test_a_token_is_made_once_kept_for_its_owner_only_and_used_again_by_the_next_start(tmp_path: Path) -> None:

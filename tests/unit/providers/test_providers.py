@@ -11,7 +11,7 @@ import pytest
 from boss.core.effects import AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.events import NetworkAttached, NetworkAttachFailed, NetworkDetached
 from boss.providers import registry
-from boss.providers.providers import Fleet
+from boss.providers.providers import Providers
 from boss.setup import PoolSetup
 from tests.worlds.waiting import scaled
 
@@ -41,7 +41,7 @@ def test_an_end_that_is_asked_for_while_the_start_is_handed_over_comes_after_it(
     provider = Slow()
     monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _around: provider)
     setup = PoolSetup(name="cloud", provider="slow", most=1)
-    fleet = Fleet([setup], None)  # type: ignore[arg-type]
+    fleet = Providers([setup], None)  # type: ignore[arg-type]
     fleet.start(StartInstance(instance=1, worker="cloud-1", pool="cloud"))
     fleet.stop(StopInstance(instance=1, worker="cloud-1", pool="cloud", reference=""))
     provider.go_on.set()
@@ -64,11 +64,11 @@ class WithCards(Slow):
         done(card, "")
 
 
-def fleet_of(monkeypatch: pytest.MonkeyPatch, provider: Slow) -> tuple[Fleet, list[object]]:
+def fleet_of(monkeypatch: pytest.MonkeyPatch, provider: Slow) -> tuple[Providers, list[object]]:
     told: list[object] = []
     monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _around: provider)
     around = SimpleNamespace(told=told.append)
-    return Fleet([PoolSetup(name="cloud", provider="it", most=1)], around), told  # type: ignore[arg-type]  # a part of it
+    return Providers([PoolSetup(name="cloud", provider="it", most=1)], around), told  # type: ignore[arg-type]  # a part of it
 
 
 def attach(network: str) -> AttachNetwork:

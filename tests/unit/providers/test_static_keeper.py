@@ -10,7 +10,7 @@ import pytest
 from boss.core.events import InstanceStartFailed
 from boss.providers.provider import Guest
 from boss.providers.static.hosts import Host
-from boss.providers.static.keeper import Keeper, Pace, Ways, Work
+from boss.providers.static.keeper import HostInstance, HostKeeper, KeeperEnvironment, KeeperTimeouts
 from tests.worlds.waiting import scaled
 
 
@@ -24,9 +24,9 @@ def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> No
         assert go_on.wait(scaled(30))
         raise OSError(next(faults))
 
-    keeper = Keeper(
+    keeper = HostKeeper(
         Host(address="h"),
-        Ways(
+        KeeperEnvironment(
             deployment="d",
             pool="p",
             connect=connect,  # type: ignore[arg-type]
@@ -35,12 +35,12 @@ def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> No
             tell=told.put,
             claim=lambda keeper, instance: False,
             looked=lambda: None,
-            pace=Pace(retry=600.0, retry_most=600.0),
+            pace=KeeperTimeouts(retry=600.0, retry_most=600.0),
         ),
     )
     keeper.look()
     assert under_way.wait(scaled(30))
-    keeper.take(Work(1, "p-1"))
+    keeper.take(HostInstance(1, "p-1"))
     go_on.set()
     assert told.get(timeout=scaled(30)) == InstanceStartFailed(instance=1, reason="seen by a start")
     keeper.close()

@@ -9,12 +9,12 @@ import pytest
 from tests.worlds.waiting import scaled
 from wire.link import Link, LinkError, LinkOptions, TlsOptions
 from wire.link.backoff import Backoff
-from wire.link.outbox import Outbox, Outgoing
+from wire.link.outbox import OutboundMessage, Outbox
 from wire.link.subscriptions import Subscription, Subscriptions
 
 
-def message(size: int = 10, qos: int = 1) -> Outgoing:
-    return Outgoing("t", b"x" * size, qos, retain=False)
+def message(size: int = 10, qos: int = 1) -> OutboundMessage:
+    return OutboundMessage("t", b"x" * size, qos, retain=False)
 
 
 def opened(max_bytes: int = 10_000, max_messages: int = 100) -> Outbox:

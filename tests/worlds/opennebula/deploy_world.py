@@ -19,8 +19,8 @@ from boss.api.schema import Counts, StatusAnswer
 from boss.deploy import teardown
 from boss.deploy.deploying import DEPLOYED_FILE, Deploy, Deployed
 from boss.deploy.made import RealClock
-from boss.deploy.record import Record, opened
-from boss.providers.opennebula.client import Client
+from boss.deploy.record import DeployRecord, opened
+from boss.providers.opennebula.client import CloudClient
 from tests.worlds.opennebula.cloud import Cloud
 from tests.worlds.opennebula.objects import Machine
 
@@ -111,8 +111,8 @@ class User:
 
         return self.cloud.net.inside(work)
 
-    def teardown(self, disk: str = "") -> teardown.Plan:
-        def work() -> teardown.Plan:
+    def teardown(self, disk: str = "") -> teardown.TeardownPlan:
+        def work() -> teardown.TeardownPlan:
             values = self.settings()
             with opened(self.home, values.opennebula_endpoint, values.opennebula_user, make=False) as kept:
                 assert kept is not None
@@ -125,11 +125,13 @@ class User:
         return self.cloud.net.inside(work)
 
     #: Wraps the client before a deploy uses it.
-    wrap: Callable[[Client], Client] = staticmethod(lambda client: client)
+    wrap: Callable[[CloudClient], CloudClient] = staticmethod(lambda client: client)
 
-    def client(self) -> Client:
+    def client(self) -> CloudClient:
         told = self.told
-        made = Client(str(told["opennebula_endpoint"]), "ecloud", str(told["opennebula_password"]), answer_seconds=2.0)
+        made = CloudClient(
+            str(told["opennebula_endpoint"]), "ecloud", str(told["opennebula_password"]), answer_seconds=2.0
+        )
         return self.wrap(made)
 
     def settings(self) -> settings.Settings:
@@ -148,8 +150,8 @@ class User:
     # --- looking -----------------------------------------------------------------------------------
 
     @property
-    def record(self) -> Record:
-        return msgspec.json.decode((self.home / "deploy" / "record.json").read_bytes(), type=Record)
+    def record(self) -> DeployRecord:
+        return msgspec.json.decode((self.home / "deploy" / "record.json").read_bytes(), type=DeployRecord)
 
     def bosses(self) -> list[Machine]:
         return [m for m in self.cloud.front.alive() if m.user_template.get("ECLOUD_ROLE") == "boss"]
