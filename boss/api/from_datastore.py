@@ -17,6 +17,7 @@ from boss.api.errors import ApiError
 from boss.api.spool import Spool, blob_path, digest_named
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
+from boss.core.reasons import Rejection, RejectionKind
 
 #: Contents asked of the datastore at once, and those that may wait for that.
 AT_ONCE, WAITING_MOST = 16, 256
@@ -77,8 +78,8 @@ class ResultFetcher:
         if not done:
             return None
         answer = asked.result()
-        if answer.refused:
-            raise ResultUnavailableError(" ".join(answer.refused))
+        if answer.rejections:
+            raise ResultUnavailableError(" ".join(rejection.text for rejection in answer.rejections))
         return self._open(digest)
 
     def _open(self, digest: str) -> int | None:
@@ -105,7 +106,7 @@ class ResultFetcher:
         try:
             return backend.ask(event)
         except BackendUnavailableError as error:
-            return Answer(reply=0, refused=[str(error)])
+            return Answer(reply=0, rejections=[Rejection(RejectionKind.UNAVAILABLE, str(error))])
         finally:
             with self._lock:
                 self._asked.pop(event.digest, None)

@@ -127,7 +127,7 @@ class LiveBackend:
                 raise BackendUnavailableError(
                     f"{error}; ask again when it is back: what the boss had taken already is not done twice"
                 )
-        if isinstance(event, Submitted) and box[0].refused:
+        if isinstance(event, Submitted) and box[0].rejections:
             self._followers.expect_nobody()
         return box[0]
 

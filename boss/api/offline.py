@@ -157,7 +157,7 @@ def _one_turn(database: Writable, store: Store, event: Request) -> Answer:
     scheduler.settle_rows()
     changes, effects = scheduler.take()
     answer = next(effect for effect in effects if isinstance(effect, Answer) and effect.reply == _REPLY)
-    if not answer.refused and not changes.empty():
+    if not answer.rejections and not changes.empty():
         store.commit(changes, wall)
     return answer
 

@@ -22,6 +22,7 @@ from boss.core.events import Submitted
 from boss.core.graph import CROSSES, RESULTS, Batch, attach, reverse_edges
 from boss.core.merge import Merge, Push
 from boss.core.model import BROKEN, Submission, TaskState
+from boss.core.reasons import Rejection, RejectionKind
 from boss.core.rows import Acceptance, BatchRow, FileRow, InitRow, Known
 from boss.core.state import State, runs
 from wire.messages import Execution
@@ -33,21 +34,27 @@ _execution = msgspec.json.Decoder(Execution)
 def on_submitted(state: State, event: Submitted) -> None:
     submission, known = event.submission, event.known
     merge = merging.find(submission, known)
-    faults = clashes(submission, known, merge)
-    if state.stopping:
-        faults = ["the boss is about to end: push again in a moment"]
-    elif _superseded(state, known):
-        faults = ["the boss is about to end, as another one has taken its database over: push again in a moment"]
-    if not faults:
+    rejections = _about_to_end(state, known) or clashes(submission, known, merge)
+    if not rejections:
         new, push = _as_numbers(state, submission, known, merge)
-        faults = merging.cycles(state, push, merge, new) if merge.replaced else []
-    if faults:
+        rejections = merging.cycles(state, push, merge, new) if merge.replaced else []
+    if rejections:
         if event.reply:
-            state.effects.append(Answer(reply=event.reply, refused=faults))
+            state.effects.append(Answer(reply=event.reply, rejections=rejections))
         return
     acceptance = _accept(state, push, known, merge, new)
     state.changes.accepted.append(acceptance)
     _tell(state, event, acceptance, merge)
+
+
+def _about_to_end(state: State, known: Known) -> list[Rejection]:
+    if state.stopping:
+        text = "the boss is about to end: push again in a moment"
+    elif _superseded(state, known):
+        text = "the boss is about to end, as another one has taken its database over: push again in a moment"
+    else:
+        return []
+    return [Rejection(RejectionKind.UNAVAILABLE, text)]
 
 
 def _superseded(state: State, known: Known) -> bool:

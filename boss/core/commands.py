@@ -22,7 +22,7 @@ from boss.core.events import (
 from boss.core.graph import DROPPED, Batch
 from boss.core.instance_state import instance_of
 from boss.core.model import TERMINAL, InstanceState, TaskState, WorkerState
-from boss.core.reasons import Pause, PauseKind, Quarantine, QuarantineKind
+from boss.core.reasons import Pause, PauseKind, Quarantine, QuarantineKind, Rejection, RejectionKind
 from boss.core.state import State
 from wire.messages import Drain, Resume
 
@@ -80,11 +80,12 @@ def on_pause(state: State, event: PauseAsked) -> None:
 def on_drain(state: State, event: WorkerDrainAsked) -> None:
     worker = state.workers.get(event.worker)
     if worker is None or worker.state is WorkerState.GONE:
-        refuse(state, event.reply, f"worker {event.worker!r} is not there")
+        reject(state, event.reply, unknown_worker(event.worker))
         return
     instance = instance_of(state, worker.id)
     if not event.drain and instance is not None and instance.state is InstanceState.STOPPING:
-        refuse(state, event.reply, f"what worker {event.worker!r} runs in is ending: {instance.row.reason}")
+        text = f"what worker {event.worker!r} runs in is ending: {instance.row.reason}"
+        reject(state, event.reply, Rejection(RejectionKind.WORKER_ENDS, text))
         return
     worker.leaving = False
     worker.draining = worker.row.draining = event.drain
@@ -99,7 +100,7 @@ def on_drain(state: State, event: WorkerDrainAsked) -> None:
 def on_quarantine(state: State, event: QuarantineAsked) -> None:
     worker = state.workers.get(event.worker)
     if worker is None:
-        refuse(state, event.reply, f"worker {event.worker!r} is not there")
+        reject(state, event.reply, unknown_worker(event.worker))
         return
     if event.reason:
         quarantine.quarantine(state, worker, Quarantine(QuarantineKind.OPERATOR, f"by hand: {event.reason}"))
@@ -143,6 +144,10 @@ def answer(state_: State, reply: int, **value: object) -> None:
         state_.effects.append(Answer(reply=reply, value=value))
 
 
-def refuse(state: State, reply: int, *lines: str) -> None:
+def reject(state: State, reply: int, *rejections: Rejection) -> None:
     if reply:
-        state.effects.append(Answer(reply=reply, refused=list(lines)))
+        state.effects.append(Answer(reply=reply, rejections=list(rejections)))
+
+
+def unknown_worker(worker: str) -> Rejection:
+    return Rejection(RejectionKind.UNKNOWN_WORKER, f"worker {worker!r} is not there")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
+from boss.core.reasons import Rejection
 from wire.messages import (
     Abandon,
     Acknowledge,
@@ -101,11 +102,11 @@ class ClearPresence(_Effect, frozen=True, kw_only=True):
 
 
 class Answer(_Effect, frozen=True, kw_only=True):
-    """Tell the waiting request. Exactly one of `refused` and `value` speaks."""
+    """Answer the request that waits. Exactly one of `rejections` and `value` speaks."""
 
     reply: int
-    #: What was wrong, one line each; nothing was changed.
-    refused: list[str] = msgspec.field(default_factory=list)
+    #: All that was wrong; nothing was changed.
+    rejections: list[Rejection] = msgspec.field(default_factory=list)
     value: dict[str, object] = msgspec.field(default_factory=dict)
 
 

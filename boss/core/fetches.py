@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
+from boss.core.reasons import Rejection, RejectionKind
 from boss.core.state import ContentRequest, State
 from wire.messages import Send, SendFailed, Sent
 
-_NOT_THERE = "the datastore is not connected, so nothing can be fetched from it; ask again when it is"
+_NOT_THERE = Rejection(
+    RejectionKind.NO_DATASTORE,
+    "the datastore is not connected, so nothing can be fetched from it; ask again when it is",
+)
 
 
 def on_send_asked(state: State, event: SendAsked) -> None:
     if not state.datastore.incarnation or not state.datastore.connected:
-        state.effects.append(Answer(reply=event.reply, refused=[_NOT_THERE]))
+        state.effects.append(Answer(reply=event.reply, rejections=[_NOT_THERE]))
         return
     sending = state.sending.get(event.digest)
     if sending is None:
@@ -47,10 +51,10 @@ def on_sent(state: State, report: Sent) -> None:
 
 
 def on_send_failed(state: State, report: SendFailed) -> None:
-    _answer(state, report.digest, [report.reason])
+    _answer(state, report.digest, [Rejection(RejectionKind.NOT_SENT, report.reason)])
 
 
-def _answer(state: State, digest: str, refused: list[str]) -> None:
+def _answer(state: State, digest: str, rejections: list[Rejection]) -> None:
     sending = state.sending.pop(digest, None)
     for reply in sending.replies if sending is not None else ():
-        state.effects.append(Answer(reply=reply, refused=list(refused)))
+        state.effects.append(Answer(reply=reply, rejections=list(rejections)))

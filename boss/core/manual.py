@@ -6,11 +6,12 @@ Each handler answers with what it did and with sentences about what it did not d
 from __future__ import annotations
 
 from boss.core import instances, leases
-from boss.core.commands import answer, refuse
+from boss.core.commands import answer, reject, unknown_worker
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
 from boss.core.instance_state import DATASTORE, instance_of
 from boss.core.model import ALIVE, InstanceState, WorkerState
 from boss.core.policy import LOCAL, PoolPolicy
+from boss.core.reasons import Rejection, RejectionKind
 from boss.core.scaling import scale
 from boss.core.state import Instance, State, Worker
 from wire.messages import Drain
@@ -23,7 +24,7 @@ def on_instances(state: State, event: InstancesAsked) -> None:
     if not named:
         known = ", ".join(pool.name for pool in state.policy.pools) or "none"
         wanted = f"there is no pool {event.pool!r}" if event.pool else "no pool of the settings can grow"
-        refuse(state, event.reply, f"{wanted}; there are: {known}")
+        reject(state, event.reply, Rejection(RejectionKind.UNKNOWN_POOL, f"{wanted}; there are: {known}"))
         return
     pool = named[0]
     there = len(state.by_pool.get(pool.name, {}))
@@ -47,10 +48,18 @@ def _start(state: State, pool: PoolPolicy, event: InstancesAsked) -> Instance:
 
 
 def on_terminate(state: State, event: TerminateAsked) -> None:
-    faults = [f"the boss started no worker {name!r}" for name in event.workers if instance_of(state, name) is None]
-    faults += [f"there is no pool {name!r}" for name in event.pools if name not in state.by_pool.keys() | state.pools]
-    if faults:
-        refuse(state, event.reply, *faults)
+    rejections = [
+        Rejection(RejectionKind.UNKNOWN_WORKER, f"the boss started no worker {name!r}")
+        for name in event.workers
+        if instance_of(state, name) is None
+    ]
+    rejections += [
+        Rejection(RejectionKind.UNKNOWN_POOL, f"there is no pool {name!r}")
+        for name in event.pools
+        if name not in state.by_pool.keys() | state.pools
+    ]
+    if rejections:
+        reject(state, event.reply, *rejections)
         return
     ended, draining, notes = [], [], []
     for instance in list(state.instances.values()):
@@ -86,9 +95,9 @@ def _drain(state: State, worker: Worker) -> None:
 
 def on_drop(state: State, event: DropWorkersAsked) -> None:
     """What they have goes to others, as if they had died; one that speaks again is a worker again."""
-    faults = [f"worker {name!r} is not there" for name in event.workers if _there(state, name) is None]
-    if faults:
-        refuse(state, event.reply, *faults)
+    rejections = [unknown_worker(name) for name in event.workers if _there(state, name) is None]
+    if rejections:
+        reject(state, event.reply, *rejections)
         return
     dropped, living = [], []
     for worker in list(state.workers.values()):

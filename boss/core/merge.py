@@ -18,6 +18,7 @@ import msgspec
 from boss.core import attempts, dropped, moves
 from boss.core.graph import CROSSES, DROPPED, RESULTS, Batch, reverse_edges
 from boss.core.model import BROKEN, Profile, Submission, TaskState
+from boss.core.reasons import Rejection, RejectionKind
 from boss.core.rows import Known
 from boss.core.state import State
 
@@ -90,7 +91,7 @@ class Push(msgspec.Struct, frozen=True):
 # --- cycles ----------------------------------------------------------------------------------------
 
 
-def cycles(state: State, push: Push, merge: Merge, new: Iterable[int]) -> list[str]:
+def cycles(state: State, push: Push, merge: Merge, new: Iterable[int]) -> list[Rejection]:
     """A replaced task may come to depend on one that depends on it by way of tasks that the push does not name."""
     ids = {push.numbers[index]: push.submission.ids[index] for index in merge.replaced}
     added: dict[int, list[int]] = {}
@@ -104,10 +105,11 @@ def cycles(state: State, push: Push, merge: Merge, new: Iterable[int]) -> list[s
     named = {number: names[index] for index, number in enumerate(push.numbers)}
     words = [repr(named[number]) if number in named else f"task number {number}" for number in cycle[:_CYCLE_SHOWN]]
     told = " <- ".join(words) + (" ..." if len(cycle) > _CYCLE_SHOWN else "")
-    return [
+    text = (
         f"task {words[0]}: with what it depends on now it would wait for itself: {told}; "
         "push the tasks between as well, or give it another id"
-    ]
+    )
+    return [Rejection(RejectionKind.CYCLE, text)]
 
 
 def _cycle(state: State, replaced: dict[int, str], added: dict[int, list[int]]) -> list[int]:

@@ -102,3 +102,27 @@ class NotFewerKind(StrEnum):
 
 class NotFewer(Reason[NotFewerKind], frozen=True):
     """Why one pool keeps its workers."""
+
+
+class RejectionKind(StrEnum):
+    """Why a push or a command was rejected, and nothing changed."""
+
+    #: No boss takes it at present: it is about to end, or another one has its database. Try again.
+    UNAVAILABLE = "unavailable"
+    #: Of a push: an id that the project has with another content; a result that another task of it declares; a
+    #: dependency that is nowhere; a task that would wait for itself.
+    ID_CLASH = "id_clash"
+    RESULT_CLASH = "result_clash"
+    UNKNOWN_DEPENDENCY = "unknown_dependency"
+    CYCLE = "cycle"
+    #: Of a command: there is no such worker, or pool; the worker's machine is about to end.
+    UNKNOWN_WORKER = "unknown_worker"
+    UNKNOWN_POOL = "unknown_pool"
+    WORKER_ENDS = "worker_ends"
+    #: Of a file that is wanted from the datastore: it is not connected; it cannot send the file.
+    NO_DATASTORE = "no_datastore"
+    NOT_SENT = "not_sent"
+
+
+class Rejection(Reason[RejectionKind], frozen=True):
+    """One thing that was wrong with a push or a command."""

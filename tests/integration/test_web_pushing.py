@@ -27,6 +27,7 @@ from boss.client.client import Client, ClientError, RequestRefusedError
 from boss.client.start_boss import LOG_FILE, start_boss, wait_for_boss
 from boss.core.effects import Answer
 from boss.core.events import Submitted
+from boss.core.reasons import Rejection, RejectionKind
 from boss.intake.reader import PushOptions, read_file
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
@@ -164,10 +165,11 @@ def test_detached_it_returns_once_it_is_accepted(server: Server, backend: FakeBa
 
 
 def test_what_the_boss_refuses_reaches_the_user(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
-    backend.says = Answer(reply=0, refused=["task 'a': there already with another content", "and 'b'"])
+    lines = ["task 'a': there already with another content", "and 'b'"]
+    backend.says = Answer(reply=0, rejections=[Rejection(RejectionKind.ID_CLASH, line) for line in lines])
     with pytest.raises(RequestRefusedError) as refused:
         _push(_plan(tmp_path))
-    assert refused.value.details == backend.says.refused
+    assert refused.value.details == lines
 
 
 def test_a_boss_that_is_just_ending_is_asked_again(server: Server, backend: FakeBackend, tmp_path: Path) -> None:

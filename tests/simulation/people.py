@@ -20,6 +20,7 @@ from boss.core.events import (
 )
 from boss.core.host_keys import is_distrusted
 from boss.core.model import Submission, TaskState
+from boss.core.reasons import RejectionKind
 from boss.core.rows import Known
 from tests.simulation.graphs import pushed_again, submission
 from tests.simulation.storm import STORM_SECONDS
@@ -32,9 +33,9 @@ PUSH_AGAIN = 15.0
 TIDY_SECONDS = 20.0
 LOOK_SECONDS = 50.0
 #: What a push may be refused for where tasks were replaced: the former push again, or a cycle by way of other tasks.
-_CLASHES = ("another content", "wait for itself")
+_CLASHES = (RejectionKind.ID_CLASH, RejectionKind.CYCLE)
 #: ... and where tasks were dropped: it depends on one of them.
-_MISSING = "neither in this file"
+_MISSING = RejectionKind.UNKNOWN_DEPENDENCY
 
 
 class People:
@@ -85,13 +86,13 @@ class People:
         made = self._replies.pop(answer.reply, None)
         if made is None:
             return
-        if answer.refused:
-            words = (*(_CLASHES if self.merged else ()), *((_MISSING,) if self.dropped else ()))
-            if all(any(word in line for word in words) for line in answer.refused):
+        if answer.rejections:
+            kinds = {rejection.kind for rejection in answer.rejections}
+            lasting = {*(_CLASHES if self.merged else ()), *((_MISSING,) if self.dropped else ())}
+            if kinds <= lasting:
                 self._give_up(made)
-                return
-            ending = all("about to end" in line for line in answer.refused)
-            assert ending, f"push {made.name} refused: {answer.refused}"
+            else:
+                assert kinds == {RejectionKind.UNAVAILABLE}, f"push {made.name} rejected: {answer.rejections}"
             return
         for task_id in made.ids:
             assert (made.project, task_id) in self.world.store.ids, "accepted is said before it is on disk"

@@ -261,7 +261,7 @@ class FakeBackend:
         if self.away:
             raise BackendUnavailableError(self.away)
         self.asked.append(event)
-        if isinstance(event, Submitted) and not self.says.refused:
+        if isinstance(event, Submitted) and not self.says.rejections:
             total = len(event.submission.ids)
             self.set_batch(7, queued=total)
             row = BatchRow(7, event.submission.project, event.submission.name, 100, total, counts(queued=total))

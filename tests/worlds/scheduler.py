@@ -385,7 +385,7 @@ class World:
     def push(self, graph: Mapping[str, str], **more: object) -> int:
         """Accepted; answers the batch's number."""
         answer = self.answer_to_push(graph, **more)
-        assert not answer.refused, answer.refused
+        assert not answer.rejections, answer.rejections
         assert answer.value
         number = answer.value["batch"]
         assert isinstance(number, int)

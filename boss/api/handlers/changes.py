@@ -21,6 +21,7 @@ from boss.core.events import (
     WorkerDrainAsked,
 )
 from boss.core.model import TaskState
+from boss.core.reasons import Rejection
 from boss.core.rows import BatchRow
 
 _CANCELLABLE = (TaskState.PENDING, TaskState.QUEUED, TaskState.RUNNING, TaskState.BLOCKED)
@@ -103,12 +104,13 @@ def release(call: Call) -> ChangeAnswer:
 def done(call: Call, event: Request) -> ChangeAnswer:
     """Ask the boss; what it refuses is a clash with how things stand."""
     answer = call.backend.ask(event)
-    if answer.refused:
-        raise refusal(answer.refused)
+    if answer.rejections:
+        raise refusal(answer.rejections)
     return ChangeAnswer(done=answer.value, carry_on=call.backend.carry_on())
 
 
-def refusal(lines: list[str]) -> HttpError:
+def refusal(rejections: list[Rejection]) -> HttpError:
+    lines = [rejection.text for rejection in rejections]
     if len(lines) == 1:
         return HttpError(409, lines[0])
     return HttpError(409, f"refused for {len(lines)} reasons; nothing was changed", lines)

@@ -90,8 +90,8 @@ def _want_boss(call: Call) -> None:
 
 def _ask(call: Call, event: Request) -> dict[str, object]:
     answer = call.backend.ask(event)
-    if answer.refused:
-        raise refusal(answer.refused)
+    if answer.rejections:
+        raise refusal(answer.rejections)
     return answer.value
 
 

@@ -19,6 +19,7 @@ from boss.api.schema import SubmitAnswer
 from boss.api.spool import blob_path
 from boss.core.events import Submitted
 from boss.core.model import Submission
+from boss.core.reasons import RejectionKind
 from boss.core.rows import Known
 from boss.intake.collector import Collector
 from boss.intake.faults import InputRejectedError
@@ -82,10 +83,10 @@ def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
         raise HttpError(503, "this boss is about to end; push again in a moment")
     _require_room(call, submission)
     answer = call.backend.ask(Submitted(submission=submission, known=Known()))
-    if answer.refused:
-        if call.backend.view().stopping:
-            raise HttpError(503, answer.refused[0])
-        raise refusal(answer.refused)
+    if answer.rejections:
+        if answer.rejections[0].kind is RejectionKind.UNAVAILABLE:
+            raise HttpError(503, answer.rejections[0].text)
+        raise refusal(answer.rejections)
     batch = int(str(answer.value["batch"]))
     if detach:
         call.backend.detach(batch)

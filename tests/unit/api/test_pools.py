@@ -13,7 +13,7 @@ from boss.api.schema_pools import InstanceAnswer, PlanAnswer, PoolAnswer
 from boss.cli.format_pools import pool_lines
 from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
-from boss.core.reasons import NotMore, NotMoreKind
+from boss.core.reasons import NotMore, NotMoreKind, Rejection, RejectionKind
 from tests.worlds.api import FakeBackend, inside
 
 CLOUD = PoolView(
@@ -145,7 +145,8 @@ def test_without_a_boss_nothing_is_started_ended_or_dropped(
 
 
 def test_what_the_scheduler_refuses_is_a_clash(backend: FakeBackend, client: httpx.Client) -> None:
-    backend.says = Answer(reply=0, refused=["no pool of the settings can grow; there are: local"])
+    unknown = Rejection(RejectionKind.UNKNOWN_POOL, "no pool of the settings can grow; there are: local")
+    backend.says = Answer(reply=0, rejections=[unknown])
     answer = client.post("/workers/start", json={})
     assert answer.status_code == 409 and "no pool of the settings can grow" in answer.json()["error"]
 

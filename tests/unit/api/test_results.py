@@ -18,6 +18,7 @@ from boss.api.spool import Spool
 from boss.api.tree import BLOBS, LocalTree
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
+from boss.core.reasons import Rejection, RejectionKind
 from boss.database.views import ResultLine
 from tests.worlds.api import TOKEN, FakeBackend, inside
 from tests.worlds.waiting import scaled
@@ -255,7 +256,7 @@ class ElsewhereBackend(FakeBackend):
         assert isinstance(event, SendAsked)
         self.asked_for += 1
         if self.sends is None:
-            return Answer(reply=0, refused=["it is gone"])
+            return Answer(reply=0, rejections=[Rejection(RejectionKind.NOT_SENT, "it is gone")])
         with self.fetching.spool.upload(event.digest, 0, len(self.sends)) as upload:
             upload.write(self.sends)
             upload.close()

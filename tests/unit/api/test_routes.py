@@ -24,6 +24,7 @@ from boss.core.events import (
     WorkerDrainAsked,
 )
 from boss.core.model import TaskState
+from boss.core.reasons import Rejection, RejectionKind
 from boss.core.rows import BatchRow
 from tests.worlds.api import FakeBackend, attach, counts, inside
 from wire.http import PREFIX
@@ -273,7 +274,9 @@ def test_broken_json_and_too_much_of_it_are_refused(client: httpx.Client) -> Non
 
 
 def test_what_the_boss_refuses_is_a_clash_with_its_reasons(backend: FakeBackend, client: httpx.Client) -> None:
-    backend.says = Answer(reply=0, refused=["first", "second"])
+    backend.says = Answer(
+        reply=0, rejections=[Rejection(RejectionKind.UNKNOWN_WORKER, each) for each in ("first", "second")]
+    )
     answer = client.post("/retry", json={"all": True})
     assert answer.status_code == 409
     assert answer.json()["details"] == ["first", "second"]

@@ -12,9 +12,11 @@ import pytest
 
 from boss.core.effects import Answer
 from boss.core.events import Submitted
+from boss.core.reasons import Rejection, RejectionKind
 from tests.worlds.api import FakeBackend, inside
 
 NDJSON = {"content-type": "application/x-ndjson"}
+CLASH = Rejection(RejectionKind.ID_CLASH, "task 'a': there already with another content")
 
 
 @pytest.fixture
@@ -111,9 +113,16 @@ def test_files_that_were_not_sent_are_named(backend: FakeBackend, client: httpx.
 
 
 def test_what_the_boss_refuses_is_told(backend: FakeBackend, client: httpx.Client) -> None:
-    backend.says = Answer(reply=0, refused=["task 'a': there already with another content"])
+    backend.says = Answer(reply=0, rejections=[CLASH])
     answer = _push(client, _lines({"id": "a"}))
-    assert (answer.status_code, answer.json()["error"]) == (409, backend.says.refused[0])
+    assert (answer.status_code, answer.json()["error"]) == (409, CLASH.text)
+
+
+def test_a_boss_that_cannot_take_a_push_now_says_to_try_again(backend: FakeBackend, client: httpx.Client) -> None:
+    """It began to end after the push was read, or another boss has its database."""
+    backend.says = Answer(reply=0, rejections=[Rejection(RejectionKind.UNAVAILABLE, "push again in a moment")])
+    answer = _push(client, _lines({"id": "a"}))
+    assert (answer.status_code, answer.json()["error"]) == (503, "push again in a moment")
 
 
 def test_a_boss_that_is_ending_takes_no_push(backend: FakeBackend, client: httpx.Client) -> None:

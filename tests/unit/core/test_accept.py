@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from boss.core.events import CancelAsked, Selection
+from boss.core.reasons import RejectionKind
 from tests.worlds.scheduler import DIGEST, World
 from wire.messages import Run, Store
 
@@ -21,9 +22,9 @@ def test_an_accepted_push_is_answered_with_its_batch_and_counts(world: World) ->
 
 def test_all_unknown_dependencies_are_told_at_once_and_nothing_is_kept(world: World) -> None:
     answer = world.answer_to_push({"a": "x", "b": "a y", "c": ""})
-    assert len(answer.refused) == 2
-    assert "'a'" in answer.refused[0] and "'x'" in answer.refused[0]
-    assert "'b'" in answer.refused[1] and "'y'" in answer.refused[1]
+    assert [each.kind for each in answer.rejections] == [RejectionKind.UNKNOWN_DEPENDENCY] * 2
+    assert "'a'" in answer.rejections[0].text and "'x'" in answer.rejections[0].text
+    assert "'b'" in answer.rejections[1].text and "'y'" in answer.rejections[1].text
     assert nothing_changed(world)
 
 
@@ -66,30 +67,31 @@ def test_new_tasks_of_a_push_that_is_partly_there_may_depend_on_the_others(world
 def test_all_clashes_are_told_at_once_with_where_the_others_are(world: World) -> None:
     world.push({"a": "", "b": "", "c": ""})
     answer = world.answer_to_push({"a": "", "b": "", "c": ""}, commands={"b": "other", "c": "other"})
-    assert len(answer.refused) == 2
-    assert "'b'" in answer.refused[0] and "'c'" in answer.refused[1]
-    assert "batch 1" in answer.refused[0] and "queued" in answer.refused[0]
+    assert [each.kind for each in answer.rejections] == [RejectionKind.ID_CLASH] * 2
+    assert "'b'" in answer.rejections[0].text and "'c'" in answer.rejections[1].text
+    assert "batch 1" in answer.rejections[0].text and "queued" in answer.rejections[0].text
     assert len(world.store.batches) == 1
 
 
 def test_very_many_faults_are_counted_and_not_all_told(world: World) -> None:
     answer = world.answer_to_push({f"t{number}": f"x{number}" for number in range(200)})
-    assert len(answer.refused) == 51
-    assert answer.refused[-1] == "... and 150 more"
+    assert len(answer.rejections) == 51
+    assert answer.rejections[-1].text == "... and 150 more"
 
 
 def test_ids_of_another_project_are_no_clash(world: World) -> None:
     world.push({"a": ""})
     world.push({"a": ""}, project="net", commands={"a": "other"})
     assert len(world.store.tasks) == 2
-    assert world.answer_to_push({"b": "a"}, project="third").refused
+    assert world.answer_to_push({"b": "a"}, project="third").rejections
 
 
 def test_two_tasks_of_a_project_may_not_write_one_file(world: World) -> None:
     world.push({"a": ""}, results={"a": "x.out"})
     answer = world.answer_to_push({"b": ""}, results={"b": "x.out"})
-    assert len(answer.refused) == 1
-    assert all(word in answer.refused[0] for word in ("'a'", "'b'", "'x.out'", "--allow_shared_results"))
+    (rejection,) = answer.rejections
+    assert rejection.kind is RejectionKind.RESULT_CLASH
+    assert all(word in rejection.text for word in ("'a'", "'b'", "'x.out'", "--allow_shared_results"))
     world.push({"b": ""}, results={"b": "x.out"}, allow_shared_results=True)
     world.push({"c": ""}, results={"c": "x.out"}, project="net")
 
@@ -97,7 +99,7 @@ def test_two_tasks_of_a_project_may_not_write_one_file(world: World) -> None:
 def test_no_result_lies_in_an_older_tasks_folder(world: World) -> None:
     world.push({"a": ""}, results={"a": "mesh"})
     answer = world.answer_to_push({"b": ""}, results={"b": "mesh/fine/x"})
-    assert "'mesh/fine/x' lies in 'mesh', a result of task 'a'" in answer.refused[0]
+    assert "'mesh/fine/x' lies in 'mesh', a result of task 'a'" in answer.rejections[0].text
     world.push({"b": ""}, results={"b": "mesh/fine/x"}, allow_shared_results=True)
 
 

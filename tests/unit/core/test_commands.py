@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from boss.core.events import CancelAsked, QuarantineAsked, RedoAsked, RetryAsked, Selection, StopAsked
 from boss.core.model import Profile
+from boss.core.reasons import Rejection, RejectionKind
 from tests.worlds.scheduler import EndBoss, World
 from wire.messages import Acknowledge, InHand, Kill, Run, TakeBack
 
@@ -141,7 +142,8 @@ def test_a_worker_set_aside_gives_back_what_has_not_begun_and_keeps_what_has(wor
 
 
 def test_nobody_can_set_aside_a_worker_that_is_not_there(world: World) -> None:
-    assert world.ask(QuarantineAsked(worker="x", reason="why not")).refused == ["worker 'x' is not there"]
+    unknown = Rejection(RejectionKind.UNKNOWN_WORKER, "worker 'x' is not there")
+    assert world.ask(QuarantineAsked(worker="x", reason="why not")).rejections == [unknown]
 
 
 def test_a_boss_that_is_told_to_end_sends_nothing_new_and_accepts_nothing(world: World) -> None:
@@ -150,6 +152,7 @@ def test_a_boss_that_is_told_to_end_sends_nothing_new_and_accepts_nothing(world:
     world.turn(StopAsked())
     assert len(world.take(EndBoss)) == 1
     answer = world.answer_to_push({"a": ""})
-    assert "about to end" in answer.refused[0]
+    (rejection,) = answer.rejections
+    assert rejection.kind is RejectionKind.UNAVAILABLE and "about to end" in rejection.text
     worker.beats()
     assert not worker.orders()

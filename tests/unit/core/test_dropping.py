@@ -132,10 +132,10 @@ def test_names_of_results_are_free_when_its_attempt_has_ended(world: World, work
     assert [order.task for order in world.datastore.ordered(Collect)] == [1]
     drop(world, 1)
     assert [order.task for order in world.datastore.ordered(Abandon)] == [1]
-    assert "is also a result of task 'a'" in world.answer_to_push({"b": ""}, results={"b": "out"}).refused[0]
+    assert "is also a result of task 'a'" in world.answer_to_push({"b": ""}, results={"b": "out"}).rejections[0].text
     world.datastore.report(Published(task=1, attempt=1, files=published("out")))  # too late to be abandoned
     assert world.states("a") == "succeeded" and not world.store.results
-    assert world.answer_to_push({"b": ""}, results={"b": "out"}).refused == []
+    assert world.answer_to_push({"b": ""}, results={"b": "out"}).rejections == []
     assert [order.attempts for order in world.datastore.ordered(Forget)] == [[(1, 1)]]
     world.ignore()
 
@@ -218,7 +218,7 @@ def test_nothing_new_can_depend_on_a_dropped_task(world: World, worker: FakeWork
     ran(world, worker, "a")
     drop(world, 1)
     answer = world.answer_to_push({"b": "a"})
-    assert "dependency 'a' is neither in this file nor in project" in answer.refused[0]
+    assert "dependency 'a' is neither in this file nor in project" in answer.rejections[0].text
 
 
 def test_a_retry_that_waits_is_dropped(world: World, worker: FakeWorker) -> None:

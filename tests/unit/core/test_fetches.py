@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
+from boss.core.reasons import Rejection, RejectionKind
 from tests.worlds.scheduler import DIGEST, World
 from wire.messages import DatastoreHello, Send, SendFailed, Sent
 
@@ -25,7 +26,7 @@ def test_content_is_asked_once_of_the_datastore_and_everybody_who_waits_is_told(
 def test_what_cannot_be_sent_is_told_with_the_reason_and_may_be_asked_again(world: World) -> None:
     world.turn(asked(1))
     world.datastore.report(SendFailed(digest=DIGEST, reason="gone"))
-    assert world.take(Answer) == [Answer(reply=1, refused=["gone"])]
+    assert world.take(Answer) == [Answer(reply=1, rejections=[Rejection(RejectionKind.NOT_SENT, "gone")])]
     world.ignore()
     world.turn(asked(2))
     assert len(world.datastore.ordered(Send)) == 1
@@ -44,4 +45,5 @@ def test_without_a_datastore_who_asks_is_told_so_at_once() -> None:
     world = World(connected=False)
     world.turn(asked(1))
     (answer,) = world.take(Answer)
-    assert "not connected" in answer.refused[0]
+    (rejection,) = answer.rejections
+    assert rejection.kind is RejectionKind.NO_DATASTORE and "not connected" in rejection.text

@@ -55,7 +55,7 @@ def test_init_tasks_are_not_counted_and_have_no_state(world: World) -> None:
 def test_init_tasks_with_nothing_to_do_are_nothing(world: World) -> None:
     event = Submitted(submission=submission({"a": ""}), known=Known())
     event.submission.inits = [InitSpec(id="nothing", execution=b'{"commands":[]}')]
-    assert not world.ask(event).refused
+    assert not world.ask(event).rejections
     assert not world.store.inits
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from boss.core.events import LinkConnected, LinkDisconnected, TimePassed, WorkerDrainAsked
+from boss.core.reasons import Rejection, RejectionKind
 from tests.worlds.scheduler import FakeWorker, World
 from wire.messages import Drain, Heartbeat, InHand, Leaving, Resume, Run, SayHello
 
@@ -139,4 +140,4 @@ def test_a_leaving_worker_gives_back_what_has_not_begun(world: World) -> None:
 
 def test_a_worker_that_is_not_there_cannot_be_drained(world: World) -> None:
     answer = world.ask(WorkerDrainAsked(worker="nobody"))
-    assert answer.refused == ["worker 'nobody' is not there"]
+    assert answer.rejections == [Rejection(RejectionKind.UNKNOWN_WORKER, "worker 'nobody' is not there")]

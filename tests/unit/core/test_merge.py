@@ -8,6 +8,7 @@ from boss.core.check import check
 from boss.core.events import CancelAsked, PauseAsked, RedoAsked, RetryAsked, Selection
 from boss.core.graph import Batch
 from boss.core.model import Profile
+from boss.core.reasons import RejectionKind
 from boss.core.scheduler import Scheduler
 from tests.worlds.scheduler import DIGEST, FakeWorker, World, manifest, published
 from wire.messages import (
@@ -77,7 +78,7 @@ def agree_after_restart(world: World) -> None:
 def test_without_a_strategy_another_content_is_refused_and_the_strategies_are_named(world: World) -> None:
     world.push({"a": ""})
     answer = world.answer_to_push({"a": ""}, commands={"a": "new"})
-    assert "--merge_strategy replace" in answer.refused[0]
+    assert "--merge_strategy replace" in answer.rejections[0].text
     assert world.states("a") == "queued"
 
 
@@ -223,14 +224,16 @@ def test_a_cycle_by_way_of_tasks_that_the_push_does_not_name_is_refused_with_the
     world.push({"a": "", "b": "a", "c": "b"})
     ran(world, worker, "a", "b", "c")
     answer = world.answer_to_push({"a": "c"}, commands={"a": "new"}, **REPLACE)
-    assert "wait for itself" in answer.refused[0] and "'a' <- task number 2 <- task number 3" in answer.refused[0]
+    (rejection,) = answer.rejections
+    assert rejection.kind is RejectionKind.CYCLE
+    assert "wait for itself" in rejection.text and "'a' <- task number 2 <- task number 3" in rejection.text
     assert world.states("a", "b", "c") == "succeeded succeeded succeeded"
     assert worker.orders() == []
 
 
 def test_a_name_that_a_replaced_task_gives_up_may_be_another_tasks(world: World, worker: FakeWorker) -> None:
     world.push({"a": "", "b": ""}, results={"a": "x", "b": "y"})
-    assert world.answer_to_push({"c": ""}, results={"c": "x"}, **REPLACE).refused
+    assert world.answer_to_push({"c": ""}, results={"c": "x"}, **REPLACE).rejections
     changed = {"commands": {"a": "new"}, "results": {"a": "z", "c": "x"}}
     world.push({"a": "", "c": ""}, **changed, **REPLACE)
     world.ignore()
@@ -244,7 +247,8 @@ def test_a_boss_whose_database_was_taken_over_refuses_a_push_that_meets_what_the
     world.ignore()
     world.state.next_task = 1  # it does not know of what another boss accepted
     answer = world.answer_to_push({"a": "", "b": "a"}, results={"a": "out"})
-    assert "taken its database over" in answer.refused[0]
+    (rejection,) = answer.rejections
+    assert rejection.kind is RejectionKind.UNAVAILABLE and "taken its database over" in rejection.text
     world.state.next_task = 2
 
 

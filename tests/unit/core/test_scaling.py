@@ -22,7 +22,7 @@ from boss.core.events import (
 )
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
-from boss.core.reasons import NotMoreKind
+from boss.core.reasons import NotMoreKind, Rejection, RejectionKind
 from tests.worlds.scheduler import Answer, EndBoss, FakeWorker, StartInstance, StopInstance, World
 from wire.messages import Drain, Returned, TakeBack
 
@@ -220,7 +220,7 @@ def test_a_person_gets_what_fits_and_is_told_what_does_not(cloud: World) -> None
     assert stopped(cloud) == [], "kept alive"
     cloud.turn(InstancesAsked(pool="moon", count=1, reply=8))
     (answer,) = cloud.take(Answer)
-    assert answer.refused == ["there is no pool 'moon'; there are: cloud"]
+    assert answer.rejections == [Rejection(RejectionKind.UNKNOWN_POOL, "there is no pool 'moon'; there are: cloud")]
 
 
 def test_without_keep_alive_what_a_person_started_ends_when_it_was_idle(cloud: World) -> None:
@@ -245,7 +245,8 @@ def test_termination_lets_busy_ones_finish_unless_told_otherwise(cloud: World) -
     cloud.turn(TerminateAsked(pools=["cloud"], now=True, reply=4))
     assert other.id in stopped(cloud)
     cloud.turn(TerminateAsked(workers=["nobody"], reply=5))
-    assert cloud.take(Answer)[-1].refused == ["the boss started no worker 'nobody'"]
+    unknown = Rejection(RejectionKind.UNKNOWN_WORKER, "the boss started no worker 'nobody'")
+    assert cloud.take(Answer)[-1].rejections == [unknown]
 
 
 def test_a_drained_machine_ends_by_itself(cloud: World) -> None:

@@ -175,7 +175,7 @@ def test_who_asks_while_the_database_is_away_is_told_so_and_what_was_asked_is_no
         running.store.away = False
         wait_for(lambda: not running.inbox.database_error, "the loop goes on")
         answer = running.backend.ask(PauseAsked(batch=7, reason="later"))
-        assert answer.value or answer.refused
+        assert answer.value or answer.rejections
     finally:
         running.end()
 
