@@ -80,7 +80,7 @@ def _measure_folder(top: Path, name: str) -> tuple[SentFolder, list[LocalFile]]:
     sent = SentFolder(name=name)
     for inner, is_file in sorted(_inside(top), key=lambda found: found[0].split("/")):
         if fault := wrong_path(f"{name}/{inner}"):
-            raise _NoFileError(f"a name in the folder `{top}` {fault}" if fault.startswith(("has", "is")) else fault)
+            raise _NoFileError(f"a file in the folder `{top}` cannot be sent, as its path {fault}")
         if not is_file:
             sent.empty.append(inner)
             continue
