@@ -84,6 +84,10 @@ def push_tasks(
     """
     from boss.intake.reader import PushOptions
 
+    if state_dir is not None:
+        os.environ["ECLOUD_HOME"] = str(state_dir.absolute())
+    directory = _state_directory(check)
+    values = _settings(directory)
     options = PushOptions(
         project=project,
         name=name,
@@ -91,14 +95,41 @@ def push_tasks(
         allow_shared_results=allow_shared_results,
         skip_existing=skip_existing,
         create_ids=create_ids,
+        task_bytes=_task_bytes(values),
     )
     task_file = _read(tasks_json, options, check, as_json)
     if check:
         _tell_checked(task_file, as_json)
         return
-    if state_dir is not None:
-        os.environ["ECLOUD_HOME"] = str(state_dir.absolute())
-    raise SystemExit(int(_push(task_file, detach, as_json)))
+    raise SystemExit(int(_push(task_file, directory, values, detach, as_json)))
+
+
+def _state_directory(check: bool) -> Path | None:
+    """The one whose settings hold here. A check does without one that may not be used."""
+    from boss.state_directory import find
+
+    try:
+        return find.find()
+    except find.StateDirectoryError as error:
+        if check:
+            return None
+        stop(ExitCode.NO_BOSS, str(error))
+
+
+def _settings(directory: Path | None) -> Settings:
+    import settings
+
+    try:
+        return settings.load(directory)
+    except settings.SettingsError as error:
+        stop(ExitCode.BAD_INPUT, "the settings cannot be used:", error.faults)
+
+
+def _task_bytes(values: Settings) -> int:
+    """The longest description of a task. A boss elsewhere has settings of its own, and checks it again by those."""
+    from boss.intake.stream import MOST_TASK_BYTES
+
+    return MOST_TASK_BYTES if values.boss_url and not values.is_set("max_task_bytes") else values.max_task_bytes
 
 
 def _read(path: Path, options: PushOptions, check: bool, as_json: bool) -> TaskFile:
@@ -131,15 +162,13 @@ def _tell_checked(task_file: TaskFile, as_json: bool) -> None:
     sys.stdout.write(f"{harmless(task_file.path)} is right: {words}{init}{files}.\n")
 
 
-def _push(task_file: TaskFile, detach: bool, as_json: bool) -> ExitCode:
+def _push(task_file: TaskFile, directory: Path | None, values: Settings, detach: bool, as_json: bool) -> ExitCode:
     from boss.cli.push import PushPlan, push
     from boss.client.client import ClientError
     from boss.state_directory import find
 
     again = f"push_tasks.py {shlex.join(sys.argv[1:])}"
     try:
-        directory = find.find()
-        values = _settings(directory)
         configured = _configured(values, directory)
         if configured is None:
             directory = find.find_or_make()
@@ -162,15 +191,6 @@ def _push(task_file: TaskFile, detach: bool, as_json: bool) -> ExitCode:
     except KeyboardInterrupt:
         sys.stderr.write(f"\nStopped following. What was accepted stays; go on with the same command: {again}\n")
         return ExitCode.INTERRUPTED
-
-
-def _settings(directory: Path | None) -> Settings:
-    import settings
-
-    try:
-        return settings.load(directory)
-    except settings.SettingsError as error:
-        stop(ExitCode.BAD_INPUT, "the settings cannot be used:", error.faults)
 
 
 def _configured(values: Settings, directory: Path | None) -> Client | None:

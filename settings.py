@@ -108,14 +108,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_workers", int, "workers", 10, "How many machines of the cloud there may be where no [pools.NAME] says "
             "it.", least=0),
     # --- tasks
-    Setting("retries", int, "times", 0, "How often a failed task is tried again, where its file does not say.",
+    Setting("retries", int, "times", 0, "How often a failed task is retried, where its file does not say.",
             least=0),
-    Setting("retry_delay_seconds", float, "seconds", 1.0, "Wait before the first retry; doubled each time.", least=0),
-    Setting("retry_delay_max_seconds", float, "seconds", 300.0, "The longest wait before a retry.", least=0),
+    Setting("retry_delay_seconds", float, "seconds", 1.0, "Pause before the first retry, where the task's file does "
+            "not say; doubled each time.", least=0),
+    Setting("retry_delay_max_seconds", float, "seconds", 300.0, "The longest pause before a retry.", least=0),
     Setting("output_limit_bytes", int, "bytes", 10 * MIB, "How much of a task's output is kept, of each of stdout and "
             "stderr; of more, the beginning and the end.", least=1024),
-    Setting("max_task_bytes", int, "bytes", MIB, "The largest description of one task that a push may hold.",
-            least=4096),
+    Setting("max_task_bytes", int, "bytes", MIB, "The longest description of one task that a push may hold.",
+            least=4096, most=4 * MIB),
     Setting("max_push_bytes", int, "bytes", 4 * GIB, "The largest task file that the boss accepts.", least=MIB),
     Setting("probe_seconds", float, "seconds", 60.0, "After how long a worker that was set aside for its failures gets "
             "one task to prove itself; doubled each time that it fails; 0: only a person lets it in.", least=0),

@@ -108,6 +108,9 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         prefetch=values.prefetch_seconds,
         prefetch_max=values.prefetch_max,
         probe=values.probe_seconds,
+        retries=values.retries,
+        retry_delay=values.retry_delay_seconds,
+        retry_delay_max=values.retry_delay_max_seconds,
         pools=tuple(pool for pool, _ in pools),
     )
     return Setup(
@@ -133,6 +136,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         slots=values.slots or len(os.sched_getaffinity(0)),
         spool_limit_bytes=values.spool_limit_bytes,
         submit_limit_bytes=values.max_push_bytes,
+        task_limit_bytes=values.max_task_bytes,
         journal_days=values.journal_days,
         child_environment={
             "ECLOUD_OUTPUT_LIMIT_BYTES": str(values.output_limit_bytes),
@@ -140,6 +144,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
             "ECLOUD_PLACEMENT": values.placement,
             "ECLOUD_TRANSFERS_AT_ONCE": str(values.transfers_at_once),
             "ECLOUD_HEARTBEAT_SECONDS": str(values.heartbeat_seconds),
+            "ECLOUD_LOG_LEVEL": values.log_level.upper(),
         },
         while_followed=while_followed,
     )

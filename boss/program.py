@@ -455,6 +455,7 @@ class Program:
             [token],
             hosts,
             submit_limit_bytes=setup.submit_limit_bytes,
+            task_limit_bytes=setup.task_limit_bytes,
             database_errors=(DatabaseError, DatabaseAwayError),
             spool=self.spool,
             database_room=lambda: database_room(setup.database),

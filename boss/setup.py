@@ -59,6 +59,8 @@ class Setup(msgspec.Struct, kw_only=True):
     slots: int = 1
     spool_limit_bytes: int = 100 * 1024**3
     submit_limit_bytes: int = 4 * 1024**3
+    #: Of the description of one task in it.
+    task_limit_bytes: int = 1024**2
     #: How long the journal is kept; 0: for ever.
     journal_days: float = 30.0
     #: Environment of every worker and of the datastore beside what this program sets.

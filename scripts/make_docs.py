@@ -13,7 +13,7 @@ TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
 
 from boss.configuration.pools import POOL_SETTINGS  # noqa: E402
-from boss.configuration.values import Setting, stated_default  # noqa: E402
+from boss.configuration.values import Setting, as_written  # noqa: E402
 from boss.core.model import TASK_MOVES, TERMINAL, UNFINISHED, TaskState  # noqa: E402 - the checkout comes first
 from settings import PREFIX, SETTINGS  # noqa: E402
 
@@ -80,10 +80,12 @@ def row_of(setting: Setting) -> list[str]:
     if setting.choices:
         notes += f" One of {', '.join(f'`{choice}`' for choice in setting.choices)}."
     if setting.least:
-        notes += f" At least {setting.least:g}."
+        notes += f" At least {as_written(setting.least, setting.unit)}."
+    if setting.most is not None:
+        notes += f" At most {as_written(setting.most, setting.unit)}."
     if setting.secret:
         notes += " *Secret.*"
-    default = stated_default(setting)
+    default = as_written(setting.default, setting.unit)
     return [f"`{setting.name}`", setting.unit, default if default == "(empty)" else f"`{default}`", notes]
 
 

@@ -34,8 +34,8 @@ _log = logging.getLogger(__name__)
 
 #: Default bound of the spool.
 SPOOL_LIMIT_BYTES = 100 * 1024**3
-#: Largest graph that a push may send.
-SUBMIT_LIMIT_BYTES = 4 * 1024**3
+#: Largest graph that a push may send, and longest description of one task in it.
+SUBMIT_LIMIT_BYTES, TASK_LIMIT_BYTES = 4 * 1024**3, 1024**2
 
 
 def make_app(
@@ -45,6 +45,7 @@ def make_app(
     *,
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
     submit_limit_bytes: int = SUBMIT_LIMIT_BYTES,
+    task_limit_bytes: int = TASK_LIMIT_BYTES,
     database_errors: tuple[type[Exception], ...] = (),
     spool: Spool | None = None,
     database_room: Callable[[], int | None] = lambda: None,
@@ -67,6 +68,7 @@ def make_app(
         backend,
         spool or Spool(backend.spool, spool_limit_bytes),
         submit_limit_bytes,
+        task_limit_bytes,
         database_room,
         database_errors,
         logins,

@@ -77,6 +77,8 @@ class Services:
     spool: Spool
     #: Bytes of the largest graph that a push may send.
     submit_limit_bytes: int
+    #: Bytes of the longest description of one task in it.
+    task_limit_bytes: int
     #: Bytes that the database's disk still takes, where that can be told.
     database_room: Callable[[], int | None] = lambda: None
     #: What reads raise while the database is away.

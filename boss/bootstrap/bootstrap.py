@@ -41,8 +41,16 @@ REPLACE_SECONDS = 3600.0
 BOOT_SECONDS = 900.0
 #: Providers whose machines are not the boss's to halt: somebody else started them.
 _NOT_OURS = (LOCAL, "static")
-#: What of the settings of all workers is told with the login.
-_PASSED_ON = ("ECLOUD_OUTPUT_LIMIT_BYTES", "ECLOUD_CACHE_LIMIT_BYTES", "ECLOUD_HEARTBEAT_SECONDS")
+#: What of the settings of all workers, and of the datastore, is sent along with the login.
+_PASSED_ON = {
+    "worker": (
+        "ECLOUD_OUTPUT_LIMIT_BYTES",
+        "ECLOUD_CACHE_LIMIT_BYTES",
+        "ECLOUD_HEARTBEAT_SECONDS",
+        "ECLOUD_LOG_LEVEL",
+    ),
+    "datastore": ("ECLOUD_TRANSFERS_AT_ONCE", "ECLOUD_LOG_LEVEL"),
+}
 
 
 class Desk(Protocol):
@@ -250,8 +258,8 @@ class Guests:
 
     def _variables(self, worker: str) -> dict[str, str]:
         pool = self._pool_of(worker)
-        told = {name: self._settings[name] for name in _PASSED_ON if name in self._settings}
-        placement = str(pool.options.get("placement") or "")
+        told = {name: self._settings[name] for name in _PASSED_ON[_role(pool)] if name in self._settings}
+        placement = str(pool.options.get("placement") or "") if pool.role == "workers" else ""
         return told | ({"ECLOUD_PLACEMENT": placement} if placement else {})
 
     def _filled(self, worker: str, order: Replace) -> Replace | None:

@@ -18,6 +18,8 @@ _BYTES |= {f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)}
 _BYTES |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)}
 _SCALES: dict[str, dict[str, float]] = {"seconds": _SECONDS, "bytes": _BYTES}
 _BARE: dict[str, float] = {"": 1}
+#: As which a number of bytes is written: the first of these that it is a multiple of.
+_WHOLE_BYTES = ((1000**3, "GB"), (1024**3, "GiB"), (1024**2, "MiB"), (1000**2, "MB"), (1024, "KiB"))
 _QUANTITY = re.compile(r"\s*([+-]?[0-9][0-9_]*(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)\s*([a-zA-Z]*)\s*")
 _PASSWORD = re.compile(r"(?<=://)([^:/@]*):.*@|(?<=[?&])(passw[^=]*)=[^&]*")
 
@@ -50,9 +52,9 @@ def parse(setting: Setting, given: object, base: Path) -> Value:
         raise ConfigurationError(f"is {given!r}; it must be one of {', '.join(setting.choices)}")
     if isinstance(value, int | float):
         if setting.least is not None and value < setting.least:
-            raise ConfigurationError(f"is {given}; it must be at least {setting.least:g}")
+            raise ConfigurationError(f"is {given}; it must be at least {as_written(setting.least, setting.unit)}")
         if setting.most is not None and value > setting.most:
-            raise ConfigurationError(f"is {given}; it must be at most {setting.most:g}")
+            raise ConfigurationError(f"is {given}; it must be at most {as_written(setting.most, setting.unit)}")
     return value
 
 
@@ -126,12 +128,12 @@ def _hide(match: re.Match[str]) -> str:
     return f"{match[1]}:***@" if match[1] is not None else f"{match[2]}=***"
 
 
-def stated_default(setting: Setting) -> str:
-    """The default as people write it."""
-    if setting.default in (None, ""):
+def as_written(value: Value, unit: str) -> str:
+    """A value as users write it in a settings file; one that is not set: (empty)."""
+    if value in (None, ""):
         return "(empty)"
-    if setting.unit == "bytes" and isinstance(setting.default, int):
-        for scale, unit in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
-            if setting.default % scale == 0:
-                return f"{setting.default // scale} {unit}"
-    return f"{setting.default:g}" if isinstance(setting.default, float) else str(setting.default)
+    if unit == "bytes" and isinstance(value, int) and value:
+        for scale, name in _WHOLE_BYTES:
+            if value % scale == 0:
+                return f"{value // scale} {name}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

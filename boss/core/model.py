@@ -136,11 +136,11 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     #: Higher runs first.
     priority: int = 0
-    #: How often a failed attempt is followed by another one.
-    retries: int = 0
-    #: Seconds before the first retry; doubled each time, with jitter, up to `retry_delay_max`.
-    retry_delay: float = 1.0
-    retry_delay_max: float = 300.0
+    #: How often a failed attempt is followed by another one; None: as often as the policy says.
+    retries: int | None = None
+    #: Seconds before the first retry, doubled each time, with jitter, up to `retry_delay_max`; None: the policy's.
+    retry_delay: float | None = None
+    retry_delay_max: float | None = None
     #: Exit codes that are worth a retry; empty is all. A time-out counts as exit code 124.
     retry_on: tuple[int, ...] = ()
     #: It has requirements: an attempt is staged before it executes.

@@ -72,6 +72,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     probe_max: float = 3600.0
     #: Workers seen to die under one task before it is failed (poison).
     deaths: int = 3
+    #: Of tasks whose profile leaves it open: how often a failed one is retried, and the pause before the first retry,
+    #: doubled up to retry_delay_max.
+    retries: int = 0
+    retry_delay: float = 1.0
+    retry_delay_max: float = 300.0
     #: Bytes of orders in one message, by estimate.
     order_bytes: int = 256 * 1024
     #: Before a crashed instance is started again: this, doubled up to restart_max.

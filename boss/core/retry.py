@@ -1,4 +1,5 @@
-"""The rule that retries a task: how often, after which exit codes, after what pause.
+"""The rule that retries a task: how often, after which exit codes, after what pause. What its profile leaves open, the
+policy says.
 
 Only an attempt that failed or ran too long costs a retry; one that was lost or returned is just run again (`requeue`).
 """
@@ -13,17 +14,20 @@ from boss.core.state import State
 
 def fail_or_retry(state: State, batch: Batch, index: int, how: Ended, reason: str, exit_code: int | None) -> None:
     """An attempt failed or ran too long: again after a pause, if a retry is left and worth it; else failed."""
-    profile = batch.profile(index)
+    profile, policy = batch.profile(index), state.policy
     batch.failures[index] += 1
     failures = batch.failures[index]
+    retries = policy.retries if profile.retries is None else profile.retries
     code = 124 if how is Ended.TIMED_OUT else exit_code
     worth = not profile.retry_on or code in profile.retry_on
-    if failures > profile.retries or not worth:
+    if failures > retries or not worth:
         moves.move(state, batch, index, TaskState.FAILED, how.value, reason)
         return
     if moves.follows(batch, index) is TaskState.QUEUED:
-        delay(state, batch, index, backoff(profile.retry_delay, profile.retry_delay_max, failures, batch.first + index))
-    requeue(state, batch, index, f"retry {failures} of {profile.retries} after: {reason}")
+        first = policy.retry_delay if profile.retry_delay is None else profile.retry_delay
+        most = policy.retry_delay_max if profile.retry_delay_max is None else profile.retry_delay_max
+        delay(state, batch, index, backoff(first, most, failures, batch.first + index))
+    requeue(state, batch, index, f"retry {failures} of {retries} after: {reason}")
 
 
 def backoff(first: float, most: float, failures: int, number: int) -> float:

@@ -20,6 +20,7 @@ from boss.intake.finish import finish
 MOST_TASKS = 100_000_000
 
 _DIGEST = re.compile(r"b2:[0-9a-f]{64}")
+_FIRST_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*("(?:[^"\\]|\\.){0,300}")')
 _STRATEGIES = ("", "replace", "keep_succeeded")
 _PIECE = 1024 * 1024
 
@@ -66,14 +67,15 @@ class Collector:
         if self._skipping:
             return
         self._pending += part
-        limit = self._task_bytes if self._columns else stream.HEADER_BYTES
-        if len(self._pending) > limit:
+        if self._columns is None:
+            if len(self._pending) > stream.HEADER_BYTES:
+                self._faults.add(f"the first line of the push is longer than {stream.HEADER_BYTES:,} bytes")
+                raise self._faults.errors()
+        elif len(self._pending) > self._task_bytes:
+            self._position += 1
+            self._fault_of_size(self._position, self._pending)
             self._pending.clear()
             self._skipping = True
-            self._position += 1
-            self._fault_of_size(self._position)
-            if not self._columns:
-                raise self._faults.errors()
 
     def _take_block(self, block: bytes) -> None:
         if self._columns is None:
@@ -100,7 +102,7 @@ class Collector:
                 continue
             self._position += 1
             if len(line) > self._task_bytes:
-                self._fault_of_size(self._position)
+                self._fault_of_size(self._position, line)
                 continue
             try:
                 task = stream.decode_line(line)
@@ -111,9 +113,11 @@ class Collector:
             columns.take(task, self._position)
         self._check_count()
 
-    def _fault_of_size(self, position: int) -> None:
-        text = f"is longer than {self._task_bytes:,} bytes"
-        self._faults.add(text, "Put large data into a file and name it in `requirements`.", position=position)
+    def _fault_of_size(self, position: int, line: bytes | bytearray) -> None:
+        """`line`: as much of it as there is; its id comes first."""
+        text = f"its description is longer than {self._task_bytes:,} bytes (the setting max_task_bytes)"
+        hint = "Put large data into a file and name it in `requirements`."
+        self._faults.add(text, hint, task=_id_at_start(line), position=position)
 
     def _check_count(self) -> None:
         if self._position > self._most_tasks:
@@ -197,3 +201,12 @@ class Collector:
             word = re.match(r"\w+", fault.field)
             if word and word.group() in DATABASE_WORDS:
                 fault.field = DATABASE_WORDS[word.group()] + fault.field[word.end() :]
+
+
+def _id_at_start(line: bytes | bytearray) -> str:
+    """The id of a task of which only the beginning is here; empty where that does not begin with it."""
+    found = _FIRST_ID.match(line)
+    try:
+        return msgspec.json.decode(found[1], type=str) if found else ""
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""

@@ -17,7 +17,14 @@ from boss.core.durations import template_of
 from boss.core.model import InitSpec, Profile, SentFile
 from boss.intake import rules, task_rules
 from boss.intake.faults import Faults, Here
-from boss.intake.stream import SentFolder, StreamTask, decode_execution, decode_profile, encoder
+from boss.intake.stream import (
+    SentFolder,
+    StreamTask,
+    content_of_profile,
+    decode_execution,
+    decode_profile,
+    encoder,
+)
 from wire.messages import Execution, Input
 
 #: What `index_of` says of a mentioned id that is no task of this push (so far), or an init task.
@@ -250,7 +257,7 @@ class Columns:
         number = self._profile_numbers.setdefault(encoded, len(self.profiles))
         if number == len(self.profiles):
             self.profiles.append(profile)
-            self._profile_bytes.append(encoder.encode(msgspec.structs.replace(profile, template=0)))
+            self._profile_bytes.append(content_of_profile(profile))
         return number
 
     def _content(self, dependencies: list[str], inputs: bytes, execution: bytes, profile: int) -> bytes:

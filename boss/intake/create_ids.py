@@ -15,7 +15,7 @@ from hashlib import blake2b
 import msgspec
 
 from boss.intake.producers import TooManyPatternsError, producers_of
-from boss.intake.stream import StreamTask, decode_execution, encoder
+from boss.intake.stream import StreamTask, content_of_profile, decode_execution, decode_profile, encoder
 
 #: Hexadecimal digits of an id: 64 bits, so that a million tasks do not meet by chance.
 DIGITS = 16
@@ -100,8 +100,13 @@ def _content(line: StreamTask, parents: list[str], index_of: Mapping[str, int], 
     outside = sorted(id for id in line.dependencies if id not in index_of)
     inputs = [(name, path, digests.get(name, "")) for name, path in line.requirements]
     execution = _called(bytes(line.execution), line.id, "")
-    said = encoder.encode((sorted(parents), outside, inputs, line.init)), execution, bytes(line.profile)
+    said = encoder.encode((sorted(parents), outside, inputs, line.init)), execution, _profile(line)
     return blake2b(b"\n".join(said), digest_size=DIGITS // 2).hexdigest()
+
+
+def _profile(line: StreamTask) -> bytes:
+    profile = bytes(line.profile)
+    return profile if profile == b"{}" else content_of_profile(decode_profile(profile))
 
 
 def _called(execution: bytes, id: str, instead: str) -> bytes:

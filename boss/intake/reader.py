@@ -41,6 +41,8 @@ class PushOptions(msgspec.Struct, kw_only=True, frozen=True):
     skip_existing: bool = False
     #: Ids come from contents; those of the file are names inside it only, and may be left out.
     create_ids: bool = False
+    #: The longest description of one task.
+    task_bytes: int = stream.TASK_BYTES
 
 
 class TaskFile(msgspec.Struct, kw_only=True):
@@ -267,7 +269,7 @@ class _Reading:
 
     def _collect(self, header: stream.Header) -> Submission | None:
         """What the boss will say to it."""
-        collector = Collector()
+        collector = Collector(self._options.task_bytes)
         try:
             collector.feed(stream.encoder.encode(header) + b"\n")
             for chunk in self._chunks:

@@ -15,8 +15,9 @@ from wire.messages import EpanetRun, Execution, Input, ResultItem
 
 VERSION = 1
 
-#: Bytes of one task's line, and of the header with its list of files.
-TASK_BYTES, HEADER_BYTES = 1024 * 1024, 256 * 1024 * 1024
+#: Bytes of one task's line where no setting says otherwise; the most that one may allow (a description travels to its
+#: worker in one message); bytes of the header with its list of files.
+TASK_BYTES, MOST_TASK_BYTES, HEADER_BYTES = 1024**2, 4 * 1024**2, 256 * 1024**2
 
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 
@@ -97,3 +98,17 @@ decode_inputs = msgspec.json.Decoder(list[Input]).decode
 
 def raw(value: Execution | Profile) -> msgspec.Raw:
     return msgspec.Raw(encoder.encode(value))
+
+
+#: Values of a profile that make the same content as none.
+_SAME_AS_NONE = {"retries": 0, "retry_delay": 1.0, "retry_delay_max": 300.0}
+
+
+def content_of_profile(profile: Profile) -> bytes:
+    """A profile's part of a task's content: without the kind of command, which is no part of a description.
+
+    A value that meant "not set" when the contents on record were made still makes the same content: else pushing the
+    same file again would run its tasks again.
+    """
+    unset = {name: None for name, value in _SAME_AS_NONE.items() if getattr(profile, name) == value}
+    return encoder.encode(msgspec.structs.replace(profile, template=0, **unset))

@@ -97,9 +97,12 @@ def folders_of(path: str) -> Iterable[str]:
 
 
 def check_profile(profile: Profile, here: Here) -> None:
-    _note(here, "retries", rules.wrong_number(profile.retries, 0, rules.MOST_RETRIES))
+    if profile.retries is not None:
+        _note(here, "retries", rules.wrong_number(profile.retries, 0, rules.MOST_RETRIES))
     _note(here, "priority", rules.wrong_number(profile.priority, -rules.PRIORITY_BOUND, rules.PRIORITY_BOUND))
-    _note(here, "retry_delay", rules.wrong_duration(profile.retry_delay, zero=True))
+    for name, seconds in (("retry_delay", profile.retry_delay), ("retry_delay_max", profile.retry_delay_max)):
+        if seconds is not None:
+            _note(here, name, rules.wrong_duration(seconds, zero=True))
     _note(here, "expect", rules.wrong_duration(profile.expect, zero=True))
     _note(here, "pool", rules.wrong_label(profile.pool))
     for code in profile.retry_on:

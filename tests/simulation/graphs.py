@@ -116,7 +116,7 @@ def submission(
     ids = [f"{name}{index}" for index in order]
     profiles = [
         Profile(retries=retries, retry_delay=1.0, staging=staging, overwrite_result=overwrite, slots=slots, priority=p)
-        for retries in (0, 2)
+        for retries in (None, 2)
         for staging in (False, True)
         for overwrite in (True, False)
         for slots in (1, 2)
@@ -143,7 +143,7 @@ def submission(
         result.requirements.append(_encode(inputs) if inputs else b"")
         result.contents.append(f"{name}{index}".encode().ljust(16)[:16])
         wanted = Profile(
-            retries=chance.choice([0, 2, 2]),
+            retries=chance.choice([None, 2, 2]),
             retry_delay=1.0,
             staging=bool(inputs),
             overwrite_result=not results or chance.random() < 0.8,

@@ -244,7 +244,8 @@ class Truth:
         accepted, index = self.world.store.places[number]
         profiles = array("I")
         profiles.frombytes(accepted.submission.profile_of)
-        retries = accepted.submission.profiles[profiles[index]].retries
+        stated = accepted.submission.profiles[profiles[index]].retries
+        retries = self.world.policy.retries if stated is None else stated
         poison = row.deaths >= self.world.policy.deaths
         told = (
             f"task {number} failed ({row.reason}) with {row.failures} failures, {retries} retries, {row.deaths} deaths"

@@ -17,12 +17,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.embedded.children import start_child
 from boss.embedded.processes import identify
 from boss.providers.fake import FakeProvider, Site
 from boss.providers.local import make as make_local
+from boss.providers.opennebula import make as opennebula_make
 from boss.providers.provider import Guest, Provider, Recorded, Surroundings
 from boss.providers.registry import find
 from boss.providers.static import StaticProvider
@@ -306,13 +308,13 @@ class OpenNebula(World):
         super().__init__(folder)
         self._stack = contextlib.ExitStack()
         self.front = self._stack.enter_context(FrontEnd())
+        self._stack.enter_context(mock.patch.object(opennebula_make, "ANSWER_SECONDS", 5.0))
 
     def make(self, told: Callable[[Any], None]) -> Provider:
         told_of_it = {
             "opennebula_endpoint": self.front.endpoint,
             "opennebula_user": "ecloud",
             "opennebula_password": "secret",
-            "opennebula_answer_seconds": 5.0,
             "template": "worker",
             "options": {"poll_seconds": 0.1, "start_seconds": 0.01, "longest_call_seconds": 1.0},
         }

@@ -45,7 +45,7 @@ async def submit(call: Call) -> Response:
 
 
 async def _receive(call: Call, chunks: AsyncIterator[bytes]) -> Submission:
-    collector, buffer, size = Collector(), bytearray(), 0
+    collector, buffer, size = Collector(call.services.task_limit_bytes), bytearray(), 0
     async for chunk in chunks:
         size += len(chunk)
         if size > call.services.submit_limit_bytes:

@@ -41,9 +41,8 @@ def make_client(told: Mapping[str, Any], state_directory: Path | None) -> CloudC
         names = " and ".join(f"opennebula_{name}" for name in missing)
         raise ProviderError(f"for machines of an OpenNebula cloud the settings must say {names}")
     kept = None if state_directory is None else state_directory / TOKEN_FILE
-    answer_seconds = told.get("opennebula_answer_seconds") or ANSWER_SECONDS
     return CloudClient(
-        told["opennebula_endpoint"], told["opennebula_user"], told["opennebula_password"], answer_seconds, kept
+        told["opennebula_endpoint"], told["opennebula_user"], told["opennebula_password"], ANSWER_SECONDS, kept
     )
 
 

@@ -264,7 +264,9 @@ def test_the_datastores_machine_gets_the_datastores_program_and_login(world: Wor
     client = world.client(world.token(3, "datastore"))
     content = gzip.decompress(client.get(f"/guests/datastore/bundle/{KIND}").content)
     assert content == f"datastore {PYTHON}".encode()
-    assert set(login(client, "datastore").json()["files"]) == {"datastore.env", "datastore.password"}
+    given = login(client, "datastore").json()
+    assert set(given["files"]) == {"datastore.env", "datastore.password"}
+    assert given["variables"] == {"ECLOUD_TRANSFERS_AT_ONCE": "16"}
     assert world.desk.done == []  # its login is there as long as the boss
 
 

@@ -64,3 +64,29 @@ def test_help_has_examples_and_exit_codes() -> None:
     told = CliRunner().invoke(push_tasks.app, ["--help"]).stdout
     assert "push_tasks.py --check tasks.json" in told
     assert "130" in told
+
+
+@pytest.mark.parametrize("where", ["environment", "settings file"])
+def test_a_task_above_max_task_bytes_is_refused_with_its_line_its_id_and_the_limit(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if where == "environment":
+        monkeypatch.setenv("ECLOUD_MAX_TASK_BYTES", "4096")
+    else:
+        Path(".ecloud").mkdir()
+        Path(".ecloud/settings.toml").write_text('max_task_bytes = "4KiB"\n')
+    tasks = [{"id": "small", "commands": "true"}, {"id": "large", "commands": "true", "env": {"X": "x" * 5000}}]
+    refused = check("[" + ",\n".join(map(json.dumps, tasks)) + "]")
+    assert refused.exit_code == 2
+    assert (
+        'tasks.json:2, task "large": its description is longer than 4,096 bytes (the setting max_task_bytes). '
+        "Put large data into a file and name it in `requirements`."
+    ) in refused.stderr
+    monkeypatch.setenv("ECLOUD_MAX_TASK_BYTES", "1MiB")
+    assert check(json.dumps(tasks)).exit_code == 0
+
+
+def test_a_boss_elsewhere_judges_by_its_own_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ECLOUD_BOSS_URL", "http://boss:8080")
+    two, five = ([{"id": "large", "commands": ["x" * 100_000] * (10 * size)}] for size in (2, 5))
+    assert (check(json.dumps(two)).exit_code, check(json.dumps(five)).exit_code) == (0, 2)

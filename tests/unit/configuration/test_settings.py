@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import settings
-from boss.configuration.values import masked, parse, stated_default
+from boss.configuration.values import as_written, masked, parse
+from boss.intake import stream
 from settings import SETTINGS, SettingsError, load
+from wire.codec import MAX_BYTES
 
 #: Beside seconds and bytes: units that are only names of what is counted or written.
 BARE_UNITS = "URL path address port text name topic workers tasks times transfers cores".split()
@@ -186,12 +188,19 @@ def test_a_name_that_is_no_setting_is_no_attribute(home: Path) -> None:
         _ = read(home).colour
 
 
-def test_defaults_are_stated_in_words_that_can_be_written_back() -> None:
+def test_defaults_and_limits_are_stated_in_words_that_can_be_written_back() -> None:
     for setting in SETTINGS:
-        text = stated_default(setting)
-        if text != "(empty)":
-            assert parse(setting, text, Path("/")) == setting.default
+        for value in (setting.default, setting.least, setting.most):
+            text = as_written(value, setting.unit)
+            if text != "(empty)":
+                assert parse(setting, text, Path("/")) == value
         assert masked(setting, setting.default) is not None
+
+
+def test_the_longest_description_that_may_be_allowed_is_the_longest_that_can_be_sent() -> None:
+    assert settings.BY_NAME["max_task_bytes"].most == stream.MOST_TASK_BYTES
+    assert settings.BY_NAME["max_task_bytes"].default == stream.TASK_BYTES
+    assert 2 * stream.MOST_TASK_BYTES <= MAX_BYTES, "as the execution in a Run, beside all else in that message"
 
 
 def test_where_the_datastore_is_elsewhere_no_worker_starts_beside_the_boss() -> None:

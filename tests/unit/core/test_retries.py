@@ -6,6 +6,7 @@ import pytest
 
 from boss.core.events import InstanceEnded
 from boss.core.model import Profile
+from boss.core.policy import Policy
 from boss.core.retry import backoff
 from boss.core.rows import InstanceRow
 from boss.core.state import Instance
@@ -53,6 +54,27 @@ def test_a_retry_waits_for_its_delay_and_retries_are_used_up(world: World) -> No
     fails(world, worker, 3)
     assert world.states("a") == "failed"
     assert world.row("a").failures == 3
+
+
+def test_what_a_profile_leaves_open_is_as_the_policy_says() -> None:
+    world = World(Policy(retries=1, retry_delay=10.0, retry_delay_max=5.0))
+    world.push({"a": ""})
+    worker = world.worker()
+    world.ignore()
+    fails(world, worker, 1)
+    world.wait(3.0, worker)
+    assert not runs(worker)
+    world.wait(2.5, worker)
+    assert runs(worker) == [(1, 2)]
+    fails(world, worker, 2)
+    assert world.states("a") == "failed"
+
+
+def test_a_profile_that_says_no_retries_has_none_whatever_the_policy_says() -> None:
+    world = World(Policy(retries=3))
+    world.push({"a": ""}, profile=Profile(retries=0))
+    fails(world, world.worker(), 1)
+    assert world.states("a") == "failed"
 
 
 def test_the_delay_doubles_up_to_its_limit_less_up_to_a_quarter() -> None:

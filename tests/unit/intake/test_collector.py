@@ -107,6 +107,31 @@ def test_a_line_above_the_limit_is_told_and_never_held_whole():
     assert "longer than 1,000 bytes" in refusal(HEAD, b'{"id":"' + b"x" * 2000 + b'"}\n', task_bytes=1000)
 
 
+def test_a_line_above_the_limit_is_reported_with_its_task_however_it_comes():
+    long = b'{"id":"\xc3\xa4 \\"b","execution":{"env":{"X":"' + b"x" * 2000 + b'"}}}\n'
+    expected = (
+        'task "ä "b": its description is longer than 1,000 bytes (the setting max_task_bytes). '
+        "Put large data into a file and name it in `requirements`."
+    )
+    stream = HEAD + line("a") + long + line("z")
+    for size in (7, 900, 1500, len(stream)):
+        pieces = [stream[first : first + size] for first in range(0, len(stream), size)]
+        assert refusal(*pieces, task_bytes=1000) == expected
+
+
+def test_a_retry_that_is_written_out_as_the_default_makes_the_same_content_and_another_profile():
+    """Contents are on record from a time when both were the same."""
+
+    def of(profile: str) -> tuple[bytes, int | None]:
+        submission = collect(HEAD, f'{{"id":"a","execution":{{}},"profile":{profile}}}\n'.encode())
+        return submission.contents[0], submission.profiles[0].retries
+
+    unset, zero, two = of("{}"), of('{"retries":0,"retry_delay":1}'), of('{"retries":2}')
+    assert (unset[1], zero[1], two[1]) == (None, 0, 2)
+    assert unset[0] == zero[0] != two[0]
+    assert unset[0].hex() == "f9df8ed3512d5697adb6b5345cf10180"
+
+
 def test_too_many_tasks_are_refused_before_the_end():
     collector = Collector(most_tasks=10)
     with pytest.raises(InputRejectedError, match="more than 10 tasks"):

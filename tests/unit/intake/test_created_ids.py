@@ -122,3 +122,8 @@ def test_cycles_and_double_ids_are_told_in_the_words_of_the_file(tmp_path: Path,
 def test_init_tasks_get_ids_as_well(tmp_path: Path) -> None:
     task_file = read(tmp_path, [{"init": True, "commands": "prepare"}, {"commands": "work"}])
     assert (task_file.inits, task_file.tasks) == (1, 1)
+
+
+def test_a_retry_that_is_written_out_as_the_default_is_the_same_task(tmp_path: Path) -> None:
+    plain, written = {"commands": "true"}, {"commands": "true", "retries": 0, "retry_delay": 1}
+    assert ids(tmp_path, [plain]) == ids(tmp_path, [written]) != ids(tmp_path, [{**plain, "retries": 1}])
