@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from tests.acceptance.data_world import DataWorld, WorkerHost, data_world, links
 from tests.integration.test_datastore_program import digest
 from tests.worlds.hosts import PYTHON, Host, network
 from tests.worlds.hosts.cluster import TREE, Cluster
+from tests.worlds.looking import task_named
 from tests.worlds.ssh_server import descendants
 from tests.worlds.waiting import wait_for
 from wire.messages import Abandon, Abandoned, Collect, CollectFile, Published
@@ -31,6 +34,8 @@ pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "rsync"), pytest.mar
 QUICK = {"ECLOUD_TRANSFER_RETRY_SECONDS": "0.3", "ECLOUD_TRANSFER_HINDERED_SECONDS": "0.5"}
 HOSTILE = Path(__file__).parent / "hostile" / "rsync.py"
 SAID = b"what the manifest said"
+#: What is to be written outside of the tree; no other file of this machine has that name.
+ESCAPED = f"escaped-{secrets.token_hex(4)}"
 
 
 def interpreter() -> str:
@@ -125,12 +130,12 @@ def test_a_manifest_that_lies_about_size_or_digest_publishes_nothing(data_world:
 
 #: (path in the working directory, name in the tree), one of them of the kind that must not be.
 NAMES = [
-    ("../../../../escaped", "fine"),
+    (f"../../../../{ESCAPED}", "fine"),
     ("/etc/passwd", "fine"),
     ("a/../../../2.1/work/out", "fine"),
     ("", "fine"),
-    ("out", "../escaped"),
-    ("out", "/tmp/escaped"),
+    ("out", f"../{ESCAPED}"),
+    ("out", f"/tmp/{ESCAPED}"),
     ("out", ".ecloud/index.sqlite"),
     ("out", "a\0b"),
 ]
@@ -163,8 +168,8 @@ def same_length(name: str) -> str:
 
 TRICKS: dict[str, tuple[str, ...]] = {
     "sends another file of the attempt": ("asks", LONG, same_length("other-")),
-    "calls it by a name above the tree": ("renames", LONG, same_length("../../../../escaped")),
-    "calls it by an absolute name": ("renames", LONG, same_length("//tmp/escaped")),
+    "calls it by a name above the tree": ("renames", LONG, same_length(f"../../../../{ESCAPED}")),
+    "calls it by an absolute name": ("renames", LONG, same_length(f"//tmp/{ESCAPED}")),
     "calls it by a name of the datastore's": ("renames", LONG, same_length("../../../index.sqlite")),
     "sends more than was said, of a file that grew": ("grows", LONG, str(3_000_000_000)),
     "sends noise for ever": ("junk",),
@@ -217,10 +222,9 @@ def transfers(data_world: DataWorld) -> list[Path]:
 
 def assert_clean(data_world: DataWorld) -> None:
     """Nothing anywhere but in the tree; nothing kept of what was refused."""
-    for place in ("/escaped", "/tmp/escaped", "/tmp/escapedxxxx"):
-        assert not os.path.exists(place)
     tree = data_world.world.tree
-    assert not [path for path in data_world.world.directory.rglob("*escaped*")]
+    above = [folder.glob(f"{ESCAPED}*") for folder in (Path("/tmp"), *tree.parents)]
+    assert not [path for found in (*above, data_world.world.directory.rglob(f"{ESCAPED}*")) for path in found]
     kinds = {path for path in tree.rglob("*") if path.is_symlink() or not (path.is_dir() or path.is_file())}
     assert kinds == set()
     total = sum(path.stat().st_size for path in (tree / ".ecloud").rglob("*") if path.is_file())
@@ -232,7 +236,7 @@ def assert_clean(data_world: DataWorld) -> None:
 #: Host -> what it does, and what the reason why it was set aside must say.
 LIARS = {
     "w1": (("asks", LONG, same_length("other-")), "nobody asked for"),
-    "w2": (("renames", LONG, same_length("../../../../escaped")), "nobody asked for"),
+    "w2": (("renames", LONG, same_length(f"../../../../{ESCAPED}")), "nobody asked for"),
     "w3": (("grows", LONG, "3000000000"), "more bytes than were said"),
     "w4": (("links", LONG), "a link, a device or a pipe"),
     "w5": (("lies", LONG), "the worker said"),
@@ -296,11 +300,19 @@ def test_hosts_that_lie_are_set_aside_and_all_tasks_succeed_on_those_that_do_not
     for program in ("boss", "datastore"):
         assert "Traceback" not in cluster.programs[program].output()
     for host in (cluster.datastore, cluster.boss):
-        assert host.run(["find", "/", "-xdev", "-name", "*escaped*"], user="root", check=False) == ""
+        assert host.find(f"*{ESCAPED}*") == []
 
 
 def hindrances(cluster: Cluster) -> str:
     return " ".join(cluster.look(Client.status)["hindrances"])
+
+
+def kept_on_workers(cluster: Cluster, tasks: list[dict[str, Any]]) -> list[str]:
+    """Those whose results wait to be collected; empty while others still wait to run or run."""
+    shown = [cluster.look(task_named(task["id"])) for task in tasks]
+    unfinished = [one for one in shown if one["task"]["state"] != "succeeded"]
+    have_run = all(one["attempts"] and one["attempts"][-1]["phase"] == "collecting" for one in unfinished)
+    return [one["task"]["id"] for one in unfinished if one["task"]["state"] == "running"] if have_run else []
 
 
 @pytest.mark.needs("unshare", "nsenter", "setpriv", "ip")
@@ -319,19 +331,14 @@ def test_a_full_datastore_keeps_results_on_their_workers_says_why_and_goes_on_wh
     cluster.wait(lambda: "disk is full" in hindrances(cluster), "status says it")
     cluster.push(cluster.write("little.json", [little]))
     assert "disk is full" in cluster.admin("status") and "needed" in cluster.admin("status")
-    tree = cluster.datastore.path(TREE)
-    waiting = [f"big{number}" for number in range(6) if not (tree / "big" / str(number)).exists()]
-    one = cluster.asked("show_task", waiting[0])
-    assert one["task"]["state"] == "running" and one["attempts"][-1]["phase"] == "collecting", one
+    waiting = cluster.wait(lambda: kept_on_workers(cluster, tasks), "all have run, and those that do not fit wait")
     cluster.datastore.run(["mount", "-o", "remount,size=200m", "/home"], user="root")
     assert "6 of 6 tasks succeeded" in cluster.push("big.json")
+    tree = cluster.datastore.path(TREE)
     for number in range(6):
         content = (tree / "big" / str(number)).read_bytes()
         assert hashlib.md5(content).hexdigest() in (tree / "big" / f"{number}.sum").read_text()
-    cluster.wait(
-        lambda: "disk is full" not in " ".join(cluster.look(Client.status)["hindrances"]),
-        "status does not say it any more",
-    )
+    cluster.wait(lambda: "disk is full" not in hindrances(cluster), "status does not say it any more")
     attempts = cluster.asked("show_task", waiting[0])["attempts"]
     begun = [attempt["ended"] for attempt in attempts if attempt["ended"] != "returned"]  # to another worker, not begun
     assert begun == ["succeeded"], "it was run again"

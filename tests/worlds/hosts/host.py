@@ -24,6 +24,8 @@ HOME = f"/home/{USER}"
 #: Where a host has our programs, and a virtual environment with their packages.
 AGENT, ENVIRONMENT = "/opt/ecloud/agent", "/opt/ecloud/venv"
 PYTHON = f"{ENVIRONMENT}/bin/python3"
+#: What a host has for itself (start.sh makes it); all else that it sees is this machine's, under what it writes there.
+OWN_FOLDERS = ("/home", "/root", "/tmp", "/var/tmp", "/run", "/dev/shm")
 PACKAGES = f"{ENVIRONMENT}/lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
 
 
@@ -96,6 +98,12 @@ class Host:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         os.chmod(path, mode)
         os.chown(path, USER_ID, USER_ID)
+
+    def find(self, pattern: str) -> list[str]:
+        """Paths of this name at its top and in its own folders; of this machine's files none is looked at."""
+        at_top = self.run(["find", "/", "-maxdepth", "1", "-name", pattern], user="root")
+        within = self.run(["find", *OWN_FOLDERS, "-name", pattern], user="root")
+        return [*at_top.splitlines(), *within.splitlines()]
 
     def authorize(self, public_key: str) -> None:
         """Let the bearer of this key log in as the user."""
