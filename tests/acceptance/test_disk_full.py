@@ -147,14 +147,14 @@ def test_a_full_datastore_makes_results_wait_and_status_says_why(deployment: Dep
     after = {"id": "after", "commands": ["test -s big.bin"], "requirements": ["big.bin"], "dependencies": ["big"]}
     little = {"id": "little", "commands": ["echo x > little"], "results": ["little"]}
     push = deployment.start_push(deployment.write("tasks.json", [big, after, little]))
-    wait_for(lambda: "full" in status(deployment), "status says it")
+    wait_for(lambda: "disk is full" in status(deployment), "status says it")
     wait_for(lambda: state_of(deployment, "little") == "succeeded", "what fits is collected")
     assert state_of(deployment, "big") == "running" and not (deployment.tree / "big.bin").exists()
     enlarge(deployment.tree, 40)
     assert push.wait(scaled(90)) == ExitCode.OK
     assert (deployment.tree / "big.bin").stat().st_size == 6_000_000
     assert log.read_text() == "ran\n"
-    wait_for(lambda: "full" not in status(deployment), "status does not say it any more")
+    wait_for(lambda: "disk is full" not in status(deployment), "status does not say it any more")
 
 
 def test_inputs_that_do_not_fit_a_worker_s_disk_do_not_fail_their_task(
@@ -166,7 +166,7 @@ def test_inputs_that_do_not_fit_a_worker_s_disk_do_not_fail_their_task(
     task = {"id": "a", "commands": ["test -s big.bin"], "requirements": ["big.bin"], "retries": 0}
     push = deployment.start_push(deployment.write("tasks.json", [task, *GOOD]))
     wait_for(lambda: state_of(deployment, "good") == "succeeded", "what fits runs")
-    wait_for(lambda: "full" in deployment.admin("show_task", "a").stdout + status(deployment), "it is told why")
+    wait_for(lambda: "disk is full" in deployment.admin("show_task", "a").stdout + status(deployment), "it is told why")
     assert state_of(deployment, "a") == "queued"
     enlarge(deployment.home / "workers", 60)
     assert push.wait(scaled(90)) == ExitCode.OK

@@ -89,6 +89,15 @@ def test_what_a_host_writes_stays_there(pair: tuple[Host, Host]) -> None:
     assert not second.path(mark).exists() and not Path(mark).exists()
 
 
+def test_of_this_machines_files_none_is_found_on_a_host(pair: tuple[Host, Host]) -> None:
+    first, _ = pair
+    first.write(f"{HOME}/deep/down/found-here", "")
+    first.run(["touch", "/found-at-top", "/var/tmp/found-too"], user="root")
+    found = ["/found-at-top", f"{HOME}/deep/down/found-here", "/var/tmp/found-too"]
+    assert first.find("found-*") == found
+    assert first.find("passwd") == []
+
+
 def test_a_worker_host_has_the_agent_and_its_packages_but_no_boss(pair: tuple[Host, Host]) -> None:
     first, _ = pair
     assert "usage: python -m worker" in first.run([PYTHON, "-m", "worker", "--help"])
