@@ -134,7 +134,7 @@ def _task_bytes(values: Settings) -> int:
 
 def _read(path: Path, options: PushOptions, check: bool, as_json: bool) -> TaskFile:
     from boss.intake import reader
-    from boss.intake.faults import InputRejectedError
+    from boss.intake.errors import InputRejectedError
 
     gc.set_threshold(10_000, 20, 20)  # a large file makes millions of objects, none of them in cycles
     try:
@@ -144,7 +144,7 @@ def _read(path: Path, options: PushOptions, check: bool, as_json: bool) -> TaskF
         if as_json:
             write_json({"valid": False, "errors": lines, "exit_code": int(ExitCode.BAD_INPUT)})
             raise SystemExit(int(ExitCode.BAD_INPUT)) from None
-        count = len(errors.faults) + errors.more
+        count = len(errors.rejections) + errors.more
         stop(ExitCode.BAD_INPUT, f"{path} has {count:,} fault{'' if count == 1 else 's'}; nothing was sent:", lines)
 
 

@@ -32,7 +32,7 @@ from boss.core.scheduler import Scheduler
 from boss.core.state import State
 from boss.core.store import DatabaseAwayError
 from boss.database import Database, DatabaseError
-from boss.database.room import database_room
+from boss.database.disk_space import database_free_bytes
 from boss.database.store import DatabaseStore
 from boss.database.upkeep import Upkeep
 from boss.embedded.broker import EmbeddedBroker
@@ -458,7 +458,7 @@ class Program:
             task_limit_bytes=setup.task_limit_bytes,
             database_errors=(DatabaseError, DatabaseAwayError),
             spool=self.spool,
-            database_room=lambda: database_room(setup.database),
+            database_free_bytes=lambda: database_free_bytes(setup.database),
             logins=self._machines(),
             bootstrap=self.guests,
             context=Context(setup.state_directory, setup.boss_address, setup.datastore_said),

@@ -24,10 +24,10 @@ from worker.agent import AgentOptions, WorkerAgent
 from worker.agent.events import TermReceived
 from worker.agent.state import ORPHANED
 from worker.cache import Cache
+from worker.file_threads import FileThreads
 from worker.guest.halt import halt, refusal
 from worker.home import Home, HomeError
 from worker.journal import Journal
-from worker.keeper import Keeper
 from worker.loop import Inbox, Parts, WorkerLoop
 from worker.options import OptionError, WorkerOptions, read_options
 from worker.replacement import Replacement
@@ -107,7 +107,7 @@ class WorkerProgram:
         self._link.subscribe(topics.orders(options.id))
         self._link.subscribe(topics.boss_presence)
         self._link.subscribe(topics.presence(options.id), required=False)
-        self._keeper = Keeper()
+        self._keeper = FileThreads()
         environment = base_environment(os.environ, home.provide_module(_MODULE))
         self._runner = Runner(
             RunnerOptions(

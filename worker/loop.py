@@ -54,9 +54,9 @@ from worker.agent.events import (
     TimePassed,
 )
 from worker.cache import Cache, PlacingError, place_all
+from worker.file_threads import FileThreads
 from worker.home import remove_tree
 from worker.journal import Journal
-from worker.keeper import Keeper
 from worker.results import ResultsError, list_results
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Parts:
     topics: Topics
     publish: Callable[[str, bytes], bool]
     runner: TaskRunner
-    keeper: Keeper
+    keeper: FileThreads
     cache: Cache
     journal: Journal
     #: Gets another version of this program, in a thread of its own.

@@ -80,7 +80,7 @@ class Services:
     #: Bytes of the longest description of one task in it.
     task_limit_bytes: int
     #: Bytes that the database's disk still takes, where that can be told.
-    database_room: Callable[[], int | None] = lambda: None
+    database_free_bytes: Callable[[], int | None] = lambda: None
     #: What reads raise while the database is away.
     database_errors: tuple[type[Exception], ...] = ()
     logins: LoginService | None = None

@@ -164,8 +164,8 @@ def _bound_to_parent(argv: Sequence[str]) -> list[str]:
     setpriv = shutil.which("setpriv")
     if setpriv is not None:
         return [setpriv, "--pdeathsig", "TERM", "--", "/bin/sh", "-c", _STILL_OURS, parent, path, *argv[1:]]
-    keeper = str(Path(__file__).with_name("keeper.py"))
-    return [sys.executable, "-I", "-S", keeper, parent, path, *argv[1:]]
+    helper = str(Path(__file__).with_name("parent_death.py"))
+    return [sys.executable, "-I", "-S", helper, parent, path, *argv[1:]]
 
 
 class _Spawner:

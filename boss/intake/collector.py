@@ -1,4 +1,4 @@
-"""The boss's end of a push: takes the canonical stream in pieces and gives a Submission, or all its faults.
+"""The boss's end of a push: takes the canonical stream in pieces and gives a Submission, or all its rejections.
 
 It trusts nothing of the sender, who may be curl. Memory grows with the columns only: a piece is cut into
 lines, each line is judged and put into columns, and forgotten. Not to be used after an error or `finish`.
@@ -13,7 +13,7 @@ import msgspec
 from boss.core.model import SentFile, Submission
 from boss.intake import rules, stream
 from boss.intake.columns import Columns, place_and_text
-from boss.intake.faults import SHOWN, Faults
+from boss.intake.errors import SHOWN, Rejections
 from boss.intake.finish import finish
 
 #: A push holds no more tasks than fit the 32-bit numbers of its columns, with a wide margin.
@@ -34,7 +34,7 @@ class Collector:
     def __init__(self, task_bytes: int = stream.TASK_BYTES, shown: int = SHOWN, most_tasks: int = MOST_TASKS) -> None:
         self._task_bytes = task_bytes
         self._most_tasks = most_tasks
-        self._faults = Faults(shown)
+        self._rejections = Rejections(shown)
         self._pending = bytearray()
         self._skipping = False
         self._columns: Columns | None = None
@@ -69,11 +69,11 @@ class Collector:
         self._pending += part
         if self._columns is None:
             if len(self._pending) > stream.HEADER_BYTES:
-                self._faults.add(f"the first line of the push is longer than {stream.HEADER_BYTES:,} bytes")
-                raise self._faults.errors()
+                self._rejections.add(f"the first line of the push is longer than {stream.HEADER_BYTES:,} bytes")
+                raise self._rejections.errors()
         elif len(self._pending) > self._task_bytes:
             self._position += 1
-            self._fault_of_size(self._position, self._pending)
+            self._rejection_of_size(self._position, self._pending)
             self._pending.clear()
             self._skipping = True
 
@@ -102,51 +102,55 @@ class Collector:
                 continue
             self._position += 1
             if len(line) > self._task_bytes:
-                self._fault_of_size(self._position, line)
+                self._rejection_of_size(self._position, line)
                 continue
             try:
                 task = stream.decode_line(line)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 field, text = place_and_text(error)
-                self._faults.add(text, position=self._position, field=field)
+                self._rejections.add(text, position=self._position, field=field)
                 continue
             columns.take(task, self._position)
         self._check_count()
 
-    def _fault_of_size(self, position: int, line: bytes | bytearray) -> None:
+    def _rejection_of_size(self, position: int, line: bytes | bytearray) -> None:
         """`line`: as much of it as there is; its id comes first."""
         text = f"its description is longer than {self._task_bytes:,} bytes (the setting max_task_bytes)"
         hint = "Put large data into a file and name it in `requirements`."
-        self._faults.add(text, hint, task=_id_at_start(line), position=position)
+        self._rejections.add(text, hint, task=_id_at_start(line), position=position)
 
     def _check_count(self) -> None:
         if self._position > self._most_tasks:
-            self._faults.add(f"more than {self._most_tasks:,} tasks in one push", "Push them in parts.")
-            raise self._faults.errors()
+            self._rejections.add(f"more than {self._most_tasks:,} tasks in one push", "Push them in parts.")
+            raise self._rejections.errors()
 
     def _begin(self, line: bytes) -> Columns:
         """Take the header; without a right one nothing else can be judged."""
         try:
             header = stream.decode_header(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            self._faults.add("the first line is no header of a push: " + ": ".join(filter(None, place_and_text(error))))
-            raise self._faults.errors() from None
+            self._rejections.add(
+                "the first line is no header of a push: " + ": ".join(filter(None, place_and_text(error)))
+            )
+            raise self._rejections.errors() from None
         self._check_header(header)
-        self._faults.raise_if_any()
+        self._rejections.raise_if_any()
         self.header = header
-        return Columns(header.project, header.files, header.folders, self._faults)
+        return Columns(header.project, header.files, header.folders, self._rejections)
 
     def _check_header(self, header: stream.Header) -> None:
         if header.version != stream.VERSION:
             text = f"the push is of version {header.version}; this boss speaks version {stream.VERSION}"
-            self._faults.add(text, "Update the older side.")
+            self._rejections.add(text, "Update the older side.")
             return
-        if fault := rules.wrong_project(header.project):
-            self._faults.add(fault, field="project")
+        if reason := rules.wrong_project(header.project):
+            self._rejections.add(reason, field="project")
         if header.merge_strategy not in _STRATEGIES:
-            self._faults.add(f"`{header.merge_strategy}` is neither replace nor keep_succeeded", field="merge_strategy")
+            self._rejections.add(
+                f"`{header.merge_strategy}` is neither replace nor keep_succeeded", field="merge_strategy"
+            )
         if len(header.name) > 255 or rules.wrong_label(header.name):
-            self._faults.add("is longer than 255 characters or has control characters", field="name")
+            self._rejections.add("is longer than 255 characters or has control characters", field="name")
         self._check_files(header.files, header.project)
         self._check_folders(header)
 
@@ -154,12 +158,12 @@ class Collector:
         names = set()
         for place, file in enumerate(files):
             field = f"files[{place}]"
-            if fault := rules.wrong_name(file.name, project):
-                self._faults.add(fault, field=field)
+            if reason := rules.wrong_name(file.name, project):
+                self._rejections.add(reason, field=field)
             if not _DIGEST.fullmatch(file.digest) or file.size < 0:
-                self._faults.add("has no right digest (`b2:` and 64 hexadecimal digits) or size", field=field)
+                self._rejections.add("has no right digest (`b2:` and 64 hexadecimal digits) or size", field=field)
             if file.name in names:
-                self._faults.add(f"`{file.name}` stands twice", field=field)
+                self._rejections.add(f"`{file.name}` stands twice", field=field)
             names.add(file.name)
 
     def _check_folders(self, header: stream.Header) -> None:
@@ -168,15 +172,15 @@ class Collector:
         for place, folder in enumerate(header.folders):
             field = f"folders[{place}]"
             inner = [f"{folder.name}/{path}" for path in (*folder.files, *folder.empty)]
-            fault = next(filter(None, (rules.wrong_name(name, header.project) for name in (folder.name, *inner))), "")
-            if fault:
-                self._faults.add(fault, field=field)
+            reason = next(filter(None, (rules.wrong_name(name, header.project) for name in (folder.name, *inner))), "")
+            if reason:
+                self._rejections.add(reason, field=field)
             if folder.name in seen:
-                self._faults.add(f"`{folder.name}` stands twice", field=field)
+                self._rejections.add(f"`{folder.name}` stands twice", field=field)
             seen.add(folder.name)
             missing = next((name for name in inner[: len(folder.files)] if name not in names), None)
             if missing is not None:
-                self._faults.add(f"`{missing}` is not among the files", field=field)
+                self._rejections.add(f"`{missing}` is not among the files", field=field)
 
     def finish(self) -> Submission:
         """The Submission, or InputRejectedError with everything that is wrong."""
@@ -185,22 +189,22 @@ class Collector:
             self._pending.clear()
             self._take_block(block)
         if self._columns is None or self.header is None:
-            self._faults.add("the push is empty: not even a header came")
-            raise self._faults.errors()
+            self._rejections.add("the push is empty: not even a header came")
+            raise self._rejections.errors()
         if self.header.tasks not in (-1, self._position):
             text = f"{self.header.tasks:,} tasks were announced and {self._position:,} came: the push was cut off"
-            self._faults.add(text, "Push again.")
+            self._rejections.add(text, "Push again.")
         submission = finish(self._columns, self.header)
         if self.header.dialect == "database":
             self._speak_as_database()
-        self._faults.raise_if_any()
+        self._rejections.raise_if_any()
         return submission
 
     def _speak_as_database(self) -> None:
-        for fault in self._faults.kept:
-            word = re.match(r"\w+", fault.field)
+        for rejection in self._rejections.kept:
+            word = re.match(r"\w+", rejection.field)
             if word and word.group() in DATABASE_WORDS:
-                fault.field = DATABASE_WORDS[word.group()] + fault.field[word.end() :]
+                rejection.field = DATABASE_WORDS[word.group()] + rejection.field[word.end() :]
 
 
 def _id_at_start(line: bytes | bytearray) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from boss.core.durations import template_of
 from boss.core.model import InitSpec, Profile, SentFile
 from boss.intake import rules, task_rules
-from boss.intake.faults import Faults, Here
+from boss.intake.errors import Here, Rejections
 from boss.intake.stream import (
     SentFolder,
     StreamTask,
@@ -58,11 +58,11 @@ class _Known(NamedTuple):
 class Columns:
     """Grows by `take`; `finish.finish` makes a Submission of it."""
 
-    def __init__(self, project: str, files: list[SentFile], folders: list[SentFolder], faults: Faults) -> None:
+    def __init__(self, project: str, files: list[SentFile], folders: list[SentFolder], rejections: Rejections) -> None:
         self.project = project
         self.files = {file.name: file for file in files}
         self.folders = {folder.name: folder for folder in folders}
-        self.faults = faults
+        self.rejections = rejections
         self.executions: list[bytes] = []
         self.requirements: list[bytes] = []
         self.contents: list[bytes] = []
@@ -88,7 +88,7 @@ class Columns:
         self._profile_numbers: dict[bytes, int] = {}
         self._profile_bytes: list[bytes] = []
         self._templates: set[int] = set()
-        self._here = Here(faults)
+        self._here = Here(rejections)
 
     def take(self, task: StreamTask, position: int) -> None:
         here = self._here
@@ -123,15 +123,15 @@ class Columns:
         return ids
 
     def _define(self, id: str, index: int, here: Here) -> bool:
-        if fault := rules.wrong_id(id):
-            here.fault("id", fault)
+        if reason := rules.wrong_id(id):
+            here.reject("id", reason)
         number = self.number_of.setdefault(id, len(self.index_of))
         if number == len(self.index_of):
             self.index_of.append(index)
         elif self.index_of[number] == UNKNOWN:
             self.index_of[number] = index
         else:
-            here.fault("id", "stands twice in this push", "Each task needs an id of its own.")
+            here.reject("id", "stands twice in this push", "Each task needs an id of its own.")
             return False
         return True
 
@@ -141,7 +141,7 @@ class Columns:
             dependencies = sorted(set(dependencies))
         for id in dependencies:
             if id == task.id:
-                here.fault("dependencies", "the task depends on itself")
+                here.reject("dependencies", "the task depends on itself")
                 continue
             number = self.number_of.get(id)
             if number is None:
@@ -150,8 +150,8 @@ class Columns:
         return dependencies
 
     def _mention(self, id: str, here: Here) -> int:
-        if fault := rules.wrong_id(id):
-            here.fault("dependencies", f"an id in it {fault}")
+        if reason := rules.wrong_id(id):
+            here.reject("dependencies", f"an id in it {reason}")
         number = self.number_of[id] = len(self.index_of)
         self.index_of.append(UNKNOWN)
         return number
@@ -164,11 +164,11 @@ class Columns:
 
     def _take_init(self, task: StreamTask, execution: _Known, inputs: bytes, here: Here) -> None:
         if task.dependencies:
-            here.fault("dependencies", "an init task runs before all others and can depend on none")
+            here.reject("dependencies", "an init task runs before all others and can depend on none")
         if execution.targets:
-            here.fault("results", "an init task runs once per worker and can have no results")
+            here.reject("results", "an init task runs once per worker and can have no results")
         if execution.encoded.startswith(b'{"epanet"'):
-            here.fault("epanet", "an init task has commands")
+            here.reject("epanet", "an init task has commands")
         if execution.works:
             self.inits.append(InitSpec(id=task.id, execution=execution.encoded, requirements=inputs))
             for name, _ in task.requirements:
@@ -178,18 +178,18 @@ class Columns:
         known = self._executions.get(encoded)
         if known is not None:
             return known
-        before = self.faults.count
+        before = self.rejections.count
         try:
             execution: Execution = decode_execution(encoded)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            here.fault(*place_and_text(error))
+            here.reject(*place_and_text(error))
             execution = _NO_EXECUTION
         task_rules.check_execution(execution, self.project, here)
         targets = tuple(item.target for item in execution.results)
         works = bool(execution.commands) or execution.epanet is not None
         template = self._template(execution)
         known = _Known(encoder.encode(execution), execution.slots, execution.memory or 0, targets, works, template)
-        if self.faults.count == before and len(self._executions) < _REMEMBERED:
+        if self.rejections.count == before and len(self._executions) < _REMEMBERED:
             self._executions[encoded] = known
         return known
 
@@ -205,14 +205,14 @@ class Columns:
         key = tuple(requirements)
         encoded = self._inputs.get(key)
         if encoded is None:
-            before = self.faults.count
+            before = self.rejections.count
             task_rules.check_requirements(requirements, self.project, here)
             inputs = [item for name, path in requirements for item in self._items(name, path)]
             if len(inputs) > len(requirements) and sum(map(_bytes_of, inputs)) > INPUT_BYTES:
                 text = f"its folders have {len(inputs):,} files and folders, too many to name them one by one"
-                here.fault("requirements", text, "Pack them into one file.")
+                here.reject("requirements", text, "Pack them into one file.")
             encoded = encoder.encode(inputs)
-            if self.faults.count == before and len(self._inputs) < _REMEMBERED:
+            if self.rejections.count == before and len(self._inputs) < _REMEMBERED:
                 self._inputs[key] = encoded
         return encoded
 
@@ -236,11 +236,11 @@ class Columns:
         number = self._profiles.get(key)
         if number is not None:
             return number
-        before = self.faults.count
+        before = self.rejections.count
         try:
             profile: Profile = decode_profile(encoded)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            here.fault(*place_and_text(error))
+            here.reject(*place_and_text(error))
             profile = _NO_PROFILE
         task_rules.check_profile(profile, here)
         profile = msgspec.structs.replace(
@@ -248,7 +248,7 @@ class Columns:
             template=execution.template,
         )  # fmt: skip
         number = self._number_of_profile(profile)
-        if self.faults.count == before and len(self._profiles) < _REMEMBERED:
+        if self.rejections.count == before and len(self._profiles) < _REMEMBERED:
             self._profiles[key] = number
         return number
 
@@ -273,7 +273,7 @@ def _bytes_of(item: Input) -> int:
 
 
 def place_and_text(error: Exception) -> tuple[str, str]:
-    """Field and fault in an error of msgspec, such as "Expected `str`, got `int` - at `$.id`"."""
+    """Field and reason in an error of msgspec, such as "Expected `str`, got `int` - at `$.id`"."""
     if isinstance(error, UnicodeDecodeError):
         return "", "is no text in UTF-8"
     if isinstance(error, RecursionError):

@@ -3,7 +3,7 @@
 What a task depends on is part of what it is: the ids of its parents (named in `dependencies`, or producers of
 what it requires) go into its own, so that a change of one task changes the ids of its descendants and of
 nothing else. Ids of the file, where it has some, are names inside the file only. Knows lines of the stream;
-faults are told later, by `collector`.
+rejections are told later, by `collector`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def placeholder(position: int) -> str:
 def create_ids(lines: Sequence[StreamTask], digests: Mapping[str, str]) -> None:
     """Give each line its id, and its dependencies those of their tasks. `digests`: of files that are sent along.
 
-    Lines that need each other in a cycle, or have one id twice, stay as they are: that is a fault anyway.
+    Lines that need each other in a cycle, or have one id twice, stay as they are: they are rejected anyway.
     """
     index_of = {line.id: index for index, line in enumerate(lines)}
     if len(index_of) < len(lines):
@@ -54,7 +54,7 @@ def _parents(lines: Sequence[StreamTask], index_of: Mapping[str, int], digests: 
     needed = {name for line in lines for name, _ in line.requirements}
     try:
         producers = producers_of(needed, results, digests)
-    except TooManyPatternsError:  # a fault, which is told when all tasks have been read
+    except TooManyPatternsError:  # rejected, which is said when all tasks have been read
         producers = {}
     parents = []
     for index, line in enumerate(lines):

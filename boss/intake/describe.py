@@ -1,7 +1,7 @@
 """One task as it stands in a file, in any dialect, to its line of the canonical stream.
 
 It knows the fields of both dialects, the defaults, and what follows from an EPANET run; each field's shape
-is read in `fields`. Faults go to `Here`; what could be read goes on, so that the whole graph is still
+is read in `fields`. Rejections go to `Here`; what could be read goes on, so that the whole graph is still
 checked.
 """
 
@@ -14,7 +14,7 @@ from boss.core.model import Profile
 from boss.intake import fields, task_rules
 from boss.intake.collector import DATABASE_WORDS
 from boss.intake.epanet import epanet, needed_files, result_names
-from boss.intake.faults import Faults, Here, nearest
+from boss.intake.errors import Here, Rejections, nearest
 from boss.intake.rules import shortest, wrong_path
 from boss.intake.stream import StreamTask, raw
 from wire.messages import EpanetRun, Execution, ResultItem
@@ -85,20 +85,20 @@ def is_database(task: object) -> bool:
     return any(word in task for word in DATABASE_WORDS.values())
 
 
-def read_defaults(value: object, project: str, faults: Faults) -> dict[str, object]:
+def read_defaults(value: object, project: str, rejections: Rejections) -> dict[str, object]:
     """The defaults that are usable, still as written. What is wrong with them is told here, once, and left out."""
-    here = Here(faults)
+    here = Here(rejections)
     if not isinstance(value, dict):
-        here.fault("defaults", f"is {fields.word_of(value)}, and an object is wanted")
+        here.reject("defaults", f"is {fields.word_of(value)}, and an object is wanted")
         return {}
     here.prefix = "defaults."
     return {name: content for name, content in value.items() if _is_usable(name, content, project, here)}
 
 
 def _is_usable(name: str, content: object, project: str, here: Here) -> bool:
-    before = here.faults.count
+    before = here.rejections.count
     if name not in DEFAULT_FIELDS:
-        here.fault(name, "has no place in the defaults", nearest(name, DEFAULT_FIELDS))
+        here.reject(name, "has no place in the defaults", nearest(name, DEFAULT_FIELDS))
         return False
     if name == "epanet" and isinstance(content, dict):
         content = {"inp": "x", **content}  # may be a part only, which the tasks complete
@@ -108,7 +108,7 @@ def _is_usable(name: str, content: object, project: str, here: Here) -> bool:
     if execution is not None:
         task_rules.check_execution(execution, project, here)
     task_rules.check_profile(_profile(parsed), here)
-    return here.faults.count == before
+    return here.rejections.count == before
 
 
 def _with_defaults(task: dict[str, object], defaults: dict[str, object]) -> dict[str, object]:
@@ -127,7 +127,7 @@ def describe(
 ) -> StreamTask | None:
     """The line of a task; None where it has not even an id. `here.task` is set to its id."""
     if not isinstance(value, dict):
-        here.fault("", f"is {fields.word_of(value)}, and an object is wanted")
+        here.reject("", f"is {fields.word_of(value)}, and an object is wanted")
         return None
     id = value.get(dialect.id_field)
     here.task = id if isinstance(id, str) else ""
@@ -146,13 +146,13 @@ def describe(
 def _check_fields(task: dict[str, object], dialect: Dialect, here: Here) -> None:
     for name in task:
         if name not in dialect.fields:
-            here.fault(name, "is no field of a task", _suggest(name, dialect))
+            here.reject(name, "is no field of a task", _suggest(name, dialect))
     if dialect.id_field not in task:
-        here.fault(dialect.id_field, "is missing", "Each task needs an id of its own.")
+        here.reject(dialect.id_field, "is missing", "Each task needs an id of its own.")
     if dialect.commands_field not in task and "epanet" not in task:
-        here.fault(dialect.commands_field, "is missing", "An empty list is a task that does nothing and succeeds.")
+        here.reject(dialect.commands_field, "is missing", "An empty list is a task that does nothing and succeeds.")
     if dialect.commands_field in task and "epanet" in task and dialect is OWN:
-        here.fault("epanet", "stands beside `commands`", "A task has the one or the other.")
+        here.reject("epanet", "stands beside `commands`", "A task has the one or the other.")
 
 
 def _suggest(name: str, dialect: Dialect) -> str:
@@ -179,7 +179,7 @@ def _parse(task: dict[str, object], dialect: Dialect, here: Here) -> dict[str, A
 def _check_init(task: dict[str, object], here: Here) -> None:
     for name in _NOT_FOR_INIT:
         if name in task:
-            here.fault(name, "has no meaning for an init task, which runs once on each worker", "Leave it out.")
+            here.reject(name, "has no meaning for an init task, which runs once on each worker", "Leave it out.")
 
 
 def _line(id: str, parsed: dict[str, Any], init: bool, here: Here) -> StreamTask:
@@ -232,7 +232,7 @@ def _run_results(id: str, run: EpanetRun, here: Here) -> list[fields.Pair]:
     """What a run leaves goes to a folder that is called as the task is."""
     names = result_names(run)
     if wrong_path(id) or shortest(id) != id:
-        here.fault(
+        here.reject(
             "results",
             "is missing, and the id is no path that could be the folder of this run's results",
             'Write `results` out, such as [["pressure.parquet", "here/pressure.parquet"]], or [] for none.',

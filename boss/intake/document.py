@@ -1,4 +1,4 @@
-"""A task file as text: its JSON, where its tasks stand in it, and on which line a fault is.
+"""A task file as text: its JSON, where its tasks stand in it, and on which line something stands.
 
 It knows JSON and the outer form (an array of tasks, or an object around one), and nothing of what a task
 is. Tasks stay undecoded slices of the file, so that a large file is never a large tree of objects.
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from boss.intake.faults import Fault, InputRejectedError, listed, nearest
+from boss.intake.errors import InputRejectedError, Rejection, listed, nearest
 
 _TOP_FIELDS = ("name", "defaults", "tasks", "$schema")
 _BYTE = re.compile(r" \(byte (\d+)\)")
@@ -81,18 +81,20 @@ def open_document(data: bytes, file: str) -> Document:
 def _open_object(document: Document) -> None:
     document.is_array = False
     parts = _decode_object(document.data)
-    faults = [
-        Fault(file=document.file, field=name, text="is no field of a task file", hint=_suggest(name))
+    rejections = [
+        Rejection(file=document.file, field=name, text="is no field of a task file", hint=_suggest(name))
         for name in parts
         if name not in _TOP_FIELDS
     ]
     if "tasks" not in parts:
         hint = "Put the task into a list: [...]." if "commands" in parts or "cmd" in parts else ""
-        faults.append(Fault(file=document.file, field="tasks", text="is missing", hint=hint))
+        rejections.append(Rejection(file=document.file, field="tasks", text="is missing", hint=hint))
     elif not bytes(parts["tasks"]).startswith(b"["):
-        faults.append(Fault(file=document.file, field="tasks", text="is no list", hint="A list of tasks is wanted."))
-    if faults:
-        raise InputRejectedError(faults)
+        rejections.append(
+            Rejection(file=document.file, field="tasks", text="is no list", hint="A list of tasks is wanted.")
+        )
+    if rejections:
+        raise InputRejectedError(rejections)
     document.tasks = _decode_list(parts["tasks"])
     document._first = max(0, document.data.find(bytes(parts["tasks"])))
     document.parts = {name: msgspec.json.decode(part) for name, part in parts.items() if name != "tasks"}
@@ -103,17 +105,17 @@ def _suggest(name: str) -> str:
 
 
 def _refusal(file: str, text: str, hint: str = "") -> InputRejectedError:
-    return InputRejectedError([Fault(file=file, text=text, hint=hint)])
+    return InputRejectedError([Rejection(file=file, text=text, hint=hint)])
 
 
-def malformed(document: Document, error: Exception, base: int = 0) -> Fault:
-    """A fault with line and column for what the JSON reader said of the part that begins at `base`."""
+def malformed(document: Document, error: Exception, base: int = 0) -> Rejection:
+    """A rejection with line and column for what the JSON reader said of the part that begins at `base`."""
     if isinstance(error, RecursionError):
-        return Fault(file=document.file, line=document.line(base), text="the JSON is nested too deeply")
+        return Rejection(file=document.file, line=document.line(base), text="the JSON is nested too deeply")
     offset, text = _offset_and_text(document.data, error, base)
     start = document.data.rfind(b"\n", 0, offset) + 1
     column = len(document.data[start:offset].decode(errors="replace")) + 1
-    return Fault(file=document.file, line=document.line(offset), text=f"column {column}: {text}")
+    return Rejection(file=document.file, line=document.line(offset), text=f"column {column}: {text}")
 
 
 def _offset_and_text(data: bytes, error: Exception, base: int) -> tuple[int, str]:

@@ -7,7 +7,7 @@ that a push knows the results of a run before anything runs; it knows no INP and
 from __future__ import annotations
 
 from boss.intake import fields
-from boss.intake.faults import Here, listed, nearest
+from boss.intake.errors import Here, listed, nearest
 from boss.intake.rules import shortest
 from wire.messages import EpanetRun
 
@@ -29,7 +29,7 @@ def epanet(value: object, field: str, here: Here) -> EpanetRun | None:
         return None
     fields.check_known(content, _FIELDS, field, here)
     if "inp" not in content:
-        here.fault(field, "has no `inp`", "Name the network's INP file there.")
+        here.reject(field, "has no `inp`", "Name the network's INP file there.")
     inp = fields.text(content.get("inp", "x"), f"{field}.inp", here)
     return EpanetRun(
         inp=shortest("x" if inp is None else inp),
@@ -43,7 +43,7 @@ def epanet(value: object, field: str, here: Here) -> EpanetRun | None:
 def _object(value: object, field: str, here: Here) -> dict[str, object] | None:
     if isinstance(value, dict):
         return value
-    here.fault(field, f"is {fields.word_of(value)}, and an object is wanted")
+    here.reject(field, f"is {fields.word_of(value)}, and an object is wanted")
     return None
 
 
@@ -53,7 +53,7 @@ def _scenarios(value: object, field: str, here: Here) -> str | list[dict[str, ob
     if isinstance(value, list):
         rows = (_object(row, f"{field}[{place}]", here) for place, row in enumerate(value))
         return [row for row in rows if row is not None]
-    here.fault(field, f"is {fields.word_of(value)}, and the path of a table or a list of rows is wanted")
+    here.reject(field, f"is {fields.word_of(value)}, and the path of a table or a list of rows is wanted")
     return []
 
 
@@ -66,7 +66,7 @@ def _rows(value: object, field: str, here: Here) -> tuple[int, int] | None:
         else None
     )
     if numbers is None:
-        here.fault(field, "is no pair of numbers", "Write [first, last], counted from 0; the last is not included.")
+        here.reject(field, "is no pair of numbers", "Write [first, last], counted from 0; the last is not included.")
         return None
     first, last = numbers
     return (first, last) if first is not None and last is not None else None
@@ -95,7 +95,7 @@ def _section(value: object, section: str, field: str, here: Here) -> dict[str, o
     for name in variables:
         if name not in VARIABLES[section]:
             hint = nearest(name, VARIABLES[section]) or f"Known are {listed(VARIABLES[section])}."
-            here.fault(f"{field}.variables", f"`{name}` is no variable of {section}", hint)
+            here.reject(f"{field}.variables", f"`{name}` is no variable of {section}", hint)
     kept: dict[str, object] = {"variables": variables}
     if "elements" in content:
         kept["elements"] = _names(content["elements"], f"{field}.elements", here)
@@ -106,9 +106,9 @@ def _names(value: object, field: str, here: Here) -> list[str]:
     if isinstance(value, list) and value:
         names = fields.texts(value, field, here) or []
         if "" in names:
-            here.fault(field, "has an empty name")
+            here.reject(field, "has an empty name")
         return names
-    here.fault(field, "is missing or empty, and a list of at least one name is wanted")
+    here.reject(field, "is missing or empty, and a list of at least one name is wanted")
     return []
 
 

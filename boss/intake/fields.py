@@ -1,7 +1,7 @@
 """How each field of a task is written: from the JSON that a person wrote to a value of the right type.
 
 It judges types and shapes and reports each faulty element; `rules` judges the values themselves. A parser
-takes (value, field, here), adds faults to `here`, and returns what is usable of the value, or None.
+takes (value, field, here), adds rejections to `here`, and returns what is usable of the value, or None.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from boss.intake.faults import Here, listed, nearest
+from boss.intake.errors import Here, listed, nearest
 from boss.intake.quantities import bytes_of, seconds_of
 from boss.intake.rules import shortest
 
@@ -30,7 +30,7 @@ def word_of(value: object) -> str:
 
 
 def _refuse(value: object, wanted: str, field: str, here: Here, hint: str = "") -> None:
-    here.fault(field, f"is {word_of(value)}, and {wanted} is wanted", hint)
+    here.reject(field, f"is {word_of(value)}, and {wanted} is wanted", hint)
 
 
 def text(value: object, field: str, here: Here) -> str | None:
@@ -107,7 +107,7 @@ def _pair(value: object, field: str, here: Here) -> Pair | None:
         return shortest(value[0]), shortest(value[1])
     is_list = isinstance(value, list)
     found = f"is a list of {len(value)}" if is_list and len(value) != 2 else f"is {word_of(value)}"  # type: ignore[arg-type]  # a list
-    here.fault(field, f"{found}, and a path or a pair of paths [from, to] is wanted")
+    here.reject(field, f"{found}, and a path or a pair of paths [from, to] is wanted")
     return None
 
 
@@ -126,7 +126,7 @@ def duration(value: object, field: str, here: Here) -> float | None:
     seconds = seconds_of(value) if isinstance(value, str) else None
     if seconds is None:
         found = f"`{value}`" if isinstance(value, str) else word_of(value)
-        here.fault(
+        here.reject(
             field, f"is {found}, and a time is wanted", 'Write seconds as a number, or "90s", "5m", "1h30m", "2d".'
         )
     return seconds
@@ -185,7 +185,7 @@ def _memory(value: object, field: str, here: Here) -> int | None:
     amount = bytes_of(value) if isinstance(value, str) else None
     if amount is None:
         found = f"`{value}`" if isinstance(value, str) else word_of(value)
-        here.fault(
+        here.reject(
             field, f"is {found}, and an amount of memory is wanted", 'Write bytes as a number, or "512MB", "2GiB".'
         )
     return amount
@@ -196,4 +196,4 @@ def check_known(value: dict[str, object], known: tuple[str, ...], field: str, he
     for name in value:
         if name not in known:
             hint = nearest(name, known) or f"Known are {listed(known)}."
-            here.fault(f"{field}.{name}", "is no field that is known here", hint)
+            here.reject(f"{field}.{name}", "is no field that is known here", hint)

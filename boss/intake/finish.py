@@ -1,7 +1,7 @@
 """The end of a push's intake: what concerns more than one task, and the Submission.
 
 A requirement that is another task's result makes that task a dependency. Two tasks that would write one
-name, cycles and init tasks in the wrong place are faults. What the push does not hold itself (tasks and
+name, cycles and init tasks in the wrong place are rejections. What the push does not hold itself (tasks and
 files of earlier pushes) is left to the boss as `external`.
 """
 
@@ -30,7 +30,7 @@ _CYCLE_SHOWN = 20
 
 
 def finish(columns: Columns, header: Header) -> Submission:
-    """The Submission. Faults of the whole graph are added to `columns.faults`; then it must not be used."""
+    """The Submission. Rejections of the whole graph are added to `columns.rejections`; then it must not be used."""
     ids = columns.ids()
     warnings = _check_results(columns, ids, header)
     external = _external(columns, ids)
@@ -64,7 +64,7 @@ def finish(columns: Columns, header: Header) -> Submission:
 
 
 def _check_results(columns: Columns, ids: list[str], header: Header) -> list[str]:
-    """Faults, or where they are allowed warnings, about names that two tasks would write."""
+    """Rejections, or where they are allowed warnings, about names that two tasks would write."""
     warnings = []
     for name, first, second in columns.shared:
         text = f'`{name}` is also a result of task "{ids[first]}"'
@@ -72,7 +72,7 @@ def _check_results(columns: Columns, ids: list[str], header: Header) -> list[str
             warnings.append(f'task "{ids[second]}": {text}; the one that ends last stays')
         else:
             hint = "Let one of them write elsewhere, or push with --allow_shared_results."
-            columns.faults.add(text, hint, task=ids[second], field="results")
+            columns.rejections.add(text, hint, task=ids[second], field="results")
     _check_folders(columns, ids)
     return _capped(warnings) + _capped(_matched(columns, ids))
 
@@ -102,11 +102,11 @@ def _check_folders(columns: Columns, ids: list[str]) -> None:
             other = columns.producers.get(folder, index)
             if other != index:
                 text = f'`{name}` lies in `{folder}`, which is a result of task "{ids[other]}"'
-                columns.faults.add(text, task=ids[index], field="results")
+                columns.rejections.add(text, task=ids[index], field="results")
 
 
 def _external(columns: Columns, ids: list[str]) -> list[tuple[int, str]]:
-    """Dependencies on tasks that are not in this push. Those on init tasks are faults."""
+    """Dependencies on tasks that are not in this push. Those on init tasks are rejections."""
     outside = {number: id for id, number in columns.number_of.items() if columns.index_of[number] < 0}
     if not outside:
         return []
@@ -119,7 +119,7 @@ def _external(columns: Columns, ids: list[str]) -> list[tuple[int, str]]:
             external.append((index, id))
         else:
             text = f'"{id}" is an init task; it runs before every task anyway'
-            columns.faults.add(text, "Leave it out here.", task=ids[index], field="dependencies")
+            columns.rejections.add(text, "Leave it out here.", task=ids[index], field="dependencies")
     return external
 
 
@@ -165,7 +165,7 @@ def _all_producers(columns: Columns) -> dict[str, set[int]]:
         found = producers_of(columns.needed, columns.results, columns.files.keys() | columns.folders.keys())
     except TooManyPatternsError:
         text = "there are more requirements and patterns of results than can be compared with each other"
-        columns.faults.add(text, "Give each pattern a folder of its own, or name the results.", field="results")
+        columns.rejections.add(text, "Give each pattern a folder of its own, or name the results.", field="results")
         return {}
     return found
 
@@ -225,7 +225,7 @@ def _check_inits(columns: Columns, producers: dict[str, set[int]]) -> set[str]:
                 used.add(name)
             elif name in producers:
                 text = f"`{name}` is a result of this push, and an init task runs before all others"
-                columns.faults.add(text, task=init.id, field="requirements")
+                columns.rejections.add(text, task=init.id, field="requirements")
     return used
 
 
@@ -253,7 +253,7 @@ def _check_cycles(
         text = f"they need each other in a cycle, so none could begin: {_cycle_text(ids, cycle)}"
         through = [implied[step] for step in itertools.pairwise(cycle) if step in implied]
         hint = f"One of these needs is the requirement `{through[0]}`, another one's result." if through else ""
-        columns.faults.add(text, hint, task=ids[cycle[0]], field="dependencies")
+        columns.rejections.add(text, hint, task=ids[cycle[0]], field="dependencies")
 
 
 def _cycle_text(ids: list[str], cycle: list[int]) -> str:

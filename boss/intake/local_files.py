@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from boss.core.model import SentFile
-from boss.intake.faults import IntakeError
+from boss.intake.errors import IntakeError
 from boss.intake.rules import wrong_path
 from boss.intake.stream import SentFolder
 
@@ -79,8 +79,8 @@ def _measure_folder(top: Path, name: str) -> tuple[SentFolder, list[LocalFile]]:
     files = []
     sent = SentFolder(name=name)
     for inner, is_file in sorted(_inside(top), key=lambda found: found[0].split("/")):
-        if fault := wrong_path(f"{name}/{inner}"):
-            raise _NoFileError(f"a file in the folder `{top}` cannot be sent, as its path {fault}")
+        if reason := wrong_path(f"{name}/{inner}"):
+            raise _NoFileError(f"a file in the folder `{top}` cannot be sent, as its path {reason}")
         if not is_file:
             sent.empty.append(inner)
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Sequence
 
-from boss.intake.faults import IntakeError
+from boss.intake.errors import IntakeError
 from boss.intake.task_rules import folders_of
 from wire.patterns import Pattern, fixed_text, is_pattern
 

@@ -19,7 +19,7 @@ from boss.intake import describe, stream
 from boss.intake.collector import Collector
 from boss.intake.create_ids import create_ids, placeholder
 from boss.intake.document import JSON_ERRORS, Document, malformed, open_document
-from boss.intake.faults import Fault, Faults, Here, InputRejectedError, nearest
+from boss.intake.errors import Here, InputRejectedError, Rejection, Rejections, nearest
 from boss.intake.local_files import FoundFiles, LocalFile, find_local_files
 from boss.intake.producers import named
 
@@ -46,7 +46,7 @@ class PushOptions(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class TaskFile(msgspec.Struct, kw_only=True):
-    """A task file without faults."""
+    """A task file in which nothing is wrong."""
 
     path: str
     header: stream.Header
@@ -105,10 +105,10 @@ def _read(path: Path) -> bytes:
         size = path.stat().st_size
         if size > FILE_BYTES:
             text = f"has {size:,} bytes; a task file has at most {FILE_BYTES:,}"
-            raise InputRejectedError([Fault(file=str(path), text=text, hint="Push it in parts.")])
+            raise InputRejectedError([Rejection(file=str(path), text=text, hint="Push it in parts.")])
         return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
-        raise InputRejectedError([Fault(file=str(path), text=f"cannot be read: {error.strerror}")]) from None
+        raise InputRejectedError([Rejection(file=str(path), text=f"cannot be read: {error.strerror}")]) from None
 
 
 def _of_its_own(names: list[str], results: set[str]) -> Set[str]:
@@ -140,7 +140,7 @@ class _Reading:
         self._document = document
         self._path = path
         self._options = options
-        self._faults = Faults()
+        self._rejections = Rejections()
         self._chunks: list[bytes] = []
         #: Until all tasks are read, if they get their ids then.
         self._lines: list[stream.StreamTask] = []
@@ -161,7 +161,7 @@ class _Reading:
             self._encode(self._lines)
         header = self._header(dialect.name, found)
         submission = self._collect(header)
-        if self._faults.count or submission is None:
+        if self._rejections.count or submission is None:
             raise self._located_errors(dialect)
         used = {file.name for file in submission.files}
         return TaskFile(
@@ -212,17 +212,17 @@ class _Reading:
     def _defaults(self) -> dict[str, object]:
         if "defaults" not in self._document.parts:
             return {}
-        return describe.read_defaults(self._document.parts["defaults"], self._options.project, self._faults)
+        return describe.read_defaults(self._document.parts["defaults"], self._options.project, self._rejections)
 
     def _read_task(
         self, position: int, text: msgspec.Raw, dialect: describe.Dialect, defaults: dict[str, object]
     ) -> stream.StreamTask | None:
-        here = Here(self._faults, "", position)
+        here = Here(self._rejections, "", position)
         try:
             task = msgspec.json.decode(text)
         except JSON_ERRORS as error:
             base = self._document.places([position])[position]
-            self._faults.absorb([malformed(self._document, error, base)])
+            self._rejections.absorb([malformed(self._document, error, base)])
             return None
         if self._options.create_ids and isinstance(task, dict):
             task.setdefault(dialect.id_field, placeholder(position))
@@ -246,14 +246,14 @@ class _Reading:
 
         def refuse(name: str, why: str) -> None:
             task, position = self._needed[name]
-            self._faults.add(why, task=task, position=position, field="requirements")
+            self._rejections.add(why, task=task, position=position, field="requirements")
 
         return find_local_files(self._path.parent, names, refuse)
 
     def _header(self, dialect: str, found: FoundFiles) -> stream.Header:
         name = self._document.parts.get("name", "")
         if not isinstance(name, str):
-            self._faults.add("is no text", field="name")
+            self._rejections.add("is no text", field="name")
             name = ""
         return stream.Header(
             version=stream.VERSION,
@@ -276,26 +276,28 @@ class _Reading:
                 collector.feed(chunk)
             return collector.finish()
         except InputRejectedError as errors:
-            for fault in errors.faults:
-                fault.position = self._position_of[fault.position - 1] if fault.position else 0
-            self._faults.absorb(errors.faults, errors.more)
+            for rejection in errors.rejections:
+                rejection.position = self._position_of[rejection.position - 1] if rejection.position else 0
+            self._rejections.absorb(errors.rejections, errors.more)
             return None
 
     def _located_errors(self, dialect: describe.Dialect) -> InputRejectedError:
-        """All faults in the order of the file, each with its line."""
-        faults = self._faults.kept
-        self._find_positions(faults, dialect.id_field)
-        places = self._document.places(fault.position for fault in faults if fault.position)
-        for fault in faults:
-            fault.file = self._document.file
-            if fault.position and not fault.line:
-                fault.line = self._document.line_of_field(fault.position, places[fault.position], fault.field)
-        faults.sort(key=lambda fault: (fault.position, fault.line))
-        return self._faults.errors()
+        """All rejections in the order of the file, each with its line."""
+        rejections = self._rejections.kept
+        self._find_positions(rejections, dialect.id_field)
+        places = self._document.places(rejection.position for rejection in rejections if rejection.position)
+        for rejection in rejections:
+            rejection.file = self._document.file
+            if rejection.position and not rejection.line:
+                rejection.line = self._document.line_of_field(
+                    rejection.position, places[rejection.position], rejection.field
+                )
+        rejections.sort(key=lambda rejection: (rejection.position, rejection.line))
+        return self._rejections.errors()
 
-    def _find_positions(self, faults: list[Fault], id_field: str) -> None:
-        """Faults of the whole graph name a task by its id only."""
-        wanted = {fault.task for fault in faults if fault.task and not fault.position}
+    def _find_positions(self, rejections: list[Rejection], id_field: str) -> None:
+        """Rejections of the whole graph name a task by its id only."""
+        wanted = {rejection.task for rejection in rejections if rejection.task and not rejection.position}
         if not wanted:
             return
         found: dict[str, int] = {}
@@ -306,5 +308,5 @@ class _Reading:
                 continue
             if isinstance(id, str) and id in wanted:
                 found.setdefault(id, position)
-        for fault in faults:
-            fault.position = fault.position or found.get(fault.task, 0)
+        for rejection in rejections:
+            rejection.position = rejection.position or found.get(rejection.task, 0)

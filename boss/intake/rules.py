@@ -54,8 +54,8 @@ def wrong_path(path: str) -> str:
         return "is an empty path"
     if path[0] == "/":
         return f"`{path}` is an absolute path; a path inside the tree is wanted"
-    if not path.isprintable() and (fault := _wrong_characters(path, _NOT_IN_PATH)):
-        return fault
+    if not path.isprintable() and (reason := _wrong_characters(path, _NOT_IN_PATH)):
+        return reason
     return _wrong_parts(path)
 
 
@@ -73,8 +73,8 @@ def _wrong_parts(path: str) -> str:
 
 def wrong_name(name: str, project: str) -> str:
     """A name in the datastore's tree: a path that is none of ecloud's own places."""
-    if fault := wrong_path(name):
-        return fault
+    if reason := wrong_path(name):
+        return reason
     first = name.partition("/")[0]
     if first == ".ecloud":
         return f"`{name}` is below `.ecloud/`, which ecloud keeps for itself"

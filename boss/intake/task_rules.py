@@ -1,6 +1,6 @@
 """The rules of `rules`, put to a whole task: its execution, its profile, its requirements.
 
-It knows which field a value belongs to, in the words of our own dialect, and adds a fault to what it is
+It knows which field a value belongs to, in the words of our own dialect, and adds a rejection to what it is
 given; it does not know other tasks.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from boss.core.model import Profile
 from boss.intake import rules
-from boss.intake.faults import Here
+from boss.intake.errors import Here
 from wire.messages import EpanetRun, Execution, ResultItem
 
 
@@ -18,10 +18,10 @@ def check_execution(execution: Execution, project: str, here: Here) -> None:
     if execution.epanet is not None:
         _check_epanet(execution.epanet, project, here)
         if execution.commands:
-            here.fault("epanet", "stands beside `commands`", "A task has the one or the other.")
+            here.reject("epanet", "stands beside `commands`", "A task has the one or the other.")
     for place, command in enumerate(execution.commands):
-        if fault := rules.wrong_command(command):
-            here.fault(f"commands[{place}]", fault)
+        if reason := rules.wrong_command(command):
+            here.reject(f"commands[{place}]", reason)
     for name, value in execution.env.items():
         _note(here, f"env.{name}" if name else "env", rules.wrong_variable(name, value))
     if execution.results:
@@ -34,9 +34,9 @@ def check_execution(execution: Execution, project: str, here: Here) -> None:
         _note(here, "resources.memory", rules.wrong_number(execution.memory, 1, 1 << 50))
 
 
-def _note(here: Here, field: str, fault: str) -> None:
-    if fault:
-        here.fault(field, fault)
+def _note(here: Here, field: str, reason: str) -> None:
+    if reason:
+        here.reject(field, reason)
 
 
 def _check_epanet(run: EpanetRun, project: str, here: Here) -> None:
@@ -47,14 +47,16 @@ def _check_epanet(run: EpanetRun, project: str, here: Here) -> None:
     else:
         _check_rows(run.scenarios, here)
     if run.rows is not None and not 0 <= run.rows[0] < run.rows[1]:
-        here.fault("epanet.rows", f"{list(run.rows)} is no range", "Write [first, last], the last row is not included.")
+        here.reject(
+            "epanet.rows", f"{list(run.rows)} is no range", "Write [first, last], the last row is not included."
+        )
 
 
 def _check_rows(rows: Sequence[dict[str, object]], here: Here) -> None:
     for place, row in enumerate(rows):
         for name, value in row.items():
             if isinstance(value, list | dict):
-                here.fault(f"epanet.scenarios[{place}].{name}", "is a list or an object; a number or a text is wanted")
+                here.reject(f"epanet.scenarios[{place}].{name}", "is a list or an object; a number or a text is wanted")
 
 
 def _check_results(results: Sequence[ResultItem], project: str, here: Here) -> None:
@@ -82,11 +84,11 @@ def _check_distinct(paths: Sequence[str], field: str, verb: str, here: Here) -> 
     seen: set[str] = set(paths)
     if len(seen) < len(paths):
         double = next(path for place, path in enumerate(paths) if path in paths[:place])
-        here.fault(field, f"two of them {verb} `{double}`")
+        here.reject(field, f"two of them {verb} `{double}`")
     for path in paths:
         for folder in folders_of(path):
             if folder in seen:
-                here.fault(field, f"`{folder}` would be both a file and the folder of `{path}`")
+                here.reject(field, f"`{folder}` would be both a file and the folder of `{path}`")
 
 
 def folders_of(path: str) -> Iterable[str]:

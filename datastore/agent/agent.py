@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from datastore.agent import collecting, hindrance, naming, publishing, sending, staging
+from datastore.agent import collecting, hindrance, naming, publishing, requested, staging
 from datastore.agent.effects import Effect, KeepEpoch
 from datastore.agent.events import (
     BossSeen,
@@ -235,7 +235,7 @@ _ORDERS: dict[type, Callable[[DatastoreAgentState, Any], None]] = {
     Forget: collecting.on_forget,
     Store: naming.on_store,
     LookUp: naming.on_look_up,
-    Send: sending.on_send,
+    Send: requested.on_send,
 }
 
 _EVENTS: dict[type, Callable[[DatastoreAgentState, Any], None]] = {
@@ -258,5 +258,5 @@ _EVENTS: dict[type, Callable[[DatastoreAgentState, Any], None]] = {
     Swept: _on_swept,
     StoresEnded: naming.on_stores_ended,
     NamesFound: naming.on_found,
-    FileSent: sending.on_sent,
+    FileSent: requested.on_sent,
 }

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from datastore.disk.content import CopyStoppedError, Stopped, is_full
 from datastore.disk.tree import Tree
 from datastore.paths import shown
-from datastore.transfers import room, rsync, verdicts
+from datastore.transfers import free_space, rsync, verdicts
 from datastore.transfers.connections import Connections
 from datastore.transfers.hosts import remote_of
 from datastore.transfers.verdicts import Direction, RemoteEnd, TransferFailedError
@@ -133,7 +133,7 @@ class Runs:
         found = None
         if self._connections.has(errand.worker, errand.place):
             with contextlib.suppress(TransferFailedError), self._connections.use(errand.worker, errand.place) as shell:
-                found = room.ask(shell, self._environment, errand.path, errand.sizes)
+                found = free_space.ask(shell, self._environment, errand.path, errand.sizes)
         return verdicts.of_room(code, remote, errand.path, found)
 
     def _is_full(self, size: int) -> bool:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.worlds.epanet import ANYTOWN, BROKEN, LINE, NET1, NET3, rows_of, run, values_of
-from worker.epanet.faults import NetworkError, SpecificationError, StrictError, TooManyFailedError
+from worker.epanet.errors import NetworkError, SpecificationError, StrictError, TooManyFailedError
 from worker.epanet.warm import OpenNetworks
 
 DAY = {"duration": "24h"}

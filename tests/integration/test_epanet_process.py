@@ -17,7 +17,7 @@ import pytest
 
 from tests.worlds.epanet import BROKEN, LINE, NET1, NET3, TOP, rows_of
 from tests.worlds.waiting import scaled
-from worker.epanet.faults import MachineError
+from worker.epanet.errors import MachineError
 from worker.epanet.library import ENGINE_VERSION, library_file, load, version
 
 COMMAND = [sys.executable, "-m", "worker.epanet"]

@@ -15,9 +15,9 @@ import pytest
 from tests.worlds.waiting import scaled
 from wire.messages import Input, Outcome, ResultItem
 from worker.cache import Cache, InputMissingError, PlacingError, place_all
+from worker.file_threads import FileThreads
 from worker.home import Home, HomeError, remove_tree
 from worker.journal import Journal
-from worker.keeper import Keeper
 from worker.options import OptionError, read_options
 from worker.results import ResultsError, list_results
 from worker.runner.sessions import Sessions
@@ -280,7 +280,7 @@ def test_sessions_of_an_earlier_life_of_the_machine_count_for_nothing(tmp_path: 
 
 
 def test_the_keeper_does_the_work_of_one_task_in_order_and_survives_a_fault() -> None:
-    keeper = Keeper()
+    keeper = FileThreads()
     keeper.start()
     done: list[int] = []
     keeper.do(3, lambda: done.append(1 // 0))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wire.messages import VERSION
 from worker.debug.finding import Finding
-from worker.epanet.faults import EngineError, MachineError
+from worker.epanet.errors import EngineError, MachineError
 from worker.epanet.library import ENGINE_VERSION, load
 from worker.options import WorkerOptions
 

@@ -16,7 +16,7 @@ from wire.messages import EpanetRun
 from worker.epanet import serve
 from worker.epanet.batch import run_batch
 from worker.epanet.check import check
-from worker.epanet.faults import BatchError, SpecificationError
+from worker.epanet.errors import BatchError, SpecificationError
 from worker.epanet.library import load
 from worker.epanet.warm import OpenNetworks
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from worker.epanet import codes
-from worker.epanet.faults import EngineError, SpecificationError
+from worker.epanet.errors import EngineError, SpecificationError
 from worker.epanet.project import Project
 from worker.epanet.setpaths import DEMAND_MULTIPLIER, TIMES
 from worker.epanet.specification import Simulation

@@ -19,7 +19,7 @@ from pathlib import Path
 from wire.messages import EpanetRun
 from worker.epanet.assess import USABLE, RunRow, assess, refused
 from worker.epanet.changes import NetworkChanges
-from worker.epanet.faults import EngineError, EpanetError, MachineError, NetworkError, SpecificationError
+from worker.epanet.errors import EngineError, EpanetError, MachineError, NetworkError, SpecificationError
 from worker.epanet.kept import kept_variables
 from worker.epanet.library import ENGINE_VERSION
 from worker.epanet.project import Project
@@ -58,7 +58,7 @@ def run_batch(
     progress: Progress = lambda _: None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> BatchSummary:
-    """Raises a fault of `worker.epanet.faults`; StrictError and TooManyFailedError leave the files complete."""
+    """Raises a fault of `worker.epanet.errors`; StrictError and TooManyFailedError leave the files complete."""
     started = time.perf_counter()
     try:
         batch = _prepare(run, directory, progress)

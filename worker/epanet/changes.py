@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 
 from worker.epanet import codes
 from worker.epanet.attributes import ALL_TIMES, READ, WRITE, Value, changed_times, get_times
-from worker.epanet.faults import SpecificationError
+from worker.epanet.errors import SpecificationError
 from worker.epanet.project import Elements, Project
 from worker.epanet.scenarios import Scenario, Table
 from worker.epanet.setpaths import TIMES, SetPath

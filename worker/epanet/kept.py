@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.epanet import codes
 from worker.epanet.changes import find_elements
-from worker.epanet.faults import SpecificationError
+from worker.epanet.errors import SpecificationError
 from worker.epanet.project import Project
 from worker.epanet.results import Variable
 from worker.epanet.solve import Quantity

@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from worker.epanet.faults import EngineError, MachineError
+from worker.epanet.errors import EngineError, MachineError
 
 #: The engine is a part of the result, so there is exactly one.
 ENGINE_VERSION = "2.3.5"

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.epanet import codes
-from worker.epanet.faults import MachineError, NetworkError
+from worker.epanet.errors import MachineError, NetworkError
 from worker.epanet.library import expect, load, text_of
 
 Doubles = npt.NDArray[np.float64]

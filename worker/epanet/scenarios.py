@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from worker.epanet.faults import SpecificationError
+from worker.epanet.errors import SpecificationError
 from worker.epanet.setpaths import SCENARIO_COLUMN, SetPath, is_carried, parse_cell, parse_set_path
 
 _LARGEST_NUMBER = 2**31 - 1

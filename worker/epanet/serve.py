@@ -24,7 +24,7 @@ import msgspec
 
 from wire.messages import EpanetRun
 from worker.epanet.batch import run_batch
-from worker.epanet.faults import BatchError, MachineError
+from worker.epanet.errors import BatchError, MachineError
 from worker.epanet.library import load
 from worker.epanet.warm import OpenNetworks
 

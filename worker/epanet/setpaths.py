@@ -12,7 +12,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from worker.epanet.faults import SpecificationError
+from worker.epanet.errors import SpecificationError
 
 #: Attributes by kind of element; `leak` is another word for a junction's emitter.
 ATTRIBUTES = {

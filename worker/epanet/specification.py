@@ -14,7 +14,7 @@ from typing import Literal
 
 from wire.messages import EpanetRun
 from worker.epanet.codes import LINK_VARIABLES, NODE_VARIABLES
-from worker.epanet.faults import SpecificationError
+from worker.epanet.errors import SpecificationError
 from worker.epanet.setpaths import parse_seconds
 
 RUNS_FILE = "runs.parquet"

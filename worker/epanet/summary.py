@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.epanet.assess import STATUSES, USABLE, RunRow, sentence
-from worker.epanet.faults import StrictError, TooManyFailedError
+from worker.epanet.errors import StrictError, TooManyFailedError
 from worker.epanet.specification import BatchOptions
 
 #: Scenarios that are not ok and get a sentence of their own.

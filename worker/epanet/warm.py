@@ -13,7 +13,7 @@ from pathlib import Path
 
 from worker.epanet import codes
 from worker.epanet.attributes import apply_simulation
-from worker.epanet.faults import EngineError
+from worker.epanet.errors import EngineError
 from worker.epanet.project import Project
 from worker.epanet.solve import Quantity, solve
 from worker.epanet.specification import Simulation

@@ -22,7 +22,7 @@ from boss.core.model import Submission
 from boss.core.reasons import RejectionKind
 from boss.core.rows import Known
 from boss.intake.collector import Collector
-from boss.intake.faults import InputRejectedError
+from boss.intake.errors import InputRejectedError
 
 #: Status of a push whose files are not all here: send them, then push again.
 FILES_MISSING = 424
@@ -70,7 +70,7 @@ async def _drain(call: Call, chunks: AsyncIterator[bytes]) -> None:
 
 
 def _bad_push(errors: InputRejectedError) -> HttpError:
-    lines = [str(fault) for fault in errors.faults]
+    lines = [str(fault) for fault in errors.rejections]
     count = len(lines) + errors.more
     if errors.more:
         lines.append(f"... and {errors.more:,} more like these")
@@ -97,7 +97,7 @@ def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
 
 def _require_room(call: Call, submission: Submission) -> None:
     """A push that the disk cannot take is refused: once it were in the boss's turn, all else would wait with it."""
-    room = call.services.database_room()
+    room = call.services.database_free_bytes()
     if room is None:
         return
     needed = needed_bytes(submission)

@@ -18,10 +18,10 @@ import pyone.server_xrpc
 import requests
 
 from boss.providers.opennebula import errors, quotas
+from boss.providers.opennebula.capacity import Bound
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.login import CloudLogin
 from boss.providers.opennebula.machines import CloudMachine, address_of, machine_of
-from boss.providers.opennebula.room import Bound
 
 _OF_SYSTEM = re.compile(r"\[Errno -?[0-9]+\] ([^'\")>]+)")
 #: Seconds.

@@ -20,10 +20,10 @@ from typing import Protocol
 import msgspec
 
 from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
-from boss.providers.opennebula import disk, errors, nics, room, template
+from boss.providers.opennebula import capacity, disk, errors, nics, template
+from boss.providers.opennebula.capacity import Bound
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import CloudMachine, Seen
-from boss.providers.opennebula.room import Bound
 from boss.providers.opennebula.timeouts import Patience
 from boss.providers.provider import Guest, Limits, Notify, OfInstance, Recorded
 
@@ -422,7 +422,7 @@ class OpenNebulaProvider:
         self._room_at = now
         try:
             own = self._calls.template(self._calls.template_id(self._options.template))
-            found = room.tightest(self._calls.bounds(self._options.network, own))
+            found = capacity.tightest(self._calls.bounds(self._options.network, own))
         except CloudError as error:
             logger.info("the room that is left is not known: %s", error, extra={"action": "room"})
             return

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from boss.providers.opennebula.capacity import Bound
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import owner_and_name
-from boss.providers.opennebula.room import Bound
 
 Asked = Callable[[Callable[[Any], Any]], Any]
 #: "As the default quotas say."

@@ -1,4 +1,4 @@
-"""The boss's end: a stream in any pieces, from any sender, becomes a submission or a list of faults."""
+"""The boss's end: a stream in any pieces, from any sender, becomes a submission or a list of rejections."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from boss.core.model import Submission
 from boss.intake.collector import Collector
-from boss.intake.faults import InputRejectedError
+from boss.intake.errors import InputRejectedError
 from boss.intake.graph import find_cycles
 
 HEAD = b'{"version":1}\n'
@@ -103,7 +103,7 @@ def test_a_line_above_the_limit_is_told_and_never_held_whole():
     collector.feed(b'"}\n' + line("b") + line("b"))
     with pytest.raises(InputRejectedError) as caught:
         collector.finish()
-    assert [fault.position for fault in caught.value.faults] == [2, 4]
+    assert [rejection.position for rejection in caught.value.rejections] == [2, 4]
     assert "longer than 1,000 bytes" in refusal(HEAD, b'{"id":"' + b"x" * 2000 + b'"}\n', task_bytes=1000)
 
 

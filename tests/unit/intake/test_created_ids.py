@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from boss.intake import stream
-from boss.intake.faults import InputRejectedError
+from boss.intake.errors import InputRejectedError
 from boss.intake.reader import PushOptions, TaskFile, read_file
 
 CREATE = PushOptions(create_ids=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from boss.intake import columns, producers
-from boss.intake.faults import InputRejectedError
+from boss.intake.errors import InputRejectedError
 from boss.intake.reader import PushOptions, TaskFile, read_file
 from boss.intake.stream import SentFolder
 from tests.unit.intake.test_forms import dependencies, inputs, submit
@@ -27,7 +27,7 @@ def read(folder: Path, *tasks: dict[str, object], options: PushOptions = OPTIONS
     return read_file(folder / "tasks.json", options)
 
 
-def fault(folder: Path, *tasks: dict[str, object]) -> str:
+def rejection(folder: Path, *tasks: dict[str, object]) -> str:
     with pytest.raises(InputRejectedError) as caught:
         read(folder, *tasks)
     return str(caught.value)
@@ -93,7 +93,7 @@ def test_more_names_and_patterns_than_can_be_compared_are_a_fault(
     monkeypatch.setattr(producers, "MOST_TESTS", 50)
     makers = [task(f"m{n}", (), [f"out/*-{n}"]) for n in range(10)]
     takers = [task(f"t{n}", [f"out/x-{n}"]) for n in range(10)]
-    assert "more requirements and patterns of results than can be compared" in fault(tmp_path, *makers, *takers)
+    assert "more requirements and patterns of results than can be compared" in rejection(tmp_path, *makers, *takers)
     apart = [task(f"m{n}", (), [f"out/{n}-*"]) for n in range(10)]
     takers = [task(f"t{n}", [f"out/{n}-x"]) for n in range(10)]
     assert needs(tmp_path, *apart, *takers, of="t7") == {"m7"}
@@ -112,8 +112,8 @@ def test_created_ids_follow_patterns_and_folders(tmp_path: Path) -> None:
 
 
 def test_a_result_in_another_tasks_folder_is_a_fault_and_by_a_pattern_a_warning(tmp_path: Path) -> None:
-    assert "`mesh/a` lies in `mesh`" in fault(tmp_path, task("a", (), ["mesh"]), task("b", (), ["mesh/a"]))
-    assert "`mesh/*` lies in `mesh`" in fault(tmp_path, task("a", (), ["mesh"]), task("b", (), ["mesh/*"]))
+    assert "`mesh/a` lies in `mesh`" in rejection(tmp_path, task("a", (), ["mesh"]), task("b", (), ["mesh/a"]))
+    assert "`mesh/*` lies in `mesh`" in rejection(tmp_path, task("a", (), ["mesh"]), task("b", (), ["mesh/*"]))
     (warning,) = read(tmp_path, task("a", (), ["out/*.csv"]), task("b", (), ["out/b.csv"])).warnings
     assert 'task "b"' in warning and '"a" could leave by a pattern' in warning
 
@@ -183,7 +183,7 @@ def test_a_task_is_another_one_when_a_file_of_its_folder_has_changed(tmp_path: P
 def test_a_link_in_a_folder_is_not_followed_out_of_it(tmp_path: Path, target: str, words: str) -> None:
     fill(tmp_path, "data/sub/a", "beside")
     (tmp_path / "data/link").symlink_to(target)
-    assert words in fault(tmp_path, task("z", ["data"]))
+    assert words in rejection(tmp_path, task("z", ["data"]))
 
 
 def test_a_link_within_a_folder_is_sent_as_what_it_leads_to(tmp_path: Path) -> None:
@@ -196,11 +196,11 @@ def test_a_link_within_a_folder_is_sent_as_what_it_leads_to(tmp_path: Path) -> N
 def test_a_pipe_and_a_name_that_is_no_text_in_a_folder_are_told(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     os.mkfifo(tmp_path / "data/pipe")
-    assert "is no ordinary file" in fault(tmp_path, task("z", ["data"]))
+    assert "is no ordinary file" in rejection(tmp_path, task("z", ["data"]))
     (tmp_path / "data/pipe").unlink()
     with open(os.fsencode(tmp_path) + b"/data/\xff", "w"):
         pass
-    assert "control character" in fault(tmp_path, task("z", ["data"]))
+    assert "control character" in rejection(tmp_path, task("z", ["data"]))
 
 
 def test_a_task_that_writes_into_its_own_folder_gets_the_one_that_was_sent(tmp_path: Path) -> None:
@@ -223,7 +223,7 @@ def test_an_init_task_may_require_a_folder(tmp_path: Path) -> None:
 def test_a_folder_of_too_many_files_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, *(f"data/{number}" for number in range(20)))
     monkeypatch.setattr(columns, "INPUT_BYTES", 1000)
-    told = fault(tmp_path, task("z", ["data"]))
+    told = rejection(tmp_path, task("z", ["data"]))
     assert "20 files and folders" in told and "Pack them" in told
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from boss.core.model import Submission
 from boss.intake.collector import Collector
-from boss.intake.faults import InputRejectedError
+from boss.intake.errors import InputRejectedError
 from boss.intake.finish import leave_to_project
 from boss.intake.reader import PushOptions, TaskFile, check, encode_stream, read_file
 from wire.messages import Execution, Input

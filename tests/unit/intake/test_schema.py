@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from boss.intake import describe, epanet, quantities, rules
-from boss.intake.faults import InputRejectedError
+from boss.intake.errors import InputRejectedError
 from boss.intake.reader import read_file
 from wire.messages import EpanetRun
 from worker.epanet import specification
@@ -27,7 +27,7 @@ EXAMPLES = re.findall(
 
 
 def reads(path: Path, content: object) -> str:
-    """Our own verdict: the faults, or nothing."""
+    """Our own verdict: the rejections, or nothing."""
     path.write_text(json.dumps(content))
     try:
         read_file(path)

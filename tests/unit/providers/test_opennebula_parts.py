@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from boss.providers.opennebula.capacity import Bound, tightest
 from boss.providers.opennebula.errors import CloudError, of_answer
 from boss.providers.opennebula.login import TOKEN_SECONDS, CloudLogin
 from boss.providers.opennebula.machines import CloudMachine, Seen, cards_of, machine_of
 from boss.providers.opennebula.make import make_client, options_of
-from boss.providers.opennebula.room import Bound, tightest
 from boss.providers.opennebula.template import card_of, extra_template, marks_of, start_script
 from boss.providers.opennebula.timeouts import SPEAK_SECONDS, Patience
 from boss.providers.provider import ProviderError

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from worker.epanet.faults import SpecificationError
+from worker.epanet.errors import SpecificationError
 from worker.epanet.scenarios import UNCHANGED, read_table
 
 

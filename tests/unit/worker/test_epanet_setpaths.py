@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.epanet.faults import SpecificationError
+from worker.epanet.errors import SpecificationError
 from worker.epanet.setpaths import SetPath, parse_cell, parse_seconds, parse_set_path
 
 

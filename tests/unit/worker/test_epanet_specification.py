@@ -6,7 +6,7 @@ import pytest
 
 from wire.messages import EpanetRun
 from worker.epanet.assess import RunRow
-from worker.epanet.faults import SpecificationError, StrictError, TooManyFailedError
+from worker.epanet.errors import SpecificationError, StrictError, TooManyFailedError
 from worker.epanet.specification import parse_options, parse_output, result_names
 from worker.epanet.summary import refuse_failures, sum_up
 

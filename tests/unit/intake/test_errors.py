@@ -1,4 +1,4 @@
-"""Bad task files: every fault is told, with file, line, task and field, and all of them at once."""
+"""Bad task files: every rejection is told, with file, line, task and field, and all of them at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import json
 import pytest
 
 from boss.intake import reader
-from boss.intake.faults import Fault, InputRejectedError
+from boss.intake.errors import InputRejectedError, Rejection
 from boss.intake.reader import PushOptions, read_file
 
 
-def faults(folder, content, options: PushOptions | None = None) -> list[Fault]:
+def rejections(folder, content, options: PushOptions | None = None) -> list[Rejection]:
     path = folder / "tasks.json"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -19,14 +19,14 @@ def faults(folder, content, options: PushOptions | None = None) -> list[Fault]:
         path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(InputRejectedError) as caught:
         read_file(path, options or PushOptions())
-    assert all(fault.file == str(path) for fault in caught.value.faults)
+    assert all(rejection.file == str(path) for rejection in caught.value.rejections)
     assert str(caught.value)
-    return caught.value.faults
+    return caught.value.rejections
 
 
-def only(folder, content, options: PushOptions | None = None) -> Fault:
-    found = faults(folder, content, options)
-    assert len(found) == 1, [str(fault) for fault in found]
+def only(folder, content, options: PushOptions | None = None) -> Rejection:
+    found = rejections(folder, content, options)
+    assert len(found) == 1, [str(rejection) for rejection in found]
     return found[0]
 
 
@@ -49,13 +49,13 @@ def task(**fields: object) -> list[dict[str, object]]:
     ],
 )
 def test_malformed_json_is_told_with_its_place(tmp_path, text, line, words):
-    fault = only(tmp_path, text)
-    assert fault.line == line and words in fault.text
+    rejection = only(tmp_path, text)
+    assert rejection.line == line and words in rejection.text
 
 
 def test_what_is_no_text_at_all_is_told_as_that(tmp_path):
-    fault = only(tmp_path, b'[{"id": "a",\n "commands": "\xff"}]')
-    assert (fault.line, fault.text) == (2, "column 15: not UTF-8")
+    rejection = only(tmp_path, b'[{"id": "a",\n "commands": "\xff"}]')
+    assert (rejection.line, rejection.text) == (2, "column 15: not UTF-8")
     assert "empty" in only(tmp_path, b"  \n").text
     assert "neither" in only(tmp_path, b'"tasks"').text
 
@@ -139,9 +139,9 @@ def test_a_file_of_100_mb_is_refused_or_read_without_ado(tmp_path):
     ],
 )
 def test_a_faulty_field_is_told_with_its_task(tmp_path, fields, field, words):
-    fault = only(tmp_path, task(**fields))
-    assert (fault.task, fault.field, fault.line) == ("a", field, 1)
-    assert words in str(fault)
+    rejection = only(tmp_path, task(**fields))
+    assert (rejection.task, rejection.field, rejection.line) == ("a", field, 1)
+    assert words in str(rejection)
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,15 @@ def test_a_faulty_field_is_told_with_its_task(tmp_path, fields, field, words):
     ],
 )
 def test_a_faulty_run_is_told(tmp_path, run, field, words):
-    found = faults(tmp_path, [{"id": "a", "epanet": run}])
-    assert any(fault.field == field and words in str(fault) for fault in found), [str(fault) for fault in found]
+    found = rejections(tmp_path, [{"id": "a", "epanet": run}])
+    assert any(rejection.field == field and words in str(rejection) for rejection in found), [
+        str(rejection) for rejection in found
+    ]
 
 
 def test_an_epanet_task_whose_id_is_no_folder_must_say_its_results(tmp_path):
-    fault = only(tmp_path, [{"id": "/x", "epanet": {"inp": "a.inp"}}])
-    assert fault.field == "results" and "Write `results` out" in fault.hint
+    rejection = only(tmp_path, [{"id": "/x", "epanet": {"inp": "a.inp"}}])
+    assert rejection.field == "results" and "Write `results` out" in rejection.hint
 
 
 @pytest.mark.parametrize(
@@ -181,8 +183,8 @@ def test_a_faulty_id_is_told(tmp_path, id, words):
 
 
 def test_a_missing_id_is_told_by_the_task_s_place(tmp_path):
-    fault = only(tmp_path, [{"id": "a", "commands": []}, {"commands": "true"}])
-    assert (fault.position, fault.field) == (2, "id") and "task number 2" in str(fault)
+    rejection = only(tmp_path, [{"id": "a", "commands": []}, {"commands": "true"}])
+    assert (rejection.position, rejection.field) == (2, "id") and "task number 2" in str(rejection)
     assert '"5" with quotes' in only(tmp_path, [{"id": 5, "commands": []}]).hint
 
 
@@ -192,8 +194,10 @@ def test_missing_commands_are_told(tmp_path):
 
 
 def test_an_id_that_stands_twice_is_told_at_its_second_place(tmp_path):
-    fault = only(tmp_path, '[{"id": "a", "commands": []},\n{"id": "b", "commands": []},\n{"id": "a", "commands": []}]')
-    assert (fault.line, fault.task, fault.position) == (3, "a", 3) and "twice" in fault.text
+    rejection = only(
+        tmp_path, '[{"id": "a", "commands": []},\n{"id": "b", "commands": []},\n{"id": "a", "commands": []}]'
+    )
+    assert (rejection.line, rejection.task, rejection.position) == (3, "a", 3) and "twice" in rejection.text
 
 
 def test_a_cycle_is_shown_as_the_cycle(tmp_path):
@@ -211,8 +215,8 @@ def test_a_cycle_through_a_file_names_the_file(tmp_path):
         {"id": "a", "commands": [], "requirements": ["x"], "results": ["y"]},
         {"id": "b", "commands": [], "dependencies": ["a"], "results": ["x"]},
     ]
-    fault = only(tmp_path, tasks)
-    assert "a -> b -> a" in fault.text and "`x`" in fault.hint
+    rejection = only(tmp_path, tasks)
+    assert "a -> b -> a" in rejection.text and "`x`" in rejection.hint
 
 
 def test_a_long_cycle_is_shown_by_its_ends(tmp_path):
@@ -223,8 +227,8 @@ def test_a_long_cycle_is_shown_by_its_ends(tmp_path):
 
 def test_a_result_below_another_task_s_result_is_told(tmp_path):
     tasks = [{"id": "a", "commands": [], "results": ["x"]}, {"id": "b", "commands": [], "results": ["x/y"]}]
-    fault = only(tmp_path, tasks)
-    assert fault.task == "b" and 'task "a"' in fault.text
+    rejection = only(tmp_path, tasks)
+    assert rejection.task == "b" and 'task "a"' in rejection.text
 
 
 def test_nothing_can_depend_on_an_init_task(tmp_path):
@@ -240,7 +244,7 @@ def test_nothing_can_depend_on_an_init_task(tmp_path):
 def test_the_outer_object_is_checked_too(tmp_path):
     assert "Did you mean `defaults`?" in only(tmp_path, {"default": {}, "tasks": []}).hint
     assert only(tmp_path, {"tasks": {}}).text == "is no list"
-    assert "list" in faults(tmp_path, {"id": "a", "commands": []})[-1].hint
+    assert "list" in rejections(tmp_path, {"id": "a", "commands": []})[-1].hint
     assert only(tmp_path, {"name": 5, "tasks": []}).field == "name"
     assert only(tmp_path, {"defaults": {"timeuot": 5}, "tasks": []}).field == "defaults.timeuot"
     assert only(tmp_path, {"defaults": [], "tasks": []}).field == "defaults"
@@ -251,13 +255,13 @@ def test_a_faulty_default_is_told_once_and_not_per_task(tmp_path):
     tasks = [{"id": str(number), "commands": []} for number in range(5)]
     for name, value in (("timeout", "soon"), ("timeout", 0), ("retries", -1), ("requirements", ["../x"])):
         assert only(tmp_path, {"defaults": {name: value}, "tasks": tasks}).field.startswith(f"defaults.{name}")
-    fault = only(tmp_path, {"defaults": {"epanet": {"rows": [5, 5]}}, "tasks": tasks})
-    assert fault.field == "defaults.epanet.rows"
+    rejection = only(tmp_path, {"defaults": {"epanet": {"rows": [5, 5]}}, "tasks": tasks})
+    assert rejection.field == "defaults.epanet.rows"
 
 
 def test_database_era_files_are_told_of_in_their_own_words(tmp_path):
     tasks = [{"key": "a", "cmd": ["x\0"], "results": [], "depends-on": ["a"], "requires": ["/x"]}]
-    assert {fault.field for fault in faults(tmp_path, tasks)} == {"cmd[0]", "depends-on", "requires[0]"}
+    assert {rejection.field for rejection in rejections(tmp_path, tasks)} == {"cmd[0]", "depends-on", "requires[0]"}
     assert "database era" in only(tmp_path, [{"key": "a", "cmd": [], "timeout": 5}]).hint
 
 
@@ -269,8 +273,8 @@ def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path):
       7,
       {"id": "c", "commands": [], "results": ["r"]}
     ]"""
-    found = faults(tmp_path, text)
-    assert [fault.line for fault in found] == sorted(fault.line for fault in found)
+    found = rejections(tmp_path, text)
+    assert [rejection.line for rejection in found] == sorted(rejection.line for rejection in found)
     told = "\n".join(map(str, found))
     for words in (
         ':2, task "a", comands: ', ':2, task "a", commands: is missing', "a -> b -> a", ':3, task "a", timeout',
@@ -284,7 +288,7 @@ def test_a_hundred_faults_are_shown_and_the_rest_counted(tmp_path):
     path.write_text(json.dumps([{"id": str(number), "commands": 5} for number in range(250)]))
     with pytest.raises(InputRejectedError) as caught:
         read_file(path)
-    assert len(caught.value.faults) == 100 and caught.value.more == 150
+    assert len(caught.value.rejections) == 100 and caught.value.more == 150
     assert str(caught.value).endswith("... and 150 more like these")
 
 

@@ -1,6 +1,11 @@
-"""What is wrong with a task file: one Fault per place, collected so that all are told at once.
+"""What is wrong with a task file: one Rejection per place, collected so that all are reported at once.
 
-It knows how a fault reads to a person and how many are worth showing; it does not know how faults are found.
+It knows how a rejection reads to a user and how many are worth showing; it does not know how they are found.
+
+    IntakeError
+    ├── InputRejectedError     bad input: all its rejections
+    ├── TooManyPatternsError   bad input: more names and patterns than can be compared (`producers`)
+    └── _NoFileError           bad input: what has the name of a file is none (`local_files`)
 """
 
 from __future__ import annotations
@@ -10,11 +15,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-#: So many faults are kept and shown; the rest is only counted.
+#: So many rejections are kept and shown; the rest is only counted.
 SHOWN = 100
 
 
-class Fault(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Rejection(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One thing that is wrong, and where."""
 
     #: What is wrong, as the end of a sentence whose beginning is the place.
@@ -24,7 +29,7 @@ class Fault(msgspec.Struct, kw_only=True, omit_defaults=True):
     file: str = ""
     #: Line of the file, from 1; 0 is unknown.
     line: int = 0
-    #: Place of the task in the file, from 1; 0 where the fault is no task's.
+    #: Place of the task in the file, from 1; 0 where the rejection is no task's.
     position: int = 0
     #: The task's id; empty where it has none.
     task: str = ""
@@ -50,37 +55,37 @@ class IntakeError(Exception):
 
 
 class InputRejectedError(IntakeError):
-    """Bad input: all its faults, at most `SHOWN` of them, and how many more there are."""
+    """Bad input: all its rejections, at most `SHOWN` of them, and how many more there are."""
 
-    def __init__(self, faults: list[Fault], more: int = 0) -> None:
-        super().__init__(faults, more)
-        self.faults = faults
+    def __init__(self, rejections: list[Rejection], more: int = 0) -> None:
+        super().__init__(rejections, more)
+        self.rejections = rejections
         self.more = more
 
     def __str__(self) -> str:
-        lines = [str(fault) for fault in self.faults]
+        lines = [str(rejection) for rejection in self.rejections]
         if self.more:
             lines.append(f"... and {self.more:,} more like these")
         return "\n".join(lines)
 
 
-class Faults:
-    """Collects faults up to a number, and counts the rest."""
+class Rejections:
+    """Collects rejections up to a number, and counts the rest."""
 
     def __init__(self, shown: int = SHOWN) -> None:
-        self.kept: list[Fault] = []
+        self.kept: list[Rejection] = []
         self.count = 0
         self._shown = shown
 
     def add(self, text: str, hint: str = "", *, task: str = "", position: int = 0, field: str = "") -> None:
         self.count += 1
         if len(self.kept) < self._shown:
-            self.kept.append(Fault(text=text, hint=hint, task=task, position=position, field=field))
+            self.kept.append(Rejection(text=text, hint=hint, task=task, position=position, field=field))
 
-    def absorb(self, faults: list[Fault], more: int = 0) -> None:
+    def absorb(self, rejections: list[Rejection], more: int = 0) -> None:
         """Take over what another step found."""
-        self.count += len(faults) + more
-        self.kept.extend(faults[: max(0, self._shown - len(self.kept))])
+        self.count += len(rejections) + more
+        self.kept.extend(rejections[: max(0, self._shown - len(self.kept))])
 
     def errors(self) -> InputRejectedError:
         return InputRejectedError(self.kept, self.count - len(self.kept))
@@ -91,19 +96,19 @@ class Faults:
 
 
 class Here:
-    """The task (or other part of a file) that is being read: a short way to add a fault about it."""
+    """The task (or other part of a file) that is being read: a short way to add a rejection about it."""
 
-    __slots__ = ("faults", "position", "prefix", "task")
+    __slots__ = ("rejections", "position", "prefix", "task")
 
-    def __init__(self, faults: Faults, task: str = "", position: int = 0, prefix: str = "") -> None:
-        self.faults = faults
+    def __init__(self, rejections: Rejections, task: str = "", position: int = 0, prefix: str = "") -> None:
+        self.rejections = rejections
         self.task = task
         self.position = position
         #: Stands before each field.
         self.prefix = prefix
 
-    def fault(self, field: str, text: str, hint: str = "") -> None:
-        self.faults.add(text, hint, task=self.task, position=self.position, field=self.prefix + field)
+    def reject(self, field: str, text: str, hint: str = "") -> None:
+        self.rejections.add(text, hint, task=self.task, position=self.position, field=self.prefix + field)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

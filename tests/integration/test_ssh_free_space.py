@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from datastore.transfers import room
+from datastore.transfers import free_space
 from datastore.transfers.children import environment
 from datastore.transfers.rsync import RsyncEnded
 from datastore.transfers.runs import Errand, Runs
@@ -105,7 +105,7 @@ def test_a_folder_of_any_name_is_asked_about_and_no_shell_takes_it_apart(tmp_pat
     folder = tmp_path / 'it\'s "so" $(touch pwned) `touch pwned` \\ ; touch pwned #'
     folder.mkdir()
     (folder / HERE).touch()
-    found = room.ask(no_ssh, environment("x"), str(folder), {HERE: 1, THERE: 2})
+    found = free_space.ask(no_ssh, environment("x"), str(folder), {HERE: 1, THERE: 2})
     free = os.statvfs(folder)
     assert isinstance(found, FreeSpace) and found.needed == 2
     assert abs(found.free - free.f_bavail * free.f_frsize) < 1024**3  # others use this disk, too
@@ -114,7 +114,7 @@ def test_a_folder_of_any_name_is_asked_about_and_no_shell_takes_it_apart(tmp_pat
 
 def test_what_a_shell_prints_at_a_login_does_not_matter(tmp_path: Path) -> None:
     noisy = program(tmp_path / "ssh", "shift", "echo welcome; echo 1 2 3 4% and more", 'exec "$@"')
-    found = room.ask(str(noisy), environment("x"), str(tmp_path), {THERE: 7})
+    found = free_space.ask(str(noisy), environment("x"), str(tmp_path), {THERE: 7})
     assert found is not None and found.needed == 7 and found.free > 1_000_000
 
 
@@ -131,17 +131,17 @@ def test_what_a_shell_prints_at_a_login_does_not_matter(tmp_path: Path) -> None:
     ids=["nothing", "silence", "endless", "too large", "killed", "no room"],
 )
 def test_a_host_that_answers_nonsense_gives_no_answer(tmp_path: Path, answer: str) -> None:
-    assert room.ask(str(program(tmp_path / "ssh", answer)), environment("x"), str(tmp_path), {THERE: 7}) is None
+    assert free_space.ask(str(program(tmp_path / "ssh", answer)), environment("x"), str(tmp_path), {THERE: 7}) is None
 
 
 def test_a_host_that_does_not_answer_in_time_gives_no_answer_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "_SECONDS", 0.2)
+    monkeypatch.setattr(free_space, "_SECONDS", 0.2)
     slow = program(tmp_path / "ssh", f"echo $$ > {tmp_path / 'pid'}; exec sleep 1000")
-    assert room.ask(str(slow), environment("x"), str(tmp_path), {THERE: 7}) is None
+    assert free_space.ask(str(slow), environment("x"), str(tmp_path), {THERE: 7}) is None
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
 
 
 def test_a_folder_that_is_not_there_gives_no_answer(tmp_path: Path, no_ssh: str) -> None:
-    assert room.ask(no_ssh, environment("x"), str(tmp_path / "gone"), {THERE: 7}) is None
+    assert free_space.ask(no_ssh, environment("x"), str(tmp_path / "gone"), {THERE: 7}) is None

@@ -13,7 +13,7 @@ from collections.abc import Callable
 logger = logging.getLogger(__name__)
 
 
-class Keeper:
+class FileThreads:
     def __init__(self, threads: int = 2) -> None:
         self._queues: list[queue.SimpleQueue[Callable[[], None] | None]] = [queue.SimpleQueue() for _ in range(threads)]
         self._threads = [

@@ -1,4 +1,4 @@
-"""Become another program that gets TERM when its parent ends: `keeper.py PARENT PROGRAM ARGUMENTS...`.
+"""Become another program that gets TERM when its parent ends: `parent_death.py PARENT PROGRAM ARGUMENTS...`.
 
 Used where util-linux's `setpriv` is missing. Run as a file, in isolated mode: it must import nothing of ours, and
 leaves nothing behind, since the program takes its place.
@@ -17,7 +17,7 @@ _PR_SET_PDEATHSIG = 1
 def main(arguments: list[str]) -> int:
     parent, program = int(arguments[0]), arguments[1]
     if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0) != 0:
-        sys.stderr.write(f"keeper: prctl failed: {os.strerror(ctypes.get_errno())}\n")
+        sys.stderr.write(f"parent_death: prctl failed: {os.strerror(ctypes.get_errno())}\n")
         return 125
     if os.getppid() != parent:
         return 125

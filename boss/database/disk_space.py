@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 
-def database_room(url: str) -> int | None:
+def database_free_bytes(url: str) -> int | None:
     """Bytes that an SQLite database's disk still takes, its log's pages that are used again included."""
     path = Path(url.removeprefix("sqlite:///"))
     if not url.startswith("sqlite:///"):
