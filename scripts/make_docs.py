@@ -14,7 +14,8 @@ sys.path.insert(0, str(TOP))
 
 from boss.configuration.pools import POOL_SETTINGS  # noqa: E402
 from boss.configuration.values import Setting, as_written  # noqa: E402
-from boss.core.model import TASK_MOVES, TERMINAL, UNFINISHED, TaskState  # noqa: E402 - the checkout comes first
+from boss.core.legal import TASK_MOVES  # noqa: E402 - the checkout comes first
+from boss.core.model import TERMINAL, UNFINISHED, TaskState  # noqa: E402
 from settings import PREFIX, SETTINGS  # noqa: E402
 
 MADE = "<!-- Written by scripts/make_docs.py (`make docs`); change the code, not this page. -->\n"
@@ -63,7 +64,7 @@ labels = { engine = "2.3" }
 STATES_HEAD = f"""{MADE}
 # States of a task
 
-The table of legal moves of `boss/core/model.py`. A move that is not here cannot happen; words are explained in
+The table of legal moves of `boss/core/legal.py`. A move that is not here cannot happen; words are explained in
 [glossary.md](glossary.md).
 
 """

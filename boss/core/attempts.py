@@ -11,10 +11,12 @@ import msgspec
 from boss.core import dropped, moves, quarantine, retry
 from boss.core.effects import RunOrder, StageOrder
 from boss.core.graph import CANCELLING, Batch
-from boss.core.instance_state import waits_for_card
+from boss.core.instance_state import waits_for_nic
+from boss.core.legal import ATTEMPT_MOVES
 from boss.core.model import Ended, Phase, Profile, TaskState
 from boss.core.rows import AttemptRow
 from boss.core.state import Attempt, State, Worker
+from boss.core.story import illegal
 from wire.messages import Abandon, Acknowledge, AttemptKey, Collect, CollectFile, Kill, Outcome, Place, TakeBack
 
 _NOWHERE = Place(path="")
@@ -26,7 +28,8 @@ def send(state: State, worker: Worker, batch: Batch, index: int) -> None:
     profile = batch.profile(index)
     batch.attempts[index] += 1
     number = batch.first + index
-    attempt = _open(state, worker, batch, index, number, batch.attempts[index], staging=profile.staging, init=False)
+    key = (number, batch.attempts[index])
+    attempt = _open(state, worker, batch, index, key, staging=profile.staging, init=False)
     attempt.slots = min(profile.slots, worker.slots)
     state.load(worker, attempt.slots)
     state.lost.pop(number, None)
@@ -40,9 +43,9 @@ def send_init(state: State, worker: Worker, batch: Batch, position: int) -> None
     row.attempt += 1
     state.changes.inits[row.number] = row
     staging = bool(row.spec.requirements)
-    attempt = _open(state, worker, batch, position, row.number, row.attempt, staging=staging, init=True)
+    attempt = _open(state, worker, batch, position, (row.number, row.attempt), staging=staging, init=True)
     state.load(worker, attempt.slots)
-    state.carded[worker.id] = None
+    state.nics_due[worker.id] = None
     order_run(state, worker, attempt)
 
 
@@ -57,23 +60,62 @@ def _under_way(worker: Worker, number: int) -> bool:
     return any(attempt.init and attempt.task == number for attempt in worker.attempts.values())
 
 
-def _open(
-    state: State, worker: Worker, batch: Batch, index: int, task: int, number: int, *, staging: bool, init: bool
-) -> Attempt:
-    phase = Phase.STAGING if staging else Phase.STAGED
-    row = AttemptRow(task, number, worker.id, worker.incarnation, phase.value, sent_at=state.wall)
-    attempt = Attempt(batch, index, worker.id, row, init=init, staging=staging)
-    state.attempts[attempt.key] = attempt
-    worker.attempts[attempt.key] = attempt
-    batch.live += 1
-    save(state, attempt)
-    state.journal("attempt", str(task), number, "new", phase.value, f"sent to {worker.id}")
+def reopen(state: State, worker: Worker, batch: Batch, index: int, key: AttemptKey) -> Attempt:
+    """The worker is back with an attempt that was taken for lost, and its task has no other one yet."""
+    moves.leave_queue(state, batch, index)
+    profile = batch.profile(index)
+    attempt = _open(state, worker, batch, index, key, staging=profile.staging, init=False, ended=Ended.LOST)
+    attempt.slots = min(profile.slots, worker.slots)
+    state.load(worker, attempt.slots)
+    if attempt.phase is Phase.STAGING:
+        state.at_datastore[key] = None  # asked again soon, unless it turns out to have begun
     return attempt
 
 
+def _open(
+    state: State,
+    worker: Worker,
+    batch: Batch,
+    index: int,
+    key: AttemptKey,
+    *,
+    staging: bool,
+    init: bool,
+    ended: Ended | None = None,
+) -> Attempt:
+    """It is live from here on. `ended`: how it had ended; None: it is a new one."""
+    phase = Phase.STAGING if staging else Phase.STAGED
+    cause = f"sent to {worker.id}" if ended is None else f"worker {worker.id} came back with it"
+    if ended is not None:
+        _check_move(state, key, ended, phase, cause)
+    row = AttemptRow(*key, worker.id, worker.incarnation, phase.value, sent_at=state.wall)
+    attempt = Attempt(batch, index, worker.id, row, init=init, staging=staging)
+    state.attempts[key] = attempt
+    worker.attempts[key] = attempt
+    batch.live += 1
+    save(state, attempt)
+    state.journal("attempt", str(key[0]), key[1], ended.value if ended else "new", phase.value, cause)
+    return attempt
+
+
+def set_phase(state: State, attempt: Attempt, to: Phase, cause: str) -> None:
+    """The one place where the phase of a live attempt changes (`end` ends it). Raises IllegalMoveError."""
+    before = attempt.phase
+    if before is not to:
+        _check_move(state, attempt.key, before, to, cause)
+        state.remember("attempt", str(attempt.task), attempt.attempt, before.value, to.value, cause)
+        attempt.phase = to
+    save(state, attempt)
+
+
+def _check_move(state: State, key: AttemptKey, before: Phase | Ended, to: Phase | Ended, cause: str) -> None:
+    if to not in ATTEMPT_MOVES[before]:
+        raise illegal(state, "attempt", key[0], before, to, cause, attempt=key[1])
+
+
 def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
-    """Say (again) that the worker is to take it, and have its inputs staged. An init execution may wait for a card."""
-    if attempt.init and waits_for_card(state, worker.id):
+    """Say (again) that the worker is to take it, and have its inputs staged. An init execution may wait for a NIC."""
+    if attempt.init and waits_for_nic(state, worker.id):
         return
     batch = attempt.batch
     inits = () if attempt.init else tuple(row.number for row in batch.inits)
@@ -94,8 +136,7 @@ def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
 
 def stage_again(state: State, attempt: Attempt) -> None:
     """Its inputs are to be brought to its worker, whatever was said of that before."""
-    attempt.phase = Phase.STAGING
-    save(state, attempt)
+    set_phase(state, attempt, Phase.STAGING, "its inputs are to be brought again")
     ask_datastore(state, attempt)
 
 
@@ -163,10 +204,9 @@ def begin(state: State, attempt: Attempt) -> None:
     """Its first command runs."""
     if attempt.begun():
         return
-    attempt.phase = Phase.EXECUTING
     attempt.began_at = state.wall
+    set_phase(state, attempt, Phase.EXECUTING, "its first command runs")
     state.at_datastore.pop(attempt.key, None)
-    save(state, attempt)
     if not attempt.init:
         moves.move(state, attempt.batch, attempt.index, TaskState.RUNNING, f"began on {attempt.worker}")
 
@@ -174,11 +214,10 @@ def begin(state: State, attempt: Attempt) -> None:
 def collect(state: State, attempt: Attempt, outcome: Outcome) -> None:
     """Its commands succeeded and left results: from here on the datastore decides how it ends."""
     begin(state, attempt)
-    attempt.phase = Phase.COLLECTING
+    set_phase(state, attempt, Phase.COLLECTING, "its commands succeeded and left results")
     attempt.outcome = outcome
     _free_slots(state, attempt)
     keep_outcome(attempt.row, outcome)
-    save(state, attempt)
     ask_datastore(state, attempt)
 
 
@@ -250,8 +289,12 @@ def ask_back(state: State, batch: Batch) -> None:
 
 
 def end(state: State, attempt: Attempt, how: Ended, reason: str = "") -> None:
-    """It is over, and on no list of live ones any more. What becomes of its task is not decided here."""
+    """It is over, and on no list of live ones any more. What becomes of its task is not decided here.
+
+    Raises IllegalMoveError.
+    """
     key = attempt.key
+    _check_move(state, key, attempt.phase, how, reason)
     del state.attempts[key]
     state.at_datastore.pop(key, None)
     worker = state.workers.get(attempt.worker)
@@ -260,7 +303,7 @@ def end(state: State, attempt: Attempt, how: Ended, reason: str = "") -> None:
         del worker.attempts[key]
         worker.progress.pop(attempt.task, None)
     if attempt.init and worker is not None:
-        state.carded[worker.id] = None
+        state.nics_due[worker.id] = None
         if how is not Ended.SUCCEEDED:
             state.uninitialized[worker.id] = None
     batch = attempt.batch

@@ -172,10 +172,9 @@ def on_left_out(state: State, event: OrdersLeftOut) -> None:
 
 
 def _staged(state: State, attempt: Attempt, worker: Worker, inputs: list[Input]) -> None:
-    attempt.phase = Phase.STAGED
     state.at_datastore.pop(attempt.key, None)
     attempt.row.inputs = attempts.encode(inputs) if inputs else b""
-    attempts.save(state, attempt)
+    attempts.set_phase(state, attempt, Phase.STAGED, "its inputs are there")
     if attempt.key in worker.attempts:
         state.tell(worker, Staged(task=attempt.task, attempt=attempt.attempt, inputs=inputs))
 

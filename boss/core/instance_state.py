@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from boss.core.model import COMING, InstanceState
+from boss.core.legal import INSTANCE_MOVES
+from boss.core.model import COMING, InstanceState, NicState
 from boss.core.state import Instance, State
+from boss.core.story import illegal
 
 #: The worker id of the datastore's machine.
 DATASTORE = "datastore"
-#: In a row: a card was asked for, and nobody has said which it is; what stands before one that is to be taken away.
-ASKED, LEAVING = "asked", "-"
+#: In a row, instead of the name of its NIC: one was requested, and its name is not known; before the name: is detached.
+NIC_REQUESTED, NIC_DETACHING = "asked", "-"
 
 
 def instance_of(state: State, worker_id: str) -> Instance | None:
@@ -31,26 +33,37 @@ def instance_said_hello(state: State, worker_id: str) -> Instance | None:
     return instance
 
 
-def with_cards(state: State, worker_id: str) -> Instance | None:
-    """Its instance, if its pool gives machines a card for init tasks."""
+def with_nic(state: State, worker_id: str) -> Instance | None:
+    """Its instance, if its pool gives instances a NIC for init tasks."""
     instance = instance_of(state, worker_id)
     if instance is None or not state.policy.pool(instance.row.pool).init_network:
         return None
     return instance if instance.state is InstanceState.RUNNING else None
 
 
-def has_card(instance: Instance) -> bool:
-    """There, and not to be taken away."""
-    return bool(instance.row.card) and instance.row.card != ASKED and not instance.row.card.startswith(LEAVING)
+def nic_state(instance: Instance) -> NicState:
+    """Of its NIC for init tasks."""
+    card = instance.row.card
+    if card in ("", NIC_REQUESTED):
+        return NicState.REQUESTED if card else NicState.NONE
+    return NicState.DETACHING if card.startswith(NIC_DETACHING) else NicState.ATTACHED
 
 
-def waits_for_card(state: State, worker_id: str) -> bool:
+def nic_name(instance: Instance) -> str:
+    """What the provider calls the NIC that is attached or being detached."""
+    return instance.row.card.removeprefix(NIC_DETACHING)
+
+
+def waits_for_nic(state: State, worker_id: str) -> bool:
     """What an init task needs on this worker is not there yet."""
-    instance = with_cards(state, worker_id)
-    return instance is not None and not has_card(instance)
+    instance = with_nic(state, worker_id)
+    return instance is not None and nic_state(instance) is not NicState.ATTACHED
 
 
 def set_instance_state(state: State, instance: Instance, to: InstanceState, cause: str) -> None:
+    """The one place where the state of an instance changes. Raises IllegalMoveError."""
+    if to not in INSTANCE_MOVES[instance.state]:
+        raise illegal(state, "instance", instance.row.number, instance.state, to, cause)
     state.journal("instance", str(instance.row.number), 0, instance.state.value, to.value, cause)
     instance.state = to
     instance.row.state = to.value

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from boss.core import attempts
 from boss.core.effects import ClearPresence
+from boss.core.legal import WORKER_MOVES
 from boss.core.model import WorkerState
 from boss.core.state import State, Worker
+from boss.core.story import illegal
 
 #: So many workers that die within so many seconds are a failing site, not poison.
 MANY, AT_ONCE_SECONDS = 3, 2.0
 
 
 def set_worker_state(state: State, worker: Worker, to: WorkerState, cause: str) -> None:
+    """The one place where the state of a worker changes. Raises IllegalMoveError."""
     if worker.state is not to:
+        if to not in WORKER_MOVES[worker.state]:
+            raise illegal(state, "worker", worker.id, worker.state, to, cause)
         state.journal("worker", worker.id, 0, worker.state.value, to.value, cause)
         worker.state = to
         worker.row.state = to.value

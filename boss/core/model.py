@@ -1,8 +1,7 @@
-"""The words of the boss: states of tasks, attempts, workers and instances, and the table of legal moves.
+"""The words of the boss: states of tasks, attempts, workers, instances and their network interfaces.
 
-Values and tables only; what makes a move happen is in `boss.core.moves`, where everything is kept in
-`boss.core.state`. docs/states.md is drawn from the tables below, and a test compares docs/glossary.md
-with them.
+Values only; which state may follow which is in `boss.core.legal`, where everything is kept in `boss.core.state`.
+A test compares docs/glossary.md with the states.
 """
 
 from __future__ import annotations
@@ -34,41 +33,6 @@ UNFINISHED = frozenset({TaskState.PENDING, TaskState.QUEUED, TaskState.RUNNING})
 TERMINAL = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED})
 #: A dependency in one of these blocks its dependants.
 BROKEN = frozenset({TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED})
-
-_P, _Q, _R, _S, _F, _C, _B = TaskState
-
-#: from -> to -> why such a move may happen. What is absent is illegal.
-TASK_MOVES: dict[TaskState, dict[TaskState, str]] = {
-    _P: {_Q: "its last dependency succeeded", _B: "a dependency failed", _C: "a person cancelled it"},
-    _Q: {
-        _R: "an attempt began",
-        _P: "a dependency was redone",
-        _S: "its results exist already",
-        _F: "its inputs cannot be had, or too many attempts failed",
-        _C: "a person cancelled it",
-        _B: "a dependency was redone and failed",
-    },
-    _R: {
-        _S: "commands exited 0 and its results are verified on the datastore",
-        _F: "it failed and has no retry left",
-        _C: "a person cancelled it",
-        _Q: "the attempt was lost, or it is tried again",
-        _P: "the attempt was lost, and a dependency had been redone meanwhile",
-        _B: "the attempt was lost, and a dependency had been redone and failed meanwhile",
-    },
-    _S: {_P: "a person asked to redo it", _Q: "a person asked to redo it", _B: "a person asked to redo it"},
-    _F: {
-        _P: "a person asked to retry it",
-        _Q: "a person asked to retry it",
-        _B: "a person asked to retry it",
-    },
-    _C: {_P: "a person asked to retry it", _Q: "a person asked to retry it", _B: "a person asked to retry it"},
-    _B: {
-        _P: "what blocked it is tried again",
-        _Q: "it was replaced by one without that dependency",
-        _C: "a person cancelled it",
-    },
-}
 
 
 class Phase(StrEnum):
@@ -113,6 +77,16 @@ class InstanceState(StrEnum):
     GONE = "gone"
     #: The provider gave up.
     FAILED = "failed"
+
+
+class NicState(StrEnum):
+    """The network interface of an instance for its init tasks (`boss.core.nics`)."""
+
+    NONE = "none"
+    #: Asked for, and the provider has not answered.
+    REQUESTED = "requested"
+    ATTACHED = "attached"
+    DETACHING = "detaching"
 
 
 #: Of instances: asked for, and the worker has not said hello yet; asked for, and not to end; ended for good.

@@ -3,17 +3,18 @@
 `move` checks the table of legal moves, keeps the counters of the batch and of all dependants, and moves
 those dependants whose state follows from it: a task that has not begun is blocked if a dependency is
 broken, pending if one has not succeeded, queued otherwise. Handlers ask for moves; they never write a
-state themselves. An illegal move is a bug of ours and raises IllegalMove with the task's story.
+state themselves. An illegal move is a bug of ours and raises IllegalMoveError with the task's story.
 """
 
 from __future__ import annotations
 
 from boss.core.effects import LookUpOrder
 from boss.core.graph import CANCELLING, DROPPED, RESULTS, Batch
-from boss.core.model import BROKEN, TASK_MOVES, TaskState
+from boss.core.legal import TASK_MOVES
+from boss.core.model import BROKEN, TaskState
 from boss.core.rows import TaskRow
 from boss.core.state import State
-from boss.core.story import InvariantError, story
+from boss.core.story import illegal
 from wire.messages import TakeBack
 
 _PENDING, _QUEUED, _RUNNING, _SUCCEEDED, _FAILED, _CANCELLED, _BLOCKED = TaskState
@@ -24,14 +25,10 @@ _BROKEN = tuple(state in BROKEN for state in TaskState)
 _FOLLOW = -1
 
 
-class IllegalMove(InvariantError):
-    """A bug: a move that the table does not have. Carries the story of the task."""
-
-
 def move(state: State, batch: Batch, index: int, to: TaskState, cause: str, reason: str = "") -> None:
     """Task `index` goes to state `to`, and its dependants to what follows from that.
 
-    `cause` is for the journal, `reason` stays with the task (why it failed). Raises IllegalMove.
+    `cause` is for the journal, `reason` stays with the task (why it failed). Raises IllegalMoveError.
     """
     work: list[tuple[Batch, int, int, str, str]] = [(batch, index, to, cause, reason)]
     while work:
@@ -115,8 +112,7 @@ def task_row(state: State, number: int, reason: str) -> TaskRow:
 def _assign(state: State, batch: Batch, index: int, before: int, to: int, cause: str, reason: str) -> None:
     number = batch.first + index
     if (before, to) not in _LEGAL:
-        asked = f"task {number}: {_WORDS[before]} -> {_WORDS[to]} ({cause})"
-        raise IllegalMove(f"{asked} is not in the table", story(state, number))
+        raise illegal(state, "task", number, _WORDS[before], _WORDS[to], cause)
     if before == _QUEUED:
         leave_queue(state, batch, index)
     batch.states[index] = to

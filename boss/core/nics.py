@@ -1,7 +1,7 @@
-"""The temporary network card of a machine: there while init tasks run on it, where the pool has an `init_network`.
+"""The network interface (NIC) of an instance for init tasks: there while they run, if the pool has an `init_network`.
 
-What stands in the instance's row is what was asked and answered last; whether a card is wanted follows from the init
-executions under way. So after any crash the same is asked again: providers find a card that is there already.
+What stands in the instance's row is what was requested and answered last; whether a NIC is wanted follows from the init
+executions under way. So after any crash the same is requested again: providers find a NIC that is there already.
 """
 
 from __future__ import annotations
@@ -9,41 +9,42 @@ from __future__ import annotations
 from boss.core import attempts, quarantine
 from boss.core.effects import AttachNetwork, DetachNetwork
 from boss.core.events import NetworkAttached, NetworkAttachFailed, NetworkDetached
-from boss.core.instance_state import ASKED, LEAVING, has_card, save_instance, with_cards
-from boss.core.model import Ended
+from boss.core.instance_state import NIC_DETACHING, NIC_REQUESTED, nic_name, nic_state, save_instance, with_nic
+from boss.core.legal import NIC_MOVES
+from boss.core.model import Ended, NicState
 from boss.core.state import Instance, State
+from boss.core.story import illegal
 
 
 def settle(state: State) -> None:
     """The end of a turn: workers whose init executions began or ended in it."""
-    for worker_id in state.carded:
-        instance = with_cards(state, worker_id)
+    for worker_id in state.nics_due:
+        instance = with_nic(state, worker_id)
         if instance is not None:
             _ask(state, instance)
-    state.carded.clear()
+    state.nics_due.clear()
 
 
-def card_due(state: State, number: int) -> None:
-    """Asked and not answered: the call, or its answer, may have died with a boss.
+def nic_due(state: State, number: int) -> None:
+    """Requested and not answered: the call, or its answer, may have died with a boss.
 
-    Whether there is a card is asked for even if none is wanted any more: it is to be taken away then.
+    One that is not wanted any more is requested all the same: if it is there, it is to be detached.
     """
     instance = state.instances.get(number)
-    if instance is None or with_cards(state, instance.row.worker) is not instance:
+    if instance is None or with_nic(state, instance.row.worker) is not instance:
         return
-    if instance.row.card == ASKED:
+    if nic_state(instance) is NicState.REQUESTED:
         _attach(state, instance)
-        state.at(state.now + state.policy.ask_again, "card", number)
+        state.at(state.now + state.policy.ask_again, "nic", number)
     else:
         _ask(state, instance)
 
 
 def on_attached(state: State, event: NetworkAttached) -> None:
     instance = state.instances.get(event.instance)
-    if instance is None or instance.row.card.removeprefix(LEAVING) == event.card:
+    if instance is None or nic_name(instance) == event.card:
         return
-    # A machine has one such card: another one than was known came after that was gone, as an answer to an older asking.
-    _set_card(state, instance, event.card, f"card {event.card} is there")
+    set_nic(state, instance, NicState.ATTACHED, event.card, f"card {event.card} is there")
     worker = state.workers.get(instance.row.worker)
     if worker is not None:
         for attempt in list(worker.attempts.values()):
@@ -55,9 +56,9 @@ def on_attached(state: State, event: NetworkAttached) -> None:
 def on_attach_failed(state: State, event: NetworkAttachFailed) -> None:
     """A failed try of what waited for it, on this worker."""
     instance = state.instances.get(event.instance)
-    if instance is None or instance.row.card != ASKED:
+    if instance is None or nic_state(instance) is not NicState.REQUESTED:
         return
-    _set_card(state, instance, "", event.reason)
+    set_nic(state, instance, NicState.NONE, "", event.reason)
     worker = state.workers.get(instance.row.worker)
     if worker is None:
         return
@@ -69,9 +70,9 @@ def on_attach_failed(state: State, event: NetworkAttachFailed) -> None:
 
 def on_detached(state: State, event: NetworkDetached) -> None:
     instance = state.instances.get(event.instance)
-    if instance is None or instance.row.card != LEAVING + event.card:
+    if instance is None or nic_state(instance) is not NicState.DETACHING or nic_name(instance) != event.card:
         return
-    _set_card(state, instance, "", "its card is gone")
+    set_nic(state, instance, NicState.NONE, "", "its card is gone")
     _ask(state, instance)  # another init task may have come meanwhile
 
 
@@ -84,22 +85,21 @@ def _wanted(state: State, instance: Instance) -> bool:
 
 
 def _ask(state: State, instance: Instance) -> None:
-    """What is to become of the card. One that is on its way out is waited for before another is asked for."""
-    row = instance.row
+    """What is to become of the NIC. One that is being detached is waited for before another is requested."""
+    row, name = instance.row, nic_name(instance)
     wanted = _wanted(state, instance)
-    if not wanted and has_card(instance):
-        _set_card(state, instance, LEAVING + row.card, "no init task needs it any more")
-    if row.card.startswith(LEAVING):
-        card = row.card.removeprefix(LEAVING)
+    if not wanted and nic_state(instance) is NicState.ATTACHED:
+        set_nic(state, instance, NicState.DETACHING, name, "no init task needs it any more")
+    if nic_state(instance) is NicState.DETACHING:
         state.effects.append(
-            DetachNetwork(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference, card=card)
+            DetachNetwork(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference, card=name)
         )
-    elif wanted and not row.card:
-        _set_card(state, instance, ASKED, "init tasks wait for it")
+    elif wanted and nic_state(instance) is NicState.NONE:
+        set_nic(state, instance, NicState.REQUESTED, "", "init tasks wait for it")
         _attach(state, instance)
     else:
         return
-    state.at(state.now + state.policy.ask_again, "card", row.number)
+    state.at(state.now + state.policy.ask_again, "nic", row.number)
 
 
 def _attach(state: State, instance: Instance) -> None:
@@ -110,8 +110,12 @@ def _attach(state: State, instance: Instance) -> None:
     )
 
 
-def _set_card(state: State, instance: Instance, card: str, cause: str) -> None:
-    row = instance.row
+def set_nic(state: State, instance: Instance, to: NicState, name: str, cause: str) -> None:
+    """The one place where a NIC changes. `name`: of one that is attached or being detached. Raises IllegalMoveError."""
+    row, before = instance.row, nic_state(instance)
+    if to not in NIC_MOVES[before]:
+        raise illegal(state, "instance", row.number, f"NIC {before}", f"NIC {to}", cause)
+    card = {NicState.REQUESTED: NIC_REQUESTED, NicState.DETACHING: NIC_DETACHING + name}.get(to, name)
     state.journal("instance", str(row.number), 0, f"card {row.card or 'none'}", f"card {card or 'none'}", cause)
     row.card = card
     save_instance(state, instance)

@@ -51,7 +51,7 @@ def restore(state: State, loaded: Loaded) -> None:
             instances.expect_hello(state, known)
             state.at(state.now + state.policy.ask_again, "stop", instance.number)
         if instance.card:
-            state.at(state.now + state.policy.ask_again, "card", instance.number)
+            state.at(state.now + state.policy.ask_again, "nic", instance.number)
     batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
     _attempts(state, loaded.attempts)
     for task, worker_id, seconds in loaded.took:
@@ -62,7 +62,7 @@ def restore(state: State, loaded: Loaded) -> None:
         state.dirty_batches[batch.number] = None
     for file in loaded.files:
         _file(state, file)
-    state.carded = dict.fromkeys(state.instance_for)
+    state.nics_due = dict.fromkeys(state.instance_for)
     state.records = dict.fromkeys(loaded.records, 0.0)
     state.at(state.now + state.policy.ask_again, "ask_old", None)
 

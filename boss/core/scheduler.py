@@ -100,7 +100,7 @@ class Scheduler:
             leases.leases_anew(state)
 
     def handle(self, event: Event) -> None:
-        """Take one event. Raises IllegalMove on a bug of ours, never because of what came from outside."""
+        """Take one event. Raises InvariantError on a bug of ours, never because of what came from outside."""
         _HANDLERS[type(event)](self.state, event)
 
     def settle(self) -> None:
@@ -263,7 +263,7 @@ _DUE: dict[str, Callable[..., None]] = {
     "boot": instances.boot_due,
     "stop": instances.stop_due,
     "silent": instances.silent_due,
-    "card": nics.card_due,
+    "nic": nics.nic_due,
 }
 
 _HANDLERS: dict[type, Callable[..., None]] = {

@@ -330,8 +330,8 @@ class State:
         self.changed_workers: dict[str, None] = {}
         #: Workers on which an init execution ended without success: tasks there may wait for another one.
         self.uninitialized: dict[str, None] = {}
-        #: Workers on which an init execution began or ended in this turn: their machines' cards are looked at.
-        self.carded: dict[str, None] = {}
+        #: Workers on which an init execution began or ended in this turn: their instances' NICs are looked at.
+        self.nics_due: dict[str, None] = {}
         #: Batches that have used up what they may cost: (pool, its budget).
         self.spent: dict[int, tuple[str, float]] = {}
         #: Workers that have more than their slots hold.
@@ -472,9 +472,14 @@ class State:
             self.datastore.outbox.append(order)
 
     def journal(self, what: str, key: str, attempt: int, before: str, after: str, cause: str) -> None:
+        """A move for the journal, which is recorded with the turn, and for stories."""
+        self.changes.moves.append(self.remember(what, key, attempt, before, after, cause))
+
+    def remember(self, what: str, key: str, attempt: int, before: str, after: str, cause: str) -> Move:
+        """A move for stories only: those of an attempt's phases would make the journal twice as long."""
         move = Move(what, key, attempt, before, after, cause)
-        self.changes.moves.append(move)
         self.story.append(move)
+        return move
 
     def refuse(self, reason: str) -> None:
         """Something impossible came from outside: counted, dropped, logged by the loop."""

@@ -1,4 +1,4 @@
-"""The story of a task: its last moves and those of its attempts, and the error that tells them.
+"""Stories: the last moves of a task and its attempts, of a worker, of an instance; and the errors that carry them.
 
 The state remembers the last moves of everything, so many and no more. Nothing is decided by them.
 """
@@ -15,13 +15,26 @@ class InvariantError(AssertionError):
     """A bug of ours: something that must always hold does not. Never raised because of what came from outside."""
 
     def __init__(self, text: str, story: Sequence[Move] = ()) -> None:
-        """`story`: the moves of the task in question, oldest first; they follow the text."""
+        """`story`: the moves of what is in question, oldest first; they follow the text."""
         lines = (f"  {move.what} {move.attempt} {move.before} -> {move.after}: {move.cause}" for move in story)
         super().__init__("\n".join([text, "Story:", *lines]) if story else text)
         self.story = list(story)
 
 
-def story(state: State, task: int) -> list[Move]:
-    """What is remembered of one task, oldest first."""
-    key = str(task)
-    return [entry for entry in state.story if entry.key == key and entry.what in ("task", "attempt")]
+class IllegalMoveError(InvariantError):
+    """A move that the table of its machine does not have (`boss.core.legal`)."""
+
+
+def story(state: State, key: int | str, what: str = "task") -> list[Move]:
+    """What is remembered of one task, worker or instance, oldest first. A task and its attempts have one story."""
+    kinds = ("task", "attempt") if what in ("task", "attempt") else (what,)
+    return [entry for entry in state.story if entry.key == str(key) and entry.what in kinds]
+
+
+def illegal(
+    state: State, what: str, key: int | str, before: str, to: str, cause: str, *, attempt: int = 0
+) -> IllegalMoveError:
+    """The error to raise when the table does not have the move of this one from `before` to `to`."""
+    name = f"{key}.{attempt}" if attempt else key
+    text = f"{what} {name}: {before} -> {to} ({cause}) is not in the table of legal moves"
+    return IllegalMoveError(text, story(state, key, what))

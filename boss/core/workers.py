@@ -18,7 +18,7 @@ from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
 from boss.core.instance_state import instance_said_hello
 from boss.core.model import Ended, InstanceState, Phase, TaskState, WorkerState
-from boss.core.rows import AttemptRow, WorkerRow
+from boss.core.rows import WorkerRow
 from boss.core.state import Attempt, State, Worker
 from wire.messages import (
     AttemptKey,
@@ -292,21 +292,7 @@ def find_or_reopen(state: State, worker: Worker, key: AttemptKey) -> Attempt | N
     batch, index = found
     if batch.states[index] != TaskState.QUEUED or state.lost.get(key[0]) != (key[1], worker.id):
         return None
-    moves.leave_queue(state, batch, index)
-    profile = batch.profile(index)
-    phase = Phase.STAGING if profile.staging else Phase.STAGED
-    row = AttemptRow(key[0], key[1], worker.id, worker.incarnation, phase.value, sent_at=state.wall)
-    attempt = Attempt(batch, index, worker.id, row, init=False, staging=profile.staging)
-    attempt.slots = min(profile.slots, worker.slots)
-    state.load(worker, attempt.slots)
-    state.attempts[key] = attempt
-    worker.attempts[key] = attempt
-    batch.live += 1
-    if phase is Phase.STAGING:
-        state.at_datastore[key] = None  # asked again soon, unless it turns out to have begun
-    attempts.save(state, attempt)
-    state.journal("attempt", str(key[0]), key[1], "lost", phase.value, f"worker {worker.id} came back with it")
-    return attempt
+    return attempts.reopen(state, worker, batch, index, key)
 
 
 # --- single reports --------------------------------------------------------------------------------

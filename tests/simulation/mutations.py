@@ -326,7 +326,7 @@ def never_scaled_in(patch: Patch) -> None:
 
 def card_not_waited_for(patch: Patch) -> None:
     """Init tasks begin whether their network is there or not."""
-    patch.put(attempts, "waits_for_card", lambda state, worker: False)
+    patch.put(attempts, "waits_for_nic", lambda state, worker: False)
 
 
 # --- the datastore -----------------------------------------------------------------------------------

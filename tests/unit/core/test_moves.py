@@ -8,7 +8,9 @@ import pytest
 
 from boss.core import moves
 from boss.core.events import CancelAsked, RedoAsked, RetryAsked, Selection
-from boss.core.model import TASK_MOVES, Profile, TaskState
+from boss.core.legal import TASK_MOVES
+from boss.core.model import Profile, TaskState
+from boss.core.story import IllegalMoveError
 from tests.worlds.scheduler import FakeWorker, World, published
 from wire.messages import Found, StageFailed
 
@@ -137,7 +139,7 @@ def test_no_move_is_tried_that_the_table_does_not_have() -> None:
 def test_an_illegal_move_raises_with_the_tasks_story(world: World) -> None:
     Play(world).ends(1)
     batch, index = world.state.batches[1], 0
-    with pytest.raises(moves.IllegalMove, match="task 1: succeeded -> running") as caught:
+    with pytest.raises(IllegalMoveError, match="task 1: succeeded -> running") as caught:
         moves.move(world.state, batch, index, TaskState.RUNNING, "a bug")
     told = str(caught.value)
     assert "queued -> running: began on w" in told

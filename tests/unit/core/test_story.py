@@ -16,8 +16,9 @@ def test_the_story_of_a_task_is_its_moves_and_those_of_its_attempts_in_order(wor
     worker = world.worker()
     worker.began((1, 1))
     worker.started_anew()
-    assert [(move.what, move.before, move.after) for move in story(world.state, 1)][:4] == [
+    assert [(move.what, move.before, move.after) for move in story(world.state, 1)][:5] == [
         ("attempt", "new", "staged"),
+        ("attempt", "staged", "executing"),
         ("task", "queued", "running"),
         ("attempt", "executing", "lost"),
         ("task", "running", "queued"),
