@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import socket
 import threading
@@ -26,14 +25,11 @@ from datastore.exchange import BY_HTTP, Exchange
 from datastore.http import Boss, BossRefusedError, BossUnreachableError
 from datastore.store import Storage
 from tests.worlds.api import FakeBackend
+from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled
 from wire.messages import Send, SendFailed, Sent, Store, Stored, StoreFailed
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: several pieces each way
-
-
-def digest(data: bytes) -> str:
-    return "b2:" + hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
 class World:

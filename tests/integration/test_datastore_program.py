@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from boss.embedded.broker import EmbeddedBroker
 from tests.worlds import brokers
 from tests.worlds.brokers import DATASTORE, TOPICS, Links, Listener
+from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled, wait_for
 from wire.codec import decode, encode
 from wire.link import Connected, Link
@@ -48,10 +48,6 @@ mosquitto, links = brokers.mosquitto, brokers.links
 pytestmark = pytest.mark.needs("mosquitto")
 ROOT = Path(__file__).parents[2]
 R = TypeVar("R")
-
-
-def digest(data: bytes) -> str:
-    return "b2:" + hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
 class World:

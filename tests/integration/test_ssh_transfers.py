@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -17,15 +16,12 @@ from datastore.disk.tree import Tree
 from datastore.disk.versions import Versions
 from datastore.transfers.ssh import SshTransfers
 from tests.worlds import ssh_server
+from tests.worlds.digests import digest
 from tests.worlds.ssh_server import SshServer
 from wire.messages import AttemptKey, Collect, CollectFile, Input, Stage, StageDone, StageFailed
 
 server = ssh_server.server
 pytestmark = pytest.mark.needs("sshd", "ssh", "rsync", "useradd")
-
-
-def digest(data: bytes) -> str:
-    return "b2:" + hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
 class World:

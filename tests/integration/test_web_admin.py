@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import subprocess
@@ -24,6 +23,7 @@ from boss.database import Database
 from boss.database.store import DatabaseStore
 from boss.intake.collector import Collector
 from boss.intake.reader import encode_stream, read_file
+from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled
 
 TOP = Path(__file__).resolve().parents[2]
@@ -318,10 +318,10 @@ def test_without_a_state_directory_one_sentence_says_so(tmp_path: Path, monkeypa
 
 def test_results_are_listed_fetched_and_summed_up_without_a_boss(state_directory: Path, tmp_path: Path) -> None:
     content = b"0123456789" * 500_000
-    digest = "b2:" + hashlib.blake2b(content, digest_size=32).hexdigest()
+    wanted = digest(content)
     database = Database.open(f"sqlite:///{state_directory / 'ecloud.sqlite'}")
     database.take_over("a-host", 1)
-    row = ResultRow("default", "out/large\n.bin", 1, 1, digest, len(content))
+    row = ResultRow("default", "out/large\n.bin", 1, 1, wanted, len(content))
     database.commit(Changes(results={("default", row.name): row}), 1002.0)
     database.close()
     target = tmp_path / "ecloud-data" / row.name

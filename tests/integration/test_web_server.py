@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import socket
 import stat
@@ -26,6 +25,7 @@ from boss.intake.reader import encode_stream, read_file
 from boss.state_directory.boss_file import announce, running_boss, start_time_of, withdraw
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token, read_token
 from tests.worlds.api import FakeBackend
+from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled, wait_for
 
 
@@ -55,10 +55,6 @@ def client(server: Server, state_directory: Path) -> Iterator[Client]:
     assert found is not None
     yield found
     found.close()
-
-
-def _digest(content: bytes) -> str:
-    return "b2:" + hashlib.blake2b(content, digest_size=32).hexdigest()
 
 
 def test_the_boss_of_a_state_directory_is_found_and_answers(client: Client) -> None:
@@ -191,23 +187,23 @@ def test_waiting_for_a_batch_ends_early_on_completion(backend: FakeBackend, clie
 def test_an_upload_that_broke_off_goes_on_where_it_stopped(server: Server, client: Client, tmp_path: Path) -> None:
     content = os.urandom(3_000_000)
     head = (
-        f"PUT /api/v1/files/{_digest(content)}?offset=0&size={len(content)} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"PUT /api/v1/files/{digest(content)}?offset=0&size={len(content)} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Authorization: Bearer {read_token(tmp_path / '.ecloud')}\r\n"
         f"Content-Type: application/octet-stream\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(head.encode() + content[:2_500_000])
-    wait_for(lambda: bool(client.missing([_digest(content)])[0].have), "a part of it has arrived")
+    wait_for(lambda: bool(client.missing([digest(content)])[0].have), "a part of it has arrived")
     # The part that came is taken over by an ordinary push of the same file.
     path = tmp_path / "net.inp"
     path.write_bytes(content)
     path.with_name("tasks.json").write_text('[{"id": "a", "commands": [], "requirements": ["net.inp"]}]')
     files = read_file(path.with_name("tasks.json")).files
-    wait_for(lambda: _free(client, _digest(content)), "the upload is free")
+    wait_for(lambda: _free(client, digest(content)), "the upload is free")
     sent = send_files(client, list(files), lambda done, total: None)
     assert 0 < sent < len(content)
-    assert client.missing([_digest(content)]) == []
-    assert (tmp_path / "spool" / _digest(content)[3:]).read_bytes() == content
+    assert client.missing([digest(content)]) == []
+    assert (tmp_path / "spool" / digest(content)[3:]).read_bytes() == content
 
 
 def _free(client: Client, digest: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.worlds.digests import digest
 from tests.worlds.parts import MORE_PATH, need
 from tests.worlds.waiting import scaled
 from wire.messages import Input
@@ -25,10 +25,6 @@ from worker.cache import Cache, InputMissingError, PlacingError, place_all
 ROOT = os.geteuid() == 0
 NOBODY = 65534
 LONG_AGO = 10**18
-
-
-def digest(content: bytes) -> str:
-    return "b2:" + hashlib.blake2b(content, digest_size=32).hexdigest()
 
 
 def arrive(cache: Cache, content: bytes, path: str = "net.inp", **more: bool) -> Input:

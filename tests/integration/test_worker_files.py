@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled
 from wire.messages import Input, Outcome, ResultItem
 from worker.cache import Cache, InputMissingError, PlacingError, place_all
@@ -21,10 +21,6 @@ from worker.journal import Journal
 from worker.options import OptionError, read_options
 from worker.results import ResultsError, list_results
 from worker.runner.sessions import Sessions
-
-
-def digest(content: bytes) -> str:
-    return "b2:" + hashlib.blake2b(content, digest_size=32).hexdigest()
 
 
 def cached(cache: Cache, content: bytes, path: str = "net.inp", **more: bool) -> Input:

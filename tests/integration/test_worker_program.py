@@ -22,6 +22,7 @@ from boss.embedded.broker import EmbeddedBroker
 from tests.worlds import brokers
 from tests.worlds.agent import result, run
 from tests.worlds.brokers import TOPICS, WORKER, Links
+from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled, wait_for
 from tests.worlds.worker import ROOT, AgentProcess, ScriptedBoss
 from wire.link import Connected
@@ -108,7 +109,7 @@ def test_results_are_kept_with_their_manifest_until_acknowledged(start: Callable
     boss.order(run(1, commands=["echo 3.42 > intermediate-result"], results=[result("intermediate-result")]))
     (entry,) = boss.outcome(1).manifest
     assert (entry.source, entry.size) == ("intermediate-result", 5)
-    assert entry.digest == "b2:" + hashlib.blake2b(b"3.42\n", digest_size=32).hexdigest()
+    assert entry.digest == digest(b"3.42\n")
     assert (agent.home / "attempts/1.1/work/intermediate-result").read_text() == "3.42\n"
     boss.order(run(2, commands=["true"], results=[result("nothing")]))
     assert boss.outcome(2).reason == "Uploading results failed: result 'nothing' was not made"
@@ -398,7 +399,7 @@ def test_another_version_is_fetched_from_its_boss_only_and_then_takes_its_place(
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w:gz") as archive:
         archive.addfile(tarfile.TarInfo("worker/__main__.py"), io.BytesIO())
-    digest = f"b2:{hashlib.blake2b(content.getvalue(), digest_size=32).hexdigest()}"
+    wanted = digest(content.getvalue())
     (tmp_path / "served").mkdir()
     (tmp_path / "served" / "bundle").write_bytes(content.getvalue())
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path / "served")
@@ -412,12 +413,12 @@ def test_another_version_is_fetched_from_its_boss_only_and_then_takes_its_place(
         evil = f"http://127.0.0.1:{server.server_port}.evil.example/bundle"
         boss.order(Replace(kind="3.11-x86_64", digest=f"b2:{'1' * 64}", url=evil, token="t"))
         wait_for(lambda: "is not of the boss that this machine was told" in agent.log.read_text(), "a refusal")
-        boss.order(Replace(kind="3.11-x86_64", digest=digest, url=f"{url}/bundle", token="t"))
+        boss.order(Replace(kind="3.11-x86_64", digest=wanted, url=f"{url}/bundle", token="t"))
         assert boss.outcome(1).stdout_tail == "done\n"
         boss.acknowledge((1, 1))
         assert agent.process.wait(scaled(60)) == 4
         server.shutdown()
         thread.join()
     programs = agent.home / "programs"
-    assert json.loads((programs / "current.json").read_text())["digest"] == digest
-    assert (programs / digest.removeprefix("b2:") / "worker" / "__main__.py").exists()
+    assert json.loads((programs / "current.json").read_text())["digest"] == wanted
+    assert (programs / wanted.removeprefix("b2:") / "worker" / "__main__.py").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from datastore.agent.events import InputsStaged, ResultsFetched
@@ -15,11 +14,8 @@ from datastore.disk.versions import Versions
 from datastore.publish import Publisher
 from datastore.store import Storage
 from datastore.transfers.local import LocalTransfers
+from tests.worlds.digests import digest
 from wire.messages import Collect, CollectFile, Input, Place, Stage, StageDone, StageFailed
-
-
-def digest(data: bytes) -> str:
-    return "b2:" + hashlib.blake2b(data, digest_size=32).hexdigest()
 
 
 class Disk:

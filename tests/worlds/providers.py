@@ -8,7 +8,6 @@ provider brings one: what a provider does with an agent is the same whatever the
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import signal
 import sys
@@ -32,6 +31,7 @@ from boss.providers.static.keeper import KeeperTimeouts
 from boss.setup import PoolSetup
 from boss.ssh import fingerprint
 from tests.worlds import ssh_server
+from tests.worlds.digests import digest
 from tests.worlds.opennebula.front_end import FrontEnd
 from tests.worlds.waiting import wait_for
 
@@ -350,7 +350,7 @@ def stub(folder: Path) -> Path:
 
 
 def digest_of(path: Path) -> str:
-    return "b2:" + hashlib.blake2b(path.read_bytes(), digest_size=32).hexdigest()
+    return digest(path.read_bytes())
 
 
 def homes_held(folder: Path) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from urllib.parse import quote
@@ -21,15 +20,12 @@ from boss.core.events import SendAsked
 from boss.core.reasons import Rejection, RejectionKind
 from boss.database.views import ResultLine
 from tests.worlds.api import TOKEN, FakeBackend, inside
+from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled
 
 CONTENT = b"1,2,3\n" * 1000
 BYTES = {"content-type": "application/octet-stream"}
 FILES_TOKEN = "good-for-files"
-
-
-def digest(content: bytes) -> str:
-    return "b2:" + hashlib.blake2b(content, digest_size=32).hexdigest()
 
 
 def result(name: str, content: bytes = CONTENT, task: int = 1, project: str = "default") -> ResultLine:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -11,13 +10,10 @@ import pytest
 
 from boss.api.spool import Spool, SpoolBusyError, SpoolContentError, SpoolFullError, blob_path, digest_of
 from tests.worlds.api import FakeBackend, inside
+from tests.worlds.digests import digest
 
 CONTENT = b"a network\n" * 1000
 BYTES = {"content-type": "application/octet-stream"}
-
-
-def digest(content: bytes) -> str:
-    return "b2:" + hashlib.blake2b(content, digest_size=32).hexdigest()
 
 
 @pytest.fixture

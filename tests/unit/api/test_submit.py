@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.reasons import Rejection, RejectionKind
 from tests.worlds.api import FakeBackend, inside
+from tests.worlds.digests import digest
 
 NDJSON = {"content-type": "application/x-ndjson"}
 CLASH = Rejection(RejectionKind.ID_CLASH, "task 'a': there already with another content")
@@ -95,14 +95,14 @@ def test_a_push_that_is_too_large_is_refused(backend: FakeBackend, client: httpx
 
 def test_files_that_were_not_sent_are_named(backend: FakeBackend, client: httpx.Client) -> None:
     content = b"a network"
-    digest = "b2:" + hashlib.blake2b(content, digest_size=32).hexdigest()
-    file = {"name": "net.inp", "digest": digest, "size": len(content)}
+    wanted = digest(content)
+    file = {"name": "net.inp", "digest": wanted, "size": len(content)}
     push = _lines({"id": "a", "requirements": [["net.inp", "net.inp"]]}, files=[file])
     answer = _push(client, push)
     assert (answer.status_code, backend.asked) == (424, [])
-    assert answer.json()["details"] == [f"net.inp ({digest}) has not been sent"]
+    assert answer.json()["details"] == [f"net.inp ({wanted}) has not been sent"]
     client.put(
-        f"/files/{digest}",
+        f"/files/{wanted}",
         params={"size": len(content)},
         content=content,
         headers={"content-type": "application/octet-stream"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from array import array
 from pathlib import Path
@@ -15,6 +14,7 @@ from boss.intake.collector import Collector
 from boss.intake.errors import InputRejectedError
 from boss.intake.finish import leave_to_project
 from boss.intake.reader import PushOptions, TaskFile, check, encode_stream, read_file
+from tests.worlds.digests import digest
 from wire.messages import Execution, Input
 
 MQTT_ERA = r"""
@@ -188,10 +188,10 @@ def test_files_beside_the_task_file_are_found_and_bound_by_digest(tmp_path):
     script.write_bytes(b"true\n")
     script.chmod(0o755)
     task_file = read(tmp_path, [{"id": "a", "commands": [], "requirements": [["my files/it's.sh", "run.sh"]]}])
-    digest = "b2:" + hashlib.blake2b(b"true\n", digest_size=32).hexdigest()
-    assert [(file.path, file.sent.digest, file.sent.size) for file in task_file.files] == [(script, digest, 5)]
+    wanted = digest(b"true\n")
+    assert [(file.path, file.sent.digest, file.sent.size) for file in task_file.files] == [(script, wanted, 5)]
     (item,) = inputs(submit(task_file), "a")
-    assert item == Input(name="my files/it's.sh", path="run.sh", digest=digest, size=5, executable=True)
+    assert item == Input(name="my files/it's.sh", path="run.sh", digest=wanted, size=5, executable=True)
 
 
 def test_the_project_s_own_results_come_before_sent_files(tmp_path):

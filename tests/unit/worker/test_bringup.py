@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.server
 import importlib.util
 import io
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled, wait_for
 from worker.guest import bringup, halt, login
 from worker.guest.account import Account
@@ -37,10 +37,6 @@ def tar(**files: str) -> bytes:
             entry.size = len(text)
             archive.addfile(entry, io.BytesIO(text.encode()))
     return content.getvalue()
-
-
-def digest_of(content: bytes) -> str:
-    return f"b2:{hashlib.blake2b(content, digest_size=32).hexdigest()}"
 
 
 class Boss:
@@ -100,7 +96,7 @@ def told(boss: Boss | None, content: bytes = b"", **more: str) -> dict[str, str]
         "ECLOUD_WORKER_ID": "cloud-1",
         "ECLOUD_INSTANCE": "7",
         "ECLOUD_START_TOKEN": "the-token",
-        "ECLOUD_BUNDLES": f"{bringup.kind()}={digest_of(content)} 3.99-x86_64=b2:{'0' * 64}",
+        "ECLOUD_BUNDLES": f"{bringup.kind()}={digest(content)} 3.99-x86_64=b2:{'0' * 64}",
     }
     return {**usual, **more}
 
@@ -169,7 +165,7 @@ def test_the_bundle_is_fetched_with_the_token_and_unpacked(boss: Boss, where: Pl
     folder = bringup.ensure_bundle(told(boss, content), where)
     assert (folder / "worker" / "x.py").read_text() == "VALUE = 1\n"
     assert list((folder / "worker" / "__pycache__").iterdir()), "it is compiled: its user may not write there"
-    path = f"/api/v1/guests/cloud-1/bundle/{bringup.kind()}?digest={digest_of(content)}"
+    path = f"/api/v1/guests/cloud-1/bundle/{bringup.kind()}?digest={digest(content)}"
     assert boss.asked == [(path, "Bearer the-token", b"")]
     assert bringup.ensure_bundle(told(boss, content), where) == folder and len(boss.asked) == 1
     assert [path.name for path in where.programs.iterdir()] == [folder.name]

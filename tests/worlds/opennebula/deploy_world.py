@@ -5,7 +5,6 @@ The boss that is deployed is a stand-in of one file, which answers `status` and 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import tarfile
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from boss.deploy.deploying import DEPLOYED_FILE, Deploy, Deployed
 from boss.deploy.made import RealClock
 from boss.deploy.record import DeployRecord, opened
 from boss.providers.opennebula.client import CloudClient
+from tests.worlds.digests import digest
 from tests.worlds.opennebula.cloud import Cloud
 from tests.worlds.opennebula.objects import Machine
 
@@ -145,7 +145,7 @@ class User:
                 entry = tarfile.TarInfo(name)
                 entry.size = len(content.encode())
                 archive.addfile(entry, io.BytesIO(content.encode()))
-        return path, f"b2:{hashlib.blake2b(text.encode(), digest_size=32).hexdigest()}"
+        return path, digest(text.encode())
 
     # --- looking -----------------------------------------------------------------------------------
 
