@@ -17,9 +17,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.integration.test_datastore_program import World, digest
 from tests.worlds import brokers, ssh_server
 from tests.worlds.brokers import TOPICS, Links
+from tests.worlds.datastore_program import World
+from tests.worlds.digests import digest
 from tests.worlds.hosts.proxy import Proxy
 from tests.worlds.waiting import scaled
 from wire.messages import (

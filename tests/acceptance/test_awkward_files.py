@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.acceptance.deployment import Deployment
-from tests.acceptance.test_several_machines import Site
 from tests.worlds import ssh_server
+from tests.worlds.deployment import Deployment
+from tests.worlds.manual_site import Site
 
 SSH = pytest.mark.needs("mosquitto", "sshd", "ssh", "ssh-keygen", "rsync")
 

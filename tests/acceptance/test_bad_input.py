@@ -12,7 +12,7 @@ import pytest
 from boss.api.spool import digest_of
 from boss.cli.command import ExitCode
 from boss.client.find import boss_of
-from tests.acceptance.deployment import TOP, Deployment, deployment
+from tests.worlds.deployment import TOP, Deployment, deployment
 from tests.worlds.waiting import wait_for
 
 __all__ = ["deployment"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from boss.cli.command import ExitCode
-from tests.acceptance.deployment import Deployment
+from tests.worlds.deployment import Deployment
 from tests.worlds.waiting import scaled, wait_for
 
 GOOD = [{"id": "good", "commands": ["true"]}]

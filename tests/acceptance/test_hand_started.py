@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of
-from tests.acceptance.test_outside_servers import broker
+from tests.worlds.deployment import TOP, Deployment, deployment, lines_of
+from tests.worlds.external_broker import broker
 from tests.worlds.looking import task_named, workers
 from tests.worlds.waiting import scaled, wait_for
 from wire.link import LinkOptions

@@ -13,7 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from boss.cli.command import ExitCode
-from tests.acceptance.deployment import Deployment, deployment
+from tests.worlds.deployment import Deployment, deployment
 from tests.worlds.looking import workers
 from tests.worlds.waiting import scaled, wait_for
 from wire.codec import MAX_BYTES

@@ -20,7 +20,7 @@ import pytest
 
 from boss.client.client import Client
 from tests.acceptance.data_world import DataWorld, WorkerHost, data_world, links, mosquitto
-from tests.integration.test_datastore_program import digest
+from tests.worlds.digests import digest
 from tests.worlds.hosts import PYTHON, Host, network
 from tests.worlds.hosts.cluster import TREE, Cluster
 from tests.worlds.looking import task_named

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from examples.net3_study import make_tasks
-from tests.acceptance.deployment import TOP, Deployment, deployment
+from tests.worlds.deployment import TOP, Deployment, deployment
 from tests.worlds.hosts import AGENT, USER, network
 from tests.worlds.hosts.cluster import SITE, TREE, WORKER_HOME, Cluster
 

@@ -14,8 +14,8 @@ import pytest
 
 from boss.client.client import Client
 from examples.net3_study import make_tasks
-from tests.acceptance.deployment import TOP, Deployment, deployment, lines_of
-from tests.integration.test_example_agrees import compare
+from tests.worlds.deployment import TOP, Deployment, deployment, lines_of
+from tests.worlds.net3_study import compare
 from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.deployment import Deployment, deployment, lines_of
+from tests.worlds.deployment import Deployment, deployment, lines_of
 from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.acceptance.deployment import Deployment, deployment
+from tests.worlds.deployment import Deployment, deployment
 from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]

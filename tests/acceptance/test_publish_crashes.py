@@ -21,10 +21,10 @@ from boss.client.client import Client
 from boss.client.upload import send_files
 from boss.core.model import TaskState
 from boss.intake.reader import PushOptions, encode_stream, read_file
-from tests.acceptance.inside.plan import FOLDER, Crash, happened
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.place import Place
 from tests.worlds import ssh_server
+from tests.worlds.inside.plan import FOLDER, Crash, happened
 
 pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "rsync"), pytest.mark.timeout(180)]
 

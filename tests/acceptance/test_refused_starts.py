@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from boss.cli.command import ExitCode
-from tests.acceptance.deployment import TOP, Deployment, deployment
+from tests.worlds.deployment import TOP, Deployment, deployment
 from tests.worlds.parts import need
 from tests.worlds.waiting import scaled, wait_for
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.acceptance.deployment import Deployment, deployment, lines_of
+from tests.worlds.deployment import Deployment, deployment, lines_of
 
 __all__ = ["deployment"]
 

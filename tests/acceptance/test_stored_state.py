@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.acceptance.deployment import Deployment, deployment, wait_for
+from tests.worlds.deployment import Deployment, deployment, wait_for
 from tests.worlds.stored_release import stored_commands, unpack_state
 
 __all__ = ["deployment"]

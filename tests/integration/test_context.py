@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.acceptance.deployment import Deployment, deployment
+from tests.worlds.deployment import Deployment, deployment
 from tests.worlds.waiting import scaled
 
 __all__ = ["deployment"]

@@ -10,8 +10,8 @@ from boss.core.rows import Changes, ResultRow
 from boss.core.scheduler import Scheduler
 from boss.database import Database
 from boss.database.store import DatabaseStore
-from tests.integration.test_database_merge import agree, all_succeed, one_push, started, submission
 from tests.worlds.database import Push, attempt, database, moved, worker
+from tests.worlds.database_pushes import agree, all_succeed, one_push, started, submission
 
 __all__ = ["database"]
 

@@ -13,7 +13,7 @@ import pymysql
 import pytest
 from sqlalchemy import Connection
 
-from boss.core.rows import Changes, Move, WorkerRow
+from boss.core.rows import Changes, WorkerRow
 from boss.database import (
     Database,
     DatabaseHeldError,
@@ -22,24 +22,12 @@ from boss.database import (
     SupersededError,
     commit,
 )
-from tests.worlds.database import Push, Q, R, attempt, moved, push, taken_over, worker
+from tests.worlds.database import Push, Q, R, moved, push, taken_over, whole_turn, worker
 from tests.worlds.mariadb import MariaDb
 from tests.worlds.waiting import scaled
 from wire.messages import Execution
 
 ROOT = Path(__file__).parents[2]
-
-
-def whole_turn() -> Changes:
-    """Something in every table."""
-    return Changes(
-        accepted=[Push({"a": [], "b": ["a"]}, results=[("out", "a")]).accepted()],
-        tasks={1: moved(1, R, 1)},
-        attempts={(1, 1): attempt(1)},
-        workers={"worker-1": worker()},
-        records={(1, 1): True},
-        moves=[Move("task", "1", 1, "queued", "running", "began")],
-    )
 
 
 def fail_after(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int = 1) -> list[Exception]:
@@ -166,7 +154,7 @@ def test_a_deployment_keeps_its_id(database_url: str) -> None:
 _CHILD = """
 import sys, time
 from boss.database import Database, commit
-from tests.integration.test_database_turns import whole_turn
+from tests.worlds.database import whole_turn
 database = Database.open(sys.argv[1])
 database.take_over("child", 1)
 write = commit.write_changes

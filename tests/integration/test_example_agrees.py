@@ -19,15 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from examples.net3_study import make_tasks
-from tests.worlds.epanet import TOP
+from tests.worlds.net3_study import STUDY, compare
 from tests.worlds.waiting import scaled
 from wire.messages import EpanetRun
 from worker.epanet.batch import run_batch
 from worker.epanet.specification import result_names
 from worker.epanet.warm import OpenNetworks
-
-STUDY = TOP / "examples" / "net3_study"
-PERCENTILES = (5, 25, 50, 75, 95)
 
 
 def commands(work: Path, lines: list[str]) -> None:
@@ -84,34 +81,6 @@ def direct(results: Path) -> tuple[list[str], np.ndarray]:
     subprocess.run(line, check=True, timeout=scaled(100), capture_output=True)
     loaded = np.load(out)
     return loaded["nodes"].tolist(), loaded["pressures"]
-
-
-def percentile(ordered: list[float], percent: float) -> float:
-    """Linear between the two nearest ranks; written out, so that it is not the function that the study uses."""
-    rank = percent / 100 * (len(ordered) - 1)
-    below = int(rank)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (rank - below) * (ordered[above] - ordered[below])
-
-
-def close(found: float, right: float) -> bool:
-    return abs(found - right) <= 1e-6 * max(abs(right), 1e-3)
-
-
-def compare(results: Path, nodes: list[str], pressures: np.ndarray) -> None:
-    """The study's bands and minima against those of the pressures given."""
-    table = pq.read_table(results / "bands.parquet").to_pylist()
-    bands = {(row["node"], row["time"]): row for row in table}
-    assert len(bands) == len(nodes) * pressures.shape[1]
-    minima = pq.read_table(results / "minima.parquet").to_pylist()
-    lowest = {row["node"]: row["p5_of_minimum"] for row in minima}
-    for column, node in enumerate(nodes):
-        for hour in range(pressures.shape[1]):
-            ordered = sorted(pressures[:, hour, column].tolist())
-            for percent in PERCENTILES:
-                right = percentile(ordered, percent)
-                assert close(bands[node, hour * 3600][f"p{percent}"], right), (node, hour, percent)
-        assert close(lowest[node], percentile(sorted(pressures[:, :, column].min(axis=1).tolist()), 5)), node
 
 
 def test_the_aggregate_agrees_with_a_direct_loop(results: Path, direct: tuple[list[str], np.ndarray]) -> None:

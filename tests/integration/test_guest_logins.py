@@ -18,7 +18,7 @@ from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.logins import Login
 from boss.embedded.passwords import LoginFiles
 from boss.setup import PoolSetup, Setup
-from tests.unit.bootstrap.test_bootstrap import FakeBundles
+from tests.worlds.bundles import FakeBundles
 from tests.worlds.waiting import scaled, wait_for
 from wire.codec import encode
 from wire.messages import VERSION, Presence

@@ -13,7 +13,7 @@ from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.make import make
 from boss.providers.provider import Guest, Recorded, Surroundings
 from boss.setup import PoolSetup
-from tests.integration.test_opennebula_provider import Boss, bosses, started
+from tests.worlds.opennebula.boss import Boss, bosses, started
 from tests.worlds.opennebula.commands import front
 from tests.worlds.opennebula.front_end import FrontEnd, Quota
 from tests.worlds.opennebula.objects import AUTHORIZATION, Image, Refuse

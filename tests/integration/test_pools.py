@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from boss.client.client import Client
-from tests.acceptance.deployment import TOP, Deployment
+from tests.worlds.deployment import TOP, Deployment
 from tests.worlds.looking import workers
 from tests.worlds.waiting import wait_for
 

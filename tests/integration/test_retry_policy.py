@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.deployment import Deployment
+from tests.worlds.deployment import Deployment
 from tests.worlds.looking import task_named, workers
 from tests.worlds.waiting import wait_for
 

@@ -19,10 +19,10 @@ from datastore.transfers import connections, fetching, verdicts
 from datastore.transfers.children import MARK, TransferProcess, TransferStartError, end_leftovers, environment, mark_of
 from datastore.transfers.rsync import RsyncEnded
 from datastore.transfers.runs import Errand, Runs
-from tests.integration.test_ssh_transfers import World
 from tests.worlds import ssh_server
 from tests.worlds.hosts.proxy import Proxy
 from tests.worlds.ssh_server import SshServer
+from tests.worlds.ssh_transfers import World
 from tests.worlds.waiting import scaled, wait_for
 
 server = ssh_server.server

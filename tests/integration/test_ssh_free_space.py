@@ -13,9 +13,9 @@ from datastore.transfers.children import environment
 from datastore.transfers.rsync import RsyncEnded
 from datastore.transfers.runs import Errand, Runs
 from datastore.transfers.verdicts import FreeSpace
-from tests.integration.test_ssh_transfers import World
 from tests.worlds import ssh_server
 from tests.worlds.ssh_server import SshServer
+from tests.worlds.ssh_transfers import World
 from tests.worlds.waiting import wait_for
 from wire.messages import StageDone, StageFailed
 

@@ -13,10 +13,10 @@ import pytest
 
 from boss.client.client import Client
 from boss.database import Database
-from tests.acceptance.deployment import Deployment, lines_of
 from tests.worlds import brokers
 from tests.worlds.agent import run
 from tests.worlds.brokers import Links
+from tests.worlds.deployment import Deployment, lines_of
 from tests.worlds.mariadb import MariaDb
 from tests.worlds.waiting import scaled, wait_for
 from tests.worlds.worker import AgentProcess, ScriptedBoss

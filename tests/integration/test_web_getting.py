@@ -20,8 +20,9 @@ from boss.client.client import Client, NoAnswerError
 from boss.client.download import PARTS, Got, get_results
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
-from tests.unit.api.test_results import digest, result
 from tests.worlds.api import TOKEN, FakeBackend
+from tests.worlds.digests import digest
+from tests.worlds.results import result
 
 LARGE = b"0123456789" * 300_000
 FILES = {

@@ -2,7 +2,7 @@
 
 A test file takes the fixtures like this (a test with `broker` runs on both kinds):
 
-    from tests.integration import brokers
+    from tests.worlds import brokers
     broker, links = brokers.broker, brokers.links
 """
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from boss.core.model import InitSpec, Profile, Submission, TaskState
-from boss.core.rows import Acceptance, AttemptRow, BatchRow, Changes, FileRow, InitRow, TaskRow, WorkerRow
+from boss.core.rows import Acceptance, AttemptRow, BatchRow, Changes, FileRow, InitRow, Move, TaskRow, WorkerRow
 from boss.database import Database
 from wire.messages import Execution, Input
 
@@ -119,6 +119,18 @@ def taken_over(url: str, patience: float = 5.0) -> Database:
     database = Database.open(url, patience=patience)
     database.take_over("host", 1)
     return database
+
+
+def whole_turn() -> Changes:
+    """Something in every table."""
+    return Changes(
+        accepted=[Push({"a": [], "b": ["a"]}, results=[("out", "a")]).accepted()],
+        tasks={1: moved(1, R, 1)},
+        attempts={(1, 1): attempt(1)},
+        workers={"worker-1": worker()},
+        records={(1, 1): True},
+        moves=[Move("task", "1", 1, "queued", "running", "began")],
+    )
 
 
 @pytest.fixture

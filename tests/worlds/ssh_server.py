@@ -2,7 +2,7 @@
 
 Take the fixtures like this:
 
-    from tests.integration import ssh_server
+    from tests.worlds import ssh_server
     server, own_server = ssh_server.server, ssh_server.own_server
 
 * `server`: logs in an unprivileged user (made once, `ecloud-tests`, where the tests run as root; else whoever runs

@@ -21,10 +21,10 @@ from boss.api.schema import StatusAnswer
 from boss.bootstrap.ssh_keys import ensure_keys
 from boss.client.client import Client, ClientError, RequestRefusedError
 from boss.client.find import boss_of
-from tests.acceptance.inside.plan import FOLDER
 from tests.acceptance.torture import processes
 from tests.acceptance.torture.processes import MARK, Process
 from tests.worlds.doc_blocks import TOP
+from tests.worlds.inside.plan import FOLDER
 from tests.worlds.ssh_server import SshServer
 from tests.worlds.waiting import scaled, wait_for
 

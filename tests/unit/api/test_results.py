@@ -21,18 +21,11 @@ from boss.core.reasons import Rejection, RejectionKind
 from boss.database.views import ResultLine
 from tests.worlds.api import TOKEN, FakeBackend, inside
 from tests.worlds.digests import digest
+from tests.worlds.results import CONTENT, result
 from tests.worlds.waiting import scaled
 
-CONTENT = b"1,2,3\n" * 1000
 BYTES = {"content-type": "application/octet-stream"}
 FILES_TOKEN = "good-for-files"
-
-
-def result(name: str, content: bytes = CONTENT, task: int = 1, project: str = "default") -> ResultLine:
-    return ResultLine(
-        project=project, name=name, task=task, id=f"t{task}", attempt=1, digest=digest(content), size=len(content),
-        time=9.0, key=name.encode(),
-    )  # fmt: skip
 
 
 @pytest.fixture

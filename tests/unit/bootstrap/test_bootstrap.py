@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import httpx
 import pytest
@@ -19,11 +19,12 @@ import pytest
 from boss.api import guard
 from boss.api.handlers import bootstrap as guest_routes
 from boss.bootstrap.bootstrap import Guests
-from boss.bootstrap.bundle import Bundle, BundleError, own_machine, own_python
+from boss.bootstrap.bundle import own_machine, own_python
 from boss.bootstrap.bundle.contents import PYTHONS
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.setup import PoolSetup
 from tests.worlds.api import TOKEN, FakeBackend, inside
+from tests.worlds.bundles import FakeBundles
 from tests.worlds.waiting import scaled
 from wire.messages import VERSION, Drain, Replace, WorkerOrders
 
@@ -68,26 +69,6 @@ class FakeDesk:
 
     def clear_presence(self, worker: str) -> None:
         self.done.append(f"clear {worker}")
-
-
-class FakeBundles:
-    """Of Python 3.11 and 3.12 one each, unless told otherwise."""
-
-    faults: ClassVar[dict[str, str]] = {}
-
-    def __init__(self, state_directory: Path) -> None:
-        self._folder = state_directory
-
-    def build(self, program: str, python: str, machine: str) -> Bundle:
-        if python in self.faults:
-            raise BundleError(self.faults[python])
-        digest = f"b2:{'a' if python == '3.11' else 'c'}" + "0" * 63
-        path = self._folder / f"{program}-{python}.tar.gz"
-        path.write_bytes(gzip.compress(f"{program} {python}".encode()))
-        return Bundle(path, digest, path.stat().st_size)
-
-    def former(self, digest: str) -> Bundle | None:
-        return None
 
 
 class World:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-
 from boss.core.effects import LookUpOrder, RunOrder, SendToDatastore, SendToWorker, StageOrder, StoreOrder
 from boss.core.events import InputsCached, OrdersLeftOut
 from boss.dispatch import Dispatcher
+from tests.worlds.lookups import PLACE, Lookups
 from tests.worlds.scheduler import DIGEST
 from wire.codec import decode, encode
 from wire.messages import (
@@ -15,36 +14,11 @@ from wire.messages import (
     Execution,
     Input,
     LookUp,
-    Place,
     Run,
     Stage,
     Store,
     WorkerOrders,
 )
-
-PLACE = Place(path="/homes/w")
-
-
-class Lookups:
-    """Knows tasks 1 and 2; counts the questions."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, list[int]]] = []
-
-    def executions(self, numbers: Collection[int]) -> Mapping[int, tuple[str, str, bytes]]:
-        self.asked.append(("executions", sorted(numbers)))
-        return {number: ("net", f"id {number}", b'{"commands":["true"]}') for number in numbers if number < 3}
-
-    def requirements(self, numbers: Collection[int]) -> Mapping[int, list[Input]]:
-        self.asked.append(("requirements", sorted(numbers)))
-        return {number: [Input(name="net.inp", path="net.inp")] for number in numbers if number < 3}
-
-    def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
-        self.asked.append(("result_names", sorted(numbers)))
-        return {number: ["a.out"] for number in numbers}
-
-    def source_of(self, digest: str) -> str:
-        return "spool/" + digest
 
 
 def run(task: int) -> RunOrder:

@@ -7,7 +7,7 @@ import pytest
 from boss.core.events import CancelAsked, DropTasksAsked, RedoAsked, RetryAsked, Selection
 from boss.core.graph import DROPPED
 from boss.core.model import Profile, TaskState
-from tests.unit.core.test_merge import agree_after_restart, commands, ran
+from tests.worlds.merging import agree_after_restart, commands, ran
 from tests.worlds.scheduler import FakeWorker, World, manifest, published
 from wire.messages import Abandon, Collect, Forget, Kill, Published, Run
 

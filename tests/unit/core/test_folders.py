@@ -5,7 +5,7 @@ from __future__ import annotations
 from boss.core.effects import SendToDatastore, StageOrder
 from boss.core.orders import NUMBERS_APART
 from boss.dispatch import Dispatcher
-from tests.unit.boss.test_dispatch import PLACE, Lookups
+from tests.worlds.lookups import PLACE, Lookups
 from tests.worlds.scheduler import DIGEST, World, manifest, published
 from wire.codec import encode
 from wire.messages import Collect, Forget, Input, Published, ResultFolder, Stage

@@ -10,7 +10,7 @@ from boss.core.events import InstanceEnded, InstancePlaced, InstancesAsked, Inst
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.reasons import NotMoreKind
-from tests.unit.core.test_scaling import started, stopped
+from tests.worlds.pools import started, stopped
 from tests.worlds.scheduler import FakeWorker, World
 
 CLOUD = PoolPolicy(

@@ -23,7 +23,8 @@ from boss.core.events import (
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.reasons import NotMoreKind, Rejection, RejectionKind
-from tests.worlds.scheduler import Answer, EndBoss, FakeWorker, StartInstance, StopInstance, World
+from tests.worlds.pools import started, stopped
+from tests.worlds.scheduler import Answer, EndBoss, FakeWorker, World
 from wire.messages import Drain, Returned, TakeBack
 
 CLOUD = PoolPolicy(
@@ -42,15 +43,6 @@ def cloud() -> Iterator[World]:
     yield world
     world.ignore()
     world.close()
-
-
-def started(world: World) -> list[str]:
-    return [effect.worker for effect in world.take(StartInstance)]
-
-
-def stopped(world: World) -> list[str]:
-    """Each once: it is asked again until it is gone."""
-    return list(dict.fromkeys(effect.worker for effect in world.take(StopInstance)))
 
 
 def not_more(world: World) -> tuple[NotMoreKind, str]:

@@ -8,7 +8,7 @@ import pytest
 from datastore.agent.effects import PlaceFiles, SyncIncoming, WriteRecords
 from datastore.agent.events import FilesPlaced, IncomingSynced, RecordsWritten
 from datastore.agent.records import RecordedFolder
-from tests.unit.datastore.test_agent import DIGEST, PLACE, World
+from tests.worlds.datastore_agent import DIGEST, PLACE, World
 from wire.messages import Abandoned, Collect, CollectFile, Published, ResultFolder
 
 

@@ -12,7 +12,7 @@ from boss.intake import columns, producers
 from boss.intake.errors import InputRejectedError
 from boss.intake.reader import PushOptions, TaskFile, read_file
 from boss.intake.stream import SentFolder
-from tests.unit.intake.test_forms import dependencies, inputs, submit
+from tests.worlds.submissions import dependencies, inputs, submit
 from wire.messages import Input
 
 OPTIONS = PushOptions()

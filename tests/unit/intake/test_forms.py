@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from boss.core.model import Submission
-from boss.intake.collector import Collector
 from boss.intake.errors import InputRejectedError
 from boss.intake.finish import leave_to_project
-from boss.intake.reader import PushOptions, TaskFile, check, encode_stream, read_file
+from boss.intake.reader import PushOptions, TaskFile, check, read_file
 from tests.worlds.digests import digest
+from tests.worlds.submissions import dependencies, inputs, submit
 from wire.messages import Execution, Input
 
 MQTT_ERA = r"""
@@ -47,32 +47,12 @@ def read(folder: Path, content: object, options: PushOptions | None = None) -> T
     return read_file(path, options or PushOptions())
 
 
-def submit(task_file: TaskFile) -> Submission:
-    collector = Collector()
-    for chunk in encode_stream(task_file):
-        collector.feed(chunk)
-    return collector.finish()
-
-
 def load(folder: Path, content: object, options: PushOptions | None = None) -> Submission:
     return submit(read(folder, content, options))
 
 
 def execution(submission: Submission, id: str) -> Execution:
     return msgspec.json.decode(submission.executions[submission.ids.index(id)], type=Execution)
-
-
-def inputs(submission: Submission, id: str) -> list[Input]:
-    encoded = submission.requirements[submission.ids.index(id)]
-    return msgspec.json.decode(encoded, type=list[Input]) if encoded else []
-
-
-def dependencies(submission: Submission, id: str) -> set[str]:
-    starts, targets = array("I", submission.dependency_starts), array("I", submission.dependency_targets)
-    index = submission.ids.index(id)
-    row = targets[starts[index] : starts[index + 1]]
-    assert len(set(row)) == len(row)
-    return {submission.ids[target] for target in row}
 
 
 def profile(submission: Submission, id: str):

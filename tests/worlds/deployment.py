@@ -3,7 +3,7 @@
 Every process of it carries the directory in its environment (the boss hands its own on to all it starts), so that
 they can be found by role, and so that `end` can prove that none is left. Take the fixtures like this:
 
-    from tests.acceptance.deployment import Deployment, deployment
+    from tests.worlds.deployment import Deployment, deployment
 """
 
 from __future__ import annotations
