@@ -13,8 +13,8 @@ from benchmarks.system import ROOT, Kind, System
 from benchmarks.system import running as running_system
 from boss.bootstrap.ssh_keys import ensure_keys
 from boss.intake.reader import PushOptions, encode_stream, read_file
-from tests.worlds.inside.plan import FOLDER
 from tests.worlds import ssh_server
+from tests.worlds.inside.plan import FOLDER
 from tests.worlds.ssh_server import SshServer
 
 _PATIENCE_SECONDS = 900.0
