@@ -26,11 +26,13 @@ from boss.cli.command import (  # noqa: E402
     ExitCode,
     guarded,
     stop,
+    warn,
     write,
     write_json,
 )
 from boss.cli.context import add_context_commands  # noqa: E402
 from boss.cli.deploy import add_deploy_commands  # noqa: E402
+from boss.cli.former import Command, CommandGroup  # noqa: E402
 from boss.cli.machines import add_machine_commands  # noqa: E402
 from boss.cli.pools import add_pool_commands  # noqa: E402
 from boss.cli.results import add_result_commands  # noqa: E402
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
     from settings import Settings
 
 app = typer.Typer(
+    cls=CommandGroup,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -63,7 +66,7 @@ def command(name: str, example: str) -> Callable[[Callable[..., None]], Callable
     """Registers a command under its historic name; its help ends with an example."""
 
     def register(function: Callable[..., None]) -> Callable[..., None]:
-        return app.command(name, epilog=f"Example: admin.py {example}")(guarded(function))
+        return app.command(name, cls=Command, epilog=f"Example: admin.py {example}")(guarded(function))
 
     return register
 
@@ -102,9 +105,11 @@ def _settings(directory: Path | None) -> Settings:
     import settings
 
     try:
-        return settings.load(directory)
+        values = settings.load(directory)
     except settings.SettingsError as error:
         stop(ExitCode.BAD_INPUT, "the settings cannot be used:", error.faults)
+    warn(values.warnings)
+    return values
 
 
 @contextmanager

@@ -26,8 +26,10 @@ from boss.cli.command import (  # noqa: E402
     ExitCode,
     guarded,
     stop,
+    warn,
     write_json,
 )
+from boss.cli.former import Command  # noqa: E402
 
 if TYPE_CHECKING:
     from boss.client.client import Client
@@ -52,7 +54,7 @@ class MergeOption(StrEnum):
     KEEP_SUCCEEDED = "keep_succeeded"
 
 
-@app.command(epilog=_EPILOG)
+@app.command("push_tasks", cls=Command, epilog=_EPILOG)
 @guarded
 def push_tasks(
     tasks_json: Annotated[Path, typer.Argument(metavar="TASKS.json", help="The task file.", show_default=False)],
@@ -120,9 +122,11 @@ def _settings(directory: Path | None) -> Settings:
     import settings
 
     try:
-        return settings.load(directory)
+        values = settings.load(directory)
     except settings.SettingsError as error:
         stop(ExitCode.BAD_INPUT, "the settings cannot be used:", error.faults)
+    warn(values.warnings)
+    return values
 
 
 def _task_bytes(values: Settings) -> int:
@@ -154,8 +158,7 @@ def _tell_checked(task_file: TaskFile, as_json: bool) -> None:
     if as_json:
         write_json({"valid": True, "tasks": task_file.tasks, "inits": task_file.inits, "warnings": task_file.warnings})
         return
-    for warning in task_file.warnings:
-        sys.stderr.write(f"Warning: {harmless(warning)}\n")
+    warn(task_file.warnings)
     words = plural(task_file.tasks, "task")
     init = f" and {plural(task_file.inits, 'init task')}" if task_file.inits else ""
     files = f"; {plural(len(task_file.files), 'file')} would be sent along" if task_file.files else ""

@@ -13,12 +13,13 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from boss.configuration.former import former_names, renamed
 from boss.configuration.pools import PoolValues, check_pool, new_pool, read_pools
 from boss.configuration.values import ConfigurationError, Setting, Value, masked, parse
 
@@ -139,6 +140,7 @@ SETTINGS: tuple[Setting, ...] = (
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 #: What a file or the environment may say: a secret may also be named by the file that holds it.
 KEYS = {**BY_NAME, **{f"{setting.name}_file": setting for setting in SETTINGS if setting.secret}}
+FORMER = former_names(KEYS)
 
 #: The tables of a file that describe kinds of workers (`boss.configuration.pools`).
 POOLS = "pools"
@@ -181,12 +183,15 @@ class Settings:
         origins: Mapping[str, str],
         state_directory: Path | None,
         pools: Mapping[str, PoolValues],
+        warnings: Iterable[str] = (),
     ) -> None:
         self._values = dict(values)
         self._origins = dict(origins)
         self.state_directory = state_directory
         #: By name: the kinds of workers beside the boss's own processes.
         self.pools = dict(pools)
+        #: A line for each former name that somebody wrote, with its place and the present name.
+        self.warnings = tuple(warnings)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -215,10 +220,15 @@ class Settings:
 class _Given:
     """One value as somebody wrote it. `base`: what a relative path of it is relative to."""
 
-    key: str
+    #: As it was written: one of KEYS, a former name of one, or POOLS.
+    written: str
     value: object
     origin: str
     base: Path
+
+    @property
+    def key(self) -> str:
+        return FORMER.get(self.written, self.written)
 
 
 def load(
@@ -229,6 +239,7 @@ def load(
 ) -> Settings:
     """The settings that hold here. Options that are None were not given. Raises SettingsError with all faults."""
     faults: list[str] = []
+    warnings: list[str] = []
     layers = [_from_file(system_file, faults)]
     if state_directory is not None:
         layers.append(_from_file(state_directory / DEPLOYED_FILE, faults))
@@ -239,11 +250,11 @@ def load(
     origins = dict.fromkeys(values, DEFAULT)
     pools: dict[str, PoolValues] = {}
     for layer in layers:
-        _take(layer, values, origins, faults)
+        _take(layer, values, origins, faults, warnings)
     for layer in layers:
         for given in layer:
             if given.key == POOLS:
-                read_pools(given.value, given.origin, given.base, pools, faults)
+                read_pools(given.value, given.origin, given.base, pools, faults, warnings)
     if values["opennebula_endpoint"] and not pools:
         pools["cloud"] = _cloud(values, origins)
     for pool in pools.values():
@@ -251,7 +262,7 @@ def load(
     _check_together(values, origins, pools, faults)
     if faults:
         raise SettingsError(faults)
-    return Settings(values, origins, state_directory, pools)
+    return Settings(values, origins, state_directory, pools, warnings)
 
 
 def _cloud(values: Mapping[str, Value], origins: Mapping[str, str]) -> PoolValues:
@@ -262,21 +273,27 @@ def _cloud(values: Mapping[str, Value], origins: Mapping[str, str]) -> PoolValue
     return pool
 
 
-def _take(layer: list[_Given], values: dict[str, Value], origins: dict[str, str], faults: list[str]) -> None:
+def _take(
+    layer: list[_Given], values: dict[str, Value], origins: dict[str, str], faults: list[str], warnings: list[str]
+) -> None:
     seen: dict[str, str] = {}
     for given in layer:
         if given.key == POOLS:
             continue
         setting = KEYS[given.key]
         if setting.name in seen:
-            faults.append(f"{given.origin}: {given.key} says again what {seen[setting.name]} says; keep one of them")
+            faults.append(
+                f"{given.origin}: {given.written} says again what {seen[setting.name]} says; keep one of them"
+            )
             continue
         seen[setting.name] = given.origin
+        if given.written != given.key:
+            warnings.append(f"{given.origin}: {renamed(given.written, given.key)}")
         try:
             values[setting.name] = _value_of(setting, given)
             origins[setting.name] = given.origin
         except ConfigurationError as error:
-            faults.append(f"{given.origin}: {given.key} {error}")
+            faults.append(f"{given.origin}: {given.written} {error}")
 
 
 def _value_of(setting: Setting, given: _Given) -> Value:
@@ -309,12 +326,12 @@ def _from_file(path: Path, faults: list[str]) -> list[_Given]:
     faults.extend(
         f"{path}, line {lines[name]}: there is no setting {name!r}{_suggest(name)}"
         for name in content
-        if name not in KEYS and name != POOLS
+        if not _is_known(name) and name != POOLS
     )
     return [
         _Given(name, value, f"{path}, line {lines[name]}", path.parent)
         for name, value in content.items()
-        if name in KEYS or name == POOLS
+        if _is_known(name) or name == POOLS
     ]
 
 
@@ -330,7 +347,7 @@ def _from_environment(environment: Mapping[str, str], faults: list[str]) -> list
         name = variable.removeprefix(PREFIX).lower()
         if not variable.startswith(PREFIX) or variable in OTHER_VARIABLES:
             continue
-        if name in KEYS:
+        if _is_known(name):
             layer.append(_Given(name, environment[variable], f"{variable} in the environment", Path.cwd()))
         elif _suggest(name, cutoff=0.8):
             faults.append(f"{variable} in the environment: there is no setting {name!r}{_suggest(name, cutoff=0.8)}")
@@ -339,8 +356,12 @@ def _from_environment(environment: Mapping[str, str], faults: list[str]) -> list
 
 def _from_options(options: Mapping[str, object], faults: list[str]) -> list[_Given]:
     given = {name: value for name, value in options.items() if value is not None}
-    faults.extend(f"--{name}: there is no setting {name!r}{_suggest(name)}" for name in given if name not in KEYS)
-    return [_Given(name, value, f"--{name}", Path.cwd()) for name, value in given.items() if name in KEYS]
+    faults.extend(f"--{name}: there is no setting {name!r}{_suggest(name)}" for name in given if not _is_known(name))
+    return [_Given(name, value, f"--{name}", Path.cwd()) for name, value in given.items() if _is_known(name)]
+
+
+def _is_known(name: str) -> bool:
+    return name in KEYS or name in FORMER
 
 
 def _suggest(name: str, cutoff: float = 0.6) -> str:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What the scaling policy is worth: makespan against VM-hours, in simulation: `python benchmarks/elasticity.py`.
 
-Six studies, our policy at several `thrift`, and the rules of others at several settings; each with the mean of some
-draws of the study and of boot times, the same for all. Two bounds per study, which cannot both be reached at once:
+Six studies, our policy at several `cost_weight`, and the rules of others at several settings; each with the mean of
+some draws of the study and of boot times, the same for all. Two bounds per study, which cannot both be reached at once:
 makespan (tasks in a row, or the work on all slots, before and behind each task; after one boot) and VM-hours (the work,
 and one boot). Writes a table; `--plot FILE` a picture. `--cost` tells what one decision takes instead.
 """
@@ -158,7 +158,7 @@ def plot(rows: list[dict[str, object]], path: Path) -> None:
                      if str(row["policy"]).startswith(family)]  # fmt: skip
             hours, makespans = zip(*found, strict=True)
             axis.plot(hours, makespans, marker, ls="-" if family == "ours" else "", lw=0.8, c=colour, ms=5,
-                      alpha=0.8, label="ours, by thrift" if family == "ours" else f"{family} ...")  # fmt: skip
+                      alpha=0.8, label="ours, by cost_weight" if family == "ours" else f"{family} ...")  # fmt: skip
         axis.axhline(_number(of_it[0]["least_makespan"]), lw=0.8, ls="--", c="grey")
         axis.axvline(_number(of_it[0]["least_vm_hours"]), lw=0.8, ls="--", c="grey")
         axis.set(title=name, xlabel="VM-hours", ylabel="makespan in s", xscale="log", yscale="log")

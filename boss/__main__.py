@@ -55,6 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
         said = said_datastore(home)
         values = ecloud_settings.load(home, {"datastore_host": said or None})
         _log(values.log_level)
+        for warning in values.warnings:
+            logging.getLogger("boss").warning("%s", warning, extra={"action": "settings"})
         setup = _setup(home, values, while_followed=options.while_followed)
         if options.reset:
             logging.getLogger("boss").info("%s", reset(home, setup.database), extra={"action": "reset"})

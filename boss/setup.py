@@ -109,7 +109,7 @@ def _of_settings(values: Any, pool: Any) -> tuple[PoolPolicy, PoolSetup]:
         least=pool.min,
         most=pool.max,
         spare=pool.spare,
-        thrift=pool.thrift,
+        cost_weight=pool.cost_weight,
         idle=pool.idle_seconds,
         month_budget=pool.vm_hours_month * _HOUR or None,
         batch_budget=pool.vm_hours_batch * _HOUR or None,

@@ -86,6 +86,8 @@ def row_of(setting: Setting) -> list[str]:
         notes += f" At most {as_written(setting.most, setting.unit)}."
     if setting.secret:
         notes += " *Secret.*"
+    if setting.formerly:
+        notes += f" Formerly {', '.join(f'`{former}`' for former in setting.formerly)}."
     default = as_written(setting.default, setting.unit)
     return [f"`{setting.name}`", setting.unit, default if default == "(empty)" else f"`{default}`", notes]
 

@@ -14,7 +14,7 @@ from boss.core.scaling.demand import fleet_of, need
 from boss.core.scheduler import Scheduler
 from boss.core.state import State
 
-POOL = PoolPolicy(name="cloud", provider="opennebula", least=0, most=1000, slots=8, thrift=0.5)
+POOL = PoolPolicy(name="cloud", provider="opennebula", least=0, most=1000, slots=8, cost_weight=0.5)
 #: Tasks without dependencies; each other one depends on two of the layer before.
 _WIDTH = 1000
 
@@ -27,7 +27,7 @@ def decision_milliseconds(tasks: int, times: int = 15) -> float:
         began = time.process_time()
         fleet = fleet_of(state, POOL, 0)
         seen, ends = need(state, POOL, fleet)
-        pool = Pool(slots=POOL.slots, most=POOL.most, boot=POOL.boot, thrift=POOL.thrift)
+        pool = Pool(slots=POOL.slots, most=POOL.most, boot=POOL.boot, cost_weight=POOL.cost_weight)
         assert decide(seen.waves, pool, fleet, ends).start > 0
         took.append(time.process_time() - began)
     return statistics.median(took) * 1e3

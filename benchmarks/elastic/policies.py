@@ -12,7 +12,7 @@ from boss.core.scaling.decide import Pool, Supply, decide
 from boss.core.scaling.forecast import SMALL, Graph, Ready, forecast
 
 
-def ours(thrift: float, idle: float = 0.0) -> Policy:
+def ours(cost_weight: float, idle: float = 0.0) -> Policy:
     """`boss.core.scaling.decide` on what `boss.core.scaling.forecast` sees."""
 
     def policy(view: View) -> Answer:
@@ -41,7 +41,7 @@ def ours(thrift: float, idle: float = 0.0) -> Policy:
         def ends(more: int) -> float:
             return forecast(graph, ready, running, (serving, coming + more * site.slots), site.boot).end
 
-        pool = Pool(slots=site.slots, most=site.most, boot=site.boot, idle=idle, thrift=thrift)
+        pool = Pool(slots=site.slots, most=site.most, boot=site.boot, idle=idle, cost_weight=cost_weight)
         resting = view.idle()
         fleet = Supply(
             busy=len(view.serving) - len(resting),
@@ -111,8 +111,8 @@ def _down(view: View, most: int, idle: float) -> list[str]:
     return [each.name for each in ripe[: max(0, most)]] if not view.ready else []
 
 
-THRIFTS = (0.0, 0.25, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95, 1.0)
-OURS = {f"ours, thrift {thrift:g}": ours(thrift) for thrift in THRIFTS}
+COST_WEIGHTS = (0.0, 0.25, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95, 1.0)
+OURS = {f"ours, cost_weight {weight:g}": ours(weight) for weight in COST_WEIGHTS}
 RIVALS: dict[str, Policy] = {
     "all at once": all_at_once,
     **{f"queue target {n:g}, cooldown {c:g} s": queue_target(n, c) for n in (4, 16, 64) for c in (60, 300)},

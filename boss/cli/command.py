@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from enum import IntEnum
 from typing import Annotated, NoReturn, TypeVar
@@ -47,6 +47,11 @@ def stop(code: ExitCode, sentence: str, details: list[str] | None = None) -> NoR
     sys.stderr.write(f"Error: {harmless(sentence, lines=True)}\n")
     sys.stderr.writelines(f"  {harmless(line)}\n" for line in details or [])
     raise SystemExit(int(code))
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """On stderr, so that what scripts read stays as it is."""
+    sys.stderr.writelines(f"Warning: {harmless(sentence)}\n" for sentence in sentences)
 
 
 def guarded(function: Callable[..., R]) -> Callable[..., R]:

@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from boss.configuration.former import former_names, renamed
 from boss.configuration.values import ConfigurationError, Setting, Value, masked, parse
 
 POOL_SETTINGS: tuple[Setting, ...] = (
@@ -24,7 +25,8 @@ POOL_SETTINGS: tuple[Setting, ...] = (
     Setting("min", int, "workers", 0, "Never fewer workers than this.", least=0),
     Setting("max", int, "workers", 10, "Never more machines than this, those that are ending included.", least=0),
     Setting("spare", int, "workers", 0, "Kept ready beyond what the work wants, without work too.", least=0),
-    Setting("thrift", float, "share", 0.25, "0: as fast as the limit allows; 1: as cheap as can be.", least=0, most=1),
+    Setting("cost_weight", float, "share", 0.25, "0: as fast as the limit allows; 1: as cheap as can be.",
+            least=0, most=1, formerly=("thrift",)),
     Setting("idle_seconds", float, "seconds", 60.0, "How long a worker without work is kept where none is known to "
             "come.", least=0),
     Setting("vm_hours_month", float, "hours", 0.0, "Hours of its workers that may be spent within 30 days; "
@@ -64,6 +66,7 @@ POOL_SETTINGS: tuple[Setting, ...] = (
 )  # fmt: skip
 
 BY_NAME = {setting.name: setting for setting in POOL_SETTINGS}
+FORMER = former_names(BY_NAME)
 #: Values that are no single words: a table of texts, a list of texts or tables, a table that a provider reads.
 TABLES = ("labels", "hosts", "options")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}\Z")
@@ -107,8 +110,10 @@ def new_pool(name: str) -> PoolValues:
     return PoolValues(name, {setting.name: setting.default for setting in POOL_SETTINGS}, {})
 
 
-def read_pools(given: object, origin: str, base: Path, pools: dict[str, PoolValues], faults: list[str]) -> None:
-    """Take what the `pools` table of one file says over what earlier ones said; a line for each fault."""
+def read_pools(
+    given: object, origin: str, base: Path, pools: dict[str, PoolValues], faults: list[str], warnings: list[str]
+) -> None:
+    """Take what the `pools` table of one file says over what earlier ones said; a line for each fault and warning."""
     if not isinstance(given, Mapping):
         faults.append(f"{origin}: pools must be tables, such as [pools.cloud]")
         return
@@ -123,12 +128,27 @@ def read_pools(given: object, origin: str, base: Path, pools: dict[str, PoolValu
         elif not isinstance(table, Mapping):
             faults.append(f"{origin}: pools.{name} must be a table: [pools.{name}]")
         else:
-            _read_pool(pools.setdefault(name, new_pool(name)), table, origin, base, faults)
+            _read_pool(pools.setdefault(name, new_pool(name)), table, origin, base, faults, warnings)
 
 
-def _read_pool(pool: PoolValues, table: Mapping[str, object], origin: str, base: Path, faults: list[str]) -> None:
-    for key, value in table.items():
-        where = f"{origin}, [pools.{pool.name}]: {key}"
+def _read_pool(
+    pool: PoolValues,
+    table: Mapping[str, object],
+    origin: str,
+    base: Path,
+    faults: list[str],
+    warnings: list[str],
+) -> None:
+    place = f"{origin}, [pools.{pool.name}]"
+    seen: dict[str, str] = {}
+    for written, value in table.items():
+        key = FORMER.get(written, written)
+        if key in seen:
+            faults.append(f"{place}: {written} says again what {seen[key]} says; keep {key}")
+            continue
+        seen[key] = written
+        if written != key:
+            warnings.append(f"{place}: {renamed(written, key)}")
         try:
             if key in TABLES:
                 _TAKE[key](pool, value)
@@ -136,10 +156,11 @@ def _read_pool(pool: PoolValues, table: Mapping[str, object], origin: str, base:
                 pool.values[key] = parse(BY_NAME[key], value, base)
             else:
                 near = get_close_matches(key, [*BY_NAME, *TABLES], n=1)
-                faults.append(f"{where} is no setting of a pool{f'; did you mean {near[0]!r}?' if near else ''}")
+                suggestion = f"; did you mean {near[0]!r}?" if near else ""
+                faults.append(f"{place}: {key} is no setting of a pool{suggestion}")
                 continue
         except ConfigurationError as error:
-            faults.append(f"{where} {error}")
+            faults.append(f"{place}: {written} {error}")
             continue
         pool.origins[key] = origin
 

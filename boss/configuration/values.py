@@ -43,6 +43,8 @@ class Setting:
     choices: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
+    #: Names that it had: each works for one release, with a warning (`boss.configuration.former`).
+    formerly: tuple[str, ...] = ()
 
 
 def parse(setting: Setting, given: object, base: Path) -> Value:

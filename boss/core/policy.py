@@ -23,7 +23,7 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     #: Kept ready beyond what the work wants.
     spare: int = 0
     #: 0: as fast as `most` allows; 1: as cheap as can be.
-    thrift: float = 0.25
+    cost_weight: float = 0.25
     #: Seconds for which a worker without work is kept where none is known to come.
     idle: float = 60.0
     #: Instance-seconds in a month, and for one batch; None: no limit.

@@ -105,7 +105,7 @@ def scene() -> Iterator[Scene]:
             "boot_seconds": 1.0,
             "boot_timeout_seconds": BOOT_TIMEOUT,
             "idle_seconds": 0.0,
-            "thrift": 0.0,
+            "cost_weight": 0.0,
         }
         site = CloudSite(hive, pool, heartbeat_seconds=0.5, lease_seconds=20)
         site.start()

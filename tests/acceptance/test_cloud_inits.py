@@ -42,7 +42,7 @@ class Scene:
 @pytest.fixture
 def scene() -> Iterator[Scene]:
     with network() as net, Hive(net) as hive:
-        pool = {"max": MOST, "boot_seconds": 1.0, "idle_seconds": 0.0, "thrift": 0.0}
+        pool = {"max": MOST, "boot_seconds": 1.0, "idle_seconds": 0.0, "cost_weight": 0.0}
         site = CloudSite(hive, {**pool, "init_network": "oneadmin/internet"}, heartbeat_seconds=0.5, lease_seconds=20)
         site.start()
         yield Scene(site, hive)

@@ -57,7 +57,7 @@ class Lab(BossHost):
             "slots = 2",
             "idle_seconds = 1",
             "boot_seconds = 5",
-            "thrift = 0.0",
+            "cost_weight = 0.0",
             f"hosts = [{tables}]",
         ]
         self.boss.write(f"{STATE}/settings.toml", "\n".join([*lines, ""]))

@@ -52,7 +52,7 @@ class LargeWorld(World):
             provider="cloud",
             least=0,
             most=self.machines_most,
-            thrift=0.0,
+            cost_weight=0.0,
             idle=60.0,
             boot=60.0,
             boot_timeout=900.0,

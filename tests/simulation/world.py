@@ -242,7 +242,7 @@ def _with_cloud(policy: Policy, chance: random.Random, slots: int) -> Policy:
         least=chance.choice([0, 0, 1, 2]),
         most=chance.choice([1, 4, 6]),
         spare=chance.choice([0, 0, 1]),
-        thrift=chance.choice([0.0, 0.25, 0.9]),
+        cost_weight=chance.choice([0.0, 0.25, 0.9]),
         idle=chance.choice([0.0, 5.0, 40.0]),
         boot=chance.choice([1.0, 30.0]),
         boot_timeout=40.0,

@@ -5,10 +5,10 @@ that min(n, c) slots drain; a number k of new workers then has an end F(k) and a
 
     k x boot + price x F(k)
 
-is started, where `price` says how many worker-seconds a second of everybody's waiting is worth: it comes from `thrift`
-(0 as fast as the limit allows, 1 as cheap as can be). For a flat ensemble of W slot-seconds on workers of s slots this
-is k = sqrt(price x W / (s x boot)). Nothing is started before its work is a boot away, and what has none within the
-time that stopping and booting it again would take is stopped.
+is started, where `price` says how many worker-seconds a second of everybody's waiting is worth: it comes from
+`cost_weight` (0 as fast as the limit allows, 1 as cheap as can be). For a flat ensemble of W slot-seconds on workers of
+s slots this is k = sqrt(price x W / (s x boot)). Nothing is started before its work is a boot away, and what has none
+within the time that stopping and booting it again would take is stopped.
 
 A fluid does not see that a stage of 13 tasks on 12 slots takes twice as long as on 16. So for small graphs the schedule
 itself is played for the numbers that the fluid finds cheapest.
@@ -49,7 +49,7 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     #: How long a worker without work is kept where nothing is known to come.
     idle: float = 60.0
     #: 0: as fast as the limit allows; 1: as cheap as can be.
-    thrift: float = 0.25
+    cost_weight: float = 0.25
     #: Worker-seconds that may still be spent; None: no limit.
     budget: float | None = None
     #: Why the provider makes no more at present (quota, no address left); empty: it does.
@@ -211,7 +211,7 @@ def _wanted(waves: list[Wave], pool: Pool, fleet: Supply, now: _Course, ends: En
     useful = min(math.ceil(near / pool.slots - 1e-9), pool.most) - fleet.size
     if useful <= 0:
         return 0
-    price = price_of(pool.thrift, pool.most)
+    price = price_of(pool.cost_weight, pool.most)
 
     def cost(more: int, end: float) -> float:
         return more * pool.boot + (price * end if price else (0.0 if end < math.inf else math.inf))
@@ -233,12 +233,12 @@ def _cheapest_played(guesses: list[tuple[float, int]], cost: Callable[[int], flo
     return best
 
 
-def price_of(thrift: float, most: int) -> float:
+def price_of(cost_weight: float, most: int) -> float:
     """Worker-seconds that a second is worth. 0 -> practically any number, 0.5 -> as many as there may be, 1 -> none."""
-    thrift = min(1.0, max(0.0, thrift))
-    if thrift >= 1.0:
+    weight = min(1.0, max(0.0, cost_weight))
+    if weight >= 1.0:
         return 0.0
-    return most * min(1e6, ((1.0 - thrift) / max(thrift, 1e-6)) ** 2)
+    return most * min(1e6, ((1.0 - weight) / max(weight, 1e-6)) ** 2)
 
 
 def _candidates(most: int) -> list[int]:

@@ -175,7 +175,7 @@ def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stop
         spare=policy.spare,
         boot=known.boot(policy),
         idle=policy.idle,
-        thrift=policy.thrift,
+        cost_weight=policy.cost_weight,
         budget=known.left_in_month(policy, state.wall, running),
         full=known.full if state.now < known.not_before else "",
         at_once=at_once,

@@ -290,7 +290,7 @@ POOL_ROWS: dict[str, Row] = {
     "min": Row(2, scheduler),
     "max": Row(1, scheduler),
     "spare": Row(1, scheduler),
-    "thrift": Row(1.0, scheduler),
+    "cost_weight": Row(1.0, scheduler),
     "idle_seconds": Row(5.0, scheduler),
     "vm_hours_month": Row(0.01, scheduler),
     "vm_hours_batch": Row(0.0001, scheduler),

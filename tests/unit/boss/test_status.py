@@ -21,7 +21,15 @@ from boss.status import pool_hindrances
 from tests.worlds.scheduler import World
 
 CLOUD = PoolPolicy(
-    name="cloud", provider="opennebula", least=0, most=4, boot=60.0, idle=30.0, slots=2, keeps_home=False, thrift=0.0
+    name="cloud",
+    provider="opennebula",
+    least=0,
+    most=4,
+    boot=60.0,
+    idle=30.0,
+    slots=2,
+    keeps_home=False,
+    cost_weight=0.0,
 )
 LONG = Profile(expect=600.0)
 

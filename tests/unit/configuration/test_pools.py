@@ -60,18 +60,30 @@ def test_later_files_win_value_by_value_and_origins_are_shown(tmp_path: Path) ->
     shown = {item.name: (item.value, item.origin) for item in found.show()}
     assert shown["pools.cloud.max"][0] == "50" and settings.FILE in shown["pools.cloud.max"][1]
     assert "system.toml" in shown["pools.cloud.idle_seconds"][1]
-    assert shown["pools.cloud.thrift"] == ("0.25", "default")
+    assert shown["pools.cloud.cost_weight"] == ("0.25", "default")
+
+
+def test_a_pool_that_says_thrift_has_a_cost_weight_and_a_warning(tmp_path: Path) -> None:
+    found = read(tmp_path, "[pools.cloud]\nmax = 5\nthrift = 0.5\n", "[pools.cloud]\ncost_weight = 0.9\n")
+    assert found.pools["cloud"].cost_weight == 0.5
+    assert found.warnings == (
+        f"{tmp_path / settings.FILE}, line 1, [pools.cloud]: thrift is now called cost_weight; rename it, "
+        "the next release does not know thrift",
+    )
+    said = faults(tmp_path, "[pools.cloud]\nthrift = 0.5\ncost_weight = 0.5\n")
+    assert said.endswith("[pools.cloud]: cost_weight says again what thrift says; keep cost_weight")
+    assert "thrift is 7; it must be at most 1" in faults(tmp_path, "[pools.cloud]\nthrift = 7\n")
 
 
 def test_all_faults_are_told_with_their_place(tmp_path: Path) -> None:
     said = faults(
         tmp_path,
-        "[pools.cloud]\nmaximum = 3\nthrift = 7\nmin = 4\nmax = 2\nlabels = 3\n[pools.local]\n[pools.'a b']\n"
+        "[pools.cloud]\nmaximum = 3\ncost_weight = 7\nmin = 4\nmax = 2\nlabels = 3\n[pools.local]\n[pools.'a b']\n"
         "[pools.s]\nprovider = 'static'\n",
     )
     for words in (
         "[pools.cloud]: maximum is no setting of a pool; did you mean",
-        "[pools.cloud]: thrift is 7; it must be at most 1",
+        "[pools.cloud]: cost_weight is 7; it must be at most 1",
         "min (4) must be at most max (2)",
         "labels is 3; it must be a table of texts",
         "'local' is the boss's own",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import settings
+from boss.configuration.former import former_names
 from boss.configuration.values import as_written, masked, parse
 from boss.intake import stream
 from settings import SETTINGS, SettingsError, load
@@ -130,6 +132,46 @@ def test_a_file_that_is_no_text_is_told(home: Path) -> None:
     (home / "settings.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="is not TOML"):
         load(home, {}, {}, home / "absent.toml")
+
+
+@pytest.fixture
+def renamed_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if `slots` had been called `lanes`, and `token` `secret`."""
+    monkeypatch.setattr(settings, "FORMER", {"lanes": "slots", "secret": "token", "secret_file": "token_file"})
+
+
+def test_of_a_secret_the_file_that_names_it_has_a_former_name_too() -> None:
+    renamed = replace(settings.BY_NAME["token"], formerly=("secret",))
+    assert former_names({"token": renamed, "token_file": renamed}) == {"secret": "token", "secret_file": "token_file"}
+
+
+@pytest.mark.usefixtures("renamed_settings")
+def test_a_former_name_works_everywhere_with_one_warning_that_says_where_it_stands(home: Path) -> None:
+    (home / "token").write_text("do-not-show\n")
+    told = "is now called slots; rename it, the next release does not know lanes"
+    for given, place in (
+        ({"own": "\nlanes = 3\n"}, f"{home}/settings.toml, line 2: lanes"),
+        ({"env": {"ECLOUD_LANES": "3"}}, "ECLOUD_LANES in the environment: lanes"),
+        ({"lanes": 3}, "--lanes: lanes"),
+    ):
+        found = read(home, **given)  # type: ignore[arg-type]
+        assert (found.slots, found.warnings) == (3, (f"{place} {told}",))
+    found = read(home, own="secret_file = 'token'\n")
+    assert found.token == "do-not-show"
+    assert [warning.partition(": ")[2].split(";")[0] for warning in found.warnings] == [
+        "secret_file is now called token_file"
+    ]
+    assert read(home, own="slots = 3\n").warnings == ()
+
+
+@pytest.mark.usefixtures("renamed_settings")
+def test_former_and_present_name_in_one_place_are_an_error_and_later_places_win(home: Path) -> None:
+    (fault,) = faults_of(home, own="slots = 1\nlanes = 2\n")
+    place = f"{home}/settings.toml, line"
+    assert fault == f"{place} 2: lanes says again what {place} 1 says; keep one of them"
+    assert read(home, own="lanes = 1\n", env={"ECLOUD_SLOTS": "2"}).slots == 2
+    (fault,) = faults_of(home, own="lanes = 'many'\n")
+    assert fault == f"{place} 1: lanes is 'many'; it must be a whole number of tasks"
 
 
 def test_variables_of_others_and_of_our_tasks_are_left_alone(home: Path) -> None:

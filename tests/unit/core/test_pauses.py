@@ -14,7 +14,15 @@ from tests.worlds.pools import started, stopped
 from tests.worlds.scheduler import FakeWorker, World
 
 CLOUD = PoolPolicy(
-    name="cloud", provider="opennebula", least=0, most=8, boot=20.0, idle=30.0, slots=1, keeps_home=False, thrift=0.0
+    name="cloud",
+    provider="opennebula",
+    least=0,
+    most=8,
+    boot=20.0,
+    idle=30.0,
+    slots=1,
+    keeps_home=False,
+    cost_weight=0.0,
 )
 LONG = Profile(expect=600.0)
 QUOTA = "limit of 2 for VMS is reached"

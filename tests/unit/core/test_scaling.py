@@ -28,7 +28,15 @@ from tests.worlds.scheduler import Answer, EndBoss, FakeWorker, World
 from wire.messages import Drain, Returned, TakeBack
 
 CLOUD = PoolPolicy(
-    name="cloud", provider="opennebula", least=0, most=4, boot=60.0, idle=30.0, slots=2, keeps_home=False, thrift=0.0
+    name="cloud",
+    provider="opennebula",
+    least=0,
+    most=4,
+    boot=60.0,
+    idle=30.0,
+    slots=2,
+    keeps_home=False,
+    cost_weight=0.0,
 )
 LONG = Profile(expect=600.0)
 
@@ -284,7 +292,7 @@ def test_the_datastores_machine_is_kept_and_replaced(cloud: World) -> None:
 
 def test_the_cheaper_pool_is_used_first_and_the_other_when_it_is_full() -> None:
     dear = PoolPolicy(
-        name="dear", provider="opennebula", least=0, most=4, slots=2, keeps_home=False, cost=3.0, thrift=0.0
+        name="dear", provider="opennebula", least=0, most=4, slots=2, keeps_home=False, cost=3.0, cost_weight=0.0
     )
     world = world_of(dear, CLOUD)
     world.push({"a": "", "b": "", "c": ""}, profile=LONG)

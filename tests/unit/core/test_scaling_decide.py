@@ -12,7 +12,7 @@ from boss.core.reasons import NotFewerKind, NotMoreKind
 from boss.core.scaling.decide import Decision, Pool, Supply, decide
 from boss.core.scaling.forecast import Wave
 
-POOL = Pool(slots=4, most=20, boot=60.0, idle=0.0, thrift=0.25)
+POOL = Pool(slots=4, most=20, boot=60.0, idle=0.0, cost_weight=0.25)
 
 
 def pool(**changes: object) -> Pool:
@@ -34,7 +34,7 @@ def not_fewer(plan: Decision) -> tuple[NotFewerKind, str]:
 
 
 def test_growing_says_why_it_is_not_less_and_that_more_would_not_pay_or_not_be_wanted() -> None:
-    plan = decide([Wave(0.0, 40, 30.0)], pool(thrift=0.9), Supply())
+    plan = decide([Wave(0.0, 40, 30.0)], pool(cost_weight=0.9), Supply())
     assert 0 < plan.start < 10, plan
     assert not_more(plan) == (NotMoreKind.NOT_WORTH_IT, "one more would save less than its 60 s of boot cost")
     assert not_fewer(plan) == (NotFewerKind.WORTH_IT, "each of them is worth its 60 s of boot")
@@ -55,13 +55,13 @@ def test_a_wide_ensemble_gets_all_that_the_limit_allows() -> None:
 
 
 def test_no_more_are_started_than_tasks_can_fill() -> None:
-    plan = decide([Wave(0.0, 7, 3600.0)], pool(thrift=0.0), Supply())
+    plan = decide([Wave(0.0, 7, 3600.0)], pool(cost_weight=0.0), Supply())
     assert plan.start == 2
 
 
 def test_the_dearer_the_worker_the_fewer_are_started() -> None:
     waves = [Wave(0.0, 2000, 10.0)]
-    counts = [decide(waves, pool(thrift=thrift), Supply()).start for thrift in (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)]
+    counts = [decide(waves, pool(cost_weight=weight), Supply()).start for weight in (0.0, 0.5, 0.7, 0.8, 0.9, 1.0)]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] == 20
     assert counts[-1] == 1
@@ -69,9 +69,9 @@ def test_the_dearer_the_worker_the_fewer_are_started() -> None:
 
 def test_a_flat_ensemble_follows_the_square_root() -> None:
     """k = sqrt(price W / (s boot)), within one."""
-    wide, thrift = pool(most=400, thrift=0.8), 0.8
+    wide, weight = pool(most=400, cost_weight=0.8), 0.8
     work = 4000 * 10.0
-    price = 400 * ((1 - thrift) / thrift) ** 2
+    price = 400 * ((1 - weight) / weight) ** 2
     expected = math.sqrt(price * work / (4 * 60.0))
     plan = decide([Wave(0.0, 4000, 10.0)], wide, Supply())
     assert abs(plan.start - expected) <= 0.06 * expected + 1
@@ -164,7 +164,7 @@ def test_why_there_are_not_fewer_is_told_of_those_that_stay() -> None:
 def test_a_small_graph_is_judged_by_its_schedule_where_the_fluid_is_wrong() -> None:
     """13 tasks on 12 slots take two rounds: the fluid sees one and a twelfth."""
     waves, fleet = [Wave(0.0, 13, 600.0)], Supply()
-    cheap = pool(thrift=0.82)
+    cheap = pool(cost_weight=0.82)
     by_fluid = decide(waves, cheap, fleet)
     rounds = {0: math.inf, 1: 2400.0, 2: 1200.0, 3: 1200.0, 4: 600.0}
     by_schedule = decide(waves, cheap, fleet, lambda more: 60.0 + rounds[more])
@@ -179,7 +179,7 @@ def test_few_numbers_are_played_and_none_that_the_fluid_finds_too_dear() -> None
         played.append(more)
         return 1e6 / max(more, 1)
 
-    decide([Wave(0.0, 10_000, 30.0)], pool(most=400, thrift=0.5), Supply(), ends)
+    decide([Wave(0.0, 10_000, 30.0)], pool(most=400, cost_weight=0.5), Supply(), ends)
     assert 1 <= len(played) <= 4
 
 
@@ -205,7 +205,7 @@ _pools = st.builds(
     spare=st.integers(0, 2),
     boot=st.floats(0.1, 600.0),
     idle=st.floats(0.0, 600.0),
-    thrift=st.floats(0.0, 1.0),
+    cost_weight=st.floats(0.0, 1.0),
     budget=st.none() | st.floats(0.0, 1e5),
 )
 

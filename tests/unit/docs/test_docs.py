@@ -10,6 +10,8 @@ from types import ModuleType
 
 import pytest
 
+from boss.cli import former
+from boss.configuration.pools import POOL_SETTINGS
 from boss.core.model import Ended, InstanceState, Phase, TaskState, WorkerState
 from settings import SETTINGS
 from tests.worlds.doc_blocks import KINDS, SYNTAX, TEST_COMMAND, TOP, all_blocks, blocks_in, pages
@@ -70,6 +72,22 @@ def words_under(heading: str) -> list[str]:
 def test_the_glossary_has_the_words_of_the_model_in_its_order(heading: str, words: type[Enum]) -> None:
     wanted = [word.name.lower() if isinstance(word, TaskState) else str(word.value) for word in words]
     assert words_under(heading) == wanted
+
+
+def test_the_former_names_that_work_are_listed() -> None:
+    settings = {name: (each.name, "setting") for each in SETTINGS for name in each.formerly}
+    of_pools = {name: (each.name, "setting of a pool") for each in POOL_SETTINGS for name in each.formerly}
+    commands = {name: (present, "command of `admin.py`") for name, present in former.COMMANDS.items()}
+    options = {
+        name: (present, "option of `push_tasks.py`" if command == "push_tasks" else f"option of `admin.py {command}`")
+        for command, names in former.OPTIONS.items()
+        for name, present in names.items()
+    }
+    page = (DOCS / "compatibility.md").read_text().partition("## Former names")[2].partition("\n## ")[0]
+    listed = {
+        name: (present, what) for name, present, what in re.findall(r"^\| `(.+)` \| `(.+)` \| (.+) \|$", page, re.M)
+    }
+    assert listed == settings | of_pools | commands | options
 
 
 def test_every_block_of_commands_says_how_it_is_tested() -> None:
