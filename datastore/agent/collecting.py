@@ -118,17 +118,18 @@ def on_fetch_failed(state: DatastoreAgentState, event: FetchFailed) -> None:
     if collection is None or collection.step is not Step.FETCHING:
         state.ignore("a fetch that is not under way ended")
         return
-    move(state, collection, Step.WAITING)
     if collection.ending is None and event.fault in ("result", "path", "host"):
         task, attempt = collection.key
         collection.ending = Abandoned(task=task, attempt=attempt, fault=event.fault, reason=event.reason)
     if collection.ending is not None:
         _finish_fetched(state, collection, event)
     elif event.fault == "room":
+        move(state, collection, Step.WAITING)
         state.without_room[event.key] = None
         hindrance.found(state, "fetch", event.reason)
         state.retries[event.key] = state.now + state.policy.hindered_seconds
     elif event.fault == "full":
+        move(state, collection, Step.WAITING)
         state.without_room[event.key] = None
         hindrance.found(state, "fetch", event.reason)
         state.fetch_after = state.now + state.policy.hindered_seconds
@@ -149,6 +150,7 @@ def _try_again(state: DatastoreAgentState, collection: Collection, event: FetchF
     """What changed while it was sent is fetched again as what could not be fetched; in the end it is no result."""
     collection.tries += 1
     if collection.tries < state.policy.tries:
+        move(state, collection, Step.WAITING)
         state.retries[collection.key] = state.now + state.policy.retry_seconds * collection.tries
         return
     task, attempt = collection.key

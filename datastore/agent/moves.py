@@ -1,20 +1,21 @@
-"""The one place where a collection goes from one step to another, by the table `STEPS`.
+"""The two places where a collection, and the batch that is published, go from one step to another, by their tables.
 
 Whoever calls these functions has decided that the move is right. An illegal move is a bug of ours and raises
-InvariantError with the attempt's story.
+IllegalMoveError with the story.
 """
 
 from __future__ import annotations
 
-from datastore.agent.state import STEPS, Collection, DatastoreAgentState, Step, StepMove
-from datastore.agent.story import InvariantError, story
+from datastore.agent.legal import BATCH_MOVES, COLLECTION_MOVES
+from datastore.agent.state import BATCH, Collection, DatastoreAgentState, Publishing, PublishStep, Step, StepMove
+from datastore.agent.story import illegal
 
 
 def move(state: DatastoreAgentState, collection: Collection, step: Step) -> None:
+    """The collection goes to this step."""
     task, attempt = collection.key
-    if step not in STEPS[collection.step]:
-        text = f"the results of attempt {task}.{attempt} cannot go from {collection.step} to {step}"
-        raise InvariantError(text, story(state, collection.key))
+    if step not in COLLECTION_MOVES[collection.step]:
+        raise illegal(state, f"the results of attempt {task}.{attempt}", collection.key, collection.step, step)
     state.story.append(StepMove(state.now, task, attempt, collection.step, step))
     collection.step = step
 
@@ -23,3 +24,12 @@ def leave(state: DatastoreAgentState, collection: Collection, step: Step) -> Non
     """Nothing more is done for it: it is published, or given up and nothing of it is left."""
     move(state, collection, step)
     del state.collections[collection.key]
+
+
+def move_batch(state: DatastoreAgentState, batch: Publishing, step: PublishStep) -> None:
+    """The batch goes to this step; until it is over it is the one that is under way."""
+    if step not in BATCH_MOVES[batch.step]:
+        raise illegal(state, "the batch", BATCH, batch.step, step)
+    state.story.append(StepMove(state.now, *BATCH, batch.step, step))
+    batch.step = step
+    state.publishing = None if step is PublishStep.OVER else batch

@@ -13,7 +13,7 @@ from datastore.agent import hindrance
 from datastore.agent.collecting import discard, fenced
 from datastore.agent.effects import DropRecords, PlaceFiles, Sweep, SyncIncoming, WriteRecords
 from datastore.agent.events import IncomingSynced, StepFailed
-from datastore.agent.moves import leave, move
+from datastore.agent.moves import leave, move, move_batch
 from datastore.agent.records import Record, published, record_of
 from datastore.agent.state import Collection, DatastoreAgentState, Publishing, PublishStep, Step
 from datastore.paths import folders_of
@@ -41,7 +41,7 @@ def advance(state: DatastoreAgentState) -> None:
         for record in records:
             move(state, state.collections[record.key], Step.PUBLISHING)
             del state.fetched[record.key]
-        _to_step(state, Publishing(records, PublishStep.SYNC), PublishStep.SYNC)
+        _to_step(state, Publishing(records), PublishStep.SYNC)
 
 
 def _choose(state: DatastoreAgentState) -> list[Record]:
@@ -77,8 +77,7 @@ def _choose(state: DatastoreAgentState) -> list[Record]:
 
 
 def _to_step(state: DatastoreAgentState, batch: Publishing, step: PublishStep) -> None:
-    state.publishing = batch
-    batch.step = step
+    move_batch(state, batch, step)
     _begin_step(state, batch)
 
 
@@ -111,7 +110,7 @@ def on_synced(state: DatastoreAgentState, event: IncomingSynced) -> None:
         batch.records = kept
         _to_step(state, batch, PublishStep.RECORD)
     else:
-        state.publishing = None
+        move_batch(state, batch, PublishStep.OVER)
 
 
 def _built(record: Record, inodes: list[int]) -> Record:
@@ -141,7 +140,7 @@ def on_placed(state: DatastoreAgentState) -> None:
     batch = _under_way(state, PublishStep.PLACE)
     if batch is None:
         return
-    state.publishing = None
+    move_batch(state, batch, PublishStep.OVER)
     hindrance.clear(state, "publish")
     if batch.recovering:
         state.do(Sweep())
@@ -161,7 +160,7 @@ def on_step_failed(state: DatastoreAgentState, event: StepFailed) -> None:
     hindrance.found(state, "publish", event.reason)
     batch.unclear = batch.unclear or (batch.step is PublishStep.RECORD and not event.full)
     if batch.step is PublishStep.SYNC or (batch.step is PublishStep.RECORD and not batch.unclear):
-        state.publishing = None
+        move_batch(state, batch, PublishStep.OVER)
         state.publish_after = due
         for record in batch.records:
             _back_to_fetched(state, state.collections[record.key])
@@ -197,7 +196,7 @@ def recover(state: DatastoreAgentState, records: list[Record]) -> None:
             state.recovered[record.key] = None
         else:
             foreign.setdefault(record.deployment, []).append(record.key)
-    _to_step(state, Publishing(records, PublishStep.PLACE, recovering=True), PublishStep.PLACE)
+    _to_step(state, Publishing(records, recovering=True), PublishStep.PLACE)
     state.foreign = foreign
 
 

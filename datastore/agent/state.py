@@ -1,13 +1,4 @@
-"""All that the datastore's agent knows. Data, and the few moves that keep its parts in step; deciding is elsewhere.
-
-A collection (one attempt's results on their way into the tree) goes
-
-    waiting -> fetching -> fetched -> publishing -> Published, and its record is kept until Forget
-       ^          |           |           |
-       +--(retry)-+           +-----------+--> discarding -> Abandoned
-
-and is in exactly one of these; STEPS has the legal moves. From its record's writing on it can only be published.
-"""
+"""All that the datastore's agent knows. Data, and the few moves that keep its parts in step; deciding is elsewhere."""
 
 from __future__ import annotations
 
@@ -65,27 +56,28 @@ class Step(StrEnum):
     ABANDONED = "abandoned"
 
 
-#: from -> to. What is absent is illegal.
-STEPS: dict[Step, frozenset[Step]] = {
-    Step.NEW: frozenset({Step.WAITING}),
-    Step.WAITING: frozenset({Step.FETCHING, Step.DISCARDING, Step.ABANDONED}),
-    Step.FETCHING: frozenset({Step.FETCHED, Step.WAITING, Step.DISCARDING}),
-    Step.FETCHED: frozenset({Step.PUBLISHING, Step.DISCARDING}),
-    Step.PUBLISHING: frozenset({Step.PUBLISHED, Step.FETCHED, Step.DISCARDING}),
-    Step.DISCARDING: frozenset({Step.ABANDONED}),
-    Step.PUBLISHED: frozenset(),
-    Step.ABANDONED: frozenset(),
-}
+class PublishStep(StrEnum):
+    """Where the batch is that is published. `NEW` is the moment before it begins, `OVER` the one after its end."""
+
+    NEW = "new"
+    SYNC = "sync"
+    RECORD = "record"
+    PLACE = "place"
+    OVER = "over"
+
+
+#: Instead of an attempt's key: the moves of the batches that are published.
+BATCH: AttemptKey = (0, 0)
 
 
 class StepMove(NamedTuple):
-    """The collection of an attempt went from one step to another, at this time."""
+    """The collection of an attempt, or the batch, went from one step to another, at this time."""
 
     at: float
     task: int
     attempt: int
-    before: Step
-    after: Step
+    before: Step | PublishStep
+    after: Step | PublishStep
 
 
 class Collection(msgspec.Struct):
@@ -114,17 +106,11 @@ class Staging(msgspec.Struct):
         return Lane(self.order.worker, "stage")
 
 
-class PublishStep(StrEnum):
-    SYNC = "sync"
-    RECORD = "record"
-    PLACE = "place"
-
-
 class Publishing(msgspec.Struct):
     """The batch under way: many attempts share its syncs."""
 
     records: list[Record]
-    step: PublishStep
+    step: PublishStep = PublishStep.NEW
     #: When a failed step is to be tried again; None: it is under way.
     due: float | None = None
     #: True: an earlier try to write the records may have written them.
@@ -163,7 +149,7 @@ class DatastoreAgentState:
         self.held_stagings: dict[AttemptKey, None] = {}
 
         self.collections: dict[AttemptKey, Collection] = {}
-        #: The last moves of collections.
+        #: The last moves of collections and batches.
         self.story: deque[StepMove] = deque(maxlen=STORY_MOVES)
         #: Waiting collections that are not in their lane, with the time when they will be.
         self.retries: dict[AttemptKey, float] = {}

@@ -5,7 +5,7 @@ step. Raises InvariantError with the story of the attempt in question.
 from __future__ import annotations
 
 from wire.messages import AttemptKey
-from worker.agent.state import MOVES, Held, WorkerAgentState, fits, memory_of, slots_of
+from worker.agent.state import PHASES, Held, WorkerAgentState, fits, memory_of, slots_of
 from worker.agent.story import InvariantError, story
 
 
@@ -27,7 +27,7 @@ def _require(state: WorkerAgentState, holds: bool, text: str, key: AttemptKey | 
 
 
 def _check_counts(state: WorkerAgentState) -> None:
-    for phase in MOVES:
+    for phase in PHASES:
         found = sum(held.phase == phase for held in state.held.values())
         _require(
             state, state.counts[phase] == found, f"{found} attempts are {phase}, counted are {state.counts[phase]}"

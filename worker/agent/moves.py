@@ -1,7 +1,7 @@
 """How attempts move on a worker: taken, ready, executing, ended, returned, forgotten.
 
 `_move` is the only place that assigns a phase and keeps the counters; whoever calls these functions has decided that
-the move is right. Reports go through `worker.agent.reports`.
+the move is right; one that the table does not have raises IllegalMoveError. Reports go through `worker.agent.reports`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from worker.agent.effects import (
     RememberInit,
     RemoveAttempt,
 )
+from worker.agent.legal import HELD_MOVES
 from worker.agent.reports import report, report_end
 from worker.agent.state import (
-    MOVES,
     Held,
     Phase,
     PhaseMove,
@@ -34,7 +34,7 @@ from worker.agent.state import (
     memory_of,
     slots_of,
 )
-from worker.agent.story import InvariantError, story
+from worker.agent.story import illegal
 
 #: An attempt that does not fit is passed over so often; then nothing later begins before it.
 PASSED_OVER_MAX = 16
@@ -45,9 +45,8 @@ INITIALIZED_MAX = 1000
 
 
 def _move(state: WorkerAgentState, held: Held, phase: Phase) -> None:
-    if phase not in MOVES[held.phase]:
-        text = f"attempt {held.task}.{held.attempt} cannot go from {held.phase} to {phase}: {held}"
-        raise InvariantError(text, story(state, held.key))
+    if phase not in HELD_MOVES[held.phase]:
+        raise illegal(state, held, phase)
     state.story.append(PhaseMove(state.now, held.task, held.attempt, held.phase, phase))
     if held.phase == "executing" and held.run is not None:
         state.used_slots -= slots_of(state, held.run)

@@ -8,30 +8,20 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from wire.messages import AttemptKey, Digest, InHand, Input, Outcome, Place, Run, WorkerReport
 from worker.agent.effects import Effect
 
 #: `new` is the moment before an attempt has a phase; `gone` the one after it was forgotten.
 Phase = Literal["new", "staging", "staged", "executing", "ended", "returned", "gone"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 #: Exit codes that its keeper acts upon: another version is to be started; the machine is to be halted.
 REPLACED, ORPHANED = 4, 5
 
 #: So many moves are remembered, for the stories in errors.
 STORY_MOVES = 2_000
-
-#: from -> to. What is absent is illegal.
-MOVES: dict[Phase, frozenset[Phase]] = {
-    "new": frozenset({"staging", "staged", "ended", "returned"}),
-    "staging": frozenset({"staged", "ended", "returned", "gone"}),
-    "staged": frozenset({"executing", "ended", "returned", "gone"}),
-    "executing": frozenset({"ended", "gone"}),
-    "ended": frozenset({"gone"}),
-    "returned": frozenset({"gone"}),
-    "gone": frozenset(),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +114,7 @@ class WorkerAgentState:
     #: The highest attempt held of each task.
     highest: dict[int, int] = field(default_factory=dict)
     #: How many attempts are in each phase.
-    counts: dict[Phase, int] = field(default_factory=lambda: dict.fromkeys(MOVES, 0))
+    counts: dict[Phase, int] = field(default_factory=lambda: dict.fromkeys(PHASES, 0))
     arrivals: int = 0
     #: The last moves of attempts.
     story: deque[PhaseMove] = field(default_factory=lambda: deque(maxlen=STORY_MOVES))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from wire.messages import AttemptKey
-from worker.agent.state import PhaseMove, WorkerAgentState
+from worker.agent.state import Held, Phase, PhaseMove, WorkerAgentState
 
 
 class InvariantError(AssertionError):
@@ -21,6 +21,16 @@ class InvariantError(AssertionError):
         self.story = list(story)
 
 
+class IllegalMoveError(InvariantError):
+    """A move that the table does not have (`worker.agent.legal`)."""
+
+
 def story(state: WorkerAgentState, key: AttemptKey) -> list[PhaseMove]:
     """What is remembered of the attempts of this one's task, oldest first."""
     return [move for move in state.story if move.task == key[0]]
+
+
+def illegal(state: WorkerAgentState, held: Held, to: Phase) -> IllegalMoveError:
+    """The error to raise when the table does not have the move of this attempt."""
+    text = f"attempt {held.task}.{held.attempt}: {held.phase} -> {to} is not in the table of legal moves: {held}"
+    return IllegalMoveError(text, story(state, held.key))

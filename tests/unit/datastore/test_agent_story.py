@@ -21,7 +21,7 @@ from datastore.agent.events import (
 )
 from datastore.agent.moves import move
 from datastore.agent.state import STORY_MOVES, DatastoreAgentState, Step
-from datastore.agent.story import InvariantError, story
+from datastore.agent.story import IllegalMoveError, InvariantError, story
 from wire.messages import VERSION, Collect, CollectFile, DatastoreOrders, Place
 
 KEY = (7, 1)
@@ -59,7 +59,9 @@ def test_no_more_than_so_many_moves_are_remembered() -> None:
 
 def test_an_illegal_move_is_raised_with_the_story_of_its_attempt() -> None:
     _, state = fetching()
-    with pytest.raises(InvariantError, match=r"attempt 7\.1 cannot go from fetching to publishing") as caught:
+    with pytest.raises(
+        IllegalMoveError, match=r"the results of attempt 7\.1: fetching -> publishing is not in the table"
+    ) as caught:
         move(state, state.collections[KEY], Step.PUBLISHING)
     assert caught.value.story == story(state, KEY) != []
     assert "attempt 1 waiting -> fetching" in str(caught.value)

@@ -8,7 +8,7 @@ from tests.worlds.agent import World, run
 from worker.agent.check import check
 from worker.agent.moves import _move
 from worker.agent.state import STORY_MOVES
-from worker.agent.story import InvariantError, story
+from worker.agent.story import IllegalMoveError, InvariantError, story
 
 
 def test_the_story_of_an_attempt_is_its_moves_in_order() -> None:
@@ -39,7 +39,7 @@ def test_an_illegal_move_is_raised_with_the_story_of_its_attempt() -> None:
     world.order(run(7))
     world.end(7)
     state = world.agent.state
-    with pytest.raises(InvariantError, match=r"attempt 7\.1 cannot go from ended to staged") as caught:
+    with pytest.raises(IllegalMoveError, match=r"attempt 7\.1: ended -> staged is not in the table") as caught:
         _move(state, state.held[(7, 1)], "staged")
     assert caught.value.story == story(state, (7, 1)) != []
     assert "attempt 1 executing -> ended" in str(caught.value)
