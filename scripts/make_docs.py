@@ -5,18 +5,25 @@ It knows the table of settings and the tables of legal moves; tests/unit/docs/te
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
 
 TOP = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TOP))
 
 from boss.configuration.pools import POOL_SETTINGS  # noqa: E402
 from boss.configuration.values import Setting, as_written  # noqa: E402
-from boss.core.legal import TASK_MOVES  # noqa: E402 - the checkout comes first
-from boss.core.model import TERMINAL, UNFINISHED, TaskState  # noqa: E402
+from boss.core import legal  # noqa: E402 - the checkout comes first
+from boss.core.model import TERMINAL, Ended, InstanceState, NicState, Phase, TaskState, WorkerState  # noqa: E402
+from datastore.agent import legal as of_datastore  # noqa: E402
+from datastore.agent.state import PublishStep, Step  # noqa: E402
 from settings import PREFIX, SETTINGS  # noqa: E402
+from worker.agent import legal as of_worker  # noqa: E402
 
 MADE = "<!-- Written by scripts/make_docs.py (`make docs`); change the code, not this page. -->\n"
 
@@ -62,12 +69,48 @@ labels = { engine = "2.3" }
 """
 
 STATES_HEAD = f"""{MADE}
-# States of a task
+# States and their legal moves
 
-The table of legal moves of `boss/core/legal.py`. A move that is not here cannot happen; words are explained in
-[glossary.md](glossary.md).
-
+The boss and the agents of worker and datastore are made of the state machines below; the words are explained in
+[glossary.md](glossary.md). Each machine has one function that assigns its state, and a table in `legal.py` of its
+package. A move that is not here cannot happen: it would be an error of ours, and raises with the last moves of what is
+in question. Whatever a message reports that fits no state is dropped and counted.
 """
+
+
+class Machine(NamedTuple):
+    """One table of legal moves: its heading, the module and the name under which it stands there."""
+
+    title: str
+    module: ModuleType
+    name: str
+    #: Where it begins, and where it may rest although moves lead on from there.
+    begins: tuple[Any, ...]
+    rests: frozenset[Any] = frozenset()
+
+    @property
+    def moves(self) -> list[tuple[str, str, str]]:
+        """From, to, why."""
+        table = getattr(self.module, self.name)
+        return [(word(start), word(end), why) for start, ends in table.items() for end, why in ends.items()]
+
+    def prose(self) -> str:
+        """The comment above the table."""
+        above, _, _ = inspect.getsource(self.module).partition(f"\n{self.name}:")
+        lines = list(takewhile(lambda line: line.startswith("#:"), reversed(above.splitlines())))
+        return "\n".join(line.removeprefix("#: ") for line in reversed(lines))
+
+
+MACHINES = [
+    Machine("Task", legal, "TASK_MOVES", (TaskState.PENDING, TaskState.QUEUED, TaskState.BLOCKED), TERMINAL),
+    Machine("Attempt", legal, "ATTEMPT_MOVES", (Phase.STAGING, Phase.STAGED), frozenset({Ended.LOST})),
+    Machine("Worker", legal, "WORKER_MOVES", (WorkerState.ONLINE,)),
+    Machine("Instance", legal, "INSTANCE_MOVES", (InstanceState.REQUESTED,)),
+    Machine("Network interface for init tasks", legal, "NIC_MOVES", (NicState.NONE,), frozenset({NicState.NONE})),
+    Machine("Attempt on its worker", of_worker, "HELD_MOVES", ("new",)),
+    Machine("Collection on the datastore", of_datastore, "COLLECTION_MOVES", (Step.NEW,)),
+    Machine("Batch that is published on the datastore", of_datastore, "BATCH_MOVES", (PublishStep.NEW,)),
+]
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -97,24 +140,24 @@ def settings_page() -> str:
     return SETTINGS_HEAD + table(heads, map(row_of, SETTINGS)) + POOLS_HEAD + table(heads, map(row_of, POOL_SETTINGS))
 
 
-def kind_of(state: TaskState) -> str:
-    return "moves by itself" if state in UNFINISHED else "moves only when a person asks"
+def word(state: object) -> str:
+    return state.word if isinstance(state, TaskState) else str(state)
+
+
+def states_of(machine: Machine) -> str:
+    """The section of one machine: what it is, its picture, its table."""
+    table_of = getattr(machine.module, machine.name)
+    ends = [state for state, targets in table_of.items() if not targets or state in machine.rests]
+    picture = ["```mermaid", "stateDiagram-v2", *(f"    [*] --> {word(state)}" for state in machine.begins)]
+    picture += [f"    {start} --> {end}" for start, end, _ in machine.moves]
+    picture += [f"    {word(state)} --> [*]" for state in ends]
+    rows = [[f"`{start}`", f"`{end}`", why] for start, end, why in machine.moves]
+    head = f"\n## {machine.title}\n\n{machine.prose()}\n\n"
+    return head + "\n".join([*picture, "```", "", ""]) + table(["from", "to", "when"], rows)
 
 
 def states_page() -> str:
-    moves = [(start, end, why) for start, ends in TASK_MOVES.items() for end, why in ends.items()]
-    picture = ["```mermaid", "stateDiagram-v2", *(f"    [*] --> {word}" for word in ("pending", "queued", "blocked"))]
-    picture += [f"    {start.word} --> {end.word}" for start, end, _ in moves]
-    picture += [f"    {state.word} --> [*]" for state in TaskState if state in TERMINAL]
-    rows = [[f"`{start.word}`", f"`{end.word}`", why] for start, end, why in moves]
-    kinds = [[f"`{state.word}`", kind_of(state)] for state in TaskState]
-    return (
-        STATES_HEAD
-        + "\n".join([*picture, "```", "", ""])
-        + table(["from", "to", "when"], rows)
-        + "\n"
-        + table(["state", ""], kinds)
-    )
+    return STATES_HEAD + "".join(map(states_of, MACHINES))
 
 
 PAGES = {"settings.md": settings_page, "states.md": states_page}

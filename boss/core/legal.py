@@ -12,10 +12,10 @@ from boss.core.model import Ended, InstanceState, NicState, Phase, TaskState, Wo
 
 _P, _Q, _R, _S, _F, _C, _B = TaskState
 
-#: A task waits for its dependencies, then for a worker, then runs; it is accepted as pending, queued or blocked. It
-#: leaves succeeded, failed or cancelled only because a user asks (retry, redo, a push that replaces it), and then
-#: goes where its dependencies say. A lost or repeated attempt takes it back; a dependency that is redone takes back
-#: what has not begun.
+#: A task waits for its dependencies, then for a worker, then runs; it is accepted as pending, queued or blocked.
+#: Pending, queued and running ones move by themselves. It leaves succeeded, failed or cancelled only because a user
+#: asks (retry, redo, a push that replaces it), and then goes where its dependencies say; blocked ends with what blocks
+#: it. A lost or repeated attempt takes a task back; a dependency that is redone takes back what has not begun.
 TASK_MOVES: dict[TaskState, dict[TaskState, str]] = {
     _P: {_Q: "its last dependency succeeded", _B: "a dependency failed", _C: "a user cancelled it"},
     _Q: {
@@ -47,8 +47,9 @@ TASK_MOVES: dict[TaskState, dict[TaskState, str]] = {
 _STAGING, _STAGED, _EXECUTING, _COLLECTING = Phase
 
 #: An attempt is sent to its worker as staging, or as staged where it needs no input, and executes once a slot is free
-#: there. From collecting on the datastore decides how it ends. A lost one is taken up again if its worker returns
-#: with it before the next attempt of its task is sent; every other end is final.
+#: there; it holds one while it executes only. From collecting on the datastore decides how it ends. Failed and timed
+#: out cost the task a retry, the other ends none. A lost one is taken up again if its worker returns with it before
+#: the next attempt of its task is sent; every other end is final.
 ATTEMPT_MOVES: dict[Phase | Ended, dict[Phase | Ended, str]] = {
     _STAGING: {
         _STAGED: "the datastore brought its inputs, or they are in the worker's cache",

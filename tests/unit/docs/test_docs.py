@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from enum import Enum
+from collections.abc import Iterable
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -12,9 +13,11 @@ import pytest
 
 from boss.cli import former
 from boss.configuration.pools import POOL_SETTINGS
-from boss.core.model import Ended, InstanceState, Phase, TaskState, WorkerState
+from boss.core.model import Ended, InstanceState, NicState, Phase, TaskState, WorkerState
+from datastore.agent.state import PublishStep, Step
 from settings import SETTINGS
 from tests.worlds.doc_blocks import KINDS, SYNTAX, TEST_COMMAND, TOP, all_blocks, blocks_in, pages
+from worker.agent.state import PHASES
 
 DOCS = TOP / "docs"
 #: Blocks of commands that nothing runs, by page and first line, each with its reason. Keep it short.
@@ -67,11 +70,22 @@ def words_under(heading: str) -> list[str]:
         ("Ends of an attempt", Ended),
         ("Worker states", WorkerState),
         ("Instance states", InstanceState),
+        ("Network interface states", NicState),
+        ("Phases of an attempt on its worker", PHASES),
+        ("Steps of a collection", Step),
+        ("Steps of a batch that is published", PublishStep),
     ],
 )
-def test_the_glossary_has_the_words_of_the_model_in_its_order(heading: str, words: type[Enum]) -> None:
-    wanted = [word.name.lower() if isinstance(word, TaskState) else str(word.value) for word in words]
+def test_the_glossary_has_the_words_of_the_code_in_its_order(heading: str, words: Iterable[object]) -> None:
+    wanted = [word.name.lower() if isinstance(word, TaskState) else str(word) for word in words]
     assert words_under(heading) == wanted
+
+
+def test_every_table_of_legal_moves_is_drawn(make_docs: ModuleType) -> None:
+    modules = [import_module(f"{package}.legal") for package in ("boss.core", "worker.agent", "datastore.agent")]
+    tables = [(module.__name__, name) for module in modules for name in vars(module) if name.endswith("_MOVES")]
+    assert [(machine.module.__name__, machine.name) for machine in make_docs.MACHINES] == tables
+    assert all(machine.prose() for machine in make_docs.MACHINES)
 
 
 def test_the_former_names_that_work_are_listed() -> None:
