@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from boss.client.client import Client
 from examples.net3_study import make_tasks
 from tests.worlds.deployment import TOP, Deployment, deployment, lines_of
-from tests.worlds.net3_study import compare
+from tests.worlds.net3_study import compare, computed_directly
 from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]
@@ -68,12 +66,7 @@ def test_the_study_runs_to_its_picture_and_agrees_with_a_direct_loop(deployment:
     assert (results / "net3_study.png").read_bytes().startswith(b"\x89PNG")
     if sys.version_info >= (3, 13):
         return  # owa-epanet has no wheel for it, and nothing else computes independently here
-    out = deployment.directory / "direct.npz"
-    program = TOP / "tests" / "worlds" / "epanet_direct.py"
-    line = [sys.executable, str(program), str(STUDY / "Net3.inp"), str(results / "scenarios.csv"), str(out)]
-    subprocess.run(line, check=True, timeout=scaled(200), capture_output=True)
-    loaded = np.load(out)
-    compare(results, loaded["nodes"].tolist(), loaded["pressures"])
+    compare(results, *computed_directly(results / "scenarios.csv", deployment.directory / "direct.npz"))
 
 
 def test_roots_run_in_parallel_on_the_slots(deployment: Deployment) -> None:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from examples.net3_study import make_tasks
-from tests.worlds.net3_study import STUDY, compare
+from tests.worlds.net3_study import STUDY, compare, computed_directly
 from tests.worlds.waiting import scaled
 from wire.messages import EpanetRun
 from worker.epanet.batch import run_batch
@@ -75,12 +75,7 @@ def direct(results: Path) -> tuple[list[str], np.ndarray]:
     """Nodes, and pressures (scenario, time, node), from owa-epanet's own module."""
     if sys.version_info >= (3, 13):
         pytest.skip("owa-epanet has no wheel for Python 3.13 and later, and nothing else computes independently here")
-    out = results / "direct.npz"
-    program = Path(__file__).parents[1] / "worlds" / "epanet_direct.py"
-    line = [sys.executable, str(program), str(STUDY / "Net3.inp"), str(results / "scenarios.csv"), str(out)]
-    subprocess.run(line, check=True, timeout=scaled(100), capture_output=True)
-    loaded = np.load(out)
-    return loaded["nodes"].tolist(), loaded["pressures"]
+    return computed_directly(results / "scenarios.csv", results / "direct.npz")
 
 
 def test_the_aggregate_agrees_with_a_direct_loop(results: Path, direct: tuple[list[str], np.ndarray]) -> None:

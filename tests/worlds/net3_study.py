@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
 from tests.worlds.epanet import TOP
+from tests.worlds.waiting import scaled
 
 STUDY = TOP / "examples" / "net3_study"
 PERCENTILES = (5, 25, 50, 75, 95)
+
+
+def computed_directly(scenarios: Path, out: Path) -> tuple[list[str], np.ndarray]:
+    """Nodes, and pressures (scenario, time, node), from owa-epanet's own module; `out`: where it writes them."""
+    program = Path(__file__).with_name("epanet_direct.py")
+    # -P: this folder has a module `epanet`, too.
+    line = [sys.executable, "-P", str(program), str(STUDY / "Net3.inp"), str(scenarios), str(out)]
+    subprocess.run(line, check=True, timeout=scaled(200), capture_output=True)
+    loaded = np.load(out)
+    return loaded["nodes"].tolist(), loaded["pressures"]
 
 
 def compare(results: Path, nodes: list[str], pressures: np.ndarray) -> None:
