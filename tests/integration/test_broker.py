@@ -153,6 +153,7 @@ def test_a_damaged_record_does_no_harm(text: str, tmp_path: Path) -> None:
     directory.mkdir()
     (directory / "broker.json").write_text(text)
     started = start_broker(directory)
+    assert [accepts(started, login) for login in LOGINS] == [True] * 4
     started.stop()
 
 

@@ -25,6 +25,7 @@ from boss.database import (
     tables,
 )
 from tests.worlds.database import Push, moved, taken_over, worker
+from tests.worlds.mariadb import MariaDb
 from wire.messages import Execution
 
 
@@ -84,17 +85,19 @@ def test_programs_that_start_at_once_make_one_database(database_url: str) -> Non
     assert len(made) == 4 and len(set(made)) == 1
 
 
-def test_an_interrupted_first_start_is_completed_by_the_next(database_url: str) -> None:
+def test_an_interrupted_first_start_is_completed_by_the_next(mariadb_server: MariaDb) -> None:
+    """On SQLite all of it is one transaction, and this state cannot be."""
+    database_url = mariadb_server.fresh_url()
     Database.open(database_url).close()
     database = Database.open(database_url)
     with database._writers.begin() as connection:
         for statement in ("DELETE FROM alembic_version", "DROP TABLE results", "DELETE FROM deployment"):
             connection.exec_driver_sql(statement)
     database.close()
-    if database_url.startswith("sqlite"):
-        return  # there all of it is one transaction, and this state cannot be
     again = taken_over(database_url)
     again.commit(Changes(accepted=[Push({"a": []}, results=[("r", "a")]).accepted()]), 1.0)
+    loaded = again.load()
+    assert (loaded.turn, len(loaded.batches)) == (1, 1) and again.deployment
     again.close()
 
 

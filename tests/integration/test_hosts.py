@@ -18,7 +18,7 @@ import pytest
 
 from tests.worlds.hosts import AGENT, HOME, PYTHON, Host, HostFault, Network, Proxy, network
 from tests.worlds.hosts.bundle import TOP, interpreter, package_folders, packages, places_to_hide
-from tests.worlds.waiting import wait_for
+from tests.worlds.waiting import scaled, wait_for
 
 pytestmark = pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "tc", "sshd", "ssh", "ssh-keygen", "rsync")
 
@@ -231,7 +231,7 @@ def _echo() -> Iterator[tuple[str, int]]:
 
 def test_the_proxy_carries_and_counts_delays_and_refuses() -> None:
     with _echo() as target, Proxy(target).running() as proxy:
-        with socket.create_connection(proxy.address, 10) as client:
+        with socket.create_connection(proxy.address, scaled(10)) as client:
             client.sendall(b"x" * 1000)
             assert client.recv(1000, socket.MSG_WAITALL) == b"x" * 1000
             assert (proxy.to_target, proxy.from_target, proxy.connections) == (1000, 1000, 1)
@@ -240,13 +240,13 @@ def test_the_proxy_carries_and_counts_delays_and_refuses() -> None:
             client.sendall(b"y")
             assert client.recv(1) == b"y" and time.monotonic() - began >= 0.1
         proxy.refuse = True
-        with socket.create_connection(proxy.address, 10) as client:
+        with socket.create_connection(proxy.address, scaled(10)) as client:
             assert client.recv(1) == b""
 
 
 def test_the_proxy_cuts_after_so_many_bytes_in_mid_file() -> None:
     with _echo() as target, Proxy(target, cut_after=100_000).running() as proxy:
-        with socket.create_connection(proxy.address, 10) as client:
+        with socket.create_connection(proxy.address, scaled(10)) as client:
             got = 0
             with contextlib.suppress(OSError):
                 client.sendall(b"x" * 200_000)

@@ -7,7 +7,6 @@ that nobody looks at.
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -16,8 +15,7 @@ from boss.__main__ import _setup
 from boss.program import Program
 from boss.setup import Setup
 from boss.state_directory.boss_file import BOSS_FILE
-
-PATIENCE = 60.0
+from tests.worlds.waiting import scaled, wait_for
 
 
 class Watched(Setup):
@@ -40,12 +38,13 @@ def live(folder: Path, **options: object) -> set[str]:
     program = Program(watched)
     thread = threading.Thread(target=program.run, daemon=True)
     thread.start()
-    until = time.monotonic() + PATIENCE
-    while not (home / BOSS_FILE).exists():
-        assert thread.is_alive() and time.monotonic() < until, "the boss does not answer"
-        time.sleep(0.05)
+
+    def check() -> None:
+        assert thread.is_alive(), "the boss has ended"
+
+    wait_for((home / BOSS_FILE).exists, "the boss answers", check=check)
     program.stop()
-    thread.join(PATIENCE)
+    thread.join(scaled(60))
     assert not thread.is_alive()
     return set(Watched.read)
 

@@ -39,7 +39,7 @@ from boss.core.scheduler import Scheduler
 from boss.dispatch import Dispatcher
 from boss.providers.provider import Recorded
 from tests.simulation.clock import Alarm
-from tests.simulation.store import Superseded
+from tests.worlds.store import Superseded
 from wire.codec import decode, encode
 from wire.messages import VERSION, DatastoreReports, Presence, WorkerReports
 from wire.topics import Topics

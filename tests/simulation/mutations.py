@@ -37,7 +37,7 @@ from boss.core.scaling.decide import Supply
 from boss.core.state import State, Worker
 from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
-from tests.simulation.store import SimulatedStore
+from tests.worlds.store import SimulatedStore
 from worker.agent import effects as do
 from worker.agent import orders as worker_orders
 from worker.agent import reports as worker_reports

@@ -7,8 +7,8 @@ import traceback
 from collections.abc import Callable, Collection
 from types import FrameType
 
-from tests.simulation.store import SimulatedStore
 from tests.simulation.world import World
+from tests.worlds.store import SimulatedStore
 
 #: Worlds that are tried to make one failure smaller.
 SHRINK_TRIES = 150

@@ -14,7 +14,7 @@ from boss.core.model import Submission
 from boss.core.rows import Changes, Known, Loaded, LoadedBatch
 from boss.database import Database, SupersededError
 from boss.database.store import DatabaseStore
-from tests.simulation.store import Session, SimulatedStore, Superseded
+from tests.worlds.store import Session, SimulatedStore, Superseded
 
 
 class SqliteStore(SimulatedStore):

@@ -23,10 +23,10 @@ from tests.simulation.graphs import Behaviour
 from tests.simulation.network import Network
 from tests.simulation.people import People
 from tests.simulation.provider import Provider
-from tests.simulation.store import SimulatedStore
 from tests.simulation.storm import STORM_SECONDS, plan_storm
 from tests.simulation.truth import Truth
 from tests.simulation.workers import SimulatedWorker
+from tests.worlds.store import SimulatedStore
 from wire.messages import Execution, Run
 
 CALM_SECONDS = 6_000.0

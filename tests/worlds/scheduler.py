@@ -44,7 +44,7 @@ from boss.core.rows import AttemptRow, Known, TaskRow
 from boss.core.scheduler import Scheduler
 from boss.core.state import Attempt, State, Worker
 from boss.dispatch import Dispatcher
-from tests.simulation.store import SimulatedStore
+from tests.worlds.store import SimulatedStore
 from wire.codec import decode, encode
 from wire.messages import (
     VERSION,

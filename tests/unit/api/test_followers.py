@@ -27,8 +27,8 @@ from boss.core.rows import Known
 from boss.core.scheduler import Scheduler
 from boss.inbox import Inbox
 from boss.loop import Loop
-from tests.simulation.store import SimulatedStore
 from tests.worlds.scheduler import submission
+from tests.worlds.store import SimulatedStore
 from tests.worlds.waiting import scaled, wait_for
 
 

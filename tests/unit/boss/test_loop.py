@@ -16,8 +16,8 @@ from boss.core.scheduler import Scheduler
 from boss.core.store import DatabaseAwayError
 from boss.inbox import Inbox
 from boss.loop import Loop
-from tests.simulation.store import SimulatedStore
 from tests.worlds.scheduler import submission
+from tests.worlds.store import SimulatedStore
 from wire.messages import DatastoreOrders, WorkerOrders
 
 

@@ -175,7 +175,8 @@ def test_former_and_present_name_in_one_place_are_an_error_and_later_places_win(
 
 
 def test_variables_of_others_and_of_our_tasks_are_left_alone(home: Path) -> None:
-    read(home, env={"ECLOUD_TASK": "3", "ECLOUD_HOME": "/x", "ECLOUD_FLAVOUR_OF_THE_DAY": "y", "PATH": "/bin"})
+    variables = {"ECLOUD_TASK": "3", "ECLOUD_HOME": "/x", "ECLOUD_FLAVOUR_OF_THE_DAY": "y", "PATH": "/bin"}
+    assert list(read(home, env=variables).show()) == list(read(home).show())
 
 
 def test_settings_that_must_agree_are_compared(home: Path) -> None:

@@ -106,6 +106,7 @@ def test_no_result_lies_in_an_older_tasks_folder(world: World) -> None:
 def test_two_pushes_may_have_one_pattern(world: World) -> None:
     world.push({"a": ""}, results={"a": "out/*.csv"})
     world.push({"b": ""}, results={"b": "out/*.csv"})
+    assert world.states("a", "b") == "queued queued"
 
 
 def test_a_requirement_in_an_older_tasks_folder_makes_it_a_dependency(world: World) -> None:

@@ -662,8 +662,11 @@ def test_heartbeats_tell_the_free_space_while_connected(world: World) -> None:
 
 
 def test_events_of_nothing_under_way_are_ignored(world: World) -> None:
+    before = sum(world.agent.state.ignored.values())
     world.give(
         ResultsFetched((1, 1)), FetchFailed((1, 1), "transfer"), TransferEnded(9), IncomingSynced(), RecordsWritten(),
         FilesPlaced(), StepFailed("x"), Discarded([(1, 1)]), StoresEnded([]), NamesFound(Found(task=1, files=[])),
         InputsStaged(StageDone(task=1, attempt=1, inputs=[])), Swept(), EpochKept(0),
     )  # fmt: skip
+    assert sum(world.agent.state.ignored.values()) > before
+    assert world.effects == []

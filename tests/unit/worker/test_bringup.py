@@ -238,6 +238,7 @@ def test_no_proxy_gets_the_token(boss: Boss, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     boss.answers = [(200, b"{}")]
     bringup.ask(f"{boss.url}/x", "t").close()
+    assert [(path, header) for path, header, _ in boss.asked] == [("/x", "Bearer t")], "asked directly"
 
 
 # --- the login -------------------------------------------------------------------------------------------
