@@ -6,8 +6,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from boss.api import guard
+from boss.api.app import make_app
+from boss.client.in_process_transport import InProcessTransport
 from tests.worlds.api import TOKEN, FakeBackend, inside
 
 
@@ -54,6 +57,28 @@ def test_loopback_names_are_let_in_on_any_port(client: httpx.Client, host: str) 
 def test_a_configured_host_is_let_in(tmp_path: Path) -> None:
     client = inside(FakeBackend(tmp_path), allowed_hosts=["Boss.example"])
     assert client.get("/status", headers={"host": "boss.example:80"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "code"),
+    [
+        ("10.0.0.7", "10.0.0.7:80", 200),
+        ("fd00::1", "[fd00::1]:80", 200),
+        ("10.0.0.7", "10.0.0.8:80", 403),
+        ("evil.example", "evil.example", 403),
+    ],
+)
+def test_the_address_at_which_a_connection_came_in_is_a_name_of_the_boss(
+    tmp_path: Path, address: str, host: str, code: int
+) -> None:
+    app = make_app(FakeBackend(tmp_path), [TOKEN])
+
+    async def at_that_address(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "server": (address, 80)}, receive, send)
+
+    headers = {"authorization": f"Bearer {TOKEN}", "host": host}
+    with httpx.Client(transport=InProcessTransport(at_that_address), headers=headers) as client:
+        assert client.get("http://localhost/api/v1/status").status_code == code
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://localhost", "http://localhost:8000"])

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, cast
-
 import pytest
 
-from boss.api.followers import Followers
-from boss.api.live import LiveBackend
 from boss.core.policy import Policy
 from boss.core.scheduler import Scheduler
-from boss.inbox import Inbox
+from tests.worlds.state_view import StateView
 
 
 @pytest.mark.parametrize(
     ("host", "words"), [("", "its program has not"), ("store.example", "on store.example has not")]
 )
 def test_a_datastore_that_has_not_come_is_named_with_its_host(host: str, words: str) -> None:
-    nothing = cast(Any, None)
-    backend = LiveBackend(Inbox(), nothing, nothing, Path("spool"), Followers(), datastore_host=host)
-    sentence = backend._passing(Scheduler(Policy()).state)["datastore"]
-    assert sentence.startswith("no datastore yet: its program") and words in sentence
+    told = StateView(datastore_host=host).lasting(Scheduler(Policy()).state)
+    (sentence,) = [each for each in told if each.startswith("no datastore yet: its program")]
+    assert words in sentence
+
+
+def test_a_reason_whose_numbers_change_is_shown_once_it_has_lasted() -> None:
+    shown, state = StateView(), Scheduler(Policy()).state
+    for now in range(7):
+        state.now = float(now)
+        state.datastore.hindrance = f"{now} bytes are free"
+        told = [sentence for sentence in shown.of(state).hindrances if "free" in sentence]
+        assert told == ([] if now < 5 else [f"datastore: {now} bytes are free"])
+    state.datastore.hindrance = ""
+    assert not [sentence for sentence in shown.of(state).hindrances if "free" in sentence]

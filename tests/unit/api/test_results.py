@@ -19,7 +19,7 @@ from boss.core.effects import Answer
 from boss.core.events import SendAsked
 from boss.core.reasons import Rejection, RejectionKind
 from boss.database.views import ResultLine
-from tests.worlds.api import TOKEN, FakeBackend, inside
+from tests.worlds.api import FakeBackend, inside
 from tests.worlds.digests import digest
 from tests.worlds.results import CONTENT, result
 from tests.worlds.waiting import scaled
@@ -355,17 +355,6 @@ def test_the_files_token_opens_nothing_else(datastore: httpx.Client) -> None:
 
 def test_a_boss_with_its_datastore_on_this_disk_takes_nothing_from_one(client: httpx.Client) -> None:
     assert client.get(f"/outgoing/{digest(CONTENT)}").status_code == 409
-
-
-def test_the_address_at_which_a_connection_came_in_is_a_name_of_the_boss() -> None:
-    async def nothing(*_: object) -> None:
-        """No application is asked."""
-
-    door = guard.Guard(nothing, [TOKEN])
-    assert door._is_our_name({"server": ("10.0.0.7", 80)}, "10.0.0.7")
-    assert door._is_our_name({"server": ("fd00::1", 80)}, "[fd00::1]")
-    assert not door._is_our_name({"server": ("10.0.0.7", 80)}, "10.0.0.8")
-    assert not door._is_our_name({"server": ("evil.example", 80)}, "evil.example")
 
 
 # --- what need not be sent again ---------------------------------------------------------------------

@@ -215,15 +215,3 @@ def test_a_database_that_goes_away_while_nothing_happens_is_noticed(tmp_path: Pa
         assert any("it sleeps" in error for error in seen) and not running.inbox.database_error
     finally:
         running.end()
-
-
-def test_a_hindrance_whose_numbers_change_is_told_once_it_has_lasted(tmp_path: Path) -> None:
-    backend = LiveBackend(Inbox(), None, None, tmp_path, Followers())  # type: ignore[arg-type]
-    state = Scheduler(Policy()).state
-    for now in range(7):
-        state.now = float(now)
-        state.datastore.hindrance = f"{now} bytes are free"
-        told = [sentence for sentence in backend._hindrances(state) if "free" in sentence]
-        assert told == ([] if now < 5 else [f"datastore: {now} bytes are free"])
-    state.datastore.hindrance = ""
-    assert not [sentence for sentence in backend._hindrances(state) if "free" in sentence]
