@@ -1,16 +1,13 @@
 #!/usr/bin/env python3
 """Push a task file and follow it to its end: `push_tasks.py TASKS.json`.
 
-Thin: options, settings, and which boss to use; the steps are `boss.cli.push`'s. Exit codes stand in
-`boss.cli.command`.
+Thin: the options, and the loader of settings. The steps are `boss.cli.push_file`'s and `boss.cli.push`'s; exit codes
+stand in `boss.cli.command`.
 """
 
 from __future__ import annotations
 
-import gc
 import os
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,26 +19,15 @@ require_packages(ROOT)
 
 import typer  # noqa: E402  # only now is it known to be there
 
-from boss.cli.command import (  # noqa: E402
-    ExitCode,
-    guarded,
-    stop,
-    warn,
-    write_json,
-)
-from boss.cli.former import Command  # noqa: E402
+from boss.cli.app import new_app  # noqa: E402
+from boss.cli.command import guarded  # noqa: E402
+from boss.cli.former import FormerOptionsCommand  # noqa: E402
+from boss.cli.target import Target  # noqa: E402
 
 if TYPE_CHECKING:
-    from boss.client.client import Client
-    from boss.intake.reader import PushOptions, TaskFile
     from settings import Settings
 
-app = typer.Typer(
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+app = new_app()
 
 _EPILOG = """Examples: push_tasks.py tasks.json; push_tasks.py --check tasks.json; push_tasks.py --detach tasks.json.
 Exit codes: 0 all tasks succeeded, 1 some did not, 2 bad input, 3 no boss or refused, 130 Ctrl-C."""
@@ -54,7 +40,7 @@ class MergeOption(StrEnum):
     KEEP_SUCCEEDED = "keep_succeeded"
 
 
-@app.command("push_tasks", cls=Command, epilog=_EPILOG)
+@app.command("push_tasks", cls=FormerOptionsCommand, epilog=_EPILOG)
 @guarded
 def push_tasks(
     tasks_json: Annotated[Path, typer.Argument(metavar="TASKS.json", help="The task file.", show_default=False)],
@@ -84,12 +70,11 @@ def push_tasks(
     Where no boss runs and none is configured, one is started, which ends when nobody follows any more.
     Ctrl-C ends the following only; the same command goes on.
     """
+    from boss.cli.push_file import check_file, push_file
     from boss.intake.reader import PushOptions
 
     if state_dir is not None:
         os.environ["ECLOUD_HOME"] = str(state_dir.absolute())
-    directory = _state_directory(check)
-    values = _settings(directory)
     options = PushOptions(
         project=project,
         name=name,
@@ -97,118 +82,18 @@ def push_tasks(
         allow_shared_results=allow_shared_results,
         skip_existing=skip_existing,
         create_ids=create_ids,
-        task_bytes=_task_bytes(values),
     )
-    task_file = _read(tasks_json, options, check, as_json)
+    target = Target(_load_settings)
     if check:
-        _tell_checked(task_file, as_json)
-        return
-    raise SystemExit(int(_push(task_file, directory, values, detach, as_json)))
+        check_file(tasks_json, options, target, as_json)
+    else:
+        raise SystemExit(int(push_file(tasks_json, options, target, ROOT, detach, as_json)))
 
 
-def _state_directory(check: bool) -> Path | None:
-    """The one whose settings hold here. A check does without one that may not be used."""
-    from boss.state_directory import find
-
-    try:
-        return find.find()
-    except find.StateDirectoryError as error:
-        if check:
-            return None
-        stop(ExitCode.NO_BOSS, str(error))
-
-
-def _settings(directory: Path | None) -> Settings:
+def _load_settings(state_directory: Path | None) -> Settings:
     import settings
 
-    try:
-        values = settings.load(directory)
-    except settings.SettingsError as error:
-        stop(ExitCode.BAD_INPUT, "the settings cannot be used:", error.faults)
-    warn(values.warnings)
-    return values
-
-
-def _task_bytes(values: Settings) -> int:
-    """The longest description of a task. A boss elsewhere has settings of its own, and checks it again by those."""
-    from boss.intake.stream import MOST_TASK_BYTES
-
-    return MOST_TASK_BYTES if values.boss_url and not values.is_set("max_task_bytes") else values.max_task_bytes
-
-
-def _read(path: Path, options: PushOptions, check: bool, as_json: bool) -> TaskFile:
-    from boss.intake import reader
-    from boss.intake.errors import InputRejectedError
-
-    gc.set_threshold(10_000, 20, 20)  # a large file makes millions of objects, none of them in cycles
-    try:
-        return reader.check(path, options) if check else reader.read_file(path, options)
-    except InputRejectedError as errors:
-        lines = str(errors).splitlines()
-        if as_json:
-            write_json({"valid": False, "errors": lines, "exit_code": int(ExitCode.BAD_INPUT)})
-            raise SystemExit(int(ExitCode.BAD_INPUT)) from None
-        count = len(errors.rejections) + errors.more
-        stop(ExitCode.BAD_INPUT, f"{path} has {count:,} fault{'' if count == 1 else 's'}; nothing was sent:", lines)
-
-
-def _tell_checked(task_file: TaskFile, as_json: bool) -> None:
-    from boss.cli.terminal import harmless, plural
-
-    if as_json:
-        write_json({"valid": True, "tasks": task_file.tasks, "inits": task_file.inits, "warnings": task_file.warnings})
-        return
-    warn(task_file.warnings)
-    words = plural(task_file.tasks, "task")
-    init = f" and {plural(task_file.inits, 'init task')}" if task_file.inits else ""
-    files = f"; {plural(len(task_file.files), 'file')} would be sent along" if task_file.files else ""
-    sys.stdout.write(f"{harmless(task_file.path)} is right: {words}{init}{files}.\n")
-
-
-def _push(task_file: TaskFile, directory: Path | None, values: Settings, detach: bool, as_json: bool) -> ExitCode:
-    from boss.cli.push import PushPlan, push
-    from boss.client.client import ClientError
-    from boss.state_directory import find
-
-    again = f"push_tasks.py {shlex.join(sys.argv[1:])}"
-    try:
-        configured = _configured(values, directory)
-        if configured is None:
-            directory = find.find_or_make()
-        results = _results(values, directory, task_file.header.project) if configured is None else None
-        plan = PushPlan(
-            task_file=task_file,
-            command=again,
-            state_directory=directory,
-            configured=configured,
-            root=ROOT,
-            results=results,
-            detach=detach,
-            as_json=as_json,
-        )
-        return push(plan)
-    except find.StateDirectoryError as error:
-        stop(ExitCode.NO_BOSS, str(error))
-    except OSError as error:
-        raise ClientError(f"{error.filename or 'the state directory'}: {error.strerror}") from None
-    except KeyboardInterrupt:
-        sys.stderr.write(f"\nStopped following. What was accepted stays; go on with the same command: {again}\n")
-        return ExitCode.INTERRUPTED
-
-
-def _configured(values: Settings, directory: Path | None) -> Client | None:
-    from boss.client.find import configured_boss
-
-    return configured_boss(values.boss_url, values.token, directory) if values.boss_url else None
-
-
-def _results(values: Settings, directory: Path | None, project: str) -> Path | None:
-    from boss.state_directory import find
-
-    if directory is None or values.datastore_host:
-        return None
-    tree: Path = values.datastore_tree or find.tree_beside(directory)
-    return tree if project == "default" else tree / "projects" / project
+    return settings.load(state_directory)
 
 
 if __name__ == "__main__":

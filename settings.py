@@ -21,7 +21,7 @@ from typing import Any
 
 from boss.configuration.former import former_names, renamed
 from boss.configuration.pools import PoolValues, check_pool, new_pool, read_pools
-from boss.configuration.values import ConfigurationError, Setting, Value, masked, parse
+from boss.configuration.values import ConfigurationError, Setting, SettingsError, Value, masked, parse
 
 SYSTEM_FILE = Path("/etc/ecloud/settings.toml")
 #: Below the state directory.
@@ -154,14 +154,6 @@ OTHER_VARIABLES = frozenset(
         "DATASTORE_HTTP_TOKEN_FILE"
     ).split()
 )
-
-
-class SettingsError(Exception):
-    """Everything that is wrong with the settings, a line each: where, what, and what would do."""
-
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import settings as ecloud_settings
 from boss.api.serve import ServeError
 from boss.cli.terminal import harmless
+from boss.configuration.values import SettingsError
 from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
 from boss.database.check import check_database
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
         program = Program(setup)
     except find.StateDirectoryError as error:
         return _refuse(str(error))
-    except ecloud_settings.SettingsError as error:
+    except SettingsError as error:
         return _refuse("\n".join(error.faults))
     except (CannotStartError, DatabaseError, LinkError) as error:
         return _refuse(str(error))
@@ -91,7 +92,7 @@ def _check() -> int:
             return 1 if check_database(database, lambda line: write([harmless(line)])) else 0
         finally:
             database.close()
-    except ecloud_settings.SettingsError as error:
+    except SettingsError as error:
         return _refuse("\n".join(error.faults))
     except (find.StateDirectoryError, DatabaseError) as error:
         return _refuse(str(error))

@@ -1,28 +1,23 @@
-"""What the commands share: exit codes, errors as sentences, how a command is registered and finds its boss, output."""
+"""What the commands share: exit codes, errors as sentences, the question before what is not undone, output."""
 
 from __future__ import annotations
 
 import functools
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from enum import IntEnum
-from typing import Annotated, NoReturn, TypeVar
+from typing import NoReturn, TextIO, TypeVar
 
 import msgspec
 import typer
 
 from boss.cli.terminal import harmless
-from boss.client.client import Client, ClientError, RequestRefusedError
+from boss.client.client import ClientError, RequestRefusedError
 
 R = TypeVar("R")
 
-#: (historic name, example) -> what registers a function under that name.
-Command = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
-#: The boss that is asked, for as long as the context lasts.
-Boss = Callable[[], AbstractContextManager[Client]]
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+#: (name, example) -> what registers a function as the command of that name (`boss.cli.app.registrar`).
+Register = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
 
 
 class ExitCode(IntEnum):
@@ -77,9 +72,10 @@ def ask_first(question: str, instead: str) -> None:
         stop(ExitCode.BAD_INPUT, "nothing was changed")
 
 
-def write(lines: list[str]) -> None:
+def write(lines: Iterable[str]) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
 
 
-def write_json(value: object) -> None:
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+def write_json(value: object, out: TextIO | None = None) -> None:
+    """`out`: else stdout."""
+    (out or sys.stdout).write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")

@@ -1,4 +1,4 @@
-"""admin.py's commands about the context: where boss and datastore are. Registered by `admin.py`."""
+"""admin.py's commands about what holds here: where boss and datastore are, and the settings."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import Annotated
 import typer
 
 from boss.api.schema import ContextAnswer
-from boss.cli.command import AsJson, Boss, Command, write, write_json
-from boss.cli.terminal import harmless
+from boss.cli.command import Register, write, write_json
+from boss.cli.format_context import context_lines, setting_lines
+from boss.cli.options import AsJson
+from boss.cli.target import Target
 
 
-def add_context_commands(command: Command, boss: Boss) -> None:
+def add_context_commands(command: Register, target: Target) -> None:
     @command("show_context", "show_context")
     def show_context(as_json: AsJson = False) -> None:
         """Where the boss and the datastore are, a line each."""
-        with boss() as asked:
-            _tell(asked.context(), as_json)
+        with target.boss() as boss:
+            _show(boss.context(), as_json)
 
     @command("set_datastore", "set_datastore 10.0.0.7")
     def set_datastore(
@@ -24,24 +26,24 @@ def add_context_commands(command: Command, boss: Boss) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Say where the datastore's program runs; wins over the setting datastore_host."""
-        with boss() as asked:
-            _tell(asked.set_datastore(address), as_json)
+        with target.boss() as boss:
+            _show(boss.set_datastore(address), as_json)
 
     @command("drop_context", "drop_context")
     def drop_context(as_json: AsJson = False) -> None:
         """Forget what was said: both addresses are looked up again."""
-        with boss() as asked:
-            _tell(asked.drop_context(), as_json)
+        with target.boss() as boss:
+            _show(boss.drop_context(), as_json)
+
+    @command("settings", "settings")
+    def settings(as_json: AsJson = False) -> None:
+        """Each setting with its value and where that came from; secrets are not shown."""
+        shown = list(target.settings(target.state_directory()).show())
+        if as_json:
+            write_json([{"name": each.name, "value": each.value, "origin": each.origin} for each in shown])
+        else:
+            write(setting_lines(shown))
 
 
-def _tell(answer: ContextAnswer, as_json: bool) -> None:
-    if as_json:
-        write_json(answer)
-        return
-    write(
-        [
-            f"boss_address: {harmless(answer.boss_address)}",
-            f"datastore_address: {harmless(answer.datastore_address)}",
-            *(f"Note: {harmless(note)}." for note in answer.notes),
-        ]
-    )
+def _show(answer: ContextAnswer, as_json: bool) -> None:
+    write_json(answer) if as_json else write(context_lines(answer))

@@ -1,7 +1,4 @@
-"""admin.py's commands about a deployment at a cloud: making it, ending it, templates for it.
-
-Registered by `admin.py`, which knows the settings. None of them needs a boss.
-"""
+"""admin.py's commands about a deployment at a cloud: making it, ending it, templates for it. None needs a boss."""
 
 from __future__ import annotations
 
@@ -10,11 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boss.cli.command import AsJson, Command, ExitCode, stop, write, write_json
+from boss.cli.command import ExitCode, Register, stop, write, write_json
+from boss.cli.format_deploy import deployed_lines, difference_lines, plan_lines, torn_down_lines
+from boss.cli.options import AsJson
+from boss.cli.target import LoadedSettings, Target
 from boss.cli.terminal import harmless
 
 if TYPE_CHECKING:  # paramiko, pyone and jinja2 take their time, which every other command would wait for
@@ -28,9 +28,7 @@ class Action(StrEnum):
     diff = "diff"
 
 
-def add_deploy_commands(command: Command, state_directory: Callable[[], Path], settings: Callable[[Path], Any]) -> None:
-    """`state_directory` makes one where there is none."""
-
+def add_deploy_commands(command: Register, target: Target) -> None:
     @command("deploy", "deploy")
     def deploy(
         another: Annotated[
@@ -45,14 +43,11 @@ def add_deploy_commands(command: Command, state_directory: Callable[[], Path], s
         as_json: AsJson = False,
     ) -> None:
         """Make the boss's machine at the settings' cloud, or go on with it. Safe to repeat: never makes a second."""
-        home = state_directory()
-        values = settings(home)
+        home = target.made_state_directory()
+        values = target.settings(home)
         with _failing_in_a_sentence():
             answer = _deploy(home, values, another, password_goes_along)
-        if as_json:
-            write_json(answer)
-        else:
-            write(_deployed_lines(answer))
+        write_json(answer) if as_json else write(deployed_lines(answer))
 
     @command("teardown", "teardown --yes")
     def teardown(
@@ -66,8 +61,8 @@ def add_deploy_commands(command: Command, state_directory: Callable[[], Path], s
         as_json: AsJson = False,
     ) -> None:
         """Show what deploy and its boss have made at the cloud, ask, and remove all of it; the disk only if named."""
-        home = state_directory()
-        values = settings(home)
+        home = target.made_state_directory()
+        values = target.settings(home)
         with _failing_in_a_sentence():
             _teardown(home, values, mark, datastore_disk, as_json, lambda: yes or _agreed())
 
@@ -83,8 +78,8 @@ def add_deploy_commands(command: Command, state_directory: Callable[[], Path], s
         as_json: AsJson = False,
     ) -> None:
         """Templates for the cloud's admin: print them filled in, put them into the cloud, or say what differs there."""
-        home = state_directory()
-        values = settings(home)
+        home = target.made_state_directory()
+        values = target.settings(home)
         with _failing_in_a_sentence():
             _templates(action, names or [], values, home, as_json)
 
@@ -92,7 +87,7 @@ def add_deploy_commands(command: Command, state_directory: Callable[[], Path], s
 # --- deploy ------------------------------------------------------------------------------------------
 
 
-def _deploy(home: Path, values: Any, another: bool, password_goes_along: bool) -> Deployed:
+def _deploy(home: Path, values: LoadedSettings, another: bool, password_goes_along: bool) -> Deployed:
     from boss.bootstrap.bundle import BundleError, Bundles
     from boss.deploy.deploying import Deploy
     from boss.deploy.errors import DeployError
@@ -115,22 +110,12 @@ def _deploy(home: Path, values: Any, another: bool, password_goes_along: bool) -
         return work.run(home, another=another, password_goes_along=password_goes_along)
 
 
-def _deployed_lines(answer: Deployed) -> list[str]:
-    disk = [f"Datastore's disk: {answer.disk}"] if answer.disk else []
-    return [
-        f"The boss runs on machine {answer.machine}, {answer.address}",
-        f"Address:  {answer.url}",
-        f"Token:    {answer.token}",
-        f"Host key: {answer.host_key}",
-        *disk,
-        "Address and token are kept in the state directory: push_tasks.py and admin.py use this boss from now on.",
-    ]
-
-
 # --- teardown ----------------------------------------------------------------------------------------
 
 
-def _teardown(home: Path, values: Any, mark: str, disk: str, as_json: bool, agreed: Callable[[], bool]) -> None:
+def _teardown(
+    home: Path, values: LoadedSettings, mark: str, disk: str, as_json: bool, agreed: Callable[[], bool]
+) -> None:
     from boss.deploy import teardown
     from boss.deploy.deploying import DEPLOYED_FILE
     from boss.deploy.errors import DeployError
@@ -148,14 +133,14 @@ def _teardown(home: Path, values: Any, mark: str, disk: str, as_json: bool, agre
         client = _cloud_client(values, home)
         wanted = teardown.plan(client, mark, disk)
         if not as_json:
-            write([harmless(line) for line in teardown.lines(wanted)])
+            write(plan_lines(wanted))
             sys.stdout.flush()  # what is asked, and told meanwhile, is on the other stream
         if (wanted.machines or wanted.disk) and not agreed():
             stop(ExitCode.BAD_INPUT, "nothing was removed")
         teardown.remove(client, own, wanted, _say)
         if own is not None:
             (home / DEPLOYED_FILE).unlink(missing_ok=True)
-    write_json(wanted) if as_json else write(list(teardown.last_lines(wanted)))
+    write_json(wanted) if as_json else write(torn_down_lines(wanted))
 
 
 def _agreed() -> bool:
@@ -167,7 +152,7 @@ def _agreed() -> bool:
 # --- templates ---------------------------------------------------------------------------------------
 
 
-def _templates(action: Action, names: list[str], values: Any, home: Path, as_json: bool) -> None:
+def _templates(action: Action, names: list[str], values: LoadedSettings, home: Path, as_json: bool) -> None:
     from boss.deploy import templates
 
     wanted = names or list(templates.OF_THE_CLOUD)
@@ -191,9 +176,7 @@ def _templates(action: Action, names: list[str], values: Any, home: Path, as_jso
     if as_json:
         write_json(found)
     else:
-        for name, differences in found.items():
-            write([f"{name}: {'differs' if differences else 'as it should be'}"])
-            write([f"  {harmless(line)}" for line in differences])
+        write(difference_lines(found))
     if any(found.values()):
         raise SystemExit(int(ExitCode.TASKS_FAILED))
 
@@ -201,7 +184,7 @@ def _templates(action: Action, names: list[str], values: Any, home: Path, as_jso
 # --- parts -------------------------------------------------------------------------------------------
 
 
-def _cloud_client(values: Any, home: Path) -> CloudClient:
+def _cloud_client(values: LoadedSettings, home: Path) -> CloudClient:
     """The account of the settings. Raises DeployError."""
     from boss.deploy.errors import DeployError
     from boss.providers.opennebula.make import make_client

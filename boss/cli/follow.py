@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from boss.api.schema import BatchAnswer
-from boss.cli.terminal import ProgressLine, harmless, progress_words
+from boss.cli.terminal import ProgressLine, format_progress, harmless
 from boss.client.client import Client, ClientError, NoAnswerError
 
 #: How long a boss that does not answer any more is looked for.
@@ -39,7 +39,7 @@ def follow(
                 for answer in current.follow(batch):
                     lost_at = None
                     hindrances.tell(line, answer.hindrances, time.monotonic())
-                    line.show(_fraction(answer), progress_words(answer), last=answer.finished)
+                    line.show(_fraction(answer), format_progress(answer), last=answer.finished)
                     if answer.finished:
                         line.end()
                         return answer

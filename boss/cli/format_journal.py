@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from boss.api.schema import ChangeAnswer, EventAnswer, StoryAnswer
+from boss.api.schema import EventAnswer, StoryAnswer
 from boss.cli.format_tasks import reason_of
 from boss.cli.terminal import harmless
 
@@ -34,22 +34,6 @@ def story_lines(story: StoryAnswer) -> Iterator[str]:
         yield f"{_moment(event.time)}  {who}  {event.before} -> {event.after}{cause}"
     if not story.events:
         yield "The journal has nothing of it: it has not moved since it was pushed, or that was long ago."
-
-
-def worker_change_lines(change: ChangeAnswer) -> Iterator[str]:
-    """What became of a worker that a person set aside, let in, drained or resumed."""
-    worker = harmless(str(change.done.get("worker", "")))
-    if "quarantined" in change.done:
-        reason = harmless(str(change.done["quarantined"]))
-        yield f"Worker {worker} is set aside: {reason}" if reason else f"Worker {worker} may be sent tasks."
-    else:
-        yield f"Worker {worker} is {change.done.get('state')}."
-    yield from filter(None, [change.carry_on])
-
-
-def pause_line(batch: int, change: ChangeAnswer, *, paused: bool) -> Iterator[str]:
-    yield f"Batch {batch} is paused: its queued tasks wait." if paused else f"Batch {batch} goes on."
-    yield from filter(None, [change.carry_on])
 
 
 def _moment(seconds: float) -> str:

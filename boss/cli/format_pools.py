@@ -1,10 +1,10 @@
-"""Pools, plans and what became of workers that people started or ended, as lines of text. Pure."""
+"""Pools and their plans as lines of text. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boss.api.schema_pools import DroppedAnswer, PoolAnswer, TerminatedAnswer
+from boss.api.schema_pools import PoolAnswer
 from boss.cli.format_tasks import moment
 from boss.cli.terminal import harmless, plural
 
@@ -65,26 +65,3 @@ def _trouble_lines(pool: PoolAnswer) -> Iterator[str]:
     if pool.more is not None:
         why = f" ({harmless(pool.limited_by)})" if pool.limited_by else ""
         yield f"\tThe provider would make {pool.more:,} more{why}"
-
-
-def terminated_lines(answer: TerminatedAnswer) -> Iterator[str]:
-    if answer.ended:
-        yield f"Ended: {_listed(answer.ended)}"
-    if answer.draining:
-        yield f"Ending when they have finished: {_listed(answer.draining)}"
-    if not answer.ended and not answer.draining:
-        yield "There was nothing to end."
-    yield from note_lines(answer.notes)
-
-
-def dropped_lines(answer: DroppedAnswer) -> Iterator[str]:
-    yield f"Dropped: {_listed(answer.dropped)}" if answer.dropped else "There was nothing to drop."
-    yield from note_lines(answer.notes)
-
-
-def note_lines(notes: list[str]) -> Iterator[str]:
-    return (f"Note: {harmless(note)}." for note in notes)
-
-
-def _listed(workers: list[str]) -> str:
-    return ", ".join(map(harmless, workers))

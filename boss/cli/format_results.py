@@ -1,13 +1,21 @@
-"""What `admin.py ls` and `du` print, as text from the API's answers. Pure."""
+"""Results, the room that they take and how fetching them goes, as lines of text. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from boss.api.schema import ResultAnswer, UsageAnswer
 from boss.cli.format_tasks import moment
-from boss.cli.terminal import harmless, plural, size_words
+from boss.cli.terminal import format_size, harmless, plural
+
+if TYPE_CHECKING:
+    from boss.client.download import Got
+
+#: Of results that could not be fetched.
+_FAILED_SHOWN = 20
 
 
 def in_order(results: Iterable[ResultAnswer]) -> Iterator[ResultAnswer]:
@@ -38,12 +46,29 @@ def usage_lines(usages: Iterable[tuple[str, UsageAnswer]]) -> Iterator[str]:
         yield _line(usage.bytes, usage.files, f"{folder or '.'} in all")
     if last is None:
         return
-    yield f"Sent with pushes (all projects): {size_words(last.sent_bytes)} in {plural(last.sent_files, 'file')}."
+    yield f"Sent with pushes (all projects): {format_size(last.sent_bytes)} in {plural(last.sent_files, 'file')}."
     if last.kept_bytes is not None:
-        yield f"Kept by digest, under no name: {size_words(last.kept_bytes)}."
+        yield f"Kept by digest, under no name: {format_size(last.kept_bytes)}."
     if last.free_bytes is not None:
-        yield f"Free on the datastore's disk: {size_words(last.free_bytes)}."
+        yield f"Free on the datastore's disk: {format_size(last.free_bytes)}."
 
 
 def _line(count: int, files: int, name: str) -> str:
-    return f"{size_words(count):>12}  {plural(files, 'file'):>12}  {harmless(name)}"
+    return f"{format_size(count):>12}  {plural(files, 'file'):>12}  {harmless(name)}"
+
+
+def format_fetching(files: int, of_files: int, count: int, of_bytes: int) -> str:
+    """How far it is, beside the progress bar."""
+    return f"{files:,} of {plural(of_files, 'file')}, {format_size(count)} of {format_size(of_bytes)}"
+
+
+def got_line(got: Got, directory: Path) -> str:
+    there = f", {got.there:,} were there already" if got.there else ""
+    return f"{plural(got.fetched, 'file')} fetched ({format_size(got.bytes)}){there}: {harmless(str(directory))}"
+
+
+def not_got_lines(got: Got) -> Iterator[str]:
+    """The first that failed, and how many more."""
+    yield from map(harmless, got.failed[:_FAILED_SHOWN])
+    if len(got.failed) > _FAILED_SHOWN:
+        yield f"... and {len(got.failed) - _FAILED_SHOWN:,} more"

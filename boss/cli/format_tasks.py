@@ -16,9 +16,8 @@ from boss.api.schema import (
     StatusAnswer,
     TaskAnswer,
     TaskDetail,
-    WorkerAnswer,
 )
-from boss.cli.terminal import duration, harmless, plural, progress_words
+from boss.cli.terminal import duration, format_progress, harmless, plural
 
 
 def status_lines(status: StatusAnswer) -> Iterator[str]:
@@ -35,20 +34,6 @@ def status_lines(status: StatusAnswer) -> Iterator[str]:
     if status.running and not status.datastore_connected:
         yield "The datastore is not connected at present; tasks with files wait for it."
     yield from (harmless(sentence) for sentence in status.hindrances)
-
-
-def worker_line(worker: WorkerAnswer) -> str:
-    doing = ", ".join(harmless(held.id) for held in worker.holding if held.phase in ("executing", "collecting"))
-    parts = [
-        f"ID: {harmless(worker.id)}",
-        f"IP: {harmless(worker.address)}",
-        f"Doing: {doing or 'nothing'}",
-        f"Persistent: {worker.keep_alive}",
-        f"State: {worker.state}" + (" (not connected)" if worker.connected is False else ""),
-    ]
-    if worker.quarantined:
-        parts.append(f"Quarantined: {harmless(worker.quarantined)}")
-    return "  ".join(parts)
 
 
 def command_lines(commands: Iterable[str]) -> Iterator[str]:
@@ -144,6 +129,11 @@ def output_lines(attempt: AttemptAnswer) -> Iterator[str]:
             yield from command_lines([text.rstrip("\n")])
 
 
+def dependency_line(detail: TaskDetail) -> str:
+    """Ids of the tasks that must succeed before it, with blanks between them."""
+    return " ".join(map(harmless, detail.dependencies))
+
+
 def derived_lines(commands: Iterable[DerivedCommand]) -> Iterator[str]:
     for command in commands:
         yield f"{command.kind}\t{harmless(command.text, lines=True)}"
@@ -155,7 +145,7 @@ def batch_line(batch: BatchAnswer) -> str:
     took = f", took {duration(batch.finished_at - batch.created_at)}" if batch.finished_at else ""
     when = f", pushed {moment(batch.created_at)}" if batch.created_at else ""
     project = harmless(batch.project)
-    return f"Batch {batch.number}{name} (project {project}): {state}, {progress_words(batch)}{when}{took}"
+    return f"Batch {batch.number}{name} (project {project}): {state}, {format_progress(batch)}{when}{took}"
 
 
 #: What the boss counts of a change -> how it is said.
@@ -178,6 +168,11 @@ def change_lines(change: ChangeAnswer) -> Iterator[str]:
     yield ", ".join(parts) + "." if parts else "There was nothing to do."
     if parts and change.carry_on:
         yield change.carry_on
+
+
+def pause_lines(batch: int, change: ChangeAnswer, *, paused: bool) -> Iterator[str]:
+    yield f"Batch {batch} is paused: its queued tasks wait." if paused else f"Batch {batch} goes on."
+    yield from filter(None, [change.carry_on])
 
 
 def moment(seconds: float) -> str:

@@ -20,7 +20,7 @@ COMMANDS: dict[str, str] = {}
 OPTIONS: dict[str, dict[str, str]] = {}
 
 
-class CommandGroup(TyperGroup):
+class FormerNamesGroup(TyperGroup):
     """Knows its commands by their former names too."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -30,7 +30,7 @@ class CommandGroup(TyperGroup):
         return super().get_command(ctx, present or cmd_name)
 
 
-class Command(TyperCommand):
+class FormerOptionsCommand(TyperCommand):
     """Knows its options by their former names too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> Any:

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-import msgspec
-
 from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
-from boss.cli.command import ExitCode
+from boss.cli.command import ExitCode, write_json
 from boss.cli.follow import BossLostError, follow
-from boss.cli.format_tasks import reason_of
-from boss.cli.terminal import ProgressLine, harmless, plural, size_words
+from boss.cli.format_push import DETACHED, accepted_line, format_sending, summary, summary_lines
+from boss.cli.terminal import ProgressLine, format_size, harmless
 from boss.client.client import Client, ClientError, NoAnswerError, RequestRefusedError
 from boss.client.find import boss_of
 from boss.client.start_boss import answering_boss, start_boss, wait_for_boss
@@ -48,22 +46,6 @@ class PushPlan:
     results: Path | None
     detach: bool = False
     as_json: bool = False
-
-
-class PushSummary(msgspec.Struct, kw_only=True):
-    """What --json prints."""
-
-    batch: int
-    project: str
-    name: str
-    new: int
-    kept: int
-    finished: bool
-    counts: dict[str, int]
-    failed: list[dict[str, object]] = msgspec.field(default_factory=list)
-    results: str = ""
-    warnings: list[str] = msgspec.field(default_factory=list)
-    exit_code: int = 0
 
 
 class _Clients:
@@ -114,7 +96,7 @@ def _push(plan: PushPlan, clients: _Clients, line: ProgressLine, out: TextIO) ->
     client, accepted = _accepted(plan, clients, line)
     for warning in accepted.warnings:
         line.say(f"Warning: {harmless(warning)}")
-    line.say(_accepted_words(plan, accepted))
+    line.say(accepted_line(plan.task_file, accepted))
     if plan.detach:
         return _detached(plan, client, accepted, out)
     try:
@@ -126,13 +108,13 @@ def _push(plan: PushPlan, clients: _Clients, line: ProgressLine, out: TextIO) ->
 
 def _send(plan: PushPlan, client: Client, line: ProgressLine) -> None:
     def tell(done: int, total: int) -> None:
-        line.show(done / total if total else 1.0, f"sending files: {size_words(done)} of {size_words(total)}")
+        line.show(done / total if total else 1.0, format_sending(done, total))
 
     if plan.task_file.files:
         sent = send_files(client, list(plan.task_file.files), tell)
         line.end()
         if sent:
-            line.say(f"{size_words(sent)} of files sent.")
+            line.say(f"{format_size(sent)} of files sent.")
 
 
 def _accepted(plan: PushPlan, clients: _Clients, line: ProgressLine) -> tuple[Client, SubmitAnswer]:
@@ -162,39 +144,23 @@ def _submit(plan: PushPlan, client: Client, line: ProgressLine) -> SubmitAnswer:
     return client.submit(encode_stream(plan.task_file), detach=plan.detach)
 
 
-def _new_and_kept(plan: PushPlan, accepted: SubmitAnswer) -> tuple[int, int]:
-    kept = accepted.done.get("attached", 0)
-    kept = kept if isinstance(kept, int) else 0
-    return plan.task_file.tasks - kept, kept
-
-
-def _accepted_words(plan: PushPlan, accepted: SubmitAnswer) -> str:
-    new, kept = _new_and_kept(plan, accepted)
-    words = f"Accepted as batch {accepted.batch}: {plural(new, 'task')}"
-    if not kept:
-        return f"{words}."
-    if plan.task_file.header.merge_strategy:
-        return f"{words} new, {kept:,} there already, {accepted.done.get('anew', 0):,} of them run anew."
-    return f"{words} new, {kept:,} there already with the same content."
-
-
 def _detached(plan: PushPlan, client: Client, accepted: SubmitAnswer, out: TextIO) -> ExitCode:
     if plan.as_json:
         batch = client.batch(accepted.batch)
-        _print_json(_summary(plan, accepted, batch, [], ExitCode.OK), out)
+        write_json(summary(plan.task_file, accepted, batch, [], plan.results, int(ExitCode.OK)), out)
     else:
-        out.write("The boss works on alone. Watch it: admin.py status; push_tasks.py again follows it.\n")
+        out.write(f"{DETACHED}\n")
     return ExitCode.OK
 
 
 def _sum_up(plan: PushPlan, client: Client, accepted: SubmitAnswer, batch: BatchAnswer, out: TextIO) -> ExitCode:
-    counts = batch.counts
-    code = ExitCode.OK if counts.succeeded == plan.task_file.tasks else ExitCode.TASKS_FAILED
+    file, counts = plan.task_file, batch.counts
+    code = ExitCode.OK if counts.succeeded == file.tasks else ExitCode.TASKS_FAILED
     failed = _failed(client, batch) if counts.failed or counts.blocked else []
     if plan.as_json:
-        _print_json(_summary(plan, accepted, batch, failed, code), out)
+        write_json(summary(file, accepted, batch, failed, plan.results, int(code)), out)
     else:
-        out.writelines(f"{text}\n" for text in _summary_lines(plan, batch, failed))
+        out.writelines(f"{text}\n" for text in summary_lines(file, batch, failed, plan.results))
     out.flush()
     return code
 
@@ -208,67 +174,3 @@ def _failed(client: Client, batch: BatchAnswer) -> list[TaskAnswer]:
         return found
     except ClientError:
         return []
-
-
-def _summary_lines(plan: PushPlan, batch: BatchAnswer, failed: list[TaskAnswer]) -> list[str]:
-    counts = batch.counts
-    if not plan.task_file.tasks:
-        return ["There was nothing to do: the push has no tasks."]
-    parts = [f"{counts.succeeded:,} of {plural(plan.task_file.tasks, 'task')} succeeded"]
-    parts += [f"{count:,} {word}" for word, count in _bad_counts(plan, batch).items() if count]
-    lines = [", ".join(parts) + "."]
-    lines += [f"  {harmless(task.id)}: {harmless(reason_of(task) or task.state)}{_code_words(task)}" for task in failed]
-    left = counts.failed + counts.blocked - len(failed)
-    if failed and left:
-        lines.append(f"  ... and {left:,} more")
-    if plan.results is not None and counts.succeeded:
-        lines.append(f"Results: {plan.results}")
-    elif counts.succeeded:
-        lines.append(f"Results are on the datastore's host; fetch them: admin.py get --batch {batch.number} DIRECTORY")
-    if failed:
-        lines.append(f"See why: admin.py show_task {_quoted(failed[0].id)}; run them again: admin.py retry_failed")
-    return lines
-
-
-def _bad_counts(plan: PushPlan, batch: BatchAnswer) -> dict[str, int]:
-    counts = batch.counts
-    return {
-        "failed": counts.failed,
-        "not run (dependencies failed)": counts.blocked,
-        "cancelled": counts.cancelled,
-        "dropped": plan.task_file.tasks - batch.total,
-    }
-
-
-def _code_words(task: TaskAnswer) -> str:
-    told = f"code {task.exit_code}"
-    return f" (exit {told})" if task.exit_code and told not in reason_of(task) else ""
-
-
-def _quoted(text: str) -> str:
-    import shlex
-
-    return shlex.quote(harmless(text))
-
-
-def _summary(
-    plan: PushPlan, accepted: SubmitAnswer, batch: BatchAnswer, failed: list[TaskAnswer], code: ExitCode
-) -> PushSummary:
-    new, kept = _new_and_kept(plan, accepted)
-    return PushSummary(
-        batch=batch.number,
-        project=batch.project,
-        name=batch.name,
-        new=new,
-        kept=kept,
-        finished=batch.finished,
-        counts=msgspec.to_builtins(batch.counts),
-        failed=[{"id": task.id, "reason": reason_of(task), "exit_code": task.exit_code} for task in failed],
-        results=str(plan.results or ""),
-        warnings=accepted.warnings,
-        exit_code=int(code),
-    )
-
-
-def _print_json(value: object, out: TextIO) -> None:
-    out.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")

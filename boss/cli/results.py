@@ -1,6 +1,6 @@
 """admin.py's commands about results: fetch them, list them, sum up the room that they take.
 
-Registered by `admin.py`, which knows the settings and which boss to ask. The steps are `boss.client.download`'s.
+The steps of fetching are `boss.client.download`'s.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boss.cli.command import AsJson, Boss, Command, ExitCode, stop, write, write_json
+from boss.cli.command import ExitCode, Register, stop, write, write_json
+from boss.cli.options import AsJson
+from boss.cli.target import Target
 
 if TYPE_CHECKING:
     from boss.api.schema import ResultAnswer
@@ -22,10 +24,8 @@ Project = Annotated[str, typer.Option("--project", help="Name space of the resul
 Batch = Annotated[int, typer.Option("--batch", help="Only results of this batch.")]
 Task = Annotated[str, typer.Option("--task", metavar="ID", help="Only results of this task.")]
 
-_FAILED_SHOWN = 20
 
-
-def add_result_commands(command: Command, boss: Boss) -> None:
+def add_result_commands(command: Register, target: Target) -> None:
     @command("get", "get 'runs/*/summary.csv' here")
     def get(
         names: Annotated[
@@ -46,7 +46,7 @@ def add_result_commands(command: Command, boss: Boss) -> None:
         *patterns, directory = names
         if not patterns and not batch and not task:
             stop(ExitCode.BAD_INPUT, "name results and then a directory, or say --batch or --task; '**' is all")
-        _get(boss, patterns or [""], Path(directory), batch, task, project, as_json)
+        _get(target, patterns or [""], Path(directory), batch, task, project, as_json)
 
     @command("ls", "ls --long 'runs/**'")
     def ls(
@@ -62,8 +62,8 @@ def add_result_commands(command: Command, boss: Boss) -> None:
         """Results that tasks have left on the datastore, in order of task."""
         from boss.cli.format_results import in_order, result_lines
 
-        with boss() as asked:
-            found = in_order(asked.results(project, match, batch, task))
+        with target.boss() as boss:
+            found = in_order(boss.results(project, match, batch, task))
             first = next(found, None)
             if first is None and match:
                 stop(ExitCode.BAD_INPUT, _nothing_called(project, match))
@@ -85,34 +85,34 @@ def add_result_commands(command: Command, boss: Boss) -> None:
         """How much room results take, folder by folder; what pushes sent; what is free on the datastore's disk."""
         from boss.cli.format_results import usage_lines
 
-        with boss() as asked:
-            usages = [(folder.strip("/"), asked.usage(project, folder)) for folder in folders or [""]]
+        with target.boss() as boss:
+            usages = [(folder.strip("/"), boss.usage(project, folder)) for folder in folders or [""]]
             empty = next((folder for folder, usage in usages if folder not in ("", ".") and not usage.files), None)
             if empty is not None:
                 stop(ExitCode.BAD_INPUT, f"no result of project {project!r} is in a folder {empty!r}; see admin.py ls")
             if as_json:
                 write_json({folder or ".": usage for folder, usage in usages})
             else:
-                write(list(usage_lines(usages)))
+                write(usage_lines(usages))
 
 
-def _get(boss: Boss, patterns: list[str], directory: Path, batch: int, task: str, project: str, as_json: bool) -> None:
-    from boss.cli.terminal import ProgressLine, harmless, plural, size_words
+def _get(
+    target: Target, patterns: list[str], directory: Path, batch: int, task: str, project: str, as_json: bool
+) -> None:
+    from boss.cli.format_results import format_fetching, got_line, not_got_lines
+    from boss.cli.terminal import ProgressLine
     from boss.client.download import DownloadError, get_results
 
-    with boss() as asked:
-        results = _matching(asked, patterns, batch, task, project)
+    with target.boss() as boss:
+        results = _matching(boss, patterns, batch, task, project)
         total, line = sum(result.size for result in results), ProgressLine(sys.stderr)
 
         def tell(files: int, count: int) -> None:
-            line.show(
-                count / total if total else 1.0,
-                f"{files:,} of {plural(len(results), 'file')}, {size_words(count)} of {size_words(total)}",
-                last=files == len(results),
-            )
+            words = format_fetching(files, len(results), count, total)
+            line.show(count / total if total else 1.0, words, last=files == len(results))
 
         try:
-            got = get_results(asked.another, results, directory, tell)
+            got = get_results(boss.another, results, directory, tell)
         except (DownloadError, OSError) as error:
             line.end()
             stop(ExitCode.TASKS_FAILED, str(error))
@@ -126,19 +126,16 @@ def _get(boss: Boss, patterns: list[str], directory: Path, batch: int, task: str
         write_json({"fetched": got.fetched, "there": got.there, "bytes": got.bytes, "failed": got.failed,
                     "directory": str(directory), "exit_code": int(code)})  # fmt: skip
     else:
-        there = f", {got.there:,} were there already" if got.there else ""
-        write([f"{plural(got.fetched, 'file')} fetched ({size_words(got.bytes)}){there}: {harmless(str(directory))}"])
-        sys.stderr.writelines(f"{harmless(sentence)}\n" for sentence in got.failed[:_FAILED_SHOWN])
-        if len(got.failed) > _FAILED_SHOWN:
-            sys.stderr.write(f"... and {len(got.failed) - _FAILED_SHOWN:,} more\n")
+        write([got_line(got, directory)])
+        sys.stderr.writelines(f"{text}\n" for text in not_got_lines(got))
     raise SystemExit(int(code))
 
 
-def _matching(asked: Client, patterns: list[str], batch: int, task: str, project: str) -> list[ResultAnswer]:
+def _matching(boss: Client, patterns: list[str], batch: int, task: str, project: str) -> list[ResultAnswer]:
     found: dict[str, ResultAnswer] = {}
     for pattern in patterns:
         before = len(found)
-        some = {result.name: result for result in asked.results(project, pattern, batch, task)}
+        some = {result.name: result for result in boss.results(project, pattern, batch, task)}
         found |= some
         if not some and len(found) == before:
             stop(

@@ -1,4 +1,4 @@
-"""admin.py's command that forgets tasks. Registered by `admin.py`, which knows which boss to ask."""
+"""admin.py's commands that change tasks and batches: retry, redo, cancel, drop, pause."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
-from boss.api.schema import DropTasksRequest
-from boss.cli.command import AsJson, Boss, Command, ExitCode, ask_first, stop, write, write_json
-from boss.cli.format_tasks import change_lines
+from boss.api.schema import DropTasksRequest, SelectionRequest
+from boss.cli.command import ExitCode, Register, ask_first, stop, write, write_json
+from boss.cli.format_tasks import change_lines, pause_lines
+from boss.cli.options import AnyProject, AsJson, Batches, BatchNumber, Project, TaskIds, Yes
+from boss.cli.target import Target
 from boss.cli.terminal import harmless, plural
 from boss.core.model import TERMINAL, TaskState
 
@@ -17,7 +19,49 @@ _HISTORIC = {"0": (TaskState.PENDING, TaskState.QUEUED), "1": (TaskState.RUNNING
 _WORDS = [state.word for state in TaskState]
 
 
-def add_task_commands(command: Command, boss: Boss) -> None:
+def add_task_commands(command: Register, target: Target) -> None:
+    @command("retry_failed", "retry_failed")
+    def retry_failed(
+        ids: TaskIds = None, batch: Batches = None, project: AnyProject = "", as_json: AsJson = False
+    ) -> None:
+        """Run failed tasks again (all of them, or those named); what they blocked follows by itself."""
+        if ids or batch:
+            selection = SelectionRequest(tasks=ids or [], batches=batch or [], project=project or "default")
+        else:
+            selection = SelectionRequest(all=True, project=project)
+        with target.boss() as boss:
+            answer = boss.retry(selection)
+        write_json(answer) if as_json else write(change_lines(answer))
+
+    @command("redo_task", "redo_task 4")
+    def redo_task(
+        ids: Annotated[list[str], typer.Argument(metavar="ID", help="Ids of tasks.", show_default=False)],
+        project: Project = "default",
+        as_json: AsJson = False,
+    ) -> None:
+        """Run ended tasks again, succeeded ones too; tasks that depend on them are left as they are."""
+        with target.boss() as boss:
+            answer = boss.redo(SelectionRequest(tasks=ids, project=project))
+        write_json(answer) if as_json else write(change_lines(answer))
+
+    @command("cancel", "cancel 4 5")
+    def cancel(
+        ids: TaskIds = None,
+        batch: Batches = None,
+        everything: Annotated[bool, typer.Option("--all", help="Every task that has not ended.")] = False,
+        project: AnyProject = "",
+        as_json: AsJson = False,
+    ) -> None:
+        """Cancel tasks that have not ended; those that run are ended within seconds."""
+        if not ids and not batch and not everything:
+            stop(ExitCode.BAD_INPUT, "name tasks, --batch N or --all")
+        if everything and (ids or batch):
+            stop(ExitCode.BAD_INPUT, "name tasks and batches, or say --all; not both")
+        name = project if everything else project or "default"
+        with target.boss() as boss:
+            answer = boss.cancel(SelectionRequest(tasks=ids or [], batches=batch or [], all=everything, project=name))
+        write_json(answer) if as_json else write(change_lines(answer))
+
     @command("drop_tasks", "drop_tasks failed blocked")
     def drop_tasks(
         states: Annotated[
@@ -26,8 +70,8 @@ def add_task_commands(command: Command, boss: Boss) -> None:
         ] = None,
         task: Annotated[list[str] | None, typer.Option("--task", help="The task of this id; may be repeated.")] = None,
         batch: Annotated[list[int] | None, typer.Option("--batch", help="Of this batch; may be repeated.")] = None,
-        project: Annotated[str, typer.Option("--project", help="Only tasks of this project.")] = "",
-        yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+        project: AnyProject = "",
+        yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
         """Forget tasks, all or those named: their ids are free again; what runs is ended. Files of results stay."""
@@ -39,14 +83,34 @@ def add_task_commands(command: Command, boss: Boss) -> None:
             project=project or ("default" if named else ""),
             states=_chosen(states or []),
         )
-        with boss() as asked:
+        with target.boss() as boss:
             if not (named or states or project or yes):
                 ask_first(
-                    f"Drop all {plural(asked.status().counts.total, 'task')}, of all projects?",
+                    f"Drop all {plural(boss.status().counts.total, 'task')}, of all projects?",
                     "say --yes, or name states, --task, --batch or --project",
                 )
-            answer = asked.drop_tasks(request)
-        write_json(answer) if as_json else write(list(change_lines(answer)))
+            answer = boss.drop_tasks(request)
+        write_json(answer) if as_json else write(change_lines(answer))
+
+    @command("pause_batch", 'pause_batch 3 "the network is needed"')
+    def pause_batch(
+        batch: BatchNumber,
+        reason: Annotated[
+            str, typer.Argument(metavar="REASON", help="Shown with the batch.")
+        ] = "a person asked for it",
+        as_json: AsJson = False,
+    ) -> None:
+        """Let the queued tasks of a batch wait; what runs goes on."""
+        with target.boss() as boss:
+            answer = boss.pause_batch(batch, reason)
+        write_json(answer) if as_json else write(pause_lines(batch, answer, paused=True))
+
+    @command("resume_batch", "resume_batch 3")
+    def resume_batch(batch: BatchNumber, as_json: AsJson = False) -> None:
+        """The end of a pause."""
+        with target.boss() as boss:
+            answer = boss.resume_batch(batch)
+        write_json(answer) if as_json else write(pause_lines(batch, answer, paused=False))
 
 
 def _chosen(words: list[str]) -> list[str]:

@@ -48,7 +48,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{second:02}" if hours else f"{minutes}:{second:02}"
 
 
-def size_words(count: float) -> str:
+def format_size(count: float) -> str:
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             break
@@ -56,7 +56,7 @@ def size_words(count: float) -> str:
     return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
 
 
-def progress_words(batch: BatchAnswer) -> str:
+def format_progress(batch: BatchAnswer) -> str:
     """12/100 done, 4 running, 1 failed, 3.2/s, ETA 0:25."""
     counts = batch.counts
     words = [f"{counts.ended:,}/{batch.total:,} done", f"{counts.running:,} running"]

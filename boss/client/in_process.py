@@ -1,31 +1,54 @@
-"""A client of the HTTP application inside this process, over a state directory on which no boss runs. No sockets."""
+"""The one door to a boss that does not run: its HTTP application in this process, over a state directory."""
 
 from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 from boss.api.app import make_app
 from boss.api.offline import OfflineBackend
-from boss.api.services import ContextService
 from boss.api.tree import LocalTree
-from boss.client.client import Client
+from boss.client.client import Client, ClientError
 from boss.client.in_process_transport import InProcessTransport
+from boss.core.store import DatabaseAwayError
+from boss.database import Database, DatabaseError, NoDatabaseError
+from boss.database.store import DatabaseStore
+from boss.setup import make_pools
+from boss.state_directory import find
+from boss.state_directory.context import Context
 
 
-def inside_client(
-    backend: OfflineBackend,
-    database_errors: tuple[type[Exception], ...],
-    tree: Path | None = None,
-    context: ContextService | None = None,
-) -> Client:
-    """The same routes and answers as a boss's. `tree`: the datastore's, where that is on this disk."""
+def offline_client(state_directory: Path, values: Any) -> Client:
+    """A client that gets the routes and answers of a boss; `values` are the settings.
+
+    It reads the database, and makes each change in a turn of its own; what else a change asks for is left to the next
+    boss. Raises ClientError: the database cannot be read.
+    """
+    url = values.database or f"sqlite:///{state_directory / 'ecloud.sqlite'}"
+
+    def open_to_read() -> Database | None:
+        try:
+            return Database.open_to_read(url)
+        except NoDatabaseError:
+            return None
+
+    def open_to_write() -> tuple[Database, DatabaseStore]:
+        database = Database.open(url)
+        return database, DatabaseStore(database, state_directory / "spool")
+
+    try:
+        pools = [policy for policy, _ in make_pools(values)]
+        backend = OfflineBackend(state_directory, open_to_read, open_to_write, pools)
+    except DatabaseError as error:
+        raise ClientError(str(error)) from None
+    tree = None if values.datastore_host else values.datastore_tree or find.tree_beside(state_directory)
     token = secrets.token_urlsafe(32)
     app = make_app(
         backend,
         [token],
-        database_errors=database_errors,
+        database_errors=(DatabaseError, DatabaseAwayError),
         tree=None if tree is None else LocalTree(tree),
-        context=context,
+        context=Context(state_directory, values.boss_address, values.datastore_host),
     )
     return Client("http://localhost", token, InProcessTransport(app))

@@ -28,6 +28,14 @@ class ConfigurationError(ValueError):
     """A value that does not serve; the text goes on from the setting's name."""
 
 
+class SettingsError(ConfigurationError):
+    """Everything that is wrong with the settings, a line each: where, what, and what would do."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
 @dataclass(frozen=True)
 class Setting:
     name: str

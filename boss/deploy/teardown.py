@@ -6,7 +6,7 @@ disk stays unless it is named.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -57,29 +57,6 @@ def plan(client: CloudClient, mark: str, disk: str) -> TeardownPlan:
         disk=disk,
         disk_stays=stays,
     )
-
-
-def last_lines(wanted: TeardownPlan) -> Iterator[str]:
-    """What a person is told when it is done."""
-    yield "All of it is gone."
-    if wanted.disk_stays:
-        yield (
-            f"What removes the disk later, with all results on it: admin.py teardown --mark {wanted.mark} "
-            f"--datastore_disk {wanted.disk_stays.split(',')[0]}"
-        )
-
-
-def lines(wanted: TeardownPlan) -> Iterator[str]:
-    """What a person is shown."""
-    if not wanted.machines:
-        yield f"No machine of deployment {wanted.mark} is there."
-    else:
-        yield f"Deployment {wanted.mark}; to be ended, with all that is on them:"
-        yield from (f"  {line}" for line in wanted.machines)
-    if wanted.disk:
-        yield f"  the disk {wanted.disk}, WITH ALL RESULTS ON IT"
-    if wanted.disk_stays:
-        yield f"The disk {wanted.disk_stays} stays (--datastore_disk {wanted.disk_stays} removes it)."
 
 
 def remove(

@@ -45,6 +45,8 @@ def test_what_was_ended_quarantined_or_paused_still_is_and_secrets_are_the_same(
     assert [now[id] for id in ("fail", "after the failed one", "1", "2")] == ["failed", "blocked", "queued", "pending"]
     assert [line["after"] for line in deployment.asked("story", "fail")["events"]][-1] == "failed"
     assert secrets_of(deployment.home) == kept
+    warnings = [line for line in deployment.log().splitlines() if "thrift is now called cost_weight" in line]
+    assert len([line for line in warnings if " WARNING " in line]) == len(warnings) == 1
     assert {pool["name"] for pool in deployment.asked("scaling")} == {"local", "lab"}
 
 

@@ -11,7 +11,9 @@ import jsonschema
 import pytest
 
 from boss.api.schema import ChangeAnswer, EventAnswer, StoryAnswer, TaskAnswer
-from boss.cli.format_journal import event_line, pause_line, story_lines, worker_change_lines
+from boss.cli.format_journal import event_line, story_lines
+from boss.cli.format_tasks import pause_lines
+from boss.cli.format_workers import worker_change_lines
 from boss.cli.times import moment_of
 from tests.worlds.api import FakeBackend, inside
 from wire.http import PREFIX
@@ -116,7 +118,7 @@ def test_what_became_of_a_worker_or_a_batch_is_a_sentence() -> None:
     assert said(worker="w", quarantined="by hand: noise") == ["Worker w is set aside: by hand: noise"]
     assert said(worker="w", quarantined="") == ["Worker w may be sent tasks."]
     assert said(worker="w", state="draining") == ["Worker w is draining."]
-    assert list(pause_line(3, ChangeAnswer(done={}, carry_on="later"), paused=True))[1] == "later"
+    assert list(pause_lines(3, ChangeAnswer(done={}, carry_on="later"), paused=True))[1] == "later"
 
 
 class Away(Exception):

@@ -15,8 +15,8 @@ import pytest
 
 from boss.api import schema
 from boss.api.pace import Pace, eta_seconds
-from boss.cli import format_tasks
-from boss.cli.terminal import ProgressLine, bar, duration, harmless, plural, progress_words, size_words
+from boss.cli import format_tasks, format_workers
+from boss.cli.terminal import ProgressLine, bar, duration, format_progress, format_size, harmless, plural
 from tests.worlds.waiting import scaled
 
 
@@ -42,7 +42,7 @@ def test_lines_stay_lines_where_they_are_wanted() -> None:
 
 def test_words_for_numbers() -> None:
     assert [duration(seconds) for seconds in (0, 7.4, 750, 11045)] == ["0:00", "0:07", "12:30", "3:04:05"]
-    assert [size_words(size) for size in (999, 1500, 2.5e6, 7e12)] == ["999 bytes", "1.5 kB", "2.5 MB", "7,000.0 GB"]
+    assert [format_size(size) for size in (999, 1500, 2.5e6, 7e12)] == ["999 bytes", "1.5 kB", "2.5 MB", "7,000.0 GB"]
     assert [plural(count, "task") for count in (0, 1, 1000)] == ["0 tasks", "1 task", "1,000 tasks"]
     assert [bar(fraction, 4) for fraction in (-1, 0.5, 2)] == ["[....]", "[##..]", "[####]"]
 
@@ -57,10 +57,10 @@ def _batch(**numbers: int) -> schema.BatchAnswer:
 def test_progress_says_done_running_failed_rate_and_eta() -> None:
     batch = _batch(succeeded=11, failed=1, running=4, queued=84)
     batch.rate, batch.eta_seconds = 3.2, 25.0
-    assert progress_words(batch) == "12/100 done, 4 running, 1 failed, 3.2/s, ETA 0:25"
+    assert format_progress(batch) == "12/100 done, 4 running, 1 failed, 3.2/s, ETA 0:25"
     batch = _batch(queued=2)
     batch.files_waiting = 3
-    assert progress_words(batch) == "0/2 done, 0 running, 3 files on the way to the datastore"
+    assert format_progress(batch) == "0/2 done, 0 running, 3 files on the way to the datastore"
 
 
 def test_elsewhere_than_on_a_terminal_progress_is_a_plain_line_now_and_then() -> None:
@@ -120,12 +120,14 @@ def test_status_has_the_four_historic_lines() -> None:
 
 def test_a_worker_is_told_in_the_historic_words() -> None:
     worker = schema.WorkerAnswer(id="w1", state="online", pool="local", slots=2, address="10.0.0.1")
-    assert format_tasks.worker_line(worker) == "ID: w1  IP: 10.0.0.1  Doing: nothing  Persistent: False  State: online"
+    assert (
+        format_workers.worker_line(worker) == "ID: w1  IP: 10.0.0.1  Doing: nothing  Persistent: False  State: online"
+    )
     worker.holding = [
         schema.HeldAnswer(task=1, project="default", id="a", attempt=1, phase="executing"),
         schema.HeldAnswer(task=2, project="default", id="b", attempt=1, phase="staged"),
     ]
-    assert "Doing: a  " in format_tasks.worker_line(worker)
+    assert "Doing: a  " in format_workers.worker_line(worker)
 
 
 def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one() -> None:

@@ -8,12 +8,12 @@ import pytest
 
 import settings
 from boss.configuration.pools import POOL_SETTINGS
-from boss.configuration.values import parse
+from boss.configuration.values import SettingsError, parse
 from boss.providers import registry
 from boss.providers.local import make as make_local
 from boss.providers.provider import ProviderError
 from boss.setup import make_pools
-from settings import SettingsError, load
+from settings import load
 
 
 def read(home: Path, own: str, system: str = "", **env: str) -> settings.Settings:

@@ -10,9 +10,9 @@ import pytest
 
 import settings
 from boss.configuration.former import former_names
-from boss.configuration.values import as_written, masked, parse
+from boss.configuration.values import SettingsError, as_written, masked, parse
 from boss.intake import stream
-from settings import SETTINGS, SettingsError, load
+from settings import SETTINGS, load
 from wire.codec import MAX_BYTES
 
 #: Beside seconds and bytes: units that are only names of what is counted or written.
@@ -251,13 +251,11 @@ def test_where_the_datastore_is_elsewhere_no_worker_starts_beside_the_boss() -> 
     nowhere = Path("/nonexistent")
     assert settings.load(environment=given, system_file=nowhere).local_workers == 0
     assert settings.load(environment={}, system_file=nowhere).local_workers == 1
-    with pytest.raises(
-        settings.SettingsError, match="local_workers must be 0 where the datastore has a host of its own"
-    ):
+    with pytest.raises(SettingsError, match="local_workers must be 0 where the datastore has a host of its own"):
         settings.load(environment={**given, "ECLOUD_LOCAL_WORKERS": "2"}, system_file=nowhere)
 
 
 def test_a_broker_of_somebody_else_is_not_told_where_to_listen() -> None:
     given = {"ECLOUD_BROKER_HOST": "mqtt.example", "ECLOUD_BROKER_LISTEN": "0.0.0.0"}
-    with pytest.raises(settings.SettingsError, match="broker_listen is for a broker of the boss's own"):
+    with pytest.raises(SettingsError, match="broker_listen is for a broker of the boss's own"):
         settings.load(environment=given, system_file=Path("/nonexistent"))

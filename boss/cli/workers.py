@@ -1,7 +1,4 @@
-"""admin.py's commands about pools: their plans, and workers that people start, end or drop by hand.
-
-Registered by `admin.py`, which knows which boss to ask. What is done is the boss's word.
-"""
+"""admin.py's commands that change workers: quarantine, drain, and starting, ending and forgetting them by hand."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ from typing import Annotated
 import typer
 
 from boss.api.schema_pools import DropRequest, InstanceAnswer, TerminateRequest
-from boss.cli.command import AsJson, Boss, Command, ExitCode, ask_first, stop, write, write_json
-from boss.cli.format_pools import dropped_lines, note_lines, pool_lines, terminated_lines
+from boss.cli.command import ExitCode, Register, ask_first, stop, write, write_json
+from boss.cli.format_workers import dropped_lines, note_lines, terminated_lines, worker_change_lines
+from boss.cli.options import AsJson, WorkerId, WorkerIds, Yes
+from boss.cli.target import Target
 from boss.cli.terminal import harmless, plural
 from boss.core.policy import LOCAL
-
-Workers = Annotated[list[str] | None, typer.Argument(metavar="WORKER", help="Ids of workers.", show_default=False)]
 
 #: What terminate_workers without names is about: not the boss's own processes, not the datastore's machine.
 _SPARED_PROVIDER, _SPARED_WORKER = LOCAL, "datastore"
@@ -24,20 +21,38 @@ _SPARED_PROVIDER, _SPARED_WORKER = LOCAL, "datastore"
 _KEEP_ALIVE = ("keep_alive", "keep-alive", "true", "yes", "1")
 
 
-def add_pool_commands(command: Command, boss: Boss) -> None:
-    @command("scaling", "scaling --pool cloud")
-    def scaling(
-        pool: Annotated[str, typer.Option("--pool", help="Only this one.")] = "",
+def add_worker_commands(command: Register, target: Target) -> None:
+    @command("quarantine", 'quarantine local-1 "its disk makes noises"')
+    def quarantine(
+        worker: WorkerId,
+        reason: Annotated[str, typer.Argument(metavar="REASON", help="Shown with the worker.", show_default=False)],
         as_json: AsJson = False,
     ) -> None:
-        """Each pool: how many workers, what was decided last, why not more, why not fewer, what was spent."""
-        with boss() as asked:
-            pools = asked.pools()
-        known = [each.name for each in pools]
-        if pool and pool not in known:
-            stop(ExitCode.BAD_INPUT, f"there is no pool {pool!r} (there are: {', '.join(known) or 'none'})")
-        chosen = [each for each in pools if pool in ("", each.name)]
-        write_json(chosen) if as_json else write([line for each in chosen for line in pool_lines(each)])
+        """Set a worker aside: it gets nothing new, and what it has not begun goes to others, until it is released."""
+        with target.boss() as boss:
+            answer = boss.quarantine(worker, reason)
+        write_json(answer) if as_json else write(worker_change_lines(answer))
+
+    @command("release", "release local-1")
+    def release(worker: WorkerId, as_json: AsJson = False) -> None:
+        """Let a worker in again that was set aside, by hand or by itself."""
+        with target.boss() as boss:
+            answer = boss.release(worker)
+        write_json(answer) if as_json else write(worker_change_lines(answer))
+
+    @command("drain", "drain local-1")
+    def drain(worker: WorkerId, as_json: AsJson = False) -> None:
+        """Let a worker finish what it runs and give it nothing new, until it is resumed."""
+        with target.boss() as boss:
+            answer = boss.drain(worker)
+        write_json(answer) if as_json else write(worker_change_lines(answer))
+
+    @command("resume", "resume local-1")
+    def resume(worker: WorkerId, as_json: AsJson = False) -> None:
+        """The end of draining."""
+        with target.boss() as boss:
+            answer = boss.resume(worker)
+        write_json(answer) if as_json else write(worker_change_lines(answer))
 
     @command("instantiate_worker", "instantiate_worker 3 --keep-alive --pool cloud")
     def instantiate_worker(
@@ -52,8 +67,8 @@ def add_pool_commands(command: Command, boss: Boss) -> None:
         """Start workers now, whatever the work wants: prints their ids, and says what did not fit the limit."""
         if word and word.lower() not in _KEEP_ALIVE:
             stop(ExitCode.BAD_INPUT, f"{word!r} is not understood: what may follow the number is keep_alive")
-        with boss() as asked:
-            answer = asked.start_workers(count, pool, keep_alive or bool(word))
+        with target.boss() as boss:
+            answer = boss.start_workers(count, pool, keep_alive or bool(word))
         if as_json:
             write_json(answer)
         else:
@@ -66,33 +81,33 @@ def add_pool_commands(command: Command, boss: Boss) -> None:
 
     @command("terminate_workers", "terminate_workers --pool cloud")
     def terminate_workers(
-        workers: Workers = None,
+        workers: WorkerIds = None,
         pool: Annotated[list[str] | None, typer.Option("--pool", help="All of this pool; may be repeated.")] = None,
         now: Annotated[bool, typer.Option("--now", help="What they run is lost, and runs elsewhere.")] = False,
-        yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+        yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
         """End workers and the machines they run in, those named or all; first they finish what they have in hand."""
         everything = not workers and not pool
-        with boss() as asked:
+        with target.boss() as boss:
             if everything and not yes:
-                _ask_first([each for each in asked.instances() if _is_meant(each)])
+                _ask_first([each for each in boss.instances() if _is_meant(each)])
             request = TerminateRequest(workers=workers or [], pools=pool or [], all=everything, now=now)
-            answer = asked.terminate_workers(request)
-        write_json(answer) if as_json else write(list(terminated_lines(answer)))
+            answer = boss.terminate_workers(request)
+        write_json(answer) if as_json else write(terminated_lines(answer))
 
     @command("drop_workers", "drop_workers cloud-7")
     def drop_workers(
-        workers: Workers = None,
+        workers: WorkerIds = None,
         everything: Annotated[bool, typer.Option("--all", help="Every worker.")] = False,
         as_json: AsJson = False,
     ) -> None:
         """Forget workers (those named, else the lost ones): what they have goes to others, their machines live on."""
         if everything and workers:
             stop(ExitCode.BAD_INPUT, "name workers, or say --all; not both")
-        with boss() as asked:
-            answer = asked.drop_workers(DropRequest(workers=workers or [], all=everything))
-        write_json(answer) if as_json else write(list(dropped_lines(answer)))
+        with target.boss() as boss:
+            answer = boss.drop_workers(DropRequest(workers=workers or [], all=everything))
+        write_json(answer) if as_json else write(dropped_lines(answer))
 
 
 def _is_meant(instance: InstanceAnswer) -> bool:

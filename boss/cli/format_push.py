@@ -1,0 +1,133 @@
+"""What push_tasks.py prints: of a file that is checked, of a push that is accepted, of one that has ended. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import msgspec
+
+from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
+from boss.cli.format_tasks import reason_of
+from boss.cli.terminal import format_size, harmless, plural
+from boss.intake.reader import TaskFile
+
+DETACHED = "The boss works on alone. Watch it: admin.py status; push_tasks.py again follows it."
+
+
+class PushSummary(msgspec.Struct, kw_only=True):
+    """What --json prints of a push."""
+
+    batch: int
+    project: str
+    name: str
+    new: int
+    kept: int
+    finished: bool
+    counts: dict[str, int]
+    failed: list[dict[str, object]] = msgspec.field(default_factory=list)
+    results: str = ""
+    warnings: list[str] = msgspec.field(default_factory=list)
+    exit_code: int = 0
+
+
+# --- a file that is checked --------------------------------------------------------------------------
+
+
+def checked_line(file: TaskFile) -> str:
+    init = f" and {plural(file.inits, 'init task')}" if file.inits else ""
+    files = f"; {plural(len(file.files), 'file')} would be sent along" if file.files else ""
+    return f"{harmless(file.path)} is right: {plural(file.tasks, 'task')}{init}{files}."
+
+
+def format_sending(done: int, total: int) -> str:
+    """How far it is, beside the progress bar."""
+    return f"sending files: {format_size(done)} of {format_size(total)}"
+
+
+# --- a push that is accepted -------------------------------------------------------------------------
+
+
+def new_and_kept(file: TaskFile, accepted: SubmitAnswer) -> tuple[int, int]:
+    """How many of its tasks are new, and how many were there already."""
+    kept = accepted.done.get("attached", 0)
+    kept = kept if isinstance(kept, int) else 0
+    return file.tasks - kept, kept
+
+
+def accepted_line(file: TaskFile, accepted: SubmitAnswer) -> str:
+    new, kept = new_and_kept(file, accepted)
+    words = f"Accepted as batch {accepted.batch}: {plural(new, 'task')}"
+    if not kept:
+        return f"{words}."
+    if file.header.merge_strategy:
+        return f"{words} new, {kept:,} there already, {accepted.done.get('anew', 0):,} of them run anew."
+    return f"{words} new, {kept:,} there already with the same content."
+
+
+# --- a push that has ended ---------------------------------------------------------------------------
+
+
+def summary(
+    file: TaskFile,
+    accepted: SubmitAnswer,
+    batch: BatchAnswer,
+    failed: list[TaskAnswer],
+    results: Path | None,
+    exit_code: int,
+) -> PushSummary:
+    """`failed`: the first tasks that did not succeed. `results`: where they lie, if that is on this machine."""
+    new, kept = new_and_kept(file, accepted)
+    return PushSummary(
+        batch=batch.number,
+        project=batch.project,
+        name=batch.name,
+        new=new,
+        kept=kept,
+        finished=batch.finished,
+        counts=msgspec.to_builtins(batch.counts),
+        failed=[{"id": task.id, "reason": reason_of(task), "exit_code": task.exit_code} for task in failed],
+        results=str(results or ""),
+        warnings=accepted.warnings,
+        exit_code=exit_code,
+    )
+
+
+def summary_lines(file: TaskFile, batch: BatchAnswer, failed: list[TaskAnswer], results: Path | None) -> list[str]:
+    """Of the same, for a terminal: counts, the first that failed, where results are, what to do next."""
+    counts = batch.counts
+    if not file.tasks:
+        return ["There was nothing to do: the push has no tasks."]
+    parts = [f"{counts.succeeded:,} of {plural(file.tasks, 'task')} succeeded"]
+    parts += [f"{count:,} {word}" for word, count in _bad_counts(file, batch).items() if count]
+    lines = [", ".join(parts) + "."]
+    lines += [
+        f"  {harmless(task.id)}: {harmless(reason_of(task) or task.state)}{_format_code(task)}" for task in failed
+    ]
+    left = counts.failed + counts.blocked - len(failed)
+    if failed and left:
+        lines.append(f"  ... and {left:,} more")
+    if results is not None and counts.succeeded:
+        lines.append(f"Results: {results}")
+    elif counts.succeeded:
+        lines.append(f"Results are on the datastore's host; fetch them: admin.py get --batch {batch.number} DIRECTORY")
+    if failed:
+        id = shlex.quote(harmless(failed[0].id))
+        lines.append(f"See why: admin.py show_task {id}; run them again: admin.py retry_failed")
+    return lines
+
+
+def _bad_counts(file: TaskFile, batch: BatchAnswer) -> dict[str, int]:
+    counts = batch.counts
+    return {
+        "failed": counts.failed,
+        "not run (dependencies failed)": counts.blocked,
+        "cancelled": counts.cancelled,
+        "dropped": file.tasks - batch.total,
+    }
+
+
+def _format_code(task: TaskAnswer) -> str:
+    """The exit code, unless the reason has it."""
+    code = f"code {task.exit_code}"
+    return f" (exit {code})" if task.exit_code and code not in reason_of(task) else ""

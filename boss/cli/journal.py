@@ -1,0 +1,77 @@
+"""admin.py's commands about the journal: one task's story, and all events, as they happen if wanted."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from boss.cli.command import ExitCode, Register, stop, write, write_json
+from boss.cli.options import AsJson, AsJsonLines, Project, TaskId
+from boss.cli.target import Target
+
+#: Between two polls for new events.
+_FOLLOW_SECONDS = 0.5
+
+
+def add_journal_commands(command: Register, target: Target) -> None:
+    @command("story", "story 4")
+    def story(id: TaskId, project: Project = "default", as_json: AsJson = False) -> None:
+        """All that happened to one task and its attempts, with times and causes."""
+        from boss.cli.format_journal import story_lines
+
+        with target.boss() as boss:
+            answer = boss.story(boss.task(project, id).task.number)
+        write_json(answer) if as_json else write(story_lines(answer))
+
+    @command("events", "events --follow --task 4")
+    def events(
+        task: Annotated[str, typer.Option("--task", metavar="ID", help="Only what happened to this task.")] = "",
+        project: Project = "default",
+        since: Annotated[str, typer.Option("--since", help="10m, 2h, 3d, or a date and time.")] = "",
+        last: Annotated[
+            int, typer.Option("--last", min=1, max=100_000, help="Without --since: the last so many.")
+        ] = 50,
+        follow: Annotated[bool, typer.Option("--follow", help="Go on with what happens, until Ctrl-C.")] = False,
+        as_json: AsJsonLines = False,
+    ) -> None:
+        """Every move of tasks, attempts, workers, instances, pools and batches, oldest first, with its cause."""
+        from boss.cli.times import moment_of
+
+        try:
+            start = moment_of(since, time.time()) if since else None
+        except ValueError as error:
+            stop(ExitCode.BAD_INPUT, f"--since {error}")
+        _events(target, project, task, start, last, follow, as_json)
+
+
+def _events(
+    target: Target, project: str, task: str, start: float | None, last: int, follow: bool, as_json: bool
+) -> None:
+    """`start`: seconds since 1970; None: the `last` so many. Ctrl-C is how following ends."""
+    import msgspec
+
+    from boss.api.schema import EventsAnswer
+    from boss.cli.format_journal import event_line
+
+    def show(page: EventsAnswer) -> int:
+        for event in page.events:
+            line = msgspec.json.encode(event).decode() if as_json else event_line(event)
+            sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+        return page.next
+
+    with target.boss() as boss:
+        number = boss.task(project, task).task.number if task else 0
+        page = boss.last_events(last, number) if start is None else boss.events(since=start, task=number)
+        after = show(page)
+        try:
+            while page.more or follow:
+                if not page.more:
+                    time.sleep(_FOLLOW_SECONDS)
+                page = boss.events(after=after, since=start or 0.0, task=number)
+                after = show(page)
+        except KeyboardInterrupt:
+            return

@@ -1,0 +1,94 @@
+"""A task file on the command line: checked by the settings that hold, then planned and pushed (`boss.cli.push`)."""
+
+from __future__ import annotations
+
+import gc
+import shlex
+import sys
+from pathlib import Path
+
+from msgspec import structs
+
+from boss.cli.command import ExitCode, stop, warn, write, write_json
+from boss.cli.format_push import checked_line
+from boss.cli.push import PushPlan, push
+from boss.cli.target import LoadedSettings, Target
+from boss.cli.terminal import plural
+from boss.client.client import ClientError
+from boss.client.find import configured_boss
+from boss.intake import reader, stream
+from boss.intake.errors import InputRejectedError
+from boss.intake.reader import PushOptions, TaskFile
+from boss.state_directory import find
+
+
+def check_file(path: Path, options: PushOptions, target: Target, as_json: bool) -> None:
+    """Only that: no boss is needed, and no state directory that could be used."""
+    try:
+        directory = find.find()
+    except find.StateDirectoryError:
+        directory = None
+    file = _read(path, _limited(options, target.settings(directory)), as_json, check=True)
+    if as_json:
+        write_json({"valid": True, "tasks": file.tasks, "inits": file.inits, "warnings": file.warnings})
+    else:
+        warn(file.warnings)
+        write([checked_line(file)])
+
+
+def push_file(path: Path, options: PushOptions, target: Target, root: Path, detach: bool, as_json: bool) -> ExitCode:
+    """Push it and, unless detached, follow it to its end. Raises ClientError. `root`: the checkout."""
+    directory = target.state_directory()
+    values = target.settings(directory)
+    file = _read(path, _limited(options, values), as_json, check=False)
+    command = f"push_tasks.py {shlex.join(sys.argv[1:])}"
+    try:
+        configured = configured_boss(values.boss_url, values.token, directory) if values.boss_url else None
+        if configured is None:
+            directory = target.made_state_directory()
+        plan = PushPlan(
+            task_file=file,
+            command=command,
+            state_directory=directory,
+            configured=configured,
+            root=root,
+            results=None if configured else _results(values, directory, file.header.project),
+            detach=detach,
+            as_json=as_json,
+        )
+        return push(plan)
+    except OSError as error:
+        raise ClientError(f"{error.filename or 'the state directory'}: {error.strerror}") from None
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nStopped following. What was accepted stays; go on with the same command: {command}\n")
+        return ExitCode.INTERRUPTED
+
+
+def _limited(options: PushOptions, values: LoadedSettings) -> PushOptions:
+    """With the longest description of a task. A boss elsewhere checks it again by settings of its own."""
+    elsewhere = values.boss_url and not values.is_set("max_task_bytes")
+    return structs.replace(options, task_bytes=stream.MOST_TASK_BYTES if elsewhere else values.max_task_bytes)
+
+
+def _read(path: Path, options: PushOptions, as_json: bool, *, check: bool) -> TaskFile:
+    gc.set_threshold(10_000, 20, 20)  # a large file makes millions of objects, none of them in cycles
+    try:
+        return reader.check(path, options) if check else reader.read_file(path, options)
+    except InputRejectedError as errors:
+        lines = str(errors).splitlines()
+        if as_json:
+            write_json({"valid": False, "errors": lines, "exit_code": int(ExitCode.BAD_INPUT)})
+            raise SystemExit(int(ExitCode.BAD_INPUT)) from None
+        stop(
+            ExitCode.BAD_INPUT,
+            f"{path} has {plural(len(errors.rejections) + errors.more, 'fault')}; nothing was sent:",
+            lines,
+        )
+
+
+def _results(values: LoadedSettings, directory: Path | None, project: str) -> Path | None:
+    """Where the results of the project come to lie, if that is on this machine."""
+    if directory is None or values.datastore_host:
+        return None
+    tree: Path = values.datastore_tree or find.tree_beside(directory)
+    return tree if project == "default" else tree / "projects" / project

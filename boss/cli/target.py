@@ -1,0 +1,113 @@
+"""What a command works on: the state directory, the settings that hold there, and the boss that is asked.
+
+The boss is the configured one (boss_url), else the one that runs on the state directory, else the application in this
+process over the state directory. Only programs import `settings`: its loader is handed in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from boss.cli.command import ExitCode, stop, warn
+from boss.configuration.values import SettingsError
+
+if TYPE_CHECKING:
+    from boss.client.client import Client
+
+
+class ShownSetting(Protocol):
+    """One setting as users are shown it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def origin(self) -> str: ...
+
+
+class LoadedSettings(Protocol):
+    """The settings that hold (`settings.Settings`): by their names as attributes."""
+
+    @property
+    def warnings(self) -> Iterable[str]: ...
+    def __getattr__(self, name: str) -> Any: ...
+    def is_set(self, name: str) -> bool: ...
+    def show(self) -> Iterable[ShownSetting]: ...
+
+
+class Target:
+    """Whatever cannot be found or used ends the program with a sentence."""
+
+    def __init__(self, load_settings: Callable[[Path | None], LoadedSettings]) -> None:
+        """`load_settings` raises SettingsError."""
+        self._load_settings = load_settings
+        #: What --state_dir says; None: it is looked for.
+        self.chosen: Path | None = None
+
+    def state_directory(self) -> Path | None:
+        """The one that is there already; None: there is none."""
+        if self.chosen is not None:
+            return self._chosen_directory(self.chosen)
+        from boss.state_directory import find
+
+        try:
+            return find.find()
+        except find.StateDirectoryError as error:
+            stop(ExitCode.NO_BOSS, str(error))
+
+    def made_state_directory(self) -> Path:
+        """The one that is there, or a new one in the current directory. What --state_dir says must be there."""
+        if self.chosen is not None:
+            return self._chosen_directory(self.chosen)
+        from boss.state_directory import find
+
+        try:
+            return find.find_or_make()
+        except find.StateDirectoryError as error:
+            stop(ExitCode.NO_BOSS, str(error))
+
+    def _chosen_directory(self, path: Path) -> Path:
+        if not path.is_dir():
+            stop(ExitCode.BAD_INPUT, f"--state_dir {path} is no directory")
+        return path.absolute()
+
+    def settings(self, state_directory: Path | None) -> LoadedSettings:
+        """Their warnings are written to stderr."""
+        try:
+            values = self._load_settings(state_directory)
+        except SettingsError as error:
+            stop(ExitCode.BAD_INPUT, "the settings cannot be used:", error.faults)
+        warn(values.warnings)
+        return values
+
+    @contextmanager
+    def boss(self) -> Iterator[Client]:
+        """A client of the boss, as long as the context lasts. Raises ClientError."""
+        client = self._client()
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def _client(self) -> Client:
+        from boss.client.find import boss_of, configured_boss
+
+        directory = self.state_directory()
+        values = self.settings(directory)
+        if values.boss_url:
+            return configured_boss(values.boss_url, values.token, directory)
+        if directory is None:
+            stop(
+                ExitCode.NO_BOSS,
+                f"there is no .ecloud in {os.getcwd()} or above, and no boss_url is set; push tasks first",
+            )
+        if (running := boss_of(directory)) is not None:
+            return running
+        from boss.client.in_process import offline_client  # the whole application, which takes its time
+
+        return offline_client(directory, values)
