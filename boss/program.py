@@ -31,6 +31,7 @@ from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
 from boss.core.state import State
 from boss.core.store import DatabaseAwayError
+from boss.core.waits import BossWarning
 from boss.database import Database, DatabaseError
 from boss.database.disk_space import database_free_bytes
 from boss.database.store import DatabaseStore
@@ -109,7 +110,7 @@ class Program:
             spool,
             self.followers,
             datastore_host=setup.datastore_host,
-            warnings=self._complaints,
+            warnings=self._warnings,
             limits=lambda: self.fleet.limits(),
         )
         desk = GuestDesk(setup, self._logins, self._machines, lambda: self._broker, self.clear_presence)
@@ -140,8 +141,9 @@ class Program:
         self.guests.instance_told(event)
         self.inbox.put(event)
 
-    def _complaints(self) -> list[str]:
-        return [*self._trouble.values(), *self.fleet.complaints(), *self.guests.complaints()]
+    def _warnings(self) -> list[BossWarning]:
+        own = [BossWarning(part, text) for part, text in list(self._trouble.items())]
+        return [*own, *self.fleet.warnings(), *self.guests.warnings()]
 
     # --- from start to end ---------------------------------------------------------------------------
 

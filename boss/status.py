@@ -1,54 +1,323 @@
-"""What keeps pools from being as large as the work wants: a sentence each, for people. Reads the state."""
+"""Why things wait, as sentences: what `boss.core.diagnosis` finds, worded for people, and what of it `status` shows.
+
+The one home of these sentences. Nothing decides by them: whoever wants to, looks at the kind beside the sentence.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
+from functools import singledispatch
+from typing import NamedTuple
 
+import msgspec
+
+from boss.core import waits
+from boss.core.diagnosis import conditions
 from boss.core.ready import Demand
-from boss.core.scaling.demand import kind_of
+from boss.core.reasons import LASTING
 from boss.core.state import State
+from boss.core.waits import BossWarning, Dependency, Lack, Misfit, Wait, WaitKind
+
+#: A reason is shown when it has lasted so long: what is over within seconds (a start, a reconnection) is not worth it.
+LASTS_SECONDS = 5.0
+#: These are shown at once: somebody decided them, or they are the end of several tries.
+_AT_ONCE = frozenset({WaitKind.INPUTS_NOT_BROUGHT, WaitKind.WORKER_QUARANTINED, WaitKind.BATCH_PAUSED})
+#: Kinds of workers that are named in one sentence.
+_MISFITS_SHOWN = 3
+
+_AUTOMATICALLY = "it is tried again automatically"
+_LACKS = {
+    Lack.POOL: "another pool",
+    Lack.LABELS: "other labels",
+    Lack.SLOTS: "too few slots",
+    Lack.MEMORY: "too little memory",
+}
 
 
-def pool_hindrances(state: State) -> dict[str, str]:
-    """What it is about -> the sentence, whose numbers may change while it lasts."""
-    found = {}
-    waiting = [each for each in state.ready.by_demand.values() if each.count]
-    for name, known in state.pools.items():
-        paused = known.not_before > state.now
-        if not (known.full or known.crashes > 1) or not (paused or waiting):
-            continue  # a single failure is tried again within seconds
-        again = f"it is tried again {_when(state, known.not_before)}" if paused else "it is tried again by itself"
-        if known.full:
-            found[f"pool {name}"] = f"pool {name} cannot grow, work goes on with what is there: {known.full}; {again}"
-        else:
-            found[f"pool {name}"] = f"pool {name}: {known.crashes} starts in a row failed: {known.failed}; {again}"
-    for name in sorted(state.by_pool.keys() - state.pools.keys()):
-        left = len(state.by_pool[name])
-        if left:
-            found[f"pool {name}"] = (
-                f"the settings have no pool {name!r} any more: {_workers(left)} of it "
-                f"{'ends' if left == 1 else 'end'} when nothing is in hand there"
-            )
-    there = {worker.kind.pool for worker in state.workers.values() if worker.serves()}
-    for name in sorted({each.demand.pool for each in waiting} - there - state.pools.keys() - {""}):
-        count = sum(each.count for each in waiting if each.demand.pool == name)
-        known_names = ", ".join(state.pools) or "none"
-        found[f"no pool {name}"] = (
-            f"{count} queued tasks want the pool {name!r}: the settings have no such pool (there are: {known_names}), "
-            "and no worker says that it is of it"
-        )
-    return found
+class StatusReason(msgspec.Struct, frozen=True):
+    """One reason as `status` shows it. Kind and `about` tell it from others while its numbers change."""
+
+    kind: WaitKind
+    about: str
+    text: str
 
 
-def suits_a_pool(state: State, demand: Demand) -> bool:
-    """A pool that grows would start workers that can run it."""
-    return any(pool.grows() and pool.most and demand.fits(kind_of(state, pool)) for pool in state.policy.pools)
+class StatusReasons:
+    """What keeps work from going on, for `status`. Remembers since when; used by one thread."""
+
+    def __init__(self, datastore_host: str = "") -> None:
+        """`datastore_host`: where the datastore's program runs; empty: beside the boss."""
+        self._datastore_host = datastore_host
+        #: Kind and about -> since when (monotonic).
+        self._since: dict[tuple[WaitKind, str], float] = {}
+
+    def look(self, state: State, warnings: Iterable[BossWarning]) -> tuple[StatusReason, ...]:
+        """Those that have lasted, after what the parts of the boss's program warn of."""
+        found = conditions(state)
+        self._since = {(one.kind, one.about): self._since.get((one.kind, one.about), state.now) for one in found}
+        lasting = [one for one in found if one.kind in _AT_ONCE or self._lasts(state, one)]
+        context = Context(state.wall, self._datastore_host)
+        return tuple(status_reason(one, context) for one in [*warnings, *lasting])
+
+    def _lasts(self, state: State, wait: Wait) -> bool:
+        return state.now - self._since[wait.kind, wait.about] >= LASTS_SECONDS
 
 
-def _when(state: State, moment: float) -> str:
-    left = moment - state.now
-    return f"at {time.strftime('%H:%M:%S', time.localtime(state.wall + left))} (in {left:.0f} s)"
+class Context(NamedTuple):
+    """What a sentence needs beside the reason."""
+
+    #: Now, in seconds since the epoch.
+    wall: float
+    datastore_host: str = ""
+    #: Ids of tasks that a reason names by their numbers.
+    ids: Mapping[int, str] = {}
 
 
-def _workers(count: int) -> str:
-    return "1 worker" if count == 1 else f"{count} workers"
+def status_reason(wait: Wait, context: Context) -> StatusReason:
+    return StatusReason(wait.kind, wait.about, sentence(wait, context))
+
+
+def database_reason(text: str) -> StatusReason:
+    """What is shown while the database cannot be used."""
+    return StatusReason(WaitKind.WARNING, "database", text)
+
+
+@singledispatch
+def sentence(wait: Wait, context: Context) -> str:
+    """The reason in words, without a full stop at its end."""
+    raise NotImplementedError(f"no sentence for {type(wait).__name__}")
+
+
+# --- the boss as a whole ---------------------------------------------------------------------------
+
+
+@sentence.register
+def _(wait: waits.BossWarning, context: Context) -> str:
+    return wait.text
+
+
+@sentence.register
+def _(wait: waits.Stopping, context: Context) -> str:
+    return "the boss is about to end and sends nothing more; the next one goes on"
+
+
+@sentence.register
+def _(wait: waits.NoBroker, context: Context) -> str:
+    return f"the boss is not connected to its broker; {_AUTOMATICALLY}"
+
+
+@sentence.register
+def _(wait: waits.NoDatastore, context: Context) -> str:
+    where = f" on {context.datastore_host}" if context.datastore_host else ""
+    return f"no datastore yet: its program{where} has not said hello; tasks with files wait for it"
+
+
+@sentence.register
+def _(wait: waits.DatastoreHeld, context: Context) -> str:
+    return f"datastore: {wait.text}"
+
+
+@sentence.register
+def _(wait: waits.FileNotStored, context: Context) -> str:
+    return f"the sent file {wait.name!r} is not on the datastore yet; {_AUTOMATICALLY}: {wait.text}"
+
+
+# --- a task before anything can be sent ------------------------------------------------------------
+
+
+@sentence.register
+def _(wait: waits.Dependencies, context: Context) -> str:
+    return f"it waits for {_count(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
+
+
+@sentence.register
+def _(wait: waits.Blocked, context: Context) -> str:
+    which = f"{_count(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
+    return f"it is blocked by {which}; it follows automatically when what failed is retried"
+
+
+@sentence.register
+def _(wait: waits.BatchPaused, context: Context) -> str:
+    return f"batch {wait.batch} is paused: {wait.reason.text}"
+
+
+@sentence.register
+def _(wait: waits.FilesWaiting, context: Context) -> str:
+    are = "is" if wait.count == 1 else "are"
+    return f"{_count(wait.count, 'file')} sent with batch {wait.batch} {are} not on the datastore yet"
+
+
+@sentence.register
+def _(wait: waits.Retry, context: Context) -> str:
+    used = f"{wait.failures} of {_count(wait.retries, 'retry', 'retries')}" if wait.failures else "no retry"
+    return f"it is sent again {_when(wait.at, context)}; it has used {used}"
+
+
+@sentence.register
+def _(wait: waits.ResultsSought, context: Context) -> str:
+    return "the datastore is asked whether its results exist already"
+
+
+# --- workers and pools that it could be sent to ----------------------------------------------------
+
+
+@sentence.register
+def _(wait: waits.NoWorker, context: Context) -> str:
+    coming = f" ({wait.coming} {'is' if wait.coming == 1 else 'are'} being started)" if wait.coming else ""
+    if wait.there:
+        return f"none of the workers there takes tasks at present{coming}; tasks wait until one does"
+    return f"no worker is there{coming}; tasks wait until one says hello"
+
+
+@sentence.register
+def _(wait: waits.NoFit, context: Context) -> str:
+    fit, require = ("fits", "it requires") if wait.tasks == 1 else ("fit", "they require")
+    nothing = "no worker, and none that a pool could start" if wait.elastic else "no worker"
+    misfits = "; ".join(map(_misfit, wait.misfits[:_MISFITS_SHOWN]))
+    there = f" ({misfits})" if misfits else ""
+    return f"{_count(wait.tasks, 'queued task')} {fit} {nothing}: {require} {format_demand(wait.demand)}{there}"
+
+
+@sentence.register
+def _(wait: waits.UnknownPool, context: Context) -> str:
+    require = "requires" if wait.tasks == 1 else "require"
+    known = ", ".join(wait.known) or "none"
+    return (
+        f"{_count(wait.tasks, 'queued task')} {require} the pool {wait.pool!r}: the settings have no such pool "
+        f"(there are: {known}), and no worker is of it"
+    )
+
+
+@sentence.register
+def _(wait: waits.WorkersBusy, context: Context) -> str:
+    are, them = ("is", "it") if wait.workers == 1 else ("are", "them")
+    busy = f"{_count(wait.workers, 'worker')} with {_count(wait.slots, 'slot')} could run it and {are} busy"
+    return f"{busy}; {_count(wait.tasks, 'task')} {'waits' if wait.tasks == 1 else 'wait'} for {them}"
+
+
+@sentence.register
+def _(wait: waits.WorkersNotServing, context: Context) -> str:
+    states = {"draining": wait.draining, "lost": wait.lost, "not connected": wait.disconnected}
+    told = ", ".join(f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in states.items() if count)
+    return f"workers that could run it take nothing: {told}"
+
+
+@sentence.register
+def _(wait: waits.WorkerQuarantined, context: Context) -> str:
+    text = f"worker {wait.worker} is quarantined: {wait.reason.text}"
+    if wait.reason.kind in LASTING:
+        return text
+    return f"{text}; it gets a test task {_when(wait.probe_at, context)}" if wait.probe_at else text
+
+
+@sentence.register
+def _(wait: waits.InputsNotBrought, context: Context) -> str:
+    return f"inputs cannot be brought to worker {wait.worker}; {_AUTOMATICALLY}: {wait.text}"
+
+
+@sentence.register
+def _(wait: waits.PoolGrows, context: Context) -> str:
+    return f"pool {wait.pool} is starting {_count(wait.coming, 'worker')}"
+
+
+@sentence.register
+def _(wait: waits.PoolLimited, context: Context) -> str:
+    return f"pool {wait.pool} is not given more workers: {wait.reason.text}"
+
+
+@sentence.register
+def _(wait: waits.PoolCannotGrow, context: Context) -> str:
+    again = _again(wait.retry_at, context)
+    return f"pool {wait.pool} cannot grow, work goes on with what is there: {wait.text}; {again}"
+
+
+@sentence.register
+def _(wait: waits.PoolStartsFail, context: Context) -> str:
+    failed = "a start failed" if wait.failures == 1 else f"{wait.failures} starts in a row failed"
+    return f"pool {wait.pool}: {failed}: {wait.text}; {_again(wait.retry_at, context)}"
+
+
+@sentence.register
+def _(wait: waits.PoolRemoved, context: Context) -> str:
+    end = "ends when it holds" if wait.workers == 1 else "end when they hold"
+    return f"the settings have no pool {wait.pool!r} any more: {_count(wait.workers, 'worker')} of it {end} nothing"
+
+
+# --- an attempt that was sent ----------------------------------------------------------------------
+
+
+@sentence.register
+def _(wait: waits.Staging, context: Context) -> str:
+    since = f" (asked at {_clock(wait.since)})" if wait.since else ""
+    return f"its inputs are being brought to worker {wait.worker}{since}"
+
+
+@sentence.register
+def _(wait: waits.InitTasks, context: Context) -> str:
+    network = ", which wait for a network interface" if wait.network else ""
+    return f"worker {wait.worker} first runs {_count(wait.count, 'init task')} of its batch{network}"
+
+
+@sentence.register
+def _(wait: waits.SentAhead, context: Context) -> str:
+    silent = "" if wait.connected else ", which is not connected at present"
+    return f"it was sent ahead to worker {wait.worker}{silent}; it begins when a slot is free there"
+
+
+@sentence.register
+def _(wait: waits.TakenBack, context: Context) -> str:
+    return f"worker {wait.worker} was asked to give it back"
+
+
+@sentence.register
+def _(wait: waits.Collecting, context: Context) -> str:
+    return f"its results are being brought from worker {wait.worker} to the datastore"
+
+
+# --- parts of sentences ----------------------------------------------------------------------------
+
+
+def format_demand(demand: Demand) -> str:
+    """What a worker must have, in words: `2 slots, 4 GB of memory, pool 'cloud', gpu=yes`."""
+    words = [_count(demand.slots, "slot")]
+    words += [f"{demand.memory / 1e9:.3g} GB of memory"] if demand.memory else []
+    words += [f"pool {demand.pool!r}"] if demand.pool else []
+    words += [f"{name}={value}" for name, value in demand.labels]
+    return ", ".join(words)
+
+
+def _misfit(misfit: Misfit) -> str:
+    pool = f"pool {misfit.kind.pool}" if misfit.kind.pool else "no pool"
+    who = f"{_count(misfit.workers, 'worker')} of {pool}" if misfit.workers else pool
+    return f"{who}: {', '.join(_LACKS[lack] for lack in misfit.lacks)}"
+
+
+def _named(count: int, tasks: tuple[Dependency, ...], context: Context) -> str:
+    """The tasks, as far as they are known, and how many more there are."""
+    if not tasks:
+        return ""
+    names = [_task(one, context) for one in tasks]
+    names += [f"{count - len(tasks)} more"] if count > len(tasks) else []
+    return f": {', '.join(names)}"
+
+
+def _task(dependency: Dependency, context: Context) -> str:
+    id = context.ids.get(dependency.task)
+    return f"{f'task number {dependency.task}' if id is None else repr(id)} ({dependency.state.word})"
+
+
+def _again(retry_at: float, context: Context) -> str:
+    return f"it is tried again {_when(retry_at, context)}" if retry_at else _AUTOMATICALLY
+
+
+def _when(moment: float, context: Context) -> str:
+    return f"at {_clock(moment)} (in {max(0.0, moment - context.wall):.0f} s)"
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(moment))
+
+
+def _count(number: int, word: str, words: str = "") -> str:
+    return f"1 {word}" if number == 1 else f"{number} {words or f'{word}s'}"

@@ -31,6 +31,7 @@ from boss.core.events import (
     WorkerDrainAsked,
 )
 from boss.core.reasons import NotFewer, NotMore
+from boss.status import StatusReason
 from wire.messages import Place
 
 Request = (
@@ -161,8 +162,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     datastore_connected: bool = True
     #: Bytes free on the datastore's disk, as it said last; 0: it has not said.
     datastore_free: int = 0
-    #: Why something does not go on, one sentence each (no worker fits, disk full, broker away ...).
-    hindrances: tuple[str, ...] = ()
+    #: Why something does not go on (no worker fits, disk full, broker away ...).
+    reasons: tuple[StatusReason, ...] = ()
     followers: int = 0
     #: It is about to end and takes no push any more.
     stopping: bool = False

@@ -22,10 +22,11 @@ from boss.api.reads import Lookups, Reads
 from boss.core.effects import Answer
 from boss.core.events import DropTasksAsked, Submitted
 from boss.core.graph import Batch
-from boss.core.model import COMING, TaskState, WorkerState
+from boss.core.model import TaskState, WorkerState
 from boss.core.state import State, Worker, numbers, runs
+from boss.core.waits import BossWarning
 from boss.inbox import WITHDRAWN, Inbox
-from boss.status import pool_hindrances, suits_a_pool
+from boss.status import StatusReason, StatusReasons, database_reason
 from wire.messages import Place
 
 #: A view younger than this is handed out again.
@@ -36,10 +37,6 @@ VIEW_SECONDS = 1.0
 AWAY_SECONDS = 5.0
 #: Batches that are finished are shown this long.
 SHOWN_SECONDS = 60.0
-#: A hindrance is told when it has lasted this long.
-PASSING_SECONDS = 5.0
-#: Sent files of which it is told why they cannot be stored.
-FILES_SHOWN = 3
 #: Attempts of one worker in a view.
 HELD_SHOWN = 64
 
@@ -56,18 +53,17 @@ class LiveBackend:
         followers: Followers,
         *,
         datastore_host: str = "",
-        warnings: Callable[[], list[str]] = list,
+        warnings: Callable[[], list[BossWarning]] = list,
         limits: Callable[[], Mapping[str, Limit]] = dict,
     ) -> None:
         """`datastore_host`: where the datastore's program runs; empty: beside the boss. `warnings`: what the boss's
-        parts warn of, a sentence each. `limits`: pool -> how many more its provider would make, as far as it knows.
+        parts warn of. `limits`: pool -> how many more its provider would make, as far as it knows.
         """
         self._inbox = inbox
         self._reads = reads
         self._spool = spool
         self._lookups = lookups
         self._followers = followers
-        self._datastore_host = datastore_host
         self._warnings = warnings
         self._limits = limits
         self._replies = itertools.count(1)
@@ -81,7 +77,7 @@ class LiveBackend:
         #: Batch -> the numbers of the tasks to which its push is attached, as ranges.
         self._spans: dict[int, list[range]] = {}
         self._rates: dict[int, Rate] = {}
-        self._since: dict[str, float] = {}
+        self._reasons = StatusReasons(datastore_host)
 
     # --- the Backend protocol ----------------------------------------------------------------------
 
@@ -145,7 +141,7 @@ class LiveBackend:
                 self._inbox.put(lambda state: self._make(state, made))
                 made.wait(VIEW_SECONDS)
             error = self._inbox.database_error
-            return self._view if not error else _with_hindrance(self._view, error)
+            return self._view if not error else _with_reason(self._view, database_reason(error))
 
     def follow(self, batch: int) -> AbstractContextManager[None]:
         return self._followers.follow(batch)
@@ -194,7 +190,7 @@ class LiveBackend:
             broker_connected=state.leases_from is not None,
             datastore_connected=state.datastore.connected,
             datastore_free=state.datastore.disk_free,
-            hindrances=tuple(self._hindrances(state)),
+            reasons=self._reasons.look(state, self._warnings()),
             followers=self._followers.count(),
             stopping=state.stopping,
         )
@@ -248,54 +244,6 @@ class LiveBackend:
     def _forget_attached(self, state: State) -> None:
         """Of the tasks that are not in memory some were dropped."""
         self._attached.clear()
-
-    def _hindrances(self, state: State) -> list[str]:
-        """What passes within seconds (a start, a reconnection) is not worth a word."""
-        passing = self._passing(state)
-        self._since = {about: self._since.get(about, state.now) for about in passing}
-        found = list(self._warnings())
-        found += [passing[about] for about, since in self._since.items() if state.now - since >= PASSING_SECONDS]
-        found += [
-            f"inputs cannot be brought to worker {w.id}, which is tried again by itself: {w.hindered}"
-            for w in state.workers.values()
-            if w.hindered and w.serves()
-        ]
-        found += [f"worker {w.id} is quarantined: {w.quarantine.text}" for w in state.workers.values() if w.quarantine]
-        found += [f"batch {b.number} is paused: {b.row.paused}" for b in state.batches.values() if b.row.paused]
-        return found
-
-    def _passing(self, state: State) -> dict[str, str]:
-        """What it is about -> the sentence, whose numbers may change while it lasts."""
-        found = {}
-        if state.leases_from is None:
-            found["broker"] = "the boss is not connected to its broker; it tries again by itself"
-        if not state.datastore.incarnation or not state.datastore.connected:
-            where = f" on {self._datastore_host}" if self._datastore_host else ""
-            found["datastore"] = (
-                f"no datastore yet: its program{where} has not said hello; tasks with files wait for it"
-            )
-        if state.datastore.hindrance:
-            found["files"] = f"datastore: {state.datastore.hindrance}"
-        for (name, digest), reason in list(state.files_failed.items())[:FILES_SHOWN]:
-            found[f"file {name} {digest}"] = (
-                f"the sent file {name!r} is not on the datastore yet, which is tried again by itself: {reason}"
-            )
-        waiting = [w for w in state.ready.by_demand.values() if w.count]
-        serving = [worker for worker in state.workers.values() if worker.serves()]
-        coming = sum(one.state in COMING for one in state.instances.values())
-        if waiting and not serving:
-            there = any(w.state in (WorkerState.ONLINE, WorkerState.DRAINING) for w in state.workers.values())
-            until = "none of the workers there takes tasks at present" if there else "no worker is there"
-            until += f" ({coming} {'is' if coming == 1 else 'are'} being started)" if coming else ""
-            found["workers"] = f"{until}; tasks wait until one {'does' if there else 'says hello'}"
-        for one in waiting:
-            fits = any(one.demand.fits(worker.kind) for worker in serving) or suits_a_pool(state, one.demand)
-            if (serving or state.elastic) and not fits:
-                words = _demand_words(one.demand)
-                nothing = "no worker, and none that a pool could start" if state.elastic else "no worker"
-                found[f"demand {words}"] = f"{one.count} queued tasks fit {nothing}: they want {words}"
-        found |= pool_hindrances(state)
-        return found
 
 
 def _count_span(state: State, span: range, counts: list[int]) -> list[int]:
@@ -354,14 +302,5 @@ def _worker_view(worker: Worker) -> WorkerView:
     )
 
 
-def _demand_words(demand: object) -> str:
-    pool, labels, slots, memory = (getattr(demand, name) for name in ("pool", "labels", "slots", "memory"))
-    words = [f"{slots} slots"]
-    words += [f"{memory / 1e9:.3g} GB of memory"] if memory else []
-    words += [f"pool {pool!r}"] if pool else []
-    words += [f"{name}={value}" for name, value in labels]
-    return ", ".join(words)
-
-
-def _with_hindrance(view: View, sentence: str) -> View:
-    return replace(view, hindrances=(sentence, *view.hindrances))
+def _with_reason(view: View, reason: StatusReason) -> View:
+    return replace(view, reasons=(reason, *view.reasons))

@@ -25,6 +25,14 @@ class ErrorAnswer(_Body):
     details: list[str] = msgspec.field(default_factory=list)
 
 
+class ReasonAnswer(_Body):
+    """Why something does not go on. Kind and `about` (a worker, a pool, a batch) stay while the numbers change."""
+
+    kind: str
+    about: str
+    text: str
+
+
 class Counts(_Body):
     """Tasks by state."""
 
@@ -54,6 +62,11 @@ def counts_of(numbers: Sequence[int]) -> Counts:
     return Counts(**{state.word: numbers[state] for state in TaskState if state < len(numbers)})
 
 
+def reasons_of(reasons: Sequence[object]) -> list[ReasonAnswer]:
+    """From the reasons of a view, which have the same fields."""
+    return msgspec.convert(reasons, list[ReasonAnswer], from_attributes=True)
+
+
 class StatusAnswer(_Body):
     #: False: no boss runs; this is what stands in the database.
     running: bool
@@ -68,13 +81,14 @@ class StatusAnswer(_Body):
     failed: int
     cancelled: int
     counts: Counts
-    #: Why something does not go on, one sentence each.
+    #: Why something does not go on, one sentence each; and the same with their kinds.
     hindrances: list[str]
     broker_connected: bool
     datastore_connected: bool
     deployment: str
     epoch: int
     turn: int
+    reasons: list[ReasonAnswer] = msgspec.field(default_factory=list)
 
 
 class BatchAnswer(_Body):
@@ -98,6 +112,8 @@ class BatchAnswer(_Body):
     finished_at: float = 0.0
     warnings: list[str] = msgspec.field(default_factory=list)
     hindrances: list[str] = msgspec.field(default_factory=list)
+    #: The same with their kinds.
+    reasons: list[ReasonAnswer] = msgspec.field(default_factory=list)
     #: Sent files that are on their way to the datastore; nothing of it starts before.
     files_waiting: int = 0
 

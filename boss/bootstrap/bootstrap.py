@@ -26,6 +26,7 @@ from boss.bootstrap.bundles import GuestBundles, Role
 from boss.bootstrap.start_tokens import StartTokens, Ticket, Token
 from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStartFailed
 from boss.core.policy import LOCAL
+from boss.core.waits import BossWarning
 from boss.embedded.environments import ROOT
 from boss.embedded.passwords import DATASTORE
 from boss.providers.provider import Guest
@@ -181,16 +182,22 @@ class Guests:
         orders = [self._filled(worker, order) if isinstance(order, Replace) else order for order in message.orders]
         return msgspec.structs.replace(message, orders=[order for order in orders if order is not None])
 
-    def complaints(self) -> list[str]:
-        """What people should know."""
+    def warnings(self) -> list[BossWarning]:
+        """Start tokens that were used twice, and machines that cannot be given their program."""
         found = [
-            f"worker {one.worker}: its start token was used again at {_clock(one.refused_at)} by "
-            f"{one.refused_by or 'somebody'}, who was refused (its login was given to {one.exchanged_by or 'somebody'} "
-            f"at {_clock(one.exchanged_at)}); if that was not its own machine, somebody has read its CONTEXT"
+            BossWarning(
+                f"worker {one.worker}",
+                f"worker {one.worker}: its start token was used again at {_clock(one.refused_at)} by "
+                f"{one.refused_by or 'somebody'}, who was refused (its login was given to "
+                f"{one.exchanged_by or 'somebody'} at {_clock(one.exchanged_at)}); if that was not its own machine, "
+                "somebody has read its CONTEXT",
+            )
             for one in self._tokens.all()
             if one.refused_at
         ]
-        return found + list(self._missing.values())
+        return found + [
+            BossWarning(f"program of worker {worker}", text) for worker, text in list(self._missing.items())
+        ]
 
     def close(self) -> None:
         self._ends.put(None)

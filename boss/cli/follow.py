@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections import Counter
 from collections.abc import Callable
 
-from boss.api.schema import BatchAnswer
+from boss.api.schema import BatchAnswer, ReasonAnswer
 from boss.cli.terminal import ProgressLine, format_progress, harmless
 from boss.client.client import Client, ClientError, NoAnswerError
 
 #: How long a boss that does not answer any more is looked for.
 LOST_SECONDS = 15.0
-#: What hinders for a shorter time (a worker that is just starting) is not worth a line.
-HINDRANCE_SECONDS = 3.0
-
-_NUMBER = re.compile(r"[0-9]+")
+#: A reason that holds for a shorter time (a worker is just starting) is not worth a line.
+LASTS_SECONDS = 3.0
 
 #: Finds the boss anew (it may have another port now); None: there is none at present.
 Find = Callable[[], Client | None]
@@ -32,13 +28,13 @@ def follow(
     """The batch as it was when it was finished. Raises BossLostError or Refused."""
     current: Client | None = client
     lost_at: float | None = None
-    hindrances = _Hindrances()
+    reasons = Reasons()
     while True:
         try:
             if current is not None:
                 for answer in current.follow(batch):
                     lost_at = None
-                    hindrances.tell(line, answer.hindrances, time.monotonic())
+                    reasons.print(line, answer.reasons, time.monotonic())
                     line.show(_fraction(answer), format_progress(answer), last=answer.finished)
                     if answer.finished:
                         line.end()
@@ -60,28 +56,21 @@ def _fraction(answer: BatchAnswer) -> float:
     return answer.counts.ended / answer.total if answer.total else 1.0
 
 
-class _Hindrances:
-    """Tells each hindrance once it has lasted; one that went away is told again when it comes back.
+class Reasons:
+    """Prints each reason why work waits once it has lasted; one that went away is printed again when it comes back.
 
-    One whose numbers change meanwhile ("tried again in 54 s") is the same one.
+    One whose numbers change meanwhile ("tried again in 54 s") is the same one: kind and subject say which it is.
     """
 
     def __init__(self) -> None:
-        self._since: dict[str, float] = {}
-        self._told: set[str] = set()
+        self._since: dict[tuple[str, str], float] = {}
+        self._printed: set[tuple[str, str]] = set()
 
-    def tell(self, line: ProgressLine, present: list[str], now: float) -> None:
-        known = _by_what_lasts(present)
-        self._since = {lasting: self._since.get(lasting, now) for lasting in known}
-        self._told &= known.keys()
-        for lasting, since in self._since.items():
-            if lasting not in self._told and now - since >= HINDRANCE_SECONDS:
-                self._told.add(lasting)
-                line.say(harmless(known[lasting]))
-
-
-def _by_what_lasts(sentences: list[str]) -> dict[str, str]:
-    """Each by itself without its numbers, or with them where only they tell it from another."""
-    bare = [_NUMBER.sub("#", sentence) for sentence in sentences]
-    count = Counter(bare)
-    return {one if count[one] == 1 else sentence: sentence for one, sentence in zip(bare, sentences, strict=True)}
+    def print(self, line: ProgressLine, present: list[ReasonAnswer], now: float) -> None:
+        known = {(reason.kind, reason.about): reason.text for reason in present}
+        self._since = {which: self._since.get(which, now) for which in known}
+        self._printed &= known.keys()
+        for which, since in self._since.items():
+            if which not in self._printed and now - since >= LASTS_SECONDS:
+                self._printed.add(which)
+                line.say(harmless(known[which]))

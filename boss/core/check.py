@@ -5,6 +5,7 @@ is, so it is never called in a hot path. Raises InvariantError with the story of
 
 from __future__ import annotations
 
+from boss.core.diagnosis import why
 from boss.core.graph import CANCELLING, CROSSES, DROPPED, READY, Batch
 from boss.core.model import BROKEN, OVER, TERMINAL, InstanceState, Phase, TaskState, WorkerState
 from boss.core.state import State
@@ -91,6 +92,8 @@ def _task(state: State, batch: Batch, index: int) -> None:
     if now not in (TaskState.QUEUED, TaskState.RUNNING):
         _claim(state, attempt is None, f"task {number} is {now.word} and has a live attempt", number)
         _claim(state, not batch.flags[index] & CANCELLING, f"task {number} is {now.word} and cancelling", number)
+    if now in (TaskState.PENDING, TaskState.QUEUED, TaskState.BLOCKED):
+        _claim(state, bool(why(state, batch, index)), f"task {number} is {now.word}, and nothing says why", number)
     if now is not TaskState.QUEUED:
         waits = bool(batch.flags[index] & READY) or number in state.looking or number in state.delayed
         _claim(state, not waits, f"task {number} is {now.word} and waits in a queue", number)

@@ -26,6 +26,11 @@ class Demand(msgspec.Struct, frozen=True):
     slots: int
     memory: int
 
+    def __str__(self) -> str:
+        """The same for equal demands only: `slots=1 memory=0 pool= gpu=yes`."""
+        labels = (f"{name}={value}" for name, value in self.labels)
+        return " ".join([f"slots={self.slots}", f"memory={self.memory}", f"pool={self.pool}", *labels])
+
     @classmethod
     def of(cls, profile: Profile) -> Demand:
         return cls(profile.pool, tuple(sorted(profile.labels.items())), profile.slots, profile.memory)

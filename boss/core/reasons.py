@@ -80,6 +80,8 @@ class NotMoreKind(StrEnum):
     NOT_WORTH_IT = "not_worth_it"
     ENOUGH = "enough"
     NO_WORK = "no_work"
+    #: There is work since the last decision; the next one follows within seconds.
+    UNDECIDED = "undecided"
 
 
 class NotMore(Reason[NotMoreKind], frozen=True):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from boss.core import moves
 from boss.core.graph import Batch
-from boss.core.model import Ended, TaskState
+from boss.core.model import Ended, Profile, TaskState
 from boss.core.state import State
 
 
@@ -17,7 +17,7 @@ def fail_or_retry(state: State, batch: Batch, index: int, how: Ended, reason: st
     profile, policy = batch.profile(index), state.policy
     batch.failures[index] += 1
     failures = batch.failures[index]
-    retries = policy.retries if profile.retries is None else profile.retries
+    retries = retries_of(state, profile)
     code = 124 if how is Ended.TIMED_OUT else exit_code
     worth = not profile.retry_on or code in profile.retry_on
     if failures > retries or not worth:
@@ -28,6 +28,11 @@ def fail_or_retry(state: State, batch: Batch, index: int, how: Ended, reason: st
         most = policy.retry_delay_max if profile.retry_delay_max is None else profile.retry_delay_max
         delay(state, batch, index, backoff(first, most, failures, batch.first + index))
     requeue(state, batch, index, f"retry {failures} of {retries} after: {reason}")
+
+
+def retries_of(state: State, profile: Profile) -> int:
+    """How often a failed attempt of a task with this profile is followed by another one."""
+    return state.policy.retries if profile.retries is None else profile.retries
 
 
 def backoff(first: float, most: float, failures: int, number: int) -> float:

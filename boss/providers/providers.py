@@ -1,7 +1,7 @@
 """The boss's providers: one for each pool, made from the settings, and who is asked about which instance.
 
-An edge of many parts: it makes what `registry` finds, hands on what the loop performs, and collects what the providers
-complain of. It decides nothing.
+An edge of many parts: it makes what `registry` finds, hands on what the loop performs, and collects what keeps
+the providers from their work. It decides nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from boss.core.effects import AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.events import InstanceEnded, NetworkAttached, NetworkAttachFailed, NetworkDetached
 from boss.core.state import Instance
+from boss.core.waits import BossWarning
 from boss.providers import registry
 from boss.providers.provider import Limits, Provider, Recorded, Surroundings, WithCards
 from boss.setup import PoolSetup
@@ -82,9 +83,10 @@ class Providers:
     def limits(self) -> dict[str, Limits]:
         return {name: provider.limits() for name, provider in self._providers.items()}
 
-    def complaints(self) -> list[str]:
-        told = {name: provider.trouble for name, provider in self._providers.items()}
-        return [f"pool {name}: {trouble}" for name, trouble in told.items() if trouble]
+    def warnings(self) -> list[BossWarning]:
+        """What keeps providers from their work at present."""
+        troubles = {name: provider.trouble for name, provider in self._providers.items()}
+        return [BossWarning(f"pool {name}", f"pool {name}: {text}") for name, text in troubles.items() if text]
 
     def close(self) -> None:
         for provider in self._providers.values():

@@ -11,9 +11,10 @@ from unittest import mock
 from boss.api import live
 from boss.api.backend import View
 from boss.api.followers import Followers
-from boss.api.live import PASSING_SECONDS, LiveBackend
+from boss.api.live import LiveBackend
 from boss.core.state import State
 from boss.inbox import Inbox
+from boss.status import LASTS_SECONDS, StatusReason
 from tests.worlds.api import FakeLookups, FakeReads
 from tests.worlds.waiting import scaled
 
@@ -23,21 +24,21 @@ class StateView:
 
     def __init__(self, **options: Any) -> None:
         reads = FakeReads()
-        self._inbox = Inbox()
+        self.inbox = Inbox()
         lookups = FakeLookups(reads)
-        self.backend = LiveBackend(self._inbox, reads, lookups, Path("spool"), Followers(), **options)  # type: ignore[arg-type]
+        self.backend = LiveBackend(self.inbox, reads, lookups, Path("spool"), Followers(), **options)  # type: ignore[arg-type]
 
     def of(self, state: State) -> View:
         """A new one, however young the last one is."""
         timing = mock.patch.multiple(live, FRESH_SECONDS=-1.0, VIEW_SECONDS=scaled(60))
         with timing, ThreadPoolExecutor(1) as another:
             asked = another.submit(self.backend.view)
-            make = cast(Callable[[State], None], self._inbox.take(None))
+            make = cast(Callable[[State], None], self.inbox.take(None))
             make(state)
             return asked.result()
 
-    def lasting(self, state: State) -> tuple[str, ...]:
-        """What still keeps work from going on after the time that passing reasons are not shown."""
+    def lasting(self, state: State) -> tuple[StatusReason, ...]:
+        """What still keeps work from going on after the time for which passing reasons are not shown."""
         self.of(state)
-        state.now += PASSING_SECONDS
-        return self.of(state).hindrances
+        state.now += LASTS_SECONDS
+        return self.of(state).reasons

@@ -19,7 +19,7 @@ from boss.api.handlers.changes import done
 from boss.api.pace import Pace, eta_seconds
 from boss.api.responses import json_response
 from boss.api.routes import Call
-from boss.api.schema import BatchAnswer, BatchList, ChangeAnswer, ReasonRequest, counts_of
+from boss.api.schema import BatchAnswer, BatchList, ChangeAnswer, ReasonRequest, counts_of, reasons_of
 from boss.api.services import CLOSING
 from boss.core.events import PauseAsked
 from boss.core.model import TaskState
@@ -114,7 +114,7 @@ def look_at(backend: Backend, number: int) -> BatchSnapshot:
         answer, pause = from_view(current, view), _LOOK_SECONDS
     else:
         answer = read(backend, number)
-        answer.hindrances = list(view.hindrances)
+        answer.hindrances, answer.reasons = [reason.text for reason in view.reasons], reasons_of(view.reasons)
         pause = _READ_SECONDS if answer.total > _READ_MANY else _READ_FEW_SECONDS
     return BatchSnapshot(answer, pause, answer.finished or not view.live)
 
@@ -143,7 +143,8 @@ def from_view(batch: BatchView, view: View) -> BatchAnswer:
         created_at=batch.created_at,
         finished_at=batch.finished_at,
         warnings=list(batch.warnings),
-        hindrances=list(view.hindrances),
+        hindrances=[reason.text for reason in view.reasons],
+        reasons=reasons_of(view.reasons),
         files_waiting=batch.files_waiting,
     )
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from boss.api.backend import Backend, View, WorkerView
 from boss.api.routes import Call
-from boss.api.schema import Counts, HeldAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of
+from boss.api.schema import Counts, HeldAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of, reasons_of
 from boss.api.schema_pools import InstanceAnswer
 from boss.core.model import TaskState
+from boss.status import database_reason
 
 
 def status(call: Call) -> StatusAnswer:
     view = call.backend.view()
-    hindrances = list(view.hindrances)
+    reasons = list(view.reasons)
     try:
         counts = counts_of(call.backend.reads.counts())
     except call.services.database_errors as error:
         counts = _under_way(view)
-        hindrances.append(f"{error}; the counts are those of the batches under way, as the boss knows them")
+        text = f"{error}; the counts are those of the batches under way, as the boss knows them"
+        reasons.append(database_reason(text))
     failed = counts.failed + counts.blocked
     return StatusAnswer(
         running=view.live,
@@ -29,7 +31,8 @@ def status(call: Call) -> StatusAnswer:
         failed=failed,
         cancelled=counts.cancelled,
         counts=counts,
-        hindrances=hindrances,
+        hindrances=[reason.text for reason in reasons],
+        reasons=reasons_of(reasons),
         broker_connected=view.broker_connected,
         datastore_connected=view.datastore_connected,
         deployment=view.deployment,

@@ -26,6 +26,8 @@ from boss.core.events import (
 from boss.core.model import TaskState
 from boss.core.reasons import Rejection, RejectionKind
 from boss.core.rows import BatchRow
+from boss.core.waits import WaitKind
+from boss.status import StatusReason
 from tests.worlds.api import FakeBackend, attach, counts, inside
 from wire.http import PREFIX
 from wire.messages import Place
@@ -62,6 +64,15 @@ def test_every_route_stands_in_the_openapi_document(client: httpx.Client) -> Non
     told = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
     assert told == {route.name for route in ROUTES}
     assert len(told) == len(ROUTES)
+
+
+def test_status_and_batches_say_why_work_waits_in_words_and_by_kind(backend: FakeBackend, client: httpx.Client) -> None:
+    backend.set_batch(4, queued=3)
+    lunch = StatusReason(WaitKind.BATCH_PAUSED, "4", "batch 4 is paused: lunch")
+    backend.now = msgspec.structs.replace(backend.now, reasons=(lunch,))
+    for answer in (client.get("/status").json(), client.get("/batches/4").json()):
+        assert answer["hindrances"] == ["batch 4 is paused: lunch"]
+        assert answer["reasons"] == [{"kind": "batch_paused", "about": "4", "text": "batch 4 is paused: lunch"}]
 
 
 def test_status_counts_as_the_old_words_do(client: httpx.Client) -> None:

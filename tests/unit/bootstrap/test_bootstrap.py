@@ -192,12 +192,12 @@ def test_a_bundle_that_cannot_be_made_is_not_offered_and_told_when_it_is_asked_f
     world.new()
     guest = world.guests.guest(1, "cloud-1")
     assert [item.partition("=")[0] for item in guest.variables["ECLOUD_BUNDLES"].split()] == [KIND]
-    assert world.guests.complaints() == []
+    assert world.guests.warnings() == []
     answer = world.client(guest.variables["ECLOUD_START_TOKEN"]).get(f"/guests/cloud-1/bundle/{OTHER}")
     assert answer.status_code == 404
     assert answer.json()["error"] == f"there is no bundle for {OTHER!r}: no index is reached; there are: {KIND}"
-    (complaint,) = world.guests.complaints()
-    assert complaint.startswith("the machine of worker cloud-1 was refused its program: there is no bundle for")
+    (warning,) = world.guests.warnings()
+    assert warning.text.startswith("the machine of worker cloud-1 was refused its program: there is no bundle for")
 
 
 def test_without_any_bundle_no_machine_is_started(world: World, without: Callable[..., None]) -> None:
@@ -266,8 +266,9 @@ def test_the_token_is_exchanged_once_and_a_second_time_is_refused_and_told(
     assert second.status_code == 409 and SECRET not in second.text
     assert second.json()["error"] == "the login of worker cloud-1 was given out already; it is given once"
     assert "its start token was used again" in caplog.text
-    (complaint,) = world.guests.complaints()
-    assert complaint.startswith("worker cloud-1: its start token was used again at ")
+    (warning,) = world.guests.warnings()
+    assert warning.about == "worker cloud-1"
+    assert warning.text.startswith("worker cloud-1: its start token was used again at ")
     refused = [event for event in world.told if isinstance(event, GuestRefused)]
     assert [event.worker for event in refused] == ["cloud-1"]
 
@@ -279,7 +280,7 @@ def test_the_next_boss_knows_tokens_and_exchanges(world: World) -> None:
     assert login(world.client(token)).status_code == 409
     assert login(world.client(other), "cloud-2").status_code == 200
     world.new()
-    assert len(world.guests.complaints()) == 1
+    assert len(world.guests.warnings()) == 1
 
 
 def test_a_token_has_its_time(world: World) -> None:
@@ -397,7 +398,7 @@ def test_an_order_to_replace_is_sent_with_a_token_that_is_good_for_the_bundle_on
     client = world.client(replace.token)
     assert client.get(f"http://localhost{path}").status_code == 200
     assert login(client).json()["error"] == "this token is good for the bundle only"
-    assert world.guests.complaints() == []
+    assert world.guests.warnings() == []
 
 
 def test_an_order_to_replace_is_filled_in_while_a_machine_is_being_started(world: World) -> None:

@@ -1,20 +1,22 @@
-"""What a running boss shows of its pools, and what it says hinders them."""
+"""Why things wait, as sentences; and which of them `status` shows, and since when."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from boss.api.backend import PoolView
-from boss.api.pool_views import instance_answer, pool_views
-from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.core.model import Profile
+from boss.core import waits
+from boss.core.events import InstanceStartFailed, PauseAsked, QuarantineAsked
+from boss.core.model import Profile, TaskState
 from boss.core.policy import Policy, PoolPolicy
-from boss.core.reasons import NotMoreKind
-from boss.status import pool_hindrances
+from boss.core.ready import Demand, Kind
+from boss.core.reasons import NotMore, NotMoreKind, Pause, PauseKind, Quarantine, QuarantineKind
+from boss.core.scheduler import Scheduler
+from boss.core.waits import BossWarning, Dependency, Lack, Misfit, Wait, WaitKind
+from boss.status import LASTS_SECONDS, Context, StatusReasons, sentence, status_reason
 from tests.worlds.scheduler import World
-from tests.worlds.state_view import StateView
 
 CLOUD = PoolPolicy(
     name="cloud",
@@ -28,6 +30,156 @@ CLOUD = PoolPolicy(
     cost_weight=0.0,
 )
 LONG = Profile(expect=600.0)
+WALL = 1_700_000_000.0
+LATER = time.strftime("%H:%M:%S", time.localtime(WALL + 30.0))
+SMALL = Misfit(Kind("local", (), 1, 0), 1, (Lack.SLOTS, Lack.MEMORY))
+NONE_LEFT = Misfit(Kind("", (), 4, 0), 2, (Lack.POOL, Lack.LABELS))
+CLOUDY = Misfit(Kind("cloud", (), 2, 0), 0, (Lack.LABELS,))
+AB = (Dependency(1, TaskState.RUNNING), Dependency(2, TaskState.FAILED))
+
+SENTENCES: list[tuple[Wait, str]] = [
+    (BossWarning("broker", "the broker cannot be started again"), "the broker cannot be started again"),
+    (waits.Stopping(), "the boss is about to end and sends nothing more; the next one goes on"),
+    (waits.NoBroker(), "the boss is not connected to its broker; it is tried again automatically"),
+    (waits.NoDatastore(), "no datastore yet: its program has not said hello; tasks with files wait for it"),
+    (waits.DatastoreHeld("the disk is full"), "datastore: the disk is full"),
+    (
+        waits.FileNotStored("net.inp", "b2:0", "no room"),
+        "the sent file 'net.inp' is not on the datastore yet; it is tried again automatically: no room",
+    ),
+    (waits.Dependencies(1), "it waits for 1 dependency"),
+    (waits.Dependencies(4, AB), "it waits for 4 dependencies: 'a' (running), task number 2 (failed), 2 more"),
+    (
+        waits.Blocked(1, AB[1:]),
+        "it is blocked by 1 dependency: task number 2 (failed); it follows automatically when what failed is retried",
+    ),
+    (waits.BatchPaused(3, Pause(PauseKind.OPERATOR, "lunch")), "batch 3 is paused: lunch"),
+    (waits.FilesWaiting(3, 1), "1 file sent with batch 3 is not on the datastore yet"),
+    (waits.FilesWaiting(3, 2), "2 files sent with batch 3 are not on the datastore yet"),
+    (waits.Retry(WALL + 30.0, 1, 3), f"it is sent again at {LATER} (in 30 s); it has used 1 of 3 retries"),
+    (waits.Retry(WALL + 30.0, 0, 3), f"it is sent again at {LATER} (in 30 s); it has used no retry"),
+    (waits.ResultsSought(), "the datastore is asked whether its results exist already"),
+    (waits.NoWorker(there=False, coming=0), "no worker is there; tasks wait until one says hello"),
+    (
+        waits.NoWorker(there=False, coming=4),
+        "no worker is there (4 are being started); tasks wait until one says hello",
+    ),
+    (
+        waits.NoWorker(there=True, coming=1),
+        "none of the workers there takes tasks at present (1 is being started); tasks wait until one does",
+    ),
+    (
+        waits.NoFit(Demand("", (("gpu", "yes"),), 1, 0), 20, True, (CLOUDY,)),
+        "20 queued tasks fit no worker, and none that a pool could start: they require 1 slot, gpu=yes "
+        "(pool cloud: other labels)",
+    ),
+    (
+        waits.NoFit(Demand("cloud", (("gpu", "yes"),), 2, 4_000_000_000), 1, False, (SMALL, NONE_LEFT)),
+        "1 queued task fits no worker: it requires 2 slots, 4 GB of memory, pool 'cloud', gpu=yes "
+        "(1 worker of pool local: too few slots, too little memory; 2 workers of no pool: another pool, other labels)",
+    ),
+    (waits.NoFit(Demand("", (), 2, 0), 2, False), "2 queued tasks fit no worker: they require 2 slots"),
+    (
+        waits.UnknownPool("moon", 20, ("cloud", "local")),
+        "20 queued tasks require the pool 'moon': the settings have no such pool (there are: cloud, local), and no "
+        "worker is of it",
+    ),
+    (
+        waits.UnknownPool("moon", 1, ()),
+        "1 queued task requires the pool 'moon': the settings have no such pool (there are: none), and no worker is "
+        "of it",
+    ),
+    (waits.WorkersBusy(1, 2, 1), "1 worker with 2 slots could run it and is busy; 1 task waits for it"),
+    (waits.WorkersBusy(2, 8, 20), "2 workers with 8 slots could run it and are busy; 20 tasks wait for them"),
+    (
+        waits.WorkersNotServing(1, 2, 0),
+        "workers that could run it take nothing: 1 is draining, 2 are lost",
+    ),
+    (
+        waits.WorkersNotServing(0, 0, 1),
+        "workers that could run it take nothing: 1 is not connected",
+    ),
+    (
+        waits.WorkerQuarantined("w", Quarantine(QuarantineKind.FAILURES, "3 attempts failed"), WALL + 30.0),
+        f"worker w is quarantined: 3 attempts failed; it gets a test task at {LATER} (in 30 s)",
+    ),
+    (
+        waits.WorkerQuarantined("w", Quarantine(QuarantineKind.FAILURES, "3 attempts failed"), 0.0),
+        "worker w is quarantined: 3 attempts failed",
+    ),
+    (
+        waits.WorkerQuarantined("w", Quarantine(QuarantineKind.OPERATOR, "by hand: odd"), 0.0),
+        "worker w is quarantined: by hand: odd",
+    ),
+    (
+        waits.InputsNotBrought("w", "no route to host"),
+        "inputs cannot be brought to worker w; it is tried again automatically: no route to host",
+    ),
+    (waits.PoolGrows("cloud", 1), "pool cloud is starting 1 worker"),
+    (
+        waits.PoolLimited("cloud", NotMore(NotMoreKind.LIMIT, "the pool has its limit of 4")),
+        "pool cloud is not given more workers: the pool has its limit of 4",
+    ),
+    (
+        waits.PoolCannotGrow("cloud", "no quota", WALL + 30.0),
+        f"pool cloud cannot grow, work goes on with what is there: no quota; it is tried again at {LATER} (in 30 s)",
+    ),
+    (
+        waits.PoolStartsFail("cloud", 2, "the template is broken", 0.0),
+        "pool cloud: 2 starts in a row failed: the template is broken; it is tried again automatically",
+    ),
+    (
+        waits.PoolStartsFail("cloud", 1, "the template is broken", WALL + 30.0),
+        f"pool cloud: a start failed: the template is broken; it is tried again at {LATER} (in 30 s)",
+    ),
+    (
+        waits.PoolRemoved("cloud", 4),
+        "the settings have no pool 'cloud' any more: 4 workers of it end when they hold nothing",
+    ),
+    (
+        waits.PoolRemoved("cloud", 1),
+        "the settings have no pool 'cloud' any more: 1 worker of it ends when it holds nothing",
+    ),
+    (waits.Staging("w", WALL + 30.0), f"its inputs are being brought to worker w (asked at {LATER})"),
+    (waits.Staging("w", 0.0), "its inputs are being brought to worker w"),
+    (waits.InitTasks("w", 1, network=False), "worker w first runs 1 init task of its batch"),
+    (
+        waits.InitTasks("w", 2, network=True),
+        "worker w first runs 2 init tasks of its batch, which wait for a network interface",
+    ),
+    (waits.SentAhead("w", connected=True), "it was sent ahead to worker w; it begins when a slot is free there"),
+    (
+        waits.SentAhead("w", connected=False),
+        "it was sent ahead to worker w, which is not connected at present; it begins when a slot is free there",
+    ),
+    (waits.TakenBack("w"), "worker w was asked to give it back"),
+    (waits.Collecting("w"), "its results are being brought from worker w to the datastore"),
+]
+
+
+@pytest.mark.parametrize(("wait", "words"), SENTENCES, ids=lambda one: "" if isinstance(one, str) else one.kind)
+def test_each_reason_has_its_sentence(wait: Wait, words: str) -> None:
+    assert sentence(wait, Context(WALL, ids={1: "a"})) == words
+
+
+def test_every_kind_of_reason_is_among_them() -> None:
+    assert {wait.kind for wait, _ in SENTENCES} == set(WaitKind)
+
+
+def test_a_datastore_that_has_not_come_is_named_with_its_host() -> None:
+    words = sentence(waits.NoDatastore(), Context(WALL, "store.example"))
+    assert words.startswith("no datastore yet: its program on store.example has not said hello")
+
+
+def test_a_reason_is_known_by_its_kind_and_what_it_is_about_whatever_its_numbers() -> None:
+    first, later = (
+        status_reason(waits.PoolCannotGrow("cloud", "no quota", WALL + left), Context(WALL)) for left in (9, 8)
+    )
+    assert (first.kind, first.about) == (later.kind, later.about) == (WaitKind.POOL_CANNOT_GROW, "cloud")
+    assert first.text != later.text
+
+
+# --- what `status` shows -------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -38,103 +190,84 @@ def world() -> Iterator[World]:
     made.close()
 
 
-def shown(world: World, *policies: PoolPolicy) -> dict[str, PoolView]:
-    state = world.state
-    rows = [instance.row for instance in state.instances.values()]
-    made = pool_views(policies or state.policy.pools, state.pools, rows, state.now, state.wall, {})
-    return {view.name: view for view in made}
-
-
-def sentences(world: World, words: str) -> list[str]:
-    """Those of the hindrances that say this."""
-    return [sentence for sentence in StateView().lasting(world.state) if words in sentence]
+def shown(world: World) -> list[str]:
+    """What is shown once all of it has lasted."""
+    reasons = StatusReasons()
+    reasons.look(world.state, [])
+    world.state.now += LASTS_SECONDS
+    found = reasons.look(world.state, [])
+    world.state.now -= LASTS_SECONDS
+    return [reason.text for reason in found]
 
 
 def push(world: World, profile: Profile = LONG) -> None:
     world.push({str(number): "" for number in range(20)}, profile=profile)
 
 
-def test_a_pool_shows_what_it_has_and_what_was_decided(world: World) -> None:
-    assert shown(world)["cloud"].reason == "what there is, is right"
+def test_a_reason_whose_numbers_change_is_shown_once_it_has_lasted() -> None:
+    reasons, state = StatusReasons(), Scheduler(Policy()).state
+    for now in range(7):
+        state.now = float(now)
+        state.datastore.hindrance = f"{now} bytes are free"
+        told = [reason.text for reason in reasons.look(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
+        assert told == ([] if now < 5 else [f"datastore: {now} bytes are free"])
+    state.datastore.hindrance = ""
+    assert not [reason for reason in reasons.look(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
+
+
+def test_what_was_decided_and_what_a_part_warns_of_is_shown_at_once(world: World) -> None:
+    world.worker("w")
+    world.push({"a": ""})
+    world.turn(QuarantineAsked(worker="w", reason="odd"), PauseAsked(batch=1, reason="lunch"))
+    warning = BossWarning("broker", "the broker cannot be started again")
+    told = [reason.text for reason in StatusReasons().look(world.state, [warning])]
+    assert told == [warning.text, "worker w is quarantined: by hand: odd", "batch 1 is paused: lunch"]
+
+
+def test_a_quota_is_shown_with_when_it_is_tried_again(world: World) -> None:
     push(world)
-    view = shown(world)["cloud"]
-    assert view.instances == {"requested": 4} and view.grows and view.decided_at == world.state.wall
-    assert view.reason.startswith("4 more end the work in ") and view.why_not_more is not None
-    assert view.why_not_more.kind is NotMoreKind.LIMIT and "limit of 4" in view.why_not_more.text
-    assert (view.boot_seconds, view.boots_measured, view.left_seconds) == (60.0, 0, None)
-    number = min(world.state.instances)
-    world.turn(InstanceStarted(instance=number, reference="vm 1", address="10.0.0.9"))
-    assert shown(world)["cloud"].instances == {"requested": 3, "booting": 1}
-    one = instance_answer(world.state.instances[number].row)
-    assert (one.state, one.reference, one.address, one.reason) == (
-        "booting", "vm 1", "10.0.0.9", "the provider made it",
-    )  # fmt: skip
-
-
-def test_a_pool_of_a_fixed_size_says_so(world: World) -> None:
-    local = PoolPolicy(name="local", least=2, most=2)
-    assert shown(world, local)["local"].reason == "the settings keep it at 2"
-
-
-def test_a_quota_is_told_once_with_when_it_is_tried_again(world: World) -> None:
-    push(world)
-    assert pool_hindrances(world.state) == {}
+    assert not [line for line in shown(world) if "cannot grow" in line]
     world.turn(InstanceStartFailed(instance=min(world.state.instances), reason="no quota for a 5th VM", full=True))
-    view = shown(world)["cloud"]
-    assert view.full == "no quota for a 5th VM" and view.retry_at == world.state.wall + 30.0
-    (sentence,) = pool_hindrances(world.state).values()
-    assert sentence.startswith("pool cloud cannot grow, work goes on with what is there: no quota for a 5th VM; ")
-    assert "it is tried again at " in sentence and sentence.endswith("(in 30 s)")
+    (line,) = [line for line in shown(world) if "cannot grow" in line]
+    assert line.startswith("pool cloud cannot grow, work goes on with what is there: no quota for a 5th VM; ")
+    assert "it is tried again at " in line and line.endswith("(in 25 s)")
 
 
-def test_failures_in_a_row_are_told_and_a_single_one_is_not(world: World) -> None:
+def test_failures_in_a_row_are_shown_and_a_single_one_is_not(world: World) -> None:
     push(world)
     first, second, *_ = sorted(world.state.instances)
     world.turn(InstanceStartFailed(instance=first, reason="the template is broken"))
-    assert pool_hindrances(world.state) == {}
+    assert not [line for line in shown(world) if "failed" in line]
     world.turn(InstanceStartFailed(instance=second, reason="the template is broken"))
-    (sentence,) = pool_hindrances(world.state).values()
-    assert sentence.startswith("pool cloud: 2 starts in a row failed: the template is broken; it is tried again at ")
+    (line,) = [line for line in shown(world) if "failed" in line]
+    assert line.startswith("pool cloud: 2 starts in a row failed: the template is broken; it is tried again ")
 
 
-def test_instances_of_a_pool_that_the_settings_lost_are_told_and_shown(world: World) -> None:
-    push(world)
-    left = shown(world, PoolPolicy(name="other", provider="static"))["cloud"]
-    assert not left.in_settings and left.instances == {"requested": 4}
-    assert left.reason.startswith("the settings have no pool 'cloud' any more")
-    del world.state.pools["cloud"]
-    assert pool_hindrances(world.state)["pool cloud"] == (
-        "the settings have no pool 'cloud' any more: 4 workers of it end when nothing is in hand there"
-    )
-    for number in list(world.state.instances):
-        world.turn(InstanceEnded(instance=number, reason="gone"))
-    assert "pool cloud" not in pool_hindrances(world.state)
-
-
-def test_tasks_that_want_a_pool_that_is_none_are_told_with_those_that_are(world: World) -> None:
+def test_tasks_that_require_a_pool_that_is_none_are_shown_with_those_that_are(world: World) -> None:
     push(world, Profile(pool="moon"))
-    assert pool_hindrances(world.state)["no pool moon"] == (
-        "20 queued tasks want the pool 'moon': the settings have no such pool (there are: cloud), and no worker says "
-        "that it is of it"
+    unknown = (
+        "20 queued tasks require the pool 'moon': the settings have no such pool (there are: cloud), and no worker "
+        "is of it"
     )
+    assert unknown in shown(world)
     world.worker("by-hand", pool="moon")
-    assert "no pool moon" not in pool_hindrances(world.state)
+    assert not [line for line in shown(world) if "no such pool" in line]
 
 
 def test_tasks_that_a_pool_will_serve_are_not_said_to_fit_nothing(world: World) -> None:
     world.worker("by-hand", pool="", slots=1)
     push(world, Profile(slots=2))
-    assert sentences(world, "queued tasks fit") == []
+    assert not [line for line in shown(world) if "fit no worker" in line]
 
 
-def test_tasks_that_neither_a_worker_nor_a_pool_can_run_are_told(world: World) -> None:
+def test_tasks_that_neither_a_worker_nor_a_pool_can_run_are_shown(world: World) -> None:
     push(world, Profile(labels={"gpu": "yes"}))
-    (sentence,) = sentences(world, "queued tasks fit")
-    assert sentence == "20 queued tasks fit no worker, and none that a pool could start: they want 1 slots, gpu=yes"
+    (line,) = [line for line in shown(world) if "fit no worker" in line]
+    assert line.startswith(
+        "20 queued tasks fit no worker, and none that a pool could start: they require 1 slot, gpu=yes"
+    )
 
 
 def test_that_no_worker_is_there_says_how_many_are_coming(world: World) -> None:
     push(world)
-    assert sentences(world, "no worker is there") == [
-        "no worker is there (4 are being started); tasks wait until one says hello"
-    ]
+    assert "no worker is there (4 are being started); tasks wait until one says hello" in shown(world)

@@ -1,0 +1,329 @@
+"""Why work waits: the state read for one task (`why`), and for all of it (`conditions`).
+
+    why          everything that has to change before a task goes on, what decides first; never empty for a task that is
+                 pending, queued or blocked
+    conditions   what keeps work from going on at present, whoever's it is: what `status` shows
+
+Reads the state and changes nothing. The cost is that of the workers and pools, never of all tasks that there are. The
+state knows of a task what depends on it, not the other way round: who wants to know on which tasks one waits, and not
+only on how many, hands in its dependencies as they stand in its row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from boss.core.graph import Batch
+from boss.core.instance_state import waits_for_nic
+from boss.core.model import BROKEN, COMING, Phase, TaskState, WorkerState
+from boss.core.policy import PoolPolicy
+from boss.core.ready import Demand, Kind, Waiting
+from boss.core.reasons import NotMore, NotMoreKind, Pause, PauseKind
+from boss.core.retry import retries_of
+from boss.core.scaling.demand import kind_of
+from boss.core.state import Attempt, State, Worker
+from boss.core.waits import (
+    BatchPaused,
+    Blocked,
+    Collecting,
+    DatastoreHeld,
+    Dependencies,
+    Dependency,
+    FileNotStored,
+    FilesWaiting,
+    InitTasks,
+    InputsNotBrought,
+    Lack,
+    Misfit,
+    NoBroker,
+    NoDatastore,
+    NoFit,
+    NoWorker,
+    PoolCannotGrow,
+    PoolGrows,
+    PoolLimited,
+    PoolRemoved,
+    PoolStartsFail,
+    ResultsSought,
+    Retry,
+    SentAhead,
+    Staging,
+    Stopping,
+    TakenBack,
+    UnknownPool,
+    Wait,
+    WorkerQuarantined,
+    WorkersBusy,
+    WorkersNotServing,
+)
+
+#: Of many dependencies, kinds of workers, quarantined workers so many are named.
+SHOWN = 10
+#: Of files that could not be stored.
+FILES_SHOWN = 3
+
+
+# --- one task ----------------------------------------------------------------------------------------
+
+
+def why(
+    state: State, batch: Batch, index: int, dependencies: Mapping[int, TaskState] | None = None
+) -> tuple[Wait, ...]:
+    """Why this task does not go on; empty: it executes, or has ended.
+
+    `dependencies`: the tasks that it depends on, and their states as the database has them: what is in memory is newer.
+    """
+    task_state = TaskState(batch.states[index])
+    if task_state is TaskState.PENDING:
+        which = _which(state, dependencies, lambda now: now is not TaskState.SUCCEEDED)
+        return Dependencies(batch.unmet[index], which), *_held(state, batch)
+    if task_state is TaskState.BLOCKED:
+        return (Blocked(batch.broken[index], _which(state, dependencies, lambda now: now in BROKEN)),)
+    attempt = state.live(batch, index)
+    if attempt is not None:
+        return tuple(_of_attempt(state, attempt))
+    return tuple(_of_queued(state, batch, index)) if task_state is TaskState.QUEUED else ()
+
+
+def _which(
+    state: State, dependencies: Mapping[int, TaskState] | None, wanted: Callable[[TaskState], bool]
+) -> tuple[Dependency, ...]:
+    found: list[Dependency] = []
+    for task, stored in (dependencies or {}).items():
+        there = state.find(task)
+        now = TaskState(there[0].states[there[1]]) if there is not None else stored
+        if wanted(now):
+            found.append(Dependency(task, now))
+            if len(found) == SHOWN:
+                break
+    return tuple(found)
+
+
+def _held(state: State, batch: Batch) -> Iterator[Wait]:
+    """What keeps all of its batch."""
+    if batch.row.paused:
+        yield _paused(batch)
+    if batch.files_waiting:
+        yield FilesWaiting(batch.number, batch.files_waiting)
+        for identity, text in state.files_failed.items():
+            if batch.number in state.files_for.get(identity, ()):
+                yield FileNotStored(*identity, text)
+        yield from _no_datastore(state)
+
+
+def _of_queued(state: State, batch: Batch, index: int) -> Iterator[Wait]:
+    number = batch.first + index
+    profile = batch.profile(index)
+    if number in state.delayed:
+        at = state.wall + state.delayed[number] - state.now
+        yield Retry(at, batch.failures[index], retries_of(state, profile))
+    elif number in state.looking:
+        yield ResultsSought()
+        yield from _no_datastore(state)
+    if batch.held():
+        yield from _held(state, batch)
+    elif state.stopping:
+        yield Stopping()
+    elif state.leases_from is None:
+        yield NoBroker()
+    elif number not in state.delayed and number not in state.looking:
+        yield from _of_ready(state, Demand.of(profile))
+
+
+def _of_attempt(state: State, attempt: Attempt) -> Iterator[Wait]:
+    """It is on a worker, or its results are on their way from there."""
+    if attempt.phase is Phase.EXECUTING:
+        return
+    if attempt.phase is Phase.COLLECTING:
+        yield Collecting(attempt.worker)
+        yield from _no_datastore(state)
+        yield from _datastore_held(state)
+        return
+    worker = state.workers[attempt.worker]
+    if attempt.asked_back or attempt.cancelling:
+        yield TakenBack(attempt.worker)
+    elif attempt.phase is Phase.STAGING:
+        since = state.wall - (state.now - attempt.asked_at) if attempt.asked_at else 0.0
+        yield Staging(attempt.worker, since)
+        yield from _no_datastore(state)
+        yield from _inputs_not_brought(worker)
+    else:
+        inits = sum(row.number not in worker.initialized for row in attempt.batch.inits)
+        if inits:
+            yield InitTasks(attempt.worker, inits, waits_for_nic(state, worker.id))
+        else:
+            yield SentAhead(attempt.worker, worker.connected)
+    yield from _held(state, attempt.batch)
+
+
+# --- workers and pools for what is ready --------------------------------------------------------------
+
+
+def _of_ready(state: State, demand: Demand) -> Iterator[Wait]:
+    """Nothing of the task's own is in the way: which workers and pools could run it, and why they do not."""
+    fitting = [worker for worker in _present(state) if demand.fits(worker.kind)]
+    pools = [pool for pool in state.policy.pools if pool.role == "workers" and demand.fits(kind_of(state, pool))]
+    waiting = state.ready.by_demand.get(demand)
+    tasks = waiting.count if waiting is not None else 0
+    if not fitting and not pools:
+        unknown = demand.pool and demand.pool not in state.pools
+        there = Counter(worker.kind for worker in _present(state))
+        yield UnknownPool(demand.pool, tasks, tuple(state.pools)) if unknown else _no_fit(state, demand, tasks, there)
+        return
+    yield from _of_workers(state, fitting, tasks)
+    for pool in pools:
+        yield from _of_pool(state, pool)
+
+
+def _of_workers(state: State, fitting: list[Worker], tasks: int) -> Iterator[Wait]:
+    """Workers that could run it: they are busy, quarantined, or take nothing for another reason."""
+    busy = [worker for worker in fitting if worker.serves() and worker.connected]
+    if busy:
+        yield WorkersBusy(len(busy), sum(worker.slots for worker in busy), tasks)
+    idle = [worker for worker in fitting if not (worker.serves() and worker.connected)]
+    for worker in [worker for worker in idle if worker.quarantined][:SHOWN]:
+        yield from _quarantined(state, worker)
+    states = Counter(_why_idle(worker) for worker in idle if not worker.quarantined)
+    if states:
+        yield WorkersNotServing(states["draining"], states["lost"], states["disconnected"])
+
+
+def _why_idle(worker: Worker) -> str:
+    if worker.state is WorkerState.LOST:
+        return "lost"
+    return "draining" if worker.draining else "disconnected"
+
+
+def _of_pool(state: State, pool: PoolPolicy) -> Iterator[Wait]:
+    """How a pool that could run it grows, and why not by more."""
+    known = state.pools[pool.name]
+    retry_at = _wall(state, known.not_before)
+    coming = sum(instance.state in COMING for instance in state.by_pool.get(pool.name, {}).values())
+    if coming:
+        yield PoolGrows(pool.name, coming)
+    if known.full:
+        yield PoolCannotGrow(pool.name, known.full, retry_at)
+    elif known.crashes:
+        yield PoolStartsFail(pool.name, known.crashes, known.failed, retry_at)
+    else:
+        yield PoolLimited(pool.name, _why_not_more(pool, known.plan.why_not_more))
+
+
+def _why_not_more(pool: PoolPolicy, planned: NotMore | None) -> NotMore:
+    """`planned`: what the last decision said, which may be older than the task."""
+    if not pool.grows():
+        return NotMore(NotMoreKind.LIMIT, f"the settings keep it at {pool.least}")
+    if planned is None or planned.kind is NotMoreKind.NO_WORK:
+        return NotMore(NotMoreKind.UNDECIDED, "how many workers it is to have is decided within seconds")
+    return planned
+
+
+def _no_fit(state: State, demand: Demand, tasks: int, there: Counter[Kind]) -> NoFit:
+    """`there`: how many workers there are of each kind."""
+    made = (kind_of(state, pool) for pool in state.policy.pools if pool.grows() and pool.most)
+    kinds = dict.fromkeys([*(kind for kind, _ in there.most_common()), *made])
+    misfits = [Misfit(kind, there[kind], _lacks(demand, kind)) for kind in kinds]
+    return NoFit(demand, tasks, state.elastic, tuple(misfits[:SHOWN]))
+
+
+def _lacks(demand: Demand, kind: Kind) -> tuple[Lack, ...]:
+    """As `Demand.fits`, piece by piece."""
+    pieces = {
+        Lack.POOL: Demand(demand.pool, (), 0, 0),
+        Lack.LABELS: Demand("", demand.labels, 0, 0),
+        Lack.SLOTS: Demand("", (), demand.slots, 0),
+        Lack.MEMORY: Demand("", (), 0, demand.memory),
+    }
+    return tuple(lack for lack, piece in pieces.items() if not piece.fits(kind))
+
+
+def _present(state: State) -> Iterator[Worker]:
+    return (worker for worker in state.workers.values() if worker.state is not WorkerState.GONE)
+
+
+# --- all of it -----------------------------------------------------------------------------------------
+
+
+def conditions(state: State) -> list[Wait]:
+    """What keeps work from going on, of which there may be much or none: what lasts for seconds only is among it."""
+    found: list[Wait] = [NoBroker()] if state.leases_from is None else []
+    found += _no_datastore(state)
+    found += _datastore_held(state)
+    found += [FileNotStored(*identity, text) for identity, text in list(state.files_failed.items())[:FILES_SHOWN]]
+    waiting = [one for one in state.ready.by_demand.values() if one.count]
+    found += _without_worker(state, waiting)
+    found += _of_pools(state, waiting)
+    for worker in state.workers.values():
+        if worker.serves():
+            found += _inputs_not_brought(worker)
+    for worker in state.workers.values():
+        found += _quarantined(state, worker)
+    found += [_paused(batch) for batch in state.batches.values() if batch.row.paused]
+    return found
+
+
+def _without_worker(state: State, waiting: list[Waiting]) -> Iterator[Wait]:
+    """Queued tasks, and nobody to take them, or none who could."""
+    serving = Counter(worker.kind for worker in state.workers.values() if worker.serves())
+    if waiting and not serving:
+        there = any(worker.state in (WorkerState.ONLINE, WorkerState.DRAINING) for worker in state.workers.values())
+        yield NoWorker(there, sum(one.state in COMING for one in state.instances.values()))
+    if serving or state.elastic:
+        for one in waiting:
+            if not any(one.demand.fits(kind) for kind in serving) and not _suits_a_pool(state, one.demand):
+                yield _no_fit(state, one.demand, one.count, serving)
+
+
+def _suits_a_pool(state: State, demand: Demand) -> bool:
+    """A pool that grows would start workers that can run it."""
+    return any(pool.grows() and pool.most and demand.fits(kind_of(state, pool)) for pool in state.policy.pools)
+
+
+def _of_pools(state: State, waiting: list[Waiting]) -> Iterator[Wait]:
+    for name, known in state.pools.items():
+        retry_at = _wall(state, known.not_before)
+        if not (retry_at or waiting):
+            continue
+        if known.full:
+            yield PoolCannotGrow(name, known.full, retry_at)
+        elif known.crashes > 1:  # a single failure is tried again within seconds
+            yield PoolStartsFail(name, known.crashes, known.failed, retry_at)
+    for name in sorted(state.by_pool.keys() - state.pools.keys()):
+        if state.by_pool[name]:
+            yield PoolRemoved(name, len(state.by_pool[name]))
+    there = {worker.kind.pool for worker in state.workers.values() if worker.serves()}
+    for name in sorted({one.demand.pool for one in waiting} - there - state.pools.keys() - {""}):
+        yield UnknownPool(name, sum(one.count for one in waiting if one.demand.pool == name), tuple(state.pools))
+
+
+# --- parts ---------------------------------------------------------------------------------------------
+
+
+def _no_datastore(state: State) -> Iterator[Wait]:
+    if not state.datastore.incarnation or not state.datastore.connected:
+        yield NoDatastore()
+
+
+def _datastore_held(state: State) -> Iterator[Wait]:
+    if state.datastore.hindrance:
+        yield DatastoreHeld(state.datastore.hindrance)
+
+
+def _inputs_not_brought(worker: Worker) -> Iterator[Wait]:
+    if worker.hindered:
+        yield InputsNotBrought(worker.id, worker.hindered)
+
+
+def _quarantined(state: State, worker: Worker) -> Iterator[Wait]:
+    if worker.quarantine is not None:
+        yield WorkerQuarantined(worker.id, worker.quarantine, _wall(state, worker.probe_at or 0.0))
+
+
+def _paused(batch: Batch) -> BatchPaused:
+    return BatchPaused(batch.number, Pause(PauseKind(batch.row.paused_kind), batch.row.paused))
+
+
+def _wall(state: State, moment: float) -> float:
+    """A time to come on the wall clock; 0: it is not to come."""
+    return state.wall + moment - state.now if moment > state.now else 0.0
