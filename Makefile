@@ -6,7 +6,7 @@ KILLS ?= 200
 MACHINES ?= 20
 TASKS ?= 2000
 
-.PHONY: help set-up check format test simulate torture cloud bench docs lock
+.PHONY: help set-up check format test simulate torture cloud bench figures docs lock
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\): .*## /\1	/p' Makefile
@@ -39,6 +39,9 @@ cloud: set-up   ## a study of TASKS tasks (default 2000) on a cloud of hosts, wi
 bench: set-up    ## throughput and the data plane on this machine
 	$(python) benchmarks/throughput.py
 	$(python) benchmarks/data_plane.py
+
+figures: set-up  ## sizes of files and functions, statements and imports; REVISION=... of a revision
+	$(python) scripts/house_figures.py $(REVISION)
 
 docs: set-up     ## write docs/settings.md and docs/states.md from the code
 	$(python) scripts/make_docs.py
