@@ -44,6 +44,7 @@ from boss.dispatch import Dispatcher
 from boss.inbox import WITHDRAWN, Inbox, Item
 from boss.intake.finish import leave_to_project
 from wire.messages import DatastoreOrders, WorkerOrders
+from wire.rejected import RejectionLog
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Loop:
         self._outside = outside
         self._dispatcher = Dispatcher(store, "", 0)
         self._waiting: list[Item] = []
+        self._rejected = RejectionLog(logger, "reports")
         self._upkeep = upkeep
         self._upkeep_at = self._turned_at = 0.0
 
@@ -108,6 +110,7 @@ class Loop:
                 self._keep_up()
                 self.turn(items)
                 self._turned_at = time.monotonic()
+                self._rejected.look(self.scheduler.state.rejected, self._turned_at)
         except _GivenUpError:
             logger.warning("the boss ends although its database is away", extra={"action": "given_up"})
         finally:

@@ -32,6 +32,7 @@ from datastore.work import Performer
 from wire.codec import WireError, decode, encode
 from wire.link import Connected, Disconnected, Link, LinkEvent, Received, SubscriptionRefused
 from wire.messages import DatastoreOrders, DatastoreReports, Presence
+from wire.rejected import RejectionLog
 from wire.topics import Topics
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class DatastoreLoop:
         self._inbox: queue.SimpleQueue[Event | LinkEvent | _StopAsked] = queue.SimpleQueue()
         self._unsent: list[DatastoreReports] = []
         self._stopping = False
+        self._ignored = RejectionLog(logger, "orders and events")
         work.tell = self.put
 
     def put(self, event: Event | LinkEvent) -> None:
@@ -79,6 +81,7 @@ class DatastoreLoop:
             if self._timeout() == 0.0:  # an inbox that is never empty must not hold up what is due
                 self._handle(TimePassed(self._disk_free()))
             self._send(link)
+            self._ignored.look(self._agent.state.ignored, time.monotonic())
         logger.info("ending; what is under way is taken up at the next start", extra={"action": "stop"})
         self._work.stop()
         link.stop()

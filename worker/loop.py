@@ -22,6 +22,7 @@ import msgspec
 from wire.codec import WireError, decode, encode
 from wire.link import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
 from wire.messages import Digest, Input, ManifestEntry, Outcome, Presence, Run, WorkerOrders
+from wire.rejected import RejectionLog
 from wire.topics import Topics
 from worker.agent import WorkerAgent
 from worker.agent.effects import (
@@ -103,6 +104,7 @@ class WorkerLoop:
         #: Working directory -> paths of the inputs in it. Each is touched by the keeper, one thread at a time.
         self._placed: dict[Path, frozenset[str]] = {}
         self.exit: Exit | None = None
+        self._ignored = RejectionLog(logger, "orders")
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
             SendReports: self._send_reports,
             Execute: self._execute,
@@ -142,6 +144,7 @@ class WorkerLoop:
         if deadline is not None and deadline <= now:
             self._handle(TimePassed())
         self._parts.journal.flush()
+        self._ignored.look(self._agent.state.ignored, now)
 
     def _handle(self, event: Event) -> None:
         for effect in self._agent.handle(event, time.monotonic()):

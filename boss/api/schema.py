@@ -89,6 +89,9 @@ class StatusAnswer(_Body):
     epoch: int
     turn: int
     reasons: list[ReasonAnswer] = msgspec.field(default_factory=list)
+    #: Reports of workers and of the datastore that the boss rejected since it started, by reason; those that are not
+    #: zero. They are of another deployment, worker, incarnation or host than they should be.
+    rejected_reports: dict[str, int] = msgspec.field(default_factory=dict)
 
 
 class BatchAnswer(_Body):

@@ -6,7 +6,7 @@ Everything that a user or a worker worded goes through `harmless` before it reac
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from boss.api.schema import (
     AttemptAnswer,
@@ -18,6 +18,15 @@ from boss.api.schema import (
     TaskDetail,
 )
 from boss.cli.terminal import duration, format_progress, harmless, plural
+
+#: Of `boss.core.reasons.ReportRejection`.
+REJECTED_REPORTS = {
+    "other_worker": "in the name of another worker",
+    "other_deployment": "of workers of another deployment",
+    "datastore_of_other_deployment": "of a datastore of another deployment",
+    "former_incarnation": "of former incarnations of workers",
+    "other_host_key": "from hosts with another key than the pinned one",
+}
 
 
 def status_lines(status: StatusAnswer) -> Iterator[str]:
@@ -34,6 +43,12 @@ def status_lines(status: StatusAnswer) -> Iterator[str]:
     if status.running and not status.datastore_connected:
         yield "The datastore is not connected at present; tasks with files wait for it."
     yield from (harmless(sentence) for sentence in status.hindrances)
+    if status.rejected_reports:
+        yield f"Reports that the boss has rejected since its start: {_rejected(status.rejected_reports)}."
+
+
+def _rejected(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {REJECTED_REPORTS.get(reason, harmless(reason))}" for reason, count in counts.items())
 
 
 def command_lines(commands: Iterable[str]) -> Iterator[str]:

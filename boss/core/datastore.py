@@ -15,7 +15,7 @@ from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatast
 from boss.core.events import DatastoreReported, InputsCached, OrdersLeftOut, PresenceSeen, ResultsUndeclared
 from boss.core.instance_state import DATASTORE, instance_said_hello
 from boss.core.model import Ended, Phase, TaskState
-from boss.core.reasons import Pause, PauseKind, Quarantine, QuarantineKind
+from boss.core.reasons import Pause, PauseKind, Quarantine, QuarantineKind, ReportRejection
 from boss.core.rows import FileRow, ResultRow
 from boss.core.state import Attempt, State, Worker
 from wire.messages import (
@@ -46,7 +46,7 @@ FAILED_KEPT = 100
 def on_reported(state: State, event: DatastoreReported) -> None:
     message = event.message
     if message.deployment != state.deployment:
-        state.refuse("a report of a datastore of another deployment")
+        state.reject(ReportRejection.DATASTORE_OF_OTHER_DEPLOYMENT)
         return
     datastore = state.datastore
     hello = any(isinstance(report, DatastoreHello) for report in message.reports)

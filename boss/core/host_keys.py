@@ -16,7 +16,7 @@ import msgspec
 from boss.core import attempts, quarantine
 from boss.core.events import GuestRefused
 from boss.core.model import WorkerState
-from boss.core.reasons import DISTRUSTED, Quarantine, QuarantineKind
+from boss.core.reasons import DISTRUSTED, Quarantine, QuarantineKind, ReportRejection
 from boss.core.state import Attempt, State, Stranger, Worker
 from wire.messages import Place, WorkerHello, WorkerReports
 
@@ -100,11 +100,11 @@ def refused(state: State, worker: Worker | None, message: WorkerReports, hello: 
     if hello is None:
         if stranger is None or stranger.incarnation != message.incarnation:
             return False
-        state.refuse(f"a report of worker {worker.id!r} from a host with another key")
+        state.reject(ReportRejection.OTHER_HOST_KEY)
         return True
     objection = _objection(worker, hello.place)
     if objection:
-        state.refuse(f"a hello of worker {worker.id!r} from a host with another key")
+        state.reject(ReportRejection.OTHER_HOST_KEY)
         if stranger is None or stranger.incarnation != message.incarnation or stranger.number < message.number:
             worker.stranger = Stranger(message.incarnation, message.number, hello.place)
         text = f"it states another host key than the pinned one: {objection}"

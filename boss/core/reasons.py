@@ -128,3 +128,17 @@ class RejectionKind(StrEnum):
 
 class Rejection(Reason[RejectionKind], frozen=True):
     """One thing that was wrong with a push or a command."""
+
+
+class ReportRejection(StrEnum):
+    """Why a report of a worker or of the datastore was dropped whole."""
+
+    #: It names another worker than the topic on which it came.
+    OTHER_WORKER = "other_worker"
+    #: It is for another deployment.
+    OTHER_DEPLOYMENT = "other_deployment"
+    DATASTORE_OF_OTHER_DEPLOYMENT = "datastore_of_other_deployment"
+    #: A former incarnation sent it, or one whose instance has ended meanwhile.
+    FORMER_INCARNATION = "former_incarnation"
+    #: It comes from a host with another key than the pinned one.
+    OTHER_HOST_KEY = "other_host_key"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from heapq import heappop, heappush
 
@@ -23,7 +23,7 @@ from boss.core.model import InstanceState, Phase, WorkerState
 from boss.core.policy import Policy
 from boss.core.pools import PoolState
 from boss.core.ready import Kind, ReadyQueue
-from boss.core.reasons import Quarantine, QuarantineKind
+from boss.core.reasons import Quarantine, QuarantineKind, ReportRejection
 from boss.core.rows import AttemptRow, Changes, FileRow, InstanceRow, Move, WorkerRow
 from wire.messages import AttemptKey, Outcome, Place, Send
 
@@ -384,8 +384,8 @@ class State:
         self.dirty_batches: dict[int, None] = {}
         #: The last moves, for stories in errors.
         self.story: deque[Move] = deque(maxlen=20_000)
-        #: Messages that were dropped, by reason.
-        self.refused: dict[str, int] = {}
+        #: Reports that were dropped whole, by reason, since the start.
+        self.rejected: Counter[ReportRejection] = Counter()
         #: Of workers on machines of their own: Python and machine -> digest of what they are to run from.
         self.bundles: dict[str, str] = {}
 
@@ -481,9 +481,9 @@ class State:
         self.story.append(move)
         return move
 
-    def refuse(self, reason: str) -> None:
-        """Something impossible came from outside: counted, dropped, logged by the loop."""
-        self.refused[reason] = self.refused.get(reason, 0) + 1
+    def reject(self, reason: ReportRejection) -> None:
+        """A report that cannot be meant for this boss came from outside: counted, dropped, logged by the loop."""
+        self.rejected[reason] += 1
 
 
 def numbers(data: bytes) -> array[int]:

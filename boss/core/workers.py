@@ -18,6 +18,7 @@ from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
 from boss.core.instance_state import instance_said_hello
 from boss.core.model import Ended, InstanceState, Phase, TaskState, WorkerState
+from boss.core.reasons import ReportRejection
 from boss.core.rows import WorkerRow
 from boss.core.state import Attempt, State, Worker
 from wire.messages import (
@@ -54,14 +55,14 @@ _encode = msgspec.json.Encoder().encode
 def on_reported(state: State, event: WorkerReported) -> None:
     message = event.message
     if message.worker != event.worker:
-        state.refuse(f"a report in the name of {message.worker!r} on the topic of {event.worker!r}")
+        state.reject(ReportRejection.OTHER_WORKER)
         return
     if message.deployment != state.deployment:
-        state.refuse(f"a report of worker {event.worker!r} for another deployment")
+        state.reject(ReportRejection.OTHER_DEPLOYMENT)
         return
     worker = state.workers.get(event.worker)
     if worker is not None and _of_the_past(worker, message):
-        state.refuse(f"a report of a former life of worker {event.worker!r}")
+        state.reject(ReportRejection.FORMER_INCARNATION)
         return
     hello = next((report for report in message.reports if isinstance(report, WorkerHello)), None)
     if host_keys.refused(state, worker, message, hello):

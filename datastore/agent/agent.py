@@ -38,7 +38,7 @@ from datastore.agent.events import (
 )
 from datastore.agent.lanes import Direction
 from datastore.agent.records import published
-from datastore.agent.state import DatastoreAgentState, DatastorePolicy
+from datastore.agent.state import DatastoreAgentState, DatastorePolicy, IgnoredEvent
 from wire.messages import (
     Abandon,
     Collect,
@@ -174,13 +174,13 @@ def _on_time(state: DatastoreAgentState, event: TimePassed) -> None:
 def _on_ordered(state: DatastoreAgentState, event: Ordered) -> None:
     message = event.message
     if not state.ready:
-        state.ignore("orders before the hello")
+        state.ignore(IgnoredEvent.BEFORE_HELLO)
     elif message.deployment != state.deployment:
-        state.ignore("orders of another deployment")
+        state.ignore(IgnoredEvent.OTHER_DEPLOYMENT)
     elif message.receiver != state.incarnation:
-        state.ignore("orders to another incarnation")
+        state.ignore(IgnoredEvent.OTHER_INCARNATION)
     elif message.epoch < state.epoch:
-        state.ignore("orders of a boss that was superseded")
+        state.ignore(IgnoredEvent.SUPERSEDED_BOSS)
     elif message.epoch > state.epoch:
         _hold(state, message)
     else:
@@ -206,7 +206,7 @@ def _on_epoch_kept(state: DatastoreAgentState, event: EpochKept) -> None:
 
 def _take(state: DatastoreAgentState, message: DatastoreOrders) -> None:
     if message.number <= state.number:
-        state.ignore("orders with a number that was passed")
+        state.ignore(IgnoredEvent.NOT_NEWER)
         return
     state.number = message.number
     state.confirm(message.number)
@@ -220,7 +220,7 @@ def _take(state: DatastoreAgentState, message: DatastoreOrders) -> None:
 def _on_transfer_ended(state: DatastoreAgentState, event: TransferEnded) -> None:
     transfer = state.lanes.end(event.transfer)
     if transfer is None:
-        state.ignore("a transfer that is not under way ended")
+        state.ignore(IgnoredEvent.NO_SUCH_TRANSFER)
     elif transfer.lane.direction == "stage":
         staging.on_transfer_ended(state, transfer.keys, event.error)
     else:

@@ -10,7 +10,7 @@ from datastore.agent.events import Discarded, FetchFailed, ResultsFetched
 from datastore.agent.moves import leave, move
 from datastore.agent.records import published
 from datastore.agent.refusals import refusal
-from datastore.agent.state import Collection, DatastoreAgentState, Step
+from datastore.agent.state import Collection, DatastoreAgentState, IgnoredEvent, Step
 from wire.messages import Abandon, Abandoned, AttemptKey, Collect, Forget
 
 # --- orders -----------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def _leave_waiting(state: DatastoreAgentState, collection: Collection) -> None:
 def on_fetched(state: DatastoreAgentState, event: ResultsFetched) -> None:
     collection = state.collections.get(event.key)
     if collection is None or collection.step is not Step.FETCHING:
-        state.ignore("a fetch that is not under way ended")
+        state.ignore(IgnoredEvent.NO_SUCH_FETCH)
         return
     _not_for_room(state, event.key)
     if collection.ending is not None:
@@ -116,7 +116,7 @@ def on_fetched(state: DatastoreAgentState, event: ResultsFetched) -> None:
 def on_fetch_failed(state: DatastoreAgentState, event: FetchFailed) -> None:
     collection = state.collections.get(event.key)
     if collection is None or collection.step is not Step.FETCHING:
-        state.ignore("a fetch that is not under way ended")
+        state.ignore(IgnoredEvent.NO_SUCH_FETCH)
         return
     if collection.ending is None and event.fault in ("result", "path", "host"):
         task, attempt = collection.key

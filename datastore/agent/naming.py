@@ -5,7 +5,7 @@ from __future__ import annotations
 from datastore.agent import hindrance, staging
 from datastore.agent.effects import LookUpNames, StoreFiles
 from datastore.agent.events import NamesFound, StoresEnded
-from datastore.agent.state import DatastoreAgentState
+from datastore.agent.state import DatastoreAgentState, IgnoredEvent
 from datastore.paths import NameRefusedError, clean_name
 from wire.messages import Found, LookUp, Store, StoreFailed
 
@@ -57,6 +57,6 @@ def on_look_up(state: DatastoreAgentState, order: LookUp) -> None:
 def on_found(state: DatastoreAgentState, event: NamesFound) -> None:
     answer: Found = event.answer
     if state.looking.pop(answer.task, None) is None:
-        state.ignore("an answer to a question that is not open")
+        state.ignore(IgnoredEvent.NO_SUCH_LOOK_UP)
         return
     state.report(answer)

@@ -15,7 +15,7 @@ from datastore.agent.effects import DropRecords, PlaceFiles, Sweep, SyncIncoming
 from datastore.agent.events import IncomingSynced, StepFailed
 from datastore.agent.moves import leave, move, move_batch
 from datastore.agent.records import Record, published, record_of
-from datastore.agent.state import Collection, DatastoreAgentState, Publishing, PublishStep, Step
+from datastore.agent.state import Collection, DatastoreAgentState, IgnoredEvent, Publishing, PublishStep, Step
 from datastore.paths import folders_of
 from wire.messages import Abandoned, AttemptKey
 
@@ -154,7 +154,7 @@ def on_step_failed(state: DatastoreAgentState, event: StepFailed) -> None:
     """Tried again after a while; nothing is lost. Only what is certainly not recorded can still be given up."""
     batch = state.publishing
     if batch is None or batch.due is not None:
-        state.ignore("a step that is not under way failed")
+        state.ignore(IgnoredEvent.NO_SUCH_STEP)
         return
     due = state.now + state.policy.hindered_seconds
     hindrance.found(state, "publish", event.reason)
@@ -179,7 +179,7 @@ def _back_to_fetched(state: DatastoreAgentState, collection: Collection) -> None
 def _under_way(state: DatastoreAgentState, step: PublishStep) -> Publishing | None:
     batch = state.publishing
     if batch is None or batch.step is not step or batch.due is not None:
-        state.ignore(f"a {step.value} that is not under way ended")
+        state.ignore(IgnoredEvent.NO_SUCH_STEP)
         return None
     return batch
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datastore.agent.effects import SendFile
 from datastore.agent.events import FileSent
-from datastore.agent.state import DatastoreAgentState
+from datastore.agent.state import DatastoreAgentState, IgnoredEvent
 from datastore.paths import NameRefusedError, clean_name
 from wire.messages import Send, SendFailed
 
@@ -26,6 +26,6 @@ def on_send(state: DatastoreAgentState, order: Send) -> None:
 
 def on_sent(state: DatastoreAgentState, event: FileSent) -> None:
     if state.sending.pop(event.answer.digest, None) is None:
-        state.ignore("a sending that is not under way ended")
+        state.ignore(IgnoredEvent.NO_SUCH_SENDING)
         return
     state.report(event.answer)

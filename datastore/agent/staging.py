@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datastore.agent.effects import StageFiles
 from datastore.agent.events import InputsStaged, not_staged
-from datastore.agent.state import DatastoreAgentState, Staging
+from datastore.agent.state import DatastoreAgentState, IgnoredEvent, Staging
 from datastore.paths import NameRefusedError, clean_name
 from wire.messages import AttemptKey, Stage
 
@@ -66,7 +66,7 @@ def on_staged(state: DatastoreAgentState, event: InputsStaged) -> None:
     answer = event.answer
     staging = state.stagings.get((answer.task, answer.attempt))
     if staging is None or not staging.running:
-        state.ignore("a staging that is not under way ended")
+        state.ignore(IgnoredEvent.NO_SUCH_STAGING)
         return
     del state.stagings[answer.task, answer.attempt]
     state.report(answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -28,6 +28,25 @@ from wire.messages import (
 REMEMBERED_ENDS = 100_000
 #: So many moves are remembered, for the stories in errors.
 STORY_MOVES = 2_000
+
+
+class IgnoredEvent(StrEnum):
+    """Why orders, or events of this program, are not acted upon."""
+
+    #: Orders that came before this start had completed what the former one left.
+    BEFORE_HELLO = "before_hello"
+    OTHER_DEPLOYMENT = "other_deployment"
+    OTHER_INCARNATION = "other_incarnation"
+    SUPERSEDED_BOSS = "superseded_boss"
+    #: The broker delivered them twice or late.
+    NOT_NEWER = "not_newer"
+    #: The end of something that is not under way (any more).
+    NO_SUCH_TRANSFER = "no_such_transfer"
+    NO_SUCH_FETCH = "no_such_fetch"
+    NO_SUCH_STAGING = "no_such_staging"
+    NO_SUCH_STEP = "no_such_step"
+    NO_SUCH_LOOK_UP = "no_such_look_up"
+    NO_SUCH_SENDING = "no_such_sending"
 
 
 class DatastorePolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,8 +200,8 @@ class DatastoreAgentState:
 
         #: What keeps results from being published, by where it was found.
         self.hindrances: dict[str, str] = {}
-        #: Orders and events that were ignored, by reason.
-        self.ignored: dict[str, int] = {}
+        #: Orders and events that were not acted upon, by reason, since the start.
+        self.ignored: Counter[IgnoredEvent] = Counter()
 
     # -- what is said -------------------------------------------------------------------------------
 
@@ -195,8 +214,8 @@ class DatastoreAgentState:
     def confirm(self, number: int) -> None:
         self.effects.append(Confirm(self.epoch, number))
 
-    def ignore(self, reason: str) -> None:
-        self.ignored[reason] = self.ignored.get(reason, 0) + 1
+    def ignore(self, reason: IgnoredEvent) -> None:
+        self.ignored[reason] += 1
 
     # -- moves ---------------------------------------------------------------------------------------
 

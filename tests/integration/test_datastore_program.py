@@ -74,6 +74,17 @@ def test_sent_files_are_stored_staged_and_results_collected_and_found(world: Wor
     world.wait(DatastoreHeartbeat)
 
 
+def test_orders_that_it_does_not_act_upon_are_logged_by_reason(world: World) -> None:
+    world.start()
+    world.hello()
+    world.order(LookUp(task=1, names=["a"]))
+    world.number -= 1
+    world.order(LookUp(task=2, names=["b"]))
+    world.order(LookUp(task=3, names=["c"]))
+    assert [world.wait(Found).task for _ in range(2)] == [1, 3]
+    wait_for(lambda: "orders and events not acted upon: 1 not_newer" in world.log(), "the line in its log")
+
+
 def test_term_ends_it_cleanly_and_its_presence_says_so(world: World) -> None:
     program = world.start()
     world.hello()

@@ -82,6 +82,16 @@ def put_into_cache(agent: AgentProcess, content: bytes) -> str:
     return "b2:" + name
 
 
+def test_orders_that_it_does_not_act_upon_are_logged_by_reason(start: Callable[..., Started]) -> None:
+    agent, boss = start()
+    boss.hello()
+    boss.order(run(1, commands=["true"]), deployment="of another boss")
+    boss.order(run(2, commands=["true"]))
+    assert boss.outcome(2).ended == "succeeded" and not boss.outcomes(1)
+    wait_for(lambda: " 1 other_deployment" in agent.log.read_text(), "the line in its log")
+    assert "of another boss" not in agent.log.read_text()
+
+
 def test_it_says_hello_runs_reports_and_forgets_after_the_acknowledgement(start: Callable[..., Started]) -> None:
     agent, boss = start(ECLOUD_POOL="p", ECLOUD_LABELS='{"a": "b"}')
     hello = boss.hello()

@@ -279,10 +279,11 @@ def cache_believed_for_ever(patch: Patch) -> None:
 def worker_ignores_number(patch: Patch) -> None:
     """An order that comes twice, or late, is carried out again."""
 
-    def refusal(state: Any, message: Any) -> str:
-        return "" if message.receiver == state.options.incarnation else "another incarnation"
+    def why_ignored(state: Any, message: Any) -> worker_orders.IgnoredOrder | None:
+        mine = message.receiver == state.options.incarnation
+        return None if mine else worker_orders.IgnoredOrder.OTHER_INCARNATION
 
-    patch.put(worker_orders, "_refusal", refusal)
+    patch.put(worker_orders, "_why_ignored", why_ignored)
 
 
 def outcome_not_kept(patch: Patch) -> None:

@@ -24,14 +24,14 @@ from wire.messages import (
 from worker.agent import moves
 from worker.agent.effects import FetchBundle
 from worker.agent.reports import confirm, report, report_end, say_hello_soon, welcomed
-from worker.agent.state import Held, WorkerAgentState
+from worker.agent.state import Held, IgnoredOrder, WorkerAgentState
 
 
 def on_orders(state: WorkerAgentState, message: WorkerOrders) -> None:
     """Carry a message's orders out, unless it is not for us or not the newest."""
-    refusal = _refusal(state, message)
-    if refusal:
-        state.ignored[refusal] = state.ignored.get(refusal, 0) + 1
+    ignored = _why_ignored(state, message)
+    if ignored is not None:
+        state.ignored[ignored] += 1
         return
     if message.epoch != state.last_order[0]:
         state.confirms.clear()  # numbers of another epoch mean nothing to this boss
@@ -43,14 +43,14 @@ def on_orders(state: WorkerAgentState, message: WorkerOrders) -> None:
         _HANDLERS[type(order)](state, order)
 
 
-def _refusal(state: WorkerAgentState, message: WorkerOrders) -> str:
+def _why_ignored(state: WorkerAgentState, message: WorkerOrders) -> IgnoredOrder | None:
     if message.deployment != state.deployment:
-        return "another deployment"
+        return IgnoredOrder.OTHER_DEPLOYMENT
     if message.receiver != state.options.incarnation:
-        return "another incarnation"
+        return IgnoredOrder.OTHER_INCARNATION
     if (message.epoch, message.number) <= state.last_order:
-        return "not newer than the last one"
-    return ""
+        return IgnoredOrder.NOT_NEWER
+    return None
 
 
 def _on_run(state: WorkerAgentState, run: Run) -> None:
@@ -60,7 +60,7 @@ def _on_run(state: WorkerAgentState, run: Run) -> None:
         return
     highest = state.highest.get(run.task, 0)
     if run.attempt < highest:
-        state.ignored["a lower attempt"] = state.ignored.get("a lower attempt", 0) + 1
+        state.ignored[IgnoredOrder.LOWER_ATTEMPT] += 1
         return
     if highest:
         _supersede(state, run)

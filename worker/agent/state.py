@@ -6,8 +6,9 @@ are the `now` of the events, in seconds of any clock that never goes back.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal, NamedTuple, get_args
 
 from wire.messages import AttemptKey, Digest, InHand, Input, Outcome, Place, Run, WorkerReport
@@ -22,6 +23,17 @@ REPLACED, ORPHANED = 4, 5
 
 #: So many moves are remembered, for the stories in errors.
 STORY_MOVES = 2_000
+
+
+class IgnoredOrder(StrEnum):
+    """Why orders are not acted upon."""
+
+    OTHER_DEPLOYMENT = "other_deployment"
+    OTHER_INCARNATION = "other_incarnation"
+    #: The broker delivered it twice or late, or it is of a boss that was superseded.
+    NOT_NEWER = "not_newer"
+    #: A Run of an attempt below the highest one of its task that is here.
+    LOWER_ATTEMPT = "lower_attempt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +160,8 @@ class WorkerAgentState:
     #: (epoch, number) of the highest orders message taken.
     last_order: tuple[int, int] = (0, 0)
     confirms: list[int] = field(default_factory=list)
-    #: Why messages were ignored, counted.
-    ignored: dict[str, int] = field(default_factory=dict)
+    #: What was not acted upon, by reason, since the start.
+    ignored: Counter[IgnoredOrder] = field(default_factory=Counter)
 
     # link and boss
     connected: bool = False

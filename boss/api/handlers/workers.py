@@ -33,6 +33,7 @@ def status(call: Call) -> StatusAnswer:
         counts=counts,
         hindrances=[reason.text for reason in reasons],
         reasons=reasons_of(reasons),
+        rejected_reports=view.rejected_reports,
         broker_connected=view.broker_connected,
         datastore_connected=view.datastore_connected,
         deployment=view.deployment,

@@ -79,6 +79,13 @@ def test_status_counts_as_the_old_words_do(client: httpx.Client) -> None:
     status = _fits(_document(client), client.get("/status"), "/status")
     assert (status["workers"], status["in_queue"], status["finished"]) == (1, 0, 3)
     assert (status["succeeded"], status["failed"]) == (1, 2)
+    assert status["rejected_reports"] == {}
+
+
+def test_status_has_the_counts_of_rejected_reports(backend: FakeBackend, client: httpx.Client) -> None:
+    backend.now = msgspec.structs.replace(backend.now, rejected_reports={"other_deployment": 3})
+    status = _fits(_document(client), client.get("/status"), "/status")
+    assert status["rejected_reports"] == {"other_deployment": 3}
 
 
 def test_workers_say_what_they_hold(client: httpx.Client) -> None:

@@ -9,7 +9,16 @@ import pytest
 
 from boss import loop as loop_module
 from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
-from boss.core.events import CancelAsked, LinkConnected, RetryAsked, Selection, StopAsked, Submitted, TimePassed
+from boss.core.events import (
+    CancelAsked,
+    LinkConnected,
+    RetryAsked,
+    Selection,
+    StopAsked,
+    Submitted,
+    TimePassed,
+    WorkerReported,
+)
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.rows import Changes, Known
 from boss.core.scheduler import Scheduler
@@ -18,7 +27,7 @@ from boss.inbox import Inbox
 from boss.loop import Loop
 from tests.worlds.scheduler import submission
 from tests.worlds.store import SimulatedStore
-from wire.messages import DatastoreOrders, WorkerOrders
+from wire.messages import VERSION, DatastoreOrders, WorkerOrders, WorkerReports
 
 
 class Recorder:
@@ -159,6 +168,28 @@ def test_calls_are_made_between_two_turns_in_the_loops_own_thread(loop: Loop, re
     loop.turn([TimePassed(), call])
     assert recorder.story[-2:] == ["done", "called"]
     assert seen == [loop.scheduler.state]
+
+
+def test_rejected_reports_are_logged_by_reason_in_no_words_of_the_sender(
+    loop: Loop, caplog: pytest.LogCaptureFixture
+) -> None:
+    report = WorkerReports(
+        version=VERSION,
+        deployment="of mine",
+        worker="mine",
+        incarnation="1",
+        number=1,
+        epoch=1,
+        confirms=[],
+        reports=[],
+    )
+    for _ in range(3):
+        loop.inbox.put(WorkerReported(worker="mine", message=report))
+    loop.inbox.put(StopAsked(workers=False))
+    with caplog.at_level(logging.INFO):
+        loop.run()
+    assert "reports not acted upon: 3 other_deployment" in caplog.messages
+    assert not [line for line in caplog.messages if "mine" in line]
 
 
 def test_the_loop_ends_when_the_scheduler_has_nothing_left_to_say(loop: Loop, recorder: Recorder) -> None:

@@ -17,6 +17,7 @@ from boss.api import schema
 from boss.api.pace import Pace, eta_seconds
 from boss.cli import format_tasks, format_workers
 from boss.cli.terminal import ProgressLine, bar, duration, format_progress, format_size, harmless, plural
+from boss.core.reasons import ReportRejection
 from tests.worlds.waiting import scaled
 
 
@@ -116,6 +117,21 @@ def test_status_has_the_four_historic_lines() -> None:
         "No boss is running" in line
         for line in format_tasks.status_lines(msgspec.structs.replace(status, running=False))
     )
+
+
+def test_status_counts_the_reports_that_the_boss_rejected_by_reason() -> None:
+    status = schema.StatusAnswer(
+        running=True, workers=0, in_queue=0, available=0, in_progress=0, finished=0, succeeded=0, failed=0, cancelled=0,
+        counts=schema.Counts(), hindrances=[], broker_connected=True, datastore_connected=True, deployment="d", epoch=1,
+        turn=1, rejected_reports={"other_deployment": 3, "of late\x1b": 1},
+    )  # fmt: skip
+    assert list(format_tasks.status_lines(status))[4:] == [
+        "Reports that the boss has rejected since its start: 3 of workers of another deployment, 1 of late\\x1b."
+    ]
+
+
+def test_every_reason_for_which_a_report_is_rejected_has_its_words() -> None:
+    assert set(format_tasks.REJECTED_REPORTS) == set(ReportRejection)
 
 
 def test_a_worker_is_told_in_the_historic_words() -> None:

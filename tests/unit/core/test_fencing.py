@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from boss.core.check import check
-from boss.core.events import CancelAsked, Selection
+from boss.core.events import CancelAsked, DatastoreReported, Selection
 from boss.core.model import Phase
+from boss.core.reasons import ReportRejection
 from tests.worlds.scheduler import FakeWorker, World
-from wire.messages import Acknowledge, Heartbeat, InHand, Kill, Outcome, PhaseReached, Run, SayHello, TakeBack
+from wire.messages import (
+    VERSION,
+    Acknowledge,
+    DatastoreHello,
+    DatastoreReports,
+    Heartbeat,
+    InHand,
+    Kill,
+    Outcome,
+    PhaseReached,
+    Run,
+    SayHello,
+    TakeBack,
+)
 
 SILENCE = 60.0
 
@@ -184,7 +198,7 @@ def test_a_report_for_another_deployment_is_counted_and_dropped(world: World) ->
     worker.deployment = "another"
     worker.ended(1, 1)
     assert world.states("a") == "running"
-    assert list(world.state.refused) == ["a report of worker 'w' for another deployment"]
+    assert world.state.rejected == {ReportRejection.OTHER_DEPLOYMENT: 1}
 
 
 def test_a_report_on_the_topic_of_another_worker_is_counted_and_dropped(world: World) -> None:
@@ -193,7 +207,36 @@ def test_a_report_on_the_topic_of_another_worker_is_counted_and_dropped(world: W
     event.worker = "v"
     world.turn(event)
     assert world.states("a") == "running"
-    assert list(world.state.refused) == ["a report in the name of 'w' on the topic of 'v'"]
+    assert world.state.rejected == {ReportRejection.OTHER_WORKER: 1}
+
+
+def test_a_late_report_of_a_former_incarnation_is_counted_and_dropped(world: World) -> None:
+    worker = executing(world)
+    late = worker.message(Outcome(task=1, attempt=1, ended="succeeded"))
+    worker.started_anew(InHand(task=1, attempt=1, phase="executing"))
+    world.turn(late)
+    assert world.states("a") == "running"
+    assert world.state.rejected == {ReportRejection.FORMER_INCARNATION: 1}
+    world.ignore()
+
+
+def test_a_report_of_a_datastore_of_another_deployment_is_counted_and_dropped(world: World) -> None:
+    message = DatastoreReports(
+        version=VERSION, deployment="y", incarnation="x", number=1, epoch=1, confirms=[], reports=[DatastoreHello()]
+    )
+    world.turn(DatastoreReported(message=message))
+    assert world.state.datastore.incarnation == world.datastore.incarnation
+    assert world.state.rejected == {ReportRejection.DATASTORE_OF_OTHER_DEPLOYMENT: 1}
+
+
+def test_whatever_is_sent_no_more_is_kept_than_a_count_a_reason(world: World) -> None:
+    worker = executing(world)
+    for number in range(100):
+        event = worker.message()
+        event.worker = f"v{number}"
+        worker.deployment = f"another {number}"
+        world.turn(event, worker.message())
+    assert world.state.rejected == {ReportRejection.OTHER_WORKER: 100, ReportRejection.OTHER_DEPLOYMENT: 100}
 
 
 def test_somebody_unknown_is_asked_to_say_hello(world: World) -> None:

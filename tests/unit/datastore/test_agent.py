@@ -43,6 +43,7 @@ from datastore.agent.events import (
     Swept,
     TransferEnded,
 )
+from datastore.agent.state import IgnoredEvent
 from tests.worlds.datastore_agent import DIGEST, PLACE, World
 from wire.messages import (
     Abandon,
@@ -357,7 +358,12 @@ def test_orders_of_others_and_passed_numbers_are_ignored(world: World) -> None:
     for other in ({"deployment": "x"}, {"receiver": "x"}, {"number": 5}, {"number": 4}, {"epoch": 0}):
         world.order(LookUp(task=2, names=["a"]), **{"number": 6, **other})
     assert world.all(LookUpNames) == []
-    assert sum(world.agent.state.ignored.values()) == 5
+    assert world.agent.state.ignored == {
+        IgnoredEvent.OTHER_DEPLOYMENT: 1,
+        IgnoredEvent.OTHER_INCARNATION: 1,
+        IgnoredEvent.NOT_NEWER: 2,
+        IgnoredEvent.SUPERSEDED_BOSS: 1,
+    }
     world.order(LookUp(task=2, names=["a"]), number=6)
     world.one(LookUpNames)
     assert world.all(Confirm) == [Confirm(1, 5), Confirm(1, 6)]

@@ -17,6 +17,7 @@ from worker.agent.events import (
     ProgressTold,
     TermReceived,
 )
+from worker.agent.state import IgnoredOrder
 
 WELCOME = Welcome(heartbeat_seconds=5.0, orphan_after_seconds=600.0)
 
@@ -196,7 +197,11 @@ def test_orders_of_another_deployment_incarnation_or_an_old_number_are_ignored()
     world.order(run(5), epoch=0)
     world.order(run(6), number=1)
     assert world.begun() == [(3, 1)]
-    assert sum(world.agent.state.ignored.values()) == 5
+    assert world.agent.state.ignored == {
+        IgnoredOrder.OTHER_DEPLOYMENT: 1,
+        IgnoredOrder.OTHER_INCARNATION: 1,
+        IgnoredOrder.NOT_NEWER: 3,
+    }
 
 
 def test_a_message_delivered_twice_acts_once() -> None:
