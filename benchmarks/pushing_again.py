@@ -13,14 +13,14 @@ import time
 from array import array
 from pathlib import Path
 
-from boss.core.events import BatchesLoaded, Submitted
-from boss.core.merge import batches_concerned
+from boss.core.events import Submitted
 from boss.core.model import Profile, Submission, TaskState
 from boss.core.policy import Policy
-from boss.core.rows import Changes, TaskRow
+from boss.core.rows import Changes, Known, TaskRow
 from boss.core.scheduler import Scheduler
 from boss.database import Database
 from boss.database.store import DatabaseStore
+from boss.turn import decide, record
 
 
 def submission(count: int, strategy: str = "", variant: bytes = b"c") -> Submission:
@@ -47,16 +47,8 @@ def push(store: DatabaseStore, made: Submission) -> float:
     scheduler = Scheduler(Policy())
     scheduler.restore(store.load(), 1.0, 1.0)
     start = time.perf_counter()
-    known = store.known(made)
-    scheduler.begin(2.0, 2.0)
-    absent = [number for number in batches_concerned(made, known) if number not in scheduler.state.batches]
-    if absent:
-        batches, outside, crossing = store.batches_for([], absent, [])
-        scheduler.handle(BatchesLoaded(batches=batches, outside=outside, crossing=crossing))
-    scheduler.handle(Submitted(submission=made, known=known))
-    scheduler.settle()
-    changes, _ = scheduler.take()
-    store.commit(changes, 2.0)
+    decided = decide(scheduler, store, [Submitted(submission=made, known=Known())], 2.0, 2.0)
+    record(decided, store, 2.0)
     return time.perf_counter() - start
 
 

@@ -1,49 +1,30 @@
-"""The boss's one loop: collect, decide, record, perform.
+"""The boss's one loop: turn after turn (`boss.turn`), and what it does while the database is away.
 
 One thread owns the scheduler. Everybody else puts items into the inbox and gets effects performed after the
 commit. How many events a turn carries is never configured: it is what waits when the turn begins.
 
 The loop knows neither MQTT nor SQL nor HTTP: `Outside` is what it needs of the world, and the program
-(`boss.__main__`) puts the parts together.
+(`boss.program`) puts the parts together.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 import msgspec
 
-from boss.core.effects import (
-    Answer,
-    AttachNetwork,
-    ClearPresence,
-    DetachNetwork,
-    Effect,
-    EndBoss,
-    SendToDatastore,
-    SendToWorker,
-    StartInstance,
-    StopInstance,
-)
-from boss.core.events import (
-    BatchesLoaded,
-    PauseAsked,
-    Submitted,
-    TasksAsked,
-    TimePassed,
-)
-from boss.core.merge import batches_concerned
-from boss.core.rows import Changes
+from boss.core.effects import EndBoss
+from boss.core.events import TimePassed
+from boss.core.model import Submission
+from boss.core.rows import Known, LoadedBatch
 from boss.core.scheduler import Scheduler
-from boss.core.state import State
 from boss.core.store import DatabaseAwayError, Store
-from boss.dispatch import Dispatcher
-from boss.inbox import WITHDRAWN, Inbox, Item
-from boss.intake.finish import leave_to_project
-from wire.messages import DatastoreOrders, WorkerOrders
+from boss.dispatch import Dispatcher, Found
+from boss.inbox import Inbox, Item
+from boss.turn import Decided, Outside, decide, perform, perform_steps, record
 from wire.rejected import RejectionLog
 
 logger = logging.getLogger(__name__)
@@ -60,19 +41,6 @@ DATABASE_PAUSE_SECONDS = 1.0
 
 class _GivenUpError(Exception):
     """The loop was told to end while the database is away. What is not on disk has had no effect."""
-
-
-class Outside(Protocol):
-    """Everything that the loop can do to the world. No call may block for long, none returns an answer."""
-
-    def send_to_worker(self, worker: str, message: WorkerOrders) -> None: ...
-    def send_to_datastore(self, message: DatastoreOrders) -> None: ...
-    def clear_presence(self, worker: str) -> None: ...
-    def answer(self, answer: Answer) -> None: ...
-    def start_instance(self, effect: StartInstance) -> None: ...
-    def stop_instance(self, effect: StopInstance) -> None: ...
-    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None: ...
-    def turn_done(self, changed: bool) -> None: ...
 
 
 #: What the database wants now and then: (monotonic, wall) -> seconds until the next time. Raises DatabaseAwayError.
@@ -151,70 +119,36 @@ class Loop:
             self._back()
         self._upkeep_at = now + pause
 
-    # --- decide ------------------------------------------------------------------------------------
+    # --- decide, record, perform -------------------------------------------------------------------
 
     def turn(self, items: list[Item]) -> None:
-        """One turn. An event that reads the database sees what the events before it did: it starts a new one."""
-        calls: list[Callable[[State], None]] = []
-        self.scheduler.begin(time.monotonic(), time.time())
-        for position, item in enumerate(items):
+        """One turn of these, or of as many of them as go into one; the others wait for the next."""
+        events = [item for item in items if isinstance(item, msgspec.Struct)]
+        reads = _PatientReads(self, self._store)
+        decided = decide(self.scheduler, reads, events, time.monotonic(), time.time())
+        if decided.taken < len(events):
+            end = next(at for at, item in enumerate(items) if item is events[decided.taken])
+            items, self._waiting = items[:end], items[end:]
+        self._record(decided)
+        self._perform(decided)
+        for item in items:
             if not isinstance(item, msgspec.Struct):
-                calls.append(item)
-                continue
-            if isinstance(item, Submitted | TasksAsked | PauseAsked):
-                if position and not self._untouched():
-                    self._waiting = items[position:]
-                    break
-                if item.reply != WITHDRAWN:
-                    self._read_for(item)
-                if item.reply == WITHDRAWN:
-                    continue
-            self.scheduler.handle(item)
-        self._finish_turn()
-        for call in calls:
-            call(self.scheduler.state)
+                item(self.scheduler.state)
 
-    def _untouched(self) -> bool:
-        state = self.scheduler.state
-        return state.changes.empty() and not state.dirty and not state.dirty_batches
-
-    def _read_for(self, event: Submitted | TasksAsked | PauseAsked) -> None:
-        """What the event needs of batches that are not in memory."""
-        if isinstance(event, Submitted):
-            submission = event.submission
-            event.known = self._until_back(lambda: self._store.known(submission))
-            _prefer_results(event)
-            self._bring_back([], batches_concerned(submission, event.known))
-        elif isinstance(event, PauseAsked):
-            self._bring_back([], [event.batch])
-        else:
-            self._bring_back(event.selection.tasks, event.selection.batches)
-
-    def _bring_back(self, tasks: list[int], batches: list[int]) -> None:
-        """These batches, those of the tasks, and all below them, into memory."""
-        state = self.scheduler.state
-        absent_tasks = [task for task in tasks if state.find(task) is None]
-        absent = [number for number in batches if number not in state.batches]
-        if absent_tasks or absent:
-            present = list(state.batches)
-            loaded, outside, crossing = self._until_back(lambda: self._store.batches_for(absent_tasks, absent, present))
-            self.scheduler.handle(BatchesLoaded(batches=loaded, outside=outside, crossing=crossing))
-
-    # --- record, perform ---------------------------------------------------------------------------
-
-    def _finish_turn(self) -> None:
-        self.scheduler.settle()
-        changes, effects = self.scheduler.take()
-        changed = not changes.empty()
-        if changed:
-            self._record(changes)
-        self._perform(effects)
-        self._outside.turn_done(changed)
-
-    def _record(self, changes: Changes) -> None:
+    def _record(self, decided: Decided) -> None:
         """Until it is on disk, nothing goes out; workers meanwhile go on with what they have."""
-        self._until_back(lambda: self._store.commit(changes, time.time()))
-        self._back()
+        if decided.changed:
+            self._until_back(lambda: record(decided, self._store, time.time()))
+            self._back()
+
+    def _perform(self, decided: Decided) -> None:
+        for step in self._until_back(lambda: perform_steps(decided.effects, self._dispatcher)):
+            if isinstance(step, Found):
+                self.inbox.put(step)
+            elif isinstance(step, EndBoss):
+                self.inbox.ended = True
+            else:
+                perform(step, self._outside)
 
     def _until_back(self, call: Callable[[], T]) -> T:
         """Try until the database answers. Nothing else happens meanwhile: no turn can end without it."""
@@ -248,39 +182,18 @@ class Loop:
             logger.info("the database is back", extra={"action": "database_back"})
             self.inbox.database_error = ""
 
-    def _perform(self, effects: list[Effect]) -> None:
-        to_workers = [effect for effect in effects if isinstance(effect, SendToWorker)]
-        for worker, message in self._until_back(lambda: self._dispatcher.to_workers(to_workers)):
-            self._outside.send_to_worker(worker, message)
-        to_datastore = [effect for effect in effects if isinstance(effect, SendToDatastore)]
-        for order in self._until_back(lambda: self._dispatcher.to_datastore(to_datastore)):
-            self._outside.send_to_datastore(order)
-        for found in self._dispatcher.found():
-            self.inbox.put(found)
-        for effect in effects:
-            if isinstance(effect, Answer):
-                self._outside.answer(effect)
-            elif isinstance(effect, StartInstance):
-                self._outside.start_instance(effect)
-            elif isinstance(effect, StopInstance):
-                self._outside.stop_instance(effect)
-            elif isinstance(effect, AttachNetwork | DetachNetwork):
-                self._outside.change_card(effect)
-            elif isinstance(effect, ClearPresence):
-                self._outside.clear_presence(effect.worker)
-            elif isinstance(effect, EndBoss):
-                self.inbox.ended = True
 
+class _PatientReads:
+    """The reads of a turn, tried until the database answers."""
 
-def _prefer_results(event: Submitted) -> None:
-    """A name that an older task of the project declares means its result, not the file of that name that was sent."""
-    submission, own = event.submission, set(event.submission.ids)
-    results = event.known.results
-    names = {file.name for file in submission.files if file.name in results and results[file.name][2] not in own}
-    if names:
-        leave_to_project(submission, names)
-        submission.warnings += [
-            f"the file `{name}` was not taken: the name is a result of task {results[name][2]!r} of project "
-            f"{submission.project!r}, which comes first"
-            for name in sorted(names)
-        ]
+    def __init__(self, loop: Loop, store: Store) -> None:
+        self._loop = loop
+        self._store = store
+
+    def known(self, submission: Submission) -> Known:
+        return self._loop._until_back(lambda: self._store.known(submission))
+
+    def batches_for(
+        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
+    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+        return self._loop._until_back(lambda: self._store.batches_for(tasks, batches, present))

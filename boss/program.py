@@ -277,9 +277,6 @@ class Program:
     def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
         self.fleet.change_card(effect)
 
-    def turn_done(self, changed: bool) -> None:
-        """Views are made on demand (`boss.api.live`)."""
-
     # --- parts ----------------------------------------------------------------------------------------
 
     def _start_broker(self) -> tuple[str, int]:

@@ -51,8 +51,7 @@ def _state(tasks: int) -> State:
         dependency_targets=targets.tobytes(),
     )
     scheduler = Scheduler(Policy(pools=(POOL,)))
-    scheduler.begin(1.0, 1.0)
-    scheduler.handle(Submitted(submission=submission, known=Known()))
+    scheduler.handle(Submitted(submission=submission, known=Known()), 1.0)
     scheduler.settle()
     scheduler.take()
     state = scheduler.state

@@ -2,8 +2,7 @@
 
 A change holds the state directory's lock and the database's epoch for ONE transaction, so that no boss can
 run meanwhile; nothing is started, stopped, adopted or requeued by it, and of all effects only the answer is
-used: the next boss derives the others from rows. The database comes in as functions that open it, because
-edges do not import one another.
+performed: the next boss derives the others from rows. The database comes in as functions that open it.
 """
 
 from __future__ import annotations
@@ -23,15 +22,16 @@ from boss.api.backend import BackendUnavailableError, HeldAttempt, PoolView, Req
 from boss.api.pool_views import instance_answer, pool_views
 from boss.api.reads import Lookups, Reads
 from boss.core.effects import Answer
-from boss.core.events import BatchesLoaded, PauseAsked, TasksAsked
 from boss.core.model import TaskState
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.pools import PoolState
-from boss.core.rows import BatchRow, Changes, InstanceRow, Loaded, LoadedBatch, WorkerRow
+from boss.core.rows import BatchRow, InstanceRow, WorkerRow
 from boss.core.scaling.decide import Decision
 from boss.core.scheduler import Scheduler
+from boss.core.store import Store
 from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
 from boss.state_directory.boss_file import LOCK_FILE
+from boss.turn import decide, record
 from wire.messages import Place
 
 CARRY_ON = "No boss is running here: the next push_tasks.py, or `python -m boss`, carries this on."
@@ -57,16 +57,6 @@ class Writable(Protocol):
 
     def take_over(self, host: str, pid: int) -> tuple[int, str]: ...
     def close(self) -> None: ...
-
-
-class Store(Protocol):
-    """The same database as the boss's loop uses it."""
-
-    def load(self) -> Loaded: ...
-    def commit(self, changes: Changes, wall: float) -> None: ...
-    def batches_for(
-        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
-    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]: ...
 
 
 class OfflineBackend:
@@ -143,32 +133,17 @@ class OfflineBackend:
 
 
 def _one_turn(database: Writable, store: Store, event: Request) -> Answer:
+    """A turn without a boss: nothing goes on by it, and of its effects only the answer is performed."""
     database.take_over(socket.gethostname(), os.getpid())
-    wall = time.time()
+    now, wall = time.monotonic(), time.time()
     scheduler = Scheduler(Policy())
-    loaded = store.load()
-    scheduler.restore(loaded, time.monotonic(), wall)
-    tasks, batches = _named(event)
-    if tasks or batches:
-        found, outside, crossing = store.batches_for(tasks, batches, [batch.row.number for batch in loaded.batches])
-        scheduler.handle(BatchesLoaded(batches=found, outside=outside, crossing=crossing))
+    scheduler.restore(store.load(), now, wall)
     event.reply = _REPLY
-    scheduler.handle(event)
-    scheduler.settle_rows()
-    changes, effects = scheduler.take()
-    answer = next(effect for effect in effects if isinstance(effect, Answer) and effect.reply == _REPLY)
-    if not answer.rejections and not changes.empty():
-        store.commit(changes, wall)
+    decided = decide(scheduler, store, [event], now, wall, settle=Scheduler.settle_rows)
+    answer = next(effect for effect in decided.effects if isinstance(effect, Answer) and effect.reply == _REPLY)
+    if not answer.rejections:
+        record(decided, store, wall)
     return answer
-
-
-def _named(event: Request) -> tuple[list[int], list[int]]:
-    """Tasks and batches that the event is about."""
-    if isinstance(event, PauseAsked):
-        return [], [event.batch]
-    if isinstance(event, TasksAsked):
-        return event.selection.tasks, event.selection.batches
-    return [], []
 
 
 @contextmanager

@@ -265,7 +265,10 @@ class GuestRefused(_Event, kw_only=True):
 
 
 class TimePassed(_Event, kw_only=True):
-    """A deadline may have come."""
+    """A turn begins, or is wanted because a deadline may have come."""
+
+    #: The wall clock, in seconds since the epoch, for rows and for people; 0.0: as it was.
+    wall: float = 0.0
 
 
 class StopAsked(_Event, kw_only=True):

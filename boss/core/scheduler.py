@@ -1,11 +1,11 @@
 """The scheduler: one door in, changes and effects out.
 
-    scheduler.begin(now, wall)      the turn's time
-    scheduler.handle(event)         once for each event of the turn
+    scheduler.handle(event, now)    once for each event of the turn; TimePassed, with the wall clock, is the first
     scheduler.settle()              deadlines, scaling, assignment, orders: once, at the turn's end
     scheduler.take()                the turn's changes (to be recorded) and effects (to be performed then)
 
-Pure: no I/O, clock, thread or randomness. `now` is monotonic seconds, `wall` seconds since the epoch.
+`boss.turn` calls them in this order. Pure: no I/O, clock, thread or randomness. `now` is monotonic seconds, the same
+for all of a turn; `wall` is seconds since the epoch.
 """
 
 from __future__ import annotations
@@ -86,22 +86,20 @@ class Scheduler:
 
     def restore(self, loaded: Loaded, now: float, wall: float) -> None:
         """Begin where the database stands. Afterwards `settle` and `take` as after any turn."""
-        self.begin(now, wall)
+        self.state.now, self.state.wall = now, wall
         restore.restore(self.state, loaded)
 
-    def begin(self, now: float, wall: float) -> None:
-        """A turn begins. A gap in our own time (a suspended machine) makes every lease begin anew."""
-        state = self.state
-        gap = now - state.now > state.policy.heartbeat and state.now > 0.0
-        state.now = now
-        state.wall = wall
-        planned = state.next_deadline()
-        if gap and state.leases_from is not None and planned is not None and planned < now - state.policy.heartbeat:
-            leases.leases_anew(state)
-
-    def handle(self, event: Event) -> None:
+    def handle(self, event: Event, now: float) -> None:
         """Take one event. Raises InvariantError on a bug of ours, never because of what came from outside."""
-        _HANDLERS[type(event)](self.state, event)
+        state = self.state
+        if now != state.now:
+            _let_time_pass(state, now)
+        _HANDLERS[type(event)](state, event)
+
+    def untouched(self) -> bool:
+        """True: nothing that this turn has handled so far is to be recorded."""
+        state = self.state
+        return state.changes.empty() and not state.dirty and not state.dirty_batches
 
     def settle(self) -> None:
         """The end of the turn."""
@@ -152,6 +150,19 @@ class Scheduler:
 # --- the loop's own events -------------------------------------------------------------------------
 
 
+def _let_time_pass(state: State, now: float) -> None:
+    """A gap in our own time (a suspended machine) makes every lease begin anew."""
+    gap = now - state.now > state.policy.heartbeat and state.now > 0.0
+    state.now = now
+    planned = state.next_deadline()
+    if gap and state.leases_from is not None and planned is not None and planned < now - state.policy.heartbeat:
+        leases.leases_anew(state)
+
+
+def _time_passed(state: State, event: TimePassed) -> None:
+    state.wall = event.wall or state.wall
+
+
 def _connected(state: State, event: LinkConnected) -> None:
     """What was sent to us while we were away is lost: everybody is asked to say hello."""
     leases.leases_anew(state)
@@ -168,10 +179,6 @@ def _disconnected(state: State, event: LinkDisconnected) -> None:
 
 def _batches_loaded(state: State, event: BatchesLoaded) -> None:
     restore.add_batches(state, event.batches, event.outside, event.crossing)
-
-
-def _nothing(state: State, event: Event) -> None:
-    """A turn is all that was wanted."""
 
 
 def _presence(state: State, event: PresenceSeen) -> None:
@@ -297,6 +304,6 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     InputsCached: datastore.on_cached,
     OrdersLeftOut: datastore.on_left_out,
     ResultsUndeclared: datastore.on_undeclared,
-    TimePassed: _nothing,
+    TimePassed: _time_passed,
     StopAsked: commands.on_stop,
 }

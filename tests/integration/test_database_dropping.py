@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from boss.core.events import BatchesLoaded, DropTasksAsked, Selection
+from boss.core.events import DropTasksAsked, Selection
 from boss.core.model import TaskState
 from boss.core.rows import Changes, ResultRow
 from boss.core.scheduler import Scheduler
 from boss.database import Database
 from boss.database.store import DatabaseStore
+from boss.turn import decide, record
 from tests.worlds.database import Push, attempt, database, moved, worker
 from tests.worlds.database_pushes import agree, all_succeed, one_push, started, submission
 
@@ -20,13 +21,9 @@ GRAPH: dict[str, list[str]] = {"a": [], "b": ["a"], "c": []}
 
 def drop(database: Database, scheduler: Scheduler, *tasks: int, states: tuple[int, ...] = ()) -> None:
     store = DatabaseStore(database, None)  # type: ignore[arg-type]  # no spool is needed
-    scheduler.begin(scheduler.state.now + 1.0, scheduler.state.now + 1.0)
-    loaded, outside, crossing = store.batches_for(list(tasks), [], list(scheduler.state.batches))
-    scheduler.handle(BatchesLoaded(batches=loaded, outside=outside, crossing=crossing))
-    scheduler.handle(DropTasksAsked(selection=Selection(tasks=list(tasks)), states=list(states)))
-    scheduler.settle()
-    changes, _ = scheduler.take()
-    database.commit(changes, scheduler.state.now)
+    asked = DropTasksAsked(selection=Selection(tasks=list(tasks)), states=list(states))
+    now = scheduler.state.now + 1.0
+    record(decide(scheduler, store, [asked], now, now), store, now)
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from boss.core.events import Submitted
-from boss.core.rows import Changes, ResultRow
+from boss.core.rows import Changes, Known, ResultRow
 from boss.database import Database
 from boss.database.store import DatabaseStore
+from boss.turn import decide, record
 from tests.worlds.database import Push, database
 from tests.worlds.database_pushes import EMPTY, agree, all_succeed, one_push, started, submission
 from wire.messages import Execution, Input
@@ -63,8 +64,6 @@ def test_a_remembered_description_is_not_sent_for_a_replaced_task(database: Data
     for changed, strategy in (("one", ""), ("two", "replace")):
         push = Push({"a": []}, executions={"a": Execution(commands=[changed])})
         made = submission(push, strategy, ["a"] if strategy else [], EMPTY)
-        boss.begin(boss.state.now + 1, 1.0)
-        boss.handle(Submitted(submission=made, known=store.known(made)))
-        boss.settle()
-        store.commit(boss.take()[0], 1.0)
+        decided = decide(boss, store, [Submitted(submission=made, known=Known())], boss.state.now + 1.0, 1.0)
+        record(decided, store, 1.0)
         assert store.executions([1])[1][2] == made.executions[0]

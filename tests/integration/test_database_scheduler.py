@@ -5,18 +5,18 @@ from __future__ import annotations
 from boss.core.check import check
 from boss.core.events import Submitted
 from boss.core.policy import Policy
+from boss.core.rows import Known
 from boss.core.scheduler import Scheduler
 from boss.database import Database
+from boss.database.store import DatabaseStore
+from boss.turn import decide, record
 from tests.worlds.database import Push
 
 
 def one_turn(database: Database, scheduler: Scheduler, now: float, push: Push) -> None:
-    submission = push.submission()
-    scheduler.begin(now, now)
-    scheduler.handle(Submitted(submission=submission, known=database.lookups.known(submission)))
-    scheduler.settle()
-    changes, _ = scheduler.take()
-    database.commit(changes, now)
+    store = DatabaseStore(database, None)  # type: ignore[arg-type]  # no spool is needed
+    pushed = Submitted(submission=push.submission(), known=Known())
+    record(decide(scheduler, store, [pushed], now, now), store, now)
 
 
 def started(database: Database) -> Scheduler:

@@ -18,6 +18,7 @@ from boss.core.scheduler import Scheduler
 from boss.database import Database, SchemaTooNewError, SchemaTooOldError, schema
 from boss.database.engine import parse_url, writer_engine
 from boss.database.store import DatabaseStore
+from boss.turn import decide, record
 from tests.worlds.database import moved
 from tests.worlds.stored_database import STORED, dump, restore
 
@@ -82,9 +83,7 @@ def test_the_work_goes_on_in_it(old_url: str, tmp_path: Path) -> None:
     scheduler = Scheduler(Policy())
     scheduler.restore(store.load(), 100.0, 1_700_000_100.0)
     check(scheduler.state)
-    scheduler.settle()
-    changes, _ = scheduler.take()
-    store.commit(changes, 1_700_000_100.0)
+    record(decide(scheduler, store, [], 100.0, 1_700_000_100.0), store, 1_700_000_100.0)
     database.commit(Changes(tasks={8: moved(8, TaskState.SUCCEEDED, 1)}), 1_700_000_101.0)
     assert database.load().batches[0].states[5] == TaskState.SUCCEEDED
     numbers = array("q")

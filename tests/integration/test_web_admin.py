@@ -17,12 +17,13 @@ import admin
 from boss.core.events import Submitted
 from boss.core.model import TaskState
 from boss.core.policy import Policy
-from boss.core.rows import AttemptRow, Changes, InstanceRow, ResultRow, TaskRow, WorkerRow
+from boss.core.rows import AttemptRow, Changes, InstanceRow, Known, ResultRow, TaskRow, WorkerRow
 from boss.core.scheduler import Scheduler
 from boss.database import Database
 from boss.database.store import DatabaseStore
 from boss.intake.collector import Collector
 from boss.intake.reader import encode_stream, read_file
+from boss.turn import decide, record
 from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled
 
@@ -49,11 +50,10 @@ def state_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for chunk in encode_stream(read_file(tmp_path / "tasks.json")):
         collector.feed(chunk)
     submission = collector.finish()
-    scheduler.handle(Submitted(submission=submission, known=store.known(submission)))
-    scheduler.settle_rows()
-    changes, _ = scheduler.take()
-    store.commit(changes, 1000.0)
-    batch = changes.accepted[0].batch
+    pushed = Submitted(submission=submission, known=Known())
+    decided = decide(scheduler, store, [pushed], 1.0, 1000.0, settle=Scheduler.settle_rows)
+    record(decided, store, 1000.0)
+    batch = decided.changes.accepted[0].batch
     batch.counts = [0, 1, 1, 0, 1, 0, 1]
     states = {0: TaskState.FAILED, 1: TaskState.BLOCKED, 2: TaskState.RUNNING}
     rows = {batch.first + at: _task(batch.first + at, state) for at, state in states.items()}

@@ -1,47 +1,30 @@
-"""The boss's machine: the real scheduler and dispatcher, around a simulated database that may be anywhere in a
-commit when it dies."""
+"""The boss's machine: the real scheduler, turn and dispatcher, around a simulated database. It may die between any two
+steps of a turn, and anywhere in a commit."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from boss.core.check import check, starving
-from boss.core.effects import (
-    Answer,
-    AttachNetwork,
-    ClearPresence,
-    DetachNetwork,
-    Effect,
-    EndBoss,
-    SendToDatastore,
-    SendToWorker,
-    StartInstance,
-    StopInstance,
-)
+from boss.core.effects import Answer, AttachNetwork, DetachNetwork, Effect, EndBoss, StartInstance, StopInstance
 from boss.core.events import (
-    BatchesLoaded,
     DatastoreReported,
     Event,
     LinkConnected,
     LinkDisconnected,
-    PauseAsked,
     PresenceSeen,
-    Selection,
-    Submitted,
-    TasksAsked,
     TimePassed,
     WorkerReported,
 )
-from boss.core.merge import batches_concerned
 from boss.core.policy import Policy
-from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
-from boss.dispatch import Dispatcher
+from boss.dispatch import Dispatcher, Found
 from boss.providers.provider import Recorded
+from boss.turn import Decided, decide, perform, perform_steps, record
 from tests.simulation.clock import Alarm
 from tests.worlds.store import Superseded
 from wire.codec import decode, encode
-from wire.messages import VERSION, DatastoreReports, Presence, WorkerReports
+from wire.messages import VERSION, DatastoreOrders, DatastoreReports, Presence, WorkerOrders, WorkerReports
 from wire.topics import Topics
 
 if TYPE_CHECKING:
@@ -71,7 +54,7 @@ class SimulatedBoss:
         self.turns = 0
         self.frozen_until = 0.0
         #: A turn whose commit cannot be made at present: the database is away.
-        self.waiting: tuple[Changes, list[Effect]] | None = None
+        self.waiting: Decided | None = None
         self.alarm = Alarm(world.clock, self._ring)
         self.scheduler.restore(self.store.load(), self.now, self.wall)
         check(self.scheduler.state)
@@ -145,112 +128,99 @@ class SimulatedBoss:
             self._plan()
             return
         events, self.inbox = self.inbox, []
-        self.scheduler.begin(self.now, self.wall)
-        for position, event in enumerate(events):
-            if isinstance(event, Submitted | TasksAsked | PauseAsked):
-                if position:
-                    self.inbox = events[position:]
-                    self._plan()
-                    break
-                try:
-                    self._read_for(event)
-                except Superseded:
-                    self.crash()
-                    return
-            self.scheduler.handle(event)
-        self._end_turn()
-
-    def _read_for(self, event: Submitted | TasksAsked | PauseAsked) -> None:
-        store, state = self.store, self.scheduler.state
-        wanted: tuple[list[int], list[int]]
-        if isinstance(event, Submitted):
-            event.known = store.known(event.submission)
-            wanted = [], batches_concerned(event.submission, event.known)
+        try:
+            decided = decide(self.scheduler, self.store, events, self.now, self.wall)
+        except Superseded:
+            self.crash()
+            return
+        self.inbox = events[decided.taken :]
+        if self.inbox:
+            self._plan()
+        self._look()
+        if decided.changed:
+            self._record(decided)
         else:
-            wanted = ([], [event.batch]) if isinstance(event, PauseAsked) else _selected(event.selection)
-        tasks = [task for task in wanted[0] if state.find(task) is None]
-        batches = [number for number in wanted[1] if number not in state.batches]
-        if tasks or batches:
-            loaded, outside, crossing = store.batches_for(tasks, batches, list(state.batches))
-            self.scheduler.handle(BatchesLoaded(batches=loaded, outside=outside, crossing=crossing))
+            self._perform(decided.effects)
 
-    def _end_turn(self) -> None:
-        self.scheduler.settle()
+    def _look(self) -> None:
+        """Whether all is as it must be at the end of a turn."""
         state = self.scheduler.state
-        changes, effects = self.scheduler.take()
         self.turns += 1
         if self.turns % self.world.look_each == 0:
             check(state)
             hungry = starving(state) if state.leases_from is not None and not state.stopping else []
             assert not hungry, f"tasks {hungry} are ready and a worker that fits is idle"
-        if changes.empty():
-            self._perform_all(effects)
-        else:
-            self._record(changes, effects)
 
-    def _record(self, changes: Changes, effects: list[Effect]) -> None:
+    def _record(self, decided: Decided) -> None:
         """Commit, then perform. While the database is away nothing goes out, and no other turn begins."""
         world, faults = self.world, self.world.faults
         if not self.alive:
             return
         if world.clock.now < max(world.database_away_until, self.frozen_until):
-            self.waiting = (changes, effects)
-            world.clock.after(1.0, lambda: self._record(changes, effects))
+            self.waiting = decided
+            world.clock.after(1.0, lambda: self._record(decided))
             return
         if faults.strikes("boss_before_commit"):
             self.crash()
             return
+        self.store.answer_lost = faults.strikes("commit_answer_lost")
         try:
-            self.store.commit(changes, self.wall, answer_lost=faults.strikes("commit_answer_lost"))
+            record(decided, self.store, self.wall)
         except Superseded:
             self.crash()
             return
-        world.truth.committed(changes)
+        world.truth.committed(decided.changes)
         if faults.strikes("boss_after_commit"):
             self.crash()
             return
-        self._perform_all(effects)
+        self._perform(decided.effects)
         if self.waiting is not None:
             self.waiting = None
             self._plan()
 
-    def _perform_all(self, effects: list[Effect]) -> None:
-        faults = self.world.faults
-        for effect in effects:
-            if faults.strikes("boss_in_perform"):
+    def _perform(self, effects: list[Effect]) -> None:
+        for step in perform_steps(effects, self.dispatcher):
+            if self.world.faults.strikes("boss_in_perform"):
                 self.crash()
+            elif isinstance(step, Found):
+                self.put(step)
+            elif isinstance(step, EndBoss):
+                self.crash()
+            else:
+                perform(step, self)
+            if not self.alive:
                 return
-            self._perform(effect)
         self.alarm.set(self._world_time(self.scheduler.next_deadline()))
 
     def _world_time(self, deadline: float | None) -> float | None:
         return None if deadline is None else deadline - self.clock_offset
 
-    def _perform(self, effect: Effect) -> None:
-        network = self.world.network
-        if isinstance(effect, SendToWorker):
-            self.world.truth.told(effect.worker, effect.incarnation, effect.orders)
-            for worker, message in self.dispatcher.to_workers([effect]):
-                network.publish(self.name, TOPICS.orders(worker), encode(message))
-        elif isinstance(effect, SendToDatastore):
-            for order in self.dispatcher.to_datastore([effect]):
-                network.publish(self.name, TOPICS.datastore_orders, encode(order))
-            for found in self.dispatcher.found():
-                self.put(found)
-        elif isinstance(effect, Answer):
-            self.world.people.answered(effect)
-        elif isinstance(effect, StartInstance):
-            self.world.provider.start(effect.instance, effect.worker)
-        elif isinstance(effect, StopInstance):
-            self.world.provider.stop(effect.instance, effect.worker, effect.reference)
-        elif isinstance(effect, AttachNetwork):
+    # --- what a turn does to the world (boss.turn.Outside) -----------------------------------------------
+
+    def send_to_worker(self, worker: str, message: WorkerOrders) -> None:
+        self.world.truth.told(worker, message.receiver, message.orders)
+        self.world.network.publish(self.name, TOPICS.orders(worker), encode(message))
+
+    def send_to_datastore(self, message: DatastoreOrders) -> None:
+        self.world.network.publish(self.name, TOPICS.datastore_orders, encode(message))
+
+    def clear_presence(self, worker: str) -> None:
+        self.world.network.publish(self.name, TOPICS.presence(worker), b"", retain=True)
+
+    def answer(self, answer: Answer) -> None:
+        self.world.people.answered(answer)
+
+    def start_instance(self, effect: StartInstance) -> None:
+        self.world.provider.start(effect.instance, effect.worker)
+
+    def stop_instance(self, effect: StopInstance) -> None:
+        self.world.provider.stop(effect.instance, effect.worker, effect.reference)
+
+    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
+        if isinstance(effect, AttachNetwork):
             self.world.provider.attach(effect.instance)
-        elif isinstance(effect, DetachNetwork):
+        else:
             self.world.provider.detach(effect.instance, effect.card)
-        elif isinstance(effect, EndBoss):
-            self.crash()
-        elif isinstance(effect, ClearPresence):
-            network.publish(self.name, TOPICS.presence(effect.worker), b"", retain=True)
 
     # --- faults ----------------------------------------------------------------------------------------
 
@@ -266,7 +236,3 @@ class SimulatedBoss:
     def freeze(self, seconds: float) -> None:
         """A suspended machine: alive, and then awake again with all that waited."""
         self.frozen_until = self.world.clock.now + seconds
-
-
-def _selected(selection: Selection) -> tuple[list[int], list[int]]:
-    return selection.tasks, selection.batches

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from boss import turn
 from boss.core import (
     attempts,
     datastore,
@@ -35,6 +36,7 @@ from boss.core.model import Ended, TaskState
 from boss.core.scaling import scale
 from boss.core.scaling.decide import Supply
 from boss.core.state import State, Worker
+from boss.turn import Decided
 from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
 from tests.worlds.store import SimulatedStore
@@ -78,9 +80,9 @@ def _nothing(*_: object, **__: object) -> None:
 def effects_before_commit(patch: Patch) -> None:
     record = SimulatedBoss._record
 
-    def early(self: SimulatedBoss, changes: Any, effects: list[Any]) -> None:
-        self._perform_all(effects)
-        record(self, changes, [])
+    def early(self: SimulatedBoss, decided: Decided) -> None:
+        self._perform(decided.effects)
+        record(self, decided._replace(effects=[]))
 
     patch.put(SimulatedBoss, "_record", early)
 
@@ -88,14 +90,24 @@ def effects_before_commit(patch: Patch) -> None:
 def acknowledgement_before_commit(patch: Patch) -> None:
     record = SimulatedBoss._record
 
-    def early(self: SimulatedBoss, changes: Any, effects: list[Any]) -> None:
-        for effect in effects:
-            if isinstance(effect, SendToWorker):
-                said = [one for one in effect.orders if isinstance(one, attempts.Acknowledge)]
-                self._perform(msgspec.structs.replace(effect, orders=said))
-        record(self, changes, effects)
+    def early(self: SimulatedBoss, decided: Decided) -> None:
+        to_workers = [effect for effect in decided.effects if isinstance(effect, SendToWorker)]
+        for effect in to_workers:
+            said = [one for one in effect.orders if isinstance(one, attempts.Acknowledge)]
+            self._perform([msgspec.structs.replace(effect, orders=said)])
+        record(self, decided)
 
     patch.put(SimulatedBoss, "_record", early)
+
+
+def read_before_recorded(patch: Patch) -> None:
+    """An event that reads the database does not wait until what the turn has changed is there."""
+    patch.put(scheduler.Scheduler, "untouched", lambda self: True)
+
+
+def not_brought_back(patch: Patch) -> None:
+    """What an event needs of batches that are not in memory is not read."""
+    patch.put(turn, "_bring_back", _nothing)
 
 
 def commit_without_epoch(patch: Patch) -> None:
@@ -371,20 +383,22 @@ class Mutation:
 
 MUTATIONS = [
     Mutation(effects_before_commit, 0),
-    Mutation(acknowledgement_before_commit, 3),
+    Mutation(acknowledgement_before_commit, 108),
+    Mutation(read_before_recorded, 47),
+    Mutation(not_brought_back, 37),
     Mutation(commit_without_epoch, 1),
-    Mutation(stale_attempt_accepted, 4),
-    Mutation(lease_never_ends, 42),
+    Mutation(stale_attempt_accepted, 13),
+    Mutation(lease_never_ends, 44),
     Mutation(lost_decrement, 4),
     Mutation(unmet_left_too_high, 11),
     Mutation(released_too_early, 0),
-    Mutation(no_question_again, 5),
+    Mutation(no_question_again, 6),
     Mutation(succeeded_before_published, 0),
     Mutation(lost_attempts_cost_retries, 0),
-    Mutation(silence_is_death, 102),
+    Mutation(silence_is_death, 169),
     Mutation(hello_ignored, 1),
     Mutation(cancelled_is_retried, 24),
-    Mutation(dropped_attempts_begin_again, 11),
+    Mutation(dropped_attempts_begin_again, 12),
     Mutation(dropped_runs_on, 33),
     Mutation(assigned_while_draining, 2),
     Mutation(init_skipped, 0),
@@ -395,8 +409,8 @@ MUTATIONS = [
     Mutation(weaker_reason_wins, 68),
     Mutation(other_results_fail_the_task, 60),
     Mutation(cache_believed_for_ever, 2),
-    Mutation(worker_ignores_number, 4),
-    Mutation(outcome_not_kept, 43),
+    Mutation(worker_ignores_number, 7),
+    Mutation(outcome_not_kept, 3),
     Mutation(acknowledgement_ignored, 0),
     Mutation(outcome_said_once, 3),
     Mutation(scaled_in_while_busy, 2),

@@ -51,17 +51,17 @@ class SqliteSession(Session):
         self.lookups = self._real
         self.load = self._load
 
-    def commit(self, changes: Changes, wall: float, *, answer_lost: bool = False) -> None:
+    def commit(self, changes: Changes, wall: float) -> None:
         """A lost answer: the same turn is written again, and is there already."""
         try:
             self._real.commit(changes, wall)
         except SupersededError:
             assert self.epoch != self.store.epoch, "superseded, and the model knows of no later boss"
             raise Superseded from None
-        if answer_lost:
+        if self.answer_lost:
             self._database.turn -= 1
             self._real.commit(changes, wall)
-        super().commit(changes, wall, answer_lost=answer_lost)
+        super().commit(changes, wall)
 
     def _load(self) -> Loaded:
         real, model = self._real.load(), self.store.load()

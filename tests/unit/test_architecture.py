@@ -24,7 +24,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "ground": ("wire", "boss.configuration", "boss.state_directory", "ecloud"),
     "core": ("boss.core",),
     "edges": ("boss.database", "boss.intake", "boss.ssh", "boss.embedded", "wire.link"),
-    "turn": ("boss.loop",),
+    "turn": ("boss.turn",),
     "providers": ("boss.providers",),
     "api": ("boss.api",),
     "bootstrap": ("boss.bootstrap",),
@@ -36,7 +36,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 }
 #: Modules that together are one room.
 ONE_ROOM: dict[str, str] = dict.fromkeys(
-    ("boss.inbox", "boss.dispatch", "boss.messages", "boss.status", "boss.setup"), "boss.loop"
+    ("boss.loop", "boss.inbox", "boss.dispatch", "boss.messages", "boss.status", "boss.setup"), "boss.turn"
 )
 
 #: Narrower than the layers say: what these may import of ours, and nothing else.

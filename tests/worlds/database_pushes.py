@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from boss.core.check import check
-from boss.core.events import BatchesLoaded, Submitted
-from boss.core.merge import batches_concerned
+from boss.core.events import Submitted
 from boss.core.model import Submission, TaskState
 from boss.core.policy import Policy
-from boss.core.rows import Changes
+from boss.core.rows import Changes, Known
 from boss.core.scheduler import Scheduler
 from boss.database import Database
 from boss.database.store import DatabaseStore
+from boss.turn import decide, record
 from tests.worlds.database import Push, moved
 
 EMPTY: Mapping[str, Sequence[str]] = {}
@@ -41,19 +41,12 @@ def one_push(
     changed: Sequence[str] = (),
     outside: Mapping[str, Sequence[str]] = EMPTY,
 ) -> None:
-    made, state = submission(push, strategy, changed, outside), scheduler.state
-    known = database.lookups.known(made)
-    scheduler.begin(state.now + 1.0, state.now + 1.0)
-    absent = [number for number in batches_concerned(made, known) if number not in state.batches]
-    if absent:
-        store = DatabaseStore(database, None)  # type: ignore[arg-type]
-        loaded, states, crossing = store.batches_for([], absent, list(state.batches))
-        scheduler.handle(BatchesLoaded(batches=loaded, outside=states, crossing=crossing))
-    scheduler.handle(Submitted(submission=made, known=known))
-    scheduler.settle()
-    changes, _ = scheduler.take()
-    assert changes.accepted
-    database.commit(changes, state.now)
+    store = DatabaseStore(database, None)  # type: ignore[arg-type]
+    pushed = Submitted(submission=submission(push, strategy, changed, outside), known=Known())
+    now = scheduler.state.now + 1.0
+    decided = decide(scheduler, store, [pushed], now, now)
+    assert decided.changes.accepted
+    record(decided, store, now)
 
 
 def all_succeed(database: Database, numbers: Sequence[int], batches: Sequence[int]) -> Scheduler:

@@ -15,35 +15,23 @@ import msgspec
 
 from boss.core.attempts import tree_prefix
 from boss.core.check import check, starving
-from boss.core.effects import (
-    Answer,
-    AttachNetwork,
-    ClearPresence,
-    DetachNetwork,
-    EndBoss,
-    SendToDatastore,
-    SendToWorker,
-    StartInstance,
-    StopInstance,
-)
+from boss.core.effects import Answer, AttachNetwork, ClearPresence, DetachNetwork, EndBoss, StartInstance, StopInstance
 from boss.core.events import (
-    BatchesLoaded,
     DatastoreReported,
     Event,
     LinkConnected,
     PresenceSeen,
     Submitted,
-    TasksAsked,
     TimePassed,
     WorkerReported,
 )
-from boss.core.merge import batches_concerned
 from boss.core.model import InitSpec, Profile, SentFile, Submission, TaskState
 from boss.core.policy import Policy
 from boss.core.rows import AttemptRow, Known, TaskRow
 from boss.core.scheduler import Scheduler
 from boss.core.state import Attempt, State, Worker
-from boss.dispatch import Dispatcher
+from boss.dispatch import Dispatcher, Found
+from boss.turn import MessageToWorker, PerformStep, decide, perform_steps, record
 from tests.worlds.store import SimulatedStore
 from wire.codec import decode, encode
 from wire.messages import (
@@ -294,8 +282,6 @@ class World:
         self.now = 1000.0
         self.workers: dict[str, FakeWorker] = {}
         self.datastore = FakeDatastore(self)
-        #: What the dispatcher found: each makes a turn of its own.
-        self.found: list[Event] = []
         #: Effects other than orders, unread.
         self.effects: list[object] = []
         self._reply = 0
@@ -318,48 +304,32 @@ class World:
     # --- turns ---------------------------------------------------------------------------------------
 
     def turn(self, *events: Event) -> None:
-        """Collect these, decide, record, perform."""
-        self.scheduler.begin(self.now, self.now)
-        for event in events:
-            self._read_for(event)
-            self.scheduler.handle(event)
-        self.scheduler.settle()
-        changes, effects = self.scheduler.take()
-        check(self.state)
-        assert self.state.leases_from is None or self.state.stopping or not starving(self.state)
-        self.session.commit(changes, self.now)
-        for effect in effects:
-            self._perform(effect)
-        while self.found:
-            self.turn(self.found.pop(0))
+        """Collect these, decide, record, perform; what does not go into one turn goes into the next."""
+        waiting = list(events)
+        while True:
+            decided = decide(self.scheduler, self.session, waiting, self.now, self.now)
+            check(self.state)
+            assert self.state.leases_from is None or self.state.stopping or not starving(self.state)
+            record(decided, self.session, self.now)
+            waiting = waiting[decided.taken :]
+            for step in perform_steps(decided.effects, self.dispatcher):
+                if isinstance(step, Found):
+                    waiting.append(step)
+                else:
+                    self._perform(step)
+            if not waiting:
+                return
 
-    def _read_for(self, event: Event) -> None:
-        if isinstance(event, Submitted):
-            event.known = self.store.known(event.submission)
-            self._bring_back([], batches_concerned(event.submission, event.known))
-        elif isinstance(event, TasksAsked):
-            self._bring_back(event.selection.tasks, event.selection.batches)
-
-    def _bring_back(self, wanted_tasks: list[int], wanted_batches: list[int]) -> None:
-        tasks = [task for task in wanted_tasks if self.state.find(task) is None]
-        batches = [number for number in wanted_batches if number not in self.state.batches]
-        if tasks or batches:
-            loaded, outside, crossing = self.store.batches_for(tasks, batches, list(self.state.batches))
-            self.scheduler.handle(BatchesLoaded(batches=loaded, outside=outside, crossing=crossing))
-
-    def _perform(self, effect: object) -> None:
-        if isinstance(effect, SendToWorker):
-            for id, message in self.dispatcher.to_workers([effect]):
-                receiver = self.workers.get(id)
-                if receiver is not None and receiver.incarnation == message.receiver:
-                    receiver.received.append(decode(encode(message), WorkerOrders))
-        elif isinstance(effect, SendToDatastore):
-            for order in self.dispatcher.to_datastore([effect]):
-                if order.receiver == self.datastore.incarnation:
-                    self.datastore.received.append(decode(encode(order), DatastoreOrders))
-            self.found += self.dispatcher.found()
+    def _perform(self, step: PerformStep) -> None:
+        if isinstance(step, MessageToWorker):
+            receiver = self.workers.get(step.worker)
+            if receiver is not None and receiver.incarnation == step.message.receiver:
+                receiver.received.append(decode(encode(step.message), WorkerOrders))
+        elif isinstance(step, DatastoreOrders):
+            if step.receiver == self.datastore.incarnation:
+                self.datastore.received.append(decode(encode(step), DatastoreOrders))
         else:
-            self.effects.append(effect)
+            self.effects.append(step)
 
     def wait(self, seconds: float, *alive: FakeWorker) -> None:
         """Time passes, deadline by deadline; those named say heartbeats meanwhile."""

@@ -253,6 +253,7 @@ class SimulatedStore:
                 content = accepted.submission.contents[index]
                 known.tasks[task_id] = (number, self.tasks[number].state, content, self.batch_of[number])
         asked = [*(n for n, _ in submission.results), *(n for _, n in submission.external_names)]
+        asked += [file.name for file in submission.files]
         for name in [place for one in asked for place in (one, *folders_above(one))]:
             row = self.results.get((project, name))
             if row is not None:
@@ -317,11 +318,13 @@ class Session:
         self.turn = store.turn
         self.load = store.load
         self.lookups: TurnLookups = store
+        #: Of the next commits the boss does not know whether the turn is there, and asks.
+        self.answer_lost = False
 
-    def commit(self, changes: Changes, wall: float, *, answer_lost: bool = False) -> None:
-        """Raises Superseded. With `answer_lost` the boss does not know, and asks whether the turn is there."""
+    def commit(self, changes: Changes, wall: float) -> None:
+        """Raises Superseded."""
         self.store.commit_as(self.epoch, self.turn + 1, changes)
-        if answer_lost:
+        if self.answer_lost:
             assert not self.store.commit_as(self.epoch, self.turn + 1, changes), "a turn was written twice"
         self.turn += 1
 

@@ -147,9 +147,6 @@ class Outside:
     def __init__(self, backend: LiveBackend) -> None:
         self.answer: Callable[[Answer], None] = backend.answer
 
-    def turn_done(self, changed: bool) -> None:
-        pass
-
 
 @pytest.fixture
 def inbox() -> Inbox:

@@ -59,9 +59,6 @@ class Recorder:
     def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
         self.story.append(f"card {effect.worker}")
 
-    def turn_done(self, changed: bool) -> None:
-        self.story.append("done")
-
 
 class RecordedStore(SimulatedStore):
     """Commits take their place in the story; the first `failures` of them do not come about."""
@@ -108,15 +105,14 @@ def push(reply: int, **graph: str) -> Submitted:
 def test_effects_come_after_the_commit_of_their_turn(loop: Loop, recorder: Recorder) -> None:
     loop.turn([LinkConnected(), push(1, a="")])
     assert recorder.story[0] == "commit"
-    assert sorted(recorder.story[1:-1]) == ["answer", "start local-1"]
-    assert recorder.story[-1] == "done"
+    assert sorted(recorder.story[1:]) == ["answer", "start local-1"]
 
 
 def test_a_turn_that_changes_nothing_needs_no_transaction(loop: Loop, recorder: Recorder) -> None:
     loop.turn([TimePassed()])
     recorder.story.clear()
     loop.turn([TimePassed()])
-    assert recorder.story == ["done"]
+    assert recorder.story == []
 
 
 def test_a_commit_that_fails_sends_nothing_and_is_tried_again(
@@ -126,7 +122,7 @@ def test_a_commit_that_fails_sends_nothing_and_is_tried_again(
     with caplog.at_level(logging.INFO):
         loop.turn([push(1, a="")])
     assert recorder.story[:4] == ["commit failed", "commit failed", "commit failed", "commit"]
-    assert sorted(recorder.story[4:-1]) == ["answer", "start local-1"]
+    assert sorted(recorder.story[4:]) == ["answer", "start local-1"]
     assert store.tasks.keys() == {1}
     actions = [record.action for record in caplog.records if hasattr(record, "action")]
     assert actions == ["database_away", "database_back"], "said once, not at each try"
@@ -165,9 +161,20 @@ def test_calls_are_made_between_two_turns_in_the_loops_own_thread(loop: Loop, re
         recorder.story.append("called")
         seen.append(state)
 
-    loop.turn([TimePassed(), call])
-    assert recorder.story[-2:] == ["done", "called"]
+    loop.turn([call, push(1, a="")])
+    assert sorted(recorder.story[1:-1]) == ["answer", "start local-1"]
+    assert recorder.story[-1] == "called"
     assert seen == [loop.scheduler.state]
+
+
+def test_a_call_behind_an_event_that_waits_for_the_next_turn_waits_with_it(loop: Loop, recorder: Recorder) -> None:
+    def call(state: object) -> None:
+        recorder.story.append("called")
+
+    loop.turn([push(1, a=""), push(2, b=""), call])
+    assert recorder.story.count("answer") == 1 and "called" not in recorder.story
+    loop.turn(loop._collect())
+    assert recorder.story.count("answer") == 2 and recorder.story[-1] == "called"
 
 
 def test_rejected_reports_are_logged_by_reason_in_no_words_of_the_sender(

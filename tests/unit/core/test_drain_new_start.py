@@ -18,7 +18,7 @@ def started() -> Scheduler:
         workers=[], instances=[], files=[], records=[], outside={}, crossing=[],
     )  # fmt: skip
     scheduler.restore(nothing, 1.0, 1.0)
-    scheduler.handle(LinkConnected())
+    scheduler.handle(LinkConnected(), 1.0)
     return scheduler
 
 
@@ -40,14 +40,14 @@ def orders_of(scheduler: Scheduler) -> list[object]:
 
 def test_a_new_agent_is_not_told_to_drain_because_the_one_before_it_was() -> None:
     scheduler = started()
-    scheduler.handle(hello("first"))
-    scheduler.handle(WorkerDrainAsked(worker="w"))
-    scheduler.handle(hello("second"))
+    scheduler.handle(hello("first"), 1.0)
+    scheduler.handle(WorkerDrainAsked(worker="w"), 1.0)
+    scheduler.handle(hello("second"), 1.0)
     assert not scheduler.state.workers["w"].draining
     assert not any(isinstance(order, Drain) for order in orders_of(scheduler))
 
 
 def test_a_worker_that_drains_unasked_is_told_to_go_on() -> None:
     scheduler = started()
-    scheduler.handle(hello("first", draining=True))
+    scheduler.handle(hello("first", draining=True), 1.0)
     assert any(isinstance(order, Resume) for order in orders_of(scheduler))

@@ -61,11 +61,11 @@ class TwoStores:
 
     def __init__(self, first: Any, second: Database) -> None:
         self._first, self._second = first, second
+        self.known, self.batches_for = first.known, first.batches_for
 
     def commit(self, changes: Changes, wall: float) -> None:
         self._first.commit(changes, wall)
-        if not changes.empty():
-            self._second.commit(changes, wall)
+        self._second.commit(changes, wall)
 
 
 @pytest.fixture

@@ -100,9 +100,6 @@ class Outside:
     def answer(self, answer: Answer) -> None:
         self.backend.answer(answer)
 
-    def turn_done(self, changed: bool) -> None:
-        pass
-
 
 class Store:
     """An empty database, away when the test says so."""
