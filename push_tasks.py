@@ -20,7 +20,7 @@ require_packages(ROOT)
 import typer  # noqa: E402  # only now is it known to be there
 
 from boss.cli.app import new_app  # noqa: E402
-from boss.cli.command import guarded  # noqa: E402
+from boss.cli.command import ExitCode, guarded, stop  # noqa: E402
 from boss.cli.former import FormerOptionsCommand  # noqa: E402
 from boss.cli.target import Target  # noqa: E402
 
@@ -60,6 +60,9 @@ def push_tasks(
     create_ids: Annotated[
         bool, typer.Option("--create_ids", help="Ids from contents; the file needs none, or they name within it only.")
     ] = False,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", metavar="FILE", help="With --check: draw the graph (svg, png or pdf).")
+    ] = None,
     state_dir: Annotated[
         Path | None, typer.Option("--state_dir", help="State directory; else .ecloud here or above, or $ECLOUD_HOME.")
     ] = None,
@@ -85,7 +88,9 @@ def push_tasks(
     )
     target = Target(_load_settings)
     if check:
-        check_file(tasks_json, options, target, as_json)
+        check_file(tasks_json, options, target, picture, as_json)
+    elif picture is not None:
+        stop(ExitCode.BAD_INPUT, "--picture goes with --check: it draws a file that is not pushed")
     else:
         raise SystemExit(int(push_file(tasks_json, options, target, ROOT, detach, as_json)))
 

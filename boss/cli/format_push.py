@@ -1,4 +1,4 @@
-"""What push_tasks.py prints: of a file that is checked, of a push that is accepted, of one that has ended. Pure."""
+"""What push_tasks.py prints of a push that is accepted, and of one that has ended. Pure."""
 
 from __future__ import annotations
 
@@ -31,21 +31,12 @@ class PushSummary(msgspec.Struct, kw_only=True):
     exit_code: int = 0
 
 
-# --- a file that is checked --------------------------------------------------------------------------
-
-
-def checked_line(file: TaskFile) -> str:
-    init = f" and {plural(file.inits, 'init task')}" if file.inits else ""
-    files = f"; {plural(len(file.files), 'file')} would be sent along" if file.files else ""
-    return f"{harmless(file.path)} is right: {plural(file.tasks, 'task')}{init}{files}."
+# --- a push that is accepted -------------------------------------------------------------------------
 
 
 def format_sending(done: int, total: int) -> str:
     """How far it is, beside the progress bar."""
     return f"sending files: {format_size(done)} of {format_size(total)}"
-
-
-# --- a push that is accepted -------------------------------------------------------------------------
 
 
 def new_and_kept(file: TaskFile, accepted: SubmitAnswer) -> tuple[int, int]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import structs
 
 from boss.cli.command import ExitCode, stop, warn, write, write_json
-from boss.cli.format_push import checked_line
+from boss.cli.format_check import checked_json, checked_lines
+from boss.cli.graph_picture import PictureError, draw
 from boss.cli.push import PushPlan, push
 from boss.cli.target import LoadedSettings, Target
 from boss.cli.terminal import plural
@@ -21,26 +24,34 @@ from boss.intake.errors import InputRejectedError
 from boss.intake.reader import PushOptions, TaskFile
 from boss.state_directory import find
 
+F = TypeVar("F", bound=TaskFile)
 
-def check_file(path: Path, options: PushOptions, target: Target, as_json: bool) -> None:
-    """Only that: no boss is needed, and no state directory that could be used."""
+
+def check_file(path: Path, options: PushOptions, target: Target, picture: Path | None, as_json: bool) -> None:
+    """Only that: no boss is needed, and no state directory that could be used. `picture`: where its graph is drawn."""
     try:
         directory = find.find()
     except find.StateDirectoryError:
         directory = None
-    file = _read(path, _limited(options, target.settings(directory)), as_json, check=True)
+    options = _limited(options, target.settings(directory))
+    file = _read(reader.check, path, options, as_json)
+    if picture is not None:
+        try:
+            draw(file.graph, picture)
+        except PictureError as error:
+            stop(ExitCode.BAD_INPUT, str(error))
     if as_json:
-        write_json({"valid": True, "tasks": file.tasks, "inits": file.inits, "warnings": file.warnings})
+        write_json(checked_json(file))
     else:
         warn(file.warnings)
-        write([checked_line(file)])
+        write(checked_lines(file))
 
 
 def push_file(path: Path, options: PushOptions, target: Target, root: Path, detach: bool, as_json: bool) -> ExitCode:
     """Push it and, unless detached, follow it to its end. Raises ClientError. `root`: the checkout."""
     directory = target.state_directory()
     values = target.settings(directory)
-    file = _read(path, _limited(options, values), as_json, check=False)
+    file = _read(reader.read_file, path, _limited(options, values), as_json)
     command = f"push_tasks.py {shlex.join(sys.argv[1:])}"
     try:
         configured = configured_boss(values.boss_url, values.token, directory) if values.boss_url else None
@@ -70,10 +81,10 @@ def _limited(options: PushOptions, values: LoadedSettings) -> PushOptions:
     return structs.replace(options, task_bytes=stream.MOST_TASK_BYTES if elsewhere else values.max_task_bytes)
 
 
-def _read(path: Path, options: PushOptions, as_json: bool, *, check: bool) -> TaskFile:
+def _read(read: Callable[[Path, PushOptions], F], path: Path, options: PushOptions, as_json: bool) -> F:
     gc.set_threshold(10_000, 20, 20)  # a large file makes millions of objects, none of them in cycles
     try:
-        return reader.check(path, options) if check else reader.read_file(path, options)
+        return read(path, options)
     except InputRejectedError as errors:
         lines = str(errors).splitlines()
         if as_json:

@@ -10,8 +10,9 @@ the state; the push itself is accepted in `accept`.
 
 from __future__ import annotations
 
+import graphlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -91,56 +92,73 @@ class Push(msgspec.Struct, frozen=True):
 # --- cycles ----------------------------------------------------------------------------------------
 
 
-def cycles(state: State, push: Push, merge: Merge, new: Iterable[int]) -> list[Rejection]:
-    """A replaced task may come to depend on one that depends on it by way of tasks that the push does not name."""
-    ids = {push.numbers[index]: push.submission.ids[index] for index in merge.replaced}
+def cycles(state: State, push: Push, merge: Merge, new: Collection[int]) -> list[Rejection]:
+    """A replaced task may come to depend on one that depends on it by way of tasks that the push does not name.
+
+    What the push itself says has no cycle (`boss.intake`): one needs a task of it that depends on one which it neither
+    replaces nor brings, or on one for a result of its former description.
+    """
+    inner = array("I")
+    inner.frombytes(push.submission.dependency_starts)
+    if len(push.targets) == inner[-1] and len(merge.replaced) + len(new) == len(push.numbers):
+        return []
+    replaced = {push.numbers[index] for index in merge.replaced}
+    roots = _ways_out(state, push, replaced, inner)
+    if not roots:
+        return []
     added: dict[int, list[int]] = {}
     for index in (*merge.replaced, *new):
         for dependency in push.dependencies(index):
             added.setdefault(dependency, []).append(push.numbers[index])
-    cycle = _cycle(state, ids, added)
+    cycle = _cycle(state, replaced, added, roots)
     if not cycle:
         return []
     names = push.submission.ids
     named = {number: names[index] for index, number in enumerate(push.numbers)}
     words = [repr(named[number]) if number in named else f"task number {number}" for number in cycle[:_CYCLE_SHOWN]]
-    told = " <- ".join(words) + (" ..." if len(cycle) > _CYCLE_SHOWN else "")
+    shown = " <- ".join(words) + (" ..." if len(cycle) > _CYCLE_SHOWN else "")
     text = (
-        f"task {words[0]}: with what it depends on now it would wait for itself: {told}; "
+        f"task {words[0]}: with what it depends on now it would wait for itself: {shown}; "
         "push the tasks between as well, or give it another id"
     )
     return [Rejection(RejectionKind.CYCLE, text)]
 
 
-def _cycle(state: State, replaced: dict[int, str], added: dict[int, list[int]]) -> list[int]:
-    """The first cycle through a replaced task, each task followed by one that depends on it."""
-    done: set[int] = set()
-    for root in replaced:
-        path: list[tuple[int, list[int]]] = [] if root in done else [(root, _after(state, replaced, added, root))]
-        on_path = {root}
-        while path:
-            number, waiting = path[-1]
-            if not waiting:
-                path.pop()
-                on_path.discard(number)
-                done.add(number)
-                continue
-            following = waiting.pop()
-            if following in on_path:
-                way = [number for number, _ in path]
-                return [*way[way.index(following) :], following]
-            if following not in done:
-                on_path.add(following)
-                path.append((following, _after(state, replaced, added, following)))
+def _ways_out(state: State, push: Push, replaced: set[int], inner: array[int]) -> list[int]:
+    """Replaced tasks, of which each cycle has one: those with older dependants, and those needed for a former result.
+
+    `inner`: the starts of the rows that the push itself says; what a row of `push` has beyond stands behind it.
+    """
+    by_result: set[int] = set()
+    if len(push.targets) > inner[-1]:
+        for index in range(len(push.numbers)):
+            by_result.update(push.dependencies(index)[inner[index + 1] - inner[index] :])
+    return [number for number in replaced if number in by_result or _older_dependants(state, replaced, number)]
+
+
+def _cycle(state: State, replaced: set[int], added: dict[int, list[int]], roots: list[int]) -> list[int]:
+    """A cycle, each task followed by one that depends on it, a replaced one first and last. Empty: there is none."""
+    after: dict[int, list[int]] = {}
+    reached = list(roots)
+    while reached:
+        number = reached.pop()
+        if number not in after:
+            after[number] = [*_older_dependants(state, replaced, number), *added.get(number, ())]
+            reached += after[number]
+    try:
+        graphlib.TopologicalSorter(after).prepare()
+    except graphlib.CycleError as error:
+        cycle = error.args[1][:0:-1]  # as it comes, each depends on the next, and the first is the last
+        first = next(place for place, number in enumerate(cycle) if number in replaced)
+        return [*cycle[first:], *cycle[: first + 1]]
     return []
 
 
-def _after(state: State, replaced: dict[int, str], added: dict[int, list[int]], number: int) -> list[int]:
-    """What will depend on this task: its dependants but the replaced ones, and those that the push adds."""
+def _older_dependants(state: State, replaced: set[int], number: int) -> list[int]:
+    """What depends on this task already, and will: all but the replaced ones."""
     found = state.find(number)
     old = moves.dependants(state, *found) if found is not None else []
-    numbers = (batch.first + index for batch, index in old)
-    return [*(one for one in numbers if one not in replaced), *added.get(number, ())]
+    return [batch.first + index for batch, index in old if batch.first + index not in replaced]
 
 
 # --- descriptions and edges ------------------------------------------------------------------------

@@ -248,8 +248,7 @@ def _check_cycles(
     implied: dict[tuple[int, int], str],
 ) -> None:
     for cycle in find_cycles(starts, targets):
-        lowest = cycle.index(min(cycle))
-        cycle = [*cycle[lowest:], *cycle[:lowest], cycle[lowest]]
+        cycle = [*cycle, cycle[0]]
         text = f"they need each other in a cycle, so none could begin: {_cycle_text(ids, cycle)}"
         through = [implied[step] for step in itertools.pairwise(cycle) if step in implied]
         hint = f"One of these needs is the requirement `{through[0]}`, another one's result." if through else ""

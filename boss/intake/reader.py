@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Set
 from hashlib import blake2b
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -22,6 +23,7 @@ from boss.intake.document import JSON_ERRORS, Document, malformed, open_document
 from boss.intake.errors import Here, InputRejectedError, Rejection, Rejections, nearest
 from boss.intake.local_files import FoundFiles, LocalFile, find_local_files
 from boss.intake.producers import named
+from boss.intake.shape import TaskGraph, graph_of
 
 #: A task file is no larger.
 FILE_BYTES = 1024**3
@@ -65,6 +67,12 @@ class TaskFile(msgspec.Struct, kw_only=True):
         return self.header.name
 
 
+class CheckedFile(TaskFile, kw_only=True):
+    """One that was checked without a boss."""
+
+    graph: TaskGraph
+
+
 def encode_stream(task_file: TaskFile) -> Iterator[bytes]:
     """The canonical stream, in pieces fit for a streamed HTTP request."""
     yield stream.encoder.encode(task_file.header) + b"\n"
@@ -74,9 +82,9 @@ def encode_stream(task_file: TaskFile) -> Iterator[bytes]:
 _DEFAULT_OPTIONS = PushOptions()
 
 
-def check(path: str | Path, options: PushOptions = _DEFAULT_OPTIONS) -> TaskFile:
+def check(path: str | Path, options: PushOptions = _DEFAULT_OPTIONS) -> CheckedFile:
     """As `read_file`, for a check without a boss: dependencies that are not in the file become warnings."""
-    task_file = read_file(path, options)
+    task_file, submission = _Reading.of(Path(path), options).read()
     near = {id: nearest(id, _ids(task_file)) for id in dict.fromkeys(id for _, id in task_file.external[:_WARNINGS])}
     warnings = [
         f'task "{task}": the dependency "{id}" is not in this file; that is right only if an earlier push brought it. '
@@ -85,7 +93,8 @@ def check(path: str | Path, options: PushOptions = _DEFAULT_OPTIONS) -> TaskFile
     ]
     if len(task_file.external) > _WARNINGS:
         warnings.append(f"... and {len(task_file.external) - _WARNINGS:,} more dependencies that are not in this file")
-    return msgspec.structs.replace(task_file, warnings=warnings + task_file.warnings)
+    fields = {**msgspec.structs.asdict(task_file), "warnings": warnings + task_file.warnings}
+    return CheckedFile(**fields, graph=graph_of(submission))
 
 
 def _ids(task_file: TaskFile) -> list[str]:
@@ -95,9 +104,7 @@ def _ids(task_file: TaskFile) -> list[str]:
 
 def read_file(path: str | Path, options: PushOptions = _DEFAULT_OPTIONS) -> TaskFile:
     """Read and check a task file. Raises InputRejectedError with all that is wrong."""
-    path = Path(path)
-    document = open_document(_read(path), str(path))
-    return _Reading(document, path, options).read()
+    return _Reading.of(Path(path), options).read()[0]
 
 
 def _read(path: Path) -> bytes:
@@ -152,7 +159,11 @@ class _Reading:
         #: Names that a task both needs and writes: it needs what was there before.
         self._renewed: set[str] = set()
 
-    def read(self) -> TaskFile:
+    @classmethod
+    def of(cls, path: Path, options: PushOptions) -> Self:
+        return cls(open_document(_read(path), str(path)), path, options)
+
+    def read(self) -> tuple[TaskFile, Submission]:
         dialect = describe.DATABASE if self._is_database() else describe.OWN
         self._read_tasks(dialect)
         found = self._find_files()
@@ -164,7 +175,7 @@ class _Reading:
         if self._rejections.count or submission is None:
             raise self._located_errors(dialect)
         used = {file.name for file in submission.files}
-        return TaskFile(
+        task_file = TaskFile(
             path=str(self._path),
             header=header,
             chunks=self._chunks,
@@ -174,6 +185,7 @@ class _Reading:
             external=[(submission.ids[index], id) for index, id in submission.external],
             warnings=submission.warnings,
         )
+        return task_file, submission
 
     def _is_database(self) -> bool:
         tasks = self._document.tasks

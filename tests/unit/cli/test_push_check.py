@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 import push_tasks
+from tests.worlds.waiting import scaled
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +47,16 @@ def test_a_dependency_on_an_earlier_push_is_a_warning() -> None:
 
 def test_json_is_for_programs() -> None:
     right = check('[{"id": "a", "commands": []}]', "--json")
-    assert json.loads(right.stdout) == {"valid": True, "tasks": 1, "inits": 0, "warnings": []}
+    assert json.loads(right.stdout) == {
+        "valid": True,
+        "tasks": 1,
+        "inits": 0,
+        "warnings": [],
+        "levels": 1,
+        "widest_level": 1,
+        "critical_path": ["a"],
+        "critical_path_seconds": 0.0,
+    }
     wrong = check("[{", "--json")
     told = json.loads(wrong.stdout)
     assert (wrong.exit_code, told["valid"], told["exit_code"], len(told["errors"])) == (2, False, 2, 1)
@@ -90,3 +103,73 @@ def test_a_boss_elsewhere_judges_by_its_own_limit(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ECLOUD_BOSS_URL", "http://boss:8080")
     two, five = ([{"id": "large", "commands": ["x" * 100_000] * (10 * size)}] for size in (2, 5))
     assert (check(json.dumps(two)).exit_code, check(json.dumps(five)).exit_code) == (0, 2)
+
+
+FORK = [
+    {"id": "sample", "commands": "true", "expect": "1m"},
+    {"id": "short", "commands": "true", "dependencies": ["sample"], "expect": 1},
+    {"id": "long", "commands": "true", "dependencies": ["sample"], "expect": "2h"},
+    {"id": "sum $x$", "commands": "true", "dependencies": ["short", "long"]},
+]
+
+
+def test_levels_and_the_critical_path_are_shown() -> None:
+    assert check(json.dumps(FORK)).stdout.splitlines()[1] == (
+        "Its graph has 3 levels, 2 tasks on the widest; "
+        "critical path of 3 tasks, 2:01:00 as expected: sample -> long -> sum $x$"
+    )
+    shown = json.loads(check(json.dumps(FORK), "--json").stdout)
+    assert (shown["levels"], shown["widest_level"]) == (3, 2)
+    assert (shown["critical_path"], shown["critical_path_seconds"]) == (["sample", "long", "sum $x$"], 7260.0)
+
+
+def test_a_long_critical_path_is_shown_by_its_ends() -> None:
+    chain = [{"id": f"t{n}", "commands": [], "dependencies": [f"t{n - 1}"] if n else []} for n in range(1000)]
+    line = check(json.dumps(chain)).stdout.splitlines()[1]
+    assert "1,000 levels, 1 task on the widest; critical path of 1,000 tasks: t0 -> t1" in line
+    assert line.endswith("t998 -> t999") and len(line) < 200
+
+
+@pytest.mark.parametrize(("kind", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_the_graph_is_drawn(kind: str, start: bytes) -> None:
+    assert check(json.dumps(FORK), "--picture", f"graph.{kind}").exit_code == 0
+    assert Path(f"graph.{kind}").read_bytes().startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "file", "sentence"),
+    [
+        (FORK, "graph.gif", "graph.gif: a picture is svg, png or pdf, by the end of its name"),
+        (FORK, "absent/graph.svg", "absent/graph.svg cannot be written: No such file or directory"),
+        ([{"id": str(n), "commands": []} for n in range(501)], "graph.svg", "501 tasks; a picture shows at most 500"),
+    ],
+)
+def test_a_picture_that_cannot_be_made_is_refused_in_a_sentence(tasks: object, file: str, sentence: str) -> None:
+    refused = check(json.dumps(tasks), "--picture", file)
+    assert refused.exit_code == 2 and sentence in refused.stderr
+
+
+def test_an_empty_graph_is_drawn_as_well() -> None:
+    assert check("[]", "--picture", "graph.svg").exit_code == 0
+
+
+def test_a_picture_needs_a_check() -> None:
+    Path("tasks.json").write_text(json.dumps(FORK))
+    refused = CliRunner().invoke(push_tasks.app, ["tasks.json", "--picture", "graph.svg"])
+    assert refused.exit_code == 2 and "--check" in refused.stderr
+
+
+def test_a_check_imports_no_heavy_package() -> None:
+    Path("tasks.json").write_text(json.dumps(list(reversed(FORK))))
+    script = (
+        "import sys, push_tasks, typer.testing\n"
+        "result = typer.testing.CliRunner().invoke(push_tasks.app, ['--check', 'tasks.json'])\n"
+        "assert result.exit_code == 0, result.output\n"
+        "heavy = {'networkx', 'matplotlib', 'numpy', 'pyarrow', 'sqlalchemy', 'starlette', 'paramiko'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(push_tasks.__file__).parent)}
+    ran = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=scaled(60.0)
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -197,6 +197,28 @@ def test_a_cycle_by_way_of_tasks_that_the_push_does_not_name_is_refused_with_the
     assert worker.orders() == []
 
 
+def test_a_cycle_by_a_result_that_a_replaced_task_does_not_make_any_more_is_refused(world: World) -> None:
+    """The name is still the former description's when the push is handled."""
+    world.push({"a": ""}, results={"a": "x"})
+    more = {"commands": {"a": "new"}, "external_names": [(1, "x")]}
+    answer = world.answer_to_push({"a": "b", "b": ""}, **more, **REPLACE)
+    assert "'a' <- 'b' <- 'a'" in answer.rejections[0].text
+    assert not world.answer_to_push({"a": "", "b": ""}, **more, **REPLACE).rejections
+
+
+def test_a_push_of_all_that_depends_on_a_replaced_task_has_no_cycle_however_it_turns_them(world: World) -> None:
+    world.push({"a": "", "b": "a", "c": "b"})
+    turned = {"commands": dict.fromkeys("abc", "new"), **REPLACE}
+    assert not world.answer_to_push({"c": "", "b": "c", "a": "b"}, **turned).rejections
+
+
+def test_a_cycle_by_way_of_another_batch_begins_with_the_replaced_task(world: World) -> None:
+    world.push({"a": "", "b": "a"})
+    world.push({"c": "b", "d": "c"})
+    answer = world.answer_to_push({"x": "d", "a": "x"}, commands={"a": "new"}, **REPLACE)
+    assert "'a' <- task number 2 <- task number 3 <- task number 4 <- 'x' <- 'a'" in answer.rejections[0].text
+
+
 def test_a_name_that_a_replaced_task_gives_up_may_be_another_tasks(world: World, worker: FakeWorker) -> None:
     world.push({"a": "", "b": ""}, results={"a": "x", "b": "y"})
     assert world.answer_to_push({"c": ""}, results={"c": "x"}, **REPLACE).rejections
