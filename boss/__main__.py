@@ -20,7 +20,8 @@ from boss.database import Database, DatabaseError
 from boss.database.check import check_database
 from boss.database.reset import reset
 from boss.embedded.broker import BrokerError
-from boss.program import Program
+from boss.inbox import Inbox
+from boss.program import run_boss
 from boss.setup import PoolSetup, Setup, make_pools
 from boss.state_directory import find
 from boss.state_directory.context import said_datastore
@@ -61,21 +62,22 @@ def main(arguments: list[str] | None = None) -> int:
         setup = _setup(home, values, while_followed=options.while_followed)
         if options.reset:
             logging.getLogger("boss").info("%s", reset(home, setup.database), extra={"action": "reset"})
-        program = Program(setup)
     except find.StateDirectoryError as error:
         return _refuse(str(error))
     except SettingsError as error:
         return _refuse("\n".join(error.faults))
-    except (CannotStartError, DatabaseError, LinkError) as error:
+    except DatabaseError as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(cannot_start(home, error))
+    inbox = Inbox()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: program.stop())
+        signal.signal(number, lambda *_: inbox.stop())
     try:
-        return program.run()
-    except (BrokerError, ServeError, DatabaseError, CannotStartError) as error:
+        run_boss(setup, inbox)
+    except (BrokerError, CannotStartError, DatabaseError, LinkError, ServeError) as error:
         return _refuse(str(error))
+    return 0
 
 
 def _check() -> int:

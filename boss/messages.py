@@ -31,12 +31,7 @@ JUNK_SHOWN = 10
 class MqttMessages:
     """Sends and receives for the boss."""
 
-    def __init__(
-        self,
-        options: LinkOptions,
-        topics: Topics,
-        put: Callable[[Event], None],
-    ) -> None:
+    def __init__(self, options: LinkOptions, topics: Topics, put: Callable[[Event], None]) -> None:
         self._topics = topics
         self._put = put
         self._junk = 0
@@ -50,18 +45,24 @@ class MqttMessages:
     def stop(self) -> None:
         self._link.stop()
 
-    def send(self, topic: str, message: WorkerOrders | DatastoreOrders) -> None:
-        """Lost if there is no connection, or it is full: what is not confirmed is said again."""
+    def send_to_worker(self, worker: str, message: WorkerOrders) -> None:
+        self._send(self._topics.orders(worker), message)
+
+    def send_to_datastore(self, message: DatastoreOrders) -> None:
+        self._send(self._topics.datastore_orders, message)
+
+    def clear_presence(self, worker: str) -> None:
+        """Remove the retained presence of a worker that is terminated."""
+        self._link.publish(self._topics.presence(worker), b"", retain=True)
+
+    def _send(self, topic: str, message: WorkerOrders | DatastoreOrders) -> None:
+        """Lost if there is no connection, or it is full: what is not confirmed is sent again."""
         try:
             payload = encode(message)
         except MessageTooLargeError as error:
             logger.error("an order for %s cannot be sent: %s", topic, error, extra={"action": "too_large"})
             return
         self._link.publish(topic, payload)
-
-    def clear(self, topic: str) -> None:
-        """Take a retained message away."""
-        self._link.publish(topic, b"", retain=True)
 
     # --- in the link's thread -------------------------------------------------------------------------
 

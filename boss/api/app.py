@@ -24,7 +24,7 @@ from boss.api.from_datastore import ResultFetcher
 from boss.api.guard import Guard
 from boss.api.responses import error_response, json_response
 from boss.api.routes import Call, Route, read_body, read_query
-from boss.api.services import BootstrapService, ContextService, LoginService, Services
+from boss.api.services import BootstrapService, ContextService, DebugService, LoginService, Services
 from boss.api.spool import Spool
 from boss.api.table import ROUTES
 from boss.api.tree import LocalTree
@@ -50,6 +50,7 @@ def make_app(
     spool: Spool | None = None,
     database_free_bytes: Callable[[], int | None] = lambda: None,
     logins: LoginService | None = None,
+    debugger: DebugService | None = None,
     bootstrap: BootstrapService | None = None,
     context: ContextService | None = None,
     files_tokens: Iterable[str] = (),
@@ -72,6 +73,7 @@ def make_app(
         database_free_bytes,
         database_errors,
         logins,
+        debugger,
         bootstrap,
         context,
         tree,

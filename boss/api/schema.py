@@ -339,12 +339,12 @@ class LoginRemoved(_Body):
     name: str
 
 
-class GuestLoginRequest(_Body, forbid_unknown_fields=True):
+class InstanceLoginRequest(_Body, forbid_unknown_fields=True):
     #: Where the machine puts the files.
     folder: str = "/etc/ecloud"
 
 
-class GuestLoginAnswer(_Body):
+class InstanceLoginAnswer(_Body):
     #: What the program on that machine needs: file name -> content. Secret.
     files: dict[str, str]
     #: What it is told besides, as environment variables.

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from boss.api.errors import ApiError
 from boss.api.services import CLOSING
 
+#: Connections that wait to be accepted; uvicorn's own number.
+_BACKLOG = 2048
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 
@@ -27,9 +29,10 @@ class _QuietServer(uvicorn.Server):
 
 
 class Server:
-    """A running server."""
+    """Answers from a thread of its own between `start` and `stop`."""
 
     def __init__(self, app: ASGIApp, sock: socket.socket) -> None:
+        """`sock`: of `listen`."""
         self.host, self.port = sock.getsockname()[:2]
         self._closing = threading.Event()
         config = uvicorn.Config(
@@ -54,6 +57,7 @@ class Server:
         return f"http://{host}:{self.port}"
 
     def start(self) -> None:
+        """Requests are answered when this returns. Raises ServeError."""
         started = threading.Event()
         startup = self._server.startup
 
@@ -84,19 +88,20 @@ class Server:
         self._socket.close()
 
 
-def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Server:
-    """Listen and answer from a thread. Port 0: the system chooses; see `.port`. Raises ServeError."""
+def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
+    """A socket that listens there; who connects is answered once a Server has it. Port 0: the system chooses one.
+
+    Raises ServeError.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind((host, port))
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
     except OSError as error:
-        sock.close()
+        listening.close()
         raise ServeError(
             f"the HTTP API cannot listen on {host}:{port}: {error.strerror}; set http_host and http_port"
         ) from None
-    sock.set_inheritable(False)
-    server = Server(app, sock)
-    server.start()
-    return server
+    return listening

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from boss.api.backend import Backend
+from boss.api.errors import HttpError
 from boss.api.from_datastore import ResultFetcher
-from boss.api.schema import DebugLine, GuestLoginAnswer, LoginAnswer
+from boss.api.schema import DebugLine, InstanceLoginAnswer, LoginAnswer
 from boss.api.spool import Spool
 from boss.api.tree import LocalTree
+
+T = TypeVar("T")
 
 #: Key of an ASGI scope: an event that is set when the server is about to end.
 CLOSING = "ecloud.closing"
@@ -36,7 +39,7 @@ class ContextService(Protocol):
 
 
 class BootstrapService(Protocol):
-    """What machines of workers are given at their start. A running boss's own; safe from any thread; raises Fault."""
+    """What machines of workers are given. A running boss's own; safe from any thread; raises HttpError."""
 
     def admits(self, worker: str, token: str) -> bool:
         """In the same time whether it is right, wrong, or of another worker."""
@@ -46,16 +49,20 @@ class BootstrapService(Protocol):
         """File and digest. `kind`: Python and machine; `digest`: empty is the newest."""
         ...
 
-    def exchange(self, worker: str, token: str, folder: str, address: str) -> GuestLoginAnswer:
+    def exchange(self, worker: str, token: str, folder: str, address: str) -> InstanceLoginAnswer:
         """Once. `address`: of who asks, for people."""
         ...
 
 
 class LoginService(Protocol):
-    """Logins of programs on other hosts, and a look at a worker. A running boss's own; raises Fault."""
+    """Logins of programs on other hosts. A running boss's own; safe from any thread; raises HttpError."""
 
     def login(self, name: str, folder: str) -> LoginAnswer: ...
     def remove_login(self, name: str) -> None: ...
+
+
+class DebugService(Protocol):
+    """A look at a worker's host. A running boss's own; safe from any thread; raises HttpError."""
 
     def debug(self, worker: str) -> Iterator[DebugLine]:
         """Line by line as it comes; raises before the first one where the worker is not known."""
@@ -84,9 +91,17 @@ class Services:
     #: What reads raise while the database is away.
     database_errors: tuple[type[Exception], ...] = ()
     logins: LoginService | None = None
+    debugger: DebugService | None = None
     bootstrap: BootstrapService | None = None
     context: ContextService | None = None
     #: The datastore's tree, where it is on this disk; else how contents are fetched from there.
     tree: LocalTree | None = None
     fetching: ResultFetcher | None = None
     bundles: BundlesInTransit = field(default_factory=BundlesInTransit)
+
+
+def of_running_boss(service: T | None) -> T:
+    """The service, which only a running boss has. Raises HttpError."""
+    if service is None:
+        raise HttpError(503, "only a running boss does this, and none runs here: start one (python -m boss)")
+    return service

@@ -137,9 +137,9 @@ ROUTES = (
         "/guests/{worker}/login",
         "exchange_start_token",
         "For the machine of this worker, once: its login at the broker, for its start token.",
-        schema.GuestLoginAnswer,
+        schema.InstanceLoginAnswer,
         bootstrap.login,
-        request=schema.GuestLoginRequest,
+        request=schema.InstanceLoginRequest,
         token=START_TOKEN,
     ),
     Route(

@@ -1,8 +1,8 @@
-"""What a worker's machine is given by the boss: variables and script at its start, the program's bundle, its login.
+"""What the machine of a worker is given by the boss: variables and script at its start, its program, its login.
 
-A machine is told no password: it has a short-lived token, which it exchanges once for the login that was made with it.
-Whoever wants that again is refused, and people are told. The login ends with the instance. Knows pools, the broker's
-logins and the bundles; decides nothing about instances.
+A machine is given no password: it has a short-lived start token, which it exchanges once for the login that was made
+with it. Whoever shows the token again is refused, and the operator is warned. The login ends with the instance. Knows
+pools, the broker's logins and the bundles; decides nothing about instances.
 """
 
 from __future__ import annotations
@@ -15,23 +15,26 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import msgspec
 
 from boss.api.errors import HttpError
-from boss.api.schema import GuestLoginAnswer
+from boss.api.schema import InstanceLoginAnswer
+from boss.bootstrap.addresses import Addresses
 from boss.bootstrap.bundle import Bundles, own_machine
-from boss.bootstrap.bundles import GuestBundles, Role
-from boss.bootstrap.start_tokens import StartTokens, Ticket, Token
-from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStartFailed
+from boss.bootstrap.bundles import PoolBundles, Role
+from boss.bootstrap.login_files import LoginFiles
+from boss.bootstrap.start_tokens import StartToken, StartTokenRecord, StartTokens
+from boss.core.events import BundlesKnown, InstanceEnded, InstanceStartFailed, StartTokenRefused
 from boss.core.policy import LOCAL
 from boss.core.waits import BossWarning
+from boss.embedded.broker_logins import BrokerError, BrokerLogins
 from boss.embedded.environments import ROOT
 from boss.embedded.passwords import DATASTORE
-from boss.providers.provider import Guest
+from boss.providers.provider import BootstrapData
 from boss.setup import PoolSetup
-from wire.http import PREFIX
+from wire.http import GUESTS
 from wire.messages import Replace, WorkerOrders
 
 logger = logging.getLogger(__name__)
@@ -54,60 +57,42 @@ _PASSED_ON = {
 }
 
 
-class Desk(Protocol):
-    """What Guests needs of the boss's other parts."""
-
-    def url(self) -> str:
-        """Where machines reach the boss by HTTP."""
-        ...
-
-    def unreachable(self) -> str:
-        """Why no other machine reaches the boss or its broker; empty: they do."""
-        ...
-
-    def make_login(self, worker: str) -> None:
-        """With a new password, known to the broker when this returns. Raises OSError."""
-        ...
-
-    def end_login(self, worker: str) -> None:
-        """Refused from now on; whoever uses it is cut off. Raises OSError."""
-        ...
-
-    def files(self, name: str, folder: str) -> dict[str, str]:
-        """What a worker, or `datastore`, needs for its login: file name -> content."""
-        ...
-
-    def clear_presence(self, worker: str) -> None: ...
-
-
-class Guests:
-    """All calls are safe from any thread."""
+class InstanceBootstrap:
+    """`boss.api.services.BootstrapService` of a running boss. All calls are safe from any thread."""
 
     def __init__(
         self,
         state_directory: Path,
-        deployment: str,
         pools: Iterable[PoolSetup],
-        desk: Desk,
-        authorized_keys: Callable[[], Iterable[str]],
-        told: Callable[[BundlesKnown | GuestRefused], None],
-        settings: Mapping[str, str] = {},
+        addresses: Addresses,
+        logins: BrokerLogins,
+        login_files: LoginFiles,
+        *,
+        authorized_keys: Iterable[str],
+        settings: Mapping[str, str],
+        notify: Callable[[BundlesKnown | StartTokenRefused], None],
+        clear_presence: Callable[[str], None],
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """`settings`: environment variables of all workers."""
-        self._deployment = deployment
+        """`authorized_keys`: lines for the worker's user; `settings`: environment variables of all workers;
+        `notify`: takes events, `clear_presence`: a worker whose retained presence is to go; neither may block.
+        """
         self._pools = [pool for pool in pools if pool.provider != LOCAL]
-        self._desk = desk
-        self._authorized_keys = authorized_keys
-        self._told = told
+        self._addresses = addresses
+        self._logins = logins
+        self._login_files = login_files
+        self._authorized_keys = "".join(f"{line}\n" for line in authorized_keys)
         self._settings = settings
+        self._notify = notify
+        self._clear_presence = clear_presence
         self._wall = wall
         self._tokens = StartTokens(state_directory, wall)
         self._lock = threading.Lock()
-        self._bundles = GuestBundles(Bundles(state_directory), lambda kinds: told(BundlesKnown(bundles=kinds)))
+        self._bundles = PoolBundles(Bundles(state_directory), lambda kinds: notify(BundlesKnown(bundles=kinds)))
+        #: Worker -> why its machine was refused its program.
         self._missing: dict[str, str] = {}
         self._ends: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
-        self._ender = threading.Thread(target=self._end_logins, name="guests", daemon=True)
+        self._ender = threading.Thread(target=self._end_logins, name="logins", daemon=True)
         self._ender.start()
 
     # --- for the program and the providers -----------------------------------------------------------------
@@ -120,35 +105,37 @@ class Guests:
             self._bundles.prepare(sorted(roles, reverse=True), sorted(machines))
 
     def adopt(self, instances: Iterable[tuple[int, str]]) -> None:
-        """The boss has started: logins of instances that are on record no more end."""
-        there = set(instances)
-        for ticket in self._tokens.all():
-            if (ticket.instance, ticket.worker) not in there:
-                self.gone(ticket.worker, ticket.instance)
+        """The boss has started: the logins of instances that are not on record any more end. Returns at once.
 
-    def guest(self, instance: int, worker: str) -> Guest:
-        """What the machine of this worker is told, its login made. Blocks while bundles are made; raises OSError."""
+        `instances`: (instance, worker) of all that are.
+        """
+        there = set(instances)
+        for record in self._tokens.all():
+            if (record.instance, record.worker) not in there:
+                self._ends.put((record.worker, record.instance))
+
+    def data(self, instance: int, worker: str) -> BootstrapData:
+        """What the machine of this worker is given, its login made. Blocks while bundles are made; raises OSError."""
         pool = self._pool_of(worker)
         role = _role(pool)
-        if pool.provider not in _NOT_OURS and self._desk.unreachable():
-            raise OSError(self._desk.unreachable())
+        if pool.provider not in _NOT_OURS and self._addresses.unreachable:
+            raise OSError(self._addresses.unreachable)
         offered = self._bundles.offered(role).items()
         bundles = sorted(f"{kind}={digest}" for kind, digest in offered if kind.endswith(f"-{_machine(pool)}"))
         seconds = float(pool.options.get("boot_timeout_seconds") or BOOT_SECONDS)
         token = self._start_token(worker, instance, role, seconds)
-        keys = "".join(f"{line}\n" for line in self._authorized_keys())
         variables = {
-            "ECLOUD_BOSS_URL": self._desk.url(),
-            "ECLOUD_DEPLOYMENT": self._deployment,
+            "ECLOUD_BOSS_URL": self._addresses.boss_url,
+            "ECLOUD_DEPLOYMENT": self._addresses.deployment,
             "ECLOUD_WORKER_ID": worker,
             "ECLOUD_POOL": pool.name,
             "ECLOUD_INSTANCE": str(instance),
             "ECLOUD_START_TOKEN": token,
             "ECLOUD_BUNDLES": " ".join(bundles),
-            "ECLOUD_AUTHORIZED_KEYS": base64.b64encode(keys.encode()).decode(),
+            "ECLOUD_AUTHORIZED_KEYS": base64.b64encode(self._authorized_keys.encode()).decode(),
             "ECLOUD_ROLE": role,
         }
-        return Guest(variables=variables | _of_pool(pool), script=SCRIPT.read_text(encoding="utf-8"))
+        return BootstrapData(variables=variables | _of_pool(pool), script=SCRIPT.read_text(encoding="utf-8"))
 
     def bundles(self) -> dict[str, str]:
         """Kind -> digest of what workers are to run from, as far as they are made."""
@@ -162,18 +149,12 @@ class Guests:
         except LookupError as error:
             raise OSError(str(error)) from None
 
-    def gone(self, worker: str, instance: int | None = None) -> None:
-        """Its instance (that one, or any) is gone: its login ends, its presence is cleared. Returns at once."""
-        ticket = self._tokens.ticket(worker)
-        if ticket is not None and instance in (None, ticket.instance):
-            self._ends.put((worker, ticket.instance))
-
-    def instance_told(self, event: object) -> None:
-        """What providers tell: of an instance that is gone, or never was, the login ends."""
+    def on_event(self, event: object) -> None:
+        """Of a provider: where an instance has terminated, or never was, its login ends. Returns at once."""
         if isinstance(event, InstanceEnded | InstanceStartFailed):
-            for ticket in self._tokens.all():
-                if ticket.instance == event.instance:
-                    self.gone(ticket.worker, ticket.instance)
+            for record in self._tokens.all():
+                if record.instance == event.instance:
+                    self._ends.put((record.worker, record.instance))
 
     def fill(self, worker: str, message: WorkerOrders) -> WorkerOrders:
         """Orders to be replaced get the address and the token that they are sent with. Waits for nothing."""
@@ -203,14 +184,14 @@ class Guests:
         self._ends.put(None)
         self._ender.join(10.0)
 
-    # --- for the web application -------------------------------------------------------------------------------
+    # --- for the HTTP application -------------------------------------------------------------------------------
 
     def admits(self, worker: str, token: str) -> bool:
         return self._tokens.find(worker, token) is not None
 
     def bundle(self, worker: str, token: str, kind: str, digest: str) -> tuple[Path, str]:
-        ticket, _ = self._valid(worker, token)
-        role = cast(Role, ticket.role)
+        record, _ = self._valid(worker, token)
+        role = cast(Role, record.role)
         try:
             found = self._bundles.file(role, kind, digest)
         except LookupError as error:
@@ -219,20 +200,20 @@ class Guests:
         self._missing.pop(worker, None)
         return found
 
-    def exchange(self, worker: str, token: str, folder: str, address: str) -> GuestLoginAnswer:
+    def exchange(self, worker: str, token: str, folder: str, address: str) -> InstanceLoginAnswer:
         with self._lock:
-            ticket, shown = self._valid(worker, token)
+            record, shown = self._valid(worker, token)
             if not shown.login:
                 raise HttpError(403, "this token is good for the bundle only")
-            if ticket.exchanged_at:
-                ticket.refused_at, ticket.refused_by = self._wall(), address
-                self._tokens.save(ticket)
-                self._report(ticket)
+            if record.exchanged_at:
+                record.refused_at, record.refused_by = self._wall(), address
+                self._tokens.save(record)
+                self._report(record)
                 raise HttpError(409, f"the login of worker {worker} was given out already; it is given once")
-            name = DATASTORE if ticket.role == "datastore" else worker
-            answer = GuestLoginAnswer(files=self._desk.files(name, folder), variables=self._variables(worker))
-            ticket.exchanged_at, ticket.exchanged_by = self._wall(), address
-            self._tokens.save(ticket)
+            name = DATASTORE if record.role == "datastore" else worker
+            answer = InstanceLoginAnswer(files=self._login_files.of(name, folder), variables=self._variables(worker))
+            record.exchanged_at, record.exchanged_by = self._wall(), address
+            self._tokens.save(record)
         logger.info("worker %s at %s has its login", worker, address, extra={"action": "exchange"})
         return answer
 
@@ -241,27 +222,29 @@ class Guests:
     def _start_token(self, worker: str, instance: int, role: Role, seconds: float) -> str:
         """A new one; the login is made with the first. Raises OSError."""
         with self._lock:
-            known = self._tokens.ticket(worker)
-            ticket = self._tokens.begin(worker, instance, role)
-            if ticket is not known and role == "worker":
-                self._tokens.save(ticket)  # first: a login that is on no record would never end
-                self._desk.make_login(worker)
-            return self._tokens.issue(ticket, seconds)
+            known = self._tokens.record(worker)
+            record = self._tokens.begin(worker, instance, role)
+            if record is not known and role == "worker":
+                self._tokens.save(record)  # first: a login that is on no record would never end
+                self._make_login(worker)
+            return self._tokens.issue(record, seconds)
 
-    def _valid(self, worker: str, token: str) -> tuple[Ticket, Token]:
-        shown, ticket = self._tokens.find(worker, token), self._tokens.ticket(worker)
-        if shown is None or ticket is None:
+    def _valid(self, worker: str, token: str) -> tuple[StartTokenRecord, StartToken]:
+        shown, record = self._tokens.find(worker, token), self._tokens.record(worker)
+        if shown is None or record is None:
             raise HttpError(401, "no token or a wrong one")
         if self._tokens.is_over(shown):
             raise HttpError(403, f"the time of this start token of worker {worker} is over")
-        return ticket, shown
+        return record, shown
 
-    def _report(self, ticket: Ticket) -> None:
+    def _report(self, record: StartTokenRecord) -> None:
         logger.warning(
-            "worker %s: its start token was used again, by %s; refused", ticket.worker, ticket.refused_by,
+            "worker %s: its start token was used again, by %s; refused", record.worker, record.refused_by,
             extra={"action": "exchange_refused"},
         )  # fmt: skip
-        self._told(GuestRefused(worker=ticket.worker, reason=f"start token used again by {ticket.refused_by}: refused"))
+        self._notify(
+            StartTokenRefused(worker=record.worker, reason=f"start token used again by {record.refused_by}: refused")
+        )
 
     def _variables(self, worker: str) -> dict[str, str]:
         pool = self._pool_of(worker)
@@ -271,10 +254,10 @@ class Guests:
 
     def _filled(self, worker: str, order: Replace) -> Replace | None:
         """None: it has no machine of ours, so it cannot be given a token."""
-        if self._tokens.ticket(worker) is None:
+        if self._tokens.record(worker) is None:
             return None
         token = self._tokens.issue_passing(worker, REPLACE_SECONDS)
-        url = f"{self._desk.url()}{PREFIX}/guests/{worker}/bundle/{order.kind}?digest={order.digest}"
+        url = f"{self._addresses.boss_url}{GUESTS}/{worker}/bundle/{order.kind}?digest={order.digest}"
         return msgspec.structs.replace(order, url=url, token=token)
 
     def _pool_of(self, worker: str) -> PoolSetup:
@@ -284,6 +267,24 @@ class Guests:
             if is_its:
                 return pool
         raise OSError(f"no pool of the settings has a worker {worker!r} with a machine of its own")
+
+    def _make_login(self, worker: str) -> None:
+        """With a new password, known to the broker when this returns. Raises OSError."""
+        if not self._logins.is_own_broker:
+            raise OSError(self._addresses.unreachable)
+        try:
+            self._logins.renew(worker, "worker")
+        except BrokerError as error:
+            raise OSError(f"worker {worker} has no login: {error}") from None
+
+    def _remove_login(self, worker: str) -> None:
+        """Refused from now on; whoever uses it is cut off. Raises OSError."""
+        try:
+            self._logins.remove(worker)
+        except BrokerError as error:
+            raise OSError(str(error)) from None
+        if not self._logins.is_own_broker:
+            raise OSError(self._addresses.unreachable)
 
     def _end_logins(self) -> None:
         """In a thread of its own: the broker is waited for."""
@@ -296,16 +297,16 @@ class Guests:
 
     def _end(self, worker: str, instance: int) -> None:
         with self._lock:
-            ticket = self._tokens.ticket(worker)
-            if ticket is None or ticket.instance != instance:
+            record = self._tokens.record(worker)
+            if record is None or record.instance != instance:
                 return  # it has a successor already, with a login of its own
             self._missing.pop(worker, None)
-            if ticket.role == "worker":
-                self._desk.end_login(worker)
+            if record.role == "worker":
+                self._remove_login(worker)
             self._tokens.forget(worker)
-        if ticket.role == "worker":
+        if record.role == "worker":
             # After the end of its connection, whose last will would else stand there.
-            self._desk.clear_presence(worker)
+            self._clear_presence(worker)
 
 
 def _options(pool: PoolSetup) -> Mapping[str, object]:

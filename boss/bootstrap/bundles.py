@@ -26,7 +26,7 @@ OTHERS_SECONDS = 30.0
 FIRST_SECONDS = 900.0
 
 
-class GuestBundles:
+class PoolBundles:
     """All calls are safe from any thread."""
 
     def __init__(self, bundles: Bundles, ready: Callable[[dict[str, str]], None]) -> None:

@@ -1,85 +1,110 @@
-"""What a program on another host needs to take part, as the few files that are copied there.
+"""What a program on another host needs to log in, as the few files that are copied there.
 
 Text only: settings in `<program>.env` (a systemd EnvironmentFile, or read by a shell with `set -a`), each secret in a
-file of its own. Nothing here makes a login or writes a file.
+file of its own. Nothing here writes a file on that host.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 
+from boss.bootstrap.addresses import Addresses
+from boss.bootstrap.ssh_keys import DATASTORE as DATASTORE_KEY
+from boss.bootstrap.ssh_keys import key_path
+from boss.embedded.broker_logins import BrokerLogins
 from boss.embedded.environments import at_broker
+from boss.embedded.passwords import DATASTORE, DATASTORE_LOGIN
+from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
 
 #: Where the files are on the other host, unless said otherwise.
 FOLDER = "/etc/ecloud"
 _STATE = "/var/lib/ecloud"
-_AUTHORITY = "broker-ca.pem"
+_CERTIFICATES = "broker-ca.pem"
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """Where everything is, as other hosts see it."""
+class LoginFiles:
+    """Those of this deployment. All calls are safe from any thread."""
 
-    broker_host: str
-    broker_port: int
-    mqtt_prefix: str
-    deployment: str
-    boss_url: str
-    #: Certificates (PEM) that the broker's own is checked against; empty: no TLS.
-    authority: str = ""
+    def __init__(self, state_directory: Path, addresses: Addresses, logins: BrokerLogins) -> None:
+        self._state_directory = state_directory
+        self._addresses = addresses
+        self._logins = logins
+
+    def of(self, name: str, folder: str = FOLDER) -> dict[str, str]:
+        """File name -> content, for a worker or `datastore`; `folder`: where they will be on the other host.
+
+        Its password is made if there is none; the broker learns nothing by this. Raises HttpError, OSError.
+        """
+        folder = folder.rstrip("/") or "/"
+        certificates = self._addresses.broker_certificates()
+        if name != DATASTORE:
+            login = self._logins.login(name, "worker")
+            return worker_files(login.username, login.password, self._addresses, certificates, folder)
+        login = self._logins.login(DATASTORE_LOGIN, "datastore")
+        token = ensure_token(self._state_directory, DATASTORE_TOKEN_FILE)
+        key = key_path(self._state_directory, DATASTORE_KEY).read_text(encoding="ascii")
+        return datastore_files(login.username, login.password, token, key, self._addresses, certificates, folder)
 
 
-def worker_files(name: str, password: str, around: Surroundings, folder: str = FOLDER) -> dict[str, str]:
-    """File name -> content."""
+def worker_files(
+    name: str, password: str, addresses: Addresses, certificates: str = "", folder: str = FOLDER
+) -> dict[str, str]:
+    """File name -> content. `certificates`: PEM that the broker's own is checked against; empty: none of its own."""
     variables = {
         "ECLOUD_WORKER_ID": name,
-        **_broker(around),
+        **_broker(addresses),
         "ECLOUD_WORKER_PASSWORD_FILE": f"{folder}/worker.password",
         "ECLOUD_WORKER_HOME": f"{_STATE}/worker",
         "ECLOUD_WORKER_PLACE": "ssh",
     }
     options = ["ECLOUD_WORKER_ADDRESS=", "ECLOUD_WORKER_SSH_PORT=22", "ECLOUD_WORKER_SSH_USER=", "ECLOUD_SLOTS=0"]
-    variables |= _authority(around, folder)
+    variables |= _certificates(certificates, folder)
     text = _environment(f"python -m worker, worker {name}", variables, options)
-    return {"worker.env": text, "worker.password": password + "\n", **_authority_file(around)}
+    return {"worker.env": text, "worker.password": password + "\n", **_certificates_file(certificates)}
 
 
 def datastore_files(
-    login: str, password: str, token: str, ssh_key: str, around: Surroundings, folder: str = FOLDER
+    login: str,
+    password: str,
+    token: str,
+    ssh_key: str,
+    addresses: Addresses,
+    certificates: str = "",
+    folder: str = FOLDER,
 ) -> dict[str, str]:
     """File name -> content. `token`: of the boss's HTTP, good for files only; `ssh_key`: text of the private key."""
     variables = {
-        **_broker(around),
+        **_broker(addresses),
         "ECLOUD_DATASTORE_USERNAME": login,
         "ECLOUD_DATASTORE_PASSWORD_FILE": f"{folder}/datastore.password",
         "ECLOUD_DATASTORE_SSH_KEY": f"{folder}/datastore.key",
         "ECLOUD_DATASTORE_HTTP_TOKEN_FILE": f"{folder}/datastore.token",
-        "ECLOUD_BOSS_URL": around.boss_url,
+        "ECLOUD_BOSS_URL": addresses.boss_url,
         "ECLOUD_DATASTORE_TREE": f"{_STATE}/data",
     }
-    variables |= _authority(around, folder)
+    variables |= _certificates(certificates, folder)
     text = _environment("python -m datastore", variables, ["ECLOUD_TRANSFERS_AT_ONCE=16"])
     return {
         "datastore.env": text,
         "datastore.password": password + "\n",
         "datastore.key": ssh_key,
         "datastore.token": token + "\n",
-        **_authority_file(around),
+        **_certificates_file(certificates),
     }
 
 
-def _broker(around: Surroundings) -> dict[str, str]:
-    return at_broker(around.broker_host, around.broker_port, around.mqtt_prefix, around.deployment)
+def _broker(addresses: Addresses) -> dict[str, str]:
+    return at_broker(addresses.broker_host, addresses.broker_port, addresses.mqtt_prefix, addresses.deployment)
 
 
-def _authority(around: Surroundings, folder: str) -> dict[str, str]:
-    return {"ECLOUD_BROKER_TLS_CA": f"{folder}/{_AUTHORITY}"} if around.authority else {}
+def _certificates(certificates: str, folder: str) -> dict[str, str]:
+    return {"ECLOUD_BROKER_TLS_CA": f"{folder}/{_CERTIFICATES}"} if certificates else {}
 
 
-def _authority_file(around: Surroundings) -> dict[str, str]:
-    return {_AUTHORITY: around.authority} if around.authority else {}
+def _certificates_file(certificates: str) -> dict[str, str]:
+    return {_CERTIFICATES: certificates} if certificates else {}
 
 
 def _environment(what: str, variables: Mapping[str, str], options: list[str]) -> str:

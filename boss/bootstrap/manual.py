@@ -1,100 +1,64 @@
-"""What a running boss does for people about machines: logins for programs on other hosts, and looking at a worker.
-
-Puts together what the boss has (its broker, the kept logins, the keys); decides nothing about tasks.
-"""
+"""What operators ask of a running boss: a login for a program that it did not start, and a look at a worker's host."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.schema import DebugLine, LoginAnswer
-from boss.bootstrap.login_files import Surroundings, datastore_files, worker_files
-from boss.bootstrap.ssh_keys import DATASTORE as DATASTORE_KEY
-from boss.bootstrap.ssh_keys import ensure_keys, key_path
-from boss.embedded.broker import BrokerError, EmbeddedBroker
+from boss.bootstrap.login_files import LoginFiles
+from boss.embedded.broker_logins import BrokerError, BrokerLogins
 from boss.embedded.logins import Login, Role, rights
-from boss.embedded.passwords import DATASTORE, DATASTORE_LOGIN, RESERVED, LoginFiles
-from boss.embedded.ports import beyond, everywhere
+from boss.embedded.passwords import DATASTORE, DATASTORE_LOGIN, RESERVED
+from boss.embedded.ports import beyond
 from boss.setup import Setup
 from wire.messages import Place
 from wire.topics import WORKER_ID, Topics
 
 
-@dataclass(frozen=True)
-class Whereabouts:
-    """What is known once the boss has started."""
+class ManualLogins:
+    """`boss.api.services.LoginService` of a running boss. All calls are safe from any thread; they raise HttpError."""
 
-    deployment: str
-    broker_port: int
-    #: 0: not served yet.
-    http_port: Callable[[], int]
-
-
-class Machines:
-    """`boss.api.handlers.logins.Machines` of a running boss. All calls are safe from any thread."""
-
-    def __init__(
-        self,
-        setup: Setup,
-        where: Whereabouts,
-        logins: LoginFiles,
-        broker: EmbeddedBroker | None,
-        files_token: Callable[[], str],
-        place_of: Callable[[str], Place | None],
-        bundles: Callable[[], dict[str, str]] = dict,
-    ) -> None:
-        """`bundles`: Python and machine -> digest of what workers on machines of their own are to run from."""
+    def __init__(self, setup: Setup, logins: BrokerLogins, login_files: LoginFiles) -> None:
         self._setup = setup
-        self._where = where
         self._logins = logins
-        self._broker = broker
-        self._files_token = files_token
-        self._place_of = place_of
-        self._bundles = bundles
-
-    def url(self) -> str:
-        """Where other machines reach the boss."""
-        return self._surroundings().boss_url
-
-    def files(self, name: str, folder: str) -> dict[str, str]:
-        """What a worker, or `datastore`, needs for its login, made if there is none; the broker is not told."""
-        role: Role = "datastore" if name == DATASTORE else "worker"
-        username = DATASTORE_LOGIN if name == DATASTORE else name
-        return self._files(Login(username, self._logins.password(username), role), folder)
-
-    # --- logins ----------------------------------------------------------------------------------------
+        self._login_files = login_files
 
     def login(self, name: str, folder: str) -> LoginAnswer:
-        """The login of a worker or of the datastore, made if there is none, known to the broker when this returns."""
-        username = DATASTORE_LOGIN if name == DATASTORE else name
-        made = not self._logins.has(username)
-        if name != DATASTORE:
-            self._refuse_name(name)
-        login = Login(username, self._logins.password(username), "datastore" if name == DATASTORE else "worker")
-        if made and self._broker is not None:
-            self._tell_broker(lambda broker: broker.add_login(login))
+        """Of a worker or of `datastore`, made if there is none; the broker knows it when this returns.
+
+        `folder`: where its files will be on the other host.
+        """
+        username, role = self._login_of(name)
+        try:
+            made = self._logins.ensure(username, role)
+        except BrokerError as error:
+            raise _busy(error) from None
         return LoginAnswer(
             name=name,
             username=username,
             made=made,
-            files=self._files(login, folder),
-            notes=self._notes(login),
+            files=self._login_files.of(name, folder),
+            notes=self._notes(self._logins.login(username, role)),
         )
 
     def remove_login(self, name: str) -> None:
-        """It is refused by the broker from now on; a program that uses it loses its connection."""
+        """The broker refuses it when this returns, and a program that uses it loses its connection."""
         if name == DATASTORE:
             raise bad_input("the datastore's login cannot be removed while there is a datastore")
-        self._refuse_name(name)
-        if not self._logins.remove(name):
+        username, _ = self._login_of(name)
+        try:
+            removed = self._logins.remove(username)
+        except BrokerError as error:
+            raise _busy(error) from None
+        if not removed:
             raise not_found(f"there is no login {name!r}")
-        if self._broker is not None:
-            self._tell_broker(lambda broker: broker.remove_login(name))
 
-    def _refuse_name(self, name: str) -> None:
+    def _login_of(self, name: str) -> tuple[str, Role]:
+        """Its username and role. Raises HttpError where no worker can have that name."""
+        if name == DATASTORE:
+            return DATASTORE_LOGIN, "datastore"
         if not WORKER_ID.match(name):
             raise bad_input(
                 f"{name!r} cannot be a worker's id: letters, digits, '.', '_' and '-', at most 63, beginning with a "
@@ -104,52 +68,10 @@ class Machines:
             raise bad_input(f"{name!r} is the boss's own login; give the worker another id")
         if name in self._setup.own_workers():
             raise HttpError(409, f"{name!r} is a worker that the boss starts itself; it has its login already")
-
-    def _tell_broker(self, change: Callable[[EmbeddedBroker], None]) -> None:
-        assert self._broker is not None
-        try:
-            change(self._broker)
-        except BrokerError as error:
-            raise HttpError(503, f"{error}; ask again when the broker is well") from None
-
-    def _files(self, login: Login, folder: str) -> dict[str, str]:
-        around = self._surroundings()
-        folder = folder.rstrip("/") or "/"
-        if login.role == "worker":
-            return worker_files(login.username, login.password, around, folder)
-        key = key_path(self._setup.state_directory, DATASTORE_KEY).read_text(encoding="ascii")
-        return datastore_files(login.username, login.password, self._files_token(), key, around, folder)
-
-    def _surroundings(self) -> Surroundings:
-        here = self._setup
-        return Surroundings(
-            broker_host=here.broker_host or self._address(here.broker_listen),
-            broker_port=self._where.broker_port,
-            mqtt_prefix=here.mqtt_prefix,
-            deployment=self._where.deployment,
-            boss_url=f"http://{self._address(here.http_host)}:{self._where.http_port()}",
-            authority=self._authority(),
-        )
-
-    def _authority(self) -> str:
-        tls = self._setup.broker_tls
-        if tls is None or tls.ca_file is None:
-            return ""
-        try:
-            return tls.ca_file.read_text(encoding="ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            raise HttpError(503, f"broker_tls_ca {tls.ca_file} cannot be read: {error}") from None
-
-    def _address(self, listens_on: str) -> str:
-        """How another machine reaches what listens there; what listens on loopback only is reached from here only."""
-        if not beyond(listens_on):
-            return listens_on
-        if self._setup.boss_address:
-            return self._setup.boss_address
-        return socket.gethostname() if everywhere(listens_on) else listens_on
+        return name, "worker"
 
     def _notes(self, login: Login) -> list[str]:
-        """What is still to be done by a person."""
+        """What is still to be done by an operator."""
         here = self._setup
         notes = []
         if here.broker_host:
@@ -177,14 +99,36 @@ class Machines:
             )
         return notes
 
-    # --- looking at a worker -----------------------------------------------------------------------------
+
+class WorkerDebugger:
+    """`boss.api.services.DebugService` of a running boss. Safe from any thread."""
+
+    def __init__(
+        self,
+        place_of: Callable[[str], Place | None],
+        boss_key: Path,
+        datastore_key: str,
+        bundles: Callable[[], Mapping[str, str]],
+    ) -> None:
+        """`place_of`: where a worker is, None: there is none; `boss_key`: file of the private key to log in with;
+        `datastore_key`: the public one that should be let in; `bundles`: Python and machine -> digest of what workers
+        on machines of their own are to run from.
+        """
+        self._place_of = place_of
+        self._boss_key = boss_key
+        self._datastore_key = datastore_key
+        self._bundles = bundles
 
     def debug(self, worker: str) -> Iterator[DebugLine]:
+        """Line by line as it comes. Raises HttpError before the first, BackendUnavailableError."""
         from boss.bootstrap.debug_worker import debug_lines  # and paramiko, which no start of a boss is to wait for
 
         place = self._place_of(worker)
         if place is None:
             raise not_found(f"there is no worker {worker!r}")
-        boss, datastore = ensure_keys(self._setup.state_directory)
         bundles = " ".join(f"{kind}={digest}" for kind, digest in sorted(self._bundles().items()))
-        return debug_lines(worker, place, boss.path, datastore.public, bundles)
+        return debug_lines(worker, place, self._boss_key, self._datastore_key, bundles)
+
+
+def _busy(error: BrokerError) -> HttpError:
+    return HttpError(503, f"{error}; ask again when the broker is well")

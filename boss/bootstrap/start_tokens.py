@@ -23,7 +23,7 @@ FOLDER = "guests"
 _MOST = 8
 
 
-class Token(msgspec.Struct, kw_only=True):
+class StartToken(msgspec.Struct, kw_only=True):
     #: BLAKE2b of the token, hexadecimal.
     hash: str
     until: float
@@ -32,16 +32,16 @@ class Token(msgspec.Struct, kw_only=True):
 
 
 #: Compared with where a worker has no token.
-_NONE = Token(hash="0" * 64, until=0.0, login=False)
+_NONE = StartToken(hash="0" * 64, until=0.0, login=False)
 
 
-class Ticket(msgspec.Struct, kw_only=True):
-    """What is known of one worker's machine."""
+class StartTokenRecord(msgspec.Struct, kw_only=True):
+    """What is known of the machine of one worker: a file each, below the state directory."""
 
     worker: str
     instance: int
     role: str = "worker"
-    tokens: list[Token] = msgspec.field(default_factory=list)
+    tokens: list[StartToken] = msgspec.field(default_factory=list)
     #: When the token was exchanged for the login, and by whom; 0: not yet.
     exchanged_at: float = 0.0
     exchanged_by: str = ""
@@ -57,72 +57,72 @@ class StartTokens:
         self._folder = private(state_directory / FOLDER)
         self._wall = wall
         self._lock = threading.RLock()
-        self._tickets: dict[str, Ticket] = {}
+        self._records: dict[str, StartTokenRecord] = {}
         #: Worker -> tokens of this boss's life only, for the bundle only.
-        self._passing: dict[str, list[Token]] = {}
+        self._passing: dict[str, list[StartToken]] = {}
         for path in sorted(self._folder.glob("*.json")):
             try:
-                ticket = msgspec.json.decode(path.read_bytes(), type=Ticket)
+                record = msgspec.json.decode(path.read_bytes(), type=StartTokenRecord)
             except (OSError, msgspec.DecodeError):
                 path.unlink(missing_ok=True)  # half a file opens nothing
             else:
-                self._tickets[ticket.worker] = ticket
+                self._records[record.worker] = record
 
-    def ticket(self, worker: str) -> Ticket | None:
-        return self._tickets.get(worker)
+    def record(self, worker: str) -> StartTokenRecord | None:
+        return self._records.get(worker)
 
-    def all(self) -> Iterator[Ticket]:
+    def all(self) -> Iterator[StartTokenRecord]:
         with self._lock:
-            yield from list(self._tickets.values())
+            yield from list(self._records.values())
 
-    def begin(self, worker: str, instance: int, role: str) -> Ticket:
+    def begin(self, worker: str, instance: int, role: str) -> StartTokenRecord:
         """The one of this instance; what another instance of this worker had opens nothing any more."""
         assert WORKER_ID.match(worker)
         with self._lock:
-            ticket = self._tickets.get(worker)
-            if ticket is None or ticket.instance != instance or ticket.role != role:
-                ticket = self._tickets[worker] = Ticket(worker=worker, instance=instance, role=role)
-            return ticket
+            record = self._records.get(worker)
+            if record is None or record.instance != instance or record.role != role:
+                record = self._records[worker] = StartTokenRecord(worker=worker, instance=instance, role=role)
+            return record
 
-    def issue(self, ticket: Ticket, seconds: float) -> str:
+    def issue(self, record: StartTokenRecord, seconds: float) -> str:
         """A new token, good for the login too. On disk when this returns."""
         token = secrets.token_urlsafe(32)
         with self._lock:
             now = self._wall()
-            alive = [one for one in ticket.tokens if one.until > now]
-            ticket.tokens = [*alive, Token(hash=_hash(token), until=now + seconds, login=True)][-_MOST:]
-            self.save(ticket)
+            alive = [one for one in record.tokens if one.until > now]
+            record.tokens = [*alive, StartToken(hash=_hash(token), until=now + seconds, login=True)][-_MOST:]
+            self.save(record)
         return token
 
     def issue_passing(self, worker: str, seconds: float) -> str:
         """A new token for the bundle only, that the next boss does not know. Waits for nothing: the loop asks."""
         token = secrets.token_urlsafe(32)
-        new = Token(hash=_hash(token), until=self._wall() + seconds, login=False)
+        new = StartToken(hash=_hash(token), until=self._wall() + seconds, login=False)
         self._passing[worker] = [*self._passing.get(worker, []), new][-_MOST:]
         return token
 
-    def find(self, worker: str, token: str) -> Token | None:
+    def find(self, worker: str, token: str) -> StartToken | None:
         """That token of that worker, its time over or not. Takes as long for any other."""
         hashed = _hash(token)
         with self._lock:
-            ticket = self._tickets.get(worker)
-            tokens = [*ticket.tokens, *self._passing.get(worker, [])] if ticket is not None else []
+            record = self._records.get(worker)
+            tokens = [*record.tokens, *self._passing.get(worker, [])] if record is not None else []
             found = [one for one in tokens or [_NONE] if hmac.compare_digest(one.hash, hashed)]
         return found[0] if found else None
 
-    def is_over(self, token: Token) -> bool:
+    def is_over(self, token: StartToken) -> bool:
         return token.until <= self._wall()
 
-    def save(self, ticket: Ticket) -> None:
+    def save(self, record: StartTokenRecord) -> None:
         """On disk when this returns."""
         with self._lock:
-            write_record(self._folder / f"{ticket.worker}.json", msgspec.json.encode(ticket))
+            write_record(self._folder / f"{record.worker}.json", msgspec.json.encode(record))
 
     def forget(self, worker: str) -> bool:
         with self._lock:
             (self._folder / f"{worker}.json").unlink(missing_ok=True)
             self._passing.pop(worker, None)
-            return self._tickets.pop(worker, None) is not None
+            return self._records.pop(worker, None) is not None
 
 
 def _hash(token: str) -> str:

@@ -21,7 +21,7 @@ from boss.cli.format_machines import init_lines, login_lines, start_lines
 from boss.cli.options import AsJson, AsJsonLines, WorkerId
 from boss.cli.target import Target
 from boss.cli.terminal import harmless
-from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
+from boss.embedded.passwords import DATASTORE_LOGIN, Passwords
 from boss.state_directory.private_files import write_record
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token
 
@@ -98,7 +98,7 @@ def _init(state_directory: Path, username: str, as_json: bool) -> None:
     try:
         keys = ensure_keys(state_directory)
         ensure_token(state_directory)
-        logins = LoginFiles(state_directory)
+        logins = Passwords(state_directory)
         passwords = [logins.ensure(name) for name in (username, DATASTORE_LOGIN)]
     except KeyFileError as error:
         stop(ExitCode.NO_BOSS, str(error))

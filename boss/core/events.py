@@ -257,7 +257,7 @@ class BundlesKnown(_Event, kw_only=True):
     bundles: dict[str, str]
 
 
-class GuestRefused(_Event, kw_only=True):
+class StartTokenRefused(_Event, kw_only=True):
     """Somebody showed a start token that was used already."""
 
     worker: str
@@ -307,7 +307,7 @@ Event = (
     | OrdersLeftOut
     | ResultsUndeclared
     | BundlesKnown
-    | GuestRefused
+    | StartTokenRefused
     | TimePassed
     | StopAsked
 )

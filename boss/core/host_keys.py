@@ -14,7 +14,7 @@ from hashlib import sha256
 import msgspec
 
 from boss.core import attempts, quarantine
-from boss.core.events import GuestRefused
+from boss.core.events import StartTokenRefused
 from boss.core.model import WorkerState
 from boss.core.reasons import DISTRUSTED, Quarantine, QuarantineKind, ReportRejection
 from boss.core.state import Attempt, State, Stranger, Worker
@@ -190,7 +190,7 @@ def holder(state: State, attempt: Attempt) -> Worker | None:
 # --- machines at their start -----------------------------------------------------------------------
 
 
-def on_guest_refused(state: State, event: GuestRefused) -> None:
+def on_start_token_refused(state: State, event: StartTokenRefused) -> None:
     """Somebody showed a start token that was used already: for people, in the journal."""
     worker = state.workers.get(event.worker)
     word = worker.state.value if worker is not None else "new"

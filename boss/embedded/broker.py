@@ -14,7 +14,7 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from boss.embedded.children import Child, log_tail, start_child
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 _POLL_SECONDS = 0.02
 #: How often one that was killed while it started is started again.
 _KILLED_TRIES = 3
+#: Between two tries to start one again that has ended.
+_RESTART_SECONDS = 1.0
 
 
 class _BrokerKilledError(BrokerError):
@@ -40,7 +42,7 @@ class _BrokerKilledError(BrokerError):
 
 
 class EmbeddedBroker:
-    """`start` once, `restart` when `ended` was called, `stop` at the end. Every call is safe from any thread."""
+    """`start` once, `stop` at the end; when it ends in between, it is started again. Calls are safe from any thread."""
 
     host = HOST
 
@@ -54,13 +56,11 @@ class EmbeddedBroker:
         kind: Kind | None = None,
         listen: str = HOST,
         log_path: Path | None = None,
-        ended: Callable[[int], None] | None = None,
     ) -> None:
         """`logins` must hold the boss's own: with it the broker is asked whether it is ready.
 
         `port` None: the one of last time if it is free, else a new one. `kind` None: Mosquitto if installed.
         `listen`: the address at which other machines find it, as well.
-        `ended` is told the exit code when the broker ends without `stop`, from a thread of its own.
         """
         self._directory = directory.absolute()
         self._topics = topics
@@ -69,11 +69,14 @@ class EmbeddedBroker:
         self._program = find_program(kind, listen)
         self._listen = listen
         self._log_path = log_path or self._directory / "broker.log"
-        self._on_end = ended
         self._lock = threading.RLock()
         self._child: Child | None = None
+        #: Whoever starts or stops it sees its end; else that is made good.
         self._stopping = False
+        self._closed = threading.Event()
         self.port = 0
+        #: Why it cannot be started again at present, a sentence; empty: it runs.
+        self.warning = ""
         #: A sentence for people when the port of last time could not be had, else empty.
         self.notice = ""
 
@@ -102,19 +105,6 @@ class EmbeddedBroker:
                     logger.warning("%s\nIt is started again.", error, extra={"action": "broker_ended"})
                     self._wait_for_port(timeout)
 
-    def restart(self, timeout: float = 15.0) -> None:
-        """Start it again at the same port, after it ended by itself; one that still runs is ended first."""
-        with self._lock:
-            self._stopping = True
-            if self._child is not None:
-                self._child.terminate(grace=2.0)
-            if not self._wait_for_port(min(timeout, 5.0)):
-                raise BrokerError(
-                    f"port {self.port} of the embedded broker was taken by another program after the broker ended: "
-                    "end that program, or start the boss again, which then chooses another port"
-                )
-            self._launch(timeout)
-
     def add_logins(self, logins: Iterable[Login], timeout: float = 5.0) -> None:
         """They can log in when this returns, also while the broker runs. Raises BrokerError."""
         new = list(logins)
@@ -136,6 +126,7 @@ class EmbeddedBroker:
                 self._wait_for_refusal(removed, timeout)
 
     def stop(self, grace: float = 5.0) -> None:
+        self._closed.set()
         with self._lock:
             self._stopping = True
             if self._child is not None:
@@ -191,9 +182,34 @@ class EmbeddedBroker:
         with self._lock:  # while it is being started, who starts it sees its end
             if self._stopping or child is not self._child:
                 return
-        logger.warning("the broker has ended, exit code %s", child.exit_code, extra={"action": "broker_ended"})
-        if self._on_end is not None and child.exit_code is not None:
-            self._on_end(child.exit_code)
+        while not self._closed.is_set():  # in the child's own thread
+            logger.warning(
+                "the broker has ended, exit code %s; it is started again", child.exit_code,
+                extra={"action": "broker_ended"},
+            )  # fmt: skip
+            try:
+                self._restart()
+            except Exception as error:  # an internal error, too: without a broker nothing goes on
+                self.warning = f"the broker cannot be started again: {error}"
+                self._closed.wait(_RESTART_SECONDS)
+            else:
+                self.warning = ""
+                return
+
+    def _restart(self, timeout: float = 15.0) -> None:
+        """At the same port; one that still runs is ended first. Raises BrokerError."""
+        with self._lock:
+            if self._closed.is_set():
+                return
+            self._stopping = True
+            if self._child is not None:
+                self._child.terminate(grace=2.0)
+            if not self._wait_for_port(min(timeout, 5.0)):
+                raise BrokerError(
+                    f"port {self.port} of the embedded broker was taken by another program after the broker ended: "
+                    "end that program, or start the boss again, which then chooses another port"
+                )
+            self._launch(timeout)
 
     # -- the port and the record of last time ---------------------------------------------------------
 

@@ -25,7 +25,7 @@ DATASTORE_LOGIN = "@datastore"
 RESERVED = frozenset({"boss", DATASTORE})
 
 
-class LoginFiles:
+class Passwords:
     """All calls are safe from any thread."""
 
     def __init__(self, state_directory: Path) -> None:

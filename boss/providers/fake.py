@@ -17,7 +17,7 @@ from itertools import count
 import msgspec
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.providers.provider import Guest, Limits, OfInstance, ProviderError, Recorded, Surroundings
+from boss.providers.provider import BootstrapData, BossServices, Limits, OfInstance, ProviderError, Recorded
 from boss.setup import PoolSetup
 
 
@@ -63,7 +63,7 @@ class SiteMachine:
     pool: str
     instance: int
     worker: str
-    guest: Guest
+    data: BootstrapData
     boots: bool = True
 
 
@@ -81,7 +81,7 @@ class Site:
     _numbers: Iterable[int] = field(default_factory=lambda: count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
-    def start(self, pool: str, instance: int, worker: str, guest: Guest) -> int:
+    def start(self, pool: str, instance: int, worker: str, data: BootstrapData) -> int:
         """Raises SiteRefusedError, UnclearError."""
         faults = self.faults
         self._call()
@@ -90,7 +90,7 @@ class Site:
                 raise SiteRefusedError(faults.reason)
             if faults.room is not None and len(self.machines) >= faults.room:
                 raise SiteRefusedError(f"the site has room for {faults.room} machines", full=True)
-            made = [self._make(pool, instance, worker, guest) for _ in range(1 + self._used("twice"))]
+            made = [self._make(pool, instance, worker, data) for _ in range(1 + self._used("twice"))]
             lost = self._used("lose_answer")
         for machine in made:
             if machine.boots:
@@ -117,9 +117,9 @@ class Site:
         if machine is not None:
             self.on_end(machine)
 
-    def _make(self, pool: str, instance: int, worker: str, guest: Guest) -> SiteMachine:
+    def _make(self, pool: str, instance: int, worker: str, data: BootstrapData) -> SiteMachine:
         number = next(iter(self._numbers))
-        machine = SiteMachine(number, pool, instance, worker, guest, boots=not self._used("never_boot"))
+        machine = SiteMachine(number, pool, instance, worker, data, boots=not self._used("never_boot"))
         self.machines[number] = machine
         self.made.append((instance, number))
         return machine
@@ -154,10 +154,10 @@ class _Known(msgspec.Struct):
 class FakeProvider:
     """`poll_seconds`: between two lists; a site tells of nothing by itself."""
 
-    def __init__(self, pool: PoolSetup, around: Surroundings, site: Site, poll_seconds: float = 0.05) -> None:
+    def __init__(self, pool: PoolSetup, services: BossServices, site: Site, poll_seconds: float = 0.05) -> None:
         self._pool = pool
-        self._told = around.told
-        self._guest = around.guest
+        self._notify = services.notify
+        self._bootstrap_data = services.bootstrap_data
         self._site = site
         self._poll = poll_seconds
         self._known: dict[int, _Known] = {}
@@ -165,7 +165,7 @@ class FakeProvider:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._full = ""
-        self.trouble = ""
+        self.warning = ""
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
         for one in recorded:
@@ -213,9 +213,9 @@ class FakeProvider:
                 pass
             try:
                 self._compare()
-                self.trouble = ""
+                self.warning = ""
             except UnclearError as error:
-                self.trouble = str(error)
+                self.warning = str(error)
 
     def _begin(self, instance: int, worker: str) -> None:
         known = self._known[instance]
@@ -223,9 +223,9 @@ class FakeProvider:
             self._over(instance, InstanceEnded(instance=instance, reason="it was not begun yet"))
             return
         try:
-            known.machine = self._site.start(self._pool.name, instance, worker, self._guest(instance, worker))
+            known.machine = self._site.start(self._pool.name, instance, worker, self._bootstrap_data(instance, worker))
         except UnclearError as error:
-            known.unclear, self.trouble = True, str(error)
+            known.unclear, self.warning = True, str(error)
         except (SiteRefusedError, OSError) as error:
             full = isinstance(error, SiteRefusedError) and error.full
             self._full = str(error) if full else ""
@@ -269,9 +269,9 @@ class FakeProvider:
 
     def _tell(self, event: OfInstance) -> None:
         if not self._closed.is_set():
-            self._told(event)
+            self._notify(event)
 
 
-def make(pool: PoolSetup, around: Surroundings) -> FakeProvider:
+def make(pool: PoolSetup, services: BossServices) -> FakeProvider:
     options = pool.options.get("options") or {}
-    return FakeProvider(pool, around, SITES.setdefault(str(options.get("site", pool.name)), Site()))
+    return FakeProvider(pool, services, SITES.setdefault(str(options.get("site", pool.name)), Site()))

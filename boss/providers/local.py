@@ -11,46 +11,43 @@ import logging
 import os
 import select
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.providers.provider import Limits, Notify, Recorded, Surroundings
+from boss.embedded.children import start_child
+from boss.embedded.errors import EmbeddedError
+from boss.embedded.processes import identify
+from boss.providers.provider import BossServices, Limits, Notify, Recorded
 from boss.setup import PoolSetup
 
 logger = logging.getLogger(__name__)
 
+COMMAND = (sys.executable, "-P", "-m", "worker")
 #: After the first TERM (give back what has not begun) comes a second (kill what runs), then KILL.
 SECOND_TERM_SECONDS = 1.0
 KILL_SECONDS = 15.0
 
 
 class LocalProvider:
-    """Starts `command` once for each worker, with `environment(worker)`.
-
-    `spawn(argv, environment, log_path)` starts a process in a session of its own and returns its id;
-    `identify(pid)` returns its start time, None if there is no such process. Both are handed in, because
-    an edge does not import another one.
-    """
+    """Starts `command` once for each worker, in the state directory, with a log below `logs`."""
 
     def __init__(
         self,
-        told: Notify,
-        command: list[str],
+        notify: Notify,
         environment: Callable[[str], Mapping[str, str]],
-        log_path: Callable[[str], Path],
-        spawn: Callable[[list[str], Mapping[str, str], Path], int],
-        identify: Callable[[int], int | None],
+        state_directory: Path,
+        command: Sequence[str] = COMMAND,
     ) -> None:
-        self._told = told
-        self._command = command
+        """`environment`: of a worker's process; may block, raises EmbeddedError, OSError."""
+        self._notify = notify
         self._environment = environment
-        self._log_path = log_path
-        self._spawn = spawn
-        self._identify = identify
+        self._state_directory = state_directory
+        self._command = list(command)
         self._closed = False
-        self.trouble = ""
+        self.warning = ""
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
         for one in recorded:
@@ -59,18 +56,18 @@ class LocalProvider:
                 why = "its process was gone when the boss started"
                 self._tell(InstanceEnded(instance=one.instance, reason=why, unseen=True))
                 continue
-            start_time = self._identify(pid)
+            start_time = identify(pid)
             self._tell(InstanceStarted(instance=one.instance, reference=f"{pid} {start_time}"))
             self._watch(one.instance, pid)
 
     def start(self, instance: int, worker: str) -> None:
-        environment = self._environment(worker)
+        log = self._state_directory / "logs" / f"{worker}.log"
         try:
-            pid = self._spawn(self._command, environment, self._log_path(worker))
-        except Exception as error:  # of whatever kind `spawn` raises: it is handed in
+            pid = start_child(self._command, self._environment(worker), log, cwd=self._state_directory).pid
+        except (EmbeddedError, OSError) as error:
             self._tell(InstanceStartFailed(instance=instance, reason=f"the worker process cannot be started: {error}"))
             return
-        self._tell(InstanceStarted(instance=instance, reference=f"{pid} {self._identify(pid)}"))
+        self._tell(InstanceStarted(instance=instance, reference=f"{pid} {identify(pid)}"))
         self._watch(instance, pid)
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
@@ -82,9 +79,6 @@ class LocalProvider:
 
     def limits(self) -> Limits:
         return Limits()
-
-    def lives(self, reference: str) -> bool:
-        return self._living(reference) is not None
 
     def close(self) -> None:
         self._closed = True
@@ -126,7 +120,7 @@ class LocalProvider:
         pid, _, start_time = reference.partition(" ")
         if not pid.isdigit() or not start_time.isdigit():
             return None
-        return int(pid) if self._identify(int(pid)) == int(start_time) else None
+        return int(pid) if identify(int(pid)) == int(start_time) else None
 
     def _by_home(self, worker: str) -> int | None:
         """A running agent with this worker's home: one whose start is not on record."""
@@ -145,18 +139,11 @@ class LocalProvider:
 
     def _tell(self, event: InstanceStarted | InstanceStartFailed | InstanceEnded) -> None:
         if not self._closed:
-            self._told(event)
+            self._notify(event)
 
 
-def make(pool: PoolSetup, around: Surroundings) -> LocalProvider:
-    return LocalProvider(
-        told=around.told,
-        command=around.command,
-        environment=around.environment,
-        log_path=around.log_path,
-        spawn=around.spawn,
-        identify=around.identify,
-    )
+def make(pool: PoolSetup, services: BossServices) -> LocalProvider:
+    return LocalProvider(services.notify, services.local_environment, services.state_directory)
 
 
 def _gone(handle: int, seconds: float | None) -> bool:

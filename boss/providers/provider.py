@@ -1,9 +1,8 @@
 """The provider interface: a handful of verbs, asynchronous by nature.
 
-A provider is asked by `start` and `stop`, which return at once; what came of it is told through `told`, as
-the core's events, from any thread. After a start of the boss `adopt` is called once with every instance that
-is on record, and the provider tells the fate of each. A provider is made by a function `make(pool, around)`,
-which `boss.providers.registry` finds by the provider's name.
+A provider is asked by `start` and `stop`, which return at once; it notifies of the outcome by the core's events, from
+any thread. After a start of the boss `adopt` is called once with every instance on record, and the provider notifies of
+the fate of each. It is made by a function `make(pool, services)`, which `boss.providers.registry` finds by its name.
 """
 
 from __future__ import annotations
@@ -53,49 +52,39 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
-class Guest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the machine of one worker is told at its start. Made anew for each start: tokens are short-lived."""
+class BootstrapData(msgspec.Struct, frozen=True, kw_only=True):
+    """What the machine of one worker is given at its start. Made again for each start: tokens are short-lived."""
 
     #: ECLOUD_* variables.
     variables: Mapping[str, str]
-    #: Run by root at each boot, or by hand; holds no secret.
+    #: Run by root at each boot, or by an operator; holds no secret.
     script: str
 
 
-def no_bundle(name: str) -> Path:
-    raise OSError(f"this boss makes no bundle {name} of the agent")
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the boss hands to every provider: functions, because an edge does not import another one."""
+class BossServices(msgspec.Struct, frozen=True, kw_only=True):
+    """What the boss gives to every provider."""
 
     deployment: str
     state_directory: Path
-    told: Notify
-    #: (instance, worker) -> what its machine is told. May block; raises OSError with a sentence.
-    guest: Callable[[int, str], Guest]
-    #: Of the processes that the boss starts beside itself.
-    command: list[str]
-    environment: Callable[[str], Mapping[str, str]]
-    log_path: Callable[[str], Path]
-    #: (argv, environment, log) -> id of a process in a session of its own; id -> its start time, None: there is none.
-    spawn: Callable[[list[str], Mapping[str, str], Path], int]
-    identify: Callable[[int], int | None]
-    #: The boss's private SSH key, and the lines for authorized_keys of a worker's user.
-    ssh_key: Path
-    authorized_keys: tuple[str, ...] = ()
+    notify: Notify
+    #: (instance, worker) -> what its machine is given. May block; raises OSError with a sentence.
+    bootstrap_data: Callable[[int, str], BootstrapData]
     #: "3.11-x86_64" -> file of the agent's bundle for such hosts. May block; raises OSError with a sentence.
-    bundle: Callable[[str], Path] = no_bundle
+    bundle: Callable[[str], Path]
+    #: Worker -> environment of its process beside the boss. May block; raises EmbeddedError, OSError.
+    local_environment: Callable[[str], Mapping[str, str]]
+    #: The boss's private SSH key.
+    ssh_key: Path
 
 
 class Provider(Protocol):
     """What starts and stops instances of one kind."""
 
     #: What keeps it from its work at present, a sentence; empty: nothing does.
-    trouble: str
+    warning: str
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
-        """The boss has started: watch those that live, tell of those that are gone."""
+        """The boss has started: watch those that live, notify of those that have terminated."""
         ...
 
     def start(self, instance: int, worker: str) -> None:
@@ -103,29 +92,29 @@ class Provider(Protocol):
         ...
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
-        """End it. Notifies InstanceEnded when it is gone; asking twice is no error."""
+        """Terminate it. Notifies InstanceEnded when it has; asking twice is no error."""
         ...
 
     def limits(self) -> Limits:
-        """As it knows them without asking anybody."""
+        """As it knows them without a call."""
         ...
 
     def close(self) -> None:
-        """The boss ends: no more is told."""
+        """The boss ends: notifies no more."""
         ...
 
 
 @runtime_checkable
-class WithCards(Protocol):
-    """What a provider may do besides: further network cards of machines. Asking again is no error."""
+class NicProvider(Protocol):
+    """What a provider may do besides: further network interfaces (NICs) of machines. Asking again is no error."""
 
     def attach(self, reference: str, network: str, done: Callable[[str, str], None]) -> None:
-        """`done(card, "")` once it is there, or `done("", why not)`."""
+        """`done(nic, "")` once it is there, or `done("", why not)`."""
         ...
 
-    def detach(self, reference: str, card: str, done: Callable[[str, str], None]) -> None:
-        """`done(card, "")` once it is gone, or its machine is; or `done("", why not)`."""
+    def detach(self, reference: str, nic: str, done: Callable[[str, str], None]) -> None:
+        """`done(nic, "")` once it is removed, or its machine is; or `done("", why not)`."""
         ...
 
 
-Make = Callable[[PoolSetup, Surroundings], Provider]
+Make = Callable[[PoolSetup, BossServices], Provider]

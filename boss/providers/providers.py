@@ -1,7 +1,6 @@
-"""The boss's providers: one for each pool, made from the settings, and who is asked about which instance.
+"""The boss's providers: one for each pool, made from the settings, and which of them is asked about which instance.
 
-An edge of many parts: it makes what `registry` finds, hands on what the loop performs, and collects what keeps
-the providers from their work. It decides nothing.
+It makes what `registry` finds, hands on what a turn wants done, and collects limits and warnings. It decides nothing.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ from collections.abc import Iterable
 
 from boss.core.effects import AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.events import InstanceEnded, NetworkAttached, NetworkAttachFailed, NetworkDetached
-from boss.core.state import Instance
 from boss.core.waits import BossWarning
 from boss.providers import registry
-from boss.providers.provider import Limits, Provider, Recorded, Surroundings, WithCards
+from boss.providers.provider import BossServices, Limits, NicProvider, Provider, Recorded
 from boss.setup import PoolSetup
 
 logger = logging.getLogger(__name__)
@@ -24,24 +22,25 @@ logger = logging.getLogger(__name__)
 class Providers:
     """All calls are safe from any thread."""
 
-    def __init__(self, pools: Iterable[PoolSetup], around: Surroundings) -> None:
+    def __init__(self, pools: Iterable[PoolSetup], services: BossServices) -> None:
         """Raises ProviderError."""
-        self._around = around
-        self._providers: dict[str, Provider] = {pool.name: registry.find(pool.provider)(pool, around) for pool in pools}
+        self._services = services
+        self._providers: dict[str, Provider] = {
+            pool.name: registry.find(pool.provider)(pool, services) for pool in pools
+        }
         #: Starts that are being handed over to their providers.
         self._beginning: dict[int, threading.Thread] = {}
 
-    def adopt(self, instances: Iterable[Instance]) -> None:
-        """Once, after a start: every instance on record."""
-        recorded: dict[str, list[Recorded]] = {name: [] for name in self._providers}
-        for instance in instances:
-            row = instance.row
-            if row.pool in recorded:
-                recorded[row.pool].append(Recorded(instance=row.number, worker=row.worker, reference=row.reference))
+    def adopt(self, on_record: Iterable[tuple[str, Recorded]]) -> None:
+        """Once, after a start: every instance on record, with the name of its pool."""
+        by_pool: dict[str, list[Recorded]] = {name: [] for name in self._providers}
+        for pool, recorded in on_record:
+            if pool in by_pool:
+                by_pool[pool].append(recorded)
             else:
-                self._orphaned(row.number, row.pool)
+                self._orphaned(recorded.instance, pool)
         for name, provider in self._providers.items():
-            provider.adopt(recorded[name])
+            provider.adopt(by_pool[name])
 
     def start(self, effect: StartInstance) -> None:
         """Preparing what its machine is told may take a while: in a thread of its own."""
@@ -74,7 +73,7 @@ class Providers:
 
         threading.Thread(target=work, name=f"stop {effect.worker}", daemon=True).start()
 
-    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
+    def change_nic(self, effect: AttachNetwork | DetachNetwork) -> None:
         if isinstance(effect, AttachNetwork):
             self._attach(effect)
         else:
@@ -85,8 +84,8 @@ class Providers:
 
     def warnings(self) -> list[BossWarning]:
         """What keeps providers from their work at present."""
-        troubles = {name: provider.trouble for name, provider in self._providers.items()}
-        return [BossWarning(f"pool {name}", f"pool {name}: {text}") for name, text in troubles.items() if text]
+        texts = {name: provider.warning for name, provider in self._providers.items()}
+        return [BossWarning(f"pool {name}", f"pool {name}: {text}") for name, text in texts.items() if text]
 
     def close(self) -> None:
         for provider in self._providers.values():
@@ -95,16 +94,16 @@ class Providers:
     def _attach(self, effect: AttachNetwork) -> None:
         """Told NetworkAttached or NetworkAttachFailed."""
         provider = self._providers.get(effect.pool)
-        if not isinstance(provider, WithCards):
-            why = f"pool {effect.pool} has no machines that could be given a card"
-            self._around.told(NetworkAttachFailed(instance=effect.instance, reason=why))
+        if not isinstance(provider, NicProvider):
+            why = f"pool {effect.pool} has no machines that a network interface could be attached to"
+            self._services.notify(NetworkAttachFailed(instance=effect.instance, reason=why))
             return
 
         def done(card: str, why_not: str) -> None:
             if why_not:
-                self._around.told(NetworkAttachFailed(instance=effect.instance, reason=why_not))
+                self._services.notify(NetworkAttachFailed(instance=effect.instance, reason=why_not))
             else:
-                self._around.told(NetworkAttached(instance=effect.instance, card=card))
+                self._services.notify(NetworkAttached(instance=effect.instance, card=card))
 
         provider.attach(effect.reference, effect.network, done)
 
@@ -112,15 +111,15 @@ class Providers:
         """Told NetworkDetached; of one that cannot be taken out now nothing is told, and it is asked again."""
         provider = self._providers.get(effect.pool)
         gone = NetworkDetached(instance=effect.instance, card=effect.card)
-        if isinstance(provider, WithCards):
+        if isinstance(provider, NicProvider):
             provider.detach(
-                effect.reference, effect.card, lambda _card, why_not: None if why_not else self._around.told(gone)
+                effect.reference, effect.card, lambda _card, why_not: None if why_not else self._services.notify(gone)
             )
         else:
-            self._around.told(gone)
+            self._services.notify(gone)
 
     def _orphaned(self, instance: int, pool: str) -> None:
         """Its pool is in the settings no more: nobody knows how to end it."""
         why = f"the settings have no pool {pool!r} any more; what it started, if it lives, is to be ended by hand"
         logger.warning("instance %d: %s", instance, why, extra={"action": "orphaned"})
-        self._around.told(InstanceEnded(instance=instance, reason=why, unseen=True))
+        self._services.notify(InstanceEnded(instance=instance, reason=why, unseen=True))

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import pytest
 
 from boss.embedded import greeting, programs
 from boss.embedded.broker import BrokerError, EmbeddedBroker, new_password
-from boss.embedded.children import Child, start_child
+from boss.embedded.children import Child, ChildError, start_child
 from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login
 from boss.embedded.ports import choose_port, listens
@@ -157,29 +156,40 @@ def test_a_damaged_record_does_no_harm(text: str, tmp_path: Path) -> None:
     started.stop()
 
 
-def test_an_end_that_nobody_asked_for_is_told_and_a_restart_keeps_the_port(broker: EmbeddedBroker) -> None:
-    told: list[int] = []
-    heard = threading.Event()
-
-    def ended(exit_code: int) -> None:
-        told.append(exit_code)
-        heard.set()
-
-    broker._on_end = ended
+def test_one_that_ends_is_started_again_at_its_port_until_it_is_stopped(
+    broker: EmbeddedBroker, caplog: pytest.LogCaptureFixture
+) -> None:
     port, pid = broker.port, broker.pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    assert heard.wait(scaled(20))
-    assert told == [-signal.SIGKILL]
-    broker.restart()
-    assert (broker.port, accepts(broker, WORKER)) == (port, True)
+    wait_for(lambda: broker.pid != pid and accepts(broker, WORKER), "it is started again")
+    assert (broker.port, broker.warning) == (port, "")
+    assert "the broker has ended, exit code -9; it is started again" in caplog.text
+    last = broker.pid
     broker.stop()
-    assert told == [-signal.SIGKILL]
+    assert broker.pid == last and accepts(broker, WORKER) is None
+
+
+def test_one_that_cannot_be_started_again_says_so_until_it_can(
+    broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("boss.embedded.broker._RESTART_SECONDS", 0.05)
+    assert broker.pid is not None
+    with monkeypatch.context() as broken:
+        broken.setattr("boss.embedded.broker.start_child", no_child)
+        os.kill(broker.pid, signal.SIGKILL)
+        wait_for(lambda: broker.warning, "it cannot be started")
+        assert broker.warning == "the broker cannot be started again: no more processes"
+    wait_for(lambda: not broker.warning, "it can be started")
+    assert accepts(broker, WORKER)
+
+
+def no_child(*arguments: Any, **options: Any) -> Child:
+    raise ChildError("no more processes")
 
 
 def test_one_that_is_killed_while_it_starts_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_mosquitto()
-    ends: list[int] = []
     started: list[Child] = []
 
     def start_and_kill_the_first(*arguments: Any, **options: Any) -> Child:
@@ -189,11 +199,11 @@ def test_one_that_is_killed_while_it_starts_is_started_again(tmp_path: Path, mon
         return started[-1]
 
     monkeypatch.setattr("boss.embedded.broker.start_child", start_and_kill_the_first)
-    broker = start_broker(tmp_path / "broker", "mosquitto", ended=ends.append)
+    broker = start_broker(tmp_path / "broker", "mosquitto")
     try:
         assert accepts(broker, BOSS)
         assert [child.poll() for child in started] == [-signal.SIGKILL, None]
-        assert ends == [], "its start was made good; nobody needs to be told"
+        assert broker.warning == "", "its start was made good"
     finally:
         broker.stop()
 

@@ -13,7 +13,7 @@ import pytest
 
 from boss.api.app import make_app
 from boss.api.from_datastore import ResultFetcher
-from boss.api.serve import Server, serve
+from boss.api.serve import Server
 from boss.api.spool import Spool
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
 from datastore.disk import content
@@ -24,7 +24,7 @@ from datastore.disk.versions import Versions
 from datastore.exchange import BY_HTTP, Exchange
 from datastore.http import Boss, BossRefusedError, BossUnreachableError
 from datastore.store import Storage
-from tests.worlds.api import FakeBackend
+from tests.worlds.api import FakeBackend, serve
 from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled
 from wire.messages import Send, SendFailed, Sent, Store, Stored, StoreFailed

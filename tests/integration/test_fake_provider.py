@@ -85,7 +85,7 @@ def test_slow_calls_keep_nobody_waiting(world: Fake) -> None:
 
 def test_it_is_found_by_its_name_with_the_site_that_the_pool_names(world: Fake) -> None:
     events: list[object] = []
-    provider = find("fake")(world.pool(options={"site": "here"}), world.around(events.append))
+    provider = find("fake")(world.pool(options={"site": "here"}), world.services(events.append))
     provider.adopt([])
     provider.start(1, worker(1))
     while not events:

@@ -11,13 +11,15 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 import pytest
 
-from boss.bootstrap.bootstrap import Guests
-from boss.bootstrap.desk import GuestDesk
-from boss.core.policy import Policy
+from boss.bootstrap.addresses import Addresses
+from boss.bootstrap.bootstrap import InstanceBootstrap
+from boss.bootstrap.login_files import LoginFiles
+from boss.core.events import InstanceEnded
 from boss.embedded.broker import EmbeddedBroker
+from boss.embedded.broker_logins import BrokerLogins
 from boss.embedded.logins import Login
-from boss.embedded.passwords import LoginFiles
-from boss.setup import PoolSetup, Setup
+from boss.embedded.passwords import Passwords
+from boss.setup import PoolSetup
 from tests.worlds.bundles import FakeBundles
 from tests.worlds.waiting import scaled, wait_for
 from wire.codec import encode
@@ -74,26 +76,27 @@ def presence(name: str, online: bool) -> bytes:
 
 class World:
     def __init__(self, folder: Path) -> None:
-        self.logins = LoginFiles(folder)
-        boss = Login("boss", self.logins.password("boss"), "boss")
+        self.passwords = Passwords(folder)
+        boss = Login("boss", self.passwords.password("boss"), "boss")
         self.broker = EmbeddedBroker(folder / "broker", TOPICS, [boss], kind="mosquitto")
         self.broker.start()
         self.boss = Client(self.broker.port, "boss", boss.password)
         self.clients = [self.boss]
-        setup = Setup(state_directory=folder, tree=folder, database="sqlite://", policy=Policy())
-        desk = GuestDesk(setup, self.logins, lambda: None, lambda: self.broker, self.clear)  # type: ignore[arg-type,return-value]
-        desk.url = lambda: "http://127.0.0.1:1"  # type: ignore[method-assign]
-        desk.files = lambda name, folder: {"worker.password": self.logins.password(name)}  # type: ignore[method-assign]
-        self.guests = Guests(folder, "d", [POOL], desk, list, lambda event: None)
-        self.guests.prepare()
+        addresses = Addresses("d", "ecloud", "127.0.0.1", self.broker.port, "http://127.0.0.1:1")
+        logins = BrokerLogins(self.passwords, self.broker)
+        self.bootstrap = InstanceBootstrap(
+            folder, [POOL], addresses, logins, LoginFiles(folder, addresses, logins),
+            authorized_keys=[], settings={}, notify=lambda event: None, clear_presence=self.clear,
+        )  # fmt: skip
+        self.bootstrap.prepare()
 
     def clear(self, worker: str) -> None:
         self.boss.publish(TOPICS.presence(worker), b"", retain=True)
 
     def worker(self, name: str, instance: int) -> Client:
         """As its machine comes by its login."""
-        token = self.guests.guest(instance, name).variables["ECLOUD_START_TOKEN"]
-        password = self.guests.exchange(name, token, "/etc/ecloud", "10.0.0.1").files["worker.password"]
+        token = self.bootstrap.data(instance, name).variables["ECLOUD_START_TOKEN"]
+        password = self.bootstrap.exchange(name, token, "/etc/ecloud", "10.0.0.1").files["worker.password"].strip()
         made = Client(self.broker.port, name, password, will=True)
         self.clients.append(made)
         assert made.first == "in"
@@ -101,7 +104,7 @@ class World:
         return made
 
     def close(self) -> None:
-        self.guests.close()
+        self.bootstrap.close()
         for client in self.clients:
             client.close()
         self.broker.stop()
@@ -148,23 +151,23 @@ def test_a_login_that_ends_with_its_instance_is_cut_off_at_once_and_leaves_no_pr
     while not one.events.empty():
         one.events.get()
     began = time.monotonic()
-    world.guests.gone("cloud-1")
+    world.bootstrap.on_event(InstanceEnded(instance=1, reason="ended"))
     assert one.events.get(timeout=scaled(20)) == "out"
     assert time.monotonic() - began < scaled(10)
     assert one.events.get(timeout=scaled(20)) in ("refused", "out"), "it tries again, and is refused"
     wait_for(lambda: retained(world, TOPICS.presence("cloud-1")) is None, "its presence is cleared, its last will too")
-    assert not world.logins.has("cloud-1")
+    assert not world.passwords.has("cloud-1")
     assert other.events.empty(), "nobody else is cut off"
     other.publish(TOPICS.reports("cloud-2"), b"still here")
 
 
 def test_the_next_instance_of_a_worker_has_another_password_and_the_first_is_refused(world: World) -> None:
     first = world.worker("cloud-1", 1)
-    before = world.logins.password("cloud-1")
+    before = world.passwords.password("cloud-1")
     while not first.events.empty():
         first.events.get()
     world.worker("cloud-1", 2)
-    assert world.logins.password("cloud-1") != before
+    assert world.passwords.password("cloud-1") != before
     assert first.events.get(timeout=scaled(20)) == "out"
     late = Client(world.broker.port, "cloud-1", before)
     world.clients.append(late)

@@ -14,31 +14,34 @@ from typer.testing import CliRunner
 
 import admin
 from boss.api.errors import HttpError
-from boss.bootstrap.login_files import Surroundings, datastore_files, worker_files
-from boss.bootstrap.manual import Machines, Whereabouts
+from boss.bootstrap.addresses import Addresses, addresses_of
+from boss.bootstrap.login_files import LoginFiles, datastore_files, worker_files
+from boss.bootstrap.manual import ManualLogins
 from boss.bootstrap.ssh_keys import ensure_keys
 from boss.core.policy import Policy, PoolPolicy
 from boss.embedded.broker import EmbeddedBroker
+from boss.embedded.broker_logins import BrokerLogins
 from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login
-from boss.embedded.passwords import DATASTORE_LOGIN, LoginFiles
+from boss.embedded.passwords import DATASTORE_LOGIN, Passwords
 from boss.setup import Setup
 from tests.worlds.waiting import scaled
 from wire.link import TlsOptions
 from wire.topics import Topics
 
-AROUND = Surroundings("boss host's", 1883, "plant/$x", "d1", "http://boss:8080")
+ADDRESSES = Addresses("d1", "plant/$x", "boss host's", 1883, "http://boss:8080")
 
 
-def machines(folder: Path, broker: EmbeddedBroker | None = None, **settings: object) -> Machines:
+def logins(folder: Path, broker: EmbeddedBroker | None = None, **settings: object) -> ManualLogins:
     ensure_keys(folder)
     pools = (PoolPolicy(name="local", provider="local", least=2, most=2),)
     values: dict[str, object] = {"broker_listen": "0.0.0.0", "http_host": "0.0.0.0", **settings}
     setup = Setup(
         state_directory=folder, tree=folder / "tree", database="", policy=Policy(pools=pools), **values  # type: ignore[arg-type]
     )  # fmt: skip
-    where = Whereabouts("d1", 1883, lambda: 8080)
-    return Machines(setup, where, LoginFiles(folder), broker, lambda: "a-token", lambda _: None)
+    kept = BrokerLogins(Passwords(folder), broker)
+    files = LoginFiles(folder, addresses_of(setup, "d1", broker_port=1883, http_port=8080), kept)
+    return ManualLogins(setup, kept, files)
 
 
 def as_a_shell_reads(text: str, folder: Path) -> Mapping[str, str]:
@@ -58,7 +61,10 @@ def as_systemd_reads(text: str) -> Mapping[str, str]:
 
 
 def test_a_shell_and_systemd_read_the_same_settings(tmp_path: Path) -> None:
-    for name, text in (*worker_files("w1", "x", AROUND).items(), *datastore_files("@d", "x", "t", "k", AROUND).items()):
+    for name, text in (
+        *worker_files("w1", "x", ADDRESSES).items(),
+        *datastore_files("@d", "x", "t", "k", ADDRESSES).items(),
+    ):
         if name.endswith(".env"):
             assert as_a_shell_reads(text, tmp_path) == as_systemd_reads(text)
             assert as_systemd_reads(text)["ECLOUD_BROKER_HOST"] == "boss host's"
@@ -66,7 +72,7 @@ def test_a_shell_and_systemd_read_the_same_settings(tmp_path: Path) -> None:
 
 
 def test_settings_hold_no_secret_and_each_secret_is_where_they_say(tmp_path: Path) -> None:
-    answer = machines(tmp_path, datastore_host="store").login("datastore", "/srv/keys/")
+    answer = logins(tmp_path, datastore_host="store").login("datastore", "/srv/keys/")
     told = as_systemd_reads(answer.files["datastore.env"])
     for variable, name in (("PASSWORD_FILE", "password"), ("SSH_KEY", "key"), ("HTTP_TOKEN_FILE", "token")):
         assert told[f"ECLOUD_DATASTORE_{variable}"] == f"/srv/keys/datastore.{name}"
@@ -78,7 +84,7 @@ def test_settings_hold_no_secret_and_each_secret_is_where_they_say(tmp_path: Pat
 
 def test_other_hosts_are_told_what_they_call_the_boss(tmp_path: Path) -> None:
     def told(**settings: object) -> str:
-        files = machines(tmp_path, **settings).login("w1", "/etc/ecloud").files
+        files = logins(tmp_path, **settings).login("w1", "/etc/ecloud").files
         return as_systemd_reads(files["worker.env"])["ECLOUD_BROKER_HOST"]
 
     assert told(boss_address="boss.example") == "boss.example"
@@ -90,30 +96,30 @@ def test_other_hosts_are_told_what_they_call_the_boss(tmp_path: Path) -> None:
 def test_the_certificates_of_a_broker_with_tls_go_along(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
     tls = TlsOptions(tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem")
-    asked = machines(tmp_path, broker_host="mqtt.example", broker_tls=tls)
+    asked = logins(tmp_path, broker_host="mqtt.example", broker_tls=tls)
     for name, program in (("w1", "worker"), ("datastore", "datastore")):
         answer = asked.login(name, "/x")
         assert as_systemd_reads(answer.files[f"{program}.env"])["ECLOUD_BROKER_TLS_CA"] == "/x/broker-ca.pem"
         assert answer.files["broker-ca.pem"] == "-----BEGIN CERTIFICATE-----\n"
         assert any("ECLOUD_BROKER_TLS_CERT" in note for note in answer.notes)
-    assert "broker-ca.pem" not in machines(tmp_path).login("w1", "/x").files
+    assert "broker-ca.pem" not in logins(tmp_path).login("w1", "/x").files
     (tmp_path / "ca.pem").unlink()
     with pytest.raises(HttpError, match="broker_tls_ca .* cannot be read"):
         asked.login("w1", "/x")
 
 
 def test_what_is_still_missing_for_another_host_is_said(tmp_path: Path) -> None:
-    local = machines(tmp_path, broker_listen="127.0.0.1", http_host="127.0.0.1").login("datastore", "/x").notes
+    local = logins(tmp_path, broker_listen="127.0.0.1", http_host="127.0.0.1").login("datastore", "/x").notes
     assert [word for word in ("broker_listen", "datastore_host", "http_host") if word in " ".join(local)] == [
         "broker_listen", "datastore_host", "http_host",
     ]  # fmt: skip
-    [foreign] = machines(tmp_path, broker_host="mqtt.example").login("w1", "/x").notes
+    [foreign] = logins(tmp_path, broker_host="mqtt.example").login("w1", "/x").notes
     assert "mqtt.example is not the boss's own" in foreign and "topic read ecloud/workers/w1/orders" in foreign
 
 
 @pytest.mark.parametrize("name", ["boss", "chief", "a b", "", "../x", "-x", "@datastore", "x" * 64, "w/1"])
 def test_names_that_no_worker_can_have_are_refused(name: str, tmp_path: Path) -> None:
-    asked = machines(tmp_path, broker_username="chief")
+    asked = logins(tmp_path, broker_username="chief")
     for ask in (lambda: asked.login(name, "/x"), lambda: asked.remove_login(name)):
         with pytest.raises(HttpError) as caught:
             ask()
@@ -123,13 +129,13 @@ def test_names_that_no_worker_can_have_are_refused(name: str, tmp_path: Path) ->
 
 def test_a_worker_of_the_bosss_own_has_its_login_already(tmp_path: Path) -> None:
     with pytest.raises(HttpError, match="the boss starts itself"):
-        machines(tmp_path).login("local-2", "/x")
-    assert machines(tmp_path).login("local-3", "/x").made
+        logins(tmp_path).login("local-2", "/x")
+    assert logins(tmp_path).login("local-3", "/x").made
 
 
 def test_asking_again_gives_the_same_password_until_it_is_removed(tmp_path: Path) -> None:
-    asked = machines(tmp_path)
-    first, again = asked.login("w1", "/x"), machines(tmp_path).login("w1", "/x")
+    asked = logins(tmp_path)
+    first, again = asked.login("w1", "/x"), logins(tmp_path).login("w1", "/x")
     assert (first.made, again.made) == (True, False)
     assert first.files == again.files
     asked.remove_login("w1")
@@ -140,18 +146,18 @@ def test_asking_again_gives_the_same_password_until_it_is_removed(tmp_path: Path
 
 def test_starts_at_the_same_time_agree_on_one_password(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        said = set(pool.map(lambda _: LoginFiles(tmp_path).password("w1"), range(16)))
+        said = set(pool.map(lambda _: Passwords(tmp_path).password("w1"), range(16)))
     assert len(said) == 1
     assert [path.name for path in (tmp_path / "logins").iterdir()] == ["mqtt_w1"]
     assert stat.S_IMODE((tmp_path / "logins" / "mqtt_w1").stat().st_mode) == 0o600
 
 
 def test_the_next_boss_lets_in_whoever_has_a_login(tmp_path: Path) -> None:
-    kept = LoginFiles(tmp_path)
+    kept = Passwords(tmp_path)
     for name in ("w1", "boss", DATASTORE_LOGIN, "x.y"):
         kept.password(name)
     (tmp_path / "logins" / "http_token").write_text("no login of the broker")
-    assert [(login.username, login.role) for login in LoginFiles(tmp_path).workers()] == [
+    assert [(login.username, login.role) for login in Passwords(tmp_path).workers()] == [
         ("w1", "worker"), ("x.y", "worker"),
     ]  # fmt: skip
 
@@ -161,7 +167,7 @@ def test_a_new_login_is_good_when_it_is_told_and_a_removed_one_is_not(tmp_path: 
     broker = EmbeddedBroker(tmp_path / "broker", Topics("ecloud"), [Login("boss", "x", "boss")], kind="mosquitto")
     broker.start()
     try:
-        asked = machines(tmp_path, broker)
+        asked = logins(tmp_path, broker)
         password = asked.login("w1", "/x").files["worker.password"].strip()
         assert accepts_login(broker.host, broker.port, "w1", password) is True
         asked.remove_login("w1")

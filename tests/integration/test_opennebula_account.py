@@ -11,7 +11,7 @@ from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.make import make
-from boss.providers.provider import Guest, Recorded, Surroundings
+from boss.providers.provider import BootstrapData, BossServices, Recorded
 from boss.setup import PoolSetup
 from tests.worlds.opennebula.boss import Boss, bosses, started
 from tests.worlds.opennebula.commands import front
@@ -127,7 +127,7 @@ def test_a_machine_whose_host_is_lost_is_given_up_after_a_while(front: FrontEnd,
     boss = started(front, bosses, 2, unknown_seconds=0.6)
     boss.wait(lambda: all(front.state(m) == (3, 3) for m in front.alive()), "they run")
     front.lose(front.machines[0])
-    boss.wait(lambda: "UNKNOWN" in boss.provider.trouble, "it is told")
+    boss.wait(lambda: "UNKNOWN" in boss.provider.warning, "it is told")
     boss.wait(lambda: boss.told(InstanceEnded), "it is given up")
     assert "its host did not answer" in boss.told(InstanceEnded)[0].reason
     assert [m.id for m in front.alive()] == [1]
@@ -175,11 +175,11 @@ def test_a_datastore_s_machine_is_ended_politely_and_the_next_waits_for_its_disk
     boss.wait(lambda: front.state(front.machines[0]) == (3, 3), "it runs")
     boss.provider.stop(1, "datastore", "0")
     boss.provider.start(2, "datastore")
-    boss.wait(lambda: "still in use" in boss.provider.trouble, "it is told that the disk is in use")
+    boss.wait(lambda: "still in use" in boss.provider.warning, "it is told that the disk is in use")
     assert boss.told(InstanceStartFailed) == []
     boss.wait(lambda: len(boss.told(InstanceStarted)) == 2, "the next one is there")
     assert ends == [False]
-    assert [m.id for m in front.alive()] == [1] and not boss.provider.trouble
+    assert [m.id for m in front.alive()] == [1] and not boss.provider.warning
 
 
 # --- tokens and settings ---------------------------------------------------------------------------
@@ -190,13 +190,12 @@ def provider_of(front: FrontEnd, state: Path, events: list[object], password: st
         "opennebula_endpoint": front.endpoint, "opennebula_user": "ecloud", "opennebula_password": password,
         "template": "worker", "options": {"poll_seconds": 0.1, "start_seconds": 0.01}, **options,
     }  # fmt: skip
-    around = Surroundings(
-        deployment="d1", state_directory=state, told=events.append,
-        guest=lambda instance, worker: Guest(variables={"ECLOUD_WORKER_ID": worker}, script="#!/bin/sh\n"),
-        command=[], environment=lambda _: {}, log_path=Path, spawn=lambda *_: 0, identify=lambda _: None,
-        ssh_key=state / "key",
+    services = BossServices(
+        deployment="d1", state_directory=state, notify=events.append,
+        bootstrap_data=lambda _, worker: BootstrapData(variables={"ECLOUD_WORKER_ID": worker}, script="#!/bin/sh\n"),
+        local_environment=lambda _: {}, bundle=Path, ssh_key=state / "key",
     )  # fmt: skip
-    return make(PoolSetup(name="cloud", provider="opennebula", most=5, options=told), around)
+    return make(PoolSetup(name="cloud", provider="opennebula", most=5, options=told), services)
 
 
 def test_made_from_settings_it_uses_the_password_for_one_token_and_the_token_for_all_else(
@@ -256,7 +255,7 @@ def test_a_front_end_that_has_no_more_tokens_to_give_is_asked_with_what_there_is
 def test_a_wrong_login_is_trouble_that_says_what_to_check(front: FrontEnd, tmp_path: Path) -> None:
     provider = provider_of(front, tmp_path, [], password="wrong")
     provider.adopt([])
-    wait_for(lambda: "check opennebula_user" in provider.trouble, "it is told")
+    wait_for(lambda: "check opennebula_user" in provider.warning, "it is told")
     provider.close()
 
 

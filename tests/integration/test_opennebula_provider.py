@@ -11,7 +11,7 @@ import pytest
 from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
 from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError, being_tried
-from boss.providers.provider import Guest, Recorded
+from boss.providers.provider import BootstrapData, Recorded
 from tests.worlds.opennebula.boss import Boss, started
 from tests.worlds.opennebula.commands import front
 from tests.worlds.opennebula.front_end import FrontEnd, Timing, script_of
@@ -132,7 +132,7 @@ def test_what_the_cloud_refuses_is_told_in_a_sentence(
     assert failed.full is full
     assert not front.machines
     # Told with the instance, it is no trouble besides; a wrong login keeps machines from being listed, too.
-    assert boss.provider.trouble == "" or "login" in words
+    assert boss.provider.warning == "" or "login" in words
 
 
 def test_the_255th_address_is_the_last_and_the_others_go_on(bosses: list[Boss]) -> None:
@@ -187,14 +187,14 @@ def test_a_machine_that_cannot_be_prepared_is_told_at_once_and_holds_up_nobody(
 ) -> None:
     boss = Boss(front)
     bosses.append(boss)
-    good = boss.provider._guest
+    good = boss.provider._bootstrap_data
 
-    def guest(instance: int, worker: str) -> Guest:
+    def data(instance: int, worker: str) -> BootstrapData:
         if instance == 1:
             raise fault
         return good(instance, worker)
 
-    boss.provider._guest = guest
+    boss.provider._bootstrap_data = data
     boss.provider.start(1, "cloud-1")
     boss.provider.start(2, "cloud-2")
     boss.wait(lambda: boss.told(InstanceStartFailed) and boss.told(InstanceStarted), "both are told")
@@ -218,15 +218,15 @@ def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_by_itself(
 ) -> None:
     boss = started(front, bosses)
     front.knobs.down = True
-    boss.wait(lambda: boss.provider.trouble, "it is told")
-    assert "HTTP 503" in boss.provider.trouble and "it is tried again by itself" in boss.provider.trouble
-    assert "XML-RPC address" not in boss.provider.trouble, "the address is right"
+    boss.wait(lambda: boss.provider.warning, "it is told")
+    assert "HTTP 503" in boss.provider.warning and "it is tried again by itself" in boss.provider.warning
+    assert "XML-RPC address" not in boss.provider.warning, "the address is right"
     boss.provider.start(2, "cloud-2")
     time.sleep(0.5)
     assert boss.told(InstanceEnded) == []
     front.knobs.down = False
     boss.wait(lambda: len(boss.told(InstanceStarted)) == 2, "the second is started")
-    boss.wait(lambda: not boss.provider.trouble, "the trouble is over")
+    boss.wait(lambda: not boss.provider.warning, "the trouble is over")
     assert len(front.machines) == 2
 
 

@@ -22,8 +22,8 @@ from boss.providers.provider import Limits
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 
 class Paper:
-    def __init__(self, pool, around):
-        self.trouble, self.told, self.made = "", around.told, {}
+    def __init__(self, pool, services):
+        self.warning, self.notify, self.made = "", services.notify, {}
         self.room = int(pool.options["options"].get("room", 100))
 
     def adopt(self, recorded):
@@ -31,14 +31,14 @@ class Paper:
 
     def start(self, instance, worker):
         if len(self.made) >= self.room:
-            self.told(InstanceStartFailed(instance=instance, reason=f"quota: only {self.room} machines", full=True))
+            self.notify(InstanceStartFailed(instance=instance, reason=f"quota: only {self.room} machines", full=True))
             return
         self.made[instance] = worker
-        self.told(InstanceStarted(instance=instance, reference=f"sheet {instance}", address=f"192.0.2.{instance}"))
+        self.notify(InstanceStarted(instance=instance, reference=f"sheet {instance}", address=f"192.0.2.{instance}"))
 
     def stop(self, instance, worker, reference):
         self.made.pop(instance, None)
-        self.told(InstanceEnded(instance=instance, reason="thrown away"))
+        self.notify(InstanceEnded(instance=instance, reason="thrown away"))
 
     def limits(self):
         return Limits(more=self.room - len(self.made), reason=f"{self.room} sheets")
@@ -46,8 +46,8 @@ class Paper:
     def close(self):
         pass
 
-def make(pool, around):
-    return Paper(pool, around)
+def make(pool, services):
+    return Paper(pool, services)
 """
 SETTINGS = """
 local_workers = 1

@@ -137,7 +137,7 @@ def test_nothing_is_told_after_the_end(world: World) -> None:
     assert boss.events == before
 
 
-def test_limits_and_trouble_are_known_without_asking_anybody(world: World) -> None:
+def test_limits_and_warnings_are_known_without_asking_anybody(world: World) -> None:
     boss = world.boss()
     before = boss.provider.limits().more
     assert before is None or before >= world.most
@@ -145,4 +145,4 @@ def test_limits_and_trouble_are_known_without_asking_anybody(world: World) -> No
     limits = boss.provider.limits()
     assert before is None or limits.more == before - world.most
     assert limits.more != 0 or limits.reason
-    assert boss.provider.trouble == ""
+    assert boss.provider.warning == ""

@@ -12,7 +12,8 @@ from typing import ClassVar
 
 import settings
 from boss.__main__ import _setup
-from boss.program import Program
+from boss.inbox import Inbox
+from boss.program import run_boss
 from boss.setup import Setup
 from boss.state_directory.boss_file import BOSS_FILE
 from tests.worlds.waiting import scaled, wait_for
@@ -35,15 +36,15 @@ def live(folder: Path, **options: object) -> set[str]:
     setup = _setup(home, settings.load(home, options, {}, folder / "absent.toml"), while_followed=True)
     watched = Watched(**{name: getattr(setup, name) for name in Setup.__struct_fields__})
     Watched.read.clear()
-    program = Program(watched)
-    thread = threading.Thread(target=program.run, daemon=True)
+    inbox = Inbox()
+    thread = threading.Thread(target=run_boss, args=(watched, inbox), daemon=True)
     thread.start()
 
     def check() -> None:
         assert thread.is_alive(), "the boss has ended"
 
     wait_for((home / BOSS_FILE).exists, "the boss answers", check=check)
-    program.stop()
+    inbox.stop()
     thread.join(scaled(60))
     assert not thread.is_alive()
     return set(Watched.read)

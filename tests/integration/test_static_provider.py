@@ -69,7 +69,7 @@ def test_a_host_that_shows_another_key_is_sent_nothing_and_both_are_named(world:
     assert f"{world.server.host}:{world.server.port}" in said
     assert fingerprint(world.server.host_key) in said and "name the new key" in said
     assert world.server.logins() == 0
-    assert world.bosses[-1].provider.trouble == said
+    assert world.bosses[-1].provider.warning == said
 
 
 @pytest.mark.parametrize("kind", ["rsa", "ecdsa"])
@@ -139,7 +139,7 @@ def test_a_start_script_that_fails_is_told_by_its_last_line_and_the_host_can_be_
     boss = world.bosses[-1]
     boss.wait(lambda: boss.provider.limits().more == 1, "the host has rested")
     boss.start(2)
-    assert boss.provider.trouble == ""
+    assert boss.provider.warning == ""
 
 
 def test_an_agent_that_does_not_come_up_is_told_with_where_to_look(world: Static) -> None:
@@ -202,8 +202,8 @@ def test_an_agent_of_ours_that_no_record_speaks_of_is_ended_when_a_boss_starts(w
 
 
 def test_a_boss_that_dies_while_the_script_runs_leads_to_one_agent_and_the_next_boss_has_it(world: Static) -> None:
-    slow = world.guest
-    world.guest = lambda *about: type(slow(*about))(  # type: ignore[method-assign]
+    slow = world.data
+    world.data = lambda *about: type(slow(*about))(  # type: ignore[method-assign]
         variables=slow(*about).variables, script=f"sleep 2.125\n{SCRIPT}"
     )
     first = world.boss()
@@ -240,12 +240,12 @@ def test_a_host_that_is_away_is_tried_again_and_an_end_that_was_asked_for_is_not
     if not Path(f"/proc/{agent}").exists():
         pytest.fail("the agent ended with the sshd")
     boss.provider.stop(1, worker(1), started.reference)
-    boss.wait(lambda: "nothing answers at" in boss.provider.trouble, "it is told")
+    boss.wait(lambda: "nothing answers at" in boss.provider.warning, "it is told")
     assert boss.told(InstanceEnded) == []
     world.server.start()
     assert isinstance(boss.ended(1), InstanceEnded)
     assert world.alive() == 0
-    boss.wait(lambda: boss.provider.trouble == "", "all is well")
+    boss.wait(lambda: boss.provider.warning == "", "all is well")
 
 
 def test_a_host_that_is_well_again_is_found_so_without_a_start_and_pauses_grow(world: Static) -> None:
@@ -263,7 +263,7 @@ def test_a_host_that_is_well_again_is_found_so_without_a_start_and_pauses_grow(w
     assert pauses[0] < pauses[1] < pauses[2]
     world.server.start()
     boss.wait(lambda: boss.provider.limits().more == 1, "it is well")
-    assert boss.provider.trouble == "" and boss.events == []
+    assert boss.provider.warning == "" and boss.events == []
 
 
 def test_a_start_that_was_not_made_yet_is_taken_back(world: Static) -> None:

@@ -13,14 +13,14 @@ from typer.testing import CliRunner, Result
 import admin
 from boss.api.app import make_app
 from boss.api.schema import ResultAnswer
-from boss.api.serve import Server, serve
+from boss.api.serve import Server
 from boss.api.tree import BLOBS, LocalTree
 from boss.client import download
 from boss.client.client import Client, NoAnswerError
 from boss.client.download import PARTS, Got, get_results
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
-from tests.worlds.api import TOKEN, FakeBackend
+from tests.worlds.api import TOKEN, FakeBackend, serve
 from tests.worlds.digests import digest
 from tests.worlds.results import result
 

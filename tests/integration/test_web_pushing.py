@@ -18,7 +18,7 @@ import msgspec
 import pytest
 
 from boss.api.app import make_app
-from boss.api.serve import Server, serve
+from boss.api.serve import Server
 from boss.cli import follow
 from boss.cli.command import ExitCode
 from boss.cli.follow import BossLostError
@@ -31,7 +31,7 @@ from boss.core.reasons import Rejection, RejectionKind
 from boss.intake.reader import PushOptions, read_file
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.tokens import ensure_token
-from tests.worlds.api import FakeBackend
+from tests.worlds.api import FakeBackend, serve
 from tests.worlds.waiting import scaled, wait_for
 
 TOP = Path(__file__).resolve().parents[2]

@@ -17,14 +17,14 @@ import httpx
 import pytest
 
 from boss.api.app import make_app
-from boss.api.serve import ServeError, Server, serve
+from boss.api.serve import ServeError, Server
 from boss.client.client import Client, ClientError, NoAnswerError, RequestRefusedError
 from boss.client.find import boss_of, configured_boss
 from boss.client.upload import send_files
 from boss.intake.reader import encode_stream, read_file
 from boss.state_directory.boss_file import announce, running_boss, start_time_of, withdraw
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token, read_token
-from tests.worlds.api import FakeBackend
+from tests.worlds.api import FakeBackend, serve
 from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled, wait_for
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -76,6 +76,9 @@ ONLY: dict[str, tuple[str, ...]] = {
 }
 #: Of these programs, parts that may not import one another.
 APART = ("worker.runner", "worker.epanet", "datastore.transfers", "datastore.publish")
+
+#: What puts the parts together: there a circle by setter or by lambda would be closed.
+WIRING = ("boss.program", "boss.__main__")
 
 PURE = (
     "wire.messages",
@@ -209,6 +212,115 @@ def impurities(module: str, tree: ast.AST) -> list[str]:
     ]
 
 
+def foreign_assignments(module: str, tree: ast.AST) -> list[str]:
+    """Attributes of other objects that are set from outside: `part.needs = other`, `self.part.needs = other`."""
+    faults = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            if not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+                faults.append(f"{module}, line {node.lineno}: sets {ast.unparse(node)}; give it when that is made")
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "setattr":
+            faults.append(f"{module}, line {node.lineno}: setattr; give it when the object is made")
+    return faults
+
+
+def late_parts(module: str, tree: ast.AST) -> list[str]:
+    """What is handed over as a lambda, a nested function, a bound method or `self`, and needs what is made later.
+
+    Seen are local names and attributes of `self`, by the order of lines: what is not made above the call in the same
+    function, nor (for attributes) in `__init__`, is made later.
+    """
+    faults = []
+    for within in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.Module)):
+        methods = {node.name: node for node in within.body if isinstance(node, ast.FunctionDef)}
+        for function in methods.values():
+            own = methods if isinstance(within, ast.ClassDef) else {}
+            faults += [f"{module}, line {line}: {what}" for line, what in _late_in(function, own)]
+    return faults
+
+
+Methods = Mapping[str, ast.FunctionDef]
+
+
+def _late_in(function: ast.FunctionDef, methods: Methods) -> Iterator[tuple[int, str]]:
+    nested = {node.name: node for node in ast.walk(function) if isinstance(node, ast.FunctionDef) and node != function}
+    locally = _made(function, _stored_name)
+    made = {name: _made(method, _attribute_of_self) for name, method in methods.items()}
+    for statement in ast.walk(function):
+        for handed in _handed_over(statement) if isinstance(statement, ast.stmt) else ():
+            later: set[str] = set()
+            body: ast.AST | None = handed if isinstance(handed, ast.Lambda) else None
+            if isinstance(handed, ast.Name):
+                body = nested.get(handed.id)
+            if body is not None:
+                names = {node.id for node in ast.walk(body) if isinstance(node, ast.Name)}
+                later |= {name for name in names & locally.keys() if max(locally[name]) >= statement.lineno}
+            read = _read_of_self(handed if body is None else body, methods)
+            for attribute in read:
+                lines = made.get(function.name, {}).get(attribute, [])
+                others = any(attribute in made[name] for name in made if name not in ("__init__", function.name))
+                if others or any(line >= statement.lineno for line in lines):
+                    later.add(f"self.{attribute}")
+            if later:
+                yield statement.lineno, f"{ast.unparse(handed)} needs {', '.join(sorted(later))}, which is made later"
+
+
+def _handed_over(statement: ast.stmt) -> Iterator[ast.expr]:
+    """The arguments of all calls in the statement itself, not in those inside it."""
+    todo: list[ast.AST] = [statement]
+    while todo:
+        node = todo.pop()
+        todo += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.stmt)]
+        if isinstance(node, ast.Call):
+            yield from (each.value if isinstance(each, ast.Starred) else each for each in node.args)
+            yield from (each.value for each in node.keywords)
+
+
+def _made(function: ast.FunctionDef, name_of: Callable[[ast.AST], str | None]) -> dict[str, list[int]]:
+    """Name -> the first lines of the statements that make it."""
+    found: dict[str, list[int]] = {}
+    for statement in (node for node in ast.walk(function) if isinstance(node, ast.stmt)):
+        targets: list[ast.expr] = []
+        if isinstance(statement, ast.Assign):
+            targets = list(statement.targets)
+        elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
+            targets = [statement.target]
+        for target in (each for one in targets for each in ast.walk(one)):
+            if name := name_of(target):
+                found.setdefault(name, []).append(statement.lineno)
+    return found
+
+
+def _stored_name(node: ast.AST) -> str | None:
+    return node.id if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) else None
+
+
+def _attribute_of_self(node: ast.AST) -> str | None:
+    is_own = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self"
+    return node.attr if is_own and isinstance(node, ast.Attribute) else None
+
+
+def _read_of_self(handed: ast.AST, methods: Methods) -> set[str]:
+    """Attributes of self that are read when what was handed over is called, through methods of the class too.
+
+    Nothing for a plain `self.part`, which is read at the call itself.
+    """
+    if isinstance(handed, ast.Name) and handed.id == "self":
+        todo = list(methods)
+    elif isinstance(handed, ast.Lambda | ast.FunctionDef):
+        todo = [name for node in ast.walk(handed) if (name := _attribute_of_self(node))]
+    else:
+        todo = [name] if (name := _attribute_of_self(handed)) in methods else []
+    seen: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name not in seen:
+            seen.add(name)
+            inside = ast.walk(methods[name]) if name in methods else ()
+            todo += [each for node in inside if (each := _attribute_of_self(node))]
+    return seen - methods.keys()
+
+
 def pure_files() -> list[Path]:
     return [path for path in ours() if any(within(module_of(path), prefix) for prefix in PURE)]
 
@@ -221,6 +333,17 @@ def test_every_import_goes_down_the_layers() -> None:
 def test_no_modules_import_one_another_in_a_circle() -> None:
     found = circle(import_graph())
     assert not found, " -> ".join(found)
+
+
+def test_no_circle_is_closed_by_a_setter_or_a_lambda_where_the_parts_are_put_together() -> None:
+    trees = {module_of(path): tree_of(path) for path in ours() if module_of(path) in WIRING}
+    assert trees.keys() == set(WIRING)
+    faults = [
+        fault
+        for module, tree in trees.items()
+        for fault in (*foreign_assignments(module, tree), *late_parts(module, tree))
+    ]
+    assert not faults, "\n".join(faults)
 
 
 def test_the_pure_parts_know_no_clock_no_chance_no_files_and_no_threads() -> None:
@@ -327,3 +450,93 @@ def test_a_circle_is_found() -> None:
 )
 def test_an_impurity_is_found(source: str) -> None:
     assert impurities("boss.core.x", ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["backend.limits = fleet.limits", "self.backend.limits = 1", "self.parts[0].x: int = 1", "setattr(a, 'x', 1)"],
+)
+def test_an_attribute_that_is_set_from_outside_is_found(source: str) -> None:
+    assert foreign_assignments("boss.program", ast.parse(source))
+
+
+def test_own_attributes_and_items_may_be_set() -> None:
+    assert not foreign_assignments("boss.program", ast.parse("self.x = 1\nself.x += 1\nvalues['x'] = 2\nx = 3"))
+
+
+LATE = {
+    "a lambda over a local name": """
+def start():
+    messages = Messages(lambda: loop.put)
+    loop = Loop(messages)
+""",
+    "a lambda over what the call itself makes": """
+def start():
+    broker = Broker(ended=lambda: broker.restart())
+""",
+    "a nested function": """
+def start():
+    def warnings():
+        return providers.warnings()
+    backend = Backend(warnings=warnings)
+    providers = Providers()
+""",
+    "a lambda over an attribute": """
+class Program:
+    def __init__(self):
+        self.backend = Backend(limits=lambda: self.fleet.limits())
+        self.fleet = Fleet()
+""",
+    "a bound method": """
+class Program:
+    def __init__(self):
+        self.backend = Backend(self._complaints)
+        self.fleet = Fleet()
+    def _complaints(self):
+        return self._more()
+    def _more(self):
+        return self.fleet.complaints()
+""",
+    "an attribute that another method makes": """
+class Program:
+    def __init__(self):
+        self._broker = None
+        self.desk = Desk(lambda: self._broker)
+    def start(self):
+        self._broker = Broker()
+""",
+    "the program itself": """
+class Program:
+    def __init__(self):
+        self.loop = Loop(self)
+        self.fleet = Fleet()
+    def start_instance(self, effect):
+        self.fleet.start(effect)
+""",
+}
+
+
+@pytest.mark.parametrize("source", LATE.values(), ids=LATE)
+def test_a_circle_by_something_that_is_made_later_is_found(source: str) -> None:
+    assert late_parts("boss.program", ast.parse(source))
+
+
+def test_what_is_handed_over_may_need_what_is_made_above_it() -> None:
+    source = """
+class Program:
+    def __init__(self, inbox):
+        self.fleet = Fleet()
+        self.backend = Backend(lambda: self.fleet.limits(), self._warnings, self.fleet.limits)
+        self.loop = Loop(self.backend.answer)
+    def _warnings(self):
+        return self.fleet.warnings()
+
+def start(inbox):
+    fleet = Fleet()
+    def warnings():
+        found = fleet.warnings()
+        return found
+    backend = Backend(warnings, lambda: fleet.limits())
+    loop = Loop(backend)
+"""
+    assert not late_parts("boss.program", ast.parse(source))

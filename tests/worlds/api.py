@@ -11,9 +11,11 @@ from typing import Any
 
 import httpx
 import msgspec
+from starlette.types import ASGIApp
 
 from boss.api.app import make_app
 from boss.api.backend import BackendUnavailableError, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.api.serve import Server, listen
 from boss.client.in_process_transport import InProcessTransport
 from boss.core.effects import Answer
 from boss.core.events import Submitted
@@ -33,6 +35,13 @@ from wire.messages import CommandSummary, Execution, Input, ManifestEntry, Resul
 
 TOKEN = "a-token-of-the-tests"
 P, Q, R, S, F, C, B = TaskState
+
+
+def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 0) -> Server:
+    """It answers when this returns; port 0: any."""
+    server = Server(app, listen(host, port))
+    server.start()
+    return server
 
 
 def counts(**numbers: int) -> list[int]:

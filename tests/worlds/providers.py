@@ -19,12 +19,11 @@ from typing import Any, TypeVar
 from unittest import mock
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.embedded.children import start_child
 from boss.embedded.processes import identify
 from boss.providers.fake import FakeProvider, Site
-from boss.providers.local import make as make_local
+from boss.providers.local import COMMAND, LocalProvider
 from boss.providers.opennebula import make as opennebula_make
-from boss.providers.provider import Guest, Provider, Recorded, Surroundings
+from boss.providers.provider import BootstrapData, BossServices, Provider, Recorded
 from boss.providers.registry import find
 from boss.providers.static import StaticProvider
 from boss.providers.static.keeper import KeeperTimeouts
@@ -125,7 +124,7 @@ class Boss:
         return of_it()[0]
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
-        wait_for(condition, what, story=lambda: f"reported: {self.events}; {self.provider.trouble}")
+        wait_for(condition, what, story=lambda: f"reported: {self.events}; {self.provider.warning}")
 
 
 def worker(number: int) -> str:
@@ -141,7 +140,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bosses: list[Boss] = []
-        #: For the next guests.
+        #: For the next machines.
         self.variables: dict[str, str] = {}
 
     def boss(self, *recorded: Recorded) -> Boss:
@@ -156,7 +155,7 @@ class World:
     def record(self, event: InstanceStarted) -> Recorded:
         return Recorded(instance=event.instance, worker=worker(event.instance), reference=event.reference)
 
-    def make(self, told: Callable[[Any], None]) -> Provider:
+    def make(self, notify: Callable[[Any], None]) -> Provider:
         raise NotImplementedError
 
     def alive(self) -> int:
@@ -178,21 +177,18 @@ class World:
     def pool(self, **options: object) -> PoolSetup:
         return PoolSetup(name=POOL, provider="test", most=self.most, options=options)
 
-    def around(self, told: Callable[[Any], None], **more: Any) -> Surroundings:
-        return Surroundings(
+    def services(self, notify: Callable[[Any], None], **more: Any) -> BossServices:
+        given = {"ssh_key": self.folder / "no key", "bundle": self.no_bundle, **more}
+        return BossServices(
             deployment=DEPLOYMENT,
             state_directory=self.folder,
-            told=told,
-            guest=self.guest,
-            command=[sys.executable, "-P", "-m", "worker"],
-            environment=self.environment,
-            log_path=lambda name: self.folder / f"{name}.log",
-            spawn=lambda argv, environment, log: start_child(argv, environment, log).pid,
-            identify=identify,
-            **{"ssh_key": self.folder / "no key", **more},
+            notify=notify,
+            bootstrap_data=self.data,
+            local_environment=self.environment,
+            **given,
         )
 
-    def guest(self, instance: int, name: str) -> Guest:
+    def data(self, instance: int, name: str) -> BootstrapData:
         variables = {
             "ECLOUD_WORKER_ID": name,
             "ECLOUD_DEPLOYMENT": DEPLOYMENT,
@@ -201,7 +197,11 @@ class World:
             "ECLOUD_BUNDLES": f"{PYTHON}-{os.uname().machine}={digest_of(self.bundle())}",
             **self.variables,
         }
-        return Guest(variables=variables, script=SCRIPT)
+        return BootstrapData(variables=variables, script=SCRIPT)
+
+    @staticmethod
+    def no_bundle(kind: str) -> Path:
+        raise OSError(f"there is no bundle {kind}")
 
     def bundle(self) -> Path:
         path = self.folder / "agent.tar.gz"
@@ -218,12 +218,10 @@ class World:
 
 
 class Local(World):
-    def make(self, told: Callable[[Any], None]) -> Provider:
-        around = self.around(told)
-        if self.variables.get("BROKEN"):
-            around = self.around(told)
-            around = Surroundings(**{**_fields(around), "command": ["/nonexistent/python", "-m", "worker"]})
-        return make_local(self.pool(), around)
+    def make(self, notify: Callable[[Any], None]) -> Provider:
+        (self.folder / "logs").mkdir(exist_ok=True)
+        command = ["/nonexistent/python", "-m", "worker"] if self.variables.get("BROKEN") else COMMAND
+        return LocalProvider(notify, self.environment, self.folder, command)
 
     def alive(self) -> int:
         return len(self._pids())
@@ -251,8 +249,8 @@ class Fake(World):
         super().__init__(folder)
         self.site = Site()
 
-    def make(self, told: Callable[[Any], None]) -> Provider:
-        return FakeProvider(self.pool(), self.around(told), self.site)
+    def make(self, notify: Callable[[Any], None]) -> Provider:
+        return FakeProvider(self.pool(), self.services(notify), self.site)
 
     def alive(self) -> int:
         return len(self.site.machines)
@@ -280,9 +278,9 @@ class Static(World):
     def host(self) -> str:
         return f"{self.server.user}@{self.server.host}:{self.server.port} {fingerprint(self.server.host_key)}"
 
-    def make(self, told: Callable[[Any], None]) -> Provider:
-        around = self.around(told, ssh_key=self.server.key, bundle=lambda name: self.bundle())
-        return StaticProvider(self.pool(**self.options), around, self.pace)
+    def make(self, notify: Callable[[Any], None]) -> Provider:
+        services = self.services(notify, ssh_key=self.server.key, bundle=lambda kind: self.bundle())
+        return StaticProvider(self.pool(**self.options), services, self.pace)
 
     def alive(self) -> int:
         return len(homes_held(self.home))
@@ -310,7 +308,7 @@ class OpenNebula(World):
         self.front = self._stack.enter_context(FrontEnd())
         self._stack.enter_context(mock.patch.object(opennebula_make, "ANSWER_SECONDS", 5.0))
 
-    def make(self, told: Callable[[Any], None]) -> Provider:
+    def make(self, notify: Callable[[Any], None]) -> Provider:
         told_of_it = {
             "opennebula_endpoint": self.front.endpoint,
             "opennebula_user": "ecloud",
@@ -318,7 +316,7 @@ class OpenNebula(World):
             "template": "worker",
             "options": {"poll_seconds": 0.1, "start_seconds": 0.01, "longest_call_seconds": 1.0},
         }
-        return find("opennebula")(self.pool(**told_of_it), self.around(told))
+        return find("opennebula")(self.pool(**told_of_it), self.services(notify))
 
     def alive(self) -> int:
         return len(self.front.alive())
@@ -362,10 +360,6 @@ def homes_held(folder: Path) -> dict[str, int]:
             if text.isdigit() and b"worker" in Path(f"/proc/{text}/cmdline").read_bytes().split(b"\0"):
                 found[lock.parent.name] = int(text)
     return found
-
-
-def _fields(around: Surroundings) -> dict[str, Any]:
-    return {name: getattr(around, name) for name in Surroundings.__struct_fields__}
 
 
 WORLDS: dict[str, type[World]] = {"local": Local, "fake": Fake, "static": Static, "opennebula": OpenNebula}

@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from boss.api.errors import HttpError, bad_input
 from boss.api.routes import Call
-from boss.api.schema import GuestLoginAnswer, GuestLoginRequest
-from boss.api.services import BootstrapService, BundlesInTransit
+from boss.api.schema import InstanceLoginAnswer, InstanceLoginRequest
+from boss.api.services import BundlesInTransit, of_running_boss
 from boss.api.streaming import file_response
 
 #: Bundles that are sent together: a whole pool may boot, or be replaced, at one moment. Machines ask again.
@@ -24,7 +24,9 @@ AT_ONCE = 32
 
 async def bundle(call: Call) -> Response:
     worker, kind, digest = call.text("worker"), str(call.path["kind"]), str(call.query.get("digest", ""))
-    path, digest = await run_in_threadpool(_service(call).bundle, worker, _token(call), kind, digest)
+    path, digest = await run_in_threadpool(
+        of_running_boss(call.services.bootstrap).bundle, worker, _token(call), kind, digest
+    )
     sending = call.services.bundles
     if sending.count >= AT_ONCE:
         raise HttpError(503, f"{AT_ONCE} machines are fetching their programs; ask again soon")
@@ -48,19 +50,15 @@ class _Counted(Response):
             self._sending.count -= 1
 
 
-def login(call: Call) -> GuestLoginAnswer:
-    folder = call.request_body(GuestLoginRequest).folder
+def login(call: Call) -> InstanceLoginAnswer:
+    folder = call.request_body(InstanceLoginRequest).folder
     if not folder.startswith("/") or not folder.isprintable():
         raise bad_input(f"folder {folder!r} must be an absolute path on the machine")
     client = call.request.client
-    return _service(call).exchange(call.text("worker"), _token(call), folder, client.host if client else "")
+    return of_running_boss(call.services.bootstrap).exchange(
+        call.text("worker"), _token(call), folder, client.host if client else ""
+    )
 
 
 def _token(call: Call) -> str:
     return call.request.headers.get("authorization", "").partition(" ")[2].strip()
-
-
-def _service(call: Call) -> BootstrapService:
-    if call.services.bootstrap is None:
-        raise HttpError(503, "only a running boss does this, and none runs here: start one (python -m boss)")
-    return call.services.bootstrap

@@ -10,7 +10,7 @@ import msgspec
 
 from boss.providers.opennebula.client import ANSWER_SECONDS, CloudClient
 from boss.providers.opennebula.provider import MachineOptions, OpenNebulaProvider
-from boss.providers.provider import ProviderError, Surroundings
+from boss.providers.provider import BossServices, ProviderError
 from boss.setup import PoolSetup
 
 #: The token that calls are made with, below the state directory.
@@ -27,11 +27,11 @@ _TIMES = (
 )
 
 
-def make(pool: PoolSetup, around: Surroundings) -> OpenNebulaProvider:
+def make(pool: PoolSetup, services: BossServices) -> OpenNebulaProvider:
     """Raises ProviderError: the settings do not say which cloud, account or template."""
     told = pool.options
-    client = make_client(told, around.state_directory)
-    return OpenNebulaProvider(client, options_of(pool, around.deployment), around.told, around.guest)
+    client = make_client(told, services.state_directory)
+    return OpenNebulaProvider(client, options_of(pool, services.deployment), services.notify, services.bootstrap_data)
 
 
 def make_client(told: Mapping[str, Any], state_directory: Path | None) -> CloudClient:

@@ -25,7 +25,7 @@ from boss.providers.opennebula.capacity import Bound
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import CloudMachine, Seen
 from boss.providers.opennebula.timeouts import Patience
-from boss.providers.provider import Guest, Limits, Notify, OfInstance, Recorded
+from boss.providers.provider import BootstrapData, Limits, Notify, OfInstance, Recorded
 
 logger = logging.getLogger(__name__)
 
@@ -96,20 +96,20 @@ class _Known(msgspec.Struct):
 
 
 class OpenNebulaProvider:
-    """`guest(instance, worker)` is what its machine is told; it may differ from start to start, and block."""
+    """`bootstrap_data(instance, worker)` is what its machine is given; it may differ from start to start, and block."""
 
     def __init__(
         self,
         calls: CloudCalls,
         options: MachineOptions,
-        told: Notify,
-        guest: Callable[[int, str], Guest],
+        notify: Notify,
+        bootstrap_data: Callable[[int, str], BootstrapData],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._calls = calls
         self._options = options
-        self._told = told
-        self._guest = guest
+        self._notify = notify
+        self._bootstrap_data = bootstrap_data
         self._clock = clock
         self._known: dict[int, _Known] = {}
         self._starts: deque[int] = deque()
@@ -123,16 +123,16 @@ class OpenNebulaProvider:
         #: Machines that were begun since the room was looked at.
         self._begun_since = 0
         self._patience = Patience(options.pending_seconds, options.unknown_seconds)
-        self._call_trouble = ""
+        self._call_warning = ""
         self._thread = threading.Thread(target=self._run, name="opennebula", daemon=True)
 
     # --- asked by the boss, from any thread ------------------------------------------------------------
 
     @property
-    def trouble(self) -> str:
+    def warning(self) -> str:
         """What keeps machines from being begun, listed or run at present; for status."""
         with self._changed:
-            return "; ".join(filter(None, [self._call_trouble, *self._patience.complaints(self._clock())]))
+            return "; ".join(filter(None, [self._call_warning, *self._patience.complaints(self._clock())]))
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
         """Begin: what is on record is looked for in the next list; what is listed and not on record is ended."""
@@ -261,7 +261,7 @@ class OpenNebulaProvider:
             self._not_begun(instance, known, error)
             return
         with self._changed:
-            self._call_trouble = ""
+            self._call_warning = ""
             self._begun_since += 1
             known.machine, known.unclear_until, known.told, known.waiting = machine, None, True, True
         address = self._address(machine)
@@ -293,10 +293,10 @@ class OpenNebulaProvider:
     def _extra(self, instance: int, worker: str, own: Mapping[str, object]) -> dict[str, dict[str, object]]:
         """What is given with the call. `own`: TEMPLATE of the site's template. Raises OSError, ValueError."""
         options = self._options
-        guest = self._guest(instance, worker)
+        data = self._bootstrap_data(instance, worker)
         marks = template.marks_of(options.deployment, worker, instance, options.pool, options.role, options.deploy)
-        script = disk.with_disk(guest.script) if options.disk else guest.script
-        extra = template.extra_template(own, guest.variables, script, marks, template.card_of(options.network))
+        script = disk.with_disk(data.script) if options.disk else data.script
+        extra = template.extra_template(own, data.variables, script, marks, template.card_of(options.network))
         if options.disk:
             extra["TEMPLATE"] |= disk.disks_with(own, options.disk)
         return extra
@@ -333,8 +333,8 @@ class OpenNebulaProvider:
             return
         self._listed_at = now = self._clock()
         with self._changed:
-            if self._call_trouble and not self._starts:
-                self._call_trouble = ""
+            if self._call_warning and not self._starts:
+                self._call_warning = ""
             given_up = self._patience.look(listed, now)
         marked: dict[int, list[CloudMachine]] = {}
         for machine in sorted(listed):
@@ -438,13 +438,13 @@ class OpenNebulaProvider:
 
     def _say(self, sentence: str) -> None:
         with self._changed:
-            if sentence != self._call_trouble:
+            if sentence != self._call_warning:
                 logger.warning("%s", sentence, extra={"action": "cloud_trouble"})
-            self._call_trouble = sentence
+            self._call_warning = sentence
 
     def _tell(self, event: OfInstance) -> None:
         if not self._closed:
-            self._told(event)
+            self._notify(event)
 
 
 def _why_over(machine: CloudMachine, given_up: Mapping[int, str]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.providers.provider import Guest, OfInstance, ProviderError
+from boss.providers.provider import BootstrapData, OfInstance, ProviderError
 from boss.providers.static.calls import (
     HostAgent,
     HostCalls,
@@ -59,7 +59,7 @@ class KeeperEnvironment(msgspec.Struct, frozen=True, kw_only=True):
     deployment: str
     pool: str
     connect: Callable[[Host], SshConnection]
-    guest: Callable[[int, str], Guest]
+    bootstrap_data: Callable[[int, str], BootstrapData]
     bundle: Callable[[str], Path]
     tell: Callable[[OfInstance], None]
     #: An agent of this instance, of this pool, was found: is it to be kept, and by this keeper?
@@ -85,19 +85,19 @@ class HostInstance(msgspec.Struct):
 
 
 class HostKeeper:
-    def __init__(self, host: Host, ways: KeeperEnvironment) -> None:
+    def __init__(self, host: Host, environment: KeeperEnvironment) -> None:
         self.host = host
         self.work: HostInstance | None = None
         #: Why it cannot be used at present; empty: it can, as far as is known.
-        self.trouble = ""
+        self.warning = ""
         #: A boss has just started, or something failed: what runs there is to be compared with what is on record.
         self.to_look = False
-        self._ways = ways
+        self._environment = environment
         self._changed = threading.Condition()
         self._closed = False
         self._retry_at = float("-inf")
-        self._pause = ways.pace.retry
-        #: Bundles that there are, as the last guest said.
+        self._pause = environment.pace.retry
+        #: Bundles that there are, as the last start had it.
         self._bundles: list[str] = []
         self._connection: SshConnection | None = None
         #: Nothing is done on the host but waiting: the connection may be closed at any time.
@@ -131,7 +131,7 @@ class HostKeeper:
                 self._interrupt(self._waiting)
                 return
             self.work = None
-        self._ways.tell(InstanceEnded(instance=work.instance, reason="it was not begun yet"))
+        self._environment.tell(InstanceEnded(instance=work.instance, reason="it was not begun yet"))
 
     def close(self) -> None:
         with self._changed:
@@ -165,8 +165,8 @@ class HostKeeper:
                 self._visit()
             except HostKeyError as error:
                 self._ill(f"host {self.host.at} shows the key {error.shown}, which is not the one that pool "
-                          f"{self._ways.pool} names: it is another machine, or was made anew; nothing was sent to it. "
-                          "If that is as it should be, name the new key in the settings")  # fmt: skip
+                          f"{self._environment.pool} names: it is another machine, or was made anew; nothing was sent "
+                          "to it. If that is as it should be, name the new key in the settings")  # fmt: skip
             except (SshError, ProviderError, OSError) as error:
                 self._ill(str(error))
             except Exception as error:  # a fault of ours: without this thread nobody would look after the host
@@ -176,38 +176,38 @@ class HostKeeper:
 
     def _visit(self) -> None:
         """One connection: compare, and serve what is here until it has ended."""
-        work, guest = self.work, None
+        work, data = self.work, None
         self._visited = work
         if work is not None and not _may_be(work):
             try:
-                guest = self._ways.guest(work.instance, work.worker)
+                data = self._environment.bootstrap_data(work.instance, work.worker)
             except OSError as error:
                 self._not_begun(work, str(error))
                 return
-        with self._ways.connect(self.host) as connection:
+        with self._environment.connect(self.host) as connection:
             with self._changed:
                 if self._closed:
                     return
                 self._connection, self._interrupted = connection, False
             try:
-                self._serve(HostCalls(connection, self.host), work, guest)
+                self._serve(HostCalls(connection, self.host), work, data)
             finally:
                 self._connection = None
 
-    def _serve(self, calls: HostCalls, work: HostInstance | None, guest: Guest | None) -> None:
-        self._bundles = sorted(_bundles(guest)) if guest is not None else self._bundles
+    def _serve(self, calls: HostCalls, work: HostInstance | None, data: BootstrapData | None) -> None:
+        self._bundles = sorted(_bundles(data)) if data is not None else self._bundles
         # What is there can be watched and ended with any Python.
-        machine = calls.machine(self._bundles if self.work is None or guest is not None else [])
+        machine = calls.machine(self._bundles if self.work is None or data is not None else [])
         look = calls.look(machine, self._folder(machine))
         self._compare(calls, machine, look, work)
-        if guest is not None and work is not None and self.work is work:
-            self._start(calls, machine, look, work, guest)
-        self.trouble = ""
+        if data is not None and work is not None and self.work is work:
+            self._start(calls, machine, look, work, data)
+        self.warning = ""
         while (work := self.work) is not None and _may_be(work) and not self._closed:
             if work.process is None:
                 self._await(calls, machine, work)
             elif work.stopping:
-                calls.stop(machine, work.process, self._ways.pace.end)
+                calls.stop(machine, work.process, self._environment.pace.end)
                 self._gone(work, "its end was asked for")
             elif not self._lives(calls, machine, work, work.process):
                 self._gone(work, "its agent ended")
@@ -220,12 +220,12 @@ class HostKeeper:
                 self._keep_or_end(calls, machine, HostProcess(pid=agent.pid, start=agent.start, boot=look.boot), agent)
             elif work is not None and not _may_be(work):
                 raise HostError(
-                    f"host {self.host.at} has an agent already, not started by pool {self._ways.pool}: worker "
+                    f"host {self.host.at} has an agent already, not started by pool {self._environment.pool}: worker "
                     f"{agent.worker or 'of unknown name'}, process {agent.pid}; end it there, or take the host out of "
                     "the pool"
                 )
         self.to_look = False
-        self._ways.looked()
+        self._environment.looked()
         work = self.work
         if work is None or work.process is None:
             return
@@ -233,7 +233,7 @@ class HostKeeper:
             self._gone(work, "its agent was gone when the host was looked at", unseen=True)
 
     def _is_ours(self, agent: HostAgent) -> bool:
-        ours = (self._ways.deployment, self._ways.pool)
+        ours = (self._environment.deployment, self._environment.pool)
         return (agent.deployment, agent.pool) == ours and agent.instance.isdigit()
 
     def _is_of(self, agent: HostAgent, work: HostInstance) -> bool:
@@ -241,7 +241,7 @@ class HostKeeper:
 
     def _keep_or_end(self, calls: HostCalls, machine: HostFacts, process: HostProcess, agent: HostAgent) -> None:
         """The one that is meant to be here, or one too many."""
-        if self._ways.claim(self, int(agent.instance)):
+        if self._environment.claim(self, int(agent.instance)):
             work = self.work
             if work is not None and work.process in (None, process):
                 self._came(work, process)
@@ -250,18 +250,18 @@ class HostKeeper:
             "host %s: the agent of worker %s (process %d) is ended: by its mark no instance on record is here",
             self.host.at, agent.worker, agent.pid, extra={"action": "end"},
         )  # fmt: skip
-        calls.stop(machine, process, self._ways.pace.end)
+        calls.stop(machine, process, self._environment.pace.end)
 
     # --- from start to end ------------------------------------------------------------------------------
 
     def _start(
-        self, calls: HostCalls, machine: HostFacts, look: HostObservation, work: HostInstance, guest: Guest
+        self, calls: HostCalls, machine: HostFacts, look: HostObservation, work: HostInstance, data: BootstrapData
     ) -> None:
         folder = self._folder(machine)
-        digest = _bundles(guest)[machine.bundle].removeprefix("b2:")
+        digest = _bundles(data)[machine.bundle].removeprefix("b2:")
         path = f"{folder}/bundles/{digest}.tar.gz"
         if not calls.look(machine, folder, path).has:
-            file = self._ways.bundle(machine.bundle)
+            file = self._environment.bundle(machine.bundle)
             check_room(self.host, look, file.stat().st_size, folder)
             with _uploads:
                 calls.bring(machine, file, path, digest)
@@ -271,7 +271,7 @@ class HostKeeper:
             # From here on there may be an agent, whatever becomes of the connection and of this process.
             work.begun = time.monotonic()
             work.log_before = look.log
-        failed = calls.start(self._variables(machine, path, guest), guest.script, self._ways.pace.come_up)
+        failed = calls.start(self._variables(machine, path, data), data.script, self._environment.pace.come_up)
         if failed and not any(self._is_of(agent, work) for agent in calls.look(machine, folder).agents):
             work.begun = None
             raise HostError(failed)
@@ -287,10 +287,13 @@ class HostKeeper:
                 if agent.holds or work.stopping:
                     self._came(work, HostProcess(pid=agent.pid, start=agent.start, boot=look.boot))
                     return
-            if now > (work.begun or 0.0) + self._ways.pace.come_up or now > absent_since + self._ways.pace.absent:
+            if (
+                now > (work.begun or 0.0) + self._environment.pace.come_up
+                or now > absent_since + self._environment.pace.absent
+            ):
                 for agent in found:
                     process = HostProcess(pid=agent.pid, start=agent.start, boot=look.boot)
-                    calls.stop(machine, process, self._ways.pace.end)
+                    calls.stop(machine, process, self._environment.pace.end)
                 self._gone(work, f"host {self.host.at}: the start script ended well, and no agent came up"
                                  f"{self._said(machine, work, look)}")  # fmt: skip
                 return
@@ -305,17 +308,19 @@ class HostKeeper:
         with self._changed:
             self._waiting = not work.stopping
         try:
-            return work.stopping or calls.wait(machine, process, self._ways.pace.watch)
+            return work.stopping or calls.wait(machine, process, self._environment.pace.watch)
         finally:
             self._waiting = False
 
     def _came(self, work: HostInstance, process: HostProcess) -> None:
         work.process = process
-        self._pause = self._ways.pace.retry
+        self._pause = self._environment.pace.retry
         if not work.told:
             work.told = True
             reference = f"{self.host.at} {process.pid} {process.start} {process.boot}"
-            self._ways.tell(InstanceStarted(instance=work.instance, reference=reference, address=self.host.address))
+            self._environment.tell(
+                InstanceStarted(instance=work.instance, reference=reference, address=self.host.address)
+            )
 
     def _gone(self, work: HostInstance, reason: str, unseen: bool = False) -> None:
         if work.process is None and not work.stopping:
@@ -323,14 +328,14 @@ class HostKeeper:
             return
         with self._changed:
             self.work = None
-        self._ways.tell(InstanceEnded(instance=work.instance, reason=reason, unseen=unseen))
+        self._environment.tell(InstanceEnded(instance=work.instance, reason=reason, unseen=unseen))
 
     def _not_begun(self, work: HostInstance, reason: str) -> None:
         with self._changed:
             if self.work is not work:
                 return
             self.work = None
-        self._ways.tell(InstanceStartFailed(instance=work.instance, reason=reason))
+        self._environment.tell(InstanceStartFailed(instance=work.instance, reason=reason))
 
     # --- whether the host can be used -------------------------------------------------------------------
 
@@ -344,10 +349,10 @@ class HostKeeper:
             # One that came in mid visit was not what it was for: its own visit says whether the host can have it.
             came_since = work is not None and work is not self._visited
             self._retry_at = float("-inf") if came_since else time.monotonic() + self._pause
-            self._pause = min(2 * self._pause, self._ways.pace.retry_most)
-        if sentence != self.trouble:
+            self._pause = min(2 * self._pause, self._environment.pace.retry_most)
+        if sentence != self.warning:
             logger.warning("%s", sentence, extra={"action": "host_trouble"})
-        self.trouble = sentence
+        self.warning = sentence
         if work is not None and not came_since and not _may_be(work):
             self._not_begun(work, sentence)
 
@@ -357,9 +362,9 @@ class HostKeeper:
         home = self.host.home
         return home if home.startswith("/") else f"{machine.home.rstrip('/')}/{home}"
 
-    def _variables(self, machine: HostFacts, bundle: str, guest: Guest) -> dict[str, str]:
+    def _variables(self, machine: HostFacts, bundle: str, data: BootstrapData) -> dict[str, str]:
         told = {
-            **guest.variables,
+            **data.variables,
             "ECLOUD_BUNDLE_FILE": bundle,
             "ECLOUD_PYTHON": machine.python,
             "ECLOUD_WORKER_HOME": f"{self._folder(machine)}/home",
@@ -376,7 +381,7 @@ def _may_be(work: HostInstance) -> bool:
     return work.begun is not None or work.process is not None
 
 
-def _bundles(guest: Guest) -> dict[str, str]:
+def _bundles(data: BootstrapData) -> dict[str, str]:
     """Name (3.11-x86_64) -> digest."""
-    pairs = (each.partition("=") for each in guest.variables.get("ECLOUD_BUNDLES", "").split())
+    pairs = (each.partition("=") for each in data.variables.get("ECLOUD_BUNDLES", "").split())
     return {name: digest for name, _, digest in pairs if digest}

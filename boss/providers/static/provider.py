@@ -12,40 +12,40 @@ from functools import partial
 from pathlib import Path
 
 from boss.core.events import InstanceEnded, InstanceStartFailed
-from boss.providers.provider import Limits, OfInstance, ProviderError, Recorded, Surroundings
+from boss.providers.provider import BossServices, Limits, OfInstance, ProviderError, Recorded
 from boss.providers.static.calls import HostError, HostProcess
 from boss.providers.static.hosts import Host, place_of, read_hosts
 from boss.providers.static.keeper import HostInstance, HostKeeper, KeeperEnvironment, KeeperTimeouts
 from boss.setup import PoolSetup
 from boss.ssh import SshConnection, connect
 
-#: Hosts in trouble that one sentence names.
+#: Hosts with a warning that one sentence names.
 _NAMED = 3
 
 
 class StaticProvider:
-    def __init__(self, pool: PoolSetup, around: Surroundings, pace: KeeperTimeouts | None = None) -> None:
+    def __init__(self, pool: PoolSetup, services: BossServices, pace: KeeperTimeouts | None = None) -> None:
         if pool.role != "workers":
             raise ProviderError(f"[pools.{pool.name}]: a static pool has workers only; start a datastore by hand "
                                 "(docs/operating.md)")  # fmt: skip
-        self._told = around.told
+        self._notify = services.notify
         self._pool = pool
         self._pace = pace or KeeperTimeouts()
         #: Notified when a host was looked at, or was given an instance, and when the boss ends.
         self._changed = threading.Condition()
         self._closed = False
-        ways = KeeperEnvironment(
-            deployment=around.deployment,
+        environment = KeeperEnvironment(
+            deployment=services.deployment,
             pool=pool.name,
-            connect=partial(_connect, pool=pool, key=around.ssh_key),
-            guest=around.guest,
-            bundle=around.bundle,
+            connect=partial(_connect, pool=pool, key=services.ssh_key),
+            bootstrap_data=services.bootstrap_data,
+            bundle=services.bundle,
             tell=self._tell,
             claim=self._claim,
             looked=self._looked,
             pace=self._pace,
         )
-        self._keepers = [HostKeeper(host, ways) for host in read_hosts(pool)]
+        self._keepers = [HostKeeper(host, environment) for host in read_hosts(pool)]
         #: On record, and nobody knows on which host, if on any.
         self._unplaced: dict[int, HostInstance] = {}
 
@@ -104,10 +104,11 @@ class StaticProvider:
         return Limits(more=more, reason="" if more else self._why_full())
 
     @property
-    def trouble(self) -> str:
-        told = [keeper.trouble for keeper in self._keepers if keeper.trouble]
-        more = f" (and {len(told) - _NAMED} more hosts of pool {self._pool.name})" if len(told) > _NAMED else ""
-        return "; ".join(told[:_NAMED]) + more
+    def warning(self) -> str:
+        warnings = [keeper.warning for keeper in self._keepers if keeper.warning]
+        left = len(warnings) - _NAMED
+        more = f" (and {left} more hosts of pool {self._pool.name})" if left > 0 else ""
+        return "; ".join(warnings[:_NAMED]) + more
 
     def close(self) -> None:
         with self._changed:
@@ -120,10 +121,10 @@ class StaticProvider:
 
     def _is_free(self, keeper: HostKeeper) -> bool:
         """Until a host was looked at, what is on record and unplaced may be there."""
-        return keeper.work is None and not keeper.trouble and not (keeper.to_look and self._unplaced)
+        return keeper.work is None and not keeper.warning and not (keeper.to_look and self._unplaced)
 
     def _why_full(self) -> str:
-        count, ill = len(self._keepers), self.trouble
+        count, ill = len(self._keepers), self.warning
         hosts = "the only host" if count == 1 else f"all {count} hosts"
         if self._pool.most < count and not ill:
             return f"pool {self._pool.name} has its limit of {self._pool.most}"
@@ -178,7 +179,7 @@ class StaticProvider:
 
     def _tell(self, event: OfInstance) -> None:
         if not self._closed:
-            self._told(event)
+            self._notify(event)
 
 
 def _all_looked_at(keepers: Iterable[HostKeeper]) -> bool:
@@ -186,8 +187,8 @@ def _all_looked_at(keepers: Iterable[HostKeeper]) -> bool:
     return not any(each.to_look and each.work is None for each in keepers)
 
 
-def make(pool: PoolSetup, around: Surroundings) -> StaticProvider:
-    return StaticProvider(pool, around)
+def make(pool: PoolSetup, services: BossServices) -> StaticProvider:
+    return StaticProvider(pool, services)
 
 
 def _connect(host: Host, pool: PoolSetup, key: Path) -> SshConnection:

@@ -9,20 +9,25 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
 from boss.api import guard
 from boss.api.handlers import bootstrap as guest_routes
-from boss.bootstrap.bootstrap import Guests
+from boss.bootstrap.addresses import Addresses
+from boss.bootstrap.bootstrap import InstanceBootstrap
 from boss.bootstrap.bundle import own_machine, own_python
 from boss.bootstrap.bundle.contents import PYTHONS
-from boss.core.events import BundlesKnown, GuestRefused, InstanceEnded, InstanceStarted, InstanceStartFailed
+from boss.bootstrap.login_files import LoginFiles
+from boss.core.events import BundlesKnown, InstanceEnded, InstanceStarted, InstanceStartFailed, StartTokenRefused
+from boss.embedded.broker_logins import BrokerLogins
+from boss.embedded.logins import Login
 from boss.setup import PoolSetup
+from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
 from tests.worlds.api import TOKEN, FakeBackend, inside
 from tests.worlds.bundles import FakeBundles
 from tests.worlds.waiting import scaled
@@ -46,59 +51,61 @@ STORE = PoolSetup(name="store", provider="opennebula", role="datastore", most=1,
 
 
 @dataclass
-class FakeDesk:
-    """A boss's other parts; what is asked of them is recorded."""
+class FakeLogins:
+    """The logins at the broker; what is asked of them is recorded."""
 
     done: list[str] = field(default_factory=list)
-    trouble: str = ""
+    is_own_broker: bool = True
 
-    def url(self) -> str:
-        return "http://boss.example:8000"
+    def login(self, name: str, role: str) -> Login:
+        return Login(name, SECRET, role)  # type: ignore[arg-type]
 
-    def unreachable(self) -> str:
-        return self.trouble
+    def renew(self, name: str, role: str) -> None:
+        self.done.append(f"make {name}")
 
-    def make_login(self, worker: str) -> None:
-        self.done.append(f"make {worker}")
-
-    def end_login(self, worker: str) -> None:
-        self.done.append(f"end {worker}")
-
-    def files(self, name: str, folder: str) -> dict[str, str]:
-        return {f"{name}.env": f"ECLOUD_X={folder}\n", f"{name}.password": SECRET}
-
-    def clear_presence(self, worker: str) -> None:
-        self.done.append(f"clear {worker}")
+    def remove(self, name: str) -> bool:
+        self.done.append(f"end {name}")
+        return True
 
 
 class World:
-    """A boss's guests, with a clock of its own."""
+    """A boss's bootstrap of instances, with a clock of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.desk = FakeDesk()
-        self.told: list[BundlesKnown | GuestRefused] = []
+        self.logins = FakeLogins()
+        self.addresses = Addresses("d1", "ecloud", "boss.example", 1883, "http://boss.example:8000")
+        self.told: list[BundlesKnown | StartTokenRefused] = []
         self.now = 1e9
-        self.guests = self.new()
+        ensure_token(folder, DATASTORE_TOKEN_FILE)
+        (folder / "keys").mkdir()
+        (folder / "keys" / "datastore").write_text("the datastore's key")
+        self.bootstrap = self.new()
 
-    def new(self) -> Guests:
-        """As the next boss makes them."""
-        self.guests = Guests(
-            self.folder, "d1", [CLOUD, FIXED, STORE], self.desk, lambda: ["restrict ssh-ed25519 AAAA boss"],
-            self.told.append, {"ECLOUD_OUTPUT_LIMIT_BYTES": "7", "ECLOUD_TRANSFERS_AT_ONCE": "16"}, lambda: self.now,
+    def new(self) -> InstanceBootstrap:
+        """As the next boss makes it."""
+        logins = cast(BrokerLogins, self.logins)
+        self.bootstrap = InstanceBootstrap(
+            self.folder, [CLOUD, FIXED, STORE], self.addresses, logins,
+            LoginFiles(self.folder, self.addresses, logins),
+            authorized_keys=["restrict ssh-ed25519 AAAA boss"],
+            settings={"ECLOUD_OUTPUT_LIMIT_BYTES": "7", "ECLOUD_TRANSFERS_AT_ONCE": "16"},
+            notify=self.told.append,
+            clear_presence=lambda worker: self.logins.done.append(f"clear {worker}"),
+            wall=lambda: self.now,
         )  # fmt: skip
-        self.guests.prepare()
-        return self.guests
+        self.bootstrap.prepare()
+        return self.bootstrap
 
     def token(self, instance: int = 1, worker: str = "cloud-1") -> str:
-        return self.guests.guest(instance, worker).variables["ECLOUD_START_TOKEN"]
+        return self.bootstrap.data(instance, worker).variables["ECLOUD_START_TOKEN"]
 
     def settle(self) -> None:
         """All that was to end has ended."""
-        self.guests.close()
+        self.bootstrap.close()
 
     def client(self, token: str = "") -> httpx.Client:
-        client = inside(FakeBackend(self.folder), bootstrap=self.guests)
+        client = inside(FakeBackend(self.folder), bootstrap=self.bootstrap)
         if token:
             client.headers["authorization"] = f"Bearer {token}"
         return client
@@ -110,7 +117,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     monkeypatch.setattr(guard, "_WRONG_DELAY_SECONDS", 0.0)
     made = World(tmp_path)
     yield made
-    made.guests.close()
+    made.bootstrap.close()
 
 
 @pytest.fixture
@@ -129,8 +136,8 @@ def login(client: httpx.Client, worker: str = "cloud-1", **body: object) -> http
 
 
 def test_a_machine_is_told_all_that_it_needs_and_no_password(world: World) -> None:
-    guest = world.guests.guest(7, "cloud-1")
-    told = dict(guest.variables)
+    data = world.bootstrap.data(7, "cloud-1")
+    told = dict(data.variables)
     token = told.pop("ECLOUD_START_TOKEN")
     assert told == {
         "ECLOUD_BOSS_URL": "http://boss.example:8000",
@@ -146,43 +153,44 @@ def test_a_machine_is_told_all_that_it_needs_and_no_password(world: World) -> No
         "ECLOUD_SLOTS": "4",
         "ECLOUD_ORPHAN_AFTER": "7200",
     }
-    assert token not in guest.script and guest.script.startswith("#!/bin/sh\n")
-    assert SECRET not in json.dumps([told, guest.script])
+    assert token not in data.script and data.script.startswith("#!/bin/sh\n")
+    assert SECRET not in json.dumps([told, data.script])
 
 
 def test_only_machines_that_the_boss_started_may_be_halted(world: World) -> None:
-    assert world.guests.guest(1, "lab-hosts-1").variables["ECLOUD_HALT_WHEN_ORPHANED"] == "0"
-    assert world.guests.guest(2, "datastore").variables["ECLOUD_HALT_WHEN_ORPHANED"] == "0"
+    assert world.bootstrap.data(1, "lab-hosts-1").variables["ECLOUD_HALT_WHEN_ORPHANED"] == "0"
+    assert world.bootstrap.data(2, "datastore").variables["ECLOUD_HALT_WHEN_ORPHANED"] == "0"
 
 
 def test_the_login_is_made_when_the_instance_is_and_anew_for_the_next_one(world: World) -> None:
     world.token(1)
     world.token(1)  # asked again for the same instance
-    assert world.desk.done == ["make cloud-1"]
+    assert world.logins.done == ["make cloud-1"]
     world.token(2)
-    assert world.desk.done == ["make cloud-1", "make cloud-1"]
+    assert world.logins.done == ["make cloud-1", "make cloud-1"]
 
 
 def test_a_login_is_on_record_before_it_is_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A boss that is killed meanwhile leaves none that nobody would ever end."""
     seen = []
     path = world.folder / "guests" / "cloud-1.json"
-    monkeypatch.setattr(world.desk, "make_login", lambda worker: seen.append(path.exists()))
+    monkeypatch.setattr(world.logins, "renew", lambda *about: seen.append(path.exists()))
     world.token()
     assert seen == [True]
 
 
 def test_a_boss_that_no_machine_reaches_says_so_instead_of_starting_one(world: World) -> None:
-    world.desk.trouble = "the broker listens on this machine only"
+    world.addresses = replace(world.addresses, unreachable="the broker listens on this machine only")
+    world.new()
     with pytest.raises(OSError, match="listens on this machine only"):
-        world.guests.guest(1, "cloud-1")
-    world.guests.guest(1, "lab-hosts-1")  # perhaps by a tunnel
+        world.bootstrap.data(1, "cloud-1")
+    world.bootstrap.data(1, "lab-hosts-1")  # perhaps by a tunnel
 
 
 def test_a_worker_of_no_pool_is_refused(world: World) -> None:
     for worker in ("local-1", "other-1", "cloud"):
         with pytest.raises(OSError, match=f"no pool of the settings has a worker '{worker}'"):
-            world.guests.guest(1, worker)
+            world.bootstrap.data(1, worker)
 
 
 def test_a_bundle_that_cannot_be_made_is_not_offered_and_told_when_it_is_asked_for(
@@ -190,13 +198,13 @@ def test_a_bundle_that_cannot_be_made_is_not_offered_and_told_when_it_is_asked_f
 ) -> None:
     without(**{OTHER.partition("-")[0].replace(".", "_"): "no index is reached"})
     world.new()
-    guest = world.guests.guest(1, "cloud-1")
-    assert [item.partition("=")[0] for item in guest.variables["ECLOUD_BUNDLES"].split()] == [KIND]
-    assert world.guests.warnings() == []
-    answer = world.client(guest.variables["ECLOUD_START_TOKEN"]).get(f"/guests/cloud-1/bundle/{OTHER}")
+    data = world.bootstrap.data(1, "cloud-1")
+    assert [item.partition("=")[0] for item in data.variables["ECLOUD_BUNDLES"].split()] == [KIND]
+    assert world.bootstrap.warnings() == []
+    answer = world.client(data.variables["ECLOUD_START_TOKEN"]).get(f"/guests/cloud-1/bundle/{OTHER}")
     assert answer.status_code == 404
     assert answer.json()["error"] == f"there is no bundle for {OTHER!r}: no index is reached; there are: {KIND}"
-    (warning,) = world.guests.warnings()
+    (warning,) = world.bootstrap.warnings()
     assert warning.text.startswith("the machine of worker cloud-1 was refused its program: there is no bundle for")
 
 
@@ -204,7 +212,7 @@ def test_without_any_bundle_no_machine_is_started(world: World, without: Callabl
     without(**{"3_11": "the disk is full", "3_12": "the disk is full"})
     world.new()
     with pytest.raises(OSError, match="there is no bundle for a machine of the worker: the disk is full"):
-        world.guests.guest(1, "cloud-1")
+        world.bootstrap.data(1, "cloud-1")
 
 
 def test_which_bundles_workers_are_to_run_from_is_told(world: World) -> None:
@@ -246,9 +254,9 @@ def test_the_datastores_machine_gets_the_datastores_program_and_login(world: Wor
     content = gzip.decompress(client.get(f"/guests/datastore/bundle/{KIND}").content)
     assert content == f"datastore {PYTHON}".encode()
     given = login(client, "datastore").json()
-    assert set(given["files"]) == {"datastore.env", "datastore.password"}
+    assert set(given["files"]) == {"datastore.env", "datastore.key", "datastore.password", "datastore.token"}
     assert given["variables"] == {"ECLOUD_TRANSFERS_AT_ONCE": "16"}
-    assert world.desk.done == []  # its login is there as long as the boss
+    assert world.logins.done == []  # its login is there as long as the boss
 
 
 def test_the_token_is_exchanged_once_and_a_second_time_is_refused_and_told(
@@ -257,19 +265,20 @@ def test_the_token_is_exchanged_once_and_a_second_time_is_refused_and_told(
     client = world.client(world.token())
     first = login(client, folder="/somewhere")
     assert first.status_code == 200
-    assert first.json() == {
-        "files": {"cloud-1.env": "ECLOUD_X=/somewhere\n", "cloud-1.password": SECRET},
-        "variables": {"ECLOUD_OUTPUT_LIMIT_BYTES": "7", "ECLOUD_PLACEMENT": "link"},
-    }
+    assert first.json()["variables"] == {"ECLOUD_OUTPUT_LIMIT_BYTES": "7", "ECLOUD_PLACEMENT": "link"}
+    files = first.json()["files"]
+    assert files.keys() == {"worker.env", "worker.password"} and files["worker.password"] == f"{SECRET}\n"
+    assert "ECLOUD_WORKER_ID=cloud-1\n" in files["worker.env"]
+    assert "ECLOUD_WORKER_PASSWORD_FILE=/somewhere/worker.password\n" in files["worker.env"]
     with caplog.at_level(logging.WARNING):
         second = login(client)
     assert second.status_code == 409 and SECRET not in second.text
     assert second.json()["error"] == "the login of worker cloud-1 was given out already; it is given once"
     assert "its start token was used again" in caplog.text
-    (warning,) = world.guests.warnings()
+    (warning,) = world.bootstrap.warnings()
     assert warning.about == "worker cloud-1"
     assert warning.text.startswith("worker cloud-1: its start token was used again at ")
-    refused = [event for event in world.told if isinstance(event, GuestRefused)]
+    refused = [event for event in world.told if isinstance(event, StartTokenRefused)]
     assert [event.worker for event in refused] == ["cloud-1"]
 
 
@@ -280,7 +289,7 @@ def test_the_next_boss_knows_tokens_and_exchanges(world: World) -> None:
     assert login(world.client(token)).status_code == 409
     assert login(world.client(other), "cloud-2").status_code == 200
     world.new()
-    assert len(world.guests.warnings()) == 1
+    assert len(world.bootstrap.warnings()) == 1
 
 
 def test_a_token_has_its_time(world: World) -> None:
@@ -349,10 +358,10 @@ def test_when_the_instance_is_gone_its_login_ends_and_then_its_presence_is_clear
     world: World, event: InstanceEnded | InstanceStartFailed
 ) -> None:
     client = world.client(world.token())
-    world.guests.instance_told(InstanceStarted(instance=1, reference="x"))
-    world.guests.instance_told(event)
+    world.bootstrap.on_event(InstanceStarted(instance=1, reference="x"))
+    world.bootstrap.on_event(event)
     world.settle()
-    assert world.desk.done == ["make cloud-1", "end cloud-1", "clear cloud-1"]
+    assert world.logins.done == ["make cloud-1", "end cloud-1", "clear cloud-1"]
     assert login(client).status_code == 401
     assert not (world.folder / "guests" / "cloud-1.json").exists()
 
@@ -360,10 +369,10 @@ def test_when_the_instance_is_gone_its_login_ends_and_then_its_presence_is_clear
 def test_the_end_of_an_instance_does_not_take_the_login_of_its_successor(world: World) -> None:
     world.token(1)
     token = world.token(2)
-    world.guests.instance_told(InstanceEnded(instance=1, reason="gone at last"))
-    world.guests.gone("local-1")  # processes keep theirs
+    world.bootstrap.on_event(InstanceEnded(instance=1, reason="gone at last"))
+    world.bootstrap.on_event(InstanceEnded(instance=7, reason="a process ended"))  # processes keep theirs
     world.settle()
-    assert "end cloud-1" not in world.desk.done
+    assert "end cloud-1" not in world.logins.done
     assert login(world.client(token)).status_code == 200
 
 
@@ -371,10 +380,10 @@ def test_the_next_boss_ends_the_logins_of_instances_that_are_on_record_no_more(w
     for number in (1, 2, 3):
         world.token(number, f"cloud-{number}")
     world.new()
-    world.desk.done.clear()
-    world.guests.adopt([(1, "cloud-1"), (9, "cloud-2")])
+    world.logins.done.clear()
+    world.bootstrap.adopt([(1, "cloud-1"), (9, "cloud-2")])
     world.settle()
-    assert sorted(world.desk.done) == ["clear cloud-2", "clear cloud-3", "end cloud-2", "end cloud-3"]
+    assert sorted(world.logins.done) == ["clear cloud-2", "clear cloud-3", "end cloud-2", "end cloud-3"]
 
 
 # --- replacing ---------------------------------------------------------------------------------------------
@@ -387,10 +396,10 @@ def orders(*content: Any) -> WorkerOrders:
 def test_an_order_to_replace_is_sent_with_a_token_that_is_good_for_the_bundle_only(world: World) -> None:
     login(world.client(world.token()))
     world.now += 1e6
-    digest = dict(item.split("=") for item in world.guests.guest(1, "cloud-1").variables["ECLOUD_BUNDLES"].split())[
+    digest = dict(item.split("=") for item in world.bootstrap.data(1, "cloud-1").variables["ECLOUD_BUNDLES"].split())[
         KIND
     ]
-    message = world.guests.fill("cloud-1", orders(Drain(), Replace(kind=KIND, digest=digest)))
+    message = world.bootstrap.fill("cloud-1", orders(Drain(), Replace(kind=KIND, digest=digest)))
     drain, replace = message.orders
     assert isinstance(drain, Drain) and isinstance(replace, Replace)
     path = f"/api/v1/guests/cloud-1/bundle/{KIND}?digest={digest}"
@@ -398,16 +407,16 @@ def test_an_order_to_replace_is_sent_with_a_token_that_is_good_for_the_bundle_on
     client = world.client(replace.token)
     assert client.get(f"http://localhost{path}").status_code == 200
     assert login(client).json()["error"] == "this token is good for the bundle only"
-    assert world.guests.warnings() == []
+    assert world.bootstrap.warnings() == []
 
 
 def test_an_order_to_replace_is_filled_in_while_a_machine_is_being_started(world: World) -> None:
     """The loop sends it: it waits for no broker and no disk."""
     world.token()
-    with world.guests._lock:
+    with world.bootstrap._lock:
         filled: list[WorkerOrders] = []
         sender = threading.Thread(
-            target=lambda: filled.append(world.guests.fill("cloud-1", orders(Replace(kind=KIND, digest="b2:x"))))
+            target=lambda: filled.append(world.bootstrap.fill("cloud-1", orders(Replace(kind=KIND, digest="b2:x"))))
         )
         sender.start()
         sender.join(scaled(10))
@@ -416,8 +425,8 @@ def test_an_order_to_replace_is_filled_in_while_a_machine_is_being_started(world
 
 def test_whoever_has_no_machine_of_ours_is_sent_no_such_order_and_others_go_through_as_they_are(world: World) -> None:
     plain = orders(Drain())
-    assert world.guests.fill("cloud-1", plain) is plain
-    assert world.guests.fill("w1", orders(Replace(kind=KIND, digest="b2:x"), Drain())).orders == [Drain()]
+    assert world.bootstrap.fill("cloud-1", plain) is plain
+    assert world.bootstrap.fill("w1", orders(Replace(kind=KIND, digest="b2:x"), Drain())).orders == [Drain()]
 
 
 def test_half_a_file_of_a_token_opens_nothing(world: World) -> None:

@@ -24,6 +24,7 @@ import datastore.__main__
 import settings
 from boss.__main__ import _log, _setup
 from boss.bootstrap import bootstrap
+from boss.bootstrap.addresses import Addresses
 from boss.configuration.pools import POOL_SETTINGS, TABLES
 from boss.database.upkeep import Upkeep
 from boss.deploy import deploying, templates
@@ -196,29 +197,32 @@ def provider(here: Here) -> object:
     return find(here.pool().provider)
 
 
-def guest(here: Here) -> object:
-    """What a machine of the last pool is told at its start, and with its login."""
+def bootstrap_data(here: Here) -> object:
+    """What a machine of the last pool is given at its start, and with its login."""
     bundles = SimpleNamespace(offered=lambda role: {})
-    here.patch.setattr(bootstrap, "GuestBundles", lambda *_: bundles)
-    desk: Any = SimpleNamespace(unreachable=str, url=str, make_login=lambda worker: None, files=lambda name, folder: {})
+    here.patch.setattr(bootstrap, "PoolBundles", lambda *_: bundles)
+    logins: Any = SimpleNamespace(is_own_broker=True, renew=lambda worker, role: None)
+    login_files: Any = SimpleNamespace(of=lambda name, folder: {})
     setup = here.setup()
-    guests = bootstrap.Guests(
+    made = bootstrap.InstanceBootstrap(
         Path(mkdtemp(dir=here.folder)),
-        "d",
         setup.pools,
-        desk,
-        list,
-        lambda event: None,
-        setup.child_environment,
-        lambda: 1e9,
+        Addresses("d", "ecloud", "boss", 1883, "http://boss:8080"),
+        logins,
+        login_files,
+        authorized_keys=[],
+        settings=setup.child_environment,
+        notify=lambda event: None,
+        clear_presence=lambda worker: None,
+        wall=lambda: 1e9,
     )
     try:
         name = "datastore" if here.pool().role == "datastore" else f"{here.pool().name}-1"
-        started = dict(guests.guest(1, name).variables)
-        answer = guests.exchange(name, started.pop("ECLOUD_START_TOKEN"), "/", "")
+        started = dict(made.data(1, name).variables)
+        answer = made.exchange(name, started.pop("ECLOUD_START_TOKEN"), "/", "")
         return started, answer.variables
     finally:
-        guests.close()
+        made.close()
 
 
 def hosts(here: Here) -> object:
@@ -286,7 +290,7 @@ ROWS: dict[str, Row] = {
 
 POOL_ROWS: dict[str, Row] = {
     "provider": Row("static", provider, {"pools": STATIC.replace('provider = "static"\n', "")}),
-    "role": Row("datastore", guest),
+    "role": Row("datastore", bootstrap_data),
     "min": Row(2, scheduler),
     "max": Row(1, scheduler),
     "spare": Row(1, scheduler),
@@ -296,18 +300,18 @@ POOL_ROWS: dict[str, Row] = {
     "vm_hours_batch": Row(0.0001, scheduler),
     "boot_seconds": Row(200.0, scheduler),
     "boot_timeout_seconds": Row(30.0, scheduler),
-    "orphan_after_seconds": Row(300.0, guest),
+    "orphan_after_seconds": Row(300.0, bootstrap_data),
     "slots": Row(4, scheduler),
     "cost": Row(3.0, scheduler),
     "priority": Row(-1, scheduler),
-    "placement": Row("copy", guest),
+    "placement": Row("copy", bootstrap_data),
     "template": Row("other", machines),
     "network": Row("lan", machines),
     "init_network": Row("internet", scheduler),
-    "halt_when_orphaned": Row(False, guest),
+    "halt_when_orphaned": Row(False, bootstrap_data),
     "known_hosts": Row("known_hosts", hosts, {"pools": STATIC.replace(f" {FINGERPRINT}", "")}),
     "home": Row("elsewhere", hosts, {"pools": STATIC}),
-    "labels": Row('{ gpu = "no" }', guest),
+    "labels": Row('{ gpu = "no" }', bootstrap_data),
     "hosts": Row('["me@there SHA256:' + "B" * 43 + '"]', hosts, {"pools": STATIC}),
     "options": Row("{ poll_seconds = 1.0 }", machines),
 }

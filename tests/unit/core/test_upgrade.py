@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boss.core.events import BundlesKnown, GuestRefused
+from boss.core.events import BundlesKnown, StartTokenRefused
 from tests.worlds.scheduler import World
 from wire.messages import Replace
 
@@ -65,7 +65,7 @@ def test_what_is_started_in_its_place_is_asked_no_more(world: World) -> None:
 
 
 def test_a_start_token_that_is_used_again_stands_in_the_journal(world: World) -> None:
-    world.turn(GuestRefused(worker="cloud-1", reason="start token used again by 10.0.0.9: refused"))
+    world.turn(StartTokenRefused(worker="cloud-1", reason="start token used again by 10.0.0.9: refused"))
     assert [(move.what, move.key, move.cause) for move in world.state.story][-1] == (
         "worker",
         "cloud-1",

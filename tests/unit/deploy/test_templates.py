@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from boss.bootstrap.login_files import FOLDER, Surroundings, datastore_files, worker_files
+from boss.bootstrap.addresses import Addresses
+from boss.bootstrap.login_files import FOLDER, datastore_files, worker_files
 from tests.worlds.waiting import scaled
 
-AROUND = Surroundings("boss", 1883, "ecloud", "d", "http://boss:8080")
-WORKER_FILES = worker_files("w1", "secret", AROUND)
-DATASTORE_FILES = datastore_files("@datastore", "secret", "token", "key", AROUND)
+ADDRESSES = Addresses("d", "ecloud", "boss", 1883, "http://boss:8080")
+WORKER_FILES = worker_files("w1", "secret", ADDRESSES)
+DATASTORE_FILES = datastore_files("@datastore", "secret", "token", "key", ADDRESSES)
 TEMPLATES = Path(__file__).resolve().parents[3] / "templates"
 
 

@@ -1,4 +1,4 @@
-"""The boss's providers behind one door: in which order starts and ends reach them; cards of machines."""
+"""The boss's providers behind one door: in which order starts and ends reach them; NICs of machines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.worlds.waiting import scaled
 class Slow:
     """Takes its time to be told of a start."""
 
-    trouble = ""
+    warning = ""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -39,21 +39,21 @@ def test_an_end_that_is_asked_for_while_the_start_is_handed_over_comes_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     provider = Slow()
-    monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _around: provider)
+    monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _services: provider)
     setup = PoolSetup(name="cloud", provider="slow", most=1)
-    fleet = Providers([setup], None)  # type: ignore[arg-type]
-    fleet.start(StartInstance(instance=1, worker="cloud-1", pool="cloud"))
-    fleet.stop(StopInstance(instance=1, worker="cloud-1", pool="cloud", reference=""))
+    providers = Providers([setup], None)  # type: ignore[arg-type]
+    providers.start(StartInstance(instance=1, worker="cloud-1", pool="cloud"))
+    providers.stop(StopInstance(instance=1, worker="cloud-1", pool="cloud", reference=""))
     provider.go_on.set()
     assert provider.stopped.wait(scaled(10))
     assert provider.asked == ["start 1", "stop 1"]
     provider.stopped.clear()
-    fleet.stop(StopInstance(instance=1, worker="cloud-1", pool="cloud", reference="r"))
+    providers.stop(StopInstance(instance=1, worker="cloud-1", pool="cloud", reference="r"))
     assert provider.stopped.is_set(), "and at once where there is nothing to wait for"
 
 
-class WithCards(Slow):
-    """Has cards for machines, but none in the network `full`."""
+class WithNics(Slow):
+    """Attaches NICs, but none in the network `full`."""
 
     def attach(self, reference: str, network: str, done: Callable[[str, str], None]) -> None:
         self.asked.append(f"attach {reference} {network}")
@@ -64,23 +64,23 @@ class WithCards(Slow):
         done(card, "")
 
 
-def fleet_of(monkeypatch: pytest.MonkeyPatch, provider: Slow) -> tuple[Providers, list[object]]:
+def providers_of(monkeypatch: pytest.MonkeyPatch, provider: Slow) -> tuple[Providers, list[object]]:
     told: list[object] = []
-    monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _around: provider)
-    around = SimpleNamespace(told=told.append)
-    return Providers([PoolSetup(name="cloud", provider="it", most=1)], around), told  # type: ignore[arg-type]  # a part of it
+    monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _services: provider)
+    services = SimpleNamespace(notify=told.append)
+    return Providers([PoolSetup(name="cloud", provider="it", most=1)], services), told  # type: ignore[arg-type]  # a part of it
 
 
 def attach(network: str) -> AttachNetwork:
     return AttachNetwork(instance=1, worker="cloud-1", pool="cloud", reference="17", network=network)
 
 
-def test_cards_are_asked_of_the_pools_provider_and_its_answers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    provider = WithCards()
-    fleet, told = fleet_of(monkeypatch, provider)
-    fleet.change_card(attach("outside"))
-    fleet.change_card(attach("full"))
-    fleet.change_card(DetachNetwork(instance=1, worker="cloud-1", pool="cloud", reference="17", card="3"))
+def test_nics_are_asked_of_the_pools_provider_and_its_answers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = WithNics()
+    providers, told = providers_of(monkeypatch, provider)
+    providers.change_nic(attach("outside"))
+    providers.change_nic(attach("full"))
+    providers.change_nic(DetachNetwork(instance=1, worker="cloud-1", pool="cloud", reference="17", card="3"))
     assert provider.asked == ["attach 17 outside", "attach 17 full", "detach 17 3"]
     assert told == [
         NetworkAttached(instance=1, card="3"),
@@ -89,8 +89,10 @@ def test_cards_are_asked_of_the_pools_provider_and_its_answers_are_told(monkeypa
     ]
 
 
-def test_a_provider_without_cards_is_told_of_as_a_failed_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    fleet, told = fleet_of(monkeypatch, Slow())
-    fleet.change_card(attach("outside"))
+def test_a_provider_without_nics_is_told_of_as_a_failed_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    providers, told = providers_of(monkeypatch, Slow())
+    providers.change_nic(attach("outside"))
     (failed,) = told
-    assert failed == NetworkAttachFailed(instance=1, reason="pool cloud has no machines that could be given a card")
+    assert failed == NetworkAttachFailed(
+        instance=1, reason="pool cloud has no machines that a network interface could be attached to"
+    )

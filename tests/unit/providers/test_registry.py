@@ -38,7 +38,7 @@ def test_an_installed_ecloud_says_the_same_of_its_own_by_entry_points() -> None:
 
 
 def test_one_that_another_package_brings_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "acme_clouds.py").write_text("def make(pool, around):\n    return (pool, around)\n")
+    (tmp_path / "acme_clouds.py").write_text("def make(pool, services):\n    return (pool, services)\n")
     about = tmp_path / "acme_clouds-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-clouds\nVersion: 1.0\n")

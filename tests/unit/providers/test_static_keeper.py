@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from boss.core.events import InstanceStartFailed
-from boss.providers.provider import Guest
+from boss.providers.provider import BootstrapData
 from boss.providers.static.hosts import Host
 from boss.providers.static.keeper import HostInstance, HostKeeper, KeeperEnvironment, KeeperTimeouts
 from tests.worlds.waiting import scaled
@@ -30,7 +30,7 @@ def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> No
             deployment="d",
             pool="p",
             connect=connect,  # type: ignore[arg-type]
-            guest=lambda instance, worker: Guest(variables={}, script=""),
+            bootstrap_data=lambda instance, worker: BootstrapData(variables={}, script=""),
             bundle=lambda name: pytest.fail("nothing is brought to a host that cannot be reached"),
             tell=told.put,
             claim=lambda keeper, instance: False,

@@ -43,26 +43,26 @@ from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.providers.provider import Limits
 
 class Notes:
-    trouble = ""
-    def __init__(self, pool, around):
-        self.around = around
+    warning = ""
+    def __init__(self, pool, services):
+        self.services = services
     def adopt(self, recorded):
         for one in recorded:
-            self.around.told(InstanceStarted(instance=one.instance, reference=one.reference or "r"))
+            self.services.notify(InstanceStarted(instance=one.instance, reference=one.reference or "r"))
     def start(self, instance, worker):
         try:
-            guest = self.around.guest(instance, worker)
+            data = self.services.bootstrap_data(instance, worker)
         except OSError as error:
-            self.around.told(InstanceStartFailed(instance=instance, reason=str(error)))
+            self.services.notify(InstanceStartFailed(instance=instance, reason=str(error)))
             return
-        told = {{"instance": instance, "variables": dict(guest.variables), "script": guest.script}}
+        told = {{"instance": instance, "variables": dict(data.variables), "script": data.script}}
         path = f"{NOTES}/{{worker}}.json"
         with open(path + ".new", "w") as file:
             json.dump(told, file)
         os.rename(path + ".new", path)
-        self.around.told(InstanceStarted(instance=instance, reference=f"r{{instance}}"))
+        self.services.notify(InstanceStarted(instance=instance, reference=f"r{{instance}}"))
     def stop(self, instance, worker, reference):
-        self.around.told(InstanceEnded(instance=instance, reason="the test ended it"))
+        self.services.notify(InstanceEnded(instance=instance, reason="the test ended it"))
     def limits(self):
         return Limits()
     def close(self):

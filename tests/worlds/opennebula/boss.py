@@ -10,7 +10,7 @@ import pytest
 from boss.core.events import InstanceStarted
 from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.provider import MachineOptions, OpenNebulaProvider
-from boss.providers.provider import Guest, Recorded
+from boss.providers.provider import BootstrapData, Recorded
 from tests.worlds.opennebula.front_end import FrontEnd
 from tests.worlds.waiting import wait_for
 
@@ -25,12 +25,12 @@ class Boss:
         options = MachineOptions(**{"longest_call_seconds": 1.0, **given, **changes})  # type: ignore[arg-type]
         self.events: list[object] = []
         self.provider = OpenNebulaProvider(
-            CloudClient(front.endpoint, "ecloud", "secret", answer_seconds=0.5), options, self.events.append, self.guest
+            CloudClient(front.endpoint, "ecloud", "secret", answer_seconds=0.5), options, self.events.append, self.data
         )
         self.provider.adopt(recorded or [])
 
-    def guest(self, instance: int, worker: str) -> Guest:
-        return Guest(variables={"ECLOUD_WORKER_ID": worker}, script=f"#!/bin/sh\necho '{worker} in $HOME'\n")
+    def data(self, instance: int, worker: str) -> BootstrapData:
+        return BootstrapData(variables={"ECLOUD_WORKER_ID": worker}, script=f"#!/bin/sh\necho '{worker} in $HOME'\n")
 
     def told(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
