@@ -15,10 +15,10 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from boss.common.suggestions import did_you_mean
 from boss.configuration.former import former_names, renamed
 from boss.configuration.pools import PoolValues, check_pool, new_pool, read_pools
 from boss.configuration.values import ConfigurationError, Setting, SettingsError, Value, masked, parse
@@ -316,7 +316,7 @@ def _from_file(path: Path, faults: list[str]) -> list[_Given]:
         return []
     lines = {name: _line_of(name, text) for name in content}
     faults.extend(
-        f"{path}, line {lines[name]}: there is no setting {name!r}{_suggest(name)}"
+        f"{path}, line {lines[name]}: there is no setting {name!r}{did_you_mean(name, KEYS)}"
         for name in content
         if not _is_known(name) and name != POOLS
     )
@@ -341,24 +341,23 @@ def _from_environment(environment: Mapping[str, str], faults: list[str]) -> list
             continue
         if _is_known(name):
             layer.append(_Given(name, environment[variable], f"{variable} in the environment", Path.cwd()))
-        elif _suggest(name, cutoff=0.8):
-            faults.append(f"{variable} in the environment: there is no setting {name!r}{_suggest(name, cutoff=0.8)}")
+        elif did_you_mean(name, KEYS, cutoff=0.8):
+            faults.append(
+                f"{variable} in the environment: there is no setting {name!r}{did_you_mean(name, KEYS, cutoff=0.8)}"
+            )
     return layer
 
 
 def _from_options(options: Mapping[str, object], faults: list[str]) -> list[_Given]:
     given = {name: value for name, value in options.items() if value is not None}
-    faults.extend(f"--{name}: there is no setting {name!r}{_suggest(name)}" for name in given if not _is_known(name))
+    faults.extend(
+        f"--{name}: there is no setting {name!r}{did_you_mean(name, KEYS)}" for name in given if not _is_known(name)
+    )
     return [_Given(name, value, f"--{name}", Path.cwd()) for name, value in given.items() if _is_known(name)]
 
 
 def _is_known(name: str) -> bool:
     return name in KEYS or name in FORMER
-
-
-def _suggest(name: str, cutoff: float = 0.6) -> str:
-    near = get_close_matches(name, KEYS, n=1, cutoff=cutoff)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 # --- what must agree -------------------------------------------------------------------------------

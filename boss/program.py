@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 from boss.api.app import make_app
 from boss.api.followers import Followers, wait_until_unneeded
@@ -29,6 +30,8 @@ from boss.bootstrap.local import LocalPrograms
 from boss.bootstrap.login_files import LoginFiles
 from boss.bootstrap.manual import ManualLogins, WorkerDebugger
 from boss.bootstrap.ssh_keys import KeyFileError, SshKey, ensure_keys
+from boss.common import processes
+from boss.common.private_files import private_folder
 from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
@@ -45,7 +48,6 @@ from boss.embedded.kept_child import KeptChild
 from boss.embedded.logins import Login
 from boss.embedded.passwords import DATASTORE_LOGIN, Passwords
 from boss.embedded.ports import beyond, everywhere
-from boss.embedded.processes import identify
 from boss.inbox import Inbox
 from boss.loop import Loop
 from boss.messages import MqttMessages
@@ -55,7 +57,6 @@ from boss.setup import Setup
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.context import Context
 from boss.state_directory.lock import CannotStartError, cannot_start, lock
-from boss.state_directory.private_files import kept_port, private
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
 from wire.codec import encode
 from wire.link import LinkOptions, PresenceOptions
@@ -95,7 +96,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     epoch, before = database.take_over(socket.gethostname(), os.getpid())
     logger.info("epoch %d of deployment %s; %s", epoch, database.deployment, before, extra={"action": "took_over"})
     for folder in ("logs", "workers", "logins"):
-        private(home / folder)
+        private_folder(home / folder)
     boss_key, datastore_key = ensure_keys(home)
 
     # Broker and HTTP listen before anything is made that needs to know where.
@@ -131,8 +132,10 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     ends.callback(providers.close)
 
     # The loop, and before it those who ask it.
-    sent = Spool(private(home / "spool"), setup.spool_limit_bytes)
-    fetcher = ResultFetcher(private(home / "outgoing"), setup.spool_limit_bytes) if setup.datastore_host else None
+    sent = Spool(private_folder(home / "spool"), setup.spool_limit_bytes)
+    fetcher = (
+        ResultFetcher(private_folder(home / "outgoing"), setup.spool_limit_bytes) if setup.datastore_host else None
+    )
     store = DatabaseStore(database, sent.directory, by_http=bool(setup.datastore_host))
 
     def warnings() -> list[BossWarning]:
@@ -350,7 +353,7 @@ def _end_local_workers(state: State, providers: Providers) -> None:
 def _lives(reference: str) -> bool:
     """The local process of this reference."""
     pid, _, start_time = reference.partition(" ")
-    return pid.isdigit() and start_time.isdigit() and identify(int(pid)) == int(start_time)
+    return pid.isdigit() and start_time.isdigit() and processes.start_time(int(pid)) == int(start_time)
 
 
 # --- HTTP --------------------------------------------------------------------------------------------
@@ -360,7 +363,7 @@ def _listen(setup: Setup) -> socket.socket:
     """Where the settings say; else at the port of last time, if it is free, else at another one. Raises ServeError."""
     kept = setup.state_directory / "http_port"
     try:
-        listening = listen(setup.http_host, setup.http_port or kept_port(kept))
+        listening = listen(setup.http_host, setup.http_port or _kept_port(kept))
     except ServeError:
         if setup.http_port:
             raise
@@ -380,3 +383,11 @@ def _stop_unfollowed(inbox: Inbox, followers: Followers, backend: LiveBackend) -
     if wait_until_unneeded(followers, backend.view, lambda: inbox.ended):
         logger.info("nobody follows any more: the boss ends", extra={"action": "unfollowed"})
         inbox.stop()
+
+
+def _kept_port(path: Path) -> int:
+    """The port that the file has; 0: none."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import msgspec
 
+from boss.common.units import HOUR
 from boss.core.policy import LOCAL, Policy, PoolPolicy
 from boss.embedded.ports import HOST
 from wire.tls import TlsOptions
 
-_HOUR = 3600.0
 #: Providers whose instances work in a directory that outlives them.
 _KEEP_HOME = (LOCAL, "static")
 
@@ -111,8 +111,8 @@ def _of_settings(values: Any, pool: Any) -> tuple[PoolPolicy, PoolSetup]:
         spare=pool.spare,
         cost_weight=pool.cost_weight,
         idle=pool.idle_seconds,
-        month_budget=pool.vm_hours_month * _HOUR or None,
-        batch_budget=pool.vm_hours_batch * _HOUR or None,
+        month_budget=pool.vm_hours_month * HOUR or None,
+        batch_budget=pool.vm_hours_batch * HOUR or None,
         boot=pool.boot_seconds,
         boot_timeout=pool.boot_timeout_seconds,
         orphan_after=pool.orphan_after_seconds,

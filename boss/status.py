@@ -5,13 +5,13 @@ The one home of these sentences. Nothing decides by them: whoever wants to, look
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from functools import singledispatch
 from typing import NamedTuple
 
 import msgspec
 
+from boss.common.times import format_clock
 from boss.core import waits
 from boss.core.diagnosis import conditions
 from boss.core.ready import Demand
@@ -249,7 +249,7 @@ def _(wait: waits.PoolRemoved, context: Context) -> str:
 
 @sentence.register
 def _(wait: waits.Staging, context: Context) -> str:
-    since = f" (asked at {_clock(wait.since)})" if wait.since else ""
+    since = f" (asked at {format_clock(wait.since)})" if wait.since else ""
     return f"its inputs are being brought to worker {wait.worker}{since}"
 
 
@@ -312,11 +312,7 @@ def _again(retry_at: float, context: Context) -> str:
 
 
 def _when(moment: float, context: Context) -> str:
-    return f"at {_clock(moment)} (in {max(0.0, moment - context.wall):.0f} s)"
-
-
-def _clock(moment: float) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(moment))
+    return f"at {format_clock(moment)} (in {max(0.0, moment - context.wall):.0f} s)"
 
 
 def _count(number: int, word: str, words: str = "") -> str:

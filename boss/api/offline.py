@@ -7,7 +7,6 @@ performed: the next boss derives the others from rows. The database comes in as 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import time
@@ -21,6 +20,7 @@ import msgspec
 from boss.api.backend import BackendUnavailableError, HeldAttempt, PoolView, Request, View, WorkerView
 from boss.api.pool_views import instance_answer, pool_views
 from boss.api.reads import Lookups, Reads
+from boss.common.file_lock import take_lock
 from boss.core.effects import Answer
 from boss.core.model import TaskState
 from boss.core.policy import Policy, PoolPolicy
@@ -149,12 +149,9 @@ def _one_turn(database: Writable, store: Store, event: Request) -> Answer:
 @contextmanager
 def _locked(state_directory: Path) -> Iterator[None]:
     """The lock that a boss holds while it lives; nobody is waited for."""
-    path = state_directory / LOCK_FILE
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = take_lock(state_directory / LOCK_FILE)
     except BlockingIOError:
-        os.close(descriptor)
         raise BackendUnavailableError(
             f"a boss is just starting or ending on {state_directory}; try again shortly"
         ) from None

@@ -6,7 +6,6 @@ streaming one is async and makes its own response. Knows no route by name.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,6 +19,7 @@ from boss.api.backend import Backend
 from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.reads import LARGEST
 from boss.api.services import Services
+from boss.common.suggestions import did_you_mean
 from wire.http import PREFIX
 
 #: Which token opens a route: the user's, or that of one machine at its start.
@@ -118,7 +118,7 @@ def read_query(route: Route, request: Request) -> dict[str, object]:
     values: dict[str, object] = {}
     for name, text in request.query_params.multi_items():
         if name not in known:
-            raise bad_input(f"query parameter {name!r} is not known{suggestion(name, list(known))}")
+            raise bad_input(f"query parameter {name!r} is not known{did_you_mean(name, list(known))}")
         if name in values:
             raise bad_input(f"query parameter {name!r} is given twice")
         values[name] = _typed(known[name], text)
@@ -141,12 +141,6 @@ def _typed(parameter: Parameter, text: str) -> object:
 
 
 _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "0 or 1"}
-
-
-def suggestion(word: str, known: list[str]) -> str:
-    """`; did you mean 'x'?` where something alike is known."""
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 async def read_body(route: Route, request: Request) -> object:

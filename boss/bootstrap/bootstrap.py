@@ -26,6 +26,7 @@ from boss.bootstrap.bundle import Bundles, own_machine
 from boss.bootstrap.bundles import PoolBundles, Role
 from boss.bootstrap.login_files import LoginFiles
 from boss.bootstrap.start_tokens import StartToken, StartTokenRecord, StartTokens
+from boss.common.times import format_moment
 from boss.core.events import BundlesKnown, InstanceEnded, InstanceStartFailed, StartTokenRefused
 from boss.core.policy import LOCAL
 from boss.core.waits import BossWarning
@@ -168,10 +169,10 @@ class InstanceBootstrap:
         found = [
             BossWarning(
                 f"worker {one.worker}",
-                f"worker {one.worker}: its start token was used again at {_clock(one.refused_at)} by "
+                f"worker {one.worker}: its start token was used again at {format_moment(one.refused_at)} by "
                 f"{one.refused_by or 'somebody'}, who was refused (its login was given to "
-                f"{one.exchanged_by or 'somebody'} at {_clock(one.exchanged_at)}); if that was not its own machine, "
-                "somebody has read its CONTEXT",
+                f"{one.exchanged_by or 'somebody'} at {format_moment(one.exchanged_at)}); if that was not its own "
+                "machine, somebody has read its CONTEXT",
             )
             for one in self._tokens.all()
             if one.refused_at
@@ -338,7 +339,3 @@ def _of_pool(pool: PoolSetup) -> dict[str, str]:
 def _may_halt(pool: PoolSetup) -> bool:
     """The datastore's machine is not: its work is to wait."""
     return pool.provider not in _NOT_OURS and pool.role == "workers" and bool(pool.options.get("halt_when_orphaned"))
-
-
-def _clock(wall: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall))

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from boss.bootstrap.addresses import Addresses
 from boss.bootstrap.ssh_keys import DATASTORE as DATASTORE_KEY
 from boss.bootstrap.ssh_keys import key_path
+from boss.common.private_files import private_folder, write_private
 from boss.embedded.broker_logins import BrokerLogins
 from boss.embedded.environments import at_broker, of_a_child
 from boss.embedded.passwords import DATASTORE_LOGIN, Passwords
 from boss.embedded.ports import HOST
 from boss.setup import Setup
-from boss.state_directory.private_files import private, write_secret
 
 
 class LocalPrograms:
@@ -29,15 +29,15 @@ class LocalPrograms:
             setup.broker_host or HOST, addresses.broker_port, addresses.mqtt_prefix, addresses.deployment
         )
         #: The boss's own password at another broker, for the programs that log in as the boss there.
-        self._boss_password = private(setup.state_directory / "logins") / "broker"
+        self._boss_password = private_folder(setup.state_directory / "logins") / "broker"
         if not logins.is_own_broker:
-            write_secret(self._boss_password, setup.broker_password)
+            write_private(self._boss_password, f"{setup.broker_password}\n")
 
     def worker(self, worker: str) -> Mapping[str, str]:
         """Environment of a worker's process. Its login is made where the broker does not have it yet, which blocks."""
         if self._logins.is_own_broker:
             self._logins.ensure(worker, "worker")
-        home = private(self._setup.state_directory / "workers" / worker)
+        home = private_folder(self._setup.state_directory / "workers" / worker)
         return self._environment(
             {
                 "ECLOUD_WORKER_ID": worker,

@@ -7,13 +7,12 @@ network.
 
 from __future__ import annotations
 
-import os
-import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from boss.bootstrap.errors import BootstrapError
+from boss.common.private_files import make_private, private_folder, write_private
 
 FOLDER = "keys"
 BOSS, DATASTORE = "boss", "datastore"
@@ -45,13 +44,13 @@ class SshKey:
 def ensure_keys(state_directory: Path) -> list[SshKey]:
     """Both pairs, made where there are none. Raises KeyFileError, OSError."""
     folder = state_directory / FOLDER
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(folder)
     return [_ensure(folder / name, name) for name in (BOSS, DATASTORE)]
 
 
 def ensure_key(path: Path, name: str) -> SshKey:
     """One more pair, for something else than workers. Raises KeyFileError, OSError."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_folder(path.parent)
     return _ensure(path, name)
 
 
@@ -64,7 +63,9 @@ def _ensure(path: Path, name: str) -> SshKey:
     _refuse_open_key(path)
     public = path.with_name(path.name + ".pub")
     if made or not public.exists():
-        _replace(public, _public_of(path, f"ecloud-{name}@{socket.gethostname()}") + "\n")
+        write_private(
+            public, _public_of(path, f"ecloud-{name}@{socket.gethostname()}") + "\n", durable=True, mode=0o644
+        )
     text = public.read_text(encoding="ascii", errors="replace").strip()
     return SshKey(name, path, text, made)
 
@@ -76,14 +77,7 @@ def _make(path: Path) -> bool:
 
     key = Ed25519PrivateKey.generate()
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
-    temporary = _write(path, private, 0o600)
-    try:
-        os.link(temporary, path)  # atomic, and never replaces one that is there
-    except FileExistsError:
-        return False
-    finally:
-        temporary.unlink()
-    return True
+    return make_private(path, private)
 
 
 def _public_of(path: Path, comment: str) -> str:
@@ -103,17 +97,3 @@ def _refuse_open_key(path: Path) -> None:
     """ssh refuses a private key that others can read, with a page of text; better said here."""
     if path.stat().st_mode & 0o077:
         raise KeyFileError(f"the private key {path} can be read by others, so ssh refuses it: chmod 600 {path}")
-
-
-def _replace(path: Path, text: str) -> None:
-    _write(path, text, 0o644).replace(path)
-
-
-def _write(path: Path, text: str, mode: int) -> Path:
-    """A file beside the path, on disk, with this mode from the first byte on."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from boss.state_directory.private_files import private, write_record
+from boss.common.private_files import private_folder, write_private
 from wire.topics import WORKER_ID
 
 FOLDER = "guests"
@@ -54,7 +54,7 @@ class StartTokens:
     """All calls are safe from any thread."""
 
     def __init__(self, state_directory: Path, wall: Callable[[], float]) -> None:
-        self._folder = private(state_directory / FOLDER)
+        self._folder = private_folder(state_directory / FOLDER)
         self._wall = wall
         self._lock = threading.RLock()
         self._records: dict[str, StartTokenRecord] = {}
@@ -116,7 +116,7 @@ class StartTokens:
     def save(self, record: StartTokenRecord) -> None:
         """On disk when this returns."""
         with self._lock:
-            write_record(self._folder / f"{record.worker}.json", msgspec.json.encode(record))
+            write_private(self._folder / f"{record.worker}.json", msgspec.json.encode(record), durable=True)
 
     def forget(self, worker: str) -> bool:
         with self._lock:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
 from boss.api.schema import EventAnswer, StoryAnswer
 from boss.cli.format_tasks import reason_of
 from boss.cli.terminal import harmless
+from boss.common.times import format_moment
 
 
 def event_line(event: EventAnswer) -> str:
@@ -37,5 +37,4 @@ def story_lines(story: StoryAnswer) -> Iterator[str]:
 
 
 def _moment(seconds: float) -> str:
-    whole, part = divmod(seconds, 1.0)
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(whole))}.{int(part * 1000):03}"
+    return f"{format_moment(seconds)}.{int(seconds % 1.0 * 1000):03}"

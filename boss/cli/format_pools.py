@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from boss.api.schema_pools import PoolAnswer
-from boss.cli.format_tasks import moment
 from boss.cli.terminal import harmless, plural
+from boss.common.times import format_moment
 
 #: What a plan was decided on -> how it is said, in this order.
 _NUMBERS = {
@@ -24,7 +24,7 @@ def pool_lines(pool: PoolAnswer) -> Iterator[str]:
     limits = f"at least {pool.min}, at most {pool.max}"
     limits += f", {pool.spare} spare" if pool.spare else ""
     yield f"Pool {harmless(pool.name)} ({harmless(pool.provider)}{role}): {there}; {limits}"
-    when = f" (decided {moment(pool.plan.decided_at)})" if pool.plan.decided_at else ""
+    when = f" (decided {format_moment(pool.plan.decided_at)})" if pool.plan.decided_at else ""
     yield f"\tPlan: {harmless(pool.plan.reason)}{when}"
     if pool.plan.why_not_more:
         yield f"\tWhy not more: {harmless(pool.plan.why_not_more)}"
@@ -57,7 +57,7 @@ def _origin_words(pool: PoolAnswer) -> str:
 
 
 def _trouble_lines(pool: PoolAnswer) -> Iterator[str]:
-    again = f"; tried again at {moment(pool.retry_at)}" if pool.retry_at else ""
+    again = f"; tried again at {format_moment(pool.retry_at)}" if pool.retry_at else ""
     if pool.full:
         yield f"\tIt cannot grow: {harmless(pool.full)}{again}"
     elif pool.failures:

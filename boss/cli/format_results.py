@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boss.api.schema import ResultAnswer, UsageAnswer
-from boss.cli.format_tasks import moment
 from boss.cli.terminal import format_size, harmless, plural
+from boss.common.times import format_moment
 
 if TYPE_CHECKING:
     from boss.client.download import Got
@@ -31,7 +31,7 @@ def result_lines(results: Iterable[ResultAnswer], long: bool) -> Iterator[str]:
         if not long:
             yield name
             continue
-        when = moment(result.time) if result.time else "-"
+        when = format_moment(result.time) if result.time else "-"
         yield f"{result.size:>15,}  {when:<19}  {result.digest}  {harmless(result.task)}  {name}"
 
 

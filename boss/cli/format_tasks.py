@@ -5,7 +5,6 @@ Everything that a user or a worker worded goes through `harmless` before it reac
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 
 from boss.api.schema import (
@@ -18,6 +17,7 @@ from boss.api.schema import (
     TaskDetail,
 )
 from boss.cli.terminal import duration, format_progress, harmless, plural
+from boss.common.times import format_moment
 
 #: Of `boss.core.reasons.ReportRejection`.
 REJECTED_REPORTS = {
@@ -125,7 +125,7 @@ def attempt_lines(attempt: AttemptAnswer) -> Iterator[str]:
     if attempt.worker:
         words.append(f"on {harmless(attempt.worker)}")
     if attempt.ended_at:
-        words.append(f"in {attempt.seconds:.2f} s, ended {moment(attempt.ended_at)}")
+        words.append(f"in {attempt.seconds:.2f} s, ended {format_moment(attempt.ended_at)}")
     if attempt.exit_code is not None:
         words.append(f"exit code {attempt.exit_code}")
     if attempt.reason:
@@ -158,7 +158,7 @@ def batch_line(batch: BatchAnswer) -> str:
     state = "finished" if batch.finished else "paused" if batch.paused else "unfinished"
     name = f" {harmless(batch.name)}" if batch.name else ""
     took = f", took {duration(batch.finished_at - batch.created_at)}" if batch.finished_at else ""
-    when = f", pushed {moment(batch.created_at)}" if batch.created_at else ""
+    when = f", pushed {format_moment(batch.created_at)}" if batch.created_at else ""
     project = harmless(batch.project)
     return f"Batch {batch.number}{name} (project {project}): {state}, {format_progress(batch)}{when}{took}"
 
@@ -188,10 +188,6 @@ def change_lines(change: ChangeAnswer) -> Iterator[str]:
 def pause_lines(batch: int, change: ChangeAnswer, *, paused: bool) -> Iterator[str]:
     yield f"Batch {batch} is paused: its queued tasks wait." if paused else f"Batch {batch} goes on."
     yield from filter(None, [change.carry_on])
-
-
-def moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _first_line(text: str) -> str:

@@ -38,10 +38,10 @@ def add_journal_commands(command: Register, target: Target) -> None:
         as_json: AsJsonLines = False,
     ) -> None:
         """Every move of tasks, attempts, workers, instances, pools and batches, oldest first, with its cause."""
-        from boss.cli.times import moment_of
+        from boss.common.times import parse_moment
 
         try:
-            start = moment_of(since, time.time()) if since else None
+            start = parse_moment(since, time.time()) if since else None
         except ValueError as error:
             stop(ExitCode.BAD_INPUT, f"--since {error}")
         _events(target, project, task, start, last, follow, as_json)

@@ -21,8 +21,8 @@ from boss.cli.format_machines import init_lines, login_lines, start_lines
 from boss.cli.options import AsJson, AsJsonLines, WorkerId
 from boss.cli.target import Target
 from boss.cli.terminal import harmless
+from boss.common.private_files import private_folder, write_private
 from boss.embedded.passwords import DATASTORE_LOGIN, Passwords
-from boss.state_directory.private_files import write_record
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token
 
 WriteInto = Annotated[
@@ -124,9 +124,9 @@ def _init(state_directory: Path, username: str, as_json: bool) -> None:
 def _write_files(folder: Path, files: dict[str, str]) -> None:
     """Each readable by its owner only, from the first byte on."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_folder(folder)
         for name, content in files.items():
-            write_record(folder / os.path.basename(name), content.encode())
+            write_private(folder / os.path.basename(name), content, durable=True)
     except OSError as error:
         stop(ExitCode.BAD_INPUT, f"{error.filename or folder} cannot be written: {error.strerror or error}")
 

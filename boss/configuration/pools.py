@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from boss.common.suggestions import did_you_mean
 from boss.configuration.former import former_names, renamed
 from boss.configuration.values import ConfigurationError, Setting, Value, masked, parse
 
@@ -155,8 +155,7 @@ def _read_pool(
             elif key in BY_NAME:
                 pool.values[key] = parse(BY_NAME[key], value, base)
             else:
-                near = get_close_matches(key, [*BY_NAME, *TABLES], n=1)
-                suggestion = f"; did you mean {near[0]!r}?" if near else ""
+                suggestion = did_you_mean(key, [*BY_NAME, *TABLES])
                 faults.append(f"{place}: {key} is no setting of a pool{suggestion}")
                 continue
         except ConfigurationError as error:

@@ -10,12 +10,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from boss.common.units import BINARY, DECIMAL, MINUTE, SECONDS
+
 Value = str | int | float | bool | Path | None
 
-_SECONDS: dict[str, float] = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS: dict[str, float] = {**SECONDS, "": 1.0, "ms": 0.001, "min": MINUTE}
 _BYTES: dict[str, float] = {"": 1, "b": 1}
-_BYTES |= {f"{letter}b": 1000**power for power, letter in enumerate("kmgt", 1)}
-_BYTES |= {f"{letter}ib": 1024**power for power, letter in enumerate("kmgt", 1)}
+_BYTES |= {f"{letter}b": size for letter, size in DECIMAL.items()}
+_BYTES |= {f"{letter}ib": size for letter, size in BINARY.items()}
 _SCALES: dict[str, dict[str, float]] = {"seconds": _SECONDS, "bytes": _BYTES}
 _BARE: dict[str, float] = {"": 1}
 #: As which a number of bytes is written: the first of these that it is a multiple of.

@@ -7,10 +7,9 @@ SQLite has no such lock: there the boss's own lock on the state directory does t
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from sqlalchemy import Connection
 
+from boss.common.times import format_utc
 from boss.database.errors import DatabaseHeldError
 from boss.database.statements import is_lite
 
@@ -47,5 +46,4 @@ def raise_epoch(connection: Connection, host: str, pid: int, since: float) -> tu
 
 
 def _words(host: str, pid: int, since: float) -> str:
-    when = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{host}, process {pid}, since {when}"
+    return f"{host}, process {pid}, since {format_utc(since)}"

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from boss.client.client import Client, ClientError, RequestRefusedError
+from boss.common.private_files import write_private
 from boss.deploy import settings_text
 from boss.deploy.errors import DeployError
 from boss.deploy.install import BundleFor, install, log_tail
@@ -21,7 +22,6 @@ from boss.deploy.remote import BossHost, log_in
 from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import DEPLOY, owner_and_name
-from boss.state_directory.private_files import write_secret
 
 #: Of the boss's login token at the cloud; a deploy in its second half makes a new one. The boss renews its own.
 TOKEN_SECONDS = 30 * 86400
@@ -159,8 +159,8 @@ class Deploy:
 
 
 def _write_for_clients(path: Path, url: str, token: str) -> None:
-    write_secret(
+    write_private(
         path,
         "# Written by admin.py deploy: the boss that it made. admin.py teardown takes it away; settings.toml beside\n"
-        f'# it wins over it.\nboss_url = "{url}"\ntoken = "{token}"',
+        f'# it wins over it.\nboss_url = "{url}"\ntoken = "{token}"\n',
     )

@@ -7,7 +7,6 @@ deploy/host_key      the host key that the machine shows until its own one is kn
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator
@@ -17,8 +16,9 @@ from pathlib import Path
 import msgspec
 
 from boss.bootstrap.ssh_keys import SshKey, ensure_key
+from boss.common.file_lock import take_lock
+from boss.common.private_files import private_folder, write_private
 from boss.deploy.errors import DeployError
-from boss.state_directory.private_files import write_record
 
 FOLDER = "deploy"
 
@@ -53,7 +53,9 @@ class Kept:
 
     def save(self) -> None:
         """On disk when this returns."""
-        write_record(self.folder / "record.json", msgspec.json.format(msgspec.json.encode(self.record), indent=1))
+        write_private(
+            self.folder / "record.json", msgspec.json.format(msgspec.json.encode(self.record), indent=1), durable=True
+        )
 
     @property
     def key(self) -> SshKey:
@@ -77,13 +79,12 @@ class Kept:
 def opened(state_directory: Path, endpoint: str, user: str, *, make: bool) -> Iterator[Kept | None]:
     """None: there is none, and none is to be made. Raises DeployError: another process has it, or another account."""
     folder = state_directory / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
-    lock = os.open(folder / "lock", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    private_folder(folder)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DeployError(f"another deploy or teardown of {state_directory} is under way: let it end") from None
+        lock = take_lock(folder / "lock")
+    except BlockingIOError:
+        raise DeployError(f"another deploy or teardown of {state_directory} is under way: let it end") from None
+    try:
         yield _read_or_make(folder, endpoint, user, make)
     finally:
         os.close(lock)

@@ -11,21 +11,25 @@ import json
 import logging
 import os
 import secrets
+import select
 import signal
 import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from paho.mqtt.client import Client, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+
+from boss.common.private_files import write_private
 from boss.embedded.children import Child, log_tail, start_child
-from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login, write_files
 from boss.embedded.ports import HOST, choose_port, is_free, listens
 from boss.embedded.processes import end_process
 from boss.embedded.programs import BrokerError, Kind, find_program
 from wire.topics import Topics
 
-__all__ = ["BrokerError", "EmbeddedBroker", "new_password"]
+__all__ = ["BrokerError", "EmbeddedBroker", "accepts_login", "new_password"]
 
 logger = logging.getLogger(__name__)
 
@@ -230,9 +234,7 @@ class EmbeddedBroker:
         record = {"port": self.port}
         if child is not None:
             record |= {"pid": child.pid, "start_time": child.start_time}
-        temporary = self._record_path.with_suffix(".new")
-        temporary.write_text(json.dumps(record), encoding="utf-8")
-        temporary.replace(self._record_path)
+        write_private(self._record_path, json.dumps(record))
 
     def _end_predecessor(self) -> None:
         """A boss that was killed may have left a broker that has not noticed yet."""
@@ -282,6 +284,33 @@ class EmbeddedBroker:
             if time.monotonic() > deadline:
                 raise self._failure(f"still accepts the login {login.username!r}, which was removed")
             time.sleep(_POLL_SECONDS)
+
+
+def accepts_login(host: str, port: int, username: str, password: str, timeout: float = 2.0) -> bool | None:
+    """A login probe: CONNECT, and what the broker answers. None: it does not answer within `timeout` seconds. Blocks.
+
+    Without a username it asks to come in without a login. Not through `wire.link`: edges do not use one another.
+    """
+    answers: list[bool] = []
+    client = Client(CallbackAPIVersion.VERSION2, f"probe-{secrets.token_hex(6)}", protocol=MQTTv311)
+    client.on_connect = lambda _client, _data, _flags, reason, _properties: answers.append(not reason.is_failure)
+    client.connect_timeout = timeout
+    if username:
+        client.username_pw_set(username, password)
+    until = time.monotonic() + timeout
+    try:
+        client.connect(host, port, keepalive=10)
+    except OSError:
+        return None
+    connection = client.socket()
+    assert connection is not None, "it is connected"
+    poll = select.poll()  # `client.loop` would select, which knows no descriptor above 1023
+    poll.register(connection, select.POLLIN)
+    while not answers and poll.poll(max(0.0, until - time.monotonic()) * 1000):
+        if client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            break
+    client.disconnect()
+    return answers[0] if answers else None
 
 
 def new_password() -> str:

@@ -24,8 +24,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from boss.common.processes import start_time
 from boss.embedded.errors import EmbeddedError
-from boss.embedded.processes import ProcessError, identify
+from boss.embedded.processes import ProcessError
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Child:
         self.name = name
         self.pid = process.pid
         # Until it is waited for (by our own thread, below) the number cannot be used again.
-        self.start_time = identify(process.pid) or 0
+        self.start_time = start_time(process.pid) or 0
         #: Set when it has ended and `exit_code` holds how (negative: by that signal).
         self.wait_event = threading.Event()
         self.exit_code: int | None = None

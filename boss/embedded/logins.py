@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from boss.common.private_files import write_private
 from boss.embedded.errors import EmbeddedError
 from wire.topics import WORKER_ID, Topics
 
@@ -96,22 +97,15 @@ def write_files(directory: Path, logins: Iterable[Login], topics: Topics) -> Non
         if known.setdefault(login.username, login).role != login.role:
             raise LoginError(f"the MQTT login {login.username!r} is both {known[login.username].role} and {login.role}")
         known[login.username] = login
-    _replace(directory / PASSWORDS, "".join(f"{each.username}:{hashed(each.password)}\n" for each in known.values()))
-    _replace(directory / ACCESS, "".join(_access_section(each, topics) for each in known.values()))
+    write_private(
+        directory / PASSWORDS, "".join(f"{each.username}:{hashed(each.password)}\n" for each in known.values())
+    )
+    write_private(directory / ACCESS, "".join(_access_section(each, topics) for each in known.values()))
 
 
 def _access_section(login: Login, topics: Topics) -> str:
     lines = [f"user {login.username}", *(f"topic {action} {topic}" for action, topic in rights(login, topics))]
     return "\n".join(lines) + "\n\n"
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with open(fd, "w", encoding="utf-8") as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 def read_passwords(directory: Path) -> dict[str, str]:

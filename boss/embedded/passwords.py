@@ -6,13 +6,12 @@ with a login is `boss.embedded.logins`.
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 from pathlib import Path
 
+from boss.common.private_files import make_private, private_folder
 from boss.embedded.logins import Login
-from boss.state_directory.private_files import private
 from wire.topics import WORKER_ID
 
 FOLDER = "logins"
@@ -40,8 +39,9 @@ class Passwords:
         """Made if there is none."""
         with self._lock:
             if name not in self._passwords:
-                private(self._folder)
-                self._make(self.path(name))
+                if not self.path(name).exists():
+                    private_folder(self._folder)
+                    make_private(self.path(name), secrets.token_urlsafe(24) + "\n")
                 self._passwords[name] = self.path(name).read_text(encoding="utf-8").strip()
             return self._passwords[name]
 
@@ -71,15 +71,3 @@ class Passwords:
             there = self.path(name).exists()
             self.path(name).unlink(missing_ok=True)
             return there
-
-    @staticmethod
-    def _make(path: Path) -> None:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(24) + "\n")
-        try:
-            os.link(temporary, path)  # atomic, and never replaces the one of another program
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()

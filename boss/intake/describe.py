@@ -14,7 +14,7 @@ from boss.core.model import Profile
 from boss.intake import fields, task_rules
 from boss.intake.collector import DATABASE_WORDS
 from boss.intake.epanet import epanet, needed_files, result_names
-from boss.intake.errors import Here, Rejections, nearest
+from boss.intake.errors import Here, Rejections, suggestion
 from boss.intake.rules import shortest, wrong_path
 from boss.intake.stream import StreamTask, raw
 from wire.messages import EpanetRun, Execution, ResultItem
@@ -98,7 +98,7 @@ def read_defaults(value: object, project: str, rejections: Rejections) -> dict[s
 def _is_usable(name: str, content: object, project: str, here: Here) -> bool:
     before = here.rejections.count
     if name not in DEFAULT_FIELDS:
-        here.reject(name, "has no place in the defaults", nearest(name, DEFAULT_FIELDS))
+        here.reject(name, "has no place in the defaults", suggestion(name, DEFAULT_FIELDS))
         return False
     if name == "epanet" and isinstance(content, dict):
         content = {"inp": "x", **content}  # may be a part only, which the tasks complete
@@ -161,7 +161,7 @@ def _suggest(name: str, dialect: Dialect) -> str:
         return f"In this file's form it is called `{translated}`."
     if dialect is DATABASE and name in OWN.fields:
         return "The database era's form (`key`, `cmd`) has no such field; use `id`, `commands` and the rest instead."
-    return nearest(name, dialect.fields)
+    return suggestion(name, dialect.fields)
 
 
 def _parse(task: dict[str, object], dialect: Dialect, here: Here) -> dict[str, Any]:

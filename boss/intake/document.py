@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from boss.intake.errors import InputRejectedError, Rejection, listed, nearest
+from boss.intake.errors import InputRejectedError, Rejection, listed, suggestion
 
 _TOP_FIELDS = ("name", "defaults", "tasks", "$schema")
 _BYTE = re.compile(r" \(byte (\d+)\)")
@@ -101,7 +101,7 @@ def _open_object(document: Document) -> None:
 
 
 def _suggest(name: str) -> str:
-    return nearest(name, _TOP_FIELDS) or f"Known are {listed(_TOP_FIELDS)}."
+    return suggestion(name, _TOP_FIELDS) or f"Known are {listed(_TOP_FIELDS)}."
 
 
 def _refusal(file: str, text: str, hint: str = "") -> InputRejectedError:

@@ -7,7 +7,7 @@ that a push knows the results of a run before anything runs; it knows no INP and
 from __future__ import annotations
 
 from boss.intake import fields
-from boss.intake.errors import Here, listed, nearest
+from boss.intake.errors import Here, listed, suggestion
 from boss.intake.rules import shortest
 from wire.messages import EpanetRun
 
@@ -94,7 +94,7 @@ def _section(value: object, section: str, field: str, here: Here) -> dict[str, o
     variables = _names(content.get("variables"), f"{field}.variables", here)
     for name in variables:
         if name not in VARIABLES[section]:
-            hint = nearest(name, VARIABLES[section]) or f"Known are {listed(VARIABLES[section])}."
+            hint = suggestion(name, VARIABLES[section]) or f"Known are {listed(VARIABLES[section])}."
             here.reject(f"{field}.variables", f"`{name}` is no variable of {section}", hint)
     kept: dict[str, object] = {"variables": variables}
     if "elements" in content:

@@ -10,10 +10,11 @@ It knows how a rejection reads to a user and how many are worth showing; it does
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 import msgspec
+
+from boss.common.suggestions import nearest
 
 #: So many rejections are kept and shown; the rest is only counted.
 SHOWN = 100
@@ -111,10 +112,10 @@ class Here:
         self.rejections.add(text, hint, task=self.task, position=self.position, field=self.prefix + field)
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
     """`Did you mean ...?`, or nothing when no known word is near."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"Did you mean `{found[0]}`?" if found else ""
+    near = nearest(word, known)
+    return f"Did you mean `{near}`?" if near else ""
 
 
 def listed(words: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from boss.intake.errors import Here, listed, nearest
+from boss.intake.errors import Here, listed, suggestion
 from boss.intake.quantities import bytes_of, seconds_of
 from boss.intake.rules import shortest
 
@@ -195,5 +195,5 @@ def check_known(value: dict[str, object], known: tuple[str, ...], field: str, he
     """Report the fields of an inner object that nobody knows."""
     for name in value:
         if name not in known:
-            hint = nearest(name, known) or f"Known are {listed(known)}."
+            hint = suggestion(name, known) or f"Known are {listed(known)}."
             here.reject(f"{field}.{name}", "is no field that is known here", hint)

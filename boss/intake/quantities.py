@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from boss.common.units import BINARY, DECIMAL, SECONDS
+
 #: The JSON Schema has the same two patterns; a test compares them.
 _NUMBER = r"[0-9]{1,12}(\.[0-9]{1,9})?"
 DURATION = rf"^(?=.)({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s)?$"
@@ -15,16 +17,13 @@ MEMORY = rf"^{_NUMBER} ?(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB|K|M|G|T)$"
 _DURATION = re.compile(DURATION)
 _MEMORY = re.compile(MEMORY)
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
-_SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-_BYTES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
-_BINARY = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def seconds_of(text: str) -> float | None:
     """Seconds in `"5m"`, `"1h30m"`, `"2.5s"`, `"1d"`; None when it is no such text."""
     if not _DURATION.fullmatch(text):
         return None
-    return sum(float(number) * _SECONDS[unit] for number, unit in _PARTS.findall(text))
+    return sum(float(number) * SECONDS[unit] for number, unit in _PARTS.findall(text))
 
 
 def bytes_of(text: str) -> int | None:
@@ -38,6 +37,7 @@ def bytes_of(text: str) -> int | None:
 
 
 def _factor(unit: str) -> int:
-    letter = unit[0].lower() if unit[0] != "B" else ""
+    if unit == "B":
+        return 1
     decimal = unit.endswith("B") and "i" not in unit
-    return _BYTES[letter] if decimal else _BINARY[letter]
+    return (DECIMAL if decimal else BINARY)[unit[0].lower()]

@@ -20,7 +20,7 @@ from boss.intake import describe, stream
 from boss.intake.collector import Collector
 from boss.intake.create_ids import create_ids, placeholder
 from boss.intake.document import JSON_ERRORS, Document, malformed, open_document
-from boss.intake.errors import Here, InputRejectedError, Rejection, Rejections, nearest
+from boss.intake.errors import Here, InputRejectedError, Rejection, Rejections, suggestion
 from boss.intake.local_files import FoundFiles, LocalFile, find_local_files
 from boss.intake.producers import named
 from boss.intake.shape import TaskGraph, graph_of
@@ -85,7 +85,7 @@ _DEFAULT_OPTIONS = PushOptions()
 def check(path: str | Path, options: PushOptions = _DEFAULT_OPTIONS) -> CheckedFile:
     """As `read_file`, for a check without a boss: dependencies that are not in the file become warnings."""
     task_file, submission = _Reading.of(Path(path), options).read()
-    near = {id: nearest(id, _ids(task_file)) for id in dict.fromkeys(id for _, id in task_file.external[:_WARNINGS])}
+    near = {id: suggestion(id, _ids(task_file)) for id in dict.fromkeys(id for _, id in task_file.external[:_WARNINGS])}
     warnings = [
         f'task "{task}": the dependency "{id}" is not in this file; that is right only if an earlier push brought it. '
         f"{near[id]}".rstrip()

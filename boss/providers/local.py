@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
-import select
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from boss.common import processes
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.embedded.children import start_child
 from boss.embedded.errors import EmbeddedError
-from boss.embedded.processes import identify
 from boss.providers.provider import BossServices, Limits, Notify, Recorded
 from boss.setup import PoolSetup
 
@@ -56,7 +55,7 @@ class LocalProvider:
                 why = "its process was gone when the boss started"
                 self._tell(InstanceEnded(instance=one.instance, reason=why, unseen=True))
                 continue
-            start_time = identify(pid)
+            start_time = processes.start_time(pid)
             self._tell(InstanceStarted(instance=one.instance, reference=f"{pid} {start_time}"))
             self._watch(one.instance, pid)
 
@@ -67,7 +66,7 @@ class LocalProvider:
         except (EmbeddedError, OSError) as error:
             self._tell(InstanceStartFailed(instance=instance, reason=f"the worker process cannot be started: {error}"))
             return
-        self._tell(InstanceStarted(instance=instance, reference=f"{pid} {identify(pid)}"))
+        self._tell(InstanceStarted(instance=instance, reference=f"{pid} {processes.start_time(pid)}"))
         self._watch(instance, pid)
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
@@ -95,7 +94,7 @@ class LocalProvider:
                 (signal.SIGKILL, KILL_SECONDS),
             ):
                 signal.pidfd_send_signal(handle, number)
-                if _gone(handle, seconds):
+                if processes.exited(handle, seconds):
                     return
         except ProcessLookupError:
             return
@@ -111,7 +110,7 @@ class LocalProvider:
         except OSError:
             self._tell(InstanceEnded(instance=instance, reason="its process ended"))
             return
-        _gone(handle, None)
+        processes.exited(handle, None)
         os.close(handle)
         self._tell(InstanceEnded(instance=instance, reason="its process ended"))
 
@@ -120,7 +119,7 @@ class LocalProvider:
         pid, _, start_time = reference.partition(" ")
         if not pid.isdigit() or not start_time.isdigit():
             return None
-        return int(pid) if identify(int(pid)) == int(start_time) else None
+        return int(pid) if processes.start_time(int(pid)) == int(start_time) else None
 
     def _by_home(self, worker: str) -> int | None:
         """A running agent with this worker's home: one whose start is not on record."""
@@ -144,10 +143,3 @@ class LocalProvider:
 
 def make(pool: PoolSetup, services: BossServices) -> LocalProvider:
     return LocalProvider(services.notify, services.local_environment, services.state_directory)
-
-
-def _gone(handle: int, seconds: float | None) -> bool:
-    """Wait for the end of the process behind a pidfd."""
-    poll = select.poll()
-    poll.register(handle, select.POLLIN)
-    return bool(poll.poll(None if seconds is None else seconds * 1000))

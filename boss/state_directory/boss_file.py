@@ -11,6 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from boss.common.private_files import write_private
+from boss.common.processes import own_start_time, start_time
+
 #: Written by the boss once it answers HTTP.
 BOSS_FILE = "boss.json"
 #: Locked (flock) by the boss of a state directory for as long as it lives.
@@ -24,24 +27,10 @@ class RunningBoss(msgspec.Struct, frozen=True, kw_only=True):
     url: str
 
 
-def start_time_of(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None: no such process, or only its remains."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
-    fields = stat[stat.rindex(b")") + 2 :].split()  # the name before it may hold blanks and brackets
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
-
-
 def announce(state_directory: Path, url: str) -> None:
     """This process is the boss of the state directory and answers at `url`."""
-    pid = os.getpid()
-    boss = RunningBoss(pid=pid, start_time=start_time_of(pid) or 0, url=url)
-    temporary = state_directory / f".{BOSS_FILE}.{pid}"
-    temporary.write_bytes(msgspec.json.encode(boss) + b"\n")
-    temporary.chmod(0o600)
-    temporary.replace(state_directory / BOSS_FILE)
+    boss = RunningBoss(pid=os.getpid(), start_time=own_start_time(), url=url)
+    write_private(state_directory / BOSS_FILE, msgspec.json.encode(boss) + b"\n")
 
 
 def withdraw(state_directory: Path) -> None:
@@ -62,6 +51,6 @@ def read(path: Path) -> RunningBoss | None:
 def running_boss(state_directory: Path) -> RunningBoss | None:
     """The boss of this state directory, if its process lives."""
     boss = read(state_directory / BOSS_FILE)
-    if boss is None or start_time_of(boss.pid) != boss.start_time:
+    if boss is None or start_time(boss.pid) != boss.start_time:
         return None
     return boss

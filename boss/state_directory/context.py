@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from boss.state_directory.private_files import write_secret
+from boss.common.private_files import write_private
 
 FILE = "context.json"
 #: A host name or an address.
@@ -44,7 +44,7 @@ class Context:
         """Raises ValueError: it is no address; OSError."""
         if not _ADDRESS.match(address):
             raise ValueError(f"{address!r} is no host name and no address")
-        write_secret(self._path, msgspec.json.encode(_Said(datastore_address=address)).decode())
+        write_private(self._path, msgspec.json.encode(_Said(datastore_address=address)) + b"\n")
 
     def drop(self) -> None:
         self._path.unlink(missing_ok=True)

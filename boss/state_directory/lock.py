@@ -5,12 +5,13 @@ Early and by name; what makes it certain that one boss alone writes is the datab
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import time
 from pathlib import Path
 
+from boss.common.file_lock import take_lock
+from boss.common.times import format_utc
 from boss.state_directory.boss_file import LOCK_FILE, read
 from boss.state_directory.find import StateDirectoryError
 
@@ -28,12 +29,10 @@ def cannot_start(state_directory: Path, error: OSError) -> str:
 def lock(state_directory: Path) -> int:
     """The state directory is this boss's as long as the descriptor is open. No child inherits it."""
     path = state_directory / LOCK_FILE
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = take_lock(path)
     except BlockingIOError:
-        holder = os.read(descriptor, 1000).decode(errors="replace").strip()
-        os.close(descriptor)
+        holder = path.read_text(errors="replace")[:1000].strip()
         first = read(state_directory / "boss.json")
         url = f", answering at {first.url}" if first is not None else ""
         raise CannotStartError(
@@ -41,6 +40,5 @@ def lock(state_directory: Path) -> int:
             "Use it, or end it first (admin.py and push_tasks.py find it by themselves); nothing was changed"
         ) from None
     os.ftruncate(descriptor, 0)
-    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    os.write(descriptor, f"{socket.gethostname()}, process {os.getpid()}, since {since}\n".encode())
+    os.write(descriptor, f"{socket.gethostname()}, process {os.getpid()}, since {format_utc(time.time())}\n".encode())
     return descriptor

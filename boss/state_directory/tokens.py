@@ -6,9 +6,10 @@ Loopback is no boundary on a shared machine, so there is always a token. Nothing
 from __future__ import annotations
 
 import hmac
-import os
 import secrets
 from pathlib import Path
+
+from boss.common.private_files import make_private, private_folder
 
 #: Where the token of the HTTP API stands, below the state directory.
 TOKEN_FILE = Path("logins") / "http_token"
@@ -19,25 +20,10 @@ DATASTORE_TOKEN_FILE = Path("logins") / "http_datastore"
 def ensure_token(state_directory: Path, file: Path = TOKEN_FILE) -> str:
     """The token of this state directory, made if there is none. Safe against two starts at once."""
     path = state_directory / file
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    private_folder(path.parent)
     if not path.exists():
-        _write_private(temporary, secrets.token_urlsafe(32))
-        try:
-            os.link(temporary, path)  # atomic, and never replaces the one of another start
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
+        make_private(path, secrets.token_urlsafe(32) + "\n")
     return read_token(state_directory, file)
-
-
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def read_token(state_directory: Path, file: Path = TOKEN_FILE) -> str:

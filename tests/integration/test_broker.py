@@ -10,21 +10,22 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from boss.embedded import greeting, programs
-from boss.embedded.broker import BrokerError, EmbeddedBroker, new_password
+from boss.common import processes
+from boss.embedded import programs
+from boss.embedded.broker import BrokerError, EmbeddedBroker, accepts_login, new_password
 from boss.embedded.children import Child, ChildError, start_child
-from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import Login
 from boss.embedded.ports import choose_port, listens
-from boss.embedded.processes import identify
-from tests.worlds import brokers
+from tests.worlds import brokers, raw_mqtt
 from tests.worlds.brokers import BOSS, LOGINS, TOPICS, WORKER, need_mosquitto, start_broker
+from tests.worlds.raw_mqtt import connect_packet
 from tests.worlds.waiting import scaled, wait_for
 
 broker = brokers.broker
@@ -37,7 +38,9 @@ def accepts(started: EmbeddedBroker, login: Login) -> bool | None:
 
 
 def wait_until_gone(pid: int, start_time: int | None) -> None:
-    wait_for(lambda: start_time is None or identify(pid) != start_time, f"process {pid} ends")  # None: ended already
+    wait_for(
+        lambda: start_time is None or processes.start_time(pid) != start_time, f"process {pid} ends"
+    )  # None: ended already
 
 
 def test_it_accepts_every_login_when_start_returns_and_nobody_else(broker: EmbeddedBroker) -> None:
@@ -45,6 +48,16 @@ def test_it_accepts_every_login_when_start_returns_and_nobody_else(broker: Embed
     assert accepts_login(broker.host, broker.port, "boss", "wrong") is False
     assert accepts_login(broker.host, broker.port, "w77", "x") is False
     assert accepts_login(broker.host, broker.port, "", "") is False
+
+
+def test_who_does_not_answer_a_login_has_said_neither_yes_nor_no() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert accepts_login("127.0.0.1", port, "boss", "x", timeout=0.1) is None, "it accepts, and says nothing"
+        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        server.accept()[0].close()
+        assert accepts_login("127.0.0.1", port, "boss", "x", timeout=scaled(5)) is None, "it hangs up"
+    assert accepts_login("127.0.0.1", port, "boss", "x", timeout=scaled(5)) is None, "nobody is there"
 
 
 def test_it_listens_on_loopback_only(broker: EmbeddedBroker) -> None:
@@ -243,8 +256,8 @@ def killed_boss(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tupl
 
 def test_it_ends_by_itself_when_its_boss_is_killed(killed_boss: tuple[str, int, int]) -> None:
     _, pid, _ = killed_boss
-    wait_until_gone(pid, identify(pid))
-    assert identify(pid) is None
+    wait_until_gone(pid, processes.start_time(pid))
+    assert processes.start_time(pid) is None
 
 
 def test_a_boss_that_follows_at_once_has_the_port_of_the_killed_one(
@@ -281,7 +294,7 @@ def test_mosquitto_is_found_where_it_is_not_in_the_path(monkeypatch: pytest.Monk
 
 def test_a_packet_above_the_limit_costs_its_sender_the_connection_and_nobody_else(broker: EmbeddedBroker) -> None:
     with socket.create_connection((broker.host, broker.port), scaled(20)) as attacker:
-        attacker.sendall(greeting._connect_packet("attacker", WORKER.username, WORKER.password))
+        attacker.sendall(connect_packet("attacker", WORKER.username, WORKER.password))
         assert attacker.recv(4) == b"\x20\x02\x00\x00"
         topic = TOPICS.reports("w1").encode()
         attacker.sendall(b"\x30\xff\xff\xff\x7f" + len(topic).to_bytes(2, "big") + topic)
@@ -311,14 +324,14 @@ def test_another_user_of_the_machine_gets_neither_the_files_nor_in(kind: program
             answer = as_nobody("cat", str(public_directory / "broker" / name))
             assert answer.returncode != 0
             assert "Permission denied" in answer.stderr
-        question = (
-            f"print([accepts_login('127.0.0.1', {started.port}, *each) for each in [('', ''), ('boss', 'guess')]])"
-        )
-        code = Path(greeting.__file__).read_text() + question
+        question = f"print([connack('127.0.0.1', {started.port}, *each)[3] for each in [('', ''), ('boss', 'guess')]])"
+        code = Path(raw_mqtt.__file__).read_text() + question
         answer = as_nobody(os.path.realpath(sys.executable), "-I", "-c", code)
         if "Permission denied" in answer.stderr:  # a Python that only root may run
             answer = as_nobody("/usr/bin/python3", "-I", "-c", code)
-        assert answer.stdout.strip() == "[False, False]", answer.stderr
+        assert answer.stdout.strip() in ("[5, 5]", "[4, 5]", "[5, 4]", "[4, 4]"), (
+            answer.stderr
+        )  # bad login, not allowed
         signalled = as_nobody("kill", "-9", str(started.pid))
         assert signalled.returncode != 0
     finally:

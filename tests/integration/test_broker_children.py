@@ -13,14 +13,15 @@ from pathlib import Path
 
 import pytest
 
+from boss.common import processes
 from boss.embedded import children
 from boss.embedded.children import Child, ChildError, log_tail, start_child
-from boss.embedded.processes import end_process, identify
+from boss.embedded.processes import end_process
 from tests.worlds.waiting import scaled, wait_for
 
 
 def wait_until_gone(pid: int) -> None:
-    wait_for(lambda: identify(pid) is None, f"process {pid} ends")
+    wait_for(lambda: processes.start_time(pid) is None, f"process {pid} ends")
 
 
 def test_a_child_says_its_end_by_code_event_and_call() -> None:
@@ -110,7 +111,7 @@ def run_and_kill_parent(way: str) -> int:
     with subprocess.Popen([sys.executable, "-c", PARENT, way], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        assert identify(pid) is not None
+        assert processes.start_time(pid) is not None
         parent.kill()
     return pid
 
@@ -124,10 +125,10 @@ def test_a_bound_child_dies_with_its_killed_parent(way: str) -> None:
 
 def test_a_free_child_outlives_its_killed_parent() -> None:
     pid = run_and_kill_parent("free")
-    start_time = identify(pid)
+    start_time = processes.start_time(pid)
     time.sleep(0.3)
     assert start_time is not None
-    assert identify(pid) == start_time
+    assert processes.start_time(pid) == start_time
     assert end_process(pid, start_time, grace=scaled(20)) == "ended"
 
 
@@ -157,17 +158,17 @@ def test_a_child_whose_parent_was_gone_already_leaves_at_once(way: str, monkeypa
 
 def test_the_start_time_tells_processes_apart() -> None:
     child = start_child(["sleep", "600"])
-    assert identify(child.pid) == child.start_time
-    assert identify(os.getpid()) not in (None, child.start_time)
+    assert processes.start_time(child.pid) == child.start_time
+    assert processes.start_time(os.getpid()) not in (None, child.start_time)
     child.kill()
     child.wait(scaled(20))
-    assert identify(child.pid) is None
+    assert processes.start_time(child.pid) is None
 
 
 def test_a_zombie_is_no_process_any_more() -> None:
     process = subprocess.Popen(["true"])
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert identify(process.pid) is None
+    assert processes.start_time(process.pid) is None
     assert end_process(process.pid, 1, grace=0.1) == "absent"
     process.wait()
 
@@ -176,7 +177,7 @@ def test_a_name_with_blanks_and_parentheses_does_not_hide_the_start_time(tmp_pat
     odd = tmp_path / "a) S (b"
     odd.symlink_to(shutil.which("sleep") or "/bin/sleep")
     child = start_child([str(odd), "600"])
-    assert identify(child.pid) == child.start_time > 0
+    assert processes.start_time(child.pid) == child.start_time > 0
     child.terminate(scaled(20))
 
 

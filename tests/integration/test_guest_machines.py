@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.embedded.greeting import accepts_login
+from boss.embedded.broker import accepts_login
 from tests.worlds.hosts import Host, network
 from tests.worlds.hosts.guests import HOME, NOTES, PLAIN_PYTHON, STATE, GuestSite, Told
 from tests.worlds.looking import phases, workers

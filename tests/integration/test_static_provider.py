@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from boss.common import processes
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.embedded.processes import identify
 from boss.providers.provider import Recorded
 from boss.ssh import fingerprint
 from tests.worlds import ssh_server
@@ -300,7 +300,7 @@ def test_a_kept_agent_that_crashes_is_the_same_instance_still(world: Static) -> 
     again.wait(lambda: again.started(1), "it is adopted")
     again.provider.stop(1, worker(1), started.reference)
     assert isinstance(again.ended(1), InstanceEnded)
-    assert world.alive() == 0 and identify(int(started.reference.split()[1])) is None
+    assert world.alive() == 0 and processes.start_time(int(started.reference.split()[1])) is None
 
 
 def test_a_keeper_that_does_not_heed_term_is_killed_with_its_agent(world: Static) -> None:
@@ -309,7 +309,7 @@ def test_a_keeper_that_does_not_heed_term_is_killed_with_its_agent(world: Static
     (started,) = boss.start(1)
     boss.provider.stop(1, worker(1), started.reference)
     assert isinstance(boss.ended(1), InstanceEnded)
-    assert world.alive() == 0 and identify(int(started.reference.split()[1])) is None
+    assert world.alive() == 0 and processes.start_time(int(started.reference.split()[1])) is None
 
 
 def test_a_process_that_has_its_number_by_chance_is_left_alone(world: Static) -> None:

@@ -21,8 +21,9 @@ from boss.api.serve import ServeError, Server
 from boss.client.client import Client, ClientError, NoAnswerError, RequestRefusedError
 from boss.client.find import boss_of, configured_boss
 from boss.client.upload import send_files
+from boss.common.processes import start_time
 from boss.intake.reader import encode_stream, read_file
-from boss.state_directory.boss_file import announce, running_boss, start_time_of, withdraw
+from boss.state_directory.boss_file import announce, running_boss, withdraw
 from boss.state_directory.tokens import TOKEN_FILE, ensure_token, read_token
 from tests.worlds.api import FakeBackend, serve
 from tests.worlds.digests import digest
@@ -125,7 +126,7 @@ def test_a_boss_that_is_gone_is_not_found(server: Server, state_directory: Path)
     path.write_text(text)
     withdraw(state_directory)
     assert not path.exists()
-    assert start_time_of(2**22 + 1) is None
+    assert start_time(2**22 + 1) is None
 
 
 def test_a_configured_boss_needs_a_token(state_directory: Path, server: Server) -> None:

@@ -21,6 +21,7 @@ MODULES = ("settings", "push_tasks", "admin", "ecloud")
 #: From the ground up: name of the layer -> its rooms. A room may use itself and what lies in layers below its own,
 #: never another room of its layer, never one above. A room is a package or a module, by the longest prefix.
 LAYERS: dict[str, tuple[str, ...]] = {
+    "common": ("boss.common",),
     "ground": ("wire", "boss.configuration", "boss.state_directory", "ecloud"),
     "core": ("boss.core",),
     "edges": ("boss.database", "boss.intake", "boss.ssh", "boss.embedded", "wire.link"),
@@ -49,11 +50,12 @@ ONLY: dict[str, tuple[str, ...]] = {
     "wire.codec": ("wire.messages",),
     "wire.link": ("wire",),
     "ecloud": (),
-    "boss.configuration": ("boss.configuration",),
-    "boss.state_directory": ("boss.state_directory",),
+    "boss.common": ("boss.common",),
+    "boss.configuration": ("boss.configuration", "boss.common"),
+    "boss.state_directory": ("boss.state_directory", "boss.common"),
     "boss.core": ("boss.core", "wire.messages", "wire.patterns"),
     "boss.ssh": ("boss.ssh", "wire.messages"),
-    "settings": ("boss.configuration",),
+    "settings": ("boss.configuration", "boss.common"),
     "worker": ("worker", "wire"),
     # The agents may measure what they say with the (pure) codec, to split what is too large.
     "worker.agent": ("worker.agent", "wire.messages", "wire.codec"),
@@ -68,6 +70,7 @@ ONLY: dict[str, tuple[str, ...]] = {
         "boss.api.schema",
         "boss.api.schema_pools",
         "boss.api.result_bundle",
+        "boss.common",
         "boss.state_directory",
         "wire",
     ),

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
+from boss.common import processes
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
-from boss.embedded.processes import identify
 from boss.providers.fake import FakeProvider, Site
 from boss.providers.local import COMMAND, LocalProvider
 from boss.providers.opennebula import make as opennebula_make
@@ -229,7 +229,7 @@ class Local(World):
     def end_one(self, number: int) -> None:
         pid = self._pids()[worker(number)]
         os.kill(pid, signal.SIGKILL)
-        while identify(pid) is not None:
+        while processes.start_time(pid) is not None:
             time.sleep(0.01)
 
     def break_starts(self) -> None:

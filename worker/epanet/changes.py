@@ -16,7 +16,7 @@ from worker.epanet.errors import SpecificationError
 from worker.epanet.project import Elements, Project
 from worker.epanet.scenarios import Scenario, Table
 from worker.epanet.setpaths import TIMES, SetPath
-from worker.epanet.specification import suggestion
+from worker.epanet.suggestions import suggestion
 
 #: Attribute -> index of the element (0 for what belongs to the whole network) -> value.
 Targets = dict[str, dict[int, Value]]

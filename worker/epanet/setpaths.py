@@ -7,12 +7,12 @@ Which elements a network has is not known here (see `worker.epanet.changes`).
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from dataclasses import dataclass
 
 from worker.epanet.errors import SpecificationError
+from worker.epanet.suggestions import did_you_mean
 
 #: Attributes by kind of element; `leak` is another word for a junction's emitter.
 ATTRIBUTES = {
@@ -100,8 +100,7 @@ def _nearest_path(path: str) -> str:
     match = _ELEMENT_PATH.search(path)
     selector = match["selector"] if match else "ID"
     candidates = [re.sub(r"\[.*\]", lambda _: f"[{selector}]", example) for example in _EXAMPLES]
-    near = difflib.get_close_matches(path, candidates, 1, 0.6)
-    return f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(_EXAMPLES)}"
+    return did_you_mean(path, candidates, most=1) or f"; known are {', '.join(_EXAMPLES)}"
 
 
 def parse_cell(path: SetPath, cell: object, where: str) -> float | None:

@@ -6,7 +6,6 @@ can say so without running it; docs/epanet.md states the rule.
 
 from __future__ import annotations
 
-import difflib
 import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from wire.messages import EpanetRun
 from worker.epanet.codes import LINK_VARIABLES, NODE_VARIABLES
 from worker.epanet.errors import SpecificationError
 from worker.epanet.setpaths import parse_seconds
+from worker.epanet.suggestions import suggestion
 
 RUNS_FILE = "runs.parquet"
 
@@ -145,13 +145,4 @@ def _max_failed(value: object) -> int | None:
 def _refuse_unknown(where: str, content: Mapping[str, object], known: Iterable[str]) -> None:
     for name in content:
         if name not in known:
-            raise SpecificationError(f"{where} has no {name!r}{suggestion(name, known)}")
-
-
-def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """The end of a message about an unknown name."""
-    known = list(known)
-    near = difflib.get_close_matches(str(name), known, 3, cutoff)
-    if near:
-        return f"; did you mean {' or '.join(repr(word) for word in near)}?"
-    return f"; known are {', '.join(known)}" if 0 < len(known) <= 12 else ""
+            raise SpecificationError(f"{where} has no {name!r}{suggestion(str(name), known)}")

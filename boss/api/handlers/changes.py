@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator
 
 from boss.api.backend import Request
 from boss.api.errors import HttpError, bad_input, not_found
-from boss.api.routes import Call, suggestion
+from boss.api.routes import Call
 from boss.api.schema import ChangeAnswer, DropTasksRequest, EmptyRequest, ReasonRequest, SelectionRequest
+from boss.common.suggestions import did_you_mean
 from boss.core.events import (
     CancelAsked,
     DropTasksAsked,
@@ -76,7 +77,7 @@ def states_of_words(words: Iterable[str]) -> frozenset[TaskState]:
     chosen = set()
     for word in words:
         if word not in _WORDS:
-            raise bad_input(f"{word!r} is no state of a task{suggestion(word, list(_WORDS))}")
+            raise bad_input(f"{word!r} is no state of a task{did_you_mean(word, list(_WORDS))}")
         chosen.add(_WORDS[word])
     return frozenset(chosen)
 
@@ -120,7 +121,7 @@ def _worker(call: Call) -> str:
     known = [worker.id for worker in call.backend.view().workers]
     worker = call.text("id")
     if worker not in known:
-        raise not_found(f"there is no worker {worker!r}{suggestion(worker, known)}")
+        raise not_found(f"there is no worker {worker!r}{did_you_mean(worker, known)}")
     return worker
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from boss.api.backend import PoolView, Request
 from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.handlers.changes import refusal
-from boss.api.routes import Call, suggestion
+from boss.api.routes import Call
 from boss.api.schema_pools import (
     DroppedAnswer,
     DropRequest,
@@ -24,13 +24,14 @@ from boss.api.schema_pools import (
     TerminatedAnswer,
     TerminateRequest,
 )
+from boss.common.suggestions import did_you_mean
+from boss.common.units import HOUR
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
 
 #: At most so many are asked for at once.
 MOST_AT_ONCE = 10_000
 #: Names that an error lists.
 _LISTED = 10
-_HOUR = 3600.0
 
 
 def listing(call: Call) -> PoolList:
@@ -108,7 +109,7 @@ def _refuse_unknown(what: str, named: Sequence[str], known: Iterable[str]) -> No
         return
     listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
     some = ", ".join(map(repr, unknown))
-    near = suggestion(unknown[0], names) if len(unknown) == 1 else ""
+    near = did_you_mean(unknown[0], names) if len(unknown) == 1 else ""
     raise not_found(f"there is no {what} {some}{near} (there are: {listed or 'none'})")
 
 
@@ -139,8 +140,8 @@ def _pool(view: PoolView) -> PoolAnswer:
         failed=view.failed,
         full=view.full,
         retry_at=view.retry_at,
-        hours_spent=view.spent_seconds / _HOUR,
-        hours_left=None if view.left_seconds is None else view.left_seconds / _HOUR,
+        hours_spent=view.spent_seconds / HOUR,
+        hours_left=None if view.left_seconds is None else view.left_seconds / HOUR,
         more=view.more,
         limited_by=view.limited_by,
     )

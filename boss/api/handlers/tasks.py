@@ -11,7 +11,7 @@ import msgspec
 
 from boss.api.errors import bad_input, not_found
 from boss.api.handlers.changes import no_task, states_of_words
-from boss.api.routes import Call, suggestion
+from boss.api.routes import Call
 from boss.api.schema import (
     AttemptAnswer,
     CommandAnswer,
@@ -23,6 +23,7 @@ from boss.api.schema import (
     TaskDetail,
     TaskList,
 )
+from boss.common.suggestions import did_you_mean
 from boss.core.model import TaskState
 from boss.database.views import AttemptView, StoredTask, TaskLine
 from boss.intake.derive import PlaceWords, derived_commands, run_commands
@@ -79,7 +80,7 @@ def by_id(call: Call) -> TaskDetail:
     number = call.backend.lookups.task_numbers(project, [id]).get(id)
     if number is None:
         near = [line.id for line in call.backend.reads.tasks_of(project=project, limit=_SUGGEST_FROM)]
-        raise not_found(no_task(project, id) + suggestion(id, near))
+        raise not_found(no_task(project, id) + did_you_mean(id, near))
     return _detail(_stored(call, number))
 
 

@@ -7,16 +7,15 @@ Where no token can be had (a site may forbid it), what was given serves as it is
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
+from boss.common.file_lock import locked
+from boss.common.private_files import private_folder, write_private
 from boss.providers.opennebula.errors import CloudError
 
 logger = logging.getLogger(__name__)
@@ -70,7 +69,8 @@ class CloudLogin:
         if now < self._not_before or (self._kept is not None and now < _middle(self._kept)):
             return
         try:
-            with self._locked():
+            private_folder(self._file.parent)
+            with locked(self._file.with_suffix(".lock"), wait=True):
                 self._kept = self._read()  # another pool may have been first
                 if self._kept is None or now >= _middle(self._kept):
                     self._renew(now)
@@ -95,7 +95,7 @@ class CloudLogin:
         old = self._kept
         token = self._made_by_any(old)
         self._kept = _Kept(self._endpoint, self._user, token, now, now + TOKEN_SECONDS)
-        _write(self._file, msgspec.json.encode(self._kept))
+        write_private(self._file, msgspec.json.encode(self._kept))
         if old is not None:
             try:
                 self._drop(token, old.token)
@@ -119,25 +119,6 @@ class CloudLogin:
             return None
         return kept if (kept.endpoint, kept.user) == (self._endpoint, self._user) else None
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._file.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
 
 def _middle(kept: _Kept) -> float:
     return (kept.made + kept.until) / 2
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Readable by its owner only, from the first byte on; whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-    temporary.replace(path)

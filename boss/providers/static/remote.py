@@ -30,11 +30,8 @@ def boot() -> str:
 
 def start_of(pid: int) -> int:
     """Clock ticks since the boot; 0: there is no such process, or it has ended."""
-    text = _read(f"/proc/{pid}/stat")
-    if not text:
-        return 0
-    fields = text[text.rindex(b")") + 2 :].split()
-    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+    fields = _stat(pid)
+    return 0 if not fields or fields[0] in (b"Z", b"X") else int(fields[19])
 
 
 def agents(folder: str) -> list[dict[str, Any]]:
@@ -101,8 +98,14 @@ def _told(settings: str) -> dict[str, Any]:
 
 
 def _parent(pid: int) -> int:
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
+def _stat(pid: int) -> list[bytes]:
+    """State, parent and what follows, of a process that there is: the name before may hold blanks and brackets."""
     text = _read(f"/proc/{pid}/stat")
-    return int(text[text.rindex(b")") + 2 :].split()[1]) if text else 0
+    return text[text.rindex(b")") + 2 :].split() if text else []
 
 
 def _holder(home: str) -> int:

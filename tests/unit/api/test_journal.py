@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from boss.api.schema import ChangeAnswer, EventAnswer, StoryAnswer, TaskAnswer
 from boss.cli.format_journal import event_line, story_lines
 from boss.cli.format_tasks import pause_lines
 from boss.cli.format_workers import worker_change_lines
-from boss.cli.times import moment_of
 from tests.worlds.api import FakeBackend, inside
 from wire.http import PREFIX
 
@@ -70,25 +68,6 @@ def test_the_story_of_a_task_is_what_happened_to_it_and_its_attempts(client: htt
 def test_what_cannot_be_told_is_refused(client: httpx.Client, path: str, status: int, word: str) -> None:
     answer = client.get(path)
     assert (answer.status_code, word in answer.json()["error"]) == (status, True)
-
-
-@pytest.mark.parametrize(
-    ("words", "ago"), [("90s", 90), ("10m", 600), (" 2 h ", 7200), ("1.5d", 129_600), ("0s", 0), ("3m", 180)]
-)
-def test_a_time_may_be_so_long_ago(words: str, ago: float) -> None:
-    assert moment_of(words, 1e9) == 1e9 - ago
-
-
-def test_a_time_may_be_a_date() -> None:
-    assert moment_of("2026-11-21 04:00:00+00:00", 0.0) == 1_795_233_600.0
-    local = time.mktime((2026, 11, 21, 0, 0, 0, 0, 0, -1))
-    assert moment_of("2026-11-21", 0.0) == local
-
-
-@pytest.mark.parametrize("words", ["", "10", "ten minutes", "-5m", "2026-13-01", "9" * 400])
-def test_what_is_no_time_is_told_with_what_would_be_one(words: str) -> None:
-    with pytest.raises(ValueError, match="write how long ago"):
-        moment_of(words, 1e9)
 
 
 def event(**values: Any) -> EventAnswer:

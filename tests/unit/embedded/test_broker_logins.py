@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from boss.embedded.greeting import _connect_packet, _length
 from boss.embedded.logins import (
     Login,
     LoginError,
@@ -130,9 +129,3 @@ def test_mosquitto_is_told_to_listen_on_loopback_with_logins_and_without_memory(
     assert {"listener 12345 127.0.0.1", "allow_anonymous false", "persistence false", "user root"} <= set(lines)
     assert f"password_file {tmp_path}/passwords" in lines
     assert "user root" not in mosquitto_configuration(tmp_path, 1, as_root=False)
-
-
-def test_the_greeting_is_a_connect_packet() -> None:
-    packet = _connect_packet("id", "u", "pw")
-    assert packet == b"\x10\x15\x00\x04MQTT\x04\xc2\x00\x0a\x00\x02id\x00\x01u\x00\x02pw"
-    assert [_length(0), _length(127), _length(128), _length(16_384)] == [b"\0", b"\x7f", b"\x80\x01", b"\x80\x80\x01"]
