@@ -1,6 +1,18 @@
-"""The one way in for people and their scripts: the HTTP API, the client of it, and what both need.
+"""The HTTP application of the boss: /api/v1, for users' programs, the commands, and machines at their start.
 
-`app` builds the Starlette application over a `backend.Backend`; `serve` runs it in a thread. `client` is what
-`push_tasks.py`, `admin.py` and tests use; `find` says which boss belongs to a state directory; `offline` is the
-backend where no boss runs. Nothing here knows the broker, a provider or SQL.
+    serve ── app ── guard          token, Host, Origin and content type, before any route
+                 └─ table          every route once (`routes`: what a route is), and its handler
+                    └─ handlers/   one file a subject; they share one Services (`services`):
+                       ├─ backend      events in, an answer out; the View, a snapshot of what is live
+                       │               two there are: `live` in a running boss, `offline` over a state directory
+                       ├─ reads        what is asked of the database, as Protocols
+                       ├─ spool        files that pushes send in
+                       ├─ tree         the datastore's tree where it is on this disk; else `from_datastore` fetches
+                       └─ ...          Protocols of what only a running boss has (logins, bootstrap, context)
+
+`schema` and `schema_pools` are the bodies, which `boss.client` shares; `openapi` is the document made of these and of
+the routes. `responses`, `streaming` and `result_bundle` make bodies of answers, `errors` is all that is raised.
+
+It decides nothing about tasks: a change is an event, which the scheduler answers. It never reads the scheduler's state
+from a request's thread, and knows no MQTT, no provider and no SQL.
 """

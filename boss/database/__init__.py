@@ -1,20 +1,18 @@
 """The boss's database: SQLite or MariaDB/MySQL, one writer, one transaction a turn.
 
-    Database.open(url)            make it, or bring it up to date (Alembic)
-    Database.open_to_read(url)    beside a boss or without one; raises NoDatabaseError
-      .take_over(host, pid)       -> (epoch, words on the boss before); raises DatabaseHeldError
-      .load()                     -> Loaded: unfinished batches as columns, and all that is live
-      .load_batches(numbers)      -> (LoadedBatch list, states outside, crossing edges)
-      .commit(changes, wall)      one turn; raises SupersededError ...; may be repeated
-      .committed(turn)            read back on a new connection
-      .set_context(key, value)    .prune_events(before)    .deployment    .epoch    .turn    .close()
-      .lookups                    what the loop needs: known, executions, requirements, result_names,
-                                  task_numbers, states, batches_of
-      .reads                      what people see: tasks_of, task_lines, task_detail, batches, batch,
-                                  workers, instances, counts, story, events, last_events, context
+    Database.open, .open_to_read ── schema, engine    made, or brought up to date by the steps of migrations/
+        .take_over ── takeover                        an early lock, and the epoch that each commit checks
+        .load, .load_batches ── load                  what a start reads; batches that come back into memory
+        .commit ── commit ── accept, journal          the rows of one turn; their SQL is in `statements`
+        .lookups ── lookups ── inputs                 what the loop reads while it works, in bulk
+        .reads ── queries ── details, events, results    what users see, from any thread, with or without a boss
 
-Everything raised is a DatabaseError (tree in `errors`). Which rows there are is `boss.core.rows`; this
-package writes and reads them and decides nothing.
+`tables` are the tables, `views` the values that reads give. `store` is the database as `boss.loop` uses it, `upkeep`
+what is done between turns, `disk_space` what SQLite's disk still takes. `check` (with `audit`) and `reset` (with
+`aside`) are `python -m boss --check` and `--reset`.
+
+All that is raised is a DatabaseError (`errors`). Which rows there are is `boss.core.rows`; this package writes and
+reads them and decides nothing. A commit of a boss that was superseded writes nothing.
 """
 
 from boss.database.database import Database

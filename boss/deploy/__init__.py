@@ -1,7 +1,15 @@
-"""From an account at a cloud to a running deployment, and back: what `admin.py deploy`, `teardown` and `templates` do.
+"""From an account at a cloud to a boss that answers, and back: what admin.py deploy, teardown and templates do.
 
-`record` is what is known of a deployment on the machine that made it, `listed` what the cloud lists of it, `made` the
-boss's machine, `remote` a login there, `install` what is put there, `settings_text` with which settings; `deploying`
-and `teardown` put these in order. `templates` are for the admin of the cloud. Each step may be the last one of a
-process: the next one finds what is there by its mark, and goes on.
+    deploying ── made              the boss's machine: found by its mark, or made, and never twice
+              ├─ settings_text     the settings.toml that it gets
+              ├─ remote            a login there, at a host key that is known beforehand
+              └─ install           bundle, settings, tokens, unit: put there and started
+    teardown ── listed             what the cloud lists of a deployment; all of it is removed, by its mark
+    templates ── one_text          templates for the cloud's administrator: rendered, registered, compared
+
+`record` is what this machine keeps of a deployment, on disk before the call that it is about. Each step may be the
+last one of a process: the same command finds what is there, and goes on.
+
+It runs on the user's machine and needs no boss there. It trusts no name in the cloud, only the mark; it never prints
+(`boss.cli.deploy` does) and never removes a disk that was not named.
 """

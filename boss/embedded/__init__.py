@@ -1,1 +1,15 @@
-"""The processes that an embedded boss starts for itself: how any child is started and ended, and the broker."""
+"""The processes that a boss starts beside itself: how a child is started and ended, and the broker that is embedded.
+
+    broker ── programs      Mosquitto where it is installed, else amqtt: its configuration, its command
+           ├─ ports         a port that is free, kept, and proved to be the broker's own
+           ├─ logins        who may log in and which topics each may use, as the two files that both brokers read
+           ├─ greeting      does it accept a login? asked by hand, without the link
+           └─ children ── processes    start, follow to the end, end exactly that process (pid and start time)
+    amqtt_main ── amqtt_access         the process that amqtt is: logins, rights and limits
+
+`passwords` keeps the password of each login in the state directory. `environments` is what the datastore and a local
+worker get as environment variables. `parent_death` is run as a file where util-linux has no setpriv.
+
+It decides nothing about workers or tasks: `boss.program` starts the broker and the datastore with it, `boss.providers`
+the agents of local workers. It never listens beyond loopback unless it is asked to, and never without logins.
+"""

@@ -1,13 +1,18 @@
-"""A connection to a host over SSH: is it there, is it the one that it was, run a command and hand on what it says.
+"""A connection to a host over SSH: is it there, is it the host that it was, run a command and hand on what it writes.
 
-Knows places and keys, nothing of tasks, workers or HTTP. Serves people who look at a worker's host, and the provider
-`static`, which starts agents by it. The datastore moves the files, by ssh of its own.
+    connection.connect ── transport    TCP and the key exchange, up to where the host has shown its key
+                       └─ host_keys    that key against the pinned ones, before anything is sent
+    SshConnection.run                  one command, its output as it comes, bounded in time and bytes
 
     SshError
     ├── HostUnreachableError    nothing answers there, or no sshd
     ├── HostKeyError            the host shows a key that is not among the pinned ones; nothing was sent to it
     ├── LoginRefusedError       it does not let this user in with our key
     └── ConnectionBrokenError   the connection ended, or took too long
+
+It serves the check of a worker's host (admin.py debug_worker), the provider `static`, and `boss.deploy`. It accepts no
+unknown key and no password, and knows places and keys, nothing of tasks, workers or HTTP. Files of tasks are moved by
+the datastore, by an ssh of its own.
 """
 
 from boss.ssh.connection import SshConnection, connect

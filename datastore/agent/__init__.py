@@ -1,7 +1,18 @@
-"""The datastore's agent, pure: events in, effects out.
+"""The datastore's agent, pure: events in, effects out, by the one door `DatastoreAgent.handle(event, now)`.
 
-`agent` is the door, `state` all that it knows; `collecting`, `publishing`, `staging`, `naming` are the rules, one
-idea each. `events` and `effects` are the contract with whoever carries them out.
+    agent ── staging       inputs on their way out
+          ├─ collecting    results on their way in, up to incoming (`refusals`: names that may not be)
+          ├─ publishing    from incoming into the tree: sync, record, place, for many attempts at once
+          ├─ naming        sent files get their name, names are looked up
+          ├─ requested     contents that users want from the boss
+          └─ lanes         who is served next: one transfer a worker and direction
+
+`state` is all that it knows, `legal` its tables of legal moves, which `moves` alone carries out; `check` and `story`
+are for tests and errors. `events` and `effects` are the contract with whoever carries them out (`datastore.work`, or
+the simulation), `records` the publish record, `outgoing` the messages that become of reports.
+
+It touches no file, clock or thread. Up to the publish record an attempt can be given up; from then on it is only ever
+completed, by this incarnation or the next.
 """
 
 from datastore.agent.agent import DatastoreAgent

@@ -1,6 +1,15 @@
 """The one MQTT adapter, used by boss, worker and datastore alike. It knows a broker and bytes, and no message of ours.
 
-`Link` keeps one connection alive, `LinkOptions` says to what, and `LinkEvent` is all that it ever says to its user.
+    Link (`link`)          a thread that keeps one connection alive; publish and subscribe never block
+    ├─ connection          one connection, from CONNECT to its end, driven by that thread through paho
+    │  ├─ outbox           what waits to be published, bounded; emptied when the connection ends
+    │  └─ subscriptions    which topics are to be read, asked for at each connection
+    └─ backoff             how long to wait before the next one
+
+`options` says to which broker and as whom; `events` is all that a link says to its user, from its own thread.
+
+It promises no delivery: what a connection leaves unsent is discarded, because an order that arrives late is worse than
+one that is sent again. Repetition until acknowledged is the business of the programs.
 """
 
 from wire.link.events import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
