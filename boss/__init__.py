@@ -1,6 +1,6 @@
 """The boss: accepts graphs of tasks, has workers execute them, keeps how they ended. docs/architecture.md is the map.
 
-    __main__ ── program      the settings' values in; all parts are made, started, and stopped in the opposite order
+    __main__ ── program      the settings' values in; all parts are made and started, and end in the opposite order
                 ├─ loop      one thread, turn after turn; what it does while the database is away
                 │  ├─ inbox  where every other thread puts what it has for the loop
                 │  └─ turn   `core` decides, `database` records, effects are performed

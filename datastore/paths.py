@@ -1,7 +1,7 @@
 """Names inside the tree, and paths inside a working directory: which ones can be, and why not.
 
 Pure: it looks at text and knows no file. Symbolic links and what really stands at a name are the business of
-`datastore.beneath`, which opens every name step by step; but no name that is refused here ever gets that far.
+`datastore.disk.beneath`, which opens every name step by step; but no name that is refused here ever gets that far.
 
     NameRefusedError
 """

@@ -12,6 +12,7 @@
 
 `schema` and `schema_pools` are the bodies, which `boss.client` shares; `openapi` is the document made of these and of
 the routes. `responses`, `streaming` and `result_bundle` make bodies of answers, `errors` is all that is raised.
+`followers` counts who follows, `sweep` removes sent files that nothing refers to.
 
 It decides nothing about tasks: a change is an event, which the scheduler answers. It never reads the scheduler's state
 from a request's thread, and knows no MQTT, no provider and no SQL.

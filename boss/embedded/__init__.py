@@ -6,9 +6,11 @@
            ├─ greeting      does it accept a login? asked by hand, without the link
            └─ children ── processes    start, follow to the end, end exactly that process (pid and start time)
     amqtt_main ── amqtt_access         the process that amqtt is: logins, rights and limits
+    broker_logins ── passwords         the password of each login, kept, and that the broker knows it
+    kept_child                         a child that is started again whenever it ends: the datastore's program
 
-`passwords` keeps the password of each login in the state directory. `environments` is what the datastore and a local
-worker get as environment variables. `parent_death` is run as a file where util-linux has no setpriv.
+`environments` is what the datastore and a local worker get as environment variables. `parent_death` is run as a file
+where util-linux has no setpriv.
 
 It decides nothing about workers or tasks: `boss.program` starts the broker and the datastore with it, `boss.providers`
 the agents of local workers. It never listens beyond loopback unless it is asked to, and never without logins.

@@ -1,7 +1,17 @@
 """Workers as virtual machines of an OpenNebula cloud, by its XML-RPC interface (pyone).
 
-`faults` says what an error means, `machines` what a virtual machine's states mean, `template` what an instance is made
-from, `room` and `patience` how many more there may be and how long one may wait; all of these are pure. `client` makes
-calls that end, with the token that `login` keeps; `provider` keeps what was asked for and what is listed alike, `cards`
-does the same for further network cards; `make` makes a provider from a pool's settings.
+    make ── provider            one thread: begins machines, lists all of them once a cycle, and compares
+            ├─ client ── login  calls that end, with a login token that is renewed
+            │         └─ quotas what the account, its group and its network leave; `capacity`: how many more
+            ├─ machines         what the states of a virtual machine mean
+            ├─ template, disk   what a machine is made from; the disk that outlives the datastore's machine
+            ├─ nics             further network interfaces, for init tasks
+            ├─ timeouts         how long a machine may wait for a host, or be seen no more with its own
+            └─ errors           what an error means: its kind, and a sentence with what an operator can do
+
+Pure are `machines`, `template`, `disk`, `capacity`, `timeouts` and `errors`. `boss.deploy` uses the same client for the
+boss's own machine.
+
+A call whose answer is lost is never repeated blindly: a later list tells whether it took effect. Only machines with
+this deployment's mark are ever ended, and the provider removes no disk.
 """
