@@ -192,7 +192,7 @@ def _hold(state: DatastoreAgentState, message: DatastoreOrders) -> None:
     state.held.append(message)
     if message.epoch > state.keeping:
         state.keeping = message.epoch
-        state.do(KeepEpoch(message.epoch))
+        state.effects.append(KeepEpoch(message.epoch))
 
 
 def _on_epoch_kept(state: DatastoreAgentState, event: EpochKept) -> None:

@@ -71,7 +71,7 @@ def on_forget(state: DatastoreAgentState, order: Forget) -> None:
         elif state.forget_record(key):
             dropped.append(key)
     if dropped:
-        state.do(DropRecords(dropped, state.deployment))
+        state.effects.append(DropRecords(dropped, state.deployment))
 
 
 def _give_up(state: DatastoreAgentState, collection: Collection, ending: Abandoned) -> None:
@@ -86,7 +86,7 @@ def _give_up(state: DatastoreAgentState, collection: Collection, ending: Abandon
         else:
             finish(state, collection)
     elif collection.step is Step.FETCHING:
-        state.do(StopFetching(collection.key))
+        state.effects.append(StopFetching(collection.key))
     elif collection.step is Step.FETCHED:
         del state.fetched[collection.key]
         discard(state, collection, ending)
@@ -192,7 +192,7 @@ def discard(state: DatastoreAgentState, collection: Collection, ending: Abandone
     """Its files are in incoming and are to go."""
     collection.ending = ending
     move(state, collection, Step.DISCARDING)
-    state.do(Discard([collection.key]))
+    state.effects.append(Discard([collection.key]))
 
 
 def finish(state: DatastoreAgentState, collection: Collection) -> None:
@@ -238,4 +238,4 @@ def requeue_due(state: DatastoreAgentState) -> None:
 def start(state: DatastoreAgentState, number: int, worker: str, keys: list[AttemptKey]) -> None:
     for key in keys:
         move(state, state.collections[key], Step.FETCHING)
-    state.do(FetchResults(number, worker, [state.collections[key].order for key in keys]))
+    state.effects.append(FetchResults(number, worker, [state.collections[key].order for key in keys]))

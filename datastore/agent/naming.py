@@ -29,7 +29,7 @@ def advance(state: DatastoreAgentState) -> None:
         return
     for identity in list(state.stores)[:MAX_FILES]:
         state.storing[identity] = state.stores.pop(identity)
-    state.do(StoreFiles(list(state.storing.values())))
+    state.effects.append(StoreFiles(list(state.storing.values())))
 
 
 def on_stores_ended(state: DatastoreAgentState, event: StoresEnded) -> None:
@@ -51,7 +51,7 @@ def on_look_up(state: DatastoreAgentState, order: LookUp) -> None:
     if state.looking.get(order.task) == order:
         return
     state.looking[order.task] = order
-    state.do(LookUpNames(order))
+    state.effects.append(LookUpNames(order))
 
 
 def on_found(state: DatastoreAgentState, event: NamesFound) -> None:

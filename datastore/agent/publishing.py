@@ -83,11 +83,11 @@ def _to_step(state: DatastoreAgentState, batch: Publishing, step: PublishStep) -
 
 def _begin_step(state: DatastoreAgentState, batch: Publishing) -> None:
     if batch.step is PublishStep.SYNC:
-        state.do(SyncIncoming(batch.records))
+        state.effects.append(SyncIncoming(batch.records))
     elif batch.step is PublishStep.RECORD:
-        state.do(WriteRecords(batch.records))
+        state.effects.append(WriteRecords(batch.records))
     else:
-        state.do(PlaceFiles(batch.records))
+        state.effects.append(PlaceFiles(batch.records))
 
 
 # --- what the disk tells ----------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def on_placed(state: DatastoreAgentState) -> None:
     move_batch(state, batch, PublishStep.OVER)
     hindrance.clear(state, "publish")
     if batch.recovering:
-        state.do(Sweep())
+        state.effects.append(Sweep())
         return
     for record in batch.records:
         leave(state, state.collections[record.key], Step.PUBLISHED)
@@ -202,5 +202,5 @@ def recover(state: DatastoreAgentState, records: list[Record]) -> None:
 
 def after_sweep(state: DatastoreAgentState) -> None:
     for deployment, keys in state.foreign.items():
-        state.do(DropRecords(keys, deployment))
+        state.effects.append(DropRecords(keys, deployment))
     state.foreign = {}

@@ -21,7 +21,7 @@ def on_send(state: DatastoreAgentState, order: Send) -> None:
         return
     if order.digest not in state.sending:
         state.sending[order.digest] = order
-        state.do(SendFile(order))
+        state.effects.append(SendFile(order))
 
 
 def on_sent(state: DatastoreAgentState, event: FileSent) -> None:

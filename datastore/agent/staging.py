@@ -59,7 +59,7 @@ def release(state: DatastoreAgentState) -> None:
 def start(state: DatastoreAgentState, number: int, worker: str, keys: list[AttemptKey]) -> None:
     for key in keys:
         state.stagings[key].running = True
-    state.do(StageFiles(number, worker, [state.stagings[key].order for key in keys]))
+    state.effects.append(StageFiles(number, worker, [state.stagings[key].order for key in keys]))
 
 
 def on_staged(state: DatastoreAgentState, event: InputsStaged) -> None:

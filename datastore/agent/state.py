@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from enum import StrEnum
-from typing import NamedTuple
 
 import msgspec
 
@@ -89,7 +88,7 @@ class PublishStep(StrEnum):
 BATCH: AttemptKey = (0, 0)
 
 
-class StepMove(NamedTuple):
+class StepMove(msgspec.Struct, frozen=True, gc=False):
     """The collection of an attempt, or the batch, went from one step to another, at this time."""
 
     at: float
@@ -204,9 +203,6 @@ class DatastoreAgentState:
         self.ignored: Counter[IgnoredEvent] = Counter()
 
     # -- what is said -------------------------------------------------------------------------------
-
-    def do(self, effect: Effect) -> None:
-        self.effects.append(effect)
 
     def report(self, report: DatastoreReport) -> None:
         self.effects.append(Report(report))

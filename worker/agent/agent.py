@@ -148,7 +148,7 @@ def _adopt(state: WorkerAgentState, deployment: str) -> None:
     state.deployment = deployment
     state.last_order = (0, 0)
     state.boss_epoch = 0
-    state.do(AdoptDeployment(deployment))
+    state.effects.append(AdoptDeployment(deployment))
     reports.say_hello_soon(state)
 
 
@@ -275,7 +275,7 @@ def _exit_when_done(state: WorkerAgentState) -> None:
     unsaid = state.counts["ended"] + state.counts["returned"]
     if (silent and (state.stop == "now" or unsaid == 0)) or state.linger_until <= state.now:
         state.exited = True
-        state.do(Exit(state.exit_code, state.stop_reason))
+        state.effects.append(Exit(state.exit_code, state.stop_reason))
 
 
 _HANDLERS: dict[type[Event], Callable[[WorkerAgentState, Any], None]] = {

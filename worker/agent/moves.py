@@ -90,7 +90,7 @@ def take(state: WorkerAgentState, run: Run) -> None:
 
 def place(state: WorkerAgentState, held: Held, inputs: list[Input]) -> None:
     held.placing = held.directory = True
-    state.do(PlaceInputs(held.task, held.attempt, inputs))
+    state.effects.append(PlaceInputs(held.task, held.attempt, inputs))
 
 
 def keep_early(state: WorkerAgentState, task: int, attempt: int, inputs: list[Input]) -> None:
@@ -145,7 +145,7 @@ def _room(state: WorkerAgentState) -> bool:
 def _begin(state: WorkerAgentState, held: Held, run: Run) -> None:
     _move(state, held, "executing")
     held.directory = True
-    state.do(Execute(run))
+    state.effects.append(Execute(run))
     report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="executing"))
 
 
@@ -167,7 +167,7 @@ def end(state: WorkerAgentState, held: Held, outcome: Outcome, keep: bool = True
         held.outcome = outcome
         if keep:
             held.kept = True
-            state.do(KeepOutcome(outcome))
+            state.effects.append(KeepOutcome(outcome))
         report_end(state, held)
     if succeeded_init:
         _initialize(state, held.task)
@@ -190,7 +190,7 @@ def _initialize(state: WorkerAgentState, number: int) -> None:
     state.initialized[number] = None
     while len(state.initialized) > INITIALIZED_MAX:
         del state.initialized[next(iter(state.initialized))]
-    state.do(RememberInit(number))
+    state.effects.append(RememberInit(number))
     for key in state.waiting.pop(number, {}):
         held = state.held[key]
         held.waits_for.discard(number)
@@ -213,7 +213,7 @@ def give_back_all(state: WorkerAgentState) -> None:
 
 
 def kill(state: WorkerAgentState, held: Held, reason: str) -> None:
-    state.do(KillExecution(held.task, held.attempt, reason))
+    state.effects.append(KillExecution(held.task, held.attempt, reason))
 
 
 def kill_all(state: WorkerAgentState, reason: str) -> None:
@@ -252,7 +252,7 @@ def _leave(state: WorkerAgentState, held: Held, keep: bool = False) -> None:
     if state.highest.get(held.task) == held.attempt:
         _lower_highest(state, held)
     if held.kept:
-        state.do(ForgetOutcome(held.task, held.attempt))
+        state.effects.append(ForgetOutcome(held.task, held.attempt))
     kept = held.outcome.manifest if keep and held.outcome and held.outcome.ended == "succeeded" else ()
     _remove_directory(state, held, kept)
 
@@ -269,7 +269,7 @@ def _lower_highest(state: WorkerAgentState, held: Held) -> None:
 def _remove_directory(state: WorkerAgentState, held: Held, keep: Sequence[ManifestEntry] = ()) -> None:
     if held.directory:
         held.directory = False
-        state.do(RemoveAttempt(held.task, held.attempt, list(keep)))
+        state.effects.append(RemoveAttempt(held.task, held.attempt, list(keep)))
 
 
 def _stop_waiting(state: WorkerAgentState, held: Held) -> None:

@@ -174,7 +174,7 @@ def _on_replace(state: WorkerAgentState, order: Replace) -> None:
     if state.stop or order.digest in (own, state.options.given_up, state.replacing):
         return
     state.replacing = order.digest
-    state.do(FetchBundle(order.digest, order.url, order.token))
+    state.effects.append(FetchBundle(order.digest, order.url, order.token))
 
 
 _HANDLERS: dict[type[WorkerOrder], Callable[[WorkerAgentState, Any], None]] = {

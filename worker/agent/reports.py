@@ -257,7 +257,7 @@ def _send(state: WorkerAgentState, reports: list[WorkerReport]) -> None:
     confirms, state.confirms = state.confirms, []
     for part in _split(reports, state.options.message_bytes):
         state.message_number += 1
-        state.do(
+        state.effects.append(
             SendReports(
                 WorkerReports(
                     version=VERSION,

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
+
+import msgspec
 
 from wire.messages import AttemptKey, Digest, InHand, Input, Outcome, Place, Run, WorkerReport
 from worker.agent.effects import Effect
@@ -98,7 +100,7 @@ class Held:
         return (self.task, self.attempt)
 
 
-class PhaseMove(NamedTuple):
+class PhaseMove(msgspec.Struct, frozen=True, gc=False):
     """An attempt went from one phase to another, at this time."""
 
     at: float
@@ -189,9 +191,6 @@ class WorkerAgentState:
     cache_added: dict[Digest, None] = field(default_factory=dict)
     cache_dropped: dict[Digest, None] = field(default_factory=dict)
     disk_free: int = 0
-
-    def do(self, effect: Effect) -> None:
-        self.effects.append(effect)
 
 
 def in_hand(state: WorkerAgentState) -> list[InHand]:
