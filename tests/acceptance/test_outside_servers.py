@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.worlds.deployment import Deployment, deployment, lines_of
-from tests.worlds.external_broker import SECRET
+from tests.worlds.external_broker import SECRET, broker
 from tests.worlds.mariadb import MariaDb, mariadb_server
 from tests.worlds.waiting import scaled, wait_for
 
-__all__ = ["deployment", "mariadb_server"]
+__all__ = ["broker", "deployment", "mariadb_server"]
 
 
 def task_file(deployment: Deployment) -> Path:

@@ -12,14 +12,11 @@ from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, Ins
 from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError, being_tried
 from boss.providers.provider import BootstrapData, Recorded
-from tests.worlds.opennebula.boss import Boss, started
+from tests.worlds.opennebula.boss import Boss, bosses, started
 from tests.worlds.opennebula.commands import front
 from tests.worlds.opennebula.front_end import FrontEnd, Timing, script_of
 
-__all__ = ["front"]
-
-
-#: Only against hanging.
+__all__ = ["bosses", "front"]
 
 
 def test_machines_are_made_with_our_marks_and_context_beside_the_site_s_own(

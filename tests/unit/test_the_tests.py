@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import functools
+import importlib
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.worlds.inside.crashes import CRASHES
 
 TOP = Path(__file__).resolve().parents[2]
 TESTS = TOP / "tests"
@@ -179,6 +184,68 @@ def test_unit_tests_mirror_the_packages() -> None:
     folders = {path.name for path in (TESTS / "unit").iterdir() if path.is_dir() and path.name != "__pycache__"}
     others = {"boss", "worker", "datastore", "wire", "docs", "benchmarks", "scripts"}
     assert folders - packages <= others, folders - packages - others
+
+
+# --- what tests name without importing it --------------------------------------------------------------
+
+#: Fixtures of pytest and its plugins that our tests ask for.
+OF_PYTEST = frozenset("caplog capsys capfd monkeypatch pytestconfig request tmp_path tmp_path_factory".split())
+
+
+def fixtures_in(tree: ast.Module) -> set[str]:
+    """The names that may be fixtures to the tests of this file: its own functions, and what it imports or assigns."""
+    found = set()
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            found |= {name.asname or name.name for name in node.names}
+        elif isinstance(node, ast.FunctionDef):
+            found |= {node.name} if any("fixture" in ast.unparse(each) for each in node.decorator_list) else set()
+        elif isinstance(node, ast.Assign):
+            found |= {name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)}
+    return found
+
+
+def unknown_fixtures(module: str, modules: Mapping[str, ast.Module]) -> Iterator[str]:
+    """Arguments of tests and fixtures of this file that nothing gives."""
+    parts = module.split(".")
+    conftests = [".".join([*parts[:depth], "conftest"]) for depth in range(1, len(parts))]
+    known = OF_PYTEST.union(*(fixtures_in(modules[each]) for each in [module, *conftests] if each in modules))
+    #: `KINDS = pytest.mark.parametrize(...)` decorates, too.
+    assigned = {
+        dotted(node.targets[0]): ast.unparse(node.value)
+        for node in modules[module].body
+        if isinstance(node, ast.Assign)
+    }
+    for node in modules[module].body:
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        decorators = [assigned.get(text, text) for text in map(ast.unparse, node.decorator_list)]
+        drawn = any(each.startswith("given(") for each in decorators)  # hypothesis gives arguments by their place, too
+        if drawn or not (node.name.startswith("test_") or any("fixture" in each for each in decorators)):
+            continue
+        given = {word for each in decorators if "parametrize" in each for word in re.findall(r"\w+", each)}
+        for argument in (*node.args.args, *node.args.kwonlyargs):
+            if argument.arg not in known | given:
+                yield f"{module}: {node.name} asks for {argument.arg}"
+
+
+def test_every_fixture_that_a_test_asks_for_is_imported() -> None:
+    """Linters take away the import of a fixture, which nothing in the file seems to use: name it in `__all__`."""
+    found = [each for module in trees() if ".test_" in module for each in unknown_fixtures(module, trees())]
+    assert not found, "\n".join(found)
+
+
+def test_a_fixture_that_is_not_imported_is_found() -> None:
+    source = "@pytest.mark.parametrize('one', [1])\ndef test_it(tmp_path, one, other, world): pass\n"
+    modules = {"tests.unit.test_x": ast.parse(source), "tests.conftest": ast.parse("@pytest.fixture\ndef world(): 1")}
+    assert list(unknown_fixtures("tests.unit.test_x", modules)) == ["tests.unit.test_x: test_it asks for other"]
+
+
+@pytest.mark.parametrize("target", sorted({crash.target for crash in CRASHES}))
+def test_every_call_at_which_a_program_is_to_be_killed_is_there(target: str) -> None:
+    module, _, names = target.partition(":")
+    found = functools.reduce(getattr, names.split("."), importlib.import_module(module))
+    assert callable(found)
 
 
 # --- bounds against hanging --------------------------------------------------------------------------
