@@ -31,6 +31,7 @@ VIRTUAL = ("tests/unit/core/", "tests/unit/datastore/", "tests/simulation/")
 #: Deadlines that are the subject of what they stand in, and hence not scaled.
 OWN_DEADLINES = {
     "tests/worlds/stored/make.py": "a program that is run without the tests",
+    "tests/worlds/raw_mqtt.py": "its text is run by a Python without the tests",
     "tests/acceptance/torture/killer.py": "the moment of the next kill is drawn",
     "tests/worlds/brokers.py": "how long nothing is to come",
     "tests/worlds/opennebula/front_end.py": "how long a token is valid",
