@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from boss.embedded.broker import EmbeddedBroker
-from boss.embedded.logins import Login
+from boss.embedded.logins import MqttLogin
 from tests.worlds import ssh_server
 from tests.worlds.ssh_server import SshServer
 from wire.codec import decode, encode
@@ -43,7 +43,7 @@ from wire.topics import Topics
 ROOT = Path(__file__).resolve().parent.parent
 TOPICS = Topics("bench")
 DEPLOYMENT = "bench"
-_BOSS, _DATASTORE = Login("boss", "for-the-boss", "boss"), Login("datastore", "for-the-datastore", "datastore")
+_BOSS, _DATASTORE = MqttLogin("boss", "for-the-boss", "boss"), MqttLogin("datastore", "for-the-datastore", "datastore")
 #: Of one message: what fits into it with room to spare.
 _ORDERS_AT_ONCE = 1_000
 #: Only against waiting for ever.

@@ -21,7 +21,7 @@ from boss.core.events import TimePassed
 from boss.core.model import Submission
 from boss.core.rows import Known, LoadedBatch
 from boss.core.scheduler import Scheduler
-from boss.core.store import DatabaseAwayError, Store
+from boss.core.store import DatabaseAwayError, TurnStore
 from boss.dispatch import Dispatcher, Found
 from boss.inbox import Inbox, Item
 from boss.turn import Decided, Outside, decide, perform, perform_steps, record
@@ -51,7 +51,7 @@ class Loop:
     """The loop around one scheduler."""
 
     def __init__(
-        self, inbox: Inbox, scheduler: Scheduler, store: Store, outside: Outside, upkeep: Upkeep | None = None
+        self, inbox: Inbox, scheduler: Scheduler, store: TurnStore, outside: Outside, upkeep: Upkeep | None = None
     ) -> None:
         self.inbox = inbox
         self.scheduler = scheduler
@@ -186,7 +186,7 @@ class Loop:
 class _PatientReads:
     """The reads of a turn, tried until the database answers."""
 
-    def __init__(self, loop: Loop, store: Store) -> None:
+    def __init__(self, loop: Loop, store: TurnStore) -> None:
         self._loop = loop
         self._store = store
 

@@ -45,7 +45,7 @@ from boss.database.upkeep import Upkeep
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.broker_logins import BrokerLogins
 from boss.embedded.kept_child import KeptChild
-from boss.embedded.logins import Login
+from boss.embedded.logins import MqttLogin
 from boss.embedded.passwords import DATASTORE_LOGIN, Passwords
 from boss.embedded.ports import beyond, everywhere
 from boss.inbox import Inbox
@@ -154,7 +154,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
         warnings=warnings,
         limits=providers.limits,
     )
-    outside = Outside(messages, bootstrap, providers, backend)
+    outside = LiveOutside(messages, bootstrap, providers, backend)
     loop = Loop(inbox, Scheduler(setup.policy), store, outside, Upkeep(database, setup.journal_days))
     app = make_app(
         backend,
@@ -203,7 +203,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     return loop, providers
 
 
-class Outside:
+class LiveOutside:
     """`boss.turn.Outside`: which part does what a turn wants done."""
 
     def __init__(
@@ -245,9 +245,9 @@ def _start_broker(setup: Setup, topics: Topics, passwords: Passwords, ends: Exit
         passwords.set(setup.broker_username, setup.broker_password)
         return None
     logins = [
-        Login(setup.broker_username, passwords.password(setup.broker_username), "boss"),
-        Login(DATASTORE_LOGIN, passwords.password(DATASTORE_LOGIN), "datastore"),
-        *(Login(name, passwords.password(name), "worker") for name in setup.own_workers()),
+        MqttLogin(setup.broker_username, passwords.password(setup.broker_username), "boss"),
+        MqttLogin(DATASTORE_LOGIN, passwords.password(DATASTORE_LOGIN), "datastore"),
+        *(MqttLogin(name, passwords.password(name), "worker") for name in setup.own_workers()),
     ]
     taken = {login.username for login in logins}
     broker = EmbeddedBroker(

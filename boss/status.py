@@ -57,14 +57,14 @@ class StatusReasons:
         found = conditions(state)
         self._since = {(one.kind, one.about): self._since.get((one.kind, one.about), state.now) for one in found}
         lasting = [one for one in found if one.kind in _AT_ONCE or self._lasts(state, one)]
-        context = Context(state.wall, self._datastore_host)
+        context = ReasonContext(state.wall, self._datastore_host)
         return tuple(status_reason(one, context) for one in [*warnings, *lasting])
 
     def _lasts(self, state: State, wait: Wait) -> bool:
         return state.now - self._since[wait.kind, wait.about] >= LASTS_SECONDS
 
 
-class Context(NamedTuple):
+class ReasonContext(NamedTuple):
     """What a sentence needs beside the reason."""
 
     #: Now, in seconds since the epoch.
@@ -74,7 +74,7 @@ class Context(NamedTuple):
     ids: Mapping[int, str] = {}
 
 
-def status_reason(wait: Wait, context: Context) -> StatusReason:
+def status_reason(wait: Wait, context: ReasonContext) -> StatusReason:
     return StatusReason(wait.kind, wait.about, sentence(wait, context))
 
 
@@ -84,7 +84,7 @@ def database_reason(text: str) -> StatusReason:
 
 
 @singledispatch
-def sentence(wait: Wait, context: Context) -> str:
+def sentence(wait: Wait, context: ReasonContext) -> str:
     """The reason in words, without a full stop at its end."""
     raise NotImplementedError(f"no sentence for {type(wait).__name__}")
 
@@ -93,33 +93,33 @@ def sentence(wait: Wait, context: Context) -> str:
 
 
 @sentence.register
-def _(wait: waits.BossWarning, context: Context) -> str:
+def _(wait: waits.BossWarning, context: ReasonContext) -> str:
     return wait.text
 
 
 @sentence.register
-def _(wait: waits.Stopping, context: Context) -> str:
+def _(wait: waits.Stopping, context: ReasonContext) -> str:
     return "the boss is about to end and sends nothing more; the next one goes on"
 
 
 @sentence.register
-def _(wait: waits.NoBroker, context: Context) -> str:
+def _(wait: waits.NoBroker, context: ReasonContext) -> str:
     return f"the boss is not connected to its broker; {_AUTOMATICALLY}"
 
 
 @sentence.register
-def _(wait: waits.NoDatastore, context: Context) -> str:
+def _(wait: waits.NoDatastore, context: ReasonContext) -> str:
     where = f" on {context.datastore_host}" if context.datastore_host else ""
     return f"no datastore yet: its program{where} has not said hello; tasks with files wait for it"
 
 
 @sentence.register
-def _(wait: waits.DatastoreHeld, context: Context) -> str:
+def _(wait: waits.DatastoreHeld, context: ReasonContext) -> str:
     return f"datastore: {wait.text}"
 
 
 @sentence.register
-def _(wait: waits.FileNotStored, context: Context) -> str:
+def _(wait: waits.FileNotStored, context: ReasonContext) -> str:
     return f"the sent file {wait.name!r} is not on the datastore yet; {_AUTOMATICALLY}: {wait.text}"
 
 
@@ -127,35 +127,35 @@ def _(wait: waits.FileNotStored, context: Context) -> str:
 
 
 @sentence.register
-def _(wait: waits.Dependencies, context: Context) -> str:
+def _(wait: waits.Dependencies, context: ReasonContext) -> str:
     return f"it waits for {_count(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
 
 
 @sentence.register
-def _(wait: waits.Blocked, context: Context) -> str:
+def _(wait: waits.Blocked, context: ReasonContext) -> str:
     which = f"{_count(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
     return f"it is blocked by {which}; it follows automatically when what failed is retried"
 
 
 @sentence.register
-def _(wait: waits.BatchPaused, context: Context) -> str:
+def _(wait: waits.BatchPaused, context: ReasonContext) -> str:
     return f"batch {wait.batch} is paused: {wait.reason.text}"
 
 
 @sentence.register
-def _(wait: waits.FilesWaiting, context: Context) -> str:
+def _(wait: waits.FilesWaiting, context: ReasonContext) -> str:
     are = "is" if wait.count == 1 else "are"
     return f"{_count(wait.count, 'file')} sent with batch {wait.batch} {are} not on the datastore yet"
 
 
 @sentence.register
-def _(wait: waits.Retry, context: Context) -> str:
+def _(wait: waits.Retry, context: ReasonContext) -> str:
     used = f"{wait.failures} of {_count(wait.retries, 'retry', 'retries')}" if wait.failures else "no retry"
     return f"it is sent again {_when(wait.at, context)}; it has used {used}"
 
 
 @sentence.register
-def _(wait: waits.ResultsSought, context: Context) -> str:
+def _(wait: waits.ResultsSought, context: ReasonContext) -> str:
     return "the datastore is asked whether its results exist already"
 
 
@@ -163,7 +163,7 @@ def _(wait: waits.ResultsSought, context: Context) -> str:
 
 
 @sentence.register
-def _(wait: waits.NoWorker, context: Context) -> str:
+def _(wait: waits.NoWorker, context: ReasonContext) -> str:
     coming = f" ({wait.coming} {'is' if wait.coming == 1 else 'are'} being started)" if wait.coming else ""
     if wait.there:
         return f"none of the workers there takes tasks at present{coming}; tasks wait until one does"
@@ -171,7 +171,7 @@ def _(wait: waits.NoWorker, context: Context) -> str:
 
 
 @sentence.register
-def _(wait: waits.NoFit, context: Context) -> str:
+def _(wait: waits.NoFit, context: ReasonContext) -> str:
     fit, require = ("fits", "it requires") if wait.tasks == 1 else ("fit", "they require")
     nothing = "no worker, and none that a pool could start" if wait.elastic else "no worker"
     misfits = "; ".join(map(_misfit, wait.misfits[:_MISFITS_SHOWN]))
@@ -180,7 +180,7 @@ def _(wait: waits.NoFit, context: Context) -> str:
 
 
 @sentence.register
-def _(wait: waits.UnknownPool, context: Context) -> str:
+def _(wait: waits.UnknownPool, context: ReasonContext) -> str:
     require = "requires" if wait.tasks == 1 else "require"
     known = ", ".join(wait.known) or "none"
     return (
@@ -190,21 +190,21 @@ def _(wait: waits.UnknownPool, context: Context) -> str:
 
 
 @sentence.register
-def _(wait: waits.WorkersBusy, context: Context) -> str:
+def _(wait: waits.WorkersBusy, context: ReasonContext) -> str:
     are, them = ("is", "it") if wait.workers == 1 else ("are", "them")
     busy = f"{_count(wait.workers, 'worker')} with {_count(wait.slots, 'slot')} could run it and {are} busy"
     return f"{busy}; {_count(wait.tasks, 'task')} {'waits' if wait.tasks == 1 else 'wait'} for {them}"
 
 
 @sentence.register
-def _(wait: waits.WorkersNotServing, context: Context) -> str:
+def _(wait: waits.WorkersNotServing, context: ReasonContext) -> str:
     states = {"draining": wait.draining, "lost": wait.lost, "not connected": wait.disconnected}
     told = ", ".join(f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in states.items() if count)
     return f"workers that could run it take nothing: {told}"
 
 
 @sentence.register
-def _(wait: waits.WorkerQuarantined, context: Context) -> str:
+def _(wait: waits.WorkerQuarantined, context: ReasonContext) -> str:
     text = f"worker {wait.worker} is quarantined: {wait.reason.text}"
     if wait.reason.kind in LASTING:
         return text
@@ -212,34 +212,34 @@ def _(wait: waits.WorkerQuarantined, context: Context) -> str:
 
 
 @sentence.register
-def _(wait: waits.InputsNotBrought, context: Context) -> str:
+def _(wait: waits.InputsNotBrought, context: ReasonContext) -> str:
     return f"inputs cannot be brought to worker {wait.worker}; {_AUTOMATICALLY}: {wait.text}"
 
 
 @sentence.register
-def _(wait: waits.PoolGrows, context: Context) -> str:
+def _(wait: waits.PoolGrows, context: ReasonContext) -> str:
     return f"pool {wait.pool} is starting {_count(wait.coming, 'worker')}"
 
 
 @sentence.register
-def _(wait: waits.PoolLimited, context: Context) -> str:
+def _(wait: waits.PoolLimited, context: ReasonContext) -> str:
     return f"pool {wait.pool} is not given more workers: {wait.reason.text}"
 
 
 @sentence.register
-def _(wait: waits.PoolCannotGrow, context: Context) -> str:
+def _(wait: waits.PoolCannotGrow, context: ReasonContext) -> str:
     again = _again(wait.retry_at, context)
     return f"pool {wait.pool} cannot grow, work goes on with what is there: {wait.text}; {again}"
 
 
 @sentence.register
-def _(wait: waits.PoolStartsFail, context: Context) -> str:
+def _(wait: waits.PoolStartsFail, context: ReasonContext) -> str:
     failed = "a start failed" if wait.failures == 1 else f"{wait.failures} starts in a row failed"
     return f"pool {wait.pool}: {failed}: {wait.text}; {_again(wait.retry_at, context)}"
 
 
 @sentence.register
-def _(wait: waits.PoolRemoved, context: Context) -> str:
+def _(wait: waits.PoolRemoved, context: ReasonContext) -> str:
     end = "ends when it holds" if wait.workers == 1 else "end when they hold"
     return f"the settings have no pool {wait.pool!r} any more: {_count(wait.workers, 'worker')} of it {end} nothing"
 
@@ -248,30 +248,30 @@ def _(wait: waits.PoolRemoved, context: Context) -> str:
 
 
 @sentence.register
-def _(wait: waits.Staging, context: Context) -> str:
+def _(wait: waits.Staging, context: ReasonContext) -> str:
     since = f" (asked at {format_clock(wait.since)})" if wait.since else ""
     return f"its inputs are being brought to worker {wait.worker}{since}"
 
 
 @sentence.register
-def _(wait: waits.InitTasks, context: Context) -> str:
+def _(wait: waits.InitTasks, context: ReasonContext) -> str:
     network = ", which wait for a network interface" if wait.network else ""
     return f"worker {wait.worker} first runs {_count(wait.count, 'init task')} of its batch{network}"
 
 
 @sentence.register
-def _(wait: waits.SentAhead, context: Context) -> str:
+def _(wait: waits.SentAhead, context: ReasonContext) -> str:
     silent = "" if wait.connected else ", which is not connected at present"
     return f"it was sent ahead to worker {wait.worker}{silent}; it begins when a slot is free there"
 
 
 @sentence.register
-def _(wait: waits.TakenBack, context: Context) -> str:
+def _(wait: waits.TakenBack, context: ReasonContext) -> str:
     return f"worker {wait.worker} was asked to give it back"
 
 
 @sentence.register
-def _(wait: waits.Collecting, context: Context) -> str:
+def _(wait: waits.Collecting, context: ReasonContext) -> str:
     return f"its results are being brought from worker {wait.worker} to the datastore"
 
 
@@ -293,7 +293,7 @@ def _misfit(misfit: Misfit) -> str:
     return f"{who}: {', '.join(_LACKS[lack] for lack in misfit.lacks)}"
 
 
-def _named(count: int, tasks: tuple[Dependency, ...], context: Context) -> str:
+def _named(count: int, tasks: tuple[Dependency, ...], context: ReasonContext) -> str:
     """The tasks, as far as they are known, and how many more there are."""
     if not tasks:
         return ""
@@ -302,16 +302,16 @@ def _named(count: int, tasks: tuple[Dependency, ...], context: Context) -> str:
     return f": {', '.join(names)}"
 
 
-def _task(dependency: Dependency, context: Context) -> str:
+def _task(dependency: Dependency, context: ReasonContext) -> str:
     id = context.ids.get(dependency.task)
     return f"{f'task number {dependency.task}' if id is None else repr(id)} ({dependency.state.word})"
 
 
-def _again(retry_at: float, context: Context) -> str:
+def _again(retry_at: float, context: ReasonContext) -> str:
     return f"it is tried again {_when(retry_at, context)}" if retry_at else _AUTOMATICALLY
 
 
-def _when(moment: float, context: Context) -> str:
+def _when(moment: float, context: ReasonContext) -> str:
     return f"at {format_clock(moment)} (in {max(0.0, moment - context.wall):.0f} s)"
 
 

@@ -34,7 +34,7 @@ from boss.core.merge import batches_concerned
 from boss.core.model import Submission
 from boss.core.rows import Changes, Known, LoadedBatch
 from boss.core.scheduler import Scheduler
-from boss.core.store import Store
+from boss.core.store import TurnStore
 from boss.dispatch import Dispatcher, Found
 from boss.inbox import WITHDRAWN
 from boss.intake.finish import leave_to_project
@@ -45,7 +45,7 @@ _Reading = Submitted | TasksAsked | PauseAsked
 
 
 class TurnReads(Protocol):
-    """What a turn reads before it decides. `boss.core.store.Store` has it."""
+    """What a turn reads before it decides. `boss.core.store.TurnStore` has it."""
 
     def known(self, submission: Submission) -> Known: ...
 
@@ -175,7 +175,7 @@ def _prefer_results(event: Submitted) -> None:
 # --- record ----------------------------------------------------------------------------------------
 
 
-def record(decided: Decided, store: Store, wall: float) -> None:
+def record(decided: Decided, store: TurnStore, wall: float) -> None:
     """All changes of the turn in one transaction; none where there are none. Blocks until they are on disk.
 
     Raises DatabaseAwayError when certainly nothing was written: it may be called again. `wall`: seconds since the

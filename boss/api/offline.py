@@ -28,7 +28,7 @@ from boss.core.pools import PoolState
 from boss.core.rows import BatchRow, InstanceRow, WorkerRow
 from boss.core.scaling.decide import Decision
 from boss.core.scheduler import Scheduler
-from boss.core.store import Store
+from boss.core.store import TurnStore
 from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
 from boss.state_directory.boss_file import LOCK_FILE
 from boss.turn import decide, record
@@ -66,7 +66,7 @@ class OfflineBackend:
         self,
         state_directory: Path,
         open_to_read: Callable[[], Readable | None],
-        open_to_write: Callable[[], tuple[Writable, Store]],
+        open_to_write: Callable[[], tuple[Writable, TurnStore]],
         pools: Sequence[PoolPolicy] = (),
     ) -> None:
         self._state_directory = state_directory
@@ -132,7 +132,7 @@ class OfflineBackend:
         return CARRY_ON
 
 
-def _one_turn(database: Writable, store: Store, event: Request) -> Answer:
+def _one_turn(database: Writable, store: TurnStore, event: Request) -> Answer:
     """A turn without a boss: nothing goes on by it, and of its effects only the answer is performed."""
     database.take_over(socket.gethostname(), os.getpid())
     now, wall = time.monotonic(), time.time()

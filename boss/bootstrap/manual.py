@@ -9,7 +9,7 @@ from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.schema import DebugLine, LoginAnswer
 from boss.bootstrap.login_files import LoginFiles
 from boss.embedded.broker_logins import BrokerError, BrokerLogins
-from boss.embedded.logins import Login, Role, rights
+from boss.embedded.logins import MqttLogin, Role, rights
 from boss.embedded.passwords import DATASTORE, DATASTORE_LOGIN, RESERVED
 from boss.embedded.ports import beyond
 from boss.setup import Setup
@@ -70,7 +70,7 @@ class ManualLogins:
             raise HttpError(409, f"{name!r} is a worker that the boss starts itself; it has its login already")
         return name, "worker"
 
-    def _notes(self, login: Login) -> list[str]:
+    def _notes(self, login: MqttLogin) -> list[str]:
         """What is still to be done by an operator."""
         here = self._setup
         notes = []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from boss.api.schema import BatchAnswer, ReasonAnswer
 from boss.cli.terminal import ProgressLine, format_progress, harmless
-from boss.client.client import Client, ClientError, NoAnswerError
+from boss.client.client import BossLostError, Client, NoAnswerError
 
 #: How long a boss that does not answer any more is looked for.
 LOST_SECONDS = 15.0
@@ -18,14 +18,10 @@ LASTS_SECONDS = 3.0
 Find = Callable[[], Client | None]
 
 
-class BossLostError(ClientError):
-    """The boss ended before the batch did."""
-
-
 def follow(
     client: Client, batch: int, line: ProgressLine, find: Find, lost_seconds: float = LOST_SECONDS
 ) -> BatchAnswer:
-    """The batch as it was when it was finished. Raises BossLostError or Refused."""
+    """The batch as it was when it was finished. Raises BossLostError, RequestRefusedError."""
     current: Client | None = client
     lost_at: float | None = None
     reasons = Reasons()

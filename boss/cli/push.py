@@ -14,10 +14,10 @@ from typing import TextIO
 
 from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
 from boss.cli.command import ExitCode, write_json
-from boss.cli.follow import BossLostError, follow
+from boss.cli.follow import follow
 from boss.cli.format_push import DETACHED, accepted_line, format_sending, summary, summary_lines
 from boss.cli.terminal import ProgressLine, format_size, harmless
-from boss.client.client import Client, ClientError, NoAnswerError, RequestRefusedError
+from boss.client.client import BossLostError, Client, ClientError, NoAnswerError, RequestRefusedError
 from boss.client.find import boss_of
 from boss.client.start_boss import answering_boss, start_boss, wait_for_boss
 from boss.client.upload import send_files

@@ -5,6 +5,7 @@ Knows the routes and their bodies; where a boss is found stands in `boss.client.
     ClientError
     ├── RequestRefusedError   the boss answered with an error: status, sentence, details
     ├── NoAnswerError         nobody answered, or the connection broke
+    ├── BossLostError         the boss that was followed has ended before the batch did
     └── DownloadError         this machine: a result cannot be written where it belongs
 """
 
@@ -49,6 +50,10 @@ class RequestRefusedError(ClientError):
 
 class NoAnswerError(ClientError):
     """Nobody there."""
+
+
+class BossLostError(ClientError):
+    """The boss ended before the batch did."""
 
 
 class Client:

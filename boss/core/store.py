@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from boss.core.errors import CoreError
 from boss.core.model import Submission
 from boss.core.rows import Changes, Known, Loaded, LoadedBatch
 from wire.messages import Input
@@ -16,7 +17,7 @@ from wire.messages import Input
 Task = tuple[str, str, bytes]
 
 
-class DatabaseAwayError(Exception):
+class DatabaseAwayError(CoreError):
     """A commit could not be made and certainly was not; it may be tried again. The text says why."""
 
 
@@ -38,7 +39,7 @@ class TurnLookups(Protocol):
         ...
 
 
-class Store(TurnLookups, Protocol):
+class TurnStore(TurnLookups, Protocol):
     """The database as the loop uses it. Anything else that it raises ends the boss."""
 
     def load(self) -> Loaded: ...

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from boss.core.errors import CoreError
 from boss.core.rows import Move
 from boss.core.state import State
 
 
-class InvariantError(AssertionError):
+class InvariantError(CoreError, AssertionError):
     """A bug of ours: something that must always hold does not. Never raised because of what came from outside."""
 
     def __init__(self, text: str, story: Sequence[Move] = ()) -> None:

@@ -23,7 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from boss.common.private_files import write_private
 from boss.embedded.children import Child, log_tail, start_child
-from boss.embedded.logins import Login, write_files
+from boss.embedded.logins import MqttLogin, write_files
 from boss.embedded.ports import HOST, choose_port, is_free, listens
 from boss.embedded.processes import end_process
 from boss.embedded.programs import BrokerError, Kind, find_program
@@ -54,7 +54,7 @@ class EmbeddedBroker:
         self,
         directory: Path,
         topics: Topics,
-        logins: Iterable[Login],
+        logins: Iterable[MqttLogin],
         *,
         port: int | None = None,
         kind: Kind | None = None,
@@ -109,7 +109,7 @@ class EmbeddedBroker:
                     logger.warning("%s\nIt is started again.", error, extra={"action": "broker_ended"})
                     self._wait_for_port(timeout)
 
-    def add_logins(self, logins: Iterable[Login], timeout: float = 5.0) -> None:
+    def add_logins(self, logins: Iterable[MqttLogin], timeout: float = 5.0) -> None:
         """They can log in when this returns, also while the broker runs. Raises BrokerError."""
         new = list(logins)
         with self._lock:
@@ -118,7 +118,7 @@ class EmbeddedBroker:
             if new and self._reload():
                 self._wait_for_login(new[-1], timeout)
 
-    def add_login(self, login: Login, timeout: float = 5.0) -> None:
+    def add_login(self, login: MqttLogin, timeout: float = 5.0) -> None:
         self.add_logins([login], timeout)
 
     def remove_login(self, username: str, timeout: float = 5.0) -> None:
@@ -172,7 +172,7 @@ class EmbeddedBroker:
             time.sleep(_POLL_SECONDS)
         raise self._failure("does not accept the boss's login in time")
 
-    def _boss_login(self) -> Login:
+    def _boss_login(self) -> MqttLogin:
         for login in self._logins.values():
             if login.role == "boss":
                 return login
@@ -271,14 +271,14 @@ class EmbeddedBroker:
     def _reload(self) -> bool:
         return self._child is not None and self._child.send(signal.SIGHUP)
 
-    def _wait_for_login(self, login: Login, timeout: float) -> None:
+    def _wait_for_login(self, login: MqttLogin, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while not accepts_login(HOST, self.port, login.username, login.password):
             if time.monotonic() > deadline:
                 raise self._failure(f"does not accept the new login {login.username!r}")
             time.sleep(_POLL_SECONDS)
 
-    def _wait_for_refusal(self, login: Login, timeout: float) -> None:
+    def _wait_for_refusal(self, login: MqttLogin, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while accepts_login(HOST, self.port, login.username, login.password) is not False:
             if time.monotonic() > deadline:

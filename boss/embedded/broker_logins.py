@@ -6,7 +6,7 @@ Where the broker is another one, an operator makes the logins there; passwords a
 from __future__ import annotations
 
 from boss.embedded.broker import BrokerError, EmbeddedBroker
-from boss.embedded.logins import Login, Role
+from boss.embedded.logins import MqttLogin, Role
 from boss.embedded.passwords import Passwords
 
 __all__ = ["BrokerError", "BrokerLogins"]
@@ -24,9 +24,9 @@ class BrokerLogins:
     def is_own_broker(self) -> bool:
         return self._broker is not None
 
-    def login(self, name: str, role: Role) -> Login:
+    def login(self, name: str, role: Role) -> MqttLogin:
         """With its password, made if there is none; the broker learns nothing by this."""
-        return Login(name, self._passwords.password(name), role)
+        return MqttLogin(name, self._passwords.password(name), role)
 
     def ensure(self, name: str, role: Role) -> bool:
         """It can log in when this returns. True: it is new. Raises BrokerError, OSError."""

@@ -38,7 +38,7 @@ class LoginError(EmbeddedError):
 
 
 @dataclass(frozen=True)
-class Login:
+class MqttLogin:
     """A worker's username is its worker id. Boss and datastore may be called anything that no worker is called."""
 
     username: str
@@ -53,7 +53,7 @@ class Login:
             raise LoginError(f"the MQTT login {self.username!r} has no password")
 
 
-def rights(login: Login, topics: Topics) -> list[Right]:
+def rights(login: MqttLogin, topics: Topics) -> list[Right]:
     """All that this login may do; everything else is forbidden to it."""
     if login.role == "boss":
         return [("readwrite", f"{topics.prefix}/#")]
@@ -90,9 +90,9 @@ def verify(password: str, stored: str) -> bool:
     return hmac.compare_digest(expected.encode(), stored.encode())
 
 
-def write_files(directory: Path, logins: Iterable[Login], topics: Topics) -> None:
+def write_files(directory: Path, logins: Iterable[MqttLogin], topics: Topics) -> None:
     """Replace both files, each at once, readable by their owner only."""
-    known: dict[str, Login] = {}
+    known: dict[str, MqttLogin] = {}
     for login in logins:
         if known.setdefault(login.username, login).role != login.role:
             raise LoginError(f"the MQTT login {login.username!r} is both {known[login.username].role} and {login.role}")
@@ -103,7 +103,7 @@ def write_files(directory: Path, logins: Iterable[Login], topics: Topics) -> Non
     write_private(directory / ACCESS, "".join(_access_section(each, topics) for each in known.values()))
 
 
-def _access_section(login: Login, topics: Topics) -> str:
+def _access_section(login: MqttLogin, topics: Topics) -> str:
     lines = [f"user {login.username}", *(f"topic {action} {topic}" for action, topic in rights(login, topics))]
     return "\n".join(lines) + "\n\n"
 

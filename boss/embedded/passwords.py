@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from boss.common.private_files import make_private, private_folder
-from boss.embedded.logins import Login
+from boss.embedded.logins import MqttLogin
 from wire.topics import WORKER_ID
 
 FOLDER = "logins"
@@ -58,11 +58,11 @@ class Passwords:
     def has(self, name: str) -> bool:
         return self.path(name).exists()
 
-    def workers(self) -> list[Login]:
+    def workers(self) -> list[MqttLogin]:
         """Every worker that has a login."""
         names = (path.name.removeprefix(_START) for path in self._folder.glob(f"{_START}*"))
         found = sorted(name for name in names if WORKER_ID.match(name) and name not in RESERVED)
-        return [Login(name, self.password(name), "worker") for name in found]
+        return [MqttLogin(name, self.password(name), "worker") for name in found]
 
     def remove(self, name: str) -> bool:
         """False: there was none."""

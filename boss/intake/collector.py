@@ -13,7 +13,7 @@ import msgspec
 from boss.core.model import SentFile, Submission
 from boss.intake import rules, stream
 from boss.intake.columns import Columns, place_and_text
-from boss.intake.errors import SHOWN, Rejections
+from boss.intake.errors import SHOWN, InputRejections
 from boss.intake.finish import finish
 
 #: A push holds no more tasks than fit the 32-bit numbers of its columns, with a wide margin.
@@ -34,7 +34,7 @@ class Collector:
     def __init__(self, task_bytes: int = stream.TASK_BYTES, shown: int = SHOWN, most_tasks: int = MOST_TASKS) -> None:
         self._task_bytes = task_bytes
         self._most_tasks = most_tasks
-        self._rejections = Rejections(shown)
+        self._rejections = InputRejections(shown)
         self._pending = bytearray()
         self._skipping = False
         self._columns: Columns | None = None

@@ -16,7 +16,7 @@ import msgspec
 from boss.core.durations import template_of
 from boss.core.model import InitSpec, Profile, SentFile
 from boss.intake import rules, task_rules
-from boss.intake.errors import Here, Rejections
+from boss.intake.errors import Here, InputRejections
 from boss.intake.stream import (
     SentFolder,
     StreamTask,
@@ -58,7 +58,9 @@ class _Known(NamedTuple):
 class Columns:
     """Grows by `take`; `finish.finish` makes a Submission of it."""
 
-    def __init__(self, project: str, files: list[SentFile], folders: list[SentFolder], rejections: Rejections) -> None:
+    def __init__(
+        self, project: str, files: list[SentFile], folders: list[SentFolder], rejections: InputRejections
+    ) -> None:
         self.project = project
         self.files = {file.name: file for file in files}
         self.folders = {folder.name: folder for folder in folders}

@@ -14,7 +14,7 @@ from boss.core.model import Profile
 from boss.intake import fields, task_rules
 from boss.intake.collector import DATABASE_WORDS
 from boss.intake.epanet import epanet, needed_files, result_names
-from boss.intake.errors import Here, Rejections, suggestion
+from boss.intake.errors import Here, InputRejections, suggestion
 from boss.intake.rules import shortest, wrong_path
 from boss.intake.stream import StreamTask, raw
 from wire.messages import EpanetRun, Execution, ResultItem
@@ -85,7 +85,7 @@ def is_database(task: object) -> bool:
     return any(word in task for word in DATABASE_WORDS.values())
 
 
-def read_defaults(value: object, project: str, rejections: Rejections) -> dict[str, object]:
+def read_defaults(value: object, project: str, rejections: InputRejections) -> dict[str, object]:
     """The defaults that are usable, still as written. What is wrong with them is told here, once, and left out."""
     here = Here(rejections)
     if not isinstance(value, dict):

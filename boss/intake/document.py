@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from boss.intake.errors import InputRejectedError, Rejection, listed, suggestion
+from boss.intake.errors import InputRejectedError, InputRejection, listed, suggestion
 
 _TOP_FIELDS = ("name", "defaults", "tasks", "$schema")
 _BYTE = re.compile(r" \(byte (\d+)\)")
@@ -82,16 +82,16 @@ def _open_object(document: Document) -> None:
     document.is_array = False
     parts = _decode_object(document.data)
     rejections = [
-        Rejection(file=document.file, field=name, text="is no field of a task file", hint=_suggest(name))
+        InputRejection(file=document.file, field=name, text="is no field of a task file", hint=_suggest(name))
         for name in parts
         if name not in _TOP_FIELDS
     ]
     if "tasks" not in parts:
         hint = "Put the task into a list: [...]." if "commands" in parts or "cmd" in parts else ""
-        rejections.append(Rejection(file=document.file, field="tasks", text="is missing", hint=hint))
+        rejections.append(InputRejection(file=document.file, field="tasks", text="is missing", hint=hint))
     elif not bytes(parts["tasks"]).startswith(b"["):
         rejections.append(
-            Rejection(file=document.file, field="tasks", text="is no list", hint="A list of tasks is wanted.")
+            InputRejection(file=document.file, field="tasks", text="is no list", hint="A list of tasks is wanted.")
         )
     if rejections:
         raise InputRejectedError(rejections)
@@ -105,17 +105,17 @@ def _suggest(name: str) -> str:
 
 
 def _refusal(file: str, text: str, hint: str = "") -> InputRejectedError:
-    return InputRejectedError([Rejection(file=file, text=text, hint=hint)])
+    return InputRejectedError([InputRejection(file=file, text=text, hint=hint)])
 
 
-def malformed(document: Document, error: Exception, base: int = 0) -> Rejection:
+def malformed(document: Document, error: Exception, base: int = 0) -> InputRejection:
     """A rejection with line and column for what the JSON reader said of the part that begins at `base`."""
     if isinstance(error, RecursionError):
-        return Rejection(file=document.file, line=document.line(base), text="the JSON is nested too deeply")
+        return InputRejection(file=document.file, line=document.line(base), text="the JSON is nested too deeply")
     offset, text = _offset_and_text(document.data, error, base)
     start = document.data.rfind(b"\n", 0, offset) + 1
     column = len(document.data[start:offset].decode(errors="replace")) + 1
-    return Rejection(file=document.file, line=document.line(offset), text=f"column {column}: {text}")
+    return InputRejection(file=document.file, line=document.line(offset), text=f"column {column}: {text}")
 
 
 def _offset_and_text(data: bytes, error: Exception, base: int) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""What is wrong with a task file: one Rejection per place, collected so that all are reported at once.
+"""What is wrong with a task file: one InputRejection per place, collected so that all are reported at once.
 
 It knows how a rejection reads to a user and how many are worth showing; it does not know how they are found.
 
@@ -20,7 +20,7 @@ from boss.common.suggestions import nearest
 SHOWN = 100
 
 
-class Rejection(msgspec.Struct, kw_only=True, omit_defaults=True):
+class InputRejection(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One thing that is wrong, and where."""
 
     #: What is wrong, as the end of a sentence whose beginning is the place.
@@ -58,7 +58,7 @@ class IntakeError(Exception):
 class InputRejectedError(IntakeError):
     """Bad input: all its rejections, at most `SHOWN` of them, and how many more there are."""
 
-    def __init__(self, rejections: list[Rejection], more: int = 0) -> None:
+    def __init__(self, rejections: list[InputRejection], more: int = 0) -> None:
         super().__init__(rejections, more)
         self.rejections = rejections
         self.more = more
@@ -70,20 +70,20 @@ class InputRejectedError(IntakeError):
         return "\n".join(lines)
 
 
-class Rejections:
+class InputRejections:
     """Collects rejections up to a number, and counts the rest."""
 
     def __init__(self, shown: int = SHOWN) -> None:
-        self.kept: list[Rejection] = []
+        self.kept: list[InputRejection] = []
         self.count = 0
         self._shown = shown
 
     def add(self, text: str, hint: str = "", *, task: str = "", position: int = 0, field: str = "") -> None:
         self.count += 1
         if len(self.kept) < self._shown:
-            self.kept.append(Rejection(text=text, hint=hint, task=task, position=position, field=field))
+            self.kept.append(InputRejection(text=text, hint=hint, task=task, position=position, field=field))
 
-    def absorb(self, rejections: list[Rejection], more: int = 0) -> None:
+    def absorb(self, rejections: list[InputRejection], more: int = 0) -> None:
         """Take over what another step found."""
         self.count += len(rejections) + more
         self.kept.extend(rejections[: max(0, self._shown - len(self.kept))])
@@ -101,7 +101,7 @@ class Here:
 
     __slots__ = ("rejections", "position", "prefix", "task")
 
-    def __init__(self, rejections: Rejections, task: str = "", position: int = 0, prefix: str = "") -> None:
+    def __init__(self, rejections: InputRejections, task: str = "", position: int = 0, prefix: str = "") -> None:
         self.rejections = rejections
         self.task = task
         self.position = position

@@ -20,7 +20,7 @@ from boss.intake import describe, stream
 from boss.intake.collector import Collector
 from boss.intake.create_ids import create_ids, placeholder
 from boss.intake.document import JSON_ERRORS, Document, malformed, open_document
-from boss.intake.errors import Here, InputRejectedError, Rejection, Rejections, suggestion
+from boss.intake.errors import Here, InputRejectedError, InputRejection, InputRejections, suggestion
 from boss.intake.local_files import FoundFiles, LocalFile, find_local_files
 from boss.intake.producers import named
 from boss.intake.shape import TaskGraph, graph_of
@@ -112,10 +112,10 @@ def _read(path: Path) -> bytes:
         size = path.stat().st_size
         if size > FILE_BYTES:
             text = f"has {size:,} bytes; a task file has at most {FILE_BYTES:,}"
-            raise InputRejectedError([Rejection(file=str(path), text=text, hint="Push it in parts.")])
+            raise InputRejectedError([InputRejection(file=str(path), text=text, hint="Push it in parts.")])
         return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
-        raise InputRejectedError([Rejection(file=str(path), text=f"cannot be read: {error.strerror}")]) from None
+        raise InputRejectedError([InputRejection(file=str(path), text=f"cannot be read: {error.strerror}")]) from None
 
 
 def _of_its_own(names: list[str], results: set[str]) -> Set[str]:
@@ -147,7 +147,7 @@ class _Reading:
         self._document = document
         self._path = path
         self._options = options
-        self._rejections = Rejections()
+        self._rejections = InputRejections()
         self._chunks: list[bytes] = []
         #: Until all tasks are read, if they get their ids then.
         self._lines: list[stream.StreamTask] = []
@@ -307,7 +307,7 @@ class _Reading:
         rejections.sort(key=lambda rejection: (rejection.position, rejection.line))
         return self._rejections.errors()
 
-    def _find_positions(self, rejections: list[Rejection], id_field: str) -> None:
+    def _find_positions(self, rejections: list[InputRejection], id_field: str) -> None:
         """Rejections of the whole graph name a task by its id only."""
         wanted = {rejection.task for rejection in rejections if rejection.task and not rejection.position}
         if not wanted:

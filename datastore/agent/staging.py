@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datastore.agent.effects import StageFiles
 from datastore.agent.events import InputsStaged, not_staged
-from datastore.agent.state import DatastoreAgentState, IgnoredEvent, Staging
+from datastore.agent.state import DatastoreAgentState, IgnoredEvent, StagingOrder
 from datastore.paths import NameRefusedError, clean_name
 from wire.messages import AttemptKey, Stage
 
@@ -23,7 +23,7 @@ def on_stage(state: DatastoreAgentState, order: Stage) -> None:
     if reason:
         state.report(not_staged(order, "input", reason))
         return
-    state.stagings[key] = Staging(order)
+    state.stagings[key] = StagingOrder(order)
     if _waits_for_store(state, order):
         state.held_stagings[key] = None
     else:

@@ -115,7 +115,7 @@ class Collection(msgspec.Struct):
         return Lane(self.order.worker, "collect")
 
 
-class Staging(msgspec.Struct):
+class StagingOrder(msgspec.Struct):
     order: Stage
     running: bool = False
 
@@ -162,7 +162,7 @@ class DatastoreAgentState:
         self.held: list[DatastoreOrders] = []
 
         self.lanes = Lanes(policy.transfers_at_once)
-        self.stagings: dict[AttemptKey, Staging] = {}
+        self.stagings: dict[AttemptKey, StagingOrder] = {}
         #: Stagings whose input is just getting its name.
         self.held_stagings: dict[AttemptKey, None] = {}
 

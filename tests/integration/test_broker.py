@@ -21,7 +21,7 @@ from boss.common import processes
 from boss.embedded import programs
 from boss.embedded.broker import BrokerError, EmbeddedBroker, accepts_login, new_password
 from boss.embedded.children import Child, ChildError, start_child
-from boss.embedded.logins import Login
+from boss.embedded.logins import MqttLogin
 from boss.embedded.ports import choose_port, listens
 from tests.worlds import brokers, raw_mqtt
 from tests.worlds.brokers import BOSS, LOGINS, TOPICS, WORKER, need_mosquitto, start_broker
@@ -33,7 +33,7 @@ broker = brokers.broker
 KINDS = pytest.mark.parametrize("kind", ["mosquitto", "amqtt"])
 
 
-def accepts(started: EmbeddedBroker, login: Login) -> bool | None:
+def accepts(started: EmbeddedBroker, login: MqttLogin) -> bool | None:
     return accepts_login(started.host, started.port, login.username, login.password)
 
 
@@ -222,7 +222,7 @@ def test_one_that_is_killed_while_it_starts_is_started_again(tmp_path: Path, mon
 
 
 def test_a_login_can_be_added_and_taken_away_while_it_runs(broker: EmbeddedBroker) -> None:
-    newcomer = Login("w3", new_password(), "worker")
+    newcomer = MqttLogin("w3", new_password(), "worker")
     assert accepts(broker, newcomer) is False
     broker.add_login(newcomer)
     assert accepts(broker, newcomer)

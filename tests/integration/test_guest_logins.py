@@ -17,7 +17,7 @@ from boss.bootstrap.login_files import LoginFiles
 from boss.core.events import InstanceEnded
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.broker_logins import BrokerLogins
-from boss.embedded.logins import Login
+from boss.embedded.logins import MqttLogin
 from boss.embedded.passwords import Passwords
 from boss.setup import PoolSetup
 from tests.worlds.bundles import FakeBundles
@@ -77,7 +77,7 @@ def presence(name: str, online: bool) -> bytes:
 class World:
     def __init__(self, folder: Path) -> None:
         self.passwords = Passwords(folder)
-        boss = Login("boss", self.passwords.password("boss"), "boss")
+        boss = MqttLogin("boss", self.passwords.password("boss"), "boss")
         self.broker = EmbeddedBroker(folder / "broker", TOPICS, [boss], kind="mosquitto")
         self.broker.start()
         self.boss = Client(self.broker.port, "boss", boss.password)

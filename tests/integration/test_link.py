@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from boss.embedded.broker import EmbeddedBroker
-from boss.embedded.logins import Login
+from boss.embedded.logins import MqttLogin
 from tests.worlds import brokers
 from tests.worlds.brokers import (
     BOSS,
@@ -145,7 +145,7 @@ def test_stop_waits_until_the_broker_has_everything(broker: EmbeddedBroker, link
 
 
 def test_a_wrong_password_is_told_once_and_tried_until_it_is_right(broker: EmbeddedBroker, links: Links) -> None:
-    newcomer = Login("w9", "w9-password", "worker")
+    newcomer = MqttLogin("w9", "w9-password", "worker")
     _, listener = links.make(broker, newcomer)
     reason = listener.wait(Disconnected).reason
     assert "refused the login of 'w9'" in reason

@@ -22,7 +22,7 @@ from boss.core.policy import Policy, PoolPolicy
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.broker_logins import BrokerLogins
 from boss.embedded.greeting import accepts_login
-from boss.embedded.logins import Login
+from boss.embedded.logins import MqttLogin
 from boss.embedded.passwords import DATASTORE_LOGIN, Passwords
 from boss.setup import Setup
 from tests.worlds.waiting import scaled
@@ -164,7 +164,7 @@ def test_the_next_boss_lets_in_whoever_has_a_login(tmp_path: Path) -> None:
 
 @pytest.mark.needs("mosquitto")
 def test_a_new_login_is_good_when_it_is_told_and_a_removed_one_is_not(tmp_path: Path) -> None:
-    broker = EmbeddedBroker(tmp_path / "broker", Topics("ecloud"), [Login("boss", "x", "boss")], kind="mosquitto")
+    broker = EmbeddedBroker(tmp_path / "broker", Topics("ecloud"), [MqttLogin("boss", "x", "boss")], kind="mosquitto")
     broker.start()
     try:
         asked = logins(tmp_path, broker)

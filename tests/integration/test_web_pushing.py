@@ -21,9 +21,8 @@ from boss.api.app import make_app
 from boss.api.serve import Server
 from boss.cli import follow
 from boss.cli.command import ExitCode
-from boss.cli.follow import BossLostError
 from boss.cli.push import PushPlan, push
-from boss.client.client import Client, ClientError, RequestRefusedError
+from boss.client.client import BossLostError, Client, ClientError, RequestRefusedError
 from boss.client.start_boss import LOG_FILE, start_boss, wait_for_boss
 from boss.core.effects import Answer
 from boss.core.events import Submitted

@@ -19,7 +19,7 @@ import pytest
 
 from boss.embedded.broker import EmbeddedBroker
 from boss.embedded.children import Child
-from boss.embedded.logins import Login
+from boss.embedded.logins import MqttLogin
 from boss.embedded.ports import listens
 from boss.embedded.programs import Kind, find_mosquitto
 from tests.worlds.waiting import scaled, wait_for
@@ -27,10 +27,10 @@ from wire.link import Disconnected, Link, LinkEvent, LinkOptions, PresenceOption
 from wire.topics import Topics
 
 TOPICS = Topics("test")
-BOSS = Login("boss", "boss-password", "boss")
-DATASTORE = Login("datastore", "datastore-password", "datastore")
-WORKER = Login("w1", "w1-password", "worker")
-OTHER_WORKER = Login("w2", "w2-password", "worker")
+BOSS = MqttLogin("boss", "boss-password", "boss")
+DATASTORE = MqttLogin("datastore", "datastore-password", "datastore")
+WORKER = MqttLogin("w1", "w1-password", "worker")
+OTHER_WORKER = MqttLogin("w2", "w2-password", "worker")
 LOGINS = (BOSS, DATASTORE, WORKER, OTHER_WORKER)
 
 E = TypeVar("E")
@@ -120,7 +120,7 @@ class Links:
     def make(
         self,
         broker: EmbeddedBroker,
-        login: Login = BOSS,
+        login: MqttLogin = BOSS,
         topics: tuple[str, ...] = (),
         presence: str = "",
         start: bool = True,
@@ -142,7 +142,7 @@ class Links:
             link.stop(timeout=0.5)
 
 
-def link_options(broker: EmbeddedBroker, login: Login = BOSS, **options: object) -> LinkOptions:
+def link_options(broker: EmbeddedBroker, login: MqttLogin = BOSS, **options: object) -> LinkOptions:
     """Options for a broker; reconnects quickly."""
     given: dict[str, object] = {
         "host": broker.host,

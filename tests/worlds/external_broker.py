@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from boss.embedded.children import start_child
-from boss.embedded.logins import ACCESS, PASSWORDS, Login, write_files
+from boss.embedded.logins import ACCESS, PASSWORDS, MqttLogin, write_files
 from boss.embedded.ports import choose_port
 from boss.embedded.programs import mosquitto_configuration
 from tests.worlds.brokers import wait_for_broker
@@ -30,7 +30,7 @@ def broker(deployment: Deployment, tmp_path: Path, request: pytest.FixtureReques
     deployment.settings.update(broker_host="127.0.0.1", broker_port=port, mqtt_prefix="plant/ecloud")
     text = mosquitto_configuration(directory, port, os.geteuid() == 0)
     if request.param == "password":
-        write_files(directory, [Login("plant-boss", SECRET, "boss")], Topics("plant/ecloud"))
+        write_files(directory, [MqttLogin("plant-boss", SECRET, "boss")], Topics("plant/ecloud"))
         password = tmp_path / "password"
         password.write_text(SECRET + "\n")
         deployment.settings.update(broker_username="plant-boss", broker_password_file=password)

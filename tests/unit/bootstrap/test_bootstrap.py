@@ -25,7 +25,7 @@ from boss.bootstrap.bundle.contents import PYTHONS
 from boss.bootstrap.login_files import LoginFiles
 from boss.core.events import BundlesKnown, InstanceEnded, InstanceStarted, InstanceStartFailed, StartTokenRefused
 from boss.embedded.broker_logins import BrokerLogins
-from boss.embedded.logins import Login
+from boss.embedded.logins import MqttLogin
 from boss.setup import PoolSetup
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
 from tests.worlds.api import TOKEN, FakeBackend, inside
@@ -57,8 +57,8 @@ class FakeLogins:
     done: list[str] = field(default_factory=list)
     is_own_broker: bool = True
 
-    def login(self, name: str, role: str) -> Login:
-        return Login(name, SECRET, role)  # type: ignore[arg-type]
+    def login(self, name: str, role: str) -> MqttLogin:
+        return MqttLogin(name, SECRET, role)  # type: ignore[arg-type]
 
     def renew(self, name: str, role: str) -> None:
         self.done.append(f"make {name}")

@@ -15,7 +15,7 @@ from boss.core.ready import Demand, Kind
 from boss.core.reasons import NotMore, NotMoreKind, Pause, PauseKind, Quarantine, QuarantineKind
 from boss.core.scheduler import Scheduler
 from boss.core.waits import BossWarning, Dependency, Lack, Misfit, Wait, WaitKind
-from boss.status import LASTS_SECONDS, Context, StatusReasons, sentence, status_reason
+from boss.status import LASTS_SECONDS, ReasonContext, StatusReasons, sentence, status_reason
 from tests.worlds.scheduler import World
 
 CLOUD = PoolPolicy(
@@ -159,7 +159,7 @@ SENTENCES: list[tuple[Wait, str]] = [
 
 @pytest.mark.parametrize(("wait", "words"), SENTENCES, ids=lambda one: "" if isinstance(one, str) else one.kind)
 def test_each_reason_has_its_sentence(wait: Wait, words: str) -> None:
-    assert sentence(wait, Context(WALL, ids={1: "a"})) == words
+    assert sentence(wait, ReasonContext(WALL, ids={1: "a"})) == words
 
 
 def test_every_kind_of_reason_is_among_them() -> None:
@@ -167,13 +167,13 @@ def test_every_kind_of_reason_is_among_them() -> None:
 
 
 def test_a_datastore_that_has_not_come_is_named_with_its_host() -> None:
-    words = sentence(waits.NoDatastore(), Context(WALL, "store.example"))
+    words = sentence(waits.NoDatastore(), ReasonContext(WALL, "store.example"))
     assert words.startswith("no datastore yet: its program on store.example has not said hello")
 
 
 def test_a_reason_is_known_by_its_kind_and_what_it_is_about_whatever_its_numbers() -> None:
     first, later = (
-        status_reason(waits.PoolCannotGrow("cloud", "no quota", WALL + left), Context(WALL)) for left in (9, 8)
+        status_reason(waits.PoolCannotGrow("cloud", "no quota", WALL + left), ReasonContext(WALL)) for left in (9, 8)
     )
     assert (first.kind, first.about) == (later.kind, later.about) == (WaitKind.POOL_CANNOT_GROW, "cloud")
     assert first.text != later.text

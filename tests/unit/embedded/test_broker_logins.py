@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from boss.embedded.logins import (
-    Login,
     LoginError,
+    MqttLogin,
     allowed,
     covers,
     hashed,
@@ -23,8 +23,8 @@ from boss.embedded.programs import mosquitto_configuration
 from wire.topics import Topics
 
 TOPICS = Topics("ecloud")
-BOSS, STORE = Login("boss", "b", "boss"), Login("datastore", "d", "datastore")
-ONE, TWO = Login("w1", "1", "worker"), Login("w2", "2", "worker")
+BOSS, STORE = MqttLogin("boss", "b", "boss"), MqttLogin("datastore", "d", "datastore")
+ONE, TWO = MqttLogin("w1", "1", "worker"), MqttLogin("w2", "2", "worker")
 
 
 def test_a_hash_verifies_its_password_only_and_differs_each_time() -> None:
@@ -74,7 +74,7 @@ def test_the_files_say_who_may_log_in_and_are_private(tmp_path: Path) -> None:
         (ONE, "write", "", False),
     ],
 )
-def test_rights(tmp_path: Path, login: Login, action: str, topic: str, expected: bool) -> None:
+def test_rights(tmp_path: Path, login: MqttLogin, action: str, topic: str, expected: bool) -> None:
     write_files(tmp_path, [BOSS, STORE, ONE, TWO], TOPICS)
     assert allowed(read_access(tmp_path), login.username, action, topic) is expected  # type: ignore[arg-type]
 
@@ -110,18 +110,18 @@ def test_a_pattern_covers_a_filter_only_if_it_covers_all_that_the_filter_matches
 @pytest.mark.parametrize("name", ["", "a b", "a:b", "a\nb", "#", "../x", "@w"])
 def test_a_worker_cannot_be_called_what_would_break_a_file_or_a_topic(name: str) -> None:
     with pytest.raises(LoginError, match="MQTT login of a worker"):
-        Login(name, "x", "worker")
+        MqttLogin(name, "x", "worker")
 
 
 def test_a_login_needs_a_password_and_does_not_show_it() -> None:
     with pytest.raises(LoginError, match="no password"):
-        Login("w1", "", "worker")
-    assert "secret" not in repr(Login("w1", "secret", "worker"))
+        MqttLogin("w1", "", "worker")
+    assert "secret" not in repr(MqttLogin("w1", "secret", "worker"))
 
 
 def test_a_worker_that_is_called_like_the_boss_gets_none_of_its_rights(tmp_path: Path) -> None:
     with pytest.raises(LoginError, match="'boss' is both boss and worker"):
-        write_files(tmp_path, [BOSS, Login("boss", "x", "worker")], TOPICS)
+        write_files(tmp_path, [BOSS, MqttLogin("boss", "x", "worker")], TOPICS)
 
 
 def test_mosquitto_is_told_to_listen_on_loopback_with_logins_and_without_memory(tmp_path: Path) -> None:

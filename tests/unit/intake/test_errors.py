@@ -7,11 +7,11 @@ import json
 import pytest
 
 from boss.intake import reader
-from boss.intake.errors import InputRejectedError, Rejection
+from boss.intake.errors import InputRejectedError, InputRejection
 from boss.intake.reader import PushOptions, read_file
 
 
-def rejections(folder, content, options: PushOptions | None = None) -> list[Rejection]:
+def rejections(folder, content, options: PushOptions | None = None) -> list[InputRejection]:
     path = folder / "tasks.json"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -24,7 +24,7 @@ def rejections(folder, content, options: PushOptions | None = None) -> list[Reje
     return caught.value.rejections
 
 
-def only(folder, content, options: PushOptions | None = None) -> Rejection:
+def only(folder, content, options: PushOptions | None = None) -> InputRejection:
     found = rejections(folder, content, options)
     assert len(found) == 1, [str(rejection) for rejection in found]
     return found[0]
