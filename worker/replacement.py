@@ -16,7 +16,7 @@ from pathlib import Path
 
 from worker.agent.effects import FetchBundle
 from worker.agent.events import BundleFetched, BundleNotFetched
-from worker.guest.bringup import Away, Refused, fetch, folder_of, mark, unpack, write_private
+from worker.guest.bringup import BootstrapRefusedError, BossAwayError, fetch, folder_of, mark, unpack, write_private
 from worker.guest.keeper import CURRENT, PROGRAMS
 
 logger = logging.getLogger(__name__)
@@ -44,11 +44,11 @@ class Replacement:
         for tries_left in reversed(range(TRIES)):
             try:
                 self._get(order)
-            except Refused as error:
+            except BootstrapRefusedError as error:
                 logger.warning("the boss's version is not fetched: %s", error, extra={"action": "fetch_bundle"})
                 time.sleep(REFUSED_PAUSE_SECONDS)  # in a thread of its own: the boss orders again as soon as it is told
                 break
-            except (Away, OSError) as error:
+            except (BossAwayError, OSError) as error:
                 logger.info("the boss's version is not here yet: %s", error, extra={"action": "fetch_bundle"})
                 if tries_left:
                     time.sleep(pause)
@@ -61,7 +61,9 @@ class Replacement:
 
     def _get(self, order: FetchBundle) -> None:
         if not self._boss_url or not order.url.startswith(f"{self._boss_url}/"):
-            raise Refused(f"{order.url} is not of the boss that this machine was told ({self._boss_url or 'none'})")
+            raise BootstrapRefusedError(
+                f"{order.url} is not of the boss that this machine was told ({self._boss_url or 'none'})"
+            )
         self._programs.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = folder_of(order.digest, self._programs)
         if not folder.is_dir():

@@ -31,7 +31,7 @@ CACHE_BYTES = 64 * 1024 * 1024
 
 
 class DatabaseStore:
-    """`boss.loop.Store` over a real database."""
+    """`boss.core.store.TurnStore` over a real database."""
 
     def __init__(self, database: Database, spool: Path, *, by_http: bool = False) -> None:
         """`by_http`: the datastore cannot read the spool; it asks the boss for what stands there."""

@@ -19,9 +19,8 @@ from boss.bootstrap.login_files import LoginFiles, datastore_files, worker_files
 from boss.bootstrap.manual import ManualLogins
 from boss.bootstrap.ssh_keys import ensure_keys
 from boss.core.policy import Policy, PoolPolicy
-from boss.embedded.broker import EmbeddedBroker
+from boss.embedded.broker import EmbeddedBroker, accepts_login
 from boss.embedded.broker_logins import BrokerLogins
-from boss.embedded.greeting import accepts_login
 from boss.embedded.logins import MqttLogin
 from boss.embedded.passwords import DATASTORE_LOGIN, Passwords
 from boss.setup import Setup

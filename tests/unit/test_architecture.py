@@ -6,6 +6,7 @@ docs/architecture.md draws the layers; a test there compares the two.
 from __future__ import annotations
 
 import ast
+import builtins
 import graphlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -103,6 +104,22 @@ PURE_MAY_IMPORT = frozenset(
 )
 #: Built-in functions that do input or output, or run text.
 PURE_MAY_NOT_CALL = frozenset({"open", "print", "input", "exec", "eval", "breakpoint", "__import__"})
+
+
+#: Public classes that have one name in several modules, and why that is one thing.
+SHARED_NAMES: dict[str, str] = {
+    "BossSeen": "the same event, in the vocabulary of each agent that it comes to",
+    "LinkConnected": "the same event, in the vocabulary of each agent",
+    "LinkDisconnected": "the same event, in the vocabulary of each agent",
+    "TimePassed": "the same event, in the vocabulary of each agent",
+    "InvariantError": "one convention for the agents: what `check` raises",
+    "IllegalMoveError": "one convention for the agents: what a move outside its table raises",
+}
+
+#: Built-in exceptions that a root may be, or that a class may be besides.
+BUILT_IN_EXCEPTIONS = frozenset(
+    name for name, each in vars(builtins).items() if isinstance(each, type) and issubclass(each, BaseException)
+)
 
 
 def ours() -> list[Path]:
@@ -324,6 +341,65 @@ def _read_of_self(handed: ast.AST, methods: Methods) -> set[str]:
     return seen - methods.keys()
 
 
+def classes_of(tree: ast.AST) -> Iterator[ast.ClassDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+
+
+def last_name(base: ast.expr) -> str:
+    """Of `a`, `a.b` or `a[b]`."""
+    while isinstance(base, ast.Subscript):
+        base = base.value
+    return base.attr if isinstance(base, ast.Attribute) else base.id if isinstance(base, ast.Name) else ""
+
+
+def exceptions_of(trees: Mapping[str, ast.AST]) -> dict[str, dict[str, list[str]]]:
+    """Package -> its exception classes -> their bases. `trees`: module -> its source. Private ones count."""
+    bases = {
+        (module, each.name): [last_name(base) for base in each.bases]
+        for module, tree in trees.items()
+        for each in classes_of(tree)
+    }
+    known: set[str] = set()
+    while found := {
+        name for (_, name), above in bases.items() if name not in known and {*above} & (known | BUILT_IN_EXCEPTIONS)
+    }:
+        known |= found
+    packages: dict[str, dict[str, list[str]]] = {}
+    for (module, name), above in bases.items():
+        if name in known:
+            packages.setdefault(package_of(module), {})[name] = above
+    return packages
+
+
+def package_of(module: str) -> str:
+    """The package that a module is in, or is."""
+    return module if TOP.joinpath(*module.split(".")).is_dir() else module.rpartition(".")[0]
+
+
+def faulty_exceptions(trees: Mapping[str, ast.AST]) -> list[str]:
+    faults = []
+    for package, classes in exceptions_of(trees).items():
+        faults += [f"{package}: {name} does not end in Error" for name in classes if not name.endswith("Error")]
+        roots = sorted(name for name, above in classes.items() if not {*above} & {*classes})
+        if len(roots) != 1:
+            faults.append(f"{package or 'modules at the top'}: {len(roots)} roots, {', '.join(roots)}")
+    return faults
+
+
+def shared_names(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
+    """Name of a public class -> the modules that have one."""
+    found: dict[str, list[str]] = {}
+    for module, tree in trees.items():
+        for each in tree.body:
+            if isinstance(each, ast.ClassDef) and not each.name.startswith("_"):
+                found.setdefault(each.name, []).append(module)
+    return {name: modules for name, modules in found.items() if len(modules) > 1}
+
+
+def all_trees() -> dict[str, ast.Module]:
+    return {module_of(path): tree_of(path) for path in ours()}
+
+
 def pure_files() -> list[Path]:
     return [path for path in ours() if any(within(module_of(path), prefix) for prefix in PURE)]
 
@@ -373,6 +449,18 @@ def test_the_page_on_architecture_draws_the_layers_that_hold() -> None:
 def test_every_room_and_rule_is_about_modules_that_are_there() -> None:
     named = {*ROOMS, *ONE_ROOM, *ONLY, *APART, *PURE}
     assert not [name for name in named if not exists(name)]
+
+
+def test_exceptions_end_in_error_and_are_one_tree_a_package() -> None:
+    faults = faulty_exceptions(all_trees())
+    assert not faults, "\n".join(faults)
+
+
+def test_the_name_of_a_public_class_stands_for_one_thing() -> None:
+    found = shared_names(all_trees())
+    unexplained = [f"{name}: {', '.join(modules)}" for name, modules in found.items() if name not in SHARED_NAMES]
+    assert not unexplained, "\n".join(unexplained)
+    assert found.keys() == SHARED_NAMES.keys(), "a reason for a name that is not shared"
 
 
 # The rules themselves are tried on small pieces: a test that can never fail proves nothing.
@@ -543,3 +631,33 @@ def start(inbox):
     loop = Loop(backend)
 """
     assert not late_parts("boss.program", ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"boss.core.a": "class Away(Exception): pass"},
+        {"boss.core.a": "class _Away(ValueError): pass"},
+        {"boss.core.a": "class AError(Exception): pass", "boss.core.b": "class BError(OSError): pass"},
+        {"boss.core.a": "class AError(Exception): pass", "boss.core.b": "class B(AError): pass"},
+        {"boss.core.a": "class AError(Exception): pass", "boss.database.b": "class B(a.AError, Odd[int]): pass"},
+    ],
+)
+def test_an_exception_outside_the_tree_of_its_package_is_found(sources: dict[str, str]) -> None:
+    assert faulty_exceptions({module: ast.parse(source) for module, source in sources.items()})
+
+
+def test_one_tree_of_exceptions_may_stand_on_another() -> None:
+    sources = {
+        "boss.core.a": "class AError(Exception): pass",
+        "boss.core.b": "class BError(AError, OSError): pass\nclass _CError(BError): pass\nclass NoException: pass",
+        "boss.database.d": "class DError(AError): pass",
+    }
+    assert not faulty_exceptions({module: ast.parse(source) for module, source in sources.items()})
+
+
+def test_a_class_name_in_two_modules_is_found() -> None:
+    sources = {"boss.a": "class One: pass\nclass _Two: pass", "boss.b": "class One: pass\nclass _Two: pass"}
+    assert shared_names({module: ast.parse(source) for module, source in sources.items()}) == {
+        "One": ["boss.a", "boss.b"]
+    }

@@ -16,8 +16,8 @@ from worker.guest.account import Account, authorize, ensure_account, ensure_host
 from worker.guest.bringup import (
     LOCK_VARIABLE,
     TOLD,
+    BootstrapRefusedError,
     Places,
-    Refused,
     hopeless,
     patiently,
     places,
@@ -50,7 +50,7 @@ def main(settings: Path) -> int:
         if told.get("ECLOUD_AUTHORIZED_KEYS"):
             authorize(account, told["ECLOUD_AUTHORIZED_KEYS"])
         login = kept_login(told, where) or patiently(lambda: exchange(told, where, account))
-    except (Refused, KeyError) as error:
+    except (BootstrapRefusedError, KeyError) as error:
         return hopeless(error)
     drop_others(where.programs, FOLDER)
     variables = agent_variables(told, login, where)

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.guest.bringup import Refused, write_private
+from worker.guest.bringup import BootstrapRefusedError, write_private
 
 USER = "ecloud"
 HOME = Path("/var/lib/ecloud")
@@ -30,7 +30,7 @@ class Account:
 
 
 def ensure_account() -> Account:
-    """Raises Refused."""
+    """Raises BootstrapRefusedError."""
     if os.geteuid() != 0:
         return _account(pwd.getpwuid(os.geteuid()))
     try:
@@ -57,9 +57,11 @@ def _make() -> pwd.struct_passwd:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         return pwd.getpwnam(USER)
     except OSError as error:
-        raise Refused(f"the user {USER!r} cannot be made: {error}") from None
+        raise BootstrapRefusedError(f"the user {USER!r} cannot be made: {error}") from None
     except KeyError:
-        raise Refused(f"the user {USER!r} cannot be made: {done.stderr.strip() or done.returncode}") from None
+        raise BootstrapRefusedError(
+            f"the user {USER!r} cannot be made: {done.stderr.strip() or done.returncode}"
+        ) from None
 
 
 def ensure_host_keys(pattern: str = "/etc/ssh/ssh_host_*_key.pub") -> None:
@@ -73,7 +75,7 @@ def authorize(account: Account, told: str) -> None:
     try:
         wanted = [line for line in base64.b64decode(told).decode("ascii").splitlines() if line.strip()]
     except ValueError as error:
-        raise Refused(f"ECLOUD_AUTHORIZED_KEYS is no base64 of text: {error}") from None
+        raise BootstrapRefusedError(f"ECLOUD_AUTHORIZED_KEYS is no base64 of text: {error}") from None
     folder = account.home / ".ssh"
     if not folder.exists():
         folder.mkdir(mode=0o700)

@@ -56,12 +56,16 @@ UMask=0022
 """
 
 
-class Away(Exception):
-    """Not now; trying again later may help."""
+class InstanceBootstrapError(Exception):
+    """Root of what ends a bootstrap; the text is a sentence."""
 
 
-class Refused(Exception):
-    """Trying again does not help."""
+class BossAwayError(InstanceBootstrapError):
+    """The environment: not now; trying again later may help."""
+
+
+class BootstrapRefusedError(InstanceBootstrapError):
+    """The boss, or what the machine was given: trying again does not help."""
 
 
 def say(text: str) -> None:
@@ -134,9 +138,9 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def ask(url: str, token: str, body: bytes | None = None) -> http.client.HTTPResponse:
-    """The boss's answer, past no proxy. Raises Away or Refused with a sentence."""
+    """The boss's answer, past no proxy. Raises BossAwayError or BootstrapRefusedError with a sentence."""
     if not url.startswith(("http://", "https://")):
-        raise Refused(f"ECLOUD_BOSS_URL cannot be used: {url} is no address of HTTP")
+        raise BootstrapRefusedError(f"ECLOUD_BOSS_URL cannot be used: {url} is no address of HTTP")
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
     try:
@@ -144,11 +148,11 @@ def ask(url: str, token: str, body: bytes | None = None) -> http.client.HTTPResp
     except urllib.error.HTTPError as error:
         with error:
             sentence = f"{url} answers {error.code}: {_said(error)}"
-        raise (Away if error.code >= 500 or error.code == 429 else Refused)(sentence) from None
+        raise (BossAwayError if error.code >= 500 or error.code == 429 else BootstrapRefusedError)(sentence) from None
     except (OSError, http.client.HTTPException) as error:
-        raise Away(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
+        raise BossAwayError(f"{url} does not answer: {getattr(error, 'reason', None) or error}") from None
     except ValueError as error:
-        raise Refused(f"ECLOUD_BOSS_URL cannot be used: {error}") from None
+        raise BootstrapRefusedError(f"ECLOUD_BOSS_URL cannot be used: {error}") from None
     return answer
 
 
@@ -160,12 +164,12 @@ def _said(error: urllib.error.HTTPError) -> str:
 
 
 def fetch(url: str, token: str, digest: str, into: Path) -> None:
-    """The bundle of this digest. Raises Away, Refused."""
+    """The bundle of this digest. Raises BossAwayError, BootstrapRefusedError."""
     with ask(url, token) as answer:
         try:
             copy_checked(answer, digest, into)
         except http.client.HTTPException as error:
-            raise Away(f"{url}: the answer broke off: {error}") from None
+            raise BossAwayError(f"{url}: the answer broke off: {error}") from None
 
 
 def copy_checked(source: Any, digest: str, into: Path) -> None:
@@ -178,17 +182,17 @@ def copy_checked(source: Any, digest: str, into: Path) -> None:
                 told.update(piece)
                 file.write(piece)
         if f"b2:{told.hexdigest()}" != digest:
-            raise Refused(f"the bundle is b2:{told.hexdigest()}, and {digest} was told: it is not used")
+            raise BootstrapRefusedError(f"the bundle is b2:{told.hexdigest()}, and {digest} was told: it is not used")
         temporary.replace(into)
     except OSError as error:
-        raise Away(f"{into} was not written: {error}") from None
+        raise BossAwayError(f"{into} was not written: {error}") from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def folder_of(digest: str, programs: Path) -> Path:
     if not re.fullmatch("b2:[0-9a-f]{64}", digest):
-        raise Refused(f"{digest[:80]!r} is no digest of a bundle")
+        raise BootstrapRefusedError(f"{digest[:80]!r} is no digest of a bundle")
     return programs / digest.removeprefix("b2:")
 
 
@@ -200,7 +204,7 @@ def unpack(archive: Path, digest: str, programs: Path) -> Path:
         with tarfile.open(archive, "r:gz") as file:
             for entry in file:
                 if not entry.isfile() or entry.name.startswith("/") or ".." in entry.name.split("/"):
-                    raise Refused(f"the bundle has an entry that none has: {entry.name!r}")
+                    raise BootstrapRefusedError(f"the bundle has an entry that none has: {entry.name!r}")
                 path = temporary / entry.name
                 path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
                 content = file.extractfile(entry)
@@ -214,14 +218,14 @@ def unpack(archive: Path, digest: str, programs: Path) -> Path:
         if not folder.exists():
             temporary.rename(folder)
     except (OSError, EOFError, tarfile.TarError) as error:
-        raise Away(f"the bundle cannot be unpacked: {error}") from None
+        raise BossAwayError(f"the bundle cannot be unpacked: {error}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 
 def ensure_bundle(told: Mapping[str, str], where: Places) -> Path:
-    """The folder of this machine's bundle, fetched if it is not there. Raises Away, Refused."""
+    """The folder of this machine's bundle, fetched if it is not there. Raises BossAwayError, BootstrapRefusedError."""
     kept = read_json(where.settings / BUNDLE)
     if kept.get("of") == mark(told) and (folder := folder_of(str(kept["digest"]), where.programs)).is_dir():
         return folder
@@ -229,7 +233,7 @@ def ensure_bundle(told: Mapping[str, str], where: Places) -> Path:
     digest = have.get(kind())
     if digest is None:
         known = ", ".join(sorted(have)) or "none"
-        raise Refused(f"the boss has no bundle for Python and machine {kind()}; it has {known}")
+        raise BootstrapRefusedError(f"the boss has no bundle for Python and machine {kind()}; it has {known}")
     folder = folder_of(digest, where.programs)
     if not folder.is_dir():
         archive = where.programs / f"{folder.name}.tar.gz"
@@ -303,12 +307,12 @@ def take_lock(settings: Path) -> int | None:
 
 
 def patiently(work: Callable[[], T]) -> T:
-    """What comes of it, tried again for as long as it raises Away."""
+    """What comes of it, tried again for as long as it raises BossAwayError."""
     pause = 1.0
     while True:
         try:
             return work()
-        except Away as error:
+        except BossAwayError as error:
             say(f"{error}; trying again in {pause:g} s")
         time.sleep(pause)  # nobody tells when what is away is back
         pause = min(pause * 2, LONGEST_PAUSE)
@@ -336,7 +340,7 @@ def keep(settings: Path) -> int:
 
     try:
         folder = patiently(bundle)
-    except (Refused, KeyError) as error:
+    except (BootstrapRefusedError, KeyError) as error:
         return hopeless(error)
     os.set_inheritable(lock, True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ECLOUD_", "PYTHON"))}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from worker.guest.account import Account
-from worker.guest.bringup import API, Away, Places, Refused, ask, mark, read_json, write_private
+from worker.guest.bringup import API, BootstrapRefusedError, BossAwayError, Places, ask, mark, read_json, write_private
 
 KEPT = "login.json"
 _MOST_BYTES = 1024 * 1024
@@ -33,7 +33,7 @@ def kept_login(told: Mapping[str, str], where: Places) -> Login | None:
 
 
 def exchange(told: Mapping[str, str], where: Places, account: Account) -> Login:
-    """The token for the login. The boss gives it once. Raises Away, Refused."""
+    """The token for the login. The boss gives it once. Raises BossAwayError, BootstrapRefusedError."""
     url = f"{told['ECLOUD_BOSS_URL'].rstrip('/')}{API}/{told['ECLOUD_WORKER_ID']}/login"
     body = json.dumps({"folder": os.fspath(where.settings)}).encode()
     with ask(url, told["ECLOUD_START_TOKEN"], body) as answer:
@@ -42,9 +42,9 @@ def exchange(told: Mapping[str, str], where: Places, account: Account) -> Login:
             files = {str(name): str(text) for name, text in content["files"].items()}
             more = {str(name): str(value) for name, value in content["variables"].items()}
         except OSError as error:
-            raise Away(f"{url}: the answer broke off: {error}") from None
+            raise BossAwayError(f"{url}: the answer broke off: {error}") from None
         except (ValueError, LookupError, TypeError, AttributeError):
-            raise Refused(f"{url} does not answer as a boss does") from None
+            raise BootstrapRefusedError(f"{url} does not answer as a boss does") from None
     return _keep(told, where, account, files, more)
 
 

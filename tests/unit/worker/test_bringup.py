@@ -22,7 +22,7 @@ from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled, wait_for
 from worker.guest import bringup, halt, login
 from worker.guest.account import Account
-from worker.guest.bringup import Away, Places, Refused
+from worker.guest.bringup import BootstrapRefusedError, BossAwayError, Places
 
 TOP = Path(__file__).resolve().parents[3]
 STARTUP = TOP / "worker" / "startup.sh"
@@ -183,7 +183,7 @@ def test_a_machine_made_from_the_disk_of_a_used_one_takes_what_it_is_told(boss: 
 
 def test_what_has_another_digest_is_not_used(boss: Boss, where: Places) -> None:
     boss.answers = [(200, tar(worker__x="EVIL = 1\n"))]
-    with pytest.raises(Refused, match="and b2:[0-9a-f]* was told: it is not used"):
+    with pytest.raises(BootstrapRefusedError, match="and b2:[0-9a-f]* was told: it is not used"):
         bringup.ensure_bundle(told(boss, tar(worker__x="GOOD = 1\n")), where)
     assert list(where.programs.iterdir()) == []
 
@@ -193,7 +193,7 @@ def test_a_bundle_that_is_on_the_machine_already_is_not_fetched(where: Places, t
     (tmp_path / "bundle").write_bytes(content)
     folder = bringup.ensure_bundle(told(None, content, ECLOUD_BUNDLE_FILE=str(tmp_path / "bundle")), where)
     assert (folder / "worker" / "x.py").exists()
-    with pytest.raises(Refused, match="it is not used"):
+    with pytest.raises(BootstrapRefusedError, match="it is not used"):
         about = told(None, b"other", ECLOUD_BUNDLE_FILE=str(tmp_path / "bundle"), ECLOUD_INSTANCE="8")
         bringup.ensure_bundle(about, where)
 
@@ -206,19 +206,29 @@ def test_an_archive_that_would_write_elsewhere_is_refused(name: str, where: Plac
         if name == "link":
             entry.type, entry.linkname = tarfile.SYMTYPE, "/etc"
         file.addfile(entry)
-    with pytest.raises(Refused, match="an entry that none has"):
+    with pytest.raises(BootstrapRefusedError, match="an entry that none has"):
         bringup.unpack(archive, "b2:" + "0" * 64, where.programs)
     assert list(where.programs.iterdir()) == []
 
 
 def test_without_a_bundle_for_this_python_it_says_which_there_are(where: Places) -> None:
     about = told(None, ECLOUD_BUNDLES=f"3.99-x86_64=b2:{'0' * 64}")
-    with pytest.raises(Refused, match=r"no bundle for Python and machine 3\.1\d-\w+; it has 3\.99-x86_64"):
+    with pytest.raises(
+        BootstrapRefusedError, match=r"no bundle for Python and machine 3\.1\d-\w+; it has 3\.99-x86_64"
+    ):
         bringup.ensure_bundle(about, where)
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [(401, Refused), (403, Refused), (404, Refused), (302, Refused), (429, Away), (503, Away)]
+    ("code", "kind"),
+    [
+        (401, BootstrapRefusedError),
+        (403, BootstrapRefusedError),
+        (404, BootstrapRefusedError),
+        (302, BootstrapRefusedError),
+        (429, BossAwayError),
+        (503, BossAwayError),
+    ],
 )
 def test_a_boss_that_refuses_and_one_that_is_busy_are_told_apart(boss: Boss, code: int, kind: type[Exception]) -> None:
     boss.answers = [(code, b'{"error": "the sentence of the boss"}')]
@@ -228,9 +238,9 @@ def test_a_boss_that_refuses_and_one_that_is_busy_are_told_apart(boss: Boss, cod
 
 
 def test_a_boss_that_is_away_is_asked_again(where: Places) -> None:
-    with pytest.raises(Away, match="does not answer: .*[Rr]efused"):
+    with pytest.raises(BossAwayError, match="does not answer: .*[Rr]efused"):
         bringup.ensure_bundle(told(None), where)
-    with pytest.raises(Refused, match="ECLOUD_BOSS_URL cannot be used"):
+    with pytest.raises(BootstrapRefusedError, match="ECLOUD_BOSS_URL cannot be used"):
         bringup.ensure_bundle(told(None, ECLOUD_BOSS_URL="boss:8000/x"), where)
 
 
@@ -265,7 +275,7 @@ def test_the_login_is_had_once_and_kept_for_later_starts(boss: Boss, where: Plac
 @pytest.mark.parametrize("content", [b"<html>", b"{}", b'{"files": 3, "variables": {}}', b"[]"])
 def test_what_answers_in_the_bosss_place_is_told(boss: Boss, where: Places, content: bytes) -> None:
     boss.answers = [(200, content)]
-    with pytest.raises(Refused, match="does not answer as a boss does"):
+    with pytest.raises(BootstrapRefusedError, match="does not answer as a boss does"):
         login.exchange(told(boss), where, ME)
     assert list(where.settings.iterdir()) == []
 
