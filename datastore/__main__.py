@@ -30,7 +30,7 @@ from wire.topics import Topics
 
 logger = logging.getLogger("datastore")
 
-#: Exit codes: a clean end; what a person has to put right; the arguments (argparse's own).
+#: Exit codes: a clean end; what an operator has to put right; the arguments (argparse's own).
 OK, UNUSABLE = 0, 1
 
 _EPILOG = """examples:
@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
         policy = DatastorePolicy(
             transfers_at_once=options.transfers,
             retry_seconds=options.retry_seconds,
-            hindered_seconds=options.hindered_seconds,
+            disk_retry_seconds=options.disk_retry_seconds,
         )
         hello = DatastoreHello(address=socket.gethostname(), pid=os.getpid(), program=f"ecloud {VERSION}")
         agent = DatastoreAgent(options.deployment, incarnation, policy, hello)
@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     _add(parser, "--http-token-file", "ECLOUD_DATASTORE_HTTP_TOKEN_FILE", Path, "", "file with the token for its files")
     _add(parser, "--prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "first part of all MQTT topics")
     _add(
-        parser, "--ssh-key", "ECLOUD_DATASTORE_SSH_KEY", Path, "", "private SSH key that workers on other hosts let in"
+        parser, "--ssh-key", "ECLOUD_DATASTORE_SSH_KEY", Path, "", "private SSH key that workers on other hosts accept"
     )
     _add(parser, "--transfers", "ECLOUD_TRANSFERS_AT_ONCE", int, 16, "transfers under way at once")
     _add(
@@ -161,21 +161,21 @@ def _parser() -> argparse.ArgumentParser:
         "pause before results are fetched again after a failure, longer each time",
     )  # fmt: skip
     _add(
-        parser, "--hindered-seconds", "ECLOUD_TRANSFER_HINDERED_SECONDS", float, 10.0,
+        parser, "--disk-retry-seconds", "ECLOUD_TRANSFER_DISK_RETRY_SECONDS", float, 10.0,
         "pause before results are fetched again after the disk was full",
     )  # fmt: skip
     _add(parser, "--log-level", "ECLOUD_LOG_LEVEL", str.upper, "INFO", "DEBUG, INFO, WARNING or ERROR")
-    parser.add_argument("--die-with", type=int, default=0, metavar="PID", help="end when this process ends")
+    parser.add_argument("--die-with", type=int, default=0, metavar="PID", help="stop when this process ends")
     return parser
 
 
 def _add(parser: argparse.ArgumentParser, option: str, variable: str, kind: object, default: object, text: str) -> None:
     """An option that is also an environment variable, and says so."""
     value = os.environ.get(variable) or default
-    told = f"{text} [{variable}]" if default in (None, "") else f"{text} [{variable}, else {default}]"
+    shown = f"{text} [{variable}]" if default in (None, "") else f"{text} [{variable}, else {default}]"
     if isinstance(value, str) and value == "":
         value = None
-    parser.add_argument(option, type=kind, default=value, required=value is None and default is None, help=told)  # type: ignore[arg-type]
+    parser.add_argument(option, type=kind, default=value, required=value is None and default is None, help=shown)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What goes wrong in the datastore's program. Values only; nobody catches the roots.
+"""What goes wrong in the datastore's program. Values only; the roots are never caught.
 
 DatastoreError
 ├── NameRefusedError              a worker or a boss: a name that is not valid below the tree
@@ -13,7 +13,7 @@ DatastoreError
 │   ├── NotSendableError          something below a folder cannot be an input
 │   ├── DigestError               what was given as a digest is none
 │   ├── SizeDiffersError          a file has not the size that was stated
-│   └── CopyStoppedError          nobody wants the copy any more
+│   └── CopyStoppedError          the copy is no longer needed
 └── TransferError                 of files between the tree and a worker (`datastore.transfers`)
     ├── TransferFailedError       it did not come to its end, with whose fault it is
     └── TransferStartError        the environment: rsync or ssh could not be started

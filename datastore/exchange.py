@@ -1,4 +1,4 @@
-"""Contents between the boss and the tree: what pushes sent comes into incoming, what people want goes to the boss.
+"""Contents between the boss and the tree: what pushes sent comes into incoming, what users ask for goes to the boss.
 
 A content that is kept here already is taken from there. Else, where the boss is on the same machine, it is copied
 from the boss's spool, and where it is not, fetched by HTTP. Gives no names and decides nothing.
@@ -77,7 +77,7 @@ class Exchange:
         try:
             self._copy(kept.fd, kept.size, order, path)
         except (SizeDiffersError, ContentRejectedError):
-            return False  # somebody has changed it: it is taken from where it was sent
+            return False  # it was changed meanwhile: it is taken from where it was sent
         return True
 
     def _copy(self, source: int, size: int, order: Store, path: str) -> None:

@@ -1,6 +1,6 @@
 """Folders among the inputs of an attempt, on their way out: each becomes its files, and the folders without any.
 
-A requirement without a digest may name a folder that somebody put on the datastore by hand; which files it has is
+A requirement without a digest may name a folder that was put on the datastore manually; which files it has is
 seen when staging begins, and the answer says what they were. Transfers meet files only: folders that are to be made
 are taken out of the order before, and put into its answer.
 """
@@ -18,7 +18,7 @@ from datastore.paths import shown
 from wire.messages import AttemptKey, Input, Stage, StageDone
 
 #: An attempt's inputs must fit one message, to the worker and back to the boss.
-MOST_BYTES = 5_000_000
+MAX_BYTES = 5_000_000
 _INPUT_BYTES = 170
 
 TransferAnswer = InputsStaged | ResultsFetched | FetchFailed
@@ -26,7 +26,7 @@ Tell = Callable[[TransferAnswer], None]
 
 
 def expand(tree: Tree, jobs: list[Stage], tell: Tell) -> tuple[list[Stage], Tell]:
-    """The orders as a transfer can carry them out, and how it is to answer. What cannot be done is told at once."""
+    """The orders as a transfer can carry them out, and how it is to answer. What cannot be done is answered at once."""
     known: dict[str, list[Entry] | None] = {}
     possible = []
     folders: dict[AttemptKey, list[Input]] = {}
@@ -45,7 +45,7 @@ def expand(tree: Tree, jobs: list[Stage], tell: Tell) -> tuple[list[Stage], Tell
             folders[job.task, job.attempt] = only_folders
             inputs = [each for each in inputs if not each.folder]
         possible.append(msgspec.structs.replace(job, inputs=inputs))
-    return possible, (lambda told: tell(_with_folders(told, folders))) if folders else tell
+    return possible, (lambda answer: tell(_with_folders(answer, folders))) if folders else tell
 
 
 def _expanded(tree: Tree, inputs: list[Input], known: dict[str, list[Entry] | None]) -> list[Input]:
@@ -57,7 +57,7 @@ def _expanded(tree: Tree, inputs: list[Input], known: dict[str, list[Entry] | No
         entries = None if each.digest or each.folder else _entries(tree, each.name, known)
         expanded = [each] if entries is None else [_input(each, entry) for entry in entries]
         size += sum(_INPUT_BYTES + len(one.name.encode()) + len(one.path.encode()) for one in expanded)
-        if size > MOST_BYTES:
+        if size > MAX_BYTES:
             raise NotSendableError(
                 f"with the {len(expanded):,} files of the folder {shown(each.name)} the task has too many inputs "
                 "to name them one by one: pack them into one file"
@@ -82,9 +82,9 @@ def _input(folder: Input, entry: Entry) -> Input:
     return Input(name=name, path=path, folder=True)
 
 
-def _with_folders(told: TransferAnswer, folders: dict[AttemptKey, list[Input]]) -> TransferAnswer:
-    if not isinstance(told, InputsStaged) or not isinstance(told.answer, StageDone):
-        return told
-    answer = told.answer
+def _with_folders(given: TransferAnswer, folders: dict[AttemptKey, list[Input]]) -> TransferAnswer:
+    if not isinstance(given, InputsStaged) or not isinstance(given.answer, StageDone):
+        return given
+    answer = given.answer
     more = folders.get((answer.task, answer.attempt), [])
-    return InputsStaged(msgspec.structs.replace(answer, inputs=[*answer.inputs, *more])) if more else told
+    return InputsStaged(msgspec.structs.replace(answer, inputs=[*answer.inputs, *more])) if more else given

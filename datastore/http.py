@@ -1,10 +1,10 @@
-"""Files between this datastore and a boss on another host, by the boss's HTTP API: what pushes sent, what people want.
+"""Files between this datastore and a boss on another host, by the boss's HTTP API: what pushes sent, what users want.
 
 It knows the boss's URL and a token that is good for files only; both come from whoever started the program, never
 from an order. Every content is verified where it arrives, and a transfer that broke off goes on where it was.
 
     BossError                  a sentence that names the boss
-    ├── BossUnreachableError   nobody there, or the connection broke: worth another try
+    ├── BossUnreachableError   no answer, or the connection broke: worth another try
     ├── BossRefusedError       the boss has answered, and it was no
     └── WrongContentError      what came has not the size or digest that was announced
 """
@@ -62,7 +62,7 @@ class Boss:
         self._prefix = parts.path.rstrip("/")
         self._secure, self._host, self._port = parts.scheme == "https", parts.hostname, parts.port
         self._token_file = token_file
-        self._token()  # told at the start, not with the first file
+        self._token()  # an error at the start, not with the first file
         self._stopped = stopped
         self._pause = pause_seconds
         self._own = threading.local()
@@ -74,7 +74,7 @@ class Boss:
             _cut(connection)
 
     def close(self) -> None:
-        """Once nobody uses it any more."""
+        """Once it is no longer used."""
         for connection in list(self._open):
             connection.close()
 
@@ -132,7 +132,7 @@ class Boss:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size - have)}
         try:
             with self._asked("PUT", path, headers, _pieces(source, have, size, self._stopped)) as answer:
-                return bool(self._told(answer)["complete"])
+                return bool(self._decoded(answer)["complete"])
         except BossRefusedError as error:
             if error.status == 409:  # another connection of ours is not over there yet
                 raise BossUnreachableError(str(error)) from None
@@ -141,17 +141,17 @@ class Boss:
     def _there(self, digest: str) -> tuple[int, bool]:
         try:
             with self._asked("GET", f"{OUTGOING}{digest}", {}) as answer:
-                told = self._told(answer)
-                return int(told["have"]), bool(told["complete"])
+                state = self._decoded(answer)
+                return int(state["have"]), bool(state["complete"])
         except BossRefusedError as error:
             if error.status == 404:
                 return 0, False
             raise
 
-    def _told(self, answer: http.client.HTTPResponse) -> dict[str, int]:
+    def _decoded(self, answer: http.client.HTTPResponse) -> dict[str, int]:
         try:
-            told = json.loads(answer.read(65_536))
-            return {"have": int(told["have"]), "complete": bool(told["complete"])}
+            state = json.loads(answer.read(65_536))
+            return {"have": int(state["have"]), "complete": bool(state["complete"])}
         except (ValueError, KeyError, TypeError):
             raise BossRefusedError(
                 200, f"what answers at {self.url} is no boss; set --boss-url to the boss's"
@@ -166,19 +166,19 @@ class Boss:
             try:
                 if do():
                     return
-                trouble = BossUnreachableError(
+                failure = BossUnreachableError(
                     f"the boss at {self.url} took all of it, and says that it is not complete"
                 )
             except BossUnreachableError as error:
-                trouble = error
+                failure = error
             if self._stopped():
                 raise CopyStoppedError from None
             now = reached()
             tries = 1 if now > best else tries + 1
             best = max(best, now)
             if tries >= TRIES:
-                raise trouble
-            time.sleep(self._pause)  # a boss that is started anew needs a moment; a stop waits for it, too
+                raise failure
+            time.sleep(self._pause)  # a boss that is restarted needs a moment; a stop waits for it, too
 
     @contextmanager
     def _asked(
@@ -260,19 +260,19 @@ class Boss:
             return BossRefusedError(
                 answer.status,
                 f"the boss at {self.url} does not accept the token in {self._token_file} ({said}); put what its "
-                "`logins/http_datastore` holds there: it is tried again by itself",
+                "`logins/http_datastore` holds there: it is tried again automatically",
             )
         if answer.status in (429, 503):
             return BossUnreachableError(f"the boss at {self.url} cannot answer at present: {said}")
         return BossRefusedError(answer.status, f"the boss at {self.url} says: {said}")
 
     def _token(self) -> str:
-        """Read anew for each request: it may have been replaced. Raises BossRefusedError."""
+        """Read again for each request: it may have been replaced. Raises BossRefusedError."""
         try:
             token = self._token_file.read_text().strip()
         except OSError as error:
-            told = f"the boss's token cannot be read from {self._token_file}: {error.strerror}"
-            raise BossRefusedError(401, told) from None
+            reason = f"the boss's token cannot be read from {self._token_file}: {error.strerror}"
+            raise BossRefusedError(401, reason) from None
         if not token or not token.isprintable() or not token.isascii():
             raise BossRefusedError(401, f"{self._token_file} holds no token for the boss's files")
         return token

@@ -60,7 +60,7 @@ class Publisher:
     def place_files(self, records: list[Record]) -> None:
         moves = [move for record in records for move in self._left(record)]
         try:
-            # Names whose rename happened in an earlier try must be durable too before anybody is told.
+            # Names whose rename happened in an earlier try must be durable too before the end is reported.
             names = (name for record in records for name in record.names())
             folders = [move for record in records for move in self._folder_moves(record)]
             self._names.give(moves, also_sync=names, folder_moves=folders)

@@ -25,7 +25,7 @@ from wire.patterns import is_pattern
 
 logger = logging.getLogger(__name__)
 
-#: More files than this below one name are not told one by one: the name counts as not there.
+#: More files than this below one name are not listed one by one: the name counts as not there.
 _LISTED = 20_000
 
 

@@ -1,7 +1,7 @@
-"""The file work beside the agent's thread: which thread carries out which effect, and what it tells afterwards.
+"""The file work beside the agent's thread: which thread carries out which effect, and what it reports afterwards.
 
-Every effect that has an event gets it, whatever goes wrong, except when the program is ending; an error that nobody
-foresaw is logged with its traceback and told as the failure of that effect.
+Every effect that has an event gets it, whatever goes wrong, except when the program is ending; an unforeseen
+error is logged with its traceback and reported as the failure of that effect.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ from wire.messages import AttemptKey, Collect, Found, Place, SendFailed, Stage, 
 
 logger = logging.getLogger(__name__)
 
-#: Contents that are sent to the boss at once, because people want them.
+#: Contents that are sent to the boss at once, because users asked for them.
 SENDINGS_AT_ONCE = 4
 #: Between two tries to write an epoch: nothing is done for the new boss before.
 _EPOCH_SECONDS = 2.0
@@ -84,7 +84,7 @@ class Performer:
         self._tree = tree
         self._index = index
         self._stopping = threading.Event()
-        #: Attempts under way that nobody wants any more. Sets of the built-in kind are safe for single calls.
+        #: Attempts in flight that are no longer needed. Sets of the built-in kind are safe for single calls.
         self._unwanted: set[AttemptKey] = set()
         names, versions = Names(tree, index), Versions(tree, index)
         self._publisher = Publisher(tree, index, names)
@@ -266,5 +266,5 @@ def _by_place(jobs: list[Job]) -> list[tuple[Place, list[Job]]]:
 
 
 def _unforeseen(what: str, error: Exception) -> str:
-    logger.error("%s failed in a way that nobody foresaw", what, exc_info=error, extra={"action": "bug"})
+    logger.error("%s failed unexpectedly", what, exc_info=error, extra={"action": "bug"})
     return f"{what} failed: {error!r}"

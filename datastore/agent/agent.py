@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from datastore.agent import collecting, hindrance, naming, publishing, requested, staging
+from datastore.agent import collecting, naming, publishing, requested, staging, warnings
 from datastore.agent.effects import Effect, KeepEpoch
 from datastore.agent.events import (
     BossSeen,
@@ -159,13 +159,13 @@ def _say_hello(state: DatastoreAgentState) -> None:
         state.report(msgspec.structs.replace(state.hello, disk_free=state.disk_free))
         for key in state.recovered:
             state.report(published(state.records[key]))
-        hindrance.say(state)
+        warnings.send(state)
 
 
 def _on_time(state: DatastoreAgentState, event: TimePassed) -> None:
     state.disk_free = event.disk_free or state.disk_free
     if state.heartbeat_due is not None and state.heartbeat_due <= state.now:
-        hindrance.say(state)
+        warnings.send(state)
 
 
 # --- orders -----------------------------------------------------------------------------------------

@@ -53,8 +53,8 @@ def _check_collections(state: DatastoreAgentState) -> None:
         _require(state, False, f"{key} is fetched without a transfer", key)
     _require(state, by_step[Step.FETCHED] == state.fetched.keys(), "fetched collections are listed")
     _require(state, state.without_room.keys() <= state.collections.keys(), "what has ended waits for room")
-    told = not state.without_room or "fetch" in state.hindrances
-    _require(state, told, "nobody is told what waits for room")
+    reported = not state.without_room or "fetch" in state.warnings
+    _require(state, reported, "what waits for disk space is reported")
     for step in (Step.NEW, Step.PUBLISHED, Step.ABANDONED):
         for key in by_step[step]:
             _require(state, False, f"{key} is {step} and still held", key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from datastore.agent import hindrance
+from datastore.agent import warnings
 from datastore.agent.effects import Discard, DropRecords, FetchResults, StopFetching
 from datastore.agent.events import Discarded, FetchFailed, ResultsFetched
 from datastore.agent.moves import leave, move
@@ -126,13 +126,13 @@ def on_fetch_failed(state: DatastoreAgentState, event: FetchFailed) -> None:
     elif event.fault == "room":
         move(state, collection, Step.WAITING)
         state.without_room[event.key] = None
-        hindrance.found(state, "fetch", event.reason)
-        state.retries[event.key] = state.now + state.policy.hindered_seconds
+        warnings.add(state, "fetch", event.reason)
+        state.retries[event.key] = state.now + state.policy.disk_retry_seconds
     elif event.fault == "full":
         move(state, collection, Step.WAITING)
         state.without_room[event.key] = None
-        hindrance.found(state, "fetch", event.reason)
-        state.fetch_after = state.now + state.policy.hindered_seconds
+        warnings.add(state, "fetch", event.reason)
+        state.fetch_after = state.now + state.policy.disk_retry_seconds
         state.lanes.add(collection.lane, collection.key)
     else:
         _not_for_room(state, event.key)
@@ -140,10 +140,10 @@ def on_fetch_failed(state: DatastoreAgentState, event: FetchFailed) -> None:
 
 
 def _not_for_room(state: DatastoreAgentState, key: AttemptKey) -> None:
-    """It does not wait for room on the disk any more; people are told of a full disk while anything does."""
+    """It no longer waits for disk space; the warning of a full disk stays while anything does."""
     state.without_room.pop(key, None)
     if not state.without_room:
-        hindrance.clear(state, "fetch")
+        warnings.clear(state, "fetch")
 
 
 def _try_again(state: DatastoreAgentState, collection: Collection, event: FetchFailed) -> None:

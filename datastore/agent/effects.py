@@ -62,7 +62,7 @@ class FetchResults(_Effect):
 
 
 class StopFetching(_Effect):
-    """A hint: nobody wants this attempt of a FetchResults any more. Its event is still given."""
+    """A hint: this attempt of a FetchResults is no longer needed. Its event is still given."""
 
     key: AttemptKey
 

@@ -1,4 +1,4 @@
-"""Events: what happened, as the datastore's agent is told it. Past tense, values only."""
+"""Events: what happened, as the datastore's agent gets it. Past tense, values only."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from datastore.agent.state import PublishStep, Step
 
-#: The results of one attempt on their way into the tree. They are fetched from the worker into a folder that nobody
-#: reads, and published from there in batches. A collection can be given up until the publish record of its batch is
+#: The results of one attempt on their way into the tree. They are fetched from the worker into a folder that is never
+#: read, and published from there in batches. A collection can be given up until the publish record of its batch is
 #: written; from then on it can only be published, by this start of the datastore or by the next.
 COLLECTION_MOVES: dict[Step, dict[Step, str]] = {
     Step.NEW: {Step.WAITING: "the boss ordered it, and neither its names nor a later attempt speak against it"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datastore.agent import hindrance, staging
+from datastore.agent import staging, warnings
 from datastore.agent.effects import LookUpNames, StoreFiles
 from datastore.agent.events import NamesFound, StoresEnded
 from datastore.agent.state import DatastoreAgentState, IgnoredEvent
@@ -40,10 +40,10 @@ def on_stores_ended(state: DatastoreAgentState, event: StoresEnded) -> None:
         # No space: they wait, in their order, before what came later.
         state.stores = {**state.storing, **state.stores}
         state.storing = {}
-        state.store_after = state.now + state.policy.hindered_seconds
-        hindrance.found(state, "store", event.full or "some sent files could not be stored")
+        state.store_after = state.now + state.policy.disk_retry_seconds
+        warnings.add(state, "store", event.full or "some sent files could not be stored")
     else:
-        hindrance.clear(state, "store")
+        warnings.clear(state, "store")
     staging.release(state)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from datastore.agent import hindrance
+from datastore.agent import warnings
 from datastore.agent.collecting import discard, fenced
 from datastore.agent.effects import DropRecords, PlaceFiles, Sweep, SyncIncoming, WriteRecords
 from datastore.agent.events import IncomingSynced, StepFailed
@@ -141,7 +141,7 @@ def on_placed(state: DatastoreAgentState) -> None:
     if batch is None:
         return
     move_batch(state, batch, PublishStep.OVER)
-    hindrance.clear(state, "publish")
+    warnings.clear(state, "publish")
     if batch.recovering:
         state.effects.append(Sweep())
         return
@@ -156,8 +156,8 @@ def on_step_failed(state: DatastoreAgentState, event: StepFailed) -> None:
     if batch is None or batch.due is not None:
         state.ignore(IgnoredEvent.NO_SUCH_STEP)
         return
-    due = state.now + state.policy.hindered_seconds
-    hindrance.found(state, "publish", event.reason)
+    due = state.now + state.policy.disk_retry_seconds
+    warnings.add(state, "publish", event.reason)
     batch.unclear = batch.unclear or (batch.step is PublishStep.RECORD and not event.full)
     if batch.step is PublishStep.SYNC or (batch.step is PublishStep.RECORD and not batch.unclear):
         move_batch(state, batch, PublishStep.OVER)

@@ -45,7 +45,7 @@ class Record(msgspec.Struct, frozen=True):
         return (self.task, self.attempt)
 
     def folder_places(self) -> list[int | None]:
-        """For each file the place in `folders` of the one that it is below; None: it gets its name by itself."""
+        """For each file the place in `folders` of the one that it is below; None: it is renamed on its own."""
         places = {folder.name: place for place, folder in enumerate(self.folders)}
         if not places:
             return [None] * len(self.files)

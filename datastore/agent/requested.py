@@ -1,4 +1,4 @@
-"""Content that the boss wants sent, because a person asked for it. Pure.
+"""Content that the boss wants sent, because a user asked for it. Pure.
 
 Nothing is decided here but that one content is sent once at a time; a question that is repeated meanwhile has its
 answer already on the way.

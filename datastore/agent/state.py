@@ -58,7 +58,7 @@ class DatastorePolicy(msgspec.Struct, frozen=True, kw_only=True):
     retry_seconds: float = 2.0
     tries: int = 3
     #: After the disk was found full, or a step of publishing failed.
-    hindered_seconds: float = 10.0
+    disk_retry_seconds: float = 10.0
 
 
 class Step(StrEnum):
@@ -198,7 +198,7 @@ class DatastoreAgentState:
         self.sending: dict[str, Send] = {}
 
         #: What keeps results from being published, by where it was found.
-        self.hindrances: dict[str, str] = {}
+        self.warnings: dict[str, str] = {}
         #: Orders and events that were not acted upon, by reason, since the start.
         self.ignored: Counter[IgnoredEvent] = Counter()
 

@@ -1,6 +1,6 @@
 """Opening what a relative path names beneath a directory, never following a symbolic link, never blocking.
 
-Each component is opened by itself from its parent's descriptor, so whoever changes the directories meanwhile can
+Each component is opened on its own from its parent's descriptor, so whoever changes the directories meanwhile can
 make it fail, but cannot lead it out. It knows nothing of the tree; the directory may be a worker's and hostile.
 
     BeneathError
@@ -17,7 +17,7 @@ import stat
 from datastore.disk.errors import DiskError
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+# O_NONBLOCK: opening a pipe without a writer would wait for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -52,7 +52,7 @@ def open_file(root: int, path: str) -> tuple[int, os.stat_result]:
     try:
         fd = os.open(base, _FILE, dir_fd=parent)
     except OSError as error:
-        raise _told(error, path, "a symbolic link") from None
+        raise _explained(error, path, "a symbolic link") from None
     finally:
         os.close(parent)
     status = os.fstat(fd)
@@ -87,7 +87,7 @@ def _step(parent: int, component: str, path: str, make: bool) -> int:
         _make(parent, component)
         child = _step_made(parent, component, path)
     except OSError as error:
-        raise _told(error, path, f"a file or a symbolic link at {component!r}") from None
+        raise _explained(error, path, f"a file or a symbolic link at {component!r}") from None
     os.close(parent)
     return child
 
@@ -96,7 +96,7 @@ def _step_made(parent: int, component: str, path: str) -> int:
     try:
         return os.open(component, _FOLDER, dir_fd=parent)
     except OSError as error:
-        raise _told(error, path, f"a file or a symbolic link at {component!r}") from None
+        raise _explained(error, path, f"a file or a symbolic link at {component!r}") from None
 
 
 def _make(parent: int, component: str) -> None:
@@ -106,7 +106,7 @@ def _make(parent: int, component: str) -> None:
         pass
 
 
-def _told(error: OSError, path: str, what: str) -> Exception:
+def _explained(error: OSError, path: str, what: str) -> Exception:
     if error.errno == errno.ENOENT:
         return PathMissingError(f"{path!r} is not there")
     if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):

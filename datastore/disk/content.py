@@ -27,7 +27,7 @@ class SizeDiffersError(DiskError):
 
 
 class CopyStoppedError(DiskError):
-    """Nobody wants the copy any more."""
+    """The copy is no longer needed."""
 
 
 class DigestError(DiskError):

@@ -147,7 +147,7 @@ class Index:
         if self._connection.in_transaction:
             try:
                 self._connection.execute("ROLLBACK")
-            except sqlite3.Error:  # SQLite has rolled back by itself
+            except sqlite3.Error:  # SQLite has rolled back already
                 pass
 
 
@@ -163,5 +163,5 @@ def _read(column: bytes) -> tuple[list[RecordedFile], list[RecordedFolder]]:
 def _unusable(path: Path, error: sqlite3.Error) -> str:
     return (
         f"the datastore's index {path} cannot be used: {error}. Nothing was changed. If the file is damaged, move it "
-        "away: digests are computed anew, and results that were just being published are fetched again."
+        "away: digests are computed again, and results that were just being published are fetched again."
     )

@@ -1,4 +1,4 @@
-"""Removing what nobody uses any more, beside the work: emptied folders of incoming.
+"""Removing what is no longer used, beside the work: emptied folders of incoming.
 
 Removing a folder can wait for the disk's journal for milliseconds; for thousands of attempts that would be most of the
 time that their results take. A few are removed at once. What is left at the end is swept by the next start.

@@ -98,7 +98,7 @@ class Names:
     def keep_blob(self, source: str, digest: str) -> None:
         """Let a file in incoming be found by its digest too, whatever happens to its name.
 
-        A blob that is there already is replaced: it may share its bytes with a file that somebody has edited.
+        A blob that is there already is replaced: it may share its bytes with a file that was edited.
         """
         if not _link(source, self._tree.incoming, hex_of(digest), self._tree.blobs):
             _link(source, self._tree.incoming, "replacing", self._tree.blobs)
@@ -125,7 +125,7 @@ class Names:
             )
 
     def _keep_former(self, folders: _Folders, move: Rename) -> tuple[str, int] | None:
-        """Before another version takes its name: a blob of the one that is there, if anybody may know its digest.
+        """Before another version takes its name: a blob of the one that is there, if a task may know its digest.
 
         Returns the name and the inode that was there.
         """

@@ -30,7 +30,7 @@ PART_SECONDS = 24 * 3600.0
 
 
 class TreeError(DiskError):
-    """The tree cannot be used; a sentence that names it, for the person who started the program."""
+    """The tree cannot be used; a sentence that names it, for the operator who started the program."""
 
 
 class Tree:
@@ -71,7 +71,7 @@ class Tree:
         more = f" and {needed:,} are needed" if needed else ""
         return (
             f"the datastore's disk is full: {self.free_bytes():,} bytes are free{more} at {self.root}. "
-            "Nothing is lost: results wait, and are tried again by themselves once there is space"
+            "Nothing is lost: results wait, and are tried again automatically once there is space"
         )
 
     def attempt_folder(self, key: AttemptKey, incarnation: str = "") -> str:

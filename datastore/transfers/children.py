@@ -117,7 +117,7 @@ class TransferProcess:
 
 
 def environment(mark: str) -> dict[str, str]:
-    """What a child is told: nothing of ours that would change how rsync and ssh behave."""
+    """The environment of a child: nothing of ours that would change how rsync and ssh behave."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "TZ") if name in os.environ}
     return {**kept, "LC_ALL": "C", "SHELL": "/bin/sh", MARK: mark}
 

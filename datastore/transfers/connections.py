@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 60.0
 #: Open at once without being used; the one that was not used for longest goes first.
-IDLE_MOST = 64
+MAX_IDLE = 64
 #: Until a host must have let us in.
 _CONNECT_SECONDS = 40.0
 #: A host that many connect to at once drops some of the newcomers: one more try after this.
 _DROPPED = re.compile(r"kex_exchange_identification|Connection reset by peer|Connection closed by")
 _DROPPED_SECONDS = 0.5
 #: ssh adds 17 characters to a socket's path for a while; the whole may have 107.
-_PATH_MOST = 60
+_MAX_PATH = 60
 _PLAIN = re.compile(r"[A-Za-z0-9/._-]+\Z")
 _PREFIX = "ecloud-ssh-"
 
@@ -124,7 +124,7 @@ class Connections:
         if self._folder is None:
             assert self._key is not None
             above = Path(tempfile.gettempdir())
-            if len(str(above)) > _PATH_MOST or not _PLAIN.match(str(above)):
+            if len(str(above)) > _MAX_PATH or not _PLAIN.match(str(above)):
                 above = Path("/tmp")
             folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=above))
             self._note.write_text(f"{folder}\n")
@@ -153,7 +153,7 @@ class Connections:
     def _due(self) -> list[_Identity]:
         idle = sorted((each.used, key) for key, each in self._connections.items() if not each.users)
         latest = time.monotonic() - IDLE_SECONDS
-        too_many = max(0, len(idle) - IDLE_MOST)
+        too_many = max(0, len(idle) - MAX_IDLE)
         return [key for number, (used, key) in enumerate(idle) if used <= latest or number < too_many]
 
     def _until_next(self) -> float | None:
@@ -164,7 +164,7 @@ class Connections:
 class _Connection:
     """One host as one worker states it. `users` and `used` belong to `Connections`."""
 
-    def __init__(self, remote: RemoteEnd, folder: Path, key: str, told: dict[str, str]) -> None:
+    def __init__(self, remote: RemoteEnd, folder: Path, key: str, environment: dict[str, str]) -> None:
         self.users = 0
         self.used = time.monotonic()
         #: rsync splits this at blanks; the folder has none.
@@ -172,7 +172,7 @@ class _Connection:
         self._remote = remote
         self._folder = folder
         self._key = key
-        self._environment = told
+        self._environment = environment
         self._opening = threading.Lock()
         self._master: TransferProcess | None = None
         self._closed = False
@@ -190,7 +190,7 @@ class _Connection:
                 self._master.wait()
             words = self._try()
             if words is not None and _DROPPED.search(words) and not self._closed:
-                time.sleep(_DROPPED_SECONDS)  # sshd tells nobody when it takes newcomers again
+                time.sleep(_DROPPED_SECONDS)  # sshd does not announce when it accepts new connections again
                 words = self._try()
             if words is not None:
                 raise of_connection(words, self._remote, self._key)

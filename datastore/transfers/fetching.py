@@ -91,8 +91,8 @@ class Fetching:
         """`limit`: files above this size are not brought, for want of room."""
         try:
             received = self._receive(lane, jobs, limit)
-        except TransferFailedError as trouble:
-            received = _Received(None, trouble)
+        except TransferFailedError as failure:
+            received = _Received(None, failure)
         except OSError as error:
             fault: verdicts.Fault = "full" if is_full(error) else "transfer"
             words = self._tree.full_text() if is_full(error) else f"results cannot be taken in: {error}"
@@ -118,19 +118,19 @@ class Fetching:
             return _Received(intake)
         remote_of(lane.worker, lane.place)  # what cannot be a worker gets no folder
         _make_folder(self._tree, lane.folder)
-        ended, trouble = self._bring(lane, jobs, wanted, names, limit)
-        if trouble is not None and trouble.fault == "host":
-            raise trouble
+        ended, failure = self._bring(lane, jobs, wanted, names, limit)
+        if failure is not None and failure.fault == "host":
+            raise failure
         intake.take(lane.folder)
         lies = _lies(intake, ended)
         if lies:
             raise TransferFailedError("host", f"{_at(lane)}: it sent {lies}, so nothing that it sends is taken")
-        return _Received(intake, trouble, silent=all(each.code == 0 for each in ended))
+        return _Received(intake, failure, silent=all(each.code == 0 for each in ended))
 
     def _bring(
         self, lane: _Lane, jobs: list[Collect], wanted: list[Wanted], names: list[str], limit: int | None
     ) -> tuple[list[rsync.RsyncEnded], TransferFailedError | None]:
-        """Into the receive folder, by one rsync if the list is not long; up to the first that meets trouble."""
+        """Into the receive folder, by one rsync if the list is not long; up to the first that fails."""
         largest = max(each.file.size for each in wanted)
         if limit is not None:
             largest = min(largest, limit)
@@ -146,9 +146,9 @@ class Fetching:
                     errand, lambda shell: rsync.fetch_arguments(shell, lane.source, target, self._partial, largest)
                 )
             )
-            trouble = self._runs.trouble(ended[-1], errand)
-            if trouble is not None:
-                return ended, trouble
+            failure = self._runs.failure(ended[-1], errand)
+            if failure is not None:
+                return ended, failure
         return ended, None
 
     def _open_attempt(self, folder: str, job: Collect) -> Iterator[Wanted]:
@@ -199,8 +199,8 @@ class Fetching:
             return FetchFailed(key, "changed", f"{_at(lane)}: {received.intake.differ[key]}")
         if key not in missing:
             return ResultsFetched(key)
-        if received.trouble is not None:
-            return FetchFailed(key, received.trouble.fault, str(received.trouble))
+        if received.failure is not None:
+            return FetchFailed(key, received.failure.fault, str(received.failure))
         file = missing[key]
         assert file is not None
         if not received.silent:
@@ -236,7 +236,7 @@ class _Received(NamedTuple):
     #: None: nothing can be believed, or taken in.
     intake: Intake | None
     #: Of those whose files are not all there.
-    trouble: TransferFailedError | None = None
+    failure: TransferFailedError | None = None
     #: True: rsync said that all was well, so what is missing was left out for what it is: too large, say.
     silent: bool = False
 
@@ -268,9 +268,9 @@ def _split_jobs(jobs: list[Collect]) -> Iterator[list[Collect]]:
 
 
 def _lies(intake: Intake, ended: list[rsync.RsyncEnded]) -> str:
-    """What no honest host sends; empty: nothing. An rsync that was ended may leave files that nobody asked for."""
+    """What no honest host sends; empty: nothing. An rsync that was ended may leave files that were not asked for."""
     if intake.strange and ended[-1].code in (0, *verdicts.PARTIAL):
-        return f"{shown(intake.strange[0])}, which nobody asked for"
+        return f"{shown(intake.strange[0])}, which was not asked for"
     lines = (line for each in ended for line in each.output.splitlines())
     line = next((line for line in lines if line.startswith(_SKIPPING)), "")
     return f"{shown(line[len(_SKIPPING) :].strip(chr(34)))}, which is a link, a device or a pipe" if line else ""

@@ -1,4 +1,4 @@
-"""What ssh is told of a worker's host: settings and known keys, from what the worker said of itself. Pure.
+"""What ssh needs to know of a worker's host: settings and known keys, from what the worker reported. Pure.
 
 A worker is not trusted: whatever of its place goes into a file of settings must not be able to be anything else than
 the host, user or key that it stands for.

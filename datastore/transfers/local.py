@@ -104,7 +104,7 @@ class LocalTransfers:
         try:
             return self._copy_version(cache, wanted)
         except SizeDiffersError as error:
-            reason = f"{shown(wanted.name)} was changed on the datastore by hand: {error}"
+            reason = f"{shown(wanted.name)} was changed on the datastore meanwhile: {error}"
             raise (VersionMissingError(reason) if wanted.digest else _InputChangedError(reason)) from None
 
     def _into_cache(self, cache: int, version: Version) -> int:
@@ -215,7 +215,7 @@ class _InputChangedError(TransferError):
 
 
 def _words(error: Exception) -> str:
-    """For people: no error number, and a full disk by that name."""
+    """For operators: no error number, and a full disk by that name."""
     if isinstance(error, OSError):
         return "the disk is full" if is_full(error) else error.strerror or str(error)
     return str(error)

@@ -1,7 +1,7 @@
 """Taking in what an rsync has received: each file that was asked for is verified and moved to its attempt's folder.
 
-One walk over the receive folder, from descriptor to descriptor, following no link. What stands there that nobody asked
-for is told, and removed; a file that is not there is told as missing. The host that sent it is not trusted. Folders
+One walk over the receive folder, from descriptor to descriptor, following no link. What was not asked for is
+reported and removed; a file that is not there is reported as missing. The host that sent it is not trusted. Folders
 are left where they are: `fetching` has them removed when there is time.
 """
 
@@ -54,7 +54,7 @@ class Intake:
         self.got: list[Wanted] = []
         #: Files that came and are not what was said: a sentence for each attempt.
         self.differ: dict[AttemptKey, str] = {}
-        #: Paths that nobody asked for.
+        #: Paths that were not asked for.
         self.strange: list[str] = []
 
     def take(self, folder: str) -> None:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 #: Silence after which a transfer is given up, in seconds.
 QUIET_SECONDS = 60
 #: What even a bad network moves each second, and what a file costs besides: a host that is slower is given up.
-LEAST_BYTES_PER_SECOND = 64 * 1024
+MIN_BYTES_PER_SECOND = 64 * 1024
 _FILE_SECONDS = 0.05
 _BASE_SECONDS = 180.0
 #: Between two looks whether a transfer is too slow.
@@ -83,7 +83,7 @@ def fetch_arguments(shell: str, source: str, folder: str, partial: str, largest:
 def too_slow(seconds: float, files: int, moved: int) -> bool:
     """Whether a transfer of so many files that has moved `moved` bytes in this time is to be given up."""
     left = seconds - _BASE_SECONDS - files * _FILE_SECONDS
-    return left > 0 and moved < left * LEAST_BYTES_PER_SECOND
+    return left > 0 and moved < left * MIN_BYTES_PER_SECOND
 
 
 class Rsync:
@@ -125,7 +125,7 @@ class Rsync:
             return RsyncEnded(code, said, output.read().decode(errors="replace"), slow)
 
     def end(self) -> None:
-        """Nobody wants it any more."""
+        """It is no longer needed."""
         with self._lock:
             self._over = True
             if self._child is not None:

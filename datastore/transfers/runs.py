@@ -1,4 +1,4 @@
-"""Runs of rsync over the connections to workers' hosts: begun, followed, ended, and their ends made into trouble.
+"""Runs of rsync over the connections to workers' hosts: started, watched, stopped, their exits read.
 
 It knows hosts, names and codes; what is sent or received is the business of `sending` and `fetching`.
 """
@@ -51,11 +51,11 @@ class Errand(NamedTuple):
 
 
 class Runs:
-    def __init__(self, tree: Tree, connections: Connections, told: dict[str, str], stopped: Stopped) -> None:
-        """`told`: the environment of every child."""
+    def __init__(self, tree: Tree, connections: Connections, environment: dict[str, str], stopped: Stopped) -> None:
+        """`environment`: of every child."""
         self._tree = tree
         self._connections = connections
-        self._environment = told
+        self._environment = environment
         self._stopped = stopped
         self._lock = threading.Lock()
         self._running: dict[rsync.Rsync, frozenset[AttemptKey]] = {}
@@ -68,30 +68,30 @@ class Runs:
         try:
             with self._connections.use(errand.worker, errand.place) as shell:
                 return self._run(errand, arguments(shell))
-        except TransferFailedError as trouble:
+        except TransferFailedError as failure:
             if self._stopped():
                 raise CopyStoppedError from None
-            raise TransferFailedError(trouble.fault, _with_path(str(trouble), errand)) from None
+            raise TransferFailedError(failure.fault, _with_path(str(failure), errand)) from None
         except OSError as error:
             raise TransferFailedError("transfer", f"a transfer cannot be started: {error}") from None
 
-    def trouble(self, ended: rsync.RsyncEnded, errand: Errand) -> TransferFailedError | None:
+    def failure(self, ended: rsync.RsyncEnded, errand: Errand) -> TransferFailedError | None:
         """None: files are to be looked at."""
         remote = remote_of(errand.worker, errand.place)
         if ended.too_slow:
             at = verdicts.doing(remote, errand.direction, errand.path)
             return TransferFailedError("transfer", f"{at}: it is too slow and was given up")
         full = self._tree.full_text()
-        trouble = verdicts.of_rsync(ended.code, ended.words, remote, errand.direction, errand.path, full)
-        if trouble is not None and errand.direction == "stage" and verdicts.lost_words(ended.code, ended.words):
-            trouble = self._ask(ended.code, remote, errand) or trouble
-        if trouble is not None and trouble.fault == "full" and not self._is_full(errand.size):
+        failure = verdicts.of_rsync(ended.code, ended.words, remote, errand.direction, errand.path, full)
+        if failure is not None and errand.direction == "stage" and verdicts.lost_connection_in(ended.code, ended.words):
+            failure = self._ask(ended.code, remote, errand) or failure
+        if failure is not None and failure.fault == "full" and not self._is_full(errand.size):
             # Only the host says so, and results of other workers must not wait for its word.
             at = verdicts.doing(remote, errand.direction, errand.path)
-            trouble = TransferFailedError("transfer", f"{at}: {verdicts.telling(ended.words)}")
-        if trouble is not None and verdicts.is_bug(ended.code):
+            failure = TransferFailedError("transfer", f"{at}: {verdicts.telling(ended.words)}")
+        if failure is not None and verdicts.is_bug(ended.code):
             logger.error("rsync ended with code %d: %s", ended.code, ended.words[:2000], extra={"action": "bug"})
-        return trouble
+        return failure
 
     def end_unwanted(self, unwanted: Callable[[AttemptKey], bool]) -> None:
         with self._lock:

@@ -89,7 +89,7 @@ class SendFolder:
                 raise SizeDiffersError("its content is not that of its digest")
         except SizeDiffersError as error:
             os.unlink(name, dir_fd=self._fd)
-            raise VersionMissingError(f"{shown(wanted.name)} was changed on the datastore by hand: {error}") from None
+            raise VersionMissingError(f"{shown(wanted.name)} was changed on the datastore meanwhile: {error}") from None
         except BaseException:
             os.unlink(name, dir_fd=self._fd)
             raise

@@ -53,10 +53,10 @@ class Sending:
     ) -> None:
         try:
             moved = self._send_all(worker, place, folder) if folder.sizes else {}
-        except TransferFailedError as trouble:
-            fault: Literal["transfer", "host"] = "host" if trouble.fault == "host" else "transfer"
+        except TransferFailedError as failure:
+            fault: Literal["transfer", "host"] = "host" if failure.fault == "host" else "transfer"
             for job, _ in ready:
-                tell(InputsStaged(not_staged(job, fault, str(trouble))))
+                tell(InputsStaged(not_staged(job, fault, str(failure))))
             return
         for job, inputs in ready:
             # What many jobs share is counted for the first of them.
@@ -73,9 +73,9 @@ class Sending:
             ended = self._runs.run(
                 errand, lambda shell: rsync.send_arguments(shell, folder.path, target, self._partial)
             )  # fmt: skip
-            trouble = self._runs.trouble(ended, errand)
-            if trouble is not None:
-                raise trouble
+            failure = self._runs.failure(ended, errand)
+            if failure is not None:
+                raise failure
             moved.update(_moved(ended.output, folder.sizes))
         return moved
 

@@ -2,11 +2,11 @@
 
 exit code          meaning                                   what follows
 0                  all is there                              each file is verified
-23, 24             some files are not                        each file is looked at by itself
+23, 24             some files are not                        each file is checked on its own
 11                 a disk                                    ours full: results wait; the worker's: tried again
 10 12 30 35 255    the connection                            tried again
-20, a signal       ended by somebody                         tried again
-1-4, others        a fault of ours or another rsync          tried again, and logged
+20, a signal       stopped by a signal                       tried again
+1-4, others        an internal error, or another rsync         tried again, and logged
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CONNECTION = {
     35: "no connection in time",
     255: "the connection was cut",
 }
-_FILE_TROUBLE = 11
+_FILE_FAILURE = 11
 #: Of one that sends: the other side has ended, of which a full disk may be the cause.
 _OTHER_SIDE_ENDED = frozenset({10, 11, 12})
 _STOPPED = 20
@@ -95,12 +95,12 @@ def of_connection(words: str, remote: RemoteEnd, key: str) -> TransferFailedErro
         return TransferFailedError(
             "host",
             f"{remote} shows another host key than the worker stated, so nothing is sent to it or taken from it. "
-            "If the host was made anew, let the worker in again: its newest keys hold then",
+            "If the host was reinstalled, release the worker: its newest keys are trusted then",
         )
     if "Permission denied (" in words:
         return TransferFailedError(
             "transfer",
-            f"{remote} does not let this datastore in with the key {key}: put the line of {key}.pub into "
+            f"{remote} does not accept this datastore's key {key}: put the line of {key}.pub into "
             f"~{remote.user}/.ssh/authorized_keys there ({cause})",
         )
     if "UNPROTECTED PRIVATE KEY" in words or "Load key" in words:
@@ -112,9 +112,9 @@ def of_rsync(
     code: int, words: str, remote: RemoteEnd, direction: Direction, path: str, full: str
 ) -> TransferFailedError | None:
     """None: look at each file. `words`: what rsync wrote; `full`: what to say when our disk is full."""
-    trouble = _of_words(code, words, remote, direction, path, full)
-    if trouble is not None:
-        return trouble
+    failure = _of_output(code, words, remote, direction, path, full)
+    if failure is not None:
+        return failure
     if code == 0 or (code in PARTIAL and direction == "collect"):
         return None
     cause = telling(words)
@@ -124,11 +124,11 @@ def of_rsync(
     if code < 0:
         return TransferFailedError("transfer", f"{at}: rsync was ended by {_signal_name(-code)}")
     if code == _STOPPED:
-        return TransferFailedError("transfer", f"{at}: rsync was told to end")
+        return TransferFailedError("transfer", f"{at}: rsync was stopped")
     return TransferFailedError("transfer", f"{at}: rsync ended with code {code}{_more(cause)}")
 
 
-def lost_words(code: int, words: str) -> bool:
+def lost_connection_in(code: int, words: str) -> bool:
     """Whether an rsync that sends says only that the other side has ended: why may have been lost on the way."""
     said = [line for line in map(str.strip, words.splitlines()) if not _EMPTY_WORDS.search(line)]
     return code in _OTHER_SIDE_ENDED and all(_NO_CAUSE.search(line) for line in said)
@@ -139,7 +139,7 @@ def of_room(code: int, remote: RemoteEnd, path: str, room: FreeSpace | None) -> 
     at = doing(remote, "stage", path)
     if room is not None and room.short:
         return TransferFailedError("transfer", f"{at}: the worker's disk is full ({room})")
-    if code == _FILE_TROUBLE:
+    if code == _FILE_FAILURE:
         why = "it could not be written there, and why did not come through: a fault of the disk, a quota, a permission"
         return TransferFailedError("transfer", f"{at}: {why}{_more('' if room is None else str(room))}")
     return None
@@ -151,14 +151,14 @@ def is_bug(code: int) -> bool:
 
 
 def telling(words: str) -> str:
-    """The line that says most, cut to a sensible length; empty: nothing was said."""
+    """The most telling line, cut to a sensible length; empty: nothing was said."""
     lines = [line.strip() for line in words.splitlines() if not _EMPTY_WORDS.search(line)]
     named = next((line for line in lines if "failed" in line or "denied" in line or "rror" in line), "")
     said = named or (lines[-1] if lines else "")
     return "".join(char if char.isprintable() else "?" for char in said)[:300]
 
 
-def _of_words(
+def _of_output(
     code: int, words: str, remote: RemoteEnd, direction: Direction, path: str, full: str
 ) -> TransferFailedError | None:
     """What the messages tell whatever the code."""
@@ -171,7 +171,7 @@ def _of_words(
         if code == -signal.SIGXFSZ or _TOO_LARGE.search(words):
             return TransferFailedError("host", f"{at}: it sent more bytes than were said")
         if _NOT_ASKED.search(words):
-            return TransferFailedError("host", f"{at}: it sent what nobody asked for ({telling(words)})")
+            return TransferFailedError("host", f"{at}: it sent what was not asked for ({telling(words)})")
     if code != 0 and _NO_SPACE.search(words):
         if direction == "collect":
             return TransferFailedError("full", full)

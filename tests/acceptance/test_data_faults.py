@@ -24,7 +24,7 @@ __all__ = ["data_world", "links", "mosquitto"]
 pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "rsync"), pytest.mark.timeout(120)]
 
 #: Shorter pauses between tries than people want.
-QUICK = {"ECLOUD_TRANSFER_RETRY_SECONDS": "0.3", "ECLOUD_TRANSFER_HINDERED_SECONDS": "0.5"}
+QUICK = {"ECLOUD_TRANSFER_RETRY_SECONDS": "0.3", "ECLOUD_TRANSFER_DISK_RETRY_SECONDS": "0.5"}
 
 
 @pytest.fixture

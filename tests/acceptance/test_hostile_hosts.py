@@ -31,7 +31,7 @@ from wire.messages import Abandon, Abandoned, Collect, CollectFile, Published
 __all__ = ["data_world", "links", "mosquitto"]
 pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "rsync"), pytest.mark.timeout(120)]
 
-QUICK = {"ECLOUD_TRANSFER_RETRY_SECONDS": "0.3", "ECLOUD_TRANSFER_HINDERED_SECONDS": "0.5"}
+QUICK = {"ECLOUD_TRANSFER_RETRY_SECONDS": "0.3", "ECLOUD_TRANSFER_DISK_RETRY_SECONDS": "0.5"}
 HOSTILE = Path(__file__).parent / "hostile" / "rsync.py"
 SAID = b"what the manifest said"
 #: What is to be written outside of the tree; no other file of this machine has that name.
@@ -235,8 +235,8 @@ def assert_clean(data_world: DataWorld) -> None:
 
 #: Host -> what it does, and what the reason why it was set aside must say.
 LIARS = {
-    "w1": (("asks", LONG, same_length("other-")), "nobody asked for"),
-    "w2": (("renames", LONG, same_length(f"../../../../{ESCAPED}")), "nobody asked for"),
+    "w1": (("asks", LONG, same_length("other-")), "not asked for"),
+    "w2": (("renames", LONG, same_length(f"../../../../{ESCAPED}")), "not asked for"),
     "w3": (("grows", LONG, "3000000000"), "more bytes than were said"),
     "w4": (("links", LONG), "a link, a device or a pipe"),
     "w5": (("lies", LONG), "the worker said"),
@@ -255,7 +255,7 @@ def cluster() -> Iterator[Cluster]:
         for host in made.workers:
             if host.name in LIARS:
                 become_hostile(host, *LIARS[host.name][0])
-        made.start(datastore={"retry_seconds": "0.2", "hindered_seconds": "1"})
+        made.start(datastore={"retry_seconds": "0.2", "disk_retry_seconds": "1"})
         yield made
 
 

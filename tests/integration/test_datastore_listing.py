@@ -96,7 +96,7 @@ def test_a_name_below_a_linked_folder_is_not_there(disk: Disk, tmp_path: Path) -
 
 def test_more_files_than_a_message_can_name_fail_with_a_sentence(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(disk, "data/a", "data/b", "data/c")
-    monkeypatch.setattr(expanding, "MOST_BYTES", 500)
+    monkeypatch.setattr(expanding, "MAX_BYTES", 500)
     answer = staged(disk, Input(name="data", path="in"))
     assert isinstance(answer, StageFailed) and answer.fault == "input"
     assert "3 files of the folder 'data'" in answer.reason and "pack them" in answer.reason

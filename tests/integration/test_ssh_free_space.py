@@ -54,10 +54,10 @@ def trouble_of(world: World, code: int, sizes: dict[str, int]) -> str:
     """What is said of an rsync that ended so, without words."""
     runs: Runs = world.transfers._runs
     errand = Errand("w1", world.place, "stage", str(world.cache), list(sizes), sum(sizes.values()), sizes=sizes)
-    trouble = runs.trouble(RsyncEnded(code, WORDLESS, "", False), errand)
-    assert trouble is not None and trouble.fault == "transfer"
-    assert "127.0.0.1" in str(trouble) and str(world.cache) in str(trouble)
-    return str(trouble)
+    failure = runs.failure(RsyncEnded(code, WORDLESS, "", False), errand)
+    assert failure is not None and failure.fault == "transfer"
+    assert "127.0.0.1" in str(failure) and str(world.cache) in str(failure)
+    return str(failure)
 
 
 @pytest.mark.parametrize("code", [10, 11, 12])

@@ -181,7 +181,7 @@ class World:
         self.starts += 1
         self.incarnation = f"i{self.starts}"
         self.agent = DatastoreAgent(
-            "d", self.incarnation, DatastorePolicy(transfers_at_once=2, retry_seconds=1, hindered_seconds=1)
+            "d", self.incarnation, DatastorePolicy(transfers_at_once=2, retry_seconds=1, disk_retry_seconds=1)
         )
         self.outgoing = Outgoing("d", self.incarnation)
         self.todo: list[Effect] = []
@@ -221,7 +221,7 @@ class World:
 
     def events_of(self, effect: Effect, troubled: bool) -> list[Event]:
         disk = self.disk
-        trouble = troubled and self.chance.random() < 0.2
+        failure = troubled and self.chance.random() < 0.2
         match effect:
             case KeepEpoch():
                 disk.epoch = effect.epoch
@@ -230,14 +230,14 @@ class World:
                 return [*[self.fetch(job, troubled) for job in effect.jobs], TransferEnded(effect.transfer)]
             case SyncIncoming():
                 built = [(record.key, [INODE] * len(record.folders)) for record in effect.records if record.folders]
-                return [StepFailed("sync", full=True)] if trouble else [IncomingSynced(folders=built)]
+                return [StepFailed("sync", full=True)] if failure else [IncomingSynced(folders=built)]
             case WriteRecords():
-                if trouble and self.chance.random() < 0.5:
+                if failure and self.chance.random() < 0.5:
                     return [StepFailed("full", full=True)]
                 disk.records.update({record.key: record for record in effect.records})
-                return [StepFailed("unclear")] if trouble else [RecordsWritten()]
+                return [StepFailed("unclear")] if failure else [RecordsWritten()]
             case PlaceFiles():
-                done = disk.place(effect.records, self.chance.randrange(5) if trouble else 1_000_000)
+                done = disk.place(effect.records, self.chance.randrange(5) if failure else 1_000_000)
                 return [FilesPlaced()] if done else [StepFailed("place")]
             case DropRecords():
                 for key in effect.keys:
@@ -258,7 +258,7 @@ class World:
         key = (job.task, job.attempt)
         assert not any(each[1:3] == key and each[0] == self.incarnation for each in self.disk.incoming), "work twice"
         if troubled and self.chance.random() < 0.3:
-            return FetchFailed(key, self.chance.choice(["transfer", "full", "result", "stopped"]), "trouble")
+            return FetchFailed(key, self.chance.choice(["transfer", "full", "result", "stopped"]), "failure")
         self.disk.incoming |= {(self.incarnation, *key, number) for number in range(FILES)}
         return ResultsFetched(key)
 
@@ -330,7 +330,7 @@ class World:
             self.network.append(payload)
 
     def settle(self) -> None:
-        """No more trouble: everything that is open must come to its end."""
+        """No more failure: everything that is open must come to its end."""
         for _ in range(60):
             for key in list(self.boss.waiting):
                 if key not in self.boss.answers:

@@ -37,18 +37,18 @@ ENDS: list[tuple[int, str, Direction, str | None, str]] = [
     (255, "ssh: connect to host: No route to host", "stage", "transfer", "No route to host"),
     (-signal.SIGKILL, "", "collect", "transfer", "ended by SIGKILL"),
     (-signal.SIGTERM, "", "stage", "transfer", "ended by SIGTERM"),
-    (20, "", "collect", "transfer", "told to end"),
+    (20, "", "collect", "transfer", "rsync was stopped"),
     (11, NO_SPACE, "collect", "full", "our disk"),
     (23, 'rsync: mkstemp "/x" failed: Disk quota exceeded (122)', "collect", "full", "our disk"),
     (11, NO_SPACE, "stage", "transfer", "the worker's disk is full"),
     (11, "rsync: write failed: Input/output error (5)", "collect", "transfer", "code 11"),
     (-signal.SIGXFSZ, "", "collect", "host", "more bytes than were said"),
     (11, 'rsync: write failed on "/x": File too large (27)', "collect", "host", "more bytes than were said"),
-    (4, "ABORTING due to unsafe pathname from sender: ../x", "collect", "host", "nobody asked for"),
-    (2, "ABORTING due to invalid path from sender: /x", "collect", "host", "nobody asked for"),
+    (4, "ABORTING due to unsafe pathname from sender: ../x", "collect", "host", "not asked for"),
+    (2, "ABORTING due to invalid path from sender: /x", "collect", "host", "not asked for"),
     (22, "rsync: out of memory in flist_expand [receiver]", "collect", "host", "has no end"),
     (22, "rsync: out of memory in flist_expand [sender]", "stage", "transfer", "out of memory"),
-    (4, 'ERROR: rejecting unrequested file-list name: "x"', "collect", "host", "nobody asked for"),
+    (4, 'ERROR: rejecting unrequested file-list name: "x"', "collect", "host", "not asked for"),
     (2, "protocol version mismatch -- is your shell clean?", "collect", "transfer", "shell prints at a login"),
     (127, "bash: line 1: rsync: command not found", "stage", "transfer", "rsync is not installed"),
     (12, "sh: 1: rsync: not found\nrsync error: unexplained error", "stage", "transfer", "rsync is not installed"),
@@ -61,15 +61,15 @@ ENDS: list[tuple[int, str, Direction, str | None, str]] = [
 def test_each_end_of_rsync_has_its_fault_and_a_sentence_with_host_and_path(
     code: int, words: str, direction: Direction, fault: str | None, why: str
 ) -> None:
-    trouble = of_rsync(code, words, REMOTE, direction, "/srv/ecloud/attempts", "our disk is full")
+    failure = of_rsync(code, words, REMOTE, direction, "/srv/ecloud/attempts", "our disk is full")
     if fault is None:
-        assert trouble is None
+        assert failure is None
         return
-    assert trouble is not None and trouble.fault == fault and why in str(trouble)
+    assert failure is not None and failure.fault == fault and why in str(failure)
     if fault != "full":
-        assert "10.0.0.7" in str(trouble) and "'w1'" in str(trouble)
+        assert "10.0.0.7" in str(failure) and "'w1'" in str(failure)
     if fault == "transfer":
-        assert "/srv/ecloud/attempts" in str(trouble)
+        assert "/srv/ecloud/attempts" in str(failure)
 
 
 ENDED = "rsync error: error in file IO (code 11) at receiver.c(380) [receiver=3.2.7]\n"
@@ -94,7 +94,7 @@ LOST = [
 def test_an_end_of_the_other_side_that_names_no_cause_is_told_from_one_that_does(
     code: int, words: str, lost: bool
 ) -> None:
-    assert verdicts.lost_words(code, words) is lost
+    assert verdicts.lost_connection_in(code, words) is lost
 
 
 #: (code, room on the host) -> what the reason says; None: the end itself says all there is.
@@ -112,12 +112,12 @@ ROOMS = [
 def test_an_end_without_words_is_explained_by_the_room_that_the_host_has(
     code: int, room: FreeSpace | None, why: str | None
 ) -> None:
-    trouble = verdicts.of_room(code, REMOTE, "/srv/ecloud/cache", room)
+    failure = verdicts.of_room(code, REMOTE, "/srv/ecloud/cache", room)
     if why is None:
-        assert trouble is None
+        assert failure is None
         return
-    assert trouble is not None and trouble.fault == "transfer" and str(trouble).endswith(why)
-    assert "10.0.0.7" in str(trouble) and "'w1'" in str(trouble) and "/srv/ecloud/cache" in str(trouble)
+    assert failure is not None and failure.fault == "transfer" and str(failure).endswith(why)
+    assert "10.0.0.7" in str(failure) and "'w1'" in str(failure) and "/srv/ecloud/cache" in str(failure)
 
 
 def test_only_ends_that_speak_of_a_mistake_of_ours_are_logged_as_bugs() -> None:
@@ -141,8 +141,8 @@ CONNECTIONS = [
 
 @pytest.mark.parametrize(("words", "fault", "why"), CONNECTIONS)
 def test_each_refused_connection_has_its_fault_and_a_sentence(words: str, fault: str, why: str) -> None:
-    trouble = of_connection(words, REMOTE, "/keys/datastore")
-    assert trouble.fault == fault and why in str(trouble)
+    failure = of_connection(words, REMOTE, "/keys/datastore")
+    assert failure.fault == fault and why in str(failure)
 
 
 def test_the_words_of_a_host_reach_a_report_cut_and_without_control_characters() -> None:

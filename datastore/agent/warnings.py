@@ -1,6 +1,6 @@
-"""What keeps results from being published at present, as people are told it. Pure.
+"""What keeps results from being published at present, as sentences for operators. Pure.
 
-Nothing is lost by a hindrance: what waits for the disk is tried again after a while.
+Nothing is lost by it: what waits for the disk is tried again after a while.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from datastore.agent.state import DatastoreAgentState
 from wire.messages import DatastoreHeartbeat
 
 
-def found(state: DatastoreAgentState, where: str, reason: str) -> None:
+def add(state: DatastoreAgentState, where: str, reason: str) -> None:
     before = text(state)
-    state.hindrances[where] = reason
+    state.warnings[where] = reason
     if text(state) != before:
-        say(state)
+        send(state)
 
 
 def clear(state: DatastoreAgentState, where: str) -> None:
-    if state.hindrances.pop(where, None) is not None:
-        say(state)
+    if state.warnings.pop(where, None) is not None:
+        send(state)
 
 
 def text(state: DatastoreAgentState) -> str:
-    return "; ".join(dict.fromkeys(state.hindrances.values()))
+    return "; ".join(dict.fromkeys(state.warnings.values()))
 
 
-def say(state: DatastoreAgentState) -> None:
+def send(state: DatastoreAgentState) -> None:
     """A heartbeat now; the next one a whole period later."""
     state.heartbeat_due = state.now + state.policy.heartbeat_seconds
     if state.linked and state.ready:
