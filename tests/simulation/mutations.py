@@ -17,6 +17,7 @@ from boss import turn
 from boss.core import (
     attempts,
     datastore,
+    diagnosis,
     dropped,
     dropping,
     host_keys,
@@ -263,6 +264,11 @@ def weaker_reason_wins(patch: Patch) -> None:
     patch.put(quarantine, "is_lasting", lambda worker: False)
 
 
+def ready_without_a_reason(patch: Patch) -> None:
+    """A task could run, does not, and nobody is told why."""
+    patch.put(diagnosis, "_of_ready", lambda state, demand: iter(()))
+
+
 def other_results_fail_the_task(patch: Patch) -> None:
     """What a worker sends beside what it told is the task's fault."""
 
@@ -407,6 +413,7 @@ MUTATIONS = [
     Mutation(other_key_accepted, 25),
     Mutation(other_host_goes_on, 87),
     Mutation(weaker_reason_wins, 68),
+    Mutation(ready_without_a_reason, 0),
     Mutation(other_results_fail_the_task, 60),
     Mutation(cache_believed_for_ever, 2),
     Mutation(worker_ignores_number, 7),
