@@ -32,11 +32,15 @@ def size_bound(report: WorkerReport) -> int:
 
 def _outcome_bound(outcome: Outcome) -> int:
     text = len(outcome.reason) + len(outcome.command) + len(outcome.stdout_tail) + len(outcome.stderr_tail)
-    text += sum(len(summary.command) for summary in outcome.commands)
-    text += sum(len(entry.source) + len(entry.target) for entry in outcome.manifest)
-    text += sum(len(each.source) + len(each.target) + sum(map(len, each.empty)) for each in outcome.folders)
     fixed = _FRAME * (2 + len(outcome.commands) + len(outcome.figures)) + _FILE * len(outcome.manifest)
-    fixed += sum(_FRAME + 3 * len(each.empty) for each in outcome.folders)
+    # Plain loops: most outcomes have nothing in these lists, and this runs twice for each.
+    for summary in outcome.commands:
+        text += len(summary.command)
+    for entry in outcome.manifest:
+        text += len(entry.source) + len(entry.target)
+    for each in outcome.folders:
+        text += len(each.source) + len(each.target) + sum(map(len, each.empty))
+        fixed += _FRAME + 3 * len(each.empty)
     return fixed + _WORST * text
 
 
