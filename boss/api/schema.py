@@ -317,9 +317,13 @@ class SubmitAnswer(_Body):
     carry_on: str = ""
 
 
+#: Where the files of a login are on the other host, unless the operator says another folder.
+LOGIN_FOLDER = "/etc/ecloud"
+
+
 class LoginRequest(_Body, forbid_unknown_fields=True):
     #: Where the files will be on the other host.
-    folder: str = "/etc/ecloud"
+    folder: str = LOGIN_FOLDER
 
 
 class LoginAnswer(_Body):

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from boss.api.schema import LOGIN_FOLDER
 from boss.bootstrap.addresses import Addresses
 from boss.bootstrap.ssh_keys import DATASTORE as DATASTORE_KEY
 from boss.bootstrap.ssh_keys import key_path
@@ -18,8 +19,6 @@ from boss.embedded.environments import at_broker
 from boss.embedded.passwords import DATASTORE, DATASTORE_LOGIN
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
 
-#: Where the files are on the other host, unless said otherwise.
-FOLDER = "/etc/ecloud"
 _STATE = "/var/lib/ecloud"
 _CERTIFICATES = "broker-ca.pem"
 
@@ -32,7 +31,7 @@ class LoginFiles:
         self._addresses = addresses
         self._logins = logins
 
-    def of(self, name: str, folder: str = FOLDER) -> dict[str, str]:
+    def of(self, name: str, folder: str = LOGIN_FOLDER) -> dict[str, str]:
         """File name -> content, for a worker or `datastore`; `folder`: where they will be on the other host.
 
         Its password is made if there is none; the broker learns nothing by this. Raises HttpError, OSError.
@@ -49,7 +48,7 @@ class LoginFiles:
 
 
 def worker_files(
-    name: str, password: str, addresses: Addresses, certificates: str = "", folder: str = FOLDER
+    name: str, password: str, addresses: Addresses, certificates: str = "", folder: str = LOGIN_FOLDER
 ) -> dict[str, str]:
     """File name -> content. `certificates`: PEM that the broker's own is checked against; empty: none of its own."""
     variables = {
@@ -72,7 +71,7 @@ def datastore_files(
     ssh_key: str,
     addresses: Addresses,
     certificates: str = "",
-    folder: str = FOLDER,
+    folder: str = LOGIN_FOLDER,
 ) -> dict[str, str]:
     """File name -> content. `token`: of the boss's HTTP, good for files only; `ssh_key`: text of the private key."""
     variables = {

@@ -13,8 +13,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from boss.api.schema import LoginAnswer
-from boss.bootstrap.login_files import FOLDER
+from boss.api.schema import LOGIN_FOLDER, LoginAnswer
 from boss.bootstrap.ssh_keys import DATASTORE, KeyFileError, ensure_keys
 from boss.cli.command import ExitCode, Register, stop, write, write_json
 from boss.cli.format_machines import init_lines, login_lines, start_lines
@@ -42,7 +41,7 @@ def add_machine_commands(command: Register, target: Target) -> None:
     def login(
         name: Annotated[str, typer.Argument(metavar="NAME", help="A worker's id, or `datastore`.", show_default=False)],
         folder: WriteInto = None,
-        there: InstalledIn = FOLDER,
+        there: InstalledIn = LOGIN_FOLDER,
         remove: Annotated[bool, typer.Option("--remove", help="The broker is to refuse it from now on.")] = False,
         as_json: AsJson = False,
     ) -> None:
@@ -59,7 +58,7 @@ def add_machine_commands(command: Register, target: Target) -> None:
     def add_worker(
         name: Annotated[str, typer.Argument(metavar="NAME", help="The id that it shall have.", show_default=False)],
         folder: WriteInto = None,
-        there: InstalledIn = FOLDER,
+        there: InstalledIn = LOGIN_FOLDER,
         as_json: AsJson = False,
     ) -> None:
         """A worker on a host of your own, started by hand: its login and settings, and how to start it."""

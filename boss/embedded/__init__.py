@@ -3,7 +3,6 @@
     broker ── programs      Mosquitto where it is installed, else amqtt: its configuration, its command
            ├─ ports         a port that is free, kept, and proved to be the broker's own
            ├─ logins        who may log in and which topics each may use, as the two files that both brokers read
-           ├─ greeting      does it accept a login? asked by hand, without the link
            └─ children ── processes    start, follow to the end, end exactly that process (pid and start time)
     amqtt_main ── amqtt_access         the process that amqtt is: logins, rights and limits
     broker_logins ── passwords         the password of each login, kept, and that the broker knows it

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from boss.api.schema import LOGIN_FOLDER
 from boss.bootstrap.addresses import Addresses
-from boss.bootstrap.login_files import FOLDER, datastore_files, worker_files
+from boss.bootstrap.login_files import datastore_files, worker_files
 from tests.worlds.waiting import scaled
 
 ADDRESSES = Addresses("d", "ecloud", "boss", 1883, "http://boss:8080")
@@ -43,7 +44,7 @@ def test_the_units_of_other_hosts_start_their_program_with_the_file_that_login_w
     assert service["ExecStart"].split()[1:] == ["-m", program]
     assert importlib.util.find_spec(f"{program}.__main__") is not None
     files = WORKER_FILES if program == "worker" else DATASTORE_FILES
-    assert service["EnvironmentFile"] == f"{FOLDER}/{program}.env" and f"{program}.env" in files
+    assert service["EnvironmentFile"] == f"{LOGIN_FOLDER}/{program}.env" and f"{program}.env" in files
     assert service["Restart"] == "on-failure"
 
 

@@ -14,6 +14,9 @@ PROGRAMS = ("boss", "worker", "datastore", "wire")
 LEAST_LINES = 8
 #: `boss.core.moves`, `worker.agent.moves.end`
 DOTTED = re.compile(rf"`((?:{'|'.join(PROGRAMS)})(?:\.\w+)+)`")
+#: What stands for a module in a call tree: behind its marks or at the begin of a line, names with commas between them,
+#: and behind them two blanks, another mark, or the end.
+IN_TREE = re.compile(r"(?:^ {4}|─ )([a-z_]+/?(?:, [a-z_]+/?)*)(?=  | ──|$)", re.MULTILINE)
 #: Files that are called so.
 FILES = {"boss.json"}
 
@@ -43,6 +46,14 @@ def test_a_package_opens_with_what_it_is_and_names_its_modules(package: Path) ->
     assert len(text.splitlines()) >= LEAST_LINES, f"{len(text.splitlines())} lines; at least {LEAST_LINES} are wanted"
     words = set(re.findall(r"\w+", text))
     assert words & parts_of(package), f"it names none of {', '.join(sorted(parts_of(package)))}"
+
+
+@pytest.mark.parametrize("package", packages(), ids=lambda path: str(path.relative_to(TOP)))
+def test_the_call_tree_of_a_package_has_modules_that_are_there(package: Path) -> None:
+    known = {part for each in packages() for part in {*parts_of(each), each.name}} | {"admin", "push_tasks", "settings"}
+    trees = "\n".join(line for line in opening(package).splitlines() if line.startswith("    "))
+    named = {name.rstrip("/") for names in IN_TREE.findall(trees) for name in names.split(", ")}
+    assert not named - known
 
 
 def dotted_names() -> Iterator[tuple[str, str]]:
