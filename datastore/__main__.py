@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import queue
 import secrets
 import select
 import signal
@@ -21,7 +22,7 @@ from datastore.agent.events import Started
 from datastore.disk.index import Index, IndexUnusableError
 from datastore.disk.tree import Tree, TreeError
 from datastore.http import BossError
-from datastore.loop import DatastoreLoop
+from datastore.loop import DatastoreLoop, Inbox, StopDatastore
 from datastore.work import Performer
 from wire.codec import encode
 from wire.link import Link, LinkError, LinkOptions, PresenceOptions, TlsOptions
@@ -65,13 +66,14 @@ def _run(options: argparse.Namespace) -> int:
         )
         hello = DatastoreHello(address=socket.gethostname(), pid=os.getpid(), program=f"ecloud {VERSION}")
         agent = DatastoreAgent(options.deployment, incarnation, policy, hello)
-        work = Performer(tree, index, options.deployment, options.transfers, options.ssh_key, _boss(options))
-        loop = DatastoreLoop(agent, Outgoing(options.deployment, incarnation), work, topics, tree.free_bytes)
-        _end_on_signals(loop)
+        inbox: Inbox = queue.SimpleQueue()
+        work = Performer(inbox.put, tree, index, options.deployment, options.transfers, options.ssh_key, _boss(options))
+        loop = DatastoreLoop(inbox, agent, Outgoing(options.deployment, incarnation), work, topics, tree.free_bytes)
+        _end_on_signals(inbox)
         if options.die_with:
-            _end_with(options.die_with, loop)
+            _end_with(options.die_with, inbox)
         logger.info("datastore of %s, tree %s", options.deployment, tree.root, extra={"action": "start"})
-        loop.run(Link(link_options, loop.put), Started(index.epoch(options.deployment), index.records()))
+        loop.run(Link(link_options, inbox.put), Started(index.epoch(options.deployment), index.records()))
     finally:
         index.close()
         tree.close()
@@ -112,23 +114,23 @@ def _presence(deployment: str, incarnation: str, online: bool) -> bytes:
     )
 
 
-def _end_on_signals(loop: DatastoreLoop) -> None:
+def _end_on_signals(inbox: Inbox) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: loop.stop())
+        signal.signal(number, lambda *_: inbox.put(StopDatastore()))
 
 
-def _end_with(pid: int, loop: DatastoreLoop) -> None:
+def _end_with(pid: int, inbox: Inbox) -> None:
     """End when that process does. A pidfd stays with the process, whoever gets its number later."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
-        loop.stop()
+        inbox.put(StopDatastore())
         return
 
     def wait() -> None:
         select.select([process], [], [])
         logger.info("process %d has ended", pid, extra={"action": "stop"})
-        loop.stop()
+        inbox.put(StopDatastore())
 
     threading.Thread(target=wait, name="die-with", daemon=True).start()
 

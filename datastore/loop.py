@@ -41,33 +41,35 @@ logger = logging.getLogger(__name__)
 _LINK_FULL_SECONDS = 0.5
 
 
-class _StopAsked:
-    """End."""
+class StopDatastore:
+    """End; what is under way is taken up at the next start."""
+
+
+#: What the loop takes, from any thread and from signal handlers. Made before all that puts something into it.
+Inbox = queue.SimpleQueue[Event | LinkEvent | StopDatastore]
 
 
 class DatastoreLoop:
-    """`run` returns after `stop`, which may be called from a signal handler."""
+    """`run` returns after StopDatastore."""
 
     def __init__(
-        self, agent: DatastoreAgent, outgoing: Outgoing, work: Performer, topics: Topics, disk_free: Callable[[], int]
+        self,
+        inbox: Inbox,
+        agent: DatastoreAgent,
+        outgoing: Outgoing,
+        work: Performer,
+        topics: Topics,
+        disk_free: Callable[[], int],
     ) -> None:
         self._agent = agent
         self._outgoing = outgoing
         self._work = work
         self._topics = topics
         self._disk_free = disk_free
-        self._inbox: queue.SimpleQueue[Event | LinkEvent | _StopAsked] = queue.SimpleQueue()
+        self._inbox = inbox
         self._unsent: list[DatastoreReports] = []
         self._stopping = False
         self._ignored = RejectionLog(logger, "orders and events")
-        work.tell = self.put
-
-    def put(self, event: Event | LinkEvent) -> None:
-        """From any thread."""
-        self._inbox.put(event)
-
-    def stop(self) -> None:
-        self._inbox.put(_StopAsked())
 
     def run(self, link: Link, started: Started) -> None:
         self._handle(TimePassed(self._disk_free()))
@@ -88,7 +90,7 @@ class DatastoreLoop:
 
     # -- one turn ------------------------------------------------------------------------------------
 
-    def _wait(self) -> list[Event | LinkEvent | _StopAsked]:
+    def _wait(self) -> list[Event | LinkEvent | StopDatastore]:
         """All that waits in the inbox; at a deadline the time."""
         try:
             events = [self._inbox.get(timeout=self._timeout())]
@@ -107,9 +109,9 @@ class DatastoreLoop:
             return _LINK_FULL_SECONDS if timeout is None else min(timeout, _LINK_FULL_SECONDS)
         return timeout
 
-    def _take(self, event: Event | LinkEvent | _StopAsked) -> None:
+    def _take(self, event: Event | LinkEvent | StopDatastore) -> None:
         match event:
-            case _StopAsked():
+            case StopDatastore():
                 self._stopping = True
             case Received():
                 self._received(event)

@@ -67,10 +67,11 @@ Job = TypeVar("Job", Stage, Collect)
 
 
 class Performer:
-    """`begin` an effect; its event comes through `tell`, which is set before the first one."""
+    """`begin` an effect; its event comes through `notify`."""
 
     def __init__(
         self,
+        notify: Callable[[Event], None],
         tree: Tree,
         index: Index,
         deployment: str,
@@ -78,8 +79,10 @@ class Performer:
         ssh_key: Path | None = None,
         boss: tuple[str, Path] | None = None,
     ) -> None:
-        """`boss`: URL of one on another host, and the file with the token for it. Raises ValueError, BossError."""
-        self.tell: Callable[[Event], None] = lambda _event: None
+        """`notify` is called from threads of this class, and may not block. `boss`: URL of one on another host, and the
+        file with the token for it. Raises ValueError, BossError.
+        """
+        self._notify = notify
         self._deployment = deployment
         self._tree = tree
         self._index = index
@@ -138,7 +141,7 @@ class Performer:
 
     def _stage(self, effect: StageFiles) -> None:
         def stage() -> None:
-            expanded, tell = expand(self._tree, effect.jobs, self.tell)
+            expanded, tell = expand(self._tree, effect.jobs, self._notify)
             for place, jobs in _by_place(expanded):
                 if place.kind == "ssh":
                     self._ssh.stage(effect.worker, place, jobs, tell)
@@ -151,9 +154,9 @@ class Performer:
         def fetch() -> None:
             for place, jobs in _by_place(effect.jobs):
                 if place.kind == "ssh":
-                    self._ssh.fetch(effect.worker, place, jobs, self.tell, self._unwanted.__contains__)
+                    self._ssh.fetch(effect.worker, place, jobs, self._notify, self._unwanted.__contains__)
                 else:
-                    self._local.fetch(jobs, self.tell, self._unwanted.__contains__)
+                    self._local.fetch(jobs, self._notify, self._unwanted.__contains__)
 
         self._transfer(effect.transfer, fetch)
         self._unwanted.difference_update((job.task, job.attempt) for job in effect.jobs)
@@ -166,7 +169,7 @@ class Performer:
             return
         except Exception as unforeseen:
             error = _unforeseen("a transfer", unforeseen)
-        self.tell(TransferEnded(number, error))
+        self._notify(TransferEnded(number, error))
 
     # -- publishing ----------------------------------------------------------------------------------
 
@@ -194,7 +197,7 @@ class Performer:
             event = StepFailed(str(undone), undone.full)
         except Exception as error:
             event = StepFailed(_unforeseen("publishing", error))
-        self.tell(event)
+        self._notify(event)
 
     def _drop(self, effect: DropRecords) -> None:
         self._publisher.drop_records(effect.deployment, effect.keys)
@@ -202,11 +205,11 @@ class Performer:
     def _discard(self, effect: Discard) -> None:
         self._ssh.discard(effect.keys)
         self._publisher.discard(effect.keys)
-        self.tell(Discarded(effect.keys))
+        self._notify(Discarded(effect.keys))
 
     def _sweep(self, _effect: Sweep) -> None:
         self._publisher.sweep()
-        self.tell(Swept())
+        self._notify(Swept())
 
     def _keep_epoch(self, effect: KeepEpoch) -> None:
         while not self._stopping.is_set():
@@ -217,7 +220,7 @@ class Performer:
                              extra={"action": "wait"})  # fmt: skip
                 self._stopping.wait(_EPOCH_SECONDS)
             else:
-                self.tell(EpochKept(effect.epoch))
+                self._notify(EpochKept(effect.epoch))
                 return
 
     # -- sent files and look-ups ---------------------------------------------------------------------
@@ -231,7 +234,7 @@ class Performer:
             reason = _unforeseen("storing sent files", error)
             answers = [StoreFailed(name=each.name, digest=each.digest, reason=reason) for each in effect.orders]
             full = ""
-        self.tell(StoresEnded(answers, full))
+        self._notify(StoresEnded(answers, full))
 
     def _send(self, effect: SendFile) -> None:
         try:
@@ -240,7 +243,7 @@ class Performer:
             return
         except Exception as error:
             answer = SendFailed(digest=effect.order.digest, reason=_unforeseen("sending a file to the boss", error))
-        self.tell(FileSent(answer))
+        self._notify(FileSent(answer))
 
     def _look_up(self, effect: LookUpNames) -> None:
         try:
@@ -250,7 +253,7 @@ class Performer:
         except Exception as error:
             _unforeseen("a look-up", error)
             found = Found(task=effect.order.task, files=[])
-        self.tell(NamesFound(found))
+        self._notify(NamesFound(found))
 
 
 def _by_place(jobs: list[Job]) -> list[tuple[Place, list[Job]]]:

@@ -21,14 +21,15 @@ from wire.messages import VERSION, Place, Presence
 from wire.topics import Topics
 from worker.address import address_towards
 from worker.agent import AgentOptions, WorkerAgent
-from worker.agent.events import TermReceived
+from worker.agent.events import ProgressTold, TermReceived
 from worker.agent.state import ORPHANED
+from worker.attempt_files import AttemptFiles, Inbox
 from worker.cache import Cache
 from worker.file_threads import FileThreads
 from worker.guest.halt import halt, refusal
 from worker.home import Home, HomeError
 from worker.journal import Journal
-from worker.loop import Inbox, Parts, WorkerLoop
+from worker.loop import Parts, WorkerLoop
 from worker.options import OptionError, WorkerOptions, read_options
 from worker.replacement import Replacement
 from worker.runner import Runner, RunnerOptions
@@ -107,8 +108,9 @@ class WorkerProgram:
         self._link.subscribe(topics.orders(options.id))
         self._link.subscribe(topics.boss_presence)
         self._link.subscribe(topics.presence(options.id), required=False)
-        self._keeper = FileThreads()
+        self._file_threads = FileThreads()
         environment = base_environment(os.environ, home.provide_module(_MODULE))
+        files = AttemptFiles(self._inbox, home.attempts, cache, self._file_threads)
         self._runner = Runner(
             RunnerOptions(
                 home=home.path,
@@ -118,17 +120,15 @@ class WorkerProgram:
                 output_limit=options.output_limit,
                 owns_all_children=True,
             ),
-            lambda run, outcome, leftovers: self._loop.finished(run, outcome, leftovers),
-            lambda task, attempt, fraction: self._loop.progress(task, attempt, fraction),
+            files.finished,
+            lambda task, attempt, fraction: self._inbox.put(ProgressTold(task, attempt, fraction)),
         )
         parts = Parts(
             inbox=self._inbox,
-            attempts=home.attempts,
             topics=topics,
             publish=self._link.publish,
             runner=self._runner,
-            keeper=self._keeper,
-            cache=cache,
+            files=files,
             journal=self._journal,
             fetch=Replacement(home.path, options.boss_url, self._inbox.put).fetch,
         )
@@ -142,7 +142,7 @@ class WorkerProgram:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._inbox.put(TermReceived()))
         self._runner.start()
-        self._keeper.start()
+        self._file_threads.start()
         self._link.start()
         ended = self._loop.run()
         logger.log(
@@ -150,7 +150,7 @@ class WorkerProgram:
         )
         self._link.stop(5.0)
         self._runner.stop()
-        self._keeper.stop(5.0)
+        self._file_threads.stop(5.0)
         self._journal.close()
         self._home.close()
         return ended.code

@@ -7,21 +7,16 @@ Decides nothing. What it is given (a way to publish, a runner, a keeper of files
 from __future__ import annotations
 
 import dataclasses
-import errno
 import logging
 import os
 import queue
 import time
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
-
-import msgspec
 
 from wire.codec import WireError, decode, encode
 from wire.link import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
-from wire.messages import Digest, Input, ManifestEntry, Outcome, Presence, Run, WorkerOrders
+from wire.messages import Presence, Run, WorkerOrders
 from wire.rejected import RejectionLog
 from wire.topics import Topics
 from worker.agent import WorkerAgent
@@ -41,34 +36,23 @@ from worker.agent.effects import (
 )
 from worker.agent.events import (
     BossSeen,
-    CacheChanged,
     DiskMeasured,
     Event,
     ExecutionEnded,
-    InputsNotPlaced,
-    InputsPlaced,
     LinkConnected,
     LinkDisconnected,
     OrdersArrived,
     OtherAgentSeen,
-    ProgressTold,
     TimePassed,
 )
-from worker.cache import Cache, PlacingError, place_all
-from worker.file_threads import FileThreads
-from worker.home import remove_tree
+from worker.attempt_files import AttemptFiles, Inbox
 from worker.journal import Journal
-from worker.results import ResultsError, list_results
 
 logger = logging.getLogger(__name__)
 
 #: Events taken in one turn before what is due goes out.
 _TURN = 1000
 _DISK_SECONDS = 10.0
-#: Result files of one attempt that go to the cache: some renames, in the loop's thread.
-_ADOPTED = 256
-
-Inbox = queue.SimpleQueue[Event | LinkEvent]
 
 
 class TaskRunner(Protocol):
@@ -83,12 +67,10 @@ class Parts:
     """Everything around the agent."""
 
     inbox: Inbox
-    attempts: Path
     topics: Topics
     publish: Callable[[str, bytes], bool]
     runner: TaskRunner
-    keeper: FileThreads
-    cache: Cache
+    files: AttemptFiles
     journal: Journal
     #: Gets another version of this program, in a thread of its own.
     fetch: Callable[[FetchBundle], None]
@@ -101,8 +83,6 @@ class WorkerLoop:
         self._options = agent.state.options
         self._topics = parts.topics
         self._measured_at = float("-inf")
-        #: Working directory -> paths of the inputs in it. Each is touched by the keeper, one thread at a time.
-        self._placed: dict[Path, frozenset[str]] = {}
         self.exit: Exit | None = None
         self._ignored = RejectionLog(logger, "orders")
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
@@ -111,7 +91,7 @@ class WorkerLoop:
             KeepOutcome: lambda effect: parts.journal.keep(effect.outcome),
             ForgetOutcome: lambda effect: parts.journal.forget(effect.task, effect.attempt),
             RemoveAttempt: self._remove_attempt,
-            PlaceInputs: self._place_inputs,
+            PlaceInputs: parts.files.place,
             KillExecution: lambda effect: parts.runner.kill(effect.task, effect.attempt, effect.reason),
             RememberInit: lambda effect: parts.journal.remember_init(effect.number),
             AdoptDeployment: lambda effect: parts.journal.adopt(effect.deployment),
@@ -158,9 +138,9 @@ class WorkerLoop:
         now = time.monotonic()
         if now >= self._measured_at + _DISK_SECONDS:
             self._measured_at = now
-            about = os.statvfs(self._parts.attempts)
+            about = os.statvfs(self._parts.files.attempts)
             self._handle(DiskMeasured(about.f_bavail * about.f_frsize))
-            self._parts.keeper.do(0, self._trim_cache)
+            self._parts.files.trim_cache()
 
     # -- what comes in ------------------------------------------------------------------------------
 
@@ -199,17 +179,6 @@ class WorkerLoop:
         if other and presence.online and not retained:
             self._handle(OtherAgentSeen(presence.incarnation))
 
-    def finished(self, run: Run, outcome: Outcome, leftovers: bool) -> None:
-        """Called by the runner, in its thread."""
-        if outcome.ended == "succeeded" and run.execution.results:
-            self._parts.keeper.do(run.task, partial(self._list_results, run, outcome))
-        else:
-            self._parts.inbox.put(ExecutionEnded(outcome, leftovers))
-
-    def progress(self, task: int, attempt: int, fraction: float) -> None:
-        """Called by the runner, in its thread."""
-        self._parts.inbox.put(ProgressTold(task, attempt, fraction))
-
     # -- what goes out ------------------------------------------------------------------------------
 
     def _send_reports(self, effect: SendReports) -> None:
@@ -230,91 +199,7 @@ class WorkerLoop:
     def _end(self, effect: Exit) -> None:
         self.exit = effect
 
-    def _directory(self, task: int, attempt: int) -> Path:
-        return self._parts.attempts / f"{task}.{attempt}"
-
     def _remove_attempt(self, effect: RemoveAttempt) -> None:
         if (effect.task, effect.attempt) in self._parts.journal.begun:
             self._parts.journal.forget(effect.task, effect.attempt)
-        if effect.keep:
-            self._adopt(self._directory(effect.task, effect.attempt) / "work", effect.keep)
-        self._parts.keeper.do(effect.task, partial(self._remove, self._directory(effect.task, effect.attempt)))
-
-    def _adopt(self, work: Path, results: list[ManifestEntry]) -> None:
-        """Results that other tasks need go to the cache, at once: the next order may already be about them."""
-        root = os.path.realpath(work)
-        adopted = []
-        for entry in results[:_ADOPTED]:
-            path = work / entry.source
-            real = os.path.realpath(path.parent)
-            inside = real == root or real.startswith(root + os.sep)  # never what a link leads to
-            if inside and self._parts.cache.adopt(path, entry.digest, entry.size):
-                adopted.append(entry.digest)
-        if adopted:
-            self._parts.inbox.put(CacheChanged(adopted))
-
-    def _place_inputs(self, effect: PlaceInputs) -> None:
-        self._parts.cache.pin(effect.inputs)
-        self._parts.keeper.do(effect.task, partial(self._place, effect))
-
-    # -- in the keeper's threads --------------------------------------------------------------------
-
-    def _place(self, effect: PlaceInputs) -> None:
-        inbox = self._parts.inbox
-        work = self._directory(effect.task, effect.attempt) / "work"
-        try:
-            missing = self._fill(work, effect.inputs)
-        except PlacingError as error:
-            inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=str(error), fault="task"))
-            return
-        except OSError as error:
-            inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=f"cannot place the inputs: {error}"))
-            return
-        finally:
-            self._parts.cache.unpin(effect.inputs)
-        used = [item.digest for item in effect.inputs if item.digest and item.digest not in missing]
-        inbox.put(CacheChanged(used, missing + self._parts.cache.trim(quick=True)))
-        if missing:
-            inbox.put(InputsNotPlaced(effect.task, effect.attempt, missing=missing))
-        else:
-            self._placed[work] = frozenset(item.path for item in effect.inputs)
-            inbox.put(InputsPlaced(effect.task, effect.attempt))
-
-    def _fill(self, work: Path, inputs: list[Input]) -> list[Digest]:
-        """The digests that are missing. A disk that is full of the cache is emptied of it, once."""
-        try:
-            return self._fill_anew(work, inputs)
-        except OSError as error:
-            dropped = self._parts.cache.make_room() if error.errno in (errno.ENOSPC, errno.EDQUOT) else []
-            if not dropped:
-                raise
-            self._parts.inbox.put(CacheChanged(dropped=dropped))
-            return self._fill_anew(work, inputs)
-
-    def _fill_anew(self, work: Path, inputs: list[Input]) -> list[Digest]:
-        self._parts.cache.release(work)
-        remove_tree(work)  # of an earlier try
-        work.mkdir(mode=0o755, parents=True)
-        return place_all(self._parts.cache, inputs, work)
-
-    def _remove(self, directory: Path) -> None:
-        self._placed.pop(directory / "work", None)
-        self._parts.cache.release(directory / "work")
-        remove_tree(directory)
-
-    def _trim_cache(self) -> None:
-        dropped = self._parts.cache.trim()
-        if dropped:
-            self._parts.inbox.put(CacheChanged(dropped=dropped))
-
-    def _list_results(self, run: Run, outcome: Outcome) -> None:
-        work = self._directory(run.task, run.attempt) / "work"
-        try:
-            inputs = self._placed.get(work, frozenset())
-            manifest, folders = list_results(work, run.execution.results, inputs)
-            changes: dict[str, Any] = {"manifest": manifest, "folders": folders}
-        except ResultsError as error:
-            changes = {"ended": "failed", "reason": str(error)}
-        except OSError as error:
-            changes = {"ended": "failed", "fault": "worker", "reason": f"Uploading results failed: {error}"}
-        self._parts.inbox.put(ExecutionEnded(msgspec.structs.replace(outcome, **changes), leftovers=True))
+        self._parts.files.remove(effect)

@@ -48,10 +48,10 @@ CRASHES = [
     Crash("the boss has not let the record go", "boss", TELL_DATASTORE, holds="Forget("),
     Crash("the boss has said all", "boss", "boss.loop:Loop._perform", holds="Forget(", after=True, linger=0.3),
     # -- the worker -------------------------------------------------------------------------------------
-    Crash("the results are not listed", "worker", "worker.loop:list_results", again=True),
+    Crash("the results are not listed", "worker", "worker.attempt_files:list_results", again=True),
     Crash("the outcome is not written", "worker", "worker.journal:Journal.keep", again=True),
     Crash("the outcome is not said", "worker", SAY, holds='"outcome"'),
     Crash("the outcome is said", "worker", SAY, holds='"outcome"', after=True, linger=0.3),
     Crash("the end is acknowledged, not forgotten", "worker", "worker.journal:Journal.forget"),
-    Crash("the folder is still there", "worker", "worker.loop:remove_tree", holds="attempts/1.1'"),
+    Crash("the folder is still there", "worker", "worker.attempt_files:remove_tree", holds="attempts/1.1'"),
 ]

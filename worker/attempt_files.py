@@ -1,0 +1,141 @@
+"""The directories of attempts and the cache, as the loop wants them changed: in threads of files, never in the loop's.
+
+What comes of it goes into the inbox as events. Decides nothing; does not know the agent.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from wire.link import LinkEvent
+from wire.messages import Digest, Input, ManifestEntry, Outcome, Run
+from worker.agent.effects import PlaceInputs, RemoveAttempt
+from worker.agent.events import CacheChanged, Event, ExecutionEnded, InputsNotPlaced, InputsPlaced
+from worker.cache import Cache, PlacingError, place_all
+from worker.file_threads import FileThreads
+from worker.home import remove_tree
+from worker.results import ResultsError, list_results
+
+#: What the loop takes, from any thread and from signal handlers. Made before all that puts something into it.
+Inbox = queue.SimpleQueue[Event | LinkEvent]
+#: Result files of one attempt that go to the cache: some renames, in the loop's thread.
+_ADOPTED = 256
+
+
+class AttemptFiles:
+    """Calls return at once; those from the loop's thread, but `finished`, which the runner's may call."""
+
+    def __init__(self, inbox: Inbox, attempts: Path, cache: Cache, threads: FileThreads) -> None:
+        self.attempts = attempts
+        self._inbox = inbox
+        self._cache = cache
+        self._threads = threads
+        #: Working directory -> paths of the inputs in it. Each is touched by one thread of files at a time.
+        self._placed: dict[Path, frozenset[str]] = {}
+
+    def place(self, effect: PlaceInputs) -> None:
+        """InputsPlaced or InputsNotPlaced comes of it."""
+        self._cache.pin(effect.inputs)
+        self._threads.do(effect.task, partial(self._place, effect))
+
+    def finished(self, run: Run, outcome: Outcome, leftovers: bool) -> None:
+        """ExecutionEnded comes of it, with what the attempt's results are."""
+        if outcome.ended == "succeeded" and run.execution.results:
+            self._threads.do(run.task, partial(self._list_results, run, outcome))
+        else:
+            self._inbox.put(ExecutionEnded(outcome, leftovers))
+
+    def remove(self, effect: RemoveAttempt) -> None:
+        """Its directory; results to be kept go to the cache first."""
+        directory = self._directory(effect.task, effect.attempt)
+        if effect.keep:
+            self._adopt(directory / "work", effect.keep)
+        self._threads.do(effect.task, partial(self._remove, directory))
+
+    def trim_cache(self) -> None:
+        self._threads.do(0, self._trim_cache)
+
+    def _directory(self, task: int, attempt: int) -> Path:
+        return self.attempts / f"{task}.{attempt}"
+
+    def _adopt(self, work: Path, results: list[ManifestEntry]) -> None:
+        """Results that other tasks need go to the cache, at once: the next order may already be about them."""
+        root = os.path.realpath(work)
+        adopted = []
+        for entry in results[:_ADOPTED]:
+            path = work / entry.source
+            real = os.path.realpath(path.parent)
+            inside = real == root or real.startswith(root + os.sep)  # never what a link leads to
+            if inside and self._cache.adopt(path, entry.digest, entry.size):
+                adopted.append(entry.digest)
+        if adopted:
+            self._inbox.put(CacheChanged(adopted))
+
+    # -- in the threads of files --------------------------------------------------------------------
+
+    def _place(self, effect: PlaceInputs) -> None:
+        inbox = self._inbox
+        work = self._directory(effect.task, effect.attempt) / "work"
+        try:
+            missing = self._fill(work, effect.inputs)
+        except PlacingError as error:
+            inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=str(error), fault="task"))
+            return
+        except OSError as error:
+            inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=f"cannot place the inputs: {error}"))
+            return
+        finally:
+            self._cache.unpin(effect.inputs)
+        used = [item.digest for item in effect.inputs if item.digest and item.digest not in missing]
+        inbox.put(CacheChanged(used, missing + self._cache.trim(quick=True)))
+        if missing:
+            inbox.put(InputsNotPlaced(effect.task, effect.attempt, missing=missing))
+        else:
+            self._placed[work] = frozenset(item.path for item in effect.inputs)
+            inbox.put(InputsPlaced(effect.task, effect.attempt))
+
+    def _fill(self, work: Path, inputs: list[Input]) -> list[Digest]:
+        """The digests that are missing. A disk that is full of the cache is emptied of it, once."""
+        try:
+            return self._fill_anew(work, inputs)
+        except OSError as error:
+            dropped = self._cache.make_room() if error.errno in (errno.ENOSPC, errno.EDQUOT) else []
+            if not dropped:
+                raise
+            self._inbox.put(CacheChanged(dropped=dropped))
+            return self._fill_anew(work, inputs)
+
+    def _fill_anew(self, work: Path, inputs: list[Input]) -> list[Digest]:
+        self._cache.release(work)
+        remove_tree(work)  # of an earlier try
+        work.mkdir(mode=0o755, parents=True)
+        return place_all(self._cache, inputs, work)
+
+    def _remove(self, directory: Path) -> None:
+        self._placed.pop(directory / "work", None)
+        self._cache.release(directory / "work")
+        remove_tree(directory)
+
+    def _trim_cache(self) -> None:
+        dropped = self._cache.trim()
+        if dropped:
+            self._inbox.put(CacheChanged(dropped=dropped))
+
+    def _list_results(self, run: Run, outcome: Outcome) -> None:
+        work = self._directory(run.task, run.attempt) / "work"
+        try:
+            inputs = self._placed.get(work, frozenset())
+            manifest, folders = list_results(work, run.execution.results, inputs)
+            changes: dict[str, Any] = {"manifest": manifest, "folders": folders}
+        except ResultsError as error:
+            changes = {"ended": "failed", "reason": str(error)}
+        except OSError as error:
+            changes = {"ended": "failed", "fault": "worker", "reason": f"Uploading results failed: {error}"}
+        self._inbox.put(ExecutionEnded(msgspec.structs.replace(outcome, **changes), leftovers=True))
