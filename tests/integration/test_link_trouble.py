@@ -19,6 +19,7 @@ from tests.worlds.brokers import (
     WORKER,
     Links,
     Listener,
+    dead,
     never,
 )
 from tests.worlds.waiting import scaled, wait_for
@@ -30,12 +31,6 @@ REPORTS = TOPICS.reports("w1")
 ORDERS = TOPICS.orders("w1")
 
 
-def kill(started: EmbeddedBroker) -> None:
-    """kill -9, as nothing was ever acknowledged."""
-    assert started.pid is not None
-    os.kill(started.pid, signal.SIGKILL)
-
-
 def test_after_a_broker_restart_subscriptions_presence_and_messages_are_back(
     broker: EmbeddedBroker,
     links: Links,
@@ -45,9 +40,8 @@ def test_after_a_broker_restart_subscriptions_presence_and_messages_are_back(
     at_boss.wait(Connected)
     at_worker.wait(Connected)
     for session in (2, 3):
-        kill(broker)
-        at_boss.wait(Disconnected)
-        broker.restart()
+        with dead(broker):
+            at_boss.wait(Disconnected)
         assert at_boss.wait(Connected) == Connected(session)
         assert at_worker.wait(Connected) == Connected(session)
         assert worker.publish(REPORTS, b"again")
@@ -67,10 +61,9 @@ def test_what_is_published_without_a_connection_is_refused_and_never_comes_late(
     worker.start()
     at_boss.wait(Connected)
     at_worker.wait(Connected)
-    kill(broker)
-    at_worker.wait(Disconnected)
-    assert not worker.publish(REPORTS, b"into nothing")
-    broker.restart()
+    with dead(broker):
+        at_worker.wait(Disconnected)
+        assert not worker.publish(REPORTS, b"into nothing")
     at_boss.wait(Connected)
     at_worker.wait(Connected)
     assert worker.publish(REPORTS, b"now")
@@ -89,9 +82,8 @@ def test_what_was_under_way_when_the_connection_broke_is_not_sent_in_the_next(
     os.kill(mosquitto.pid, signal.SIGSTOP)
     for _ in range(500):  # more than may be in flight: in paho, and waiting in the outbox
         assert worker.publish(REPORTS, b"old")
-    kill(mosquitto)
-    at_worker.wait(Disconnected)
-    mosquitto.restart()
+    with dead(mosquitto):
+        at_worker.wait(Disconnected)
     at_boss.wait(Connected)
     at_worker.wait(Connected)
     assert worker.publish(REPORTS, b"new")

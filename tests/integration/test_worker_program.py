@@ -8,7 +8,6 @@ import http.server
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import tarfile
@@ -21,7 +20,7 @@ import pytest
 from boss.embedded.broker import EmbeddedBroker
 from tests.worlds import brokers
 from tests.worlds.agent import result, run
-from tests.worlds.brokers import TOPICS, WORKER, Links
+from tests.worlds.brokers import TOPICS, WORKER, Links, dead
 from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled, wait_for
 from tests.worlds.worker import ROOT, AgentProcess, ScriptedBoss
@@ -202,11 +201,8 @@ def test_a_broker_that_dies_costs_nothing(start: Callable[..., Started], mosquit
     boss.order(run(1, commands=["echo up > ../up; sleep 1"]), run(2, commands=["true"]))
     boss.outcome(2)
     wait_for(lambda: (agent.home / "attempts/1.1/up").exists(), "the attempt's beginning")
-    assert mosquitto.pid is not None
-    os.kill(mosquitto.pid, signal.SIGKILL)
-    wait_for(lambda: not alive(mosquitto.pid or 0), "the broker's end")
-    boss.reports.clear()
-    mosquitto.restart()
+    with dead(mosquitto):
+        boss.reports.clear()
     hello = boss.hello()
     assert InHand(task=2, attempt=1, phase="ended") in hello.in_hand
     assert boss.outcome(1).ended == "succeeded"

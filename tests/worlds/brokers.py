@@ -8,17 +8,22 @@ A test file takes the fixtures like this (a test with `broker` runs on both kind
 
 from __future__ import annotations
 
+import contextlib
+import os
 import queue
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
+from unittest import mock
 
 import pytest
 
+from boss.embedded import broker as broker_module
 from boss.embedded.broker import EmbeddedBroker
-from boss.embedded.children import Child
+from boss.embedded.children import Child, ChildError
 from boss.embedded.logins import MqttLogin
 from boss.embedded.ports import listens
 from boss.embedded.programs import Kind, find_mosquitto
@@ -62,6 +67,18 @@ def mosquitto(tmp_path: Path) -> Iterator[EmbeddedBroker]:
     started = start_broker(tmp_path / "broker", "mosquitto")
     yield started
     started.stop()
+
+
+@contextlib.contextmanager
+def dead(broker: EmbeddedBroker) -> Iterator[None]:
+    """Killed by kill -9, as nothing was ever acknowledged; it is kept from its next start for as long as this lasts."""
+    down = mock.patch.object(broker_module, "start_child", side_effect=ChildError("the test keeps it down"))
+    with down, mock.patch.object(broker_module, "_RESTART_SECONDS", 0.05):
+        assert broker.pid is not None
+        os.kill(broker.pid, signal.SIGKILL)
+        yield
+        wait_for(lambda: broker.warning, "it cannot be started")
+    wait_for(lambda: not broker.warning, "it is started again")
 
 
 def wait_for_broker(process: subprocess.Popen[bytes] | Child, port: int, log: Path) -> None:
@@ -169,5 +186,6 @@ def never(listener: Listener, kind: type[E], seconds: float = 0.3) -> None:
 
 __all__ = [
     "BOSS", "DATASTORE", "LOGINS", "OTHER_WORKER", "TOPICS", "WORKER", "Disconnected", "Links", "Listener",
-    "broker", "link_options", "links", "mosquitto", "need_mosquitto", "never", "start_broker", "wait_for_broker",
+    "broker", "dead", "link_options", "links", "mosquitto", "need_mosquitto", "never", "start_broker",
+    "wait_for_broker",
 ]  # fmt: skip
