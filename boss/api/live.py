@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from boss.api.backend import BackendUnavailableError, BatchView, HeldAttempt, Request, View, WorkerView
 from boss.api.followers import Followers
 from boss.api.pool_views import Limit, instance_answer, pool_views
+from boss.api.rate import Rate
 from boss.api.reads import Lookups, Reads
 from boss.core.effects import Answer
 from boss.core.events import DropTasksAsked, Submitted
@@ -263,20 +264,6 @@ def _count_span(state: State, span: range, counts: list[int]) -> list[int]:
             counts[:] = [a + b for a, b in zip(counts, part, strict=True)]
         at = end
     return absent
-
-
-class Rate:
-    """Ended tasks per second over the last few seconds."""
-
-    def __init__(self) -> None:
-        self._samples: list[tuple[float, int]] = []
-
-    def of(self, now: float, ended: int) -> float:
-        if not self._samples or now - self._samples[-1][0] >= 0.5:
-            self._samples.append((now, ended))
-            del self._samples[:-20]
-        start, before = self._samples[0]
-        return max(0.0, (ended - before) / (now - start)) if now > start else 0.0
 
 
 def _worker_view(worker: Worker) -> WorkerView:

@@ -23,9 +23,9 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from boss.common.private_files import write_private
 from boss.embedded.children import Child, log_tail, start_child
+from boss.embedded.end_process import end_process
 from boss.embedded.logins import MqttLogin, write_files
 from boss.embedded.ports import HOST, choose_port, is_free, listens
-from boss.embedded.processes import end_process
 from boss.embedded.programs import BrokerError, Kind, find_program
 from wire.topics import Topics
 

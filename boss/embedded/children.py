@@ -25,8 +25,8 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from boss.common.processes import start_time
+from boss.embedded.end_process import ProcessError
 from boss.embedded.errors import EmbeddedError
-from boss.embedded.processes import ProcessError
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import pytest
 from boss.common import processes
 from boss.embedded import children
 from boss.embedded.children import Child, ChildError, log_tail, start_child
-from boss.embedded.processes import end_process
+from boss.embedded.end_process import end_process
 from tests.worlds.waiting import scaled, wait_for
 
 

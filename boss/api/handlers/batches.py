@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from boss.api.backend import Backend, BatchView, View
 from boss.api.errors import not_found
 from boss.api.handlers.changes import done
-from boss.api.pace import Pace, eta_seconds
+from boss.api.rate import Rate, eta_seconds
 from boss.api.responses import json_response
 from boss.api.routes import Call
 from boss.api.schema import BatchAnswer, BatchList, ChangeAnswer, ReasonRequest, counts_of, reasons_of
@@ -70,11 +70,11 @@ async def follow(call: Call) -> Response:
 
 
 async def _lines(backend: Backend, look: BatchSnapshot, closing: threading.Event) -> AsyncIterator[bytes]:
-    pace, said, said_at = Pace(), b"", -1e9
+    rate, said, said_at = Rate(), b"", -1e9
     with backend.follow(look.batch.number):
         while not closing.is_set():
             now, answer = time.monotonic(), look.batch
-            _set_pace(answer, pace, now)
+            _set_rate(answer, rate.of(now, answer.counts.ended))
             state = msgspec.json.encode(
                 (answer.counts, answer.paused, answer.hindrances, answer.finished, answer.files_waiting)
             )
@@ -88,10 +88,9 @@ async def _lines(backend: Backend, look: BatchSnapshot, closing: threading.Event
             look = await run_in_threadpool(look_at, backend, answer.number)
 
 
-def _set_pace(answer: BatchAnswer, pace: Pace, now: float) -> None:
-    pace.saw(now, answer.counts.ended)
-    if not answer.rate:
-        answer.rate = pace.rate()
+def _set_rate(answer: BatchAnswer, seen: float) -> None:
+    """`seen`: the rate that this follower has seen, for a batch that no boss works on in this process."""
+    answer.rate = answer.rate or seen
     answer.eta_seconds = eta_seconds(answer.counts.unfinished, answer.rate)
 
 

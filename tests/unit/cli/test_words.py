@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from boss.api import schema
-from boss.api.pace import Pace, eta_seconds
 from boss.cli import format_tasks, format_workers
 from boss.cli.terminal import ProgressLine, bar, duration, format_progress, format_size, harmless, plural
 from boss.core.reasons import ReportRejection
@@ -170,19 +169,6 @@ def test_a_change_is_told_in_counts() -> None:
     assert list(format_tasks.change_lines(nothing)) == ["There was nothing to do."]
     retried = schema.ChangeAnswer(done={"retried": 3}, carry_on="the next boss does it")
     assert list(format_tasks.change_lines(retried))[1] == "the next boss does it"
-
-
-def test_the_pace_is_taken_over_the_last_half_minute() -> None:
-    pace = Pace()
-    pace.saw(0.0, 0)
-    assert pace.rate() == 0.0
-    for second in range(1, 101):
-        pace.saw(float(second), second * 10)
-    assert pace.rate() == pytest.approx(10.0)
-    for second in range(101, 140):
-        pace.saw(float(second), 1000)
-    assert pace.rate() == 0.0
-    assert (eta_seconds(50, 10.0), eta_seconds(50, 0.0)) == (5.0, None)
 
 
 def test_a_terminal_that_was_closed_ends_the_program_as_its_signal_would() -> None:

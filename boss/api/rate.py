@@ -1,4 +1,4 @@
-"""How fast a batch goes, from what one watcher saw: tasks per second and what is left. Pure; times come in."""
+"""How fast a batch goes: ended tasks per second over the last half minute, and what is left. Pure; times come in."""
 
 from __future__ import annotations
 
@@ -8,24 +8,22 @@ from collections import deque
 WINDOW_SECONDS = 30.0
 
 
-class Pace:
+class Rate:
     def __init__(self) -> None:
+        #: (when, how many had ended), at most one a second and the newest.
         self._seen: deque[tuple[float, int]] = deque()
 
-    def saw(self, now: float, ended: int) -> None:
-        """So many tasks had ended at this time."""
+    def of(self, now: float, ended: int) -> float:
+        """Tasks per second, now that so many have ended; 0 while nothing can be said."""
         while len(self._seen) > 2 and now - self._seen[0][0] > WINDOW_SECONDS:
             self._seen.popleft()
         if len(self._seen) > 1 and now - self._seen[-2][0] < 1.0:
-            self._seen.pop()  # one point a second is enough
+            self._seen.pop()
         self._seen.append((now, ended))
-
-    def rate(self) -> float:
-        """Tasks per second in the window; 0 while nothing can be said."""
-        (began, first), (last, ended) = self._seen[0], self._seen[-1]
-        if last - began < 0.2 or ended <= first:
+        began, first = self._seen[0]
+        if now - began < 0.2 or ended <= first:
             return 0.0
-        return (ended - first) / (last - began)
+        return (ended - first) / (now - began)
 
 
 def eta_seconds(unfinished: int, rate: float) -> float | None:
