@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from boss.common.plural import plural
 from boss.common.times import format_clock
 from boss.core import waits
 from boss.core.diagnosis import conditions
@@ -128,12 +129,12 @@ def _(wait: waits.FileNotStored, context: ReasonContext) -> str:
 
 @sentence.register
 def _(wait: waits.Dependencies, context: ReasonContext) -> str:
-    return f"it waits for {_count(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
+    return f"it waits for {plural(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
 
 
 @sentence.register
 def _(wait: waits.Blocked, context: ReasonContext) -> str:
-    which = f"{_count(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
+    which = f"{plural(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
     return f"it is blocked by {which}; it follows automatically when what failed is retried"
 
 
@@ -145,12 +146,12 @@ def _(wait: waits.BatchPaused, context: ReasonContext) -> str:
 @sentence.register
 def _(wait: waits.FilesWaiting, context: ReasonContext) -> str:
     are = "is" if wait.count == 1 else "are"
-    return f"{_count(wait.count, 'file')} sent with batch {wait.batch} {are} not on the datastore yet"
+    return f"{plural(wait.count, 'file')} sent with batch {wait.batch} {are} not on the datastore yet"
 
 
 @sentence.register
 def _(wait: waits.Retry, context: ReasonContext) -> str:
-    used = f"{wait.failures} of {_count(wait.retries, 'retry', 'retries')}" if wait.failures else "no retry"
+    used = f"{wait.failures} of {plural(wait.retries, 'retry', 'retries')}" if wait.failures else "no retry"
     return f"it is sent again {_when(wait.at, context)}; it has used {used}"
 
 
@@ -176,7 +177,7 @@ def _(wait: waits.NoFit, context: ReasonContext) -> str:
     nothing = "no worker, and none that a pool could start" if wait.elastic else "no worker"
     misfits = "; ".join(map(_misfit, wait.misfits[:_MISFITS_SHOWN]))
     there = f" ({misfits})" if misfits else ""
-    return f"{_count(wait.tasks, 'queued task')} {fit} {nothing}: {require} {format_demand(wait.demand)}{there}"
+    return f"{plural(wait.tasks, 'queued task')} {fit} {nothing}: {require} {format_demand(wait.demand)}{there}"
 
 
 @sentence.register
@@ -184,7 +185,7 @@ def _(wait: waits.UnknownPool, context: ReasonContext) -> str:
     require = "requires" if wait.tasks == 1 else "require"
     known = ", ".join(wait.known) or "none"
     return (
-        f"{_count(wait.tasks, 'queued task')} {require} the pool {wait.pool!r}: the settings have no such pool "
+        f"{plural(wait.tasks, 'queued task')} {require} the pool {wait.pool!r}: the settings have no such pool "
         f"(there are: {known}), and no worker is of it"
     )
 
@@ -192,8 +193,8 @@ def _(wait: waits.UnknownPool, context: ReasonContext) -> str:
 @sentence.register
 def _(wait: waits.WorkersBusy, context: ReasonContext) -> str:
     are, them = ("is", "it") if wait.workers == 1 else ("are", "them")
-    busy = f"{_count(wait.workers, 'worker')} with {_count(wait.slots, 'slot')} could run it and {are} busy"
-    return f"{busy}; {_count(wait.tasks, 'task')} {'waits' if wait.tasks == 1 else 'wait'} for {them}"
+    busy = f"{plural(wait.workers, 'worker')} with {plural(wait.slots, 'slot')} could run it and {are} busy"
+    return f"{busy}; {plural(wait.tasks, 'task')} {'waits' if wait.tasks == 1 else 'wait'} for {them}"
 
 
 @sentence.register
@@ -218,7 +219,7 @@ def _(wait: waits.InputsNotBrought, context: ReasonContext) -> str:
 
 @sentence.register
 def _(wait: waits.PoolGrows, context: ReasonContext) -> str:
-    return f"pool {wait.pool} is starting {_count(wait.coming, 'worker')}"
+    return f"pool {wait.pool} is starting {plural(wait.coming, 'worker')}"
 
 
 @sentence.register
@@ -241,7 +242,7 @@ def _(wait: waits.PoolStartsFail, context: ReasonContext) -> str:
 @sentence.register
 def _(wait: waits.PoolRemoved, context: ReasonContext) -> str:
     end = "ends when it holds" if wait.workers == 1 else "end when they hold"
-    return f"the settings have no pool {wait.pool!r} any more: {_count(wait.workers, 'worker')} of it {end} nothing"
+    return f"the settings have no pool {wait.pool!r} any more: {plural(wait.workers, 'worker')} of it {end} nothing"
 
 
 # --- an attempt that was sent ----------------------------------------------------------------------
@@ -256,7 +257,7 @@ def _(wait: waits.Staging, context: ReasonContext) -> str:
 @sentence.register
 def _(wait: waits.InitTasks, context: ReasonContext) -> str:
     network = ", which wait for a network interface" if wait.network else ""
-    return f"worker {wait.worker} first runs {_count(wait.count, 'init task')} of its batch{network}"
+    return f"worker {wait.worker} first runs {plural(wait.count, 'init task')} of its batch{network}"
 
 
 @sentence.register
@@ -280,7 +281,7 @@ def _(wait: waits.Collecting, context: ReasonContext) -> str:
 
 def format_demand(demand: Demand) -> str:
     """What a worker must have, in words: `2 slots, 4 GB of memory, pool 'cloud', gpu=yes`."""
-    words = [_count(demand.slots, "slot")]
+    words = [plural(demand.slots, "slot")]
     words += [f"{demand.memory / 1e9:.3g} GB of memory"] if demand.memory else []
     words += [f"pool {demand.pool!r}"] if demand.pool else []
     words += [f"{name}={value}" for name, value in demand.labels]
@@ -289,7 +290,7 @@ def format_demand(demand: Demand) -> str:
 
 def _misfit(misfit: Misfit) -> str:
     pool = f"pool {misfit.kind.pool}" if misfit.kind.pool else "no pool"
-    who = f"{_count(misfit.workers, 'worker')} of {pool}" if misfit.workers else pool
+    who = f"{plural(misfit.workers, 'worker')} of {pool}" if misfit.workers else pool
     return f"{who}: {', '.join(_LACKS[lack] for lack in misfit.lacks)}"
 
 
@@ -313,7 +314,3 @@ def _again(retry_at: float, context: ReasonContext) -> str:
 
 def _when(moment: float, context: ReasonContext) -> str:
     return f"at {format_clock(moment)} (in {max(0.0, moment - context.wall):.0f} s)"
-
-
-def _count(number: int, word: str, words: str = "") -> str:
-    return f"1 {word}" if number == 1 else f"{number} {words or f'{word}s'}"

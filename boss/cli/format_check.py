@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from boss.cli.terminal import duration, harmless, plural
+from boss.cli.terminal import duration, harmless
+from boss.common.plural import plural
 from boss.intake.reader import CheckedFile
 from boss.intake.shape import Shape, shape_of
 

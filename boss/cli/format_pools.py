@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from boss.api.schema_pools import PoolAnswer
-from boss.cli.terminal import harmless, plural
+from boss.cli.terminal import harmless
+from boss.common.plural import plural
 from boss.common.times import format_moment
 
 #: What a plan was decided on -> how it is said, in this order.

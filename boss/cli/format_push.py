@@ -9,7 +9,8 @@ import msgspec
 
 from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
 from boss.cli.format_tasks import reason_of
-from boss.cli.terminal import format_size, harmless, plural
+from boss.cli.terminal import format_size, harmless
+from boss.common.plural import plural
 from boss.intake.reader import TaskFile
 
 DETACHED = "The boss works on alone. Watch it: admin.py status; push_tasks.py again follows it."

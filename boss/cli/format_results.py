@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from boss.api.schema import ResultAnswer, UsageAnswer
-from boss.cli.terminal import format_size, harmless, plural
+from boss.cli.terminal import format_size, harmless
+from boss.common.plural import plural
 from boss.common.times import format_moment
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from boss.api.schema import (
     TaskAnswer,
     TaskDetail,
 )
-from boss.cli.terminal import duration, format_progress, harmless, plural
+from boss.cli.terminal import duration, format_progress, harmless
+from boss.common.plural import plural
 from boss.common.times import format_moment
 
 #: Of `boss.core.reasons.ReportRejection`.

@@ -16,9 +16,9 @@ from boss.cli.format_check import checked_json, checked_lines
 from boss.cli.graph_picture import PictureError, draw
 from boss.cli.push import PushPlan, push
 from boss.cli.target import LoadedSettings, Target
-from boss.cli.terminal import plural
 from boss.client.client import ClientError
 from boss.client.find import configured_boss
+from boss.common.plural import plural
 from boss.intake import reader, stream
 from boss.intake.errors import InputRejectedError
 from boss.intake.reader import PushOptions, TaskFile

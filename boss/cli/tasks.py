@@ -11,7 +11,8 @@ from boss.cli.command import ExitCode, Register, ask_first, stop, write, write_j
 from boss.cli.format_tasks import change_lines, pause_lines
 from boss.cli.options import AnyProject, AsJson, Batches, BatchNumber, Project, TaskIds, Yes
 from boss.cli.target import Target
-from boss.cli.terminal import harmless, plural
+from boss.cli.terminal import harmless
+from boss.common.plural import plural
 from boss.core.model import TERMINAL, TaskState
 
 #: What the historic command took: 0 QUEUED, 1 IN_PROGRESS, 2 FINISHED.

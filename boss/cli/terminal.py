@@ -14,6 +14,7 @@ import unicodedata
 from typing import TextIO
 
 from boss.api.schema import BatchAnswer
+from boss.common.plural import plural
 
 #: Seconds between two plain lines where the output is no terminal.
 PLAIN_SECONDS = 10.0
@@ -34,10 +35,6 @@ def _shown(character: str, lines: bool) -> str:
     if category in ("Zs", "Co", "Cn"):  # blanks of all widths and what this Python has no name for
         return character
     return character.encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
-def plural(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:

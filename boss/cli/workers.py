@@ -12,7 +12,8 @@ from boss.cli.command import ExitCode, Register, ask_first, stop, write, write_j
 from boss.cli.format_workers import dropped_lines, note_lines, terminated_lines, worker_change_lines
 from boss.cli.options import AsJson, WorkerId, WorkerIds, Yes
 from boss.cli.target import Target
-from boss.cli.terminal import harmless, plural
+from boss.cli.terminal import harmless
+from boss.common.plural import plural
 from boss.core.policy import LOCAL
 
 #: What terminate_workers without names is about: not the boss's own processes, not the datastore's machine.

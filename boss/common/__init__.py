@@ -5,6 +5,7 @@
     file_lock       one process at a time: flock
     suggestions     "did you mean ...?"
     times           moments as people read and write them
+    plural          counts in sentences
     units           how many seconds and bytes a unit is
 
 It lies on the ground: everything of the boss, the settings and the commands may import it, and it imports nothing of

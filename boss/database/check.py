@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from boss.common.plural import plural
 from boss.core.audit import AuditFinding, audit_batch
 from boss.database import Database, DatabaseError
 
@@ -27,9 +28,7 @@ def check_database(database: Database, tell: Callable[[str], None]) -> int:
     for line in _lines(database, _stable(database.audit.dangling)):
         found += 1
         tell(line)
-    words = (
-        "all of it holds together" if not found else f"{found:,} {'thing' if found == 1 else 'things'} that cannot be"
-    )
+    words = "all of it holds together" if not found else f"{plural(found, 'thing')} that cannot be"
     tell(f"Database {database.place}: {batches:,} batches with {tasks:,} tasks, {words}.")
     return found
 

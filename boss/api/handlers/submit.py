@@ -17,6 +17,7 @@ from boss.api.responses import json_response
 from boss.api.routes import Call
 from boss.api.schema import SubmitAnswer
 from boss.api.spool import blob_path
+from boss.common.plural import plural
 from boss.core.events import Submitted
 from boss.core.model import Submission
 from boss.core.reasons import RejectionKind
@@ -74,7 +75,7 @@ def _bad_push(errors: InputRejectedError) -> HttpError:
     count = len(lines) + errors.more
     if errors.more:
         lines.append(f"... and {errors.more:,} more like these")
-    return HttpError(400, f"the push has {count:,} fault{'s' if count > 1 else ''}; nothing of it was taken", lines)
+    return HttpError(400, f"the push has {plural(count, 'fault')}; nothing of it was taken", lines)
 
 
 def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:

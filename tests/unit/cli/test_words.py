@@ -15,7 +15,7 @@ import pytest
 
 from boss.api import schema
 from boss.cli import format_tasks, format_workers
-from boss.cli.terminal import ProgressLine, bar, duration, format_progress, format_size, harmless, plural
+from boss.cli.terminal import ProgressLine, bar, duration, format_progress, format_size, harmless
 from boss.core.reasons import ReportRejection
 from tests.worlds.waiting import scaled
 
@@ -43,7 +43,6 @@ def test_lines_stay_lines_where_they_are_wanted() -> None:
 def test_words_for_numbers() -> None:
     assert [duration(seconds) for seconds in (0, 7.4, 750, 11045)] == ["0:00", "0:07", "12:30", "3:04:05"]
     assert [format_size(size) for size in (999, 1500, 2.5e6, 7e12)] == ["999 bytes", "1.5 kB", "2.5 MB", "7,000.0 GB"]
-    assert [plural(count, "task") for count in (0, 1, 1000)] == ["0 tasks", "1 task", "1,000 tasks"]
     assert [bar(fraction, 4) for fraction in (-1, 0.5, 2)] == ["[....]", "[##..]", "[####]"]
 
 
