@@ -1,4 +1,4 @@
-"""Puts worker/guest/bringup.py into worker/startup.sh, between its two marks: that script must be complete by itself.
+"""Puts worker/bootstrap/bootstrap.py into worker/startup.sh, between its two marks: that script is complete by itself.
 
 python scripts/make_startup.py
 """
@@ -9,8 +9,8 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 SCRIPT = TOP / "worker" / "startup.sh"
-PROGRAM = TOP / "worker" / "guest" / "bringup.py"
-WORD = "END_OF_BRINGUP"
+PROGRAM = TOP / "worker" / "bootstrap" / "bootstrap.py"
+WORD = "END_OF_BOOTSTRAP"
 BEGIN, END = f"<<'{WORD}'\n", f"\n{WORD}\n"
 
 

@@ -24,9 +24,9 @@ from worker.agent import AgentOptions, WorkerAgent
 from worker.agent.events import ProgressTold, TermReceived
 from worker.agent.state import ORPHANED
 from worker.attempt_files import AttemptFiles, Inbox
+from worker.bootstrap.halt import halt, refusal
 from worker.cache import Cache
 from worker.file_threads import FileThreads
-from worker.guest.halt import halt, refusal
 from worker.home import Home, HomeError
 from worker.journal import Journal
 from worker.loop import Parts, WorkerLoop

@@ -16,8 +16,16 @@ from pathlib import Path
 
 from worker.agent.effects import FetchBundle
 from worker.agent.events import BundleFetched, BundleNotFetched
-from worker.guest.bringup import BootstrapRefusedError, BossAwayError, fetch, folder_of, mark, unpack, write_private
-from worker.guest.keeper import CURRENT, PROGRAMS
+from worker.bootstrap.bootstrap import (
+    BootstrapRefusedError,
+    BossAwayError,
+    fetch,
+    folder_of,
+    mark,
+    unpack,
+    write_private,
+)
+from worker.bootstrap.keeper import CURRENT, PROGRAMS
 
 logger = logging.getLogger(__name__)
 

@@ -64,7 +64,7 @@ fi
 command -v rsync >/dev/null || echo "ecloud: rsync is not installed here: no file gets to or from this machine" >&2
 program=$(mktemp)
 trap 'rm -f "$program"' EXIT
-cat >"$program" <<'END_OF_BRINGUP'
+cat >"$program" <<'END_OF_BOOTSTRAP'
 """The first program of a machine of ours: keeps what the machine is told, fetches the bundle, hands over to it.
 
 One file of the standard library: worker/startup.sh carries a copy of it (a test compares them), for it is all that a
@@ -334,7 +334,7 @@ def start(environ: Mapping[str, str]) -> int:
         say("it runs already")
         return 0
     os.close(lock)
-    program = where.programs / "bringup.py"
+    program = where.programs / "bootstrap.py"
     if Path(__file__).resolve() != program.resolve():
         write_private(program, Path(__file__).read_text(encoding="utf-8"), 0o644)
     return _by_systemd(program, where) if has_systemd() else _by_itself(program, where)
@@ -412,12 +412,12 @@ def keep(settings: Path) -> int:
     os.set_inheritable(lock, True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ECLOUD_", "PYTHON"))}
     environment |= {"PYTHONPATH": os.fspath(folder), LOCK_VARIABLE: str(lock)}
-    command = [sys.executable, "-P", "-m", "worker.guest", os.fspath(settings)]
+    command = [sys.executable, "-P", "-m", "worker.bootstrap", os.fspath(settings)]
     os.execve(sys.executable, command, environment)
 
 
 if __name__ == "__main__":
     sys.exit(start(os.environ) if sys.argv[1:] == ["start"] else keep(Path(sys.argv[2])))
-END_OF_BRINGUP
+END_OF_BOOTSTRAP
 
 "$python" -P "$program" start </dev/null

@@ -82,7 +82,7 @@ class Lab(BossHost):
     def agents(self, host: Host) -> int:
         """That hold a home there."""
         lines = host.processes().values()
-        return sum(" -m worker" in line and "worker.guest" not in line for line in lines)
+        return sum(" -m worker" in line and "worker.bootstrap" not in line for line in lines)
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
         wait_for(condition, what, 300, every=0.2, check=self._check, story=self.logs)
@@ -135,7 +135,7 @@ def test_agents_outlive_a_killed_boss_and_the_next_one_goes_on_with_them(lab: La
     lab.start()
     lab.wait(lambda: lab.asked("status")["workers"] == 2, "both are known again")
     for host, processes in zip(lab.hosts, before, strict=True):
-        agents = [pid for pid, line in host.processes().items() if "worker.guest" in line]
+        agents = [pid for pid, line in host.processes().items() if "worker.bootstrap" in line]
         assert len(agents) == 1 and agents[0] in processes
     lab.push(tasks(8, 6.0))
     lab.wait(lambda: [lab.agents(host) for host in lab.hosts] == [0, 0], "all agents are ended")

@@ -81,7 +81,7 @@ log=$ECLOUD_WORKER_HOME/log
 if [ -n "${STUB_KEPT:-}" ]; then
     mkdir -p "$settings"
     "$ECLOUD_PYTHON" -c 'import json, os; print(json.dumps(dict(os.environ)))' >"$settings/guest.json"
-    PYTHONPATH=$program setsid "$ECLOUD_PYTHON" -m worker.guest "$settings" </dev/null >>"$log" 2>&1 &
+    PYTHONPATH=$program setsid "$ECLOUD_PYTHON" -m worker.bootstrap "$settings" </dev/null >>"$log" 2>&1 &
 elif [ -z "${STUB_NEVER:-}" ]; then
     PYTHONPATH=$program setsid "$ECLOUD_PYTHON" -m worker </dev/null >>"$log" 2>&1 &
 fi
@@ -341,9 +341,9 @@ def stub(folder: Path) -> Path:
     package.mkdir(parents=True, exist_ok=True)
     (package / "__init__.py").touch()
     (package / "__main__.py").write_text(STUB)
-    (package / "guest").mkdir(exist_ok=True)
-    (package / "guest" / "__init__.py").touch()
-    (package / "guest" / "__main__.py").write_text(STUB_KEEPER)
+    (package / "bootstrap").mkdir(exist_ok=True)
+    (package / "bootstrap" / "__init__.py").touch()
+    (package / "bootstrap" / "__main__.py").write_text(STUB_KEEPER)
     return package
 
 

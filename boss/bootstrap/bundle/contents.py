@@ -23,8 +23,11 @@ MACHINES = ("x86_64", "aarch64")
 #: Our own, as patterns below the folder that holds the packages.
 OURS: dict[Program, tuple[str, ...]] = {
     "worker": ("wire/**", "worker/**", "ecloud.py", "LICENSE"),
-    # Of the worker what brings up a machine.
-    "datastore": ("wire/**", "datastore/**", "worker/__init__.py", "worker/startup.sh", "worker/guest/**", "LICENSE"),
+    # Of the worker the bootstrap of a machine.
+    "datastore": (
+        "wire/**", "datastore/**", "worker/__init__.py", "worker/startup.sh", "worker/bootstrap/**", "worker/guest.py",
+        "LICENSE",
+    ),
     "boss": (
         "wire/**", "boss/**", "worker/**", "datastore/**", "templates/**", "settings.py",
         "admin.py", "push_tasks.py", "ecloud.py", "requirements.lock", "LICENSE",

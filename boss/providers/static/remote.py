@@ -17,6 +17,8 @@ import sys
 import time
 from typing import Any, BinaryIO
 
+#: In the command line of what keeps an agent: of a bundle, of one of before, of the start script.
+_KEEPERS = {b"worker.bootstrap", b"worker.guest", b"keep"}
 #: Before the answer, which may stand behind what a login prints.
 ANSWER = "ecloud-answer: "
 _ENDING = (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL)
@@ -42,7 +44,7 @@ def agents(folder: str) -> list[dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
     for name in os.listdir("/proc"):
         words = _read(f"/proc/{name}/cmdline").split(b"\0")[:-1] if name.isdigit() else []
-        if words[-1:] == [settings.encode()] and (b"worker.guest" in words or b"keep" in words):
+        if words[-1:] == [settings.encode()] and _KEEPERS & set(words):
             keepers[int(name)] = _entry(int(name), _told(settings))
         elif _runs_worker(words):
             told = _environment(int(name))

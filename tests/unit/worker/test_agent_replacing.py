@@ -7,7 +7,7 @@ from wire.messages import Leaving, Replace, Returned, Stop
 from worker.agent.effects import FetchBundle
 from worker.agent.events import BundleFetched, BundleNotFetched, LinkConnected, TermReceived
 from worker.agent.state import ORPHANED, REPLACED
-from worker.guest import keeper
+from worker.bootstrap import keeper
 
 OLD, NEW, NEWER = (f"b2:{letter * 64}" for letter in "abc")
 KIND = "3.11-x86_64"

@@ -16,10 +16,10 @@ import pytest
 
 from tests.worlds.parts import find
 from tests.worlds.waiting import scaled, wait_for
-from worker.guest import keeper as keeping
-from worker.guest.account import Account
-from worker.guest.bringup import UNIT, kind
-from worker.guest.keeper import CURRENT, PROGRAMS, Keeper
+from worker.bootstrap import keeper as keeping
+from worker.bootstrap.account import Account
+from worker.bootstrap.bootstrap import UNIT, kind
+from worker.bootstrap.keeper import CURRENT, PROGRAMS, Keeper
 
 TOLD = {
     "ECLOUD_DEPLOYMENT": "d",

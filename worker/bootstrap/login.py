@@ -8,8 +8,17 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from worker.guest.account import Account
-from worker.guest.bringup import API, BootstrapRefusedError, BossAwayError, Places, ask, mark, read_json, write_private
+from worker.bootstrap.account import Account
+from worker.bootstrap.bootstrap import (
+    API,
+    BootstrapRefusedError,
+    BossAwayError,
+    Places,
+    ask,
+    mark,
+    read_json,
+    write_private,
+)
 
 KEPT = "login.json"
 _MOST_BYTES = 1024 * 1024

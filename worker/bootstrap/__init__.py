@@ -1,6 +1,6 @@
 """The bootstrap of a machine of ours: from nothing but its own Python to a running agent, and the agent's keeper.
 
-    startup.sh ── bringup     keeps what the machine was given, fetches the bundle for the start token, hands over
+    startup.sh ── bootstrap   keeps what the machine was given, fetches the bundle for the start token, hands over
                   └─ __main__ ── account    the user that the agent runs as, and who may log in as it
                               ├─ login      the agent's login at the broker, had once for the start token
                               └─ keeper     starts the agent, and again when it dies; does what its exit code asks for

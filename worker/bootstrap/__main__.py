@@ -1,6 +1,6 @@
-"""`python -m worker.guest SETTINGS`: what a bundle does first on a machine of ours: account, login, then keeping.
+"""`python -m worker.bootstrap SETTINGS`: what a bundle does first on a machine of ours: account, login, then keeping.
 
-Takes over from `worker.guest.bringup`, with the lock that it holds.
+Takes over from `worker.bootstrap.bootstrap`, with the lock that it holds.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.guest.account import Account, authorize, ensure_account, ensure_host_keys
-from worker.guest.bringup import (
+from worker.bootstrap.account import Account, authorize, ensure_account, ensure_host_keys
+from worker.bootstrap.bootstrap import (
     LOCK_VARIABLE,
     TOLD,
     BootstrapRefusedError,
@@ -25,8 +25,8 @@ from worker.guest.bringup import (
     say,
     take_lock,
 )
-from worker.guest.keeper import Keeper
-from worker.guest.login import Login, exchange, kept_login
+from worker.bootstrap.keeper import Keeper
+from worker.bootstrap.login import Login, exchange, kept_login
 
 #: The bundle that this runs from.
 FOLDER = Path(__file__).resolve().parents[2]

@@ -267,7 +267,7 @@ def start(environ: Mapping[str, str]) -> int:
         say("it runs already")
         return 0
     os.close(lock)
-    program = where.programs / "bringup.py"
+    program = where.programs / "bootstrap.py"
     if Path(__file__).resolve() != program.resolve():
         write_private(program, Path(__file__).read_text(encoding="utf-8"), 0o644)
     return _by_systemd(program, where) if has_systemd() else _by_itself(program, where)
@@ -345,7 +345,7 @@ def keep(settings: Path) -> int:
     os.set_inheritable(lock, True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ECLOUD_", "PYTHON"))}
     environment |= {"PYTHONPATH": os.fspath(folder), LOCK_VARIABLE: str(lock)}
-    command = [sys.executable, "-P", "-m", "worker.guest", os.fspath(settings)]
+    command = [sys.executable, "-P", "-m", "worker.bootstrap", os.fspath(settings)]
     os.execve(sys.executable, command, environment)
 
 

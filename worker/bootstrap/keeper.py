@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.guest.account import Account
-from worker.guest.bringup import kind, mark, read_json, say
-from worker.guest.halt import halt, refusal
+from worker.bootstrap.account import Account
+from worker.bootstrap.bootstrap import kind, mark, read_json, say
+from worker.bootstrap.halt import halt, refusal
 
 #: Exit codes of an agent beside 0 (told to end) and 2 (told what cannot serve).
 REPLACED, ORPHANED = 4, 5

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.guest.bringup import BootstrapRefusedError, write_private
+from worker.bootstrap.bootstrap import BootstrapRefusedError, write_private
 
 USER = "ecloud"
 HOME = Path("/var/lib/ecloud")

@@ -20,9 +20,9 @@ import pytest
 
 from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled, wait_for
-from worker.guest import bringup, halt, login
-from worker.guest.account import Account
-from worker.guest.bringup import BootstrapRefusedError, BossAwayError, Places
+from worker.bootstrap import bootstrap, halt, login
+from worker.bootstrap.account import Account
+from worker.bootstrap.bootstrap import BootstrapRefusedError, BossAwayError, Places
 
 TOP = Path(__file__).resolve().parents[3]
 STARTUP = TOP / "worker" / "startup.sh"
@@ -96,7 +96,7 @@ def told(boss: Boss | None, content: bytes = b"", **more: str) -> dict[str, str]
         "ECLOUD_WORKER_ID": "cloud-1",
         "ECLOUD_INSTANCE": "7",
         "ECLOUD_START_TOKEN": "the-token",
-        "ECLOUD_BUNDLES": f"{bringup.kind()}={digest(content)} 3.99-x86_64=b2:{'0' * 64}",
+        "ECLOUD_BUNDLES": f"{bootstrap.kind()}={digest(content)} 3.99-x86_64=b2:{'0' * 64}",
     }
     return {**usual, **more}
 
@@ -128,17 +128,17 @@ def test_the_script_starts_what_asks_the_boss_and_returns(boss: Boss, tmp_path: 
         script = STARTUP.read_text()
         subprocess.run(["sh", "-s"], input=script, env=environment, text=True, check=True, timeout=scaled(60))
         wait_for(lambda times=times: refusals(log) == times, "it is refused")  # type: ignore[misc]
-        os.close(wait_for(lambda: bringup.take_lock(tmp_path / "settings"), "it ends by itself"))  # type: ignore[arg-type]
+        os.close(wait_for(lambda: bootstrap.take_lock(tmp_path / "settings"), "it ends by itself"))  # type: ignore[arg-type]
     assert (tmp_path / "settings" / "guest.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_what_a_machine_has_first_needs_nothing_but_python() -> None:
-    code = "import worker.guest.__main__, worker.guest.keeper, sys; print(*sorted(sys.modules))"
+    code = "import worker.bootstrap.__main__, worker.bootstrap.keeper, sys; print(*sorted(sys.modules))"
     plain = [os.path.realpath(sys.executable), "-P", "-S", "-c", code]
     environment = {"PYTHONPATH": os.fspath(TOP), "PYTHONDONTWRITEBYTECODE": "1"}
     modules = subprocess.run(plain, env=environment, capture_output=True, text=True, check=True).stdout.split()
     ours = {name for name in modules if name.split(".")[0] in ("wire", "worker", "boss", "datastore")}
-    assert all(name == "worker" or name.startswith("worker.guest") for name in ours), ours
+    assert all(name == "worker" or name.startswith("worker.bootstrap") for name in ours), ours
     assert not {"msgspec", "paho", "numpy"} & set(modules)
 
 
@@ -162,40 +162,40 @@ def test_another_python_is_refused_in_a_sentence(shell: str, tmp_path: Path) -> 
 def test_the_bundle_is_fetched_with_the_token_and_unpacked(boss: Boss, where: Places) -> None:
     content = tar(worker__x="VALUE = 1\n")
     boss.answers = [(200, content)]
-    folder = bringup.ensure_bundle(told(boss, content), where)
+    folder = bootstrap.ensure_bundle(told(boss, content), where)
     assert (folder / "worker" / "x.py").read_text() == "VALUE = 1\n"
     assert list((folder / "worker" / "__pycache__").iterdir()), "it is compiled: its user may not write there"
-    path = f"/api/v1/guests/cloud-1/bundle/{bringup.kind()}?digest={digest(content)}"
+    path = f"/api/v1/guests/cloud-1/bundle/{bootstrap.kind()}?digest={digest(content)}"
     assert boss.asked == [(path, "Bearer the-token", b"")]
-    assert bringup.ensure_bundle(told(boss, content), where) == folder and len(boss.asked) == 1
+    assert bootstrap.ensure_bundle(told(boss, content), where) == folder and len(boss.asked) == 1
     assert [path.name for path in where.programs.iterdir()] == [folder.name]
 
 
 def test_a_machine_made_from_the_disk_of_a_used_one_takes_what_it_is_told(boss: Boss, where: Places) -> None:
     old, new = tar(worker__x="OLD = 1\n"), tar(worker__x="NEW = 1\n")
     boss.answers = [(200, old), (200, new)]
-    first = bringup.ensure_bundle(told(boss, old), where)
-    second = bringup.ensure_bundle(told(boss, new, ECLOUD_INSTANCE="8"), where)
+    first = bootstrap.ensure_bundle(told(boss, old), where)
+    second = bootstrap.ensure_bundle(told(boss, new, ECLOUD_INSTANCE="8"), where)
     assert first != second and (second / "worker" / "x.py").read_text() == "NEW = 1\n"
     # ... and the same instance, started again, keeps what it has, whatever its boss has by now
-    assert bringup.ensure_bundle(told(boss, old, ECLOUD_INSTANCE="8"), where) == second
+    assert bootstrap.ensure_bundle(told(boss, old, ECLOUD_INSTANCE="8"), where) == second
 
 
 def test_what_has_another_digest_is_not_used(boss: Boss, where: Places) -> None:
     boss.answers = [(200, tar(worker__x="EVIL = 1\n"))]
     with pytest.raises(BootstrapRefusedError, match="and b2:[0-9a-f]* was told: it is not used"):
-        bringup.ensure_bundle(told(boss, tar(worker__x="GOOD = 1\n")), where)
+        bootstrap.ensure_bundle(told(boss, tar(worker__x="GOOD = 1\n")), where)
     assert list(where.programs.iterdir()) == []
 
 
 def test_a_bundle_that_is_on_the_machine_already_is_not_fetched(where: Places, tmp_path: Path) -> None:
     content = tar(worker__x="VALUE = 1\n")
     (tmp_path / "bundle").write_bytes(content)
-    folder = bringup.ensure_bundle(told(None, content, ECLOUD_BUNDLE_FILE=str(tmp_path / "bundle")), where)
+    folder = bootstrap.ensure_bundle(told(None, content, ECLOUD_BUNDLE_FILE=str(tmp_path / "bundle")), where)
     assert (folder / "worker" / "x.py").exists()
     with pytest.raises(BootstrapRefusedError, match="it is not used"):
         about = told(None, b"other", ECLOUD_BUNDLE_FILE=str(tmp_path / "bundle"), ECLOUD_INSTANCE="8")
-        bringup.ensure_bundle(about, where)
+        bootstrap.ensure_bundle(about, where)
 
 
 @pytest.mark.parametrize("name", ["/etc/evil", "a/../../evil", "link"])
@@ -207,7 +207,7 @@ def test_an_archive_that_would_write_elsewhere_is_refused(name: str, where: Plac
             entry.type, entry.linkname = tarfile.SYMTYPE, "/etc"
         file.addfile(entry)
     with pytest.raises(BootstrapRefusedError, match="an entry that none has"):
-        bringup.unpack(archive, "b2:" + "0" * 64, where.programs)
+        bootstrap.unpack(archive, "b2:" + "0" * 64, where.programs)
     assert list(where.programs.iterdir()) == []
 
 
@@ -216,7 +216,7 @@ def test_without_a_bundle_for_this_python_it_says_which_there_are(where: Places)
     with pytest.raises(
         BootstrapRefusedError, match=r"no bundle for Python and machine 3\.1\d-\w+; it has 3\.99-x86_64"
     ):
-        bringup.ensure_bundle(about, where)
+        bootstrap.ensure_bundle(about, where)
 
 
 @pytest.mark.parametrize(
@@ -233,21 +233,21 @@ def test_without_a_bundle_for_this_python_it_says_which_there_are(where: Places)
 def test_a_boss_that_refuses_and_one_that_is_busy_are_told_apart(boss: Boss, code: int, kind: type[Exception]) -> None:
     boss.answers = [(code, b'{"error": "the sentence of the boss"}')]
     with pytest.raises(kind, match=f"answers {code}: the sentence of the boss"):
-        bringup.ask(f"{boss.url}/x", "t")
+        bootstrap.ask(f"{boss.url}/x", "t")
     assert [path for path, _, _ in boss.asked] == ["/x"], "a token goes where it was told to go, and nowhere else"
 
 
 def test_a_boss_that_is_away_is_asked_again(where: Places) -> None:
     with pytest.raises(BossAwayError, match="does not answer: .*[Rr]efused"):
-        bringup.ensure_bundle(told(None), where)
+        bootstrap.ensure_bundle(told(None), where)
     with pytest.raises(BootstrapRefusedError, match="ECLOUD_BOSS_URL cannot be used"):
-        bringup.ensure_bundle(told(None, ECLOUD_BOSS_URL="boss:8000/x"), where)
+        bootstrap.ensure_bundle(told(None, ECLOUD_BOSS_URL="boss:8000/x"), where)
 
 
 def test_no_proxy_gets_the_token(boss: Boss, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     boss.answers = [(200, b"{}")]
-    bringup.ask(f"{boss.url}/x", "t").close()
+    bootstrap.ask(f"{boss.url}/x", "t").close()
     assert [(path, header) for path, header, _ in boss.asked] == [("/x", "Bearer t")], "asked directly"
 
 

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.guest.bringup import TOLD, mark, read_json
+from worker.bootstrap.bootstrap import TOLD, mark, read_json
 
 #: Tried in this order, unless the setting says otherwise.
 USUAL = ("systemctl poweroff", "poweroff", "halt -p -f")
