@@ -41,7 +41,7 @@ from wire.messages import (
 )
 
 #: A message to the datastore is cut above this; what a file takes in it beside its names.
-_MOST_BYTES = 4 * 1024 * 1024
+_MAX_BYTES = 4 * 1024 * 1024
 _FILE_BYTES = 170
 
 #: What becomes of orders that are not sent.
@@ -153,7 +153,7 @@ def _cut(message: DatastoreOrders) -> list[DatastoreOrders]:
     size = 0
     for order in message.orders:
         cost = _cost(order)
-        if parts[-1] and size + cost > _MOST_BYTES:
+        if parts[-1] and size + cost > _MAX_BYTES:
             parts.append([])
             size = 0
         parts[-1].append(order)

@@ -91,7 +91,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     """Make and start all parts; `ends` gets what ends them."""
     home = setup.state_directory
     ends.callback(os.close, lock(home))
-    database = Database.open(setup.database, patience=2.0)
+    database = Database.open(setup.database, retry_seconds=2.0)
     ends.callback(database.close)
     epoch, before = database.take_over(socket.gethostname(), os.getpid())
     logger.info("epoch %d of deployment %s; %s", epoch, database.deployment, before, extra={"action": "took_over"})

@@ -16,7 +16,7 @@ from boss.api.errors import ApiError
 #: A larger result is asked for alone.
 RESULT_BYTES = 256 * 1024
 #: Results of one question, and bytes that a reader asks for at once.
-RESULTS_MOST, BYTES_MOST = 500, 8 * 1024 * 1024
+RESULTS_MOST, MAX_BYTES = 500, 8 * 1024 * 1024
 _LINE_BYTES = 200
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import networkx
 
 #: More tasks than this are no picture but a blot.
-MOST_TASKS = 500
+MAX_TASKS = 500
 FORMATS = ("svg", "png", "pdf")
 _INCHES_PER_LEVEL, _INCHES_PER_TASK, _MOST_INCHES = 2.0, 0.5, 100.0
 
@@ -29,8 +29,8 @@ def draw(graph: TaskGraph, path: Path) -> None:
     kind = path.suffix.removeprefix(".")
     if kind not in FORMATS:
         raise PictureError(f"{path}: a picture is {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, by the end of its name")
-    if len(graph.ids) > MOST_TASKS:
-        raise PictureError(f"the graph has {len(graph.ids):,} tasks; a picture shows at most {MOST_TASKS}")
+    if len(graph.ids) > MAX_TASKS:
+        raise PictureError(f"the graph has {len(graph.ids):,} tasks; a picture shows at most {MAX_TASKS}")
     import matplotlib
 
     matplotlib.use("agg")

@@ -78,7 +78,7 @@ def push_file(path: Path, options: PushOptions, target: Target, root: Path, deta
 def _limited(options: PushOptions, values: LoadedSettings) -> PushOptions:
     """With the longest description of a task. A boss elsewhere checks it again by settings of its own."""
     elsewhere = values.boss_url and not values.is_set("max_task_bytes")
-    return structs.replace(options, task_bytes=stream.MOST_TASK_BYTES if elsewhere else values.max_task_bytes)
+    return structs.replace(options, task_bytes=stream.MAX_TASK_BYTES if elsewhere else values.max_task_bytes)
 
 
 def _read(read: Callable[[Path, PushOptions], F], path: Path, options: PushOptions, as_json: bool) -> F:

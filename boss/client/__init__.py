@@ -1,4 +1,4 @@
-"""What the commands and users' scripts talk to a boss with: an HTTP client, and the ways to a boss.
+"""What the commands and users' scripts talk to a boss with: an HTTP client, and how a boss is found.
 
     find          the boss of the setting boss_url, or the one that runs on a state directory
     start_boss    starts one where none runs, and waits until it answers

@@ -4,7 +4,7 @@ Knows the routes and their bodies; where a boss is found stands in `boss.client.
 
     ClientError
     ├── RequestRefusedError   the boss answered with an error: status, sentence, details
-    ├── NoAnswerError         nobody answered, or the connection broke
+    ├── NoAnswerError         no answer, or the connection broke
     ├── BossLostError         the boss that was followed has ended before the batch did
     └── DownloadError         this machine: a result cannot be written where it belongs
 """
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class ClientError(Exception):
-    """The text is for people."""
+    """The text is a sentence for users."""
 
 
 class RequestRefusedError(ClientError):
@@ -49,7 +49,7 @@ class RequestRefusedError(ClientError):
 
 
 class NoAnswerError(ClientError):
-    """Nobody there."""
+    """No answer."""
 
 
 class BossLostError(ClientError):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from boss.api.result_bundle import BYTES_MOST, RESULT_BYTES, ResultBundleError, unpacked
+from boss.api.result_bundle import MAX_BYTES, RESULT_BYTES, ResultBundleError, unpacked
 from boss.api.schema import ResultAnswer, UploadAnswer
 from boss.client.client import Client, ClientError, NoAnswerError, RequestRefusedError
 
@@ -35,7 +35,7 @@ _BUSY = (429, 503)
 #: Answers that are about one file; any other ends the command.
 _OF_ONE_FILE = (404, 409, 416, 507)
 
-#: Told (files done, bytes done).
+#: Called with (files done, bytes done).
 Tell = Callable[[int, int], None]
 
 
@@ -121,7 +121,7 @@ class _Run:
                 for result in group:
                     if not self.stopped:
                         self._one(client, result)
-        except Exception as error:  # told by the command, whatever it is
+        except Exception as error:  # the command prints it, whatever it is
             self.gone, self.stopped = error, True
         finally:
             client.close()
@@ -271,7 +271,7 @@ def grouped(results: list[ResultAnswer]) -> Iterator[list[ResultAnswer]]:
         if result.size > RESULT_BYTES or not _usable(result.name):
             yield [result]
             continue
-        if len(group) == _TOGETHER or size + result.size > BYTES_MOST:
+        if len(group) == _TOGETHER or size + result.size > MAX_BYTES:
             yield group
             group, size = [], 0
         group.append(result)

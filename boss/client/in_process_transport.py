@@ -17,7 +17,7 @@ from boss.client.client import ClientError
 
 #: Pieces that the application may be ahead of whoever reads.
 _AHEAD = 8
-#: How often an application that is ahead looks whether anybody still reads.
+#: How often an application that is ahead checks whether the answer is still read.
 _LOOK_SECONDS = 0.5
 
 
@@ -33,7 +33,7 @@ class InProcessTransport(httpx.BaseTransport):
 
 
 class _ReaderGoneError(ClientError):
-    """Nobody reads the answer any more."""
+    """The answer is no longer read."""
 
 
 class _Run(httpx.SyncByteStream):

@@ -24,7 +24,7 @@ _LOG_LINES_SHOWN = 15
 
 
 def start_boss(state_directory: Path, root: Path, command: list[str] | None = None) -> subprocess.Popen[bytes]:
-    """A boss that ends when nobody follows any more; its log goes to logs/boss.log.
+    """A boss that stops when no client follows any more; its log goes to logs/boss.log.
 
     `root` is the checkout; -P and PYTHONPATH keep files of the current directory from being taken for ours.
     """
@@ -79,7 +79,7 @@ def answering_boss(state_directory: Path) -> Client | None:
 
 
 def _lock_is_held(state_directory: Path) -> bool:
-    """Somebody holds the state directory's lock: a boss that is starting, or one that is ending.
+    """Another process holds the state directory's lock: a boss that is starting, or one that is ending.
 
     Asked of the kernel's list: trying to take the lock could refuse it to a boss that starts at this moment.
     """

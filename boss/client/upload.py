@@ -12,10 +12,10 @@ from boss.client.client import Client, ClientError, RequestRefusedError
 _CHUNK_BYTES = 1 << 18
 #: Digests asked about in one request.
 _ASK_AT_ONCE = 50_000
-#: How often a file is tried again that somebody else is sending at the same moment.
+#: How often a file is tried again that another client is sending at the same moment.
 _BUSY_TRIES = 120
 
-#: Told (bytes sent so far, bytes to send).
+#: Called with (bytes sent so far, bytes to send).
 Tell = Callable[[int, int], None]
 
 
@@ -67,7 +67,7 @@ def _send(client: Client, file: Sendable, have: int, tell: Callable[[int], None]
         except RequestRefusedError as error:
             if error.status != 409:
                 raise ClientError(f"sending {file.path} failed: {error}") from None
-            time.sleep(0.5)  # somebody else sends the same file: it may be here in a moment, or go on elsewhere
+            time.sleep(0.5)  # another client sends the same file: it may be here in a moment, or go on elsewhere
         missing = client.missing([digest])
         if not missing:
             return

@@ -4,7 +4,7 @@
     private_files   files and folders that only their owner can read, written whole or not at all
     file_lock       one process at a time: flock
     suggestions     "did you mean ...?"
-    times           moments as people read and write them
+    times           moments as users read and write them
     plural          counts in sentences
     units           how many seconds and bytes a unit is
 

@@ -1,4 +1,4 @@
-"""Moments as people read and write them. Seconds since 1970 on our side; now is an argument."""
+"""Moments as users read and write them. Seconds since 1970 on our side; now is an argument."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def format_moment(wall: float) -> str:
 
 
 def format_utc(wall: float) -> str:
-    """2026-11-21 04:00:00 UTC, for what people in several zones, or on several machines, read."""
+    """2026-11-21 04:00:00 UTC, for what is read in several zones, or on several machines."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(wall))
 
 

@@ -54,7 +54,7 @@ POOL_SETTINGS: tuple[Setting, ...] = (
             "opennebula_template."),
     Setting("network", str, "name", "", "OpenNebula: network of its machines, or owner/network; empty: "
             "opennebula_network."),
-    Setting("init_network", str, "name", "", "OpenNebula: network of a second card that a machine has only while init "
+    Setting("init_network", str, "name", "", "OpenNebula: network of a second NIC that a machine has only while init "
             "tasks run on it; empty: none."),
     Setting("halt_when_orphaned", bool, "truth", True, "OpenNebula: a worker cut off for longer than "
             "orphan_after_seconds halts its machine."),

@@ -43,10 +43,10 @@ class Setting:
     name: str
     #: str, int, float, bool or Path.
     type: type
-    #: What the value is measured or written in, for people.
+    #: What the value is measured or written in, for users.
     unit: str
     default: Value
-    #: One sentence for people.
+    #: One sentence for users.
     sentence: str
     #: Never shown, and may be named by a file: `<name>_file`.
     secret: bool = False
@@ -58,7 +58,7 @@ class Setting:
 
 
 def parse(setting: Setting, given: object, base: Path) -> Value:
-    """The value of what somebody wrote. A relative path is relative to `base`. Raises ConfigurationError."""
+    """The value of what was written. A relative path is relative to `base`. Raises ConfigurationError."""
     value = _converted(setting, given, base)
     if setting.choices and value not in setting.choices:
         raise ConfigurationError(f"is {given!r}; it must be one of {', '.join(setting.choices)}")

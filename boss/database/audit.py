@@ -10,7 +10,7 @@ from boss.core.audit import AuditFinding, Standing
 from boss.core.rows import BatchRow
 from boss.database.errors import translated
 
-#: Rows of one kind that are told one by one.
+#: Rows of one kind that are listed one by one.
 SHOWN = 100
 
 _NO_TASK = "LEFT JOIN tasks ON tasks.number = {0}.{1} WHERE tasks.number IS NULL"

@@ -12,7 +12,7 @@ from boss.common.plural import plural
 from boss.core.audit import AuditFinding, audit_batch
 from boss.database import Database, DatabaseError
 
-#: Times that a batch is read before what is wrong with it is told.
+#: Times that a batch is read before what is wrong with it is reported.
 TRIES = 3
 
 
@@ -71,7 +71,7 @@ def _lines(database: Database, findings: list[AuditFinding]) -> Iterator[str]:
     names = {line.number: f"{line.id!r} of project {line.project!r}" for line in database.reads.task_lines(numbers)}
     for finding in findings:
         if finding.task:
-            told = f" ({names[finding.task]})" if finding.task in names else ""
-            yield f"task {finding.task}{told} {finding.text}"
+            id_shown = f" ({names[finding.task]})" if finding.task in names else ""
+            yield f"task {finding.task}{id_shown} {finding.text}"
         else:
             yield finding.text

@@ -108,7 +108,7 @@ def _delete_left_before(connection: Connection, folders: dict[tuple[str, str], t
 
 
 def _free_names(connection: Connection, dropped: list[int]) -> None:
-    """Other tasks may declare what these did; what was published stays where it is, and nobody's."""
+    """Other tasks may declare what these did; what was published stays where it is, and belongs to none."""
     for part in parts(dropped):
         connection.exec_driver_sql(f"DELETE FROM results WHERE task IN ({listed(part)})")
 
@@ -184,10 +184,10 @@ def largest_task(changes: Changes) -> str:
     return f"; the largest task of this push is {id!r} with {size:,} bytes"
 
 
-def prune_events(connection: Connection, before: float, at_most: int) -> int:
+def prune_events(connection: Connection, before: float, limit: int) -> int:
     """Take the oldest journal rows away, a bounded number; answers how many."""
     found = connection.exec_driver_sql(
-        f"SELECT turn FROM events WHERE time < {before!r} ORDER BY turn LIMIT {at_most:d}"
+        f"SELECT turn FROM events WHERE time < {before!r} ORDER BY turn LIMIT {limit:d}"
     ).scalars()
     turns = list(found)
     if turns:

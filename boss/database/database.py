@@ -42,19 +42,19 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: How long a commit that meets a lock or a lost server is tried again before it gives up.
-PATIENCE_SECONDS = 60.0
+RETRY_SECONDS = 60.0
 
 
 class Database:
     """One database with at most one writer: this boss, once `take_over` has answered."""
 
-    def __init__(self, url: URL, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, url: URL, retry_seconds: float = RETRY_SECONDS) -> None:
         self.place = place_of(url)
         self.epoch = 0
         self.turn = 0
-        #: The last turn of which it was told that it has to be tried again.
-        self._told_turn = 0
-        self._patience = patience
+        #: The last turn of which it was logged that it has to be tried again.
+        self._logged_turn = 0
+        self._retry_seconds = retry_seconds
         self._writers: Engine = writer_engine(url)
         self._readers: Engine = reader_engine(url)
         self._writer: Connection | None = None
@@ -65,9 +65,9 @@ class Database:
         self.audit = Audit(self._readers, self.place)
 
     @classmethod
-    def open(cls, url: str, deployment_id: str = "", patience: float = PATIENCE_SECONDS) -> Database:
+    def open(cls, url: str, deployment_id: str = "", retry_seconds: float = RETRY_SECONDS) -> Database:
         """Make it or bring it up to date. `deployment_id` counts only for a new one (made up if empty)."""
-        database = cls(parse_url(url), patience)
+        database = cls(parse_url(url), retry_seconds)
         with translated(database.place), database._closed_on_error():
             bring_up_to_date(database._writers, database.place, deployment_id)
         return database
@@ -163,13 +163,13 @@ class Database:
         """Write one fact about the deployment, as a turn of its own."""
         self._turn(lambda connection, _turn: _write_context(connection, key, value))
 
-    def prune_events(self, before: float, at_most: int = 10_000) -> int:
-        """Take journal rows older than `before` away, oldest first; answers how many (call again if `at_most`)."""
+    def prune_events(self, before: float, limit: int = 10_000) -> int:
+        """Take journal rows older than `before` away, oldest first; answers how many (call again if `limit`)."""
         pruned = 0
 
         def prune(connection: Connection, _turn: int) -> None:
             nonlocal pruned
-            pruned = commit.prune_events(connection, before, at_most)
+            pruned = commit.prune_events(connection, before, limit)
 
         self._turn(prune)
         return pruned
@@ -203,7 +203,7 @@ class Database:
         """One transaction that begins with the claim, tried again while it is worth it."""
         if not self.epoch:
             raise RuntimeError("take_over comes before the first write")
-        turn, ends, pause = self.turn + 1, time.monotonic() + self._patience, 0.02
+        turn, ends, pause = self.turn + 1, time.monotonic() + self._retry_seconds, 0.02
         while True:
             try:
                 self._try_turn(turn, write)
@@ -218,9 +218,9 @@ class Database:
                     or time.monotonic() + pause > ends
                 ):
                     raise error from raw
-                level = logging.DEBUG if turn == self._told_turn else logging.INFO  # an outage is told once
+                level = logging.DEBUG if turn == self._logged_turn else logging.INFO  # an outage is logged once
                 log.log(level, "turn %d is tried again: %s", turn, error, extra={"action": "commit_again"})
-                self._told_turn = turn
+                self._logged_turn = turn
             time.sleep(pause)
             pause = min(2.0, pause * 2)
         self.turn = turn

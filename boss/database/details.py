@@ -1,4 +1,4 @@
-"""One task whole, for people: its description, what it depends on, and every attempt with its output."""
+"""One task whole: its description, what it depends on, and every attempt with its output."""
 
 from __future__ import annotations
 

@@ -153,8 +153,8 @@ def _cursor_class(base: Any, packet: int) -> type:
 
         def execute(self, query: str | bytes, args: object = None) -> int:
             if args is None and len(query) >= packet:
-                told = f"{len(query):,} bytes; the server's max_allowed_packet is {packet:,}"
-                raise OperationalError(1153, told)
+                reason = f"{len(query):,} bytes; the server's max_allowed_packet is {packet:,}"
+                raise OperationalError(1153, reason)
             return int(super().execute(query, args))
 
     return ChunkedCursor

@@ -3,7 +3,7 @@
     DatabaseError                  anything else that the database refused: a bug, or a damaged file
     ├── SupersededError            another boss has taken this database over: stop, write nothing more
     ├── DatabaseHeldError          another boss holds it now (said before anything is changed)
-    ├── DatabaseBusyError          a deadlock or a lock that lasts; tried again by itself
+    ├── DatabaseBusyError          a deadlock or a lock that lasts; tried again automatically
     ├── DatabaseUnavailableError   not reachable, or the answer is lost: read back whether the turn is there
     ├── DatabaseFullError          no room on the disk; nothing of the turn is there, it may be tried again
     ├── NotWritableError           a directory, file or right is missing
@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 
 class DatabaseError(Exception):
-    """Root of the tree. The text is a sentence for people."""
+    """Root of the tree. The text is a sentence for users."""
 
 
 class SupersededError(DatabaseError):

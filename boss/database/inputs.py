@@ -2,7 +2,7 @@
 
 A requirement without a digest gets that of the published result of its name. One that is no such name but a folder of
 what the task's dependencies have left becomes these files, and their folders without any. What is neither stays as it
-is: a file or folder that somebody put on the datastore by hand.
+is: a file or folder that was put on the datastore manually.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Version = tuple[str, int, bool | None]
 
 _NAMES_AT_ONCE = 900
 #: A folder whose files take more bytes in a message is not expanded here: the datastore says why it cannot be sent.
-_MOST_BYTES = 5_000_000
+_MAX_BYTES = 5_000_000
 _INPUT_BYTES = 170
 
 
@@ -150,7 +150,7 @@ def _empty(folders: list[ResultFolder], files: set[str], names: set[str]) -> lis
 
 
 def _below(name: str, left: Iterable[_Left]) -> list[Input]:
-    """What is in this folder, with paths relative to it; nothing: it is no such folder, or too large to be told."""
+    """What is in this folder, with paths relative to it; nothing: it is no such folder, or too large to list."""
     inside: list[Input] = []
     for each in left:
         inside += [
@@ -164,7 +164,7 @@ def _below(name: str, left: Iterable[_Left]) -> list[Input]:
             if folder == name or folder.startswith(f"{name}/")
         ]
     size = sum(_INPUT_BYTES + 2 * len(each.name.encode()) for each in inside)
-    return sorted(inside, key=lambda each: each.name) if size <= _MOST_BYTES else []
+    return sorted(inside, key=lambda each: each.name) if size <= _MAX_BYTES else []
 
 
 def _in_place_of(wanted: Input, inside: dict[str, list[Input]]) -> list[Input]:

@@ -31,7 +31,7 @@ _tasks_with_states = tasks.outerjoin(task_states, task_states.c.number == tasks.
 
 _NAMES_AT_ONCE = 900
 #: Whether results lie in folders that are results of older tasks is asked for so many folders at most.
-_FOLDERS_MOST = 50_000
+_MAX_FOLDERS = 50_000
 
 
 class DatabaseLookups:
@@ -112,7 +112,7 @@ def _known(connection: Connection, submission: Submission) -> Known:
     needed = [*(name for _, name in submission.external_names), *(file.name for file in submission.files)]
     needed += (folder for _, name in submission.external_names for folder in folders_above(name))
     above = {folder for name, _ in submission.results for folder in folders_above(name)}
-    if len(above) <= _FOLDERS_MOST:
+    if len(above) <= _MAX_FOLDERS:
         needed += above
     names = dict.fromkeys([*(name for name, _ in submission.results), *needed])
     known.results = _known_results(connection, project, list(names))

@@ -1,4 +1,4 @@
-"""What people read: lists of tasks, one task whole, batches, workers, counts, the journal.
+"""What users read: lists of tasks, one task whole, batches, workers, counts, the journal.
 
 Reads only, from any thread, beside a running boss or without one; in a database that is being written,
 each call sees one state of it. Nothing here is needed for the work to go on.
@@ -209,8 +209,8 @@ def task_line(row: Row[tuple[object, ...]]) -> TaskLine:
     values = {name: value for name, value in row._mapping.items() if value is not None}
     values["state"] = TaskState(values["state"]).word
     values["cancelling"] = bool(values.get("cancelling"))
-    told = values.pop("attempt_reason", "")
-    values["reason"] = values.get("reason") or told
+    of_attempt = values.pop("attempt_reason", "")
+    values["reason"] = values.get("reason") or of_attempt
     if "execution" in values:
         values["execution"] = _executions.decode(values["execution"])
     return TaskLine(**values)

@@ -1,4 +1,4 @@
-"""What people ask of results: which there are, whose they are, how much room they take. From rows only.
+"""What users ask of results: which there are, whose they are, how much room they take. From rows only.
 
 A page goes on by (task, key): tasks in the order in which they were pushed, the names of one task in no order.
 """

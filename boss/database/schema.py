@@ -65,7 +65,7 @@ def bring_up_to_date(engine: Engine, place: str, deployment_id: str = "") -> Non
 
 
 def _one_at_a_time(connection: Connection, place: str) -> None:
-    """On SQLite our BEGIN is a lock already; MySQL commits each table by itself and needs another."""
+    """On SQLite our BEGIN is a lock already; MySQL commits each table on its own and needs another."""
     if is_lite(connection):
         return
     taken = connection.exec_driver_sql(

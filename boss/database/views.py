@@ -1,4 +1,4 @@
-"""What people are told of tasks: values for the HTTP API, `admin.py` and exports. No SQL, no decisions."""
+"""What users see of tasks: values for the HTTP API, `admin.py` and exports. No SQL, no decisions."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ DEPLOYED_FILE = "deployed.toml"
 
 
 class Deployed(msgspec.Struct, frozen=True, kw_only=True):
-    """What the user is told of the boss that runs now."""
+    """What the user learns of the boss that runs now."""
 
     machine: int
     address: str
@@ -44,7 +44,7 @@ class Deployed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Deploy:
-    """One run. `say` is told what goes on, a line each; `bundle_for` makes the boss's program."""
+    """One run. `say` gets progress, a line each; `bundle_for` makes the boss's program."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Deploy:
             try:
                 self._client.drop_token(self._client.secret, former)
             except CloudError:
-                pass  # it ends by itself
+                pass  # it expires
         return made
 
     def _ensure_disk(self) -> None:

@@ -1,7 +1,7 @@
-"""What ends a deploy, teardown or registration: always a sentence, and what a person can do."""
+"""What ends a deploy, teardown or registration: always a sentence, and what the user can do."""
 
 from __future__ import annotations
 
 
 class DeployError(Exception):
-    """The text is for people. What was done so far stays, and the same command goes on with it."""
+    """The text is a sentence for users. What was done so far stays, and the same command goes on with it."""

@@ -1,6 +1,6 @@
 """What the cloud lists of deployments: machines by the mark that `deploy` and its boss give them.
 
-The mark is the only thing that is trusted: names can be anybody's.
+The mark is the only thing that is trusted: names can be another user's.
 """
 
 from __future__ import annotations

@@ -22,9 +22,9 @@ from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import DEPLOY, ROLE, Seen
 
 START_SCRIPT = ROOT / "templates" / "boss-start.sh"
-#: How long the server may work on a call that nobody waits for any more.
+#: How long the server may work on a call that is no longer waited for.
 LONGEST_CALL_SECONDS = 120.0
-#: Between two looks: the cloud tells nobody when something changes.
+#: Between two polls: the cloud does not announce changes.
 LOOK_SECONDS = 2.0
 
 
@@ -44,7 +44,7 @@ class RealClock:
 
 
 class Maker:
-    """`say` is told what goes on, a line each."""
+    """`say` gets progress, a line each."""
 
     def __init__(self, kept: Kept, client: CloudClient, say: Callable[[str], None], clock: Clock) -> None:
         self._kept = kept
@@ -68,7 +68,7 @@ class Maker:
         mine = [one for one in machines(self._client, record.mark) if one.role == BOSS and one.seen is not Seen.ENDING]
         if not mine:
             if record.machine is not None:
-                self._say(f"The boss's machine {record.machine} is no more.")
+                self._say(f"The boss's machine {record.machine} no longer exists.")
                 self._set_machine(None)
             return None
         first, *younger = mine
@@ -152,7 +152,7 @@ class Maker:
 
     def _wait_until_it_runs(self, there: Listed, seconds: float) -> Listed:
         until = self._clock.wall() + seconds
-        told = ""
+        shown = ""
         while there.seen is not Seen.RUNNING:
             if there.seen is Seen.BROKEN:
                 raise DeployError(
@@ -160,13 +160,13 @@ class Maker:
                     "admin.py teardown, and deploy again"
                 )
             state = f"Machine {there.id} is {there.seen}{f': {there.message}' if there.message else ''}."
-            if state != told:
+            if state != shown:
                 self._say(state)
-                told = state
+                shown = state
             if self._clock.wall() >= until:
                 raise DeployError(
                     f"machine {there.id} is still {there.seen} after {seconds:.0f} s "
-                    f"({there.message or 'no reason was told'}); the same command goes on waiting, and "
+                    f"({there.message or 'no reason was given'}); the same command goes on waiting, and "
                     "admin.py teardown ends it"
                 )
             self._clock.sleep(LOOK_SECONDS)
@@ -178,7 +178,7 @@ class Maker:
                 self._say(f"{errors.being_tried(error)}.")
         if not there.address:
             raise DeployError(
-                f"machine {there.id} has no address: its template has no network card; name one (opennebula_network), "
+                f"machine {there.id} has no address: its template has no NIC; name one (opennebula_network), "
                 "then admin.py teardown and deploy again"
             )
         record = self._kept.record
@@ -188,7 +188,7 @@ class Maker:
         return there
 
     def _gone(self, there: Listed) -> NoReturn:
-        raise DeployError(f"machine {there.id} was ended while it started, by somebody else: deploy again")
+        raise DeployError(f"machine {there.id} was terminated by another user while it started: deploy again")
 
 
 def _base64(text: str) -> str:

@@ -97,7 +97,7 @@ def _read_or_make(folder: Path, endpoint: str, user: str, make: bool) -> Kept | 
     except FileNotFoundError:
         record = None
     except msgspec.DecodeError as error:
-        raise DeployError(f"{path} cannot be read ({error}): move it away, and end what it made by hand") from None
+        raise DeployError(f"{path} cannot be read ({error}): move it away, and remove what it made manually") from None
     if record is not None and (record.endpoint, record.user) == (endpoint, user):
         return Kept(folder, record)
     if record is not None and _made_something(record):

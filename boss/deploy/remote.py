@@ -19,7 +19,7 @@ from wire.messages import Place
 
 USER = "root"
 #: Bytes of what a command there says.
-_MOST_SAID = 1024 * 1024
+_MAX_OUTPUT_BYTES = 1024 * 1024
 
 
 class BossHost:
@@ -40,7 +40,9 @@ class BossHost:
         command = " ".join(["sh", "-c", shlex.quote(script), "sh", *map(shlex.quote, arguments)])
         ran = Ran()
         try:
-            said = b"".join(self._connection.run(command, given, ran, seconds, _MOST_SAID)).decode(errors="replace")
+            said = b"".join(self._connection.run(command, given, ran, seconds, _MAX_OUTPUT_BYTES)).decode(
+                errors="replace"
+            )
         except SshError as error:
             raise DeployError(str(error)) from None
         if ran.exit_code != 0:
@@ -49,7 +51,7 @@ class BossHost:
         return said.strip()
 
     def write(self, path: str, content: bytes, mode: str = "600", owner: str = "root") -> None:
-        """Whole or not at all, for nobody else to read in between."""
+        """Whole or not at all, unreadable for others in between."""
         self.run(_WRITE, path, mode, owner, given=content, seconds=1800.0)
 
 

@@ -36,7 +36,7 @@ def boss_settings(values: Any, address: str, mark: str) -> str:
     }
     if not values.broker_host:
         said |= {"broker_listen": "0.0.0.0", "broker_port": values.broker_port or BROKER_PORT}
-    lines = ["# Written by admin.py deploy from the settings of who deployed; the next deploy writes it anew."]
+    lines = ["# Written by admin.py deploy from the settings of who deployed; the next deploy writes it again."]
     lines += [f"{name} = {_toml(value)}" for name, value in sorted(said.items())]
     for pool in values.pools.values():
         lines += ["", f"[pools.{pool.name}]", *_pool_lines(pool)]

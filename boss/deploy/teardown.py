@@ -47,7 +47,7 @@ def plan(client: CloudClient, mark: str, disk: str) -> TeardownPlan:
         names = ", ".join(image.NAME for image in made) or "none"
         raise DeployError(
             f"there is no disk {disk!r} that this deployment made (it made: {names}); a disk that was there before is "
-            "removed in the cloud itself, by hand"
+            "removed manually in the cloud itself"
         )
     stays = ", ".join(image.NAME for image in made if disk != image.NAME)
     return TeardownPlan(
@@ -77,7 +77,7 @@ def remove(
             try:
                 client.drop_token(client.secret, kept.record.cloud_token)
             except CloudError as error:
-                say(f"The boss's login token ends by itself ({error}).")
+                say(f"The boss's login token expires ({error}).")
         kept.remove()
 
 
@@ -94,7 +94,7 @@ def _wait_for_a_lost_call(client: CloudClient, kept: Kept | None, say: Callable[
 def _end_all(client: CloudClient, mark: str, roles: tuple[str, ...], say: Callable[[str], None], clock: Clock) -> None:
     """Until a list shows none of these roles (empty: none at all) any more."""
     began = clock.wall()
-    told: set[int] = set()
+    listed: set[int] = set()
     while True:
         late = clock.wall() - began
         try:
@@ -113,9 +113,9 @@ def _end_all(client: CloudClient, mark: str, roles: tuple[str, ...], say: Callab
                 "what an administrator has locked, only they can end"
             )
         for one in left:
-            if one.id not in told:
+            if one.id not in listed:
                 say(f"Ending {_line(one)} ...")
-                told.add(one.id)
+                listed.add(one.id)
             _end(client, one, hard=_may_be_hard(one, late))
         clock.sleep(LOOK_SECONDS)
 

@@ -99,7 +99,7 @@ def diff(client: CloudClient, values: Any, names: Iterable[str]) -> dict[str, li
 
 
 def _found(client: CloudClient, name: str, called: str) -> Any | None:
-    """pyone's template of ours. Raises DeployError: somebody else's has the name."""
+    """pyone's template of ours. Raises DeployError: another user's has the name."""
     named = [each for each in client.templates() if called == each.NAME and client.user == each.UNAME]
     if not named:
         return None

@@ -1,9 +1,9 @@
 """amqtt's side of logins and rights: the broker that reads our two files and bounds what a client may send.
 
 The files are read again at every login, so a login that was added counts at once. Three gaps of amqtt are closed
-here: it lets anybody's last will go to any topic, has no limit for a packet, and asks its plugins across the event
+here: it accepts any client's last will for any topic, has no limit for a packet, and asks its plugins across the event
 loop while it walks through its subscriptions (a client that subscribes meanwhile breaks the walk, and a message is
-lost). What stays open is told in docs/decisions/0011.
+lost). What stays open is listed in docs/decisions/0011.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PacketTooLargeError(EmbeddedError):
 
 
 class LoginPlugin(BaseAuthPlugin):
-    """Lets in who has a password in the file, and whose last will goes where it may publish."""
+    """Accepts who has a password in the file, and whose last will goes where it may publish."""
 
     @dataclass
     class Config:

@@ -1,5 +1,5 @@
 """The embedded broker: one child process, started for a boss that has no broker of its own, with logins; on loopback,
-and where it is told to at one more address.
+and at one more address where configured.
 
 It keeps its port from one boss to the next (`broker.json` in its directory), so that workers that outlive a boss find
 the next one. A broker that an earlier boss left behind is ended first. It knows logins and topics, and no message.
@@ -33,7 +33,7 @@ __all__ = ["BrokerError", "EmbeddedBroker", "accepts_login", "new_password"]
 
 logger = logging.getLogger(__name__)
 
-#: Between two tries: a broker tells nobody when it listens, lets a login in, or refuses one.
+#: Between two tries: a broker does not announce that it listens, accepts a login, or refuses one.
 _POLL_SECONDS = 0.02
 #: How often one that was killed while it started is started again.
 _KILLED_TRIES = 3
@@ -81,7 +81,7 @@ class EmbeddedBroker:
         self.port = 0
         #: Why it cannot be started again at present, a sentence; empty: it runs.
         self.warning = ""
-        #: A sentence for people when the port of last time could not be had, else empty.
+        #: A sentence for operators when the port of last time could not be had, else empty.
         self.notice = ""
 
     @property

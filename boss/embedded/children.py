@@ -30,10 +30,10 @@ from boss.embedded.errors import EmbeddedError
 
 logger = logging.getLogger(__name__)
 
-#: A log above this size is set aside (one generation) when its child is started.
+#: A log above this size is rotated (one generation) when its child is started.
 LOG_LIMIT_BYTES = 5 * 1024 * 1024
 
-#: Run by sh inside the child, after the kernel was told: is the parent still the one that started us?
+#: Run by sh inside the child, after the kernel has its orders: is the parent still the one that started us?
 _STILL_OURS = '[ "$PPID" = "$0" ] || exit 125; exec "$@"'
 
 
@@ -68,7 +68,7 @@ class Child:
 
     def send(self, number: signal.Signals) -> bool:
         """False when it has ended already."""
-        with self._signals:  # never after it was waited for: the number might be somebody else's
+        with self._signals:  # never after it was waited for: the number might be another process's
             if self._process.returncode is not None:
                 return False
             self._process.send_signal(number)
@@ -76,9 +76,9 @@ class Child:
 
     def terminate(self, grace: float) -> int:
         """TERM, KILL after `grace` seconds; returns its exit code."""
-        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+        for number, timeout in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
             self.send(number)
-            if self.wait_event.wait(patience) and self.exit_code is not None:
+            if self.wait_event.wait(timeout) and self.exit_code is not None:
                 return self.exit_code
         raise ProcessError(f"{self.name} (pid {self.pid}) does not end, not even by KILL: it hangs in the kernel")
 
@@ -157,7 +157,7 @@ def log_tail(path: Path, lines: int = 10) -> str:
 
 
 def _bound_to_parent(argv: Sequence[str]) -> list[str]:
-    """The same program, told to the kernel to get TERM when we end. The pid stays the program's own."""
+    """The same program, which gets TERM from the kernel when we end. The pid stays the program's own."""
     program = shutil.which(argv[0])
     if program is None:
         raise ChildError(f"cannot start {argv[0]}: there is no such program")
@@ -191,7 +191,7 @@ class _Spawner:
                 answer.set_exception(error)
 
 
-def last_words(log: Path) -> str:
+def last_lines(log: Path) -> str:
     """The last line of a child's log: why it ended, if it said so."""
     try:
         with log.open("rb") as file:

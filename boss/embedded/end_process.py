@@ -22,7 +22,7 @@ class ProcessError(EmbeddedError):
 def end_process(pid: int, started: int, grace: float) -> Literal["ended", "absent"]:
     """TERM, and KILL after `grace` seconds, but only the process that started at `started` (clock ticks since boot).
 
-    `absent`: it is gone already (the number may belong to somebody else by now). Raises ProcessError when it belongs
+    `absent`: it is gone already (the number may belong to another process by now). Raises ProcessError when it belongs
     to another user, or does not go even after KILL.
     """
     try:
@@ -32,9 +32,9 @@ def end_process(pid: int, started: int, grace: float) -> Literal["ended", "absen
     try:
         if start_time(pid) != started:
             return "absent"
-        for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+        for number, timeout in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
             _send(handle, number, pid)
-            if exited(handle, patience):
+            if exited(handle, timeout):
                 return "ended"
         raise ProcessError(f"process {pid} does not end, not even by KILL: it hangs in the kernel")
     finally:

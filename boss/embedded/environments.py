@@ -1,4 +1,4 @@
-"""The environment of the programs that a boss starts beside itself: what the datastore and a local worker are told.
+"""The environment of the programs that a boss starts beside itself: of the datastore and of a local worker.
 
 Values only; the same variables stand in the files that `admin.py login` makes for programs on other hosts.
 """
@@ -25,11 +25,11 @@ def at_broker(host: str, port: int, mqtt_prefix: str, deployment: str) -> dict[s
     }
 
 
-def of_a_child(told: Mapping[str, str], tls: TlsOptions | None) -> dict[str, str]:
+def of_a_child(variables: Mapping[str, str], tls: TlsOptions | None) -> dict[str, str]:
     """The user's own environment goes along: tasks of a laptop may count on it."""
     keep = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
     path = os.pathsep.join(filter(None, [os.fspath(ROOT), keep.get("PYTHONPATH", "")]))
-    return {**keep, **told, **_of_tls(tls), "PYTHONPATH": path}
+    return {**keep, **variables, **_of_tls(tls), "PYTHONPATH": path}
 
 
 def _of_tls(tls: TlsOptions | None) -> dict[str, str]:

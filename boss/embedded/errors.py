@@ -13,4 +13,4 @@ from __future__ import annotations
 
 
 class EmbeddedError(Exception):
-    """The text is a sentence for people."""
+    """The text is a sentence for operators."""

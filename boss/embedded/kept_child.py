@@ -7,7 +7,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from boss.embedded.children import Child, ChildError, last_words, start_child
+from boss.embedded.children import Child, ChildError, last_lines, start_child
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class KeptChild:
             return
         action = f"{self._name}_ended"
         logger.info("the %s's program ended; it is started again", self._name, extra={"action": action})
-        said = last_words(self._log_path) or "nothing"
+        said = last_lines(self._log_path) or "nothing"
         self.warning = f"the {self._name}'s program ended and is started again; {self._log_path} ends with: {said}"
         while not self._closed.wait(RESTART_SECONDS):
             try:

@@ -1,6 +1,6 @@
 """The logins of the MQTT broker as they are kept: a password each, in a file that only its owner reads.
 
-Made once, used again by the next boss; a login that a person made stays until a person removes it. Which rights go
+Made once, used again by the next boss; one that an operator made stays until it is removed. Which rights go
 with a login is `boss.embedded.logins`.
 """
 
@@ -17,7 +17,7 @@ from wire.topics import WORKER_ID
 FOLDER = "logins"
 _START = "mqtt_"
 
-#: What people call the datastore's login, and what the broker does: no worker can have a name with this sign.
+#: What operators call the datastore's login, and what the broker does: no worker can have a name with this sign.
 DATASTORE = "datastore"
 DATASTORE_LOGIN = "@datastore"
 #: Names that no worker can have, whatever the boss's own login is called.

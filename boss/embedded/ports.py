@@ -22,7 +22,7 @@ _FIRST, _LAST = 18_000, 31_999
 
 
 class PortError(EmbeddedError):
-    """No port is to be had."""
+    """No port is available."""
 
 
 def everywhere(address: str) -> bool:
@@ -62,7 +62,7 @@ def choose_port(host: str = HOST) -> int:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Does this very process listen there? A password is shown to nobody else, whoever took the port meanwhile."""
+    """Does this very process listen there? A password is shown to no other process, whoever took the port meanwhile."""
     wanted = f":{port:04X}"
     inodes = set()
     with open("/proc/net/tcp", encoding="ascii") as table:

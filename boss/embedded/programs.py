@@ -1,7 +1,7 @@
 """The two brokers that can be embedded: which is there, its configuration, and the command that starts it.
 
 Mosquitto where it is installed, because it is faster by far and delivers last wills to the letter; else amqtt, which
-comes with our own installation. Both: loopback unless told, a login for everybody, no persistence (nothing we do
+comes with our own installation. Both: loopback by default, a login for every client, no persistence (nothing we do
 depends on a broker's memory), a little more room for a message than our own limit.
 """
 

@@ -17,7 +17,7 @@ from boss.intake.errors import SHOWN, InputRejections
 from boss.intake.finish import finish
 
 #: A push holds no more tasks than fit the 32-bit numbers of its columns, with a wide margin.
-MOST_TASKS = 100_000_000
+MAX_TASKS = 100_000_000
 
 _DIGEST = re.compile(r"b2:[0-9a-f]{64}")
 _FIRST_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*("(?:[^"\\]|\\.){0,300}")')
@@ -31,9 +31,9 @@ DATABASE_WORDS = {"id": "key", "commands": "cmd", "requirements": "requires", "d
 class Collector:
     """`feed` the pieces as they come, then `finish`."""
 
-    def __init__(self, task_bytes: int = stream.TASK_BYTES, shown: int = SHOWN, most_tasks: int = MOST_TASKS) -> None:
+    def __init__(self, task_bytes: int = stream.TASK_BYTES, shown: int = SHOWN, max_tasks: int = MAX_TASKS) -> None:
         self._task_bytes = task_bytes
-        self._most_tasks = most_tasks
+        self._max_tasks = max_tasks
         self._rejections = InputRejections(shown)
         self._pending = bytearray()
         self._skipping = False
@@ -120,8 +120,8 @@ class Collector:
         self._rejections.add(text, hint, task=_id_at_start(line), position=position)
 
     def _check_count(self) -> None:
-        if self._position > self._most_tasks:
-            self._rejections.add(f"more than {self._most_tasks:,} tasks in one push", "Push them in parts.")
+        if self._position > self._max_tasks:
+            self._rejections.add(f"more than {self._max_tasks:,} tasks in one push", "Push them in parts.")
             raise self._rejections.errors()
 
     def _begin(self, line: bytes) -> Columns:

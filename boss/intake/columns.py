@@ -1,6 +1,6 @@
 """The columns that a stream of tasks grows, one task at a time: no object per task stays alive.
 
-It judges each task by itself and remembers of it what the whole graph needs at the end (`finish`). Ids get
+It judges each task on its own and remembers of it what the whole graph needs at the end (`finish`). Ids get
 a small number at their first mention, as a task or as a dependency, so that file order does not matter.
 Equal executions, requirements and profiles are kept once.
 """

@@ -3,7 +3,7 @@
 What a task depends on is part of what it is: the ids of its parents (named in `dependencies`, or producers of
 what it requires) go into its own, so that a change of one task changes the ids of its descendants and of
 nothing else. Ids of the file, where it has some, are names inside the file only. Knows lines of the stream;
-rejections are told later, by `collector`.
+rejections are reported later, by `collector`.
 """
 
 from __future__ import annotations

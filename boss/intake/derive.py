@@ -1,4 +1,4 @@
-"""What a worker will do for a task, as a list of commands for people to read.
+"""What a worker will do for a task, as a list of commands for users to read.
 
 Nothing runs these lines: transfers are orders to the datastore, and cleaning up removes the attempt's
 directory. They say the same thing in the words of a shell, in the order in which it happens.
@@ -16,7 +16,7 @@ from wire.messages import EpanetRun, Execution, Input
 Kind = Literal["download", "run", "upload", "cleanup"]
 
 
-class PlaceWords(NamedTuple):
+class PlacePaths(NamedTuple):
     """How the places are called in the lines."""
 
     #: Root of the project's tree on the datastore.
@@ -30,7 +30,7 @@ class PlaceWords(NamedTuple):
     port: int = 22
 
 
-def derived_commands(execution: Execution, requirements: Sequence[Input], places: PlaceWords) -> list[tuple[Kind, str]]:
+def derived_commands(execution: Execution, requirements: Sequence[Input], places: PlacePaths) -> list[tuple[Kind, str]]:
     """Downloads, the task's own commands, uploads, cleaning up."""
     lines: list[tuple[Kind, str]] = []
     for item in requirements:
@@ -59,7 +59,7 @@ def _place(host: str, folder: str, path: str) -> str:
     return f"{host}:{place}" if host else place
 
 
-def _copy(source: str, target: str, places: PlaceWords) -> str:
+def _copy(source: str, target: str, places: PlacePaths) -> str:
     program = "rsync -a --mkpath" if places.datastore or places.worker else "cp -a"
     if places.port != 22:
         program += f" -e 'ssh -p {places.port}'"

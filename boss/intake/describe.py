@@ -86,7 +86,7 @@ def is_database(task: object) -> bool:
 
 
 def read_defaults(value: object, project: str, rejections: InputRejections) -> dict[str, object]:
-    """The defaults that are usable, still as written. What is wrong with them is told here, once, and left out."""
+    """The defaults that are usable, still as written. What is wrong with them is reported here, once, and left out."""
     here = Here(rejections)
     if not isinstance(value, dict):
         here.reject("defaults", f"is {fields.word_of(value)}, and an object is wanted")

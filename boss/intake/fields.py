@@ -1,4 +1,4 @@
-"""How each field of a task is written: from the JSON that a person wrote to a value of the right type.
+"""How each field of a task is written: from the JSON that a user wrote to a value of the right type.
 
 It judges types and shapes and reports each faulty element; `rules` judges the values themselves. A parser
 takes (value, field, here), adds rejections to `here`, and returns what is usable of the value, or None.
@@ -18,7 +18,7 @@ Pair = tuple[str, str]
 
 
 def word_of(value: object) -> str:
-    """What a value is, in the words of people who write JSON."""
+    """What a value is, in the words of JSON."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -192,7 +192,7 @@ def _memory(value: object, field: str, here: Here) -> int | None:
 
 
 def check_known(value: dict[str, object], known: tuple[str, ...], field: str, here: Here) -> None:
-    """Report the fields of an inner object that nobody knows."""
+    """Report the fields of an inner object that are unknown."""
     for name in value:
         if name not in known:
             hint = suggestion(name, known) or f"Known are {listed(known)}."

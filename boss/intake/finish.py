@@ -23,7 +23,7 @@ from boss.intake.task_rules import folders_of
 from wire.messages import Input
 from wire.patterns import is_pattern
 
-#: So many warnings of one kind are told one by one.
+#: So many warnings of one kind are listed one by one.
 _WARNINGS = 20
 #: A longer cycle is shown by its two ends.
 _CYCLE_SHOWN = 20
@@ -78,7 +78,7 @@ def _check_results(columns: Columns, ids: list[str], header: Header) -> list[str
 
 
 def _matched(columns: Columns, ids: list[str]) -> list[str]:
-    """Warnings about results that a pattern of another task means as well. More than can be compared are not told."""
+    """Warnings about results that a pattern of another task means as well. More than can be compared are left out."""
     patterns = [(name, index) for name, index in columns.results if is_pattern(name)]
     if not patterns:
         return []
@@ -160,7 +160,7 @@ def _bind(columns: Columns) -> tuple[dict[tuple[int, int], str], list[tuple[int,
 
 
 def _all_producers(columns: Columns) -> dict[str, set[int]]:
-    """Only for names that somebody needs."""
+    """Only for names that are needed."""
     try:
         found = producers_of(columns.needed, columns.results, columns.files.keys() | columns.folders.keys())
     except TooManyPatternsError:

@@ -36,7 +36,7 @@ class FoundFiles(NamedTuple):
 
 
 def find_local_files(folder: Path, names: Iterable[str], refuse: Callable[[str, str], None]) -> FoundFiles:
-    """Those of the names that are there, below `folder`. `refuse(name, why)` is told of what cannot be sent."""
+    """Those of the names that are there, below `folder`. `refuse(name, why)` is called for what cannot be sent."""
     files: dict[str, LocalFile] = {}
     folders = []
     for name in names:

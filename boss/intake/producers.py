@@ -14,7 +14,7 @@ from boss.intake.task_rules import folders_of
 from wire.patterns import Pattern, fixed_text, is_pattern
 
 #: Comparisons of a name with a pattern, in one push.
-MOST_TESTS = 3_000_000
+MAX_TESTS = 3_000_000
 
 Results = Sequence[tuple[str, int]]
 
@@ -83,7 +83,7 @@ def matching(names: Iterable[str], patterns: Results) -> Iterable[tuple[str, int
                 break
             candidates = by_beginning.get(name[:length], ())
             tests += len(candidates)
-            if tests > MOST_TESTS:
+            if tests > MAX_TESTS:
                 raise TooManyPatternsError
             for pattern in candidates:
                 if means(pattern, name):

@@ -1,4 +1,4 @@
-"""Times and amounts of memory as people write them: `90`, `"5m"`, `"1h30m"`, `"2GB"`, `"512 MiB"`.
+"""Times and amounts of memory as users write them: `90`, `"5m"`, `"1h30m"`, `"2GB"`, `"512 MiB"`.
 
 It knows units and nothing of tasks. Values that are not understood give None; ranges are judged in `rules`.
 """

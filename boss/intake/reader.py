@@ -1,7 +1,7 @@
 """A task file on the user's machine: read, checked as the boss will check it, and ready to be sent.
 
 It is the client's half of the intake: `read_file` and `check` are what `push_tasks.py` calls. Nothing here
-talks to a boss; what only the boss can know (tasks and files of earlier pushes) stays open and is told as a
+talks to a boss; what only the boss can know (tasks and files of earlier pushes) stays open and is a
 warning.
 """
 

@@ -18,8 +18,8 @@ PATH_BYTES, PART_BYTES = 1024, 255
 COMMAND_BYTES = 128 * 1024 - 1
 #: The longest time that may be asked for: ten years.
 LONGEST_SECONDS = 10 * 366 * 86400.0
-MOST_SLOTS = 4096
-MOST_RETRIES = 1000
+MAX_SLOTS = 4096
+MAX_RETRIES = 1000
 PRIORITY_BOUND = 1_000_000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")

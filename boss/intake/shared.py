@@ -1,6 +1,6 @@
 """Which of the sent files tasks share, noted in their profiles, so that the boss can send them where those files are.
 
-Told apart are sets of files, each of which several tasks need, the largest first. Work and sets are bounded: with
+Distinguished are sets of files, each of which several tasks need, the largest first. Work and sets are bounded: with
 files beyond the bounds nothing is lost but a preference. What makes a task the same when it is pushed again does not
 depend on it, as that must not depend on other tasks.
 """
@@ -15,7 +15,7 @@ from boss.core.model import Profile
 from boss.intake.columns import Columns
 
 #: Different sets of shared files in one push.
-MOST_SETS = 1_000
+MAX_SETS = 1_000
 #: Looks at a task's need of a file, for each task of the push.
 _LOOKS = 4
 
@@ -55,7 +55,7 @@ def _sets(columns: Columns, count: int) -> tuple[list[Inputs], array[int]]:
             after = grown.get(before)
             if after is None:
                 after = before
-                if len(sets) < MOST_SETS:
+                if len(sets) < MAX_SETS:
                     after = len(sets)
                     sets.append((*sets[before], (digest, size)))
                     grown[after] = after  # named twice by one task

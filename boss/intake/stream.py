@@ -17,7 +17,7 @@ VERSION = 1
 
 #: Bytes of one task's line where no setting says otherwise; the most that one may allow (a description travels to its
 #: worker in one message); bytes of the header with its list of files.
-TASK_BYTES, MOST_TASK_BYTES, HEADER_BYTES = 1024**2, 4 * 1024**2, 256 * 1024**2
+TASK_BYTES, MAX_TASK_BYTES, HEADER_BYTES = 1024**2, 4 * 1024**2, 256 * 1024**2
 
 _EMPTY_OBJECT = msgspec.Raw(b"{}")
 
@@ -44,7 +44,7 @@ class Header(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
     allow_shared_results: bool = False
     #: `database` for files of the database era: errors then speak of its fields.
     dialect: str = ""
-    #: How many task lines follow; -1 is not told.
+    #: How many task lines follow; -1: unknown.
     tasks: int = -1
     files: list[SentFile] = msgspec.field(default_factory=list)
     folders: list[SentFolder] = msgspec.field(default_factory=list)

@@ -29,7 +29,7 @@ def check_execution(execution: Execution, project: str, here: Here) -> None:
     if execution.timeout is not None:
         _note(here, "timeout", rules.wrong_duration(execution.timeout))
     if execution.slots != 1:
-        _note(here, "resources.slots", rules.wrong_number(execution.slots, 1, rules.MOST_SLOTS))
+        _note(here, "resources.slots", rules.wrong_number(execution.slots, 1, rules.MAX_SLOTS))
     if execution.memory is not None:
         _note(here, "resources.memory", rules.wrong_number(execution.memory, 1, 1 << 50))
 
@@ -100,7 +100,7 @@ def folders_of(path: str) -> Iterable[str]:
 
 def check_profile(profile: Profile, here: Here) -> None:
     if profile.retries is not None:
-        _note(here, "retries", rules.wrong_number(profile.retries, 0, rules.MOST_RETRIES))
+        _note(here, "retries", rules.wrong_number(profile.retries, 0, rules.MAX_RETRIES))
     _note(here, "priority", rules.wrong_number(profile.priority, -rules.PRIORITY_BOUND, rules.PRIORITY_BOUND))
     for name, seconds in (("retry_delay", profile.retry_delay), ("retry_delay_max", profile.retry_delay_max)):
         if seconds is not None:

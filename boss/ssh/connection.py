@@ -48,7 +48,7 @@ class SshConnection:
     def close(self) -> None:
         self._transport.close()
 
-    def run(self, command: str, given: bytes, ran: Ran, seconds: float, most_bytes: int) -> Iterator[bytes]:
+    def run(self, command: str, given: bytes, ran: Ran, seconds: float, max_bytes: int) -> Iterator[bytes]:
         """Run it with `given` as its input; pieces of its output and errors, mixed, as they come.
 
         `ran` is filled in at the end. Raises ConnectionBrokenError.
@@ -63,9 +63,9 @@ class SshConnection:
             for first in range(0, len(given), _GIVEN_BYTES):  # `sendall` copies what is left for each packet
                 channel.sendall(given[first : first + _GIVEN_BYTES])
             channel.shutdown_write()
-            while piece := channel.recv(min(_PIECE_BYTES, most_bytes + 1)):
-                most_bytes -= len(piece)
-                if most_bytes < 0:
+            while piece := channel.recv(min(_PIECE_BYTES, max_bytes + 1)):
+                max_bytes -= len(piece)
+                if max_bytes < 0:
                     ran.cut = True
                     break
                 yield piece
@@ -94,7 +94,7 @@ def connect(place: Place, key_file: Path, seconds: float = 10.0) -> SshConnectio
             transport.close()
             if preferred in (kinds, _KINDS[-1]):
                 raise
-        except BaseException:  # a connection of nobody would stay open
+        except BaseException:  # an unowned connection would stay open
             transport.close()
             raise
         else:
@@ -114,7 +114,7 @@ def _log_in(transport: Transport, place: Place, key_file: Path, seconds: float) 
         transport.auth_publickey(place.user, key)
     except (paramiko.SSHException, EOFError, OSError) as error:
         raise LoginRefusedError(
-            f"{where} does not let in the boss's key ({str(error).rstrip('.') or 'it hung up'}): put the line of "
-            f"{key_file}.pub into that user's authorized_keys (admin.py init prints it), and let nobody else write "
+            f"{where} does not accept the boss's key ({str(error).rstrip('.') or 'it hung up'}): put the line of "
+            f"{key_file}.pub into that user's authorized_keys (admin.py init prints it), and let no other user write "
             "that file or the directories above it"
         ) from None

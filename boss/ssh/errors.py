@@ -1,10 +1,10 @@
-"""What can go wrong on the way to a host; each text names host and cause, and says what a person can do."""
+"""What can go wrong on the way to a host; each text names host and cause, and says what an operator can do."""
 
 from __future__ import annotations
 
 
 class SshError(Exception):
-    """The text is for people."""
+    """The text is a sentence for operators."""
 
 
 class HostUnreachableError(SshError):

@@ -1,4 +1,4 @@
-"""Host keys: the pinned ones of a place, the one that a host shows, and how a key is told to people."""
+"""Host keys: the pinned ones of a place, the one that a host shows, and how a key is printed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def verify(transport: Transport, place: Place) -> str:
     known = ", ".join(pinned) or "none"
     raise HostKeyError(
         f"the host at {place.host}:{place.port} shows the key {shown}, and pinned for this worker is "
-        f"{known}: it is another machine, or was made anew; nothing was sent to it. If that is as it should be, "
-        "start the agent there, then let the worker in: admin.py release WORKER",
+        f"{known}: it is another machine, or was reinstalled; nothing was sent to it. If that is as it should be, "
+        "start the agent there, then release the worker: admin.py release WORKER",
         shown,
     )

@@ -5,7 +5,7 @@
     boss_file        boss.json: the process and URL of the boss that runs on it
     tokens           logins/http_token: made once, compared in constant time
     context          context.json: where an operator says that the datastore is
-    private_files    files that nobody else may read: written whole or not at all
+    private_files    files that no other user may read: written whole or not at all
 
 Used by the programs, the commands and the parts of the boss that keep a file of their own here.
 

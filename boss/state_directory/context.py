@@ -1,7 +1,7 @@
 """The context of a deployment: where boss and datastore are, as key and value.
 
-What a person has said stands in a file of the state directory; the rest is looked up each time, from the settings and
-from what runs. So nothing in it can be out of date but what a person said, and forgetting that is safe.
+What an operator has set stands in a file of the state directory; the rest is looked up each time, from the settings and
+from what runs. So nothing in it can be out of date but what an operator set, and forgetting that is safe.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Context:
         return self._boss_address
 
     def datastore_address(self) -> str:
-        """As a person or the settings have said; empty: nobody has."""
+        """As an operator or the settings have set it; empty: neither has."""
         return said_datastore(self._path.parent) or self._datastore_host
 
     def is_said(self) -> bool:
@@ -51,7 +51,7 @@ class Context:
 
 
 def said_datastore(state_directory: Path) -> str:
-    """What a person has said by `admin.py set_datastore`; empty: nothing."""
+    """What an operator has set by `admin.py set_datastore`; empty: nothing."""
     try:
         return msgspec.json.decode((state_directory / FILE).read_bytes(), type=_Said).datastore_address
     except (OSError, msgspec.DecodeError):

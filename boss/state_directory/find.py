@@ -1,8 +1,8 @@
 """Where the state directory is, and whether it may be there.
 
 It is found as git finds `.git`: `.ecloud` in the current directory or above it; ECLOUD_HOME overrides. It
-knows nothing of what lies in it. Refused with a sentence: one on a network file system, one that somebody
-else owns, one that cannot be written.
+knows nothing of what lies in it. Refused with a sentence: one on a network file system, one that another
+user owns, one that cannot be written.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def find(start: Path | None = None, environment: Mapping[str, str] | None = None
     for directory in (here, *here.parents):
         candidate = directory / NAME
         if candidate.is_dir():
-            _refuse_of_somebody_else(candidate)
+            _refuse_of_another_user(candidate)
             return candidate
     return None
 
@@ -72,7 +72,7 @@ def _chosen(environment: Mapping[str, str] | None) -> Path | None:
     return Path(text).expanduser().absolute() if text else None
 
 
-def _refuse_of_somebody_else(path: Path) -> None:
+def _refuse_of_another_user(path: Path) -> None:
     """Its settings would be ours: a directory that another user left in, say, /tmp must not be found by chance."""
     owner = path.stat().st_uid
     if owner != os.geteuid():
@@ -95,7 +95,7 @@ def refuse_network_file_system(path: Path, mounts: Path = Path("/proc/self/mount
 
 
 def file_system_of(path: Path, mounts: str) -> str:
-    """The type of the file system that holds `path`, by the text of mountinfo; empty if that cannot be told.
+    """The type of the file system that holds `path`, by the text of mountinfo; empty if unknown.
 
     By name and not by statfs's number: one number stands for everything that is mounted through FUSE.
     """

@@ -1,4 +1,4 @@
-"""The state directory's lock: one boss on a state directory, and a second one is told which is the first.
+"""The state directory's lock: one boss on a state directory, and a second one learns which is the first.
 
 Early and by name; what makes it certain that one boss alone writes is the database's epoch.
 """
@@ -17,7 +17,7 @@ from boss.state_directory.find import StateDirectoryError
 
 
 class CannotStartError(StateDirectoryError):
-    """The boss cannot start; the text is a sentence for people."""
+    """The boss cannot start; the text is a sentence for operators."""
 
 
 def cannot_start(state_directory: Path, error: OSError) -> str:
@@ -37,7 +37,7 @@ def lock(state_directory: Path) -> int:
         url = f", answering at {first.url}" if first is not None else ""
         raise CannotStartError(
             f"a boss runs on the state directory {state_directory} already: {holder or 'another process'}{url}. "
-            "Use it, or end it first (admin.py and push_tasks.py find it by themselves); nothing was changed"
+            "Use it, or end it first (admin.py and push_tasks.py find it automatically); nothing was changed"
         ) from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{socket.gethostname()}, process {os.getpid()}, since {format_utc(time.time())}\n".encode())

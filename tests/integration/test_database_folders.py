@@ -61,7 +61,7 @@ def test_a_folder_too_large_for_a_message_is_left_to_the_datastore(
     push(database, {"a": [], "b": ["a"]}, requirements={"b": wants(("m", "in"))})
     database.commit(Changes(results=rows(*((f"m/{number}", 1, 1) for number in range(30)))), 2.0)
     assert len(database.lookups.requirements([2])[2]) == 30
-    monkeypatch.setattr(expanding, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(expanding, "_MAX_BYTES", 1000)
     assert database.lookups.requirements([2])[2] == wants(("m", "in"))
 
 

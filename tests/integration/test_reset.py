@@ -10,7 +10,7 @@ import pytest
 
 from boss.core.rows import Changes, InstanceRow
 from boss.database import Database, DatabaseBusyError, DatabaseHeldError
-from boss.database.aside import set_aside
+from boss.database.archive import archive
 from boss.database.reset import reset
 from boss.state_directory.lock import CannotStartError, lock
 from tests.worlds.database import push, taken_over
@@ -51,7 +51,7 @@ def test_the_next_boss_begins_with_nothing_and_the_old_rows_are_kept(used: str, 
 @pytest.mark.needs("mariadb")
 def test_where_there_is_nothing_nothing_is_done(database_url: str, tmp_path: Path) -> None:
     assert "nothing to put aside" in reset(tmp_path, database_url)
-    assert set_aside(database_url, "now") == ""
+    assert archive(database_url, "now") == ""
 
 
 @pytest.mark.needs("mariadb")

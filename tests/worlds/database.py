@@ -116,7 +116,7 @@ def worker(id: str = "worker-1", state: str = "online", **more: object) -> Worke
 
 
 def taken_over(url: str, patience: float = 5.0) -> Database:
-    database = Database.open(url, patience=patience)
+    database = Database.open(url, retry_seconds=patience)
     database.take_over("host", 1)
     return database
 

@@ -21,7 +21,7 @@ from worker.bootstrap.bootstrap import (
 )
 
 KEPT = "login.json"
-_MOST_BYTES = 1024 * 1024
+_MAX_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def exchange(told: Mapping[str, str], where: Places, account: Account) -> Login:
     body = json.dumps({"folder": os.fspath(where.settings)}).encode()
     with ask(url, told["ECLOUD_START_TOKEN"], body) as answer:
         try:
-            content = json.loads(answer.read(_MOST_BYTES))
+            content = json.loads(answer.read(_MAX_BYTES))
             files = {str(name): str(text) for name, text in content["files"].items()}
             more = {str(name): str(value) for name, value in content["variables"].items()}
         except OSError as error:

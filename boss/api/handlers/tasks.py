@@ -26,7 +26,7 @@ from boss.api.schema import (
 from boss.common.suggestions import did_you_mean
 from boss.core.model import TaskState
 from boss.database.views import AttemptView, StoredTask, TaskLine
-from boss.intake.derive import PlaceWords, derived_commands, run_commands
+from boss.intake.derive import PlacePaths, derived_commands, run_commands
 from wire.messages import ManifestEntry
 
 _LIMIT, _LIMIT_MOST = 1000, 10_000
@@ -94,17 +94,17 @@ def commands(call: Call) -> CommandsAnswer:
     return CommandsAnswer(commands=[DerivedCommand(kind=kind, text=text) for kind, text in lines])
 
 
-def _places(call: Call, stored: StoredTask) -> PlaceWords:
+def _places(call: Call, stored: StoredTask) -> PlacePaths:
     """With the host of its newest attempt, where that is another one than the datastore's."""
     task, last = stored.task, stored.attempts[-1] if stored.attempts else None
     tree = "ecloud-data" if task.project == "default" else f"ecloud-data/projects/{task.project}"
     worker = last and next((each for each in call.backend.view().workers if each.id == last.worker), None)
     if not last or not worker or worker.place is None or worker.place.kind != "ssh":
-        return PlaceWords(tree=tree)
+        return PlacePaths(tree=tree)
     place = worker.place
     host = f"[{place.host}]" if ":" in place.host else place.host
     work = f"{place.path}/attempts/{task.number}.{last.attempt}/work"
-    return PlaceWords(tree=tree, work=work, worker=f"{place.user}@{host}", port=place.port)
+    return PlacePaths(tree=tree, work=work, worker=f"{place.user}@{host}", port=place.port)
 
 
 def output(call: Call) -> OutputAnswer:

@@ -24,7 +24,7 @@ from boss.ssh.connection import Ran
 #: Seconds.
 ANSWER_SECONDS, BRING_SECONDS = 30.0, 600.0
 #: Of what a command says.
-_MOST_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
 #: Beside the bundle, for its unpacked form and the tasks' files.
 _LEAST_FREE_BYTES = 200 * 1024**2
 
@@ -170,7 +170,7 @@ class HostCalls:
 
     def _run(self, command: str, given: bytes, seconds: float = ANSWER_SECONDS) -> tuple[str, int | None]:
         ran = Ran()
-        said = b"".join(self._connection.run(command, given, ran, seconds, _MOST_BYTES))
+        said = b"".join(self._connection.run(command, given, ran, seconds, _MAX_BYTES))
         if ran.exit_code in (None, -1):
             raise ConnectionBrokenError(f"host {self._host.at}: the connection broke, or the command was killed there")
         return said.decode(errors="replace"), ran.exit_code

@@ -241,9 +241,9 @@ def test_defaults_and_limits_are_stated_in_words_that_can_be_written_back() -> N
 
 
 def test_the_longest_description_that_may_be_allowed_is_the_longest_that_can_be_sent() -> None:
-    assert settings.BY_NAME["max_task_bytes"].most == stream.MOST_TASK_BYTES
+    assert settings.BY_NAME["max_task_bytes"].most == stream.MAX_TASK_BYTES
     assert settings.BY_NAME["max_task_bytes"].default == stream.TASK_BYTES
-    assert 2 * stream.MOST_TASK_BYTES <= MAX_BYTES, "as the execution in a Run, beside all else in that message"
+    assert 2 * stream.MAX_TASK_BYTES <= MAX_BYTES, "as the execution in a Run, beside all else in that message"
 
 
 def test_where_the_datastore_is_elsewhere_no_worker_starts_beside_the_boss() -> None:

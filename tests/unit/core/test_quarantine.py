@@ -36,7 +36,7 @@ def fail_all(worker: FakeWorker, *, most: int = 100) -> list[tuple[int, int]]:
     return failed
 
 
-def set_aside(world: World, tasks: int = 6) -> FakeWorker:
+def archive(world: World, tasks: int = 6) -> FakeWorker:
     worker = world.worker(slots=1)
     world.push(graph(tasks))
     fail_all(worker)
@@ -101,14 +101,14 @@ def test_a_success_or_a_fault_of_a_task_begins_the_count_anew(world: World) -> N
 
 
 def test_nothing_is_sent_to_a_worker_that_is_set_aside_before_its_pause_is_over(world: World) -> None:
-    worker = set_aside(world)
+    worker = archive(world)
     world.wait(PROBE - 1)
     assert worker.ordered(Run) == []
     quiet(world)
 
 
 def test_after_the_pause_it_gets_exactly_one_task_and_success_lets_it_in(world: World) -> None:
-    worker = set_aside(world)
+    worker = archive(world)
     worker.orders()
     world.wait(PROBE + 1)
     (probe,) = worker.ordered(Run)
@@ -124,7 +124,7 @@ def test_after_the_pause_it_gets_exactly_one_task_and_success_lets_it_in(world: 
 
 
 def test_each_failed_probe_doubles_the_pause_up_to_its_limit(world: World) -> None:
-    worker = set_aside(world)
+    worker = archive(world)
     worker.orders()
     for pause in (60.0, 120.0, 200.0, 200.0):
         world.wait(pause - 2)
@@ -139,7 +139,7 @@ def test_each_failed_probe_doubles_the_pause_up_to_its_limit(world: World) -> No
 
 
 def test_a_probe_whose_worker_dies_has_failed(world: World) -> None:
-    worker = set_aside(world)
+    worker = archive(world)
     worker.orders()
     world.wait(PROBE + 1)
     (probe,) = worker.ordered(Run)
@@ -151,7 +151,7 @@ def test_a_probe_whose_worker_dies_has_failed(world: World) -> None:
 
 
 def test_a_probe_that_fails_by_its_tasks_fault_says_nothing_and_is_followed_by_another(world: World) -> None:
-    worker = set_aside(world)
+    worker = archive(world)
     worker.orders()
     for _ in range(2):
         world.wait(PROBE + 1)
@@ -178,7 +178,7 @@ def test_with_nothing_to_run_the_probe_waits_for_a_task(world: World) -> None:
 
 
 def test_a_person_lets_it_in_at_once(world: World) -> None:
-    worker = set_aside(world)
+    worker = archive(world)
     worker.orders()
     world.wait(31.0)  # the tasks' own pauses are over
     world.ask(QuarantineAsked(worker="w", reason=""))
@@ -187,7 +187,7 @@ def test_a_person_lets_it_in_at_once(world: World) -> None:
 
 
 def test_its_kind_decides_how_a_quarantine_ends_whatever_its_sentence_says(world: World) -> None:
-    worker = set_aside(world)
+    worker = archive(world)
     for kind, probed in [(kind, kind not in LASTING) for kind in QuarantineKind]:
         quarantine.release(world.state, worker.seen)
         quarantine.quarantine(world.state, worker.seen, Quarantine(kind, "by hand: its host is not trusted: it broke"))
@@ -214,7 +214,7 @@ def test_what_a_person_set_aside_no_probe_lets_in(world: World) -> None:
 
 
 def test_setting_aside_by_hand_while_a_probe_runs_ends_the_probing(world: World) -> None:
-    worker = set_aside(world)
+    worker = archive(world)
     worker.orders()
     world.wait(PROBE + 1)
     (probe,) = worker.ordered(Run)
@@ -227,7 +227,7 @@ def test_setting_aside_by_hand_while_a_probe_runs_ends_the_probing(world: World)
 
 
 def test_the_next_boss_probes_too(world: World) -> None:
-    worker = set_aside(world)
+    worker = archive(world)
     world.restart()
     worker.hello()
     worker.orders()

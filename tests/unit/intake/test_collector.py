@@ -132,7 +132,7 @@ def test_a_retry_that_is_written_out_as_the_default_makes_the_same_content_and_a
 
 
 def test_too_many_tasks_are_refused_before_the_end():
-    collector = Collector(most_tasks=10)
+    collector = Collector(max_tasks=10)
     with pytest.raises(InputRejectedError, match="more than 10 tasks"):
         collector.feed(HEAD + b"".join(line(str(number)) for number in range(20)))
 

@@ -90,7 +90,7 @@ def test_a_local_copy_of_a_results_folder_is_not_sent(tmp_path: Path) -> None:
 def test_more_names_and_patterns_than_can_be_compared_are_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(producers, "MOST_TESTS", 50)
+    monkeypatch.setattr(producers, "MAX_TESTS", 50)
     makers = [task(f"m{n}", (), [f"out/*-{n}"]) for n in range(10)]
     takers = [task(f"t{n}", [f"out/x-{n}"]) for n in range(10)]
     assert "more requirements and patterns of results than can be compared" in rejection(tmp_path, *makers, *takers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from boss.intake.derive import PlaceWords, derived_commands
+from boss.intake.derive import PlacePaths, derived_commands
 from boss.intake.quantities import bytes_of, seconds_of
 from boss.intake.rules import shortest, wrong_path, wrong_project
 from wire.messages import EpanetRun, Execution, Input, ResultItem
@@ -70,7 +70,7 @@ def test_project_names_are_folders():
 
 def test_the_commands_shown_are_in_the_order_of_the_work():
     execution = Execution(commands=["sleep 3", ["mv", "a b", "c"]], results=[ResultItem(source="c", target="out/it's")])
-    places = PlaceWords(tree="ecloud-data", work="attempts/7.1/work")
+    places = PlacePaths(tree="ecloud-data", work="attempts/7.1/work")
     assert derived_commands(execution, [Input(name="in", path="a b")], places) == [
         ("download", "cp -a -- ecloud-data/in 'attempts/7.1/work/a b'"),
         ("run", "sleep 3"),
@@ -81,22 +81,22 @@ def test_the_commands_shown_are_in_the_order_of_the_work():
 
 
 def test_the_commands_shown_name_the_hosts():
-    places = PlaceWords(tree="/data", work="/home/w", datastore="ecloud@store", worker="")
+    places = PlacePaths(tree="/data", work="/home/w", datastore="ecloud@store", worker="")
     ((_, line), *_) = derived_commands(Execution(), [Input(name="x", path="x")], places)
     assert line == "rsync -a --mkpath -- ecloud@store:/data/x /home/w/x"
 
 
 def test_a_port_that_is_not_the_usual_one_is_shown():
-    places = PlaceWords(work="/home/w/work", worker="ecloud@w1", port=2222)
+    places = PlacePaths(work="/home/w/work", worker="ecloud@w1", port=2222)
     ((_, line), *_) = derived_commands(Execution(), [Input(name="x", path="x")], places)
     assert line == "rsync -a --mkpath -e 'ssh -p 2222' -- ecloud-data/x ecloud@w1:/home/w/work/x"
 
 
 def test_a_run_is_shown_as_the_command_that_does_the_same():
     run = EpanetRun(inp="Net 3.inp", scenarios="s.csv", rows=(0, 50), output={"directory": "out"})
-    lines = derived_commands(Execution(epanet=run), [], PlaceWords())
+    lines = derived_commands(Execution(epanet=run), [], PlacePaths())
     assert lines[0] == ("run", "python3 -m worker.epanet run 'Net 3.inp' --scenarios s.csv --rows 0:50 --out out")
     assert (
         "# 1 scenarios"
-        in derived_commands(Execution(epanet=EpanetRun(inp="a", scenarios=[{}])), [], PlaceWords())[0][1]
+        in derived_commands(Execution(epanet=EpanetRun(inp="a", scenarios=[{}])), [], PlacePaths())[0][1]
     )

@@ -17,7 +17,7 @@ from boss.database.errors import DatabaseHeldError, translated
 from boss.database.tables import metadata
 
 
-def set_aside(url: str, stamp: str) -> str:
+def archive(url: str, stamp: str) -> str:
     """Where all of it is now, in words; empty: there was nothing. Raises DatabaseError: then nothing was changed."""
     parsed = parse_url(url)
     with translated(place_of(parsed)):
