@@ -12,6 +12,7 @@ from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.providers.fake import SITES
 from boss.providers.registry import find
 from tests.worlds.providers import Fake, worker
+from tests.worlds.waiting import scaled
 
 
 @pytest.fixture
@@ -74,12 +75,12 @@ def test_machines_that_die_and_those_that_never_boot(world: Fake) -> None:
 
 
 def test_slow_calls_keep_nobody_waiting(world: Fake) -> None:
-    world.site.faults.slow = 0.5
+    world.site.faults.slow = scaled(0.5)
     boss = world.boss()
     began = time.monotonic()
     for number in (1, 2, 3):
         boss.provider.start(number, worker(number))
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < scaled(0.4)
     boss.wait(lambda: len(boss.told(InstanceStarted)) == 3, "all are started")
 
 
