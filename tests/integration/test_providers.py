@@ -56,7 +56,8 @@ def test_stopping_twice_and_stopping_what_is_gone_is_no_error(world: World) -> N
     before = len(boss.told(InstanceEnded))
     boss.provider.stop(1, worker(1), started.reference)
     boss.wait(lambda: len(boss.told(InstanceEnded)) > before, "it is told again, because it was asked again")
-    assert {type(event) for event in boss.events} == {InstanceStarted, InstanceEnded}
+    # Placed: by whatever list of machines saw it on a host before it ended.
+    assert {type(event) for event in boss.events} - {InstancePlaced} == {InstanceStarted, InstanceEnded}
 
 
 def test_after_an_end_there_is_room_for_another(world: World) -> None:
