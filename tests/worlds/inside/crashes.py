@@ -12,8 +12,8 @@ SYNC, RECORD, NAMES = (
 WRITTEN = "datastore.disk.index:Index.write_records"
 SAY, TELL_WORKER, TELL_DATASTORE = (
     "wire.link:Link.publish",
-    "boss.program:Outside.send_to_worker",
-    "boss.program:Outside.send_to_datastore",
+    "boss.messages:MqttMessages.send_to_worker",
+    "boss.messages:MqttMessages.send_to_datastore",
 )
 RSYNC, TAKE = "datastore.transfers.rsync:TransferProcess", "datastore.transfers.receiving:Intake.take"
 
