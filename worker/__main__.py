@@ -21,7 +21,7 @@ from wire.messages import VERSION, Place, Presence
 from wire.topics import Topics
 from worker.address import address_towards
 from worker.agent import AgentOptions, WorkerAgent
-from worker.agent.events import ProgressTold, TermReceived
+from worker.agent.events import ProgressReported, TermReceived
 from worker.agent.state import ORPHANED
 from worker.attempt_files import AttemptFiles, Inbox
 from worker.bootstrap.halt import halt, refusal
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def _tell_start(home: Home) -> None:
-    """For people only: a full disk does not keep an agent from starting."""
+    """For operators only: a full disk does not keep an agent from starting."""
     try:
         write_start(home.path, sys.argv[1:], os.environ)
     except OSError as error:
@@ -121,7 +121,7 @@ class WorkerProgram:
                 owns_all_children=True,
             ),
             files.finished,
-            lambda task, attempt, fraction: self._inbox.put(ProgressTold(task, attempt, fraction)),
+            lambda task, attempt, fraction: self._inbox.put(ProgressReported(task, attempt, fraction)),
         )
         parts = Parts(
             inbox=self._inbox,

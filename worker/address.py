@@ -14,7 +14,7 @@ def own_address(host: str, port: int) -> str:
 
 
 def address_towards(host: str, port: int) -> str:
-    """The same, or this machine's name where that cannot be told (yet)."""
+    """The same, or this machine's name where that is unknown (yet)."""
     try:
         return own_address(host, port)
     except OSError:

@@ -104,15 +104,15 @@ class AttemptFiles:
     def _fill(self, work: Path, inputs: list[Input]) -> list[Digest]:
         """The digests that are missing. A disk that is full of the cache is emptied of it, once."""
         try:
-            return self._fill_anew(work, inputs)
+            return self._fill_again(work, inputs)
         except OSError as error:
             dropped = self._cache.make_room() if error.errno in (errno.ENOSPC, errno.EDQUOT) else []
             if not dropped:
                 raise
             self._inbox.put(CacheChanged(dropped=dropped))
-            return self._fill_anew(work, inputs)
+            return self._fill_again(work, inputs)
 
-    def _fill_anew(self, work: Path, inputs: list[Input]) -> list[Digest]:
+    def _fill_again(self, work: Path, inputs: list[Input]) -> list[Digest]:
         self._cache.release(work)
         remove_tree(work)  # of an earlier try
         work.mkdir(mode=0o755, parents=True)

@@ -2,7 +2,7 @@
 
 The datastore's side puts files in (under other names until they are whole), results of ended attempts are adopted;
 this side gives them to attempts. Whatever is given was read against its digest since it last changed, so that a damaged
-file is found, removed and told as missing before a task sees it. A file that somebody waits for is never dropped.
+file is found, removed and reported as missing before a task sees it. A file that an attempt waits for is never dropped.
 """
 
 from __future__ import annotations
@@ -280,7 +280,7 @@ class Cache:
             self._trimming.release()
 
     def make_room(self) -> list[Digest]:
-        """Drop all that nobody waits for: the disk is full. Which ones."""
+        """Drop all that no attempt waits for: the disk is full. Which ones."""
         with self._trimming:
             self._counted = 0
             return self._trim(0)[0]
@@ -289,7 +289,7 @@ class Cache:
         found, strays = scan(self.path)
         sizes = {name: size for _, name, size in found}
         with self._lock:
-            dropped = [name for name in self._used if name not in sizes]  # somebody else removed them
+            dropped = [name for name in self._used if name not in sizes]  # removed by another process
             for name in dropped:
                 self._forget(name)
             order = self._in_order(sizes)

@@ -1,28 +1,28 @@
 #!/bin/sh
-# Like startup.sh, with every command shown, and a look at each thing that a worker needs.
-# `debug.sh --check` only looks, and ends with 1 if something is missing. `--home DIRECTORY` takes what the agent of
-# that home was told at its last start (agent.env there); else, on a machine that a boss started, what it was told
+# Like startup.sh, with every command shown, and a check of each thing that a worker needs.
+# `debug.sh --check` only looks, and ends with 1 if something is missing. `--home DIRECTORY` takes the settings of
+# the agent's last start in that home (agent.env there); else, on a machine that a boss started, what that gave it
 # (/etc/ecloud/guest.json, for root only); else the environment or /etc/ecloud/worker.env says it.
 # Further options are those of python -m worker.debug. May be read from standard input: sh -s -- --check ... < debug.sh
 set -u
 
 here_time=$(date +%s)
-check=no home= guest=no guest_file=/etc/ecloud/guest.json
+check=no home= ours=no context_file=/etc/ecloud/guest.json
 if [ "${1:-}" = --check ]; then check=yes; shift; fi
 if [ "${1:-}" = --home ]; then
     home=${2:-}
     shift 2
     case $home in /*) ;; *) home=$(pwd)/$home ;; esac
-elif [ -r "$guest_file" ]; then
-    guest=yes
+elif [ -r "$context_file" ]; then
+    ours=yes
 fi
 
 ecloud_python=${ECLOUD_PYTHON:-} ecloud_root=
-if [ "$guest" = yes ]; then
-    # What it was told becomes the environment, as at its start.
-    told=$(python3 -c 'import json, shlex, sys
+if [ "$ours" = yes ]; then
+    # What it was given becomes the environment, as at its start.
+    given=$(python3 -c 'import json, shlex, sys
 for name, value in json.load(open(sys.argv[1])).items():
-    print("export", name + "=" + shlex.quote(value))' "$guest_file" </dev/null) && eval "$told"
+    print("export", name + "=" + shlex.quote(value))' "$context_file" </dev/null) && eval "$given"
     ecloud_root=$(cd "$(dirname "$0")/.." && pwd)
     if [ "$check" = no ]; then
         echo "+ sh -x $ecloud_root/worker/startup.sh"
@@ -55,7 +55,7 @@ elif [ -n "$home" ] && [ -r "$home/agent.env" ]; then
     . "$home/agent.env"
 elif [ -n "$home" ] && [ -z "${ECLOUD_WORKER_ID:-}" ]; then
     echo "FAILED  agent.env: $home/agent.env is not readable by $(id -un)"
-    echo "        what to do: start the agent there once, as this user, so that it can be known what it was told"
+    echo "        what to do: start the agent there once, as this user, so that its settings are known"
     exit 1
 elif [ -r /etc/ecloud/worker.env ]; then
     set -a
@@ -83,7 +83,7 @@ show ip -brief address
 show "$ecloud_python" --version
 
 wanted='(3, 11) <= sys.version_info[:2]'
-[ "$guest" = yes ] && wanted='sys.version_info[:2] in ((3, 11), (3, 12))'
+[ "$ours" = yes ] && wanted='sys.version_info[:2] in ((3, 11), (3, 12))'
 if "$ecloud_python" -c "import sys; sys.exit(not ($wanted))" </dev/null 2>/dev/null; then
     echo "ok      Python"
 else
@@ -103,7 +103,7 @@ else
     failed=1
 fi
 
-[ "$check" = yes ] || [ "$guest" = yes ] && exit "$failed"
+[ "$check" = yes ] || [ "$ours" = yes ] && exit "$failed"
 export ECLOUD_PYTHON="$ecloud_python"
 set -x
 exec sh -x "$ecloud_root/worker/startup.sh"

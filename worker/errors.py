@@ -1,4 +1,4 @@
-"""What goes wrong in a worker's program. Values only; nobody catches the root.
+"""What goes wrong in a worker's program. Values only; the root is never caught.
 
     WorkerError
     ├── OptionError         the environment: options or variables that cannot be used, one line each

@@ -74,7 +74,7 @@ class Home:
                 pids,
                 extra={"action": "end_leftovers"},
             )
-            survivors = end_all(find, grace, patience=10.0)
+            survivors = end_all(find, grace, timeout=10.0)
             if survivors:
                 raise HomeError(f"processes of an earlier agent do not end: {[each.pid for each in survivors]}")
         (self.path / "sessions").unlink(missing_ok=True)
@@ -121,7 +121,7 @@ def _left(process: Process, sessions: dict[int, int], mark: bytes) -> bool:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory whatever a task did to its permissions; what cannot be removed is told, and left."""
+    """Remove a directory whatever a task did to its permissions; what cannot be removed is reported, and left."""
     if path.is_symlink() or not path.is_dir():
         path.unlink(missing_ok=True)
         return

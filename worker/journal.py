@@ -91,7 +91,7 @@ class Journal:
         self._add(_Line(begun=(task, attempt)))
 
     def forget_begun(self) -> list[AttemptKey]:
-        """What had begun when an earlier agent was killed; told once."""
+        """What had begun when an earlier agent was killed; reported once."""
         died = list(self.begun)
         for task, attempt in died:
             self.forget(task, attempt)
@@ -106,7 +106,7 @@ class Journal:
         self._add(_Line(initialized=number))
 
     def flush(self) -> None:
-        """Write what waits. A full disk is told and costs nothing but the memory of it after a crash."""
+        """Write what waits. A full disk is logged and costs nothing but the memory of it after a crash."""
         if not self._waiting:
             return
         data = b"".join(self._waiting)

@@ -131,7 +131,7 @@ class WorkerLoop:
             self._perform[type(effect)](effect)
         if isinstance(event, ExecutionEnded):
             key = (event.outcome.task, event.outcome.attempt)
-            if key in self._parts.journal.begun:  # nobody wanted its outcome
+            if key in self._parts.journal.begun:  # its outcome is not needed
                 self._parts.journal.forget(*key)
 
     def _measure_disk(self) -> None:
@@ -174,7 +174,7 @@ class WorkerLoop:
             logger.warning("a message on %s is ignored: %s", event.topic, error, extra={"action": "refuse_message"})
 
     def _own_presence(self, presence: Presence, retained: bool) -> None:
-        """A live "online" of another incarnation: somebody else was started with our id after us."""
+        """A live "online" of another incarnation: another agent was started with our id after us."""
         other = presence.incarnation != self._options.incarnation
         if other and presence.online and not retained:
             self._handle(OtherAgentSeen(presence.incarnation))

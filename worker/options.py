@@ -1,4 +1,4 @@
-"""What a worker agent is told at its start: one table of options, each with its environment variable.
+"""How a worker agent is configured at its start: one table of options, each with its environment variable.
 
 Reads values and checks them, all faults at once; opens nothing but the password's file.
 """
@@ -76,11 +76,11 @@ def _worker_id(text: str) -> str:
     return text
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def _whole(minimum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         value = int(text) if re.fullmatch(r"-?[0-9]+", text.strip()) else None
-        if value is None or value < least:
-            raise ValueError(f"a whole number from {least}")
+        if value is None or value < minimum:
+            raise ValueError(f"a whole number from {minimum}")
         return value
 
     return parse
@@ -174,7 +174,9 @@ OPTIONS = [
     Option("bundle", "ECLOUD_BUNDLE", str, "", "The bundle that this is: Python-machine=digest; empty: none."),
     Option("given_up", "ECLOUD_GIVEN_UP", str, "", "Digest of a bundle that did not serve here: not fetched again."),
     Option("boss_url", "ECLOUD_BOSS_URL", str, "", "Where the boss answers HTTP; a new bundle comes from there only."),
-    Option("heartbeat", "ECLOUD_HEARTBEAT_SECONDS", _seconds, 5.0, "Seconds between signs of life, until told."),
+    Option(
+        "heartbeat", "ECLOUD_HEARTBEAT_SECONDS", _seconds, 5.0, "Seconds between signs of life, until the boss sets it."
+    ),
     Option("grace", "ECLOUD_GRACE_SECONDS", _seconds, 5.0, "Seconds between TERM and KILL of an attempt."),
     Option("cache_limit", "ECLOUD_CACHE_LIMIT_BYTES", _whole(0), 10 * 1024**3, "Bytes of inputs kept in the cache."),
     Option(
@@ -219,7 +221,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m worker",
         description="The worker agent: takes attempts from the boss, runs their commands, reports.",
         epilog="TERM once: give back what has not begun, finish the rest, end. TERM again: kill what runs and end. "
-        "Exit codes: 0 told to end, 1 no boss or another agent, 2 bad options, 3 the home cannot be used, "
+        "Exit codes: 0 stopped, 1 no boss or another agent, 2 bad options, 3 the home cannot be used, "
         "4 the boss's version is fetched and to be started in its place, 5 no boss, and the machine is to be halted.",
     )
     for option in OPTIONS:

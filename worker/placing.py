@@ -16,7 +16,7 @@ from worker.errors import WorkerError
 _FICLONE = 0x40049409
 #: Errors that say "this file system cannot share blocks", not "this copy failed".
 _NO_REFLINK = {errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM}
-#: Errors that say "no hard link here": another file system, too many links, somebody else's file, or it was replaced.
+#: Errors that say "no hard link here": another file system, too many links, another user's file, or it was replaced.
 _NO_LINK = {errno.ENOENT, errno.EOPNOTSUPP, errno.EXDEV, errno.EMLINK, errno.EPERM, errno.EACCES, errno.ENOSYS}
 _CHUNK = 64 * 1024 * 1024
 

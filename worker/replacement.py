@@ -38,10 +38,10 @@ Notify = Callable[[BundleFetched | BundleNotFetched], None]
 
 
 class Replacement:
-    def __init__(self, home: Path, boss_url: str, told: Notify) -> None:
+    def __init__(self, home: Path, boss_url: str, notify: Notify) -> None:
         self._programs = home / PROGRAMS
         self._boss_url = boss_url.rstrip("/")
-        self._told = told
+        self._notify = notify
 
     def fetch(self, order: FetchBundle) -> None:
         """Notifies BundleFetched or BundleNotFetched, some time."""
@@ -54,7 +54,7 @@ class Replacement:
                 self._get(order)
             except BootstrapRefusedError as error:
                 logger.warning("the boss's version is not fetched: %s", error, extra={"action": "fetch_bundle"})
-                time.sleep(REFUSED_PAUSE_SECONDS)  # in a thread of its own: the boss orders again as soon as it is told
+                time.sleep(REFUSED_PAUSE_SECONDS)  # in a thread of its own: the boss orders again as soon as it knows
                 break
             except (BossAwayError, OSError) as error:
                 logger.info("the boss's version is not here yet: %s", error, extra={"action": "fetch_bundle"})
@@ -63,14 +63,14 @@ class Replacement:
                     pause *= 2
             else:
                 logger.info("the boss's version is here: %s", order.digest, extra={"action": "fetch_bundle"})
-                self._told(BundleFetched(order.digest))
+                self._notify(BundleFetched(order.digest))
                 return
-        self._told(BundleNotFetched(order.digest))
+        self._notify(BundleNotFetched(order.digest))
 
     def _get(self, order: FetchBundle) -> None:
         if not self._boss_url or not order.url.startswith(f"{self._boss_url}/"):
             raise BootstrapRefusedError(
-                f"{order.url} is not of the boss that this machine was told ({self._boss_url or 'none'})"
+                f"{order.url} is not of the boss that this machine knows ({self._boss_url or 'none'})"
             )
         self._programs.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = folder_of(order.digest, self._programs)

@@ -123,7 +123,7 @@ class _Found:
 
 
 def _said(path: str) -> str:
-    """A path that can be told. A name on a disk is any bytes; a message is text."""
+    """A path that can be reported. A name on a disk is any bytes; a message is text."""
     try:
         path.encode()
     except UnicodeEncodeError:

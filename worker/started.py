@@ -1,4 +1,4 @@
-"""How the agent of a home was started, kept as `<home>/agent.env`: for worker/debug.sh, which a person runs there.
+"""How the agent of a home was started, kept as `<home>/agent.env`: for worker/debug.sh, which an operator runs there.
 
 Lines for a shell, without any secret: a password stands in a file of its own, which is only named.
 """

@@ -286,7 +286,7 @@ class Truth:
         found += [f"publish record {key}" for key in tree.records]
         found += [f"record {key} that waits to be forgotten" for key in store.records]
         for machine in world.machines.values():
-            held = machine.agent.in_hand() if machine.agent is not None else []
+            held = machine.agent.held_attempts() if machine.agent is not None else []
             found += [f"{machine.name} holds {one}{world.story(one.task)}" for one in held]
         for number, machine in world.provider.living.items():
             row = store.instances.get(number)

@@ -127,7 +127,7 @@ class World:
         return self.of(WorkerHello)
 
     def phases(self) -> dict[tuple[int, int], str]:
-        return {(entry.task, entry.attempt): entry.phase for entry in self.agent.in_hand()}
+        return {(entry.task, entry.attempt): entry.phase for entry in self.agent.held_attempts()}
 
     def clear(self) -> None:
         self.effects.clear()

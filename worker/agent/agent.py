@@ -30,13 +30,13 @@ from worker.agent.events import (
     LinkDisconnected,
     OrdersArrived,
     OtherAgentSeen,
-    ProgressTold,
+    ProgressReported,
     TermReceived,
     TimePassed,
 )
 from worker.agent.orders import begin_stop, on_orders
 from worker.agent.sizes import is_too_large
-from worker.agent.state import ORPHANED, REPLACED, AgentOptions, Held, WorkerAgentState, in_hand
+from worker.agent.state import ORPHANED, REPLACED, AgentOptions, Held, WorkerAgentState, held_attempts
 
 #: After the last execution of a worker that is to end, acknowledgements are waited for so long.
 LINGER_CONNECTED = 30.0
@@ -94,7 +94,7 @@ class WorkerAgent:
         return effects
 
     def next_deadline(self) -> float | None:
-        """When TimePassed is to be told at the latest; None once the worker has ended."""
+        """When TimePassed is due at the latest; None once the worker has ended."""
         state = self.state
         if state.exited:
             return None
@@ -106,8 +106,8 @@ class WorkerAgent:
             due.append(state.linger_until)
         return min(due) if due else None
 
-    def in_hand(self) -> list[InHand]:
-        return in_hand(self.state)
+    def held_attempts(self) -> list[InHand]:
+        return held_attempts(self.state)
 
     def executing(self) -> list[AttemptKey]:
         return [held.key for held in self.state.held.values() if held.phase == "executing"]
@@ -197,7 +197,7 @@ def _without_manifest(outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, ended="failed", reason=reason, manifest=[], folders=[], commands=[])
 
 
-def _on_progress(state: WorkerAgentState, event: ProgressTold) -> None:
+def _on_progress(state: WorkerAgentState, event: ProgressReported) -> None:
     held = _held(state, event.task, event.attempt)
     if held is not None and held.phase == "executing":
         state.progress[held.key] = min(max(event.fraction, 0.0), 1.0)
@@ -222,7 +222,7 @@ def _on_disk_measured(state: WorkerAgentState, event: DiskMeasured) -> None:
 def _on_term(state: WorkerAgentState, event: TermReceived) -> None:
     again = state.stop != ""
     state.exit_code = 0
-    begin_stop(state, "told to end by a signal", again)
+    begin_stop(state, "stopped by a signal", again)
     _say_leaving(state)
 
 
@@ -264,7 +264,7 @@ def _on_time_passed(state: WorkerAgentState, event: TimePassed) -> None:
 
 
 def _exit_when_done(state: WorkerAgentState) -> None:
-    """End when nothing runs and nothing is left to say, or nobody listens any more."""
+    """End when nothing runs and nothing is left to report, or no boss listens any more."""
     if state.counts["executing"]:
         state.linger_until = None
         return
@@ -286,7 +286,7 @@ _HANDLERS: dict[type[Event], Callable[[WorkerAgentState, Any], None]] = {
     InputsPlaced: _on_placed,
     InputsNotPlaced: _on_not_placed,
     ExecutionEnded: _on_ended,
-    ProgressTold: _on_progress,
+    ProgressReported: _on_progress,
     CacheChanged: _on_cache_changed,
     DiskMeasured: _on_disk_measured,
     BundleFetched: _on_bundle_fetched,

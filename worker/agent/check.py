@@ -47,7 +47,7 @@ def _check_waiting(state: WorkerAgentState) -> None:
     for init, keys in state.waiting.items():
         text = f"init {init} has succeeded and attempts wait for it: {list(keys)}"
         _require(state, init not in state.initialized, text)
-        _require(state, bool(keys), f"nobody waits for init {init}, and it is listed")
+        _require(state, bool(keys), f"no attempt waits for init {init}, and it is listed")
         for key in keys:
             waits = key in state.held and init in state.held[key].waits_for
             _require(state, waits, f"{key} does not wait for init {init}", key)

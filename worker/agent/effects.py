@@ -1,6 +1,6 @@
 """What a worker's agent wants done: statements, carried out in their order by the loop. Values only.
 
-None of them answers; what comes of one is told by an event later.
+None of them answers; the outcome of one comes as an event later.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from wire.messages import Input, ManifestEntry, Outcome, Run, WorkerReports
 
 
 class PlaceInputs(msgspec.Struct, frozen=True):
-    """Put these inputs from the cache into the attempt's working directory. Told by InputsPlaced or InputsNotPlaced."""
+    """Put these inputs from the cache into the working directory. Answered by InputsPlaced or InputsNotPlaced."""
 
     task: int
     attempt: int
@@ -19,13 +19,13 @@ class PlaceInputs(msgspec.Struct, frozen=True):
 
 
 class Execute(msgspec.Struct, frozen=True):
-    """Run the attempt's commands. Told by ExecutionEnded, always."""
+    """Run the attempt's commands. Answered by ExecutionEnded, always."""
 
     run: Run
 
 
 class KillExecution(msgspec.Struct, frozen=True):
-    """End the attempt's processes, politely first. Told by its ExecutionEnded."""
+    """End the attempt's processes, politely first. Answered by its ExecutionEnded."""
 
     task: int
     attempt: int
@@ -35,7 +35,7 @@ class KillExecution(msgspec.Struct, frozen=True):
 class RemoveAttempt(msgspec.Struct, frozen=True):
     """Remove the attempt's directory; what is being placed into it is finished first.
 
-    `keep`: results that are inputs of other tasks, and may go to the cache (told by CacheChanged).
+    `keep`: results that are inputs of other tasks, and may go to the cache (answered by CacheChanged).
     """
 
     task: int
@@ -69,7 +69,7 @@ class AdoptDeployment(msgspec.Struct, frozen=True):
 
 
 class FetchBundle(msgspec.Struct, frozen=True):
-    """Get the boss's version of this program, for the next start. Told by BundleFetched or BundleNotFetched."""
+    """Get the boss's version of this program, for the next start. Answered by BundleFetched or BundleNotFetched."""
 
     digest: str
     url: str

@@ -16,7 +16,7 @@ class OrdersArrived(msgspec.Struct, frozen=True):
 
 
 class BossSeen(msgspec.Struct, frozen=True):
-    """The boss's presence was told. `retained`: it stood there before this connection was made."""
+    """The boss's presence was read. `retained`: it stood there before this connection was made."""
 
     presence: Presence
     retained: bool = False
@@ -55,7 +55,7 @@ class ExecutionEnded(msgspec.Struct, frozen=True):
     leftovers: bool = False
 
 
-class ProgressTold(msgspec.Struct, frozen=True):
+class ProgressReported(msgspec.Struct, frozen=True):
     """A running attempt said which fraction of its work is done."""
 
     task: int
@@ -89,7 +89,7 @@ class BundleNotFetched(msgspec.Struct, frozen=True):
 
 
 class TermReceived(msgspec.Struct, frozen=True):
-    """The program was told to end: the first time politely, the second time at once."""
+    """The program was asked to stop: the first time politely, the second time at once."""
 
 
 class OtherAgentSeen(msgspec.Struct, frozen=True):
@@ -110,7 +110,7 @@ Event = (
     | InputsPlaced
     | InputsNotPlaced
     | ExecutionEnded
-    | ProgressTold
+    | ProgressReported
     | CacheChanged
     | DiskMeasured
     | BundleFetched

@@ -38,7 +38,7 @@ from worker.agent.story import illegal
 
 #: An attempt that does not fit is passed over so often; then nothing later begins before it.
 PASSED_OVER_MAX = 16
-#: Inputs told before their Run are kept for so many attempts.
+#: Inputs known before their Run are kept for so many attempts.
 EARLY_MAX = 1000
 #: So many succeeded inits are remembered.
 INITIALIZED_MAX = 1000
@@ -156,7 +156,7 @@ def _end_at_once(state: WorkerAgentState, held: Held) -> None:
 
 
 def end(state: WorkerAgentState, held: Held, outcome: Outcome, keep: bool = True) -> None:
-    """The attempt has an outcome: tell it until it is acknowledged (or tell nobody, if nobody wants it)."""
+    """The attempt has an outcome: report it until it is acknowledged (or never, if it is not needed)."""
     state.progress.pop(held.key, None)
     succeeded_init = held.run is not None and held.run.init and outcome.ended == "succeeded"
     if held.unwanted:

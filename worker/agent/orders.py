@@ -70,7 +70,7 @@ def _on_run(state: WorkerAgentState, run: Run) -> None:
 
 
 def _supersede(state: WorkerAgentState, run: Run) -> None:
-    """A higher attempt is here: nobody waits for a lower one."""
+    """A higher attempt is here: a lower one is not needed."""
     for attempt in range(state.highest[run.task], 0, -1):
         older = state.held.get((run.task, attempt))
         if older is not None and not older.unwanted:
@@ -143,7 +143,7 @@ def _on_resume(state: WorkerAgentState, order: Resume) -> None:
 
 def _on_stop(state: WorkerAgentState, order: Stop) -> None:
     state.exit_code = 0
-    begin_stop(state, "told to stop by the boss", order.now)
+    begin_stop(state, "stopped by the boss", order.now)
 
 
 def begin_stop(state: WorkerAgentState, reason: str, at_once: bool) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from wire.messages import VERSION, AttemptKey, Heartbeat, Leaving, Returned, WorkerHello, WorkerReport, WorkerReports
 from worker.agent.effects import SendReports
 from worker.agent.sizes import size_bound
-from worker.agent.state import Held, WorkerAgentState, in_hand
+from worker.agent.state import Held, WorkerAgentState, held_attempts
 
 #: A phase or a confirmation alone waits so long for company: a short attempt's outcome makes its phase superfluous.
 PHASE_DELAY = 0.05
@@ -47,13 +47,13 @@ def report(state: WorkerAgentState, key: AttemptKey, what: WorkerReport, delay: 
 def report_end(state: WorkerAgentState, held: Held) -> None:
     """An outcome, or the answer that an attempt was given back."""
     if held.outcome is not None:
-        report(state, held.key, held.outcome, _patience(state))
+        report(state, held.key, held.outcome, _pause(state))
     else:
         report(state, held.key, Returned(task=held.task, attempt=held.attempt), 0.0)
 
 
-def _patience(state: WorkerAgentState) -> float:
-    """Of an outcome, by what is left to begin here and what waits to be told."""
+def _pause(state: WorkerAgentState) -> float:
+    """Of an outcome, by what is left to begin here and what waits to be reported."""
     left, waiting = state.counts["staged"], len(state.outbox)
     return BACKLOG_DELAY if left and (waiting < left or waiting < BACKLOG_MANY) else 0.0
 
@@ -64,7 +64,7 @@ def confirm(state: WorkerAgentState, number: int) -> None:
 
 
 def say_at_once(state: WorkerAgentState, what: WorkerReport) -> None:
-    """A word about the worker itself. Attempts are counted from 1, so that (0, 0) is nobody's place in the outbox."""
+    """A word about the worker itself. Attempts count from 1, so (0, 0) is no attempt's place in the outbox."""
     report(state, (0, 0), what, 0.0)
 
 
@@ -93,7 +93,7 @@ def welcomed(state: WorkerAgentState) -> None:
 
 
 def say_hello_soon(state: WorkerAgentState) -> None:
-    """The boss is new, or silent: state what is in hand again."""
+    """The boss is new, or silent: state what is held again."""
     if state.connected:
         state.welcomed = False
         state.hello_delay = HELLO_FIRST
@@ -175,7 +175,7 @@ def _hello(state: WorkerAgentState) -> WorkerHello:
         memory=options.memory,
         labels=options.labels,
         place=options.place,
-        in_hand=in_hand(state),
+        in_hand=held_attempts(state),
         initialized=list(state.initialized),
         died=state.died,
         draining=state.draining,
@@ -188,9 +188,9 @@ def _hello(state: WorkerAgentState) -> WorkerHello:
 
 
 def _heartbeat(state: WorkerAgentState) -> Heartbeat:
-    told = [(task, attempt, fraction) for (task, attempt), fraction in state.progress.items()]
+    progress = [(task, attempt, fraction) for (task, attempt), fraction in state.progress.items()]
     beat = Heartbeat(
-        progress=told,
+        progress=progress,
         disk_free=state.disk_free,
         cached=list(state.cache_added)[-CACHED_MAX:],
         dropped=list(state.cache_dropped)[-CACHED_MAX:],
@@ -219,7 +219,7 @@ def _is_end(state: WorkerAgentState, key: AttemptKey) -> bool:
 
 
 def _resend_later(state: WorkerAgentState, keys: list[AttemptKey]) -> None:
-    """Whatever end has just gone out is told again later, after a pause that doubles each time."""
+    """Whatever end has just gone out is reported again later, after a pause that doubles each time."""
     by_pause: dict[float, list[AttemptKey]] = {}
     for key in keys:
         held = state.held[key]
@@ -231,7 +231,7 @@ def _resend_later(state: WorkerAgentState, keys: list[AttemptKey]) -> None:
 
 
 def _is_due(state: WorkerAgentState, key: AttemptKey, when: float) -> bool:
-    """An entry of the heap counts only while its end is unacknowledged and was not told again since."""
+    """An entry of the heap counts only while its end is unacknowledged and was not reported again since."""
     return _is_end(state, key) and state.held[key].resend_at == when
 
 

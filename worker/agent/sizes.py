@@ -45,5 +45,5 @@ def _outcome_bound(outcome: Outcome) -> int:
 
 
 def is_too_large(outcome: Outcome) -> bool:
-    """Whether it cannot be told in one message. Encoded only where the bound leaves a doubt."""
+    """Whether it does not fit one message. Encoded only where the bound leaves a doubt."""
     return _outcome_bound(outcome) > OUTCOME_MAX and len(msgspec.json.encode(outcome)) > OUTCOME_MAX

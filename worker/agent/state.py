@@ -46,7 +46,7 @@ class AgentOptions:
     incarnation: str
     slots: int
     place: Place
-    #: Empty: not told; the first boss that is seen decides.
+    #: Empty: unknown; the first boss that is seen decides.
     deployment: str = ""
     pool: str = ""
     #: Bytes of memory for attempts; 0 is unknown: then memory is not counted.
@@ -82,7 +82,7 @@ class Held:
     placing: bool = False
     #: There is or may be a directory to remove.
     directory: bool = False
-    #: Acknowledged or superseded while it ran: its end is told to nobody.
+    #: Acknowledged or superseded while it ran: its end is not reported.
     unwanted: bool = False
     #: It is being killed because the worker itself must stop.
     stopping: bool = False
@@ -139,18 +139,18 @@ class WorkerAgentState:
     initialized: dict[int, None] = field(default_factory=dict)
     #: Attempts that died with an agent before this one.
     died: list[AttemptKey] = field(default_factory=list)
-    #: Inputs told before their Run arrived (messages may overtake one another).
+    #: Inputs known before their Run arrived (messages may overtake one another).
     early: dict[AttemptKey, list[Input]] = field(default_factory=dict)
     used_slots: int = 0
     used_memory: int = 0
 
-    # what the worker has been told to do with itself
+    # what the worker is to do with itself
     draining: bool = False
-    #: `drain`: end when nothing is in hand. `now`: end as soon as what runs is killed.
+    #: `drain`: end when nothing is held. `now`: end as soon as what runs is killed.
     stop: Literal["", "drain", "now"] = ""
     stop_reason: str = ""
     exit_code: int = 0
-    #: TERM came and Leaving was or is to be told.
+    #: TERM came and Leaving was or is to be reported.
     leaving: bool = False
     #: Digest of the bundle that is being fetched.
     replacing: str = ""
@@ -183,7 +183,7 @@ class WorkerAgentState:
     heartbeat_sent_at: float = 0.0
     hello_at: float | None = None
     hello_delay: float = 1.0
-    #: Heap of (time, message number, keys): ends to be told again unless acknowledged by then.
+    #: Heap of (time, message number, keys): ends to be reported again unless acknowledged by then.
     resends: list[tuple[float, int, list[AttemptKey]]] = field(default_factory=list)
     progress: dict[AttemptKey, float] = field(default_factory=dict)
     #: Digests in the cache, least recently used first.
@@ -193,8 +193,8 @@ class WorkerAgentState:
     disk_free: int = 0
 
 
-def in_hand(state: WorkerAgentState) -> list[InHand]:
-    """What a hello states: every attempt but those whose end nobody wants to hear."""
+def held_attempts(state: WorkerAgentState) -> list[InHand]:
+    """What a hello states: every attempt but those whose end is not needed."""
     return [
         InHand(task=held.task, attempt=held.attempt, phase=held.phase)
         for held in state.held.values()

@@ -19,7 +19,7 @@ from worker.options import OptionError, WorkerOptions, read_options
 
 
 def main(arguments: list[str]) -> int:
-    told, rest = _parser().parse_known_args(arguments)
+    given, rest = _parser().parse_known_args(arguments)
     logging.disable(logging.CRITICAL)  # what the link says of its tries is in the findings
     try:
         options = read_options(rest, os.environ)
@@ -30,26 +30,26 @@ def main(arguments: list[str]) -> int:
         _print(findings)
     else:
         findings = []
-        for finding in _findings(options, told):
+        for finding in _findings(options, given):
             _print([finding])
             findings.append(finding)
     sys.stdout.write(f"{summary(findings)}\n")
     return 1 if any(finding.state == "FAILED" for finding in findings) else 0
 
 
-def _findings(options: WorkerOptions, told: argparse.Namespace) -> Iterator[Finding]:
+def _findings(options: WorkerOptions, given: argparse.Namespace) -> Iterator[Finding]:
     yield Finding("options", "ok", f"worker {options.id}, {options.slots} slots, place {options.place}")
-    here, there = (time.time() if told.here_time is None else told.here_time), told.boss_time
+    here, there = (time.time() if given.here_time is None else given.here_time), given.boss_time
     if options.boss_url:
         seen = look_at_boss(options.boss_url)
         yield seen.finding
         if there is None and seen.time is not None:
             here, there = time.time(), seen.time
-    yield from check_machine(options, here, there, told.boss_version, told.boss_bundles)
+    yield from check_machine(options, here, there, given.boss_version, given.boss_bundles)
     yield from check_broker(options)
     if options.place == "ssh":
         yield from check_ssh(
-            options, options.address or address_towards(options.broker_host, options.broker_port), told.datastore_key
+            options, options.address or address_towards(options.broker_host, options.broker_port), given.datastore_key
         )
 
 

@@ -1,4 +1,4 @@
-"""Does the boss answer HTTP at the address that this machine was told? What its clock says comes along."""
+"""Does the boss answer HTTP at the address that this machine knows? What its clock says comes along."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 5.0
 @dataclass(frozen=True)
 class BossAnswer:
     finding: Finding
-    #: Its clock, seconds since 1970, to the second; None: not told.
+    #: Its clock, seconds since 1970, to the second; None: unknown.
     time: float | None = None
 
 
@@ -35,14 +35,14 @@ def look_at_boss(url: str) -> BossAnswer:
         with error:
             headers = error.headers
         if error.code not in (401, 403, 429):
-            words = f"what answers there is no boss: {error.code} {error.reason}"
-            return BossAnswer(Finding(name, "FAILED", words, remedy, did))
+            sentence = f"what answers there is no boss: {error.code} {error.reason}"
+            return BossAnswer(Finding(name, "FAILED", sentence, remedy, did))
         if error.code == 403:
-            words = "it is not called so: the address is none of its names"
-            return BossAnswer(Finding(name, "FAILED", words, "set boss_address in its settings to this name", did))
+            sentence = "it is not called so: the address is none of its names"
+            return BossAnswer(Finding(name, "FAILED", sentence, "set boss_address in its settings to this name", did))
     except (OSError, ValueError, http.client.HTTPException) as error:
-        words = str(getattr(error, "reason", None) or error)
-        return BossAnswer(Finding(name, "FAILED", words, remedy, did))
+        sentence = str(getattr(error, "reason", None) or error)
+        return BossAnswer(Finding(name, "FAILED", sentence, remedy, did))
     return BossAnswer(Finding(name, "ok", did=did), _time(headers.get("date", "")))
 
 

@@ -71,9 +71,9 @@ def _broker(options: WorkerOptions) -> Finding:
 def _login_and_boss(options: WorkerOptions) -> Iterator[Finding]:
     name = f"login as {options.username}"
     did = f"log in at the broker, read {Topics(options.mqtt_prefix).boss_presence}"
-    told: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
+    events: queue.SimpleQueue[LinkEvent] = queue.SimpleQueue()
     try:
-        link = Link(_link_options(options), told.put)
+        link = Link(_link_options(options), events.put)
     except LinkError as error:
         yield Finding(name, "FAILED", str(error), "mend the option that is named", did)
         return
@@ -82,26 +82,26 @@ def _login_and_boss(options: WorkerOptions) -> Iterator[Finding]:
     link.subscribe(topics.boss_presence)
     link.start()
     try:
-        trouble = _wait_for_login(told)
-        if trouble:
+        failure = _wait_for_login(events)
+        if failure:
             remedy = (
                 "on the boss's machine: admin.py login NAME makes the login and prints the password, which belongs "
                 "into the file that ECLOUD_WORKER_PASSWORD_FILE names; at another broker: its access list"
             )
-            yield Finding(name, "FAILED", trouble, remedy, did)
+            yield Finding(name, "FAILED", failure, remedy, did)
             return
         yield Finding(name, "ok", did=did)
-        yield _boss(options, _wait_for_presence(told, topics.boss_presence))
+        yield _boss(options, _wait_for_presence(events, topics.boss_presence))
     finally:
         link.stop(1.0)
 
 
-def _wait_for_login(told: queue.SimpleQueue[LinkEvent]) -> str:
+def _wait_for_login(events: queue.SimpleQueue[LinkEvent]) -> str:
     """Empty: logged in, and its topics may be read. Else why not."""
     until = time.monotonic() + LOGIN_SECONDS
     while (left := until - time.monotonic()) > 0:
         try:
-            event = told.get(timeout=left)
+            event = events.get(timeout=left)
         except queue.Empty:
             break
         if isinstance(event, Connected):
@@ -113,11 +113,11 @@ def _wait_for_login(told: queue.SimpleQueue[LinkEvent]) -> str:
     return f"no answer within {LOGIN_SECONDS:g} s"
 
 
-def _wait_for_presence(told: queue.SimpleQueue[LinkEvent], topic: str) -> bytes:
+def _wait_for_presence(events: queue.SimpleQueue[LinkEvent], topic: str) -> bytes:
     until = time.monotonic() + PRESENCE_SECONDS
     while (left := until - time.monotonic()) > 0:
         try:
-            event = told.get(timeout=left)
+            event = events.get(timeout=left)
         except queue.Empty:
             break
         if isinstance(event, Received) and event.topic == topic:

@@ -15,9 +15,9 @@ class Finding:
     state: State
     #: What was seen.
     words: str = ""
-    #: What a person can do; of a failure never empty.
+    #: What an operator can do; of a failure never empty.
     remedy: str = ""
-    #: What was done to find out, as a person could do it.
+    #: What was done to find out, as an operator could do it.
     did: str = ""
 
 

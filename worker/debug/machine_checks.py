@@ -18,8 +18,8 @@ from worker.options import WorkerOptions
 SKEW_SECONDS = 5.0
 #: Before this the clock was never set.
 EARLIEST = 1_735_689_600.0  # 2025
-LEAST_ROOM_BYTES = 100 * 10**6
-LEAST_FILES = 1000
+MIN_FREE_BYTES = 100 * 10**6
+MIN_FREE_FILES = 1000
 
 
 def check_machine(
@@ -43,10 +43,10 @@ def _clock(here: float, boss_time: float | None) -> Finding:
     if boss_time is None:
         return Finding("clock", "ok", "set; compared with the boss's only by admin.py debug_worker", did="date -u")
     skew = here - boss_time
-    words = f"{abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} the boss's"
+    sentence = f"{abs(skew):.1f} s {'ahead of' if skew > 0 else 'behind'} the boss's"
     if abs(skew) > SKEW_SECONDS:
-        return Finding("clock", "FAILED", words, f"{remedy}; here and on the boss's machine", "date -u")
-    return Finding("clock", "ok", words, did="date -u")
+        return Finding("clock", "FAILED", sentence, f"{remedy}; here and on the boss's machine", "date -u")
+    return Finding("clock", "ok", sentence, did="date -u")
 
 
 def _home(home: Path) -> Finding:
@@ -69,12 +69,12 @@ def _room(home: Path) -> Finding:
         nodes = os.statvfs(home)
     except OSError as error:
         return Finding(name, "FAILED", str(error.strerror), "make the home first", did)
-    words = f"{free / 1e9:.1f} GB free"
-    if free < LEAST_ROOM_BYTES:
-        return Finding(name, "FAILED", words, "make room, or name a home on another disk (ECLOUD_WORKER_HOME)", did)
-    if nodes.f_files and nodes.f_favail < LEAST_FILES:  # 0: a file system that does not count them
+    sentence = f"{free / 1e9:.1f} GB free"
+    if free < MIN_FREE_BYTES:
+        return Finding(name, "FAILED", sentence, "make room, or name a home on another disk (ECLOUD_WORKER_HOME)", did)
+    if nodes.f_files and nodes.f_favail < MIN_FREE_FILES:  # 0: a file system that does not count them
         return Finding(name, "FAILED", f"room for {nodes.f_favail} more files only", "remove some files", did)
-    return Finding(name, "ok", words, did=did)
+    return Finding(name, "ok", sentence, did=did)
 
 
 def _epanet() -> Finding:
@@ -114,12 +114,12 @@ def _no_agent(expected: bool, did: str) -> Finding:
 def _version(boss_version: int | None, bundle: str, boss_bundles: Mapping[str, str]) -> Finding:
     kind, _, digest = bundle.partition("=")
     if boss_version not in (None, VERSION):
-        words = f"it speaks version {VERSION} of the messages, the boss {boss_version}"
-        return Finding("agent version", "FAILED", words, "install the boss's version of ecloud here")
+        sentence = f"it speaks version {VERSION} of the messages, the boss {boss_version}"
+        return Finding("agent version", "FAILED", sentence, "install the boss's version of ecloud here")
     if boss_bundles.get(kind, digest) != digest:
-        words = f"it runs from the bundle {digest}, and the boss has {boss_bundles[kind]}"
+        sentence = f"it runs from the bundle {digest}, and the boss has {boss_bundles[kind]}"
         remedy = "it replaces itself once what it runs has ended; if it does not, its log says why"
-        return Finding("agent version", "FAILED", words, remedy)
+        return Finding("agent version", "FAILED", sentence, remedy)
     if boss_version is None:
         return Finding(
             "agent version", "ok", f"bundle {bundle}; compared with the boss's only by admin.py debug_worker"

@@ -21,7 +21,7 @@ OLDEST_RSYNC = (3, 1)
 
 
 def check_ssh(options: WorkerOptions, address: str, datastore_key: str) -> Iterator[Finding]:
-    """`datastore_key`: the public key that the boss knows the datastore by; empty: not told."""
+    """`datastore_key`: the public key that the boss knows the datastore by; empty: unknown."""
     yield _rsync()
     yield (sshd := _sshd(address, options.ssh_port))
     stated = _stated_keys(options.ssh_host_keys)
@@ -49,16 +49,16 @@ def _sshd(address: str, port: int) -> Finding:
     try:
         with socket.create_connection((address, port), CONNECT_SECONDS) as connection:
             connection.settimeout(CONNECT_SECONDS)
-            greeting = connection.recv(64)
+            banner = connection.recv(64)
     except OSError as error:
         remedy = (
             "start it (apt-get install openssh-server; systemctl start ssh); check ECLOUD_WORKER_ADDRESS and "
             "ECLOUD_WORKER_SSH_PORT"
         )
         return Finding(name, "FAILED", str(error.strerror or error), remedy, did)
-    if not greeting.startswith(b"SSH-"):
+    if not banner.startswith(b"SSH-"):
         return Finding(name, "FAILED", "something else answers there", "check ECLOUD_WORKER_SSH_PORT", did)
-    return Finding(name, "ok", greeting.decode("ascii", "replace").strip(), did=did)
+    return Finding(name, "ok", banner.decode("ascii", "replace").strip(), did=did)
 
 
 def _stated_keys(pattern: str) -> dict[str, str]:
@@ -101,7 +101,7 @@ def _presented(address: str, port: int, stated: dict[str, str]) -> Finding:
 
 
 def _user(user: str, datastore_key: str) -> Iterator[Finding]:
-    """What is usual; a sshd may be told to look elsewhere, so a key that is not found is no failure."""
+    """What is usual; a sshd may be configured to look elsewhere, so a key that is not found is no failure."""
     name = f"login of the datastore as {user}"
     try:
         account = pwd.getpwnam(user)

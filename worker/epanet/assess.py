@@ -1,4 +1,4 @@
-"""Whether a scenario's results can be believed: its row in `runs.parquet`, and a sentence for people.
+"""Whether a scenario's results can be believed: its row in `runs.parquet`, and a sentence for users.
 
 Pure judgement over a solution. EPANET itself calls all of these a success: a halted run, results that are
 not numbers, pressures of a million metres where nodes are cut off from every source.

@@ -4,7 +4,7 @@ This is what a task is. Knows the order of things and nothing about pipes, proto
 
 Scenarios share one open network. To be sure that none of them left a trace, the unchanged network is solved
 at the beginning and at the end, and must give the same bits; if it does not, the batch is solved again with
-the file opened anew for each scenario.
+the file opened again for each scenario.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def run_batch(
             rows, unit = _solve_sharing(batch, networks)
         except _StainedNetworkError:
             tell(
-                "solving again with the network opened anew for each scenario: it did not come back to its own results"
+                "solving again with the network opened again for each scenario: it did not come back to its own results"
             )
             rows, unit = _solve_apart(batch)
     except OSError as error:

@@ -78,7 +78,7 @@ class NetworkChanges:
         self._change_to({})
 
     def forget(self, project: Project) -> None:
-        """The network was opened anew: nothing is changed in it."""
+        """The network was opened again: nothing is changed in it."""
         self.project = project
         self.dirty = {}
 

@@ -20,9 +20,9 @@ LINK_ROUGHNESS = 2
 LINK_INITIAL_STATUS = 4
 LINK_INITIAL_SETTING = 5
 
-#: What is set, in words.
-NODE_WORDS = {NODE_EMITTER: "emitter coefficient"}
-LINK_WORDS = {LINK_ROUGHNESS: "roughness", LINK_INITIAL_STATUS: "status", LINK_INITIAL_SETTING: "setting"}
+#: What is set, as sentences name it.
+NODE_NAMES = {NODE_EMITTER: "emitter coefficient"}
+LINK_NAMES = {LINK_ROUGHNESS: "roughness", LINK_INITIAL_STATUS: "status", LINK_INITIAL_SETTING: "setting"}
 
 #: Times.
 TIME_DURATION = 0

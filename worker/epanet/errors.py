@@ -1,6 +1,6 @@
 """What can go wrong before or around a batch, with the exit code that each kind has.
 
-Only the kinds and their numbers. A scenario that fails by itself raises nothing: it is a row in `runs.parquet`.
+Only the kinds and their numbers. A scenario that fails on its own raises nothing: it is a row in `runs.parquet`.
 
     EpanetError
     ├── BatchError                 ends the batch
@@ -20,7 +20,7 @@ class EpanetError(Exception):
 
 
 class BatchError(EpanetError):
-    """Ends the batch. The message is for people; the exit code is for whoever decides about repeating."""
+    """Ends the batch. The message is for users; the exit code is for whoever decides about repeating."""
 
     exit_code = 1
 

@@ -77,7 +77,7 @@ class Project:
         return Elements(ids, types, names)
 
     def _try_hydraulics(self) -> None:
-        """EPANET opens an empty or meaningless file without complaint; only this call looks at it."""
+        """EPANET opens an empty or meaningless file without an error; only this call looks at it."""
         code = self.library.EN_openH(self.handle)
         if code > 100:
             raise NetworkError(_refusal(self.file, code))
@@ -109,7 +109,7 @@ class Project:
     def set_link_value(self, index: int, number: int, value: float) -> None:
         code = self.library.EN_setlinkvalue(self.handle, index + 1, number, value)
         if code:
-            expect(code, f"set {codes.LINK_WORDS[number]} of link {self.links.ids[index]} to {value:g}")
+            expect(code, f"set {codes.LINK_NAMES[number]} of link {self.links.ids[index]} to {value:g}")
 
     def node_values(self, number: int) -> Doubles:
         values = np.empty(len(self.nodes))
@@ -119,7 +119,7 @@ class Project:
     def set_node_value(self, index: int, number: int, value: float) -> None:
         code = self.library.EN_setnodevalue(self.handle, index + 1, number, value)
         if code:
-            expect(code, f"set {codes.NODE_WORDS[number]} of node {self.nodes.ids[index]} to {value:g}")
+            expect(code, f"set {codes.NODE_NAMES[number]} of node {self.nodes.ids[index]} to {value:g}")
 
     def base_demands(self, index: int) -> tuple[float, ...]:
         """One for each demand category of the junction."""
@@ -204,12 +204,12 @@ def _close(library: ctypes.CDLL, handle: ctypes.c_void_p) -> None:
 
 
 def _refusal(file: Path, code: int) -> str:
-    """EPANET's sentence, and each line it complains about, found again in the file."""
-    details = list(_complaints(file))
+    """EPANET's sentence, and each line it rejects, found again in the file."""
+    details = list(_rejected_lines(file))
     return "\n".join([f"{file.name}: {text_of(code)}", *details])
 
 
-def _complaints(file: Path) -> Iterator[str]:
+def _rejected_lines(file: Path) -> Iterator[str]:
     """The reasons stand in the report only, and are there only after the project was closed."""
     library = load()
     with tempfile.TemporaryDirectory(prefix="epanet-") as folder:

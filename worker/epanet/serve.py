@@ -4,7 +4,7 @@ In:  {"run": <EpanetRun>, "directory": "<working directory>", "timeout": seconds
 Out: {"progress": 0.3} any number of times, then
      {"ended": "succeeded" | "failed", "reason": "...", "exit_code": 0, "figures": {...}}
 
-What is for people goes to stderr. Knows the protocol and nothing of EPANET. A limit of time is kept by
+What is for users goes to stderr. Knows the protocol and nothing of EPANET. A limit of time is kept by
 whoever started this process, by ending it: a simulation cannot be interrupted from inside.
 """
 
@@ -118,11 +118,11 @@ def sparingly(progress: Callable[[float], None]) -> Callable[[float], None]:
     """At most twice a second."""
     last = time.monotonic()
 
-    def told(fraction: float) -> None:
+    def report(fraction: float) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last >= _PROGRESS_SECONDS:
             last = now
             progress(round(fraction, 4))
 
-    return told
+    return report

@@ -100,7 +100,7 @@ def _nearest_path(path: str) -> str:
     match = _ELEMENT_PATH.search(path)
     selector = match["selector"] if match else "ID"
     candidates = [re.sub(r"\[.*\]", lambda _: f"[{selector}]", example) for example in _EXAMPLES]
-    return did_you_mean(path, candidates, most=1) or f"; known are {', '.join(_EXAMPLES)}"
+    return did_you_mean(path, candidates, count=1) or f"; known are {', '.join(_EXAMPLES)}"
 
 
 def parse_cell(path: SetPath, cell: object, where: str) -> float | None:

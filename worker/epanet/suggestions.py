@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Iterable
 
 
-def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6, most: int = 3) -> str:
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6, count: int = 3) -> str:
     """`; did you mean 'x' or 'y'?`; empty where nothing is alike."""
-    near = difflib.get_close_matches(name, list(known), most, cutoff)
+    near = difflib.get_close_matches(name, list(known), count, cutoff)
     return f"; did you mean {' or '.join(repr(word) for word in near)}?" if near else ""
 
 

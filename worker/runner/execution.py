@@ -46,7 +46,7 @@ class RunningAttempt:
         self._began = self._command_began = 0.0
         self._over_at = 0.0
         self._verdict: tuple[Ended, str, Fault, int | None, str] | None = None
-        #: Set once the attempt is told to end before its time: how, and the sentence.
+        #: Set once the attempt is to end before its time: how, and the sentence.
         self._killed: tuple[Ended, str] | None = None
         self.done = False
 
@@ -217,7 +217,7 @@ class RunningAttempt:
 
 
 def _how(code: int) -> str:
-    """In words, how a process ended."""
+    """How a process ended, for a sentence."""
     if code >= 0:
         return f"exited with code {code}"
     name = signal_name(-code)

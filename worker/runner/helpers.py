@@ -22,7 +22,7 @@ from worker.runner.shared import Shared
 from worker.runner.spawn import MARK
 
 _CHUNK = 65536
-#: At the end: for a helper to go by itself, and again after TERM.
+#: At the end: for a helper to leave on its own, and again after TERM.
 _GOODBYE_SECONDS = 2.0
 _LINE_MAX = 4 * 1024 * 1024
 _ROOT = Path(__file__).resolve().parents[2]
@@ -199,10 +199,10 @@ class Helpers:
         def find() -> list[Process]:
             return [process for process in with_descendants(helper.pid for helper in alive) if not process.zombie]
 
-        end_all(find, grace=_GOODBYE_SECONDS, patience=_GOODBYE_SECONDS)
+        end_all(find, grace=_GOODBYE_SECONDS, timeout=_GOODBYE_SECONDS)
         for helper in alive:
             helper.bury()
 
 
 def _ignore(_: Any) -> None:
-    """Nobody has this helper now."""
+    """This helper is idle now."""

@@ -2,7 +2,7 @@
 
 That call knows no working directory, so the thread that starts goes there itself. It first takes a current directory
 of its own from the kernel; where that is refused (some containers), the whole program's changes for a moment, which
-nobody here minds: all its paths are absolute. Descriptors need no closing: Python makes none that a child inherits,
+nothing here minds: all its paths are absolute. Descriptors need no closing: Python makes none that a child inherits,
 and those that this program was itself started with are marked once.
 """
 
@@ -46,7 +46,7 @@ class Launcher:
     def start(
         self, arguments: list[str], directory: str, environment: dict[str, str], stdin: int, stdout: int, stderr: int
     ) -> tuple[int, int | None]:
-        """The process's number and its start time in clock ticks, as /proc has it (None: it cannot be told).
+        """The process's number and its start time in clock ticks, as /proc has it (None: unknown).
 
         Raises OSError that names the program or the directory; ValueError for what no system can start.
         """

@@ -16,7 +16,7 @@ class RunnerOptions:
     grace_seconds: float = 5.0
     #: Between TERM and KILL of what outlived its attempt's last command.
     leftover_grace_seconds: float = 1.0
-    #: After KILL: what is still there then (stuck in the kernel) is given up and told.
+    #: After KILL: what is still there then (stuck in the kernel) is given up and reported.
     give_up_seconds: float = 10.0
     #: Bytes of each captured stream.
     output_limit: int = 10 * 1024 * 1024

@@ -1,7 +1,7 @@
 """What the kernel says about processes, and how one is ended for certain. Linux only: /proc, pidfd, subreaper.
 
 Knows nothing of attempts. A process is signalled through a pidfd, after its start time was compared: a number alone may
-meanwhile belong to somebody else.
+meanwhile belong to another process.
 """
 
 from __future__ import annotations
@@ -134,13 +134,13 @@ def reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
-def end_all(find: Callable[[], list[Process]], grace: float, patience: float) -> list[Process]:
-    """TERM whatever `find` finds, KILL it after `grace`; return what is still there after `patience` more.
+def end_all(find: Callable[[], list[Process]], grace: float, timeout: float) -> list[Process]:
+    """TERM whatever `find` finds, KILL it after `grace`; return what is still there after `timeout` more.
 
     Blocks; for the start and the end of the program only.
     """
     kill_at = time.monotonic() + grace
-    give_up_at = kill_at + patience
+    give_up_at = kill_at + timeout
     asked: set[tuple[int, int]] = set()
     while found := find():
         now = time.monotonic()

@@ -1,6 +1,6 @@
 """The runner: one thread that starts, watches and ends the processes of all attempts. No polling, no asyncio.
 
-Other threads only call `execute`, `kill` and `stop`, which enqueue and return; what comes of it is told through
+Other threads only call `execute`, `kill` and `stop`, which enqueue and return; what comes of it is reported through
 `finished`, from the runner's thread, which may only put it somewhere.
 """
 

@@ -26,7 +26,7 @@ class Shared:
     nothing: int
     #: The FIFO through which tasks tell their progress.
     progress_path: str
-    #: Told when an execution is over: run, outcome, whether its directory is still there.
+    #: Called when an execution is over: run, outcome, whether its directory is still there.
     finished: Callable[[Run, Outcome, bool], None]
     progress: Callable[[int, int, float], None]
 

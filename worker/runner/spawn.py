@@ -57,7 +57,7 @@ def mark_of(home: Path | str) -> str:
 
 
 def text_of(command: str | list[str]) -> str:
-    """A command as a person would write it."""
+    """A command as a user would write it."""
     return command if isinstance(command, str) else subprocess.list2cmdline(command)
 
 

@@ -33,7 +33,7 @@ class Spares:
             try:
                 os.rename(self._free.pop(), directory)
                 return
-            except OSError:  # it holds inputs, or somebody removed our spare
+            except OSError:  # it holds inputs, or another process removed our spare
                 continue
         for path in (directory, f"{directory}/work"):
             try:

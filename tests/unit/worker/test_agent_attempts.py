@@ -396,7 +396,7 @@ def test_stop_now_kills_what_runs_and_that_is_the_workers_fault() -> None:
     world.order(run(1))
     world.order(Stop(now=True))
     assert len(world.did(KillExecution)) == 1
-    world.end(1, ended="cancelled", reason="the worker was told to stop by the boss")
+    world.end(1, ended="cancelled", reason="the worker was stopped by the boss")
     world.pass_time(0.1)
     (outcome,) = world.of(Outcome)
     assert (outcome.ended, outcome.fault) == ("failed", "worker")

@@ -116,7 +116,7 @@ def test_an_agent_that_is_replaced_at_any_moment_finishes_what_it_runs_and_owes_
     world.acknowledge(*world.agent.state.held)
     world.pass_time(60)
     assert world.exit is not None and world.exit.code == REPLACED
-    assert world.agent.in_hand() == []
+    assert world.agent.held_attempts() == []
 
 
 def settle(world: World) -> None:
@@ -136,7 +136,7 @@ def settle(world: World) -> None:
     held = set(world.agent.state.held)
     assert held <= told
     world.acknowledge(*held)
-    assert world.agent.in_hand() == []
+    assert world.agent.held_attempts() == []
     world.messages.clear()
     world.pass_time(100)
     assert not world.of(Outcome) and not world.of(Returned)

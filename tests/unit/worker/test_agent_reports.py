@@ -14,7 +14,7 @@ from worker.agent.events import (
     LinkDisconnected,
     OrdersArrived,
     OtherAgentSeen,
-    ProgressTold,
+    ProgressReported,
     TermReceived,
 )
 from worker.agent.state import IgnoredOrder
@@ -168,7 +168,7 @@ def test_progress_and_cache_changes_ride_on_heartbeats_also_under_load() -> None
     world.order(run(100))
     world.event(DiskMeasured(123))
     for task in range(1, 11):
-        world.event(ProgressTold(100, 1, task / 10))
+        world.event(ProgressReported(100, 1, task / 10))
         world.event(CacheChanged(cached=[f"b2:{task}"]))
         world.order(run(task))
         world.end(task)
