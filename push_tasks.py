@@ -49,7 +49,7 @@ def push_tasks(
     name: Annotated[str, typer.Option("--name", help="What the batch is called; else as the file says.")] = "",
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is accepted; the boss works on.")] = False,
     merge_strategy: Annotated[
-        MergeOption | None, typer.Option("--merge_strategy", help="For tasks that are there already: run them anew.")
+        MergeOption | None, typer.Option("--merge_strategy", help="For tasks that are there already: run them again.")
     ] = None,
     allow_shared_results: Annotated[
         bool, typer.Option("--allow_shared_results", help="Two tasks that write one path: a warning, no error.")
@@ -70,7 +70,7 @@ def push_tasks(
 ) -> None:
     """Push a task file: check it, send it with its files to the boss, and follow it to its end.
 
-    Where no boss runs and none is configured, one is started, which ends when nobody follows any more.
+    Where no boss runs and none is configured, one is started, which ends when no client follows any more.
     Ctrl-C ends the following only; the same command goes on.
     """
     from boss.cli.push_file import check_file, push_file

@@ -26,10 +26,10 @@ from boss.configuration.values import ConfigurationError, Setting, SettingsError
 SYSTEM_FILE = Path("/etc/ecloud/settings.toml")
 #: Below the state directory.
 FILE = "settings.toml"
-#: Written by admin.py deploy: where the boss is that it made. What people say in the other file wins.
+#: Written by admin.py deploy: where the boss is that it made. What users write in the other file wins.
 DEPLOYED_FILE = "deployed.toml"
 PREFIX = "ECLOUD_"
-#: Where a value came from when nobody set it.
+#: Where a value came from when it is not set.
 DEFAULT = "default"
 
 MIB = 1024**2
@@ -119,8 +119,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_task_bytes", int, "bytes", MIB, "The longest description of one task that a push may hold.",
             least=4096, most=4 * MIB),
     Setting("max_push_bytes", int, "bytes", 4 * GIB, "The largest task file that the boss accepts.", least=MIB),
-    Setting("probe_seconds", float, "seconds", 60.0, "After how long a worker that was set aside for its failures gets "
-            "one task to prove itself; doubled each time that it fails; 0: only a person lets it in.", least=0),
+    Setting("probe_seconds", float, "seconds", 60.0, "After how long a worker quarantined for failures gets "
+            "one task to prove itself; doubled each time that it fails; 0: only an operator releases it.", least=0),
     # --- files
     Setting("transfers_at_once", int, "transfers", 16, "How many transfers between datastore and workers run at once.",
             least=1),
@@ -182,7 +182,7 @@ class Settings:
         self.state_directory = state_directory
         #: By name: the kinds of workers beside the boss's own processes.
         self.pools = dict(pools)
-        #: A line for each former name that somebody wrote, with its place and the present name.
+        #: A line for each former name that was written, with its place and the present name.
         self.warnings = tuple(warnings)
 
     def __getattr__(self, name: str) -> Any:
@@ -210,7 +210,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class _Given:
-    """One value as somebody wrote it. `base`: what a relative path of it is relative to."""
+    """One value as written. `base`: what a relative path of it is relative to."""
 
     #: As it was written: one of KEYS, a former name of one, or POOLS.
     written: str
@@ -333,7 +333,7 @@ def _line_of(name: str, text: str) -> int:
 
 
 def _from_environment(environment: Mapping[str, str], faults: list[str]) -> list[_Given]:
-    """A variable of our prefix that is no setting may be somebody else's; one that looks like a setting is a slip."""
+    """A variable of our prefix that is no setting may be another program's; one that looks like a setting is a slip."""
     layer = []
     for variable in sorted(environment):
         name = variable.removeprefix(PREFIX).lower()

@@ -12,7 +12,7 @@ class Network:
 
     def __init__(self, file: Path) -> None:
         sections = _sections(file)
-        #: Junctions with a demand: where somebody wants pressure.
+        #: Junctions with a demand: where pressure is wanted.
         self.customers = [row[0] for row in sections.get("JUNCTIONS", []) if len(row) > 2 and float(row[2]) > 0]
         self.junctions = [row[0] for row in sections.get("JUNCTIONS", [])]
         self.tanks = [row[0] for row in sections.get("TANKS", [])]
