@@ -16,6 +16,8 @@ def check(state: State) -> None:
     """Raise InvariantError unless all of it holds."""
     crossing = _crossing(state)
     for batch in state.batches.values():
+        paused = (batch.row.paused, batch.row.paused_kind)
+        _claim(state, all(paused) or not any(paused), f"batch {batch.number} is paused for {paused}")
         _counters(state, batch, crossing)
         for index in range(batch.count):
             _task(state, batch, index)
@@ -140,6 +142,10 @@ def _attempts(state: State) -> None:
 
 def _workers(state: State) -> None:
     for worker in state.workers.values():
+        reason, row = worker.quarantine, worker.row
+        recorded = (row.quarantined, row.quarantined_kind)
+        same = recorded == (("", "") if reason is None else (reason.text, reason.kind))
+        _claim(state, same, f"worker {worker.id} is quarantined for {reason}, its row says {recorded}")
         load = sum(attempt.slots for attempt in worker.attempts.values())
         _claim(state, load == worker.load, f"worker {worker.id}: load {worker.load}, its attempts hold {load}")
         for key, attempt in worker.attempts.items():

@@ -1,11 +1,11 @@
-"""The check sees counters of dependencies that are not what is counted, whatever batch the dependencies are of."""
+"""The check sees wrong counters of dependencies, whatever batch those are of, and reasons without their kinds."""
 
 from __future__ import annotations
 
 import pytest
 
 from boss.core.check import check
-from boss.core.events import RetryAsked, Selection
+from boss.core.events import PauseAsked, QuarantineAsked, RetryAsked, Selection
 from boss.core.graph import CROSSES
 from boss.core.story import InvariantError
 from tests.worlds.scheduler import World
@@ -69,3 +69,23 @@ def test_a_task_whose_dependency_is_not_in_memory_is_counted_by_what_is_marked(w
     world.ask(RetryAsked(selection=Selection(tasks=[1])))
     assert world.states("a", "b") == "queued pending"
     world.ignore()
+
+
+def test_a_quarantine_that_its_row_does_not_have_whole_is_seen(world: World) -> None:
+    worker = world.worker()
+    world.turn(QuarantineAsked(worker="w", reason="odd"))
+    worker.seen.row.quarantined_kind = ""
+    with pytest.raises(InvariantError, match="worker w is quarantined for Quarantine.*, its row says"):
+        check(world.state)
+    worker.seen.row.quarantined_kind = "operator"
+    world.ignore()
+
+
+def test_a_pause_without_a_kind_is_seen(world: World) -> None:
+    world.push({"a": ""})
+    world.turn(PauseAsked(batch=1, reason="lunch"))
+    row = world.state.batches[1].row
+    row.paused_kind = ""
+    with pytest.raises(InvariantError, match="batch 1 is paused for"):
+        check(world.state)
+    row.paused_kind = "operator"
