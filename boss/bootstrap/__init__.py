@@ -1,6 +1,6 @@
 """All of what a program is given so that it may run and log in, wherever it is.
 
-    instance of a pool      bootstrap.py   variables and start script, with a start token (start_tokens.py)
+    instance of a pool      bootstrap.py   variables with a start token (start_tokens.py), and start_script.py
       at its first boot                    its program as a bundle (bundles.py, made by bundle/)
                                            its login, once for the token (login_files.py)
     program of an operator  manual.py      its login by `admin.py login`; a look at its host (debug_worker.py)

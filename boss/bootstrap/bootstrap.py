@@ -25,13 +25,13 @@ from boss.bootstrap.addresses import Addresses
 from boss.bootstrap.bundle import Bundles, own_machine
 from boss.bootstrap.bundles import PoolBundles, Role
 from boss.bootstrap.login_files import LoginFiles
+from boss.bootstrap.start_script import start_script
 from boss.bootstrap.start_tokens import StartToken, StartTokenRecord, StartTokens
 from boss.common.times import format_moment
 from boss.core.events import BundlesKnown, InstanceEnded, InstanceStartFailed, StartTokenRefused
 from boss.core.policy import LOCAL
 from boss.core.waits import BossWarning
 from boss.embedded.broker_logins import BrokerError, BrokerLogins
-from boss.embedded.environments import ROOT
 from boss.embedded.passwords import DATASTORE
 from boss.providers.provider import BootstrapData
 from boss.setup import PoolSetup
@@ -40,7 +40,6 @@ from wire.messages import Replace, WorkerOrders
 
 logger = logging.getLogger(__name__)
 
-SCRIPT = ROOT / "worker" / "startup.sh"
 #: Of a token that fetches a newer bundle, and of a start token where a pool does not say how long a boot may take.
 REPLACE_SECONDS = 3600.0
 BOOT_SECONDS = 900.0
@@ -136,7 +135,7 @@ class InstanceBootstrap:
             "ECLOUD_AUTHORIZED_KEYS": base64.b64encode(self._authorized_keys.encode()).decode(),
             "ECLOUD_ROLE": role,
         }
-        return BootstrapData(variables=variables | _of_pool(pool), script=SCRIPT.read_text(encoding="utf-8"))
+        return BootstrapData(variables=variables | _of_pool(pool), script=start_script())
 
     def bundles(self) -> dict[str, str]:
         """Kind -> digest of what workers are to run from, as far as they are made."""

@@ -1,4 +1,4 @@
-"""What is kept of an earlier release: a state directory, what its commands printed over it, its OpenAPI document.
+"""What is kept of an earlier release: a state directory, what its commands printed, its OpenAPI document, its worker.
 
 All of it was written once by that release's own programs (tests/worlds/stored/README.md) and is never made again.
 """
@@ -20,6 +20,13 @@ def unpack_state(directory: Path) -> Path:
     with tarfile.open(RELEASE / "state.tar.xz") as archive:
         archive.extractall(directory, filter="data")
     return directory / ".ecloud"
+
+
+def worker_files() -> dict[str, bytes]:
+    """The worker's own program, by path: what machines of its workers run, and worker/startup.sh."""
+    with tarfile.open(RELEASE / "worker.tar.xz") as archive:
+        files = ((each.name, archive.extractfile(each)) for each in archive)
+        return {name: file.read() for name, file in files if file is not None}
 
 
 def stored_commands() -> dict[str, Any]:

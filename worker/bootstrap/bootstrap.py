@@ -1,7 +1,7 @@
 """The first program of a machine of ours: keeps what the machine is told, fetches the bundle, hands over to it.
 
-One file of the standard library: worker/startup.sh carries a copy of it (a test compares them), for it is all that a
-machine has at first. `start` returns at once and may be repeated; `keep` stays until it can hand over.
+One file of the standard library, for it is all that a machine has at first: where worker/startup.sh is handed out, this
+is put inside. `start` returns at once and may be repeated; `keep` stays until it can hand over.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from boss.bootstrap.bundle.archive import digest_of, write_archive
@@ -28,6 +28,7 @@ from boss.bootstrap.bundle.contents import (
     own_python,
 )
 from boss.bootstrap.bundle.packages import File, Package, downloaded, installed, installed_version, locked, ours
+from boss.bootstrap.start_script import STARTUP, start_script
 from boss.embedded.environments import ROOT
 
 #: Raised when bundles are made otherwise than before.
@@ -89,7 +90,7 @@ class Bundles:
             raise BundleError(f"there is no bundle for the machine {machine!r}: known are {', '.join(MACHINES)}")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         packages = self._packages(program, python, machine)
-        files = [*ours(self._root, OURS[program], is_ours_wanted), *_all_files(packages)]
+        files = [*self._ours(program), *_all_files(packages)]
         files.append(_about(program, python, machine, packages))
         key = _key(files)
         made = self._found(name, key)
@@ -104,6 +105,12 @@ class Bundles:
             os.utime(made.path)
         self._drop_old(name)
         return made
+
+    def _ours(self, program: Program) -> Iterator[File]:
+        """Of the checkout, or of the bundle, that this boss runs from."""
+        for file in ours(self._root, OURS[program], is_ours_wanted):
+            complete = replace(file, read=lambda: start_script(self._root).encode())
+            yield complete if file.path == STARTUP else file
 
     def _found(self, name: str, key: str) -> Bundle | None:
         """One of an earlier process, if it still is what its name says."""

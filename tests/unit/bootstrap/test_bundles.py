@@ -18,6 +18,7 @@ import pytest
 from boss.bootstrap.bundle import BundleError, Bundles, Program, own_machine, own_python
 from boss.bootstrap.bundle.contents import NEEDED, PYTHONS, is_wanted
 from boss.bootstrap.bundle.packages import downloaded, locked
+from boss.bootstrap.start_script import start_script
 
 TOP = Path(__file__).resolve().parents[3]
 OTHER = next(python for python in PYTHONS if python != own_python())
@@ -74,6 +75,14 @@ def test_a_workers_packages_are_few_and_those_that_it_imports() -> None:
 def test_a_datastores_packages_are_two() -> None:
     assert len(NEEDED["datastore"]) == 2
     assert {*imported("wire"), *imported("datastore")} <= provided(NEEDED["datastore"])
+
+
+@pytest.mark.parametrize("program", ["worker", "datastore"])
+def test_its_start_script_is_complete(program: Program, bundles: Bundles, tmp_path: Path) -> None:
+    folder = unpacked(own(bundles, program), tmp_path / "unpacked")
+    script = folder / "worker" / "startup.sh"
+    assert script.read_text() == start_script() and script.stat().st_mode & 0o111
+    assert (folder / "worker" / "guest.py").exists(), "the door for start scripts of an earlier release"
 
 
 def test_the_same_input_gives_the_same_digest(tmp_path: Path) -> None:

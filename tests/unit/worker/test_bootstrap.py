@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import importlib.util
 import io
 import json
 import os
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from boss.bootstrap.start_script import start_script
 from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled, wait_for
 from worker.bootstrap import bootstrap, halt, login
@@ -104,12 +104,8 @@ def told(boss: Boss | None, content: bytes = b"", **more: str) -> dict[str, str]
 # --- the script carries the program ----------------------------------------------------------------------
 
 
-def test_the_start_script_carries_the_program_as_it_is() -> None:
-    spec = importlib.util.spec_from_file_location("make_startup", TOP / "scripts" / "make_startup.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert STARTUP.read_text() == module.text(), "run python scripts/make_startup.py"
+def test_the_program_can_stand_inside_the_script() -> None:
+    assert "END_OF_BOOTSTRAP" not in (TOP / "worker" / "bootstrap" / "bootstrap.py").read_text()
 
 
 def refusals(log: Path) -> int:
@@ -124,12 +120,25 @@ def test_the_script_starts_what_asks_the_boss_and_returns(boss: Boss, tmp_path: 
     python.chmod(0o755)
     environment["ECLOUD_PYTHON"] = os.fspath(python)
     log = tmp_path / "ecloud.log"
-    for times in (1, 2):
-        script = STARTUP.read_text()
-        subprocess.run(["sh", "-s"], input=script, env=environment, text=True, check=True, timeout=scaled(60))
+    complete = tmp_path / "handed-out"
+    complete.write_text(start_script())
+    for times, script in ((1, complete), (2, STARTUP)):  # as it is handed out, and in the checkout
+        subprocess.run(["sh", script], env=environment, check=True, timeout=scaled(60))
         wait_for(lambda times=times: refusals(log) == times, "it is refused")  # type: ignore[misc]
         os.close(wait_for(lambda: bootstrap.take_lock(tmp_path / "settings"), "it ends by itself"))  # type: ignore[arg-type]
     assert (tmp_path / "settings" / "guest.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_script_of_a_checkout_that_was_taken_away_alone_says_so(tmp_path: Path) -> None:
+    environment = {**told(None), "PATH": os.environ["PATH"], "ECLOUD_PYTHON": sys.executable}
+    script = STARTUP.read_text()
+    (tmp_path / "bootstrap").mkdir()
+    (tmp_path / "bootstrap" / "bootstrap.py").write_text("print('whose is this?')")
+    done = subprocess.run(
+        ["sh", "-s"], input=script, env=environment, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith("ecloud: this copy of startup.sh has no program inside")
 
 
 def test_what_a_machine_has_first_needs_nothing_but_python() -> None:

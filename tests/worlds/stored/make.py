@@ -295,11 +295,23 @@ def _write(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
+def make_worker(checkout: Path, folder: Path) -> None:
+    """What machines of its workers run."""
+    with tarfile.open(folder / "worker.tar.xz", "w:xz", preset=9) as tar:
+        for name in ("wire", "worker", "ecloud.py"):
+            tar.add(checkout / name, name, filter=_source)
+
+
+def _source(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if "__pycache__" in info.name else _kept(info)
+
+
 def main() -> None:
     checkout, folder = Path(sys.argv[1]).absolute(), Path(sys.argv[2]).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     make_state(Release(checkout, Path(tempfile.mkdtemp(prefix="stored-"))), folder)
     make_outputs(checkout, folder)
+    make_worker(checkout, folder)
 
 
 if __name__ == "__main__":
