@@ -4,7 +4,8 @@ Values and Protocols only. The live backend is `boss.loop`'s, the one without a 
 `boss.api.offline`. Nothing here knows HTTP, SQL or threads; how `ask` waits is the backend's business.
 
 The `View` is a snapshot that the loop makes after a turn: small, complete, never changed once it is handed
-out. What it does not have (single tasks, finished batches) is read from the database through `Reads`.
+out; what it holds is in the shape in which it is answered. What it does not have (single tasks, finished
+batches) is read from the database through `Reads`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import msgspec
 
 from boss.api.errors import ApiError
 from boss.api.reads import Lookups, Reads
-from boss.api.schema_pools import InstanceAnswer
+from boss.api.schema import BatchAnswer, WorkerAnswer
+from boss.api.schema_pools import InstanceAnswer, PoolAnswer
 from boss.core.effects import Answer
 from boss.core.events import (
     DropWorkersAsked,
@@ -30,7 +32,6 @@ from boss.core.events import (
     TerminateAsked,
     WorkerDrainAsked,
 )
-from boss.core.reasons import NotFewer, NotMore
 from boss.status import StatusReason
 from wire.messages import Place
 
@@ -51,99 +52,6 @@ class BackendUnavailableError(ApiError):
     """The boss cannot answer now (database away, stopping, too busy). The text is a sentence for people."""
 
 
-class HeldAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt that a worker has."""
-
-    task: int
-    attempt: int
-    #: staging, staged, executing or collecting.
-    phase: str
-    #: Fraction done, where the task tells it.
-    progress: float | None = None
-
-
-class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    #: online, draining, lost or gone.
-    state: str
-    pool: str
-    slots: int
-    address: str = ""
-    #: At the broker, as far as it says; None: no boss runs that would know.
-    connected: bool | None = None
-    #: Why it gets nothing new, and which `boss.core.reasons.QuarantineKind` that is; empty: it does.
-    quarantined: str = ""
-    quarantined_kind: str = ""
-    keep_alive: bool = False
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
-    holding: tuple[HeldAttempt, ...] = ()
-    program: str = ""
-    #: Where its files are; None: it has not said hello.
-    place: Place | None = None
-
-
-class PoolView(msgspec.Struct, frozen=True, kw_only=True):
-    """One pool: what the settings say, what there is, what was decided last and why."""
-
-    name: str
-    provider: str
-    role: str = "workers"
-    least: int = 0
-    most: int = 0
-    spare: int = 0
-    #: Its size is decided by the work; False: it is kept at `least`.
-    grows: bool = False
-    #: False: the settings name it no more, only instances of it are left.
-    in_settings: bool = True
-    #: Instances by state.
-    instances: dict[str, int] = msgspec.field(default_factory=dict)
-    #: What a boot is expected to take, and of how many boots that was learned; 0: the settings say so.
-    boot_seconds: float = 0.0
-    boots_measured: int = 0
-    #: The last decision, and when it was made (wall clock; 0: none yet).
-    reason: str = ""
-    why_not_more: NotMore | None = None
-    why_not_fewer: NotFewer | None = None
-    numbers: dict[str, float] = msgspec.field(default_factory=dict)
-    decided_at: float = 0.0
-    #: Failures in a row, and what the last one said.
-    failures: int = 0
-    failed: str = ""
-    #: Why the provider makes no more (quota, no address left); empty: it does.
-    full: str = ""
-    #: Nothing is started before (wall clock); 0: it may be.
-    retry_at: float = 0.0
-    #: Instance-seconds of the last 30 days, and what is left of the month's budget; None: there is none.
-    spent_seconds: float = 0.0
-    left_seconds: float | None = None
-    #: How many more the provider would make, as far as it can tell, and what limits it.
-    more: int | None = None
-    limited_by: str = ""
-
-
-class BatchView(msgspec.Struct, frozen=True, kw_only=True):
-    """One batch that has work left, or had some a moment ago."""
-
-    number: int
-    project: str
-    name: str
-    #: By TaskState; its own tasks and those of earlier batches to which its push is attached.
-    counts: tuple[int, ...]
-    #: Why its queued tasks wait, and which `boss.core.reasons.PauseKind` that is; empty: not paused.
-    paused: str = ""
-    paused_kind: str = ""
-    #: Tasks that ended per second, lately.
-    rate: float = 0.0
-    created_at: float = 0.0
-    #: 0: not finished.
-    finished_at: float = 0.0
-    #: The boss works on it with nobody following.
-    detached: bool = False
-    warnings: tuple[str, ...] = ()
-    #: Sent files that have not got their names on the datastore; nothing of it starts before.
-    files_waiting: int = 0
-
-
 class View(msgspec.Struct, frozen=True, kw_only=True):
     """The boss after one turn."""
 
@@ -153,9 +61,13 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int = 0
     #: A boss runs. False: what stands in the database, nobody works on it.
     live: bool = True
-    batches: dict[int, BatchView] = msgspec.field(default_factory=dict)
-    workers: tuple[WorkerView, ...] = ()
-    pools: tuple[PoolView, ...] = ()
+    #: Those that have work left, or had some a moment ago; without the reasons below.
+    batches: dict[int, BatchAnswer] = msgspec.field(default_factory=dict)
+    #: What they hold may lack project and id of the task: a live boss does not have them in memory.
+    workers: tuple[WorkerAnswer, ...] = ()
+    #: Worker -> where its files are, once it has said hello.
+    places: dict[str, Place] = msgspec.field(default_factory=dict)
+    pools: tuple[PoolAnswer, ...] = ()
     instances: tuple[InstanceAnswer, ...] = ()
     #: Connected to the broker; the datastore said hello.
     broker_connected: bool = True

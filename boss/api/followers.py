@@ -115,7 +115,7 @@ def is_at_work(view: View) -> bool:
     unfinished = [batch for batch in view.batches.values() if not batch.finished_at]
     if unfinished:
         return any(batch.detached for batch in unfinished)
-    return any(pool.grows and sum(pool.instances.values()) > pool.least + pool.spare for pool in view.pools)
+    return any(pool.grows and sum(pool.instances.values()) > pool.min + pool.spare for pool in view.pools)
 
 
 def wait_until_unneeded(followers: Followers, view: Callable[[], View], ended: Callable[[], bool]) -> bool:

@@ -15,15 +15,16 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from boss.api.backend import BackendUnavailableError, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.api.backend import BackendUnavailableError, Request, View
 from boss.api.followers import Followers
 from boss.api.pool_views import Limit, instance_answer, pool_views
-from boss.api.rate import Rate
+from boss.api.rate import Rate, eta_seconds
 from boss.api.reads import Lookups, Reads
+from boss.api.schema import BatchAnswer, HeldAnswer, WorkerAnswer, counts_of
 from boss.core.effects import Answer
 from boss.core.events import DropTasksAsked, Submitted
 from boss.core.graph import Batch
-from boss.core.model import TaskState, WorkerState
+from boss.core.model import WorkerState
 from boss.core.state import State, Worker, numbers, runs
 from boss.core.waits import BossWarning
 from boss.inbox import WITHDRAWN, Inbox
@@ -177,6 +178,7 @@ class LiveBackend:
             if batch.unfinished() or state.wall - batch.row.finished_at < SHOWN_SECONDS
         }
         rows = [instance.row for instance in state.instances.values()]
+        workers = [worker for worker in state.workers.values() if worker.state is not WorkerState.GONE]
         self._rates = {number: rate for number, rate in self._rates.items() if number in batches}
         self._spans = {number: spans for number, spans in self._spans.items() if number in batches}
         self._view = View(
@@ -185,7 +187,8 @@ class LiveBackend:
             epoch=state.epoch,
             live=True,
             batches=batches,
-            workers=tuple(_worker_view(w) for w in state.workers.values() if w.state is not WorkerState.GONE),
+            workers=tuple(map(_worker_answer, workers)),
+            places={worker.id: worker.place for worker in workers if worker.place is not None},
             pools=pool_views(state.policy.pools, state.pools, rows, state.now, state.wall, self._limits()),
             instances=tuple(map(instance_answer, rows)),
             broker_connected=state.leases_from is not None,
@@ -199,22 +202,25 @@ class LiveBackend:
         self._view_at = time.monotonic()
         made.set()
 
-    def _batch_view(self, state: State, batch: Batch) -> BatchView:
-        counts = self._with_attached(state, batch)
-        ended = sum(counts[one] for one in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED))
+    def _batch_view(self, state: State, batch: Batch) -> BatchAnswer:
+        counts = counts_of(self._with_attached(state, batch))
+        rate = self._rates.setdefault(batch.number, Rate()).of(state.now, counts.ended - counts.blocked)
         row = batch.row
-        return BatchView(
+        return BatchAnswer(
             number=batch.number,
             project=row.project,
             name=row.name,
-            counts=tuple(counts),
+            counts=counts,
+            total=counts.total,
+            finished=not counts.unfinished,
             paused=row.paused,
             paused_kind=row.paused_kind,
-            rate=self._rates.setdefault(batch.number, Rate()).of(state.now, ended),
+            rate=rate,
+            eta_seconds=eta_seconds(counts.unfinished, rate),
             created_at=row.created_at,
             finished_at=0.0 if batch.unfinished() else row.finished_at,
             detached=self._followers.is_detached(batch.number),
-            warnings=tuple(row.warnings),
+            warnings=list(row.warnings),
             files_waiting=batch.files_waiting,
         )
 
@@ -266,9 +272,9 @@ def _count_span(state: State, span: range, counts: list[int]) -> list[int]:
     return absent
 
 
-def _worker_view(worker: Worker) -> WorkerView:
+def _worker_answer(worker: Worker) -> WorkerAnswer:
     held = itertools.islice(sorted(worker.attempts.values(), key=lambda attempt: not attempt.begun()), HELD_SHOWN)
-    return WorkerView(
+    return WorkerAnswer(
         id=worker.id,
         state=worker.state.value,
         pool=worker.kind.pool,
@@ -279,14 +285,18 @@ def _worker_view(worker: Worker) -> WorkerView:
         quarantined_kind=worker.row.quarantined_kind,
         keep_alive=worker.row.keep_alive,
         labels=dict(worker.kind.labels),
-        holding=tuple(
-            HeldAttempt(
-                task=one.task, attempt=one.attempt, phase=one.phase.value, progress=worker.progress.get(one.task)
+        holding=[
+            HeldAnswer(
+                task=one.task,
+                project="",
+                id="",
+                attempt=one.attempt,
+                phase=one.phase.value,
+                progress=worker.progress.get(one.task),
             )
             for one in held
-        ),
+        ],
         program=worker.row.program,
-        place=worker.place,
     )
 
 

@@ -17,9 +17,11 @@ from typing import Protocol
 
 import msgspec
 
-from boss.api.backend import BackendUnavailableError, HeldAttempt, PoolView, Request, View, WorkerView
+from boss.api.backend import BackendUnavailableError, Request, View
 from boss.api.pool_views import instance_answer, pool_views
 from boss.api.reads import Lookups, Reads
+from boss.api.schema import HeldAnswer, WorkerAnswer
+from boss.api.schema_pools import PoolAnswer
 from boss.common.file_lock import take_lock
 from boss.core.effects import Answer
 from boss.core.model import TaskState
@@ -98,11 +100,12 @@ class OfflineBackend:
             live=False,
             deployment=self._database.deployment,
             workers=tuple(_worker(row, running) for row in workers),
+            places={row.id: msgspec.json.decode(row.place, type=Place) for row in workers if row.place},
             pools=self._pool_views(instances),
             instances=tuple(map(instance_answer, instances)),
         )
 
-    def _pool_views(self, instances: list[InstanceRow]) -> tuple[PoolView, ...]:
+    def _pool_views(self, instances: list[InstanceRow]) -> tuple[PoolAnswer, ...]:
         learned = {pool.name: PoolState() for pool in self._pools}
         boots, spent = self.reads.pools_past()
         for name, known in learned.items():
@@ -161,13 +164,13 @@ def _locked(state_directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _worker(row: WorkerRow, running: Sequence[TaskLine]) -> WorkerView:
+def _worker(row: WorkerRow, running: Sequence[TaskLine]) -> WorkerAnswer:
     held = [
-        HeldAttempt(task=line.number, attempt=line.attempt, phase=line.phase)
+        HeldAnswer(task=line.number, project=line.project, id=line.id, attempt=line.attempt, phase=line.phase)
         for line in running
         if line.worker == row.id and not line.ended
     ]
-    return WorkerView(
+    return WorkerAnswer(
         id=row.id,
         state=row.state,
         pool=row.pool,
@@ -177,9 +180,8 @@ def _worker(row: WorkerRow, running: Sequence[TaskLine]) -> WorkerView:
         quarantined_kind=row.quarantined_kind,
         keep_alive=row.keep_alive,
         labels=row.labels,
-        holding=tuple(held),
+        holding=held,
         program=row.program,
-        place=msgspec.json.decode(row.place, type=Place) if row.place else None,
     )
 
 

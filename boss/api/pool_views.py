@@ -5,11 +5,12 @@ The running boss makes them of its state, in the loop's thread; where none runs 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from boss.api.backend import PoolView
-from boss.api.schema_pools import InstanceAnswer
+from boss.api.schema_pools import InstanceAnswer, PlanAnswer, PoolAnswer
+from boss.common.units import HOUR
 from boss.core.model import InstanceState
 from boss.core.policy import PoolPolicy
 from boss.core.pools import ENOUGH, PoolState
@@ -50,7 +51,7 @@ def pool_views(
     now: float,
     wall: float,
     limits: Mapping[str, Limit],
-) -> tuple[PoolView, ...]:
+) -> tuple[PoolAnswer, ...]:
     """Those of the settings, then those that only have instances left. `rows`: of instances that are not over."""
     by_pool: dict[str, list[InstanceRow]] = {}
     for row in rows:
@@ -69,45 +70,65 @@ def _view(
     now: float,
     wall: float,
     limits: Mapping[str, Limit],
-) -> PoolView:
+) -> PoolAnswer:
     running = [row.requested_at for row in rows]
     limit = limits.get(policy.name)
     grows = policy.grows()
-    return PoolView(
+    left = known.left_in_month(policy, wall, running)
+    return PoolAnswer(
         name=policy.name,
         provider=policy.provider,
         role=policy.role,
-        least=policy.least,
-        most=policy.most,
+        min=policy.least,
+        max=policy.most,
         spare=policy.spare,
         grows=grows,
+        in_settings=True,
+        plan=_plan(known) if grows else PlanAnswer(reason=f"the settings keep it at {policy.least}"),
         instances=_counts(rows),
         boot_seconds=known.boot(policy),
         boots_measured=len(known.boots) if len(known.boots) >= ENOUGH else 0,
-        reason=known.plan.reason if grows else f"the settings keep it at {policy.least}",
-        why_not_more=known.plan.why_not_more,
-        why_not_fewer=known.plan.why_not_fewer,
-        numbers=dict(known.plan.numbers),
-        decided_at=known.decided_wall,
         failures=known.crashes,
         failed=known.failed if known.crashes else "",
         full=known.full,
         retry_at=wall + known.not_before - now if known.not_before > now else 0.0,
-        spent_seconds=known.spent_in_month(wall, running),
-        left_seconds=known.left_in_month(policy, wall, running),
+        hours_spent=known.spent_in_month(wall, running) / HOUR,
+        hours_left=None if left is None else left / HOUR,
         more=limit.more if limit is not None else None,
         limited_by=limit.reason if limit is not None else "",
     )
 
 
-def _stranger(name: str, rows: list[InstanceRow]) -> PoolView:
+def _plan(known: PoolState) -> PlanAnswer:
+    plan = known.plan
+    not_more, not_fewer = plan.why_not_more, plan.why_not_fewer
+    return PlanAnswer(
+        reason=plan.reason,
+        why_not_more=not_more.text if not_more is not None else "",
+        why_not_more_kind=not_more.kind.value if not_more is not None else "",
+        why_not_fewer=not_fewer.text if not_fewer is not None else "",
+        why_not_fewer_kind=not_fewer.kind.value if not_fewer is not None else "",
+        numbers={name: number if math.isfinite(number) else None for name, number in plan.numbers.items()},
+        decided_at=known.decided_wall,
+    )
+
+
+def _stranger(name: str, rows: list[InstanceRow]) -> PoolAnswer:
     """Instances whose pool the settings name no more."""
-    return PoolView(
+    reason = f"the settings have no pool {name!r} any more: its workers end when they have nothing in hand"
+    return PoolAnswer(
         name=name,
         provider=rows[0].provider,
+        role="workers",
+        min=0,
+        max=0,
+        spare=0,
+        grows=False,
         in_settings=False,
+        plan=PlanAnswer(reason=reason),
         instances=_counts(rows),
-        reason=f"the settings have no pool {name!r} any more: its workers end when they have nothing in hand",
+        boot_seconds=0.0,
+        boots_measured=0,
     )
 
 

@@ -18,6 +18,10 @@ class _Body(msgspec.Struct, kw_only=True):
     pass
 
 
+class _Viewed(msgspec.Struct, kw_only=True, frozen=True):
+    """Part of the boss's view as it is: never changed once it is handed out."""
+
+
 class ErrorAnswer(_Body):
     #: One sentence: what was wrong and what one can do.
     error: str
@@ -94,7 +98,7 @@ class StatusAnswer(_Body):
     rejected_reports: dict[str, int] = msgspec.field(default_factory=dict)
 
 
-class BatchAnswer(_Body):
+class BatchAnswer(_Viewed, frozen=True):
     number: int
     project: str
     name: str
@@ -211,16 +215,20 @@ class OutputAnswer(_Body):
     stderr_tail: str
 
 
-class HeldAnswer(_Body):
+class HeldAnswer(_Viewed, frozen=True):
+    """One attempt that a worker has."""
+
     task: int
     project: str
     id: str
     attempt: int
+    #: staging, staged, executing or collecting.
     phase: str
+    #: Fraction done, where the task tells it.
     progress: float | None = None
 
 
-class WorkerAnswer(_Body):
+class WorkerAnswer(_Viewed, frozen=True):
     id: str
     state: str
     pool: str

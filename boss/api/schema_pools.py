@@ -9,8 +9,12 @@ class _Body(msgspec.Struct, kw_only=True):
     pass
 
 
-class InstanceAnswer(msgspec.Struct, kw_only=True, frozen=True):
-    """A machine or process that a provider was asked for, and that is not over. Part of the boss's view as it is."""
+class _Viewed(msgspec.Struct, kw_only=True, frozen=True):
+    """Part of the boss's view as it is: never changed once it is handed out."""
+
+
+class InstanceAnswer(_Viewed, frozen=True):
+    """A machine or process that a provider was asked for, and that is not over."""
 
     number: int
     worker: str
@@ -34,7 +38,7 @@ class InstanceList(_Body):
     instances: list[InstanceAnswer]
 
 
-class PlanAnswer(_Body):
+class PlanAnswer(_Viewed, frozen=True):
     """The last decision about a pool's size."""
 
     reason: str
@@ -50,7 +54,7 @@ class PlanAnswer(_Body):
     decided_at: float = 0.0
 
 
-class PoolAnswer(_Body):
+class PoolAnswer(_Viewed, frozen=True):
     name: str
     provider: str
     #: workers, or datastore.

@@ -14,7 +14,9 @@ import msgspec
 from starlette.types import ASGIApp
 
 from boss.api.app import make_app
-from boss.api.backend import BackendUnavailableError, BatchView, HeldAttempt, Request, View, WorkerView
+from boss.api.backend import BackendUnavailableError, Request, View
+from boss.api.schema import BatchAnswer, HeldAnswer, WorkerAnswer, counts_of
+from boss.api.schema_pools import PlanAnswer, PoolAnswer
 from boss.api.serve import Server, listen
 from boss.client.in_process_transport import InProcessTransport
 from boss.core.effects import Answer
@@ -255,13 +257,13 @@ class FakeBackend:
             deployment="d1",
             epoch=1,
             workers=(
-                WorkerView(
+                WorkerAnswer(
                     id="local-1",
                     state="online",
                     pool="local",
                     slots=2,
                     address="127.0.0.1",
-                    holding=(HeldAttempt(task=2, attempt=1, phase="executing"),),
+                    holding=[HeldAnswer(task=2, project="", id="", attempt=1, phase="executing")],
                 ),
             ),
         )
@@ -279,8 +281,16 @@ class FakeBackend:
         return self.says
 
     def set_batch(self, number: int, **numbers: int) -> None:
-        view = BatchView(number=number, project="default", name="", counts=tuple(counts(**numbers)))
-        self.now = msgspec.structs.replace(self.now, turn=self.now.turn + 1, batches={number: view})
+        found = counts_of(counts(**numbers))
+        batch = BatchAnswer(
+            number=number,
+            project="default",
+            name="",
+            counts=found,
+            total=found.total,
+            finished=not found.unfinished,
+        )
+        self.now = msgspec.structs.replace(self.now, turn=self.now.turn + 1, batches={number: batch})
 
     def view(self) -> View:
         return self.now
@@ -315,3 +325,10 @@ def inside(backend: FakeBackend, **options: Any) -> httpx.Client:
     return httpx.Client(
         base_url="http://localhost/api/v1", headers=headers, transport=InProcessTransport(app), trust_env=False
     )
+
+
+def pool_answer(**given: Any) -> PoolAnswer:
+    """One pool of the settings that has nothing yet, but for what is given."""
+    defaults: dict[str, Any] = {"role": "workers", "min": 0, "max": 0, "spare": 0, "grows": False, "in_settings": True}
+    empty = {"plan": PlanAnswer(reason=""), "instances": {}, "boot_seconds": 0.0, "boots_measured": 0}
+    return PoolAnswer(**(defaults | empty | given))

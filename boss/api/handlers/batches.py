@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from boss.api.backend import Backend, BatchView, View
+from boss.api.backend import Backend, View
 from boss.api.errors import not_found
 from boss.api.handlers.changes import done
 from boss.api.rate import Rate, eta_seconds
@@ -43,7 +44,7 @@ def listing(call: Call) -> BatchList:
     answers = []
     for row in call.backend.reads.batches():
         current = view.batches.get(row.number)
-        answer = from_view(current, view) if current else from_row(call.backend, row)
+        answer = with_reasons(current, view) if current else from_row(call.backend, row)
         if answer.total or not (row.count or row.attached):
             answers.append(answer)
     return BatchList(batches=answers)
@@ -73,8 +74,8 @@ async def _lines(backend: Backend, look: BatchSnapshot, closing: threading.Event
     rate, said, said_at = Rate(), b"", -1e9
     with backend.follow(look.batch.number):
         while not closing.is_set():
-            now, answer = time.monotonic(), look.batch
-            _set_rate(answer, rate.of(now, answer.counts.ended))
+            now = time.monotonic()
+            answer = _with_rate(look.batch, rate.of(now, look.batch.counts.ended))
             state = msgspec.json.encode(
                 (answer.counts, answer.paused, answer.hindrances, answer.finished, answer.files_waiting)
             )
@@ -88,10 +89,10 @@ async def _lines(backend: Backend, look: BatchSnapshot, closing: threading.Event
             look = await run_in_threadpool(look_at, backend, answer.number)
 
 
-def _set_rate(answer: BatchAnswer, seen: float) -> None:
+def _with_rate(answer: BatchAnswer, seen: float) -> BatchAnswer:
     """`seen`: the rate that this follower has seen, for a batch that no boss works on in this process."""
-    answer.rate = answer.rate or seen
-    answer.eta_seconds = eta_seconds(answer.counts.unfinished, answer.rate)
+    rate = answer.rate or seen
+    return replace(answer, rate=rate, eta_seconds=eta_seconds(answer.counts.unfinished, rate))
 
 
 @dataclass
@@ -110,12 +111,11 @@ def look_at(backend: Backend, number: int) -> BatchSnapshot:
     view = backend.view()
     current = view.batches.get(number)
     if current is not None:
-        answer, pause = from_view(current, view), _LOOK_SECONDS
+        answer, pause = current, _LOOK_SECONDS
     else:
         answer = read(backend, number)
-        answer.hindrances, answer.reasons = [reason.text for reason in view.reasons], reasons_of(view.reasons)
         pause = _READ_SECONDS if answer.total > _READ_MANY else _READ_FEW_SECONDS
-    return BatchSnapshot(answer, pause, answer.finished or not view.live)
+    return BatchSnapshot(with_reasons(answer, view), pause, answer.finished or not view.live)
 
 
 def read(backend: Backend, number: int) -> BatchAnswer:
@@ -125,27 +125,9 @@ def read(backend: Backend, number: int) -> BatchAnswer:
     return from_row(backend, row)
 
 
-def from_view(batch: BatchView, view: View) -> BatchAnswer:
-    counts = counts_of(batch.counts)
-    return BatchAnswer(
-        number=batch.number,
-        project=batch.project,
-        name=batch.name,
-        counts=counts,
-        total=counts.total,
-        finished=not counts.unfinished,
-        paused=batch.paused,
-        paused_kind=batch.paused_kind,
-        detached=batch.detached,
-        rate=batch.rate,
-        eta_seconds=eta_seconds(counts.unfinished, batch.rate),
-        created_at=batch.created_at,
-        finished_at=batch.finished_at,
-        warnings=list(batch.warnings),
-        hindrances=[reason.text for reason in view.reasons],
-        reasons=reasons_of(view.reasons),
-        files_waiting=batch.files_waiting,
-    )
+def with_reasons(answer: BatchAnswer, view: View) -> BatchAnswer:
+    """With why something does not go on."""
+    return replace(answer, hindrances=[reason.text for reason in view.reasons], reasons=reasons_of(view.reasons))
 
 
 def from_row(backend: Backend, row: BatchRow) -> BatchAnswer:

@@ -5,10 +5,9 @@ Reads the view; posts events. Whether something fits is the scheduler's word; na
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
-from boss.api.backend import PoolView, Request
+from boss.api.backend import Request
 from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.handlers.changes import refusal
 from boss.api.routes import Call
@@ -16,8 +15,6 @@ from boss.api.schema_pools import (
     DroppedAnswer,
     DropRequest,
     InstanceList,
-    PlanAnswer,
-    PoolAnswer,
     PoolList,
     StartedAnswer,
     StartRequest,
@@ -25,7 +22,6 @@ from boss.api.schema_pools import (
     TerminateRequest,
 )
 from boss.common.suggestions import did_you_mean
-from boss.common.units import HOUR
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
 
 #: At most so many are asked for at once.
@@ -35,7 +31,7 @@ _LISTED = 10
 
 
 def listing(call: Call) -> PoolList:
-    return PoolList(pools=[_pool(pool) for pool in call.backend.view().pools])
+    return PoolList(pools=list(call.backend.view().pools))
 
 
 def instances(call: Call) -> InstanceList:
@@ -111,37 +107,3 @@ def _refuse_unknown(what: str, named: Sequence[str], known: Iterable[str]) -> No
     some = ", ".join(map(repr, unknown))
     near = did_you_mean(unknown[0], names) if len(unknown) == 1 else ""
     raise not_found(f"there is no {what} {some}{near} (there are: {listed or 'none'})")
-
-
-def _pool(view: PoolView) -> PoolAnswer:
-    not_more, not_fewer = view.why_not_more, view.why_not_fewer
-    return PoolAnswer(
-        name=view.name,
-        provider=view.provider,
-        role=view.role,
-        min=view.least,
-        max=view.most,
-        spare=view.spare,
-        grows=view.grows,
-        in_settings=view.in_settings,
-        plan=PlanAnswer(
-            reason=view.reason,
-            why_not_more=not_more.text if not_more is not None else "",
-            why_not_more_kind=not_more.kind.value if not_more is not None else "",
-            why_not_fewer=not_fewer.text if not_fewer is not None else "",
-            why_not_fewer_kind=not_fewer.kind.value if not_fewer is not None else "",
-            numbers={name: number if math.isfinite(number) else None for name, number in view.numbers.items()},
-            decided_at=view.decided_at,
-        ),
-        instances=view.instances,
-        boot_seconds=view.boot_seconds,
-        boots_measured=view.boots_measured,
-        failures=view.failures,
-        failed=view.failed,
-        full=view.full,
-        retry_at=view.retry_at,
-        hours_spent=view.spent_seconds / HOUR,
-        hours_left=None if view.left_seconds is None else view.left_seconds / HOUR,
-        more=view.more,
-        limited_by=view.limited_by,
-    )

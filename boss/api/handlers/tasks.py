@@ -98,10 +98,9 @@ def _places(call: Call, stored: StoredTask) -> PlacePaths:
     """With the host of its newest attempt, where that is another one than the datastore's."""
     task, last = stored.task, stored.attempts[-1] if stored.attempts else None
     tree = "ecloud-data" if task.project == "default" else f"ecloud-data/projects/{task.project}"
-    worker = last and next((each for each in call.backend.view().workers if each.id == last.worker), None)
-    if not last or not worker or worker.place is None or worker.place.kind != "ssh":
+    place = call.backend.view().places.get(last.worker) if last else None
+    if last is None or place is None or place.kind != "ssh":
         return PlacePaths(tree=tree)
-    place = worker.place
     host = f"[{place.host}]" if ":" in place.host else place.host
     work = f"{place.path}/attempts/{task.number}.{last.attempt}/work"
     return PlacePaths(tree=tree, work=work, worker=f"{place.user}@{host}", port=place.port)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from boss.api.backend import Backend, View, WorkerView
+from msgspec.structs import replace
+
+from boss.api.backend import Backend, View
 from boss.api.routes import Call
-from boss.api.schema import Counts, HeldAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of, reasons_of
+from boss.api.schema import Counts, StatusAnswer, WorkerAnswer, WorkerList, counts_of, reasons_of
 from boss.api.schema_pools import InstanceAnswer
 from boss.core.model import TaskState
 from boss.status import database_reason
@@ -45,7 +47,7 @@ def status(call: Call) -> StatusAnswer:
 def _under_way(view: View) -> Counts:
     """Without the database."""
     batches = [batch.counts for batch in view.batches.values()]
-    return counts_of([sum(counts[state] for counts in batches) for state in TaskState])
+    return counts_of([sum(getattr(counts, state.word) for counts in batches) for state in TaskState])
 
 
 def listing(call: Call) -> WorkerList:
@@ -58,7 +60,7 @@ def listing(call: Call) -> WorkerList:
     )
 
 
-def _names(backend: Backend, workers: tuple[WorkerView, ...]) -> dict[int, tuple[str, str]]:
+def _names(backend: Backend, workers: tuple[WorkerAnswer, ...]) -> dict[int, tuple[str, str]]:
     """(project, id) of every task that a worker holds."""
     numbers = sorted({held.task for worker in workers for held in worker.holding})
     found = backend.lookups.executions(numbers) if numbers else {}
@@ -76,29 +78,10 @@ def _of_instance(instance: InstanceAnswer) -> WorkerAnswer:
     )
 
 
-def _answer(worker: WorkerView, names: dict[int, tuple[str, str]]) -> WorkerAnswer:
-    held = [
-        HeldAnswer(
-            task=each.task,
-            project=names.get(each.task, ("", ""))[0],
-            id=names.get(each.task, ("", str(each.task)))[1],
-            attempt=each.attempt,
-            phase=each.phase,
-            progress=each.progress,
-        )
-        for each in worker.holding
-    ]
-    return WorkerAnswer(
-        id=worker.id,
-        state=worker.state,
-        pool=worker.pool,
-        slots=worker.slots,
-        address=worker.address,
-        connected=worker.connected,
-        quarantined=worker.quarantined,
-        quarantined_kind=worker.quarantined_kind,
-        keep_alive=worker.keep_alive,
-        labels=worker.labels,
-        holding=held,
-        program=worker.program,
-    )
+def _answer(worker: WorkerAnswer, names: dict[int, tuple[str, str]]) -> WorkerAnswer:
+    """With the user's ids of what it holds."""
+    held = []
+    for each in worker.holding:
+        project, id = names.get(each.task, ("", str(each.task)))
+        held.append(replace(each, project=project, id=id))
+    return replace(worker, holding=held)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.api.backend import BatchView, PoolView, View
+from boss.api.backend import View
 from boss.api.followers import (
     PUSHED_SECONDS,
     UNFOLLOWED_SECONDS,
@@ -20,6 +20,8 @@ from boss.api.followers import (
     wait_until_unneeded,
 )
 from boss.api.live import LiveBackend
+from boss.api.schema import BatchAnswer, Counts
+from boss.api.schema_pools import PoolAnswer
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.policy import Policy
@@ -27,6 +29,7 @@ from boss.core.rows import Known
 from boss.core.scheduler import Scheduler
 from boss.inbox import Inbox
 from boss.loop import Loop
+from tests.worlds.api import pool_answer
 from tests.worlds.scheduler import submission
 from tests.worlds.store import SimulatedStore
 from tests.worlds.waiting import scaled, wait_for
@@ -77,13 +80,20 @@ def test_a_push_that_was_refused_or_detached_is_not_waited_for(followers: Follow
     assert followers.is_detached(3) and not followers.is_detached(4)
 
 
-def batch(number: int, *, detached: bool, finished_at: float = 0.0) -> BatchView:
-    return BatchView(
-        number=number, project="default", name="b", counts=(0,) * 7, detached=detached, finished_at=finished_at
+def batch(number: int, *, detached: bool, finished_at: float = 0.0) -> BatchAnswer:
+    return BatchAnswer(
+        number=number,
+        project="default",
+        name="b",
+        counts=Counts(),
+        total=0,
+        finished=False,
+        detached=detached,
+        finished_at=finished_at,
     )
 
 
-def view(*batches: BatchView, pool: PoolView | None = None) -> View:
+def view(*batches: BatchAnswer, pool: PoolAnswer | None = None) -> View:
     return View(batches={one.number: one for one in batches}, pools=(pool,) if pool is not None else ())
 
 
@@ -95,11 +105,11 @@ def test_work_is_what_a_detached_batch_has_left() -> None:
 
 
 def test_instances_that_no_work_needs_are_stopped_first() -> None:
-    pool = PoolView(name="cloud", provider="opennebula", least=1, spare=1, most=9, grows=True, instances={"running": 3})
+    pool = pool_answer(name="cloud", provider="opennebula", min=1, spare=1, max=9, grows=True, instances={"running": 3})
     assert is_at_work(view(pool=pool))
     assert not is_at_work(view(batch(1, detached=False), pool=pool)), "a batch that nobody follows may need them"
-    assert not is_at_work(view(pool=PoolView(name="c", provider="static", least=1, most=9, instances={"running": 3})))
-    kept = PoolView(name="cloud", provider="opennebula", least=1, spare=1, most=9, grows=True, instances={"running": 2})
+    assert not is_at_work(view(pool=pool_answer(name="c", provider="static", min=1, max=9, instances={"running": 3})))
+    kept = pool_answer(name="cloud", provider="opennebula", min=1, spare=1, max=9, grows=True, instances={"running": 2})
     assert not is_at_work(view(pool=kept))
 
 

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from boss.api.backend import PoolView
 from boss.api.pool_views import instance_answer, pool_views
+from boss.api.schema_pools import PoolAnswer
 from boss.core.events import InstanceStarted, InstanceStartFailed
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy
-from boss.core.reasons import NotMoreKind
 from tests.worlds.scheduler import World
 
 CLOUD = PoolPolicy(
@@ -36,7 +35,7 @@ def world() -> Iterator[World]:
     made.close()
 
 
-def shown(world: World, *policies: PoolPolicy) -> dict[str, PoolView]:
+def shown(world: World, *policies: PoolPolicy) -> dict[str, PoolAnswer]:
     state = world.state
     rows = [instance.row for instance in state.instances.values()]
     made = pool_views(policies or state.policy.pools, state.pools, rows, state.now, state.wall, {})
@@ -48,13 +47,13 @@ def push(world: World, profile: Profile = LONG) -> None:
 
 
 def test_a_pool_shows_what_it_has_and_what_was_decided(world: World) -> None:
-    assert shown(world)["cloud"].reason == "what there is, is right"
+    assert shown(world)["cloud"].plan.reason == "what there is, is right"
     push(world)
     view = shown(world)["cloud"]
-    assert view.instances == {"requested": 4} and view.grows and view.decided_at == world.state.wall
-    assert view.reason.startswith("4 more end the work in ") and view.why_not_more is not None
-    assert view.why_not_more.kind is NotMoreKind.LIMIT and "limit of 4" in view.why_not_more.text
-    assert (view.boot_seconds, view.boots_measured, view.left_seconds) == (60.0, 0, None)
+    assert view.instances == {"requested": 4} and view.grows and view.plan.decided_at == world.state.wall
+    assert view.plan.reason.startswith("4 more end the work in ") and view.plan.why_not_more_kind == "limit"
+    assert "limit of 4" in view.plan.why_not_more
+    assert (view.boot_seconds, view.boots_measured, view.hours_left) == (60.0, 0, None)
     number = min(world.state.instances)
     world.turn(InstanceStarted(instance=number, reference="vm 1", address="10.0.0.9"))
     assert shown(world)["cloud"].instances == {"requested": 3, "booting": 1}
@@ -66,7 +65,7 @@ def test_a_pool_shows_what_it_has_and_what_was_decided(world: World) -> None:
 
 def test_a_pool_of_a_fixed_size_says_so(world: World) -> None:
     local = PoolPolicy(name="local", least=2, most=2)
-    assert shown(world, local)["local"].reason == "the settings keep it at 2"
+    assert shown(world, local)["local"].plan.reason == "the settings keep it at 2"
 
 
 def test_a_quota_is_shown_with_when_it_is_tried_again(world: World) -> None:
@@ -80,4 +79,4 @@ def test_instances_of_a_pool_that_the_settings_lost_are_shown(world: World) -> N
     push(world)
     left = shown(world, PoolPolicy(name="other", provider="static"))["cloud"]
     assert not left.in_settings and left.instances == {"requested": 4}
-    assert left.reason.startswith("the settings have no pool 'cloud' any more")
+    assert left.plan.reason.startswith("the settings have no pool 'cloud' any more")

@@ -8,32 +8,34 @@ import httpx
 import msgspec
 import pytest
 
-from boss.api.backend import PoolView
 from boss.api.schema_pools import InstanceAnswer, PlanAnswer, PoolAnswer
 from boss.cli.format_pools import pool_lines
 from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
-from boss.core.reasons import NotMore, NotMoreKind, Rejection, RejectionKind
-from tests.worlds.api import FakeBackend, inside
+from boss.core.reasons import Rejection, RejectionKind
+from tests.worlds.api import FakeBackend, inside, pool_answer
 
-CLOUD = PoolView(
+CLOUD = pool_answer(
     name="cloud",
     provider="opennebula",
-    most=20,
+    max=20,
     grows=True,
     instances={"booting": 1, "running": 2},
     boot_seconds=41.0,
     boots_measured=7,
-    reason="3 more end the work in 90 s instead of 200 s",
-    why_not_more=NotMore(NotMoreKind.CANNOT_GROW, "the provider makes none at present"),
-    numbers={"runnable_slots": 40.0, "workers": 3.0, "end_seconds": float("inf")},
-    decided_at=1.7e9,
+    plan=PlanAnswer(
+        reason="3 more end the work in 90 s instead of 200 s",
+        why_not_more="the provider makes none at present",
+        why_not_more_kind="cannot_grow",
+        numbers={"runnable_slots": 40.0, "workers": 3.0, "end_seconds": None},
+        decided_at=1.7e9,
+    ),
     failures=2,
     failed="quota",
     full="quota of VMs is used up",
     retry_at=1.7e9 + 60,
-    spent_seconds=7200.0,
-    left_seconds=3600.0,
+    hours_spent=2.0,
+    hours_left=1.0,
     more=0,
     limited_by="quota",
 )
@@ -48,7 +50,9 @@ MACHINES = (
 @pytest.fixture
 def backend(tmp_path: Path) -> FakeBackend:
     made = FakeBackend(tmp_path)
-    local = PoolView(name="local", provider="local", least=1, most=1, reason="the settings keep it at 1")
+    local = pool_answer(
+        name="local", provider="local", min=1, max=1, plan=PlanAnswer(reason="the settings keep it at 1")
+    )
     made.now = msgspec.structs.replace(made.now, pools=(local, CLOUD), instances=MACHINES)
     return made
 

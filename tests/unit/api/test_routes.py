@@ -180,9 +180,8 @@ def test_commands_come_in_the_order_download_run_upload_cleanup(client: httpx.Cl
 def test_commands_name_the_user_the_host_and_the_path_of_a_worker_elsewhere(
     client: httpx.Client, backend: FakeBackend
 ) -> None:
-    (worker,) = backend.now.workers
     place = Place(kind="ssh", path="/var/lib/ecloud/worker", host="fd00::7", user="ecloud")
-    backend.now = msgspec.structs.replace(backend.now, workers=(msgspec.structs.replace(worker, place=place),))
+    backend.now = msgspec.structs.replace(backend.now, places={"local-1": place})
     texts = {each["kind"]: each["text"] for each in client.get("/tasks/1/commands").json()["commands"]}
     there = "ecloud@[fd00::7]:/var/lib/ecloud/worker/attempts/1.1/work/"
     assert texts["download"].startswith("rsync ") and there in texts["download"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from boss.api import schema
 from boss.cli import format_tasks, format_workers
@@ -55,10 +56,9 @@ def _batch(**numbers: int) -> schema.BatchAnswer:
 
 def test_progress_says_done_running_failed_rate_and_eta() -> None:
     batch = _batch(succeeded=11, failed=1, running=4, queued=84)
-    batch.rate, batch.eta_seconds = 3.2, 25.0
+    batch = replace(batch, rate=3.2, eta_seconds=25.0)
     assert format_progress(batch) == "12/100 done, 4 running, 1 failed, 3.2/s, ETA 0:25"
-    batch = _batch(queued=2)
-    batch.files_waiting = 3
+    batch = replace(_batch(queued=2), files_waiting=3)
     assert format_progress(batch) == "0/2 done, 0 running, 3 files on the way to the datastore"
 
 
@@ -137,11 +137,11 @@ def test_a_worker_is_told_in_the_historic_words() -> None:
     assert (
         format_workers.worker_line(worker) == "ID: w1  IP: 10.0.0.1  Doing: nothing  Persistent: False  State: online"
     )
-    worker.holding = [
+    held = [
         schema.HeldAnswer(task=1, project="default", id="a", attempt=1, phase="executing"),
         schema.HeldAnswer(task=2, project="default", id="b", attempt=1, phase="staged"),
     ]
-    assert "Doing: a  " in format_workers.worker_line(worker)
+    assert "Doing: a  " in format_workers.worker_line(replace(worker, holding=held))
 
 
 def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one() -> None:
