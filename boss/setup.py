@@ -74,7 +74,7 @@ class Setup(msgspec.Struct, kw_only=True):
             f"{pool.name}-{number}"
             for pool in self.policy.pools
             if pool.provider == LOCAL
-            for number in range(1, pool.most + 1)
+            for number in range(1, pool.max_workers + 1)
         ]
 
 
@@ -91,8 +91,8 @@ def _local(values: Any) -> tuple[PoolPolicy, PoolSetup]:
     policy = PoolPolicy(
         name=LOCAL,
         provider=LOCAL,
-        least=workers,
-        most=workers,
+        min_workers=workers,
+        max_workers=workers,
         boot=2.0,
         orphan_after=values.orphan_after_seconds,
         slots=values.slots,
@@ -106,8 +106,8 @@ def _of_settings(values: Any, pool: Any) -> tuple[PoolPolicy, PoolSetup]:
         name=pool.name,
         provider=pool.provider,
         role=pool.role,
-        least=pool.min,
-        most=pool.max,
+        min_workers=pool.min,
+        max_workers=pool.max,
         spare=pool.spare,
         cost_weight=pool.cost_weight,
         idle=pool.idle_seconds,

@@ -10,11 +10,11 @@ from boss.core.events import Known, Submitted
 from boss.core.model import Profile, Submission
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.scaling.decide import Pool, decide
-from boss.core.scaling.demand import fleet_of, need
+from boss.core.scaling.demand import forecast_for, supply_of
 from boss.core.scheduler import Scheduler
 from boss.core.state import State
 
-POOL = PoolPolicy(name="cloud", provider="opennebula", least=0, most=1000, slots=8, cost_weight=0.5)
+POOL = PoolPolicy(name="cloud", provider="opennebula", min_workers=0, max_workers=1000, slots=8, cost_weight=0.5)
 #: Tasks without dependencies; each other one depends on two of the layer before.
 _WIDTH = 1000
 
@@ -25,9 +25,9 @@ def decision_milliseconds(tasks: int, times: int = 15) -> float:
     took = []
     for _ in range(times):
         began = time.process_time()
-        fleet = fleet_of(state, POOL, 0)
-        seen, ends = need(state, POOL, fleet)
-        pool = Pool(slots=POOL.slots, most=POOL.most, boot=POOL.boot, cost_weight=POOL.cost_weight)
+        fleet = supply_of(state, POOL, 0)
+        seen, ends = forecast_for(state, POOL, fleet)
+        pool = Pool(slots=POOL.slots, max_workers=POOL.max_workers, boot=POOL.boot, cost_weight=POOL.cost_weight)
         assert decide(seen.waves, pool, fleet, ends).start > 0
         took.append(time.process_time() - began)
     return statistics.median(took) * 1e3

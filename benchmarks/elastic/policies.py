@@ -41,7 +41,7 @@ def ours(cost_weight: float, idle: float = 0.0) -> Policy:
         def ends(more: int) -> float:
             return forecast(graph, ready, running, (serving, coming + more * site.slots), site.boot).end
 
-        pool = Pool(slots=site.slots, most=site.most, boot=site.boot, idle=idle, cost_weight=cost_weight)
+        pool = Pool(slots=site.slots, max_workers=site.most, boot=site.boot, idle=idle, cost_weight=cost_weight)
         resting = view.idle()
         fleet = Supply(
             busy=len(view.serving) - len(resting),

@@ -273,7 +273,7 @@ def _count_span(state: State, span: range, counts: list[int]) -> list[int]:
 
 
 def _worker_answer(worker: Worker) -> WorkerAnswer:
-    held = itertools.islice(sorted(worker.attempts.values(), key=lambda attempt: not attempt.begun()), HELD_SHOWN)
+    held = itertools.islice(sorted(worker.attempts.values(), key=lambda attempt: not attempt.started()), HELD_SHOWN)
     return WorkerAnswer(
         id=worker.id,
         state=worker.state.value,

@@ -164,7 +164,7 @@ def _merge(state: State, push: Push, known: Known, merge: Merge, batch: Batch) -
         return {}
     state.add_batch(batch)
     replaced = merging.rewire(state, push, merge, _stored(known))
-    merging.run_anew(state, push, merge)
+    merging.rerun(state, push, merge)
     return replaced
 
 

@@ -119,7 +119,7 @@ def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
         return
     batch = attempt.batch
     inits = () if attempt.init else tuple(row.number for row in batch.inits)
-    state.tell(
+    state.send(
         worker,
         RunOrder(
             task=attempt.task,
@@ -202,7 +202,7 @@ def tree_prefix(project: str) -> str:
 
 def begin(state: State, attempt: Attempt) -> None:
     """Its first command runs."""
-    if attempt.begun():
+    if attempt.started():
         return
     attempt.began_at = state.wall
     set_phase(state, attempt, Phase.EXECUTING, "its first command runs")
@@ -239,7 +239,7 @@ def cancel(state: State, attempt: Attempt) -> None:
     if attempt.phase is Phase.COLLECTING:
         abandon(state, attempt, Ended.CANCELLED)
     else:
-        state.tell(state.workers[attempt.worker], Kill(task=attempt.task, attempt=attempt.attempt))
+        state.send(state.workers[attempt.worker], Kill(task=attempt.task, attempt=attempt.attempt))
 
 
 def supersede(state: State, attempt: Attempt) -> None:
@@ -271,7 +271,7 @@ def kill_superseded(state: State, attempt: Attempt) -> None:
     """Say (again) that its worker is to end it, begun or not."""
     if attempt.phase is not Phase.COLLECTING:
         order = Kill(task=attempt.task, attempt=attempt.attempt, reason="replaced by a later push")
-        state.tell(state.workers[attempt.worker], order)
+        state.send(state.workers[attempt.worker], order)
 
 
 def end_superseded(state: State, attempt: Attempt, reason: str) -> None:
@@ -283,9 +283,9 @@ def end_superseded(state: State, attempt: Attempt, reason: str) -> None:
 def ask_back(state: State, batch: Batch) -> None:
     """The batch is paused: what was sent ahead of it and has not begun waits as well."""
     for attempt in state.attempts.values():
-        if attempt.batch is batch and not (attempt.init or attempt.begun() or attempt.asked_back):
+        if attempt.batch is batch and not (attempt.init or attempt.started() or attempt.asked_back):
             attempt.asked_back = True
-            state.tell(state.workers[attempt.worker], TakeBack(task=attempt.task, attempt=attempt.attempt))
+            state.send(state.workers[attempt.worker], TakeBack(task=attempt.task, attempt=attempt.attempt))
 
 
 def end(state: State, attempt: Attempt, how: Ended, reason: str = "") -> None:
@@ -403,7 +403,7 @@ def acknowledge(state: State, worker: Worker, key: AttemptKey, *, keep: bool = F
     """
     outbox = worker.outbox
     if not (outbox and isinstance(outbox[-1], Acknowledge)):
-        state.tell(worker, Acknowledge(attempts=[]))
+        state.send(worker, Acknowledge(attempts=[]))
     told = outbox[-1]
     assert isinstance(told, Acknowledge)
     told.attempts.append(key)

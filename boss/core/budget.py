@@ -11,14 +11,14 @@ from boss.core.reasons import Pause, PauseKind
 from boss.core.state import Attempt, State, Worker
 
 #: A longer duration than this is not believed.
-_MOST_SECONDS = 1e8
+_MAX_SECONDS = 1e8
 
 
 def spend(state: State, worker: Worker, attempt: Attempt, seconds: float) -> None:
     """An attempt of a task has ended on this worker, however."""
     batch = attempt.batch
     share = min(max(attempt.slots, 1), worker.slots) / worker.slots
-    batch.row.worker_seconds += min(max(seconds, 0.0), _MOST_SECONDS) * share
+    batch.row.worker_seconds += min(max(seconds, 0.0), _MAX_SECONDS) * share
     state.dirty_batches[batch.number] = None
     most = state.policy.pool(worker.kind.pool).batch_budget
     if most is not None and batch.row.worker_seconds - batch.row.budget_from >= most:

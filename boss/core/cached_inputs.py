@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from wire.messages import Digest, Input
 
 #: Digests that are known of one worker. What is beyond is staged through the datastore, which finds it there.
-MOST = 10_000
+MAX_DIGESTS = 10_000
 #: Result files of one attempt that its worker is asked to keep.
 KEPT_RESULTS = 256
 
@@ -33,13 +33,13 @@ class Cached:
 
     def begin(self, digests: Sequence[Digest]) -> None:
         """All that its hello states, most recently used first."""
-        numbers = {number for digest in digests[:MOST] if (number := _number(digest)) is not None}
+        numbers = {number for digest in digests[:MAX_DIGESTS] if (number := _number(digest)) is not None}
         self._numbers = array("Q", sorted(numbers))
 
     def add(self, digests: Iterable[Digest]) -> None:
         for digest in digests:
             number = _number(digest)
-            if number is None or len(self._numbers) >= MOST:
+            if number is None or len(self._numbers) >= MAX_DIGESTS:
                 continue
             at = bisect_left(self._numbers, number)
             if at == len(self._numbers) or self._numbers[at] != number:

@@ -87,7 +87,7 @@ def _task(state: State, batch: Batch, index: int) -> None:
     elif now is TaskState.QUEUED:
         _queued(state, batch, index)
     elif now is TaskState.RUNNING:
-        _claim(state, attempt is not None and attempt.begun(), f"task {number} is running without an attempt", number)
+        _claim(state, attempt is not None and attempt.started(), f"task {number} is running without an attempt", number)
     if batch.flags[index] & DROPPED:
         ends = now in TERMINAL if attempt is None else batch.flags[index] & CANCELLING
         _claim(state, bool(ends) and now is not TaskState.BLOCKED, f"task {number} is dropped, and {now.word}", number)
@@ -97,7 +97,7 @@ def _task(state: State, batch: Batch, index: int) -> None:
     if now in (TaskState.PENDING, TaskState.QUEUED, TaskState.BLOCKED):
         _claim(state, bool(why(state, batch, index)), f"task {number} is {now.word}, and nothing says why", number)
     if now is not TaskState.QUEUED:
-        waits = bool(batch.flags[index] & READY) or number in state.looking or number in state.delayed
+        waits = bool(batch.flags[index] & READY) or number in state.looking_up or number in state.delayed
         _claim(state, not waits, f"task {number} is {now.word} and waits in a queue", number)
 
 
@@ -108,7 +108,7 @@ def _queued(state: State, batch: Batch, index: int) -> None:
     places = (
         bool(batch.flags[index] & READY),
         number in state.delayed,
-        number in state.looking,
+        number in state.looking_up,
         attempt is not None,
     )
     _claim(state, sum(places) == 1, f"queued task {number} is in (ready, delayed, looking, sent) = {places}", number)
@@ -116,7 +116,7 @@ def _queued(state: State, batch: Batch, index: int) -> None:
         met = batch.unmet[index] == 0 and batch.broken[index] == 0
         _claim(state, met, f"task {number} is queued before its dependencies succeeded", number)
     else:
-        _claim(state, not attempt.begun(), f"task {number} is queued and its attempt has begun", number)
+        _claim(state, not attempt.started(), f"task {number} is queued and its attempt has begun", number)
         met = batch.unmet[index] == 0 and batch.broken[index] == 0
         _claim(state, met or attempt.asked_back, f"task {number} was sent and a dependency was redone", number)
 
@@ -155,7 +155,7 @@ def _workers(state: State) -> None:
         _claim(state, held, f"worker {worker.id} proves itself with {probing}, which is over")
         over = worker.load > worker.slots
         _claim(state, over == (worker.id in state.overloaded), f"worker {worker.id}: overloaded {over}")
-    for kind, of_kind in state.hungry.items():
+    for kind, of_kind in state.with_free_slots.items():
         for worker_id in of_kind:
             worker = state.workers[worker_id]
             _claim(state, worker.serves() and worker.kind == kind, f"worker {worker_id} is hungry and may not be")
@@ -166,8 +166,8 @@ def _instances(state: State) -> None:
     _claim(state, by_pool == state.instances, f"instances {sorted(state.instances)}, by pool {sorted(by_pool)}")
     for name, of_pool in state.by_pool.items():
         pool = state.policy.pool(name)
-        text = f"pool {name} has {len(of_pool)} instances, more than {pool.most}"
-        _claim(state, name not in state.pools or len(of_pool) <= pool.most, text)
+        text = f"pool {name} has {len(of_pool)} instances, more than {pool.max_workers}"
+        _claim(state, name not in state.pools or len(of_pool) <= pool.max_workers, text)
     for worker_id, number in state.instance_for.items():
         there = number in state.instances and state.instances[number].row.worker == worker_id
         _claim(state, there, f"worker {worker_id} has instance {number}, which is over")
@@ -183,7 +183,7 @@ def _queues(state: State) -> None:
     ready = sum(sum(1 for flag in batch.flags if flag & READY) for batch in state.batches.values())
     counted = state.ready.count()
     _claim(state, ready == counted, f"{ready} tasks are ready, the queue counts {counted}")
-    for number in (*state.delayed, *state.looking):
+    for number in (*state.delayed, *state.looking_up):
         found = state.find(number)
         there = found is not None and found[0].states[found[1]] == TaskState.QUEUED
         _claim(state, there, f"task {number} waits and is not queued", number)

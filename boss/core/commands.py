@@ -89,7 +89,7 @@ def on_drain(state: State, event: WorkerDrainAsked) -> None:
         return
     worker.leaving = False
     worker.draining = worker.row.draining = event.drain
-    state.tell(worker, Drain() if event.drain else Resume())
+    state.send(worker, Drain() if event.drain else Resume())
     if worker.state is not WorkerState.LOST:
         to = WorkerState.DRAINING if event.drain else WorkerState.ONLINE
         leases.set_worker_state(state, worker, to, "a person asked")

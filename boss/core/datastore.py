@@ -106,8 +106,8 @@ def ask_all(state: State) -> None:
         ask_store(state, row)
     for key in list(state.at_datastore):
         attempts.ask_datastore(state, state.attempts[key])
-    for task in list(state.looking):
-        state.looking[task] = state.now
+    for task in list(state.looking_up):
+        state.looking_up[task] = state.now
         state.ask(LookUpOrder(task=task))
     fetches.ask_all(state)
     forget(state, list(state.records))
@@ -123,9 +123,9 @@ def ask_old(state: State) -> None:
         attempt = state.attempts[key]
         if attempt.asked_at <= before:
             attempts.ask_datastore(state, attempt)
-    for task, asked in list(state.looking.items()):
+    for task, asked in list(state.looking_up.items()):
         if asked <= before:
-            state.looking[task] = state.now
+            state.looking_up[task] = state.now
             state.ask(LookUpOrder(task=task))
     fetches.ask_old(state, before)
     forget(state, [key for key, asked in state.records.items() if asked <= before])
@@ -154,7 +154,7 @@ def _stage_done(state: State, report: StageDone) -> None:
     if attempt is None or attempt.phase is not Phase.STAGING:
         return
     worker = state.workers[attempt.worker]
-    worker.hindered = ""
+    worker.inputs_error = ""
     worker.cached.add(one.digest for one in report.inputs)
     _staged(state, attempt, worker, report.inputs)
 
@@ -176,7 +176,7 @@ def _staged(state: State, attempt: Attempt, worker: Worker, inputs: list[Input])
     attempt.row.inputs = attempts.encode(inputs) if inputs else b""
     attempts.set_phase(state, attempt, Phase.STAGED, "its inputs are there")
     if attempt.key in worker.attempts:
-        state.tell(worker, Staged(task=attempt.task, attempt=attempt.attempt, inputs=inputs))
+        state.send(worker, Staged(task=attempt.task, attempt=attempt.attempt, inputs=inputs))
 
 
 def _stage_failed(state: State, report: StageFailed) -> None:
@@ -189,7 +189,7 @@ def _stage_failed(state: State, report: StageFailed) -> None:
         attempts.acknowledge(state, worker, attempt.key)  # it is to drop it: nothing has begun
     _end_unstaged(state, attempt, worker, report)
     if report.fault == "host" and holder is not None:
-        host_keys.distrust(state, holder, QuarantineKind.UNTRUSTED, report.reason)
+        host_keys.quarantine_host(state, holder, QuarantineKind.UNTRUSTED, report.reason)
 
 
 def _end_unstaged(state: State, attempt: Attempt, worker: Worker | None, report: StageFailed) -> None:
@@ -204,7 +204,7 @@ def _end_unstaged(state: State, attempt: Attempt, worker: Worker | None, report:
             attempts.fail_task(state, attempt, report.reason)
         return
     if worker is not None:
-        worker.hindered = report.reason
+        worker.inputs_error = report.reason
     wait = 0.0 if report.fault == "host" else state.policy.resend  # another worker may do it at once
     attempts.end(state, attempt, Ended.LOST, report.reason)
     if not attempt.init:
@@ -287,7 +287,7 @@ def _abandoned(state: State, report: Abandoned) -> None:
     reason = f"Uploading results failed: {report.reason}"
     holder = host_keys.holder(state, attempt)
     if report.fault == "host" and holder is not None:
-        host_keys.distrust(state, holder, QuarantineKind.UNTRUSTED, report.reason)
+        host_keys.quarantine_host(state, holder, QuarantineKind.UNTRUSTED, report.reason)
     if report.fault == "path" and not attempt.abandoning:
         attempts.end(state, attempt, Ended.FAILED, reason)
         attempts.settle_task(state, attempt, Ended.FAILED, reason)
@@ -311,7 +311,7 @@ def on_undeclared(state: State, event: ResultsUndeclared) -> None:
     holder = host_keys.holder(state, attempt)
     if holder is not None:
         attempts.acknowledge(state, holder, attempt.key)
-        host_keys.distrust(state, holder, QuarantineKind.UNTRUSTED, reason)
+        host_keys.quarantine_host(state, holder, QuarantineKind.UNTRUSTED, reason)
     attempts.end(state, attempt, Ended.LOST, reason)
     attempts.settle_task(state, attempt, Ended.LOST, reason)
 
@@ -355,7 +355,7 @@ def _store_failed(state: State, report: StoreFailed) -> None:
 
 
 def _found(state: State, report: Found) -> None:
-    if state.looking.pop(report.task, None) is None:
+    if state.looking_up.pop(report.task, None) is None:
         return
     found = state.find(report.task)
     if found is None:
@@ -375,7 +375,7 @@ def _found(state: State, report: Found) -> None:
 
 
 def _heartbeat(state: State, report: DatastoreHeartbeat) -> None:
-    state.datastore.hindrance = report.hindrance
+    state.datastore.warning = report.hindrance
     state.datastore.disk_free = report.disk_free or state.datastore.disk_free
 
 

@@ -118,7 +118,7 @@ def _of_queued(state: State, batch: Batch, index: int) -> Iterator[Wait]:
     if number in state.delayed:
         at = state.wall + state.delayed[number] - state.now
         yield Retry(at, batch.failures[index], retries_of(state, profile))
-    elif number in state.looking:
+    elif number in state.looking_up:
         yield ResultsSought()
         yield from _no_datastore(state)
     if batch.held():
@@ -127,7 +127,7 @@ def _of_queued(state: State, batch: Batch, index: int) -> Iterator[Wait]:
         yield Stopping()
     elif state.leases_from is None:
         yield NoBroker()
-    elif number not in state.delayed and number not in state.looking:
+    elif number not in state.delayed and number not in state.looking_up:
         yield from _of_ready(state, Demand.of(profile))
 
 
@@ -213,7 +213,7 @@ def _of_pool(state: State, pool: PoolPolicy) -> Iterator[Wait]:
 def _why_not_more(pool: PoolPolicy, planned: NotMore | None) -> NotMore:
     """`planned`: what the last decision said, which may be older than the task."""
     if not pool.grows():
-        return NotMore(NotMoreKind.LIMIT, f"the settings keep it at {pool.least}")
+        return NotMore(NotMoreKind.LIMIT, f"the settings keep it at {pool.min_workers}")
     if planned is None or planned.kind is NotMoreKind.NO_WORK:
         return NotMore(NotMoreKind.UNDECIDED, "how many workers it is to have is decided within seconds")
     return planned
@@ -221,7 +221,7 @@ def _why_not_more(pool: PoolPolicy, planned: NotMore | None) -> NotMore:
 
 def _no_fit(state: State, demand: Demand, tasks: int, there: Counter[Kind]) -> NoFit:
     """`there`: how many workers there are of each kind."""
-    made = (kind_of(state, pool) for pool in state.policy.pools if pool.grows() and pool.most)
+    made = (kind_of(state, pool) for pool in state.policy.pools if pool.grows() and pool.max_workers)
     kinds = dict.fromkeys([*(kind for kind, _ in there.most_common()), *made])
     misfits = [Misfit(kind, there[kind], _lacks(demand, kind)) for kind in kinds]
     return NoFit(demand, tasks, state.elastic, tuple(misfits[:SHOWN]))
@@ -277,7 +277,7 @@ def _without_worker(state: State, waiting: list[Waiting]) -> Iterator[Wait]:
 
 def _suits_a_pool(state: State, demand: Demand) -> bool:
     """A pool that grows would start workers that can run it."""
-    return any(pool.grows() and pool.most and demand.fits(kind_of(state, pool)) for pool in state.policy.pools)
+    return any(pool.grows() and pool.max_workers and demand.fits(kind_of(state, pool)) for pool in state.policy.pools)
 
 
 def _of_pools(state: State, waiting: list[Waiting]) -> Iterator[Wait]:
@@ -306,13 +306,13 @@ def _no_datastore(state: State) -> Iterator[Wait]:
 
 
 def _datastore_held(state: State) -> Iterator[Wait]:
-    if state.datastore.hindrance:
-        yield DatastoreHeld(state.datastore.hindrance)
+    if state.datastore.warning:
+        yield DatastoreHeld(state.datastore.warning)
 
 
 def _inputs_not_brought(worker: Worker) -> Iterator[Wait]:
-    if worker.hindered:
-        yield InputsNotBrought(worker.id, worker.hindered)
+    if worker.inputs_error:
+        yield InputsNotBrought(worker.id, worker.inputs_error)
 
 
 def _quarantined(state: State, worker: Worker) -> Iterator[Wait]:

@@ -20,7 +20,7 @@ UNKNOWN_SECONDS = 30.0
 #: An end counts as one of at most so many.
 MEMORY = 10
 #: Kinds that are remembered; beyond, those that were learned from longest ago are forgotten.
-MOST_KINDS = 10_000
+MAX_KINDS = 10_000
 #: Before so many ends a spread says nothing.
 _ENOUGH = 5
 
@@ -110,7 +110,7 @@ def template_of(execution: Execution) -> int:
 def _taken(table: dict[K, _Learned], key: K) -> _Learned:
     """Moved to the end, which is forgotten last."""
     found = table.pop(key, None) or _Learned()
-    if len(table) >= MOST_KINDS:
+    if len(table) >= MAX_KINDS:
         del table[next(iter(table))]
     table[key] = found
     return found

@@ -16,11 +16,11 @@ import msgspec
 from boss.core import attempts, quarantine
 from boss.core.events import StartTokenRefused
 from boss.core.model import WorkerState
-from boss.core.reasons import DISTRUSTED, Quarantine, QuarantineKind, ReportRejection
-from boss.core.state import Attempt, State, Stranger, Worker
+from boss.core.reasons import UNTRUSTED_HOST, Quarantine, QuarantineKind, ReportRejection
+from boss.core.state import Attempt, RefusedHost, State, Worker
 from wire.messages import Place, WorkerHello, WorkerReports
 
-_NO_KEY = "it states no host key, so that its host cannot be told from another one: give its agent the files"
+_NO_KEY = "it states no host key, so that its host cannot be distinguished from another one: give its agent the files"
 
 _encode = msgspec.json.Encoder().encode
 
@@ -35,8 +35,8 @@ def fingerprint(key: str) -> str:
         blob = base64.b64decode(parts[1], validate=True)
     except (IndexError, ValueError):
         return repr(key[:60])
-    told = base64.b64encode(sha256(blob).digest()).decode().rstrip("=")
-    return f"{parts[0]} SHA256:{told}"
+    digest = base64.b64encode(sha256(blob).digest()).decode().rstrip("=")
+    return f"{parts[0]} SHA256:{digest}"
 
 
 def _keys(place: Place) -> set[tuple[str, ...]]:
@@ -51,41 +51,44 @@ def _pinned(worker: Worker | None) -> Place | None:
     return worker.place if worker.place.kind == "ssh" and _keys(worker.place) else None
 
 
-def place_of(worker: Worker | None, told: Place) -> Place:
+def place_of(worker: Worker | None, stated: Place) -> Place:
     """The place of an accepted hello: its address, and the pinned keys. Keys that it states besides do not count:
     whoever speaks in its name could state its key, which is public, beside one of their own."""
     pinned = _pinned(worker)
-    return told if pinned is None else msgspec.structs.replace(told, host_keys=pinned.host_keys)
+    return stated if pinned is None else msgspec.structs.replace(stated, host_keys=pinned.host_keys)
 
 
 def quarantine_of(old: Worker | None) -> Quarantine | None:
     """With what a worker begins that was known before: a new machine is not distrusted for the one before it."""
-    if old is None or (old.state is WorkerState.GONE and is_distrusted(old)):
+    if old is None or (old.state is WorkerState.GONE and has_untrusted_host(old)):
         return None
     return old.quarantine
 
 
-def stranger_of(old: Worker, incarnation: str) -> Stranger | None:
+def refused_host_of(old: Worker, incarnation: str) -> RefusedHost | None:
     """Who is still refused after another start of the worker said hello."""
-    stranger = old.stranger
-    if stranger is None or stranger.incarnation == incarnation or old.state is WorkerState.GONE:
+    refused_host = old.refused_host
+    if refused_host is None or refused_host.incarnation == incarnation or old.state is WorkerState.GONE:
         return None
-    return stranger
+    return refused_host
 
 
-def _objection(worker: Worker | None, told: Place) -> str:
+def _mismatch(worker: Worker | None, stated: Place) -> str:
     """Why this is not the worker's host; empty: it is, or nothing is known of it yet."""
     pinned = _pinned(worker)
     if pinned is None:
         return ""
-    if told.kind != "ssh":
-        return f"no host key at all ({told.kind!r}); pinned is {_told(pinned)}"
-    if _keys(told) & _keys(pinned):
+    if stated.kind != "ssh":
+        return f"no host key at all ({stated.kind!r}); pinned is {_fingerprints(pinned)}"
+    if _keys(stated) & _keys(pinned):
         return ""
-    return f"{_told(told)} at {told.host}:{told.port}; pinned is {_told(pinned)} of {pinned.host}:{pinned.port}"
+    return (
+        f"{_fingerprints(stated)} at {stated.host}:{stated.port}; "
+        f"pinned is {_fingerprints(pinned)} of {pinned.host}:{pinned.port}"
+    )
 
 
-def _told(place: Place) -> str:
+def _fingerprints(place: Place) -> str:
     return ", ".join(map(fingerprint, place.host_keys[:3])) or "none"
 
 
@@ -96,33 +99,37 @@ def refused(state: State, worker: Worker | None, message: WorkerReports, hello: 
     """True: this message is of a host that is not the worker's, and changes nothing else."""
     if worker is None:
         return False
-    stranger = worker.stranger
+    refused_host = worker.refused_host
     if hello is None:
-        if stranger is None or stranger.incarnation != message.incarnation:
+        if refused_host is None or refused_host.incarnation != message.incarnation:
             return False
         state.reject(ReportRejection.OTHER_HOST_KEY)
         return True
-    objection = _objection(worker, hello.place)
-    if objection:
+    mismatch = _mismatch(worker, hello.place)
+    if mismatch:
         state.reject(ReportRejection.OTHER_HOST_KEY)
-        if stranger is None or stranger.incarnation != message.incarnation or stranger.number < message.number:
-            worker.stranger = Stranger(message.incarnation, message.number, hello.place)
-        text = f"it states another host key than the pinned one: {objection}"
-        distrust(state, worker, QuarantineKind.OTHER_HOST_KEY, text)
-    elif stranger is not None:
-        same = stranger.incarnation == message.incarnation
-        worker.stranger = None if same else msgspec.structs.replace(stranger, newest=False)
-    return bool(objection)
+        if (
+            refused_host is None
+            or refused_host.incarnation != message.incarnation
+            or refused_host.number < message.number
+        ):
+            worker.refused_host = RefusedHost(message.incarnation, message.number, hello.place)
+        text = f"it states another host key than the pinned one: {mismatch}"
+        quarantine_host(state, worker, QuarantineKind.OTHER_HOST_KEY, text)
+    elif refused_host is not None:
+        same = refused_host.incarnation == message.incarnation
+        worker.refused_host = None if same else msgspec.structs.replace(refused_host, newest=False)
+    return bool(mismatch)
 
 
-def look_at_keys(state: State, worker: Worker, told: Place) -> None:
+def check_keys(state: State, worker: Worker, stated: Place) -> None:
     """After an accepted hello: without a key nothing can be pinned, and a host that may be any is none to trust."""
-    place = place_of(worker, told)
+    place = place_of(worker, stated)
     if place != worker.place:
         _pin(state, worker, place)
-    keyless = told.kind == "ssh" and not _keys(place)
+    keyless = stated.kind == "ssh" and not _keys(place)
     if keyless:
-        distrust(state, worker, QuarantineKind.NO_HOST_KEY, _NO_KEY)
+        quarantine_host(state, worker, QuarantineKind.NO_HOST_KEY, _NO_KEY)
     elif worker.quarantine is not None and worker.quarantine.kind is QuarantineKind.NO_HOST_KEY:
         quarantine.release(state, worker)
 
@@ -132,14 +139,14 @@ def trust(state: State, worker: Worker) -> str:
 
     The incarnation that is to say hello again; empty: none was refused.
     """
-    stranger = worker.stranger
-    if stranger is not None and stranger.newest:
-        former = Stranger(worker.incarnation, worker.report_number, worker.place or stranger.place, newest=False)
-        worker.stranger = None if stranger.incarnation == worker.incarnation else former
+    refused_host = worker.refused_host
+    if refused_host is not None and refused_host.newest:
+        former = RefusedHost(worker.incarnation, worker.report_number, worker.place or refused_host.place, newest=False)
+        worker.refused_host = None if refused_host.incarnation == worker.incarnation else former
         worker.connected = False  # it is sent nothing before the other one has said hello
         worker.row.incarnation = ""  # nor by the next boss, which does not know of strangers
-        _pin(state, worker, stranger.place)
-        return stranger.incarnation
+        _pin(state, worker, refused_host.place)
+        return refused_host.incarnation
     by_key = worker.quarantine is not None and worker.quarantine.kind is QuarantineKind.OTHER_HOST_KEY
     if by_key and not worker.report_number and worker.place is not None:
         # Refused by an earlier boss, and nobody has said hello to this one: whoever does is who the user means.
@@ -149,7 +156,7 @@ def trust(state: State, worker: Worker) -> str:
 
 
 def _pin(state: State, worker: Worker, place: Place) -> None:
-    before, after = (_told(one) if one is not None else "none" for one in (worker.place, place))
+    before, after = (_fingerprints(one) if one is not None else "none" for one in (worker.place, place))
     worker.place = place
     worker.row.place = _encode(place)
     worker.row.changed_at = state.wall
@@ -161,23 +168,23 @@ def _pin(state: State, worker: Worker, place: Place) -> None:
 # --- hosts that are not trusted --------------------------------------------------------------------
 
 
-def distrust(state: State, worker: Worker, kind: QuarantineKind, why: str) -> None:
+def quarantine_host(state: State, worker: Worker, kind: QuarantineKind, why: str) -> None:
     """Quarantine it until a user releases it. What it neither begins nor gives back is lost after a lease."""
     if quarantine.quarantine(state, worker, Quarantine(kind, f"its host is not trusted: {why}")):
-        state.at(state.now + state.policy.lease, "distrusted", worker.id)
+        state.at(state.now + state.policy.lease, "untrusted", worker.id)
 
 
-def is_distrusted(worker: Worker) -> bool:
-    return worker.quarantine is not None and worker.quarantine.kind in DISTRUSTED
+def has_untrusted_host(worker: Worker) -> bool:
+    return worker.quarantine is not None and worker.quarantine.kind in UNTRUSTED_HOST
 
 
-def distrusted_due(state: State, worker_id: str) -> None:
+def untrusted_due(state: State, worker_id: str) -> None:
     """Whoever lies may also never answer: it is not waited for."""
     worker = state.workers.get(worker_id)
-    if worker is None or not is_distrusted(worker):
+    if worker is None or not has_untrusted_host(worker):
         return
     for attempt in list(worker.attempts.values()):
-        if attempt.asked_back and not attempt.begun():
+        if attempt.asked_back and not attempt.started():
             attempts.lose(state, attempt, f"worker {worker.id}, whose host is not trusted, did not give it back")
 
 

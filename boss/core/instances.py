@@ -31,7 +31,7 @@ def on_started(state: State, event: InstanceStarted) -> None:
     instance.waiting = event.waiting
     known = state.pools.get(instance.row.pool)
     if known is not None and instance.state is InstanceState.REQUESTED:
-        known.has_room(state.now)
+        known.started_one(state.now)
     if instance.state is InstanceState.REQUESTED:
         set_instance_state(state, instance, InstanceState.BOOTING, "the provider made it")
     else:
@@ -94,7 +94,7 @@ def _has_successor(state: State, instance: Instance) -> bool:
     if state.stopping or not pool.keeps_home:
         return False
     alive = sum(1 for one in state.by_pool.get(pool.name, {}).values() if one.state in ALIVE)
-    return alive < pool.least
+    return alive < pool.min_workers
 
 
 def back_off(state: State, pool: str, reason: str, *, steady: bool, costly: bool = False) -> None:

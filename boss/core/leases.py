@@ -51,7 +51,7 @@ def lease_due(state: State, worker_id: str) -> None:
         attempts.lose(state, attempt, f"worker {worker.id} was silent past its lease")
 
 
-def leases_anew(state: State) -> None:
+def restart_leases(state: State) -> None:
     """Every lease begins anew (a start, a reconnection, a gap in our own time)."""
     state.leases_from = state.now
     for worker in state.workers.values():

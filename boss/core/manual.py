@@ -28,12 +28,12 @@ def on_instances(state: State, event: InstancesAsked) -> None:
         return
     pool = named[0]
     there = len(state.by_pool.get(pool.name, {}))
-    fits = max(0, min(event.count, pool.most - there))
+    fits = max(0, min(event.count, pool.max_workers - there))
     made = [_start(state, pool, event) for _ in range(fits)]
     notes = []
     if fits < event.count:
         notes.append(
-            f"{event.count - fits} do not fit: pool {pool.name} has its limit of {pool.most} "
+            f"{event.count - fits} do not fit: pool {pool.name} has its limit of {pool.max_workers} "
             f"({there} are there, those that are ending included)"
         )
     full = state.pools[pool.name].full
@@ -88,7 +88,7 @@ def _meant(instance: Instance, event: TerminateAsked) -> bool:
 def _drain(state: State, worker: Worker) -> None:
     worker.leaving = False
     worker.draining = worker.row.draining = True
-    state.tell(worker, Drain())
+    state.send(worker, Drain())
     leases.set_worker_state(state, worker, WorkerState.DRAINING, "a person asked for its end")
     state.changes.workers[worker.id] = worker.row
 

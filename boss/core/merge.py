@@ -4,7 +4,7 @@ A replaced task keeps its number, its batch and its attempt counter; its descrip
 depends on are those of the new push from now on. Attempts of the former description are superseded: their
 end is waited for and counts for nothing. A dropped task that is pushed again is replaced, whatever the strategy.
 `replace` runs every task of the push anew that has ended, with all that depends on them in whatever batch;
-`keep_succeeded` leaves alone what has succeeded. `find` looks, `cycles` refuses, `rewire` and `run_anew` change
+`keep_succeeded` leaves alone what has succeeded. `find` looks, `cycles` refuses, `rewire` and `rerun` change
 the state; the push itself is accepted in `accept`.
 """
 
@@ -165,7 +165,7 @@ def _older_dependants(state: State, replaced: set[int], number: int) -> list[int
 
 
 def rewire(state: State, push: Push, merge: Merge, stored: dict[int, int]) -> dict[int, tuple[int, int]]:
-    """Replaced tasks get their new profiles and dependencies; their states stay for `run_anew`.
+    """Replaced tasks get their new profiles and dependencies; their states stay for `rerun`.
 
     `stored`: states of tasks that may not be in memory. Answers index -> (first, count) of its batch.
     """
@@ -207,7 +207,7 @@ def there(state: State, number: int) -> tuple[Batch, int]:
 def _take_from_queue(state: State, batch: Batch, position: int) -> None:
     if batch.states[position] != TaskState.QUEUED or state.live(batch, position) is not None:
         return
-    if batch.first + position in state.looking:
+    if batch.first + position in state.looking_up:
         # The answer is about the former results: as attempt 0 it would be looked up, and believed.
         batch.attempts[position] = 1
         moves.touch(state, batch, position)
@@ -276,19 +276,19 @@ def _count(state: State, push: Push, index: int, stored: dict[int, int]) -> None
 # --- states ----------------------------------------------------------------------------------------
 
 
-def run_anew(state: State, push: Push, merge: Merge) -> None:
+def rerun(state: State, push: Push, merge: Merge) -> None:
     """The tasks of the merge, and where the strategy says so all below them, go to what their dependencies say."""
     origins = [push.numbers[index] for index in (*merge.replaced, *merge.again)]
     cause = "replaced by a later push"
     for number in origins:
-        _anew(state, *there(state, number), cause)
+        _rerun(state, *there(state, number), cause)
     if merge.dependants:
         for batch, index in _below(state, origins):
             if batch.states[index] != TaskState.CANCELLED:
-                _anew(state, batch, index, "what it depends on was replaced")
+                _rerun(state, batch, index, "what it depends on was replaced")
 
 
-def _anew(state: State, batch: Batch, index: int, cause: str) -> None:
+def _rerun(state: State, batch: Batch, index: int, cause: str) -> None:
     dropped.take_up(state, batch, index, "pushed again")
     attempt = state.live(batch, index)
     state.unclear_deaths.pop(batch.first + index, None)  # what its former description did to workers

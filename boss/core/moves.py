@@ -74,10 +74,10 @@ def touch(state: State, batch: Batch, index: int, reason: str = "") -> None:
 def enqueue(state: State, batch: Batch, index: int) -> None:
     """A queued task without an attempt: to the ready queue, or first ask whether its results exist."""
     number = batch.first + index
-    if number in state.delayed or number in state.looking:
+    if number in state.delayed or number in state.looking_up:
         return
     if batch.flags[index] & RESULTS and batch.attempts[index] == 0 and not batch.profile(index).overwrite_result:
-        state.looking[number] = state.now
+        state.looking_up[number] = state.now
         state.ask(LookUpOrder(task=number))
         return
     state.ready.put(batch, index)
@@ -88,7 +88,7 @@ def leave_queue(state: State, batch: Batch, index: int) -> None:
     number = batch.first + index
     state.ready.drop(batch, index)
     state.delayed.pop(number, None)
-    state.looking.pop(number, None)
+    state.looking_up.pop(number, None)
     state.lost.pop(number, None)
 
 
@@ -151,4 +151,4 @@ def _follow(state: State, batch: Batch, index: int, work: list[tuple[Batch, int,
         # It was sent ahead to a worker, and a dependency is redone: the worker is asked for it. It
         # moves when the answer is there.
         attempt.asked_back = True
-        state.tell(state.workers[attempt.worker], TakeBack(task=attempt.task, attempt=attempt.attempt))
+        state.send(state.workers[attempt.worker], TakeBack(task=attempt.task, attempt=attempt.attempt))

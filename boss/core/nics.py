@@ -48,7 +48,7 @@ def on_attached(state: State, event: NetworkAttached) -> None:
     worker = state.workers.get(instance.row.worker)
     if worker is not None:
         for attempt in list(worker.attempts.values()):
-            if attempt.init and not attempt.begun():
+            if attempt.init and not attempt.started():
                 attempts.order_run(state, worker, attempt)
     _ask(state, instance)
 
@@ -62,7 +62,7 @@ def on_attach_failed(state: State, event: NetworkAttachFailed) -> None:
     worker = state.workers.get(instance.row.worker)
     if worker is None:
         return
-    for attempt in [one for one in worker.attempts.values() if one.init and not one.begun()]:
+    for attempt in [one for one in worker.attempts.values() if one.init and not one.started()]:
         reason = f"its machine got no card in the network for init tasks: {event.reason}"
         attempts.end(state, attempt, Ended.FAILED, reason)
         quarantine.init_failed(state, worker, attempt, reason)

@@ -132,7 +132,7 @@ def resend_due(state: State, worker_id: str) -> None:
         _, orders = worker.unconfirmed.pop(number)
         for order in orders:
             if _still_holds(state, worker, order):
-                state.tell(worker, order)
+                state.send(worker, order)
     if worker.unconfirmed and not worker.resend_planned:
         worker.resend_planned = True
         state.at(state.now + state.policy.resend, "resend", worker.id)
@@ -146,8 +146,8 @@ def _still_holds(state: State, worker: Worker, order: ToWorker) -> bool:
         if isinstance(order, Kill):
             return (attempt.cancelling or superseded(attempt)) and attempt.phase is not Phase.COLLECTING
         if isinstance(order, TakeBack):
-            return attempt.asked_back and not attempt.begun()
-        return not attempt.begun() and not superseded(attempt)
+            return attempt.asked_back and not attempt.started()
+        return not attempt.started() and not superseded(attempt)
     if isinstance(order, Drain):
         return worker.draining
     if isinstance(order, Resume):
@@ -181,7 +181,7 @@ def _datastore_order_holds(state: State, order: ToDatastore) -> bool:
             return attempt.phase is Phase.STAGING and not superseded(attempt)
         return attempt.phase is Phase.COLLECTING and (isinstance(order, Abandon) or not attempt.abandoning)
     if isinstance(order, LookUpOrder):
-        return order.task in state.looking
+        return order.task in state.looking_up
     if isinstance(order, Send):
         return order.digest in state.sending
     if isinstance(order, StoreOrder):

@@ -18,8 +18,8 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     #: `datastore`: its one machine is the datastore's.
     role: Literal["workers", "datastore"] = "workers"
     #: Never fewer workers than this; never more instances.
-    least: int = 1
-    most: int = 1
+    min_workers: int = 1
+    max_workers: int = 1
     #: Kept ready beyond what the work wants.
     spare: int = 0
     #: 0: as fast as `most` allows; 1: as cheap as can be.
@@ -98,4 +98,4 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         for pool in self.pools:
             if pool.name == name:
                 return pool
-        return PoolPolicy(name=name, provider="", least=0, most=0)
+        return PoolPolicy(name=name, provider="", min_workers=0, max_workers=0)

@@ -17,7 +17,7 @@ BOOTS, ENOUGH = 50, 3
 #: Shares of the remembered boots that were as quick or quicker.
 _USUAL, _LATE = 0.8, 0.95
 #: A boot that takes so many times a late one, and at least so many seconds, never ends.
-_TIMES_LATE, _LEAST_TIMEOUT = 3.0, 60.0
+_TIMES_LATE, _MIN_TIMEOUT = 3.0, 60.0
 DAY = 86_400.0
 #: Days of a month's budget.
 MONTH_DAYS = 30
@@ -76,7 +76,7 @@ class PoolState:
         self.full = ""
         self.not_before = min(self.not_before, now)
 
-    def has_room(self, now: float) -> None:
+    def started_one(self, now: float) -> None:
         """The provider made one: if it was full, it is so no more."""
         if self.full:
             self.full = ""
@@ -91,7 +91,7 @@ class PoolState:
         """Seconds after which a hello is waited for no more: as the settings say, sooner once boots were measured."""
         if len(self.boots) < ENOUGH:
             return policy.boot_timeout
-        return min(policy.boot_timeout, max(_LEAST_TIMEOUT, _TIMES_LATE * _quantile(self.boots, _LATE)))
+        return min(policy.boot_timeout, max(_MIN_TIMEOUT, _TIMES_LATE * _quantile(self.boots, _LATE)))
 
     def ended(self, wall: float, seconds: float) -> None:
         """One of its instances is over after so long."""

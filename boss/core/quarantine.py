@@ -99,9 +99,9 @@ def release_blamed(state: State, task: int) -> None:
 
 def take_back_all(state: State, worker: Worker) -> None:
     for attempt in worker.attempts.values():
-        if not attempt.begun() and not attempt.asked_back:
+        if not attempt.started() and not attempt.asked_back:
             attempt.asked_back = True
-            state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+            state.send(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
 
 
 # --- probes ----------------------------------------------------------------------------------------

@@ -38,9 +38,9 @@ class QuarantineKind(StrEnum):
 
 
 #: Its host is not trusted: what it reports is not believed.
-DISTRUSTED = frozenset({QuarantineKind.OTHER_HOST_KEY, QuarantineKind.NO_HOST_KEY, QuarantineKind.UNTRUSTED})
+UNTRUSTED_HOST = frozenset({QuarantineKind.OTHER_HOST_KEY, QuarantineKind.NO_HOST_KEY, QuarantineKind.UNTRUSTED})
 #: Only a user releases these: no probe, and no weaker reason in their place.
-LASTING = DISTRUSTED | {QuarantineKind.OPERATOR}
+LASTING = UNTRUSTED_HOST | {QuarantineKind.OPERATOR}
 
 
 class Quarantine(Reason[QuarantineKind], frozen=True):

@@ -202,7 +202,7 @@ def _live(state: State, row: AttemptRow, batch: Batch, index: int, *, init: bool
     staging = bool(batch.inits[index].spec.requirements) if init else batch.profile(index).staging
     attempt = Attempt(batch, index, row.worker, row, init=init, staging=staging)
     attempt.cancelling = not init and bool(batch.flags[index] & CANCELLING)
-    if not init and not attempt.begun():
+    if not init and not attempt.started():
         # A dependency was redone after it was sent: the question went out, and may be lost.
         attempt.asked_back = moves.follows(batch, index) is not TaskState.QUEUED or superseded(attempt)
     state.attempts[attempt.key] = attempt

@@ -108,7 +108,7 @@ class Scheduler:
             _DUE[entry[0]](state, entry[1])
         budget.settle(state)
         scale.settle(state)
-        window.look_at_changed(state)
+        window.update_changed(state)
         assign(state)
         nics.settle(state)
         orders.flush(state)
@@ -156,7 +156,7 @@ def _let_time_pass(state: State, now: float) -> None:
     state.now = now
     planned = state.next_deadline()
     if gap and state.leases_from is not None and planned is not None and planned < now - state.policy.heartbeat:
-        leases.leases_anew(state)
+        leases.restart_leases(state)
 
 
 def _time_passed(state: State, event: TimePassed) -> None:
@@ -165,7 +165,7 @@ def _time_passed(state: State, event: TimePassed) -> None:
 
 def _connected(state: State, event: LinkConnected) -> None:
     """What was sent to us while we were away is lost: everybody is asked to say hello."""
-    leases.leases_anew(state)
+    leases.restart_leases(state)
     for worker in state.workers.values():
         if worker.state.value in ("online", "draining", "lost"):
             workers.ask_for_hello(state, worker.id, worker.incarnation)
@@ -265,7 +265,7 @@ _DUE: dict[str, Callable[..., None]] = {
     "retry": retry.due,
     "initialize": _initialize_due,
     "probe": quarantine.probe_due,
-    "distrusted": host_keys.distrusted_due,
+    "untrusted": host_keys.untrusted_due,
     "scale": scale.scale_due,
     "boot": instances.boot_due,
     "stop": instances.stop_due,

@@ -85,11 +85,11 @@ class Attempt:
     def key(self) -> AttemptKey:
         return (self.task, self.attempt)
 
-    def begun(self) -> bool:
+    def started(self) -> bool:
         return self.phase in (Phase.EXECUTING, Phase.COLLECTING)
 
 
-class Stranger(msgspec.Struct, frozen=True):
+class RefusedHost(msgspec.Struct, frozen=True):
     """Who said hello in a worker's name from a host with another key: the newest one."""
 
     incarnation: str
@@ -113,7 +113,7 @@ class Worker:
         "ended_at",
         "former",
         "heard",
-        "hindered",
+        "inputs_error",
         "id",
         "incarnation",
         "init_failures",
@@ -137,7 +137,7 @@ class Worker:
         "row",
         "seconds",
         "state",
-        "stranger",
+        "refused_host",
         "strikes",
         "struck",
         "unconfirmed",
@@ -155,7 +155,7 @@ class Worker:
         self.kind = Kind(row.pool, tuple(sorted(row.labels.items())), row.slots, row.memory)
         #: Its host keys are the pinned ones.
         self.place = place
-        self.stranger: Stranger | None = None
+        self.refused_host: RefusedHost | None = None
         #: Why it gets nothing new; None: it does.
         self.quarantine = (
             Quarantine(QuarantineKind(row.quarantined_kind), row.quarantined) if row.quarantined_kind else None
@@ -199,7 +199,7 @@ class Worker:
         #: Moving mean of its attempts' durations; None until one ended.
         self.seconds: float | None = None
         #: Why inputs could not be brought to it, the last time that it was tried; empty: they could.
-        self.hindered = ""
+        self.inputs_error = ""
         #: When an attempt last ended on it (monotonic).
         self.ended_at = now
         self.progress: dict[int, float] = {}
@@ -225,7 +225,9 @@ class Worker:
 
     def refused(self) -> bool:
         """True: nobody has spoken from the host that is pinned now, and nothing at all is sent."""
-        return not self.incarnation or (self.stranger is not None and self.stranger.incarnation == self.incarnation)
+        return not self.incarnation or (
+            self.refused_host is not None and self.refused_host.incarnation == self.incarnation
+        )
 
 
 class Instance:
@@ -250,7 +252,7 @@ class Datastore:
     __slots__ = (
         "connected",
         "disk_free",
-        "hindrance",
+        "warning",
         "incarnation",
         "number",
         "outbox",
@@ -269,7 +271,7 @@ class Datastore:
         self.unconfirmed: dict[int, tuple[float, list[ToDatastore]]] = {}
         self.planned = False
         #: Why nothing new is collected at present, in its own words.
-        self.hindrance = ""
+        self.warning = ""
         #: Bytes, as it said last; 0: it has not said yet.
         self.disk_free = 0
 
@@ -310,7 +312,7 @@ class State:
         #: Queued tasks that wait for a time (number -> monotonic time) ...
         self.delayed: dict[int, float] = {}
         #: ... or for the datastore to say whether their results exist (number -> when asked).
-        self.looking: dict[int, float] = {}
+        self.looking_up: dict[int, float] = {}
         #: What was asked of the datastore for people who wait, by digest.
         self.sending: dict[str, ContentRequest] = {}
         self.attempts: dict[AttemptKey, Attempt] = {}
@@ -323,9 +325,9 @@ class State:
 
         self.workers: dict[str, Worker] = {}
         #: Last order number to somebody who has not said hello yet.
-        self.strangers: dict[str, int] = {}
+        self.unknown_incarnations: dict[str, int] = {}
         #: Kind -> ids of workers that take more: those below their window's refill mark.
-        self.hungry: dict[Kind, dict[str, None]] = {}
+        self.with_free_slots: dict[Kind, dict[str, None]] = {}
         #: Workers whose load or readiness changed in this turn.
         self.changed_workers: dict[str, None] = {}
         #: Workers on which an init execution ended without success: tasks there may wait for another one.
@@ -462,7 +464,7 @@ class State:
 
     # --- what a turn leaves behind -----------------------------------------------------------------
 
-    def tell(self, worker: Worker, order: ToWorker) -> None:
+    def send(self, worker: Worker, order: ToWorker) -> None:
         worker.outbox.append(order)
         self.outboxes[worker.id] = None
 

@@ -14,14 +14,14 @@ from wire.messages import Replace
 def on_bundles_known(state: State, event: BundlesKnown) -> None:
     state.bundles = dict(event.bundles)
     for worker in state.workers.values():
-        look_at_bundle(state, worker)
+        check_bundle(state, worker)
 
 
-def look_at_bundle(state: State, worker: Worker) -> None:
+def check_bundle(state: State, worker: Worker) -> None:
     """One of no bundle is a person's to replace."""
     if is_old(state, worker) and worker.serves():
         kind = worker.bundle.partition("=")[0]
-        state.tell(worker, Replace(kind=kind, digest=state.bundles[kind]))
+        state.send(worker, Replace(kind=kind, digest=state.bundles[kind]))
 
 
 def is_old(state: State, worker: Worker) -> bool:

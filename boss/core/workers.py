@@ -41,7 +41,7 @@ from wire.messages import (
 )
 
 #: A longer duration than this is not believed.
-MOST_SECONDS = 1e8
+MAX_SECONDS = 1e8
 
 #: Former incarnations of a worker that are remembered, to know their late messages for what they are.
 FORMER = 8
@@ -108,7 +108,9 @@ def ask_for_hello(state: State, worker_id: str, incarnation: str) -> None:
         worker.number += 1
         number = worker.number
     else:
-        number = state.strangers[worker_id] = max(state.strangers.get(worker_id, 0), worker.number if worker else 0) + 1
+        number = state.unknown_incarnations[worker_id] = (
+            max(state.unknown_incarnations.get(worker_id, 0), worker.number if worker else 0) + 1
+        )
     state.effects.append(SendToWorker(worker=worker_id, incarnation=incarnation, number=number, orders=[SayHello()]))
 
 
@@ -166,9 +168,9 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         quarantined_kind=kept.kind.value if kept is not None else "",
     )
     worker = Worker(row, place, state.now)
-    worker.number = state.strangers.pop(message.worker, 0)
+    worker.number = state.unknown_incarnations.pop(message.worker, 0)
     if old is not None:
-        window.unhungry(state, old)
+        window.unmark_free_slots(state, old)
         worker.number = max(worker.number, old.number)
         worker.former = [name for name in [*old.former, old.incarnation] if name != worker.incarnation][-FORMER:]
         worker.attempts = old.attempts
@@ -180,7 +182,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         worker.probe_at, worker.probe_due = old.probe_at, old.probe_due
         worker.probing, worker.probes = old.probing, old.probes
         worker.lease_planned = old.lease_planned
-        worker.stranger = host_keys.stranger_of(old, worker.incarnation)
+        worker.refused_host = host_keys.refused_host_of(old, worker.incarnation)
         worker.resend_planned = old.resend_planned
     before = old.state.value if old is not None else "new"
     state.workers[worker.id] = worker
@@ -213,20 +215,20 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         leases.plan_lease(state, worker, state.now + state.policy.lease)
     worker.initialized = dict.fromkeys(hello.initialized)
     worker.cached.begin(hello.cached)
-    host_keys.look_at_keys(state, worker, hello.place)
+    host_keys.check_keys(state, worker, hello.place)
     policy = state.policy
-    state.tell(
+    state.send(
         worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=state.orphan_after(worker.kind.pool))
     )
     if worker.draining:
-        state.tell(worker, Drain())
+        state.send(worker, Drain())
     elif hello.draining:
-        state.tell(worker, Resume())  # the first one was lost: else it gives back whatever it is sent
+        state.send(worker, Resume())  # the first one was lost: else it gives back whatever it is sent
     told = {(item.task, item.attempt): item for item in hello.in_hand}
     for key, attempt in list(worker.attempts.items()):
         if key in told:
             continue
-        if attempt.begun():
+        if attempt.started():
             # It has forgotten what it began: only an acknowledgement or a new start makes it do so.
             attempts.lose(state, attempt, f"worker {worker.id} has it no more")
         elif attempts.superseded(attempt):
@@ -234,14 +236,14 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         elif attempt.cancelling:
             attempts.cancel(state, attempt)  # not sent again: a worker answers for what it never had, too
         elif attempt.asked_back:
-            state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+            state.send(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
         else:
             attempts.order_run(state, worker, attempt)
     for key, item in told.items():
         _in_hand(state, worker, key, item)
     state.uninitialized[worker.id] = None
     worker.bundle = hello.bundle
-    upgrade.look_at_bundle(state, worker)
+    upgrade.check_bundle(state, worker)
     if worker.quarantined and worker.probing is None:
         quarantine.take_back_all(state, worker)
 
@@ -253,14 +255,14 @@ def _in_hand(state: State, worker: Worker, key: AttemptKey, item: InHand) -> Non
         return
     if item.phase == "executing":
         attempts.begin(state, attempt)
-    elif item.phase == "staging" and attempt.staging and not attempt.begun():
+    elif item.phase == "staging" and attempt.staging and not attempt.started():
         attempts.stage_again(state, attempt)
     if attempts.superseded(attempt):
         attempts.kill_superseded(state, attempt)
     elif attempt.cancelling and attempt.phase is not Phase.COLLECTING:
         attempts.cancel(state, attempt)
-    elif attempt.asked_back and not attempt.begun():
-        state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+    elif attempt.asked_back and not attempt.started():
+        state.send(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
     # `ended` and `returned`: the outcome or the Returned follows in a report of its own.
 
 
@@ -312,7 +314,7 @@ def _returned(state: State, worker: Worker, report: Returned) -> None:
     key = (report.task, report.attempt)
     attempt = state.attempts.get(key)
     attempts.acknowledge(state, worker, key)
-    if attempt is None or attempt.worker != worker.id or attempt.begun():
+    if attempt is None or attempt.worker != worker.id or attempt.started():
         return
     attempts.end(state, attempt, Ended.RETURNED, "given back before it began")
     if not attempt.init:
@@ -325,7 +327,7 @@ def _inputs_missing(state: State, worker: Worker, report: InputsMissing) -> None
         attempts.acknowledge(state, worker, (report.task, report.attempt))
         return
     worker.cached.drop(report.digests)
-    if not attempt.begun() and not attempts.superseded(attempt):
+    if not attempt.started() and not attempts.superseded(attempt):
         attempt.missed = True
         attempts.stage_again(state, attempt)
 
@@ -392,7 +394,7 @@ def _learn(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> 
     """How long such tasks take, and how fast this worker is done with one."""
     if outcome.ended != "succeeded":
         return
-    seconds = min(max(outcome.seconds, 0.0), MOST_SECONDS)  # whatever it says
+    seconds = min(max(outcome.seconds, 0.0), MAX_SECONDS)  # whatever it says
     attempts.learn(state, attempt.batch.profile(attempt.index), worker.kind.pool, seconds)
     mean = worker.seconds
     worker.ended_at = state.now

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from boss.api.schema import SelectionRequest
-from boss.core.reasons import DISTRUSTED
+from boss.core.reasons import UNTRUSTED_HOST
 from tests.acceptance.torture import processes, verification
 from tests.acceptance.torture.killer import Killer
 from tests.acceptance.torture.load import Load
@@ -116,7 +116,7 @@ def _let_poisoned_run_again(place: Place, killer: Killer) -> list[str]:
 def _distrusted(place: Place) -> list[str]:
     """Hosts that are quarantined for what they sent: none of them did anything but die."""
     rows = verification.rows_of(place.database, "SELECT id, quarantined, quarantined_kind FROM workers")
-    return [f"{id}: {reason}" for id, reason, kind in rows if kind in DISTRUSTED]
+    return [f"{id}: {reason}" for id, reason, kind in rows if kind in UNTRUSTED_HOST]
 
 
 def _at_rest(place: Place) -> bool:

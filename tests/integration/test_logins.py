@@ -33,7 +33,7 @@ ADDRESSES = Addresses("d1", "plant/$x", "boss host's", 1883, "http://boss:8080")
 
 def logins(folder: Path, broker: EmbeddedBroker | None = None, **settings: object) -> ManualLogins:
     ensure_keys(folder)
-    pools = (PoolPolicy(name="local", provider="local", least=2, most=2),)
+    pools = (PoolPolicy(name="local", provider="local", min_workers=2, max_workers=2),)
     values: dict[str, object] = {"broker_listen": "0.0.0.0", "http_host": "0.0.0.0", **settings}
     setup = Setup(
         state_directory=folder, tree=folder / "tree", database="", policy=Policy(pools=pools), **values  # type: ignore[arg-type]

@@ -50,8 +50,8 @@ class LargeWorld(World):
         cloud = PoolPolicy(
             name="cloud",
             provider="cloud",
-            least=0,
-            most=self.machines_most,
+            min_workers=0,
+            max_workers=self.machines_most,
             cost_weight=0.0,
             idle=60.0,
             boot=60.0,
@@ -97,7 +97,7 @@ class SlowProvider(Provider):
         world, clock = self.world, self.world.clock
         machine = SimulatedWorker(world, worker, SLOTS)
         self.living[instance] = machine
-        assert len(self.living) <= world.policy.pools[0].most, f"{len(self.living)} instances, above the limit"
+        assert len(self.living) <= world.policy.pools[0].max_workers, f"{len(self.living)} instances, above the limit"
         world.workers[worker] = machine
         self._free_at = max(self._free_at, clock.now) + BETWEEN
         made = self._free_at - clock.now

@@ -199,7 +199,7 @@ def hello_ignored(patch: Patch) -> None:
 
     def greet(state: Any, worker: Worker, hello: Any) -> None:
         policy = state.policy
-        state.tell(
+        state.send(
             worker,
             workers.Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=policy.orphan_after),
         )
@@ -251,12 +251,12 @@ def assigned_while_held(patch: Patch) -> None:
 
 def other_key_accepted(patch: Patch) -> None:
     """Whoever says hello in a worker's name is that worker."""
-    patch.put(host_keys, "_objection", lambda worker, told: "")
+    patch.put(host_keys, "_mismatch", lambda worker, told: "")
 
 
 def other_host_goes_on(patch: Patch) -> None:
     """What the datastore finds of a host costs the attempt, and nothing else."""
-    patch.put(host_keys, "distrust", _nothing)
+    patch.put(host_keys, "quarantine_host", _nothing)
 
 
 def weaker_reason_wins(patch: Patch) -> None:
@@ -335,7 +335,7 @@ def scaled_in_while_busy(patch: Patch) -> None:
         serving = [one.row.worker for one in state.by_pool.get(pool.name, {}).values() if one.state == "running"]
         return Supply(idle=[(worker, 1e6) for worker in serving if worker in state.workers], booting=fleet.booting)
 
-    before = patch.put(scale, "fleet_of", all_idle)
+    before = patch.put(scale, "supply_of", all_idle)
 
 
 def never_scaled_in(patch: Patch) -> None:

@@ -18,7 +18,7 @@ from boss.core.events import (
     Submitted,
     WorkerDrainAsked,
 )
-from boss.core.host_keys import is_distrusted
+from boss.core.host_keys import has_untrusted_host
 from boss.core.model import Submission, TaskState
 from boss.core.reasons import RejectionKind
 from boss.core.rows import Known
@@ -187,7 +187,7 @@ class People:
         world.clock.after(LOOK_SECONDS, self.look_at_hosts)
         if world.boss is not None:
             for worker in world.boss.scheduler.state.workers.values():
-                if is_distrusted(worker):
+                if has_untrusted_host(worker):
                     world.boss.put(QuarantineAsked(worker=worker.id, reason=""))
 
     # --- when the storm is over --------------------------------------------------------------------------

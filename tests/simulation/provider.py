@@ -44,7 +44,7 @@ class Provider:
         assert old not in self.living.values(), f"two machines for {worker}"
         machine = SimulatedWorker(world, worker, world.slots)
         self.living[instance] = machine
-        assert len(self.living) <= world.policy.pools[0].most, f"{len(self.living)} instances, above the limit"
+        assert len(self.living) <= world.policy.pools[0].max_workers, f"{len(self.living)} instances, above the limit"
         if old is not None:
             machine.disk = old.disk  # the successor of a crashed local worker finds its directory
             machine.host_key = old.host_key

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from boss.core.model import TaskState
-from boss.core.reasons import DISTRUSTED, LASTING
+from boss.core.reasons import LASTING, UNTRUSTED_HOST
 from boss.core.rows import AttemptRow, Changes, TaskRow
 from boss.core.state import State
 from tests.simulation.workers import SimulatedWorker, content_of
@@ -215,7 +215,7 @@ class Truth:
         if worker is None or (row.phase, row.reason) != ("staging", OTHER_HOST) or worker.state == "gone":
             return
         released = any(move.what == "worker" and move.after == "released" for move in changes.moves)
-        held = released or worker.quarantined_kind in DISTRUSTED
+        held = released or worker.quarantined_kind in UNTRUSTED_HOST
         assert held, f"{row.worker} is another host, as {key} found, and goes on ({worker.quarantined or 'trusted'})"
 
     def _below(self, origins: list[int]) -> set[int]:

@@ -208,7 +208,7 @@ class World:
         if self.pool.keeps_home or self.boss is None:
             return 0
         alive = self.boss.scheduler.state.by_pool.get(self.pool.name, {}).values()
-        return max(0, sum(1 for one in alive if not one.row.keep_alive) - self.pool.least - self.pool.spare)
+        return max(0, sum(1 for one in alive if not one.row.keep_alive) - self.pool.min_workers - self.pool.spare)
 
     def story(self, task: int) -> str:
         """What the boss of today remembers of a task, for the message of a failure."""
@@ -230,7 +230,7 @@ def _policy(chance: random.Random) -> Policy:
         deaths=3,
         strikes=chance.choice([2, NEVER]),
         init_tries=chance.choice([2, NEVER]),
-        pools=(PoolPolicy(name="local", least=chance.choice([1, 2, 4]), most=4, boot_timeout=40.0),),
+        pools=(PoolPolicy(name="local", min_workers=chance.choice([1, 2, 4]), max_workers=4, boot_timeout=40.0),),
     )
 
 
@@ -239,8 +239,8 @@ def _with_cloud(policy: Policy, chance: random.Random, slots: int) -> Policy:
     cloud = PoolPolicy(
         name="cloud",
         provider="cloud",
-        least=chance.choice([0, 0, 1, 2]),
-        most=chance.choice([1, 4, 6]),
+        min_workers=chance.choice([0, 0, 1, 2]),
+        max_workers=chance.choice([1, 4, 6]),
         spare=chance.choice([0, 0, 1]),
         cost_weight=chance.choice([0.0, 0.25, 0.9]),
         idle=chance.choice([0.0, 5.0, 40.0]),

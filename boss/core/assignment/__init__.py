@@ -1,6 +1,6 @@
 """Which ready task goes to which worker. Decided at the end of every turn, by `assign`; pure.
 
-    scheduler.settle ── window.look_at_changed    which workers take more, and how much ahead of their free slots
+    scheduler.settle ── window.update_changed    which workers take more, and how much ahead of their free slots
                      └─ assign.assign             ready tasks by demand meet workers by kind
                         └─ locality               among equally urgent tasks: those whose inputs the worker has
 

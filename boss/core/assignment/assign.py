@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from boss.core import attempts, quarantine
 from boss.core.assignment import window
-from boss.core.assignment.locality import Liking
+from boss.core.assignment.locality import Locality
 from boss.core.graph import Batch
 from boss.core.ready import Kind, Waiting
 from boss.core.state import State, Worker
@@ -25,23 +25,23 @@ _UNRANKED = (0.0, 0.0)
 
 def assign(state: State) -> None:
     """Send ready tasks to hungry workers."""
-    if state.stopping or state.leases_from is None or not state.hungry:
+    if state.stopping or state.leases_from is None or not state.with_free_slots:
         return
-    for waiting in _most_urgent_first(state):
+    for waiting in _by_urgency(state):
         if waiting.count:
             _serve(state, waiting)
-    if state.hungry and state.overloaded:
+    if state.with_free_slots and state.overloaded:
         _ask_back(state)
 
 
-def _most_urgent_first(state: State) -> list[Waiting]:
+def _by_urgency(state: State) -> list[Waiting]:
     """Demands in the order of their first lane: higher priority, then older batch."""
     with_tasks = [waiting for waiting in state.ready.by_demand.values() if waiting.count]
     return sorted(with_tasks, key=lambda waiting: waiting.order[0] if waiting.order else (0, 0))
 
 
 def _serve(state: State, waiting: Waiting) -> None:
-    kinds = [kind for kind in state.hungry if waiting.demand.fits(kind)]
+    kinds = [kind for kind in state.with_free_slots if waiting.demand.fits(kind)]
     kinds.sort(key=lambda kind: state.ranks.get(kind.pool, _UNRANKED))
     for ahead in (False, True):
         if not _fill(state, waiting, kinds, ahead=ahead):
@@ -56,20 +56,20 @@ def _fill(state: State, waiting: Waiting, kinds: list[Kind], *, ahead: bool) -> 
                 return False
             continue
         limit = window.window(state, worker) if ahead else worker.slots
-        liking = Liking(state, worker)
+        locality = Locality(state, worker)
         while worker.load + (0 if ahead else waiting.demand.slots - 1) < limit:
-            taken = liking.take(waiting)
+            taken = locality.take(waiting)
             if taken is None:
                 return False
             _send(state, worker, *taken)
         if ahead:
-            window.mark_hungry(state, worker)
+            window.mark_free_slots(state, worker)
     return True
 
 
 def _nearest_first(state: State, waiting: Waiting, kinds: list[Kind]) -> list[Worker]:
     """The hungry workers of these kinds; where it tells them apart, those first that have what the next task needs."""
-    workers = [state.workers[worker_id] for kind in kinds for worker_id in state.hungry.get(kind, ())]
+    workers = [state.workers[worker_id] for kind in kinds for worker_id in state.with_free_slots.get(kind, ())]
     at = waiting.first(state.batches) if len(workers) > 1 and (waiting.near or waiting.inputs) else None
     if at is None:
         return workers
@@ -79,7 +79,7 @@ def _nearest_first(state: State, waiting: Waiting, kinds: list[Kind]) -> list[Wo
 
 def _probe(state: State, waiting: Waiting, worker: Worker) -> bool:
     """One task for a worker that is quarantined; False when there is none."""
-    taken = Liking(state, worker).take(waiting)
+    taken = Locality(state, worker).take(waiting)
     if taken is None:
         return False
     batch, index = taken
@@ -87,7 +87,7 @@ def _probe(state: State, waiting: Waiting, worker: Worker) -> bool:
     attempt = state.live(batch, index)
     assert attempt is not None
     quarantine.probe_sent(state, worker, attempt)
-    window.unhungry(state, worker)
+    window.unmark_free_slots(state, worker)
     return True
 
 
@@ -99,8 +99,8 @@ def _send(state: State, worker: Worker, batch: Batch, index: int) -> None:
 
 def _ask_back(state: State) -> None:
     """Slots stand empty and nothing is ready: balance what was sent ahead."""
-    for kind in list(state.hungry):
-        idle = [state.workers[w] for w in state.hungry[kind] if state.workers[w].load < state.workers[w].slots]
+    for kind in list(state.with_free_slots):
+        idle = [state.workers[w] for w in state.with_free_slots[kind] if state.workers[w].load < state.workers[w].slots]
         free = sum(worker.slots - worker.load for worker in idle)
         if free <= 0:
             continue
@@ -123,10 +123,10 @@ def _ask_some_back(state: State, worker: Worker, most: int) -> int:
     for attempt in reversed(list(worker.attempts.values())):
         if asked >= min(most, above):
             break
-        if attempt.begun() or attempt.init:
+        if attempt.started() or attempt.init:
             continue
         if not attempt.asked_back:
             attempt.asked_back = True
-            state.tell(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+            state.send(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
         asked += attempt.slots
     return asked

@@ -1,6 +1,6 @@
 """Which of the tasks that are equally urgent a worker is to have: those whose inputs it has, or is near to.
 
-A preference, never a condition: with nothing of its liking a worker takes what comes next. It costs a look at a few
+A preference, never a condition: with nothing of its locality a worker takes what comes next. It costs a look at a few
 lanes whenever a lane is begun, nothing a task.
 """
 
@@ -14,7 +14,7 @@ from boss.core.state import State, Worker
 LOOKED_AT = 32
 
 
-class Liking:
+class Locality:
     """One worker that is being filled."""
 
     __slots__ = ("_key", "_state", "_worker")

@@ -18,19 +18,19 @@ def window(state: State, worker: Worker) -> int:
     return slots + min(policy.prefetch_max, max(slots, int(ahead)))
 
 
-def mark_hungry(state: State, worker: Worker) -> None:
+def mark_free_slots(state: State, worker: Worker) -> None:
     """Note whether it takes more. A large window is refilled when it is half empty, so orders stay large."""
     size = window(state, worker)
     refill = size - 1 if size <= 8 * worker.slots else size // 2
     if worker.quarantined:
         refill = 0  # one task to prove itself, when it has nothing else
     if worker.serves() and worker.connected and worker.load <= refill:
-        state.hungry.setdefault(worker.kind, {})[worker.id] = None
+        state.with_free_slots.setdefault(worker.kind, {})[worker.id] = None
     else:
-        unhungry(state, worker)
+        unmark_free_slots(state, worker)
 
 
-def look_at_changed(state: State) -> None:
+def update_changed(state: State) -> None:
     """The end of a turn: which of the workers that it was about take more, or need an init execution."""
     for worker_id in state.uninitialized:
         worker = state.workers[worker_id]
@@ -38,7 +38,7 @@ def look_at_changed(state: State) -> None:
             _initialize_waiting(state, worker)
     state.uninitialized.clear()
     for worker_id in state.changed_workers:
-        mark_hungry(state, state.workers[worker_id])
+        mark_free_slots(state, state.workers[worker_id])
     state.changed_workers.clear()
 
 
@@ -49,14 +49,14 @@ def _initialize_waiting(state: State, worker: Worker) -> None:
     waiting = {
         attempt.batch.number: attempt.batch
         for attempt in worker.attempts.values()
-        if not (attempt.init or attempt.begun() or attempt.batch.held()) and attempt.batch.inits
+        if not (attempt.init or attempt.started() or attempt.batch.held()) and attempt.batch.inits
     }
     for batch in waiting.values():
         attempts.initialize(state, worker, batch)
 
 
-def unhungry(state: State, worker: Worker) -> None:
+def unmark_free_slots(state: State, worker: Worker) -> None:
     kind: Kind = worker.kind
-    of_kind = state.hungry.get(kind)
+    of_kind = state.with_free_slots.get(kind)
     if of_kind is not None and of_kind.pop(worker.id, 0) is None and not of_kind:
-        del state.hungry[kind]
+        del state.with_free_slots[kind]

@@ -40,8 +40,8 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """What the settings and the past say of a pool. Seconds."""
 
     slots: int
-    least: int = 0
-    most: int
+    min_workers: int = 0
+    max_workers: int
     #: Kept ready beyond what is needed.
     spare: int = 0
     #: How long a worker takes from the request to its first task.
@@ -88,23 +88,23 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     numbers: dict[str, float] = msgspec.field(default_factory=dict)
 
 
-def decide(waves: list[Wave], pool: Pool, fleet: Supply, ends: Ends | None = None) -> Decision:
+def decide(waves: list[Wave], pool: Pool, supply: Supply, ends: Ends | None = None) -> Decision:
     """`waves`: what is and becomes runnable, in the order of time (`forecast`). `ends`: by the schedule
     itself, where the graph is small enough to be played so often; else the fluid serves.
     """
-    now = _course(waves, pool, fleet, 0)
-    wanted = _wanted(waves, pool, fleet, now, ends)
-    start = max(wanted, pool.least + _spare(pool, now) - fleet.size, 0)
-    limited, why_not_more = _limited(start, wanted, pool, fleet, now)
+    now = _course(waves, pool, supply, 0)
+    wanted = _wanted(waves, pool, supply, now, ends)
+    start = max(wanted, pool.min_workers + _spare(pool, now) - supply.size, 0)
+    limited, why_not_more = _limited(start, wanted, pool, supply, now)
     numbers = {
         "runnable_slots": now.peak(0.0, 0.0),
         "needed_after_boot": now.peak(pool.boot, pool.boot * (1 + _MARGIN)),
         "boot_seconds": pool.boot,
         "end_seconds": now.end,
-        "workers": float(fleet.size),
+        "workers": float(supply.size),
     }
     if limited > 0:
-        numbers["end_seconds_with_start"] = _course(waves, pool, fleet, limited).end
+        numbers["end_seconds_with_start"] = _course(waves, pool, supply, limited).end
         return Decision(
             start=limited,
             reason=f"{limited} more end the work {_in(numbers['end_seconds_with_start'])} instead of {_in(now.end)}",
@@ -112,7 +112,7 @@ def decide(waves: list[Wave], pool: Pool, fleet: Supply, ends: Ends | None = Non
             why_not_fewer=NotFewer(NotFewerKind.WORTH_IT, f"each of them is worth its {pool.boot:.0f} s of boot"),
             numbers=numbers,
         )
-    stop, why_not_fewer = _to_stop(pool, fleet, now)
+    stop, why_not_fewer = _to_stop(pool, supply, now)
     if stop:
         reason = f"{len(stop)} have no work within {_keep(pool):.0f} s"
     else:
@@ -135,7 +135,7 @@ class _Piece(NamedTuple):
 
 
 class _Course(NamedTuple):
-    """What a fleet makes of the waves."""
+    """What a supply makes of the waves."""
 
     pieces: list[_Piece]
     #: When the work that belongs together is done: up to a pause that is longer than stopping and booting again.
@@ -151,10 +151,10 @@ class _Course(NamedTuple):
         return most
 
 
-def _course(waves: list[Wave], pool: Pool, fleet: Supply, more: int) -> _Course:
+def _course(waves: list[Wave], pool: Pool, supply: Supply, more: int) -> _Course:
     """The fluid: work drains through as many slots as there are, but no faster than there are tasks."""
-    serving = (fleet.busy + len(fleet.idle)) * pool.slots
-    grows = sorted([*fleet.booting, *[pool.boot] * more])
+    serving = (supply.busy + len(supply.idle)) * pool.slots
+    grows = sorted([*supply.booting, *[pool.boot] * more])
     left = tasks = now = 0.0
     pieces: list[_Piece] = []
     position = 0
@@ -205,18 +205,18 @@ def _drained(now: float, tasks: float, left: float, serving: int, next_time: flo
 # --- how many ---------------------------------------------------------------------------------------
 
 
-def _wanted(waves: list[Wave], pool: Pool, fleet: Supply, now: _Course, ends: Ends | None) -> int:
+def _wanted(waves: list[Wave], pool: Pool, supply: Supply, now: _Course, ends: Ends | None) -> int:
     """New workers that pay for themselves."""
     near = now.peak(pool.boot, pool.boot * (1 + _MARGIN))
-    useful = min(math.ceil(near / pool.slots - 1e-9), pool.most) - fleet.size
+    useful = min(math.ceil(near / pool.slots - 1e-9), pool.max_workers) - supply.size
     if useful <= 0:
         return 0
-    price = price_of(pool.cost_weight, pool.most)
+    price = price_of(pool.cost_weight, pool.max_workers)
 
     def cost(more: int, end: float) -> float:
         return more * pool.boot + (price * end if price else (0.0 if end < math.inf else math.inf))
 
-    guesses = sorted((cost(more, _course(waves, pool, fleet, more).end), more) for more in _candidates(useful))
+    guesses = sorted((cost(more, _course(waves, pool, supply, more).end), more) for more in _candidates(useful))
     played = _cheapest_played(guesses, lambda more: cost(more, ends(more))) if ends is not None else None
     return guesses[0][1] if played is None else played
 
@@ -252,13 +252,13 @@ def _spare(pool: Pool, now: _Course) -> int:
     if not pool.spare:
         return 0
     needed = math.ceil(now.peak(0.0, pool.boot) / pool.slots)
-    return max(0, min(pool.most, needed + pool.spare) - pool.least)
+    return max(0, min(pool.max_workers, needed + pool.spare) - pool.min_workers)
 
 
-def _limited(start: int, wanted: int, pool: Pool, fleet: Supply, now: _Course) -> tuple[int, NotMore | None]:
+def _limited(start: int, wanted: int, pool: Pool, supply: Supply, now: _Course) -> tuple[int, NotMore | None]:
     """What limits leave of it, and why it is not more."""
-    room = max(0, pool.most - fleet.size)
-    limit = NotMore(NotMoreKind.LIMIT, f"the pool has its limit of {pool.limit or pool.most}")
+    room = max(0, pool.max_workers - supply.size)
+    limit = NotMore(NotMoreKind.LIMIT, f"the pool has its limit of {pool.limit or pool.max_workers}")
     caps: list[tuple[int, NotMore | None]] = [(room, limit)]
     if pool.full:
         caps.insert(0, (0, NotMore(NotMoreKind.CANNOT_GROW, f"the provider makes none at present: {pool.full}")))
@@ -288,19 +288,19 @@ def _keep(pool: Pool) -> float:
     return pool.boot + pool.idle
 
 
-def _to_stop(pool: Pool, fleet: Supply, now: _Course) -> tuple[list[str], NotFewer | None]:
+def _to_stop(pool: Pool, supply: Supply, now: _Course) -> tuple[list[str], NotFewer | None]:
     """Idle ones that no work will want in time, longest idle first. Never one at work."""
     soon = math.ceil(now.peak(0.0, _keep(pool)) / pool.slots - 1e-9)
-    kept = max(soon + pool.spare, pool.least)
-    ripe = [worker for worker, seconds in fleet.idle if seconds >= pool.idle]
-    stop = ripe[: max(0, fleet.size - kept)]
-    if len(stop) == fleet.size:
+    kept = max(soon + pool.spare, pool.min_workers)
+    ripe = [worker for worker, seconds in supply.idle if seconds >= pool.idle]
+    stop = ripe[: max(0, supply.size - kept)]
+    if len(stop) == supply.size:
         return stop, None
-    if fleet.size - len(stop) <= kept:
+    if supply.size - len(stop) <= kept:
         if soon:
             return stop, NotFewer(NotFewerKind.WANTED_SOON, f"{soon} will be wanted within {_keep(pool):.0f} s")
         return stop, NotFewer(NotFewerKind.MINIMUM, f"the pool keeps {kept}")
-    if len(fleet.idle) > len(ripe):
+    if len(supply.idle) > len(ripe):
         text = f"the others have been without work for less than {pool.idle:.0f} s"
         return stop, NotFewer(NotFewerKind.JUST_IDLE, text)
     return stop, NotFewer(NotFewerKind.BUSY, "the others work")

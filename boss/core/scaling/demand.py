@@ -27,16 +27,16 @@ _SOON = 1.0
 _NEVER_MET = 1 << 30
 
 
-def need(state: State, pool: PoolPolicy, fleet: Supply) -> tuple[Forecast, Ends | None]:
+def forecast_for(state: State, pool: PoolPolicy, supply: Supply) -> tuple[Forecast, Ends | None]:
     """What becomes runnable on workers of this pool, and when; of a small graph also when all ends with so many more.
 
-    `fleet`: all that serves it.
+    `supply`: all that serves it.
     """
     known = state.pools[pool.name]
     kind = kind_of(state, pool)
     weigh = _Weigher(state, kind)
     slots = kind.slots
-    serving = (fleet.busy + len(fleet.idle)) * slots
+    serving = (supply.busy + len(supply.idle)) * slots
     running, ahead = _under_way(state, weigh)
     pending, pending_seconds = _pending(state, weigh)
     graph = Graph(
@@ -49,7 +49,7 @@ def need(state: State, pool: PoolPolicy, fleet: Supply) -> tuple[Forecast, Ends 
     )
     ready = [*ahead, *_ready(state, weigh)]
     boot = known.boot(pool)
-    coming = serving + len(fleet.booting) * slots
+    coming = serving + len(supply.booting) * slots
     is_small = pending + len(running) + sum(group.size for group in ready) <= SMALL
     if is_small:
         ready = [group._replace(tasks=list(group.tasks)) for group in ready]  # each forecast takes them anew
@@ -57,7 +57,7 @@ def need(state: State, pool: PoolPolicy, fleet: Supply) -> tuple[Forecast, Ends 
     def ends(more: int) -> float:
         return forecast(graph, ready, running, (serving, coming + more * slots), boot).end
 
-    seen = forecast(graph, ready, running, (serving, max(coming, pool.most * slots)), boot)
+    seen = forecast(graph, ready, running, (serving, max(coming, pool.max_workers * slots)), boot)
     return seen, ends if is_small else None
 
 
@@ -69,7 +69,7 @@ def kind_of(state: State, pool: PoolPolicy) -> Kind:
     return Kind(pool.name, tuple(sorted(pool.labels.items())), slots, 0)
 
 
-def fleet_of(state: State, pool: PoolPolicy, helpers: int) -> Supply:
+def supply_of(state: State, pool: PoolPolicy, helpers: int) -> Supply:
     """Its workers. `helpers`: as many of its size does what other workers there are, which are used before."""
     known = state.pools[pool.name]
     busy, idle, booting = helpers, [], []

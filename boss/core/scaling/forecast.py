@@ -16,11 +16,11 @@ from typing import NamedTuple
 import msgspec
 
 #: Tasks that one forecast plays at most.
-MOST = 6_000
+MAX_TASKS = 6_000
 #: A graph with so many unfinished tasks is small enough to be played for several numbers of workers.
 SMALL = 2_000
 #: Waves that a forecast tells at most, about: beyond, those that open at nearly one time become one.
-_MOST_WAVES = 250
+_MAX_WAVES = 250
 
 
 class Wave(NamedTuple):
@@ -77,7 +77,7 @@ def forecast(
     running: list[tuple[int, float]],
     slots: tuple[int, int],
     boot: float,
-    most: int = MOST,
+    most: int = MAX_TASKS,
 ) -> Forecast:
     """`running`: (task, seconds that it still takes). `slots`: those of now, and those from `boot` seconds on."""
     play = _Play(graph, slots, boot, most)
@@ -151,7 +151,7 @@ class _Play:
             self.waves.append(Wave(self.now, rest, seconds))
         waves = _gathered(self.waves)
         end = math.inf if self.ends or self.queue else self.now
-        return Forecast(waves if len(waves) <= _MOST_WAVES else _merged(waves, self.boot), end, cut)
+        return Forecast(waves if len(waves) <= _MAX_WAVES else _merged(waves, self.boot), end, cut)
 
     def _open(self, task: int) -> None:
         """It ends: what became runnable by that waits for a slot."""

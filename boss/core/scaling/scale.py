@@ -15,7 +15,7 @@ from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.pools import PoolState
 from boss.core.reasons import NotMore, NotMoreKind, QuarantineKind
 from boss.core.scaling.decide import Decision, Pool, decide
-from boss.core.scaling.demand import fleet_of, helpers_of, kind_of, need
+from boss.core.scaling.demand import forecast_for, helpers_of, kind_of, supply_of
 from boss.core.state import Instance, State
 
 #: A worker that failed to prove itself so often is not waited for any more.
@@ -52,7 +52,7 @@ def _scale(state: State) -> None:
     for pool in state.policy.pools:
         if not pool.grows():
             _keep(state, pool)
-    _drop_strangers(state)
+    _stop_removed_pools(state)
     _stop_drained(state)
     before = {pool.name for pool in state.policy.pools if pool.provider == LOCAL}
     work = False
@@ -62,7 +62,7 @@ def _scale(state: State) -> None:
     if work or any(state.by_pool.get(pool.name) for pool in elastic):
         # Else deciding cost nothing, and work that comes is not to wait.
         state.scale_from = state.now + state.policy.scale_pause
-    _look_again(state, elastic)
+    _plan_next(state, elastic)
 
 
 def in_order(state: State) -> list[PoolPolicy]:
@@ -87,13 +87,13 @@ def _keep(state: State, pool: PoolPolicy) -> None:
     """A fixed number of them."""
     there = state.by_pool.get(pool.name, {})
     alive = sum(1 for instance in there.values() if instance.state in ALIVE)
-    if alive < pool.least and state.now >= state.pools[pool.name].not_before:
+    if alive < pool.min_workers and state.now >= state.pools[pool.name].not_before:
         # What is being stopped still exists: the provider is never asked beyond the limit.
-        for _ in range(min(pool.least - alive, pool.most - len(there))):
+        for _ in range(min(pool.min_workers - alive, pool.max_workers - len(there))):
             instances.start(state, pool, f"pool {pool.name} wants it")
 
 
-def _drop_strangers(state: State) -> None:
+def _stop_removed_pools(state: State) -> None:
     """Instances of pools that the settings name no more go when they have nothing in hand."""
     for name in state.by_pool.keys() - state.pools.keys():
         for instance in list(state.by_pool[name].values()):
@@ -149,18 +149,18 @@ def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
     known = state.pools[policy.name]
     there = state.by_pool.get(policy.name, {})
     helpers = helpers_of(state, policy, before)
-    fleet = fleet_of(state, policy, helpers)
+    supply = supply_of(state, policy, helpers)
     stopping = sum(1 for instance in there.values() if instance.state not in ALIVE)
-    seen, ends = need(state, policy, fleet)
+    seen, ends = forecast_for(state, policy, supply)
     waves = seen.waves
-    plan = decide(waves, _pool(state, policy, known, helpers, stopping), fleet, ends)
+    plan = decide(waves, _pool(state, policy, known, helpers, stopping), supply, ends)
     for _ in range(plan.start):
         instances.start(state, policy, f"pool {policy.name}: {plan.reason}")
     for worker in plan.stop:
         instance = state.instances[state.instance_for[worker]]
         instances.stop(state, instance, f"no work for it within the time of a boot: {plan.reason}")
     _stop_quarantined(state, policy, bool(waves))
-    _remember(state, policy, known, plan, fleet.size - helpers)
+    _remember(state, policy, known, plan, supply.size - helpers)
     return bool(waves)
 
 
@@ -170,8 +170,8 @@ def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stop
     at_once, why_at_once = _at_once(state, policy, known)
     return Pool(
         slots=kind_of(state, policy).slots,
-        least=policy.least + helpers,
-        most=policy.most - stopping + helpers,
+        min_workers=policy.min_workers + helpers,
+        max_workers=policy.max_workers - stopping + helpers,
         spare=policy.spare,
         boot=known.boot(policy),
         idle=policy.idle,
@@ -180,7 +180,7 @@ def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stop
         full=known.full if state.now < known.not_before else "",
         at_once=at_once,
         why_at_once=why_at_once,
-        limit=_limit_words(policy, stopping),
+        limit=_format_limit(policy, stopping),
     )
 
 
@@ -188,7 +188,7 @@ def _at_once(state: State, policy: PoolPolicy, known: PoolState) -> tuple[int, N
     """How many may be asked for now, and why not more: none in a pause after a failure, then one to see whether that
     is over. Never beyond the limit: machines whose workers do not serve, and those that are ending, count too."""
     there = state.by_pool.get(policy.name, {}).values()
-    left = max(0, policy.most - len(there))
+    left = max(0, policy.max_workers - len(there))
     asked = sum(1 for each in there if each.state is InstanceState.REQUESTED and not each.row.reference)
     if known.crashes and known.costly:
         asked = sum(1 for each in there if each.state in COMING)  # that it was made says nothing: its hello does
@@ -202,7 +202,7 @@ def _at_once(state: State, policy: PoolPolicy, known: PoolState) -> tuple[int, N
         at_once = state.policy.starts_at_once
         more, why = at_once - asked, NotMore(NotMoreKind.STARTS_AT_ONCE, f"{at_once} are asked for at a time")
     if left < more:
-        text = f"the pool has its limit of {_limit_words(policy, 0)}, those included whose workers do not serve"
+        text = f"the pool has its limit of {_format_limit(policy, 0)}, those included whose workers do not serve"
         return left, NotMore(NotMoreKind.LIMIT, text)
     return max(0, more), why
 
@@ -211,8 +211,8 @@ def _failures(count: int) -> str:
     return "a failure" if count == 1 else f"{count} failures in a row"
 
 
-def _limit_words(policy: PoolPolicy, stopping: int) -> str:
-    return f"{policy.most}" + (f", {stopping} of them ending" if stopping else "")
+def _format_limit(policy: PoolPolicy, stopping: int) -> str:
+    return f"{policy.max_workers}" + (f", {stopping} of them ending" if stopping else "")
 
 
 def _remember(state: State, policy: PoolPolicy, known: PoolState, plan: Decision, size: int) -> None:
@@ -223,7 +223,7 @@ def _remember(state: State, policy: PoolPolicy, known: PoolState, plan: Decision
         state.journal("pool", policy.name, 0, f"{size} workers", f"{after} workers", plan.reason)
 
 
-def _look_again(state: State, elastic: list[PoolPolicy]) -> None:
+def _plan_next(state: State, elastic: list[PoolPolicy]) -> None:
     """When the first worker will have been idle for long enough."""
     ripe = [
         worker.ended_at + pool.idle

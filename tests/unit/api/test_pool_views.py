@@ -16,8 +16,8 @@ from tests.worlds.scheduler import World
 CLOUD = PoolPolicy(
     name="cloud",
     provider="opennebula",
-    least=0,
-    most=4,
+    min_workers=0,
+    max_workers=4,
     boot=60.0,
     idle=30.0,
     slots=2,
@@ -64,7 +64,7 @@ def test_a_pool_shows_what_it_has_and_what_was_decided(world: World) -> None:
 
 
 def test_a_pool_of_a_fixed_size_says_so(world: World) -> None:
-    local = PoolPolicy(name="local", least=2, most=2)
+    local = PoolPolicy(name="local", min_workers=2, max_workers=2)
     assert shown(world, local)["local"].plan.reason == "the settings keep it at 2"
 
 

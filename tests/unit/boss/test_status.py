@@ -21,8 +21,8 @@ from tests.worlds.scheduler import World
 CLOUD = PoolPolicy(
     name="cloud",
     provider="opennebula",
-    least=0,
-    most=4,
+    min_workers=0,
+    max_workers=4,
     boot=60.0,
     idle=30.0,
     slots=2,
@@ -208,10 +208,10 @@ def test_a_reason_whose_numbers_change_is_shown_once_it_has_lasted() -> None:
     reasons, state = StatusReasons(), Scheduler(Policy()).state
     for now in range(7):
         state.now = float(now)
-        state.datastore.hindrance = f"{now} bytes are free"
+        state.datastore.warning = f"{now} bytes are free"
         told = [reason.text for reason in reasons.look(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
         assert told == ([] if now < 5 else [f"datastore: {now} bytes are free"])
-    state.datastore.hindrance = ""
+    state.datastore.warning = ""
     assert not [reason for reason in reasons.look(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
 
 

@@ -45,7 +45,7 @@ def test_a_named_cloud_is_one_pool_and_no_local_worker(tmp_path: Path) -> None:
     found = read(tmp_path, 'opennebula_endpoint = "http://one:2633/RPC2"\nmax_workers = 30')
     (made,) = make_pools(found)
     policy, setup = made
-    assert (policy.name, policy.provider, policy.least, policy.most) == ("cloud", "opennebula", 0, 30)
+    assert (policy.name, policy.provider, policy.min_workers, policy.max_workers) == ("cloud", "opennebula", 0, 30)
     assert not policy.keeps_home
     assert setup.options["opennebula_endpoint"] == "http://one:2633/RPC2" and setup.options["template"] == ""
     both = read(tmp_path, 'opennebula_endpoint = "http://one:2633/RPC2"\nlocal_workers = 1')
@@ -97,7 +97,7 @@ def test_all_faults_are_told_with_their_place(tmp_path: Path) -> None:
 def test_the_datastores_pool_has_one_machine(tmp_path: Path) -> None:
     found = read(tmp_path, "[pools.store]\nrole = 'datastore'\nmax = 7\n")
     ((policy, _),) = make_pools(found)
-    assert (policy.role, policy.least, policy.most) == ("datastore", 1, 1)
+    assert (policy.role, policy.min_workers, policy.max_workers) == ("datastore", 1, 1)
 
 
 def test_providers_are_found_by_name_and_an_unknown_one_is_refused_with_those_that_there_are() -> None:

@@ -6,7 +6,7 @@ from boss.core.events import InstanceEnded, InstanceStarted, TimePassed
 from boss.core.policy import Policy, PoolPolicy
 from tests.worlds.scheduler import StartInstance, StopInstance, World
 
-POOL = Policy(ask_again=30.0, pools=(PoolPolicy(name="local", least=1, most=1, boot_timeout=60.0),))
+POOL = Policy(ask_again=30.0, pools=(PoolPolicy(name="local", min_workers=1, max_workers=1, boot_timeout=60.0),))
 
 
 def silent_instance() -> World:

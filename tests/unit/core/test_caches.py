@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from boss.core.assignment.locality import LOOKED_AT
-from boss.core.cached_inputs import MOST, Cached
+from boss.core.cached_inputs import MAX_DIGESTS, Cached
 from boss.core.events import PauseAsked
 from boss.core.model import Phase, Profile
 from boss.core.rows import ResultRow
@@ -65,11 +65,11 @@ def test_what_is_no_digest_is_nowhere(odd: str) -> None:
 
 def test_a_cache_is_known_up_to_a_bound() -> None:
     cached = Cached()
-    cached.begin([far(number) for number in range(2 * MOST)])
-    assert len(cached) == MOST
+    cached.begin([far(number) for number in range(2 * MAX_DIGESTS)])
+    assert len(cached) == MAX_DIGESTS
     assert cached.has(far(0)), "the most recently used come first"
-    cached.add([far(3 * MOST)])
-    assert len(cached) == MOST
+    cached.add([far(3 * MAX_DIGESTS)])
+    assert len(cached) == MAX_DIGESTS
 
 
 def test_a_cache_says_the_same_as_a_set_whatever_happens() -> None:

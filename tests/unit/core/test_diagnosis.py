@@ -64,8 +64,8 @@ from wire.messages import DatastoreHeartbeat, StageFailed, StoreFailed
 CLOUD = PoolPolicy(
     name="cloud",
     provider="opennebula",
-    least=0,
-    most=2,
+    min_workers=0,
+    max_workers=2,
     boot=60.0,
     idle=30.0,
     slots=2,
@@ -288,7 +288,7 @@ def test_a_pool_whose_size_is_not_decided_yet_says_so() -> None:
 
 
 def test_a_pool_of_a_fixed_size_is_limited_by_the_settings() -> None:
-    world = World(Policy(pools=(PoolPolicy(name="local", least=1, most=1, slots=2),)))
+    world = World(Policy(pools=(PoolPolicy(name="local", min_workers=1, max_workers=1, slots=2),)))
     world.push({"a": ""})
     limit = PoolLimited("local", NotMore(NotMoreKind.LIMIT, "the settings keep it at 1"))
     assert why(world, 1) == [PoolGrows("local", 1), limit]

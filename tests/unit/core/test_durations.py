@@ -87,7 +87,7 @@ def test_what_runs_longer_than_the_mean_goes_on_as_long_as_such_tasks_differ() -
 
 
 def test_kinds_that_were_not_seen_for_longest_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(durations, "MOST_KINDS", 3)
+    monkeypatch.setattr(durations, "MAX_KINDS", 3)
     learned = Durations()
     for kind in (1, 2, 3, 1, 4):
         learned.learn(kind, "cloud", float(kind))

@@ -240,11 +240,11 @@ def test_whatever_is_sent_no_more_is_kept_than_a_count_a_reason(world: World) ->
 
 
 def test_somebody_unknown_is_asked_to_say_hello(world: World) -> None:
-    stranger = world.workers["s"] = FakeWorker(world, "s")
-    stranger.beats()
-    assert [type(order) for order in stranger.orders()] == [SayHello]
-    stranger.hello()
-    assert stranger.seen.state == "online"
+    unknown = world.workers["s"] = FakeWorker(world, "s")
+    unknown.beats()
+    assert [type(order) for order in unknown.orders()] == [SayHello]
+    unknown.hello()
+    assert unknown.seen.state == "online"
     world.ignore()
 
 

@@ -7,7 +7,7 @@ from boss.core.policy import Policy, PoolPolicy
 from tests.worlds.scheduler import ClearPresence, EndBoss, StartInstance, StopInstance, World
 from wire.messages import InHand
 
-POOL = Policy(pools=(PoolPolicy(name="local", least=2, most=2),))
+POOL = Policy(pools=(PoolPolicy(name="local", min_workers=2, max_workers=2),))
 
 
 def world_with_pool(policy: Policy = POOL) -> World:
@@ -28,7 +28,7 @@ def test_as_many_as_are_wanted_are_asked_for_once() -> None:
 
 
 def test_never_more_are_asked_for_than_the_limit() -> None:
-    world = world_with_pool(Policy(pools=(PoolPolicy(name="local", least=9, most=3),)))
+    world = world_with_pool(Policy(pools=(PoolPolicy(name="local", min_workers=9, max_workers=3),)))
     assert len(started(world)) == 3
     world.turn(TimePassed())
     assert started(world) == []
@@ -106,7 +106,7 @@ def test_the_worker_of_a_crashed_process_waits_for_its_successor_which_finds_its
 
 def test_the_worker_of_a_machine_that_ended_is_gone_with_what_it_had() -> None:
     world = world_with_pool(
-        Policy(pools=(PoolPolicy(name="local", provider="cloud", least=2, most=2, keeps_home=False),))
+        Policy(pools=(PoolPolicy(name="local", provider="cloud", min_workers=2, max_workers=2, keeps_home=False),))
     )
     started(world)
     world.push({"a": ""})

@@ -48,7 +48,14 @@ from wire.messages import (
 )
 
 CLOUD = PoolPolicy(
-    name="cloud", provider="x", least=1, most=1, slots=2, keeps_home=False, init_network="outside", boot_timeout=50.0
+    name="cloud",
+    provider="x",
+    min_workers=1,
+    max_workers=1,
+    slots=2,
+    keeps_home=False,
+    init_network="outside",
+    boot_timeout=50.0,
 )
 
 

@@ -19,7 +19,14 @@ from tests.worlds.scheduler import AttachNetwork, DetachNetwork, FakeWorker, Sta
 from wire.messages import Outcome, Returned, Run
 
 POOL = PoolPolicy(
-    name="cloud", provider="x", least=1, most=1, slots=2, keeps_home=False, init_network="outside", batch_budget=100.0
+    name="cloud",
+    provider="x",
+    min_workers=1,
+    max_workers=1,
+    slots=2,
+    keeps_home=False,
+    init_network="outside",
+    batch_budget=100.0,
 )
 
 

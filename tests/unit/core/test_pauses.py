@@ -16,8 +16,8 @@ from tests.worlds.scheduler import FakeWorker, World
 CLOUD = PoolPolicy(
     name="cloud",
     provider="opennebula",
-    least=0,
-    most=8,
+    min_workers=0,
+    max_workers=8,
     boot=20.0,
     idle=30.0,
     slots=1,

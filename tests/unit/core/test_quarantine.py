@@ -9,7 +9,7 @@ from boss.core.check import check
 from boss.core.events import QuarantineAsked
 from boss.core.model import Profile
 from boss.core.policy import Policy
-from boss.core.reasons import DISTRUSTED, LASTING, Quarantine, QuarantineKind
+from boss.core.reasons import LASTING, UNTRUSTED_HOST, Quarantine, QuarantineKind
 from tests.worlds.scheduler import FakeWorker, World
 from wire.messages import Acknowledge, Run, TakeBack
 
@@ -192,7 +192,7 @@ def test_its_kind_decides_how_a_quarantine_ends_whatever_its_sentence_says(world
         quarantine.release(world.state, worker.seen)
         quarantine.quarantine(world.state, worker.seen, Quarantine(kind, "by hand: its host is not trusted: it broke"))
         assert (worker.seen.probe_at is not None) == probed, kind
-        assert host_keys.is_distrusted(worker.seen) == (kind in DISTRUSTED), kind
+        assert host_keys.has_untrusted_host(worker.seen) == (kind in UNTRUSTED_HOST), kind
     world.ignore()
 
 

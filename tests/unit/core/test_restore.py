@@ -150,7 +150,7 @@ class History:
             fault = ("input", "transfer")[self.pick(2)]
             failed = StageFailed(task=task, attempt=number, fault=fault, reason="no")
             self.world.datastore.report(StageDone(task=task, attempt=number, inputs=[]) if step < 6 else failed)
-        elif not attempt.begun():
+        elif not attempt.started():
             worker.returned(attempt.key) if step == 7 else worker.began(attempt.key)
         else:
             how = ("succeeded", "succeeded", "succeeded", "failed", "timed_out", "cancelled")[self.pick(6)]
@@ -221,7 +221,7 @@ class History:
                 self.world.datastore.report(Published(task=task, attempt=number, files=[]))
         elif attempt.cancelling or superseded(attempt):
             worker.ended(task, number, "cancelled")
-        elif attempt.asked_back and not attempt.begun():
+        elif attempt.asked_back and not attempt.started():
             worker.returned(attempt.key)
         elif attempt.phase is Phase.STAGING:
             self.world.datastore.report(StageDone(task=task, attempt=number, inputs=[]))

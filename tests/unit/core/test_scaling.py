@@ -30,8 +30,8 @@ from wire.messages import Drain, Returned, TakeBack
 CLOUD = PoolPolicy(
     name="cloud",
     provider="opennebula",
-    least=0,
-    most=4,
+    min_workers=0,
+    max_workers=4,
     boot=60.0,
     idle=30.0,
     slots=2,
@@ -277,7 +277,9 @@ def test_a_boss_that_ends_leaves_machines_to_the_next_one(cloud: World) -> None:
 
 
 def test_the_datastores_machine_is_kept_and_replaced(cloud: World) -> None:
-    store = PoolPolicy(name="store", provider="opennebula", role="datastore", least=1, most=1, keeps_home=False)
+    store = PoolPolicy(
+        name="store", provider="opennebula", role="datastore", min_workers=1, max_workers=1, keeps_home=False
+    )
     world = world_of(CLOUD, store)
     assert started(world) == ["datastore"]
     world.turn(InstanceStarted(instance=1, reference="17", address="10.0.0.2"))
@@ -292,7 +294,14 @@ def test_the_datastores_machine_is_kept_and_replaced(cloud: World) -> None:
 
 def test_the_cheaper_pool_is_used_first_and_the_other_when_it_is_full() -> None:
     dear = PoolPolicy(
-        name="dear", provider="opennebula", least=0, most=4, slots=2, keeps_home=False, cost=3.0, cost_weight=0.0
+        name="dear",
+        provider="opennebula",
+        min_workers=0,
+        max_workers=4,
+        slots=2,
+        keeps_home=False,
+        cost=3.0,
+        cost_weight=0.0,
     )
     world = world_of(dear, CLOUD)
     world.push({"a": "", "b": "", "c": ""}, profile=LONG)
@@ -327,7 +336,7 @@ def test_a_paused_batch_starts_nothing(cloud: World) -> None:
 
 def test_what_a_month_may_cost_is_kept() -> None:
     pool = PoolPolicy(
-        name="cloud", provider="opennebula", least=0, most=4, slots=2, keeps_home=False, month_budget=100.0
+        name="cloud", provider="opennebula", min_workers=0, max_workers=4, slots=2, keeps_home=False, month_budget=100.0
     )
     world = world_of(pool)
     world.push({f"t{n}": "" for n in range(20)}, profile=LONG)
@@ -358,8 +367,10 @@ def test_a_machine_whose_worker_was_set_aside_goes_when_there_is_no_work(cloud: 
 
 
 def test_workers_of_cheaper_pools_and_of_higher_priority_are_given_tasks_first() -> None:
-    dear = PoolPolicy(name="dear", provider="x", least=0, most=4, slots=2, keeps_home=False, cost=3.0)
-    first = PoolPolicy(name="first", provider="x", least=0, most=4, slots=2, keeps_home=False, cost=9.0, priority=1)
+    dear = PoolPolicy(name="dear", provider="x", min_workers=0, max_workers=4, slots=2, keeps_home=False, cost=3.0)
+    first = PoolPolicy(
+        name="first", provider="x", min_workers=0, max_workers=4, slots=2, keeps_home=False, cost=9.0, priority=1
+    )
     world = world_of(dear, CLOUD, first)
     for name in ("dear", "cloud", "first"):
         world.worker(f"{name}-x", pool=name, slots=2)

@@ -12,7 +12,7 @@ from boss.core.reasons import NotFewerKind, NotMoreKind
 from boss.core.scaling.decide import Decision, Pool, Supply, decide
 from boss.core.scaling.forecast import Wave
 
-POOL = Pool(slots=4, most=20, boot=60.0, idle=0.0, cost_weight=0.25)
+POOL = Pool(slots=4, max_workers=20, boot=60.0, idle=0.0, cost_weight=0.25)
 
 
 def pool(**changes: object) -> Pool:
@@ -69,7 +69,7 @@ def test_the_dearer_the_worker_the_fewer_are_started() -> None:
 
 def test_a_flat_ensemble_follows_the_square_root() -> None:
     """k = sqrt(price W / (s boot)), within one."""
-    wide, weight = pool(most=400, cost_weight=0.8), 0.8
+    wide, weight = pool(max_workers=400, cost_weight=0.8), 0.8
     work = 4000 * 10.0
     price = 400 * ((1 - weight) / weight) ** 2
     expected = math.sqrt(price * work / (4 * 60.0))
@@ -109,12 +109,12 @@ def test_an_idle_worker_stays_when_the_next_stage_opens_before_it_could_boot_aga
 
 
 def test_the_ones_that_were_idle_for_longest_go_first_and_the_least_number_stays() -> None:
-    plan = decide([], pool(least=2), Supply(idle=[("old", 300.0), ("young", 5.0), ("younger", 1.0)]))
+    plan = decide([], pool(min_workers=2), Supply(idle=[("old", 300.0), ("young", 5.0), ("younger", 1.0)]))
     assert plan.stop == ["old"]
 
 
 def test_the_least_number_is_started_without_work() -> None:
-    assert decide([], pool(least=3), Supply()).start == 3
+    assert decide([], pool(min_workers=3), Supply()).start == 3
 
 
 def test_spares_are_kept_beyond_what_is_needed() -> None:
@@ -154,7 +154,7 @@ def test_why_there_are_not_fewer_is_told_of_those_that_stay() -> None:
     resting = Supply(idle=[("a", 61.0), ("b", 61.0)])
     assert decide([], pool(idle=60.0), resting).why_not_fewer is None, "none stays"
     assert decide([], POOL, Supply()).why_not_fewer is None, "none is there"
-    plan = decide([], pool(idle=60.0, least=1), resting)
+    plan = decide([], pool(idle=60.0, min_workers=1), resting)
     assert not_fewer(plan) == (NotFewerKind.MINIMUM, "the pool keeps 1")
     busy = Supply(busy=3, idle=[("a", 500.0)])
     plan = decide([Wave(0.0, 8, 10.0), Wave(10.0, 1, 1000.0)], pool(idle=0.0), busy)
@@ -179,7 +179,7 @@ def test_few_numbers_are_played_and_none_that_the_fluid_finds_too_dear() -> None
         played.append(more)
         return 1e6 / max(more, 1)
 
-    decide([Wave(0.0, 10_000, 30.0)], pool(most=400, cost_weight=0.5), Supply(), ends)
+    decide([Wave(0.0, 10_000, 30.0)], pool(max_workers=400, cost_weight=0.5), Supply(), ends)
     assert 1 <= len(played) <= 4
 
 
@@ -200,8 +200,8 @@ _fleets = st.builds(
 _pools = st.builds(
     Pool,
     slots=st.integers(1, 64),
-    least=st.integers(0, 3),
-    most=st.integers(3, 40),
+    min_workers=st.integers(0, 3),
+    max_workers=st.integers(3, 40),
     spare=st.integers(0, 2),
     boot=st.floats(0.1, 600.0),
     idle=st.floats(0.0, 600.0),
@@ -217,10 +217,10 @@ def test_whatever_comes_limits_hold_and_only_idle_ones_are_stopped(
     plan = decide(waves, limits, fleet)
     assert isinstance(plan, Decision)
     assert plan.reason
-    assert 0 <= plan.start <= max(0, limits.most - fleet.size)
+    assert 0 <= plan.start <= max(0, limits.max_workers - fleet.size)
     assert not (plan.start and plan.stop)
     assert set(plan.stop) <= {name for name, _ in fleet.idle}
-    assert fleet.size - len(plan.stop) >= min(limits.least, fleet.size)
+    assert fleet.size - len(plan.stop) >= min(limits.min_workers, fleet.size)
 
 
 @given(_waves, _pools)
