@@ -4,8 +4,8 @@
                  └─ table          every route once (`routes`: what a route is), and its handler
                     └─ handlers/   one file a subject; they share one Services (`services`):
                        ├─ backend      events in, an answer out; the View, a snapshot of what is live
-                       │               two there are: `live` in a running boss, `offline` over a state directory
-                       ├─ reads        what is asked of the database, as Protocols
+                       │               two there are: `live` in a running boss, `offline` over a state directory;
+                       │               what is not live is read by boss.database's reads and lookups
                        ├─ spool        files that pushes send in
                        ├─ tree         the datastore's tree where it is on this disk; else `from_datastore` fetches
                        └─ ...          Protocols of what only a running boss has (logins, bootstrap, context)

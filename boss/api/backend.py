@@ -5,7 +5,7 @@ Values and Protocols only. The live backend is `boss.loop`'s, the one without a 
 
 The `View` is a snapshot that the loop makes after a turn: small, complete, never changed once it is handed
 out; what it holds is in the shape in which it is answered. What it does not have (single tasks, finished
-batches) is read from the database through `Reads`.
+batches) is read from the database through `reads`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Protocol
 import msgspec
 
 from boss.api.errors import ApiError
-from boss.api.reads import Lookups, Reads
 from boss.api.schema import BatchAnswer, WorkerAnswer
 from boss.api.schema_pools import InstanceAnswer, PoolAnswer
 from boss.core.effects import Answer
@@ -32,6 +31,7 @@ from boss.core.events import (
     TerminateAsked,
     WorkerDrainAsked,
 )
+from boss.database import DatabaseLookups, DatabaseReads
 from boss.status import StatusReason
 from wire.messages import Place
 
@@ -88,12 +88,12 @@ class Backend(Protocol):
     """A boss as the HTTP application sees it. All calls may come from several threads at once."""
 
     @property
-    def reads(self) -> Reads:
+    def reads(self) -> DatabaseReads:
         """Queries; each call may block on the database."""
         ...
 
     @property
-    def lookups(self) -> Lookups:
+    def lookups(self) -> DatabaseLookups:
         """Ids and numbers of tasks; each call may block on the database."""
         ...
 

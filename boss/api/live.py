@@ -19,7 +19,6 @@ from boss.api.backend import BackendUnavailableError, Request, View
 from boss.api.followers import Followers
 from boss.api.pool_views import Limit, instance_answer, pool_views
 from boss.api.rate import Rate, eta_seconds
-from boss.api.reads import Lookups, Reads
 from boss.api.schema import BatchAnswer, HeldAnswer, WorkerAnswer, counts_of
 from boss.core.effects import Answer
 from boss.core.events import DropTasksAsked, Submitted
@@ -27,6 +26,7 @@ from boss.core.graph import Batch
 from boss.core.model import WorkerState
 from boss.core.state import State, Worker, numbers, runs
 from boss.core.waits import BossWarning
+from boss.database import DatabaseLookups, DatabaseReads
 from boss.inbox import WITHDRAWN, Inbox
 from boss.status import StatusReason, StatusReasons, database_reason
 from wire.messages import Place
@@ -49,8 +49,8 @@ class LiveBackend:
     def __init__(
         self,
         inbox: Inbox,
-        reads: Reads,
-        lookups: Lookups,
+        reads: DatabaseReads,
+        lookups: DatabaseLookups,
         spool: Path,
         followers: Followers,
         *,
@@ -84,11 +84,11 @@ class LiveBackend:
     # --- the Backend protocol ----------------------------------------------------------------------
 
     @property
-    def reads(self) -> Reads:
+    def reads(self) -> DatabaseReads:
         return self._reads
 
     @property
-    def lookups(self) -> Lookups:
+    def lookups(self) -> DatabaseLookups:
         return self._lookups
 
     @property

@@ -10,16 +10,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from boss.api.backend import BackendUnavailableError, Request, View
 from boss.api.pool_views import instance_answer, pool_views
-from boss.api.reads import Lookups, Reads
 from boss.api.schema import HeldAnswer, WorkerAnswer
 from boss.api.schema_pools import PoolAnswer
 from boss.common.file_lock import take_lock
@@ -27,11 +25,12 @@ from boss.core.effects import Answer
 from boss.core.model import TaskState
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.pools import PoolState
-from boss.core.rows import BatchRow, InstanceRow, WorkerRow
+from boss.core.rows import InstanceRow, WorkerRow
 from boss.core.scaling.decide import Decision
 from boss.core.scheduler import Scheduler
 from boss.core.store import TurnStore
-from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
+from boss.database import Database, DatabaseLookups, DatabaseReads, EmptyDatabase
+from boss.database.views import TaskLine
 from boss.state_directory.boss_file import LOCK_FILE
 from boss.turn import decide, record
 from wire.messages import Place
@@ -42,57 +41,35 @@ _REPLY = 1
 _HELD_SHOWN = 10_000
 
 
-class Readable(Protocol):
-    """A database that is open for reading."""
-
-    @property
-    def reads(self) -> Reads: ...
-    @property
-    def lookups(self) -> Lookups: ...
-    @property
-    def deployment(self) -> str: ...
-    def close(self) -> None: ...
-
-
-class Writable(Protocol):
-    """A database that this process may take over."""
-
-    def take_over(self, host: str, pid: int) -> tuple[int, str]: ...
-    def close(self) -> None: ...
-
-
 class OfflineBackend:
-    """`open_to_read` answers None where there is no database yet."""
+    """`database`: open for reading; `close` closes it."""
 
     def __init__(
         self,
         state_directory: Path,
-        open_to_read: Callable[[], Readable | None],
-        open_to_write: Callable[[], tuple[Writable, TurnStore]],
+        database: Database | EmptyDatabase,
+        open_to_write: Callable[[], tuple[Database, TurnStore]],
         pools: Sequence[PoolPolicy] = (),
     ) -> None:
         self._state_directory = state_directory
+        self._database = database
         self._open_to_write = open_to_write
-        self._database = open_to_read()
         #: Of the settings.
         self._pools = pools
         self.spool = state_directory / "spool"
 
     def close(self) -> None:
-        if self._database is not None:
-            self._database.close()
+        self._database.close()
 
     @property
-    def reads(self) -> Reads:
-        return self._database.reads if self._database is not None else _Nothing()
+    def reads(self) -> DatabaseReads:
+        return self._database.reads
 
     @property
-    def lookups(self) -> Lookups:
-        return self._database.lookups if self._database is not None else _Nothing()
+    def lookups(self) -> DatabaseLookups:
+        return self._database.lookups
 
     def view(self) -> View:
-        if self._database is None:
-            return View(live=False, pools=self._pool_views([]))
         running = self.reads.tasks_of([TaskState.RUNNING], limit=_HELD_SHOWN)
         workers = [row for row in self.reads.workers() if row.state != "gone"]
         instances = self.reads.live_instances()
@@ -115,7 +92,7 @@ class OfflineBackend:
         return pool_views(self._pools, learned, instances, 0.0, time.time(), {})
 
     def ask(self, event: Request) -> Answer:
-        if self._database is None:
+        if not self._database.deployment:
             raise BackendUnavailableError("no boss has run here yet: there is nothing to change")
         with _locked(self._state_directory):
             database, store = self._open_to_write()
@@ -135,7 +112,7 @@ class OfflineBackend:
         return CARRY_ON
 
 
-def _one_turn(database: Writable, store: TurnStore, event: Request) -> Answer:
+def _one_turn(database: Database, store: TurnStore, event: Request) -> Answer:
     """A turn without a boss: nothing goes on by it, and of its effects only the answer is performed."""
     database.take_over(socket.gethostname(), os.getpid())
     now, wall = time.monotonic(), time.time()
@@ -183,86 +160,3 @@ def _worker(row: WorkerRow, running: Sequence[TaskLine]) -> WorkerAnswer:
         holding=held,
         program=row.program,
     )
-
-
-class _Nothing:
-    """Reads and look-ups where there is no database yet."""
-
-    def counts(self) -> Sequence[int]:
-        return [0] * len(TaskState)
-
-    def batches(self) -> list[BatchRow]:
-        return []
-
-    def batch(self, number: int) -> BatchRow | None:
-        return None
-
-    def workers(self) -> list[WorkerRow]:
-        return []
-
-    def live_instances(self) -> list[InstanceRow]:
-        return []
-
-    def pools_past(self) -> tuple[dict[str, list[float]], dict[str, dict[int, float]]]:
-        return {}, {}
-
-    def tasks_of(
-        self,
-        states: Collection[int] = (),
-        batch: int = 0,
-        project: str | None = None,
-        after: int = 0,
-        limit: int = 100,
-        offset: int = 0,
-        with_execution: bool = False,
-    ) -> Sequence[TaskLine]:
-        return []
-
-    def task_lines(self, numbers: Sequence[int], with_execution: bool = False) -> Sequence[TaskLine]:
-        return []
-
-    def task_detail(self, number: int) -> StoredTask | None:
-        return None
-
-    def story(self, number: int) -> Sequence[JournalLine]:
-        return []
-
-    def events(self, after: int = 0, since: float = 0.0, task: int = 0, limit: int = 1000) -> JournalPage:
-        return JournalPage(lines=[], turn=0, more=False)
-
-    def last_events(self, count: int, task: int = 0) -> JournalPage:
-        return JournalPage(lines=[], turn=0, more=False)
-
-    def results_of(
-        self,
-        project: str | None = None,
-        first: int = 0,
-        last: int = 0,
-        after: tuple[int, bytes] = (0, b""),
-        limit: int = 1000,
-    ) -> Sequence[ResultLine]:
-        return []
-
-    def result(self, project: str, name: str) -> ResultLine | None:
-        return None
-
-    def results_named(self, project: str, names: Sequence[str]) -> Sequence[ResultLine]:
-        return []
-
-    def folder_sums(self, project: str, folder: str = "") -> Sequence[FolderSum]:
-        return []
-
-    def sent_sum(self) -> tuple[int, int]:
-        return 0, 0
-
-    def stored(self, digests: Sequence[str]) -> dict[str, int]:
-        return {}
-
-    def states(self, numbers: Sequence[int]) -> dict[int, int]:
-        return {}
-
-    def executions(self, numbers: Sequence[int]) -> dict[int, tuple[str, str, bytes]]:
-        return {}
-
-    def task_numbers(self, project: str, ids: Iterable[str]) -> dict[str, int]:
-        return {}

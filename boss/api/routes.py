@@ -17,9 +17,9 @@ from starlette.responses import Response
 
 from boss.api.backend import Backend
 from boss.api.errors import HttpError, bad_input, not_found
-from boss.api.reads import LARGEST
 from boss.api.services import Services
 from boss.common.suggestions import did_you_mean
+from boss.database.views import LARGEST
 from wire.http import PREFIX
 
 #: Which token opens a route: the user's, or that of one machine at its start.

@@ -12,7 +12,7 @@ from boss.api.tree import LocalTree
 from boss.client.client import Client, ClientError
 from boss.client.in_process_transport import InProcessTransport
 from boss.core.store import DatabaseAwayError
-from boss.database import Database, DatabaseError, NoDatabaseError
+from boss.database import Database, DatabaseError, EmptyDatabase, NoDatabaseError
 from boss.database.store import DatabaseStore
 from boss.setup import make_pools
 from boss.state_directory import find
@@ -27,11 +27,11 @@ def offline_client(state_directory: Path, values: Any) -> Client:
     """
     url = values.database or f"sqlite:///{state_directory / 'ecloud.sqlite'}"
 
-    def open_to_read() -> Database | None:
+    def open_to_read() -> Database | EmptyDatabase:
         try:
             return Database.open_to_read(url)
         except NoDatabaseError:
-            return None
+            return EmptyDatabase()
 
     def open_to_write() -> tuple[Database, DatabaseStore]:
         database = Database.open(url)
@@ -39,7 +39,7 @@ def offline_client(state_directory: Path, values: Any) -> Client:
 
     try:
         pools = [policy for policy, _ in make_pools(values)]
-        backend = OfflineBackend(state_directory, open_to_read, open_to_write, pools)
+        backend = OfflineBackend(state_directory, open_to_read(), open_to_write, pools)
     except DatabaseError as error:
         raise ClientError(str(error)) from None
     tree = None if values.datastore_host else values.datastore_tree or find.tree_beside(state_directory)

@@ -18,12 +18,10 @@ from boss.database import details, events, results
 from boss.database.errors import translated
 from boss.database.load import batch_rows, boot_times, instance_rows, spent_days, worker_rows
 from boss.database.tables import attempts, batches, context, not_dropped, task_states, tasks, workers
-from boss.database.views import FolderSum, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
+from boss.database.views import LARGEST, FolderSum, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
 from wire.messages import Execution
 
 T = TypeVar("T")
-
-_LARGEST = 2**63 - 1
 
 #: States in which no task is accepted: whoever is in one has a row in `task_states`.
 _NEVER_AT_FIRST = frozenset({TaskState.RUNNING, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED})
@@ -128,7 +126,7 @@ class DatabaseReads:
         self,
         project: str | None = None,
         first: int = 0,
-        last: int = _LARGEST,
+        last: int = LARGEST,
         after: tuple[int, bytes] = results.START,
         limit: int = 1000,
     ) -> list[ResultLine]:

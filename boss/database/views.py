@@ -6,6 +6,9 @@ import msgspec
 
 from wire.messages import CommandSummary, Execution, Input, ManifestEntry
 
+#: The largest number that a database takes.
+LARGEST = 2**63 - 1
+
 
 class TaskLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One task in a list, with what its newest attempt is about."""

@@ -18,7 +18,6 @@ from starlette.responses import Response, StreamingResponse
 from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.from_datastore import AT_ONCE, DatastoreBusyError, ResultUnavailableError
 from boss.api.handlers.changes import no_task
-from boss.api.reads import LARGEST
 from boss.api.responses import json_response
 from boss.api.result_bundle import RESULT_BYTES, RESULTS_MOST, packed
 from boss.api.routes import Call
@@ -27,7 +26,7 @@ from boss.api.streaming import file_response, first_byte
 from boss.api.tree import ContentMissingError, LocalTree
 from boss.core.attempts import tree_prefix
 from boss.core.state import runs
-from boss.database.views import ResultLine
+from boss.database.views import LARGEST, ResultLine
 from wire.patterns import Pattern, is_pattern
 
 _LIMIT, _LIMIT_MOST = 1000, 10_000
