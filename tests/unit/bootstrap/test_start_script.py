@@ -36,4 +36,4 @@ def test_a_script_that_is_complete_stays_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_a_shell_reads_both(shell: str) -> None:
     for script in (start_script(), (TOP / STARTUP).read_text()):
-        subprocess.run([shell, "-n"], input=script, text=True, check=True)
+        assert subprocess.run([shell, "-n"], input=script, text=True, check=False).returncode == 0
