@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from boss.client.packages import require_packages
+from boss.client.require_packages import require_packages
 
 require_packages(Path(__file__).resolve().parent)
 

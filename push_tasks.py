@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from boss.client.packages import require_packages
+from boss.client.require_packages import require_packages
 
 ROOT = Path(__file__).resolve().parent
 require_packages(ROOT)

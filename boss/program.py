@@ -20,10 +20,10 @@ from boss.api.app import make_app
 from boss.api.followers import Followers, wait_until_unneeded
 from boss.api.from_datastore import ResultFetcher
 from boss.api.live import LiveBackend
+from boss.api.local_tree import LocalTree
 from boss.api.serve import ServeError, Server, listen
 from boss.api.spool import Spool
 from boss.api.sweep import sweep_daily
-from boss.api.tree import LocalTree
 from boss.bootstrap.addresses import Addresses, addresses_of
 from boss.bootstrap.bootstrap import InstanceBootstrap
 from boss.bootstrap.local import LocalPrograms

@@ -22,12 +22,12 @@ from boss.api.backend import Backend, BackendUnavailableError
 from boss.api.errors import HttpError
 from boss.api.from_datastore import ResultFetcher
 from boss.api.guard import Guard
+from boss.api.local_tree import LocalTree
 from boss.api.responses import error_response, json_response
 from boss.api.routes import Call, Route, read_body, read_query
 from boss.api.services import BootstrapService, ContextService, DebugService, LoginService, Services
 from boss.api.spool import Spool
 from boss.api.table import ROUTES
-from boss.api.tree import LocalTree
 from wire.http import PREFIX
 
 _log = logging.getLogger(__name__)

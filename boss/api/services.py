@@ -14,9 +14,9 @@ from typing import Protocol, TypeVar
 from boss.api.backend import Backend
 from boss.api.errors import HttpError
 from boss.api.from_datastore import ResultFetcher
+from boss.api.local_tree import LocalTree
 from boss.api.schema import DebugLine, InstanceLoginAnswer, LoginAnswer
 from boss.api.spool import Spool
-from boss.api.tree import LocalTree
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from boss.api.app import make_app
+from boss.api.local_tree import LocalTree
 from boss.api.offline import OfflineBackend
-from boss.api.tree import LocalTree
 from boss.client.client import Client, ClientError
 from boss.client.in_process_transport import InProcessTransport
 from boss.core.store import DatabaseAwayError

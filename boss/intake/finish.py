@@ -17,7 +17,7 @@ from boss.core.model import InitSpec, Submission
 from boss.intake.columns import UNKNOWN, Columns
 from boss.intake.graph import build_rows, find_cycles
 from boss.intake.producers import TooManyPatternsError, matching, producers_of
-from boss.intake.shared import profiles_with_inputs
+from boss.intake.shared_files import profiles_with_inputs
 from boss.intake.stream import Header, decode_inputs, encoder
 from boss.intake.task_rules import folders_of
 from wire.messages import Input

@@ -12,9 +12,9 @@ from typer.testing import CliRunner, Result
 
 import admin
 from boss.api.app import make_app
+from boss.api.local_tree import BLOBS, LocalTree
 from boss.api.schema import ResultAnswer
 from boss.api.serve import Server
-from boss.api.tree import BLOBS, LocalTree
 from boss.client import download
 from boss.client.client import Client, NoAnswerError
 from boss.client.download import PARTS, Got, get_results

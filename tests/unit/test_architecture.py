@@ -479,7 +479,7 @@ def test_the_name_of_a_public_class_stands_for_one_thing() -> None:
         ("boss.ssh.connection", "def f():\n    import boss.providers.local"),
         ("boss.dispatch", "from boss.api import live"),
         ("boss.loop", "from boss.providers import providers"),
-        ("boss.providers.static.keeper", "from boss.api.errors import Fault"),
+        ("boss.providers.static.host_keeper", "from boss.api.errors import Fault"),
         ("boss.api.live", "from boss.bootstrap import manual"),
         ("boss.client.client", "from boss.api import app"),
         ("boss.client.client", "from boss.core.model import TaskState"),

@@ -26,7 +26,7 @@ from boss.providers.opennebula import make as opennebula_make
 from boss.providers.provider import BootstrapData, BossServices, Provider, Recorded
 from boss.providers.registry import find
 from boss.providers.static import StaticProvider
-from boss.providers.static.keeper import KeeperTimeouts
+from boss.providers.static.host_keeper import KeeperTimeouts
 from boss.setup import PoolSetup
 from boss.ssh import fingerprint
 from tests.worlds import ssh_server

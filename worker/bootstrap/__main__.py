@@ -25,7 +25,7 @@ from worker.bootstrap.bootstrap import (
     say,
     take_lock,
 )
-from worker.bootstrap.keeper import Keeper
+from worker.bootstrap.keeper import AgentKeeper
 from worker.bootstrap.login import Login, exchange, kept_login
 
 #: The bundle that this runs from.
@@ -56,7 +56,7 @@ def main(settings: Path) -> int:
     variables = agent_variables(told, login, where)
     if told.get("ECLOUD_ROLE") == "datastore" and variables.get("ECLOUD_DATASTORE_TREE"):
         give(Path(variables["ECLOUD_DATASTORE_TREE"]), account)
-    return Keeper(
+    return AgentKeeper(
         told=told,
         account=account,
         variables=variables,

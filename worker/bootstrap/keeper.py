@@ -33,7 +33,7 @@ _TO_END = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass
-class Keeper:
+class AgentKeeper:
     told: Mapping[str, str]
     account: Account
     #: What the agent is told: the login's and the machine's own.

@@ -13,8 +13,8 @@ import msgspec
 from wire.messages import Outcome, Run
 from worker.runner.execution import Ended, Fault, signal_name
 from worker.runner.helpers import Helper, Helpers
+from worker.runner.process_tree import ProcessTree
 from worker.runner.shared import Shared, now
-from worker.runner.tree import ProcessTree
 
 #: A helper's exit code for what is this machine's fault (EX_TEMPFAIL), not the task's.
 _MACHINE_FAULT = 75

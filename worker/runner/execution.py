@@ -14,8 +14,8 @@ from typing import Literal
 from wire.messages import CommandSummary, Outcome, Run
 from worker.runner import spawn
 from worker.runner.output import Capture
+from worker.runner.process_tree import ProcessTree
 from worker.runner.shared import Shared, now
-from worker.runner.tree import ProcessTree
 
 _CHUNK = 65536
 #: A command's text in the summary is cut to this; the boss has the whole.

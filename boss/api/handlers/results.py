@@ -18,12 +18,12 @@ from starlette.responses import Response, StreamingResponse
 from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.from_datastore import AT_ONCE, DatastoreBusyError, ResultUnavailableError
 from boss.api.handlers.changes import no_task
+from boss.api.local_tree import ContentMissingError, LocalTree
 from boss.api.responses import json_response
 from boss.api.result_bundle import RESULT_BYTES, RESULTS_MOST, packed
 from boss.api.routes import Call
 from boss.api.schema import BundleRequest, FolderAnswer, ResultAnswer, ResultList, UploadAnswer, UsageAnswer
 from boss.api.streaming import file_response, first_byte
-from boss.api.tree import ContentMissingError, LocalTree
 from boss.core.attempts import tree_prefix
 from boss.core.state import runs
 from boss.database.views import LARGEST, ResultLine

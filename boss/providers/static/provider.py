@@ -14,8 +14,8 @@ from pathlib import Path
 from boss.core.events import InstanceEnded, InstanceStartFailed
 from boss.providers.provider import BossServices, Limits, OfInstance, ProviderError, Recorded
 from boss.providers.static.calls import HostError, HostProcess
+from boss.providers.static.host_keeper import HostInstance, HostKeeper, KeeperEnvironment, KeeperTimeouts
 from boss.providers.static.hosts import Host, place_of, read_hosts
-from boss.providers.static.keeper import HostInstance, HostKeeper, KeeperEnvironment, KeeperTimeouts
 from boss.setup import PoolSetup
 from boss.ssh import SshConnection, connect
 

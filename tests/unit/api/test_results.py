@@ -9,12 +9,12 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from boss.api import from_datastore, guard, streaming, tree
+from boss.api import from_datastore, guard, local_tree, streaming
 from boss.api.from_datastore import ResultFetcher
 from boss.api.handlers.results import fitting
+from boss.api.local_tree import BLOBS, LocalTree
 from boss.api.result_bundle import RESULT_BYTES, ResultBundleError, packed, unpacked
 from boss.api.spool import Spool
-from boss.api.tree import BLOBS, LocalTree
 from boss.core.effects import Answer
 from boss.core.events import SendAsked
 from boss.core.reasons import Rejection, RejectionKind
@@ -180,7 +180,7 @@ def test_a_small_file_is_read_for_its_digest_once(root: Path, monkeypatch: pytes
     known = LocalTree(root)
     for _ in range(3):
         os.close(known.open_version("out/1/a.csv", digest(CONTENT), len(CONTENT)))
-    monkeypatch.setattr(tree, "_digest_of", lambda _file: pytest.fail("read again"))
+    monkeypatch.setattr(local_tree, "_digest_of", lambda _file: pytest.fail("read again"))
     os.close(known.open_version("out/1/a.csv", digest(CONTENT), len(CONTENT)))
 
 

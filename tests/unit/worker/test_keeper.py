@@ -19,7 +19,7 @@ from tests.worlds.waiting import scaled, wait_for
 from worker.bootstrap import keeper as keeping
 from worker.bootstrap.account import Account
 from worker.bootstrap.bootstrap import UNIT, kind
-from worker.bootstrap.keeper import CURRENT, PROGRAMS, Keeper
+from worker.bootstrap.keeper import CURRENT, PROGRAMS, AgentKeeper
 
 TOLD = {
     "ECLOUD_DEPLOYMENT": "d",
@@ -47,10 +47,10 @@ class Stage:
         self.halted: list[str] = []
         monkeypatch.setattr(keeping, "say", self.said.append)
         monkeypatch.setattr(keeping, "halt", lambda command: self.halted.append(command) or "")
-        monkeypatch.setattr(Keeper, "_pause", lambda self, seconds: None)
+        monkeypatch.setattr(AgentKeeper, "_pause", lambda self, seconds: None)
         monkeypatch.setattr(signal, "signal", lambda number, handler: None)
         account = Account("me", os.getuid(), os.getgid(), folder)
-        self.keeper = Keeper(TOLD, account, {}, self.home, folder / OWN, self.evidence)
+        self.keeper = AgentKeeper(TOLD, account, {}, self.home, folder / OWN, self.evidence)
 
     def program(self, folder: Path) -> None:
         """What notes who it is, and ends as it is told."""
@@ -158,7 +158,7 @@ def test_told_to_end_it_tells_its_agent_and_ends_with_it(stage: Stage) -> None:
 
 def test_told_to_end_while_it_waits_it_waits_no_longer(tmp_path: Path) -> None:
     account = Account("me", os.getuid(), os.getgid(), tmp_path)
-    keeper = Keeper(TOLD, account, {}, tmp_path, tmp_path / OWN, tmp_path / "guest.json")
+    keeper = AgentKeeper(TOLD, account, {}, tmp_path, tmp_path / OWN, tmp_path / "guest.json")
     former = signal.signal(signal.SIGTERM, lambda number, _: keeper._told_to_end(number))
     waits = threading.get_ident()
     teller = threading.Timer(0.2, lambda: signal.pthread_kill(waits, signal.SIGTERM))

@@ -9,8 +9,8 @@ import pytest
 
 from boss.core.events import InstanceStartFailed
 from boss.providers.provider import BootstrapData
+from boss.providers.static.host_keeper import HostInstance, HostKeeper, KeeperEnvironment, KeeperTimeouts
 from boss.providers.static.hosts import Host
-from boss.providers.static.keeper import HostInstance, HostKeeper, KeeperEnvironment, KeeperTimeouts
 from tests.worlds.waiting import scaled
 
 
