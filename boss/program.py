@@ -232,7 +232,7 @@ class LiveOutside:
     def stop_instance(self, effect: StopInstance) -> None:
         self._providers.stop(effect)
 
-    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
+    def change_nic(self, effect: AttachNetwork | DetachNetwork) -> None:
         self._providers.change_nic(effect)
 
 

@@ -89,7 +89,7 @@ class Outside(Protocol):
     def answer(self, answer: Answer) -> None: ...
     def start_instance(self, effect: StartInstance) -> None: ...
     def stop_instance(self, effect: StopInstance) -> None: ...
-    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None: ...
+    def change_nic(self, effect: AttachNetwork | DetachNetwork) -> None: ...
 
 
 # --- collect's end, decide -------------------------------------------------------------------------
@@ -216,6 +216,6 @@ def perform(step: MessageToWorker | DatastoreOrders | Answer | OfInstance | Clea
         case StopInstance():
             outside.stop_instance(step)
         case AttachNetwork() | DetachNetwork():
-            outside.change_card(step)
+            outside.change_nic(step)
         case ClearPresence(worker=worker):
             outside.clear_presence(worker)

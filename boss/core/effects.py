@@ -128,7 +128,7 @@ class StopInstance(_Effect, frozen=True, kw_only=True):
 
 
 class AttachNetwork(_Effect, frozen=True, kw_only=True):
-    """A further card for its machine. Answered NetworkAttached or NetworkAttachFailed; asking again is no error."""
+    """A further NIC for its machine. Answered NetworkAttached or NetworkAttachFailed; asking again is no error."""
 
     instance: int
     worker: str
@@ -138,13 +138,13 @@ class AttachNetwork(_Effect, frozen=True, kw_only=True):
 
 
 class DetachNetwork(_Effect, frozen=True, kw_only=True):
-    """Take that card away. Answered NetworkDetached."""
+    """Remove that NIC. Answered NetworkDetached."""
 
     instance: int
     worker: str
     pool: str
     reference: str
-    card: str
+    nic: str
 
 
 class EndBoss(_Effect, frozen=True, kw_only=True):

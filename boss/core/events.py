@@ -198,11 +198,11 @@ class InstanceEnded(_Event, kw_only=True):
 
 
 class NetworkAttached(_Event, kw_only=True):
-    """Its machine has the further card that was asked for."""
+    """Its machine has the further network interface (NIC) that was requested."""
 
     instance: int
     #: What the provider calls it.
-    card: str
+    nic: str
 
 
 class NetworkAttachFailed(_Event, kw_only=True):
@@ -211,10 +211,10 @@ class NetworkAttachFailed(_Event, kw_only=True):
 
 
 class NetworkDetached(_Event, kw_only=True):
-    """The card is gone, or its machine is."""
+    """The NIC is gone, or its machine is."""
 
     instance: int
-    card: str
+    nic: str
 
 
 # --- from the loop itself --------------------------------------------------------------------------

@@ -42,9 +42,9 @@ def nic_due(state: State, number: int) -> None:
 
 def on_attached(state: State, event: NetworkAttached) -> None:
     instance = state.instances.get(event.instance)
-    if instance is None or nic_name(instance) == event.card:
+    if instance is None or nic_name(instance) == event.nic:
         return
-    set_nic(state, instance, NicState.ATTACHED, event.card, f"card {event.card} is there")
+    set_nic(state, instance, NicState.ATTACHED, event.nic, f"network interface {event.nic} is there")
     worker = state.workers.get(instance.row.worker)
     if worker is not None:
         for attempt in list(worker.attempts.values()):
@@ -63,16 +63,16 @@ def on_attach_failed(state: State, event: NetworkAttachFailed) -> None:
     if worker is None:
         return
     for attempt in [one for one in worker.attempts.values() if one.init and not one.started()]:
-        reason = f"its machine got no card in the network for init tasks: {event.reason}"
+        reason = f"its machine got no network interface in the network for init tasks: {event.reason}"
         attempts.end(state, attempt, Ended.FAILED, reason)
         quarantine.init_failed(state, worker, attempt, reason)
 
 
 def on_detached(state: State, event: NetworkDetached) -> None:
     instance = state.instances.get(event.instance)
-    if instance is None or nic_state(instance) is not NicState.DETACHING or nic_name(instance) != event.card:
+    if instance is None or nic_state(instance) is not NicState.DETACHING or nic_name(instance) != event.nic:
         return
-    set_nic(state, instance, NicState.NONE, "", "its card is gone")
+    set_nic(state, instance, NicState.NONE, "", "its network interface is gone")
     _ask(state, instance)  # another init task may have come meanwhile
 
 
@@ -92,7 +92,7 @@ def _ask(state: State, instance: Instance) -> None:
         set_nic(state, instance, NicState.DETACHING, name, "no init task needs it any more")
     if nic_state(instance) is NicState.DETACHING:
         state.effects.append(
-            DetachNetwork(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference, card=name)
+            DetachNetwork(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference, nic=name)
         )
     elif wanted and nic_state(instance) is NicState.NONE:
         set_nic(state, instance, NicState.REQUESTED, "", "init tasks wait for it")
@@ -115,7 +115,7 @@ def set_nic(state: State, instance: Instance, to: NicState, name: str, cause: st
     row, before = instance.row, nic_state(instance)
     if to not in NIC_MOVES[before]:
         raise illegal(state, "instance", row.number, f"NIC {before}", f"NIC {to}", cause)
-    card = {NicState.REQUESTED: NIC_REQUESTED, NicState.DETACHING: NIC_DETACHING + name}.get(to, name)
-    state.journal("instance", str(row.number), 0, f"card {row.card or 'none'}", f"card {card or 'none'}", cause)
-    row.card = card
+    name_in_row = {NicState.REQUESTED: NIC_REQUESTED, NicState.DETACHING: NIC_DETACHING + name}.get(to, name)
+    state.journal("instance", str(row.number), 0, f"NIC {row.card or 'none'}", f"NIC {name_in_row or 'none'}", cause)
+    row.card = name_in_row
     save_instance(state, instance)

@@ -41,7 +41,7 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     #: True: an instance finds the home of the one before it with the same worker id (processes, fixed hosts).
     keeps_home: bool = True
-    #: A machine has a card in this network while init tasks run on it; empty: none.
+    #: A machine has a network interface in this network while init tasks run on it; empty: none.
     init_network: str = ""
 
     def grows(self) -> bool:

@@ -140,7 +140,7 @@ class InstanceRow(msgspec.Struct):
     keep_alive: bool = False
     #: When its worker first said hello; 0: it has not.
     hello_at: float = 0.0
-    #: Its card for init tasks: empty, asked for, or what the provider calls it (`boss.core.nics`).
+    #: Its network interface for init tasks: empty, asked for, or what the provider calls it (`boss.core.nics`).
     card: str = ""
 
 

@@ -124,7 +124,7 @@ class Maker:
             "ECLOUD_FIRST_HOST_KEY": _base64(self._kept.first_host_key.path.read_text()),
         }
         extra = template.extra_template(
-            own, context, START_SCRIPT.read_text(), {DEPLOY: record.mark, ROLE: BOSS}, template.card_of(network)
+            own, context, START_SCRIPT.read_text(), {DEPLOY: record.mark, ROLE: BOSS}, template.nic_of(network)
         )
         record.intended_at, record.machine = self._clock.wall(), None
         self._kept.save()

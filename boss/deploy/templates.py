@@ -17,7 +17,7 @@ from boss.embedded.environments import ROOT
 from boss.embedded.passwords import DATASTORE_LOGIN
 from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.disk import disk_of
-from boss.providers.opennebula.template import card_of
+from boss.providers.opennebula.template import nic_of
 from wire.codec import MAX_BYTES
 
 #: Those of the cloud, and files for a broker of one's own.
@@ -59,7 +59,7 @@ def render(name: str, values: Any) -> str:
         data=values.opennebula_datastore_disk,
         network=values.opennebula_network,
         disk=_disk,
-        card=lambda network: _vector(card_of(network)),
+        card=lambda network: _vector(nic_of(network)),
         port=values.broker_port or (8883 if values.broker_tls_ca else 1883),
         tls=values.broker_tls_ca is not None,
         folder="/etc/mosquitto",

@@ -99,21 +99,21 @@ class Providers:
             self._services.notify(NetworkAttachFailed(instance=effect.instance, reason=why))
             return
 
-        def done(card: str, why_not: str) -> None:
+        def done(nic: str, why_not: str) -> None:
             if why_not:
                 self._services.notify(NetworkAttachFailed(instance=effect.instance, reason=why_not))
             else:
-                self._services.notify(NetworkAttached(instance=effect.instance, card=card))
+                self._services.notify(NetworkAttached(instance=effect.instance, nic=nic))
 
         provider.attach(effect.reference, effect.network, done)
 
     def _detach(self, effect: DetachNetwork) -> None:
         """Told NetworkDetached; of one that cannot be taken out now nothing is told, and it is asked again."""
         provider = self._providers.get(effect.pool)
-        gone = NetworkDetached(instance=effect.instance, card=effect.card)
+        gone = NetworkDetached(instance=effect.instance, nic=effect.nic)
         if isinstance(provider, NicProvider):
             provider.detach(
-                effect.reference, effect.card, lambda _card, why_not: None if why_not else self._services.notify(gone)
+                effect.reference, effect.nic, lambda _nic, why_not: None if why_not else self._services.notify(gone)
             )
         else:
             self._services.notify(gone)

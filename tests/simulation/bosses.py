@@ -216,11 +216,11 @@ class SimulatedBoss:
     def stop_instance(self, effect: StopInstance) -> None:
         self.world.provider.stop(effect.instance, effect.worker, effect.reference)
 
-    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
+    def change_nic(self, effect: AttachNetwork | DetachNetwork) -> None:
         if isinstance(effect, AttachNetwork):
             self.world.provider.attach(effect.instance)
         else:
-            self.world.provider.detach(effect.instance, effect.card)
+            self.world.provider.detach(effect.instance, effect.nic)
 
     # --- faults ----------------------------------------------------------------------------------------
 

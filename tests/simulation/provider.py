@@ -88,10 +88,10 @@ class Provider:
         else:
             self.process_ended(machine)
 
-    # --- cards for init tasks ----------------------------------------------------------------------------
+    # --- NICs for init tasks ----------------------------------------------------------------------------
 
     def attach(self, instance: int) -> None:
-        """Asking again finds the card that is there."""
+        """Asking again finds the NIC that is there."""
         world = self.world
         machine = self.living.get(instance)
         if machine is None or world.faults.strikes("attach_fails"):
@@ -105,18 +105,18 @@ class Provider:
         machine = self.living.get(instance)
         if machine is None:
             return
-        if not machine.card:
-            machine.card = f"nic{world.fresh()}"
-        attached = NetworkAttached(instance=instance, card=machine.card)
-        world.clock.after(late, lambda: world.tell_boss(attached, 0.0) if machine.card == attached.card else None)
+        if not machine.nic:
+            machine.nic = f"nic{world.fresh()}"
+        attached = NetworkAttached(instance=instance, nic=machine.nic)
+        world.clock.after(late, lambda: world.tell_boss(attached, 0.0) if machine.nic == attached.nic else None)
 
-    def detach(self, instance: int, card: str) -> None:
+    def detach(self, instance: int, nic: str) -> None:
         if self.world.faults.strikes("stop_lost"):
             return
         machine = self.living.get(instance)
-        if machine is not None and machine.card == card:
-            machine.card = ""
-        self.world.tell_boss(NetworkDetached(instance=instance, card=card), self.world.clock.between(0.0, 1.0))
+        if machine is not None and machine.nic == nic:
+            machine.nic = ""
+        self.world.tell_boss(NetworkDetached(instance=instance, nic=nic), self.world.clock.between(0.0, 1.0))
 
     def _look_at_reason(self, instance: int, worker: str) -> None:
         """Scaling in ends no worker with an attempt in hand."""

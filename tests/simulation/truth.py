@@ -69,7 +69,7 @@ class Truth:
         assert row.ended in ("", "lost", "superseded"), f"{key} began, and had ended as {row.ended}"
         assert row.worker == worker.id, f"{key} began on {worker.id}, was sent to {row.worker}"
         if run.init:
-            self._card(worker, key, row)
+            self._nic(worker, key, row)
             return
         meant = msgspec.json.decode(self.described[key], type=Execution)
         assert run.execution == meant, f"{key} began as another description of its task than it was sent for"
@@ -95,11 +95,13 @@ class Truth:
             for name in store.result_names([dependency])[dependency]:
                 assert name in self.world.datastore.tree.names, f"{key} began and {name} is not on the datastore"
 
-    def _card(self, worker: SimulatedWorker, key: AttemptKey, row: AttemptRow) -> None:
+    def _nic(self, worker: SimulatedWorker, key: AttemptKey, row: AttemptRow) -> None:
         """An init task runs where the network that it needs is there."""
         machines = [each for each in self.world.provider.living.values() if each.id == worker.id]
         if self.world.pool.init_network and not row.ended and machines:
-            assert any(each.card for each in machines), f"init execution {key} began on {worker.id} without a card"
+            assert any(each.nic for each in machines), (
+                f"init execution {key} began on {worker.id} without a network interface"
+            )
 
     def _inputs(self, worker: SimulatedWorker, key: AttemptKey, requirements: bytes) -> None:
         """What was placed for it is what it is bound to: a sent file, or the published result of a dependency."""
@@ -292,8 +294,8 @@ class Truth:
             row = store.instances.get(number)
             if row is None or row.state in ("gone", "failed"):
                 found.append(f"machine of instance {number} ({machine.name}), which nobody knows to live")
-            elif machine.card:
-                found.append(f"card {machine.card} of {machine.name}, on which no init task runs")
+            elif machine.nic:
+                found.append(f"network interface {machine.nic} of {machine.name}, on which no init task runs")
         return found + (_in_memory(world.boss.scheduler.state) if world.boss is not None else ["no boss"])
 
     def _rightly(self, number: int, state: TaskState) -> None:

@@ -71,8 +71,8 @@ class SimulatedWorker:
         #: Until then another machine answers at its address.
         self.hidden_until = 0.0
         self.disk = Disk()
-        #: A further network card; empty: it has none.
-        self.card = ""
+        #: A further network interface; empty: it has none.
+        self.nic = ""
         self.agent: WorkerAgent | None = None
         self.machine_alive = True
         self.incarnation = ""

@@ -66,10 +66,10 @@ class Course:
         for stop in world.take(StopInstance):
             self.note(stop)
             self._end(stop.instance, stop.worker)
-        for card in (*world.take(AttachNetwork), *world.take(DetachNetwork)):
-            self.note(card)
-            done = NetworkAttached if isinstance(card, AttachNetwork) else NetworkDetached
-            world.turn(done(instance=card.instance, card="1"))
+        for nic in (*world.take(AttachNetwork), *world.take(DetachNetwork)):
+            self.note(nic)
+            done = NetworkAttached if isinstance(nic, AttachNetwork) else NetworkDetached
+            world.turn(done(instance=nic.instance, nic="1"))
         for instance, (worker, pool, ready) in list(self.booting.items()):
             if world.now >= ready and instance != NEVER_BOOTS:
                 del self.booting[instance]

@@ -92,7 +92,7 @@ class CloudClient:
         return self._asked(lambda one: one.vm.info(number))
 
     def address(self, number: int) -> str:
-        """Of its first network card."""
+        """Of its first network interface."""
         return address_of(self.machine(number).TEMPLATE or {})
 
     def instantiate(self, template: int, name: str, extra: Mapping[str, Mapping[str, object]]) -> int:
@@ -103,12 +103,12 @@ class CloudClient:
         """At once, or politely. A machine that is done is no error; CloudError `state`: try again later."""
         self._asked(lambda one: one.vm.action("terminate-hard" if hard else "terminate", machine))
 
-    def attach(self, machine: int, card: Mapping[str, str]) -> None:
-        """One more network card; it is there when the machine runs again. CloudError `state`: try again later."""
-        self._asked(lambda one: one.vm.attachnic(machine, {"TEMPLATE": {"NIC": dict(card)}}))
+    def attach(self, machine: int, nic: Mapping[str, str]) -> None:
+        """One more network interface; it is there when the machine runs again. CloudError `state`: try again later."""
+        self._asked(lambda one: one.vm.attachnic(machine, {"TEMPLATE": {"NIC": dict(nic)}}))
 
-    def detach(self, machine: int, card: int) -> None:
-        self._asked(lambda one: one.vm.detachnic(machine, card))
+    def detach(self, machine: int, nic: int) -> None:
+        self._asked(lambda one: one.vm.detachnic(machine, nic))
 
     # --- templates, images, networks -------------------------------------------------------------------
 

@@ -39,8 +39,8 @@ class Seen(StrEnum):
     GONE = "gone"
 
 
-class Card(NamedTuple):
-    """A network card."""
+class Nic(NamedTuple):
+    """A network interface."""
 
     id: str
     network: str
@@ -60,7 +60,7 @@ class CloudMachine(NamedTuple):
     #: Why it waits, in OpenNebula's words, or why it is broken, in ours.
     message: str
     pool: str = ""
-    cards: tuple[Card, ...] = ()
+    nics: tuple[Nic, ...] = ()
 
 
 def seen_of(state: int, lcm: int) -> Seen:
@@ -96,25 +96,25 @@ def machine_of(
         address=address_of(template),
         message=why_broken(state, lcm, said) if seen is Seen.BROKEN else said,
         pool=str(marks.get(POOL) or ""),
-        cards=cards_of(template),
+        nics=nics_of(template),
     )
 
 
-def cards_of(template: Mapping[str, object]) -> tuple[Card, ...]:
+def nics_of(template: Mapping[str, object]) -> tuple[Nic, ...]:
     """One is a dict, several are a list, none is no key."""
     given = template.get("NIC")
     several = given if isinstance(given, list) else [given]
     return tuple(
-        Card(*(str(one.get(name) or "") for name in ("NIC_ID", "NETWORK", "NETWORK_ID", "IP")))
+        Nic(*(str(one.get(name) or "") for name in ("NIC_ID", "NETWORK", "NETWORK_ID", "IP")))
         for one in several
         if isinstance(one, Mapping)
     )
 
 
 def address_of(template: Mapping[str, object]) -> str:
-    """Of the first network card; empty: there is none, or it has none."""
-    cards = cards_of(template)
-    return cards[0].address if cards else ""
+    """Of the first network interface; empty: there is none, or it has none."""
+    nics = nics_of(template)
+    return nics[0].address if nics else ""
 
 
 def why_broken(state: int, lcm: int, message: str) -> str:

@@ -24,7 +24,7 @@ from boss.providers.opennebula import capacity, disk, errors, nics, template
 from boss.providers.opennebula.capacity import Bound
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import CloudMachine, Seen
-from boss.providers.opennebula.timeouts import Patience
+from boss.providers.opennebula.timeouts import MachineTimeouts
 from boss.providers.provider import BootstrapData, Limits, Notify, OfInstance, Recorded
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     pools: tuple[str, ...] = ()
     #: Name or number of the site's template.
     template: str
-    #: Instead of the template's own cards: number, name or owner/name. Empty: the template's.
+    #: Instead of the template's own NICs: number, name or owner/name. Empty: the template's.
     network: str = ""
     #: worker or datastore: a datastore's machine has a disk that outlives it, and is only ended politely.
     role: str = "worker"
@@ -72,8 +72,8 @@ class CloudCalls(Protocol):
     def instantiate(self, template: int, name: str, extra: Mapping[str, Mapping[str, object]]) -> int: ...
     def address(self, machine: int) -> str: ...
     def terminate(self, machine: int, *, hard: bool = True) -> None: ...
-    def attach(self, machine: int, card: Mapping[str, str]) -> None: ...
-    def detach(self, machine: int, card: int) -> None: ...
+    def attach(self, machine: int, nic: Mapping[str, str]) -> None: ...
+    def detach(self, machine: int, nic: int) -> None: ...
 
 
 class _Known(msgspec.Struct):
@@ -88,8 +88,8 @@ class _Known(msgspec.Struct):
     unclear_until: float | None = None
     #: Why it is to end; empty: it is not.
     ending: str = ""
-    #: It ends because the cloud has no room: the pool cannot grow.
-    no_room: bool = False
+    #: It ends because the cloud has no free capacity: the pool cannot grow.
+    no_capacity: bool = False
     told: bool = False
     #: No host had taken its machine when that was last told.
     waiting: bool = False
@@ -113,16 +113,16 @@ class OpenNebulaProvider:
         self._clock = clock
         self._known: dict[int, _Known] = {}
         self._starts: deque[int] = deque()
-        self._cards = nics.Cards(calls)
+        self._nics = nics.NicRequests(calls)
         self._changed = threading.Condition()
         self._closed = False
         self._listed_at = float("-inf")
         self._began_at = float("-inf")
-        self._room_at = float("-inf")
-        self._room: tuple[int | None, str] = (None, "")
-        #: Machines that were begun since the room was looked at.
+        self._capacity_at = float("-inf")
+        self._capacity: tuple[int | None, str] = (None, "")
+        #: Machines that were begun since that was polled.
         self._begun_since = 0
-        self._patience = Patience(options.pending_seconds, options.unknown_seconds)
+        self._timeouts = MachineTimeouts(options.pending_seconds, options.unknown_seconds)
         self._call_warning = ""
         self._thread = threading.Thread(target=self._run, name="opennebula", daemon=True)
 
@@ -132,7 +132,7 @@ class OpenNebulaProvider:
     def warning(self) -> str:
         """What keeps machines from being begun, listed or run at present; for status."""
         with self._changed:
-            return "; ".join(filter(None, [self._call_warning, *self._patience.complaints(self._clock())]))
+            return "; ".join(filter(None, [self._call_warning, *self._timeouts.warnings(self._clock())]))
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
         """Begin: what is on record is looked for in the next list; what is listed and not on record is ended."""
@@ -168,25 +168,25 @@ class OpenNebulaProvider:
 
     def limits(self) -> Limits:
         with self._changed:
-            if waiting := self._patience.no_room(self._clock()):
+            if waiting := self._timeouts.no_capacity(self._clock()):
                 return Limits(more=0, reason=waiting)
-            more, reason = self._room
+            more, reason = self._capacity
             if more is None:
                 return Limits()
             more = max(0, more - self._begun_since - len(self._starts))
             return Limits(more=more, reason=f"{reason}: room for {more or 'no'} more")
 
     def attach(self, reference: str, network: str, done: nics.Done) -> None:
-        """A further network card of a machine that runs: `done(card, "")` once it is there, or `done("", why not)`."""
-        self._plug(nics.Wish(int(reference), template.card_of(network), "", done, self._clock()))
+        """A further NIC of a machine that runs: `done(nic, "")` once it is there, or `done("", why not)`."""
+        self._plug(nics.NicRequest(int(reference), template.nic_of(network), "", done, self._clock()))
 
-    def detach(self, reference: str, card: str, done: nics.Done) -> None:
-        """Take it out: `done(card, "")` once it is gone, or the machine is; or `done("", why not)`."""
-        self._plug(nics.Wish(int(reference), {}, card, done, self._clock()))
+    def detach(self, reference: str, nic: str, done: nics.Done) -> None:
+        """Remove it: `done(nic, "")` once it is gone, or the machine is; or `done("", why not)`."""
+        self._plug(nics.NicRequest(int(reference), {}, nic, done, self._clock()))
 
-    def _plug(self, wish: nics.Wish) -> None:
+    def _plug(self, request: nics.NicRequest) -> None:
         with self._changed:
-            self._cards.add(wish)
+            self._nics.add(request)
             self._listed_at = float("-inf")
             self._changed.notify()
 
@@ -218,15 +218,15 @@ class OpenNebulaProvider:
         due = []
         if self._starts:
             due.append(self._began_at + self._options.start_seconds)
-        if self._known or self._cards or self._listed_at == float("-inf"):
+        if self._known or self._nics or self._listed_at == float("-inf"):
             due.append(self._listed_at + self._between_lists())
-        if self._room[0] == 0:  # nothing is begun until there is room again
-            due.append(self._room_at + self._options.room_seconds)
+        if self._capacity[0] == 0:  # nothing is begun until some is free again
+            due.append(self._capacity_at + self._options.room_seconds)
         return max(0.0, min(due) - self._clock()) if due else None
 
     def _between_lists(self) -> float:
-        """Who waits for a card waits on behalf of a task."""
-        return min(1.0, self._options.poll_seconds) if self._cards else self._options.poll_seconds
+        """Who waits for a NIC waits on behalf of a task."""
+        return min(1.0, self._options.poll_seconds) if self._nics else self._options.poll_seconds
 
     def turn(self) -> None:
         """Begin one machine, or list them all, as is due."""
@@ -235,7 +235,7 @@ class OpenNebulaProvider:
             self._calls.keep_login()
         except CloudError as error:
             self._say(errors.being_tried(error))  # the calls themselves say so too, each in its place
-        if now >= self._listed_at + self._between_lists() and (self._known or self._cards or not self._starts):
+        if now >= self._listed_at + self._between_lists() and (self._known or self._nics or not self._starts):
             self._compare()
         elif self._starts and now >= self._began_at + self._options.start_seconds:
             self._began_at = now
@@ -243,7 +243,7 @@ class OpenNebulaProvider:
                 instance = self._starts.popleft()
             self._begin(instance)
         else:
-            self._look_at_room(now)
+            self._poll_capacity(now)
 
     # --- one machine is begun --------------------------------------------------------------------------
 
@@ -296,7 +296,7 @@ class OpenNebulaProvider:
         data = self._bootstrap_data(instance, worker)
         marks = template.marks_of(options.deployment, worker, instance, options.pool, options.role, options.deploy)
         script = disk.with_disk(data.script) if options.disk else data.script
-        extra = template.extra_template(own, data.variables, script, marks, template.card_of(options.network))
+        extra = template.extra_template(own, data.variables, script, marks, template.nic_of(options.network))
         if options.disk:
             extra["TEMPLATE"] |= disk.disks_with(own, options.disk)
         return extra
@@ -317,7 +317,7 @@ class OpenNebulaProvider:
                 self._began_at = self._clock() + self._options.poll_seconds
                 return
             self._forget(instance)
-            self._room_at = float("-inf")
+            self._capacity_at = float("-inf")
         full = errors.grows_no_more(error.kind)
         self._tell(InstanceStartFailed(instance=instance, reason=str(error), full=full))
 
@@ -335,7 +335,7 @@ class OpenNebulaProvider:
         with self._changed:
             if self._call_warning and not self._starts:
                 self._call_warning = ""
-            given_up = self._patience.look(listed, now)
+            given_up = self._timeouts.observe(listed, now)
         marked: dict[int, list[CloudMachine]] = {}
         for machine in sorted(listed):
             if machine.seen is not Seen.GONE:
@@ -346,8 +346,8 @@ class OpenNebulaProvider:
             absent = [number for number in self._known if number not in marked]
         for instance in absent:
             self._not_listed(instance, begun)
-        self._cards.compare(listed, now)
-        self._look_at_room(now)
+        self._nics.compare(listed, now)
+        self._poll_capacity(now)
 
     def _is_mine(self, machine: CloudMachine) -> bool:
         """Another pool's machines are that pool's; those of a pool that is no more are anybody's to end."""
@@ -381,7 +381,7 @@ class OpenNebulaProvider:
             self._tell(InstancePlaced(instance=instance))
         if not known.ending and (why := _why_over(first, given_up)):
             with self._changed:
-                known.ending, known.no_room = why, first.seen is Seen.WAITING
+                known.ending, known.no_capacity = why, first.seen is Seen.WAITING
         if known.ending:
             self._end(first, known.ending)
 
@@ -397,7 +397,7 @@ class OpenNebulaProvider:
         if known.unclear_until is not None:
             why = "the call got no answer, and no machine came of it"
             event = InstanceStartFailed(instance=instance, reason=why)
-        elif known.no_room:
+        elif known.no_capacity:
             event = InstanceStartFailed(instance=instance, reason=known.ending, full=True)
         else:
             why = known.ending or "OpenNebula does not list its machine any more"
@@ -415,19 +415,19 @@ class OpenNebulaProvider:
             # The next list shows it again, and it is asked again: a machine that boots cannot be ended, say.
             logger.info("machine %d cannot be ended now: %s", machine.id, error, extra={"action": "end_later"})
 
-    def _look_at_room(self, now: float) -> None:
+    def _poll_capacity(self, now: float) -> None:
         """What quotas and network leave; now and then, and after a refusal."""
-        if now < self._room_at + self._options.room_seconds:
+        if now < self._capacity_at + self._options.room_seconds:
             return
-        self._room_at = now
+        self._capacity_at = now
         try:
             own = self._calls.template(self._calls.template_id(self._options.template))
             found = capacity.tightest(self._calls.bounds(self._options.network, own))
         except CloudError as error:
-            logger.info("the room that is left is not known: %s", error, extra={"action": "room"})
+            logger.info("the free capacity is not known: %s", error, extra={"action": "capacity"})
             return
         with self._changed:
-            self._room, self._begun_since = found, 0
+            self._capacity, self._begun_since = found, 0
 
     # --- parts -----------------------------------------------------------------------------------------
 

@@ -72,13 +72,13 @@ def _size(network: Any) -> float:
 
 
 def _network_of(own: Mapping[str, object]) -> str:
-    cards = own.get("NIC")
-    card = cards[0] if isinstance(cards, list) and cards else cards
-    if not isinstance(card, Mapping):
+    nics = own.get("NIC")
+    nic = nics[0] if isinstance(nics, list) and nics else nics
+    if not isinstance(nic, Mapping):
         return ""
-    if card.get("NETWORK_ID"):
-        return str(card["NETWORK_ID"])
-    name, owner = str(card.get("NETWORK") or ""), str(card.get("NETWORK_UNAME") or "")
+    if nic.get("NETWORK_ID"):
+        return str(nic["NETWORK_ID"])
+    name, owner = str(nic.get("NETWORK") or ""), str(nic.get("NETWORK_UNAME") or "")
     return f"{owner}/{name}" if owner and name else name
 
 

@@ -24,7 +24,7 @@ def extra_template(
     marks: Mapping[str, str],
     network: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, object]]:
-    """The call's extra template. `own`: TEMPLATE of the site's template; `network`: one card, replacing its own."""
+    """The call's extra template. `own`: TEMPLATE of the site's template; `network`: one NIC, replacing its own."""
     before = own.get("CONTEXT")
     kept = {
         str(name): "" if value is None else str(value)
@@ -71,7 +71,7 @@ def marks_of(
     return {name: value for name, value in named.items() if value}
 
 
-def card_of(network: str) -> dict[str, str]:
+def nic_of(network: str) -> dict[str, str]:
     """NIC of a network that the settings name: its name, owner/name, or its number. Empty: the template's own."""
     if not network:
         return {}

@@ -16,15 +16,15 @@ _PACE = "Dispatch limit reached"
 SPEAK_SECONDS = 60.0
 
 
-class Patience:
-    """Told every list."""
+class MachineTimeouts:
+    """Is given every list."""
 
     def __init__(self, pending_seconds: float, unknown_seconds: float) -> None:
         self._limits = {Seen.WAITING: pending_seconds, Seen.UNREACHABLE: unknown_seconds}
         #: Machine -> (what it is, since when, its message).
         self._since: dict[int, tuple[Seen, float, str]] = {}
 
-    def look(self, listed: Iterable[CloudMachine], now: float) -> dict[int, str]:
+    def observe(self, listed: Iterable[CloudMachine], now: float) -> dict[int, str]:
         """Machines to be given up, each with the reason."""
         before, self._since = self._since, {}
         for machine in listed:
@@ -37,24 +37,24 @@ class Patience:
             if now - since >= self._limits[seen]
         }
 
-    def complaints(self, now: float) -> list[str]:
-        """What people should know, a sentence each."""
+    def warnings(self, now: float) -> list[str]:
+        """A sentence each, for operators."""
         waiting = [one for one in self._since.values() if one[0] is Seen.WAITING and now - one[1] >= SPEAK_SECONDS]
         lost = [one for one in self._since.values() if one[0] is Seen.UNREACHABLE]
-        said = []
+        found = []
         if waiting:
             longest = max(now - since for _, since, _ in waiting)
             message = next((text for _, _, text in waiting if text), "OpenNebula does not say why")
             who = (
                 "1 machine waits for a host," if len(waiting) == 1 else f"{len(waiting)} machines wait for a host, one"
             )
-            said.append(f"{who} for {longest:.0f} s already: {message}")
+            found.append(f"{who} for {longest:.0f} s already: {message}")
         if lost:
             who = "the host of 1 machine does" if len(lost) == 1 else f"the hosts of {len(lost)} machines do"
-            said.append(f"{who} not answer (state UNKNOWN)")
-        return said
+            found.append(f"{who} not answer (state UNKNOWN)")
+        return found
 
-    def no_room(self, now: float) -> str:
+    def no_capacity(self, now: float) -> str:
         """Why more machines would only wait; empty: no sign of that."""
         for seen, since, message in self._since.values():
             lacking = message and _PACE not in message

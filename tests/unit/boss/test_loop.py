@@ -56,8 +56,8 @@ class Recorder:
     def stop_instance(self, effect: StopInstance) -> None:
         self.story.append(f"stop {effect.worker}")
 
-    def change_card(self, effect: AttachNetwork | DetachNetwork) -> None:
-        self.story.append(f"card {effect.worker}")
+    def change_nic(self, effect: AttachNetwork | DetachNetwork) -> None:
+        self.story.append(f"nic {effect.worker}")
 
 
 class RecordedStore(SimulatedStore):

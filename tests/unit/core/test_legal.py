@@ -458,12 +458,12 @@ def init_ends(world: World) -> None:
     worker.ended(*next(attempt.key for attempt in worker.seen.attempts.values() if attempt.init))
 
 
-def attached(world: World, card: str = "1") -> None:
-    world.turn(NetworkAttached(instance=1, card=card))
+def attached(world: World, nic: str = "1") -> None:
+    world.turn(NetworkAttached(instance=1, nic=nic))
 
 
-def detached(world: World, card: str = "1") -> None:
-    world.turn(NetworkDetached(instance=1, card=card))
+def detached(world: World, nic: str = "1") -> None:
+    world.turn(NetworkDetached(instance=1, nic=nic))
 
 
 def not_attached(world: World) -> None:

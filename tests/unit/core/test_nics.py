@@ -1,4 +1,4 @@
-"""Cards for init tasks: there before the first one, gone after the last; and what a batch may cost its workers."""
+"""NICs for init tasks: there before the first one, gone after the last; and what a batch may cost its workers."""
 
 from __future__ import annotations
 
@@ -49,27 +49,27 @@ def inits(worker: FakeWorker) -> list[tuple[int, int]]:
     return [(order.task, order.attempt) for order in worker.ordered(Run) if order.init]
 
 
-def test_an_init_task_is_sent_when_its_machine_has_the_card_and_the_card_goes_after_it(world: World) -> None:
+def test_an_init_task_is_sent_when_its_machine_has_the_nic_and_the_nic_goes_after_it(world: World) -> None:
     worker = booted(world)
     world.push({"a": ""}, inits=["one", "two"])
     (asked,) = world.take(AttachNetwork)
     assert (asked.worker, asked.network) == (worker.id, "outside")
     assert inits(worker) == []
-    world.turn(NetworkAttached(instance=asked.instance, card="1"))
+    world.turn(NetworkAttached(instance=asked.instance, nic="1"))
     first, second = inits(worker)
     assert world.store.instances[asked.instance].card == "1"
     worker.ended(*first)
     assert not world.take(DetachNetwork), "the second one still runs"
     worker.ended(*second)
     (away,) = world.take(DetachNetwork)
-    assert away.card == "1"
-    world.turn(NetworkDetached(instance=asked.instance, card="1"))
+    assert away.nic == "1"
+    world.turn(NetworkDetached(instance=asked.instance, nic="1"))
     assert world.store.instances[asked.instance].card == ""
     world.wait(200.0, worker)
     assert not world.take(AttachNetwork) and not world.take(DetachNetwork)
 
 
-def test_a_card_that_cannot_be_had_is_a_failed_try_and_then_the_worker_is_set_aside(world: World) -> None:
+def test_a_nic_that_cannot_be_had_is_a_failed_try_and_then_the_worker_is_set_aside(world: World) -> None:
     worker = booted(world)
     world.push({"a": ""}, inits=["one"])
     for _ in range(2):
@@ -88,42 +88,42 @@ def test_what_is_not_answered_is_asked_again_and_a_restart_asks_for_what_is_open
     assert len(world.take(AttachNetwork)) == 1
     world.wait(31.0, worker)
     assert len(world.take(AttachNetwork)) == 1
-    world.turn(NetworkAttached(instance=1, card="1"))
+    world.turn(NetworkAttached(instance=1, nic="1"))
     ((task, attempt),) = inits(worker)
     worker.ended(task, attempt)
     assert len(world.take(DetachNetwork)) == 1
     world.restart()
-    assert [effect.card for effect in world.take(DetachNetwork)] == ["1"], "the answer died with the boss"
-    world.turn(NetworkDetached(instance=1, card="1"))
+    assert [effect.nic for effect in world.take(DetachNetwork)] == ["1"], "the answer died with the boss"
+    world.turn(NetworkDetached(instance=1, nic="1"))
     world.restart()
     assert not world.take(DetachNetwork) and not world.take(AttachNetwork)
 
 
-def test_a_late_answer_to_an_attach_that_nobody_wants_any_more_takes_the_card_away(world: World) -> None:
+def test_a_late_answer_to_an_attach_that_nobody_wants_any_more_takes_the_nic_away(world: World) -> None:
     worker = booted(world)
     world.push({"a": ""}, inits=["one"])
     (asked,) = world.take(AttachNetwork)
     worker.started_anew()
     world.ignore()
-    world.turn(NetworkAttached(instance=asked.instance, card="7"))
+    world.turn(NetworkAttached(instance=asked.instance, nic="7"))
     wanted = any(attempt.init for attempt in worker.seen.attempts.values())
     assert bool(world.take(DetachNetwork)) is not wanted
 
 
-def test_an_init_task_that_comes_while_its_card_is_being_removed_waits_for_another(world: World) -> None:
+def test_an_init_task_that_comes_while_its_nic_is_being_removed_waits_for_another(world: World) -> None:
     worker = booted(world)
     world.push({"a": ""}, inits=["one"])
-    world.turn(NetworkAttached(instance=1, card="1"))
+    world.turn(NetworkAttached(instance=1, nic="1"))
     ((task, attempt),) = inits(worker)
     worker.ended(task, attempt)
     assert len(world.take(DetachNetwork)) == 1
     world.take(AttachNetwork)
     world.push({"b": ""}, inits=["two"])
-    assert inits(worker) == [], "its card is on its way out"
+    assert inits(worker) == [], "its network interface is being removed"
     assert not world.take(AttachNetwork)
-    world.turn(NetworkDetached(instance=1, card="1"))
+    world.turn(NetworkDetached(instance=1, nic="1"))
     assert len(world.take(AttachNetwork)) == 1 and inits(worker) == []
-    world.turn(NetworkAttached(instance=1, card="2"))
+    world.turn(NetworkAttached(instance=1, nic="2"))
     assert len(inits(worker)) == 1
 
 
@@ -145,7 +145,7 @@ def test_a_batch_that_has_used_up_its_hours_is_paused_and_gets_as_many_again(wor
     assert world.store.batches[1].budget_from == 100.0
 
 
-def test_a_card_of_which_no_answer_came_is_looked_for_and_taken_away(world: World) -> None:
+def test_a_nic_of_which_no_answer_came_is_looked_for_and_taken_away(world: World) -> None:
     worker = booted(world)
     world.push({"a": ""}, inits=["one"])
     assert len(world.take(AttachNetwork)) == 1
@@ -158,8 +158,8 @@ def test_a_card_of_which_no_answer_came_is_looked_for_and_taken_away(world: Worl
     world.ignore()
     world.wait(31.0, worker)
     (asked,) = world.take(AttachNetwork)
-    world.turn(NetworkAttached(instance=asked.instance, card="3"))
-    assert [effect.card for effect in world.take(DetachNetwork)] == ["3"]
+    world.turn(NetworkAttached(instance=asked.instance, nic="3"))
+    assert [effect.nic for effect in world.take(DetachNetwork)] == ["3"]
 
 
 def test_only_a_budget_that_is_used_up_is_granted_again_and_a_finished_batch_is_not_paused(world: World) -> None:

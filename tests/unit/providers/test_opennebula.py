@@ -81,13 +81,13 @@ def test_a_mark_that_somebody_spoiled_is_ours_and_of_no_instance() -> None:
     assert machine.instance == 0
 
 
-@pytest.mark.parametrize("cards", [{"IP": "10.0.0.1"}, [{"IP": "10.0.0.1"}, {"IP": "10.1.0.1"}]])
-def test_the_address_is_that_of_the_first_card(cards: object) -> None:
-    assert address_of({"NIC": cards}) == "10.0.0.1"
+@pytest.mark.parametrize("nics", [{"IP": "10.0.0.1"}, [{"IP": "10.0.0.1"}, {"IP": "10.1.0.1"}]])
+def test_the_address_is_that_of_the_first_nic(nics: object) -> None:
+    assert address_of({"NIC": nics}) == "10.0.0.1"
 
 
 @pytest.mark.parametrize("template", [{}, {"NIC": []}, {"NIC": {"NETWORK": "private"}}, {"NIC": None}])
-def test_without_a_card_or_its_address_there_is_none(template: dict[str, object]) -> None:
+def test_without_a_nic_or_its_address_there_is_none(template: dict[str, object]) -> None:
     assert address_of(template) == ""
 
 
@@ -111,7 +111,7 @@ def test_the_site_s_own_context_goes_along() -> None:
     assert "NIC" not in extra["TEMPLATE"]
 
 
-def test_another_network_replaces_the_template_s_cards() -> None:
+def test_another_network_replaces_the_template_s_nics() -> None:
     extra = extra_template({}, {}, "", {}, {"NETWORK": "public", "NETWORK_UNAME": "oneadmin"})
     assert extra["TEMPLATE"]["NIC"] == {"NETWORK": "public", "NETWORK_UNAME": "oneadmin"}
 

@@ -1,4 +1,4 @@
-"""The pure parts of the provider: room that is left, patience with machines, tokens, scripts, marks."""
+"""The pure parts of the provider: free capacity, timeouts of machines, tokens, scripts, marks."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pytest
 from boss.providers.opennebula.capacity import Bound, tightest
 from boss.providers.opennebula.errors import CloudError, of_answer
 from boss.providers.opennebula.login import TOKEN_SECONDS, CloudLogin
-from boss.providers.opennebula.machines import CloudMachine, Seen, cards_of, machine_of
+from boss.providers.opennebula.machines import CloudMachine, Seen, machine_of, nics_of
 from boss.providers.opennebula.make import make_client, options_of
-from boss.providers.opennebula.template import card_of, extra_template, marks_of, start_script
-from boss.providers.opennebula.timeouts import SPEAK_SECONDS, Patience
+from boss.providers.opennebula.template import extra_template, marks_of, nic_of, start_script
+from boss.providers.opennebula.timeouts import SPEAK_SECONDS, MachineTimeouts
 from boss.providers.provider import ProviderError
 from boss.setup import PoolSetup
 
 LACK = "[HOST] Not enough CPU on hosts: 0,1"
 
-# --- room ------------------------------------------------------------------------------------------
+# --- capacity -----------------------------------------------------------------------------------------
 
 
 def test_without_limits_nobody_knows_how_many_more_there_may_be() -> None:
@@ -41,7 +41,7 @@ def test_a_bound_that_is_overdrawn_leaves_nothing_and_halves_are_counted_right()
     assert Bound("quota of MEMORY", 100, 0, 0).left is None, "a machine that needs none is not limited"
 
 
-# --- patience --------------------------------------------------------------------------------------
+# --- timeouts --------------------------------------------------------------------------------------
 
 
 def seen(number: int, what: Seen, message: str = "") -> CloudMachine:
@@ -49,37 +49,39 @@ def seen(number: int, what: Seen, message: str = "") -> CloudMachine:
 
 
 def test_a_machine_that_no_host_takes_is_given_up_in_the_scheduler_s_words() -> None:
-    patience = Patience(pending_seconds=100, unknown_seconds=50)
-    assert patience.look([seen(1, Seen.WAITING, LACK)], 0.0) == {}
-    assert patience.look([seen(1, Seen.WAITING, LACK)], 99.0) == {}
-    given_up = patience.look([seen(1, Seen.WAITING, LACK), seen(2, Seen.WAITING)], 100.0)
+    timeouts = MachineTimeouts(pending_seconds=100, unknown_seconds=50)
+    assert timeouts.observe([seen(1, Seen.WAITING, LACK)], 0.0) == {}
+    assert timeouts.observe([seen(1, Seen.WAITING, LACK)], 99.0) == {}
+    given_up = timeouts.observe([seen(1, Seen.WAITING, LACK), seen(2, Seen.WAITING)], 100.0)
     assert given_up == {1: f"no host took it within 100 s: {LACK}"}
 
 
 def test_waiting_is_spoken_of_and_keeps_the_pool_from_growing_while_it_lasts() -> None:
-    patience = Patience(1000, 1000)
-    patience.look([seen(1, Seen.WAITING, LACK)], 0.0)
-    assert patience.complaints(SPEAK_SECONDS - 1) == [] and patience.no_room(SPEAK_SECONDS - 1) == ""
-    [complaint] = patience.complaints(SPEAK_SECONDS)
-    assert "1 machine waits for a host, for 60 s already" in complaint and LACK in complaint
-    assert patience.no_room(SPEAK_SECONDS) == f"no host has room: {LACK}"
-    patience.look([seen(1, Seen.RUNNING)], SPEAK_SECONDS + 1)
-    assert patience.complaints(SPEAK_SECONDS + 2) == [] and patience.no_room(SPEAK_SECONDS + 2) == ""
+    timeouts = MachineTimeouts(1000, 1000)
+    timeouts.observe([seen(1, Seen.WAITING, LACK)], 0.0)
+    assert timeouts.warnings(SPEAK_SECONDS - 1) == [] and timeouts.no_capacity(SPEAK_SECONDS - 1) == ""
+    [warning] = timeouts.warnings(SPEAK_SECONDS)
+    assert "1 machine waits for a host, for 60 s already" in warning and LACK in warning
+    assert timeouts.no_capacity(SPEAK_SECONDS) == f"no host has room: {LACK}"
+    timeouts.observe([seen(1, Seen.RUNNING)], SPEAK_SECONDS + 1)
+    assert timeouts.warnings(SPEAK_SECONDS + 2) == [] and timeouts.no_capacity(SPEAK_SECONDS + 2) == ""
 
 
 def test_the_scheduler_s_pace_is_no_lack_of_room() -> None:
-    patience = Patience(1000, 1000)
-    patience.look([seen(1, Seen.WAITING, "[HOST] Dispatch limit reached on hosts: 0")], 0.0)
-    assert patience.no_room(500.0) == ""
+    timeouts = MachineTimeouts(1000, 1000)
+    timeouts.observe([seen(1, Seen.WAITING, "[HOST] Dispatch limit reached on hosts: 0")], 0.0)
+    assert timeouts.no_capacity(500.0) == ""
 
 
 def test_a_host_that_comes_back_in_time_is_forgiven_and_counts_anew() -> None:
-    patience = Patience(1000, unknown_seconds=50)
-    patience.look([seen(1, Seen.UNREACHABLE)], 0.0)
-    assert patience.complaints(1.0) == ["the host of 1 machine does not answer (state UNKNOWN)"]
-    patience.look([seen(1, Seen.RUNNING)], 40.0)
-    assert patience.look([seen(1, Seen.UNREACHABLE)], 60.0) == {}
-    assert patience.look([seen(1, Seen.UNREACHABLE)], 110.0) == {1: "its host did not answer for 50 s (state UNKNOWN)"}
+    timeouts = MachineTimeouts(1000, unknown_seconds=50)
+    timeouts.observe([seen(1, Seen.UNREACHABLE)], 0.0)
+    assert timeouts.warnings(1.0) == ["the host of 1 machine does not answer (state UNKNOWN)"]
+    timeouts.observe([seen(1, Seen.RUNNING)], 40.0)
+    assert timeouts.observe([seen(1, Seen.UNREACHABLE)], 60.0) == {}
+    assert timeouts.observe([seen(1, Seen.UNREACHABLE)], 110.0) == {
+        1: "its host did not answer for 50 s (state UNKNOWN)"
+    }
 
 
 # --- tokens ----------------------------------------------------------------------------------------
@@ -181,7 +183,7 @@ def test_a_token_of_another_account_is_not_used(tmp_path: Path) -> None:
     assert server.login(tmp_path, "other").secret == "password"
 
 
-# --- scripts, cards, marks -------------------------------------------------------------------------
+# --- scripts, nics, marks -------------------------------------------------------------------------
 
 
 def script_in(extra: Mapping[str, Mapping[str, object]]) -> str:
@@ -211,7 +213,7 @@ def test_without_an_own_script_ours_is_handed_over_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("network", "card"),
+    ("network", "nic"),
     [
         ("", {}),
         ("7", {"NETWORK_ID": "7"}),
@@ -219,8 +221,8 @@ def test_without_an_own_script_ours_is_handed_over_as_it_is() -> None:
         ("oneadmin/internet", {"NETWORK": "internet", "NETWORK_UNAME": "oneadmin"}),
     ],
 )
-def test_a_network_is_named_by_number_by_name_or_with_its_owner(network: str, card: dict[str, str]) -> None:
-    assert card_of(network) == card
+def test_a_network_is_named_by_number_by_name_or_with_its_owner(network: str, nic: dict[str, str]) -> None:
+    assert nic_of(network) == nic
 
 
 def test_the_mark_says_whose_which_pool_which_worker_and_which_generation() -> None:
@@ -234,10 +236,10 @@ def test_the_mark_says_whose_which_pool_which_worker_and_which_generation() -> N
     assert machine.message == "OpenNebula could not start it: DEPLOY: no such disk"
 
 
-def test_cards_are_told_by_number_network_and_address() -> None:
+def test_nics_are_told_by_number_network_and_address() -> None:
     first = {"NIC_ID": "0", "NETWORK": "private", "NETWORK_ID": "3", "IP": "10.0.0.1"}
-    assert [tuple(card) for card in cards_of({"NIC": first})] == [("0", "private", "3", "10.0.0.1")]
-    assert len(cards_of({"NIC": [first, {"NIC_ID": "1"}]})) == 2 and cards_of({}) == ()
+    assert [tuple(nic) for nic in nics_of({"NIC": first})] == [("0", "private", "3", "10.0.0.1")]
+    assert len(nics_of({"NIC": [first, {"NIC_ID": "1"}]})) == 2 and nics_of({}) == ()
 
 
 # --- more of what is refused -----------------------------------------------------------------------

@@ -59,9 +59,9 @@ class WithNics(Slow):
         self.asked.append(f"attach {reference} {network}")
         done("", "no address is left") if network == "full" else done("3", "")
 
-    def detach(self, reference: str, card: str, done: Callable[[str, str], None]) -> None:
-        self.asked.append(f"detach {reference} {card}")
-        done(card, "")
+    def detach(self, reference: str, nic: str, done: Callable[[str, str], None]) -> None:
+        self.asked.append(f"detach {reference} {nic}")
+        done(nic, "")
 
 
 def providers_of(monkeypatch: pytest.MonkeyPatch, provider: Slow) -> tuple[Providers, list[object]]:
@@ -80,12 +80,12 @@ def test_nics_are_asked_of_the_pools_provider_and_its_answers_are_told(monkeypat
     providers, told = providers_of(monkeypatch, provider)
     providers.change_nic(attach("outside"))
     providers.change_nic(attach("full"))
-    providers.change_nic(DetachNetwork(instance=1, worker="cloud-1", pool="cloud", reference="17", card="3"))
+    providers.change_nic(DetachNetwork(instance=1, worker="cloud-1", pool="cloud", reference="17", nic="3"))
     assert provider.asked == ["attach 17 outside", "attach 17 full", "detach 17 3"]
     assert told == [
-        NetworkAttached(instance=1, card="3"),
+        NetworkAttached(instance=1, nic="3"),
         NetworkAttachFailed(instance=1, reason="no address is left"),
-        NetworkDetached(instance=1, card="3"),
+        NetworkDetached(instance=1, nic="3"),
     ]
 
 
