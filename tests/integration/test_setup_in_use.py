@@ -44,6 +44,7 @@ def live(folder: Path, **options: object) -> set[str]:
         assert thread.is_alive(), "the boss has ended"
 
     wait_for((home / BOSS_FILE).exists, "the boss answers", check=check)
+    wait_for(lambda: not setup.own_workers() or "slots" in Watched.read, "a worker is started", check=check)
     inbox.stop()
     thread.join(scaled(60))
     assert not thread.is_alive()
