@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from datastore.disk.content import CopyStoppedError, Stopped, digest_of
+from datastore.disk.content import CopyStoppedError, Stopped, digest_of, write_all
 from datastore.errors import DatastoreError
 from wire.http import OUTGOING
 
@@ -107,7 +107,7 @@ class Boss:
                 have += len(piece)
                 if have > size:
                     raise WrongContentError(f"{self.url} sends more than the {size:,} bytes of {path}")
-                _write(target, piece)
+                write_all(target, piece)
         if have < size:
             raise BossUnreachableError(
                 f"the connection to the boss at {self.url} broke after {have:,} of {size:,} bytes"
@@ -288,12 +288,6 @@ def _pieces(source: int, first: int, size: int, stopped: Stopped) -> Iterator[by
             raise OSError("the file became shorter while it was being sent")
         at += len(piece)
         yield piece
-
-
-def _write(target: int, piece: bytes) -> None:
-    view = memoryview(piece)
-    while view:
-        view = view[os.write(target, view) :]
 
 
 def _cut(connection: http.client.HTTPConnection) -> None:

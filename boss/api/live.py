@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from array import array
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -24,7 +25,7 @@ from boss.core.effects import Answer
 from boss.core.events import DropTasksAsked, Submitted
 from boss.core.graph import Batch
 from boss.core.model import WorkerState
-from boss.core.state import State, Worker, numbers, runs
+from boss.core.state import State, Worker, runs
 from boss.core.waits import BossWarning
 from boss.database import DatabaseLookups, DatabaseReads
 from boss.inbox import WITHDRAWN, Inbox
@@ -231,7 +232,7 @@ class LiveBackend:
             return counts
         spans = self._spans.get(batch.number)
         if spans is None:
-            spans = self._spans[batch.number] = runs(sorted(numbers(batch.row.attached)))
+            spans = self._spans[batch.number] = runs(sorted(array("q", batch.row.attached)))
         absent: list[int] = []
         for span in spans:
             absent += _count_span(state, span, counts)

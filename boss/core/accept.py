@@ -198,8 +198,7 @@ def _inits(state: State, submission: Submission, row: BatchRow) -> list[InitRow]
 def _graph(state: State, push: Push, known: Known, row: BatchRow, new: list[int] | range) -> Batch:
     """The batch with its counters and first states."""
     submission, numbers = push.submission, push.numbers
-    profile_of = array("I")
-    profile_of.frombytes(submission.profile_of)
+    profile_of = array("I", submission.profile_of)
     batch = Batch(row, bytearray(row.count), _picked(profile_of, new), list(submission.profiles))
     batch.sizes = array("I", [len(submission.executions[index]) for index in new])
     for _, index in submission.results if new else ():
@@ -216,9 +215,7 @@ def _picked(column: array[int], new: list[int] | range) -> array[int]:
 
 def _dependencies(submission: Submission, known: Known, numbers: array[int]) -> tuple[array[int], array[int]]:
     """Compressed sparse rows over all indexes of the push, targets as task numbers."""
-    inner_starts, inner = array("I"), array("I")
-    inner_starts.frombytes(submission.dependency_starts)
-    inner.frombytes(submission.dependency_targets)
+    inner_starts, inner = array("I", submission.dependency_starts), array("I", submission.dependency_targets)
     outer: dict[int, list[int]] = {}
     for index, needed in submission.external:
         outer.setdefault(index, []).append(known.tasks[needed][0])

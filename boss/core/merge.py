@@ -98,8 +98,7 @@ def cycles(state: State, push: Push, merge: Merge, new: Collection[int]) -> list
     What the push itself says has no cycle (`boss.intake`): one needs a task of it that depends on one which it neither
     replaces nor brings, or on one for a result of its former description.
     """
-    inner = array("I")
-    inner.frombytes(push.submission.dependency_starts)
+    inner = array("I", push.submission.dependency_starts)
     if len(push.targets) == inner[-1] and len(merge.replaced) + len(new) == len(push.numbers):
         return []
     replaced = {push.numbers[index] for index in merge.replaced}
@@ -170,8 +169,7 @@ def rewire(state: State, push: Push, merge: Merge, stored: dict[int, int]) -> di
     `stored`: states of tasks that may not be in memory. Answers index -> (first, count) of its batch.
     """
     declared = {index for _, index in push.submission.results}
-    profile_of = array("I")
-    profile_of.frombytes(push.submission.profile_of)
+    profile_of = array("I", push.submission.profile_of)
     by_batch: dict[int, dict[int, int]] = {}
     ranges: dict[int, tuple[int, int]] = {}
     for index in merge.replaced:

@@ -17,7 +17,7 @@ from boss.core.graph import CANCELLING, CROSSES, DROPPED, RESULTS, Batch, attach
 from boss.core.instance_state import set_instance_state
 from boss.core.model import BROKEN, COMING, InstanceState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
-from boss.core.state import Attempt, Instance, State, Worker, numbers
+from boss.core.state import Attempt, Instance, State, Worker
 from wire.messages import ManifestEntry, Outcome, Place, ResultFolder
 
 _place = msgspec.json.Decoder(Place)
@@ -115,7 +115,7 @@ def _attached(state: State, batch: Batch) -> None:
     """Those that were pushed with tasks of older batches end after them. Once their attempts are known."""
     if batch.row.finished_at:
         return
-    for number in numbers(batch.row.attached):
+    for number in array("q", batch.row.attached):
         older = state.find(number)
         if older is not None and older[0].number not in batch.awaits and older[0].unfinished():
             attach(batch, older[0])

@@ -7,7 +7,6 @@ and `effects`. Collections that are walked are dicts, never sets, so that a repl
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable
@@ -486,13 +485,6 @@ class State:
     def reject(self, reason: ReportRejection) -> None:
         """A report that cannot be meant for this boss came from outside: counted, dropped, logged by the loop."""
         self.rejected[reason] += 1
-
-
-def numbers(data: bytes) -> array[int]:
-    """array('q') out of bytes."""
-    result = array("q")
-    result.frombytes(data)
-    return result
 
 
 def runs(sorted_numbers: Iterable[int]) -> list[range]:

@@ -86,8 +86,7 @@ def _replaced_rows(accepted: Acceptance, profile_numbers: list[int]) -> Iterator
 def _descriptions(accepted: Acceptance, profile_numbers: list[int]) -> Iterator[Row]:
     """Of every index, in the order of `_DESCRIPTION`."""
     submission = accepted.submission
-    profile_of = array("I")
-    profile_of.frombytes(submission.profile_of)
+    profile_of = array("I", submission.profile_of)
     with_results = bytearray(len(submission.ids))
     for _, index in submission.results:
         with_results[index] = 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
+
 import msgspec
 from sqlalchemy import Connection, select
 
 from boss.core.model import TaskState
 from boss.core.rows import AttemptRow
 from boss.database.load import attempt_rows, states_of
-from boss.database.lookups import dependencies_of
 from boss.database.statements import listed, parts
 from boss.database.tables import batches, tasks
 from boss.database.views import AttemptView, DependencyView, StoredTask, TaskLine
@@ -39,7 +40,7 @@ def task_detail(connection: Connection, line: TaskLine) -> StoredTask:
 
 
 def _dependencies(connection: Connection, blob: bytes) -> list[DependencyView]:
-    numbers = list(dependencies_of(blob))
+    numbers = array("q", blob).tolist()
     states = states_of(connection, numbers)
     ids: dict[int, str] = {}
     for part in parts(numbers):

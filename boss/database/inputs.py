@@ -102,7 +102,7 @@ def _expand(connection: Connection, bound: dict[int, list[Input]], dependencies:
     open_in = {number: names for number, names in open_in.items() if names}
     if not open_in:
         return
-    makers = {number: _numbers(dependencies[number]) for number in open_in}
+    makers = {number: array("q", dependencies[number]) for number in open_in}
     names = {name for wanted in open_in.values() for name in wanted}
     left = _left_by(connection, sorted({one for numbers in makers.values() for one in numbers}), names)
     known: dict[tuple[str, bytes], list[Input]] = {}
@@ -114,12 +114,6 @@ def _expand(connection: Connection, bound: dict[int, list[Input]], dependencies:
                 known[key] = _below(name, [left[maker] for maker in makers[number] if maker in left])
             inside[name] = known[key]
         bound[number] = [one for each in bound[number] for one in _in_place_of(each, inside)]
-
-
-def _numbers(blob: bytes) -> array[int]:
-    numbers = array("q")
-    numbers.frombytes(blob)
-    return numbers
 
 
 def _left_by(connection: Connection, makers: Sequence[int], names: set[str]) -> dict[int, _Left]:

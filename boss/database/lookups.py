@@ -6,7 +6,6 @@ may be those of init executions wherever it says so.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -178,10 +177,3 @@ def _batches_of(connection: Connection, numbers: Sequence[int]) -> dict[int, int
             sql = f"SELECT number, batch FROM {table} WHERE number IN ({listed(part)})"
             found.update((number, batch) for number, batch in connection.exec_driver_sql(sql))
     return found
-
-
-def dependencies_of(blob: bytes) -> array[int]:
-    """The numbers in a task's row."""
-    numbers = array("q")
-    numbers.frombytes(blob)
-    return numbers

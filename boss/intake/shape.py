@@ -36,12 +36,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def graph_of(submission: Submission) -> TaskGraph:
-    starts, targets, profile_of = array("I"), array("I"), array("I")
-    starts.frombytes(submission.dependency_starts)
-    targets.frombytes(submission.dependency_targets)
-    profile_of.frombytes(submission.profile_of)
+    starts, targets = array("I", submission.dependency_starts), array("I", submission.dependency_targets)
     expected = [profile.expect for profile in submission.profiles]
-    seconds = [expected[number] for number in profile_of]
+    seconds = [expected[number] for number in array("I", submission.profile_of)]
     return TaskGraph(ids=submission.ids, starts=starts, targets=targets, seconds=seconds)
 
 

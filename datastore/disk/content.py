@@ -97,13 +97,14 @@ def _copy_bytes(source: int, target: int, size: int, stopped: Stopped) -> str:
         if done > size:
             raise SizeDiffersError(f"it has more than the {size:,} bytes that were stated")
         digest.update(chunk)
-        _write(target, chunk)
+        write_all(target, chunk)
     if done < size:
         raise SizeDiffersError(f"it has {done:,} bytes, not {size:,}")
     return f"b2:{digest.hexdigest()}"
 
 
-def _write(fd: int, chunk: bytes) -> None:
+def write_all(fd: int, chunk: bytes) -> None:
+    """The kernel may take less than all at once."""
     view = memoryview(chunk)
     while view:
         view = view[os.write(fd, view) :]

@@ -150,9 +150,7 @@ def from_row(backend: Backend, row: BatchRow) -> BatchAnswer:
 def _with_attached(backend: Backend, row: BatchRow) -> list[int]:
     counts = list(row.counts) + [0] * (len(TaskState) - len(row.counts))
     if row.attached:
-        numbers = array("q")
-        numbers.frombytes(row.attached)
-        for state in backend.lookups.states(numbers.tolist()).values():
+        for state in backend.lookups.states(array("q", row.attached).tolist()).values():
             counts[state] += 1
     return counts
 

@@ -104,10 +104,8 @@ def _spans(call: Call, project: str) -> list[range] | None:
     row = call.backend.reads.batch(batch)
     if row is None:
         raise not_found(f"there is no batch {batch}")
-    attached = array("q")
-    attached.frombytes(row.attached)
     own = [range(row.first, row.first + row.count)] if row.count else []
-    return sorted(own + runs(sorted(attached)), key=lambda span: span.start)
+    return sorted(own + runs(sorted(array("q", row.attached))), key=lambda span: span.start)
 
 
 def _within(spans: list[range], number: int) -> bool:

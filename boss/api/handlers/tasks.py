@@ -66,9 +66,7 @@ def _attached(call: Call, batch: int, states: frozenset[TaskState], after: int, 
     row = call.backend.reads.batch(batch)
     if row is None:
         raise not_found(f"there is no batch {batch}")
-    numbers = array("q")
-    numbers.frombytes(row.attached)
-    wanted = sorted(number for number in numbers if number > after)
+    wanted = sorted(number for number in array("q", row.attached) if number > after)
     if states and wanted:
         now = call.backend.lookups.states(wanted)
         wanted = [number for number in wanted if now.get(number) in states]
