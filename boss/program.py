@@ -36,9 +36,8 @@ from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstanc
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
 from boss.core.state import State
-from boss.core.store import DatabaseAwayError
 from boss.core.waits import BossWarning
-from boss.database import Database, DatabaseError
+from boss.database import Database
 from boss.database.disk_space import database_free_bytes
 from boss.database.store import DatabaseStore
 from boss.database.upkeep import Upkeep
@@ -162,7 +161,6 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
         _allowed_hosts(setup),
         submit_limit_bytes=setup.submit_limit_bytes,
         task_limit_bytes=setup.task_limit_bytes,
-        database_errors=(DatabaseError, DatabaseAwayError),
         spool=sent,
         database_free_bytes=lambda: database_free_bytes(setup.database),
         logins=ManualLogins(setup, logins, login_files),

@@ -18,7 +18,7 @@ from starlette.routing import Route as StarletteRoute
 from starlette.types import ASGIApp
 
 from boss.api import openapi
-from boss.api.backend import Backend, BackendUnavailableError
+from boss.api.backend import DATABASE_ERRORS, Backend, BackendUnavailableError
 from boss.api.errors import HttpError
 from boss.api.from_datastore import ResultFetcher
 from boss.api.guard import Guard
@@ -46,7 +46,6 @@ def make_app(
     spool_limit_bytes: int = SPOOL_LIMIT_BYTES,
     submit_limit_bytes: int = SUBMIT_LIMIT_BYTES,
     task_limit_bytes: int = TASK_LIMIT_BYTES,
-    database_errors: tuple[type[Exception], ...] = (),
     spool: Spool | None = None,
     database_free_bytes: Callable[[], int | None] = lambda: None,
     logins: LoginService | None = None,
@@ -59,19 +58,16 @@ def make_app(
 ) -> ASGIApp:
     """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed.
 
-    `database_errors` are what reads raise when the database is away; their texts are sentences. `spool`: the one
-    that somebody else sweeps; else one is made. `bootstrap` knows the tokens of its two routes; `files_tokens` are
-    good for the datastore's files only. `tree` is the datastore's, where that is on this disk; else `fetching` gets
-    contents from it.
+    `spool`: the one that somebody else sweeps; else one is made. `bootstrap` knows the tokens of its two routes;
+    `files_tokens` are good for the datastore's files only. `tree` is the datastore's, where that is on this disk; else
+    `fetching` gets contents from it.
     """
-    unavailable: tuple[type[Exception], ...] = (BackendUnavailableError, *database_errors)
     services = Services(
         backend,
         spool or Spool(backend.spool, spool_limit_bytes),
         submit_limit_bytes,
         task_limit_bytes,
         database_free_bytes,
-        database_errors,
         logins,
         debugger,
         bootstrap,
@@ -80,23 +76,20 @@ def make_app(
         fetching,
     )
     routes = [
-        StarletteRoute(PREFIX + route.path, _endpoint(route, services, unavailable), methods=[route.method])
-        for route in ROUTES
+        StarletteRoute(PREFIX + route.path, _endpoint(route, services), methods=[route.method]) for route in ROUTES
     ]
     routes.append(StarletteRoute("/openapi.json", _openapi, methods=["GET"]))
     application = Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _unexpected})
     return Guard(application, tokens, allowed_hosts, files_tokens, bootstrap.admits if bootstrap is not None else None)
 
 
-def _endpoint(
-    route: Route, services: Services, unavailable: tuple[type[Exception], ...]
-) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(route: Route, services: Services) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         try:
             return await _answer(route, services, request)
         except HttpError as fault:
             return error_response(fault.status, fault.error, fault.details)
-        except unavailable as error:
+        except (BackendUnavailableError, *DATABASE_ERRORS) as error:
             return error_response(503, str(error))
         except ClientDisconnect:
             return error_response(400, "the connection ended before the body did")

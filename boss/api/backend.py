@@ -31,7 +31,9 @@ from boss.core.events import (
     TerminateAsked,
     WorkerDrainAsked,
 )
+from boss.core.store import DatabaseAwayError
 from boss.database import DatabaseLookups, DatabaseReads
+from boss.database.errors import DatabaseError
 from boss.status import StatusReason
 from wire.messages import Place
 
@@ -46,6 +48,10 @@ Request = (
     | TerminateAsked
     | DropWorkersAsked
 )
+
+
+#: What reads and changes raise while the database is away; their texts are sentences.
+DATABASE_ERRORS = (DatabaseError, DatabaseAwayError)
 
 
 class BackendUnavailableError(ApiError):

@@ -88,8 +88,6 @@ class Services:
     task_limit_bytes: int
     #: Bytes that the database's disk still takes, where that can be told.
     database_free_bytes: Callable[[], int | None] = lambda: None
-    #: What reads raise while the database is away.
-    database_errors: tuple[type[Exception], ...] = ()
     logins: LoginService | None = None
     debugger: DebugService | None = None
     bootstrap: BootstrapService | None = None

@@ -11,7 +11,6 @@ from boss.api.local_tree import LocalTree
 from boss.api.offline import OfflineBackend
 from boss.client.client import Client, ClientError
 from boss.client.in_process_transport import InProcessTransport
-from boss.core.store import DatabaseAwayError
 from boss.database import Database, DatabaseError, EmptyDatabase, NoDatabaseError
 from boss.database.store import DatabaseStore
 from boss.setup import make_pools
@@ -47,7 +46,6 @@ def offline_client(state_directory: Path, values: Any) -> Client:
     app = make_app(
         backend,
         [token],
-        database_errors=(DatabaseError, DatabaseAwayError),
         tree=None if tree is None else LocalTree(tree),
         context=Context(state_directory, values.boss_address, values.datastore_host),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from boss.api.backend import Backend, View
+from boss.api.backend import DATABASE_ERRORS, Backend, View
 from boss.api.routes import Call
 from boss.api.schema import Counts, StatusAnswer, WorkerAnswer, WorkerList, counts_of, reasons_of
 from boss.api.schema_pools import InstanceAnswer
@@ -17,7 +17,7 @@ def status(call: Call) -> StatusAnswer:
     reasons = list(view.reasons)
     try:
         counts = counts_of(call.backend.reads.counts())
-    except call.services.database_errors as error:
+    except DATABASE_ERRORS as error:
         counts = _under_way(view)
         text = f"{error}; the counts are those of the batches under way, as the boss knows them"
         reasons.append(database_reason(text))

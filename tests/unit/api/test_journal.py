@@ -13,6 +13,7 @@ from boss.api.schema import ChangeAnswer, EventAnswer, StoryAnswer, TaskAnswer
 from boss.cli.format_journal import event_line, story_lines
 from boss.cli.format_tasks import pause_lines
 from boss.cli.format_workers import worker_change_lines
+from boss.database import DatabaseUnavailableError
 from tests.worlds.api import FakeBackend, inside
 from wire.http import PREFIX
 
@@ -100,15 +101,11 @@ def test_what_became_of_a_worker_or_a_batch_is_a_sentence() -> None:
     assert list(pause_lines(3, ChangeAnswer(done={}, carry_on="later"), paused=True))[1] == "later"
 
 
-class Away(Exception):
-    """What reads raise while the database is away."""
-
-
 def test_while_the_database_is_away_status_says_so_and_reads_answer_503_with_a_time(tmp_path: Path) -> None:
     backend = FakeBackend(tmp_path)
-    backend.reads.fault = Away("database x on y: the server cannot be reached")
+    backend.reads.fault = DatabaseUnavailableError("database x on y: the server cannot be reached")
     backend.set_batch(4, queued=3, running=1)
-    client = inside(backend, database_errors=(Away,))
+    client = inside(backend)
     status = client.get("/status")
     assert status.status_code == 200
     assert (status.json()["in_queue"], status.json()["in_progress"]) == (3, 1)

@@ -27,6 +27,7 @@ from boss.core.model import TaskState
 from boss.core.reasons import Rejection, RejectionKind
 from boss.core.rows import BatchRow
 from boss.core.waits import WaitKind
+from boss.database import DatabaseUnavailableError
 from boss.status import StatusReason
 from tests.worlds.api import FakeBackend, attach, counts, inside
 from wire.http import PREFIX
@@ -300,14 +301,11 @@ def test_what_the_boss_refuses_is_a_clash_with_its_reasons(backend: FakeBackend,
 
 
 def test_a_boss_or_database_that_is_away_is_told_as_such(tmp_path: Path) -> None:
-    class Away(Exception):
-        pass
-
     backend = FakeBackend(tmp_path)
-    client = inside(backend, database_errors=(Away,))
+    client = inside(backend)
     backend.away = "the database is away; it is tried again every second"
     assert client.post("/retry", json={"all": True}).json()["error"] == backend.away
-    backend.reads.fault = Away("no connection")
+    backend.reads.fault = DatabaseUnavailableError("no connection")
     answer = client.get("/batches")
     assert (answer.status_code, answer.json()["error"]) == (503, "no connection")
 
