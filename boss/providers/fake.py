@@ -1,4 +1,4 @@
-"""A provider without a cloud, for tests: instances are values in memory, and it misbehaves as it is told.
+"""A provider without a cloud, for tests: instances are values in memory, and it misbehaves as it is asked to.
 
 It keeps what the others keep (one call after another in a thread of its own, a list where an answer is missing) against
 a `Site`, which stands for the cloud and outlives the provider, as a cloud outlives a boss. Where a machine would run,
@@ -148,11 +148,11 @@ class _Known(msgspec.Struct):
     #: Its call may have been taken; a list from then on tells.
     unclear: bool = False
     ending: bool = False
-    told: bool = False
+    reported: bool = False
 
 
 class FakeProvider:
-    """`poll_seconds`: between two lists; a site tells of nothing by itself."""
+    """`poll_seconds`: between two lists; a site reports nothing on its own."""
 
     def __init__(self, pool: PoolSetup, services: BossServices, site: Site, poll_seconds: float = 0.05) -> None:
         self._pool = pool
@@ -231,11 +231,11 @@ class FakeProvider:
             self._full = str(error) if full else ""
             self._over(instance, InstanceStartFailed(instance=instance, reason=str(error), full=full))
         else:
-            self._full, known.told = "", True
+            self._full, known.reported = "", True
             self._tell(InstanceStarted(instance=instance, reference=str(known.machine), address="192.0.2.1"))
 
     def _compare(self) -> None:
-        """What the site lists against what is known; a machine that nobody knows, or a second one, ends."""
+        """What the site lists against what is known; an unknown machine, or a second one, ends."""
         marked: dict[int, list[SiteMachine]] = {}
         for machine in self._site.list(self._pool.name):
             marked.setdefault(machine.instance, []).append(machine)
@@ -245,16 +245,16 @@ class FakeProvider:
                 self._site.terminate(machine.id)
             if known is None or known.ending:
                 self._site.terminate(first.id)
-            elif not known.told:
-                known.machine, known.unclear, known.told = first.id, False, True
+            elif not known.reported:
+                known.machine, known.unclear, known.reported = first.id, False, True
                 self._tell(InstanceStarted(instance=instance, reference=str(first.id), address="192.0.2.1"))
         for instance, known in list(self._known.items()):
             if instance in marked or (known.machine is None and not known.unclear):
                 continue
-            if known.told or known.ending or known.machine is not None:
+            if known.reported or known.ending or known.machine is not None:
                 reason = "its end was asked for" if known.ending else "the site does not list it any more"
                 event: InstanceStartFailed | InstanceEnded = InstanceEnded(
-                    instance=instance, reason=reason, unseen=not known.told
+                    instance=instance, reason=reason, unseen=not known.reported
                 )
             else:
                 event = InstanceStartFailed(

@@ -40,7 +40,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
     instance: int
     worker: str
-    #: Empty: the call was made or not, nobody knows.
+    #: Empty: whether the call was made is unknown.
     reference: str
 
 

@@ -43,7 +43,7 @@ class Providers:
             provider.adopt(by_pool[name])
 
     def start(self, effect: StartInstance) -> None:
-        """Preparing what its machine is told may take a while: in a thread of its own."""
+        """Preparing what its machine is given may take a while: in a thread of its own."""
         provider = self._providers[effect.pool]
 
         def work() -> None:
@@ -92,7 +92,7 @@ class Providers:
             provider.close()
 
     def _attach(self, effect: AttachNetwork) -> None:
-        """Told NetworkAttached or NetworkAttachFailed."""
+        """Answered by NetworkAttached or NetworkAttachFailed."""
         provider = self._providers.get(effect.pool)
         if not isinstance(provider, NicProvider):
             why = f"pool {effect.pool} has no machines that a network interface could be attached to"
@@ -108,7 +108,7 @@ class Providers:
         provider.attach(effect.reference, effect.network, done)
 
     def _detach(self, effect: DetachNetwork) -> None:
-        """Told NetworkDetached; of one that cannot be taken out now nothing is told, and it is asked again."""
+        """Answered by NetworkDetached; of one that stays for now nothing is reported, and it is asked again."""
         provider = self._providers.get(effect.pool)
         gone = NetworkDetached(instance=effect.instance, nic=effect.nic)
         if isinstance(provider, NicProvider):
@@ -119,7 +119,7 @@ class Providers:
             self._services.notify(gone)
 
     def _orphaned(self, instance: int, pool: str) -> None:
-        """Its pool is in the settings no more: nobody knows how to end it."""
-        why = f"the settings have no pool {pool!r} any more; what it started, if it lives, is to be ended by hand"
+        """Its pool is no longer in the settings: how to stop it is unknown."""
+        why = f"the settings have no pool {pool!r} any more; what it started, if it lives, is to be stopped manually"
         logger.warning("instance %d: %s", instance, why, extra={"action": "orphaned"})
         self._services.notify(InstanceEnded(instance=instance, reason=why, unseen=True))

@@ -284,13 +284,13 @@ def test_a_further_card_is_there_when_that_is_told_and_gone_when_that_is_told(
     boss.provider.attach("0", "oneadmin/internet", done)  # it may still boot
     boss.wait(lambda: answers, "it is told")
     assert answers == [("1", "")]
-    assert front.machines[0].cards[1] == (1, "192.168.0.1") and front.state(front.machines[0]) == (3, 3)
+    assert front.machines[0].nics[1] == (1, "192.168.0.1") and front.state(front.machines[0]) == (3, 3)
     boss.provider.attach("0", "oneadmin/internet", done)
     boss.wait(lambda: len(answers) == 2, "it is told")
     assert answers[1] == ("1", "") and front.count("vm.attachnic") == 1, "the card that is there is found"
     boss.provider.detach("0", "1", done)
     boss.wait(lambda: len(answers) == 3, "it is told")
-    assert answers[2] == ("1", "") and list(front.machines[0].cards) == [0]
+    assert answers[2] == ("1", "") and list(front.machines[0].nics) == [0]
     boss.provider.detach("0", "1", done)
     boss.wait(lambda: len(answers) == 4, "it is told")
     assert answers[3] == ("1", "") and front.count("vm.detachnic") == 1

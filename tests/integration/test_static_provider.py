@@ -249,7 +249,7 @@ def test_a_host_that_is_away_is_tried_again_and_an_end_that_was_asked_for_is_not
 
 
 def test_a_host_that_is_well_again_is_found_so_without_a_start_and_pauses_grow(world: Static) -> None:
-    world.pace = type(world.pace)(retry=0.3, retry_most=100.0)
+    world.pace = type(world.pace)(retry=0.3, retry_max=100.0)
     world.server.stop()
     visits: list[float] = []
     with socket.create_server((world.server.host, world.server.port)) as listener:

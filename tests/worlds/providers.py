@@ -272,7 +272,7 @@ class Static(World):
         self._stack = contextlib.ExitStack()
         self.server = self._stack.enter_context(ssh_server.running())
         self.home = self.server.make("ecloud")
-        self.pace = KeeperTimeouts(retry=0.2, retry_most=1.0, watch=2.0, come_up=10.0, end=(0.5, 1.0, 5.0))
+        self.pace = KeeperTimeouts(retry=0.2, retry_max=1.0, watch=2.0, come_up=10.0, end=(0.5, 1.0, 5.0))
         self.options: dict[str, object] = {"hosts": [self.host()], "home": str(self.home)}
 
     def host(self) -> str:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 class Bound(NamedTuple):
     """One limit, as it was when it was asked for. `limit` < 0: there is none."""
 
-    #: For people: "quota of VMs of the account".
+    #: For users: "quota of VMs of the account".
     what: str
     limit: float
     used: float

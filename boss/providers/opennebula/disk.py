@@ -1,7 +1,7 @@
-"""The disk that outlives the datastore's machine: how it gets into the machine, and how the guest mounts it. Pure.
+"""The disk that outlives the datastore's machine: how it gets into the machine, and how the machine mounts it. Pure.
 
 A persistent image is the volume itself: it belongs to one machine at a time and is kept when that machine is ended. The
-guest makes a file system only on a disk that has none, and does not go on without the disk: what tasks leave must not
+machine makes a file system only on a disk that has none, and does not go on without the disk: what tasks leave must not
 land on one that is thrown away.
 """
 

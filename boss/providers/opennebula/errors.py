@@ -1,4 +1,4 @@
-"""What an error of OpenNebula means: its kind, and a sentence with what a person can do. Pure.
+"""What an error of OpenNebula means: its kind, and a sentence with what an operator can do. Pure.
 
 Kinds follow from the class of the exception and its text, because OpenNebula gives quota and missing rights one class,
 and "no address left" none (measured on 6.10 and 7.2).
@@ -11,9 +11,9 @@ from typing import Literal
 
 from boss.providers.provider import ProviderError
 
-#: `quota` and `address`: the pool cannot grow at present. `login`, `rights`, `missing`, `refused`: a person has to put
-#: something right. `state`, `busy`: not now, try again. `away`: certainly not taken. `unclear`: taken or not, nobody
-#: knows.
+#: `quota` and `address`: the pool cannot grow at present. `login`, `rights`, `missing`, `refused`: an operator must put
+#: something right. `state`, `busy`: not now, try again. `away`: certainly not taken. `unclear`: taken or not, which is
+#: unknown.
 Kind = Literal["login", "rights", "quota", "address", "missing", "refused", "state", "busy", "away", "unclear"]
 
 _QUOTA = re.compile(r"limit of (\S+) reached for (\w+) quota")
@@ -21,13 +21,13 @@ _ADDRESS = re.compile(r"Cannot get IP/MAC lease from virtual network (\d+)")
 _MISSING = re.compile(r"Error getting (virtual machine template|virtual machine|virtual network|image) \[(\d+)\]")
 _NAMED = re.compile(r"does not own an? (network|image) with name: (\S+)|(Image) with ID: (\d+) +does not exist")
 _BUSY = re.compile(r"Cannot acquire image (\d+), it is persistent and already in use")
-#: "[one.template.instantiate] ", with which an answer begins: which call it was means nothing to people.
+#: "[one.template.instantiate] ", with which an answer begins: which call it was means nothing to users.
 _CALL = re.compile(r"^\[one\.[a-z.]+\] ")
 _RESTRICTED = re.compile(r"includes a restricted attribute ([A-Z_/0-9]+)")
 
 
 class CloudError(ProviderError):
-    """A call that did not do what it should. The text is a sentence for people."""
+    """A call that did not do what it should. The text is a sentence for operators."""
 
     def __init__(self, kind: Kind, sentence: str) -> None:
         super().__init__(sentence)
@@ -36,7 +36,7 @@ class CloudError(ProviderError):
 
 def being_tried(error: CloudError) -> str:
     """The sentence, for who goes on trying."""
-    return f"{error}; it is tried again by itself" if error.kind in ("away", "unclear") else str(error)
+    return f"{error}; it is tried again automatically" if error.kind in ("away", "unclear") else str(error)
 
 
 def of_answer(class_name: str, text: str, endpoint: str) -> CloudError:

@@ -20,7 +20,7 @@ from boss.providers.opennebula.errors import CloudError
 
 logger = logging.getLogger(__name__)
 
-#: How long a token is good; it is replaced after half of that, and after a refusal nobody asks again for a while.
+#: How long a token is good; replaced after half of that; after a refusal not asked for again for a while.
 TOKEN_SECONDS = 7 * 86400
 ASK_AGAIN_SECONDS = 3600.0
 

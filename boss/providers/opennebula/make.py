@@ -29,48 +29,52 @@ _TIMES = (
 
 def make(pool: PoolSetup, services: BossServices) -> OpenNebulaProvider:
     """Raises ProviderError: the settings do not say which cloud, account or template."""
-    told = pool.options
-    client = make_client(told, services.state_directory)
+    settings = pool.options
+    client = make_client(settings, services.state_directory)
     return OpenNebulaProvider(client, options_of(pool, services.deployment), services.notify, services.bootstrap_data)
 
 
-def make_client(told: Mapping[str, Any], state_directory: Path | None) -> CloudClient:
-    """`told`: the settings opennebula_*, by name. Calls are made with a token that is kept in the state directory."""
-    missing = [name for name in ("endpoint", "user", "password") if not told.get(f"opennebula_{name}")]
+def make_client(settings: Mapping[str, Any], state_directory: Path | None) -> CloudClient:
+    """`settings`: those called opennebula_*, by name. Calls use a token that is kept in the state directory."""
+    missing = [name for name in ("endpoint", "user", "password") if not settings.get(f"opennebula_{name}")]
     if missing:
         names = " and ".join(f"opennebula_{name}" for name in missing)
         raise ProviderError(f"for machines of an OpenNebula cloud the settings must say {names}")
     kept = None if state_directory is None else state_directory / TOKEN_FILE
     return CloudClient(
-        told["opennebula_endpoint"], told["opennebula_user"], told["opennebula_password"], ANSWER_SECONDS, kept
+        settings["opennebula_endpoint"],
+        settings["opennebula_user"],
+        settings["opennebula_password"],
+        ANSWER_SECONDS,
+        kept,
     )
 
 
 def options_of(pool: PoolSetup, deployment: str) -> MachineOptions:
-    told = pool.options
-    given = told.get("options") or {}
+    settings = pool.options
+    given = settings.get("options") or {}
     unknown = sorted(set(given) - set(_TIMES) - _OTHERS)
     if unknown:
         raise ProviderError(
             f"[pools.{pool.name}.options]: {', '.join(unknown)} is nothing that OpenNebula machines read; there are "
             f"{', '.join(_TIMES)}"
         )
-    boot_timeout = float(told.get("boot_timeout_seconds") or 900.0)
+    boot_timeout = float(settings.get("boot_timeout_seconds") or 900.0)
     # A machine that no host takes is given up before its worker is missed: the reason is another one.
     times = {"pending_seconds": boot_timeout * 2 / 3, **{name: given[name] for name in _TIMES if name in given}}
-    if not told.get("template") and not _usual(told, pool.role):
+    if not settings.get("template") and not _usual(settings, pool.role):
         raise ProviderError(f"pool {pool.name}: name its template in the settings (opennebula_template, or template)")
     try:
         return msgspec.convert(
             {
                 "deployment": deployment,
                 "pool": pool.name,
-                "pools": tuple(told.get("pools") or ()),
-                "template": str(told.get("template") or _usual(told, pool.role)),
-                "network": str(told.get("network") or told.get("opennebula_network") or ""),
-                "disk": str(told.get("opennebula_datastore_disk") or "") if pool.role == "datastore" else "",
+                "pools": tuple(settings.get("pools") or ()),
+                "template": str(settings.get("template") or _usual(settings, pool.role)),
+                "network": str(settings.get("network") or settings.get("opennebula_network") or ""),
+                "disk": str(settings.get("opennebula_datastore_disk") or "") if pool.role == "datastore" else "",
                 "role": "datastore" if pool.role == "datastore" else "worker",
-                "deploy": str(told.get("opennebula_mark") or ""),
+                "deploy": str(settings.get("opennebula_mark") or ""),
                 **times,
             },
             MachineOptions,
@@ -80,6 +84,6 @@ def options_of(pool: PoolSetup, deployment: str) -> MachineOptions:
         raise ProviderError(f"[pools.{pool.name}.options]: {error}") from None
 
 
-def _usual(told: Mapping[str, Any], role: str) -> str:
-    own = told.get("opennebula_datastore_template") if role == "datastore" else None
-    return str(own or told.get("opennebula_template") or "")
+def _usual(settings: Mapping[str, Any], role: str) -> str:
+    own = settings.get("opennebula_datastore_template") if role == "datastore" else None
+    return str(own or settings.get("opennebula_template") or "")

@@ -1,6 +1,6 @@
 """What pyone's account, group and network say about limits, as values.
 
-An account that may not look at its group or its network is told less, and no error.
+An account that may not look at its group or its network sees less, and gets no error.
 """
 
 from __future__ import annotations

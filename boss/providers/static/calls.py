@@ -1,6 +1,6 @@
 """What is asked of a host through one connection: what it is, what runs there, bring a file, start, wait, end.
 
-Each is a command of its own. Faults are sentences that name the host, the cause and what a person can do.
+Each is a command of its own. Faults are sentences that name the host, the cause and what an operator can do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ANSWER_SECONDS, BRING_SECONDS = 30.0, 600.0
 #: Of what a command says.
 _MAX_BYTES = 1_000_000
 #: Beside the bundle, for its unpacked form and the tasks' files.
-_LEAST_FREE_BYTES = 200 * 1024**2
+_MIN_FREE_BYTES = 200 * 1024**2
 
 _PROBE = """LC_ALL=C; export LC_ALL
 echo "machine $(uname -m)"
@@ -42,7 +42,7 @@ _RUN = "import sys; given = sys.stdin.buffer; exec(given.read(int(given.readline
 
 
 class HostError(ProviderError):
-    """The host cannot be used, or not now. A sentence for people."""
+    """The host cannot be used, or not now. A sentence for operators."""
 
 
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class HostProcess(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostAgent(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent that runs on a host, as the process that keeps it; itself, where nobody does."""
+    """An agent that runs on a host, as the process that keeps it; itself, where none does."""
 
     pid: int
     start: int
@@ -107,9 +107,9 @@ class HostCalls:
         names = [self._host.python] if self._host.python else _candidates(versions)
         said, _ = self._run("exec sh -s", _PROBE.format(pythons=" ".join(map(shlex.quote, names))).encode())
         lines = [line.split(" ", 1) for line in said.splitlines() if " " in line]
-        told = dict(lines)
+        reply = dict(lines)
         pythons = [value.split(" ", 1) for key, value in lines if key == "python"]
-        machine = told.get("machine", "")
+        machine = reply.get("machine", "")
         fit = [
             (version, path)
             for version, path in pythons
@@ -118,10 +118,10 @@ class HostCalls:
         if not fit:
             raise HostError(self._wrong_python(machine, pythons, versions))
         version, path = fit[0]
-        if versions and "rsync" not in told:
+        if versions and "rsync" not in reply:
             raise HostError(f"host {self._host.at}: rsync is not installed, and files reach a worker by it only: "
                             "install it there (apt-get install rsync)")  # fmt: skip
-        return HostFacts(machine=machine, home=told.get("home", "/"), python=path, version=version)
+        return HostFacts(machine=machine, home=reply.get("home", "/"), python=path, version=version)
 
     def look(self, machine: HostFacts, folder: str, bundle: str = "") -> HostObservation:
         return msgspec.convert(self._ask(machine, {"do": "look", "folder": folder, "bundle": bundle}), HostObservation)
@@ -132,11 +132,11 @@ class HostCalls:
         self._ask(machine, {"do": "put", "path": path, "digest": digest}, content, BRING_SECONDS)
 
     def start(self, variables: Mapping[str, str], script: str, seconds: float) -> str:
-        """Run the start script; empty, or why it failed. What it is told goes through its input: no command line
+        """Run the start script; empty, or why it failed. What it is given goes through its input: no command line
         shows it.
         """
-        told = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
-        said, code = self._run("exec sh -s", f"{told}{script}\n".encode(), seconds)
+        reply = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        said, code = self._run("exec sh -s", f"{reply}{script}\n".encode(), seconds)
         if code == 0:
             return ""
         return f"host {self._host.at}: the start script ended with {code}: {_last_line(said)}"
@@ -163,10 +163,10 @@ class HostCalls:
             raise HostError(
                 f"host {self._host.at}: its Python ({machine.python}) ended with {code}: {_last_line(said)}"
             )
-        told: dict[str, Any] = json.loads(answer)
-        if "fault" in told:
-            raise HostError(f"host {self._host.at}: {told['fault']}")
-        return told
+        reply: dict[str, Any] = json.loads(answer)
+        if "fault" in reply:
+            raise HostError(f"host {self._host.at}: {reply['fault']}")
+        return reply
 
     def _run(self, command: str, given: bytes, seconds: float = ANSWER_SECONDS) -> tuple[str, int | None]:
         ran = Ran()
@@ -196,7 +196,7 @@ class HostCalls:
 
 def check_room(host: Host, look: HostObservation, bundle_bytes: int, folder: str) -> None:
     """Raises HostError."""
-    if look.free_bytes < _LEAST_FREE_BYTES + 5 * bundle_bytes:
+    if look.free_bytes < _MIN_FREE_BYTES + 5 * bundle_bytes:
         raise HostError(f"host {host.at}: the disk of {folder} has {look.free_bytes // 1024**2} MB left, "
                         "too little for an agent: make room there")  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 Everything that is done to a host is done here, one after another, so it never gets two agents. Whatever is unsure after
 a broken connection is looked up on the host before anything else is done there. A host that cannot be used is looked at
-again by itself, after pauses that double until an agent was started there.
+again automatically, after pauses that double until an agent was started there.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class KeeperTimeouts(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Before a host that cannot be used is tried again: doubled each time, up to the second.
     retry: float = 5.0
-    retry_most: float = 300.0
+    retry_max: float = 300.0
     #: How long one question whether the agent lives is open.
     watch: float = 30.0
     #: From the start script's begin until its agent must have taken its home.
     come_up: float = 90.0
-    #: ... and how long nobody of it may be there meanwhile.
+    #: ... and how long no process of it may be there meanwhile.
     absent: float = 5.0
     #: After TERM (give back what has not begun), TERM (kill what runs), KILL.
     end: tuple[float, float, float] = (1.0, 15.0, 15.0)
@@ -78,8 +78,8 @@ class HostInstance(msgspec.Struct):
     process: HostProcess | None = None
     #: The start script may have run since then: whether there is an agent, the host alone knows.
     begun: float | None = None
-    #: InstanceStarted was told, by this boss.
-    told: bool = False
+    #: InstanceStarted was reported, by this boss.
+    reported: bool = False
     stopping: bool = False
     log_before: str = ""
 
@@ -165,11 +165,11 @@ class HostKeeper:
                 self._visit()
             except HostKeyError as error:
                 self._ill(f"host {self.host.at} shows the key {error.shown}, which is not the one that pool "
-                          f"{self._environment.pool} names: it is another machine, or was made anew; nothing was sent "
-                          "to it. If that is as it should be, name the new key in the settings")  # fmt: skip
+                          f"{self._environment.pool} names: it is another machine, or was reinstalled; nothing was "
+                          "sent to it. If that is as it should be, name the new key in the settings")  # fmt: skip
             except (SshError, ProviderError, OSError) as error:
                 self._ill(str(error))
-            except Exception as error:  # a fault of ours: without this thread nobody would look after the host
+            except Exception as error:  # an internal error: without this thread the host would not be watched
                 if not self._interrupted:
                     logger.exception("a visit of host %s failed", self.host.at, extra={"action": "bug"})
                 self._ill(f"host {self.host.at}: {type(error).__name__}: {error}")
@@ -315,8 +315,8 @@ class HostKeeper:
     def _came(self, work: HostInstance, process: HostProcess) -> None:
         work.process = process
         self._pause = self._environment.pace.retry
-        if not work.told:
-            work.told = True
+        if not work.reported:
+            work.reported = True
             reference = f"{self.host.at} {process.pid} {process.start} {process.boot}"
             self._environment.tell(
                 InstanceStarted(instance=work.instance, reference=reference, address=self.host.address)
@@ -349,9 +349,9 @@ class HostKeeper:
             # One that came in mid visit was not what it was for: its own visit says whether the host can have it.
             came_since = work is not None and work is not self._visited
             self._retry_at = float("-inf") if came_since else time.monotonic() + self._pause
-            self._pause = min(2 * self._pause, self._environment.pace.retry_most)
+            self._pause = min(2 * self._pause, self._environment.pace.retry_max)
         if sentence != self.warning:
-            logger.warning("%s", sentence, extra={"action": "host_trouble"})
+            logger.warning("%s", sentence, extra={"action": "host_warning"})
         self.warning = sentence
         if work is not None and not came_since and not _may_be(work):
             self._not_begun(work, sentence)
@@ -363,7 +363,7 @@ class HostKeeper:
         return home if home.startswith("/") else f"{machine.home.rstrip('/')}/{home}"
 
     def _variables(self, machine: HostFacts, bundle: str, data: BootstrapData) -> dict[str, str]:
-        told = {
+        variables = {
             **data.variables,
             "ECLOUD_BUNDLE_FILE": bundle,
             "ECLOUD_PYTHON": machine.python,
@@ -373,7 +373,7 @@ class HostKeeper:
             "ECLOUD_WORKER_SSH_PORT": str(self.host.port),
             "ECLOUD_WORKER_SSH_USER": self.host.user,
         }
-        return told | ({"ECLOUD_SLOTS": str(self.host.slots)} if self.host.slots else {})
+        return variables | ({"ECLOUD_SLOTS": str(self.host.slots)} if self.host.slots else {})
 
 
 def _may_be(work: HostInstance) -> bool:

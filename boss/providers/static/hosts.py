@@ -119,7 +119,7 @@ def _usual(host: Host, home: str) -> Host:
 
 
 def _known(host: Host, pool: PoolSetup) -> list[str]:
-    """Lines of keys. The file is read each time: somebody may have put the host in."""
+    """Lines of keys. The file is read each time: the host may have been added."""
     path = Path(str(pool.options.get("known_hosts")))
     try:
         keys, revoked = _read(path)

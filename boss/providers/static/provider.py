@@ -26,7 +26,7 @@ _NAMED = 3
 class StaticProvider:
     def __init__(self, pool: PoolSetup, services: BossServices, pace: KeeperTimeouts | None = None) -> None:
         if pool.role != "workers":
-            raise ProviderError(f"[pools.{pool.name}]: a static pool has workers only; start a datastore by hand "
+            raise ProviderError(f"[pools.{pool.name}]: a static pool has workers only; start a datastore manually "
                                 "(docs/operating.md)")  # fmt: skip
         self._notify = services.notify
         self._pool = pool
@@ -46,7 +46,7 @@ class StaticProvider:
             pace=self._pace,
         )
         self._keepers = [HostKeeper(host, environment) for host in read_hosts(pool)]
-        #: On record, and nobody knows on which host, if on any.
+        #: On record, and unknown on which host, if on any.
         self._unplaced: dict[int, HostInstance] = {}
 
     # --- asked by the boss -----------------------------------------------------------------------------

@@ -37,7 +37,7 @@ def start_of(pid: int) -> int:
 
 
 def agents(folder: str) -> list[dict[str, Any]]:
-    """What keeps an agent of this folder, or is one that nobody keeps."""
+    """What keeps an agent of this folder, or is one without a keeper."""
     settings, home = os.path.join(folder, "settings"), os.path.join(folder, "home")
     holder = _holder(home)
     keepers: dict[int, dict[str, Any]] = {}
@@ -45,11 +45,11 @@ def agents(folder: str) -> list[dict[str, Any]]:
     for name in os.listdir("/proc"):
         words = _read(f"/proc/{name}/cmdline").split(b"\0")[:-1] if name.isdigit() else []
         if words[-1:] == [settings.encode()] and _KEEPERS & set(words):
-            keepers[int(name)] = _entry(int(name), _told(settings))
+            keepers[int(name)] = _entry(int(name), _variables_of(settings))
         elif _runs_worker(words):
-            told = _environment(int(name))
-            if told.get("ECLOUD_WORKER_HOME") == home or int(name) == holder:
-                found[int(name)] = {**_entry(int(name), told), "holds": int(name) == holder}
+            variables = _environment(int(name))
+            if variables.get("ECLOUD_WORKER_HOME") == home or int(name) == holder:
+                found[int(name)] = {**_entry(int(name), variables), "holds": int(name) == holder}
     for agent in found.values():
         if agent["parent"] in keepers and agent["holds"]:
             keepers[agent["parent"]]["holds"] = True
@@ -62,15 +62,15 @@ def _runs_worker(words: list[bytes]) -> bool:
     return any(words[at : at + 2] == [b"-m", b"worker"] for at in range(len(words)))
 
 
-def _entry(pid: int, told: dict[str, Any]) -> dict[str, Any]:
+def _entry(pid: int, variables: dict[str, Any]) -> dict[str, Any]:
     return {
         "pid": pid,
         "parent": _parent(pid),
         "start": start_of(pid),
-        "worker": str(told.get("ECLOUD_WORKER_ID", "")),
-        "deployment": str(told.get("ECLOUD_DEPLOYMENT", "")),
-        "pool": str(told.get("ECLOUD_POOL", "")),
-        "instance": str(told.get("ECLOUD_INSTANCE", "")),
+        "worker": str(variables.get("ECLOUD_WORKER_ID", "")),
+        "deployment": str(variables.get("ECLOUD_DEPLOYMENT", "")),
+        "pool": str(variables.get("ECLOUD_POOL", "")),
+        "instance": str(variables.get("ECLOUD_INSTANCE", "")),
         # Its agent has taken its home: it is up, and no other one can be there.
         "holds": False,
     }
@@ -90,13 +90,13 @@ def _environment(pid: int) -> dict[str, Any]:
     return {name.decode(errors="replace"): value.decode(errors="replace") for name, _, value in pairs}
 
 
-def _told(settings: str) -> dict[str, Any]:
-    """What the keeper of these settings was told."""
+def _variables_of(settings: str) -> dict[str, Any]:
+    """What the keeper of these settings was given."""
     try:
-        told = json.loads(_read(os.path.join(settings, "guest.json")))
+        variables = json.loads(_read(os.path.join(settings, "guest.json")))
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}
+    return variables if isinstance(variables, dict) else {}
 
 
 def _parent(pid: int) -> int:

@@ -35,7 +35,7 @@ def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> No
             tell=told.put,
             claim=lambda keeper, instance: False,
             looked=lambda: None,
-            pace=KeeperTimeouts(retry=600.0, retry_most=600.0),
+            pace=KeeperTimeouts(retry=600.0, retry_max=600.0),
         ),
     )
     keeper.look()

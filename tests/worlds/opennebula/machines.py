@@ -179,7 +179,7 @@ class Machines:
         plain = {key: str(value) for key, value in both.items() if not isinstance(value, dict | list)}
         full = expanded(context, lambda name, inner: "" if inner else known.get(name, plain.get(name, "")))
         if full.get("NETWORK") == "YES":
-            for index, (_, address) in machine.cards.items():
+            for index, (_, address) in machine.nics.items():
                 full |= {f"ETH{index}_IP": address, f"ETH{index}_MASK": "255.255.255.0"}
         return full
 
@@ -247,7 +247,7 @@ class Machines:
     def leases(self, network: Network, owner: str = "") -> list[str]:
         """Taken addresses, or those that are taken by one account."""
         alive = [m for m in self.machines.values() if self.state(m)[0] != DONE and owner in ("", m.owner)]
-        return [address for m in alive for number, address in m.cards.values() if number == network.id]
+        return [address for m in alive for number, address in m.nics.values() if number == network.id]
 
     def _lease(self, user: User, card: Attributes, also: Any = ()) -> tuple[int, str]:
         network = self._network(user, card)
@@ -286,9 +286,9 @@ class Machines:
         if self.state(machine) not in ((3, 3), (8, 0)):
             raise Refuse(ACTION, f"{_attaching('attach', number)} wrong state {_state_name(self.state(machine))}.")
         card = dict(attributes_of(text)["NIC"])
-        index = max(machine.cards, default=-1) + 1
+        index = max(machine.nics, default=-1) + 1
         network, address = self._lease(user, card)
-        machine.cards[index] = (network, address)
+        machine.nics[index] = (network, address)
         card |= {"IP": address, "NIC_ID": str(index), "NETWORK_ID": str(network)}
         before = machine.template.get("NIC")
         cards = [*(before if isinstance(before, list) else [before] if before else []), card]
@@ -301,9 +301,9 @@ class Machines:
         machine = self.machine(user, number)
         if self.state(machine) not in ((3, 3), (8, 0)):
             raise Refuse(ACTION, f"{_attaching('detach', number)} wrong state {_state_name(self.state(machine))}.")
-        if card not in machine.cards:
+        if card not in machine.nics:
             raise Refuse(ACTION, f"{_attaching('detach', number)} NIC with ID {card} does not exist")
-        del machine.cards[card]
+        del machine.nics[card]
         before = machine.template["NIC"]
         cards = [each for each in (before if isinstance(before, list) else [before]) if each["NIC_ID"] != str(card)]
         machine.template["NIC"] = cards if len(cards) > 1 else (cards[0] if cards else {})

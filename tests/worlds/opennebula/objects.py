@@ -103,7 +103,7 @@ class Machine:
     @property
     def address(self) -> str:
         """Of the first card; empty: it has none."""
-        return self.cards[min(self.cards)][1] if self.cards else ""
+        return self.nics[min(self.nics)][1] if self.nics else ""
 
 
 @dataclass
