@@ -1,7 +1,7 @@
 """What OpenNebula says of a virtual machine, and what that means for us. Pure.
 
 States are compared as plain integers: pyone's list of them ends before the server's does. RUNNING says that the
-hypervisor started it, no more: whether a worker lives in it is told by the worker's hello alone.
+hypervisor started it, no more: whether a worker lives in it is known by the worker's hello alone.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def address_of(template: Mapping[str, object]) -> str:
 
 
 def why_broken(state: int, lcm: int, message: str) -> str:
-    """For people."""
+    """For users."""
     if state == POWEROFF:
         return "it was switched off, or switched itself off"
     said = f": {message}" if message else ""

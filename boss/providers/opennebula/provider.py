@@ -1,8 +1,8 @@
 """The provider of OpenNebula machines: what was asked for, what is listed, and what follows from both.
 
 One thread makes the calls. It begins machines one at a time at a bounded rate, lists all of the account's machines in
-one call a cycle, and compares: a machine of ours that nobody has on record is ended; one on record that is listed no
-more has ended; one that cannot run any more is ended, and told. A call whose answer did not come may have made a
+one call a cycle, and compares: a machine of ours that is not on record is ended; one on record that is listed no
+more has ended; one that can no longer run is terminated and reported. A call whose answer did not come may have made a
 machine: it is not repeated, and counts as there, until a list that was taken later than the call can have lasted
 shows no machine with its mark. Of two machines with one mark the younger is ended. Machines without our deployment's
 mark are never touched, nor those of its other pools.
@@ -52,7 +52,7 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     #: Between two lists while anything is there, and between two machines that are begun.
     poll_seconds: float = 10.0
     start_seconds: float = 0.5
-    #: How long the server may work on a call that nobody waits for any more.
+    #: How long the server may work on a call that is no longer waited for.
     longest_call_seconds: float = 120.0
     #: How long a machine may wait for a host; how long its host may be seen no more.
     pending_seconds: float = 600.0
@@ -90,8 +90,8 @@ class _Known(msgspec.Struct):
     ending: str = ""
     #: It ends because the cloud has no free capacity: the pool cannot grow.
     no_capacity: bool = False
-    told: bool = False
-    #: No host had taken its machine when that was last told.
+    reported: bool = False
+    #: No host had taken its machine when that was last reported.
     waiting: bool = False
 
 
@@ -208,13 +208,13 @@ class OpenNebulaProvider:
                     continue
             try:
                 self.turn()
-            except Exception:  # a fault of ours: without this thread nothing would be made or ended any more
+            except Exception:  # an internal error: without this thread nothing would be started or terminated
                 logger.exception("a turn of the provider failed and is tried again", extra={"action": "bug"})
                 with self._changed:  # `close` ends the pause; what else wakes it begins a turn, which is as well
                     self._changed.wait(self._options.poll_seconds)
 
     def _pause(self) -> float | None:
-        """Until something is due; None: nothing is until somebody asks."""
+        """Until something is due; None: nothing is until something is asked."""
         due = []
         if self._starts:
             due.append(self._began_at + self._options.start_seconds)
@@ -263,7 +263,7 @@ class OpenNebulaProvider:
         with self._changed:
             self._call_warning = ""
             self._begun_since += 1
-            known.machine, known.unclear_until, known.told, known.waiting = machine, None, True, True
+            known.machine, known.unclear_until, known.reported, known.waiting = machine, None, True, True
         address = self._address(machine)
         self._tell(InstanceStarted(instance=instance, reference=str(machine), address=address, waiting=True))
 
@@ -285,7 +285,7 @@ class OpenNebulaProvider:
             extra = self._extra(instance, worker, own)
         except (OSError, ValueError) as error:
             raise CloudError("refused", f"its machine cannot be prepared: {error}") from None
-        except Exception as error:  # else it would count as there, and nobody would hear why it is not
+        except Exception as error:  # else it would count as there, and why it is not would stay unknown
             logger.exception("worker %s: its machine cannot be prepared", worker, extra={"action": "bug"})
             raise CloudError("refused", f"its machine cannot be prepared, by a fault of ecloud: {error!r}") from None
         return self._calls.instantiate(number, _NAME.format(worker=worker), extra)
@@ -304,7 +304,7 @@ class OpenNebulaProvider:
     def _not_begun(self, instance: int, known: _Known, error: CloudError) -> None:
         if error.kind in ("unclear", "away", "busy"):
             self._say(errors.being_tried(error))
-        else:  # told with the instance, and by the boss with the pool
+        else:  # reported with the instance, and by the boss with the pool
             logger.warning("worker %s was not begun: %s", known.worker, error, extra={"action": "not_begun"})
         with self._changed:
             if error.kind == "unclear":
@@ -350,7 +350,7 @@ class OpenNebulaProvider:
         self._poll_capacity(now)
 
     def _is_mine(self, machine: CloudMachine) -> bool:
-        """Another pool's machines are that pool's; those of a pool that is no more are anybody's to end."""
+        """Another pool's machines are that pool's; those of a removed pool are any pool's to terminate."""
         pools = self._options.pools
         return machine.pool in ("", self._options.pool) or (bool(pools) and machine.pool not in pools)
 
@@ -358,7 +358,7 @@ class OpenNebulaProvider:
         with self._changed:
             known = self._known.get(instance)
             if known is not None and known.wanted:
-                return  # begun by nobody: a number is never used again
+                return  # started by no pool: a number is never used again
         if known is None:
             for machine in found:
                 self._end(machine, "no instance on record has its mark")
@@ -370,9 +370,9 @@ class OpenNebulaProvider:
             self._end(first, f"its mark says worker {first.worker!r}, and instance {instance} is of {known.worker!r}")
             return
         waiting = first.seen is Seen.WAITING
-        if known.machine != first.id or not known.told:
+        if known.machine != first.id or not known.reported:
             with self._changed:
-                known.machine, known.unclear_until, known.told, known.waiting = first.id, None, True, waiting
+                known.machine, known.unclear_until, known.reported, known.waiting = first.id, None, True, waiting
             self._tell(
                 InstanceStarted(instance=instance, reference=str(first.id), address=first.address, waiting=waiting)
             )
@@ -439,7 +439,7 @@ class OpenNebulaProvider:
     def _say(self, sentence: str) -> None:
         with self._changed:
             if sentence != self._call_warning:
-                logger.warning("%s", sentence, extra={"action": "cloud_trouble"})
+                logger.warning("%s", sentence, extra={"action": "cloud_warning"})
             self._call_warning = sentence
 
     def _tell(self, event: OfInstance) -> None:
