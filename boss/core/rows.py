@@ -269,7 +269,6 @@ class Loaded(msgspec.Struct):
 
     deployment: str
     epoch: int
-    turn: int
     next_task: int
     next_batch: int
     next_instance: int

@@ -34,8 +34,8 @@ from boss.database.load import load, load_batches
 from boss.database.lookups import DatabaseLookups
 from boss.database.queries import DatabaseReads
 from boss.database.schema import bring_up_to_date, check_readable
-from boss.database.statements import is_lite, upsert
-from boss.database.tables import context, deployment
+from boss.database.statements import is_lite
+from boss.database.tables import deployment
 
 log = logging.getLogger(__name__)
 
@@ -129,26 +129,6 @@ class Database:
         except RowTooLargeError as error:
             raise RowTooLargeError(f"{error}{commit.largest_task(changes)}") from error
 
-    def committed(self, turn: int) -> bool:
-        """Read back, on a new connection, whether this turn is on disk.
-
-        Raises DatabaseUnavailableError, SupersededError.
-        """
-
-        def read(connection: Connection) -> tuple[int, int]:
-            # FOR UPDATE: a commit that is still under way on the server ends before this is answered.
-            lock = "" if is_lite(connection) else " FOR UPDATE"
-            epoch, there = connection.exec_driver_sql(f"SELECT epoch, turn FROM deployment{lock}").one()
-            return epoch, there
-
-        self._drop_writer()
-        epoch, there = self._read(read, self._writers)
-        if epoch != self.epoch:
-            raise SupersededError(
-                f"database {self.place} was taken over by another boss (epoch {epoch}, mine {self.epoch})"
-            )
-        return there >= turn
-
     def still_mine(self) -> None:
         """What was just read is not of a boss that came after this one. Raises SupersededError."""
         if not self.epoch:
@@ -158,10 +138,6 @@ class Database:
             raise SupersededError(
                 f"database {self.place} was taken over by another boss (epoch {epoch}, mine {self.epoch})"
             )
-
-    def set_context(self, key: str, value: str) -> None:
-        """Write one fact about the deployment, as a turn of its own."""
-        self._turn(lambda connection, _turn: _write_context(connection, key, value))
 
     def prune_events(self, before: float, limit: int = 10_000) -> int:
         """Take journal rows older than `before` away, oldest first; answers how many (call again if `limit`)."""
@@ -256,8 +232,8 @@ class Database:
             except Exception as error:
                 log.debug("a broken connection could not be closed: %s", error, extra={"action": "close_connection"})
 
-    def _read(self, read: Callable[[Connection], T], engine: Engine | None = None) -> T:
-        with translated(self.place), (engine or self._readers).connect() as connection:
+    def _read(self, read: Callable[[Connection], T]) -> T:
+        with translated(self.place), self._readers.connect() as connection:
             return read(connection)
 
     @contextmanager
@@ -267,7 +243,3 @@ class Database:
         except BaseException:
             self.close()
             raise
-
-
-def _write_context(connection: Connection, key: str, value: str) -> None:
-    connection.exec_driver_sql(upsert(context, is_lite(connection)), [(key, value)])

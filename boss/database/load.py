@@ -41,7 +41,6 @@ def load(connection: Connection) -> Loaded:
     return Loaded(
         deployment=head.id,
         epoch=head.epoch,
-        turn=head.turn,
         next_task=1 + max(_highest(connection, "tasks"), _highest(connection, "inits")),
         next_batch=1 + _highest(connection, "batches"),
         next_instance=1 + _highest(connection, "instances"),

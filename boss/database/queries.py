@@ -17,7 +17,7 @@ from boss.core.rows import BatchRow, InstanceRow, WorkerRow
 from boss.database import details, events, results
 from boss.database.errors import translated
 from boss.database.load import batch_rows, boot_times, instance_rows, spent_days, worker_rows
-from boss.database.tables import attempts, batches, context, not_dropped, task_states, tasks, workers
+from boss.database.tables import attempts, batches, not_dropped, task_states, tasks, workers
 from boss.database.views import LARGEST, FolderSum, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
 from wire.messages import Execution
 
@@ -148,10 +148,6 @@ class DatabaseReads:
     def sent_sum(self) -> tuple[int, int]:
         """How many contents pushes have sent, and their bytes."""
         return self._read(results.sent_sum)
-
-    def context(self) -> dict[str, str]:
-        """The facts about the deployment."""
-        return self._read(lambda connection: {key: value for key, value in connection.execute(select(context))})
 
     def _read(self, read: Callable[[Connection], T]) -> T:
         with translated(self._place), self._engine.connect() as connection:

@@ -64,7 +64,6 @@ deployment = Table(
     _column("since", Double()),
 )
 
-context = Table("context", metadata, _column("key", Name, key=True), _column("value", LongText))
 
 batches = Table(
     "batches",

@@ -139,3 +139,9 @@ def database(database_url: str) -> Iterator[Database]:
     made = taken_over(database_url)
     yield made
     made.close()
+
+
+def turn_on_disk(database: Database) -> int:
+    """The number of the last turn that is committed, read on a connection of its own."""
+    with database._readers.connect() as connection:
+        return int(connection.exec_driver_sql("SELECT turn FROM deployment").scalar_one())

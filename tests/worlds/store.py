@@ -141,7 +141,6 @@ class SimulatedStore:
         return Loaded(
             deployment="d",
             epoch=self.epoch,
-            turn=self.turn,
             next_task=1 + max([*self.places, *self.inits, 0]),
             next_batch=1 + max([*self.batches, 0]),
             next_instance=1 + max([*self.instances, 0]),

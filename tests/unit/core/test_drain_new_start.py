@@ -14,7 +14,7 @@ from wire.messages import VERSION, Drain, Place, Resume, WorkerHello, WorkerRepo
 def started() -> Scheduler:
     scheduler = Scheduler(Policy())
     nothing = Loaded(
-        deployment="d", epoch=1, turn=0, next_task=1, next_batch=1, next_instance=1, batches=[], attempts=[],
+        deployment="d", epoch=1, next_task=1, next_batch=1, next_instance=1, batches=[], attempts=[],
         workers=[], instances=[], files=[], records=[], outside={}, crossing=[],
     )  # fmt: skip
     scheduler.restore(nothing, 1.0, 1.0)

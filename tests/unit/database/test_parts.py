@@ -66,7 +66,7 @@ def test_statements_are_written_for_each_kind_of_server() -> None:
 
 
 def test_a_keyword_as_a_column_is_quoted() -> None:
-    assert "`key`" in statements.insert(tables.context, False)
+    assert "`key`" in statements.insert(tables.results, False)
 
 
 @pytest.mark.parametrize(

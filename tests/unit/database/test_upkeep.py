@@ -107,7 +107,7 @@ class Store:
     away = False
 
     def load(self) -> Loaded:
-        return Loaded("d", 1, 0, 1, 1, 1, [], [], [], [], [], [], {}, [])
+        return Loaded("d", 1, 1, 1, 1, [], [], [], [], [], [], {}, [])
 
     def executions(self, numbers: object) -> dict[int, object]:
         return {}
