@@ -173,13 +173,11 @@ class Settings:
         self,
         values: Mapping[str, Value],
         origins: Mapping[str, str],
-        state_directory: Path | None,
         pools: Mapping[str, PoolValues],
         warnings: Iterable[str] = (),
     ) -> None:
         self._values = dict(values)
         self._origins = dict(origins)
-        self.state_directory = state_directory
         #: By name: the kinds of workers beside the boss's own processes.
         self.pools = dict(pools)
         #: A line for each former name that was written, with its place and the present name.
@@ -254,7 +252,7 @@ def load(
     _check_together(values, origins, pools, faults)
     if faults:
         raise SettingsError(faults)
-    return Settings(values, origins, state_directory, pools, warnings)
+    return Settings(values, origins, pools, warnings)
 
 
 def _cloud(values: Mapping[str, Value], origins: Mapping[str, str]) -> PoolValues:

@@ -259,7 +259,10 @@ def _start_broker(setup: Setup, topics: Topics, passwords: Passwords, ends: Exit
     )
     ends.callback(broker.stop)
     broker.start()
-    logger.info("embedded broker: %s on port %d", broker.kind, broker.port, extra={"action": "broker_started"})
+    logger.info(
+        "embedded broker: %s, process %d, on port %d", broker.kind, broker.pid, broker.port,
+        extra={"action": "broker_started"},
+    )  # fmt: skip
     if beyond(setup.broker_listen):
         logger.warning(
             "the broker listens on %s without TLS: let only machines that you trust reach port %d",

@@ -85,7 +85,6 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     #: Reports of workers and of the datastore that were rejected since the boss started, by
     #: `boss.core.reasons.ReportRejection`.
     rejected_reports: dict[str, int] = msgspec.field(default_factory=dict)
-    followers: int = 0
     #: It is about to end and takes no push any more.
     stopping: bool = False
 

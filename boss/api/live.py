@@ -197,7 +197,6 @@ class LiveBackend:
             datastore_free=state.datastore.disk_free,
             reasons=self._reasons.look(state, self._warnings()),
             rejected_reports={reason.value: count for reason, count in state.rejected.items()},
-            followers=self._followers.count(),
             stopping=state.stopping,
         )
         self._view_at = time.monotonic()

@@ -155,7 +155,6 @@ def ask_datastore(state: State, attempt: Attempt) -> None:
                 attempt=number,
                 worker=attempt.worker,
                 place=place,
-                init=attempt.init,
                 cached=not attempt.missed,
             )
             state.ask(order)

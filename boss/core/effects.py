@@ -54,7 +54,6 @@ class StageOrder(_Effect, frozen=True, kw_only=True):
     attempt: int
     worker: str
     place: Place
-    init: bool = False
     #: False: not all of them are in the worker's cache, whatever is known of it; it has said so.
     cached: bool = True
 
@@ -131,7 +130,6 @@ class AttachNetwork(_Effect, frozen=True, kw_only=True):
     """A further NIC for its machine. Answered NetworkAttached or NetworkAttachFailed; asking again is no error."""
 
     instance: int
-    worker: str
     pool: str
     reference: str
     network: str
@@ -141,7 +139,6 @@ class DetachNetwork(_Effect, frozen=True, kw_only=True):
     """Remove that NIC. Answered NetworkDetached."""
 
     instance: int
-    worker: str
     pool: str
     reference: str
     nic: str

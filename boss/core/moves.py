@@ -17,7 +17,7 @@ from boss.core.state import State
 from boss.core.story import illegal
 from wire.messages import TakeBack
 
-_PENDING, _QUEUED, _RUNNING, _SUCCEEDED, _FAILED, _CANCELLED, _BLOCKED = TaskState
+_PENDING, _QUEUED, _SUCCEEDED, _BLOCKED = TaskState.PENDING, TaskState.QUEUED, TaskState.SUCCEEDED, TaskState.BLOCKED
 _WORDS = tuple(state.word for state in TaskState)
 _LEGAL = frozenset((a, b) for a, targets in TASK_MOVES.items() for b in targets)
 _BROKEN = tuple(state in BROKEN for state in TaskState)

@@ -91,9 +91,7 @@ def _ask(state: State, instance: Instance) -> None:
     if not wanted and nic_state(instance) is NicState.ATTACHED:
         set_nic(state, instance, NicState.DETACHING, name, "no init task needs it any more")
     if nic_state(instance) is NicState.DETACHING:
-        state.effects.append(
-            DetachNetwork(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference, nic=name)
-        )
+        state.effects.append(DetachNetwork(instance=row.number, pool=row.pool, reference=row.reference, nic=name))
     elif wanted and nic_state(instance) is NicState.NONE:
         set_nic(state, instance, NicState.REQUESTED, "", "init tasks wait for it")
         _attach(state, instance)
@@ -105,9 +103,7 @@ def _ask(state: State, instance: Instance) -> None:
 def _attach(state: State, instance: Instance) -> None:
     row = instance.row
     network = state.policy.pool(row.pool).init_network
-    state.effects.append(
-        AttachNetwork(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference, network=network)
-    )
+    state.effects.append(AttachNetwork(instance=row.number, pool=row.pool, reference=row.reference, network=network))
 
 
 def set_nic(state: State, instance: Instance, to: NicState, name: str, cause: str) -> None:

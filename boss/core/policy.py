@@ -89,8 +89,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     scale_pause: float = 2.0
     #: Instances of one pool that are asked for and not made yet, at most: what is wanted may change meanwhile.
     starts_at_once: int = 20
-    #: A task of which nothing is known is expected to take so long.
-    expect: float = 60.0
     pools: tuple[PoolPolicy, ...] = ()
 
     def pool(self, name: str) -> PoolPolicy:

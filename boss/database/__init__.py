@@ -32,7 +32,7 @@ from boss.database.errors import (
 )
 from boss.database.lookups import DatabaseLookups
 from boss.database.queries import DatabaseReads
-from boss.database.views import AttemptView, DependencyView, JournalLine, JournalPage, StoredTask, TaskLine
+from boss.database.views import AttemptView, JournalLine, JournalPage, StoredTask, TaskLine
 
 __all__ = [
     "AttemptView",
@@ -40,7 +40,6 @@ __all__ = [
     "DatabaseBusyError",
     "DatabaseError",
     "EmptyDatabase",
-    "DependencyView",
     "DatabaseFullError",
     "DatabaseHeldError",
     "JournalLine",

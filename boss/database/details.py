@@ -7,12 +7,11 @@ from array import array
 import msgspec
 from sqlalchemy import Connection, select
 
-from boss.core.model import TaskState
 from boss.core.rows import AttemptRow
-from boss.database.load import attempt_rows, states_of
+from boss.database.load import attempt_rows
 from boss.database.statements import listed, parts
-from boss.database.tables import batches, tasks
-from boss.database.views import AttemptView, DependencyView, StoredTask, TaskLine
+from boss.database.tables import tasks
+from boss.database.views import AttemptView, StoredTask, TaskLine
 from wire.messages import CommandSummary, Execution, Input, ManifestEntry
 
 _inputs = msgspec.json.Decoder(list[Input])
@@ -23,15 +22,12 @@ _figures = msgspec.json.Decoder(dict[str, float])
 
 def task_detail(connection: Connection, line: TaskLine) -> StoredTask:
     """`line` was read with its execution, which stands in the detail instead."""
-    columns = select(tasks.c.dependencies, tasks.c.requirements, batches.c.name, batches.c.created_at)
-    source = tasks.join(batches, batches.c.number == tasks.c.batch)
-    row = connection.execute(columns.select_from(source).where(tasks.c.number == line.number)).one()
+    columns = select(tasks.c.dependencies, tasks.c.requirements)
+    row = connection.execute(columns.where(tasks.c.number == line.number)).one()
     execution = line.execution or Execution()
     line.execution = None
     return StoredTask(
         task=line,
-        batch_name=row.name,
-        accepted_at=row.created_at,
         execution=execution,
         requirements=_inputs.decode(row.requirements) if row.requirements else [],
         dependencies=_dependencies(connection, row.dependencies),
@@ -39,31 +35,25 @@ def task_detail(connection: Connection, line: TaskLine) -> StoredTask:
     )
 
 
-def _dependencies(connection: Connection, blob: bytes) -> list[DependencyView]:
+def _dependencies(connection: Connection, blob: bytes) -> list[str]:
+    """Their ids."""
     numbers = array("q", blob).tolist()
-    states = states_of(connection, numbers)
     ids: dict[int, str] = {}
     for part in parts(numbers):
         sql = f"SELECT number, id FROM tasks WHERE number IN ({listed(part)})"
         ids.update((number, id) for number, id in connection.exec_driver_sql(sql))
-    return [DependencyView(number=n, id=ids[n], state=TaskState(states[n]).word) for n in numbers if n in ids]
+    return [ids[number] for number in numbers if number in ids]
 
 
 def attempts_of(connection: Connection, number: int) -> list[AttemptView]:
     """Oldest first."""
-    rows = attempt_rows(connection, f"task = {number:d}")
-    addresses = (
-        dict(tuple(row) for row in connection.exec_driver_sql("SELECT id, address FROM workers")) if rows else {}
-    )
-    return [_attempt_view(row, addresses.get(row.worker, "")) for row in rows]
+    return [_attempt_view(row) for row in attempt_rows(connection, f"task = {number:d}")]
 
 
-def _attempt_view(row: AttemptRow, address: str) -> AttemptView:
+def _attempt_view(row: AttemptRow) -> AttemptView:
     return AttemptView(
-        task=row.task,
         attempt=row.attempt,
         worker=row.worker,
-        address=address,
         phase=row.phase,
         ended=row.ended,
         reason=row.reason,
@@ -71,7 +61,6 @@ def _attempt_view(row: AttemptRow, address: str) -> AttemptView:
         exit_code=row.exit_code,
         command=row.command,
         commands=_commands.decode(row.commands) if row.commands else [],
-        inputs=_inputs.decode(row.inputs) if row.inputs else [],
         manifest=_manifest.decode(row.manifest) if row.manifest else [],
         figures=_figures.decode(row.figures) if row.figures else {},
         stdout_tail=row.stdout_tail,

@@ -161,20 +161,13 @@ _TASK_COLUMNS = (
     tasks.c.batch,
     _state.label("state"),
     task_states.c.attempt,
-    task_states.c.failures,
     task_states.c.reason,
-    task_states.c.cancelling,
-    task_states.c.changed_at,
     attempts.c.worker,
     workers.c.address,
     attempts.c.phase,
     attempts.c.ended,
     attempts.c.reason.label("attempt_reason"),
     attempts.c.exit_code,
-    attempts.c.command,
-    attempts.c.seconds,
-    attempts.c.began_at,
-    attempts.c.ended_at,
 )
 
 
@@ -202,7 +195,6 @@ def _in_batch(connection: Connection, number: int) -> ColumnElement[bool]:
 def task_line(row: Row[tuple[object, ...]]) -> TaskLine:
     values = {name: value for name, value in row._mapping.items() if value is not None}
     values["state"] = TaskState(values["state"]).word
-    values["cancelling"] = bool(values.get("cancelling"))
     of_attempt = values.pop("attempt_reason", "")
     values["reason"] = values.get("reason") or of_attempt
     if "execution" in values:

@@ -21,21 +21,13 @@ class TaskLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     state: str
     #: The number of its newest attempt; 0 is none yet.
     attempt: int = 0
-    failures: int = 0
     reason: str = ""
-    cancelling: bool = False
-    changed_at: float = 0.0
     #: Of the newest attempt; empty before the first.
     worker: str = ""
     address: str = ""
     phase: str = ""
     ended: str = ""
     exit_code: int | None = None
-    #: The command that failed.
-    command: str = ""
-    seconds: float = 0.0
-    began_at: float = 0.0
-    ended_at: float = 0.0
     #: Only where it was asked for.
     execution: Execution | None = None
 
@@ -43,10 +35,8 @@ class TaskLine(msgspec.Struct, kw_only=True, omit_defaults=True):
 class AttemptView(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One attempt with all that is known of it."""
 
-    task: int
     attempt: int
     worker: str
-    address: str = ""
     phase: str
     ended: str = ""
     reason: str = ""
@@ -54,7 +44,6 @@ class AttemptView(msgspec.Struct, kw_only=True, omit_defaults=True):
     exit_code: int | None = None
     command: str = ""
     commands: list[CommandSummary] = []
-    inputs: list[Input] = []
     manifest: list[ManifestEntry] = []
     figures: dict[str, float] = {}
     stdout_tail: str = ""
@@ -65,22 +54,14 @@ class AttemptView(msgspec.Struct, kw_only=True, omit_defaults=True):
     ended_at: float = 0.0
 
 
-class DependencyView(msgspec.Struct, kw_only=True):
-    number: int
-    id: str
-    state: str
-
-
 class StoredTask(msgspec.Struct, kw_only=True):
     """All that is known of one task."""
 
     task: TaskLine
-    batch_name: str
-    #: When its push was accepted.
-    accepted_at: float
     execution: Execution
     requirements: list[Input]
-    dependencies: list[DependencyView]
+    #: Ids of the tasks that it depends on.
+    dependencies: list[str]
     attempts: list[AttemptView]
 
 

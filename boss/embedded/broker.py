@@ -29,7 +29,7 @@ from boss.embedded.ports import HOST, choose_port, is_free, listens
 from boss.embedded.programs import BrokerError, Kind, find_program
 from wire.topics import Topics
 
-__all__ = ["BrokerError", "EmbeddedBroker", "accepts_login", "new_password"]
+__all__ = ["BrokerError", "EmbeddedBroker", "accepts_login"]
 
 logger = logging.getLogger(__name__)
 
@@ -311,10 +311,6 @@ def accepts_login(host: str, port: int, username: str, password: str, timeout: f
             break
     client.disconnect()
     return answers[0] if answers else None
-
-
-def new_password() -> str:
-    return secrets.token_urlsafe(32)
 
 
 def _environment() -> dict[str, str]:

@@ -61,11 +61,6 @@ class Child:
         """The exit code, or None while it runs."""
         return self.exit_code
 
-    def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for its end; None when it still runs after `timeout` seconds."""
-        self.wait_event.wait(timeout)
-        return self.exit_code
-
     def send(self, number: signal.Signals) -> bool:
         """False when it has ended already."""
         with self._signals:  # never after it was waited for: the number might be another process's
@@ -81,9 +76,6 @@ class Child:
             if self.wait_event.wait(timeout) and self.exit_code is not None:
                 return self.exit_code
         raise ProcessError(f"{self.name} (pid {self.pid}) does not end, not even by KILL: it hangs in the kernel")
-
-    def kill(self) -> None:
-        self.send(signal.SIGKILL)
 
     def _follow(self) -> None:
         with contextlib.suppress(ChildProcessError):  # `send` has waited for it

@@ -62,10 +62,6 @@ class TaskFile(msgspec.Struct, kw_only=True):
     external: list[tuple[str, str]]
     warnings: list[str]
 
-    @property
-    def name(self) -> str:
-        return self.header.name
-
 
 class CheckedFile(TaskFile, kw_only=True):
     """One that was checked without a boss."""

@@ -7,7 +7,6 @@ died before it knew that, by the worker's home in their environment.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -21,8 +20,6 @@ from boss.embedded.children import start_child
 from boss.embedded.errors import EmbeddedError
 from boss.providers.provider import BossServices, Limits, Notify, Recorded
 from boss.setup import PoolSetup
-
-logger = logging.getLogger(__name__)
 
 COMMAND = (sys.executable, "-P", "-m", "worker")
 #: After the first TERM (give back what has not begun) comes a second (kill what runs), then KILL.

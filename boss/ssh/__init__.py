@@ -17,7 +17,6 @@ the datastore, by an ssh of its own.
 
 from boss.ssh.connection import SshConnection, connect
 from boss.ssh.errors import ConnectionBrokenError, HostKeyError, HostUnreachableError, LoginRefusedError, SshError
-from boss.ssh.host_keys import fingerprint
 
 __all__ = [
     "ConnectionBrokenError",
@@ -27,5 +26,4 @@ __all__ = [
     "HostKeyError",
     "HostUnreachableError",
     "connect",
-    "fingerprint",
 ]

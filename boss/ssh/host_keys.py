@@ -10,14 +10,6 @@ from boss.ssh.transport import Transport
 from wire.messages import Place
 
 
-def fingerprint(public: str) -> str:
-    """`SHA256:...` as ssh-keygen -l prints it, of a public key's line. Raises ValueError if it is none."""
-    words = public.split()
-    if len(words) < 2 or not words[0].startswith(("ssh-", "ecdsa-", "sk-")):
-        raise ValueError(f"{public[:40]!r} is no public SSH key")
-    return fingerprint_of(base64.b64decode(words[1], validate=True))
-
-
 def fingerprint_of(blob: bytes) -> str:
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 

@@ -19,7 +19,7 @@ class Janitor:
     def __init__(self, fd: int) -> None:
         """`fd`: of the folder that all paths are below."""
         self._fd = fd
-        self._paths: queue.SimpleQueue[str | threading.Event | None] = queue.SimpleQueue()
+        self._paths: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -37,13 +37,6 @@ class Janitor:
         for path in paths:
             self._paths.put(path)
 
-    def wait(self) -> None:
-        """Until all is removed that was given so far."""
-        done = threading.Event()
-        self._paths.put(done)
-        if self._thread is not None:
-            done.wait()
-
     def stop(self) -> None:
         """Leave the rest."""
         with self._lock:
@@ -54,10 +47,7 @@ class Janitor:
 
     def _run(self) -> None:
         while (path := self._paths.get()) is not None and not self._stopping:
-            if isinstance(path, threading.Event):
-                path.set()
-            else:
-                self._remove(path)
+            self._remove(path)
 
     def _remove(self, path: str) -> None:
         try:

@@ -7,7 +7,6 @@ this program. What could not be opened is raised as TransferFailedError. It know
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import re
 import select
@@ -23,8 +22,6 @@ from datastore.transfers import hosts
 from datastore.transfers.children import TransferProcess, environment
 from datastore.transfers.verdicts import RemoteEnd, TransferFailedError, of_connection
 from wire.messages import Place
-
-logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 60.0
 #: Open at once without being used; the one that was not used for longest goes first.

@@ -6,7 +6,6 @@ partial data in a folder beside the file for the next try.
 
 from __future__ import annotations
 
-import logging
 import signal
 import tempfile
 import threading
@@ -16,8 +15,6 @@ from typing import NamedTuple
 
 from datastore.transfers.children import TransferProcess
 from datastore.transfers.hosts import ALIAS
-
-logger = logging.getLogger(__name__)
 
 #: Silence after which a transfer is given up, in seconds.
 QUIET_SECONDS = 60

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from boss.ssh import fingerprint
+from tests.worlds.fingerprints import fingerprint
 from tests.worlds.manual_site import TASKS, Site
 from tests.worlds.ssh_server import me, running
 from tests.worlds.waiting import scaled, wait_for

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from boss.ssh import fingerprint
 from tests.worlds.deployment import TOP, Deployment, deployment
+from tests.worlds.fingerprints import fingerprint
 from tests.worlds.manual_site import TASKS, Site
 from tests.worlds.ssh_server import me, running
 from tests.worlds.waiting import scaled, wait_for

@@ -19,7 +19,7 @@ import pytest
 
 from boss.common import processes
 from boss.embedded import programs
-from boss.embedded.broker import BrokerError, EmbeddedBroker, accepts_login, new_password
+from boss.embedded.broker import BrokerError, EmbeddedBroker, accepts_login
 from boss.embedded.children import Child, ChildError, start_child
 from boss.embedded.logins import MqttLogin
 from boss.embedded.ports import choose_port, listens
@@ -208,7 +208,7 @@ def test_one_that_is_killed_while_it_starts_is_started_again(tmp_path: Path, mon
     def start_and_kill_the_first(*arguments: Any, **options: Any) -> Child:
         started.append(start_child(*arguments, **options))
         if len(started) == 1:
-            started[0].kill()
+            started[0].send(signal.SIGKILL)
         return started[-1]
 
     monkeypatch.setattr("boss.embedded.broker.start_child", start_and_kill_the_first)
@@ -222,7 +222,7 @@ def test_one_that_is_killed_while_it_starts_is_started_again(tmp_path: Path, mon
 
 
 def test_a_login_can_be_added_and_taken_away_while_it_runs(broker: EmbeddedBroker) -> None:
-    newcomer = MqttLogin("w3", new_password(), "worker")
+    newcomer = MqttLogin("w3", "of-a-newcomer", "worker")
     assert accepts(broker, newcomer) is False
     broker.add_login(newcomer)
     assert accepts(broker, newcomer)

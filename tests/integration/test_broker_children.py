@@ -24,10 +24,16 @@ def wait_until_gone(pid: int) -> None:
     wait_for(lambda: processes.start_time(pid) is None, f"process {pid} ends")
 
 
+def ended(child: Child) -> int | None:
+    """Its exit code, once it has ended."""
+    assert child.wait_event.wait(scaled(20))
+    return child.exit_code
+
+
 def test_a_child_says_its_end_by_code_event_and_call() -> None:
     told: list[Child] = []
     child = start_child(["sh", "-c", "exit 7"], ended=told.append)
-    assert child.wait(scaled(20)) == 7
+    assert ended(child) == 7
     assert child.poll() == 7
     assert child.wait_event.is_set()
     wait_for(lambda: told, "the end is reported")
@@ -38,7 +44,7 @@ def test_a_child_says_its_end_by_code_event_and_call() -> None:
 def test_output_is_appended_to_a_private_log(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for _ in range(2):
-        start_child(["sh", "-c", "echo out; echo err >&2"], log_path=log).wait(scaled(20))
+        ended(start_child(["sh", "-c", "echo out; echo err >&2"], log_path=log))
     assert log.read_text().split() == ["out", "err"] * 2
     assert log.stat().st_mode & 0o777 == 0o600
     assert log_tail(log, lines=1) == "err"
@@ -49,7 +55,7 @@ def test_a_log_that_grew_too_large_is_set_aside(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(children, "LOG_LIMIT_BYTES", 100)
     log = tmp_path / "log"
     log.write_text("x" * 101)
-    start_child(["echo", "new"], log_path=log).wait(scaled(20))
+    ended(start_child(["echo", "new"], log_path=log))
     assert log.read_text() == "new\n"
     assert (tmp_path / "log.1").stat().st_size == 101
 
@@ -61,7 +67,7 @@ def test_a_child_inherits_no_descriptor_and_has_its_own_session(die_with_parent:
     log = tmp_path / "log"
     script = "ls -l /proc/$$/fd; cut -d' ' -f6 /proc/$$/stat"
     child = start_child(["sh", "-c", script], log_path=log, die_with_parent=die_with_parent)
-    child.wait(scaled(20))
+    ended(child)
     os.close(secret)
     text = log.read_text()
     assert "lock" not in text
@@ -70,7 +76,7 @@ def test_a_child_inherits_no_descriptor_and_has_its_own_session(die_with_parent:
 
 def test_it_gets_the_environment_and_directory_that_it_is_given(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    start_child(["sh", "-c", "pwd; echo $WORD $HOME"], env={"WORD": "hi"}, log_path=log, cwd=tmp_path).wait(scaled(20))
+    ended(start_child(["sh", "-c", "pwd; echo $WORD $HOME"], env={"WORD": "hi"}, log_path=log, cwd=tmp_path))
     assert log.read_text() == f"{tmp_path}\nhi\n"
 
 
@@ -141,7 +147,7 @@ def test_a_bound_child_survives_the_thread_that_asked_for_it(way: str, monkeypat
     thread = threading.Thread(target=lambda: started.append(start_child(["sleep", "600"], die_with_parent=True)))
     thread.start()
     thread.join()
-    assert started[0].wait(timeout=0.5) is None
+    assert not started[0].wait_event.wait(0.5)
     assert started[0].terminate(grace=scaled(20)) == -signal.SIGTERM
 
 
@@ -160,8 +166,8 @@ def test_the_start_time_tells_processes_apart() -> None:
     child = start_child(["sleep", "600"])
     assert processes.start_time(child.pid) == child.start_time
     assert processes.start_time(os.getpid()) not in (None, child.start_time)
-    child.kill()
-    child.wait(scaled(20))
+    child.send(signal.SIGKILL)
+    ended(child)
     assert processes.start_time(child.pid) is None
 
 
@@ -186,7 +192,7 @@ def test_a_process_is_ended_only_under_its_own_start_time() -> None:
     assert end_process(child.pid, child.start_time + 1, grace=0.1) == "absent"
     assert child.poll() is None
     assert end_process(child.pid, child.start_time, grace=scaled(20)) == "ended"
-    assert child.wait(scaled(20)) == -signal.SIGTERM
+    assert ended(child) == -signal.SIGTERM
     assert end_process(child.pid, child.start_time, grace=0.1) == "absent"
 
 
@@ -196,4 +202,4 @@ def test_an_obstinate_process_is_killed_in_the_end(tmp_path: Path) -> None:
     while "ready" not in log_tail(log):
         time.sleep(0.01)
     assert end_process(child.pid, child.start_time, grace=0.2) == "ended"
-    assert child.wait(scaled(20)) == -signal.SIGKILL
+    assert ended(child) == -signal.SIGKILL

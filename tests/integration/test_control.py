@@ -11,9 +11,10 @@ import pytest
 from msgspec.structs import replace
 
 from boss.bootstrap.ssh_keys import ensure_keys
-from boss.ssh import ConnectionBrokenError, HostKeyError, HostUnreachableError, LoginRefusedError, connect, fingerprint
+from boss.ssh import ConnectionBrokenError, HostKeyError, HostUnreachableError, LoginRefusedError, connect
 from boss.ssh.connection import Ran
 from tests.worlds import ssh_server
+from tests.worlds.fingerprints import fingerprint
 from tests.worlds.ssh_server import SshServer
 from tests.worlds.waiting import scaled
 from wire.messages import Place

@@ -10,6 +10,7 @@ import pytest
 
 from datastore.disk.janitor import AT_ONCE, Janitor
 from datastore.transfers.held import HeldResults
+from tests.worlds.waiting import wait_for
 from wire.messages import CollectFile
 
 FILE = CollectFile(source="a", target="a", size=1, digest="b2:" + "0" * 64)
@@ -36,16 +37,14 @@ def test_a_few_folders_are_gone_at_once_and_many_after_a_while(janitor: Janitor,
     janitor.remove(make(tmp_path, AT_ONCE))
     assert list(tmp_path.iterdir()) == []
     janitor.remove(make(tmp_path, 3 * AT_ONCE))
-    janitor.wait()
-    assert list(tmp_path.iterdir()) == []
+    wait_for(lambda: not list(tmp_path.iterdir()), "all are gone")
 
 
 def test_what_is_not_there_or_cannot_go_hinders_nothing(janitor: Janitor, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     names = make(tmp_path, 1)
     janitor.remove(["no such folder", "file", *names], many=True)
-    janitor.wait()
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    wait_for(lambda: [path.name for path in tmp_path.iterdir()] == ["file"], "the folder is gone")
 
 
 def test_its_end_does_not_wait_for_all_that_is_left(janitor: Janitor, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ class Child:
 
     def ask(self, directory: Path, **run: object) -> None:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"run": run, "directory": str(directory), "timeout": None}) + "\n")
+        self.process.stdin.write(json.dumps({"run": run, "directory": str(directory)}) + "\n")
 
     def lines(self) -> list[dict[str, object]]:
         """All that is said up to the end of the task."""

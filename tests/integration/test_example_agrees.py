@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from boss.intake.epanet import result_names
 from examples.net3_study import make_tasks
 from tests.worlds.net3_study import STUDY, compare, computed_directly
 from tests.worlds.waiting import scaled
 from wire.messages import EpanetRun
 from worker.epanet.batch import run_batch
-from worker.epanet.specification import result_names
 from worker.epanet.warm import OpenNetworks
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from boss.bootstrap.ssh_keys import KeyFileError, ensure_keys, key_path
-from boss.ssh import fingerprint
+from tests.worlds.fingerprints import fingerprint
 from tests.worlds.waiting import scaled
 
 KEY_FILES = ["boss", "boss.pub", "datastore", "datastore.pub"]
@@ -80,9 +80,3 @@ def test_a_file_that_is_no_key_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "keys" / "boss.pub").unlink()
     with pytest.raises(KeyFileError, match="keys/boss is no SSH key"):
         ensure_keys(tmp_path)
-
-
-def test_what_is_no_public_key_has_no_fingerprint() -> None:
-    for text in ("", "hello", "ssh-ed25519", "ssh-ed25519 ???"):
-        with pytest.raises(ValueError):
-            fingerprint(text)

@@ -39,11 +39,11 @@ def test_after_a_broker_restart_subscriptions_presence_and_messages_are_back(
     worker, at_worker = links.make(broker, WORKER, topics=(ORDERS, TOPICS.boss_presence))
     at_boss.wait(Connected)
     at_worker.wait(Connected)
-    for session in (2, 3):
+    for _ in range(2):
         with dead(broker):
             at_boss.wait(Disconnected)
-        assert at_boss.wait(Connected) == Connected(session)
-        assert at_worker.wait(Connected) == Connected(session)
+        at_boss.wait(Connected)
+        at_worker.wait(Connected)
         assert worker.publish(REPORTS, b"again")
         assert at_boss.wait(Received).payload == b"again"
         assert boss.publish(ORDERS, b"order")

@@ -292,7 +292,7 @@ def test_an_address_without_a_front_end_is_told_as_away() -> None:
     with FrontEnd() as front:
         endpoint = front.endpoint
     with pytest.raises(CloudError, match="cannot be reached") as caught:
-        CloudClient(endpoint, "ecloud", "secret").version()
+        CloudClient(endpoint, "ecloud", "secret").images()
     assert caught.value.kind == "away"
     assert str(caught.value).endswith("cannot be reached (Connection refused)")
     assert being_tried(caught.value).endswith("(Connection refused); it is tried again by itself")
@@ -300,12 +300,12 @@ def test_an_address_without_a_front_end_is_told_as_away() -> None:
 
 def test_a_wrong_path_asks_whether_the_address_is_right(front: FrontEnd) -> None:
     with pytest.raises(CloudError, match=r"HTTP 404 .*: is it the XML-RPC address \(\.\.\./RPC2\)\?"):
-        CloudClient(front.endpoint.replace("RPC2", "RPC3"), "ecloud", "secret").version()
+        CloudClient(front.endpoint.replace("RPC2", "RPC3"), "ecloud", "secret").images()
 
 
 def test_a_server_that_is_silent_is_told_with_how_long_it_was_waited_for(front: FrontEnd) -> None:
-    front.knobs.before["system.version"] = 1.0
+    front.knobs.before["imagepool.info"] = 1.0
     with pytest.raises(CloudError) as caught:
-        CloudClient(front.endpoint, "ecloud", "secret", answer_seconds=0.3).version()
+        CloudClient(front.endpoint, "ecloud", "secret", answer_seconds=0.3).images()
     assert str(caught.value) == f"{front.endpoint} did not answer in time, which is 0.3 s"
     assert caught.value.kind == "unclear"

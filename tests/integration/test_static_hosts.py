@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from boss.ssh import fingerprint
+from tests.worlds.fingerprints import fingerprint
 from tests.worlds.hosts import Host, HostFault, network
 from tests.worlds.hosts.boss_host import SITE, STATE, BossHost
 from tests.worlds.hosts.guests import PLAIN_PYTHON

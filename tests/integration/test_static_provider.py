@@ -20,8 +20,8 @@ import pytest
 from boss.common import processes
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.providers.provider import Recorded
-from boss.ssh import fingerprint
 from tests.worlds import ssh_server
+from tests.worlds.fingerprints import fingerprint
 from tests.worlds.parts import MORE_PATH
 from tests.worlds.providers import PYTHON, SCRIPT, Static, stub, worker
 from tests.worlds.waiting import scaled

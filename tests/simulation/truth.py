@@ -14,6 +14,7 @@ from boss.core.rows import AttemptRow, Changes, TaskRow
 from boss.core.state import State
 from tests.simulation.workers import SimulatedWorker, content_of
 from wire.messages import Abandoned, AttemptKey, Execution, Outcome, Place, Run, SayHello
+from worker.agent.state import held_attempts
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -288,7 +289,7 @@ class Truth:
         found += [f"publish record {key}" for key in tree.records]
         found += [f"record {key} that waits to be forgotten" for key in store.records]
         for machine in world.machines.values():
-            held = machine.agent.held_attempts() if machine.agent is not None else []
+            held = held_attempts(machine.agent.state) if machine.agent is not None else []
             found += [f"{machine.name} holds {one}{world.story(one.task)}" for one in held]
         for number, machine in world.provider.living.items():
             row = store.instances.get(number)

@@ -26,6 +26,7 @@ from worker.agent import AgentOptions, WorkerAgent
 from worker.agent.check import check
 from worker.agent.effects import Effect, Execute, Exit, SendReports
 from worker.agent.events import BossSeen, Event, ExecutionEnded, LinkConnected, OrdersArrived, TimePassed
+from worker.agent.state import AttemptKey, held_attempts
 
 T = TypeVar("T")
 
@@ -127,7 +128,10 @@ class World:
         return self.of(WorkerHello)
 
     def phases(self) -> dict[tuple[int, int], str]:
-        return {(entry.task, entry.attempt): entry.phase for entry in self.agent.held_attempts()}
+        return {(entry.task, entry.attempt): entry.phase for entry in held_attempts(self.agent.state)}
+
+    def executing(self) -> list[AttemptKey]:
+        return [held.key for held in self.agent.state.held.values() if held.phase == "executing"]
 
     def clear(self) -> None:
         self.effects.clear()

@@ -25,7 +25,6 @@ from boss.core.model import TaskState
 from boss.core.rows import BatchRow, InstanceRow, WorkerRow
 from boss.database.views import (
     AttemptView,
-    DependencyView,
     FolderSum,
     JournalLine,
     JournalPage,
@@ -75,7 +74,6 @@ def _detail(
         line.reason = "exit code 1 of command 2" if exit_code else ""
     results = [ResultItem(source="out", target="out")] if state == "succeeded" else []
     attempt = AttemptView(
-        task=number,
         attempt=1,
         worker="local-1",
         phase="executing",
@@ -90,11 +88,9 @@ def _detail(
     )
     return StoredTask(
         task=line,
-        batch_name="three",
-        accepted_at=1.0,
         execution=Execution(commands=commands, results=results),
         requirements=[Input(name="net.inp", path="net.inp")],
-        dependencies=[DependencyView(number=2, id=each, state="failed") for each in dependencies],
+        dependencies=list(dependencies),
         attempts=[attempt] if ran else [],
     )
 

@@ -28,9 +28,9 @@ from boss.providers.registry import find
 from boss.providers.static import StaticProvider
 from boss.providers.static.host_keeper import KeeperTimeouts
 from boss.setup import PoolSetup
-from boss.ssh import fingerprint
 from tests.worlds import ssh_server
 from tests.worlds.digests import digest
+from tests.worlds.fingerprints import fingerprint
 from tests.worlds.opennebula.front_end import FrontEnd
 from tests.worlds.waiting import wait_for
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """Logged in, and every required subscription is granted: the moment for a hello."""
+    """Logged in, and every required subscription is granted: the moment for a hello.
 
-    #: Counts the connections of this link from 1; anything published in an earlier one may be lost.
-    session: int
+    Anything published on an earlier connection may be lost.
+    """
 
 
 @dataclass(frozen=True, slots=True)

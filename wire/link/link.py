@@ -50,7 +50,6 @@ class Link:
         self._stopping = threading.Event()
         self._stop_by = 0.0
         self._flushed = False
-        self._sessions = 0
         self._last_reason = ""
         self._thread = threading.Thread(target=self._run, name=f"link-{options.client_id}", daemon=True)
 
@@ -143,13 +142,12 @@ class Link:
 
     def _granted(self) -> None:
         presence = self._options.presence
-        self._sessions += 1
         self._last_reason = ""
         if presence is not None:
             self._outbox.put_last(OutboundMessage(presence.topic, presence.online, qos=1, retain=True))
         if not self._stopping.is_set():
             self._outbox.open()
-        self._emit(Connected(self._sessions))
+        self._emit(Connected())
 
     def _leave(self, connection: BrokerConnection) -> None:
         presence = self._options.presence

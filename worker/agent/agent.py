@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from wire.messages import AttemptKey, Digest, InHand, InputsMissing, Leaving, Outcome
+from wire.messages import AttemptKey, Digest, InputsMissing, Leaving, Outcome
 from worker.agent import moves, reports
 from worker.agent.effects import AdoptDeployment, Effect, Exit
 from worker.agent.events import (
@@ -36,7 +36,7 @@ from worker.agent.events import (
 )
 from worker.agent.orders import begin_stop, on_orders
 from worker.agent.sizes import is_too_large
-from worker.agent.state import ORPHANED, REPLACED, AgentOptions, Held, WorkerAgentState, held_attempts
+from worker.agent.state import ORPHANED, REPLACED, AgentOptions, Held, WorkerAgentState
 
 #: After the last execution of a worker that is to end, acknowledgements are waited for so long.
 LINGER_CONNECTED = 30.0
@@ -105,12 +105,6 @@ class WorkerAgent:
         if state.linger_until is not None:
             due.append(state.linger_until)
         return min(due) if due else None
-
-    def held_attempts(self) -> list[InHand]:
-        return held_attempts(self.state)
-
-    def executing(self) -> list[AttemptKey]:
-        return [held.key for held in self.state.held.values() if held.phase == "executing"]
 
 
 def _held(state: WorkerAgentState, task: int, attempt: int) -> Held | None:

@@ -40,8 +40,6 @@ OPTION_PRESSURE_UNITS = 25
 #: Begin hydraulics with fresh link flows and save no file of them.
 FRESH_FLOWS_NO_FILE = 10
 
-#: Codes up to this one are warnings of a time step, codes above 100 are errors.
-LAST_WARNING = 6
 CANNOT_OPEN_INPUT = 302
 ILLEGAL_INPUT = 200
 

@@ -51,10 +51,9 @@ class MachineError(BatchError):
 
 
 class EngineError(EpanetError):
-    """A call of the library returned an error code (above 100); `doing` says what was asked of it."""
+    """A call of the library returned an error code (above 100)."""
 
     def __init__(self, code: int, text: str, doing: str) -> None:
+        """`doing`: what was asked of it."""
         super().__init__(f"{text} ({doing})")
         self.code = code
-        self.text = text
-        self.doing = doing

@@ -1,6 +1,6 @@
 """The warm child process: one JSON line in for each task, JSON lines out while it runs and when it ends.
 
-In:  {"run": <EpanetRun>, "directory": "<working directory>", "timeout": seconds or null}
+In:  {"run": <EpanetRun>, "directory": "<working directory>"}
 Out: {"progress": 0.3} any number of times, then
      {"ended": "succeeded" | "failed", "reason": "...", "exit_code": 0, "figures": {...}}
 
@@ -34,7 +34,6 @@ _PROGRESS_SECONDS = 0.5
 class Request(msgspec.Struct):
     run: EpanetRun
     directory: str
-    timeout: float | None = None
 
 
 class BatchEnded(msgspec.Struct, kw_only=True):

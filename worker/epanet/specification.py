@@ -1,7 +1,7 @@
 """The parts of an EPANET task, `output` and `options`, read and checked. Pure: no network, no file.
 
-Which files a task leaves follows from its `output` alone (`result_names`), so that whoever plans a study
-can say so without running it; docs/epanet.md states the rule.
+Which files a task leaves follows from its `output` alone, so that whoever plans a study can say so without running it
+(`boss.intake.epanet.result_names`); docs/epanet.md states the rule.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from wire.messages import EpanetRun
 from worker.epanet.codes import LINK_VARIABLES, NODE_VARIABLES
 from worker.epanet.errors import SpecificationError
 from worker.epanet.setpaths import parse_seconds
@@ -56,13 +55,6 @@ class BatchOptions:
     strict: Literal["", "warn", "error"] = ""
     #: More failed scenarios than this fail the task; None is no limit.
     max_failed: int | None = None
-
-
-def result_names(run: EpanetRun) -> list[str]:
-    """The files that this task leaves, as paths inside its working directory."""
-    output = parse_output(run.output)
-    names = [RUNS_FILE, *(f"{variable}.parquet" for variable in output.nodes.variables + output.links.variables)]
-    return [posixpath.join(output.directory, name) for name in names]
 
 
 def parse_output(output: Mapping[str, object]) -> Output:

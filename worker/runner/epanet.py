@@ -29,7 +29,6 @@ class EpanetExecution:
         self._helper: Helper | None = None
         self._tree = ProcessTree(shared.mark_of(run), shared.options)
         self._began = 0.0
-        self._answer: dict[str, Any] | None = None
         self._killed: tuple[Ended, str] | None = None
         self.done = False
 
@@ -48,13 +47,7 @@ class EpanetExecution:
         execution = self.run.execution
         if execution.memory is not None:
             helper.limit_memory(execution.memory)
-        helper.ask(
-            {
-                "run": msgspec.to_builtins(execution.epanet),
-                "directory": self._workspace.work,
-                "timeout": execution.timeout,
-            }
-        )
+        helper.ask({"run": msgspec.to_builtins(execution.epanet), "directory": self._workspace.work})
 
     def _heard(self, said: dict[str, Any]) -> None:
         fraction = said.get("progress")

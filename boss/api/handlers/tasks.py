@@ -146,7 +146,7 @@ def _detail(stored: StoredTask) -> TaskDetail:
     task.commands = run_commands(stored.execution)
     return TaskDetail(
         task=task,
-        dependencies=[each.id for each in stored.dependencies],
+        dependencies=stored.dependencies,
         requirements=[
             FileAnswer(name=each.name, path=each.path, digest=each.digest, size=each.size)
             for each in stored.requirements

@@ -44,7 +44,6 @@ class Bundle:
     path: Path
     #: `b2:` and 64 hexadecimal digits.
     digest: str
-    bytes: int
 
 
 class Bundles:
@@ -78,7 +77,7 @@ class Bundles:
         if not re.fullmatch("[0-9a-f]{64}", hexadecimal):
             return None
         for path in self._folder.glob(f"*.{hexadecimal}.tar.gz"):
-            return Bundle(path, digest, path.stat().st_size)
+            return Bundle(path, digest)
         return None
 
     # --- making ------------------------------------------------------------------------------------------
@@ -100,7 +99,7 @@ class Bundles:
             digest = digest_of(unnamed)
             path = self._folder / f"{name}.{key}.{digest.removeprefix('b2:')}.tar.gz"
             unnamed.replace(path)
-            made = Bundle(path, digest, path.stat().st_size)
+            made = Bundle(path, digest)
         else:
             os.utime(made.path)
         self._drop_old(name)
@@ -117,7 +116,7 @@ class Bundles:
         for path in self._folder.glob(f"{name}.{key}.*.tar.gz"):
             digest = digest_of(path)
             if path.name.endswith(f".{digest.removeprefix('b2:')}.tar.gz"):
-                return Bundle(path, digest, path.stat().st_size)
+                return Bundle(path, digest)
             path.unlink()
         return None
 

@@ -37,10 +37,8 @@ class Forecast(msgspec.Struct):
     """Waves in the order of time; the first ones, at 0, are what is ready or runs now."""
 
     waves: list[Wave]
-    #: When all that can be reached has ended; infinite where it does not end, or was cut.
+    #: When all that can be reached has ended; infinite where it does not end, or the forecast does before.
     end: float = math.inf
-    #: True: the graph goes on behind the last wave; what is left of it is that wave.
-    cut: bool = False
 
 
 class Ready(NamedTuple):
@@ -145,13 +143,12 @@ class _Play:
 
     def result(self) -> Forecast:
         rest = self.graph.pending - self.opened
-        cut = self.left <= 0 and rest > 0
-        if cut:
+        if self.left <= 0 and rest > 0:  # what is left of the graph is the last wave
             seconds = max(0.0, self.graph.pending_seconds - self.opened_seconds) / rest
             self.waves.append(Wave(self.now, rest, seconds))
         waves = _gathered(self.waves)
         end = math.inf if self.ends or self.queue else self.now
-        return Forecast(waves if len(waves) <= _MAX_WAVES else _merged(waves, self.boot), end, cut)
+        return Forecast(waves if len(waves) <= _MAX_WAVES else _merged(waves, self.boot), end)
 
     def _open(self, task: int) -> None:
         """It ends: what became runnable by that waits for a slot."""

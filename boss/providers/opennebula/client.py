@@ -156,9 +156,6 @@ class CloudClient:
         """What limits the number of machines. `network` as the settings name it; `own`: TEMPLATE of one machine."""
         return quotas.bounds(self._asked, network, own)
 
-    def version(self) -> str:
-        return str(self._asked(lambda one: one.system.version()))
-
     # --- one call --------------------------------------------------------------------------------------
 
     def _asked(self, call: Callable[[Any], Any]) -> Any:

@@ -6,7 +6,6 @@ again after a boss died, finds the NIC that is there.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
@@ -15,8 +14,6 @@ import msgspec
 
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import CloudMachine, Nic, Seen
-
-logger = logging.getLogger(__name__)
 
 #: (the number of the NIC, why not): one of them is empty.
 Done = Callable[[str, str], None]

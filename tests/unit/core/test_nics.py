@@ -53,7 +53,7 @@ def test_an_init_task_is_sent_when_its_machine_has_the_nic_and_the_nic_goes_afte
     worker = booted(world)
     world.push({"a": ""}, inits=["one", "two"])
     (asked,) = world.take(AttachNetwork)
-    assert (asked.worker, asked.network) == (worker.id, "outside")
+    assert (world.store.instances[asked.instance].worker, asked.network) == (worker.id, "outside")
     assert inits(worker) == []
     world.turn(NetworkAttached(instance=asked.instance, nic="1"))
     first, second = inits(worker)

@@ -33,7 +33,6 @@ def ready(*tasks: int, seconds: float = 10.0) -> Ready:
 def test_ready_and_running_tasks_are_there_at_once() -> None:
     seen = forecast(graph({}), [ready(1, 2, 3)], [(4, 2.5)], (2, 2), FOR_EVER)
     assert seen.waves == [Wave(0.0, 1, 2.5), Wave(0.0, 3, 10.0)]
-    assert not seen.cut
 
 
 def test_a_task_opens_when_the_last_of_its_dependencies_ends() -> None:
@@ -59,7 +58,6 @@ def test_without_a_slot_for_ever_nothing_opens() -> None:
 def test_a_graph_that_is_too_large_is_cut_and_its_rest_is_one_wave() -> None:
     chain = {task: (task - 1,) for task in range(1, 1001)}
     seen = forecast(graph(chain), [ready(0)], [], (4, 4), FOR_EVER, most=10)
-    assert seen.cut
     assert sum(wave.tasks for wave in seen.waves) == 1001
     assert seen.waves[-1] == Wave(100.0, 991, 10.0)
 

@@ -268,7 +268,10 @@ def test_the_rule_for_a_run_s_files_is_the_runner_s_own():
         {"links": {"elements": ["1"], "variables": ["flow"]}, "nodes": {"variables": ["quality"]}, "directory": "a/b"},
     ):
         run = EpanetRun(inp="x.inp", output=output)
-        assert epanet.result_names(run) == specification.result_names(run)
+        parsed = specification.parse_output(output)
+        tables = [f"{variable}.parquet" for variable in parsed.nodes.variables + parsed.links.variables]
+        folder = f"{parsed.directory}/" if parsed.directory else ""
+        assert epanet.result_names(run) == [f"{folder}{name}" for name in (specification.RUNS_FILE, *tables)]
     assert set(epanet.OPTIONS) == set(specification._OPTIONS)
     known = {section: tuple(variables) for section, variables in specification._SECTIONS.items()}
     assert {name: set(variables) for name, variables in epanet.VARIABLES.items()} == {

@@ -72,7 +72,7 @@ def providers_of(monkeypatch: pytest.MonkeyPatch, provider: Slow) -> tuple[Provi
 
 
 def attach(network: str) -> AttachNetwork:
-    return AttachNetwork(instance=1, worker="cloud-1", pool="cloud", reference="17", network=network)
+    return AttachNetwork(instance=1, pool="cloud", reference="17", network=network)
 
 
 def test_nics_are_asked_of_the_pools_provider_and_its_answers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +80,7 @@ def test_nics_are_asked_of_the_pools_provider_and_its_answers_are_told(monkeypat
     providers, told = providers_of(monkeypatch, provider)
     providers.change_nic(attach("outside"))
     providers.change_nic(attach("full"))
-    providers.change_nic(DetachNetwork(instance=1, worker="cloud-1", pool="cloud", reference="17", nic="3"))
+    providers.change_nic(DetachNetwork(instance=1, pool="cloud", reference="17", nic="3"))
     assert provider.asked == ["attach 17 outside", "attach 17 full", "detach 17 3"]
     assert told == [
         NetworkAttached(instance=1, nic="3"),

@@ -60,7 +60,7 @@ def any_order(chance: random.Random, over: set[tuple[int, int]]) -> WorkerOrder:
 
 def any_step(world: World, chance: random.Random, over: set[tuple[int, int]]) -> None:
     kind = chance.randrange(12)
-    executing, held = world.agent.executing(), sorted(world.agent.state.held)
+    executing, held = world.executing(), sorted(world.agent.state.held)
     if kind < 4:
         world.order(*(any_order(chance, over) for _ in range(chance.randint(1, 4))))
     elif kind == 4 and world.number > 2:
@@ -107,16 +107,16 @@ def test_an_agent_that_is_replaced_at_any_moment_finishes_what_it_runs_and_owes_
     world.order(Replace(kind="3.11-x86_64", digest="b2:new", url="http://boss/x", token="t"))
     assert world.did(FetchBundle) == [FetchBundle("b2:new", "http://boss/x", "t")]
     world.effects.clear()
-    running = world.agent.executing()
+    running = world.executing()
     world.event(BundleFetched("b2:new"))
-    assert world.agent.executing() == running and not world.did(KillExecution)
+    assert world.executing() == running and not world.did(KillExecution)
     for task, attempt in running:
         world.end(task, attempt=attempt, ended="succeeded")
     world.pass_time(1)
     world.acknowledge(*world.agent.state.held)
     world.pass_time(60)
     assert world.exit is not None and world.exit.code == REPLACED
-    assert world.agent.held_attempts() == []
+    assert not world.agent.state.held
 
 
 def settle(world: World) -> None:
@@ -124,7 +124,7 @@ def settle(world: World) -> None:
     world.event(LinkDisconnected())
     world.event(LinkConnected())
     world.order(Drain())
-    for task, attempt in world.agent.executing():
+    for task, attempt in world.executing():
         world.end(task, attempt=attempt, ended="cancelled")
     world.messages.clear()
     world.pass_time(40)
@@ -136,7 +136,7 @@ def settle(world: World) -> None:
     held = set(world.agent.state.held)
     assert held <= told
     world.acknowledge(*held)
-    assert world.agent.held_attempts() == []
+    assert not world.agent.state.held
     world.messages.clear()
     world.pass_time(100)
     assert not world.of(Outcome) and not world.of(Returned)

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import pytest
 
-from wire.messages import EpanetRun
 from worker.epanet.assess import RunRow
 from worker.epanet.errors import SpecificationError, StrictError, TooManyFailedError
-from worker.epanet.specification import parse_options, parse_output, result_names
+from worker.epanet.specification import parse_options, parse_output
 from worker.epanet.summary import refuse_failures, sum_up
 
 
 @pytest.mark.parametrize(
-    ("output", "names"),
+    ("output", "variables", "directory"),
     [
-        ({}, ["runs.parquet", "pressure.parquet"]),
-        ({"directory": "a/./b/"}, ["a/b/runs.parquet", "a/b/pressure.parquet"]),
-        ({"links": {"variables": ["flow"]}}, ["runs.parquet", "flow.parquet"]),
+        ({}, (("pressure",), ()), ""),
+        ({"directory": "a/./b/"}, (("pressure",), ()), "a/b"),
+        ({"links": {"variables": ["flow"]}}, ((), ("flow",)), ""),
         (
             {"nodes": {"variables": ["head", "pressure"]}, "links": {"elements": ["1"], "variables": ["status"]}},
-            ["runs.parquet", "head.parquet", "pressure.parquet", "status.parquet"],
+            (("head", "pressure"), ("status",)),
+            "",
         ),
     ],
 )
-def test_the_files_of_a_run_follow_from_its_output(output: dict[str, object], names: list[str]) -> None:
-    assert result_names(EpanetRun(inp="a.inp", output=output)) == names
+def test_what_is_kept_and_where_is_read_of_the_output(
+    output: dict[str, object], variables: tuple[tuple[str, ...], tuple[str, ...]], directory: str
+) -> None:
+    parsed = parse_output(output)
+    assert (parsed.nodes.variables, parsed.links.variables) == variables
+    assert parsed.directory == directory
 
 
 @pytest.mark.parametrize(
