@@ -50,7 +50,7 @@ def test_the_next_boss_begins_with_nothing_and_the_old_rows_are_kept(used: str, 
 
 @pytest.mark.needs("mariadb")
 def test_where_there_is_nothing_nothing_is_done(database_url: str, tmp_path: Path) -> None:
-    assert "nothing to put aside" in reset(tmp_path, database_url)
+    assert "nothing to archive" in reset(tmp_path, database_url)
     assert archive(database_url, "now") == ""
 
 
