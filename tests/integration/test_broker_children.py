@@ -91,8 +91,7 @@ def test_what_cannot_be_started_is_named(tmp_path: Path) -> None:
 def test_one_that_ignores_term_is_killed_after_its_grace(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = start_child(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"], log_path=log)
-    while "ready" not in log_tail(log):
-        time.sleep(0.01)
+    wait_for(lambda: "ready" in log_tail(log), "it ignores TERM")
     assert child.terminate(grace=0.2) == -signal.SIGKILL
 
 
@@ -199,7 +198,6 @@ def test_a_process_is_ended_only_under_its_own_start_time() -> None:
 def test_an_obstinate_process_is_killed_in_the_end(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = start_child(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"], log_path=log)
-    while "ready" not in log_tail(log):
-        time.sleep(0.01)
+    wait_for(lambda: "ready" in log_tail(log), "it ignores TERM")
     assert end_process(child.pid, child.start_time, grace=0.2) == "ended"
     assert ended(child) == -signal.SIGKILL

@@ -12,7 +12,7 @@ from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
 from boss.providers.fake import SITES
 from boss.providers.registry import find
 from tests.worlds.providers import Fake, worker
-from tests.worlds.waiting import scaled
+from tests.worlds.waiting import scaled, wait_for
 
 
 @pytest.fixture
@@ -89,7 +89,6 @@ def test_it_is_found_by_its_name_with_the_site_that_the_pool_names(world: Fake) 
     provider = find("fake")(world.pool(options={"site": "here"}), world.services(events.append))
     provider.adopt([])
     provider.start(1, worker(1))
-    while not events:
-        time.sleep(0.01)
+    wait_for(lambda: events, "it is started")
     assert len(SITES.pop("here").machines) == 1
     provider.close()

@@ -24,7 +24,7 @@ from tests.worlds.brokers import (
     never,
     start_broker,
 )
-from tests.worlds.waiting import scaled
+from tests.worlds.waiting import scaled, wait_for
 from wire.codec import MAX_BYTES
 from wire.link import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
 
@@ -251,8 +251,7 @@ def test_a_receiver_that_raises_does_not_end_the_link(
     boss, _ = links.make(broker, topics=(TOPICS.all_reports,), receive=receive)
     worker, at_worker = links.make(broker, WORKER)
     at_worker.wait(Connected)
-    while not heard:
-        time.sleep(0.01)
+    wait_for(lambda: heard, "the boss is connected")
     for number in range(3):
         assert worker.publish(REPORTS, b"%d" % number)
     assert enough.wait(scaled(20))

@@ -13,14 +13,13 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pymysql
 import pytest
 
-from tests.worlds.waiting import scaled
+from tests.worlds.waiting import scaled, wait_for
 
 _HOW_TO = "install it: apt-get install mariadb-server (tests against MariaDB need its server)"
 _names = itertools.count(1)
@@ -96,18 +95,20 @@ class MariaDb:
                 cursor.execute(statement)
 
     def _wait(self) -> None:
-        ends = time.monotonic() + scaled(60)
-        while True:
+        def answers() -> bool:
             try:
                 self.connect().close()
-                return
             except pymysql.Error:
-                assert self._process is not None
-                if self._process.poll() is not None or time.monotonic() > ends:
-                    raise RuntimeError(
-                        f"mariadbd did not start:\n{(self.directory / 'log').read_text()[-2000:]}"
-                    ) from None
-                time.sleep(0.05)
+                return False
+            return True
+
+        def check() -> None:
+            assert self._process is not None and self._process.poll() is None, f"mariadbd has ended:\n{log()}"
+
+        def log() -> str:
+            return (self.directory / "log").read_text()[-2000:]
+
+        wait_for(answers, "mariadbd answers", every=0.05, check=check, story=log)
 
 
 def install(directory: Path) -> None:

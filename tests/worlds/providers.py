@@ -229,8 +229,7 @@ class Local(World):
     def end_one(self, number: int) -> None:
         pid = self._pids()[worker(number)]
         os.kill(pid, signal.SIGKILL)
-        while processes.start_time(pid) is not None:
-            time.sleep(0.01)
+        wait_for(lambda: processes.start_time(pid) is None, "the agent has ended")
 
     def break_starts(self) -> None:
         self.variables["BROKEN"] = "yes"
