@@ -456,6 +456,24 @@ def test_exceptions_end_in_error_and_are_one_tree_a_package() -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_the_page_on_architecture_names_the_roots_of_exceptions() -> None:
+    page = (TOP / "docs" / "architecture.md").read_text()
+    section = page[page.index("## Exceptions") : page.index("## Rooms")]
+    rows = re.findall(r"^\| ((?:`\w+`,? ?)+)\| .* \| ((?:`[^`]+`,? ?)+)\|$", section, re.M)
+    drawn = {
+        (root, file)
+        for names, files in rows
+        for root, file in zip(re.findall(r"`(\w+)`", names), re.findall(r"`([^`]+)`", files), strict=True)
+    }
+    assert drawn
+    for root, file in drawn:
+        assert root in {each.name for each in classes_of(tree_of(TOP / file))}, f"{root} is not defined in {file}"
+    packages = exceptions_of(all_trees())
+    every = {name for classes in packages.values() for name in classes}
+    roots = {name for classes in packages.values() for name, above in classes.items() if not {*above} & every}
+    assert {name for name in roots if not name.startswith("_")} == {root for root, _ in drawn}
+
+
 def test_the_name_of_a_public_class_stands_for_one_thing() -> None:
     found = shared_names(all_trees())
     unexplained = [f"{name}: {', '.join(modules)}" for name, modules in found.items() if name not in SHARED_NAMES]
