@@ -14,10 +14,11 @@ help:            ## this list
 set-up:          ## make .venv and install the locked packages
 	@. scripts/setup.sh && set_up_python dev
 
-check: set-up    ## form, lint, types, unit tests with architecture and docs: under a minute
+check: set-up    ## form, lint, types, dead code, unit tests with architecture and docs: under a minute
 	$(python) -m ruff format --check .
 	$(python) -m ruff check .
 	$(python) -m mypy
+	$(python) -m vulture
 	$(python) -m pytest -q --numprocesses 2 tests/unit
 
 format: set-up   ## let ruff put the code in form
