@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Look at ecloud and change what it does: `admin.py --help` lists the commands.
+"""Inspect and control ecloud: `admin.py --help` lists the commands.
 
 Thin: registers the groups of commands, a file of `boss.cli` each, and hands them the loader of settings. A new command
 goes into the file of its group: `lists`, `tasks`, `journal`, `workers`, `results`, `context`, `machines`, `deploy`.
-Which boss answers, `boss.cli.target` finds out; its answers come from `boss.client.client`, their words from the
+Which boss answers, `boss.cli.target` finds out; its answers come from `boss.client.client`, their text from the
 `format_*.py` of `boss.cli`. Where no boss runs the same HTTP application answers inside this process, over the state
 directory.
 """
@@ -17,7 +17,7 @@ from boss.client.require_packages import require_packages
 
 require_packages(Path(__file__).resolve().parent)
 
-import typer  # noqa: E402  # only now is it known to be there
+import typer  # noqa: E402  # after the check that it is installed
 
 from boss.cli.app import new_app, registrar  # noqa: E402
 from boss.cli.context import add_context_commands  # noqa: E402
@@ -44,7 +44,7 @@ def _load_settings(state_directory: Path | None) -> Settings:
 app = new_app(
     cls=FormerNamesGroup,
     no_args_is_help=True,
-    help="Look at ecloud and change what it does. Each command has --help with an example.",
+    help="Inspect and control ecloud. Each command has --help with an example.",
 )
 target = Target(_load_settings)
 

@@ -17,7 +17,7 @@ from boss.client.require_packages import require_packages
 ROOT = Path(__file__).resolve().parent
 require_packages(ROOT)
 
-import typer  # noqa: E402  # only now is it known to be there
+import typer  # noqa: E402  # after the check that it is installed
 
 from boss.cli.app import new_app  # noqa: E402
 from boss.cli.command import ExitCode, guarded, stop  # noqa: E402
@@ -34,7 +34,7 @@ Exit codes: 0 all tasks succeeded, 1 some did not, 2 bad input, 3 no boss or ref
 
 
 class MergeOption(StrEnum):
-    """What happens to tasks whose ids are there already."""
+    """What happens to tasks whose ids exist already."""
 
     REPLACE = "replace"
     KEEP_SUCCEEDED = "keep_succeeded"
@@ -46,19 +46,22 @@ def push_tasks(
     tasks_json: Annotated[Path, typer.Argument(metavar="TASKS.json", help="The task file.", show_default=False)],
     check: Annotated[bool, typer.Option("--check", help="Only check the file; no boss is needed.")] = False,
     project: Annotated[str, typer.Option("--project", help="Name space of the task ids.")] = "default",
-    name: Annotated[str, typer.Option("--name", help="What the batch is called; else as the file says.")] = "",
+    name: Annotated[str, typer.Option("--name", help="Name of the batch; default: as in the file.")] = "",
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is accepted; the boss works on.")] = False,
     merge_strategy: Annotated[
-        MergeOption | None, typer.Option("--merge_strategy", help="For tasks that are there already: run them again.")
+        MergeOption | None, typer.Option("--merge_strategy", help="Tasks whose ids exist already run again.")
     ] = None,
     allow_shared_results: Annotated[
-        bool, typer.Option("--allow_shared_results", help="Two tasks that write one path: a warning, no error.")
+        bool, typer.Option("--allow_shared_results", help="Two tasks that write one path are a warning, no error.")
     ] = False,
     skip_existing: Annotated[
         bool, typer.Option("--skip_existing", help="A task whose results all exist succeeds without running.")
     ] = False,
     create_ids: Annotated[
-        bool, typer.Option("--create_ids", help="Ids from contents; the file needs none, or they name within it only.")
+        bool,
+        typer.Option(
+            "--create_ids", help="Ids from contents; the file may have none, or they are names within it only."
+        ),
     ] = False,
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="FILE", help="With --check: draw the graph (svg, png or pdf).")
@@ -70,8 +73,8 @@ def push_tasks(
 ) -> None:
     """Push a task file: check it, send it with its files to the boss, and follow it to its end.
 
-    Where no boss runs and none is configured, one is started, which ends when no client follows any more.
-    Ctrl-C ends the following only; the same command goes on.
+    Where no boss runs and none is configured, this starts one, which stops when no client follows any more.
+    Ctrl-C stops the following only; the same command follows again.
     """
     from boss.cli.push_file import check_file, push_file
     from boss.intake.reader import PushOptions

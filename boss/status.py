@@ -1,6 +1,6 @@
-"""Why things wait, as sentences: what `boss.core.diagnosis` finds, worded for people, and what of it `status` shows.
+"""Why things wait, as sentences: what `boss.core.diagnosis` finds, worded for users, and what of it `status` shows.
 
-The one home of these sentences. Nothing decides by them: whoever wants to, looks at the kind beside the sentence.
+The one home of these sentences. Nothing is decided by them: code reads the kind beside the sentence.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from boss.core.reasons import LASTING
 from boss.core.state import State
 from boss.core.waits import BossWarning, Dependency, Lack, Misfit, Wait, WaitKind
 
-#: A reason is shown when it has lasted so long: what is over within seconds (a start, a reconnection) is not worth it.
+#: A reason is shown once it has lasted so long: what is over within seconds (a start, a reconnection) is left out.
 LASTS_SECONDS = 5.0
-#: These are shown at once: somebody decided them, or they are the end of several tries.
+#: These are shown at once: an operator or a rule decided them, or several tries have failed.
 _AT_ONCE = frozenset({WaitKind.INPUTS_NOT_BROUGHT, WaitKind.WORKER_QUARANTINED, WaitKind.BATCH_PAUSED})
 #: Kinds of workers that are named in one sentence.
 _MISFITS_SHOWN = 3
 
-_AUTOMATICALLY = "it is tried again automatically"
+_RETRIES = "the boss retries automatically"
 _LACKS = {
     Lack.POOL: "another pool",
     Lack.LABELS: "other labels",
@@ -53,8 +53,8 @@ class StatusReasons:
         #: Kind and about -> since when (monotonic).
         self._since: dict[tuple[WaitKind, str], float] = {}
 
-    def look(self, state: State, warnings: Iterable[BossWarning]) -> tuple[StatusReason, ...]:
-        """Those that have lasted, after what the parts of the boss's program warn of."""
+    def observe(self, state: State, warnings: Iterable[BossWarning]) -> tuple[StatusReason, ...]:
+        """The warnings of the boss's parts, then the conditions of this state that have lasted."""
         found = conditions(state)
         self._since = {(one.kind, one.about): self._since.get((one.kind, one.about), state.now) for one in found}
         lasting = [one for one in found if one.kind in _AT_ONCE or self._lasts(state, one)]
@@ -100,18 +100,18 @@ def _(wait: waits.BossWarning, context: ReasonContext) -> str:
 
 @sentence.register
 def _(wait: waits.Stopping, context: ReasonContext) -> str:
-    return "the boss is about to end and sends nothing more; the next one goes on"
+    return "the boss is stopping and sends nothing more; the next boss goes on with all tasks"
 
 
 @sentence.register
 def _(wait: waits.NoBroker, context: ReasonContext) -> str:
-    return f"the boss is not connected to its broker; {_AUTOMATICALLY}"
+    return "the boss is not connected to its broker; it reconnects automatically"
 
 
 @sentence.register
 def _(wait: waits.NoDatastore, context: ReasonContext) -> str:
     where = f" on {context.datastore_host}" if context.datastore_host else ""
-    return f"no datastore yet: its program{where} has not said hello; tasks with files wait for it"
+    return f"the datastore is not connected: its program{where} has not said hello; tasks with files wait for it"
 
 
 @sentence.register
@@ -121,7 +121,7 @@ def _(wait: waits.DatastoreHeld, context: ReasonContext) -> str:
 
 @sentence.register
 def _(wait: waits.FileNotStored, context: ReasonContext) -> str:
-    return f"the sent file {wait.name!r} is not on the datastore yet; {_AUTOMATICALLY}: {wait.text}"
+    return f"the datastore has not stored the sent file {wait.name!r} yet: {wait.text}; {_RETRIES}"
 
 
 # --- a task before anything can be sent ------------------------------------------------------------
@@ -135,12 +135,14 @@ def _(wait: waits.Dependencies, context: ReasonContext) -> str:
 @sentence.register
 def _(wait: waits.Blocked, context: ReasonContext) -> str:
     which = f"{plural(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
-    return f"it is blocked by {which}; it follows automatically when what failed is retried"
+    return (
+        f"it is blocked by {which}; it follows automatically once the failed tasks are retried: admin.py retry_failed"
+    )
 
 
 @sentence.register
 def _(wait: waits.BatchPaused, context: ReasonContext) -> str:
-    return f"batch {wait.batch} is paused: {wait.reason.text}"
+    return f"batch {wait.batch} is paused: {wait.reason.text}; resume it with: admin.py resume_batch {wait.batch}"
 
 
 @sentence.register
@@ -152,12 +154,12 @@ def _(wait: waits.FilesWaiting, context: ReasonContext) -> str:
 @sentence.register
 def _(wait: waits.Retry, context: ReasonContext) -> str:
     used = f"{wait.failures} of {plural(wait.retries, 'retry', 'retries')}" if wait.failures else "no retry"
-    return f"it is sent again {_when(wait.at, context)}; it has used {used}"
+    return f"the boss sends it again {_when(wait.at, context)}; it has used {used}"
 
 
 @sentence.register
 def _(wait: waits.ResultsSought, context: ReasonContext) -> str:
-    return "the datastore is asked whether its results exist already"
+    return "the datastore checks whether its results exist already"
 
 
 # --- workers and pools that it could be sent to ----------------------------------------------------
@@ -167,8 +169,8 @@ def _(wait: waits.ResultsSought, context: ReasonContext) -> str:
 def _(wait: waits.NoWorker, context: ReasonContext) -> str:
     coming = f" ({wait.coming} {'is' if wait.coming == 1 else 'are'} being started)" if wait.coming else ""
     if wait.there:
-        return f"none of the workers there takes tasks at present{coming}; tasks wait until one does"
-    return f"no worker is there{coming}; tasks wait until one says hello"
+        return f"no worker takes tasks at present{coming}; tasks wait until one does"
+    return f"there is no worker{coming}; tasks wait until one says hello"
 
 
 @sentence.register
@@ -200,21 +202,22 @@ def _(wait: waits.WorkersBusy, context: ReasonContext) -> str:
 @sentence.register
 def _(wait: waits.WorkersNotServing, context: ReasonContext) -> str:
     states = {"draining": wait.draining, "lost": wait.lost, "not connected": wait.disconnected}
-    told = ", ".join(f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in states.items() if count)
-    return f"workers that could run it take nothing: {told}"
+    counts = ", ".join(f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in states.items() if count)
+    return f"the workers that could run it take no tasks: {counts}"
 
 
 @sentence.register
 def _(wait: waits.WorkerQuarantined, context: ReasonContext) -> str:
     text = f"worker {wait.worker} is quarantined: {wait.reason.text}"
-    if wait.reason.kind in LASTING:
-        return text
-    return f"{text}; it gets a test task {_when(wait.probe_at, context)}" if wait.probe_at else text
+    release = f"release it with: admin.py release {wait.worker}"
+    if wait.reason.kind in LASTING or not wait.probe_at:
+        return f"{text}; {release}"
+    return f"{text}; it gets a test task {_when(wait.probe_at, context)}, or {release}"
 
 
 @sentence.register
 def _(wait: waits.InputsNotBrought, context: ReasonContext) -> str:
-    return f"inputs cannot be brought to worker {wait.worker}; {_AUTOMATICALLY}: {wait.text}"
+    return f"worker {wait.worker} does not get its inputs: {wait.text}; {_RETRIES}"
 
 
 @sentence.register
@@ -224,13 +227,13 @@ def _(wait: waits.PoolGrows, context: ReasonContext) -> str:
 
 @sentence.register
 def _(wait: waits.PoolLimited, context: ReasonContext) -> str:
-    return f"pool {wait.pool} is not given more workers: {wait.reason.text}"
+    return f"pool {wait.pool} gets no more workers: {wait.reason.text}"
 
 
 @sentence.register
 def _(wait: waits.PoolCannotGrow, context: ReasonContext) -> str:
     again = _again(wait.retry_at, context)
-    return f"pool {wait.pool} cannot grow, work goes on with what is there: {wait.text}; {again}"
+    return f"pool {wait.pool} cannot grow: {wait.text}; work goes on with the workers there are, and {again}"
 
 
 @sentence.register
@@ -241,8 +244,9 @@ def _(wait: waits.PoolStartsFail, context: ReasonContext) -> str:
 
 @sentence.register
 def _(wait: waits.PoolRemoved, context: ReasonContext) -> str:
-    end = "ends when it holds" if wait.workers == 1 else "end when they hold"
-    return f"the settings have no pool {wait.pool!r} any more: {plural(wait.workers, 'worker')} of it {end} nothing"
+    stop = "stops when it holds" if wait.workers == 1 else "stop when they hold"
+    workers = f"its {plural(wait.workers, 'worker')} {stop} no task"
+    return f"pool {wait.pool!r} is no longer in the settings: {workers}"
 
 
 # --- an attempt that was sent ----------------------------------------------------------------------
@@ -251,7 +255,7 @@ def _(wait: waits.PoolRemoved, context: ReasonContext) -> str:
 @sentence.register
 def _(wait: waits.Staging, context: ReasonContext) -> str:
     since = f" (asked at {format_clock(wait.since)})" if wait.since else ""
-    return f"its inputs are being brought to worker {wait.worker}{since}"
+    return f"the datastore brings its inputs to worker {wait.worker}{since}"
 
 
 @sentence.register
@@ -262,25 +266,25 @@ def _(wait: waits.InitTasks, context: ReasonContext) -> str:
 
 @sentence.register
 def _(wait: waits.SentAhead, context: ReasonContext) -> str:
-    silent = "" if wait.connected else ", which is not connected at present"
-    return f"it was sent ahead to worker {wait.worker}{silent}; it begins when a slot is free there"
+    away = "" if wait.connected else ", which is not connected at present"
+    return f"it was sent ahead to worker {wait.worker}{away}; it starts when a slot is free there"
 
 
 @sentence.register
 def _(wait: waits.TakenBack, context: ReasonContext) -> str:
-    return f"worker {wait.worker} was asked to give it back"
+    return f"the boss has asked worker {wait.worker} to give it back"
 
 
 @sentence.register
 def _(wait: waits.Collecting, context: ReasonContext) -> str:
-    return f"its results are being brought from worker {wait.worker} to the datastore"
+    return f"the datastore collects its results from worker {wait.worker}"
 
 
 # --- parts of sentences ----------------------------------------------------------------------------
 
 
 def format_demand(demand: Demand) -> str:
-    """What a worker must have, in words: `2 slots, 4 GB of memory, pool 'cloud', gpu=yes`."""
+    """What a worker must have: `2 slots, 4 GB of memory, pool 'cloud', gpu=yes`."""
     words = [plural(demand.slots, "slot")]
     words += [f"{demand.memory / 1e9:.3g} GB of memory"] if demand.memory else []
     words += [f"pool {demand.pool!r}"] if demand.pool else []
@@ -290,8 +294,8 @@ def format_demand(demand: Demand) -> str:
 
 def _misfit(misfit: Misfit) -> str:
     pool = f"pool {misfit.kind.pool}" if misfit.kind.pool else "no pool"
-    who = f"{plural(misfit.workers, 'worker')} of {pool}" if misfit.workers else pool
-    return f"{who}: {', '.join(_LACKS[lack] for lack in misfit.lacks)}"
+    which = f"{plural(misfit.workers, 'worker')} of {pool}" if misfit.workers else pool
+    return f"{which}: {', '.join(_LACKS[lack] for lack in misfit.lacks)}"
 
 
 def _named(count: int, tasks: tuple[Dependency, ...], context: ReasonContext) -> str:
@@ -309,7 +313,7 @@ def _task(dependency: Dependency, context: ReasonContext) -> str:
 
 
 def _again(retry_at: float, context: ReasonContext) -> str:
-    return f"it is tried again {_when(retry_at, context)}" if retry_at else _AUTOMATICALLY
+    return f"the boss retries {_when(retry_at, context)}" if retry_at else _RETRIES
 
 
 def _when(moment: float, context: ReasonContext) -> str:

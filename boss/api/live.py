@@ -195,7 +195,7 @@ class LiveBackend:
             broker_connected=state.leases_from is not None,
             datastore_connected=state.datastore.connected,
             datastore_free=state.datastore.disk_free,
-            reasons=self._reasons.look(state, self._warnings()),
+            reasons=self._reasons.observe(state, self._warnings()),
             rejected_reports={reason.value: count for reason, count in state.rejected.items()},
             stopping=state.stopping,
         )

@@ -1,7 +1,7 @@
 """Many small results in one answer: how they are packed, and how a reader takes them out again. Pure.
 
 An entry is a line of JSON, {"at": place in the question, "size": bytes}, and then the bytes. What is not in the answer
-(it is larger, or cannot be had) is asked for alone, where the reason is told.
+(it is larger, or not available) is asked for alone; that answer has the reason.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from boss.api.errors import ApiError
 #: A larger result is asked for alone.
 RESULT_BYTES = 256 * 1024
 #: Results of one question, and bytes that a reader asks for at once.
-RESULTS_MOST, MAX_BYTES = 500, 8 * 1024 * 1024
+MAX_RESULTS, MAX_BYTES = 500, 8 * 1024 * 1024
 _LINE_BYTES = 200
 
 
 class _Head(msgspec.Struct):
-    at: Annotated[int, msgspec.Meta(ge=0, lt=RESULTS_MOST)]
+    at: Annotated[int, msgspec.Meta(ge=0, lt=MAX_RESULTS)]
     size: Annotated[int, msgspec.Meta(ge=0, le=RESULT_BYTES)]
 
 
@@ -29,7 +29,7 @@ _decode = msgspec.json.Decoder(_Head).decode
 
 
 class ResultBundleError(ApiError):
-    """What came is not packed so, or ended too early."""
+    """The answer is no valid bundle, or is incomplete."""
 
 
 def packed(at: int, content: bytes) -> bytes:

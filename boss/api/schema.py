@@ -1,7 +1,7 @@
 """The bodies of the HTTP API, one struct each. Values only: server and client share them.
 
 These are the API's contract: `openapi` is generated from them and docs/http-api.md describes them. States are
-words here, never numbers. Fields are only ever added.
+strings here, never numbers. Fields are only ever added.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class _Viewed(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class ErrorAnswer(_Body):
-    #: One sentence: what was wrong and what one can do.
+    #: One sentence: what is wrong and what to do.
     error: str
-    #: One line per fault, where there are several.
+    #: One line per problem, where there are several.
     details: list[str] = msgspec.field(default_factory=list)
 
 
 class ReasonAnswer(_Body):
-    """Why something does not go on. Kind and `about` (a worker, a pool, a batch) stay while the numbers change."""
+    """Why work waits. Kind and `about` (a worker, a pool, a batch) stay while the numbers change."""
 
     kind: str
     about: str
@@ -72,7 +72,7 @@ def reasons_of(reasons: Sequence[object]) -> list[ReasonAnswer]:
 
 
 class StatusAnswer(_Body):
-    #: False: no boss runs; this is what stands in the database.
+    #: False: no boss runs; this is what the database has.
     running: bool
     workers: int
     #: pending and queued tasks; `available` of them are queued.
@@ -85,13 +85,15 @@ class StatusAnswer(_Body):
     failed: int
     cancelled: int
     counts: Counts
-    #: Why something does not go on, one sentence each; and the same with their kinds.
+    #: Former name of `warnings`; the same.
     hindrances: list[str]
     broker_connected: bool
     datastore_connected: bool
     deployment: str
     epoch: int
     turn: int
+    #: Why work waits, a sentence each; and the same with their kinds.
+    warnings: list[str] = msgspec.field(default_factory=list)
     reasons: list[ReasonAnswer] = msgspec.field(default_factory=list)
     #: Reports of workers and of the datastore that the boss rejected since it started, by reason; those that are not
     #: zero. They are of another deployment, worker, incarnation or host than they should be.
@@ -106,14 +108,14 @@ class BatchAnswer(_Viewed, frozen=True):
     counts: Counts
     total: int
     finished: bool
-    #: Why its queued tasks wait; empty: they do not.
+    #: Why its queued tasks wait; empty: it is not paused.
     paused: str = ""
     #: Of `paused`: operator, budget or init_task.
     paused_kind: str = ""
     detached: bool = False
     #: Tasks that ended per second, lately.
     rate: float = 0.0
-    #: None: not to be told yet.
+    #: None: not known yet.
     eta_seconds: float | None = None
     created_at: float = 0.0
     finished_at: float = 0.0
@@ -224,7 +226,7 @@ class HeldAnswer(_Viewed, frozen=True):
     attempt: int
     #: staging, staged, executing or collecting.
     phase: str
-    #: Fraction done, where the task tells it.
+    #: Fraction done, where the task reports it.
     progress: float | None = None
 
 
@@ -297,12 +299,13 @@ class SelectionRequest(_Body, forbid_unknown_fields=True):
 
 
 class DropTasksRequest(SelectionRequest, forbid_unknown_fields=True):
-    """Which tasks, as SelectionRequest says; of these only those in one of the states, if there are any."""
+    """Which tasks, as in SelectionRequest; of these only those in one of the states, if there are any."""
 
     states: list[str] = msgspec.field(default_factory=list)
 
 
 class ReasonRequest(_Body, forbid_unknown_fields=True):
+    #: This text is part of the API, as it was first.
     reason: str = "a person asked for it"
 
 
@@ -311,7 +314,7 @@ class EmptyRequest(_Body, forbid_unknown_fields=True):
 
 
 class ChangeAnswer(_Body):
-    #: What the boss says it did: counts and batches.
+    #: What the boss did: counts and batches.
     done: dict[str, Any]
     #: Who carries the work on, where no boss runs; else empty.
     carry_on: str = ""
@@ -319,13 +322,16 @@ class ChangeAnswer(_Body):
 
 class SubmitAnswer(_Body):
     batch: int
-    #: What the boss says of the push: how many are new, how many were there already.
+    #: What became of the push: how many tasks are new, how many the boss had already.
     done: dict[str, Any]
     warnings: list[str] = msgspec.field(default_factory=list)
     carry_on: str = ""
 
 
-#: Where the files of a login are on the other host, unless the operator says another folder.
+#: The reason of a change for which an operator gave none.
+BY_OPERATOR = "requested by an operator"
+
+#: Where the files of a login are on the other host, unless the operator names another folder.
 LOGIN_FOLDER = "/etc/ecloud"
 
 
@@ -339,11 +345,11 @@ class LoginAnswer(_Body):
     name: str
     #: What it is called at the broker.
     username: str
-    #: It was not there before.
+    #: It is new.
     made: bool
-    #: What the program on the other host needs: file name -> content. Secret.
+    #: What the program on the other host requires: file name -> content. Secret.
     files: dict[str, str]
-    #: What a person still has to do, a sentence each.
+    #: What the operator still has to do, a sentence each.
     notes: list[str] = msgspec.field(default_factory=list)
 
 
@@ -357,9 +363,9 @@ class InstanceLoginRequest(_Body, forbid_unknown_fields=True):
 
 
 class InstanceLoginAnswer(_Body):
-    #: What the program on that machine needs: file name -> content. Secret.
+    #: What the program on that machine requires: file name -> content. Secret.
     files: dict[str, str]
-    #: What it is told besides, as environment variables.
+    #: Its other settings, as environment variables.
     variables: dict[str, str]
 
 
@@ -399,7 +405,7 @@ class BundleItem(_Body, forbid_unknown_fields=True):
 
 
 class BundleRequest(_Body, forbid_unknown_fields=True):
-    """Small results, at most 500; larger ones and those that cannot be had are left out of the answer."""
+    """Small results, at most 500; larger ones and those that are not available are left out of the answer."""
 
     results: list[BundleItem]
     project: str = "default"
@@ -420,10 +426,10 @@ class UsageAnswer(_Body):
     #: Contents that pushes sent, of all projects.
     sent_files: int
     sent_bytes: int
-    #: Contents that the datastore keeps by digest, and the bytes of those that have no name; None: not to be told.
+    #: Contents that the datastore keeps by digest, and the bytes of those that have no name; None: not known.
     kept_files: int | None = None
     kept_bytes: int | None = None
-    #: Free on the datastore's disk; None: not to be told.
+    #: Free on the datastore's disk; None: not known.
     free_bytes: int | None = None
 
 
@@ -452,9 +458,9 @@ class ContextAnswer(msgspec.Struct, kw_only=True):
     boss_address: str
     #: Empty: its machine is not made yet.
     datastore_address: str
-    #: A person has said where the datastore is.
+    #: An operator has set where the datastore is.
     said: bool = False
-    #: What people should know, a sentence each.
+    #: Remarks for the operator, a sentence each.
     notes: list[str] = []
 
 

@@ -1,4 +1,4 @@
-"""The bodies of the HTTP API about pools, instances, and what people ask of workers' machines. Values only."""
+"""The bodies of the HTTP API about pools, instances, and changes of workers' machines. Values only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Viewed(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class InstanceAnswer(_Viewed, frozen=True):
-    """A machine or process that a provider was asked for, and that is not over."""
+    """A machine or process that was requested of a provider, and that has not ended."""
 
     number: int
     worker: str
@@ -22,7 +22,7 @@ class InstanceAnswer(_Viewed, frozen=True):
     provider: str
     #: requested, booting, running or stopping.
     state: str
-    #: What the provider calls it; empty until it has said so.
+    #: What the provider calls it; empty until it has answered.
     reference: str = ""
     address: str = ""
     #: What led to its state.
@@ -64,25 +64,25 @@ class PoolAnswer(_Viewed, frozen=True):
     spare: int
     #: Its size follows the work; false: it is kept at `min`.
     grows: bool
-    #: false: the settings name it no more, and only instances of it are left.
+    #: false: it is no longer in the settings, and only instances of it are left.
     in_settings: bool
     plan: PlanAnswer
     #: Instances by state.
     instances: dict[str, int]
-    #: What a boot is expected to take, and of how many boots that was learned; 0: the settings say so.
+    #: What a boot is expected to take, and of how many boots that was learned; 0: it is the configured one.
     boot_seconds: float
     boots_measured: int
-    #: Failures in a row, and what the last one said.
+    #: Failures in a row, and the text of the last one.
     failures: int = 0
     failed: str = ""
-    #: Why the provider makes no more (quota, no address left); empty: it does.
+    #: Why the pool cannot grow (quota, no address left); empty: it can.
     full: str = ""
     #: Nothing is started before, in seconds since 1970; 0: it may be.
     retry_at: float = 0.0
     #: Hours of its instances in the last 30 days, and what is left of the month's budget; null: there is none.
     hours_spent: float = 0.0
     hours_left: float | None = None
-    #: How many more the provider would make, as far as it can tell, and what limits it.
+    #: How many more the provider can start, as far as it knows, and what limits it.
     more: int | None = None
     limited_by: str = ""
 
@@ -119,7 +119,7 @@ class TerminateRequest(_Body, forbid_unknown_fields=True):
 
 class TerminatedAnswer(_Body):
     ended: list[str]
-    #: These finish what they have in hand first.
+    #: These finish the tasks that they hold first.
     draining: list[str]
     notes: list[str]
 

@@ -1,4 +1,4 @@
-"""All routes of the API. docs/http-api.md describes them for people; /openapi.json is made of this table."""
+"""All routes of the API. docs/http-api.md describes them for users; /openapi.json is made of this table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from boss.api.routes import START_TOKEN, Parameter, Route
 from boss.api.schema import ContextAnswer, DatastoreRequest
 
 _WAIT = Parameter("wait", float, "Seconds to wait for the end of the batch, at most 60.")
-_DETACH = Parameter("detach", bool, "1: the boss works on with nobody following.")
+_DETACH = Parameter("detach", bool, "1: the boss works on without a follower.")
 _OFFSET = Parameter("offset", int, "Where the body begins in the file; what the boss has.")
 _SIZE = Parameter("size", int, "Bytes of the whole file.", required=True)
 
@@ -31,16 +31,16 @@ _TASK_FILTERS = (
     Parameter("state", str, "One state or several, separated by commas; none is all."),
     Parameter("batch", int, "Only tasks of this batch, and those to which its push is attached."),
     Parameter("project", str, "Only tasks of this project."),
-    Parameter("limit", int, "How many at most, up to 10,000 (1,000 unless told)."),
+    Parameter("limit", int, "How many at most, up to 10,000 (default 1,000)."),
     Parameter("after", int, "Only tasks with a higher number: `next` of the answer before."),
 )
 
 _RESULT_FILTERS = (
-    Parameter("project", str, "Whose results; `default` unless told."),
+    Parameter("project", str, "Whose results; default: the project `default`."),
     Parameter("batch", int, "Only results of this batch's tasks, and of those to which its push is attached."),
     Parameter("task", str, "Only results of the task of this id."),
     Parameter("match", str, "A name, a folder or a pattern: `runs/*.csv`, `runs/**/summary.txt`."),
-    Parameter("limit", int, "How many at most, up to 10,000 (1,000 unless told)."),
+    Parameter("limit", int, "How many at most, up to 10,000 (default 1,000)."),
     Parameter("after", str, "`next` of the answer before."),
 )
 
@@ -48,19 +48,19 @@ _EVENT_FILTERS = (
     Parameter("after", int, "Only turns with a higher number: `next` of the answer before."),
     Parameter("since", float, "Only what happened at this time or later, in seconds since 1970."),
     Parameter("task", int, "Only moves of the task of this number and of its attempts."),
-    Parameter("limit", int, "About how many (whole turns are given), up to 100,000 (1,000 unless told)."),
+    Parameter("limit", int, "About how many (whole turns are given), up to 100,000 (default 1,000)."),
     Parameter("last", int, "Without `after` and `since`: the last so many."),
 )
 
 #: Method, path, name, summary, answer; then what else a route has.
 ROUTES = (
-    Route("GET", "/status", "status", "Counts of all tasks, and what hinders.", schema.StatusAnswer, workers.status),
+    Route("GET", "/status", "status", "Counts of all tasks, and why work waits.", schema.StatusAnswer, workers.status),
     Route("GET", "/workers", "list_workers", "Workers with what they hold.", schema.WorkerList, workers.listing),
     Route(
         "POST",
         "/workers/{id:any}/drain",
         "drain_worker",
-        "Let it finish what it has and give it nothing new.",
+        "Let it finish what it has, and send it no new tasks.",
         schema.ChangeAnswer,
         changes.drain,
         request=schema.EmptyRequest,
@@ -69,7 +69,7 @@ ROUTES = (
         "POST",
         "/workers/{id:any}/quarantine",
         "quarantine_worker",
-        "Give it nothing new, with a reason.",
+        "Send it no tasks until it is released, with a reason.",
         schema.ChangeAnswer,
         changes.quarantine,
         request=schema.ReasonRequest,
@@ -87,7 +87,7 @@ ROUTES = (
         "POST",
         "/workers/{id:any}/debug",
         "debug_worker",
-        "Look at its host, line by line as it comes: what is there, and which of its parts fail.",
+        "Check its host, line by line as results come; the last line names the checks that failed.",
         schema.DebugLine,
         streaming=logins.debug,
         request=schema.EmptyRequest,
@@ -107,7 +107,7 @@ ROUTES = (
         "POST",
         "/context/datastore",
         "set_datastore",
-        "Say where the datastore's program runs; wins over the setting datastore_host.",
+        "Set where the datastore's program runs; overrides the setting datastore_host.",
         ContextAnswer,
         context.set_datastore,
         request=DatastoreRequest,
@@ -116,7 +116,7 @@ ROUTES = (
         "POST",
         "/context/drop",
         "drop_context",
-        "Forget what was said of the context: it is looked up again.",
+        "Forget what was set: both addresses come from the settings again.",
         ContextAnswer,
         context.drop,
         request=schema.EmptyRequest,
@@ -125,7 +125,7 @@ ROUTES = (
         "GET",
         "/guests/{worker}/bundle/{kind}",
         "fetch_bundle",
-        "For the machine of this worker: its program with all that it needs, for its Python and machine (3.11-x86_64).",
+        "For the machine of this worker: its program and all that it imports, for a Python and machine (3.11-x86_64).",
         bytes,
         streaming=bootstrap.bundle,
         answer_media="application/octet-stream",
@@ -146,7 +146,7 @@ ROUTES = (
         "POST",
         "/logins/{name:any}",
         "make_login",
-        "What a worker of this id, or `datastore`, needs on another host; its login is made if there is none.",
+        "What a worker of this id, or `datastore`, requires on another host; a missing login is created.",
         schema.LoginAnswer,
         logins.login,
         request=schema.LoginRequest,
@@ -164,7 +164,7 @@ ROUTES = (
         "POST",
         "/workers/start",
         "start_workers",
-        "Ask for more workers now, whatever the work wants; what does not fit the pool's limit is said.",
+        "Start more workers now, whatever the demand; `notes` has what does not fit the pool's limit.",
         schema_pools.StartedAnswer,
         pools.start,
         request=schema_pools.StartRequest,
@@ -173,7 +173,7 @@ ROUTES = (
         "POST",
         "/workers/terminate",
         "terminate_workers",
-        "End workers and what they run in; those that work finish what they have first.",
+        "Terminate workers and their machines; those that work finish their tasks first.",
         schema_pools.TerminatedAnswer,
         pools.terminate,
         request=schema_pools.TerminateRequest,
@@ -182,7 +182,7 @@ ROUTES = (
         "POST",
         "/workers/drop",
         "drop_workers",
-        "Forget workers; what they run in lives on.",
+        "Forget workers; their machines keep running.",
         schema_pools.DroppedAnswer,
         pools.drop,
         request=schema_pools.DropRequest,
@@ -199,7 +199,7 @@ ROUTES = (
         "GET",
         "/instances",
         "list_instances",
-        "Machines and processes that providers were asked for, and that are not over.",
+        "Machines and processes that were requested of providers, and that have not ended.",
         schema_pools.InstanceList,
         pools.instances,
         parameters=(Parameter("pool", str, "Only those of this pool."),),
@@ -398,12 +398,12 @@ ROUTES = (
         "GET",
         "/usage",
         "show_usage",
-        "How much room results take, by folder.",
+        "How much space results take, by folder.",
         schema.UsageAnswer,
         results.usage,
         parameters=(
-            Parameter("project", str, "Whose results; `default` unless told."),
-            Parameter("folder", str, "The folder whose folders are summed; the project's root unless told."),
+            Parameter("project", str, "Whose results; default: the project `default`."),
+            Parameter("folder", str, "The folder whose folders are summed; default: the project's root."),
         ),
     ),
     Route(
@@ -419,7 +419,7 @@ ROUTES = (
         "GET",
         "/outgoing/{digest}",
         "outgoing_state",
-        "For a datastore elsewhere: how much is here of a content that it was told to send.",
+        "For a datastore elsewhere: how much is here of a content that it was ordered to send.",
         schema.UploadAnswer,
         files.outgoing_state,
     ),

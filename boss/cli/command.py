@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, errors as sentences, the question before what is not undone, output."""
+"""What the commands share: exit codes, errors as sentences, the question before what cannot be undone, output."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class ExitCode(IntEnum):
     OK = 0
     #: The push was carried out and not all of its tasks succeeded.
     TASKS_FAILED = 1
-    #: A task file, option, setting or id that cannot be; nothing was changed.
+    #: An invalid task file, option, setting or id; nothing was changed.
     BAD_INPUT = 2
-    #: No boss to be had, or the boss refused; what was not accepted left nothing.
+    #: No boss is available, or it refused; what was not accepted left nothing.
     NO_BOSS = 3
     #: Ctrl-C. What was accepted stays; the same command goes on with it.
     INTERRUPTED = 130
 
 
-#: Answers of the boss that are about what the user gave, not about how things stand.
+#: Statuses that are about what the user gave, not about the state of the boss.
 _BAD_INPUT = frozenset({400, 404, 413, 415})
 
 
@@ -65,9 +65,9 @@ def guarded(function: Callable[..., R]) -> Callable[..., R]:
 
 
 def ask_first(question: str, instead: str) -> None:
-    """Go on if a person says yes. Nobody to ask: the program ends with `instead`, what may be said beforehand."""
+    """Return if the user confirms; else end the program. Without a terminal it ends with `instead`: what to type."""
     if not sys.stdin.isatty():
-        stop(ExitCode.BAD_INPUT, f"{question} Nobody is there to answer: {instead}")
+        stop(ExitCode.BAD_INPUT, f"{question} There is no terminal to confirm on: {instead}")
     if not typer.confirm(question, err=True):
         stop(ExitCode.BAD_INPUT, "nothing was changed")
 

@@ -1,4 +1,4 @@
-"""admin.py's commands about what holds here: where boss and datastore are, and the settings."""
+"""admin.py's commands about the environment: where boss and datastore are, and the settings."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def add_context_commands(command: Register, target: Target) -> None:
         address: Annotated[str, typer.Argument(metavar="ADDRESS", help="Host name or address.", show_default=False)],
         as_json: AsJson = False,
     ) -> None:
-        """Say where the datastore's program runs; wins over the setting datastore_host."""
+        """Set where the datastore's program runs; overrides the setting datastore_host."""
         with target.boss() as boss:
             _show(boss.set_datastore(address), as_json)
 
     @command("drop_context", "drop_context")
     def drop_context(as_json: AsJson = False) -> None:
-        """Forget what was said: both addresses are looked up again."""
+        """Forget what set_datastore set: both addresses come from the settings again."""
         with target.boss() as boss:
             _show(boss.drop_context(), as_json)
 

@@ -1,4 +1,4 @@
-"""admin.py's commands about a deployment at a cloud: making it, ending it, templates for it. None needs a boss."""
+"""admin.py's commands about a deployment at a cloud: deploy, tear down, templates. None requires a boss."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def add_deploy_commands(command: Register, target: Target) -> None:
         ] = False,
         as_json: AsJson = False,
     ) -> None:
-        """Make the boss's machine at the settings' cloud, or go on with it. Safe to repeat: never makes a second."""
+        """Create the boss's machine at the configured cloud, or go on with it. Safe to repeat: never makes a second."""
         home = target.made_state_directory()
         values = target.settings(home)
         with _failing_in_a_sentence():
@@ -55,9 +55,7 @@ def add_deploy_commands(command: Register, target: Target) -> None:
         datastore_disk: Annotated[
             str, typer.Option("--datastore_disk", metavar="NAME", help="Remove this disk of the datastore as well.")
         ] = "",
-        mark: Annotated[
-            str, typer.Option("--mark", help="Of a deployment that was made from another state directory.")
-        ] = "",
+        mark: Annotated[str, typer.Option("--mark", help="Of a deployment that another state directory made.")] = "",
         as_json: AsJson = False,
     ) -> None:
         """Show what deploy and its boss have made at the cloud, ask, and remove all of it; the disk only if named."""
@@ -77,7 +75,7 @@ def add_deploy_commands(command: Register, target: Target) -> None:
         ] = None,
         as_json: AsJson = False,
     ) -> None:
-        """Templates for the cloud's admin: print them filled in, put them into the cloud, or say what differs there."""
+        """Templates for the cloud's admin: print them filled in, register them, or print what differs there."""
         home = target.made_state_directory()
         values = target.settings(home)
         with _failing_in_a_sentence():
@@ -106,7 +104,7 @@ def _deploy(home: Path, values: LoadedSettings, another: bool, password_goes_alo
 
     with opened(home, values.opennebula_endpoint, values.opennebula_user, make=True) as kept:
         assert kept is not None
-        work = Deploy(kept, _cloud_client(values, home), values, bundle_for, _say)
+        work = Deploy(kept, _cloud_client(values, home), values, bundle_for, _print)
         return work.run(home, another=another, password_goes_along=password_goes_along)
 
 
@@ -134,10 +132,10 @@ def _teardown(
         wanted = teardown.plan(client, mark, disk)
         if not as_json:
             write(plan_lines(wanted))
-            sys.stdout.flush()  # what is asked, and told meanwhile, is on the other stream
+            sys.stdout.flush()  # the question and the progress are on stderr
         if (wanted.machines or wanted.disk) and not agreed():
             stop(ExitCode.BAD_INPUT, "nothing was removed")
-        teardown.remove(client, own, wanted, _say)
+        teardown.remove(client, own, wanted, _print)
         if own is not None:
             (home / DEPLOYED_FILE).unlink(missing_ok=True)
     write_json(wanted) if as_json else write(torn_down_lines(wanted))
@@ -191,10 +189,10 @@ def _cloud_client(values: LoadedSettings, home: Path) -> CloudClient:
     from boss.providers.provider import ProviderError
 
     try:
-        told = {
+        options = {
             shown.name: getattr(values, shown.name) for shown in values.show() if shown.name.startswith("opennebula_")
         }
-        client = make_client(told, home)
+        client = make_client(options, home)
     except ProviderError as error:
         raise DeployError(str(error)) from None
     client.keep_login()
@@ -210,7 +208,7 @@ def _failing_in_a_sentence() -> Iterator[None]:
     try:
         yield
     except CloudError as error:
-        later = "; the same command goes on where this one ended" if error.kind in ("away", "unclear") else ""
+        later = "; the same command goes on where this one stopped" if error.kind in ("away", "unclear") else ""
         stop(ExitCode.NO_BOSS, f"{error}{later}")
     except (DeployError, KeyFileError) as error:
         stop(ExitCode.NO_BOSS, str(error))
@@ -218,6 +216,6 @@ def _failing_in_a_sentence() -> Iterator[None]:
         stop(ExitCode.NO_BOSS, f"{error.filename or 'the state directory'}: {error.strerror or error}")
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     sys.stderr.write(f"{harmless(line)}\n")
     sys.stderr.flush()

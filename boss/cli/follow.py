@@ -9,12 +9,12 @@ from boss.api.schema import BatchAnswer, ReasonAnswer
 from boss.cli.terminal import ProgressLine, format_progress, harmless
 from boss.client.client import BossLostError, Client, NoAnswerError
 
-#: How long a boss that does not answer any more is looked for.
+#: How long to search for a boss that no longer answers.
 LOST_SECONDS = 15.0
 #: A reason that holds for a shorter time (a worker is just starting) is not worth a line.
 LASTS_SECONDS = 3.0
 
-#: Finds the boss anew (it may have another port now); None: there is none at present.
+#: Finds the boss again (it may have another port now); None: none runs at present.
 Find = Callable[[], Client | None]
 
 
@@ -40,10 +40,10 @@ def follow(
         now = time.monotonic()
         if lost_at is None:
             lost_at = now
-            line.say("The connection to the boss is lost; looking for it ...")
+            line.say("The connection to the boss is lost; reconnecting ...")
         if now - lost_at > lost_seconds:
             line.end()
-            raise BossLostError(f"the boss has ended before batch {batch} was finished; nothing of it is lost")
+            raise BossLostError(f"the boss stopped before batch {batch} was finished; nothing of it is lost")
         time.sleep(0.25)
         current = find()
 
@@ -53,7 +53,7 @@ def _fraction(answer: BatchAnswer) -> float:
 
 
 class Reasons:
-    """Prints each reason why work waits once it has lasted; one that went away is printed again when it comes back.
+    """Prints each reason why work waits once it has lasted; one that went away is printed again when it returns.
 
     One whose numbers change meanwhile ("tried again in 54 s") is the same one: kind and subject say which it is.
     """

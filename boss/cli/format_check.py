@@ -1,4 +1,4 @@
-"""What `push_tasks.py --check` prints of a file without faults: what it holds, and the shape of its graph. Pure."""
+"""What `push_tasks.py --check` prints of a valid file: what it holds, and the shape of its graph. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _PATH_SHOWN = 10
 
 
 def checked_lines(checked: CheckedFile) -> list[str]:
-    """For people."""
+    """For a terminal."""
     words = plural(checked.tasks, "task")
     init = f" and {plural(checked.inits, 'init task')}" if checked.inits else ""
-    files = f"; {plural(len(checked.files), 'file')} would be sent along" if checked.files else ""
-    return [f"{harmless(checked.path)} is right: {words}{init}{files}.", *_shape_lines(checked)]
+    files = f"; a push sends {plural(len(checked.files), 'file')} along" if checked.files else ""
+    return [f"{harmless(checked.path)} is valid: {words}{init}{files}.", *_shape_lines(checked)]
 
 
 def checked_json(checked: CheckedFile) -> dict[str, object]:
@@ -38,7 +38,7 @@ def _shape_lines(checked: CheckedFile) -> list[str]:
     shape = shape_of(checked.graph)
     if shape.levels < 2:
         return []  # nothing depends on anything
-    levels = f"{shape.levels:,} levels, {plural(shape.widest, 'task')} on the widest"
+    levels = f"{plural(shape.levels, 'level')}, {plural(shape.widest, 'task')} on the widest"
     takes = f", {duration(shape.seconds)} as expected" if shape.seconds else ""
     path = f"critical path of {plural(len(shape.critical_path), 'task')}{takes}"
     return [f"Its graph has {levels}; {path}: {_path_text(checked.graph.ids, shape)}"]

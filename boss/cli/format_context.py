@@ -1,4 +1,4 @@
-"""Where boss and datastore are, and the settings that hold, as lines of text. Pure."""
+"""Where boss and datastore are, and the settings in effect, as lines of text. Pure."""
 
 from __future__ import annotations
 

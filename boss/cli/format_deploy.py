@@ -1,4 +1,4 @@
-"""A deployment at a cloud, what its end removes, and how templates differ, as lines of text. Pure."""
+"""A deployment at a cloud, what teardown removes, and how templates differ, as lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def deployed_lines(answer: Deployed) -> Iterator[str]:
 def plan_lines(plan: TeardownPlan) -> Iterator[str]:
     """What will be removed, before the question."""
     if not plan.machines:
-        yield f"No machine of deployment {harmless(plan.mark)} is there."
+        yield f"Deployment {harmless(plan.mark)} has no machines."
     else:
-        yield f"Deployment {harmless(plan.mark)}; to be ended, with all that is on them:"
+        yield f"Deployment {harmless(plan.mark)}; machines to be terminated, with all that is on them:"
         yield from (f"  {harmless(line)}" for line in plan.machines)
     disk, stays = harmless(plan.disk), harmless(plan.disk_stays)
     if disk:
@@ -38,10 +38,10 @@ def plan_lines(plan: TeardownPlan) -> Iterator[str]:
 
 def torn_down_lines(plan: TeardownPlan) -> Iterator[str]:
     """Once it is removed."""
-    yield "All of it is gone."
+    yield "All of it is removed."
     if plan.disk_stays:
         yield (
-            f"What removes the disk later, with all results on it: admin.py teardown --mark {harmless(plan.mark)} "
+            f"Remove the disk later, with all results on it: admin.py teardown --mark {harmless(plan.mark)} "
             f"--datastore_disk {harmless(plan.disk_stays.split(',')[0])}"
         )
 
@@ -49,5 +49,5 @@ def torn_down_lines(plan: TeardownPlan) -> Iterator[str]:
 def difference_lines(found: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Template -> what differs in the cloud."""
     for name, differences in found.items():
-        yield f"{name}: {'differs' if differences else 'as it should be'}"
+        yield f"{name}: {'differs' if differences else 'up to date'}"
         yield from (f"  {harmless(line)}" for line in differences)

@@ -29,11 +29,11 @@ def story_lines(story: StoryAnswer) -> Iterator[str]:
     reason = f": {harmless(reason_of(task))}" if reason_of(task) else ""
     yield f"Task {harmless(task.id)} of project {harmless(task.project)}, batch {task.batch}: {task.state}{reason}"
     for event in story.events:
-        who = f"attempt {event.attempt}" if event.what == "attempt" else "task"
+        subject = f"attempt {event.attempt}" if event.what == "attempt" else "task"
         cause = f": {harmless(event.cause)}" if event.cause else ""
-        yield f"{_moment(event.time)}  {who}  {event.before} -> {event.after}{cause}"
+        yield f"{_moment(event.time)}  {subject}  {event.before} -> {event.after}{cause}"
     if not story.events:
-        yield "The journal has nothing of it: it has not moved since it was pushed, or that was long ago."
+        yield "The journal has no events of it: nothing has happened to it, or longer ago than the journal is kept."
 
 
 def _moment(seconds: float) -> str:

@@ -9,13 +9,13 @@ from boss.cli.terminal import harmless
 from boss.common.plural import plural
 from boss.common.times import format_moment
 
-#: What a plan was decided on -> how it is said, in this order.
+#: What a plan was decided on -> what is counted, if it is, and the text around it; in this order.
 _NUMBERS = {
-    "runnable_slots": "{} slots wanted now",
-    "needed_after_boot": "{} slots wanted one boot from now",
-    "workers": "{} workers there or coming",
-    "end_seconds": "the work ends in {} s as things are",
-    "end_seconds_with_start": "in {} s with what was started",
+    "runnable_slots": ("slot", "{} required now"),
+    "needed_after_boot": ("slot", "{} required one boot from now"),
+    "workers": ("worker", "{} running or starting"),
+    "end_seconds": ("", "the work ends in {} s as things are"),
+    "end_seconds_with_start": ("", "in {} s with what was started"),
 }
 
 
@@ -32,11 +32,11 @@ def pool_lines(pool: PoolAnswer) -> Iterator[str]:
     if pool.plan.why_not_fewer:
         yield f"\tWhy not fewer: {harmless(pool.plan.why_not_fewer)}"
     if pool.plan.numbers:
-        yield f"\tNumbers: {', '.join(_number_words(pool.plan.numbers))}"
+        yield f"\tNumbers: {', '.join(_format_numbers(pool.plan.numbers))}"
     if not pool.in_settings:
         return
-    yield f"\tA boot takes {pool.boot_seconds:.0f} s, {_origin_words(pool)}"
-    yield from _trouble_lines(pool)
+    yield f"\tA boot takes {pool.boot_seconds:.0f} s, {_format_origin(pool)}"
+    yield from _limit_lines(pool)
     if pool.hours_left is not None:
         spent = f"{pool.hours_spent:.2f} worker-hours"
         yield f"\tSpent in 30 days: {spent}; the budget leaves {pool.hours_left:.2f}"
@@ -44,25 +44,28 @@ def pool_lines(pool: PoolAnswer) -> Iterator[str]:
         yield f"\tSpent in 30 days: {pool.hours_spent:.2f} worker-hours"
 
 
-def _number_words(numbers: dict[str, float | None]) -> Iterator[str]:
-    for name, words in _NUMBERS.items():
+def _format_numbers(numbers: dict[str, float | None]) -> Iterator[str]:
+    for name, (counted, text) in _NUMBERS.items():
         if name in numbers:
             number = numbers[name]
-            yield words.replace("in {} s", "never") if number is None else words.format(f"{number:,.0f}")
+            if number is None:
+                yield text.replace("in {} s", "never")
+            else:
+                yield text.format(plural(round(number), counted) if counted else f"{number:,.0f}")
 
 
-def _origin_words(pool: PoolAnswer) -> str:
+def _format_origin(pool: PoolAnswer) -> str:
     if pool.boots_measured:
-        return f"as the last {pool.boots_measured} did"
-    return "as the settings say, until a few were measured"
+        return f"measured over the last {plural(pool.boots_measured, 'boot')}"
+    return "as configured, until a few boots are measured"
 
 
-def _trouble_lines(pool: PoolAnswer) -> Iterator[str]:
-    again = f"; tried again at {format_moment(pool.retry_at)}" if pool.retry_at else ""
+def _limit_lines(pool: PoolAnswer) -> Iterator[str]:
+    again = f"; the boss retries at {format_moment(pool.retry_at)}" if pool.retry_at else ""
     if pool.full:
         yield f"\tIt cannot grow: {harmless(pool.full)}{again}"
     elif pool.failures:
         yield f"\t{plural(pool.failures, 'failure')} in a row, the last: {harmless(pool.failed)}{again}"
     if pool.more is not None:
         why = f" ({harmless(pool.limited_by)})" if pool.limited_by else ""
-        yield f"\tThe provider would make {pool.more:,} more{why}"
+        yield f"\tThe provider can start {pool.more:,} more{why}"

@@ -13,7 +13,7 @@ from boss.cli.terminal import format_size, harmless
 from boss.common.plural import plural
 from boss.intake.reader import TaskFile
 
-DETACHED = "The boss works on alone. Watch it: admin.py status; push_tasks.py again follows it."
+DETACHED = "The boss works on without a follower. Watch it: admin.py status; the same push follows it again."
 
 
 class PushSummary(msgspec.Struct, kw_only=True):
@@ -41,7 +41,7 @@ def format_sending(done: int, total: int) -> str:
 
 
 def new_and_kept(file: TaskFile, accepted: SubmitAnswer) -> tuple[int, int]:
-    """How many of its tasks are new, and how many were there already."""
+    """How many of its tasks are new, and how many the boss had already."""
     kept = accepted.done.get("attached", 0)
     kept = kept if isinstance(kept, int) else 0
     return file.tasks - kept, kept
@@ -53,8 +53,9 @@ def accepted_line(file: TaskFile, accepted: SubmitAnswer) -> str:
     if not kept:
         return f"{words}."
     if file.header.merge_strategy:
-        return f"{words} new, {kept:,} there already, {accepted.done.get('anew', 0):,} of them run anew."
-    return f"{words} new, {kept:,} there already with the same content."
+        again = accepted.done.get("anew", 0)
+        return f"{words} new, {kept:,} known already, {again:,} of them {'runs' if again == 1 else 'run'} again."
+    return f"{words} new, {kept:,} known already with the same content."
 
 
 # --- a push that has ended ---------------------------------------------------------------------------
@@ -68,7 +69,7 @@ def summary(
     results: Path | None,
     exit_code: int,
 ) -> PushSummary:
-    """`failed`: the first tasks that did not succeed. `results`: where they lie, if that is on this machine."""
+    """`failed`: the first tasks that did not succeed. `results`: where they are, if that is on this machine."""
     new, kept = new_and_kept(file, accepted)
     return PushSummary(
         batch=batch.number,
@@ -89,7 +90,7 @@ def summary_lines(file: TaskFile, batch: BatchAnswer, failed: list[TaskAnswer], 
     """Of the same, for a terminal: counts, the first that failed, where results are, what to do next."""
     counts = batch.counts
     if not file.tasks:
-        return ["There was nothing to do: the push has no tasks."]
+        return ["There is nothing to do: the push has no tasks."]
     parts = [f"{counts.succeeded:,} of {plural(file.tasks, 'task')} succeeded"]
     parts += [f"{count:,} {word}" for word, count in _bad_counts(file, batch).items() if count]
     lines = [", ".join(parts) + "."]

@@ -1,4 +1,4 @@
-"""Results, the room that they take and how fetching them goes, as lines of text. Pure."""
+"""Results, the space that they take and the progress of fetching them, as lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def format_fetching(files: int, of_files: int, count: int, of_bytes: int) -> str
 
 
 def got_line(got: Got, directory: Path) -> str:
-    there = f", {got.there:,} were there already" if got.there else ""
+    there = f", {got.there:,} existed already" if got.there else ""
     return f"{plural(got.fetched, 'file')} fetched ({format_size(got.bytes)}){there}: {harmless(str(directory))}"
 
 

@@ -1,6 +1,7 @@
-"""What admin.py prints for people, as text from the API's answers. Pure; the historic words where there are any.
+"""What admin.py prints of status, tasks and batches, as text from the API's answers. Pure; lines that scripts parse
+keep their legacy form.
 
-Everything that a user or a worker worded goes through `harmless` before it reaches a terminal.
+Everything that a user or a worker wrote goes through `harmless` before it reaches a terminal.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ def status_lines(status: StatusAnswer) -> Iterator[str]:
     yield f"{status.in_progress} tasks in progress."
     yield f"{status.finished} tasks finished. {status.succeeded} succeeded and {status.failed} failed."
     if status.cancelled:
-        yield f"{status.cancelled} tasks cancelled."
+        yield f"{plural(status.cancelled, 'task')} cancelled."
     if not status.running and status.in_queue + status.in_progress:
         yield "No boss is running: nothing goes on until `push_tasks.py` or `python -m boss` starts one."
     if status.running and not status.broker_connected:
-        yield "The broker is not reachable at present; work goes on as soon as it is."
+        yield "The boss is not connected to its broker; work goes on as soon as it reconnects."
     if status.running and not status.datastore_connected:
-        yield "The datastore is not connected at present; tasks with files wait for it."
-    yield from (harmless(sentence) for sentence in status.hindrances)
+        yield "The datastore is not connected; tasks with files wait until it is."
+    yield from (harmless(sentence) for sentence in status.warnings)
     if status.rejected_reports:
-        yield f"Reports that the boss has rejected since its start: {_rejected(status.rejected_reports)}."
+        yield f"The boss has rejected reports since its start: {_rejected(status.rejected_reports)}."
 
 
 def _rejected(counts: Mapping[str, int]) -> str:
@@ -60,11 +61,11 @@ def command_lines(commands: Iterable[str]) -> Iterator[str]:
 
 def queued_lines(tasks: Iterable[TaskAnswer]) -> Iterator[str]:
     for task in tasks:
-        yield f"ID: {harmless(task.id)}{_pending_words(task)}"
+        yield f"ID: {harmless(task.id)}{_format_pending(task)}"
         yield from command_lines(task.commands)
 
 
-def _pending_words(task: TaskAnswer) -> str:
+def _format_pending(task: TaskAnswer) -> str:
     return "\twaits for its dependencies" if task.state == "pending" else ""
 
 
@@ -75,7 +76,7 @@ def in_progress_lines(tasks: Iterable[TaskAnswer]) -> Iterator[str]:
 
 
 def ended_lines(tasks: Iterable[TaskAnswer]) -> Iterator[str]:
-    """The historic header (a short one where no worker ever had it), then the commands."""
+    """The legacy header (a short one where no worker ever had it), then the commands."""
     for task in tasks:
         where = f"\tWorker ID: {harmless(task.worker)}\tWorker address: {harmless(task.address)}" if task.worker else ""
         code = "" if task.exit_code is None else task.exit_code
@@ -93,7 +94,7 @@ def one_line(text: str) -> str:
 
 
 def task_lines(detail: TaskDetail) -> Iterator[str]:
-    """All of one task: what it is, how it stands, each attempt, and what its last one wrote."""
+    """All of one task: its description, its state, each attempt, and what the last one wrote."""
     task = detail.task
     yield f"Task {harmless(task.id)} of project {harmless(task.project)}, batch {task.batch}"
     yield from task_status_lines(detail)
@@ -164,14 +165,14 @@ def batch_line(batch: BatchAnswer) -> str:
     return f"Batch {batch.number}{name} (project {project}): {state}, {format_progress(batch)}{when}{took}"
 
 
-#: What the boss counts of a change -> how it is said.
+#: What the boss counts of a change -> how it is printed.
 _CHANGES = {
     "cancelled": "cancelled",
     "asked": "being cancelled",
-    "retried": "put back to be tried again",
-    "redone": "put back to be done again",
+    "retried": "queued to run again",
+    "redone": "queued to run again",
     "dropped": "dropped",
-    "needed": "kept, because tasks that are to run need their results",
+    "needed": "kept, because unfinished tasks require their results",
 }
 
 
@@ -181,13 +182,13 @@ def change_lines(change: ChangeAnswer) -> Iterator[str]:
         for name, words in _CHANGES.items()
         if isinstance(count := change.done.get(name), int) and count
     ]
-    yield ", ".join(parts) + "." if parts else "There was nothing to do."
+    yield ", ".join(parts) + "." if parts else "There is nothing to do."
     if parts and change.carry_on:
         yield change.carry_on
 
 
 def pause_lines(batch: int, change: ChangeAnswer, *, paused: bool) -> Iterator[str]:
-    yield f"Batch {batch} is paused: its queued tasks wait." if paused else f"Batch {batch} goes on."
+    yield f"Batch {batch} is paused: its queued tasks wait." if paused else f"Batch {batch} is resumed."
     yield from filter(None, [change.carry_on])
 
 

@@ -1,4 +1,4 @@
-"""Workers, and what became of those that an operator changed, as lines of text. Pure."""
+"""Workers, and the outcome of commands on them, as lines of text. Pure."""
 
 from __future__ import annotations
 
@@ -24,11 +24,15 @@ def worker_line(worker: WorkerAnswer) -> str:
 
 
 def worker_change_lines(change: ChangeAnswer) -> Iterator[str]:
-    """What became of a worker that a person set aside, let in, drained or resumed."""
+    """The outcome of quarantine, release, drain and resume."""
     worker = harmless(str(change.done.get("worker", "")))
     if "quarantined" in change.done:
         reason = harmless(str(change.done["quarantined"]))
-        yield f"Worker {worker} is set aside: {reason}" if reason else f"Worker {worker} may be sent tasks."
+        yield (
+            f"Worker {worker} is quarantined: {reason}"
+            if reason
+            else f"Worker {worker} is released: it gets tasks again."
+        )
     else:
         yield f"Worker {worker} is {change.done.get('state')}."
     yield from filter(None, [change.carry_on])
@@ -36,16 +40,16 @@ def worker_change_lines(change: ChangeAnswer) -> Iterator[str]:
 
 def terminated_lines(answer: TerminatedAnswer) -> Iterator[str]:
     if answer.ended:
-        yield f"Ended: {_listed(answer.ended)}"
+        yield f"Terminated: {_listed(answer.ended)}"
     if answer.draining:
-        yield f"Ending when they have finished: {_listed(answer.draining)}"
+        yield f"Terminated once their tasks have ended: {_listed(answer.draining)}"
     if not answer.ended and not answer.draining:
-        yield "There was nothing to end."
+        yield "There is nothing to terminate."
     yield from note_lines(answer.notes)
 
 
 def dropped_lines(answer: DroppedAnswer) -> Iterator[str]:
-    yield f"Dropped: {_listed(answer.dropped)}" if answer.dropped else "There was nothing to drop."
+    yield f"Dropped: {_listed(answer.dropped)}" if answer.dropped else "There is nothing to drop."
     yield from note_lines(answer.notes)
 
 

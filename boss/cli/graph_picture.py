@@ -14,14 +14,14 @@ from boss.intake.shape import TaskGraph, levels_of, shape_of
 if TYPE_CHECKING:
     import networkx
 
-#: More tasks than this are no picture but a blot.
+#: A picture of more tasks is not readable.
 MAX_TASKS = 500
 FORMATS = ("svg", "png", "pdf")
-_INCHES_PER_LEVEL, _INCHES_PER_TASK, _MOST_INCHES = 2.0, 0.5, 100.0
+_INCHES_PER_LEVEL, _INCHES_PER_TASK, _MAX_INCHES = 2.0, 0.5, 100.0
 
 
 class PictureError(Exception):
-    """No picture can be made; a sentence."""
+    """No picture can be made. The text is a sentence for users."""
 
 
 def draw(graph: TaskGraph, path: Path) -> None:
@@ -78,5 +78,5 @@ def _columns(graph: TaskGraph) -> networkx.DiGraph:
     return drawn
 
 
-def _inches(wanted: float) -> float:
-    return min(max(wanted, 2.0), _MOST_INCHES)
+def _inches(required: float) -> float:
+    return min(max(required, 2.0), _MAX_INCHES)

@@ -1,4 +1,4 @@
-"""admin.py's commands about the journal: one task's story, and all events, as they happen if wanted."""
+"""admin.py's commands about the journal: one task's story, and all events, live with --follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""admin.py's commands that list: how things stand, workers, tasks, batches, pools, and one task in full."""
+"""admin.py's commands that list: status, workers, tasks, batches, pools, and one task in full."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_list_commands(command: Register, target: Target) -> None:
     @command("status", "status --json")
     def status(as_json: AsJson = False) -> None:
-        """How many workers and tasks there are, and what hinders."""
+        """How many workers and tasks there are, and why work waits."""
         from boss.cli.format_tasks import status_lines
 
         with target.boss() as boss:
@@ -28,7 +28,7 @@ def add_list_commands(command: Register, target: Target) -> None:
 
     @command("show_workers", "show_workers")
     def show_workers(as_json: AsJson = False) -> None:
-        """Each worker, and what is to become one: id, address, what it is doing, whether it is kept when idle."""
+        """Each worker, and each that is starting: id, address, what it runs, whether it is kept when idle."""
         from boss.cli.format_workers import worker_line
 
         with target.boss() as boss:
@@ -137,7 +137,7 @@ def _list(
     as_json: bool,
     lines_of: Callable[[Iterable[TaskAnswer]], Iterator[str]],
 ) -> None:
-    """As they come: there may be a million."""
+    """Printed page by page: there may be a million."""
     with target.boss() as boss:
         tasks = boss.tasks(*states, batch=batch, project=project, limit=limit)
         if as_json:

@@ -1,6 +1,6 @@
-"""admin.py's commands about machines: keys and logins for programs on other hosts, and looking at a worker's host.
+"""admin.py's commands about machines: keys and logins for programs on other hosts, and checks of a worker's host.
 
-`init` needs no boss; the others do.
+`init` requires no boss; the others do.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ InstalledIn = Annotated[str, typer.Option("--installed_in", help="Where the file
 def add_machine_commands(command: Register, target: Target) -> None:
     @command("init", "init")
     def init(as_json: AsJson = False) -> None:
-        """Make what a boss with workers on other hosts needs: SSH keys, logins. Safe to repeat; replaces nothing."""
+        """Create SSH keys and logins for a boss with workers on other hosts. Safe to repeat; replaces nothing."""
         home = target.made_state_directory()
         _init(home, target.settings(home).broker_username, as_json)
 
@@ -42,10 +42,12 @@ def add_machine_commands(command: Register, target: Target) -> None:
         name: Annotated[str, typer.Argument(metavar="NAME", help="A worker's id, or `datastore`.", show_default=False)],
         folder: WriteInto = None,
         there: InstalledIn = LOGIN_FOLDER,
-        remove: Annotated[bool, typer.Option("--remove", help="The broker is to refuse it from now on.")] = False,
+        remove: Annotated[
+            bool, typer.Option("--remove", help="Remove the login: the broker refuses it from now on.")
+        ] = False,
         as_json: AsJson = False,
     ) -> None:
-        """What a worker or the datastore on another host needs: its login at the broker, and its settings."""
+        """Print or write what a worker or the datastore on another host requires: its broker login and its settings."""
         with target.boss() as boss:
             if remove:
                 boss.remove_login(name)
@@ -56,28 +58,26 @@ def add_machine_commands(command: Register, target: Target) -> None:
 
     @command("add_worker", "add_worker w1 --write w1-files")
     def add_worker(
-        name: Annotated[str, typer.Argument(metavar="NAME", help="The id that it shall have.", show_default=False)],
+        name: Annotated[str, typer.Argument(metavar="NAME", help="The new worker's id.", show_default=False)],
         folder: WriteInto = None,
         there: InstalledIn = LOGIN_FOLDER,
         as_json: AsJson = False,
     ) -> None:
-        """A worker on a host of your own, started by hand: its login and settings, and how to start it."""
+        """Add a worker on a host of your own, started manually: its login and settings, and how to start it."""
         if name == DATASTORE:
-            stop(ExitCode.BAD_INPUT, "the datastore is no worker; `admin.py login datastore` gives what it needs")
+            stop(ExitCode.BAD_INPUT, "the datastore is no worker; give it a login with: admin.py login datastore")
         with target.boss() as boss:
             there_already = [worker.state for worker in boss.workers() if worker.id == name]
             answer = boss.login(name, there)
         if there_already:
-            answer.notes.append(
-                f"a worker {name} is there already ({there_already[0]}): a second one would take its place"
-            )
+            answer.notes.append(f"worker {name} exists already ({there_already[0]}): a second one would take its place")
         _give(answer, folder, there, as_json)
         if not as_json:
             write(start_lines(there))
 
     @command("debug_worker", "debug_worker w1")
     def debug_worker(worker: WorkerId, as_json: AsJsonLines = False) -> None:
-        """Look at a worker's host from the boss: is it reached, is it the one, what is missing there and what to do."""
+        """Check a worker's host from the boss: is it reachable, is it the right one, what is missing and what to do."""
         failed = ["the boss's answer"]
         with target.boss() as boss:
             for line in boss.debug(worker):
@@ -87,7 +87,7 @@ def add_machine_commands(command: Register, target: Target) -> None:
                     sys.stdout.write(f"{text}\n")
                     sys.stdout.flush()
         if failed:
-            stop(ExitCode.NO_BOSS, f"worker {worker} is not well: {', '.join(failed)}")
+            stop(ExitCode.NO_BOSS, f"checks of worker {worker} failed: {', '.join(failed)}")
 
 
 # --- init --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import typer
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Limit = Annotated[int, typer.Option("--limit", min=0, help="At most so many; 0 is all.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="Print at most N; 0 is all.")]
 
 #: Of tasks: the name space of the ids that are given, or a choice among all.
 Project = Annotated[str, typer.Option("--project", help="Name space of the task ids.")]

@@ -1,6 +1,6 @@
 """One push from a checked task file to its summary: find or start a boss, send files, submit, follow, sum up.
 
-Knows the client and the terminal. What a command line says, and what the settings say, comes in as a PushPlan.
+Knows the client and the terminal. Options and settings come in as a PushPlan.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from boss.client.upload import send_files
 from boss.intake.reader import TaskFile, encode_stream
 
 _FAILED_SHOWN = 10
-#: The answer of a boss that misses files of the push (they may have left its spool since they were asked about).
+#: Status of a boss that lacks files of the push (they may have left its spool since it was asked).
 _FILES_MISSING = 424
-#: The answer of a boss that is ending, or whose database is away; it is asked again for so long.
+#: Status of a boss that is stopping, or whose database is away; the push is retried for so long.
 _NOT_NOW, _ENDING_SECONDS = 503, 30.0
 
 
@@ -35,21 +35,21 @@ class PushPlan:
     """What to push, where, and how to go on."""
 
     task_file: TaskFile
-    #: The words that push again: shown when following ends early.
+    #: The command that pushes again: shown when following stops early.
     command: str
     #: None: a boss is configured, and this is its client.
     state_directory: Path | None
     configured: Client | None
     #: The checkout, from which a boss is started.
     root: Path
-    #: Where the results of this project come to lie, if that is on this machine.
+    #: Where the results of this project are stored, if that is on this machine.
     results: Path | None
     detach: bool = False
     as_json: bool = False
 
 
 class _Clients:
-    """The boss of the plan, found anew whenever it may be another one; all clients are closed in the end."""
+    """The boss of the plan, found again whenever it may be another one; `close` closes all clients."""
 
     def __init__(self, plan: PushPlan) -> None:
         self.plan = plan
@@ -65,12 +65,12 @@ class _Clients:
     def answering(self, line: ProgressLine) -> Client:
         """A boss that answers, started if there is none."""
         if self.plan.configured is not None:
-            self.plan.configured.status()  # a wrong address or token is told before anything is sent
+            self.plan.configured.status()  # a wrong address or token is an error before anything is sent
             return self.plan.configured
         assert self.plan.state_directory is not None
         client = self._keep(answering_boss(self.plan.state_directory))
         if client is None:
-            line.say("No boss runs here; starting one.")
+            line.say("No boss is running here; starting one.")
             process = start_boss(self.plan.state_directory, self.plan.root)
             client = wait_for_boss(self.plan.state_directory, process)
             self._open.append(client)
@@ -87,7 +87,10 @@ class _Clients:
 
 
 def push(plan: PushPlan, out: TextIO = sys.stdout, err: TextIO = sys.stderr) -> ExitCode:
-    """Do it all. Raises ClientError (RequestRefusedError, NoAnswerError, BossLostError) and KeyboardInterrupt."""
+    """Push, follow and print the summary; blocks until then.
+
+    Raises ClientError (RequestRefusedError, NoAnswerError, BossLostError) and KeyboardInterrupt.
+    """
     with closing(_Clients(plan)) as clients:
         return _push(plan, clients, ProgressLine(err), out)
 
@@ -107,11 +110,11 @@ def _push(plan: PushPlan, clients: _Clients, line: ProgressLine, out: TextIO) ->
 
 
 def _send(plan: PushPlan, client: Client, line: ProgressLine) -> None:
-    def tell(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         line.show(done / total if total else 1.0, format_sending(done, total))
 
     if plan.task_file.files:
-        sent = send_files(client, list(plan.task_file.files), tell)
+        sent = send_files(client, list(plan.task_file.files), report)
         line.end()
         if sent:
             line.say(f"{format_size(sent)} of files sent.")

@@ -92,7 +92,7 @@ def _read(read: Callable[[Path, PushOptions], F], path: Path, options: PushOptio
             raise SystemExit(int(ExitCode.BAD_INPUT)) from None
         stop(
             ExitCode.BAD_INPUT,
-            f"{path} has {plural(len(errors.rejections) + errors.more, 'fault')}; nothing was sent:",
+            f"{path} has {plural(len(errors.rejections) + errors.more, 'problem')}; nothing was sent:",
             lines,
         )
 

@@ -1,4 +1,4 @@
-"""admin.py's commands about results: fetch them, list them, sum up the room that they take.
+"""admin.py's commands about results: fetch them, list them, sum up the space that they take.
 
 The steps of fetching are `boss.client.download`'s.
 """
@@ -39,13 +39,13 @@ def add_result_commands(command: Register, target: Target) -> None:
         project: Project = "default",
         as_json: AsJson = False,
     ) -> None:
-        """Fetch results into a directory under their names; what is there already is left, what broke off goes on.
+        """Fetch results into a directory under their names; existing files are kept, partial ones are continued.
 
         Patterns: * and ? within a name, ** over folders, [abc]. With --batch or --task the directory alone is enough.
         """
         *patterns, directory = names
         if not patterns and not batch and not task:
-            stop(ExitCode.BAD_INPUT, "name results and then a directory, or say --batch or --task; '**' is all")
+            stop(ExitCode.BAD_INPUT, "name results and then a directory, or give --batch or --task; '**' is all")
         _get(target, patterns or [""], Path(directory), batch, task, project, as_json)
 
     @command("ls", "ls --long 'runs/**'")
@@ -82,7 +82,7 @@ def add_result_commands(command: Register, target: Target) -> None:
         project: Project = "default",
         as_json: AsJson = False,
     ) -> None:
-        """How much room results take, folder by folder; what pushes sent; what is free on the datastore's disk."""
+        """How much space results take, folder by folder; what pushes sent; what is free on the datastore's disk."""
         from boss.cli.format_results import usage_lines
 
         with target.boss() as boss:
@@ -107,18 +107,18 @@ def _get(
         results = _matching(boss, patterns, batch, task, project)
         total, line = sum(result.size for result in results), ProgressLine(sys.stderr)
 
-        def tell(files: int, count: int) -> None:
+        def report(files: int, count: int) -> None:
             words = format_fetching(files, len(results), count, total)
             line.show(count / total if total else 1.0, words, last=files == len(results))
 
         try:
-            got = get_results(boss.another, results, directory, tell)
+            got = get_results(boss.another, results, directory, report)
         except (DownloadError, OSError) as error:
             line.end()
             stop(ExitCode.TASKS_FAILED, str(error))
         except KeyboardInterrupt:
             line.end()
-            sys.stderr.write("\nStopped. The same command goes on.\n")
+            sys.stderr.write("\nStopped. The same command continues.\n")
             raise SystemExit(int(ExitCode.INTERRUPTED)) from None
         line.end()
     code = ExitCode.TASKS_FAILED if got.failed else ExitCode.OK

@@ -1,4 +1,4 @@
-"""What a command works on: the state directory, the settings that hold there, and the boss that is asked.
+"""What a command works on: the state directory, the settings in effect there, and the boss.
 
 The boss is the configured one (boss_url), else the one that runs on the state directory, else the application in this
 process over the state directory. Only programs import `settings`: its loader is handed in.
@@ -31,7 +31,7 @@ class ShownSetting(Protocol):
 
 
 class LoadedSettings(Protocol):
-    """The settings that hold (`settings.Settings`): by their names as attributes."""
+    """The settings in effect (`settings.Settings`): by their names as attributes."""
 
     @property
     def warnings(self) -> Iterable[str]: ...
@@ -41,12 +41,12 @@ class LoadedSettings(Protocol):
 
 
 class Target:
-    """Whatever cannot be found or used ends the program with a sentence."""
+    """What cannot be found or used stops the program with an error."""
 
     def __init__(self, load_settings: Callable[[Path | None], LoadedSettings]) -> None:
         """`load_settings` raises SettingsError."""
         self._load_settings = load_settings
-        #: What --state_dir says; None: it is looked for.
+        #: The option --state_dir; None: searched for.
         self.chosen: Path | None = None
 
     def state_directory(self) -> Path | None:
@@ -61,7 +61,7 @@ class Target:
             stop(ExitCode.NO_BOSS, str(error))
 
     def made_state_directory(self) -> Path:
-        """The one that is there, or a new one in the current directory. What --state_dir says must be there."""
+        """The one that is there, or a new one in the current directory. A directory of --state_dir must exist."""
         if self.chosen is not None:
             return self._chosen_directory(self.chosen)
         from boss.state_directory import find
@@ -81,7 +81,7 @@ class Target:
         try:
             values = self._load_settings(state_directory)
         except SettingsError as error:
-            stop(ExitCode.BAD_INPUT, "the settings cannot be used:", error.faults)
+            stop(ExitCode.BAD_INPUT, "the settings are invalid:", error.faults)
         warn(values.warnings)
         return values
 
@@ -108,6 +108,6 @@ class Target:
             )
         if (running := boss_of(directory)) is not None:
             return running
-        from boss.client.in_process import offline_client  # the whole application, which takes its time
+        from boss.client.in_process import offline_client  # imports the whole application
 
         return offline_client(directory, values)

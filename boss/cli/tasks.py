@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from boss.api.schema import DropTasksRequest, SelectionRequest
+from boss.api.schema import BY_OPERATOR, DropTasksRequest, SelectionRequest
 from boss.cli.command import ExitCode, Register, ask_first, stop, write, write_json
 from boss.cli.format_tasks import change_lines, pause_lines
 from boss.cli.options import AnyProject, AsJson, Batches, BatchNumber, Project, TaskIds, Yes
@@ -15,8 +15,8 @@ from boss.cli.terminal import harmless
 from boss.common.plural import plural
 from boss.core.model import TERMINAL, TaskState
 
-#: What the historic command took: 0 QUEUED, 1 IN_PROGRESS, 2 FINISHED.
-_HISTORIC = {"0": (TaskState.PENDING, TaskState.QUEUED), "1": (TaskState.RUNNING,), "2": tuple(sorted(TERMINAL))}
+#: What the legacy command took: 0 QUEUED, 1 IN_PROGRESS, 2 FINISHED.
+_LEGACY = {"0": (TaskState.PENDING, TaskState.QUEUED), "1": (TaskState.RUNNING,), "2": tuple(sorted(TERMINAL))}
 _WORDS = [state.word for state in TaskState]
 
 
@@ -25,7 +25,7 @@ def add_task_commands(command: Register, target: Target) -> None:
     def retry_failed(
         ids: TaskIds = None, batch: Batches = None, project: AnyProject = "", as_json: AsJson = False
     ) -> None:
-        """Run failed tasks again (all of them, or those named); what they blocked follows by itself."""
+        """Run failed tasks again (all of them, or those named); tasks that they blocked follow automatically."""
         if ids or batch:
             selection = SelectionRequest(tasks=ids or [], batches=batch or [], project=project or "default")
         else:
@@ -53,11 +53,11 @@ def add_task_commands(command: Register, target: Target) -> None:
         project: AnyProject = "",
         as_json: AsJson = False,
     ) -> None:
-        """Cancel tasks that have not ended; those that run are ended within seconds."""
+        """Cancel tasks that have not ended; running ones are stopped within seconds."""
         if not ids and not batch and not everything:
             stop(ExitCode.BAD_INPUT, "name tasks, --batch N or --all")
         if everything and (ids or batch):
-            stop(ExitCode.BAD_INPUT, "name tasks and batches, or say --all; not both")
+            stop(ExitCode.BAD_INPUT, "name tasks and batches, or give --all; not both")
         name = project if everything else project or "default"
         with target.boss() as boss:
             answer = boss.cancel(SelectionRequest(tasks=ids or [], batches=batch or [], all=everything, project=name))
@@ -67,7 +67,9 @@ def add_task_commands(command: Register, target: Target) -> None:
     def drop_tasks(
         states: Annotated[
             list[str] | None,
-            typer.Argument(metavar="STATE", help="Only tasks in these states; 0, 1, 2 as of old.", show_default=False),
+            typer.Argument(
+                metavar="STATE", help="Only tasks in these states; 0, 1, 2 are legacy names.", show_default=False
+            ),
         ] = None,
         task: Annotated[list[str] | None, typer.Option("--task", help="The task of this id; may be repeated.")] = None,
         batch: Annotated[list[int] | None, typer.Option("--batch", help="Of this batch; may be repeated.")] = None,
@@ -75,7 +77,7 @@ def add_task_commands(command: Register, target: Target) -> None:
         yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
-        """Forget tasks, all or those named: their ids are free again; what runs is ended. Files of results stay."""
+        """Forget tasks, all or those named: their ids are free again; running ones are stopped. Result files stay."""
         named = bool(task or batch)
         request = DropTasksRequest(
             tasks=task or [],
@@ -87,8 +89,8 @@ def add_task_commands(command: Register, target: Target) -> None:
         with target.boss() as boss:
             if not (named or states or project or yes):
                 ask_first(
-                    f"Drop all {plural(boss.status().counts.total, 'task')}, of all projects?",
-                    "say --yes, or name states, --task, --batch or --project",
+                    f"Drop all tasks of all projects ({plural(boss.status().counts.total, 'task')})?",
+                    "give --yes, or name states, --task, --batch or --project",
                 )
             answer = boss.drop_tasks(request)
         write_json(answer) if as_json else write(change_lines(answer))
@@ -96,19 +98,17 @@ def add_task_commands(command: Register, target: Target) -> None:
     @command("pause_batch", 'pause_batch 3 "the network is needed"')
     def pause_batch(
         batch: BatchNumber,
-        reason: Annotated[
-            str, typer.Argument(metavar="REASON", help="Shown with the batch.")
-        ] = "a person asked for it",
+        reason: Annotated[str, typer.Argument(metavar="REASON", help="Shown with the batch.")] = BY_OPERATOR,
         as_json: AsJson = False,
     ) -> None:
-        """Let the queued tasks of a batch wait; what runs goes on."""
+        """Hold the queued tasks of a batch back; running ones go on."""
         with target.boss() as boss:
             answer = boss.pause_batch(batch, reason)
         write_json(answer) if as_json else write(pause_lines(batch, answer, paused=True))
 
     @command("resume_batch", "resume_batch 3")
     def resume_batch(batch: BatchNumber, as_json: AsJson = False) -> None:
-        """The end of a pause."""
+        """Resume a paused batch."""
         with target.boss() as boss:
             answer = boss.resume_batch(batch)
         write_json(answer) if as_json else write(pause_lines(batch, answer, paused=False))
@@ -117,7 +117,7 @@ def add_task_commands(command: Register, target: Target) -> None:
 def _chosen(words: list[str]) -> list[str]:
     chosen: list[str] = []
     for word in words:
-        if word not in _HISTORIC and word not in _WORDS:
+        if word not in _LEGACY and word not in _WORDS:
             stop(ExitCode.BAD_INPUT, f"{harmless(word)!r} is no state of a task; there are {', '.join(_WORDS)}")
-        chosen += [state.word for state in _HISTORIC[word]] if word in _HISTORIC else [word]
+        chosen += [state.word for state in _LEGACY[word]] if word in _LEGACY else [word]
     return chosen

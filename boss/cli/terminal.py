@@ -1,6 +1,6 @@
-"""What is printed on a terminal: foreign text made harmless, durations for people, a progress bar. No HTTP.
+"""What is printed on a terminal: foreign text made harmless, durations, sizes, a progress bar. No HTTP.
 
-Ids, outputs and errors come from whoever wrote the task: an escape sequence in them could rewrite the screen
+Ids, outputs and errors come from the author of the task: an escape sequence in them could rewrite the screen
 or the window's title, so control characters are shown, not sent.
 """
 

@@ -1,4 +1,4 @@
-"""admin.py's commands that change workers: quarantine, drain, and starting, ending and forgetting them by hand."""
+"""admin.py's commands that change workers: quarantine, drain, and manual starts, terminations and drops."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from boss.core.policy import LOCAL
 
 #: What terminate_workers without names is about: not the boss's own processes, not the datastore's machine.
 _SPARED_PROVIDER, _SPARED_WORKER = LOCAL, "datastore"
-#: Its historic second argument.
+#: The legacy second argument of instantiate_worker.
 _KEEP_ALIVE = ("keep_alive", "keep-alive", "true", "yes", "1")
 
 
@@ -29,28 +29,28 @@ def add_worker_commands(command: Register, target: Target) -> None:
         reason: Annotated[str, typer.Argument(metavar="REASON", help="Shown with the worker.", show_default=False)],
         as_json: AsJson = False,
     ) -> None:
-        """Set a worker aside: it gets nothing new, and what it has not begun goes to others, until it is released."""
+        """Quarantine a worker: it gets no tasks, and those it has not started go to others, until it is released."""
         with target.boss() as boss:
             answer = boss.quarantine(worker, reason)
         write_json(answer) if as_json else write(worker_change_lines(answer))
 
     @command("release", "release local-1")
     def release(worker: WorkerId, as_json: AsJson = False) -> None:
-        """Let a worker in again that was set aside, by hand or by itself."""
+        """Release a quarantined worker, whether an operator or the boss quarantined it."""
         with target.boss() as boss:
             answer = boss.release(worker)
         write_json(answer) if as_json else write(worker_change_lines(answer))
 
     @command("drain", "drain local-1")
     def drain(worker: WorkerId, as_json: AsJson = False) -> None:
-        """Let a worker finish what it runs and give it nothing new, until it is resumed."""
+        """Let a worker finish what it runs, and send it no new tasks until it is resumed."""
         with target.boss() as boss:
             answer = boss.drain(worker)
         write_json(answer) if as_json else write(worker_change_lines(answer))
 
     @command("resume", "resume local-1")
     def resume(worker: WorkerId, as_json: AsJson = False) -> None:
-        """The end of draining."""
+        """Resume a draining worker."""
         with target.boss() as boss:
             answer = boss.resume(worker)
         write_json(answer) if as_json else write(worker_change_lines(answer))
@@ -62,12 +62,12 @@ def add_worker_commands(command: Register, target: Target) -> None:
         keep_alive: Annotated[
             bool, typer.Option("--keep-alive", "--keep_alive", help="They stay when there is no work.")
         ] = False,
-        pool: Annotated[str, typer.Option("--pool", help="Of which pool; else the one that is used first.")] = "",
+        pool: Annotated[str, typer.Option("--pool", help="The pool; default: the one that is used first.")] = "",
         as_json: AsJson = False,
     ) -> None:
-        """Start workers now, whatever the work wants: prints their ids, and says what did not fit the limit."""
+        """Start workers now, whatever the demand: prints their ids, and what did not fit the limit."""
         if word and word.lower() not in _KEEP_ALIVE:
-            stop(ExitCode.BAD_INPUT, f"{word!r} is not understood: what may follow the number is keep_alive")
+            stop(ExitCode.BAD_INPUT, f"{word!r} is not known: only keep_alive may follow the number")
         with target.boss() as boss:
             answer = boss.start_workers(count, pool, keep_alive or bool(word))
         if as_json:
@@ -84,11 +84,13 @@ def add_worker_commands(command: Register, target: Target) -> None:
     def terminate_workers(
         workers: WorkerIds = None,
         pool: Annotated[list[str] | None, typer.Option("--pool", help="All of this pool; may be repeated.")] = None,
-        now: Annotated[bool, typer.Option("--now", help="What they run is lost, and runs elsewhere.")] = False,
+        now: Annotated[
+            bool, typer.Option("--now", help="Do not wait for their tasks: these are lost, and run elsewhere.")
+        ] = False,
         yes: Yes = False,
         as_json: AsJson = False,
     ) -> None:
-        """End workers and the machines they run in, those named or all; first they finish what they have in hand."""
+        """Terminate workers and their machines, those named or all; first they finish the tasks that they hold."""
         everything = not workers and not pool
         with target.boss() as boss:
             if everything and not yes:
@@ -103,9 +105,9 @@ def add_worker_commands(command: Register, target: Target) -> None:
         everything: Annotated[bool, typer.Option("--all", help="Every worker.")] = False,
         as_json: AsJson = False,
     ) -> None:
-        """Forget workers (those named, else the lost ones): what they have goes to others, their machines live on."""
+        """Forget workers (those named, else the lost ones): their tasks go to others, their machines keep running."""
         if everything and workers:
-            stop(ExitCode.BAD_INPUT, "name workers, or say --all; not both")
+            stop(ExitCode.BAD_INPUT, "name workers, or give --all; not both")
         with target.boss() as boss:
             answer = boss.drop_workers(DropRequest(workers=workers or [], all=everything))
         write_json(answer) if as_json else write(dropped_lines(answer))
@@ -116,9 +118,9 @@ def _is_meant(instance: InstanceAnswer) -> bool:
 
 
 def _ask_first(meant: list[InstanceAnswer]) -> None:
-    """Before all end."""
+    """Before all are terminated."""
     if not meant:
         return
     pools = ", ".join(sorted({harmless(each.pool) for each in meant}))
-    question = f"End {plural(len(meant), 'worker')} (pools: {pools}) with what they run in?"
-    ask_first(question, "say --yes, or name workers or --pool")
+    question = f"Terminate {plural(len(meant), 'worker')} (pools: {pools}) and their machines?"
+    ask_first(question, "give --yes, or name workers or --pool")

@@ -75,12 +75,12 @@ def test_workers_are_started_shown_kept_dropped_and_ended_by_hand(site: GuestSit
 
     # The one at work finishes first, unless it is to end now.
     said = site.admin("terminate_workers", "--pool", "vm")
-    assert "Ended: " in said and "Ending when they have finished: " in said
+    assert "Terminated: " in said and "Terminated once their tasks have ended: " in said
     site.wait(lambda: len(cloud.alive("worker")) == 1, "the idle one is gone")
     site.admin("cancel", "--all")
     site.wait(lambda: cloud.alive("worker") == [], "the other one goes when its task has ended")
     site.wait(lambda: site.look(workers) == [], "no worker is left")
-    assert site.admin("terminate_workers", "--yes") == "There was nothing to end."
+    assert site.admin("terminate_workers", "--yes") == "There is nothing to terminate."
     told = site.admin("events", "--last", "500")
     assert "running -> stopping: a person asked for its end" in told and "running -> stopping: it was drained" in told
     assert cloud.faults == []

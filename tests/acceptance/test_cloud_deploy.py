@@ -71,7 +71,7 @@ def test_a_cloud_user_gets_from_an_empty_account_to_results_and_leaves_it_empty(
         assert (cloud.disk("ecloud-data") / "data" / "used").exists(), "results are on the disk that stays"
         assert store.images, "it has the persistent image"
         said = user.type("admin.py", "teardown", "--yes")
-        assert "The disk ecloud-data stays" in said and "All of it is gone." in said
+        assert "The disk ecloud-data stays" in said and "All of it is removed." in said
         assert cloud.alive() == []
         assert (cloud.disk("ecloud-data") / "data" / "used").exists()
         assert cloud.faults == []

@@ -75,7 +75,9 @@ def test_a_push_that_the_state_directory_has_no_room_for_is_refused_whole(
     deployment.start_boss()
     many = deployment.write("many.json", [{"id": f"t{n}", "commands": [f"true {'x' * 1000}"]} for n in range(20_000)])
     done = deployment.push(many)  # 20 MB, for which the log and the tables take twice as much
-    assert done.returncode == ExitCode.NO_BOSS and "may need" in done.stderr and "make room" in done.stderr, done.stderr
+    assert done.returncode == ExitCode.NO_BOSS and "may require" in done.stderr and "free some space" in done.stderr, (
+        done.stderr
+    )
     assert deployment.asked("show_batches") == []
     assert deployment.push(deployment.write("good.json", GOOD)).returncode == ExitCode.OK
 

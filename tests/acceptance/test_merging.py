@@ -54,7 +54,7 @@ def test_a_done_task_that_is_replaced_runs_again_with_its_dependants_and_is_list
     assert refused.returncode == 3 and "--merge_strategy replace" in refused.stderr
     done = deployment.push("tasks.json", "--merge_strategy", "replace")
     assert done.returncode == 0, done.stderr
-    assert "1 there already, 1 of them run anew" in done.stderr
+    assert "1 known already, 1 of them runs again" in done.stderr
     listed = deployment.asked("show_succeeded")
     assert sorted(one["id"] for one in listed) == ["a", "apart", "b"]
     assert deployment.asked("show_task", "a")["task"]["attempt"] == 2

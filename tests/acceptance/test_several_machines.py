@@ -123,7 +123,7 @@ def test_a_boss_that_is_not_let_in_says_which_line_is_missing_where(site: Site) 
         authorized.write_text(lines)
     assert code == 3
     assert f"FAILED  login of the boss: {me()}@127.0.0.1:{site.server.port}" in said and "keys/boss.pub" in said
-    assert "worker w1 is not well: login of the boss" in errors
+    assert "checks of worker w1 failed: login of the boss" in errors
 
 
 def test_an_agent_that_has_ended_is_missed(site: Site) -> None:
@@ -143,7 +143,7 @@ def test_a_host_that_shows_another_key_is_told_nothing(site: Site) -> None:
     code, said, errors = site.debug("w1")
     assert code == 3
     assert fingerprint(before) in said and fingerprint(site.server.host_key) in said
-    assert "worker w1 is not well: host key" in errors
+    assert "checks of worker w1 failed: host key" in errors
     assert site.server.logins() == logins, "it was not even told a user"
 
 

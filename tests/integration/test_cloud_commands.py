@@ -31,7 +31,7 @@ def test_a_teardown_shows_what_goes_and_asks_first(user: User, front: FrontEnd) 
         assert "The disk ecloud-data stays (--datastore_disk ecloud-data removes it)." in said
     assert worker.ended_at is None
     code, said, _ = user.type("teardown", "--mark", "m1", "--datastore_disk", "ecloud-data", answer="yes\n")
-    assert code == 0 and "the disk ecloud-data, WITH ALL RESULTS ON IT" in said and "All of it is gone." in said
+    assert code == 0 and "the disk ecloud-data, WITH ALL RESULTS ON IT" in said and "All of it is removed." in said
     assert front.alive() == [foreign] and list(front.images) == [0]
 
 
@@ -81,7 +81,7 @@ def test_a_cloud_that_is_away_or_a_wrong_password_is_told_in_a_sentence(user: Us
     user.told |= {"opennebula_password": "secret", "opennebula_endpoint": "http://127.0.0.1:1/RPC2"}
     code, _, errors = user.type("deploy")
     assert code == 3 and "cannot be reached" in errors and "Traceback" not in errors
-    assert "tried again" not in errors and "the same command goes on where this one ended" in errors
+    assert "tried again" not in errors and "the same command goes on where this one stopped" in errors
 
 
 def test_settings_of_another_cloud_than_that_of_what_was_deployed_are_refused(user: User, front: FrontEnd) -> None:

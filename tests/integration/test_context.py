@@ -55,8 +55,8 @@ def test_where_a_pool_makes_the_datastore_s_machine_nobody_says_otherwise(deploy
         'opennebula_endpoint = "http://127.0.0.1:1/RPC2"\n[pools.store]\nrole = "datastore"\n'
     )
     done = deployment.admin("set_datastore", "10.0.0.7")
-    assert done.returncode == 3 and "made by the pool 'store'" in done.stderr
+    assert done.returncode == 3 and "pool 'store' makes the datastore's machine" in done.stderr
     assert context(deployment, "show_context")[1:] == [
         "datastore_address: ",
-        "Note: the datastore's machine is not made yet: pool store does that.",
+        "Note: the datastore's machine does not exist yet: pool store makes it.",
     ]

@@ -109,10 +109,10 @@ def test_workers_are_started_up_to_the_limit_and_the_quota_and_shown_before_they
     assert (told["more"], told["limited_by"]) == (0, "3 sheets") and 99 < told["hours_left"] <= 100
     assert told["retry_at"] > told["plan"]["decided_at"]
     text = world.admin("scaling", "--pool", "cloud").stdout
-    assert "It cannot grow: quota: only 3 machines; tried again at 20" in text
+    assert "It cannot grow: quota: only 3 machines; the boss retries at 20" in text
     wait_for(
         lambda: any(
-            line.startswith("pool cloud cannot grow, work goes on with what is there: quota: only 3 machines")
+            line.startswith("pool cloud cannot grow: quota: only 3 machines; work goes on with the workers there are")
             for line in world.look(Client.status)["hindrances"]
         ),
         "status says so",
@@ -148,13 +148,13 @@ def test_workers_are_ended_by_id_by_pool_and_all_only_after_asking(world: Deploy
     wait_for(lambda: ids[0] not in states(world), "it is gone")
     refused = world.admin("terminate_workers")
     assert refused.returncode == 2 and "End 3 workers (pools: cloud, spare) with what they run in?" in refused.stderr
-    assert "say --yes" in refused.stderr and set(states(world)) >= {ids[1], *others}
+    assert "give --yes" in refused.stderr and set(states(world)) >= {ids[1], *others}
     done = world.admin("terminate_workers", "--pool", "spare")
-    assert done.stdout == f"Ended: {', '.join(others)}\n"
+    assert done.stdout == f"Terminated: {', '.join(others)}\n"
     wait_for(lambda: not set(others) & states(world).keys(), "the pool is empty")
-    assert world.admin("terminate_workers", "--yes").stdout == f"Ended: {ids[1]}\n"
+    assert world.admin("terminate_workers", "--yes").stdout == f"Terminated: {ids[1]}\n"
     wait_for(lambda: states(world) == {"local-1": "online"}, "the boss's own worker is spared")
-    assert world.admin("terminate_workers", "--yes").stdout == "There was nothing to end.\n"
+    assert world.admin("terminate_workers", "--yes").stdout == "There is nothing to terminate.\n"
     unknown = world.admin("terminate_workers", "--pool", "clod")
     assert unknown.returncode == 2
     assert "no pool 'clod'; did you mean 'cloud'? (there are: cloud, local, spare)" in unknown.stderr
@@ -162,7 +162,7 @@ def test_workers_are_ended_by_id_by_pool_and_all_only_after_asking(world: Deploy
 
 def test_a_dropped_worker_lives_on_and_comes_back(world: Deployment) -> None:
     wait_for(lambda: states(world) == {"local-1": "online"}, "the worker")
-    assert world.admin("drop_workers").stdout == "There was nothing to drop.\n"
+    assert world.admin("drop_workers").stdout == "There is nothing to drop.\n"
     done = world.admin("drop_workers", "local-1")
     assert done.stdout.startswith("Dropped: local-1\nNote: what 1 of them run in lives on and says hello again")
     assert "terminate_workers ends it" in done.stdout

@@ -159,11 +159,11 @@ def test_every_command_has_help_with_an_example() -> None:
 
 def test_retry_puts_failed_tasks_and_what_they_blocked_back(state_directory: Path) -> None:
     told = run("retry_failed").stdout
-    assert told.startswith("1 task put back to be tried again.\nNo boss is running here")
+    assert told.startswith("1 task queued to run again.\nNo boss is running here")
     assert "2 are currently available" in run("status").stdout  # 0 and 3; 1 waits for 0 again
     detail = as_json("show_task", "1")
     assert isinstance(detail, dict) and detail["task"]["state"] == "pending"
-    assert run("retry_failed").stdout == "There was nothing to do.\n"
+    assert run("retry_failed").stdout == "There is nothing to do.\n"
 
 
 def test_a_change_requeues_and_ends_nothing_else(state_directory: Path) -> None:
@@ -191,18 +191,18 @@ def test_tasks_are_dropped_by_state_id_or_all(state_directory: Path) -> None:
     assert as_json("show_failed") == []
     assert "there is no task '0'" in run("show_task", "0", code=2).stderr
     assert run("drop_tasks", "--task", "3").stdout == "1 task dropped.\n"
-    assert run("drop_tasks", "2").stdout == "There was nothing to do.\n"
+    assert run("drop_tasks", "2").stdout == "There is nothing to do.\n"
     told = run("drop_tasks", code=2).stderr
     assert told == (
-        "Error: Drop all 1 task, of all projects? Nobody is there to answer: say --yes, or name states, --task, "
-        "--batch or --project\n"
+        "Error: Drop all tasks of all projects (1 task)? There is no terminal to confirm on: give --yes, or "
+        "name states, --task, --batch or --project\n"
     )
     assert run("drop_tasks", "--yes").stdout.startswith("1 task being cancelled, 1 task dropped.\n")
     assert as_json("show_batches") == []
 
 
 def test_redo_runs_an_ended_task_again(state_directory: Path) -> None:
-    assert run("redo_task", "0").stdout.startswith("1 task put back to be done again.")
+    assert run("redo_task", "0").stdout.startswith("1 task queued to run again.")
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_pools_are_shown_from_the_settings_and_the_database(
         (["add_worker", "datastore"], 2, "the datastore is no worker"),
         (["instantiate_worker", "0"], 2, "Invalid value for 'N'"),
         (["instantiate_worker", "two"], 2, "Invalid value for 'N'"),
-        (["instantiate_worker", "2", "for_ever"], 2, "what may follow the number is keep_alive"),
+        (["instantiate_worker", "2", "for_ever"], 2, "only keep_alive may follow the number"),
         (["drop_workers", "--all", "w1"], 2, "not both"),
         (["terminate_workers_by_template"], 2, "Did you mean"),
     ],

@@ -209,7 +209,7 @@ def test_get_fetches_names_folders_and_patterns(beside: Path) -> None:
     assert set(visible(here)) == {"a b.csv", "runs/1/out", "runs/1/large.bin", "runs/3/x"}
     again = json.loads(run("get", "**", str(here), "--json").stdout)
     assert (again["fetched"], again["there"], again["failed"], again["exit_code"]) == (1, 4, [], 0)
-    assert "were there already" in run("get", "--batch", "1", str(here)).stdout
+    assert "existed already" in run("get", "--batch", "1", str(here)).stdout
 
 
 def test_get_tells_what_it_cannot_do(beside: Path) -> None:

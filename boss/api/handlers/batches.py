@@ -20,7 +20,7 @@ from boss.api.handlers.changes import done
 from boss.api.rate import Rate, eta_seconds
 from boss.api.responses import json_response
 from boss.api.routes import Call
-from boss.api.schema import BatchAnswer, BatchList, ChangeAnswer, ReasonRequest, counts_of, reasons_of
+from boss.api.schema import BY_OPERATOR, BatchAnswer, BatchList, ChangeAnswer, ReasonRequest, counts_of, reasons_of
 from boss.api.services import CLOSING
 from boss.core.events import PauseAsked
 from boss.core.model import TaskState
@@ -28,8 +28,8 @@ from boss.core.rows import BatchRow
 
 #: Longest wait of one request (row 55).
 WAIT_LIMIT_SECONDS = 60.0
-#: How often a follower looks at the view (no database is asked).
-_LOOK_SECONDS = 0.05
+#: How often a follower polls the view (this reads no database).
+_POLL_SECONDS = 0.05
 #: Batches that the view does not have are read from the database, less often, above all large ones.
 _READ_FEW_SECONDS, _READ_SECONDS, _READ_MANY = 0.25, 2.0, 10_000
 #: A follower gets a line at least so often, so that both ends notice a broken connection.
@@ -51,42 +51,42 @@ def listing(call: Call) -> BatchList:
 
 
 async def single(call: Call) -> Response:
-    """One batch; with `wait` not before it is finished or the time is over."""
+    """One batch; with `wait` not before it is finished or that time has passed."""
     wait = min(float(str(call.query.get("wait", 0.0))), WAIT_LIMIT_SECONDS)
     until = time.monotonic() + wait
     while True:
-        look = await run_in_threadpool(look_at, call.backend, call.number())
+        snapshot = await run_in_threadpool(snapshot_of, call.backend, call.number())
         left = until - time.monotonic()
-        if look.last or left <= 0:
-            return json_response(look.batch)
-        await asyncio.sleep(min(left, look.pause))
+        if snapshot.last or left <= 0:
+            return json_response(snapshot.batch)
+        await asyncio.sleep(min(left, snapshot.pause))
 
 
 async def follow(call: Call) -> Response:
     """A line of JSON whenever something changed, the last one when the batch is finished."""
     # An unknown batch is an error, not an empty stream.
-    look = await run_in_threadpool(look_at, call.backend, call.number())
+    snapshot = await run_in_threadpool(snapshot_of, call.backend, call.number())
     closing = call.request.scope.get(CLOSING) or threading.Event()
-    return StreamingResponse(_lines(call.backend, look, closing), media_type="application/x-ndjson")
+    return StreamingResponse(_lines(call.backend, snapshot, closing), media_type="application/x-ndjson")
 
 
-async def _lines(backend: Backend, look: BatchSnapshot, closing: threading.Event) -> AsyncIterator[bytes]:
-    rate, said, said_at = Rate(), b"", -1e9
-    with backend.follow(look.batch.number):
+async def _lines(backend: Backend, snapshot: BatchSnapshot, closing: threading.Event) -> AsyncIterator[bytes]:
+    rate, sent, sent_at = Rate(), b"", -1e9
+    with backend.follow(snapshot.batch.number):
         while not closing.is_set():
             now = time.monotonic()
-            answer = _with_rate(look.batch, rate.of(now, look.batch.counts.ended))
+            answer = _with_rate(snapshot.batch, rate.of(now, snapshot.batch.counts.ended))
             state = msgspec.json.encode(
-                (answer.counts, answer.paused, answer.hindrances, answer.finished, answer.files_waiting)
+                (answer.counts, answer.paused, answer.reasons, answer.finished, answer.files_waiting)
             )
-            silent = now - said_at
-            if look.last or silent >= _SILENCE_SECONDS or (state != said and silent >= _LINE_SECONDS):
-                said, said_at = state, now
+            silent = now - sent_at
+            if snapshot.last or silent >= _SILENCE_SECONDS or (state != sent and silent >= _LINE_SECONDS):
+                sent, sent_at = state, now
                 yield msgspec.json.encode(answer) + b"\n"
-            if look.last:
+            if snapshot.last:
                 return
-            await asyncio.sleep(look.pause)
-            look = await run_in_threadpool(look_at, backend, answer.number)
+            await asyncio.sleep(snapshot.pause)
+            snapshot = await run_in_threadpool(snapshot_of, backend, answer.number)
 
 
 def _with_rate(answer: BatchAnswer, seen: float) -> BatchAnswer:
@@ -100,18 +100,18 @@ class BatchSnapshot:
     """A batch as it is now."""
 
     batch: BatchAnswer
-    #: Seconds after which it is worth looking again.
+    #: Seconds until the next poll is worth it.
     pause: float
-    #: It is finished, or nobody works on it.
+    #: It is finished, or no boss works on it.
     last: bool
 
 
-def look_at(backend: Backend, number: int) -> BatchSnapshot:
+def snapshot_of(backend: Backend, number: int) -> BatchSnapshot:
     """From the view if the batch is there, else from the database."""
     view = backend.view()
     current = view.batches.get(number)
     if current is not None:
-        answer, pause = current, _LOOK_SECONDS
+        answer, pause = current, _POLL_SECONDS
     else:
         answer = read(backend, number)
         pause = _READ_SECONDS if answer.total > _READ_MANY else _READ_FEW_SECONDS
@@ -126,7 +126,7 @@ def read(backend: Backend, number: int) -> BatchAnswer:
 
 
 def with_reasons(answer: BatchAnswer, view: View) -> BatchAnswer:
-    """With why something does not go on."""
+    """With why work waits."""
     return replace(answer, hindrances=[reason.text for reason in view.reasons], reasons=reasons_of(view.reasons))
 
 
@@ -156,7 +156,7 @@ def _with_attached(backend: Backend, row: BatchRow) -> list[int]:
 
 
 def pause(call: Call) -> ChangeAnswer:
-    reason = call.request_body(ReasonRequest).reason or "a person asked for it"
+    reason = call.request_body(ReasonRequest).reason or BY_OPERATOR
     return _set_paused(call, reason)
 
 

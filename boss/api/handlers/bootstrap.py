@@ -1,6 +1,6 @@
 """Handlers for machines of workers at their start: the bundle, and the login for the start token.
 
-The guard has let in only who has a start token of the worker that the path names; what it opens stands behind
+The guard has admitted only a client with a start token of the worker that the path names; what it opens is behind
 `BootstrapService`, which only a running boss has.
 """
 

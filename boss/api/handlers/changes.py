@@ -1,6 +1,6 @@
-"""Handlers for what people change: cancel, retry, redo, drop, flags of workers. Posts events, reads nothing else.
+"""Handlers for changes by users and operators: cancel, retry, redo, drop, flags of workers. They post events.
 
-Ids are looked up here (the scheduler knows numbers only); whether a change is allowed is the scheduler's word.
+Ids are looked up here (the scheduler knows numbers only); whether a change is allowed is the scheduler's decision.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from boss.api.backend import Request
 from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.routes import Call
-from boss.api.schema import ChangeAnswer, DropTasksRequest, EmptyRequest, ReasonRequest, SelectionRequest
+from boss.api.schema import BY_OPERATOR, ChangeAnswer, DropTasksRequest, EmptyRequest, ReasonRequest, SelectionRequest
 from boss.common.suggestions import did_you_mean
 from boss.core.events import (
     CancelAsked,
@@ -47,9 +47,9 @@ def redo(call: Call) -> ChangeAnswer:
 
 
 def drop(call: Call) -> ChangeAnswer:
-    """A part at a time, the newest batches first: what they need of older ones is not kept for them."""
+    """A part at a time, the newest batches first: what they require of older ones is not kept for them."""
     request = call.request_body(DropTasksRequest)
-    states = states_of_words(request.states)
+    states = parse_states(request.states)
     chosen = _selection(call, tuple(states or TaskState))
     total = ChangeAnswer(done={"dropped": 0, "asked": 0, "needed": 0})
     for part in _parts(call, chosen):
@@ -72,7 +72,7 @@ def _parts(call: Call, chosen: Selection) -> Iterator[Selection]:
     yield part
 
 
-def states_of_words(words: Iterable[str]) -> frozenset[TaskState]:
+def parse_states(words: Iterable[str]) -> frozenset[TaskState]:
     """Raises HttpError."""
     chosen = set()
     for word in words:
@@ -88,7 +88,7 @@ def drain(call: Call) -> ChangeAnswer:
 
 
 def quarantine(call: Call) -> ChangeAnswer:
-    reason = call.request_body(ReasonRequest).reason or "a person asked for it"
+    reason = call.request_body(ReasonRequest).reason or BY_OPERATOR
     return done(call, QuarantineAsked(worker=_worker(call), reason=reason))
 
 
@@ -103,7 +103,7 @@ def release(call: Call) -> ChangeAnswer:
 
 
 def done(call: Call, event: Request) -> ChangeAnswer:
-    """Ask the boss; what it refuses is a clash with how things stand."""
+    """Ask the boss; what it refuses conflicts with the present state."""
     answer = call.backend.ask(event)
     if answer.rejections:
         raise refusal(answer.rejections)
@@ -129,10 +129,10 @@ def _selection(call: Call, states: tuple[TaskState, ...]) -> Selection:
     request = call.request_body(SelectionRequest)
     if request.all:
         if request.tasks or request.batches:
-            raise bad_input("name tasks and batches, or say all; not both")
+            raise bad_input("name tasks and batches, or give all; not both")
         return Selection(batches=_batches_with(call, states, request.project))
     if not request.tasks and not request.batches:
-        raise bad_input("name tasks or batches, or say all")
+        raise bad_input("name tasks or batches, or give all")
     return Selection(tasks=_numbers(call, request), batches=_known_batches(call, request.batches))
 
 

@@ -1,4 +1,4 @@
-"""Handlers for the context: where boss and datastore are. What is known of that stands behind `ContextService`."""
+"""Handlers for the context: where boss and datastore are. It stands behind `ContextService`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def set_datastore(call: Call) -> ContextAnswer:
     context = _context(call)
     if pools := _pools(call):
         raise HttpError(
-            409, f"the datastore's machine is made by the pool {min(pools)!r}: take that out of the settings first"
+            409, f"pool {min(pools)!r} makes the datastore's machine: remove that pool from the settings first"
         )
     before = _answer(call).datastore_address
     address = call.request_body(DatastoreRequest).address
@@ -29,7 +29,7 @@ def set_datastore(call: Call) -> ContextAnswer:
     answer = _answer(call)
     if address != before:
         answer.notes.append(
-            "the boss counts on a datastore there from its next start on: its program is started on that host "
+            "the boss uses a datastore there from its next start on: start its program on that host "
             "(admin.py login datastore)"
         )
     return answer
@@ -49,7 +49,7 @@ def _answer(call: Call) -> ContextAnswer:
         boss_address=boss,
         datastore_address=known or ("" if pools else boss),
         said=context.is_said(),
-        notes=[f"the datastore's machine is not made yet: pool {name} does that" for name in sorted(pools)],
+        notes=[f"the datastore's machine does not exist yet: pool {name} makes it" for name in sorted(pools)],
     )
 
 

@@ -34,15 +34,15 @@ def missing(call: Call) -> MissingAnswer:
     spool = call.services.spool
     absent = [digest for digest in dict.fromkeys(digests) if not spool.keep(digest)]
     there = on_datastore(call, absent)
-    wanted = [digest for digest in absent if digest not in there]
-    return MissingAnswer(missing=[MissingFile(digest=digest, have=spool.have(digest)) for digest in wanted])
+    lacking = [digest for digest in absent if digest not in there]
+    return MissingAnswer(missing=[MissingFile(digest=digest, have=spool.have(digest)) for digest in lacking])
 
 
 def on_datastore(call: Call, digests: list[str]) -> dict[str, int]:
-    """Sizes of those that earlier pushes sent and the datastore keeps: they need not be sent again."""
+    """Sizes of those that earlier pushes sent and the datastore keeps: they are not sent again."""
     stored = call.backend.lookups.stored(digests) if digests else {}
     tree = call.services.tree
-    # Where the tree is on this disk a look costs little: somebody may have removed it all.
+    # Where the tree is on this disk a check costs little: another process may have removed it all.
     return {digest: size for digest, size in stored.items() if tree is None or tree.has_blob(digest)}
 
 
@@ -71,7 +71,7 @@ async def receive(call: Call) -> Response:
 
 
 async def receive_outgoing(call: Call) -> Response:
-    """The same, from the datastore, of what somebody wants to have."""
+    """The same, from the datastore, of a content that a client has requested."""
     spool = _fetching(call).spool
     size = call.whole("size", 0)
     if 0 <= size <= spool.limit_bytes:

@@ -11,7 +11,7 @@ from boss.api.routes import Call
 from boss.api.schema import EventAnswer, EventsAnswer, StoryAnswer
 from boss.database.views import JournalLine
 
-_LIMIT, _LIMIT_MOST = 1000, 100_000
+_LIMIT, _MAX_LIMIT = 1000, 100_000
 _OF_TASKS = ("task", "attempt")
 
 
@@ -40,8 +40,8 @@ def story(call: Call) -> StoryAnswer:
 
 def _count(call: Call, name: str) -> int:
     value = call.whole(name, 0)
-    if not 0 <= value <= _LIMIT_MOST:
-        raise bad_input(f"{name} is {value}; it must be from 1 to {_LIMIT_MOST:,}")
+    if not 0 <= value <= _MAX_LIMIT:
+        raise bad_input(f"{name} is {value}; it must be from 1 to {_MAX_LIMIT:,}")
     return value
 
 

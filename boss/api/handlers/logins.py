@@ -1,6 +1,6 @@
-"""Handlers for what operators ask about machines: logins of programs on other hosts, and a look at a worker.
+"""Handlers for machines of other hosts: logins of their programs, and the check of a worker's host.
 
-What is done stands behind `LoginService` and `DebugService`, which only a running boss has.
+The work is done behind `LoginService` and `DebugService`, which only a running boss has.
 """
 
 from __future__ import annotations

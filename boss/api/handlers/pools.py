@@ -1,6 +1,6 @@
-"""Handlers for pools and instances: what there is, and what people ask of them.
+"""Handlers for pools and instances: lists, and what operators start, terminate and drop.
 
-Reads the view; posts events. Whether something fits is the scheduler's word; names that nobody knows are told here.
+Reads the view; posts events. Whether something fits is the scheduler's decision; unknown names are refused here.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from boss.api.schema_pools import (
 from boss.common.suggestions import did_you_mean
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
 
-#: At most so many are asked for at once.
-MOST_AT_ONCE = 10_000
+#: Workers that one request may start.
+MAX_AT_ONCE = 10_000
 #: Names that an error lists.
 _LISTED = 10
 
@@ -44,43 +44,45 @@ def instances(call: Call) -> InstanceList:
 
 def start(call: Call) -> StartedAnswer:
     request = call.request_body(StartRequest)
-    _want_boss(call)
-    if not 1 <= request.count <= MOST_AT_ONCE:
-        raise bad_input(f"count is {request.count}; it must be a number from 1 to {MOST_AT_ONCE:,}")
+    _require_boss(call)
+    if not 1 <= request.count <= MAX_AT_ONCE:
+        raise bad_input(f"count is {request.count}; it must be a number from 1 to {MAX_AT_ONCE:,}")
     if request.pool:
         _refuse_unknown("pool", [request.pool], [each.name for each in call.backend.view().pools])
-    said = _ask(call, InstancesAsked(pool=request.pool, count=request.count, keep_alive=request.keep_alive))
-    return StartedAnswer(pool=str(said["pool"]), workers=_names(said, "workers"), notes=_names(said, "notes"))
+    done = _ask(call, InstancesAsked(pool=request.pool, count=request.count, keep_alive=request.keep_alive))
+    return StartedAnswer(pool=str(done["pool"]), workers=_names(done, "workers"), notes=_names(done, "notes"))
 
 
 def terminate(call: Call) -> TerminatedAnswer:
     request = call.request_body(TerminateRequest)
-    _want_boss(call)
+    _require_boss(call)
     if request.all == bool(request.workers or request.pools):
-        raise bad_input("name workers and pools, or say all; not both")
+        raise bad_input("name workers and pools, or give all; not both")
     view = call.backend.view()
     _refuse_unknown("pool", request.pools, [each.name for each in view.pools])
     started = [each.worker for each in view.instances]
-    by_hand = {worker.id for worker in view.workers} - set(started)
+    started_elsewhere = {worker.id for worker in view.workers} - set(started)
     for worker in request.workers:
-        if worker in by_hand:
-            raise HttpError(409, f"the boss did not start worker {worker!r}, so it cannot end it: drain it, or drop it")
+        if worker in started_elsewhere:
+            raise HttpError(
+                409, f"the boss did not start worker {worker!r}, so it cannot stop it: drain it, or drop it"
+            )
     _refuse_unknown("worker", request.workers, started)
-    said = _ask(call, TerminateAsked(workers=request.workers, pools=request.pools, now=request.now))
-    return TerminatedAnswer(ended=_names(said, "ended"), draining=_names(said, "draining"), notes=_names(said, "notes"))
+    done = _ask(call, TerminateAsked(workers=request.workers, pools=request.pools, now=request.now))
+    return TerminatedAnswer(ended=_names(done, "ended"), draining=_names(done, "draining"), notes=_names(done, "notes"))
 
 
 def drop(call: Call) -> DroppedAnswer:
     request = call.request_body(DropRequest)
-    _want_boss(call)
+    _require_boss(call)
     if request.all and request.workers:
-        raise bad_input("name workers, or say all; not both")
+        raise bad_input("name workers, or give all; not both")
     _refuse_unknown("worker", request.workers, [worker.id for worker in call.backend.view().workers])
-    said = _ask(call, DropWorkersAsked(workers=request.workers, all=request.all))
-    return DroppedAnswer(dropped=_names(said, "dropped"), notes=_names(said, "notes"))
+    done = _ask(call, DropWorkersAsked(workers=request.workers, all=request.all))
+    return DroppedAnswer(dropped=_names(done, "dropped"), notes=_names(done, "notes"))
 
 
-def _want_boss(call: Call) -> None:
+def _require_boss(call: Call) -> None:
     if call.backend.carry_on():
         raise HttpError(503, "only a running boss does this, and none runs here: start one (python -m boss)")
 
@@ -92,8 +94,8 @@ def _ask(call: Call, event: Request) -> dict[str, object]:
     return answer.value
 
 
-def _names(said: dict[str, object], key: str) -> list[str]:
-    found = said[key]
+def _names(done: dict[str, object], key: str) -> list[str]:
+    found = done[key]
     assert isinstance(found, list)
     return found
 

@@ -1,7 +1,7 @@
-"""Handlers for results: which there are, one with its content, and how much room all take.
+"""Handlers for results: lists, one with its content, and how much space they take.
 
 Lists and sums come from the database; content from the datastore's tree where that is on this disk, else by way of
-`fetching`. What is given out is the version that the database names, never just what stands at the name.
+`fetching`. An answer is the version that the database names, never just what the name holds now.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from boss.api.from_datastore import AT_ONCE, DatastoreBusyError, ResultUnavailab
 from boss.api.handlers.changes import no_task
 from boss.api.local_tree import ContentMissingError, LocalTree
 from boss.api.responses import json_response
-from boss.api.result_bundle import RESULT_BYTES, RESULTS_MOST, packed
+from boss.api.result_bundle import MAX_RESULTS, RESULT_BYTES, packed
 from boss.api.routes import Call
 from boss.api.schema import BundleRequest, FolderAnswer, ResultAnswer, ResultList, UploadAnswer, UsageAnswer
 from boss.api.streaming import file_response, first_byte
@@ -29,9 +29,9 @@ from boss.core.state import runs
 from boss.database.views import LARGEST, ResultLine
 from wire.patterns import Pattern, is_pattern
 
-_LIMIT, _LIMIT_MOST = 1000, 10_000
-#: Rows read for one answer at most: a pattern that few names fit goes on with the next one.
-_LOOKED_AT = 50_000
+_LIMIT, _MAX_LIMIT = 1000, 10_000
+#: Rows read for one answer: a pattern that few names match continues in the next one.
+_MAX_ROWS = 50_000
 
 _MEDIA = "application/octet-stream"
 
@@ -43,8 +43,8 @@ Fits = Callable[[str], bool]
 
 def listing(call: Call) -> ResultList:
     limit = call.whole("limit", 0) or _LIMIT
-    if not 0 < limit <= _LIMIT_MOST:
-        raise bad_input(f"limit is {limit}; it must be from 1 to {_LIMIT_MOST:,}")
+    if not 0 < limit <= _MAX_LIMIT:
+        raise bad_input(f"limit is {limit}; it must be from 1 to {_MAX_LIMIT:,}")
     project, wanted, after = call.text("project", "default"), call.text("match").strip("/"), _place(call.text("after"))
     spans = _spans(call, project)
     exact = call.backend.reads.result(project, wanted) if wanted and spans is None else None
@@ -58,13 +58,13 @@ def listing(call: Call) -> ResultList:
 def _found(
     call: Call, project: str, spans: list[range] | None, fits: Fits, after: tuple[int, bytes], limit: int
 ) -> tuple[list[ResultLine], tuple[int, bytes] | None]:
-    """Up to `limit` results, and where the next answer begins; None: there are no more."""
+    """Up to `limit` results, and where the next answer begins; None: that is all."""
     found: list[ResultLine] = []
     if spans is not None and not spans:
         return found, None
     first, last = (spans[0].start, spans[-1].stop - 1) if spans else (0, LARGEST)
-    looked = 0
-    while looked < _LOOKED_AT:
+    rows_read = 0
+    while rows_read < _MAX_ROWS:
         page = call.backend.reads.results_of(project, first, last, after, limit)
         for line in page:
             after = (line.task, line.key)
@@ -72,21 +72,21 @@ def _found(
                 found.append(line)
                 if len(found) == limit:
                     return found, after
-        looked += len(page)
+        rows_read += len(page)
         if len(page) < limit:
             return found, None
     return found, after
 
 
 def _place(text: str) -> tuple[int, bytes]:
-    """Where a list goes on, as the answer before said it."""
+    """Where a list goes on, from `next` of the answer before."""
     if not text:
         return 0, b""
     number, _, key = text.partition("-")
     try:
         return int(number), bytes.fromhex(key)
     except ValueError:
-        raise bad_input(f"after is {text[:80]!r}; give what `next` of the answer before says") from None
+        raise bad_input(f"after is {text[:80]!r}; give `next` of the answer before") from None
 
 
 def _spans(call: Call, project: str) -> list[range] | None:
@@ -165,22 +165,25 @@ def _wanted(call: Call) -> ResultLine:
     if line is None:
         raise not_found(f"there is no result {name!r} in project {project!r}")
     if digest not in ("", line.digest):
-        raise HttpError(409, f"{name!r} has been made anew since it was listed; ask again for what there is now")
+        raise HttpError(409, f"{name!r} has been written again since it was listed; list it again")
     return line
 
 
 async def _from_elsewhere(call: Call, name: str, line: ResultLine) -> Response:
     fetching = call.services.fetching
     if fetching is None:
-        raise HttpError(503, "the datastore is on another host, and no boss runs that could fetch from it; start one")
+        raise HttpError(
+            503,
+            "the datastore is on another host, and no boss runs that could fetch from it; start one: python -m boss",
+        )
     if not fetching.spool.has(line.digest) and not (await run_in_threadpool(call.backend.view)).datastore_connected:
-        raise HttpError(503, "the datastore is not connected at present; ask again when it is")
+        raise HttpError(503, "the datastore is not connected; ask again when it is")
     try:
         file = await fetching.opened(call.backend, name, line.digest, line.size)
     except DatastoreBusyError as error:
         raise HttpError(503, str(error)) from None
     except ResultUnavailableError as error:
-        raise HttpError(409, f"{line.name!r} cannot be had from the datastore: {error}") from None
+        raise HttpError(409, f"{line.name!r} is not available from the datastore: {error}") from None
     if file is None:
         return json_response(
             UploadAnswer(digest=line.digest, have=fetching.spool.have(line.digest), complete=False), 202
@@ -191,8 +194,8 @@ async def _from_elsewhere(call: Call, name: str, line: ResultLine) -> Response:
 async def bundle(call: Call) -> Response:
     """Many small ones, one after another (`boss.api.result_bundle`)."""
     asked = call.request_body(BundleRequest)
-    if len(asked.results) > RESULTS_MOST:
-        raise HttpError(413, f"{len(asked.results):,} results in one question; ask for at most {RESULTS_MOST}")
+    if len(asked.results) > MAX_RESULTS:
+        raise HttpError(413, f"{len(asked.results):,} results in one question; ask for at most {MAX_RESULTS}")
     return StreamingResponse(_entries(call, await run_in_threadpool(_small, call, asked)), media_type=_MEDIA)
 
 
@@ -222,7 +225,7 @@ def _read_some(tree: LocalTree, part: list[tuple[int, ResultLine]]) -> bytes:
         try:
             file = tree.open_version(tree_prefix(line.project) + line.name, line.digest, line.size)
         except (ContentMissingError, OSError):
-            continue  # asked for alone it is told why
+            continue  # asked for alone, it is answered with the reason
         entries.append(packed(at, _all_of(file)))
     return b"".join(entries)
 
@@ -245,7 +248,7 @@ def _all_of(file: int) -> bytes:
         os.close(file)
 
 
-# --- room ------------------------------------------------------------------------------------------
+# --- space -----------------------------------------------------------------------------------------
 
 
 def usage(call: Call) -> UsageAnswer:

@@ -1,6 +1,6 @@
 """Handler for a push: the graph as a stream into a Collector, its files looked for in the spool, one event.
 
-Nothing is kept of a push that is not accepted. What is wrong with it is told whole, as `boss.intake` says it.
+Nothing is kept of a push that is not accepted; the answer has all problems, as `boss.intake` words them.
 """
 
 from __future__ import annotations
@@ -71,18 +71,18 @@ async def _drain(call: Call, chunks: AsyncIterator[bytes]) -> None:
 
 
 def _bad_push(errors: InputRejectedError) -> HttpError:
-    lines = [str(fault) for fault in errors.rejections]
+    lines = [str(problem) for problem in errors.rejections]
     count = len(lines) + errors.more
     if errors.more:
         lines.append(f"... and {errors.more:,} more like these")
-    return HttpError(400, f"the push has {plural(count, 'fault')}; nothing of it was taken", lines)
+    return HttpError(400, f"the push has {plural(count, 'problem')}; nothing of it was accepted", lines)
 
 
 def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
     _require_files(call, submission)
     if call.backend.view().stopping:
-        raise HttpError(503, "this boss is about to end; push again in a moment")
-    _require_room(call, submission)
+        raise HttpError(503, "this boss is stopping; push again in a moment")
+    _require_space(call, submission)
     answer = call.backend.ask(Submitted(submission=submission, known=Known()))
     if answer.rejections:
         if answer.rejections[0].kind is RejectionKind.UNAVAILABLE:
@@ -96,21 +96,21 @@ def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
     )
 
 
-def _require_room(call: Call, submission: Submission) -> None:
-    """A push that the disk cannot take is refused: once it were in the boss's turn, all else would wait with it."""
-    room = call.services.database_free_bytes()
-    if room is None:
+def _require_space(call: Call, submission: Submission) -> None:
+    """A push that the disk has no space for is refused: once it is in the boss's turn, all else would wait for it."""
+    free = call.services.database_free_bytes()
+    if free is None:
         return
-    needed = needed_bytes(submission)
-    if needed > room:
+    required = required_bytes(submission)
+    if required > free:
         raise HttpError(
             507,
-            f"the disk of the boss's database has room for {max(room, 0) / 1e6:,.1f} MB, and this push may need "
-            f"{needed / 1e6:,.1f} MB; make room, then push again; nothing of it was taken",
+            f"the disk of the boss's database has {max(free, 0) / 1e6:,.1f} MB free, and this push may require "
+            f"{required / 1e6:,.1f} MB: nothing of it was accepted; free some space, then push again",
         )
 
 
-def needed_bytes(submission: Submission) -> int:
+def required_bytes(submission: Submission) -> int:
     """An upper estimate: a turn is written into the database's log first, then into its tables."""
     described = sum(map(len, submission.executions)) + sum(map(len, submission.ids))
     rows = _ROW_BYTES * (len(submission.ids) + len(submission.files) + len(submission.results))
@@ -118,8 +118,8 @@ def needed_bytes(submission: Submission) -> int:
 
 
 def _warnings(submission: Submission, value: dict[str, object]) -> list[str]:
-    told = value.get("warnings", [])
-    return [str(line) for line in told] if isinstance(told, list) and told else list(submission.warnings)
+    warnings = value.get("warnings", [])
+    return [str(line) for line in warnings] if isinstance(warnings, list) and warnings else list(submission.warnings)
 
 
 def _sizes(call: Call, submission: Submission) -> dict[str, int]:
@@ -140,7 +140,7 @@ def _require_files(call: Call, submission: Submission) -> None:
         if size is None:
             absent.append(f"{file.name} ({file.digest}) has not been sent")
         elif size != file.size:
-            raise HttpError(400, f"the push says that {file.name} has {file.size:,} bytes; what was sent has {size:,}")
+            raise HttpError(400, f"the push states {file.size:,} bytes for {file.name}; what was sent has {size:,}")
     if absent:
         more = [f"... and {len(absent) - _FILES_SHOWN} more"] if len(absent) > _FILES_SHOWN else []
         sentence = "files of the push have not been sent; send them (PUT /api/v1/files/<digest>), then push again"

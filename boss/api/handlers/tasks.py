@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from boss.api.errors import bad_input, not_found
-from boss.api.handlers.changes import no_task, states_of_words
+from boss.api.handlers.changes import no_task, parse_states
 from boss.api.routes import Call
 from boss.api.schema import (
     AttemptAnswer,
@@ -29,10 +29,10 @@ from boss.database.views import AttemptView, StoredTask, TaskLine
 from boss.intake.derive import PlacePaths, derived_commands, run_commands
 from wire.messages import ManifestEntry
 
-_LIMIT, _LIMIT_MOST = 1000, 10_000
+_LIMIT, _MAX_LIMIT = 1000, 10_000
 #: Files of folders and patterns that are shown with a task.
 _SHOWN = 1000
-#: An id that is not there: a near one is looked for among so many.
+#: An unknown id: a similar one is searched for among so many.
 _SUGGEST_FROM = 2000
 #: A blocked task never ran, so no attempt of it has a reason.
 BLOCKED_REASON = "dependencies failed"
@@ -40,8 +40,8 @@ BLOCKED_REASON = "dependencies failed"
 
 def listing(call: Call) -> TaskList:
     limit = call.whole("limit", 0) or _LIMIT
-    if not 0 < limit <= _LIMIT_MOST:
-        raise bad_input(f"limit is {limit}; it must be from 1 to {_LIMIT_MOST:,}")
+    if not 0 < limit <= _MAX_LIMIT:
+        raise bad_input(f"limit is {limit}; it must be from 1 to {_MAX_LIMIT:,}")
     states, after = _states(call.text("state")), call.whole("after", 0)
     batch, project = call.whole("batch", 0), call.text("project")
     reads = call.backend.reads
@@ -57,8 +57,8 @@ def listing(call: Call) -> TaskList:
     return TaskList(tasks=[task_answer(line) for line in chosen[:limit]], next=following)
 
 
-def _states(words: str) -> frozenset[TaskState]:
-    return states_of_words(filter(None, (part.strip() for part in words.split(","))))
+def _states(text: str) -> frozenset[TaskState]:
+    return parse_states(filter(None, (part.strip() for part in text.split(","))))
 
 
 def _attached(call: Call, batch: int, states: frozenset[TaskState], after: int, limit: int) -> list[TaskLine]:
@@ -66,11 +66,11 @@ def _attached(call: Call, batch: int, states: frozenset[TaskState], after: int, 
     row = call.backend.reads.batch(batch)
     if row is None:
         raise not_found(f"there is no batch {batch}")
-    wanted = sorted(number for number in array("q", row.attached) if number > after)
-    if states and wanted:
-        now = call.backend.lookups.states(wanted)
-        wanted = [number for number in wanted if now.get(number) in states]
-    return list(call.backend.reads.task_lines(wanted[:limit], with_execution=True)) if wanted else []
+    chosen = sorted(number for number in array("q", row.attached) if number > after)
+    if states and chosen:
+        now = call.backend.lookups.states(chosen)
+        chosen = [number for number in chosen if now.get(number) in states]
+    return list(call.backend.reads.task_lines(chosen[:limit], with_execution=True)) if chosen else []
 
 
 def by_id(call: Call) -> TaskDetail:

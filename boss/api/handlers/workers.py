@@ -22,6 +22,7 @@ def status(call: Call) -> StatusAnswer:
         text = f"{error}; the counts are those of the batches under way, as the boss knows them"
         reasons.append(database_reason(text))
     failed = counts.failed + counts.blocked
+    warnings = [reason.text for reason in reasons]
     return StatusAnswer(
         running=view.live,
         workers=sum(worker.state != "gone" for worker in view.workers),
@@ -33,7 +34,8 @@ def status(call: Call) -> StatusAnswer:
         failed=failed,
         cancelled=counts.cancelled,
         counts=counts,
-        hindrances=[reason.text for reason in reasons],
+        warnings=warnings,
+        hindrances=warnings,
         reasons=reasons_of(reasons),
         rejected_reports=view.rejected_reports,
         broker_connected=view.broker_connected,

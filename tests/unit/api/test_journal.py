@@ -88,15 +88,15 @@ def test_a_story_begins_with_what_the_task_is_now() -> None:
     lines = list(story_lines(StoryAnswer(task=task, events=[event(), event(what="attempt", attempt=1)])))
     assert lines[0] == "Task c of project default, batch 1: failed: exit code 3"
     assert "  attempt 1  queued -> running" in lines[2]
-    assert "has nothing of it" in list(story_lines(StoryAnswer(task=task, events=[])))[1]
+    assert "has no events of it" in list(story_lines(StoryAnswer(task=task, events=[])))[1]
 
 
 def test_what_became_of_a_worker_or_a_batch_is_a_sentence() -> None:
     def said(**done: object) -> list[str]:
         return list(worker_change_lines(ChangeAnswer(done=done)))
 
-    assert said(worker="w", quarantined="by hand: noise") == ["Worker w is set aside: by hand: noise"]
-    assert said(worker="w", quarantined="") == ["Worker w may be sent tasks."]
+    assert said(worker="w", quarantined="by hand: noise") == ["Worker w is quarantined: by hand: noise"]
+    assert said(worker="w", quarantined="") == ["Worker w is released: it gets tasks again."]
     assert said(worker="w", state="draining") == ["Worker w is draining."]
     assert list(pause_lines(3, ChangeAnswer(done={}, carry_on="later"), paused=True))[1] == "later"
 

@@ -118,7 +118,7 @@ def test_ending_and_dropping_become_events(backend: FakeBackend, client: httpx.C
     [
         ("start", {"count": 0}, 400, "a number from 1 to 10,000"),
         ("start", {"pool": "moon"}, 404, "there is no pool 'moon' (there are: cloud, local)"),
-        ("terminate", {}, 400, "name workers and pools, or say all"),
+        ("terminate", {}, 400, "name workers and pools, or give all"),
         ("terminate", {"all": True, "pools": ["cloud"]}, 400, "not both"),
         ("terminate", {"workers": ["cloud-9"]}, 404, "did you mean 'cloud-4'? (there are: cloud-4, local-1)"),
         ("terminate", {"pools": ["moon"]}, 404, "there is no pool 'moon'"),
@@ -168,7 +168,7 @@ def test_a_pool_is_told_in_lines() -> None:
     assert list(pool_lines(_answer())) == [
         "Pool cloud (opennebula): no instances; at least 0, at most 20",
         "\tPlan: what there is, is right",
-        "\tA boot takes 60 s, as the settings say, until a few were measured",
+        "\tA boot takes 60 s, as configured, until a few boots are measured",
         "\tSpent in 30 days: 0.00 worker-hours",
     ]
 
@@ -183,15 +183,15 @@ def test_a_plan_is_told_with_both_whys_and_its_numbers() -> None:
     text = "\n".join(pool_lines(_answer(plan=plan, boots_measured=9, instances={"running": 3}, spare=2)))
     assert "Pool cloud (opennebula): 3 running; at least 0, at most 20, 2 spare" in text
     assert "Why not more: the limit" in text and "Why not fewer: worth a boot" in text
-    assert "Numbers: 40 slots wanted now, the work ends in 1,200 s as things are, never with what was started" in text
-    assert "as the last 9 did" in text
+    assert "Numbers: 40 slots required now, the work ends in 1,200 s as things are, never with what was started" in text
+    assert "measured over the last 9 boots" in text
 
 
 def test_trouble_and_budget_are_told_and_control_characters_are_not_sent() -> None:
     pool = _answer(full="quota \x1b[31m", retry_at=1.7e9, hours_left=1.5, hours_spent=8.5, more=0, limited_by="quota")
     text = "\n".join(pool_lines(pool))
-    assert "It cannot grow: quota \\x1b[31m; tried again at 2023-11-" in text
+    assert "It cannot grow: quota \\x1b[31m; the boss retries at 2023-11-" in text
     assert "Spent in 30 days: 8.50 worker-hours; the budget leaves 1.50" in text
-    assert "The provider would make 0 more (quota)" in text
+    assert "The provider can start 0 more (quota)" in text
     failing = "\n".join(pool_lines(_answer(failures=3, failed="it never booted")))
     assert "3 failures in a row, the last: it never booted" in failing

@@ -166,7 +166,7 @@ def test_links_devices_and_ways_out_are_never_followed(
 
 def test_a_result_that_was_made_anew_meanwhile_is_told(client: httpx.Client) -> None:
     answer = client.get("/results/default/out/1/a.csv", params={"digest": digest(b"old")})
-    assert (answer.status_code, "made anew" in answer.json()["error"]) == (409, True)
+    assert (answer.status_code, "written again" in answer.json()["error"]) == (409, True)
     assert client.get("/results/default/none").status_code == 404
 
 

@@ -71,6 +71,7 @@ def test_status_and_batches_say_why_work_waits_in_words_and_by_kind(backend: Fak
     backend.set_batch(4, queued=3)
     lunch = StatusReason(WaitKind.BATCH_PAUSED, "4", "batch 4 is paused: lunch")
     backend.now = msgspec.structs.replace(backend.now, reasons=(lunch,))
+    assert client.get("/status").json()["warnings"] == ["batch 4 is paused: lunch"]
     for answer in (client.get("/status").json(), client.get("/batches/4").json()):
         assert answer["hindrances"] == ["batch 4 is paused: lunch"]
         assert answer["reasons"] == [{"kind": "batch_paused", "about": "4", "text": "batch 4 is paused: lunch"}]

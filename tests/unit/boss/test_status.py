@@ -39,34 +39,41 @@ AB = (Dependency(1, TaskState.RUNNING), Dependency(2, TaskState.FAILED))
 
 SENTENCES: list[tuple[Wait, str]] = [
     (BossWarning("broker", "the broker cannot be started again"), "the broker cannot be started again"),
-    (waits.Stopping(), "the boss is about to end and sends nothing more; the next one goes on"),
-    (waits.NoBroker(), "the boss is not connected to its broker; it is tried again automatically"),
-    (waits.NoDatastore(), "no datastore yet: its program has not said hello; tasks with files wait for it"),
+    (waits.Stopping(), "the boss is stopping and sends nothing more; the next boss goes on with all tasks"),
+    (waits.NoBroker(), "the boss is not connected to its broker; it reconnects automatically"),
+    (
+        waits.NoDatastore(),
+        "the datastore is not connected: its program has not said hello; tasks with files wait for it",
+    ),
     (waits.DatastoreHeld("the disk is full"), "datastore: the disk is full"),
     (
         waits.FileNotStored("net.inp", "b2:0", "no room"),
-        "the sent file 'net.inp' is not on the datastore yet; it is tried again automatically: no room",
+        "the datastore has not stored the sent file 'net.inp' yet: no room; the boss retries automatically",
     ),
     (waits.Dependencies(1), "it waits for 1 dependency"),
     (waits.Dependencies(4, AB), "it waits for 4 dependencies: 'a' (running), task number 2 (failed), 2 more"),
     (
         waits.Blocked(1, AB[1:]),
-        "it is blocked by 1 dependency: task number 2 (failed); it follows automatically when what failed is retried",
+        "it is blocked by 1 dependency: task number 2 (failed); it follows automatically once the failed tasks are "
+        "retried: admin.py retry_failed",
     ),
-    (waits.BatchPaused(3, Pause(PauseKind.OPERATOR, "lunch")), "batch 3 is paused: lunch"),
+    (
+        waits.BatchPaused(3, Pause(PauseKind.OPERATOR, "lunch")),
+        "batch 3 is paused: lunch; resume it with: admin.py resume_batch 3",
+    ),
     (waits.FilesWaiting(3, 1), "1 file sent with batch 3 is not on the datastore yet"),
     (waits.FilesWaiting(3, 2), "2 files sent with batch 3 are not on the datastore yet"),
-    (waits.Retry(WALL + 30.0, 1, 3), f"it is sent again at {LATER} (in 30 s); it has used 1 of 3 retries"),
-    (waits.Retry(WALL + 30.0, 0, 3), f"it is sent again at {LATER} (in 30 s); it has used no retry"),
-    (waits.ResultsSought(), "the datastore is asked whether its results exist already"),
-    (waits.NoWorker(there=False, coming=0), "no worker is there; tasks wait until one says hello"),
+    (waits.Retry(WALL + 30.0, 1, 3), f"the boss sends it again at {LATER} (in 30 s); it has used 1 of 3 retries"),
+    (waits.Retry(WALL + 30.0, 0, 3), f"the boss sends it again at {LATER} (in 30 s); it has used no retry"),
+    (waits.ResultsSought(), "the datastore checks whether its results exist already"),
+    (waits.NoWorker(there=False, coming=0), "there is no worker; tasks wait until one says hello"),
     (
         waits.NoWorker(there=False, coming=4),
-        "no worker is there (4 are being started); tasks wait until one says hello",
+        "there is no worker (4 are being started); tasks wait until one says hello",
     ),
     (
         waits.NoWorker(there=True, coming=1),
-        "none of the workers there takes tasks at present (1 is being started); tasks wait until one does",
+        "no worker takes tasks at present (1 is being started); tasks wait until one does",
     ),
     (
         waits.NoFit(Demand("", (("gpu", "yes"),), 1, 0), 20, True, (CLOUDY,)),
@@ -93,67 +100,69 @@ SENTENCES: list[tuple[Wait, str]] = [
     (waits.WorkersBusy(2, 8, 20), "2 workers with 8 slots could run it and are busy; 20 tasks wait for them"),
     (
         waits.WorkersNotServing(1, 2, 0),
-        "workers that could run it take nothing: 1 is draining, 2 are lost",
+        "the workers that could run it take no tasks: 1 is draining, 2 are lost",
     ),
     (
         waits.WorkersNotServing(0, 0, 1),
-        "workers that could run it take nothing: 1 is not connected",
+        "the workers that could run it take no tasks: 1 is not connected",
     ),
     (
         waits.WorkerQuarantined("w", Quarantine(QuarantineKind.FAILURES, "3 attempts failed"), WALL + 30.0),
-        f"worker w is quarantined: 3 attempts failed; it gets a test task at {LATER} (in 30 s)",
+        f"worker w is quarantined: 3 attempts failed; it gets a test task at {LATER} (in 30 s), or release it "
+        "with: admin.py release w",
     ),
     (
         waits.WorkerQuarantined("w", Quarantine(QuarantineKind.FAILURES, "3 attempts failed"), 0.0),
-        "worker w is quarantined: 3 attempts failed",
+        "worker w is quarantined: 3 attempts failed; release it with: admin.py release w",
     ),
     (
         waits.WorkerQuarantined("w", Quarantine(QuarantineKind.OPERATOR, "by hand: odd"), 0.0),
-        "worker w is quarantined: by hand: odd",
+        "worker w is quarantined: by hand: odd; release it with: admin.py release w",
     ),
     (
         waits.InputsNotBrought("w", "no route to host"),
-        "inputs cannot be brought to worker w; it is tried again automatically: no route to host",
+        "worker w does not get its inputs: no route to host; the boss retries automatically",
     ),
     (waits.PoolGrows("cloud", 1), "pool cloud is starting 1 worker"),
     (
         waits.PoolLimited("cloud", NotMore(NotMoreKind.LIMIT, "the pool has its limit of 4")),
-        "pool cloud is not given more workers: the pool has its limit of 4",
+        "pool cloud gets no more workers: the pool has its limit of 4",
     ),
     (
         waits.PoolCannotGrow("cloud", "no quota", WALL + 30.0),
-        f"pool cloud cannot grow, work goes on with what is there: no quota; it is tried again at {LATER} (in 30 s)",
+        f"pool cloud cannot grow: no quota; work goes on with the workers there are, and the boss retries at {LATER} "
+        "(in 30 s)",
     ),
     (
         waits.PoolStartsFail("cloud", 2, "the template is broken", 0.0),
-        "pool cloud: 2 starts in a row failed: the template is broken; it is tried again automatically",
+        "pool cloud: 2 starts in a row failed: the template is broken; the boss retries automatically",
     ),
     (
         waits.PoolStartsFail("cloud", 1, "the template is broken", WALL + 30.0),
-        f"pool cloud: a start failed: the template is broken; it is tried again at {LATER} (in 30 s)",
+        f"pool cloud: a start failed: the template is broken; the boss retries at {LATER} (in 30 s)",
     ),
     (
         waits.PoolRemoved("cloud", 4),
-        "the settings have no pool 'cloud' any more: 4 workers of it end when they hold nothing",
+        "pool 'cloud' is no longer in the settings: its 4 workers stop when they hold no task",
     ),
     (
         waits.PoolRemoved("cloud", 1),
-        "the settings have no pool 'cloud' any more: 1 worker of it ends when it holds nothing",
+        "pool 'cloud' is no longer in the settings: its 1 worker stops when it holds no task",
     ),
-    (waits.Staging("w", WALL + 30.0), f"its inputs are being brought to worker w (asked at {LATER})"),
-    (waits.Staging("w", 0.0), "its inputs are being brought to worker w"),
+    (waits.Staging("w", WALL + 30.0), f"the datastore brings its inputs to worker w (asked at {LATER})"),
+    (waits.Staging("w", 0.0), "the datastore brings its inputs to worker w"),
     (waits.InitTasks("w", 1, network=False), "worker w first runs 1 init task of its batch"),
     (
         waits.InitTasks("w", 2, network=True),
         "worker w first runs 2 init tasks of its batch, which wait for a network interface",
     ),
-    (waits.SentAhead("w", connected=True), "it was sent ahead to worker w; it begins when a slot is free there"),
+    (waits.SentAhead("w", connected=True), "it was sent ahead to worker w; it starts when a slot is free there"),
     (
         waits.SentAhead("w", connected=False),
-        "it was sent ahead to worker w, which is not connected at present; it begins when a slot is free there",
+        "it was sent ahead to worker w, which is not connected at present; it starts when a slot is free there",
     ),
-    (waits.TakenBack("w"), "worker w was asked to give it back"),
-    (waits.Collecting("w"), "its results are being brought from worker w to the datastore"),
+    (waits.TakenBack("w"), "the boss has asked worker w to give it back"),
+    (waits.Collecting("w"), "the datastore collects its results from worker w"),
 ]
 
 
@@ -168,7 +177,7 @@ def test_every_kind_of_reason_is_among_them() -> None:
 
 def test_a_datastore_that_has_not_come_is_named_with_its_host() -> None:
     words = sentence(waits.NoDatastore(), ReasonContext(WALL, "store.example"))
-    assert words.startswith("no datastore yet: its program on store.example has not said hello")
+    assert words.startswith("the datastore is not connected: its program on store.example has not said hello")
 
 
 def test_a_reason_is_known_by_its_kind_and_what_it_is_about_whatever_its_numbers() -> None:
@@ -193,9 +202,9 @@ def world() -> Iterator[World]:
 def shown(world: World) -> list[str]:
     """What is shown once all of it has lasted."""
     reasons = StatusReasons()
-    reasons.look(world.state, [])
+    reasons.observe(world.state, [])
     world.state.now += LASTS_SECONDS
-    found = reasons.look(world.state, [])
+    found = reasons.observe(world.state, [])
     world.state.now -= LASTS_SECONDS
     return [reason.text for reason in found]
 
@@ -209,10 +218,10 @@ def test_a_reason_whose_numbers_change_is_shown_once_it_has_lasted() -> None:
     for now in range(7):
         state.now = float(now)
         state.datastore.warning = f"{now} bytes are free"
-        told = [reason.text for reason in reasons.look(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
+        told = [reason.text for reason in reasons.observe(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
         assert told == ([] if now < 5 else [f"datastore: {now} bytes are free"])
     state.datastore.warning = ""
-    assert not [reason for reason in reasons.look(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
+    assert not [reason for reason in reasons.observe(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
 
 
 def test_what_was_decided_and_what_a_part_warns_of_is_shown_at_once(world: World) -> None:
@@ -220,8 +229,12 @@ def test_what_was_decided_and_what_a_part_warns_of_is_shown_at_once(world: World
     world.push({"a": ""})
     world.turn(QuarantineAsked(worker="w", reason="odd"), PauseAsked(batch=1, reason="lunch"))
     warning = BossWarning("broker", "the broker cannot be started again")
-    told = [reason.text for reason in StatusReasons().look(world.state, [warning])]
-    assert told == [warning.text, "worker w is quarantined: by hand: odd", "batch 1 is paused: lunch"]
+    shown = [reason.text for reason in StatusReasons().observe(world.state, [warning])]
+    assert shown == [
+        warning.text,
+        "worker w is quarantined: by hand: odd; release it with: admin.py release w",
+        "batch 1 is paused: lunch; resume it with: admin.py resume_batch 1",
+    ]
 
 
 def test_a_quota_is_shown_with_when_it_is_tried_again(world: World) -> None:
@@ -229,8 +242,8 @@ def test_a_quota_is_shown_with_when_it_is_tried_again(world: World) -> None:
     assert not [line for line in shown(world) if "cannot grow" in line]
     world.turn(InstanceStartFailed(instance=min(world.state.instances), reason="no quota for a 5th VM", full=True))
     (line,) = [line for line in shown(world) if "cannot grow" in line]
-    assert line.startswith("pool cloud cannot grow, work goes on with what is there: no quota for a 5th VM; ")
-    assert "it is tried again at " in line and line.endswith("(in 25 s)")
+    assert line.startswith("pool cloud cannot grow: no quota for a 5th VM; work goes on with the workers there are")
+    assert "the boss retries at " in line and line.endswith("(in 25 s)")
 
 
 def test_failures_in_a_row_are_shown_and_a_single_one_is_not(world: World) -> None:
@@ -240,7 +253,7 @@ def test_failures_in_a_row_are_shown_and_a_single_one_is_not(world: World) -> No
     assert not [line for line in shown(world) if "failed" in line]
     world.turn(InstanceStartFailed(instance=second, reason="the template is broken"))
     (line,) = [line for line in shown(world) if "failed" in line]
-    assert line.startswith("pool cloud: 2 starts in a row failed: the template is broken; it is tried again ")
+    assert line.startswith("pool cloud: 2 starts in a row failed: the template is broken; the boss retries ")
 
 
 def test_tasks_that_require_a_pool_that_is_none_are_shown_with_those_that_are(world: World) -> None:
@@ -270,4 +283,4 @@ def test_tasks_that_neither_a_worker_nor_a_pool_can_run_are_shown(world: World) 
 
 def test_that_no_worker_is_there_says_how_many_are_coming(world: World) -> None:
     push(world)
-    assert "no worker is there (4 are being started); tasks wait until one says hello" in shown(world)
+    assert "there is no worker (4 are being started); tasks wait until one says hello" in shown(world)

@@ -28,7 +28,7 @@ def check(content: str, *options: str) -> Result:
 def test_a_right_file_is_told_so_and_leaves_nothing() -> None:
     Path("net.inp").write_text("x")
     told = check('[{"id": "a", "commands": "true", "requirements": ["net.inp"]}]')
-    assert (told.exit_code, told.stdout) == (0, "tasks.json is right: 1 task; 1 file would be sent along.\n")
+    assert (told.exit_code, told.stdout) == (0, "tasks.json is valid: 1 task; a push sends 1 file along.\n")
     assert sorted(path.name for path in Path().iterdir()) == ["net.inp", "tasks.json"]
 
 

@@ -97,7 +97,8 @@ def test_status_has_the_four_historic_lines() -> None:
         failed=2,
         cancelled=0,
         counts=schema.Counts(),
-        hindrances=["no worker fits\x1b"],
+        hindrances=[],
+        warnings=["no worker fits\x1b"],
         broker_connected=True,
         datastore_connected=True,
         deployment="d",
@@ -124,7 +125,7 @@ def test_status_counts_the_reports_that_the_boss_rejected_by_reason() -> None:
         turn=1, rejected_reports={"other_deployment": 3, "of late\x1b": 1},
     )  # fmt: skip
     assert list(format_tasks.status_lines(status))[4:] == [
-        "Reports that the boss has rejected since its start: 3 of workers of another deployment, 1 of late\\x1b."
+        "The boss has rejected reports since its start: 3 of workers of another deployment, 1 of late\\x1b."
     ]
 
 
@@ -165,7 +166,7 @@ def test_a_change_is_told_in_counts() -> None:
     told = format_tasks.change_lines(schema.ChangeAnswer(done={"cancelled": 1, "asked": 2, "untouched": 9}))
     assert list(told) == ["1 task cancelled, 2 tasks being cancelled."]
     nothing = schema.ChangeAnswer(done={"retried": 0}, carry_on="nobody")
-    assert list(format_tasks.change_lines(nothing)) == ["There was nothing to do."]
+    assert list(format_tasks.change_lines(nothing)) == ["There is nothing to do."]
     retried = schema.ChangeAnswer(done={"retried": 3}, carry_on="the next boss does it")
     assert list(format_tasks.change_lines(retried))[1] == "the next boss does it"
 
