@@ -78,7 +78,7 @@ def test_inits_run_once_on_each_machine_while_it_has_a_second_card_and_one_that_
     assert sum(scene.told(machine).count("task") for machine in good) == 12, "the others work on"
     assert scene.told(bad).count("fetch") in (TRIES, TRIES + 1) and "task" not in scene.told(bad)
     assert any(set_aside in one for one in site.asked("status")["hindrances"])
-    site.wait(lambda: all(len(machine.cards) == 1 for machine in [bad, *good]), "no second card stays behind")
+    site.wait(lambda: all(len(machine.nics) == 1 for machine in [bad, *good]), "no second card stays behind")
     assert all(scene.told(machine).count("card-in") == scene.told(machine).count("card-out") == 1 for machine in good)
     site.admin("terminate_workers", "--yes", "--now")
     scene.hive.wait(lambda: scene.hive.alive() == [], "nothing is left")

@@ -102,7 +102,7 @@ def test_a_second_card_comes_and_goes_and_the_context_is_run_again(cloud: Cloud)
     said(cloud, machine)
     host, user = cloud.host(machine), cloud.front.users["ecloud"]
     cloud.front.attach(user, machine.id, 'NIC = [ NETWORK = "internet", NETWORK_UNAME = "oneadmin" ]')
-    assert f"inet {machine.cards[1][1]}" in host.run(["ip", "addr", "show", "eth1"], user="root")
+    assert f"inet {machine.nics[1][1]}" in host.run(["ip", "addr", "show", "eth1"], user="root")
     cloud.wait(lambda: len(host.path("/root/said").read_text().splitlines()) >= 6, "the script ran again")
     cloud.wait(lambda: cloud.front.state(machine) == (3, 3), "it is plugged in")
     cloud.front.detach(user, machine.id, 1)

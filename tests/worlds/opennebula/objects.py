@@ -85,7 +85,7 @@ class Machine:
     user_template: Attributes
     made_at: float
     #: (network, address) by number of the card.
-    cards: dict[int, tuple[int, str]]
+    nics: dict[int, tuple[int, str]]
     #: Number of its template, -1: none.
     template_id: int = -1
     #: Set when its end was asked for.
