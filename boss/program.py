@@ -342,7 +342,7 @@ def _make_providers(
 
 
 def _end_local_workers(state: State, providers: Providers) -> None:
-    """The polite way needs the database: without it local workers are only told to end what they hold. Blocks."""
+    """The polite way needs the database: without it local workers only end what they hold. Blocks."""
     rows = [one.row for one in state.instances.values() if one.row.provider == LOCAL]
     for row in rows:
         providers.stop(StopInstance(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference))

@@ -43,7 +43,8 @@ logger = logging.getLogger(__name__)
 #: Of a token that fetches a newer bundle, and of a start token where a pool does not say how long a boot may take.
 REPLACE_SECONDS = 3600.0
 BOOT_SECONDS = 900.0
-#: Providers whose machines are not the boss's to halt: somebody else started them.
+_UNKNOWN = "an unknown address"
+#: Providers whose machines the boss must not halt: it did not start them.
 _NOT_OURS = (LOCAL, "static")
 #: What of the settings of all workers, and of the datastore, is sent along with the login.
 _PASSED_ON = {
@@ -169,9 +170,9 @@ class InstanceBootstrap:
             BossWarning(
                 f"worker {one.worker}",
                 f"worker {one.worker}: its start token was used again at {format_moment(one.refused_at)} by "
-                f"{one.refused_by or 'somebody'}, who was refused (its login was given to "
-                f"{one.exchanged_by or 'somebody'} at {format_moment(one.exchanged_at)}); if that was not its own "
-                "machine, somebody has read its CONTEXT",
+                f"{one.refused_by or _UNKNOWN}, who was refused (its login was given to {one.exchanged_by or _UNKNOWN} "
+                f"at {format_moment(one.exchanged_at)}); if that was not its own machine, "
+                "somebody has read its CONTEXT",
             )
             for one in self._tokens.all()
             if one.refused_at
@@ -248,9 +249,9 @@ class InstanceBootstrap:
 
     def _variables(self, worker: str) -> dict[str, str]:
         pool = self._pool_of(worker)
-        told = {name: self._settings[name] for name in _PASSED_ON[_role(pool)] if name in self._settings}
+        passed_on = {name: self._settings[name] for name in _PASSED_ON[_role(pool)] if name in self._settings}
         placement = str(pool.options.get("placement") or "") if pool.role == "workers" else ""
-        return told | ({"ECLOUD_PLACEMENT": placement} if placement else {})
+        return passed_on | ({"ECLOUD_PLACEMENT": placement} if placement else {})
 
     def _filled(self, worker: str, order: Replace) -> Replace | None:
         """None: it has no machine of ours, so it cannot be given a token."""
@@ -278,7 +279,7 @@ class InstanceBootstrap:
             raise OSError(f"worker {worker} has no login: {error}") from None
 
     def _remove_login(self, worker: str) -> None:
-        """Refused from now on; whoever uses it is cut off. Raises OSError."""
+        """The broker refuses it from now on, and cuts off who uses it. Raises OSError."""
         try:
             self._logins.remove(worker)
         except BrokerError as error:
@@ -318,21 +319,21 @@ def _role(pool: PoolSetup) -> Role:
 
 
 def _machine(pool: PoolSetup) -> str:
-    """Of what kind its machines are, as `uname -m` says it; unless the settings say so, as this one."""
+    """The hardware of its machines, as `uname -m` prints it; by default this machine's."""
     return str(_options(pool).get("machine") or own_machine())
 
 
 def _of_pool(pool: PoolSetup) -> dict[str, str]:
-    """What its workers are told of what the settings say about the pool."""
+    """Variables of its workers that follow from the settings of the pool."""
     options = pool.options
-    told = {"ECLOUD_HALT_WHEN_ORPHANED": "1" if _may_halt(pool) else "0"}
+    variables = {"ECLOUD_HALT_WHEN_ORPHANED": "1" if _may_halt(pool) else "0"}
     if options.get("labels"):
-        told["ECLOUD_LABELS"] = json.dumps(options["labels"], sort_keys=True)
+        variables["ECLOUD_LABELS"] = json.dumps(options["labels"], sort_keys=True)
     if options.get("slots"):
-        told["ECLOUD_SLOTS"] = str(options["slots"])
+        variables["ECLOUD_SLOTS"] = str(options["slots"])
     if options.get("orphan_after_seconds"):
-        told["ECLOUD_ORPHAN_AFTER"] = f"{options['orphan_after_seconds']:g}"
-    return told
+        variables["ECLOUD_ORPHAN_AFTER"] = f"{options['orphan_after_seconds']:g}"
+    return variables
 
 
 def _may_halt(pool: PoolSetup) -> bool:

@@ -1,7 +1,7 @@
 """The bundles that a boss has ready for machines of its pools: made in a thread, waited for by who starts a machine.
 
-Which Pythons a machine's image has is not known before it is up, so there is one for each; one that cannot be had (no
-package index is reached, say) is told when a machine asks for it.
+Which Pythons a machine's image has is not known before it is up, so there is one for each; one that is not available
+(no package index is reached, say) is reported when a machine asks for it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PoolBundles:
     """All calls are safe from any thread."""
 
     def __init__(self, bundles: Bundles, ready: Callable[[dict[str, str]], None]) -> None:
-        """`ready` is told kind -> digest of the workers' bundles, whenever one more is there."""
+        """`ready` takes kind -> digest of the workers' bundles, whenever one more is there."""
         self._bundles = bundles
         self._ready = ready
         self._changed = threading.Condition()
@@ -58,7 +58,7 @@ class PoolBundles:
             except BundleError as error:
                 logger.warning("no bundle of the %s for %s: %s", role, kind, error, extra={"action": "no_bundle"})
                 self._settle((role, kind), None, str(error))
-            except Exception as error:  # a fault of ours: who waits for this bundle is not to wait in vain
+            except Exception as error:  # an internal error: who waits for this bundle is not to wait in vain
                 logger.exception("no bundle of the %s for %s", role, kind, extra={"action": "no_bundle"})
                 self._settle((role, kind), None, f"{type(error).__name__}: {error}")
             else:

@@ -1,7 +1,7 @@
-"""Look at a worker's host for a person: reach it, check who it is, run worker/debug.sh there, hand on what it says.
+"""A look at a worker's host for an operator: reach it, check its key, run worker/debug.sh there, pass on its output.
 
-For a worker of this machine the script runs here, without SSH. What a host says is not trusted: it is cut where it is
-too long, and made harmless by who prints it.
+For a worker of this machine the script runs here, without SSH. The output of a host is not trusted: it is cut where it
+is too long, and made harmless by who prints it.
 """
 
 from __future__ import annotations

@@ -9,4 +9,4 @@ from __future__ import annotations
 
 
 class BootstrapError(Exception):
-    """The text is a sentence for people."""
+    """The text is a sentence for operators."""

@@ -90,10 +90,10 @@ def _public_of(path: Path, comment: str) -> str:
     return f"{key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()} {comment}"
 
 
-_ANEW = "move it away to have a new one made, which workers' users must then be given anew"
+_ANEW = "move it away to have a new one made, which workers' users must then be given again"
 
 
 def _refuse_open_key(path: Path) -> None:
-    """ssh refuses a private key that others can read, with a page of text; better said here."""
+    """ssh refuses a private key that others can read, with a page of text; so it is reported here."""
     if path.stat().st_mode & 0o077:
         raise KeyFileError(f"the private key {path} can be read by others, so ssh refuses it: chmod 600 {path}")

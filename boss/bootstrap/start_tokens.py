@@ -45,7 +45,7 @@ class StartTokenRecord(msgspec.Struct, kw_only=True):
     #: When the token was exchanged for the login, and by whom; 0: not yet.
     exchanged_at: float = 0.0
     exchanged_by: str = ""
-    #: The last time that somebody wanted it again.
+    #: The last time that it was shown again.
     refused_at: float = 0.0
     refused_by: str = ""
 

@@ -175,7 +175,7 @@ def test_a_host_that_shows_another_key_is_told_nothing(user: User, cloud: Cloud)
          " kill -HUP $(cat /run/sshd.pid)"], user="root",
     )  # fmt: skip
     user.hurry = 20
-    with pytest.raises(DeployError, match="it is another machine, or was made anew; nothing was sent to it"):
+    with pytest.raises(DeployError, match="it is another machine, or was reinstalled; nothing was sent to it"):
         user.deploy()
 
 

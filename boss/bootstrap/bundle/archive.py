@@ -49,8 +49,8 @@ def _write(file: IO[bytes], files: Iterable[File]) -> None:
 
 
 def digest_of(path: Path) -> str:
-    told = hashlib.blake2b(digest_size=32)
+    digest = hashlib.blake2b(digest_size=32)
     with open(path, "rb") as file:
         while piece := file.read(1024 * 1024):
-            told.update(piece)
-    return f"b2:{told.hexdigest()}"
+            digest.update(piece)
+    return f"b2:{digest.hexdigest()}"

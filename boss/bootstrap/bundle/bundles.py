@@ -33,7 +33,7 @@ from boss.embedded.environments import ROOT
 
 #: Raised when bundles are made otherwise than before.
 _FORM = 1
-#: Bundles of one program, Python and machine that are kept: a guest may still ask for a former one.
+#: Bundles of one program, Python and machine that are kept: a machine may still ask for a former one.
 _KEPT = 3
 #: In a bundle, what it is.
 ABOUT = "bundle.json"
@@ -84,7 +84,7 @@ class Bundles:
 
     def _make(self, name: str, program: Program, python: str, machine: str) -> Bundle:
         if python not in PYTHONS and program != "boss":
-            raise BundleError(f"there is no bundle for Python {python}: guests have {' or '.join(PYTHONS)}")
+            raise BundleError(f"there is no bundle for Python {python}: machines have {' or '.join(PYTHONS)}")
         if machine not in MACHINES and machine != own_machine():
             raise BundleError(f"there is no bundle for the machine {machine!r}: known are {', '.join(MACHINES)}")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -152,27 +152,27 @@ def _record(package: Package) -> File:
     """What pip writes down, without its digests: so a boss that runs from a bundle finds the files of each package."""
     about = next((f.path for f in package.files if f.path.endswith(".dist-info/METADATA")), "")
     if not about:
-        raise BundleError(f"the package {package.name} says nothing about itself (no METADATA)")
+        raise BundleError(f"the package {package.name} has no METADATA")
     paths = sorted({f.path for f in package.files})
     text = "".join(f"{path},,\n" for path in paths).encode()
     return File(about.replace("METADATA", "RECORD"), lambda: text)
 
 
 def _about(program: str, python: str, machine: str, packages: Iterable[Package]) -> File:
-    told = {
+    about = {
         "program": program,
         "python": python,
         "machine": machine,
         "packages": {package.name: package.version for package in packages},
     }
-    text = json.dumps(told, indent=1, sort_keys=True).encode() + b"\n"
+    text = json.dumps(about, indent=1, sort_keys=True).encode() + b"\n"
     return File(ABOUT, lambda: text)
 
 
 def _key(files: Iterable[File]) -> str:
     """Of names and contents: bundles are the same where this is."""
-    told = hashlib.blake2b(str(_FORM).encode(), digest_size=16)
+    digest = hashlib.blake2b(str(_FORM).encode(), digest_size=16)
     for each in sorted(files, key=lambda file: file.path):
         content = hashlib.blake2b(each.read(), digest_size=32).digest()
-        told.update(f"{each.path}\0{each.executable:d}\0".encode() + content)
-    return told.hexdigest()
+        digest.update(f"{each.path}\0{each.executable:d}\0".encode() + content)
+    return digest.hexdigest()

@@ -15,7 +15,7 @@ from boss.bootstrap.errors import BootstrapError
 
 Program = Literal["worker", "datastore", "boss"]
 
-#: Pythons that guests may have: what Debian and Ubuntu bring, and EPANET's library is made for.
+#: Pythons that machines may have: what Debian and Ubuntu bring, and EPANET's library is made for.
 PYTHONS = ("3.11", "3.12")
 #: The machines for which packages are to be had ready-made.
 MACHINES = ("x86_64", "aarch64")
@@ -62,7 +62,7 @@ _INSTALLERS = ("INSTALLER", "REQUESTED", "RECORD", "direct_url.json", "WHEEL")
 
 
 class BundleError(BootstrapError):
-    """A bundle cannot be had; says which, why, and what helps."""
+    """A bundle is not available; the text says which, why, and what helps."""
 
 
 def own_python() -> str:
