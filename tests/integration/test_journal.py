@@ -77,10 +77,10 @@ def test_the_journal_is_read_from_a_time_on(database: Database) -> None:
 
 def test_old_turns_are_pruned_a_bounded_number_at_a_time(database: Database) -> None:
     fill(database, 10)
-    assert database.prune_events(before=108.5, at_most=5) == 5
+    assert database.prune_events(before=108.5, limit=5) == 5
     assert {line.turn for line in database.reads.events().lines} == set(range(6, 11))
-    assert database.prune_events(before=108.5, at_most=5) == 3
-    assert database.prune_events(before=108.5, at_most=5) == 0
+    assert database.prune_events(before=108.5, limit=5) == 3
+    assert database.prune_events(before=108.5, limit=5) == 0
     assert {line.turn for line in database.reads.events().lines} == {9, 10}
     turn(database, 120.0, moved(1, "running"))
     assert database.reads.last_events(1).lines[0].turn == database.turn
