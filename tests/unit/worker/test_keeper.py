@@ -178,7 +178,7 @@ def test_the_unit_that_it_runs_under_is_a_good_one(tmp_path: Path) -> None:
     unit = tmp_path / "ecloud-guest.service"
     python = os.path.realpath(sys.executable)
     unit.write_text(
-        UNIT.format(python=python, program="/opt/ecloud/bringup.py", settings="/etc/ecloud", log="/var/log/x")
+        UNIT.format(python=python, program="/opt/ecloud/bootstrap.py", settings="/etc/ecloud", log="/var/log/x")
     )
     command = [find("systemd-analyze") or "", "verify", os.fspath(unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
