@@ -418,7 +418,7 @@ def test_another_version_is_fetched_from_its_boss_only_and_then_takes_its_place(
         boss.order(run(1, commands=["sleep 1; echo done"]))
         evil = f"http://127.0.0.1:{server.server_port}.evil.example/bundle"
         boss.order(Replace(kind="3.11-x86_64", digest=f"b2:{'1' * 64}", url=evil, token="t"))
-        wait_for(lambda: "is not of the boss that this machine was told" in agent.log.read_text(), "a refusal")
+        wait_for(lambda: "is not of the boss that this machine knows" in agent.log.read_text(), "a refusal")
         boss.order(Replace(kind="3.11-x86_64", digest=wanted, url=f"{url}/bundle", token="t"))
         assert boss.outcome(1).stdout_tail == "done\n"
         boss.acknowledge((1, 1))
