@@ -91,7 +91,7 @@ class Dispatcher:
     def _worker_message(self, effect: SendToWorker, tasks: Mapping[int, Task]) -> WorkerOrders:
         filled = (_run(order, tasks) if isinstance(order, RunOrder) else order for order in effect.orders)
         return WorkerOrders(
-            version=VERSION,
+            version=effect.version,
             deployment=self._deployment,
             receiver=effect.incarnation,
             epoch=self._epoch,

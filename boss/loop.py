@@ -24,6 +24,7 @@ from boss.core.scheduler import Scheduler
 from boss.core.store import DatabaseAwayError, TurnStore
 from boss.dispatch import Dispatcher, Found
 from boss.inbox import Inbox, Item
+from boss.other_version_log import OtherVersionLog
 from boss.turn import Decided, Outside, decide, perform, perform_steps, record
 from wire.rejected import RejectionLog
 
@@ -60,6 +61,7 @@ class Loop:
         self._dispatcher = Dispatcher(store, "", 0)
         self._waiting: list[Item] = []
         self._rejected = RejectionLog(logger, "reports")
+        self._other_versions = OtherVersionLog()
         self._upkeep = upkeep
         self._upkeep_at = self._turned_at = 0.0
 
@@ -79,6 +81,7 @@ class Loop:
                 self.turn(items)
                 self._turned_at = time.monotonic()
                 self._rejected.look(self.scheduler.state.rejected, self._turned_at)
+                self._other_versions.look(self.scheduler.state, self._turned_at)
         except _GivenUpError:
             logger.warning("the boss ends although its database is away", extra={"action": "given_up"})
         finally:

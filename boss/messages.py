@@ -14,10 +14,12 @@ from boss.core.events import (
     Event,
     LinkConnected,
     LinkDisconnected,
+    OtherVersionReported,
     PresenceSeen,
     WorkerReported,
 )
-from wire.codec import MessageTooLargeError, WireError, decode, encode
+from boss.core.instance_state import DATASTORE
+from wire.codec import MessageTooLargeError, UnknownVersionError, WireError, decode, decode_other, encode
 from wire.link import Connected, Disconnected, Link, LinkEvent, LinkOptions, Received, SubscriptionRefused
 from wire.messages import DatastoreOrders, DatastoreReports, Presence, WorkerOrders, WorkerReports
 from wire.topics import Topics
@@ -95,7 +97,10 @@ class MqttMessages:
     def _event(self, topic: str, payload: bytes) -> Event | None:
         topics = self._topics
         if topic == topics.datastore_reports:
-            return DatastoreReported(message=decode(payload, DatastoreReports))
+            try:
+                return DatastoreReported(message=decode(payload, DatastoreReports))
+            except UnknownVersionError:
+                return OtherVersionReported(agent=DATASTORE, message=decode_other(payload))
         if topic == topics.datastore_presence:
             return self._presence(topic, payload, "datastore")
         worker = topics.worker_of(topic)
@@ -103,11 +108,17 @@ class MqttMessages:
             self._dropped(topic, "no topic of a worker")
             return None
         if topic == topics.reports(worker):
-            return WorkerReported(worker=worker, message=decode(payload, WorkerReports))
+            try:
+                return WorkerReported(worker=worker, message=decode(payload, WorkerReports))
+            except UnknownVersionError:
+                return OtherVersionReported(agent=worker, message=decode_other(payload))
         return self._presence(topic, payload, worker)
 
     def _presence(self, topic: str, payload: bytes, name: str) -> Event | None:
-        message = decode(payload, Presence)
+        try:
+            message = decode(payload, Presence)
+        except UnknownVersionError:
+            return None  # a hint only: its reports say what it speaks
         if message.name != name:
             self._dropped(topic, f"presence in the name of {message.name!r}")
             return None

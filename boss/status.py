@@ -15,10 +15,11 @@ from boss.common.plural import plural
 from boss.common.times import format_clock
 from boss.core import waits
 from boss.core.diagnosis import conditions
+from boss.core.instance_state import DATASTORE
 from boss.core.ready import Demand
 from boss.core.reasons import LASTING
 from boss.core.state import State
-from boss.core.waits import BossWarning, Dependency, Lack, Misfit, Wait, WaitKind
+from boss.core.waits import BossWarning, Dependency, Lack, Misfit, VersionAnswer, Wait, WaitKind
 
 #: A reason is shown once it has lasted so long: what is over within seconds (a start, a reconnection) is left out.
 LASTS_SECONDS = 5.0
@@ -122,6 +123,21 @@ def _(wait: waits.DatastoreHeld, context: ReasonContext) -> str:
 @sentence.register
 def _(wait: waits.FileNotStored, context: ReasonContext) -> str:
     return f"the datastore has not stored the sent file {wait.name!r} yet: {wait.text}; {_RETRIES}"
+
+
+@sentence.register
+def _(wait: waits.OtherVersion, context: ReasonContext) -> str:
+    is_datastore = wait.agent == DATASTORE
+    agent = "the datastore" if is_datastore else f"worker {wait.agent}"
+    versions = f"{agent} speaks version {wait.version} of the protocol and the boss version {wait.own}"
+    if wait.answer is VersionAnswer.REPLACED:
+        return f"{versions}: it fetches the boss's program, finishes what it executes and comes back with that program"
+    if wait.answer is VersionAnswer.STOPPED:
+        return f"{versions}: it finishes what it executes and stops; the boss starts another one in its place"
+    consequence = "it is refused, and tasks with files wait" if is_datastore else "it is refused and gets no tasks"
+    older = wait.version < wait.own
+    remedy = "update ecloud where it runs and start it again" if older else "update ecloud where the boss runs"
+    return f"{versions}: {consequence}; {remedy}"
 
 
 # --- a task before anything can be sent ------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from wire.messages import VERSION, Message
+from wire.other_version import OtherReports
 
 #: Bytes of one MQTT payload. Brokers are configured to accept this and a little more.
 MAX_BYTES = 8 * 1024 * 1024
@@ -31,7 +32,7 @@ class MessageTooLargeError(WireError):
 
 
 class UnknownVersionError(WireError):
-    """Of a protocol version that this program does not speak."""
+    """Of another version of the protocol than this program's."""
 
 
 class MalformedMessageError(WireError):
@@ -44,6 +45,7 @@ class _Head(msgspec.Struct):
 
 _encoder = msgspec.json.Encoder()
 _head = msgspec.json.Decoder(_Head)
+_other = msgspec.json.Decoder(OtherReports)
 _decoders: dict[object, msgspec.json.Decoder[object]] = {}
 
 
@@ -77,6 +79,14 @@ def decode(payload: bytes | bytearray, kind: type[M], limit: int = MAX_BYTES) ->
     if version != VERSION:
         raise UnknownVersionError(_version_text(version))
     return message  # type: ignore[return-value]  # the decoder was made for `kind`
+
+
+def decode_other(payload: bytes | bytearray) -> OtherReports:
+    """Reports that `decode` refused with UnknownVersionError. Raises MalformedMessageError."""
+    try:
+        return _other.decode(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise MalformedMessageError(f"no reports in any version of the protocol: {error}") from None
 
 
 def _refuse_other_version(payload: bytes | bytearray) -> None:

@@ -1,4 +1,4 @@
-"""What boss, workers and datastore say to each other: every message, one struct each.
+"""The messages between boss, workers and datastore, one struct each.
 
 Values only: nothing here knows a broker, a clock or a file. The structs are also the vocabulary of the
 boss's core and of the pure agents (events carry them as they are), so that there is no second set of
@@ -19,16 +19,17 @@ from typing import Annotated, Literal
 
 import msgspec
 
-#: The version that this program speaks. A message of another version is refused (see `wire.codec`).
-VERSION = 1
+#: The version of all messages of this program. One of another version is refused by `wire.codec`; how the boss answers
+#: whoever sent it: `wire.other_version`.
+VERSION = 2
 
-# What a number may be, for whoever says it: a message with another one fits no schema, so that neither the
+# The range of each number, whoever sends it: a message with another one fits no schema, so that neither the
 # scheduler nor a database ever meets it.
 
 #: Numbers, sizes and counts: what every reader of JSON takes exactly, and every database stores.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Small = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-#: Negative: ended by that signal.
+#: Negative: terminated by that signal.
 ExitCode = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
 
@@ -44,7 +45,7 @@ class _Value(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 # ---------------------------------------------------------------------------------------------------
-# What a task asks a worker to do (stored as JSON beside the task, sent as it is)
+# What a worker executes for a task (stored as JSON beside the task, sent as it is)
 
 
 class ResultItem(_Value, frozen=True, kw_only=True):
@@ -72,7 +73,7 @@ class EpanetRun(_Value, frozen=True, kw_only=True):
 
 
 class Execution(_Value, frozen=True, kw_only=True):
-    """All that a worker needs to know of a task."""
+    """All that a worker requires to execute a task."""
 
     #: Each a line for `sh -c`, or an argv list. Run in order, up to the first that fails. Empty succeeds.
     commands: list[str | list[str]] = msgspec.field(default_factory=list)
@@ -102,15 +103,15 @@ class Place(_Value, frozen=True, kw_only=True):
     host: str = ""
     port: Small = 22
     user: str = ""
-    #: The worker's public SSH host keys, one line each, as it states them itself.
+    #: The worker's public SSH host keys, one line each, as it reports them itself.
     host_keys: list[str] = msgspec.field(default_factory=list)
 
 
 class Input(_Value, frozen=True, kw_only=True):
     """One requirement of an attempt, on its way to the worker.
 
-    In a Stage order `digest` is empty where the boss does not know it (a file that somebody put on the
-    datastore by hand): then `name` is looked up there when staging begins, and the answer says what it was.
+    In a Stage order `digest` is empty where the boss does not know it (a file that was put on the datastore
+    manually): then `name` is looked up there when staging starts, and the answer has the digest.
     """
 
     #: Path inside the datastore's tree (project folder included).
@@ -121,12 +122,12 @@ class Input(_Value, frozen=True, kw_only=True):
     size: Count = 0
     #: True when the owner may execute it.
     executable: bool = False
-    #: True in a `StageDone` and `Staged`: an empty folder is wanted at `path`; there is no digest.
+    #: True in a `StageDone` and `Staged`: an empty folder is required at `path`; there is no digest.
     folder: bool = False
 
 
 class ManifestEntry(_Value, frozen=True, kw_only=True):
-    """One file that an attempt left, as the worker saw it when it closed the attempt's directory."""
+    """One file that an attempt left, as it was when the worker closed the attempt's directory."""
 
     #: Path inside the working directory.
     source: str
@@ -172,7 +173,7 @@ class Run(_Value, frozen=True, kw_only=True, tag="run"):
     #: The user's id of the task: for the environment, logs and directories' labels only.
     id: str
     execution: Execution
-    #: True: inputs come through the datastore; `Staged` says when they are there.
+    #: True: inputs come through the datastore; `Staged` follows when they are there.
     staging: bool = False
     #: Init executions (task numbers) that must have succeeded on this worker before this one starts.
     inits: list[Count] = msgspec.field(default_factory=list)
@@ -189,14 +190,14 @@ class Staged(_Value, frozen=True, kw_only=True, tag="staged"):
 
 
 class TakeBack(_Value, frozen=True, kw_only=True, tag="take_back"):
-    """A question: answered `Returned` if the attempt has not begun, else `PhaseReached(executing)`."""
+    """A question: answered `Returned` if the attempt has not started, else `PhaseReached(executing)`."""
 
     task: Count
     attempt: Small
 
 
 class Kill(_Value, frozen=True, kw_only=True, tag="kill"):
-    """End this attempt, begun or not. Answered by its `Outcome` (`cancelled`), or the one it already had."""
+    """Stop this attempt, started or not. Answered by its `Outcome` (`cancelled`), or the one it already had."""
 
     task: Count
     attempt: Small
@@ -204,9 +205,9 @@ class Kill(_Value, frozen=True, kw_only=True, tag="kill"):
 
 
 class Acknowledge(_Value, frozen=True, kw_only=True, tag="acknowledge"):
-    """These attempts' ends are on the boss's disk: forget them and remove their directories.
+    """The outcomes of these attempts are on the boss's disk: forget them and remove their directories.
 
-    Also sent for an attempt that the boss does not want any more (superseded): kill it, then forget it.
+    Also sent for an attempt that is superseded: kill it, then forget it.
     """
 
     attempts: list[AttemptKey]
@@ -215,7 +216,7 @@ class Acknowledge(_Value, frozen=True, kw_only=True, tag="acknowledge"):
 
 
 class Drain(_Value, frozen=True, kw_only=True, tag="drain"):
-    """Give back what has not begun, finish the rest, take nothing new."""
+    """Return what has not started, finish the rest, take nothing new."""
 
 
 class Resume(_Value, frozen=True, kw_only=True, tag="resume"):
@@ -223,32 +224,32 @@ class Resume(_Value, frozen=True, kw_only=True, tag="resume"):
 
 
 class Stop(_Value, frozen=True, kw_only=True, tag="stop"):
-    """End yourself once nothing is in hand (as Drain before); with `now` kill what runs."""
+    """Drain, then terminate once no attempt is held; with `now` kill what runs."""
 
     now: bool = False
 
 
 class Welcome(_Value, frozen=True, kw_only=True, tag="welcome"):
-    """The answer to a Hello: how this deployment keeps time. All in seconds."""
+    """The answer to a hello: the intervals of this deployment, in seconds."""
 
     heartbeat_seconds: Seconds
     orphan_after_seconds: Seconds
 
 
 class SayHello(_Value, frozen=True, kw_only=True, tag="say_hello"):
-    """The boss does not know (any more) what the receiver has in hand: answer with a hello."""
+    """The boss does not know (any more) which attempts the receiver holds: answer with a hello."""
 
 
 class Replace(_Value, frozen=True, kw_only=True, tag="replace"):
-    """Your bundle is not the boss's: fetch that one, then end once nothing is in hand, for it to be started.
+    """Your bundle is not the boss's: fetch that one, then terminate once no attempt is held, so that it is started.
 
-    Only for who has told its bundle in its hello. The answer is the hello of what was started.
+    Only for a worker whose hello named its bundle. The answer is the hello of the new program.
     """
 
     #: Python and machine, as the receiver's hello named them: `3.11-x86_64`.
     kind: str
     digest: Digest
-    #: Where it is fetched, and the token that opens that for a short while. Filled in when the order is sent.
+    #: Where it is fetched, and the token that allows that for a short while. Set when the order is sent.
     url: str = ""
     token: str = ""
 
@@ -272,18 +273,18 @@ class WorkerOrders(msgspec.Struct, tag="worker_orders", frozen=True, kw_only=Tru
 # Reports: worker -> boss
 
 
-class InHand(_Value, frozen=True, kw_only=True):
-    """One attempt that a worker knows, as its hello states it."""
+class HeldAttempt(_Value, frozen=True, kw_only=True):
+    """One attempt that a worker holds, as its hello reports it."""
 
     task: Count
     attempt: Small
-    #: `staging` and `staged`: not begun. `ended`: has an outcome that is not acknowledged (it follows).
-    #: `returned`: given back, not acknowledged.
+    #: `staging` and `staged`: not started. `ended`: has an outcome that is not acknowledged (it follows).
+    #: `returned`: returned, not acknowledged.
     phase: Literal["staging", "staged", "executing", "ended", "returned"]
 
 
 class WorkerHello(_Value, frozen=True, kw_only=True, tag="hello"):
-    """First word after every (re)connection: who I am, what I have in hand."""
+    """The first report after every (re)connection: what the worker is and which attempts it holds."""
 
     pool: str
     slots: Small
@@ -291,24 +292,24 @@ class WorkerHello(_Value, frozen=True, kw_only=True, tag="hello"):
     memory: Count = 0
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     place: Place
-    in_hand: list[InHand] = msgspec.field(default_factory=list)
+    held: list[HeldAttempt] = msgspec.field(default_factory=list)
     #: Init executions that have succeeded here.
     initialized: list[Count] = msgspec.field(default_factory=list)
-    #: Attempts that a killed agent before this one had begun here, and whose end nobody saw.
+    #: Attempts that a killed agent before this one had started here, and whose outcome is unknown.
     died: list[AttemptKey] = msgspec.field(default_factory=list)
-    #: It takes nothing new: it was told to drain, or is about to end.
+    #: It takes nothing new: it drains, or is about to terminate.
     draining: bool = False
     #: Digests in the input cache, most recently used first, at most 10,000.
     cached: list[Digest] = msgspec.field(default_factory=list)
     address: str = ""
     pid: Small = 0
     program: str = ""
-    #: The bundle that it runs from, `<Python>-<machine>=<digest>`; empty: from none, and it is never replaced.
+    #: The bundle that it runs from, `<Python>-<machine>=<digest>`; empty: none, and it is never replaced.
     bundle: str = ""
 
 
 class PhaseReached(_Value, frozen=True, kw_only=True, tag="phase"):
-    """`staging`: taken. `staged`: inputs are in place. `executing`: the first command has begun."""
+    """`staging`: taken. `staged`: inputs are in place. `executing`: the first command has started."""
 
     task: Count
     attempt: Small
@@ -316,14 +317,14 @@ class PhaseReached(_Value, frozen=True, kw_only=True, tag="phase"):
 
 
 class Returned(_Value, frozen=True, kw_only=True, tag="returned"):
-    """Not begun and given back; the worker keeps this answer until it is acknowledged."""
+    """Returned before it started; the worker keeps this answer until it is acknowledged."""
 
     task: Count
     attempt: Small
 
 
 class InputsMissing(_Value, frozen=True, kw_only=True, tag="inputs_missing"):
-    """Staged, but not (or no more) in the cache, or damaged there: stage them again."""
+    """Staged, but not (or no longer) in the cache, or damaged there: stage them again."""
 
     task: Count
     attempt: Small
@@ -345,11 +346,11 @@ class Outcome(_Value, frozen=True, kw_only=True, tag="outcome"):
     attempt: Small
     #: `succeeded`: all commands exited 0 and every declared result is there.
     ended: Literal["succeeded", "failed", "timed_out", "cancelled"]
-    #: A sentence for people; empty on success.
+    #: A sentence for users; empty on success.
     reason: str = ""
     #: Whose fault a failure is: `worker` (disk full, cannot start a process, inputs damaged) costs no retry.
     fault: Literal["task", "worker"] = "task"
-    #: Of the command that failed, or 0; negative: ended by that signal. None: no command ran.
+    #: Of the command that failed, or 0; negative: terminated by that signal. None: no command ran.
     exit_code: ExitCode | None = None
     #: The command that failed.
     command: str = ""
@@ -362,14 +363,14 @@ class Outcome(_Value, frozen=True, kw_only=True, tag="outcome"):
     manifest: list[ManifestEntry] = msgspec.field(default_factory=list)
     #: Those of the results that are directories.
     folders: list[ResultFolder] = msgspec.field(default_factory=list)
-    #: Numbers for people, such as those of an EPANET run (ok, warned, failed).
+    #: Numbers for users, such as those of an EPANET run (ok, warned, failed).
     figures: dict[str, float] = msgspec.field(default_factory=dict)
 
 
 class Heartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
-    """I live. Renews the lease, as every other report does."""
+    """The worker is alive. Renews the lease, as every other report does."""
 
-    #: (task, attempt, fraction done) of those that told their progress since the last one.
+    #: (task, attempt, fraction done) of those that reported their progress since the last one.
     progress: list[tuple[Count, Small, float]] = msgspec.field(default_factory=list)
     #: Free bytes below the worker's home.
     disk_free: Count = 0
@@ -379,7 +380,7 @@ class Heartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
 
 
 class Leaving(_Value, frozen=True, kw_only=True, tag="leaving"):
-    """Told to end (TERM): what has not begun comes back as Returned, nothing new, please."""
+    """It is about to terminate (SIGTERM): what has not started follows as Returned; send nothing new."""
 
     reason: str = ""
 
@@ -394,11 +395,11 @@ class WorkerReports(msgspec.Struct, tag="worker_reports", frozen=True, kw_only=T
     deployment: str
     worker: str
     incarnation: str
-    #: Rises per incarnation, so that a late copy of an old hello is known for what it is.
+    #: Rises per incarnation, so that a late copy of an old hello is recognized.
     number: Count
     #: Epoch of the orders confirmed below.
     epoch: Count
-    #: Numbers of the orders taken since the last report.
+    #: Numbers of the orders received since the last report.
     confirms: list[Count]
     reports: list[WorkerReport]
 
@@ -431,7 +432,7 @@ class CollectFile(_Value, frozen=True, kw_only=True):
 class Collect(_Value, frozen=True, kw_only=True, tag="collect"):
     """Fetch, verify and publish these results. Answered Published or Abandoned.
 
-    From here on the datastore decides how the attempt ends; it keeps the highest attempt published per
+    From here on the datastore decides the outcome of the attempt; it keeps the highest attempt published per
     task and refuses a lower one; a repeated order is answered from the publish record.
     """
 
@@ -444,7 +445,7 @@ class Collect(_Value, frozen=True, kw_only=True, tag="collect"):
 
 
 class Abandon(_Value, frozen=True, kw_only=True, tag="abandon"):
-    """Give this attempt's collection up if its publish record is not written yet.
+    """Stop collecting the results of this attempt if its publish record is not written yet.
 
     Answered Published (it was too late) or Abandoned; from then on a Collect of it is refused.
     """
@@ -455,7 +456,7 @@ class Abandon(_Value, frozen=True, kw_only=True, tag="abandon"):
 
 
 class Forget(_Value, frozen=True, kw_only=True, tag="forget"):
-    """The ends of these attempts are on the boss's disk: their publish records and fences may go."""
+    """The outcomes of these attempts are on the boss's disk: remove their publish records and fences."""
 
     attempts: list[AttemptKey]
 
@@ -468,19 +469,19 @@ class Store(_Value, frozen=True, kw_only=True, tag="store"):
     size: Count
     executable: bool = False
     #: Where the content is: a path of this machine, or `boss:` and a path of the boss's HTTP API. No host and no
-    #: token: the datastore knows its boss by itself.
+    #: token: the datastore has its own configuration of the boss.
     source: str
 
 
 class LookUp(_Value, frozen=True, kw_only=True, tag="look_up"):
-    """Which of these names are there? Answered Found. `task` only labels the question."""
+    """Which of these names exist? Answered Found. `task` only labels the question."""
 
     task: Count
     names: list[str]
 
 
 class Send(_Value, frozen=True, kw_only=True, tag="send"):
-    """Send this content to the boss by HTTP (somebody wants to have it). Answered Sent or SendFailed."""
+    """Send this content to the boss by HTTP (a client requests it). Answered Sent or SendFailed."""
 
     #: Path inside the datastore's tree (project folder included).
     name: str
@@ -507,7 +508,7 @@ class DatastoreOrders(msgspec.Struct, tag="datastore_orders", frozen=True, kw_on
 
 
 class DatastoreHello(_Value, frozen=True, kw_only=True, tag="hello"):
-    """First word after every (re)connection. The boss then says again all that it still waits for."""
+    """The first report after every (re)connection. The boss then repeats all orders that are pending."""
 
     address: str = ""
     pid: Small = 0
@@ -525,8 +526,8 @@ class StageDone(_Value, frozen=True, kw_only=True, tag="stage_done"):
     bytes_moved: Count = 0
 
 
-#: `input`: a file is not to be had, the task fails. `transfer`: try again later, on any worker.
-#: `host`: the worker's host is not the one that it was (another key), or not to be trusted: it is set aside.
+#: `input`: a file is not available, the task fails. `transfer`: try again later, on any worker.
+#: `host`: the worker's host has another key than before, or is untrusted: it is quarantined.
 StageFault = Literal["input", "transfer", "host"]
 
 
@@ -548,12 +549,12 @@ class Published(_Value, frozen=True, kw_only=True, tag="published"):
 
 
 class Abandoned(_Value, frozen=True, kw_only=True, tag="abandoned"):
-    """Nothing of this attempt is or will be visible; its files are gone here."""
+    """Nothing of this attempt is or will be visible; its files are removed here."""
 
     task: Count
     attempt: Small
     #: `asked`: by Abandon. `fenced`: a higher attempt is published. `result`: what the worker had is not
-    #: what it said (missing, other size or digest). `transfer`: could not be fetched. `path`: refused.
+    #: what it reported (missing, other size or digest). `transfer`: could not be fetched. `path`: refused.
     #: `host`: as in StageFailed.
     fault: Literal["asked", "fenced", "result", "transfer", "path", "host"]
     reason: str = ""
@@ -571,11 +572,11 @@ class StoreFailed(_Value, frozen=True, kw_only=True, tag="store_failed"):
 
 
 class Found(_Value, frozen=True, kw_only=True, tag="found"):
-    """The answer to LookUp: those of the names that are there."""
+    """The answer to LookUp: those of the names that exist."""
 
     task: Count
     files: list[PublishedFile]
-    #: All names that were asked for are there.
+    #: All names of the question exist.
     complete: bool = False
 
 
@@ -586,7 +587,7 @@ class Sent(_Value, frozen=True, kw_only=True, tag="sent"):
 
 
 class SendFailed(_Value, frozen=True, kw_only=True, tag="send_failed"):
-    """The boss has not got it; asked again, the sending goes on from where it broke off."""
+    """The boss does not have it; a new order resumes the sending where it broke off."""
 
     digest: Digest
     reason: str
@@ -595,7 +596,7 @@ class SendFailed(_Value, frozen=True, kw_only=True, tag="send_failed"):
 class DatastoreHeartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
     disk_free: Count = 0
     #: Why nothing new is collected at present (disk full), or empty.
-    hindrance: str = ""
+    warning: str = ""
 
 
 DatastoreReport = (
@@ -630,7 +631,7 @@ class DatastoreReports(msgspec.Struct, tag="datastore_reports", frozen=True, kw_
 
 
 class Presence(msgspec.Struct, tag="presence", frozen=True, kw_only=True):
-    """A hint, never a decision. A late "offline" of an old incarnation is told by `incarnation`."""
+    """A hint, never a decision. `incarnation` tells a late "offline" of a former incarnation from a current one."""
 
     version: int
     deployment: str
@@ -643,7 +644,7 @@ class Presence(msgspec.Struct, tag="presence", frozen=True, kw_only=True):
 
 
 class OutputPart(msgspec.Struct, tag="output", frozen=True, kw_only=True):
-    """A piece of a running attempt's output, for whoever watches; may be lost."""
+    """A piece of a running attempt's output, for clients that follow it; may be lost."""
 
     version: int
     deployment: str

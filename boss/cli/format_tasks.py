@@ -27,6 +27,7 @@ REJECTED_REPORTS = {
     "other_deployment": "of workers of another deployment",
     "datastore_of_other_deployment": "of a datastore of another deployment",
     "former_incarnation": "of former incarnations of workers",
+    "other_version": "of agents that speak another version of the protocol",
     "other_host_key": "from hosts with another key than the pinned one",
 }
 

@@ -55,6 +55,7 @@ def on_reported(state: State, event: DatastoreReported) -> None:
             ask_for_hello(state, message.incarnation)
             return
         datastore.incarnation = message.incarnation
+        state.other_versions.pop(DATASTORE, None)
         datastore.report_number = 0
     elif message.number <= datastore.report_number:
         hello = False
@@ -375,7 +376,7 @@ def _found(state: State, report: Found) -> None:
 
 
 def _heartbeat(state: State, report: DatastoreHeartbeat) -> None:
-    state.datastore.warning = report.hindrance
+    state.datastore.warning = report.warning
     state.datastore.disk_free = report.disk_free or state.datastore.disk_free
 
 

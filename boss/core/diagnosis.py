@@ -40,6 +40,7 @@ from boss.core.waits import (
     NoDatastore,
     NoFit,
     NoWorker,
+    OtherVersion,
     PoolCannotGrow,
     PoolGrows,
     PoolLimited,
@@ -57,6 +58,7 @@ from boss.core.waits import (
     WorkersBusy,
     WorkersNotServing,
 )
+from wire.messages import VERSION
 
 #: Of many dependencies, kinds of workers, quarantined workers so many are named.
 SHOWN = 10
@@ -250,6 +252,7 @@ def conditions(state: State) -> list[Wait]:
     found: list[Wait] = [NoBroker()] if state.leases_from is None else []
     found += _no_datastore(state)
     found += _datastore_held(state)
+    found += other_versions(state)
     found += [FileNotStored(*identity, text) for identity, text in list(state.files_failed.items())[:FILES_SHOWN]]
     waiting = [one for one in state.ready.by_demand.values() if one.count]
     found += _without_worker(state, waiting)
@@ -261,6 +264,15 @@ def conditions(state: State) -> list[Wait]:
         found += _quarantined(state, worker)
     found += [_paused(batch) for batch in state.batches.values() if batch.row.paused]
     return found
+
+
+def other_versions(state: State) -> list[OtherVersion]:
+    """Agents that speak another version of the protocol, as long as they report."""
+    return [
+        OtherVersion(agent.name, agent.version, VERSION, agent.answer)
+        for agent in state.other_versions.values()
+        if agent.answer is not None and agent.is_recent(state)
+    ]
 
 
 def _without_worker(state: State, waiting: list[Waiting]) -> Iterator[Wait]:

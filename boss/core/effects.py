@@ -13,6 +13,7 @@ import msgspec
 
 from boss.core.reasons import Rejection
 from wire.messages import (
+    VERSION,
     Abandon,
     Acknowledge,
     Collect,
@@ -84,6 +85,8 @@ class SendToWorker(_Effect, frozen=True, kw_only=True):
     incarnation: str
     number: int
     orders: list[ToWorker]
+    #: Of the protocol, as its receiver speaks it.
+    version: int = VERSION
 
 
 class SendToDatastore(_Effect, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ import msgspec
 from boss.core.model import Submission
 from boss.core.rows import Known, LoadedBatch
 from wire.messages import DatastoreReports, Input, Presence, WorkerReports
+from wire.other_version import OtherReports
 
 
 class _Event(msgspec.Struct):
@@ -29,6 +30,14 @@ class WorkerReported(_Event, kw_only=True):
 
 class DatastoreReported(_Event, kw_only=True):
     message: DatastoreReports
+
+
+class OtherVersionReported(_Event, kw_only=True):
+    """An agent that speaks another version of the protocol; `agent` is the owner of the topic: a worker's id, or
+    `datastore`."""
+
+    agent: str
+    message: OtherReports
 
 
 class PresenceSeen(_Event, kw_only=True):
@@ -280,6 +289,7 @@ class StopAsked(_Event, kw_only=True):
 Event = (
     WorkerReported
     | DatastoreReported
+    | OtherVersionReported
     | PresenceSeen
     | LinkConnected
     | LinkDisconnected

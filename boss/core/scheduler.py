@@ -26,6 +26,7 @@ from boss.core import (
     moves,
     nics,
     orders,
+    other_version,
     quarantine,
     restore,
     retry,
@@ -55,6 +56,7 @@ from boss.core.events import (
     NetworkAttachFailed,
     NetworkDetached,
     OrdersLeftOut,
+    OtherVersionReported,
     PauseAsked,
     PresenceSeen,
     QuarantineAsked,
@@ -276,6 +278,7 @@ _DUE: dict[str, Callable[..., None]] = {
 _HANDLERS: dict[type, Callable[..., None]] = {
     WorkerReported: workers.on_reported,
     DatastoreReported: datastore.on_reported,
+    OtherVersionReported: other_version.on_reported,
     PresenceSeen: _presence,
     LinkConnected: _connected,
     LinkDisconnected: _disconnected,

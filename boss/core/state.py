@@ -24,6 +24,7 @@ from boss.core.pools import PoolState
 from boss.core.ready import Kind, ReadyQueue
 from boss.core.reasons import Quarantine, QuarantineKind, ReportRejection
 from boss.core.rows import AttemptRow, Changes, FileRow, InstanceRow, Move, WorkerRow
+from boss.core.waits import VersionAnswer
 from wire.messages import AttemptKey, Outcome, Place, Send
 
 #: Calling an enumeration costs more than all else of an attempt.
@@ -97,6 +98,42 @@ class RefusedHost(msgspec.Struct, frozen=True):
     place: Place
     #: Nobody has said an accepted hello in that name since.
     newest: bool = True
+
+
+class OtherVersionAgent:
+    """A worker, or the datastore, that speaks another version of the protocol (`boss.core.other_version`)."""
+
+    __slots__ = (
+        "answer",
+        "bundle",
+        "executes",
+        "heard",
+        "incarnation",
+        "name",
+        "ordered",
+        "ordered_at",
+        "said_hello",
+        "version",
+    )
+
+    def __init__(self, name: str, incarnation: str, version: int) -> None:
+        self.name = name
+        self.incarnation = incarnation
+        self.version = version
+        #: Monotonic.
+        self.heard = 0.0
+        #: Of its last hello.
+        self.said_hello = False
+        self.bundle = ""
+        self.executes = False
+        self.answer: VersionAnswer | None = None
+        #: The last order to it, and when it was sent (monotonic).
+        self.ordered: type | None = None
+        self.ordered_at = 0.0
+
+    def is_recent(self, state: State) -> bool:
+        """It has reported within a lease."""
+        return state.now - self.heard <= state.policy.lease
 
 
 class Worker:
@@ -353,6 +390,8 @@ class State:
         self.instances: dict[int, Instance] = {}
         #: The same, by pool; what is learned of each pool.
         self.by_pool: dict[str, dict[int, Instance]] = {}
+        #: Agents that speak another version of the protocol, by worker id, or `datastore`.
+        self.other_versions: dict[str, OtherVersionAgent] = {}
         #: Worker id -> the newest instance that was started for it and is not over.
         self.instance_for: dict[str, int] = {}
         self.pools: dict[str, PoolState] = {pool.name: PoolState() for pool in policy.pools}

@@ -25,6 +25,7 @@ class WaitKind(StrEnum):
     NO_DATASTORE = "no_datastore"
     DATASTORE_HELD = "datastore_held"
     FILE_NOT_STORED = "file_not_stored"
+    OTHER_VERSION = "other_version"
     # Of a task before anything can be sent.
     DEPENDENCIES = "dependencies"
     BLOCKED = "blocked"
@@ -113,6 +114,27 @@ class FileNotStored(Wait, frozen=True):
     @property
     def about(self) -> str:
         return f"{self.name} {self.digest}"
+
+
+class VersionAnswer(StrEnum):
+    """What the boss does about an agent that speaks another version of the protocol (`boss.core.other_version`)."""
+
+    #: It was ordered to fetch the boss's program, or will be once that is made.
+    REPLACED = "replaced"
+    #: It was ordered to stop; the boss starts another one.
+    STOPPED = "stopped"
+    REFUSED = "refused"
+
+
+class OtherVersion(Wait, frozen=True):
+    """A worker, or the datastore (`agent` "datastore"), speaks another version of the protocol than the boss."""
+
+    kind = WaitKind.OTHER_VERSION
+    subject = "agent"
+    agent: str
+    version: int
+    own: int
+    answer: VersionAnswer
 
 
 # --- a task before anything can be sent ------------------------------------------------------------

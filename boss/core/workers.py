@@ -13,7 +13,7 @@ import msgspec
 
 from boss.core import attempts, budget, host_keys, instances, leases, moves, quarantine, retry, upgrade
 from boss.core.assignment import window
-from boss.core.effects import SendToWorker
+from boss.core.effects import SendToWorker, ToWorker
 from boss.core.events import PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
 from boss.core.instance_state import instance_said_hello
@@ -22,10 +22,11 @@ from boss.core.reasons import ReportRejection
 from boss.core.rows import WorkerRow
 from boss.core.state import Attempt, State, Worker
 from wire.messages import (
+    VERSION,
     AttemptKey,
     Drain,
     Heartbeat,
-    InHand,
+    HeldAttempt,
     InputsMissing,
     Leaving,
     Outcome,
@@ -73,6 +74,7 @@ def on_reported(state: State, event: WorkerReported) -> None:
             ask_for_hello(state, event.worker, message.incarnation)
             return
         worker = _introduce(state, message, hello, worker)
+        state.other_versions.pop(worker.id, None)
     elif message.number <= worker.report_number:
         # A late copy: its reports are idempotent, but its hello would tell of the past, and it is no sign of life.
         hello, late = None, True
@@ -103,6 +105,13 @@ def _of_the_past(worker: Worker, message: WorkerReports) -> bool:
 
 def ask_for_hello(state: State, worker_id: str, incarnation: str) -> None:
     """Somebody speaks whom this boss does not know (any more): it is to say what it has in hand."""
+    send_to_incarnation(state, worker_id, incarnation, [SayHello()])
+
+
+def send_to_incarnation(
+    state: State, worker_id: str, incarnation: str, orders: list[ToWorker], version: int = VERSION
+) -> None:
+    """At the end of the turn, and not again if it is lost: to who has not said an accepted hello (any more)."""
     worker = state.workers.get(worker_id)
     if worker is not None and worker.incarnation == incarnation:
         worker.number += 1
@@ -111,7 +120,9 @@ def ask_for_hello(state: State, worker_id: str, incarnation: str) -> None:
         number = state.unknown_incarnations[worker_id] = (
             max(state.unknown_incarnations.get(worker_id, 0), worker.number if worker else 0) + 1
         )
-    state.effects.append(SendToWorker(worker=worker_id, incarnation=incarnation, number=number, orders=[SayHello()]))
+    state.effects.append(
+        SendToWorker(worker=worker_id, incarnation=incarnation, number=number, orders=orders, version=version)
+    )
 
 
 def _reports(state: State, worker: Worker, reports: list[WorkerReport]) -> None:
@@ -146,7 +157,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         for key in hello.died:
             if key in old.attempts:
                 attempts.begin(state, old.attempts[key])  # its word of that died with it
-        _lose_absent(state, old, hello.in_hand, f"worker {old.id} was started anew without it", died=died)
+        _lose_absent(state, old, hello.held, f"worker {old.id} was started anew without it", died=died)
     _count_deaths(state, hello.died)
     place = host_keys.place_of(old, hello.place)
     kept = host_keys.quarantine_of(old)
@@ -224,7 +235,7 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         state.send(worker, Drain())
     elif hello.draining:
         state.send(worker, Resume())  # the first one was lost: else it gives back whatever it is sent
-    told = {(item.task, item.attempt): item for item in hello.in_hand}
+    told = {(item.task, item.attempt): item for item in hello.held}
     for key, attempt in list(worker.attempts.items()):
         if key in told:
             continue
@@ -248,7 +259,7 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         quarantine.take_back_all(state, worker)
 
 
-def _in_hand(state: State, worker: Worker, key: AttemptKey, item: InHand) -> None:
+def _in_hand(state: State, worker: Worker, key: AttemptKey, item: HeldAttempt) -> None:
     attempt = find_or_reopen(state, worker, key)
     if attempt is None:
         attempts.acknowledge(state, worker, key)
@@ -266,7 +277,7 @@ def _in_hand(state: State, worker: Worker, key: AttemptKey, item: InHand) -> Non
     # `ended` and `returned`: the outcome or the Returned follows in a report of its own.
 
 
-def _lose_absent(state: State, worker: Worker, in_hand: list[InHand], reason: str, *, died: bool) -> None:
+def _lose_absent(state: State, worker: Worker, in_hand: list[HeldAttempt], reason: str, *, died: bool) -> None:
     """A new incarnation has only what it says; the rest died with the old one."""
     told = {(item.task, item.attempt) for item in in_hand}
     for key, attempt in list(worker.attempts.items()):

@@ -29,4 +29,4 @@ def send(state: DatastoreAgentState) -> None:
     """A heartbeat now; the next one a whole period later."""
     state.heartbeat_due = state.now + state.policy.heartbeat_seconds
     if state.linked and state.ready:
-        state.report(DatastoreHeartbeat(disk_free=state.disk_free, hindrance=text(state)))
+        state.report(DatastoreHeartbeat(disk_free=state.disk_free, warning=text(state)))

@@ -161,11 +161,11 @@ class DataWorld:
         """What a heartbeat says is in the way; empty `word`: that nothing is any more."""
         beat = self._wait(
             lambda report: (
-                isinstance(report, DatastoreHeartbeat) and (word in report.hindrance if word else not report.hindrance)
+                isinstance(report, DatastoreHeartbeat) and (word in report.warning if word else not report.warning)
             )
         )
         assert isinstance(beat, DatastoreHeartbeat)
-        return beat.hindrance
+        return beat.warning
 
     def _wait(self, wanted: Callable[[DatastoreReport], bool]) -> DatastoreReport:
         world = self.world

@@ -23,7 +23,7 @@ from wire.messages import (
     DatastoreOrders,
     DatastoreReports,
     Forget,
-    InHand,
+    HeldAttempt,
     Kill,
     Outcome,
     PhaseReached,
@@ -180,7 +180,7 @@ def lying_reports(deployment: str) -> list[WorkerReports]:
         slots=2**31 - 1,
         memory=HUGE,
         place=place,
-        in_hand=[InHand(task=HUGE, attempt=2**31 - 1, phase="executing")],
+        held=[HeldAttempt(task=HUGE, attempt=2**31 - 1, phase="executing")],
     )
     reports = [
         hello,

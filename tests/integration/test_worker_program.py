@@ -29,7 +29,7 @@ from wire.messages import (
     Acknowledge,
     EpanetRun,
     Heartbeat,
-    InHand,
+    HeldAttempt,
     Input,
     InputsMissing,
     Kill,
@@ -204,7 +204,7 @@ def test_a_broker_that_dies_costs_nothing(start: Callable[..., Started], mosquit
     with dead(mosquitto):
         boss.reports.clear()
     hello = boss.hello()
-    assert InHand(task=2, attempt=1, phase="ended") in hello.in_hand
+    assert HeldAttempt(task=2, attempt=1, phase="ended") in hello.held
     assert boss.outcome(1).ended == "succeeded"
     assert boss.outcome(2).ended == "succeeded"
 
@@ -225,7 +225,7 @@ def test_after_kill_9_of_the_agent_its_next_start_ends_what_ran_and_tells_what_h
     agent.start()
     hello = boss.hello()
     assert not any(alive(pid) for pid in pids)
-    assert hello.in_hand == [InHand(task=1, attempt=1, phase="ended")]
+    assert hello.held == [HeldAttempt(task=1, attempt=1, phase="ended")]
     assert boss.outcome(1) == first
     assert agent.attempts() == ["1.1"]
     assert (agent.home / "attempts/1.1/work/x").read_text() == "hi\n"

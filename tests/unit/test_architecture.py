@@ -38,7 +38,16 @@ LAYERS: dict[str, tuple[str, ...]] = {
 }
 #: Modules that together are one room.
 ONE_ROOM: dict[str, str] = dict.fromkeys(
-    ("boss.loop", "boss.inbox", "boss.dispatch", "boss.messages", "boss.status", "boss.setup"), "boss.turn"
+    (
+        "boss.loop",
+        "boss.inbox",
+        "boss.dispatch",
+        "boss.messages",
+        "boss.status",
+        "boss.setup",
+        "boss.other_version_log",
+    ),
+    "boss.turn",
 )
 
 #: Narrower than the layers say: what these may import of ours, and nothing else.
@@ -48,13 +57,14 @@ ONLY: dict[str, tuple[str, ...]] = {
     "wire.patterns": (),
     "wire.http": (),
     "wire.tls": (),
-    "wire.codec": ("wire.messages",),
+    "wire.other_version": ("wire.messages",),
+    "wire.codec": ("wire.messages", "wire.other_version"),
     "wire.link": ("wire",),
     "ecloud": (),
     "boss.common": ("boss.common",),
     "boss.configuration": ("boss.configuration", "boss.common"),
     "boss.state_directory": ("boss.state_directory", "boss.common"),
-    "boss.core": ("boss.core", "wire.messages", "wire.patterns"),
+    "boss.core": ("boss.core", "wire.messages", "wire.other_version", "wire.patterns"),
     "boss.ssh": ("boss.ssh", "wire.messages"),
     "settings": ("boss.configuration", "boss.common"),
     "worker": ("worker", "wire"),

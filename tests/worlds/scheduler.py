@@ -43,7 +43,7 @@ from wire.messages import (
     DatastoreReports,
     Execution,
     Heartbeat,
-    InHand,
+    HeldAttempt,
     Input,
     ManifestEntry,
     Outcome,
@@ -149,11 +149,11 @@ class FakeWorker:
         #: Of the last hello.
         self.deployment = "d"
 
-    def hello(self, *in_hand: InHand, initialized: Sequence[int] = ()) -> None:
-        about = {"in_hand": list(in_hand), "initialized": list(initialized)} | self.about
+    def hello(self, *in_hand: HeldAttempt, initialized: Sequence[int] = ()) -> None:
+        about = {"held": list(in_hand), "initialized": list(initialized)} | self.about
         self.report(WorkerHello(**about))  # type: ignore[arg-type]
 
-    def started_anew(self, *in_hand: InHand, initialized: Sequence[int] = ()) -> None:
+    def started_anew(self, *in_hand: HeldAttempt, initialized: Sequence[int] = ()) -> None:
         name, _, life = self.incarnation.rpartition(".")
         self.incarnation, self.number = f"{name}.{int(life) + 1}", 0
         self.received.clear()
@@ -284,6 +284,8 @@ class World:
         self.datastore = FakeDatastore(self)
         #: Effects other than orders, unread.
         self.effects: list[object] = []
+        #: Orders to workers that speak another version of the protocol, unread: (worker, payload).
+        self.other_versions: list[tuple[str, bytes]] = []
         self._reply = 0
         self._begin()
         if connected:
@@ -321,7 +323,9 @@ class World:
                 return
 
     def _perform(self, step: PerformStep) -> None:
-        if isinstance(step, MessageToWorker):
+        if isinstance(step, MessageToWorker) and step.message.version != VERSION:
+            self.other_versions.append((step.worker, encode(step.message)))
+        elif isinstance(step, MessageToWorker):
             receiver = self.workers.get(step.worker)
             if receiver is not None and receiver.incarnation == step.message.receiver:
                 receiver.received.append(decode(encode(step.message), WorkerOrders))

@@ -1,4 +1,5 @@
-"""What is kept of an earlier release: a state directory, what its commands printed, its OpenAPI document, its worker.
+"""What is kept of an earlier release: a state directory, what its commands printed, its OpenAPI document, its worker,
+its messages.
 
 All of it was written once by that release's own programs (tests/worlds/stored/README.md) and is never made again.
 """
@@ -33,6 +34,12 @@ def stored_commands() -> dict[str, Any]:
     """`files`: task files by name; `said`: by command line how it ended; `options`: by command its parameters."""
     found: dict[str, Any] = json.loads((RELEASE / "commands.json").read_text())
     return found
+
+
+def wire_payloads() -> dict[str, bytes]:
+    """Messages of version 1 of the protocol by name: those of its agents, and those `order_*` that they take."""
+    found: dict[str, str] = json.loads((RELEASE / "wire.json").read_text())
+    return {name: text.encode() for name, text in found.items()}
 
 
 def stored_openapi() -> dict[str, Any]:

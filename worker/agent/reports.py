@@ -175,7 +175,7 @@ def _hello(state: WorkerAgentState) -> WorkerHello:
         memory=options.memory,
         labels=options.labels,
         place=options.place,
-        in_hand=held_attempts(state),
+        held=held_attempts(state),
         initialized=list(state.initialized),
         died=state.died,
         draining=state.draining,

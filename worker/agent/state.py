@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from wire.messages import AttemptKey, Digest, InHand, Input, Outcome, Place, Run, WorkerReport
+from wire.messages import AttemptKey, Digest, HeldAttempt, Input, Outcome, Place, Run, WorkerReport
 from worker.agent.effects import Effect
 
 #: `new` is the moment before an attempt has a phase; `gone` the one after it was forgotten.
@@ -193,10 +193,10 @@ class WorkerAgentState:
     disk_free: int = 0
 
 
-def held_attempts(state: WorkerAgentState) -> list[InHand]:
+def held_attempts(state: WorkerAgentState) -> list[HeldAttempt]:
     """What a hello states: every attempt but those whose end is not needed."""
     return [
-        InHand(task=held.task, attempt=held.attempt, phase=held.phase)
+        HeldAttempt(task=held.task, attempt=held.attempt, phase=held.phase)
         for held in state.held.values()
         if not held.unwanted and held.phase != "new" and held.phase != "gone"
     ]

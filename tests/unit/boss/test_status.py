@@ -14,7 +14,7 @@ from boss.core.policy import Policy, PoolPolicy
 from boss.core.ready import Demand, Kind
 from boss.core.reasons import NotMore, NotMoreKind, Pause, PauseKind, Quarantine, QuarantineKind
 from boss.core.scheduler import Scheduler
-from boss.core.waits import BossWarning, Dependency, Lack, Misfit, Wait, WaitKind
+from boss.core.waits import BossWarning, Dependency, Lack, Misfit, VersionAnswer, Wait, WaitKind
 from boss.status import LASTS_SECONDS, ReasonContext, StatusReasons, sentence, status_reason
 from tests.worlds.scheduler import World
 
@@ -49,6 +49,31 @@ SENTENCES: list[tuple[Wait, str]] = [
     (
         waits.FileNotStored("net.inp", "b2:0", "no room"),
         "the datastore has not stored the sent file 'net.inp' yet: no room; the boss retries automatically",
+    ),
+    (
+        waits.OtherVersion("lab-2", 1, 2, VersionAnswer.REFUSED),
+        "worker lab-2 speaks version 1 of the protocol and the boss version 2: it is refused and gets no tasks; "
+        "update ecloud where it runs and start it again",
+    ),
+    (
+        waits.OtherVersion("lab-2", 3, 2, VersionAnswer.REFUSED),
+        "worker lab-2 speaks version 3 of the protocol and the boss version 2: it is refused and gets no tasks; "
+        "update ecloud where the boss runs",
+    ),
+    (
+        waits.OtherVersion("datastore", 1, 2, VersionAnswer.REFUSED),
+        "the datastore speaks version 1 of the protocol and the boss version 2: it is refused, and tasks with files "
+        "wait; update ecloud where it runs and start it again",
+    ),
+    (
+        waits.OtherVersion("cloud-1", 1, 2, VersionAnswer.REPLACED),
+        "worker cloud-1 speaks version 1 of the protocol and the boss version 2: it fetches the boss's program, "
+        "finishes what it executes and comes back with that program",
+    ),
+    (
+        waits.OtherVersion("local-1", 1, 2, VersionAnswer.STOPPED),
+        "worker local-1 speaks version 1 of the protocol and the boss version 2: it finishes what it executes and "
+        "stops; the boss starts another one in its place",
     ),
     (waits.Dependencies(1), "it waits for 1 dependency"),
     (waits.Dependencies(4, AB), "it waits for 4 dependencies: 'a' (running), task number 2 (failed), 2 more"),

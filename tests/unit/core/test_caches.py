@@ -17,7 +17,7 @@ from wire.messages import (
     Abandoned,
     Acknowledge,
     Heartbeat,
-    InHand,
+    HeldAttempt,
     Input,
     InputsMissing,
     Leaving,
@@ -218,7 +218,7 @@ def test_a_boss_that_died_before_it_said_so_finds_out_again(world: World) -> Non
     worker = caching(world)
     world.restart()
     world.datastore.hello()
-    worker.hello(InHand(task=1, attempt=1, phase="staging"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="staging"))
     assert [order.task for order in worker.ordered(Staged)] == [1]
     world.ignore()
 

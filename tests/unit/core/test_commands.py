@@ -6,7 +6,7 @@ from boss.core.events import CancelAsked, QuarantineAsked, RedoAsked, RetryAsked
 from boss.core.model import Profile
 from boss.core.reasons import Rejection, RejectionKind
 from tests.worlds.scheduler import EndBoss, World
-from wire.messages import Acknowledge, InHand, Kill, Run, TakeBack
+from wire.messages import Acknowledge, HeldAttempt, Kill, Run, TakeBack
 
 
 def cancel(world: World, *tasks: int, batches: tuple[int, ...] = ()) -> dict[str, object]:
@@ -71,7 +71,7 @@ def test_a_cancel_outlives_the_boss(world: World) -> None:
     worker.began((1, 1))
     cancel(world, 1)
     world.restart()
-    worker.hello(InHand(task=1, attempt=1, phase="executing"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
     assert [order.task for order in worker.ordered(Kill)] == [1]
     worker.ended(1, 1, "cancelled")
     assert world.states("a") == "cancelled"

@@ -346,7 +346,7 @@ def test_results_that_are_collected_wait_for_the_datastore(world: World) -> None
     worker.began((1, 1))
     worker.ended(1, manifest=manifest("a.out"))
     assert why(world, 1) == [Collecting("w")]
-    world.datastore.report(DatastoreHeartbeat(hindrance="the disk is full"))
+    world.datastore.report(DatastoreHeartbeat(warning="the disk is full"))
     assert why(world, 1) == [Collecting("w"), DatastoreHeld("the disk is full")]
     assert DatastoreHeld("the disk is full") in conditions(world.state)
     world.state.datastore.connected = False

@@ -13,7 +13,7 @@ from wire.messages import (
     DatastoreHello,
     DatastoreReports,
     Heartbeat,
-    InHand,
+    HeldAttempt,
     Kill,
     Outcome,
     PhaseReached,
@@ -61,7 +61,7 @@ def test_a_report_of_a_superseded_attempt_changes_nothing_and_is_acknowledged(wo
     world.ignore()
     world.wait(SILENCE, second)
     assert [(order.task, order.attempt) for order in second.ordered(Run)] == [(1, 2)]
-    first.hello(InHand(task=1, attempt=1, phase="executing"))
+    first.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
     assert acknowledged(first) == [(1, 1)]
     for late in (PhaseReached(task=1, attempt=1, phase="executing"), Outcome(task=1, attempt=1, ended="failed")):
         first.report(late)
@@ -78,7 +78,7 @@ def test_a_lost_attempt_without_a_successor_is_taken_up_again_by_its_hello(world
     world.wait(SILENCE)
     assert world.states("a") == "queued"
     assert world.attempt(1).ended == "lost"
-    worker.hello(InHand(task=1, attempt=1, phase="executing"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
     assert world.states("a") == "running"
     assert world.attempt(1).ended == ""
     worker.ended(1, 1)
@@ -186,7 +186,7 @@ def test_what_was_asked_back_before_the_hello_is_not_sent_again(world: World) ->
     world.worker("v", slots=1)
     assert world.live(2).asked_back
     world.ignore()
-    first.hello(InHand(task=1, attempt=1, phase="executing"))
+    first.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
     orders = first.orders()
     assert not [order for order in orders if isinstance(order, Run)]
     assert [order.task for order in orders if isinstance(order, TakeBack)] == [2]
@@ -213,7 +213,7 @@ def test_a_report_on_the_topic_of_another_worker_is_counted_and_dropped(world: W
 def test_a_late_report_of_a_former_incarnation_is_counted_and_dropped(world: World) -> None:
     worker = executing(world)
     late = worker.message(Outcome(task=1, attempt=1, ended="succeeded"))
-    worker.started_anew(InHand(task=1, attempt=1, phase="executing"))
+    worker.started_anew(HeldAttempt(task=1, attempt=1, phase="executing"))
     world.turn(late)
     assert world.states("a") == "running"
     assert world.state.rejected == {ReportRejection.FORMER_INCARNATION: 1}

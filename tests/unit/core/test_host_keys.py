@@ -17,7 +17,7 @@ from wire.messages import (
     Abandoned,
     Acknowledge,
     Collect,
-    InHand,
+    HeldAttempt,
     Place,
     Run,
     SayHello,
@@ -408,7 +408,7 @@ def test_a_host_in_hand_of_the_boss_is_asked_for_its_keys_by_its_hello_only(worl
     world.push({"a": ""})
     worker = world.worker(place=place("w"))
     worker.began((1, 1))
-    worker.hello(InHand(task=1, attempt=1, phase="executing"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
     worker.ended(1, 1)
     assert world.states("a") == "succeeded"
     world.ignore()

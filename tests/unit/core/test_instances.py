@@ -5,7 +5,7 @@ from __future__ import annotations
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed, StopAsked, TimePassed
 from boss.core.policy import Policy, PoolPolicy
 from tests.worlds.scheduler import ClearPresence, EndBoss, StartInstance, StopInstance, World
-from wire.messages import InHand
+from wire.messages import HeldAttempt
 
 POOL = Policy(pools=(PoolPolicy(name="local", min_workers=2, max_workers=2),))
 
@@ -97,7 +97,7 @@ def test_the_worker_of_a_crashed_process_waits_for_its_successor_which_finds_its
     assert world.states("a") == "running"
     world.wait(1.1)
     assert started(world) == [(3, "local-1")]
-    worker.started_anew(InHand(task=1, attempt=1, phase="ended"))
+    worker.started_anew(HeldAttempt(task=1, attempt=1, phase="ended"))
     worker.ended(1, 1)
     assert world.states("a") == "succeeded"
     world.ignore()

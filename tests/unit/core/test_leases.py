@@ -5,7 +5,7 @@ from __future__ import annotations
 from boss.core.events import LinkConnected, LinkDisconnected, TimePassed, WorkerDrainAsked
 from boss.core.reasons import Rejection, RejectionKind
 from tests.worlds.scheduler import FakeWorker, World
-from wire.messages import Drain, Heartbeat, InHand, Leaving, Resume, Run, SayHello
+from wire.messages import Drain, Heartbeat, HeldAttempt, Leaving, Resume, Run, SayHello
 
 
 def busy(world: World) -> FakeWorker:
@@ -121,7 +121,7 @@ def test_a_drained_worker_that_was_lost_comes_back_draining(world: World) -> Non
     world.ask(WorkerDrainAsked(worker="w"))
     world.wait(60.0)
     assert worker.seen.state == "lost"
-    worker.hello(InHand(task=1, attempt=1, phase="executing"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
     assert worker.seen.state == "draining"
     world.ignore()
 

@@ -35,7 +35,7 @@ from tests.worlds.scheduler import DIGEST, FakeWorker, World, manifest, publishe
 from wire.messages import (
     Abandoned,
     DatastoreReport,
-    InHand,
+    HeldAttempt,
     InputsMissing,
     Leaving,
     Outcome,
@@ -122,7 +122,7 @@ class Sent:
 
     def back(self) -> Sent:
         """The same incarnation says hello again, and has it in hand."""
-        self.worker.hello(InHand(task=1, attempt=1, phase="executing"))
+        self.worker.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
         return self
 
     def reports(self, report: WorkerReport) -> Sent:
@@ -213,12 +213,12 @@ REPORTS: dict[str, Callable[[Sent], object]] = {
     "timed out": lambda sent: sent.ended("timed_out"),
     "cancelled": lambda sent: sent.ended("cancelled"),
     "failed by its worker": lambda sent: sent.ended("failed", fault="worker"),
-    "in hand as staging": lambda sent: sent.worker.hello(InHand(task=1, attempt=1, phase="staging")),
+    "in hand as staging": lambda sent: sent.worker.hello(HeldAttempt(task=1, attempt=1, phase="staging")),
     "in hand as executing": Sent.back,
-    "in hand as ended": lambda sent: sent.worker.hello(InHand(task=1, attempt=1, phase="ended")),
+    "in hand as ended": lambda sent: sent.worker.hello(HeldAttempt(task=1, attempt=1, phase="ended")),
     "not in hand": lambda sent: sent.worker.hello(),
     "a new start": lambda sent: sent.worker.started_anew(),
-    "a new start that has it": lambda sent: sent.worker.started_anew(InHand(task=1, attempt=1, phase="executing")),
+    "a new start that has it": lambda sent: sent.worker.started_anew(HeldAttempt(task=1, attempt=1, phase="executing")),
     "silence": Sent.silent,
     "stage done": Sent.staged,
     **{f"not staged: {fault}": lambda sent, fault=fault: sent.stage_failed(fault) for fault in ("input", "host")},

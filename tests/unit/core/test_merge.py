@@ -14,7 +14,7 @@ from wire.messages import (
     Abandoned,
     Collect,
     Found,
-    InHand,
+    HeldAttempt,
     Kill,
     LookUp,
     PhaseReached,
@@ -304,7 +304,7 @@ def test_after_a_restart_of_the_boss_the_former_attempt_is_still_ended_first(wor
     world.push({"a": ""}, commands={"a": "new"}, **REPLACE)
     world.restart()
     worker.orders()
-    worker.hello(InHand(task=1, attempt=1, phase="executing"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
     assert [(kill.task, kill.attempt) for kill in worker.ordered(Kill)] == [(1, 1)]
     worker.ended(1, 1, "cancelled")
     assert commands(world, worker) == {(1, 2): "new"}
@@ -320,7 +320,7 @@ def test_an_attempt_whose_worker_is_lost_is_not_taken_up_again(world: World, wor
     assert world.states("a") == "queued"
     world.push({"a": ""}, commands={"a": "new"}, **REPLACE)
     world.ignore()
-    worker.hello(InHand(task=1, attempt=1, phase="executing"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
     assert commands(world, worker) == {(1, 2): "new"}
     worker.ended(1, 1, "succeeded")
     world.ignore()

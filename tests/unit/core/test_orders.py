@@ -7,7 +7,7 @@ import msgspec
 from boss.core.events import CancelAsked, LinkConnected, LinkDisconnected, Selection
 from boss.core.policy import Policy
 from tests.worlds.scheduler import DIGEST, FakeWorker, World
-from wire.messages import InHand, Kill, Run, SayHello, Stage, StageDone, Welcome
+from wire.messages import HeldAttempt, Kill, Run, SayHello, Stage, StageDone, Welcome
 
 
 def numbers(worker: FakeWorker) -> list[int]:
@@ -95,7 +95,7 @@ def test_a_confirmation_of_another_epoch_confirms_nothing(world: World) -> None:
     worker = world.worker()
     world.ignore()
     world.restart()
-    worker.hello(InHand(task=1, attempt=1, phase="staged"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="staged"))
     worker.received.clear()
     event = worker.message()
     event.message = msgspec.structs.replace(event.message, epoch=1, confirms=list(range(20)))
@@ -118,7 +118,7 @@ def test_what_was_said_while_there_was_no_broker_is_said_again_at_the_connection
     assert not worker.received
     world.turn(LinkConnected())
     assert [type(order) for order in worker.orders()] == [SayHello]
-    worker.hello(InHand(task=1, attempt=1, phase="executing"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
     assert [order.task for order in worker.ordered(Kill)] == [1]
     world.ignore()
 

@@ -15,7 +15,7 @@ from boss.core.model import Phase, Profile, TaskState
 from boss.core.scheduler import Scheduler
 from boss.core.state import Attempt, State
 from tests.worlds.scheduler import World, manifest, published
-from wire.messages import Abandoned, DatastoreHeartbeat, InHand, Published, StageDone, StageFailed, Stored
+from wire.messages import Abandoned, DatastoreHeartbeat, HeldAttempt, Published, StageDone, StageFailed, Stored
 
 PROFILES = [Profile(), Profile(slots=2), Profile(retries=2, retry_delay=5.0), Profile(priority=3, retries=1)]
 
@@ -207,9 +207,9 @@ class History:
             world.datastore.report(DatastoreHeartbeat())
 
     @staticmethod
-    def _in_hand(attempt: Attempt) -> InHand:
+    def _in_hand(attempt: Attempt) -> HeldAttempt:
         ended = attempt.phase is Phase.COLLECTING
-        return InHand(task=attempt.task, attempt=attempt.attempt, phase="ended" if ended else attempt.phase.value)
+        return HeldAttempt(task=attempt.task, attempt=attempt.attempt, phase="ended" if ended else attempt.phase.value)
 
     def _goes_well(self, attempt: Attempt) -> None:
         task, number = attempt.key

@@ -16,7 +16,7 @@ from wire.messages import (
     DatastoreHeartbeat,
     Forget,
     Found,
-    InHand,
+    HeldAttempt,
     Kill,
     LookUp,
     Published,
@@ -249,7 +249,7 @@ def test_a_restarted_boss_goes_on_collecting_with_what_the_worker_said(world: Wo
     orders = world.datastore.ordered(Collect)
     assert [(file.source, file.digest) for file in orders[-1].files] == [("a.out", DIGEST)]
     assert orders[-1].place.path == "/homes/w"
-    worker.hello(InHand(task=1, attempt=1, phase="ended"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="ended"))
     worker.ended(1, 1, manifest=manifest("a.out"))
     assert world.states("a") == "running"
     world.datastore.report(Published(task=1, attempt=1, files=published("a.out")))

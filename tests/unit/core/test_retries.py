@@ -11,7 +11,7 @@ from boss.core.retry import backoff
 from boss.core.rows import InstanceRow
 from boss.core.state import Instance
 from tests.worlds.scheduler import FakeWorker, World
-from wire.messages import InHand, Run
+from wire.messages import HeldAttempt, Run
 
 TWO = Profile(retries=2, retry_delay=10.0)
 
@@ -165,7 +165,7 @@ def test_a_restarted_agent_that_still_has_the_outcome_has_lost_nothing(world: Wo
     world.push({"a": ""})
     worker = world.worker()
     worker.began((1, 1))
-    worker.started_anew(InHand(task=1, attempt=1, phase="ended"))
+    worker.started_anew(HeldAttempt(task=1, attempt=1, phase="ended"))
     assert world.states("a") == "running"
     worker.ended(1, 1)
     assert world.states("a") == "succeeded"

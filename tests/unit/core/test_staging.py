@@ -8,7 +8,7 @@ from tests.worlds.scheduler import DIGEST, FakeWorker, World, manifest, publishe
 from wire.messages import (
     Acknowledge,
     DatastoreHeartbeat,
-    InHand,
+    HeldAttempt,
     Input,
     InputsMissing,
     Leaving,
@@ -106,7 +106,7 @@ def test_a_worker_that_lost_what_it_was_told_of_its_inputs_gets_them_again(world
     worker = staging(world)
     world.datastore.report(StageDone(task=1, attempt=1, inputs=[NET]))
     world.ignore()
-    worker.hello(InHand(task=1, attempt=1, phase="staging"))
+    worker.hello(HeldAttempt(task=1, attempt=1, phase="staging"))
     assert [order.task for order in world.datastore.ordered(Stage)] == [1]
     world.ignore()
 

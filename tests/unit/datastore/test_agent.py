@@ -513,12 +513,12 @@ def test_a_full_disk_makes_results_wait_says_why_and_loses_nothing(world: World)
     effect = world.one(FetchResults)
     world.give(FetchFailed((7, 1), "full", "the disk is full"), TransferEnded(effect.transfer))
     (beat,) = world.reports(heartbeats=True)
-    assert beat.hindrance == "the disk is full"
+    assert beat.warning == "the disk is full"
     world.order(collect(8))
     world.nothing_else()
     world.wait(10)
     assert world.fetch() == [(7, 1), (8, 1)]
-    assert world.reports(heartbeats=True)[-1].hindrance == ""
+    assert world.reports(heartbeats=True)[-1].warning == ""
     world.publish()
     world.publish()
     assert [report.task for report in world.reports()] == [7, 8]
@@ -543,14 +543,14 @@ def test_a_result_without_room_waits_by_itself_while_others_are_fetched_and_peop
 
 
 def hindrances(world: World) -> list[str]:
-    return [beat.hindrance for beat in world.reports(heartbeats=True) if isinstance(beat, DatastoreHeartbeat)]
+    return [beat.warning for beat in world.reports(heartbeats=True) if isinstance(beat, DatastoreHeartbeat)]
 
 
 def test_nobody_is_told_of_a_full_disk_for_a_result_that_is_not_wanted_any_more(world: World) -> None:
     world.order(collect(7))
     effect = world.one(FetchResults)
     world.give(FetchFailed((7, 1), "room", "no room"), TransferEnded(effect.transfer))
-    assert world.reports(heartbeats=True)[-1].hindrance == "no room"
+    assert world.reports(heartbeats=True)[-1].warning == "no room"
     world.order(Abandon(task=7, attempt=1))
     assert [type(report) for report in world.reports(heartbeats=True)] == [DatastoreHeartbeat, Abandoned]
 
@@ -603,13 +603,13 @@ def test_sent_files_wait_for_space_too(world: World) -> None:
     world.order(store("a"), store("b"))
     world.one(StoreFiles)
     world.give(StoresEnded([Stored(name="a", digest=DIGEST)], full="the disk is full"))
-    assert world.reports(heartbeats=True)[-1].hindrance == "the disk is full"
+    assert world.reports(heartbeats=True)[-1].warning == "the disk is full"
     world.order(store("c"))
     world.nothing_else()
     world.wait(10)
     assert [order.name for order in world.one(StoreFiles).orders] == ["b", "c"]
     world.give(StoresEnded([Stored(name="b", digest=DIGEST), Stored(name="c", digest=DIGEST)]))
-    assert world.reports(heartbeats=True)[-1].hindrance == ""
+    assert world.reports(heartbeats=True)[-1].warning == ""
 
 
 # --- start, hello, heartbeat ------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from wire.messages import (
     DatastoreReports,
     Execution,
     Heartbeat,
-    InHand,
+    HeldAttempt,
     Input,
     Message,
     Outcome,
@@ -74,7 +74,7 @@ EXAMPLES: list[Message] = [
         epoch=1,
         confirms=[1, 2],
         reports=[
-            WorkerHello(pool="local", slots=2, place=PLACE, in_hand=[InHand(task=1, attempt=1, phase="executing")]),
+            WorkerHello(pool="local", slots=2, place=PLACE, held=[HeldAttempt(task=1, attempt=1, phase="executing")]),
             Outcome(task=1, attempt=1, ended="failed", exit_code=-9, stderr_tail="\x1b[31m\x00"),
             Heartbeat(progress=[(1, 1, 0.5)]),
         ],
@@ -131,7 +131,7 @@ def test_unknown_fields_are_ignored_wherever_they_stand(message: Message) -> Non
 def test_the_wire_is_plain_json_that_a_person_can_read() -> None:
     text = encode(EXAMPLES[4]).decode()
     assert text == (
-        '{"type":"presence","version":1,"deployment":"d","name":"boss","incarnation":"i","online":true,"epoch":3}'
+        '{"type":"presence","version":2,"deployment":"d","name":"boss","incarnation":"i","online":true,"epoch":3}'
     )
 
 
@@ -141,10 +141,10 @@ def test_a_message_of_another_kind_is_refused_although_it_is_valid() -> None:
 
 
 def test_another_version_is_named_whether_or_not_its_fields_fit() -> None:
-    fits = encode(EXAMPLES[4]).replace(b'"version":1', b'"version":2')
-    differs = b'{"type":"presence","version":2,"who":{}}'
+    fits = encode(EXAMPLES[4]).replace(b'"version":2', b'"version":3')
+    differs = b'{"type":"presence","version":3,"who":{}}'
     for payload in (fits, differs):
-        with pytest.raises(UnknownVersionError, match="version 2; this program speaks version 1"):
+        with pytest.raises(UnknownVersionError, match="version 3; this program speaks version 2"):
             decode(payload, Presence)
 
 
@@ -159,14 +159,14 @@ def test_another_version_is_named_whether_or_not_its_fields_fit() -> None:
         b"{}",
         b"3",
         b'{"type":"presence"}',
-        b'{"type":"presence","version":1}',
+        b'{"type":"presence","version":2}',
         b'{"type":"presence","version":"1"}',
         b'{"type":"presence","version":1e400}',
-        b'{"type":"presence","version":1,"deployment":1,"name":"","incarnation":"","online":true}',
-        b'{"type":"presence","version":1,"deployment":"\xff","name":"","incarnation":"","online":true}',
-        b'{"type":"presence","version":1,"deployment":"d","name":"n","incarnation":"i","online":true}x',
-        b'{"type":"presence","version":1,"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
-        b'{"type":"presence","version":1,"x":' + b'{"a":' * 200_000,
+        b'{"type":"presence","version":2,"deployment":1,"name":"","incarnation":"","online":true}',
+        b'{"type":"presence","version":2,"deployment":"\xff","name":"","incarnation":"","online":true}',
+        b'{"type":"presence","version":2,"deployment":"d","name":"n","incarnation":"i","online":true}x',
+        b'{"type":"presence","version":2,"x":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b'{"type":"presence","version":2,"x":' + b'{"a":' * 200_000,
     ],
     ids=lambda payload: repr(payload[:40]),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from tests.worlds.agent import World, run, succeeded
-from wire.messages import Heartbeat, InHand, Leaving, Outcome, PhaseReached, Returned, SayHello, Welcome
+from wire.messages import Heartbeat, HeldAttempt, Leaving, Outcome, PhaseReached, Returned, SayHello, Welcome
 from worker.agent.effects import AdoptDeployment, KillExecution
 from worker.agent.events import (
     CacheChanged,
@@ -45,7 +45,10 @@ def test_hello_states_what_is_in_hand_and_unacknowledged_ends_follow() -> None:
     world.pass_time()
     (message,) = world.messages
     hello, outcome = message.reports
-    assert hello.in_hand == [InHand(task=1, attempt=1, phase="ended"), InHand(task=2, attempt=1, phase="executing")]
+    assert hello.held == [
+        HeldAttempt(task=1, attempt=1, phase="ended"),
+        HeldAttempt(task=2, attempt=1, phase="executing"),
+    ]
     assert hello.initialized == [3] and hello.cached == ["b2:new", "b2:old"]
     assert outcome == succeeded(1)
 
@@ -54,7 +57,7 @@ def test_kept_outcomes_of_an_earlier_start_are_told_after_the_hello() -> None:
     world = World(connected=False, kept=[succeeded(4, 2, seconds=1.0)])
     world.event(LinkConnected())
     world.pass_time()
-    assert world.hellos()[0].in_hand == [InHand(task=4, attempt=2, phase="ended")]
+    assert world.hellos()[0].held == [HeldAttempt(task=4, attempt=2, phase="ended")]
     assert world.of(Outcome) == [succeeded(4, 2, seconds=1.0)]
 
 
@@ -368,7 +371,7 @@ def test_a_worker_that_was_not_told_takes_the_first_boss_and_drops_everything_fo
     assert world.did(AdoptDeployment) == [AdoptDeployment("d"), AdoptDeployment("other")]
     world.end(1, ended="cancelled")
     world.pass_time(1)
-    assert world.hellos()[-1].in_hand == []
+    assert world.hellos()[-1].held == []
     assert world.messages[-1].deployment == "other"
 
 
