@@ -87,6 +87,7 @@ def test_its_agent_is_replaced_by_that_of_today_under_its_own_keeper(site: Guest
     site.wait(replaced, "an agent of today runs", seconds=180)
     site.wait(lambda: "vm-2" in site.online(), "the worker has said hello")
     assert "the agent has fetched the boss's version, which is started" in log_of(machine)
+    assert "a message of protocol version 2; this program speaks version 1" in log_of(machine)
     folder = site.variables_of(site.agent_of(machine))["PYTHONPATH"]
     assert folder.startswith("/var/lib/ecloud/worker/programs/")
     keeper = next(line for line in machine.processes().values() if "worker.guest" in line)
