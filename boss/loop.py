@@ -80,8 +80,8 @@ class Loop:
                 self._keep_up()
                 self.turn(items)
                 self._turned_at = time.monotonic()
-                self._rejected.look(self.scheduler.state.rejected, self._turned_at)
-                self._other_versions.look(self.scheduler.state, self._turned_at)
+                self._rejected.observe(self.scheduler.state.rejected, self._turned_at)
+                self._other_versions.observe(self.scheduler.state, self._turned_at)
         except _GivenUpError:
             logger.warning("the boss ends although its database is away", extra={"action": "given_up"})
         finally:

@@ -25,7 +25,7 @@ class OtherVersionLog:
         #: What was logged and when (monotonic), oldest first.
         self._logged: dict[OtherVersion, float] = {}
 
-    def look(self, state: State, now: float) -> None:
+    def observe(self, state: State, now: float) -> None:
         """Called after every turn; `now` in seconds of a monotonic clock."""
         if not state.other_versions:
             return

@@ -83,7 +83,7 @@ class DatastoreLoop:
             if self._timeout() == 0.0:  # an inbox that is never empty must not hold up what is due
                 self._handle(TimePassed(self._disk_free()))
             self._send(link)
-            self._ignored.look(self._agent.state.ignored, time.monotonic())
+            self._ignored.observe(self._agent.state.ignored, time.monotonic())
         logger.info("ending; what is under way is taken up at the next start", extra={"action": "stop"})
         self._work.stop()
         link.stop()

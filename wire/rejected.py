@@ -1,4 +1,4 @@
-"""How the three programs log the messages and events that their agents did not act upon.
+"""How the three programs log the messages and events on which their agents did not act.
 
 The agents count them by reason, and log nothing. A sender can make a count rise as fast as it can send; what is logged
 of it is one line now and then, in words of ours only.
@@ -27,7 +27,7 @@ class RejectionLog:
         self._logged: dict[str, int] = {}
         self._logged_at = float("-inf")
 
-    def look(self, counts: Mapping[R, int], now: float) -> None:
+    def observe(self, counts: Mapping[R, int], now: float) -> None:
         """Called after every turn, with what was counted since the start; `now` in seconds of a monotonic clock.
 
         The first rise is logged at once, what comes within the pause after a line with the next one.
@@ -35,7 +35,7 @@ class RejectionLog:
         if now - self._logged_at < self._pause or counts == self._logged:
             return
         risen = {reason: count - self._logged.get(reason, 0) for reason, count in counts.items()}
-        told = ", ".join(f"{count} {reason}" for reason, count in risen.items() if count)
-        self._logger.info("%s not acted upon: %s", self._what, told, extra={"action": "rejected"})
+        counted = ", ".join(f"{count} {reason}" for reason, count in risen.items() if count)
+        self._logger.info("%s not acted upon: %s", self._what, counted, extra={"action": "rejected"})
         self._logged = {str(reason): count for reason, count in counts.items()}
         self._logged_at = now

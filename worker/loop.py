@@ -124,7 +124,7 @@ class WorkerLoop:
         if deadline is not None and deadline <= now:
             self._handle(TimePassed())
         self._parts.journal.flush()
-        self._ignored.look(self._agent.state.ignored, now)
+        self._ignored.observe(self._agent.state.ignored, now)
 
     def _handle(self, event: Event) -> None:
         for effect in self._agent.handle(event, time.monotonic()):

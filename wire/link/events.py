@@ -1,4 +1,4 @@
-"""What a link tells its user. Values only; they are put into the user's inbox from the link's own thread."""
+"""What a link reports to its user. Values only; they are put into the user's inbox from the link's own thread."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """The connection is lost, or cannot be made; the link goes on trying by itself.
+    """The connection is lost, or cannot be made; the link retries automatically.
 
-    Told once when a connection ends, and while there is none only when the reason changes.
+    Reported once when a connection ends, and while there is none only when the reason changes.
     """
 
     reason: str
@@ -26,7 +26,7 @@ class Disconnected:
 @dataclass(frozen=True, slots=True)
 class Received:
     topic: str
-    #: As it came: it may be anything, the receiver decodes it.
+    #: Unchecked: the receiver decodes it.
     payload: bytes
     #: True: the broker had kept it from earlier. False: it was published just now.
     retained: bool
@@ -36,7 +36,7 @@ class Received:
 class SubscriptionRefused:
     """The broker does not let this login read that topic.
 
-    A required one ends the connection; it is tried again with growing pauses, because rights may be given meanwhile.
+    A required one ends the connection; it is tried again with growing pauses, because rights may be granted meanwhile.
     """
 
     topic: str

@@ -38,7 +38,7 @@ class Link:
 
     def __init__(self, options: LinkOptions, received: Callable[[LinkEvent], None]) -> None:
         if options.tls is not None:
-            tls_context(options.tls)  # a wrong file is told here, not by a thread that cannot connect
+            tls_context(options.tls)  # an invalid file raises here, not in a thread that cannot connect
         self._options = options
         self._received = received
         self._outbox = Outbox(options.max_queued_bytes, options.max_queued_messages)
@@ -102,12 +102,12 @@ class Link:
             began = time.monotonic()
             try:
                 reason = self._one_connection()
-            except Exception as error:  # whatever paho or a broker comes up with must not end this thread
-                logger.exception("the link failed and connects anew", extra={"action": "reconnect"})
+            except Exception as error:  # whatever paho or a broker comes up with must not stop this thread
+                logger.exception("the link failed and reconnects", extra={"action": "reconnect"})
                 reason = f"the link failed: {error!r}"
             self._outbox.close()
             self._backoff.ended(time.monotonic() - began)
-            self._tell_disconnected(reason)
+            self._report_disconnected(reason)
             self._pause()
         self._outbox.close()
 
@@ -121,7 +121,7 @@ class Link:
                 if connection.turn(self._idle_seconds()):
                     self._drain_wake()
                 if connection.logged_in and connection.ended is None:
-                    self._ask(connection, anew=not asked)
+                    self._subscribe(connection, all_topics=not asked)
                     asked = True
             if connection.ended is None:
                 self._leave(connection)
@@ -129,9 +129,9 @@ class Link:
             connection.abandon("closed")
         return connection.ended or "closed"
 
-    def _ask(self, connection: BrokerConnection, anew: bool) -> None:
+    def _subscribe(self, connection: BrokerConnection, all_topics: bool) -> None:
         """Subscribe to everything in a new connection, later to what has changed."""
-        if anew:
+        if all_topics:
             connection.subscribe(self._subscriptions.all())
             return
         for topic, subscription in self._subscriptions.changes():
@@ -169,7 +169,7 @@ class Link:
             logger.exception("the receiver of %s failed; the event is lost", type(event).__name__,
                              extra={"action": "drop_event"})  # fmt: skip
 
-    def _tell_disconnected(self, reason: str) -> None:
+    def _report_disconnected(self, reason: str) -> None:
         if reason != self._last_reason and not self._stopping.is_set():
             self._last_reason = reason
             logger.info("%s; trying again", reason, extra={"action": "reconnect"})

@@ -40,7 +40,7 @@ class LinkOptions:
     max_payload_bytes: int = MAX_BYTES
     #: How many QoS 1 messages may wait for the broker's acknowledgement.
     max_in_flight: int = 100
-    #: A broker that leaves a login, a subscription or a publish unanswered for so long is left and tried anew.
+    #: A broker that leaves a login, a subscription or a publish unanswered for so long is disconnected and retried.
     answer_seconds: float = 60.0
     connect_seconds: float = 5.0
     #: Pause before the next attempt: doubles from the first to the second, times a random factor of 0.5 to 1.

@@ -1,7 +1,7 @@
 """What waits to be published, bounded in bytes and messages. The only part of a link that two threads touch.
 
-It takes messages only while a connection is up, and is emptied when that ends: our protocol says everything again
-that was not confirmed, so a message that was kept over a disconnection could only arrive late, as an order of old.
+It takes messages only while a connection is up, and is emptied when that ends: the protocol repeats everything that
+was not confirmed, so a message that was kept over a disconnection could only arrive late, as an outdated order.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class OutboundMessage:
 
 
 class Outbox:
-    """Closed at first; `open` and `close` are called by the link's thread, `put` by anybody."""
+    """Closed at first; `open` and `close` are called by the link's thread, `put` by any thread."""
 
     def __init__(self, max_bytes: int, max_messages: int) -> None:
         self._max_bytes = max_bytes

@@ -1,4 +1,4 @@
-"""Which topics a link is to read: remembered by the link, asked for anew at each connection."""
+"""The topics that a link subscribes to: kept by the link, requested again at each connection."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ class Subscriptions:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wanted: dict[str, Subscription] = {}
-        #: Changes since the last look, in order: (topic, what it is now or None).
+        self._requested: dict[str, Subscription] = {}
+        #: Changes since they were last taken, in order: (topic, what it is now or None).
         self._changes: list[tuple[str, Subscription | None]] = []
 
     def add(self, subscription: Subscription) -> None:
         with self._lock:
-            self._wanted[subscription.topic] = subscription
+            self._requested[subscription.topic] = subscription
             self._changes.append((subscription.topic, subscription))
 
     def remove(self, topic: str) -> None:
         with self._lock:
-            if self._wanted.pop(topic, None) is not None:
+            if self._requested.pop(topic, None) is not None:
                 self._changes.append((topic, None))
 
     def all(self) -> list[Subscription]:
-        """Everything wanted, for a new connection; the changes so far are contained in it."""
+        """All of them, for a new connection; the changes so far are contained in it."""
         with self._lock:
             self._changes.clear()
-            return list(self._wanted.values())
+            return list(self._requested.values())
 
     def changes(self) -> list[tuple[str, Subscription | None]]:
         with self._lock:

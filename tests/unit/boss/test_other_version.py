@@ -85,10 +85,10 @@ class Boss:
 
     def status(self) -> list[str]:
         reasons = StatusReasons()
-        reasons.look(self.world.state, [])
+        reasons.observe(self.world.state, [])
         self.world.now += 6.0
         self.world.state.now = self.world.now
-        return [one.text for one in reasons.look(self.world.state, []) if "of the protocol" in one.text]
+        return [one.text for one in reasons.observe(self.world.state, []) if "of the protocol" in one.text]
 
 
 def bundles() -> BundlesKnown:
@@ -312,8 +312,8 @@ def test_the_log_names_each_once_and_few_at_a_time(
     for number in range(LINES + 10):
         name = f"lab-{number}"
         boss.gets("hello", TOPICS.reports(name), **{'"worker":"cloud-1"': f'"worker":"{name}"'})
-        log.look(boss.world.state, 0.0)
+        log.observe(boss.world.state, 0.0)
     assert len(caplog.messages) == LINES
     assert caplog.messages[0].startswith("worker lab-0 speaks version 1 of the protocol and the boss version 2: ")
-    log.look(boss.world.state, 70.0)
+    log.observe(boss.world.state, 70.0)
     assert len(caplog.messages) == len(set(caplog.messages)) == LINES + 10
