@@ -1,7 +1,7 @@
 """The life of an attempt: sent, begun, collected, ended; and what then becomes of its task.
 
 `end` is the one way out of `State.attempts`. What follows for the task is decided by `settle_task`: done,
-tried again, failed, cancelled. Rules: DESIGN sections 4 to 6.
+tried again, failed, cancelled. docs/protocol.md has the rules.
 """
 
 from __future__ import annotations

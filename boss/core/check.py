@@ -1,4 +1,4 @@
-"""What must always hold inside the state: every redundancy, and the rules of DESIGN section 5 that one
+"""What must always hold inside the state: every redundancy, and those of docs/guarantees.md that one
 process can see. For tests, simulations and `python -m boss --check`; its cost grows with everything there
 is, so it is never called in a hot path. Raises InvariantError with the story of the task in question.
 """

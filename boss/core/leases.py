@@ -1,6 +1,6 @@
 """Whether a worker is trusted with work: its lease and its state.
 
-Leases count only time in which the boss was running and connected (DESIGN section 6); silence ends them,
+Leases count only time in which the boss was running and connected (docs/protocol.md); silence ends them,
 presence does not. Quarantine (`boss.core.quarantine`) is a flag beside the state.
 """
 

@@ -119,7 +119,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     retry_on: tuple[int, ...] = ()
     #: It has requirements: an attempt is staged before it executes.
     staging: bool = False
-    #: False: a task whose results all exist on the datastore succeeds without running (row 23).
+    #: False: a task whose results all exist on the datastore succeeds without running.
     overwrite_result: bool = True
     #: The user's guess of its duration in seconds; 0 is none.
     expect: float = 0.0

@@ -1,7 +1,8 @@
 """The agent: what the datastore does about what happens. One door in, `handle`; out comes a list of effects.
 
-Pure: no file, no clock, no thread. It knows orders, where each of them stands, and the rules of DESIGN sections 6
-and 7; the program carries out the effects and brings back their events. The simulator drives it in the same way.
+Pure: no file, no clock, no thread. It knows orders, where each of them stands, and the rules of docs/protocol.md
+and docs/data.md; the program carries out the effects and brings back their events. The simulator drives it in the
+same way.
 """
 
 from __future__ import annotations

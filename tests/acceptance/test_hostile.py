@@ -1,5 +1,5 @@
 """Garbage on every topic of a running deployment, each with the login that may publish there: nobody dies, nothing
-changes, one line in a log says it, and the next push works (row 96)."""
+changes, one line in a log says it, and the next push works."""
 
 from __future__ import annotations
 

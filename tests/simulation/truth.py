@@ -1,4 +1,4 @@
-"""What really happened, kept apart from what any program believes, and the rules of DESIGN section 5 over it."""
+"""What really happened, kept apart from what any program believes, and the guarantees of docs/guarantees.md over it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from boss.core.events import PauseAsked
 from boss.core.model import TaskState
 from boss.core.rows import BatchRow
 
-#: Longest wait of one request (row 55).
+#: Longest wait of one request.
 WAIT_LIMIT_SECONDS = 60.0
 #: How often a follower polls the view (this reads no database).
 _POLL_SECONDS = 0.05

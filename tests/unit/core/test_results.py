@@ -269,7 +269,7 @@ def test_a_restarted_boss_still_has_records_forgotten(world: World) -> None:
     world.ignore()
 
 
-# --- row 23: results that are there already --------------------------------------------------------
+# --- results that are there already (overwrite_result) ---------------------------------------------
 
 
 def looking(world: World) -> None:
