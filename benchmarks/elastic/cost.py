@@ -25,10 +25,10 @@ def decision_milliseconds(tasks: int, times: int = 15) -> float:
     took = []
     for _ in range(times):
         began = time.process_time()
-        fleet = supply_of(state, POOL, 0)
-        seen, ends = forecast_for(state, POOL, fleet)
+        supply = supply_of(state, POOL, 0)
+        seen, ends = forecast_for(state, POOL, supply)
         pool = Pool(slots=POOL.slots, max_workers=POOL.max_workers, boot=POOL.boot, cost_weight=POOL.cost_weight)
-        assert decide(seen.waves, pool, fleet, ends).start > 0
+        assert decide(seen.waves, pool, supply, ends).start > 0
         took.append(time.process_time() - began)
     return statistics.median(took) * 1e3
 

@@ -43,13 +43,13 @@ def ours(cost_weight: float, idle: float = 0.0) -> Policy:
 
         pool = Pool(slots=site.slots, max_workers=site.most, boot=site.boot, idle=idle, cost_weight=cost_weight)
         resting = view.idle()
-        fleet = Supply(
+        supply = Supply(
             busy=len(view.serving) - len(resting),
             idle=[(each.name, view.now - each.idle_since) for each in resting],
             booting=[max(0.0, each.requested + site.boot - view.now) for each in view.booting],
         )
         small = len(view.ready) + len(view.running) + view.pending <= SMALL
-        plan = decide(seen.waves, pool, fleet, ends if small else None)
+        plan = decide(seen.waves, pool, supply, ends if small else None)
         return plan.start, plan.stop
 
     return policy

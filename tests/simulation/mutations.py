@@ -331,9 +331,9 @@ def scaled_in_while_busy(patch: Patch) -> None:
     """Who has work looks as idle as everybody else."""
 
     def all_idle(state: State, pool: Any, helpers: int) -> Supply:
-        fleet = before(state, pool, helpers)
+        supply = before(state, pool, helpers)
         serving = [one.row.worker for one in state.by_pool.get(pool.name, {}).values() if one.state == "running"]
-        return Supply(idle=[(worker, 1e6) for worker in serving if worker in state.workers], booting=fleet.booting)
+        return Supply(idle=[(worker, 1e6) for worker in serving if worker in state.workers], booting=supply.booting)
 
     before = patch.put(scale, "supply_of", all_idle)
 

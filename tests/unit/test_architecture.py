@@ -573,7 +573,7 @@ def test_an_impurity_is_found(source: str) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["backend.limits = fleet.limits", "self.backend.limits = 1", "self.parts[0].x: int = 1", "setattr(a, 'x', 1)"],
+    ["backend.limits = providers.limits", "self.backend.limits = 1", "self.parts[0].x: int = 1", "setattr(a, 'x', 1)"],
 )
 def test_an_attribute_that_is_set_from_outside_is_found(source: str) -> None:
     assert foreign_assignments("boss.program", ast.parse(source))
@@ -603,18 +603,18 @@ def start():
     "a lambda over an attribute": """
 class Program:
     def __init__(self):
-        self.backend = Backend(limits=lambda: self.fleet.limits())
-        self.fleet = Fleet()
+        self.backend = Backend(limits=lambda: self.providers.limits())
+        self.providers = Providers()
 """,
     "a bound method": """
 class Program:
     def __init__(self):
-        self.backend = Backend(self._complaints)
-        self.fleet = Fleet()
-    def _complaints(self):
+        self.backend = Backend(self._sentences)
+        self.providers = Providers()
+    def _sentences(self):
         return self._more()
     def _more(self):
-        return self.fleet.complaints()
+        return self.providers.warnings()
 """,
     "an attribute that another method makes": """
 class Program:
@@ -628,9 +628,9 @@ class Program:
 class Program:
     def __init__(self):
         self.loop = Loop(self)
-        self.fleet = Fleet()
+        self.providers = Providers()
     def start_instance(self, effect):
-        self.fleet.start(effect)
+        self.providers.start(effect)
 """,
 }
 
@@ -644,18 +644,18 @@ def test_what_is_handed_over_may_need_what_is_made_above_it() -> None:
     source = """
 class Program:
     def __init__(self, inbox):
-        self.fleet = Fleet()
-        self.backend = Backend(lambda: self.fleet.limits(), self._warnings, self.fleet.limits)
+        self.providers = Providers()
+        self.backend = Backend(lambda: self.providers.limits(), self._warnings, self.providers.limits)
         self.loop = Loop(self.backend.answer)
     def _warnings(self):
-        return self.fleet.warnings()
+        return self.providers.warnings()
 
 def start(inbox):
-    fleet = Fleet()
+    providers = Providers()
     def warnings():
-        found = fleet.warnings()
+        found = providers.warnings()
         return found
-    backend = Backend(warnings, lambda: fleet.limits())
+    backend = Backend(warnings, lambda: providers.limits())
     loop = Loop(backend)
 """
     assert not late_parts("boss.program", ast.parse(source))

@@ -88,9 +88,9 @@ def test_work_that_those_there_will_have_done_by_then_starts_nobody() -> None:
 
 
 def test_a_stage_is_started_for_one_boot_time_ahead_and_not_sooner() -> None:
-    fleet = Supply(busy=1)
-    far = decide([Wave(0.0, 1, 500.0), Wave(500.0, 400, 30.0)], POOL, fleet)
-    near = decide([Wave(0.0, 1, 60.0), Wave(60.0, 400, 30.0)], POOL, fleet)
+    supply = Supply(busy=1)
+    far = decide([Wave(0.0, 1, 500.0), Wave(500.0, 400, 30.0)], POOL, supply)
+    near = decide([Wave(0.0, 1, 60.0), Wave(60.0, 400, 30.0)], POOL, supply)
     assert far.start == 0
     assert near.start == 19
 
@@ -163,11 +163,11 @@ def test_why_there_are_not_fewer_is_told_of_those_that_stay() -> None:
 
 def test_a_small_graph_is_judged_by_its_schedule_where_the_fluid_is_wrong() -> None:
     """13 tasks on 12 slots take two rounds: the fluid sees one and a twelfth."""
-    waves, fleet = [Wave(0.0, 13, 600.0)], Supply()
+    waves, supply = [Wave(0.0, 13, 600.0)], Supply()
     cheap = pool(cost_weight=0.82)
-    by_fluid = decide(waves, cheap, fleet)
+    by_fluid = decide(waves, cheap, supply)
     rounds = {0: math.inf, 1: 2400.0, 2: 1200.0, 3: 1200.0, 4: 600.0}
-    by_schedule = decide(waves, cheap, fleet, lambda more: 60.0 + rounds[more])
+    by_schedule = decide(waves, cheap, supply, lambda more: 60.0 + rounds[more])
     assert by_fluid.start == 3
     assert by_schedule.start == 4
 
@@ -191,7 +191,7 @@ def test_where_no_schedule_ends_the_fluid_decides() -> None:
 _waves = st.lists(
     st.builds(Wave, st.floats(0.0, 5000.0), st.integers(1, 5000), st.floats(0.001, 5000.0)), max_size=12
 ).map(sorted)
-_fleets = st.builds(
+_supplies = st.builds(
     Supply,
     busy=st.integers(0, 10),
     idle=st.lists(st.tuples(st.uuids().map(str), st.floats(0.0, 1e4)), max_size=10),
@@ -210,17 +210,17 @@ _pools = st.builds(
 )
 
 
-@given(_waves, _pools, _fleets)
+@given(_waves, _pools, _supplies)
 def test_whatever_comes_limits_hold_and_only_idle_ones_are_stopped(
-    waves: list[Wave], limits: Pool, fleet: Supply
+    waves: list[Wave], limits: Pool, supply: Supply
 ) -> None:
-    plan = decide(waves, limits, fleet)
+    plan = decide(waves, limits, supply)
     assert isinstance(plan, Decision)
     assert plan.reason
-    assert 0 <= plan.start <= max(0, limits.max_workers - fleet.size)
+    assert 0 <= plan.start <= max(0, limits.max_workers - supply.size)
     assert not (plan.start and plan.stop)
-    assert set(plan.stop) <= {name for name, _ in fleet.idle}
-    assert fleet.size - len(plan.stop) >= min(limits.min_workers, fleet.size)
+    assert set(plan.stop) <= {name for name, _ in supply.idle}
+    assert supply.size - len(plan.stop) >= min(limits.min_workers, supply.size)
 
 
 @given(_waves, _pools)
