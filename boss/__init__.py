@@ -10,9 +10,9 @@
                 ├─ providers, bootstrap      instances of workers, and what their machines are given at their start
                 └─ embedded  child processes: the broker of a boss that has none, and the programs beside it
 
-`setup` is what the settings say to these parts, `status` words why things wait. `configuration` is how a setting is
-written, `state_directory` what stands in `.ecloud/`, `intake` how task files are checked, `ssh` a connection to a host.
-`client`, `cli` and `deploy` run on the user's side: they talk to a boss.
+`setup` is what these parts read of the settings, `status` has the sentences about why work waits. `configuration` is
+how a setting is written, `state_directory` what is in `.ecloud/`, `intake` how task files are checked, `ssh` a
+connection to a host. `client`, `cli` and `deploy` run on the user's side: they talk to a boss.
 
 No thread but the loop's touches the scheduler's state, and nothing has an effect before what caused it is on disk.
 """

@@ -1,4 +1,4 @@
-"""python -m boss: run a boss on a state directory until it is told to end."""
+"""python -m boss: run a boss on a state directory until a signal stops it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from wire.link import LinkError, TlsOptions
 EXAMPLE = """example:
   python -m boss                      with SQLite, a broker and a worker of its own, in .ecloud/ of this directory
   ECLOUD_HOME=/srv/ecloud python -m boss
-  python -m boss --check              only look whether its database holds together
-  python -m boss --reset              put aside all that it knows of tasks, and begin with nothing
+  python -m boss --check              only check that its database is consistent
+  python -m boss --reset              archive the database, and start with an empty one
 """
 
 
@@ -40,12 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m boss", description=__doc__, epilog=EXAMPLE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--while_followed", action="store_true", help="end when no push follows any more")
+    parser.add_argument("--while_followed", action="store_true", help="stop when no push follows any more")
     parser.add_argument(
-        "--check", action="store_true", help="only read the database and tell what cannot be in it; 1 if there is such"
+        "--check",
+        action="store_true",
+        help="only read the database and print what is inconsistent in it; exit code 1 if anything is",
     )
     parser.add_argument(
-        "--reset", action="store_true", help="begin with nothing: the database is put aside under another name"
+        "--reset", action="store_true", help="archive the database under another name, and start with an empty one"
     )
     options = parser.parse_args(arguments)
     # A push makes millions of objects, none in cycles: at the usual 700 an eighth of its CPU time is looking for them.
@@ -81,8 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _check() -> int:
-    """0: all holds together. 1: it does not. 3: there is nothing to check."""
-    from boss.cli.command import write  # and a client of HTTP, which a boss has no use for
+    """0: the database is consistent. 1: it is not. 3: there is nothing to check."""
+    from boss.cli.command import write  # and an HTTP client, which a boss does not use
 
     try:
         home = find.find()
@@ -122,7 +124,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         state_directory=home,
         tree=(values.datastore_tree or find.tree_beside(home)).absolute(),
         datastore_host=values.datastore_host or _datastore_machine(pools),
-        datastore_said="" if said_datastore(home) else values.datastore_host,
+        configured_datastore="" if said_datastore(home) else values.datastore_host,
         database=values.database or f"sqlite:///{home / 'ecloud.sqlite'}",
         http_host=values.http_host,
         http_port=values.http_port,

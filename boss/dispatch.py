@@ -1,8 +1,8 @@
 """From effects to messages: orders get what only the database holds (executions, requirements), in bulk.
 
 Pure but for the `TurnLookups` that are handed in; the simulation uses the same code with look-ups of its own.
-What cannot be filled in (a row that is gone) is left out: the boss asks again, or finds the attempt ended. Left out is
-also what need not be staged, because all of it lies in the worker's cache: that is told as an event instead.
+What cannot be filled in (its row was removed) is left out: the boss orders it again, or finds the attempt
+ended. Left out is also a Stage whose inputs are all in the worker's cache: an event reports that instead.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class Dispatcher:
         self._epoch = epoch
         self._in_cache = in_cache
         self._found: list[Found] = []
-        #: Tasks whose results are to be collected by the orders in hand.
+        #: Tasks whose results are to be collected by the orders being filled.
         self._tasks: Mapping[int, Task] = {}
 
     def to_workers(self, effects: Iterable[SendToWorker]) -> list[tuple[str, WorkerOrders]]:
         """Worker id and message of each effect, in order."""
         effects = list(effects)
-        wanted = {order.task for effect in effects for order in effect.orders if isinstance(order, RunOrder)}
-        tasks = self._lookups.executions(wanted) if wanted else {}
+        numbers = {order.task for effect in effects for order in effect.orders if isinstance(order, RunOrder)}
+        tasks = self._lookups.executions(numbers) if numbers else {}
         return [(effect.worker, self._worker_message(effect, tasks)) for effect in effects]
 
     def to_datastore(self, effects: Iterable[SendToDatastore]) -> list[DatastoreOrders]:
@@ -84,7 +84,7 @@ class Dispatcher:
         return [part for message in messages if message.orders for part in _cut(message)]
 
     def found(self) -> list[Found]:
-        """What the scheduler is to be told of the orders that were left out since this was last asked."""
+        """Events for the scheduler about the orders that were left out since the last call."""
         found, self._found = self._found, []
         return found
 
@@ -116,13 +116,15 @@ class Dispatcher:
         self, order: ToDatastore, inputs: Mapping[int, list[Input]], names: Mapping[int, list[str]]
     ) -> DatastoreOrder | None:
         if isinstance(order, StageOrder):
-            wanted = inputs.get(order.task)
-            if wanted is None:
+            required = inputs.get(order.task)
+            if required is None:
                 return None
-            if order.cached and self._in_cache is not None and self._in_cache(order.worker, wanted):
-                self._found.append(InputsCached(task=order.task, attempt=order.attempt, inputs=wanted))
+            if order.cached and self._in_cache is not None and self._in_cache(order.worker, required):
+                self._found.append(InputsCached(task=order.task, attempt=order.attempt, inputs=required))
                 return None
-            return Stage(task=order.task, attempt=order.attempt, worker=order.worker, place=order.place, inputs=wanted)
+            return Stage(
+                task=order.task, attempt=order.attempt, worker=order.worker, place=order.place, inputs=required
+            )
         if isinstance(order, Collect):
             return self._checked(order)
         if isinstance(order, LookUpOrder):

@@ -15,7 +15,7 @@ from boss.core.state import State
 #: hands to another thread is a copy.
 Item = Event | Callable[[State], None]
 
-#: Instead of an event's reply number: whoever asked does not wait any more, and the event is not to be taken.
+#: Instead of an event's reply number: its client waits no longer, and the event is not handled.
 WITHDRAWN = -1
 
 
@@ -24,7 +24,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
-        #: How often the end was asked for.
+        #: How often `stop` was called.
         self.stops = 0
         #: Set by the loop: nothing that is put in is taken any more.
         self.ended = False
@@ -35,7 +35,7 @@ class Inbox:
         self._items.put(item)
 
     def stop(self) -> None:
-        """Ask the boss to end: once politely; asked again, at the end of the turn that runs."""
+        """Stop the boss: gracefully at the first call; at a further one, at the end of the present turn."""
         self.stops += 1
         if self.stops == 1:
             self.put(StopAsked(workers=True))

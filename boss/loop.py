@@ -1,6 +1,6 @@
 """The boss's one loop: turn after turn (`boss.turn`), and what it does while the database is away.
 
-One thread owns the scheduler. Everybody else puts items into the inbox and gets effects performed after the
+One thread owns the scheduler. All other threads put items into the inbox, and effects are performed after the
 commit. How many events a turn carries is never configured: it is what waits when the turn begins.
 
 The loop knows neither MQTT nor SQL nor HTTP: `Outside` is what it needs of the world, and the program
@@ -34,17 +34,17 @@ T = TypeVar("T")
 
 #: Events of one turn at most, so that a flood cannot keep a commit waiting for ever.
 TURN_EVENTS = 20_000
-#: A loop that did nothing for so long (a quiet or a stopped process) first looks whether the database is still its own.
+#: A loop that did nothing for so long (a quiet or a stopped process) first checks that the database is still its own.
 QUIET_SECONDS = 2.0
 #: Between two tries of a commit while the database is away.
 DATABASE_PAUSE_SECONDS = 1.0
 
 
 class _GivenUpError(Exception):
-    """The loop was told to end while the database is away. What is not on disk has had no effect."""
+    """The loop was stopped while the database is away. What is not on disk has had no effect."""
 
 
-#: What the database wants now and then: (monotonic, wall) -> seconds until the next time. Raises DatabaseAwayError.
+#: Periodic maintenance of the database: (monotonic, wall) -> seconds until the next time. Raises DatabaseAwayError.
 Upkeep = Callable[[float, float], float]
 
 
@@ -83,7 +83,7 @@ class Loop:
                 self._rejected.observe(self.scheduler.state.rejected, self._turned_at)
                 self._other_versions.observe(self.scheduler.state, self._turned_at)
         except _GivenUpError:
-            logger.warning("the boss ends although its database is away", extra={"action": "given_up"})
+            logger.warning("the boss stops although its database is away", extra={"action": "given_up"})
         finally:
             self.inbox.ended = True
 
@@ -93,7 +93,7 @@ class Loop:
         """What waits; if nothing does, what comes first, or nothing at the next deadline."""
         items, self._waiting = self._waiting, []
         if not items:
-            deadline = self._next_look()
+            deadline = self._next_wake()
             first = self.inbox.take(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if first is None:
                 return [TimePassed()]
@@ -102,14 +102,14 @@ class Loop:
             items.append(item)
         return items
 
-    def _next_look(self) -> float | None:
+    def _next_wake(self) -> float | None:
         deadline = self.scheduler.next_deadline()
         if self._upkeep is None:
             return deadline
         return self._upkeep_at if deadline is None else min(deadline, self._upkeep_at)
 
     def _keep_up(self) -> None:
-        """What the database wants now and then. If it is away, that is known before a turn needs it."""
+        """Maintenance of the database. If it is away, that is known before a turn uses it."""
         now = time.monotonic()
         if self._upkeep is None or (now < self._upkeep_at and now - self._turned_at < QUIET_SECONDS):
             return
@@ -127,7 +127,7 @@ class Loop:
     def turn(self, items: list[Item]) -> None:
         """One turn of these, or of as many of them as go into one; the others wait for the next."""
         events = [item for item in items if isinstance(item, msgspec.Struct)]
-        reads = _PatientReads(self, self._store)
+        reads = _RetryingReads(self, self._store)
         decided = decide(self.scheduler, reads, events, time.monotonic(), time.time())
         if decided.taken < len(events):
             end = next(at for at, item in enumerate(items) if item is events[decided.taken])
@@ -139,7 +139,7 @@ class Loop:
                 item(self.scheduler.state)
 
     def _record(self, decided: Decided) -> None:
-        """Until it is on disk, nothing goes out; workers meanwhile go on with what they have."""
+        """Until it is on disk, nothing is sent; workers go on with what they have meanwhile."""
         if decided.changed:
             self._until_back(lambda: record(decided, self._store, time.time()))
             self._back()
@@ -163,7 +163,7 @@ class Loop:
                 self._away(error)
                 failed = True
                 if self.inbox.stops:
-                    raise _GivenUpError from None  # nothing polite can be done without it
+                    raise _GivenUpError from None  # a graceful stop requires it
                 time.sleep(DATABASE_PAUSE_SECONDS)
             else:
                 if failed:
@@ -173,8 +173,7 @@ class Loop:
     def _away(self, error: DatabaseAwayError) -> None:
         if not self.inbox.database_error:
             logger.error(
-                "the database is away (%s): nothing is accepted or sent until it is back; "
-                "this is tried again every second",
+                "the database is away (%s): the boss accepts and sends nothing, and retries every second",
                 error,
                 extra={"action": "database_away"},
             )
@@ -186,7 +185,7 @@ class Loop:
             self.inbox.database_error = ""
 
 
-class _PatientReads:
+class _RetryingReads:
     """The reads of a turn, tried until the database answers."""
 
     def __init__(self, loop: Loop, store: TurnStore) -> None:

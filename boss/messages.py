@@ -1,7 +1,7 @@
 """MQTT in and out: messages to bytes and topics, what arrives to events for the inbox.
 
 Lives between `wire.link` and the loop. What is no message of ours is counted, logged a few times with its
-topic, and dropped: nothing that anybody publishes can harm the boss.
+topic, and dropped: no published message can harm the boss.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class MqttMessages:
             self._put(LinkDisconnected())
         elif isinstance(event, SubscriptionRefused):
             logger.error(
-                "the broker does not let the boss read %s; give its login the right to, it is tried again",
+                "the broker does not let the boss read %s: give its login the right to; the boss retries automatically",
                 event.topic,
                 extra={"action": "subscription_refused"},
             )
@@ -87,12 +87,12 @@ class MqttMessages:
         if not event.payload:
             return  # a retained presence that was taken away
         try:
-            told = self._event(event.topic, event.payload)
+            received = self._event(event.topic, event.payload)
         except WireError as error:
             self._dropped(event.topic, str(error))
             return
-        if told is not None:
-            self._put(told)
+        if received is not None:
+            self._put(received)
 
     def _event(self, topic: str, payload: bytes) -> Event | None:
         topics = self._topics

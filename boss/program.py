@@ -1,6 +1,6 @@
-"""The boss's parts put together, and nothing else: which there are, and who gets which.
+"""The boss's parts put together, and nothing else: which there are, and which gets which.
 
-They are made in an order in which each gets those that it needs, as objects that are made; they end in the opposite
+They are made in an order in which each gets those that it requires, as finished objects; they stop in the opposite
 order. Values come from the settings by way of `Setup`. Nothing here decides what happens to a task.
 """
 
@@ -64,12 +64,12 @@ from wire.topics import Topics
 
 logger = logging.getLogger(__name__)
 
-#: Given to local workers to end what they hold when the database is away.
-WORKERS_END_SECONDS = 10.0
+#: Given to local workers to stop when the database is away.
+WORKERS_STOP_SECONDS = 10.0
 
 
 def run_boss(setup: Setup, inbox: Inbox) -> None:
-    """Start every part, loop until the boss is to end, end every part. Blocks; `inbox.stop` ends it.
+    """Start every part, loop until the boss is to stop, stop every part. Blocks; `inbox.stop` stops it.
 
     Raises CannotStartError, DatabaseError, BrokerError, ServeError or LinkError with a sentence.
     """
@@ -82,7 +82,7 @@ def run_boss(setup: Setup, inbox: Inbox) -> None:
             raise CannotStartError(cannot_start(setup.state_directory, error)) from error
         loop.run()
         if inbox.database_error:
-            _end_local_workers(loop.scheduler.state, providers)
+            _stop_local_workers(loop.scheduler.state, providers)
     logger.info("the boss has ended", extra={"action": "ended"})
 
 
@@ -98,7 +98,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
         private_folder(home / folder)
     boss_key, datastore_key = ensure_keys(home)
 
-    # Broker and HTTP listen before anything is made that needs to know where.
+    # Broker and HTTP listen before the parts that require their addresses are made.
     topics, passwords = Topics(setup.mqtt_prefix), Passwords(home)
     broker = _start_broker(setup, topics, passwords, ends)
     http_socket = _listen(setup)
@@ -130,7 +130,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     providers = _make_providers(setup, addresses, inbox, bootstrap, programs, boss_key)
     ends.callback(providers.close)
 
-    # The loop, and before it those who ask it.
+    # The loop, and before it the parts that put events into it.
     sent = Spool(private_folder(home / "spool"), setup.spool_limit_bytes)
     fetcher = (
         ResultFetcher(private_folder(home / "outgoing"), setup.spool_limit_bytes) if setup.datastore_host else None
@@ -166,13 +166,13 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
         logins=ManualLogins(setup, logins, login_files),
         debugger=WorkerDebugger(backend.place_of, boss_key.path, datastore_key.public, bootstrap.bundles),
         bootstrap=bootstrap,
-        context=Context(home, setup.boss_address, setup.datastore_said),
+        context=Context(home, setup.boss_address, setup.configured_datastore),
         files_tokens=[ensure_token(home, DATASTORE_TOKEN_FILE)] if setup.datastore_host else [],
         tree=None if setup.datastore_host else LocalTree(setup.tree),
         fetching=fetcher,
     )
 
-    # All is made; from here on it begins to work.
+    # All parts are made; from here on they work.
     loop.start()
     on_record = [one.row for one in loop.scheduler.state.instances.values()]
     bootstrap.adopt((row.number, row.worker) for row in on_record)
@@ -202,7 +202,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
 
 
 class LiveOutside:
-    """`boss.turn.Outside`: which part does what a turn wants done."""
+    """`boss.turn.Outside`: which part performs which effect of a turn."""
 
     def __init__(
         self, messages: MqttMessages, bootstrap: InstanceBootstrap, providers: Providers, backend: LiveBackend
@@ -300,7 +300,7 @@ def _link_options(setup: Setup, topics: Topics, addresses: Addresses, passwords:
         password=passwords.password(setup.broker_username),
         tls=setup.broker_tls,
         presence=PresenceOptions(topics.boss_presence, presence(True), presence(False)),
-        reconnect_max_seconds=2.0,  # one client is no storm, and everybody waits for this one
+        reconnect_max_seconds=2.0,  # one client is no storm, and all others wait for this one
     )
 
 
@@ -341,14 +341,14 @@ def _make_providers(
     return Providers(setup.pools, services)
 
 
-def _end_local_workers(state: State, providers: Providers) -> None:
-    """The polite way needs the database: without it local workers only end what they hold. Blocks."""
+def _stop_local_workers(state: State, providers: Providers) -> None:
+    """A graceful stop requires the database: without it local workers are stopped with what they hold. Blocks."""
     rows = [one.row for one in state.instances.values() if one.row.provider == LOCAL]
     for row in rows:
         providers.stop(StopInstance(instance=row.number, worker=row.worker, pool=row.pool, reference=row.reference))
-    until = time.monotonic() + WORKERS_END_SECONDS
+    until = time.monotonic() + WORKERS_STOP_SECONDS
     while time.monotonic() < until and any(_lives(row.reference) for row in rows):
-        time.sleep(0.1)  # nobody tells when another process ends
+        time.sleep(0.1)  # no event reports the end of another process
 
 
 def _lives(reference: str) -> bool:
@@ -361,7 +361,7 @@ def _lives(reference: str) -> bool:
 
 
 def _listen(setup: Setup) -> socket.socket:
-    """Where the settings say; else at the port of last time, if it is free, else at another one. Raises ServeError."""
+    """As configured; else at the port of last time, if it is free, else at another one. Raises ServeError."""
     kept = setup.state_directory / "http_port"
     try:
         listening = listen(setup.http_host, setup.http_port or _kept_port(kept))
@@ -380,9 +380,9 @@ def _allowed_hosts(setup: Setup) -> list[str]:
 
 
 def _stop_unfollowed(inbox: Inbox, followers: Followers, backend: LiveBackend) -> None:
-    """Of a boss that a push started: end it when nobody needs it any more."""
+    """Of a boss that a push started: stop it when it is no longer required."""
     if wait_until_unneeded(followers, backend.view, lambda: inbox.ended):
-        logger.info("nobody follows any more: the boss ends", extra={"action": "unfollowed"})
+        logger.info("no client follows any more: the boss stops", extra={"action": "unfollowed"})
         inbox.stop()
 
 

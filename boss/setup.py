@@ -1,4 +1,4 @@
-"""What a boss needs of the settings, as values. Knows no file and no default that a setting has."""
+"""What a boss reads of the settings, as values. Knows no file and no default that a setting has."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class PoolSetup(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     role: Literal["workers", "datastore"] = "workers"
     #: Never more instances than this.
-    most: int
+    max: int
     #: Settings of the pool and of its provider, by name (`configuration.pools`; for a cloud its address and login).
     options: Mapping[str, Any] = {}
 
 
 class Setup(msgspec.Struct, kw_only=True):
-    """What the program needs of the settings."""
+    """What the program reads of the settings."""
 
     state_directory: Path
     tree: Path
-    #: The datastore's address, as the settings say; empty: they do not.
-    datastore_said: str = ""
+    #: The configured address of the datastore; empty: none, or an operator has set another one.
+    configured_datastore: str = ""
     #: The host of the datastore's program, for sentences; empty: the boss starts it itself.
     datastore_host: str = ""
     database: str
@@ -65,7 +65,7 @@ class Setup(msgspec.Struct, kw_only=True):
     journal_days: float = 30.0
     #: Environment of every worker and of the datastore beside what this program sets.
     child_environment: Mapping[str, str] = {}
-    #: End when nobody follows any more (a boss that a push started).
+    #: Stop when no client follows any more (a boss that a push started).
     while_followed: bool = False
 
     def own_workers(self) -> list[str]:
@@ -96,9 +96,9 @@ def _local(values: Any) -> tuple[PoolPolicy, PoolSetup]:
         boot=2.0,
         orphan_after=values.orphan_after_seconds,
         slots=values.slots,
-        cost=0.0,  # this machine is there anyway
+        cost=0.0,  # this machine runs anyway
     )
-    return policy, PoolSetup(name=LOCAL, provider=LOCAL, most=workers)
+    return policy, PoolSetup(name=LOCAL, provider=LOCAL, max=workers)
 
 
 def _of_settings(values: Any, pool: Any) -> tuple[PoolPolicy, PoolSetup]:
@@ -126,7 +126,7 @@ def _of_settings(values: Any, pool: Any) -> tuple[PoolPolicy, PoolSetup]:
     of_the_cloud = {shown.name: getattr(values, shown.name) for shown in values.show() if _is_cloud(shown.name)}
     tables = {"labels": pool.labels, "hosts": pool.hosts, "options": pool.options, "pools": tuple(values.pools)}
     options = {**of_the_cloud, **pool.values, **tables}
-    setup = PoolSetup(name=pool.name, provider=pool.provider, role=pool.role, most=pool.max, options=options)
+    setup = PoolSetup(name=pool.name, provider=pool.provider, role=pool.role, max=pool.max, options=options)
     return policy, setup
 
 

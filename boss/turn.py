@@ -75,13 +75,13 @@ class MessageToWorker(NamedTuple):
     message: WorkerOrders
 
 
-#: One thing that leaves. `Found` (what became of orders that were left out) is for the inbox and `EndBoss` for whoever
-#: runs the turns; `perform` does the others.
+#: One thing that leaves. `Found` (what became of orders that were left out) is for the inbox and `EndBoss` for the code
+#: that runs the turns; `perform` does the others.
 PerformStep = MessageToWorker | DatastoreOrders | Found | Answer | OfInstance | ClearPresence | EndBoss
 
 
 class Outside(Protocol):
-    """Everything that a turn can do to the world. No call may block for long, none returns an answer."""
+    """The effects of a turn on other programs. No call may block for long, none returns an answer."""
 
     def send_to_worker(self, worker: str, message: WorkerOrders) -> None: ...
     def send_to_datastore(self, message: DatastoreOrders) -> None: ...
@@ -107,18 +107,18 @@ def decide(
 
     An event that reads the database must see what the events before it did: once something is to be recorded, it and
     all behind it are left for the next turn. Blocks on `reads` only and raises what they raise: then the turn is
-    half decided, and the scheduler's state is of no more use.
+    half decided, and the scheduler's state must not be used again.
     """
     scheduler.handle(TimePassed(wall=wall), now)
     taken = 0
     for event in events:
-        wanted = True
+        present = True
         if isinstance(event, _Reading):
             if taken and not scheduler.untouched():
                 break
-            wanted = _read_for(scheduler, reads, event, now)
+            present = _read_for(scheduler, reads, event, now)
         taken += 1
-        if wanted:
+        if present:
             scheduler.handle(event, now)
     settle(scheduler)
     changes, effects = scheduler.take()
@@ -128,7 +128,7 @@ def decide(
 def _read_for(scheduler: Scheduler, reads: TurnReads, event: _Reading, now: float) -> bool:
     """What the event needs of batches that are not in memory. False: it is withdrawn.
 
-    Looked at before and after: the reads may have waited for the database, and whoever asked not.
+    Checked before and after: the reads may have waited for the database longer than the client.
     """
     if event.reply == WITHDRAWN:
         return False

@@ -1,4 +1,4 @@
-"""The application: routes over a backend, behind the guard; every fault becomes one JSON error.
+"""The application: routes over a backend, behind the guard; every error becomes one JSON answer.
 
 Knows HTTP and the table of routes; what each does stands in the handlers' modules.
 """
@@ -58,7 +58,7 @@ def make_app(
 ) -> ASGIApp:
     """The HTTP API over this backend. Callers need one of the tokens and a Host that is allowed.
 
-    `spool`: the one that somebody else sweeps; else one is made. `bootstrap` knows the tokens of its two routes;
+    `spool`: the one that the program sweeps; else one is made. `bootstrap` knows the tokens of its two routes;
     `files_tokens` are good for the datastore's files only. `tree` is the datastore's, where that is on this disk; else
     `fetching` gets contents from it.
     """
@@ -87,8 +87,8 @@ def _endpoint(route: Route, services: Services) -> Callable[[Request], Awaitable
     async def endpoint(request: Request) -> Response:
         try:
             return await _answer(route, services, request)
-        except HttpError as fault:
-            return error_response(fault.status, fault.error, fault.details)
+        except HttpError as error:
+            return error_response(error.status, error.error, error.details)
         except (BackendUnavailableError, *DATABASE_ERRORS) as error:
             return error_response(503, str(error))
         except ClientDisconnect:
@@ -111,9 +111,12 @@ async def _answer(route: Route, services: Services, request: Request) -> Respons
 
 def _disk_error(error: OSError) -> Response:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return error_response(507, f"the disk of the boss is full ({error.filename or 'state directory'}); make room")
+        return error_response(
+            507,
+            f"the disk of the boss is full ({error.filename or 'state directory'}); free some space, then try again",
+        )
     _log.error("a request failed: %s", error, extra={"action": "request_failed"})
-    return error_response(503, f"the boss could not do it: {error}")
+    return error_response(503, f"the boss could not do this: {error}")
 
 
 async def _openapi(request: Request) -> Response:
@@ -124,12 +127,14 @@ async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path
     sentences = {
-        404: f"there is no {path}; /openapi.json lists what there is",
-        405: f"{request.method} is not for {path}",
+        404: f"there is no route {path}; /openapi.json lists all",
+        405: f"{path} does not take {request.method}; /openapi.json lists what it takes",
     }
     return error_response(error.status_code, sentences.get(error.status_code, str(error.detail)))
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     # Starlette raises it again after this answer, so that the server logs where it came from.
-    return error_response(500, "the boss made a mistake here; its log (logs/boss.log in the state directory) says more")
+    return error_response(
+        500, "internal error of the boss; its log (logs/boss.log in the state directory) has the traceback"
+    )

@@ -1,4 +1,4 @@
-"""What the HTTP application needs of a boss: events in with an answer, and two ways of reading.
+"""The boss as the HTTP application sees it: events in with an answer, a view, and queries of the database.
 
 Values and Protocols only. The live backend is `boss.loop`'s, the one without a running boss is
 `boss.api.offline`. Nothing here knows HTTP, SQL or threads; how `ask` waits is the backend's business.
@@ -55,7 +55,7 @@ DATABASE_ERRORS = (DatabaseError, DatabaseAwayError)
 
 
 class BackendUnavailableError(ApiError):
-    """The boss cannot answer now (database away, stopping, too busy). The text is a sentence for people."""
+    """The boss cannot answer now (database away, stopping, too busy). The text is a sentence for users."""
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     turn: int = 0
     deployment: str = ""
     epoch: int = 0
-    #: A boss runs. False: what stands in the database, nobody works on it.
+    #: A boss runs. False: what the database has, and no boss works on it.
     live: bool = True
     #: Those that have work left, or had some a moment ago; without the reasons below.
     batches: dict[int, BatchAnswer] = msgspec.field(default_factory=dict)
@@ -78,14 +78,14 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     #: Connected to the broker; the datastore said hello.
     broker_connected: bool = True
     datastore_connected: bool = True
-    #: Bytes free on the datastore's disk, as it said last; 0: it has not said.
+    #: Bytes free on the datastore's disk, as it reported last; 0: not known.
     datastore_free: int = 0
-    #: Why something does not go on (no worker fits, disk full, broker away ...).
+    #: Why work waits (no worker fits, disk full, broker away ...).
     reasons: tuple[StatusReason, ...] = ()
     #: Reports of workers and of the datastore that were rejected since the boss started, by
     #: `boss.core.reasons.ReportRejection`.
     rejected_reports: dict[str, int] = msgspec.field(default_factory=dict)
-    #: It is about to end and takes no push any more.
+    #: It is stopping and takes no more pushes.
     stopping: bool = False
 
 
@@ -123,7 +123,7 @@ class Backend(Protocol):
         ...
 
     def detach(self, batch: int) -> None:
-        """Work on this batch to its end even if nobody follows."""
+        """Work on this batch to its end even without a follower."""
         ...
 
     def carry_on(self) -> str:

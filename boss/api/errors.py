@@ -2,16 +2,16 @@
 
 ApiError
 ├── HttpError                 a handler's answer: a status, a sentence, and one line per detail
-├── BackendUnavailableError   no boss takes the question now; the same question may be asked again
+├── BackendUnavailableError   no boss takes the request now; it may be repeated
 ├── ContentMissingError       the datastore's tree has no such content (any more)
 ├── DatastoreBusyError        it hands out as many files as it can; ask again soon
-├── ResultUnavailableError    the datastore refused to hand out a file, and says why
+├── ResultUnavailableError    the datastore refused to send a file, with its reason
 ├── ResultBundleError         several results in one body: not packed so, or it ended too early
 ├── ServeError                the address cannot be listened on: the boss does not start
 └── SpoolError                of a file that a client sends in
     ├── SpoolBusyError        it is being sent already, or goes on at another offset
-    ├── SpoolContentError     what came is not what its digest says: send it again
-    └── SpoolFullError        no room, by the limit or on the disk
+    ├── SpoolContentError     what came does not match its digest: send it again
+    └── SpoolFullError        no free space, by the limit or on the disk
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 
 class ApiError(Exception):
-    """The text is a sentence for people."""
+    """The text is a sentence for users."""
 
 
 class HttpError(ApiError):

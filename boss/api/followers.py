@@ -1,4 +1,4 @@
-"""Who follows a boss, and since when nobody has used it: a boss that a push started ends when it is not needed.
+"""Followers of a boss, and since when it is unused: a boss that a push started stops once it is no longer required.
 
 Counts and times only. Whether work is left is read from a view, which the loop made.
 """
@@ -14,14 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boss.api.backend import View
 
-#: Seconds without a follower after which such a boss ends, once somebody has followed it ...
+#: Seconds without a follower after which such a boss stops, once a client has followed it ...
 UNFOLLOWED_SECONDS = 3.0
-#: ... after a push that nobody has followed yet: its client may have been killed just then ...
+#: ... after a push that its client has not followed yet: that may have been killed just then ...
 PUSHED_SECONDS = 15.0
-#: ... and after the last request, where nobody has followed.
+#: ... and after the last request, where no client has followed.
 UNUSED_SECONDS = 60.0
-#: Between two looks at a view.
-LOOK_SECONDS = 0.25
+#: Between two polls of a view.
+POLL_SECONDS = 0.25
 
 
 class Followers:
@@ -35,12 +35,12 @@ class Followers:
         self._following: dict[int, int] = {}
         self._detached: set[int] = set()
         self._last_use = clock()
-        #: Somebody has followed, however short; a push came that nobody has followed yet.
+        #: A client has followed, however short; a push came that its client has not followed yet.
         self._followed = False
         self._awaited = False
 
     def use(self) -> None:
-        """Somebody asks for something, or is being answered."""
+        """A client sends a request, or is being answered."""
         self._last_use = self._clock()
 
     def counting(self, app: ASGIApp) -> ASGIApp:
@@ -64,7 +64,7 @@ class Followers:
         """A push came in, whose client is about to follow."""
         self._awaited = True
 
-    def expect_nobody(self) -> None:
+    def expect_no_follower(self) -> None:
         """The push was refused: there is nothing to follow."""
         with self._lock:
             self._followed, self._awaited = True, False
@@ -99,11 +99,11 @@ class Followers:
             return sum(self._following.values())
 
     def idle_seconds(self) -> float:
-        """How long nobody has used the boss."""
+        """How long no client has used the boss."""
         return self._clock() - self._last_use
 
-    def patience_seconds(self) -> float:
-        """How long nobody may use the boss before it ends."""
+    def timeout_seconds(self) -> float:
+        """How long the boss may be unused before it stops."""
         with self._lock:
             if self._awaited:
                 return PUSHED_SECONDS
@@ -111,7 +111,7 @@ class Followers:
 
 
 def is_at_work(view: View) -> bool:
-    """A detached batch has work left, or instances that no work needs are about to be stopped, which comes first."""
+    """A detached batch has work left, or instances without work are about to be stopped, which comes first."""
     unfinished = [batch for batch in view.batches.values() if not batch.finished_at]
     if unfinished:
         return any(batch.detached for batch in unfinished)
@@ -119,11 +119,11 @@ def is_at_work(view: View) -> bool:
 
 
 def wait_until_unneeded(followers: Followers, view: Callable[[], View], ended: Callable[[], bool]) -> bool:
-    """Blocks until nobody has needed the boss for long enough: True. False: it `ended` before, within LOOK_SECONDS."""
+    """Blocks until the boss was unused for long enough: True. False: it `ended` before, seen within POLL_SECONDS."""
     while not ended():
-        time.sleep(LOOK_SECONDS)  # a view is no news: nobody tells when the last work is done
+        time.sleep(POLL_SECONDS)  # no event reports that the last work is done
         if followers.count() or is_at_work(view()):
             followers.use()
-        elif followers.idle_seconds() > followers.patience_seconds():
+        elif followers.idle_seconds() > followers.timeout_seconds():
             return True
     return False

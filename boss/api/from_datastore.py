@@ -1,7 +1,7 @@
-"""Contents on their way from a datastore elsewhere to whoever asked for them: ordered once, waited for by all.
+"""Contents on their way from a datastore elsewhere to the clients that request them: ordered once, shared by all.
 
-The boss orders, the datastore sends into a spool of its own (`FetchedSpool`); a request waits a while and is told to
-ask again if that was not enough. Nothing here is kept over a restart: requests come again.
+The boss orders, the datastore sends into a spool of its own (`FetchedSpool`); a request waits a while; if
+that was not enough its answer is to repeat it. Nothing here is kept over a restart: requests come again.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ from boss.core.effects import Answer
 from boss.core.events import SendAsked
 from boss.core.reasons import Rejection, RejectionKind
 
-#: Contents asked of the datastore at once, and those that may wait for that.
-AT_ONCE, WAITING_MOST = 16, 256
-#: How long one request waits for a content before it is told to ask again.
+#: Contents requested of the datastore at once, and those that may wait for that.
+AT_ONCE, MAX_WAITING = 16, 256
+#: How long one request waits for a content before its client has to repeat it.
 WAIT_SECONDS = 20.0
 
 
 class FetchedSpool(Spool):
-    """The spool of what was fetched. It has no room of its own to keep: the oldest makes way for what comes."""
+    """The spool of what was fetched. A cache: the oldest file is removed for a new one."""
 
-    def make_room(self, digest: str, size: int) -> None:
-        """Remove what was asked for longest ago until this one fits, or only what is on its way is left."""
-        needed = size - self.have(digest)
+    def free_space(self, digest: str, size: int) -> None:
+        """Remove what was requested longest ago until this one fits, or only uploads under way are left."""
+        required = size - self.have(digest)
         with self._lock:
-            excess = self.used_bytes() + sum(self._busy.values()) + needed - self.limit_bytes
+            excess = self.used_bytes() + sum(self._busy.values()) + required - self.limit_bytes
             if excess <= 0:
                 return
-            wanted = {digest, *self._busy}
-            others = [entry for entry in os.scandir(self.directory) if digest_named(entry.name) not in wanted]
+            kept = {digest, *self._busy}
+            others = [entry for entry in os.scandir(self.directory) if digest_named(entry.name) not in kept]
             for entry in sorted(others, key=lambda one: one.stat().st_mtime):
                 excess -= entry.stat().st_size
-                os.unlink(entry.path)  # whoever reads it has it open
+                os.unlink(entry.path)  # a reader has it open
                 if excess <= 0:
                     return
 
 
 class DatastoreBusyError(ApiError):
-    """Too much is waited for already; a sentence."""
+    """Too many requests wait already; a sentence."""
 
 
 class ResultUnavailableError(ApiError):
@@ -62,7 +62,7 @@ class ResultFetcher:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """What has not been asked for yet is not."""
+        """Drop what has not been requested of the datastore yet. Does not wait."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def opened(self, backend: Backend, name: str, digest: str, size: int) -> int | None:
@@ -95,7 +95,7 @@ class ResultFetcher:
         with self._lock:
             asked = self._asked.get(event.digest)
             if asked is None:
-                if len(self._asked) >= WAITING_MOST:
+                if len(self._asked) >= MAX_WAITING:
                     raise DatastoreBusyError(
                         f"{len(self._asked):,} files are being fetched from the datastore; ask again in a moment"
                     )

@@ -2,7 +2,7 @@
 
 A web page open in the same browser must not be able to submit commands, so a foreign Host (DNS rebinding), a
 foreign Origin and a change whose body is of a type that a plain form can send are refused, with or without a
-token. A right token is let in whatever others do; wrong ones are answered slowly, and many of them shortly.
+token. A valid token is admitted whatever others do; wrong ones are answered slowly, and many of them at once with 429.
 A token may be good for files only: what a datastore elsewhere has, which opens two paths and nothing else. What a
 worker's machine does at its start is opened by the start token of that worker alone, which opens nothing else.
 """
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from boss.api.responses import error_response
 from boss.state_directory.tokens import same
-from wire.http import PREFIX
+from wire.http import GUESTS, PREFIX
 
 #: Names under which this machine reaches itself.
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -32,7 +32,7 @@ CONTENT_TYPES = frozenset({"application/json", "application/x-ndjson", "applicat
 FILES_PATHS = (f"{PREFIX}/blobs/", f"{PREFIX}/outgoing/")
 
 #: What the start token of a worker opens, and nothing but that: below it comes the worker's id.
-GUESTS_PATHS = f"{PREFIX}/guests/"
+BOOTSTRAP_PATHS = f"{GUESTS}/"
 
 #: (worker, token): is it one of that worker's?
 Admits = Callable[[str, str], bool]
@@ -50,7 +50,7 @@ def host_name(host: str) -> str:
 
 
 class Guard:
-    """Refuses what must not come in, and sets a few headers on what goes out."""
+    """Refuses requests that are not allowed, and sets safety headers on answers."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         if len(headers.getlist("host")) != 1 or not self._is_our_name(scope, host_name(headers["host"])):
-            return 403, "the boss is not called so; ask it by an address that it listens on (http_host)"
+            return 403, "the Host header names no address of the boss; use one that it listens on (http_host)"
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"{scope['scheme']}://{headers['host'].lower()}":
             return 403, "requests from other web pages are refused"
@@ -103,9 +103,9 @@ class Guard:
 
     async def _token_refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scope["path"].startswith(GUESTS_PATHS):
-            return await self._guest_refusal(scope["path"], scheme, given.strip())
-        # All are compared, whichever is right: the time tells nothing.
+        if scope["path"].startswith(BOOTSTRAP_PATHS):
+            return await self._start_token_refusal(scope["path"], scheme, given.strip())
+        # All are compared, whichever is right: the time reveals nothing.
         for_all = any([same(given.strip(), token) for token in self.tokens])
         for_files = any([same(given.strip(), token) for token in self.files_tokens])
         if scheme.lower() != "bearer" or not (for_all or for_files):
@@ -114,8 +114,8 @@ class Guard:
             return 403, "this token is good for the datastore's files only"
         return None
 
-    async def _guest_refusal(self, path: str, scheme: str, given: str) -> tuple[int, str] | None:
-        worker = path.removeprefix(GUESTS_PATHS).partition("/")[0]
+    async def _start_token_refusal(self, path: str, scheme: str, given: str) -> tuple[int, str] | None:
+        worker = path.removeprefix(BOOTSTRAP_PATHS).partition("/")[0]
         admitted = self.admits is not None and await run_in_threadpool(self.admits, worker, given)
         return None if admitted and scheme.lower() == "bearer" else await self._wrong_token()
 

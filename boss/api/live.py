@@ -1,7 +1,7 @@
 """The running boss as the HTTP application sees it: events go into the inbox, views come out of the loop.
 
-A view is made by the loop's own thread when somebody wants one, at most twenty times a second, so that
-nobody else ever looks at the scheduler's state.
+A view is made by the loop's own thread on request, at most twenty times a second, so that
+no other thread ever reads the scheduler's state.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from wire.messages import Place
 
 #: A view younger than this is handed out again.
 FRESH_SECONDS = 0.05
-#: How long a view is waited for before the last one has to do (the loop may be waiting for its database).
+#: How long a request waits for a view before it gets the last one (the loop may be waiting for its database).
 VIEW_SECONDS = 1.0
 #: A request waits so long for a database that is away.
 AWAY_SECONDS = 5.0
@@ -99,7 +99,7 @@ class LiveBackend:
     def ask(self, event: Request) -> Answer:
         inbox = self._inbox
         if inbox.database_error:
-            raise BackendUnavailableError(f"{inbox.database_error}; it is tried again every second")
+            raise BackendUnavailableError(f"{inbox.database_error}; the boss retries every second")
         self._followers.use()
         reply = next(self._replies)
         done = threading.Event()
@@ -115,7 +115,7 @@ class LiveBackend:
         while not done.wait(0.5):
             if inbox.ended:
                 self._waiting.pop(reply, None)
-                raise BackendUnavailableError("the boss is ending; ask again when one runs")
+                raise BackendUnavailableError("the boss is stopping; ask again when one runs")
             error = inbox.database_error
             if not error:
                 away_since = None
@@ -124,10 +124,10 @@ class LiveBackend:
             elif time.monotonic() - away_since > AWAY_SECONDS and self._waiting.pop(reply, None) is not None:
                 event.reply = WITHDRAWN
                 raise BackendUnavailableError(
-                    f"{error}; ask again when it is back: what the boss had taken already is not done twice"
+                    f"{error}; ask again when it is back: what the boss has accepted already is not done twice"
                 )
         if isinstance(event, Submitted) and box[0].rejections:
-            self._followers.expect_nobody()
+            self._followers.expect_no_follower()
         return box[0]
 
     def answer(self, answer: Answer) -> None:
@@ -236,7 +236,7 @@ class LiveBackend:
         for span in spans:
             absent += _count_span(state, span, counts)
         if absent:
-            # Their batches are finished and out of memory: what they are does not change by itself.
+            # Their batches are finished and out of memory: their states do not change on their own.
             many, known = self._attached.get(batch.number, (0, []))
             if many != len(absent):
                 states = self._lookups.states(absent)

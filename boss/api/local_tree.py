@@ -1,7 +1,7 @@
-"""The datastore's tree where it is on this machine: one version of a name, opened for reading; room on its disk.
+"""The datastore's tree where it is on this machine: one version of a name, opened for reading; free space on its disk.
 
-The tree is the datastore program's, and people may change it by hand, so nothing is believed: each component is
-opened by itself beneath the root, links are never followed, and a version is known by its content. Writes nothing.
+The tree is the datastore program's, and users may change it manually, so nothing is trusted: each component is
+opened on its own beneath the root, links are never followed, and a version is known by its content. Writes nothing.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from boss.api.errors import ApiError
 
 #: Where the datastore keeps versions whose name means another one now, under the digits of their digests.
 BLOBS = ".ecloud/blobs"
-#: Content up to this size is looked at before it is given out; the receiver verifies all of it in any case.
+#: Content up to this size is verified before it is sent; the receiver verifies all of it in any case.
 VERIFIED_BYTES = 64 * 1024 * 1024
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-#: O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+#: O_NONBLOCK: opening a pipe without a writer would block for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READ_BYTES = 1 << 20
 _REMEMBERED = 10_000
@@ -65,7 +65,7 @@ class LocalTree:
     def has_blob(self, digest: str) -> bool:
         """Whether the datastore keeps this content by its digest.
 
-        It is read to see: a file in plain sight may share its bytes, and somebody may have edited that.
+        It is read to see: a file in plain sight may share its bytes, and a user may have edited that.
         """
         blob = self._open(f"{BLOBS}/{digest.removeprefix('b2:')}")
         if blob is None:

@@ -106,7 +106,7 @@ class OfflineBackend:
         yield
 
     def detach(self, batch: int) -> None:
-        """Nobody works on it anyway."""
+        """Nothing to do: no boss works on it."""
 
     def carry_on(self) -> str:
         return CARRY_ON
@@ -128,12 +128,12 @@ def _one_turn(database: Database, store: TurnStore, event: Request) -> Answer:
 
 @contextmanager
 def _locked(state_directory: Path) -> Iterator[None]:
-    """The lock that a boss holds while it lives; nobody is waited for."""
+    """The lock that a boss holds while it runs. Does not wait for it; raises BackendUnavailableError."""
     try:
         descriptor = take_lock(state_directory / LOCK_FILE)
     except BlockingIOError:
         raise BackendUnavailableError(
-            f"a boss is just starting or ending on {state_directory}; try again shortly"
+            f"a boss is just starting or stopping on {state_directory}; try again shortly"
         ) from None
     try:
         yield

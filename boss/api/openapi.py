@@ -19,22 +19,22 @@ _ERRORS = {
     "400": "bad input",
     "401": "no token, or a wrong one",
     "403": "refused: Host or Origin",
-    "404": "there is no such thing",
-    "409": "refused as things stand",
+    "404": "not found",
+    "409": "it conflicts with the present state",
     "413": "too large",
     "503": "the boss or its database is away",
-    "507": "no room",
+    "507": "no free space",
 }
 
 _SCHEMES = {
     USER_TOKEN: {"type": "http", "scheme": "bearer", "description": "the boss's token"},
-    START_TOKEN: {"type": "http", "scheme": "bearer", "description": "the token that one machine has at its start"},
+    START_TOKEN: {"type": "http", "scheme": "bearer", "description": "the start token of one machine"},
 }
 
 
 def document(routes: Sequence[Route]) -> dict[str, object]:
-    said = {kind for route in routes for kind in (route.answer, route.request) if kind is not None}
-    types = (said - {bytes}) | {ErrorAnswer}
+    bodies = {kind for route in routes for kind in (route.answer, route.request) if kind is not None}
+    types = (bodies - {bytes}) | {ErrorAnswer}
     ordered = sorted(types, key=lambda kind: kind.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
     by_type: dict[type, dict[str, object]] = {bytes: _BINARY, **dict(zip(ordered, schemas, strict=True))}

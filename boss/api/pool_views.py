@@ -1,4 +1,4 @@
-"""Pools and instances as people see them: small values made of what the settings say, what was learned, and rows. Pure.
+"""Pools and instances as users see them: values made of the settings, of what was learned, and of rows. Pure.
 
 The running boss makes them of its state, in the loop's thread; where none runs they are made of the database.
 """
@@ -20,7 +20,7 @@ _STATES = tuple(InstanceState)
 
 
 class Limit(Protocol):
-    """How many more a provider would make, as far as it can tell, and what limits it."""
+    """How many more a provider can start, as far as it knows, and what limits it."""
 
     @property
     def more(self) -> int | None: ...
@@ -52,7 +52,7 @@ def pool_views(
     wall: float,
     limits: Mapping[str, Limit],
 ) -> tuple[PoolAnswer, ...]:
-    """Those of the settings, then those that only have instances left. `rows`: of instances that are not over."""
+    """Those of the settings, then those that only have instances left. `rows`: of instances that have not ended."""
     by_pool: dict[str, list[InstanceRow]] = {}
     for row in rows:
         by_pool.setdefault(row.pool, []).append(row)
@@ -60,7 +60,7 @@ def pool_views(
         _view(policy, learned.get(policy.name) or PoolState(), by_pool.pop(policy.name, []), now, wall, limits)
         for policy in policies
     ]
-    return (*of_settings, *(_stranger(name, rows) for name, rows in sorted(by_pool.items())))
+    return (*of_settings, *(_removed_pool(name, rows) for name, rows in sorted(by_pool.items())))
 
 
 def _view(
@@ -113,9 +113,9 @@ def _plan(known: PoolState) -> PlanAnswer:
     )
 
 
-def _stranger(name: str, rows: list[InstanceRow]) -> PoolAnswer:
-    """Instances whose pool the settings name no more."""
-    reason = f"the settings have no pool {name!r} any more: its workers end when they have nothing in hand"
+def _removed_pool(name: str, rows: list[InstanceRow]) -> PoolAnswer:
+    """Instances whose pool is no longer in the settings."""
+    reason = f"pool {name!r} is no longer in the settings: its workers stop when they hold no task"
     return PoolAnswer(
         name=name,
         provider=rows[0].provider,

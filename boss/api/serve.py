@@ -50,7 +50,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """For who is on this machine: one that listens on every address is asked on loopback."""
+        """For clients on this machine: loopback, where it listens on every address."""
         loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}
         host = loopback.get(self.host, self.host)
         host = f"[{host}]" if ":" in host else host
@@ -61,11 +61,11 @@ class Server:
         started = threading.Event()
         startup = self._server.startup
 
-        async def startup_and_say(sockets: list[socket.socket] | None = None) -> None:
+        async def startup_and_report(sockets: list[socket.socket] | None = None) -> None:
             await startup(sockets)
             started.set()
 
-        self._server.startup = startup_and_say  # type: ignore[method-assign]  # uvicorn has no hook for "listening"
+        self._server.startup = startup_and_report  # type: ignore[method-assign]  # uvicorn has no hook for "listening"
         self._thread.start()
         if not started.wait(_START_SECONDS):
             raise ServeError(f"the HTTP server on {self.url} did not start within {_START_SECONDS:.0f} s")
@@ -81,7 +81,7 @@ class Server:
         return wrapped
 
     def stop(self) -> None:
-        """End it. Streams see it and end; what is still open after a second is cut."""
+        """Stop it; blocks up to some seconds. Streams see it and end; what is still open after a second is cut."""
         self._closing.set()
         self._server.should_exit = True
         self._thread.join(_STOP_SECONDS)
@@ -89,7 +89,7 @@ class Server:
 
 
 def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """A socket that listens there; who connects is answered once a Server has it. Port 0: the system chooses one.
+    """A socket that listens there; clients are answered once a Server has it. Port 0: the system chooses one.
 
     Raises ServeError.
     """

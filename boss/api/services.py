@@ -25,7 +25,7 @@ CLOSING = "ecloud.closing"
 
 
 class ContextService(Protocol):
-    """Where boss and datastore are, as people and settings have said."""
+    """Where boss and datastore are, as set by an operator or by the settings."""
 
     def boss_address(self) -> str: ...
     def datastore_address(self) -> str: ...
@@ -39,10 +39,10 @@ class ContextService(Protocol):
 
 
 class BootstrapService(Protocol):
-    """What machines of workers are given. A running boss's own; safe from any thread; raises HttpError."""
+    """Bundles and logins for machines of workers. A running boss's own; safe from any thread; raises HttpError."""
 
     def admits(self, worker: str, token: str) -> bool:
-        """In the same time whether it is right, wrong, or of another worker."""
+        """In the same time whether it is valid, wrong, or another worker's."""
         ...
 
     def bundle(self, worker: str, token: str, kind: str, digest: str) -> tuple[Path, str]:
@@ -50,7 +50,7 @@ class BootstrapService(Protocol):
         ...
 
     def exchange(self, worker: str, token: str, folder: str, address: str) -> InstanceLoginAnswer:
-        """Once. `address`: of who asks, for people."""
+        """Once. `address`: of the client, for messages."""
         ...
 
 
@@ -62,7 +62,7 @@ class LoginService(Protocol):
 
 
 class DebugService(Protocol):
-    """A look at a worker's host. A running boss's own; safe from any thread; raises HttpError."""
+    """Checks of a worker's host. A running boss's own; safe from any thread; raises HttpError."""
 
     def debug(self, worker: str) -> Iterator[DebugLine]:
         """Line by line as it comes; raises before the first one where the worker is not known."""
@@ -86,7 +86,7 @@ class Services:
     submit_limit_bytes: int
     #: Bytes of the longest description of one task in it.
     task_limit_bytes: int
-    #: Bytes that the database's disk still takes, where that can be told.
+    #: Bytes that the database's disk still takes, where that is known.
     database_free_bytes: Callable[[], int | None] = lambda: None
     logins: LoginService | None = None
     debugger: DebugService | None = None

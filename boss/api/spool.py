@@ -27,7 +27,7 @@ class SpoolError(ApiError):
 
 
 class SpoolFullError(SpoolError):
-    """No room: by the limit, or on the disk."""
+    """No free space: by the limit, or on the disk."""
 
 
 class SpoolBusyError(SpoolError):
@@ -35,7 +35,7 @@ class SpoolBusyError(SpoolError):
 
 
 class SpoolContentError(SpoolError):
-    """What came is not what its digest says; it is thrown away."""
+    """What came does not match its digest; it is removed."""
 
 
 def blob_path(spool: Path, digest: str) -> Path:
@@ -91,15 +91,15 @@ class Spool:
         path = blob_path(self.directory, digest)
         with self._lock:
             if digest in self._busy:
-                raise SpoolBusyError("this file is being sent by somebody else at this moment; try again shortly")
+                raise SpoolBusyError("another client is sending this file at this moment; try again shortly")
             have = self.have(digest)
             if offset != have or size < offset:
                 raise SpoolBusyError(f"{have:,} bytes of this file are here; go on from there, not from {offset:,}")
-            room = self.limit_bytes - self.used_bytes() - sum(self._busy.values())
-            if size - offset > room:
+            free = self.limit_bytes - self.used_bytes() - sum(self._busy.values())
+            if size - offset > free:
                 raise SpoolFullError(
-                    f"the boss's spool has room for {max(room, 0):,} bytes, this file needs {size - offset:,} more; "
-                    "wait until the datastore has taken what is there, or raise spool_limit_bytes"
+                    f"the boss's spool has {max(free, 0):,} bytes free, and this file requires {size - offset:,} more; "
+                    "wait until the datastore has fetched other files, or raise spool_limit_bytes"
                 )
             self._busy[digest] = size - offset
         try:
@@ -145,7 +145,7 @@ class Upload:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise SpoolFullError(
-                    f"the disk of the boss's spool ({self.path.parent}) is full; make room, send again"
+                    f"the disk of the boss's spool ({self.path.parent}) is full; free some space, then send it again"
                 ) from None
             raise
 

@@ -23,13 +23,13 @@ _MEDIA = "application/octet-stream"
 
 def first_byte(request: Request, size: int) -> int:
     """Where the answer is to begin. Raises HttpError 416."""
-    wanted = request.headers.get("range")
-    if wanted is None:
+    given = request.headers.get("range")
+    if given is None:
         return 0
-    match = _RANGE.match(wanted.strip())
+    match = _RANGE.match(given.strip())
     if match is None or int(match[1]) > size:
         raise HttpError(
-            416, f"range {wanted[:80]!r} is none of a file of {size:,} bytes; ask for bytes=N- with N up to that"
+            416, f"range {given[:80]!r} is none of a file of {size:,} bytes; ask for bytes=N- with N up to that"
         )
     return int(match[1])
 

@@ -13,7 +13,7 @@ from boss.inbox import Inbox
 
 logger = logging.getLogger(__name__)
 
-#: Removed after this; looked for as often.
+#: Removed after this; searched for as often.
 UNREFERENCED_SECONDS = 24 * 3600.0
 
 

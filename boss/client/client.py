@@ -28,7 +28,7 @@ _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 _SUBMIT_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 #: A follower hears something at least every few seconds.
 _FOLLOW_TIMEOUT = httpx.Timeout(30.0, connect=5.0)
-#: Of what is looked at on a worker each part has its own limit.
+#: Each check of a worker's host has a timeout of its own.
 _DEBUG_TIMEOUT = httpx.Timeout(150.0, connect=5.0)
 
 #: Results of one page.
@@ -96,7 +96,7 @@ class Client:
         return self.worker_list().workers
 
     def worker_list(self) -> schema.WorkerList:
-        """And what was asked of providers and has no worker at present."""
+        """And instances that have no worker at present."""
         return self._get("/workers", schema.WorkerList)
 
     def pools(self) -> list[schema_pools.PoolAnswer]:
@@ -138,7 +138,7 @@ class Client:
         return self._get("/events", schema.EventsAnswer, after=after, since=since, task=task)
 
     def follow(self, batch: int) -> Iterator[schema.BatchAnswer]:
-        """How the batch goes on, until it is finished; while this runs the boss counts a follower."""
+        """The batch whenever it has changed, until it is finished; meanwhile the boss counts a follower."""
         decoder = msgspec.json.Decoder(schema.BatchAnswer)
         try:
             with self._http.stream("GET", f"{PREFIX}/batches/{batch}/follow", timeout=_FOLLOW_TIMEOUT) as response:
@@ -177,7 +177,7 @@ class Client:
         return self._worker(worker, "resume", schema.EmptyRequest())
 
     def debug(self, worker: str) -> Iterator[schema.DebugLine]:
-        """What is found out about a worker's host, as it comes."""
+        """Checks of a worker's host, a line each as results come."""
         decoder = msgspec.json.Decoder(schema.DebugLine)
         path = f"{PREFIX}/workers/{_part(worker)}/debug"
         headers = {"content-type": "application/json"}

@@ -1,7 +1,7 @@
 """Fetches results into a directory: each whole under its name or not at all, in parallel, going on where one broke off.
 
-Knows the client and a directory of the user's. What is there already with the right content is left alone; names come
-from a boss and are not believed to stay inside the directory.
+Knows the client and a directory of the user's. A file that exists with the same content is left alone; names come
+from a boss and are not trusted to stay inside the directory.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ AT_ONCE = 8
 _TOGETHER = 200
 #: Where what is not whole yet waits, below the directory; removed when it is empty.
 PARTS = ".ecloud-parts"
-#: Tries of one file in a row that brought nothing further, and the pause between them.
+#: Tries of one file in a row without progress, and the pause between them.
 TRIES, PAUSE_SECONDS = 4, 0.5
-#: A content that comes to the boss from a datastore elsewhere: given up when it has not grown for so long.
+#: A content that comes to the boss from a datastore elsewhere counts as failed when it has not grown for so long.
 STANDSTILL_SECONDS = 600.0
 _READ_BYTES = 1 << 20
 _BUSY = (429, 503)
@@ -36,18 +36,18 @@ _BUSY = (429, 503)
 _OF_ONE_FILE = (404, 409, 416, 507)
 
 #: Called with (files done, bytes done).
-Tell = Callable[[int, int], None]
+Report = Callable[[int, int], None]
 
 
 @dataclass
 class Got:
-    """What came of it."""
+    """The outcome."""
 
     fetched: int = 0
     bytes: int = 0
     #: Were there already with the right content.
     there: int = 0
-    #: Sentences, one for each file that could not be had.
+    #: Sentences, one for each file that could not be fetched.
     failed: list[str] = field(default_factory=list)
 
 
@@ -55,15 +55,15 @@ class DownloadError(ClientError):
     """A file that cannot be written here; a sentence."""
 
 
-def get_results(clients: Callable[[], Client], results: list[ResultAnswer], directory: Path, tell: Tell) -> Got:
+def get_results(clients: Callable[[], Client], results: list[ResultAnswer], directory: Path, report: Report) -> Got:
     """Fetch all; `clients` makes one for each thread.
 
-    Raises ClientError when the boss is gone or refuses, DownloadError, OSError.
+    Blocks until all are done. Raises ClientError when the boss does not answer or refuses, DownloadError, OSError.
     """
     directory.mkdir(parents=True, exist_ok=True)
     parts = directory / PARTS
     parts.mkdir(exist_ok=True)
-    run = _Run(results, directory, tell)
+    run = _Run(results, directory, report)
     threads = [
         threading.Thread(target=run.work, args=(clients(),), name="get", daemon=True)
         for _ in range(min(AT_ONCE, len(results)))
@@ -74,40 +74,40 @@ def get_results(clients: Callable[[], Client], results: list[ResultAnswer], dire
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.1)
-                run.tell()
+                run.report()
     finally:
         run.stopped = True
         for thread in threads:
             thread.join()
         with contextlib.suppress(OSError):
             parts.rmdir()
-    if run.gone is not None:
-        raise run.gone
+    if run.error is not None:
+        raise run.error
     return run.got
 
 
 class _Run:
     """Shared by the threads of one command."""
 
-    def __init__(self, results: list[ResultAnswer], directory: Path, tell: Tell) -> None:
+    def __init__(self, results: list[ResultAnswer], directory: Path, report: Report) -> None:
         self.got = Got()
-        self.gone: Exception | None = None
+        self.error: Exception | None = None
         self.stopped = False
         self._waiting: queue.SimpleQueue[list[ResultAnswer]] = queue.SimpleQueue()
         for group in grouped(results):
             self._waiting.put(group)
         self._directory = directory
         self._lock = threading.Lock()
-        self._tell = tell
+        self._report = report
         #: Bytes of what is dealt with, and of what is on its way, by name.
         self._passed = 0
         self._moving: dict[str, int] = {}
 
-    def tell(self) -> None:
+    def report(self) -> None:
         with self._lock:
             done = self.got.fetched + self.got.there + len(self.got.failed)
             count = self._passed + sum(self._moving.values())
-        self._tell(done, count)
+        self._report(done, count)
 
     def work(self, client: Client) -> None:
         try:
@@ -122,25 +122,25 @@ class _Run:
                     if not self.stopped:
                         self._one(client, result)
         except Exception as error:  # the command prints it, whatever it is
-            self.gone, self.stopped = error, True
+            self.error, self.stopped = error, True
         finally:
             client.close()
 
     def _bundle(self, client: Client, group: list[ResultAnswer]) -> list[ResultAnswer]:
-        """Many small ones at once; those that are to be looked at one by one."""
-        wanted = [result for result in group if not self._found(result)]
+        """Fetch many small ones at once; returns those that are to be fetched one by one."""
+        missing = [result for result in group if not self._found(result)]
         done = set()
         try:
-            if wanted:
-                with client.bundle(wanted) as pieces:
+            if missing:
+                with client.bundle(missing) as pieces:
                     for at, content in unpacked(pieces):
-                        if at < len(wanted) and self._keep(wanted[at], content):
-                            done.add(wanted[at].name)
+                        if at < len(missing) and self._keep(missing[at], content):
+                            done.add(missing[at].name)
                         if self.stopped:
                             break
         except (ResultBundleError, RequestRefusedError, NoAnswerError):
-            pass  # what is still wanted is asked for alone, and that tells why it cannot be had
-        return [result for result in wanted if result.name not in done]
+            pass  # the others are fetched alone, and that reports why one is not available
+        return [result for result in missing if result.name not in done]
 
     def _found(self, result: ResultAnswer) -> bool:
         if not _is_there(place_of(self._directory, result.name), result):
@@ -206,7 +206,7 @@ class _Run:
             if _digest_of(descriptor) != result.digest:
                 os.unlink(part)
                 raise _OneFileError(
-                    "what came has not the content that its task left; get it again, then look at the datastore"
+                    "what came is not the content that its task left; get it again, then check the datastore"
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(part, target)
@@ -237,7 +237,7 @@ class _Run:
                     elif answer.have > seen:
                         seen, since = answer.have, time.monotonic()
                     elif time.monotonic() - since > STANDSTILL_SECONDS:
-                        raise _OneFileError("the datastore has sent nothing of it for minutes; ask again later")
+                        raise _OneFileError("the datastore has sent nothing of it for minutes; get it again later")
                     continue
             except (NoAnswerError, RequestRefusedError) as error:
                 if isinstance(error, RequestRefusedError) and error.status not in _BUSY:
@@ -245,7 +245,7 @@ class _Run:
                 tries = 1 if os.lseek(part, 0, os.SEEK_END) > have else tries + 1
                 if tries >= TRIES:
                     raise
-            time.sleep(PAUSE_SECONDS)  # HTTP has no word for "it is here now": who waits asks again
+            time.sleep(PAUSE_SECONDS)  # HTTP does not notify: a client that waits polls
 
     def _take(self, pieces: Iterator[bytes], part: int, result: ResultAnswer) -> None:
         for piece in pieces:
@@ -260,7 +260,7 @@ class _Run:
 
 
 class _OneFileError(ClientError):
-    """One file that cannot be had; a sentence without its name."""
+    """One file that is not available; a sentence without its name."""
 
 
 def grouped(results: list[ResultAnswer]) -> Iterator[list[ResultAnswer]]:

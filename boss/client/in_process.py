@@ -21,7 +21,7 @@ from boss.state_directory.context import Context
 def offline_client(state_directory: Path, values: Any) -> Client:
     """A client that gets the routes and answers of a boss; `values` are the settings.
 
-    It reads the database, and makes each change in a turn of its own; what else a change asks for is left to the next
+    It reads the database, and makes each change in a turn of its own; other effects of a change are left to the next
     boss. Raises ClientError: the database cannot be read.
     """
     url = values.database or f"sqlite:///{state_directory / 'ecloud.sqlite'}"

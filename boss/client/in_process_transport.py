@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Message
 
 from boss.client.client import ClientError
 
-#: Pieces that the application may be ahead of whoever reads.
+#: Pieces that the application may be ahead of the reader.
 _AHEAD = 8
 #: How often an application that is ahead checks whether the answer is still read.
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 class InProcessTransport(httpx.BaseTransport):
@@ -32,7 +32,7 @@ class InProcessTransport(httpx.BaseTransport):
         return httpx.Response(start["status"], headers=start["headers"], stream=run, request=request)
 
 
-class _ReaderGoneError(ClientError):
+class _ReaderClosedError(ClientError):
     """The answer is no longer read."""
 
 
@@ -46,13 +46,13 @@ class _Run(httpx.SyncByteStream):
         self._chunks = iter(request.stream)
         self._whole = False
         #: The start of the answer, pieces of its body, then an exception or None.
-        self._said: queue.Queue[Message | bytes | BaseException | None] = queue.Queue(_AHEAD)
-        self._gone = False
+        self._answer: queue.Queue[Message | bytes | BaseException | None] = queue.Queue(_AHEAD)
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="in-process", daemon=True)
         self._thread.start()
 
     def next(self) -> Message | bytes | None:
-        item = self._said.get()
+        item = self._answer.get()
         if isinstance(item, BaseException):
             raise item
         return item
@@ -63,9 +63,9 @@ class _Run(httpx.SyncByteStream):
             yield item
 
     def close(self) -> None:
-        self._gone = True
-        while not self._said.empty():
-            self._said.get_nowait()
+        self._closed = True
+        while not self._answer.empty():
+            self._answer.get_nowait()
         self._thread.join()
 
     # --- in the request's thread ----------------------------------------------------------------------
@@ -77,19 +77,19 @@ class _Run(httpx.SyncByteStream):
         end: BaseException | None = None
         try:
             asyncio.run(self._ask())
-        except _ReaderGoneError:
+        except _ReaderClosedError:
             return
         except BaseException as error:
             end = error
         try:
             self._put(end)
-        except _ReaderGoneError:
+        except _ReaderClosedError:
             pass
 
     async def _receive(self) -> Message:
         if self._whole:
-            while not self._gone:
-                await asyncio.sleep(_LOOK_SECONDS)
+            while not self._closed:
+                await asyncio.sleep(_POLL_SECONDS)
             return {"type": "http.disconnect"}
         chunk = next(self._chunks, None)
         self._whole = chunk is None
@@ -103,13 +103,13 @@ class _Run(httpx.SyncByteStream):
 
     def _put(self, item: Message | bytes | BaseException | None) -> None:
         """Nothing else waits for this thread, so it may wait."""
-        while not self._gone:
+        while not self._closed:
             try:
-                self._said.put(item, timeout=_LOOK_SECONDS)
+                self._answer.put(item, timeout=_POLL_SECONDS)
                 return
             except queue.Full:
                 continue
-        raise _ReaderGoneError
+        raise _ReaderClosedError
 
 
 def _scope(request: httpx.Request) -> dict[str, object]:

@@ -11,14 +11,14 @@ import os
 import sys
 from pathlib import Path
 
-#: Without these no command gets anywhere.
-NEEDED = ("msgspec", "typer", "httpx", "starlette", "sqlalchemy")
+#: Packages that every command imports.
+REQUIRED = ("msgspec", "typer", "httpx", "starlette", "sqlalchemy")
 _ONCE = "ECLOUD_RESTARTED"
 
 
 def require_packages(root: Path) -> None:
-    """Returns if all is there; else goes on elsewhere, or ends the program."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    """Returns if all are installed; else runs the command with another Python, or stops the program."""
+    missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
     if not missing:
         os.environ.pop(_ONCE, None)  # not for the children
         return

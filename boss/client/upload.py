@@ -1,4 +1,4 @@
-"""Sends the files that a push names: only what the boss misses, each from where its last sending broke off."""
+"""Sends the files that a push names: only what the boss lacks, each from where its last sending broke off."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ASK_AT_ONCE = 50_000
 _BUSY_TRIES = 120
 
 #: Called with (bytes sent so far, bytes to send).
-Tell = Callable[[int, int], None]
+Report = Callable[[int, int], None]
 
 
 class _Sent(Protocol):
@@ -35,7 +35,7 @@ class Sendable(Protocol):
     def sent(self) -> _Sent: ...
 
 
-def send_files(client: Client, files: list[Sendable], tell: Tell) -> int:
+def send_files(client: Client, files: list[Sendable], report: Report) -> int:
     """Send what is missing; the number of bytes sent. Raises ClientError that names the file."""
     by_digest = {file.sent.digest: file for file in files}
     waiting = dict(_missing(client, list(by_digest)))
@@ -44,10 +44,10 @@ def send_files(client: Client, files: list[Sendable], tell: Tell) -> int:
     for digest, have in waiting.items():
         before = done
 
-        def tell_file(count: int, before: int = before) -> None:
-            tell(before + count, total)
+        def report_file(count: int, before: int = before) -> None:
+            report(before + count, total)
 
-        _send(client, by_digest[digest], have, tell_file)
+        _send(client, by_digest[digest], have, report_file)
         done += by_digest[digest].sent.size - have
     return done
 
@@ -58,11 +58,11 @@ def _missing(client: Client, digests: list[str]) -> Iterator[tuple[str, int]]:
             yield file.digest, file.have
 
 
-def _send(client: Client, file: Sendable, have: int, tell: Callable[[int], None]) -> None:
+def _send(client: Client, file: Sendable, have: int, report: Callable[[int], None]) -> None:
     digest, size = file.sent.digest, file.sent.size
     for _ in range(_BUSY_TRIES):
         try:
-            client.send_file(digest, size, have, _content(file, have, tell))
+            client.send_file(digest, size, have, _content(file, have, report))
             return
         except RequestRefusedError as error:
             if error.status != 409:
@@ -72,10 +72,10 @@ def _send(client: Client, file: Sendable, have: int, tell: Callable[[int], None]
         if not missing:
             return
         have = missing[0].have
-    raise ClientError(f"sending {file.path} failed: another push has been sending it all the time; push again later")
+    raise ClientError(f"sending {file.path} failed: another push is still sending it; push again later")
 
 
-def _content(file: Sendable, offset: int, tell: Callable[[int], None]) -> Iterator[bytes]:
+def _content(file: Sendable, offset: int, report: Callable[[int], None]) -> Iterator[bytes]:
     """The bytes from `offset` up to the size that the push names, whatever the file has become meanwhile."""
     try:
         with file.path.open("rb") as source:
@@ -84,7 +84,7 @@ def _content(file: Sendable, offset: int, tell: Callable[[int], None]) -> Iterat
             while left and (chunk := source.read(min(_CHUNK_BYTES, left))):
                 left -= len(chunk)
                 yield chunk
-                tell(file.sent.size - offset - left)
+                report(file.sent.size - offset - left)
     except OSError as error:
         raise ClientError(f"{file.path} cannot be read any more: {error.strerror}") from None
     if left:

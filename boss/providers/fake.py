@@ -175,13 +175,13 @@ class FakeProvider:
 
     def start(self, instance: int, worker: str) -> None:
         with self._lock:
-            room = len(self._known) < self._pool.most
+            room = len(self._known) < self._pool.max
             if room:
                 self._known[instance] = _Known(worker)
         if room:
             self._calls.put(lambda: self._begin(instance, worker))
         else:
-            reason = f"pool {self._pool.name} has its limit of {self._pool.most}"
+            reason = f"pool {self._pool.name} has its limit of {self._pool.max}"
             self._tell(InstanceStartFailed(instance=instance, reason=reason, full=True))
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
@@ -194,10 +194,10 @@ class FakeProvider:
 
     def limits(self) -> Limits:
         with self._lock:
-            more = max(0, self._pool.most - len(self._known))
+            more = max(0, self._pool.max - len(self._known))
         if self._full:
             return Limits(more=0, reason=self._full)
-        return Limits(more=more, reason="" if more else f"pool {self._pool.name} has its limit of {self._pool.most}")
+        return Limits(more=more, reason="" if more else f"pool {self._pool.name} has its limit of {self._pool.max}")
 
     def close(self) -> None:
         self._closed.set()

@@ -230,7 +230,11 @@ def test_a_token_that_is_refused_is_told_with_its_file_and_never_itself(world: W
 def test_a_boss_that_is_called_by_a_wrong_name_says_so(world: World) -> None:
     world.push()
     failed = world.store(boss=world.boss_at(world.server.url.replace("127.0.0.1", "127.1")))
-    assert isinstance(failed, StoreFailed) and "not called so" in failed.reason and "token" not in failed.reason
+    assert (
+        isinstance(failed, StoreFailed)
+        and "names no address of the boss" in failed.reason
+        and "token" not in failed.reason
+    )
 
 
 def test_without_a_way_to_the_boss_it_is_told_which_option_is_missing(world: World) -> None:

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.needs("mosquitto")
 
 TOPICS = Topics("ecloud")
 NUMBERS = itertools.count(1)
-POOL = PoolSetup(name="cloud", provider="static", most=2)
+POOL = PoolSetup(name="cloud", provider="static", max=2)
 
 
 class Client:

@@ -195,7 +195,7 @@ def provider_of(front: FrontEnd, state: Path, events: list[object], password: st
         bootstrap_data=lambda _, worker: BootstrapData(variables={"ECLOUD_WORKER_ID": worker}, script="#!/bin/sh\n"),
         local_environment=lambda _: {}, bundle=Path, ssh_key=state / "key",
     )  # fmt: skip
-    return make(PoolSetup(name="cloud", provider="opennebula", most=5, options=told), services)
+    return make(PoolSetup(name="cloud", provider="opennebula", max=5, options=told), services)
 
 
 def test_made_from_settings_it_uses_the_password_for_one_token_and_the_token_for_all_else(

@@ -175,7 +175,7 @@ class World:
             boss.provider.close()
 
     def pool(self, **options: object) -> PoolSetup:
-        return PoolSetup(name=POOL, provider="test", most=self.most, options=options)
+        return PoolSetup(name=POOL, provider="test", max=self.most, options=options)
 
     def services(self, notify: Callable[[Any], None], **more: Any) -> BossServices:
         given = {"ssh_key": self.folder / "no key", "bundle": self.no_bundle, **more}

@@ -75,7 +75,7 @@ async def receive_outgoing(call: Call) -> Response:
     spool = _fetching(call).spool
     size = call.whole("size", 0)
     if 0 <= size <= spool.limit_bytes:
-        await run_in_threadpool(spool.make_room, _check(call.text("digest")), size)
+        await run_in_threadpool(spool.free_space, _check(call.text("digest")), size)
     return await _receive(call, spool)
 
 

@@ -73,7 +73,7 @@ class StaticProvider:
     def start(self, instance: int, worker: str) -> None:
         with self._changed:
             at_work = sum(keeper.work is not None for keeper in self._keepers) + len(self._unplaced)
-            free = next(filter(self._is_free, self._keepers), None) if at_work < self._pool.most else None
+            free = next(filter(self._is_free, self._keepers), None) if at_work < self._pool.max else None
             if free is not None:
                 free.take(HostInstance(instance, worker))
                 return
@@ -100,7 +100,7 @@ class StaticProvider:
         with self._changed:
             free = sum(map(self._is_free, self._keepers))
             at_work = sum(keeper.work is not None for keeper in self._keepers) + len(self._unplaced)
-        more = max(0, min(free, self._pool.most - at_work))
+        more = max(0, min(free, self._pool.max - at_work))
         return Limits(more=more, reason="" if more else self._why_full())
 
     @property
@@ -126,8 +126,8 @@ class StaticProvider:
     def _why_full(self) -> str:
         count, ill = len(self._keepers), self.warning
         hosts = "the only host" if count == 1 else f"all {count} hosts"
-        if self._pool.most < count and not ill:
-            return f"pool {self._pool.name} has its limit of {self._pool.most}"
+        if self._pool.max < count and not ill:
+            return f"pool {self._pool.name} has its limit of {self._pool.max}"
         return f"{hosts} of pool {self._pool.name} have an agent or cannot be used{f': {ill}' if ill else ''}"
 
     def _put_where_it_was(self, work: HostInstance, reference: str) -> bool:

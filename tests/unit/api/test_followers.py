@@ -55,28 +55,28 @@ def followers(clock: Clock) -> Followers:
 
 def test_a_boss_that_nobody_has_followed_is_kept_for_who_asks(followers: Followers, clock: Clock) -> None:
     clock.now += 40.0
-    assert (followers.idle_seconds(), followers.patience_seconds()) == (40.0, UNUSED_SECONDS)
+    assert (followers.idle_seconds(), followers.timeout_seconds()) == (40.0, UNUSED_SECONDS)
     followers.use()
     assert followers.idle_seconds() == 0.0
 
 
 def test_a_push_is_waited_for_until_it_follows_and_not_long_after_that(followers: Followers, clock: Clock) -> None:
     followers.pushed()
-    assert followers.patience_seconds() == PUSHED_SECONDS
+    assert followers.timeout_seconds() == PUSHED_SECONDS
     with followers.follow(7), followers.follow(7):
         assert followers.count() == 2
         clock.now += 100.0
     assert (followers.count(), followers.idle_seconds()) == (0, 0.0)
-    assert followers.patience_seconds() == UNFOLLOWED_SECONDS
+    assert followers.timeout_seconds() == UNFOLLOWED_SECONDS
 
 
 def test_a_push_that_was_refused_or_detached_is_not_waited_for(followers: Followers) -> None:
     followers.pushed()
-    followers.expect_nobody()
-    assert followers.patience_seconds() == UNFOLLOWED_SECONDS
+    followers.expect_no_follower()
+    assert followers.timeout_seconds() == UNFOLLOWED_SECONDS
     followers.pushed()
     followers.detach(3)
-    assert followers.patience_seconds() == UNFOLLOWED_SECONDS
+    assert followers.timeout_seconds() == UNFOLLOWED_SECONDS
     assert followers.is_detached(3) and not followers.is_detached(4)
 
 

@@ -79,4 +79,4 @@ def test_instances_of_a_pool_that_the_settings_lost_are_shown(world: World) -> N
     push(world)
     left = shown(world, PoolPolicy(name="other", provider="static"))["cloud"]
     assert not left.in_settings and left.instances == {"requested": 4}
-    assert left.plan.reason.startswith("the settings have no pool 'cloud' any more")
+    assert left.plan.reason.startswith("pool 'cloud' is no longer in the settings")

@@ -307,7 +307,7 @@ def test_what_was_fetched_longest_ago_makes_way(elsewhere: ElsewhereBackend) -> 
             upload.write(content)
             upload.close()
         os.utime(spool.directory / digest(content)[3:], (age, age))
-    spool.make_room(digest(CONTENT), len(CONTENT))
+    spool.free_space(digest(CONTENT), len(CONTENT))
     assert not spool.has(digest(b"a" * 4000)) and spool.has(digest(b"b" * 4000))
 
 

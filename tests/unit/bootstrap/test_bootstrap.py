@@ -40,14 +40,14 @@ SECRET = "the-password"
 CLOUD = PoolSetup(
     name="cloud",
     provider="opennebula",
-    most=3,
+    max=3,
     options={
         "boot_timeout_seconds": 900.0, "orphan_after_seconds": 7200.0, "halt_when_orphaned": True, "slots": 4,
         "labels": {"engine": "2.3"}, "placement": "link",
     },
 )  # fmt: skip
-FIXED = PoolSetup(name="lab-hosts", provider="static", most=1, options={"halt_when_orphaned": True})
-STORE = PoolSetup(name="store", provider="opennebula", role="datastore", most=1, options={"halt_when_orphaned": True})
+FIXED = PoolSetup(name="lab-hosts", provider="static", max=1, options={"halt_when_orphaned": True})
+STORE = PoolSetup(name="store", provider="opennebula", role="datastore", max=1, options={"halt_when_orphaned": True})
 
 
 @dataclass

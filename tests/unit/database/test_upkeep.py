@@ -167,7 +167,7 @@ def test_who_asks_while_the_database_is_away_is_told_so_and_what_was_asked_is_no
         with pytest.raises(BackendUnavailableError, match=r"database is away: no answer.*not done twice"):
             running.backend.ask(asked)
         assert asked.reply == WITHDRAWN and running.inbox.database_error
-        with pytest.raises(BackendUnavailableError, match="tried again every second"):
+        with pytest.raises(BackendUnavailableError, match="retries every second"):
             running.backend.ask(PauseAsked(batch=7, reason="later"))
         running.store.away = False
         wait_for(lambda: not running.inbox.database_error, "the loop goes on")

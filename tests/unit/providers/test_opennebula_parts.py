@@ -265,7 +265,7 @@ CLOUD = {"opennebula_endpoint": "http://one/RPC2", "opennebula_user": "u", "open
 
 
 def pool(role: str = "workers", **options: object) -> PoolSetup:
-    return PoolSetup(name="cloud", provider="opennebula", role=role, most=5, options={**CLOUD, **options})  # type: ignore[arg-type]
+    return PoolSetup(name="cloud", provider="opennebula", role=role, max=5, options={**CLOUD, **options})  # type: ignore[arg-type]
 
 
 def test_a_pool_s_own_template_and_network_win_over_the_cloud_s() -> None:

@@ -40,7 +40,7 @@ def test_an_end_that_is_asked_for_while_the_start_is_handed_over_comes_after_it(
 ) -> None:
     provider = Slow()
     monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _services: provider)
-    setup = PoolSetup(name="cloud", provider="slow", most=1)
+    setup = PoolSetup(name="cloud", provider="slow", max=1)
     providers = Providers([setup], None)  # type: ignore[arg-type]
     providers.start(StartInstance(instance=1, worker="cloud-1", pool="cloud"))
     providers.stop(StopInstance(instance=1, worker="cloud-1", pool="cloud", reference=""))
@@ -68,7 +68,7 @@ def providers_of(monkeypatch: pytest.MonkeyPatch, provider: Slow) -> tuple[Provi
     told: list[object] = []
     monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _services: provider)
     services = SimpleNamespace(notify=told.append)
-    return Providers([PoolSetup(name="cloud", provider="it", most=1)], services), told  # type: ignore[arg-type]  # a part of it
+    return Providers([PoolSetup(name="cloud", provider="it", max=1)], services), told  # type: ignore[arg-type]  # a part of it
 
 
 def attach(network: str) -> AttachNetwork:

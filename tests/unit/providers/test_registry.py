@@ -18,7 +18,7 @@ PRINT = "SHA256:" + "A" * 43
 
 
 def pool(*hosts: object, **options: object) -> PoolSetup:
-    return PoolSetup(name="lab", provider="static", most=9, options={"hosts": list(hosts), **options})
+    return PoolSetup(name="lab", provider="static", max=9, options={"hosts": list(hosts), **options})
 
 
 # --- names ------------------------------------------------------------------------------------------
