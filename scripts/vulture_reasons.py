@@ -32,7 +32,7 @@ _.lose_answer, _.lose_call, _.never_boot, _.twice, _.die  # faults of the fake s
 
 # --- for people and programs outside ------------------------------------------------------------------
 
-_.kept_files, _.why_not_more_kind, _.why_not_fewer_kind  # keys of /api/v1
+_.kept_files, _.hindrances, _.why_not_more_kind, _.why_not_fewer_kind  # keys of /api/v1
 _.bytes_moved  # of a message of the datastore: for who looks at the broker, and for benchmarks/data_plane.py
 
 # --- on purpose ---------------------------------------------------------------------------------------

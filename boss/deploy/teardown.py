@@ -31,6 +31,8 @@ class TeardownPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     mark: str
     machines: list[str]
+    #: Their ids, in the same order; for programs (`--json`).
+    numbers: list[int]
     #: Image of the datastore's disk that is removed too; empty: none is.
     disk: str
     #: Image that stays; empty: there is none.
@@ -51,6 +53,7 @@ def plan(client: CloudClient, mark: str, disk: str) -> TeardownPlan:
     return TeardownPlan(
         mark=mark,
         machines=[_line(one) for one in found],
+        numbers=[one.id for one in found],
         disk=disk,
         disk_stays=stays,
     )

@@ -108,4 +108,4 @@ def test_a_cloud_that_is_away_for_a_moment_ends_no_teardown(front: FrontEnd) -> 
     client.all_machines = sometimes  # type: ignore[method-assign]
     said: list[str] = []
     teardown.remove(client, None, wanted, said.append, Clock(20))
-    assert front.alive() == [] and "nobody there; it is tried again by itself." in said
+    assert front.alive() == [] and "nobody there; it is tried again automatically." in said

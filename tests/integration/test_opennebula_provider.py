@@ -216,7 +216,7 @@ def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_by_itself(
     boss = started(front, bosses)
     front.knobs.down = True
     boss.wait(lambda: boss.provider.warning, "it is told")
-    assert "HTTP 503" in boss.provider.warning and "it is tried again by itself" in boss.provider.warning
+    assert "HTTP 503" in boss.provider.warning and "it is tried again automatically" in boss.provider.warning
     assert "XML-RPC address" not in boss.provider.warning, "the address is right"
     boss.provider.start(2, "cloud-2")
     time.sleep(0.5)
@@ -295,7 +295,7 @@ def test_an_address_without_a_front_end_is_told_as_away() -> None:
         CloudClient(endpoint, "ecloud", "secret").images()
     assert caught.value.kind == "away"
     assert str(caught.value).endswith("cannot be reached (Connection refused)")
-    assert being_tried(caught.value).endswith("(Connection refused); it is tried again by itself")
+    assert being_tried(caught.value).endswith("(Connection refused); it is tried again automatically")
 
 
 def test_a_wrong_path_asks_whether_the_address_is_right(front: FrontEnd) -> None:

@@ -260,7 +260,7 @@ def test_pools_are_shown_from_the_settings_and_the_database(
     assert "Pool local (local): no instances; at least 1, at most 1\n\tPlan: the settings keep it at 1\n" in shown
     assert "Pool cloud (paper): 1 booting; at least 0, at most 7\n\tPlan: no boss runs that would decide\n" in shown
     assert "Spent in 30 days: 1.00 worker-hours; the budget leaves 8.00" in shown
-    assert "Pool old (paper): 1 running;" in shown and "the settings have no pool 'old' any more" in shown
+    assert "Pool old (paper): 1 running;" in shown and "pool 'old' is no longer in the settings" in shown
     only = as_json("scaling", "--pool", "cloud")
     assert isinstance(only, list) and [pool["name"] for pool in only] == ["cloud"]
     assert "there is no pool 'clod' (there are: local, cloud, old)" in run("scaling", "--pool", "clod", code=2).stderr
