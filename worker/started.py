@@ -11,6 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from worker.bootstrap.bootstrap import write_private
 from worker.options import given_values
 
 FILE = "agent.env"
@@ -20,11 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def write_start(home: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
     """Replace the file of the agent before. Raises OSError."""
-    temporary = home / f".{FILE}.new"
-    temporary.unlink(missing_ok=True)
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(start_lines(given_values(arguments, environ), os.getcwd()))
-    temporary.replace(home / FILE)
+    write_private(home / FILE, start_lines(given_values(arguments, environ), os.getcwd()))
 
 
 def start_lines(given: Mapping[str, str], folder: str) -> str:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 import re
 
+from boss.common.units import DAY
+
 #: Characters of a task id.
 ID_CHARACTERS = 255
 #: Bytes of a path, and of one of its parts; file systems end there.
@@ -17,7 +19,7 @@ PATH_BYTES, PART_BYTES = 1024, 255
 #: Linux passes no longer single argument to a program (with the byte that ends it).
 COMMAND_BYTES = 128 * 1024 - 1
 #: The longest time that may be asked for: ten years.
-LONGEST_SECONDS = 10 * 366 * 86400.0
+LONGEST_SECONDS = 10 * 366 * DAY
 MAX_SLOTS = 4096
 MAX_RETRIES = 1000
 PRIORITY_BOUND = 1_000_000
