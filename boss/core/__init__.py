@@ -13,6 +13,6 @@
 moves: one function for each machine assigns its state. `reasons` and `waits` are why something does not go on, found
 by `diagnosis`. `check` holds every redundancy against the others, for tests; `audit` does it for rows.
 
-No effect is the only trace of anything: each can be derived again from rows. No handler assigns a state by itself, and
+No effect is the only trace of anything: each can be derived again from rows. No handler assigns a state directly, and
 none raises because of what came from outside.
 """

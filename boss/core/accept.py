@@ -2,8 +2,8 @@
 
 Everything about the file itself was checked by `boss.intake`. Here it meets what the project has already:
 tasks with the same id (the same content: kept, and the push attaches to them; another content: a clash, or what
-the merge strategy says, see `merge`),
-dependencies on older tasks, results that an older task declares. All faults are told at once.
+the merge strategy does, see `merge`),
+dependencies on older tasks, results that an older task declares. All problems are reported at once.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def on_submitted(state: State, event: Submitted) -> None:
         return
     acceptance = _accept(state, push, known, merge, new)
     state.changes.accepted.append(acceptance)
-    _tell(state, event, acceptance, merge)
+    _answer(state, event, acceptance, merge)
 
 
 def _about_to_end(state: State, known: Known) -> list[Rejection]:
     if state.stopping:
-        text = "the boss is about to end: push again in a moment"
+        text = "the boss is about to stop: push again in a moment"
     elif _superseded(state, known):
-        text = "the boss is about to end, as another one has taken its database over: push again in a moment"
+        text = "the boss is about to stop, as another one has taken over its database: push again in a moment"
     else:
         return []
     return [Rejection(RejectionKind.UNAVAILABLE, text)]
@@ -63,26 +63,26 @@ def _superseded(state: State, known: Known) -> bool:
     return max(numbered, default=0) >= state.next_task
 
 
-def _tell(state: State, event: Submitted, acceptance: Acceptance, merge: Merge) -> None:
-    # Those that were dropped are new, as far as people know.
+def _answer(state: State, event: Submitted, acceptance: Acceptance, merge: Merge) -> None:
+    # To users those that were dropped are new.
     again = len(event.known.dropped)
     row, attached = acceptance.batch, len(acceptance.kept) - again
-    anew = len(merge.replaced) + len(merge.again) - again
-    told = f"{row.count + again} tasks, {attached} there already" + (f", {anew} of them run anew" if anew else "")
-    state.journal("batch", str(row.number), 0, "new", "accepted", told)
+    rerun = len(merge.replaced) + len(merge.again) - again
+    text = f"{row.count + again} tasks, {attached} there already" + (f", {rerun} of them run again" if rerun else "")
+    state.journal("batch", str(row.number), 0, "new", "accepted", text)
     if event.reply:
         value: dict[str, object] = {
             "batch": row.number,
             "tasks": row.count + again,
             "attached": attached,
-            "anew": anew,
+            "anew": rerun,
             "warnings": row.warnings,
         }
         state.effects.append(Answer(reply=event.reply, value=value))
 
 
 def _kept_otherwise(submission: Submission, merge: Merge) -> list[str]:
-    """The warning about tasks that are not what the file says."""
+    """The warning about tasks that are not what the file describes."""
     indexes = merge.kept_otherwise
     if not indexes:
         return []
@@ -159,7 +159,7 @@ def _batches_of(state: State, numbers: array[int], indexes: set[int]) -> list[Ba
 
 
 def _merge(state: State, push: Push, known: Known, merge: Merge, batch: Batch) -> dict[int, tuple[int, int]]:
-    """Tasks that are there already and run anew; the new ones may depend on them, and they on the new ones."""
+    """Tasks that are there already and run again; the new ones may depend on them, and they on the new ones."""
     if not merge:
         return {}
     state.add_batch(batch)

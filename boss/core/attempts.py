@@ -1,4 +1,4 @@
-"""The life of an attempt: sent, begun, collected, ended; and what then becomes of its task.
+"""The life of an attempt: sent, started, collected, ended; and what then becomes of its task.
 
 `end` is the one way out of `State.attempts`. What follows for the task is decided by `settle_task`: done,
 tried again, failed, cancelled. docs/protocol.md has the rules.
@@ -68,7 +68,7 @@ def reopen(state: State, worker: Worker, batch: Batch, index: int, key: AttemptK
     attempt.slots = min(profile.slots, worker.slots)
     state.load(worker, attempt.slots)
     if attempt.phase is Phase.STAGING:
-        state.at_datastore[key] = None  # asked again soon, unless it turns out to have begun
+        state.at_datastore[key] = None  # asked again soon, unless it turns out to have started
     return attempt
 
 
@@ -114,7 +114,7 @@ def _check_move(state: State, key: AttemptKey, before: Phase | Ended, to: Phase 
 
 
 def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
-    """Say (again) that the worker is to take it, and have its inputs staged. An init execution may wait for a NIC."""
+    """Send (again) the order to run it, and have its inputs staged. An init execution may wait for a NIC."""
     if attempt.init and waits_for_nic(state, worker.id):
         return
     batch = attempt.batch
@@ -135,13 +135,13 @@ def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
 
 
 def stage_again(state: State, attempt: Attempt) -> None:
-    """Its inputs are to be brought to its worker, whatever was said of that before."""
+    """Its inputs are to be brought to its worker, whatever was reported of that before."""
     set_phase(state, attempt, Phase.STAGING, "its inputs are to be brought again")
     ask_datastore(state, attempt)
 
 
 def ask_datastore(state: State, attempt: Attempt) -> None:
-    """Say (again) what the datastore owes an answer for: staging, collecting or abandoning."""
+    """Send (again) what the datastore has not answered: staging, collecting or abandoning."""
     state.at_datastore[attempt.key] = None
     attempt.asked_at = state.now
     if attempt.phase is Phase.STAGING:
@@ -207,7 +207,7 @@ def begin(state: State, attempt: Attempt) -> None:
     set_phase(state, attempt, Phase.EXECUTING, "its first command runs")
     state.at_datastore.pop(attempt.key, None)
     if not attempt.init:
-        moves.move(state, attempt.batch, attempt.index, TaskState.RUNNING, f"began on {attempt.worker}")
+        moves.move(state, attempt.batch, attempt.index, TaskState.RUNNING, f"started on {attempt.worker}")
 
 
 def collect(state: State, attempt: Attempt, outcome: Outcome) -> None:
@@ -230,7 +230,7 @@ def abandon(state: State, attempt: Attempt, how: Ended) -> None:
 
 
 def cancel(state: State, attempt: Attempt) -> None:
-    """A person wants its task to end as cancelled."""
+    """A user cancels its task."""
     if not attempt.init:
         attempt.batch.flags[attempt.index] |= CANCELLING
         moves.touch(state, attempt.batch, attempt.index)
@@ -242,7 +242,7 @@ def cancel(state: State, attempt: Attempt) -> None:
 
 
 def supersede(state: State, attempt: Attempt) -> None:
-    """Its task is to run anew (replaced, or below a replaced one): whatever comes of this attempt does not count.
+    """Its task is to run again (replaced, or below a replaced one): the outcome of this attempt does not count.
 
     The task goes on when the attempt has ended. Also written to its row, so that a restart knows it.
     """
@@ -257,7 +257,7 @@ def supersede(state: State, attempt: Attempt) -> None:
     if attempt.phase is Phase.COLLECTING:
         ask_datastore(state, attempt)
     else:
-        attempt.asked_back = True  # by a Kill, which ends it also if it has begun
+        attempt.asked_back = True  # by a Kill, which ends it also if it has started
         kill_superseded(state, attempt)
 
 
@@ -267,20 +267,20 @@ def superseded(attempt: Attempt) -> bool:
 
 
 def kill_superseded(state: State, attempt: Attempt) -> None:
-    """Say (again) that its worker is to end it, begun or not."""
+    """Send (again) the order to end it, started or not."""
     if attempt.phase is not Phase.COLLECTING:
         order = Kill(task=attempt.task, attempt=attempt.attempt, reason="replaced by a later push")
         state.send(state.workers[attempt.worker], order)
 
 
 def end_superseded(state: State, attempt: Attempt, reason: str) -> None:
-    """It has ended, however; its task is tried anew."""
+    """It has ended, however; its task is run again."""
     end(state, attempt, Ended.SUPERSEDED, reason)
     settle_task(state, attempt, Ended.SUPERSEDED, "")
 
 
 def ask_back(state: State, batch: Batch) -> None:
-    """The batch is paused: what was sent ahead of it and has not begun waits as well."""
+    """The batch is paused: what was sent ahead of it and has not started waits as well."""
     for attempt in state.attempts.values():
         if attempt.batch is batch and not (attempt.init or attempt.started() or attempt.asked_back):
             attempt.asked_back = True
@@ -367,7 +367,7 @@ def settle_task(
         moves.move(state, batch, index, TaskState.SUCCEEDED, "its attempt succeeded")
         dropped.keep_if_needed(state, batch, index)
     elif cancelling:
-        moves.move(state, batch, index, TaskState.CANCELLED, "a person cancelled it", "cancelled")
+        moves.move(state, batch, index, TaskState.CANCELLED, "cancelled by an operator", "cancelled")
     elif how in (Ended.FAILED, Ended.TIMED_OUT):
         retry.fail_or_retry(state, batch, index, how, reason, exit_code)
     elif batch.deaths[index] >= state.policy.deaths:
@@ -380,12 +380,12 @@ def settle_task(
 
 
 def fail_task(state: State, attempt: Attempt, reason: str) -> None:
-    """Not worth a retry, wherever it runs: its inputs cannot be had."""
+    """Not worth a retry, wherever it runs: its inputs are not available."""
     batch, index = attempt.batch, attempt.index
     cancelling = bool(batch.flags[index] & CANCELLING)
     batch.flags[index] &= ~CANCELLING
     to = TaskState.CANCELLED if cancelling else TaskState.FAILED
-    moves.move(state, batch, index, to, "its inputs cannot be had", reason)
+    moves.move(state, batch, index, to, "its inputs are not available", reason)
 
 
 def learn(state: State, profile: Profile, pool: str, seconds: float) -> None:
@@ -396,22 +396,22 @@ def learn(state: State, profile: Profile, pool: str, seconds: float) -> None:
 
 
 def acknowledge(state: State, worker: Worker, key: AttemptKey, *, keep: bool = False) -> None:
-    """Its end is (after this turn) on disk, or nobody wants it any more: the worker may forget it.
+    """Its end is (after this turn) on disk, or no longer required: the worker may forget it.
 
     `keep`: its results are inputs of other tasks, and may stay in the worker's cache.
     """
     outbox = worker.outbox
     if not (outbox and isinstance(outbox[-1], Acknowledge)):
         state.send(worker, Acknowledge(attempts=[]))
-    told = outbox[-1]
-    assert isinstance(told, Acknowledge)
-    told.attempts.append(key)
+    order = outbox[-1]
+    assert isinstance(order, Acknowledge)
+    order.attempts.append(key)
     if keep:
-        told.keep.append(key)
+        order.keep.append(key)
 
 
 def keep_outcome(row: AttemptRow, outcome: Outcome) -> None:
-    """What the worker said of the end, into the attempt's row."""
+    """What the worker reported of the end, into the attempt's row."""
     row.exit_code = outcome.exit_code
     row.command = outcome.command
     row.reason = outcome.reason

@@ -1,6 +1,6 @@
-"""Whether what stands in the rows of one batch can be: counts, states against dependencies and against attempts.
+"""Whether the rows of one batch are consistent: counts, states against dependencies and against attempts.
 
-For `python -m boss --check`: it sees rows only, finished batches too, and tells all that is wrong instead of
+For `python -m boss --check`: it sees rows only, finished batches too, and reports all that is wrong instead of
 stopping at the first. What the running scheduler must hold besides is `boss.core.check`.
 """
 
@@ -13,7 +13,7 @@ import msgspec
 from boss.core.model import BROKEN, TERMINAL, UNFINISHED, Ended, Phase, TaskState
 from boss.core.rows import LoadedBatch
 
-_BEGUN = (Phase.EXECUTING.value, Phase.COLLECTING.value)
+_STARTED = (Phase.EXECUTING.value, Phase.COLLECTING.value)
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -25,7 +25,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class AuditFinding(msgspec.Struct, frozen=True):
-    """Something that cannot be. `task` 0: it is about the whole batch or no task."""
+    """Something inconsistent. `task` 0: it is about the whole batch or no task."""
 
     task: int
     text: str
@@ -43,9 +43,11 @@ def audit_batch(
     for number in batch.dropped:
         counts[batch.states[number - row.first]] -= 1
     if counts != row.counts:
-        yield AuditFinding(0, f"batch {row.number} counts {_words(row.counts)}, and its tasks are {_words(counts)}")
+        yield AuditFinding(
+            0, f"batch {row.number} counts {_format_counts(row.counts)}, and its tasks are {_format_counts(counts)}"
+        )
     if row.finished_at and any(counts[state] for state in UNFINISHED):
-        yield AuditFinding(0, f"batch {row.number} is finished and has tasks that are not: {_words(counts)}")
+        yield AuditFinding(0, f"batch {row.number} is finished and has tasks that are not: {_format_counts(counts)}")
     live: dict[int, list[int]] = {}
     for (task, number), standing in attempts.items():
         if not standing.ended:
@@ -72,7 +74,7 @@ def _task(
         yield AuditFinding(number, f"is at attempt {newest}, of which there is no row")
     if number in batch.dropped and not live and (state is TaskState.BLOCKED or state not in TERMINAL):
         yield AuditFinding(number, f"was dropped, and is {state.word}")
-    if state is TaskState.RUNNING and not (last and not last.ended and last.phase in _BEGUN):
+    if state is TaskState.RUNNING and not (last and not last.ended and last.phase in _STARTED):
         yield AuditFinding(number, f"is running, and its attempt {newest} {_standing(last)}")
     if state in TERMINAL and last is not None and not last.ended:
         yield AuditFinding(number, f"is {state.word}, and its attempt {newest} {_standing(last)}")
@@ -106,6 +108,6 @@ def _standing(attempt: Standing | None) -> str:
     return f"has ended as {attempt.ended}" if attempt.ended else f"is live ({attempt.phase})"
 
 
-def _words(counts: list[int]) -> str:
-    told = [f"{count} {TaskState(state).word}" for state, count in enumerate(counts) if count]
-    return ", ".join(told) or "none"
+def _format_counts(counts: list[int]) -> str:
+    parts = [f"{count} {TaskState(state).word}" for state, count in enumerate(counts) if count]
+    return ", ".join(parts) or "none"

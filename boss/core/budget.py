@@ -20,17 +20,17 @@ def spend(state: State, worker: Worker, attempt: Attempt, seconds: float) -> Non
     share = min(max(attempt.slots, 1), worker.slots) / worker.slots
     batch.row.worker_seconds += min(max(seconds, 0.0), _MAX_SECONDS) * share
     state.dirty_batches[batch.number] = None
-    most = state.policy.pool(worker.kind.pool).batch_budget
-    if most is not None and batch.row.worker_seconds - batch.row.budget_from >= most:
-        state.spent[batch.number] = (worker.kind.pool, most)
+    limit = state.policy.pool(worker.kind.pool).batch_budget
+    if limit is not None and batch.row.worker_seconds - batch.row.budget_from >= limit:
+        state.spent[batch.number] = (worker.kind.pool, limit)
 
 
 def settle(state: State) -> None:
     """The end of a turn: batches that have used up what they may, if anything of them is left to do."""
-    for number, (pool, most) in state.spent.items():
+    for number, (pool, limit) in state.spent.items():
         batch = state.batches.get(number)
         if batch is not None and batch.unfinished() and not batch.row.paused:
-            hours = f"{most / 3600:g} worker-hours"
+            hours = f"{limit / 3600:g} worker-hours"
             text = f"it has used up the {hours} that pool {pool} gives a batch; resumed, it gets as many again"
             pause(state, batch, Pause(PauseKind.BUDGET, text))
     state.spent.clear()

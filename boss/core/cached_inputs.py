@@ -1,4 +1,4 @@
-"""Which inputs lie in which worker's cache, as far as the worker and the datastore have told.
+"""Which inputs lie in which worker's cache, as far as the worker and the datastore have reported.
 
 A hint: whoever acts on it must do without if it is wrong (a worker answers InputsMissing). So a digest is kept as its
 first 64 bits, eight bytes in a sorted array: a thousand workers with ten thousand inputs each are eighty megabytes.
@@ -59,9 +59,9 @@ class Cached:
         """True: each of these is bound to a version, and is here. Folders that are to be made need nothing."""
         return all(one.folder or self.has(one.digest) for one in inputs)
 
-    def bytes_of(self, wanted: Iterable[tuple[Digest, int]]) -> int:
+    def bytes_of(self, inputs: Iterable[tuple[Digest, int]]) -> int:
         """How many bytes of these (digest, size) are here."""
-        return sum(size for digest, size in wanted if self.has(digest))
+        return sum(size for digest, size in inputs if self.has(digest))
 
     def _has(self, number: int) -> bool:
         at = bisect_left(self._numbers, number)
@@ -69,7 +69,7 @@ class Cached:
 
 
 def _number(digest: Digest) -> int | None:
-    """None: it is no digest (a worker may say anything)."""
+    """None: it is no digest (a worker may report anything)."""
     try:
         number = int(digest[_START:_END], 16)
     except ValueError:

@@ -95,14 +95,14 @@ def _task(state: State, batch: Batch, index: int) -> None:
         _claim(state, attempt is None, f"task {number} is {now.word} and has a live attempt", number)
         _claim(state, not batch.flags[index] & CANCELLING, f"task {number} is {now.word} and cancelling", number)
     if now in (TaskState.PENDING, TaskState.QUEUED, TaskState.BLOCKED):
-        _claim(state, bool(why(state, batch, index)), f"task {number} is {now.word}, and nothing says why", number)
+        _claim(state, bool(why(state, batch, index)), f"task {number} is {now.word}, and no reason is found", number)
     if now is not TaskState.QUEUED:
         waits = bool(batch.flags[index] & READY) or number in state.looking_up or number in state.delayed
         _claim(state, not waits, f"task {number} is {now.word} and waits in a queue", number)
 
 
 def _queued(state: State, batch: Batch, index: int) -> None:
-    """A queued task is in exactly one place: ready, delayed, looked for, or with a worker."""
+    """A queued task is in exactly one place: ready, delayed, looked up, or with a worker."""
     number = batch.first + index
     attempt = state.live(batch, index)
     places = (
@@ -111,12 +111,12 @@ def _queued(state: State, batch: Batch, index: int) -> None:
         number in state.looking_up,
         attempt is not None,
     )
-    _claim(state, sum(places) == 1, f"queued task {number} is in (ready, delayed, looking, sent) = {places}", number)
+    _claim(state, sum(places) == 1, f"queued task {number} is in (ready, delayed, looked up, sent) = {places}", number)
     if attempt is None:
         met = batch.unmet[index] == 0 and batch.broken[index] == 0
         _claim(state, met, f"task {number} is queued before its dependencies succeeded", number)
     else:
-        _claim(state, not attempt.started(), f"task {number} is queued and its attempt has begun", number)
+        _claim(state, not attempt.started(), f"task {number} is queued and its attempt has started", number)
         met = batch.unmet[index] == 0 and batch.broken[index] == 0
         _claim(state, met or attempt.asked_back, f"task {number} was sent and a dependency was redone", number)
 
@@ -130,14 +130,16 @@ def _attempts(state: State) -> None:
             _claim(state, there, f"attempt {key} is not on its worker {attempt.worker}", key[0])
             alive = worker is not None and worker.state in (WorkerState.ONLINE, WorkerState.DRAINING)
             _claim(state, alive, f"attempt {key} is with worker {attempt.worker}, which is not there", key[0])
-        owed = attempt.phase in (Phase.STAGING, Phase.COLLECTING)
-        _claim(state, owed == (key in state.at_datastore), f"attempt {key}: {attempt.phase}, owed {owed}", key[0])
+        pending = attempt.phase in (Phase.STAGING, Phase.COLLECTING)
+        _claim(
+            state, pending == (key in state.at_datastore), f"attempt {key}: {attempt.phase}, pending {pending}", key[0]
+        )
         if attempt.phase is Phase.COLLECTING:
             _claim(state, attempt.outcome is not None, f"attempt {key} collects without an outcome", key[0])
         newest = attempt.init or attempt.batch.attempts[attempt.index] == attempt.attempt
         _claim(state, newest, f"attempt {key} lives and is not the newest", key[0])
     for key in state.at_datastore:
-        _claim(state, key in state.attempts, f"the datastore owes an answer for {key}, which is over", key[0])
+        _claim(state, key in state.attempts, f"an answer of the datastore is pending for {key}, which is over", key[0])
 
 
 def _workers(state: State) -> None:
@@ -145,7 +147,7 @@ def _workers(state: State) -> None:
         reason, row = worker.quarantine, worker.row
         recorded = (row.quarantined, row.quarantined_kind)
         same = recorded == (("", "") if reason is None else (reason.text, reason.kind))
-        _claim(state, same, f"worker {worker.id} is quarantined for {reason}, its row says {recorded}")
+        _claim(state, same, f"worker {worker.id} is quarantined for {reason}, its row has {recorded}")
         load = sum(attempt.slots for attempt in worker.attempts.values())
         _claim(state, load == worker.load, f"worker {worker.id}: load {worker.load}, its attempts hold {load}")
         for key, attempt in worker.attempts.items():
@@ -158,7 +160,11 @@ def _workers(state: State) -> None:
     for kind, of_kind in state.with_free_slots.items():
         for worker_id in of_kind:
             worker = state.workers[worker_id]
-            _claim(state, worker.serves() and worker.kind == kind, f"worker {worker_id} is hungry and may not be")
+            _claim(
+                state,
+                worker.serves() and worker.kind == kind,
+                f"worker {worker_id} is listed with free slots and may not be",
+            )
 
 
 def _instances(state: State) -> None:
@@ -176,7 +182,7 @@ def _instances(state: State) -> None:
         worker = state.workers.get(instance.row.worker)
         if instance.state is InstanceState.STOPPING and worker is not None:
             known = state.instance_for.get(worker.id) == instance.row.number and worker.state is WorkerState.ONLINE
-            _claim(state, not known, f"worker {worker.id} is to end and takes more")
+            _claim(state, not known, f"worker {worker.id} is to stop and takes more")
 
 
 def _queues(state: State) -> None:
@@ -188,11 +194,15 @@ def _queues(state: State) -> None:
         there = found is not None and found[0].states[found[1]] == TaskState.QUEUED
         _claim(state, there, f"task {number} waits and is not queued", number)
     for identity in state.files:
-        _claim(state, identity in state.files_for, f"it is not noted who waits for file {identity}")
+        _claim(state, identity in state.files_for, f"it is not recorded which batches wait for file {identity}")
     for identity in state.files_failed:
-        _claim(state, identity in state.files, f"it is told why file {identity} is not stored, and nobody waits for it")
+        _claim(
+            state,
+            identity in state.files,
+            f"it is recorded why file {identity} is not stored, and no batch waits for it",
+        )
     for digest, sending in state.sending.items():
-        _claim(state, bool(sending.replies), f"the datastore is to send {digest}, and nobody waits for it")
+        _claim(state, bool(sending.replies), f"the datastore is to send {digest}, and no request waits for it")
 
 
 def starving(state: State) -> list[int]:

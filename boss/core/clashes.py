@@ -32,7 +32,7 @@ def _clashing_ids(submission: Submission, known: Known, merge: Merge) -> list[Re
             text = (
                 f"task {task_id!r}: project {submission.project!r} has a task of this id with another content"
                 f" (batch {old[3]}, {TaskState(old[1]).word}); give it another id, push into another --project,"
-                " or say --merge_strategy replace (or keep_succeeded)"
+                " or use --merge_strategy replace (or keep_succeeded)"
             )
             found.append(Rejection(RejectionKind.ID_CLASH, text))
     return found
@@ -51,7 +51,7 @@ def _unknown_dependencies(submission: Submission, known: Known) -> list[Rejectio
 
 
 def _shared_results(submission: Submission, known: Known, merge: Merge) -> list[Rejection]:
-    """What a replaced task declared counts no more: this push says what it declares now."""
+    """What a replaced task declared counts no more: what this push declares counts."""
     found = []
     replaced = {submission.ids[index] for index in merge.replaced}
     kept_otherwise = set(merge.kept_otherwise)

@@ -1,4 +1,4 @@
-"""What people ask for: cancel, retry, redo, pause, drain, quarantine.
+"""What users and operators ask for: cancel, retry, redo, pause, drain, quarantine.
 
 Each handler answers with counts of what it did; asking again for what is so already is no error.
 """
@@ -36,7 +36,7 @@ def on_cancel(state: State, event: CancelAsked) -> None:
             attempts.cancel(state, attempt)
             asked += 1
         elif now in (TaskState.PENDING, TaskState.QUEUED, TaskState.BLOCKED):
-            moves.move(state, batch, index, TaskState.CANCELLED, "a person cancelled it", "cancelled")
+            moves.move(state, batch, index, TaskState.CANCELLED, "cancelled by an operator", "cancelled")
             cancelled += 1
         else:
             untouched += 1
@@ -49,7 +49,7 @@ def on_retry(state: State, event: RetryAsked) -> None:
     for batch, index in selected(state, event.selection):
         now = batch.states[index]
         if now == TaskState.FAILED or (now == TaskState.CANCELLED and batch.first + index in named):
-            moves.again(state, batch, index, "a person asked to retry it")
+            moves.again(state, batch, index, "retried by an operator")
             retried += 1
         else:
             untouched += 1
@@ -60,7 +60,7 @@ def on_redo(state: State, event: RedoAsked) -> None:
     redone = untouched = 0
     for batch, index in selected(state, event.selection):
         if batch.states[index] in TERMINAL and batch.states[index] != TaskState.BLOCKED:
-            moves.again(state, batch, index, "a person asked to redo it")
+            moves.again(state, batch, index, "redone by an operator")
             redone += 1
         else:
             untouched += 1
@@ -84,7 +84,7 @@ def on_drain(state: State, event: WorkerDrainAsked) -> None:
         return
     instance = instance_of(state, worker.id)
     if not event.drain and instance is not None and instance.state is InstanceState.STOPPING:
-        text = f"what worker {event.worker!r} runs in is ending: {instance.row.reason}"
+        text = f"the instance of worker {event.worker!r} is stopping: {instance.row.reason}"
         reject(state, event.reply, Rejection(RejectionKind.WORKER_ENDS, text))
         return
     worker.leaving = False
@@ -92,7 +92,7 @@ def on_drain(state: State, event: WorkerDrainAsked) -> None:
     state.send(worker, Drain() if event.drain else Resume())
     if worker.state is not WorkerState.LOST:
         to = WorkerState.DRAINING if event.drain else WorkerState.ONLINE
-        leases.set_worker_state(state, worker, to, "a person asked")
+        leases.set_worker_state(state, worker, to, "requested by an operator")
     state.changes.workers[worker.id] = worker.row
     answer(state, event.reply, worker=worker.id, state=worker.state.value)
 
@@ -103,7 +103,7 @@ def on_quarantine(state: State, event: QuarantineAsked) -> None:
         reject(state, event.reply, unknown_worker(event.worker))
         return
     if event.reason:
-        quarantine.quarantine(state, worker, Quarantine(QuarantineKind.OPERATOR, f"by hand: {event.reason}"))
+        quarantine.quarantine(state, worker, Quarantine(QuarantineKind.OPERATOR, f"manual: {event.reason}"))
     else:
         incarnation = host_keys.trust(state, worker)
         quarantine.release(state, worker)
@@ -113,7 +113,7 @@ def on_quarantine(state: State, event: QuarantineAsked) -> None:
 
 
 def on_stop(state: State, event: StopAsked) -> None:
-    """From now on nothing new is sent; local workers end, and then the boss does (`scale.settle`)."""
+    """From now on nothing new is sent; local workers stop, and then the boss does (`scale.settle`)."""
     state.stopping = True
     state.scale_due = True
     if not event.workers:

@@ -1,7 +1,7 @@
-"""What the datastore says, and everything that is open with it.
+"""What the datastore reports, and everything that is open with it.
 
 The boss keeps no list of messages to the datastore: what is open stands in the state (attempts in staging
-or collecting, sent files without a name, results looked for, publish records to forget), and `ask_all`
+or collecting, sent files without a name, results looked up, publish records to forget), and `ask_all`
 derives the orders from there, after a hello and after a restart alike.
 """
 
@@ -39,7 +39,7 @@ from wire.messages import (
 
 #: Keys of one Forget order.
 FORGET_AT_ONCE = 2_000
-#: Sent files of which it is kept why they cannot be stored: enough to be told.
+#: Sent files whose error of storing is kept, to be shown.
 FAILED_KEPT = 100
 
 
@@ -102,7 +102,7 @@ def _confirmed(state: State, orders: list[ToDatastore]) -> None:
 
 
 def ask_all(state: State) -> None:
-    """Say all of it (again): the datastore has just said hello."""
+    """Send all of it (again): the datastore has just said hello."""
     for row in state.files.values():
         ask_store(state, row)
     for key in list(state.at_datastore):
@@ -115,7 +115,7 @@ def ask_all(state: State) -> None:
 
 
 def ask_old(state: State) -> None:
-    """Say again what has had no answer for long (a report may be lost with the broker)."""
+    """Send again what has had no answer for long (a report may be lost with the broker)."""
     before = state.now - state.policy.ask_again
     for identity, asked in list(state.files_asked.items()):
         if asked <= before and identity in state.files:
@@ -161,14 +161,14 @@ def _stage_done(state: State, report: StageDone) -> None:
 
 
 def on_cached(state: State, event: InputsCached) -> None:
-    """As StageDone, but nobody had to be asked."""
+    """As StageDone, without a request to the datastore."""
     attempt = state.attempts.get((event.task, event.attempt))
     if attempt is not None and attempt.phase is Phase.STAGING and not attempt.missed:
         _staged(state, attempt, state.workers[attempt.worker], event.inputs)
 
 
 def on_left_out(state: State, event: OrdersLeftOut) -> None:
-    """What became of each of the orders is told by events of their own."""
+    """The outcome of each of the orders comes in an event of its own."""
     state.datastore.unconfirmed.pop(event.number, None)
 
 
@@ -187,7 +187,7 @@ def _stage_failed(state: State, report: StageFailed) -> None:
     worker = state.workers.get(attempt.worker)
     holder = host_keys.holder(state, attempt)
     if worker is not None:
-        attempts.acknowledge(state, worker, attempt.key)  # it is to drop it: nothing has begun
+        attempts.acknowledge(state, worker, attempt.key)  # it is to drop it: nothing has started
     _end_unstaged(state, attempt, worker, report)
     if report.fault == "host" and holder is not None:
         host_keys.quarantine_host(state, holder, QuarantineKind.UNTRUSTED, report.reason)
@@ -250,7 +250,7 @@ def _published(state: State, report: Published) -> None:
 
 
 def _keep_results(state: State, attempt: Attempt, worker: Worker) -> bool:
-    """Whether others need them: then they stay in the cache of their worker, and are known to be there."""
+    """Whether others require them: then they stay in the cache of their worker, and are known to be there."""
     if attempt.outcome is None or not moves.dependants(state, attempt.batch, attempt.index):
         return False
     worker.cached.add(entry.digest for entry in attempt.outcome.manifest[:KEPT_RESULTS])
@@ -264,8 +264,8 @@ def _results(state: State, attempt: Attempt, report: Published) -> None:
         name = folder[len(prefix) :]
         state.changes.results[(project, name)] = ResultRow(project, name, attempt.task, attempt.attempt)
         state.changes.folders[(project, name)] = attempt.key
-    told = attempt.outcome.manifest if attempt.outcome is not None else []
-    executable = {entry.target for entry in told if entry.executable}
+    manifest = attempt.outcome.manifest if attempt.outcome is not None else []
+    executable = {entry.target for entry in manifest if entry.executable}
     for file in report.files:
         name = file.name[len(prefix) :]
         row = ResultRow(
@@ -318,7 +318,7 @@ def on_undeclared(state: State, event: ResultsUndeclared) -> None:
 
 
 def _other_results(state: State, attempt: Attempt, holder: Worker | None, reason: str) -> None:
-    """They are not what the worker had said: its fault, until it happens to the task on one worker after the other."""
+    """They are not what the worker had reported: its fault, until it happens to the task on several in a row."""
     batch, index = attempt.batch, attempt.index
     attempts.end(state, attempt, Ended.LOST, reason)
     if holder is not None:
@@ -326,8 +326,8 @@ def _other_results(state: State, attempt: Attempt, holder: Worker | None, reason
         quarantine.quarantine(state, holder, Quarantine(QuarantineKind.RESULTS, f"task {attempt.task}: {reason}"))
     batch.deaths[index] += 1
     moves.touch(state, batch, index)
-    told = f"left other results than they had said, or died while they executed it; the last: {reason}"
-    attempts.settle_task(state, attempt, Ended.LOST, reason, deaths=told)
+    deaths = f"left other results than they had reported, or died while they executed it; the last: {reason}"
+    attempts.settle_task(state, attempt, Ended.LOST, reason, deaths=deaths)
     if batch.states[index] == TaskState.FAILED:
         quarantine.release_blamed(state, attempt.task)
 
@@ -349,7 +349,7 @@ def _stored(state: State, report: Stored) -> None:
 
 
 def _store_failed(state: State, report: StoreFailed) -> None:
-    """Said again after a while (`ask_old`); until then its batch waits, and status says why."""
+    """Sent again after a while (`ask_old`); until then its batch waits, and status shows why."""
     identity = (report.name, report.digest)
     if identity in state.files and (identity in state.files_failed or len(state.files_failed) < FAILED_KEPT):
         state.files_failed[identity] = report.reason

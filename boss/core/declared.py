@@ -1,4 +1,4 @@
-"""Whether what a worker wants to leave is what its task declares. Pure text: names against results and patterns.
+"""Whether what a worker names as its results is what its task declares. Pure text: names against results and patterns.
 
 A worker that names another target would replace other tasks' results, a whole folder of them at once.
 """
@@ -14,7 +14,7 @@ from wire.patterns import Pattern, fixed_part, folders_above, is_pattern
 
 
 class _Declared(msgspec.Struct):
-    """The part of an Execution that is looked at."""
+    """The part of an Execution that is read."""
 
     results: list[ResultItem] = []
 

@@ -5,8 +5,8 @@
     conditions   what keeps work from going on at present, whoever's it is: what `status` shows
 
 Reads the state and changes nothing. The cost is that of the workers and pools, never of all tasks that there are. The
-state knows of a task what depends on it, not the other way round: who wants to know on which tasks one waits, and not
-only on how many, hands in its dependencies as they stand in its row.
+state knows of a task what depends on it, not the other way round: to know on which tasks one waits, and not
+only on how many, the caller hands in its dependencies as they stand in its row.
 """
 
 from __future__ import annotations
@@ -89,13 +89,13 @@ def why(
 
 
 def _which(
-    state: State, dependencies: Mapping[int, TaskState] | None, wanted: Callable[[TaskState], bool]
+    state: State, dependencies: Mapping[int, TaskState] | None, matches: Callable[[TaskState], bool]
 ) -> tuple[Dependency, ...]:
     found: list[Dependency] = []
     for task, stored in (dependencies or {}).items():
         there = state.find(task)
         now = TaskState(there[0].states[there[1]]) if there is not None else stored
-        if wanted(now):
+        if matches(now):
             found.append(Dependency(task, now))
             if len(found) == SHOWN:
                 break
@@ -213,7 +213,7 @@ def _of_pool(state: State, pool: PoolPolicy) -> Iterator[Wait]:
 
 
 def _why_not_more(pool: PoolPolicy, planned: NotMore | None) -> NotMore:
-    """`planned`: what the last decision said, which may be older than the task."""
+    """`planned`: the outcome of the last decision, which may be older than the task."""
     if not pool.grows():
         return NotMore(NotMoreKind.LIMIT, f"the settings keep it at {pool.min_workers}")
     if planned is None or planned.kind is NotMoreKind.NO_WORK:
@@ -224,7 +224,7 @@ def _why_not_more(pool: PoolPolicy, planned: NotMore | None) -> NotMore:
 def _no_fit(state: State, demand: Demand, tasks: int, there: Counter[Kind]) -> NoFit:
     """`there`: how many workers there are of each kind."""
     made = (kind_of(state, pool) for pool in state.policy.pools if pool.grows() and pool.max_workers)
-    kinds = dict.fromkeys([*(kind for kind, _ in there.most_common()), *made])
+    kinds = dict.fromkeys([*sorted(there, key=there.__getitem__, reverse=True), *made])
     misfits = [Misfit(kind, there[kind], _lacks(demand, kind)) for kind in kinds]
     return NoFit(demand, tasks, state.elastic, tuple(misfits[:SHOWN]))
 
@@ -276,7 +276,7 @@ def other_versions(state: State) -> list[OtherVersion]:
 
 
 def _without_worker(state: State, waiting: list[Waiting]) -> Iterator[Wait]:
-    """Queued tasks, and nobody to take them, or none who could."""
+    """Queued tasks, and no worker that takes tasks, or none that fits."""
     serving = Counter(worker.kind for worker in state.workers.values() if worker.serves())
     if waiting and not serving:
         there = any(worker.state in (WorkerState.ONLINE, WorkerState.DRAINING) for worker in state.workers.values())

@@ -1,4 +1,4 @@
-"""The flag of a dropped task: set, taken back, and what speaks against it. Who drops what is `boss.core.dropping`'s."""
+"""The flag of a dropped task: set, taken back, and what prevents it. `boss.core.dropping` decides what is dropped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from boss.core.state import State
 def forget(state: State, batch: Batch, index: int) -> None:
     batch.flags[index] |= DROPPED
     batch.counts[batch.states[index]] -= 1
-    _note(state, batch, index, TaskState(batch.states[index]).word, "dropped", "a person asked")
+    _note(state, batch, index, TaskState(batch.states[index]).word, "dropped", "requested by an operator")
 
 
 def take_up(state: State, batch: Batch, index: int, cause: str) -> None:
@@ -25,7 +25,7 @@ def take_up(state: State, batch: Batch, index: int, cause: str) -> None:
 def keep_if_needed(state: State, batch: Batch, index: int) -> None:
     """It has succeeded before it could be ended: as one that had succeeded before, it is kept for those that wait."""
     if batch.flags[index] & DROPPED and is_needed(state, batch, index):
-        take_up(state, batch, index, "it has succeeded, and tasks that are to run need its results")
+        take_up(state, batch, index, "it has succeeded, and tasks that are to run require its results")
 
 
 def is_needed(state: State, batch: Batch, index: int) -> bool:

@@ -1,4 +1,4 @@
-"""Dropped tasks: a person wants them forgotten, and their ids and the names of their results free.
+"""Dropped tasks: a user has them forgotten, and their ids and the names of their results free.
 
 A dropped task is in no list and in no count. What had work left is cancelled, at once or when its attempt has
 ended. Its row stays, with its number and its counter of attempts (no attempt number of an id ever comes again), and
@@ -19,11 +19,11 @@ def on_drop(state: State, event: DropTasksAsked) -> None:
     """Answers how many were dropped, how many of these are still being cancelled, and how many are needed: they have
     succeeded, and what they made is the input of tasks that are to run.
     """
-    wanted = frozenset(event.states)
+    states = frozenset(event.states)
     chosen = [
         (batch, index)
         for batch, index in commands.selected(state, event.selection, backwards=True)
-        if not wanted or batch.states[index] in wanted
+        if not states or batch.states[index] in states
     ]
     asked = needed = 0
     succeeded = []
@@ -47,5 +47,5 @@ def _cancel(state: State, batch: Batch, index: int) -> bool:
     if attempt is not None:
         attempts.cancel(state, attempt)
     elif batch.states[index] in UNFINISHED or batch.states[index] == TaskState.BLOCKED:
-        moves.move(state, batch, index, TaskState.CANCELLED, "a person dropped it", "dropped")
+        moves.move(state, batch, index, TaskState.CANCELLED, "dropped by an operator", "dropped")
     return attempt is not None

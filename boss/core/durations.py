@@ -15,13 +15,13 @@ from typing import NamedTuple, TypeVar
 
 from wire.messages import Execution
 
-#: What a task without `expect` is taken to need before anything was measured.
+#: How long a task without `expect` is taken to run before anything was measured.
 UNKNOWN_SECONDS = 30.0
 #: An end counts as one of at most so many.
 MEMORY = 10
 #: Kinds that are remembered; beyond, those that were learned from longest ago are forgotten.
 MAX_KINDS = 10_000
-#: Before so many ends a spread says nothing.
+#: Before so many ends a spread has no meaning.
 _ENOUGH = 5
 
 K = TypeVar("K")
@@ -56,7 +56,7 @@ class _Learned:
 
 
 class Durations:
-    """Asked once for each task that a forecast plays: a question is one look into a dictionary, or two."""
+    """Asked once for each task that a forecast plays: a question is one access of a dictionary, or two."""
 
     def __init__(self) -> None:
         self._of: dict[tuple[int, str], _Learned] = {}

@@ -1,4 +1,4 @@
-"""Effects: what the scheduler wants done after the commit. Imperative, values only; none returns anything.
+"""Effects: what is to be done after the commit. Imperative, values only; none returns anything.
 
 What comes of an effect comes back as an event. None exists only as an effect: each can be derived again
 from rows, so all may be lost with the boss at any moment.
@@ -55,7 +55,7 @@ class StageOrder(_Effect, frozen=True, kw_only=True):
     attempt: int
     worker: str
     place: Place
-    #: False: not all of them are in the worker's cache, whatever is known of it; it has said so.
+    #: False: not all of them are in the worker's cache, whatever is known of it; it has reported so.
     cached: bool = True
 
 
@@ -104,7 +104,7 @@ class ClearPresence(_Effect, frozen=True, kw_only=True):
 
 
 class Answer(_Effect, frozen=True, kw_only=True):
-    """Answer the request that waits. Exactly one of `rejections` and `value` speaks."""
+    """Answer the request that waits. Exactly one of `rejections` and `value` counts."""
 
     reply: int
     #: All that was wrong; nothing was changed.
@@ -121,7 +121,7 @@ class StartInstance(_Effect, frozen=True, kw_only=True):
 
 
 class StopInstance(_Effect, frozen=True, kw_only=True):
-    """End one. Answered InstanceEnded."""
+    """Stop one. Answered InstanceEnded."""
 
     instance: int
     worker: str
@@ -148,7 +148,7 @@ class DetachNetwork(_Effect, frozen=True, kw_only=True):
 
 
 class EndBoss(_Effect, frozen=True, kw_only=True):
-    """All that had to be said is said: the program may end."""
+    """All that had to be sent is sent: the program may stop."""
 
 
 OfInstance = StartInstance | StopInstance | AttachNetwork | DetachNetwork

@@ -10,4 +10,4 @@ from __future__ import annotations
 
 
 class CoreError(Exception):
-    """The text says what happened, and to which thing."""
+    """The text states what happened, and to which thing."""

@@ -1,7 +1,7 @@
-"""Events: what happened in the world, as the scheduler is told it. Past tense, values only.
+"""Events: what happened in the world, as the scheduler takes it. Past tense, values only.
 
 `reply` is a number that the loop gave a waiting HTTP request; the scheduler answers it by an Answer
-effect with the same number, after the commit as every effect. 0: nobody waits.
+effect with the same number, after the commit as every effect. 0: no request waits.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class LinkDisconnected(_Event, kw_only=True):
     """No broker: leases stand still."""
 
 
-# --- from people, by HTTP --------------------------------------------------------------------------
+# --- from users, by HTTP ---------------------------------------------------------------------------
 
 
 class Submitted(_Event, kw_only=True):
@@ -66,7 +66,7 @@ class Submitted(_Event, kw_only=True):
 
 
 class Selection(_Event, kw_only=True):
-    """Which tasks a person means: all numbers given, and all tasks of the batches given."""
+    """Which tasks a user means: all numbers given, and all tasks of the batches given."""
 
     tasks: list[int] = msgspec.field(default_factory=list)
     batches: list[int] = msgspec.field(default_factory=list)
@@ -82,7 +82,7 @@ class CancelAsked(_Event, kw_only=True):
 class RetryAsked(_Event, kw_only=True):
     """Every failed task of the selection (cancelled ones too if named one by one) runs again.
 
-    Blocked ones follow by themselves when what blocks them is tried again.
+    Blocked ones follow automatically when what blocks them is tried again.
     """
 
     selection: Selection
@@ -105,7 +105,7 @@ class DropTasksAsked(_Event, kw_only=True):
     reply: int = 0
 
 
-#: Of tasks that a person selects, in whatever batches: those have to be in memory.
+#: Of tasks that a user selects, in whatever batches: those have to be in memory.
 TasksAsked = CancelAsked | RetryAsked | RedoAsked | DropTasksAsked
 
 
@@ -124,13 +124,13 @@ class WorkerDrainAsked(_Event, kw_only=True):
 
 class QuarantineAsked(_Event, kw_only=True):
     worker: str
-    #: Empty: let it in again.
+    #: Empty: release it.
     reason: str
     reply: int = 0
 
 
 class InstancesAsked(_Event, kw_only=True):
-    """A person wants more workers, whatever the work wants."""
+    """An operator asks for more workers, whatever the demand."""
 
     #: Empty: the pool that is used first.
     pool: str
@@ -141,7 +141,7 @@ class InstancesAsked(_Event, kw_only=True):
 
 
 class TerminateAsked(_Event, kw_only=True):
-    """A person wants workers, and what they run in, to end."""
+    """An operator terminates workers, and what they run in."""
 
     #: Those of these ids and those of these pools; both empty: all that the boss started elsewhere.
     workers: list[str] = msgspec.field(default_factory=list)
@@ -152,7 +152,7 @@ class TerminateAsked(_Event, kw_only=True):
 
 
 class DropWorkersAsked(_Event, kw_only=True):
-    """A person wants workers forgotten; whatever they run in lives on. Both empty: those that are lost."""
+    """An operator drops workers; whatever they run in lives on. Both empty: those that are lost."""
 
     workers: list[str] = msgspec.field(default_factory=list)
     all: bool = False
@@ -160,7 +160,7 @@ class DropWorkersAsked(_Event, kw_only=True):
 
 
 class SendAsked(_Event, kw_only=True):
-    """Somebody wants content that a datastore elsewhere has; answered when the boss has it, or cannot get it."""
+    """A client asks for content that a datastore elsewhere has; answered when the boss has it, or cannot get it."""
 
     #: Path inside the datastore's tree.
     name: str
@@ -202,7 +202,7 @@ class InstanceEnded(_Event, kw_only=True):
 
     instance: int
     reason: str
-    #: It ended while no boss looked: no sign that the next one would crash as well.
+    #: It ended while no boss observed it: no sign that the next one would crash as well.
     unseen: bool = False
 
 
@@ -255,7 +255,7 @@ class ResultsUndeclared(_Event, kw_only=True):
 
 
 class OrdersLeftOut(_Event, kw_only=True):
-    """Of the orders in a message to the datastore none was left to be sent: nobody will confirm it."""
+    """Of the orders in a message to the datastore none was left to be sent: it will not be confirmed."""
 
     number: int
 
@@ -267,21 +267,21 @@ class BundlesKnown(_Event, kw_only=True):
 
 
 class StartTokenRefused(_Event, kw_only=True):
-    """Somebody showed a start token that was used already."""
+    """A start token that was used already was presented again."""
 
     worker: str
     reason: str
 
 
 class TimePassed(_Event, kw_only=True):
-    """A turn begins, or is wanted because a deadline may have come."""
+    """A turn begins, or is due because a deadline may have come."""
 
-    #: The wall clock, in seconds since the epoch, for rows and for people; 0.0: as it was.
+    #: The wall clock, in seconds since the epoch, for rows and for users; 0.0: as it was.
     wall: float = 0.0
 
 
 class StopAsked(_Event, kw_only=True):
-    """The boss is to end. `workers`: end the instances of local pools too (the embedded case)."""
+    """The boss is to stop. `workers`: stop the instances of local pools too (the embedded case)."""
 
     workers: bool = True
 

@@ -1,6 +1,6 @@
-"""Results that people want from a datastore elsewhere: asked of it, and told to who waits when the boss has them. Pure.
+"""Results that clients ask of a datastore elsewhere: requested there, and answered when the boss has them. Pure.
 
-Nothing of it is on disk: who waits is a request of this boss's life, and asks the next boss again.
+Nothing of it is on disk: a request lives no longer than this boss, and its client asks the next boss again.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from boss.core.rows import BatchRow, InitRow
 #: Bits of `Batch.flags`.
 READY = 1  # waits in the ready queue
 RESULTS = 2  # declares results
-CANCELLING = 4  # a person asked to cancel it, and an attempt is still to be ended
-DROPPED = 8  # a person wants it forgotten (`boss.core.dropping`)
+CANCELLING = 4  # a user asked to cancel it, and an attempt is still to be ended
+DROPPED = 8  # a user dropped it (`boss.core.dropping`)
 CROSSES = 16  # depends on a task of another batch, which need not be in memory
 
 

@@ -1,7 +1,7 @@
 """Which host a worker is, and whether it is trusted: host keys that are pinned, hosts that are quarantined.
 
 The keys of a worker's first hello hold for its id as long as it is not gone; an address is no identity. A hello that
-states none of them is refused whole: nothing is sent to who said it, what it says is dropped, and the worker is
+states none of them is refused whole: nothing is sent to its sender, whose reports are dropped, and the worker is
 quarantined until a user releases it, which accepts the keys of the refused hello. A host whose datastore transfers show
 another key, or send what no honest one sends, is quarantined as well.
 """
@@ -29,7 +29,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def fingerprint(key: str) -> str:
-    """`SHA256:...` of one public key line, as ssh-keygen tells it; the line itself where it is none."""
+    """`SHA256:...` of one public key line, as ssh-keygen prints it; the line itself where it is none."""
     parts = key.split()
     try:
         blob = base64.b64decode(parts[1], validate=True)
@@ -53,20 +53,20 @@ def _pinned(worker: Worker | None) -> Place | None:
 
 def place_of(worker: Worker | None, stated: Place) -> Place:
     """The place of an accepted hello: its address, and the pinned keys. Keys that it states besides do not count:
-    whoever speaks in its name could state its key, which is public, beside one of their own."""
+    any host that reports in its name could state its key, which is public, beside one of their own."""
     pinned = _pinned(worker)
     return stated if pinned is None else msgspec.structs.replace(stated, host_keys=pinned.host_keys)
 
 
 def quarantine_of(old: Worker | None) -> Quarantine | None:
-    """With what a worker begins that was known before: a new machine is not distrusted for the one before it."""
+    """With what a worker begins that was known before: a new machine is not untrusted for the one before it."""
     if old is None or (old.state is WorkerState.GONE and has_untrusted_host(old)):
         return None
     return old.quarantine
 
 
 def refused_host_of(old: Worker, incarnation: str) -> RefusedHost | None:
-    """Who is still refused after another start of the worker said hello."""
+    """The host that is still refused after another start of the worker said hello."""
     refused_host = old.refused_host
     if refused_host is None or refused_host.incarnation == incarnation or old.state is WorkerState.GONE:
         return None
@@ -123,7 +123,7 @@ def refused(state: State, worker: Worker | None, message: WorkerReports, hello: 
 
 
 def check_keys(state: State, worker: Worker, stated: Place) -> None:
-    """After an accepted hello: without a key nothing can be pinned, and a host that may be any is none to trust."""
+    """After an accepted hello: without a key nothing can be pinned, and a host that may be any host is not trusted."""
     place = place_of(worker, stated)
     if place != worker.place:
         _pin(state, worker, place)
@@ -144,12 +144,12 @@ def trust(state: State, worker: Worker) -> str:
         former = RefusedHost(worker.incarnation, worker.report_number, worker.place or refused_host.place, newest=False)
         worker.refused_host = None if refused_host.incarnation == worker.incarnation else former
         worker.connected = False  # it is sent nothing before the other one has said hello
-        worker.row.incarnation = ""  # nor by the next boss, which does not know of strangers
+        worker.row.incarnation = ""  # nor by the next boss, which does not know of refused hosts
         _pin(state, worker, refused_host.place)
         return refused_host.incarnation
     by_key = worker.quarantine is not None and worker.quarantine.kind is QuarantineKind.OTHER_HOST_KEY
     if by_key and not worker.report_number and worker.place is not None:
-        # Refused by an earlier boss, and nobody has said hello to this one: whoever does is who the user means.
+        # Refused by an earlier boss, and none has said hello to this one: the user means the next that does.
         worker.incarnation = worker.row.incarnation = ""
         _pin(state, worker, msgspec.structs.replace(worker.place, host_keys=[]))
     return ""
@@ -169,7 +169,7 @@ def _pin(state: State, worker: Worker, place: Place) -> None:
 
 
 def quarantine_host(state: State, worker: Worker, kind: QuarantineKind, why: str) -> None:
-    """Quarantine it until a user releases it. What it neither begins nor gives back is lost after a lease."""
+    """Quarantine it until a user releases it. What it neither starts nor gives back is lost after a lease."""
     if quarantine.quarantine(state, worker, Quarantine(kind, f"its host is not trusted: {why}")):
         state.at(state.now + state.policy.lease, "untrusted", worker.id)
 
@@ -179,7 +179,7 @@ def has_untrusted_host(worker: Worker) -> bool:
 
 
 def untrusted_due(state: State, worker_id: str) -> None:
-    """Whoever lies may also never answer: it is not waited for."""
+    """A host that reports falsely may also never answer: it is not waited for."""
     worker = state.workers.get(worker_id)
     if worker is None or not has_untrusted_host(worker):
         return
@@ -198,7 +198,7 @@ def holder(state: State, attempt: Attempt) -> Worker | None:
 
 
 def on_start_token_refused(state: State, event: StartTokenRefused) -> None:
-    """Somebody showed a start token that was used already: for people, in the journal."""
+    """A start token that was used already was presented again: recorded in the journal."""
     worker = state.workers.get(event.worker)
     word = worker.state.value if worker is not None else "new"
     state.journal("worker", event.worker, 0, word, word, event.reason)

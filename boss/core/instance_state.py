@@ -20,7 +20,7 @@ def instance_of(state: State, worker_id: str) -> Instance | None:
 
 
 def instance_said_hello(state: State, worker_id: str) -> Instance | None:
-    """The instance of a worker that speaks; what its boot took is remembered."""
+    """The instance of a worker that says hello; what its boot took is remembered."""
     instance = instance_of(state, worker_id)
     if instance is None or instance.state not in COMING:
         return instance
@@ -43,10 +43,10 @@ def with_nic(state: State, worker_id: str) -> Instance | None:
 
 def nic_state(instance: Instance) -> NicState:
     """Of its NIC for init tasks."""
-    card = instance.row.card
-    if card in ("", NIC_REQUESTED):
-        return NicState.REQUESTED if card else NicState.NONE
-    return NicState.DETACHING if card.startswith(NIC_DETACHING) else NicState.ATTACHED
+    nic = instance.row.card
+    if nic in ("", NIC_REQUESTED):
+        return NicState.REQUESTED if nic else NicState.NONE
+    return NicState.DETACHING if nic.startswith(NIC_DETACHING) else NicState.ATTACHED
 
 
 def nic_name(instance: Instance) -> str:
@@ -55,7 +55,7 @@ def nic_name(instance: Instance) -> str:
 
 
 def waits_for_nic(state: State, worker_id: str) -> bool:
-    """What an init task needs on this worker is not there yet."""
+    """What an init task requires on this worker is not there yet."""
     instance = with_nic(state, worker_id)
     return instance is not None and nic_state(instance) is not NicState.ATTACHED
 

@@ -1,7 +1,7 @@
-"""Instances: what was asked of providers, what they say of it, and what their silence means.
+"""Instances: what was requested of providers, what they report of it, and what their silence means.
 
-Three truths are kept apart: what is wanted (`boss.core.scaling.scale`), what was asked for (rows, on disk before the
-call), what was seen (the provider's events, the worker's hello).
+Three truths are kept apart: what is demanded (`boss.core.scaling.scale`), what was requested (rows, on disk before
+the call), what was observed (the provider's events, the worker's hello).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from boss.core.state import Instance, State
 STEADY_SECONDS = 60.0
 
 
-# --- what providers say ------------------------------------------------------------------------------
+# --- what providers report ---------------------------------------------------------------------------
 
 
 def on_started(state: State, event: InstanceStarted) -> None:
@@ -39,7 +39,7 @@ def on_started(state: State, event: InstanceStarted) -> None:
     if instance.state is not InstanceState.RUNNING:
         expect_hello(state, instance)
     if instance.state is InstanceState.STOPPING:
-        stop(state, instance, "its end was asked for while it was made")
+        stop(state, instance, "its stop was requested while it was made")
 
 
 def on_placed(state: State, event: InstancePlaced) -> None:
@@ -108,13 +108,13 @@ def back_off(state: State, pool: str, reason: str, *, steady: bool, costly: bool
     known.crashes = 1 if steady else known.crashes + 1
     known.failed, known.failed_at, known.costly = reason, state.now, costly
     policy = state.policy
-    first, most = (policy.full, policy.full_max) if known.full else (policy.restart, policy.restart_max)
+    first, longest = (policy.full, policy.full_max) if known.full else (policy.restart, policy.restart_max)
     if costly and policy.pool(pool).grows():
-        most = policy.full_max
-    # What was asked for together and fails together is one reason to wait, not many.
+        longest = policy.full_max
+    # Instances that were requested together and fail together are one reason to wait, not many.
     if state.now >= known.not_before:
         known.pauses = 1 if steady else known.pauses + 1
-    pause = min(most, first * 2.0 ** min(max(known.pauses, 1) - 1, 16))
+    pause = min(longest, first * 2.0 ** min(max(known.pauses, 1) - 1, 16))
     known.not_before = max(known.not_before, state.now + pause)
     state.at(known.not_before, "scale", None)
 
@@ -147,7 +147,7 @@ def start(state: State, pool: PoolPolicy, why: str, *, keep_alive: bool = False)
 
 def _new_id(state: State, pool: PoolPolicy, number: int) -> str:
     """Where homes outlive instances, the lowest free id: a crashed worker's successor finds its outcomes. A machine
-    that is made anew is a worker that nobody has seen, with a host key of its own."""
+    that is made again is a new worker, with a host key of its own."""
     if pool.role == "datastore":
         return DATASTORE
     if not pool.keeps_home:
@@ -159,7 +159,7 @@ def _new_id(state: State, pool: PoolPolicy, number: int) -> str:
 
 
 def stop(state: State, instance: Instance, cause: str) -> None:
-    """Ask for its end, or ask again. Its worker is sent nothing new."""
+    """Ask the provider to stop it, or ask again. Its worker is sent nothing new."""
     if instance.state is not InstanceState.STOPPING:
         set_instance_state(state, instance, InstanceState.STOPPING, cause)
     row = instance.row
@@ -169,7 +169,7 @@ def stop(state: State, instance: Instance, cause: str) -> None:
 
 
 def drain(state: State, instance: Instance) -> None:
-    """What is to end takes nothing new."""
+    """What is to stop takes nothing new."""
     worker = state.workers.get(instance.row.worker)
     if worker is None or worker.state is WorkerState.GONE:
         return
@@ -181,14 +181,14 @@ def drain(state: State, instance: Instance) -> None:
 
 
 def expect_hello(state: State, instance: Instance) -> None:
-    """It has been asked for, or found again after a start of the boss: its worker is to speak within the boot time."""
+    """Requested, or found again after a start of the boss: its worker is to say hello within the boot time."""
     instance.hello_from = state.now
     state.at(state.now + _boot_timeout(state, instance), "boot", instance.row.number)
 
 
 def _boot_timeout(state: State, instance: Instance) -> float:
-    """What was measured holds for one that boots. While it waits to be made, or for a host, nobody knows how long that
-    takes: then as long as the settings say."""
+    """What was measured holds for one that boots. While it waits to be made, or for a host, how long that takes is
+    not known: then as long as configured."""
     pool = state.policy.pool(instance.row.pool)
     known = state.pools.get(pool.name)
     boots = instance.state is InstanceState.BOOTING and not instance.waiting
@@ -199,12 +199,12 @@ def _boot_timeout(state: State, instance: Instance) -> float:
 
 
 def boot_due(state: State, number: int) -> None:
-    """Look at an instance whose boot time is over: without a hello it is ended, and replaced."""
+    """The boot time of an instance is over: without a hello it is stopped, and replaced."""
     instance = state.instances.get(number)
     if instance is None or instance.state not in COMING:
         return
     timeout = _boot_timeout(state, instance)
-    if instance.hello_from + timeout > state.now:  # boots have become longer meanwhile, or it has not begun to
+    if instance.hello_from + timeout > state.now:  # boots have become longer meanwhile, or it has not started to
         state.at(instance.hello_from + timeout, "boot", number)
         return
     if instance.state is InstanceState.REQUESTED:
@@ -212,28 +212,28 @@ def boot_due(state: State, number: int) -> None:
     else:
         reason = f"no hello of its worker within {timeout:.0f} s"
         if state.policy.pool(instance.row.pool).grows():
-            reason += " (its console, or /var/log/ecloud.log on it, says why)"
+            reason += " (its console, or /var/log/ecloud.log on it, shows why)"
     back_off(state, instance.row.pool, reason, steady=False, costly=True)
     stop(state, instance, reason)
 
 
 def silent_due(state: State, worker_id: str) -> None:
-    """A lost worker that is still silent when it should have ended itself: its instance is ended, and replaced."""
+    """A lost worker that is still silent when it should have stopped itself: its instance is stopped, and replaced."""
     worker = state.workers.get(worker_id)
     instance = instance_of(state, worker_id)
     if worker is None or worker.state is not WorkerState.LOST or instance is None:
         return
-    patience = state.orphan_after(worker.kind.pool)
+    timeout = state.orphan_after(worker.kind.pool)
     since = max(worker.heard, state.now if state.leases_from is None else state.leases_from)
-    until = since + patience
+    until = since + timeout
     if until > state.now:
         state.at(until, "silent", worker_id)
     elif instance.state is InstanceState.RUNNING:
-        stop(state, instance, f"its worker was silent for {patience:g} s")
+        stop(state, instance, f"its worker was silent for {timeout:g} s")
 
 
 def stop_due(state: State, number: int) -> None:
-    """It was asked to end and still exists: ask again, as the call may have failed or died with a boss."""
+    """It was asked to stop and still exists: ask again, as the call may have failed or died with a boss."""
     instance = state.instances.get(number)
     if instance is not None and instance.state is InstanceState.STOPPING:
         stop(state, instance, instance.row.reason)

@@ -31,7 +31,7 @@ def set_worker_state(state: State, worker: Worker, to: WorkerState, cause: str) 
 
 
 def lease_due(state: State, worker_id: str) -> None:
-    """Look at a worker's lease: renewed meanwhile, or ended."""
+    """Check a worker's lease: renewed meanwhile, or ended."""
     worker = state.workers.get(worker_id)
     if worker is None:
         return
@@ -39,7 +39,7 @@ def lease_due(state: State, worker_id: str) -> None:
     if worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
         return
     if state.leases_from is None:
-        return  # not connected: looked at again when we are
+        return  # not connected: checked again when we are
     until = max(worker.heard, state.leases_from) + state.policy.lease
     if until > state.now:
         plan_lease(state, worker, until)
@@ -52,7 +52,7 @@ def lease_due(state: State, worker_id: str) -> None:
 
 
 def restart_leases(state: State) -> None:
-    """Every lease begins anew (a start, a reconnection, a gap in our own time)."""
+    """Every lease starts again (a start, a reconnection, a gap in our own time)."""
     state.leases_from = state.now
     for worker in state.workers.values():
         if worker.state in (WorkerState.ONLINE, WorkerState.DRAINING):
@@ -60,22 +60,22 @@ def restart_leases(state: State) -> None:
 
 
 def plan_lease(state: State, worker: Worker, time: float) -> None:
-    """Look at it then. One look is planned at a time; one that comes too early plans the next."""
+    """Check it then. One check is planned at a time; one that comes too early plans the next."""
     if not worker.lease_planned:
         worker.lease_planned = True
         state.at(time, "lease", worker.id)
 
 
 def died_alone(state: State, worker: Worker) -> bool:
-    """It was seen to die. False: with many others, so that it says nothing of what it executed."""
+    """It was seen to die. False: with many others, so that it is no sign against what it executed."""
     state.deaths.append((state.now, worker.id))
-    return len({who for when, who in state.deaths if state.now - when < AT_ONCE_SECONDS}) < MANY
+    return len({name for when, name in state.deaths if state.now - when < AT_ONCE_SECONDS}) < MANY
 
 
 def await_successor(state: State, worker: Worker, reason: str) -> None:
-    """Its instance ended and the next one finds its home: the hello of that one says which attempts are over.
+    """Its instance ended and the next one finds its home: the hello of that one states which attempts are over.
 
-    Until then it is sent nothing; if nobody says hello, its lease ends as that of any silent worker.
+    Until then it is sent nothing; if none says hello, its lease ends as that of any silent worker.
     """
     worker.connected = False
     worker.unconfirmed.clear()
@@ -85,7 +85,7 @@ def await_successor(state: State, worker: Worker, reason: str) -> None:
 
 
 def gone(state: State, worker: Worker, reason: str) -> None:
-    """Its instance ended: it will never be heard of again."""
+    """Its instance ended: it will never report again."""
     alone = died_alone(state, worker)
     for attempt in list(worker.attempts.values()):
         attempts.lose(state, attempt, reason, died=alone)

@@ -2,7 +2,7 @@
 
 What is absent is illegal. One function for each machine assigns its state and keeps to its table: `moves.move` (tasks),
 `attempts.set_phase` and `attempts.end`, `leases.set_worker_state`, `instance_state.set_instance_state`, `nics.set_nic`.
-They raise IllegalMoveError, which is a bug of ours: whatever comes from outside and fits no state is dropped before.
+They raise IllegalMoveError, an internal error: whatever comes from outside and fits no state is dropped before.
 docs/states.md is drawn from these tables and the comments above them.
 """
 
@@ -13,16 +13,16 @@ from boss.core.model import Ended, InstanceState, NicState, Phase, TaskState, Wo
 _P, _Q, _R, _S, _F, _C, _B = TaskState
 
 #: A task waits for its dependencies, then for a worker, then runs; it is accepted as pending, queued or blocked.
-#: Pending, queued and running ones move by themselves. It leaves succeeded, failed or cancelled only because a user
+#: Pending, queued and running ones move automatically. It leaves succeeded, failed or cancelled only because a user
 #: asks (retry, redo, a push that replaces it), and then goes where its dependencies say; blocked ends with what blocks
-#: it. A lost or repeated attempt takes a task back; a dependency that is redone takes back what has not begun.
+#: it. A lost or repeated attempt takes a task back; a dependency that is redone takes back what has not started.
 TASK_MOVES: dict[TaskState, dict[TaskState, str]] = {
     _P: {_Q: "its last dependency succeeded", _B: "a dependency failed", _C: "a user cancelled it"},
     _Q: {
-        _R: "an attempt began",
+        _R: "an attempt started",
         _P: "a dependency was redone",
         _S: "its results exist already",
-        _F: "its inputs cannot be had, or too many attempts failed",
+        _F: "its inputs are not available, or too many attempts failed",
         _C: "a user cancelled it",
         _B: "a dependency was redone and failed",
     },
@@ -53,8 +53,8 @@ _STAGING, _STAGED, _EXECUTING, _COLLECTING = Phase
 ATTEMPT_MOVES: dict[Phase | Ended, dict[Phase | Ended, str]] = {
     _STAGING: {
         _STAGED: "the datastore brought its inputs, or they are in the worker's cache",
-        _EXECUTING: "it began before the boss knew that its inputs were there",
-        Ended.FAILED: "its inputs cannot be had, or its machine got no network interface for init tasks",
+        _EXECUTING: "it started before the boss knew that its inputs were there",
+        Ended.FAILED: "its inputs are not available, or its machine got no network interface for init tasks",
         Ended.CANCELLED: "a user cancelled it",
         Ended.LOST: "its worker is gone, silent or without it, or its inputs could not be brought there",
         Ended.RETURNED: "the worker gave it back",
@@ -125,18 +125,18 @@ INSTANCE_MOVES: dict[InstanceState, dict[InstanceState, str]] = {
     InstanceState.REQUESTED: {
         InstanceState.BOOTING: "the provider made it",
         InstanceState.RUNNING: "its worker said hello before the provider answered",
-        InstanceState.STOPPING: "it is not wanted any more, or was not made in time",
+        InstanceState.STOPPING: "it is not required any more, or was not made in time",
         InstanceState.GONE: "the provider does not list it",
         InstanceState.FAILED: "the provider could not make it",
     },
     InstanceState.BOOTING: {
         InstanceState.RUNNING: "its worker said hello",
-        InstanceState.STOPPING: "it is not wanted any more, or its worker did not say hello in time",
+        InstanceState.STOPPING: "it is not required any more, or its worker did not say hello in time",
         InstanceState.GONE: "it ended",
         InstanceState.FAILED: "the provider gave it up",
     },
     InstanceState.RUNNING: {
-        InstanceState.STOPPING: "it is not wanted any more, or its worker is silent for too long",
+        InstanceState.STOPPING: "it is not required any more, or its worker is silent for too long",
         InstanceState.GONE: "it ended",
         InstanceState.FAILED: "the provider gave it up",
     },
@@ -161,7 +161,7 @@ NIC_MOVES: dict[NicState, dict[NicState, str]] = {
         NicState.NONE: "the provider could not attach it",
     },
     NicState.ATTACHED: {
-        NicState.DETACHING: "no init task needs it any more",
+        NicState.DETACHING: "no init task requires it any more",
         NicState.ATTACHED: "the answer to an earlier request brought another one",
     },
     NicState.DETACHING: {

@@ -1,4 +1,4 @@
-"""What people ask of instances and workers: more of them, their end, and that they are forgotten.
+"""What operators ask of instances and workers: more of them, to terminate them, to drop them.
 
 Each handler answers with what it did and with sentences about what it did not do.
 """
@@ -18,13 +18,13 @@ from wire.messages import Drain
 
 
 def on_instances(state: State, event: InstancesAsked) -> None:
-    """As many as the pool's limit leaves room for, at once; what does not fit is said."""
+    """As many as the pool's limit allows, at once; what does not fit is reported."""
     pools = scale.in_order(state)
     named = [pool for pool in state.policy.pools if pool.name == event.pool] if event.pool else pools[:1]
     if not named:
         known = ", ".join(pool.name for pool in state.policy.pools) or "none"
-        wanted = f"there is no pool {event.pool!r}" if event.pool else "no pool of the settings can grow"
-        reject(state, event.reply, Rejection(RejectionKind.UNKNOWN_POOL, f"{wanted}; there are: {known}"))
+        problem = f"there is no pool {event.pool!r}" if event.pool else "no pool of the settings can grow"
+        reject(state, event.reply, Rejection(RejectionKind.UNKNOWN_POOL, f"{problem}; there are: {known}"))
         return
     pool = named[0]
     there = len(state.by_pool.get(pool.name, {}))
@@ -34,7 +34,7 @@ def on_instances(state: State, event: InstancesAsked) -> None:
     if fits < event.count:
         notes.append(
             f"{event.count - fits} do not fit: pool {pool.name} has its limit of {pool.max_workers} "
-            f"({there} are there, those that are ending included)"
+            f"({there} are there, those that are stopping included)"
         )
     full = state.pools[pool.name].full
     if full and fits:
@@ -44,7 +44,7 @@ def on_instances(state: State, event: InstancesAsked) -> None:
 
 
 def _start(state: State, pool: PoolPolicy, event: InstancesAsked) -> Instance:
-    return instances.start(state, pool, "a person asked for it", keep_alive=event.keep_alive)
+    return instances.start(state, pool, "requested by an operator", keep_alive=event.keep_alive)
 
 
 def on_terminate(state: State, event: TerminateAsked) -> None:
@@ -67,13 +67,13 @@ def on_terminate(state: State, event: TerminateAsked) -> None:
             continue
         worker = state.workers.get(instance.row.worker)
         if event.now or worker is None or not worker.attempts:
-            instances.stop(state, instance, "a person asked for its end")
+            instances.stop(state, instance, "terminated by an operator")
             ended.append(instance.row.worker)
         else:
             _drain(state, worker)
             draining.append(worker.id)
     if draining:
-        notes.append(f"{len(draining)} finish what they have in hand first; --now ends them at once")
+        notes.append(f"{len(draining)} finish what they hold first; --now stops them at once")
     if any(waiting.count for waiting in state.ready.by_demand.values()):
         notes.append("while there is work the pools start others: pause batches to keep it from that")
     answer(state, event.reply, ended=ended, draining=draining, notes=notes)
@@ -89,12 +89,12 @@ def _drain(state: State, worker: Worker) -> None:
     worker.leaving = False
     worker.draining = worker.row.draining = True
     state.send(worker, Drain())
-    leases.set_worker_state(state, worker, WorkerState.DRAINING, "a person asked for its end")
+    leases.set_worker_state(state, worker, WorkerState.DRAINING, "terminated by an operator")
     state.changes.workers[worker.id] = worker.row
 
 
 def on_drop(state: State, event: DropWorkersAsked) -> None:
-    """What they have goes to others, as if they had died; one that speaks again is a worker again."""
+    """What they have goes to others, as if they had died; one that reports again is a worker again."""
     rejections = [unknown_worker(name) for name in event.workers if _there(state, name) is None]
     if rejections:
         reject(state, event.reply, *rejections)
@@ -104,7 +104,7 @@ def on_drop(state: State, event: DropWorkersAsked) -> None:
         chosen = worker.id in event.workers or event.all or (not event.workers and worker.state is WorkerState.LOST)
         if worker.state is WorkerState.GONE or not chosen:
             continue
-        leases.gone(state, worker, "a person dropped it")
+        leases.gone(state, worker, "dropped by an operator")
         dropped.append(worker.id)
         instance = instance_of(state, worker.id)
         if instance is not None and instance.state is not InstanceState.STOPPING:
@@ -112,7 +112,7 @@ def on_drop(state: State, event: DropWorkersAsked) -> None:
     notes = []
     if living:
         notes.append(
-            f"what {len(living)} of them run in lives on and says hello again: terminate_workers ends it "
+            f"what {len(living)} of them run in lives on and says hello again: terminate_workers stops it "
             f"({', '.join(living[:5])}{', ...' if len(living) > 5 else ''})"
         )
     answer(state, event.reply, dropped=dropped, notes=notes)

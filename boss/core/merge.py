@@ -1,10 +1,10 @@
-"""Pushing again with a merge strategy: which tasks that are there already run anew, and as what.
+"""Pushing again with a merge strategy: which tasks that are there already run again, and as what.
 
 A replaced task keeps its number, its batch and its attempt counter; its description, its profile and what it
 depends on are those of the new push from now on. Attempts of the former description are superseded: their
 end is waited for and counts for nothing. A dropped task that is pushed again is replaced, whatever the strategy.
-`replace` runs every task of the push anew that has ended, with all that depends on them in whatever batch;
-`keep_succeeded` leaves alone what has succeeded. `find` looks, `cycles` refuses, `rewire` and `rerun` change
+`replace` runs every task of the push again that has ended, with all that depends on them in whatever batch;
+`keep_succeeded` leaves alone what has succeeded. `find` reads, `cycles` refuses, `rewire` and `rerun` change
 the state; the push itself is accepted in `accept`.
 """
 
@@ -23,7 +23,7 @@ from boss.core.reasons import Rejection, RejectionKind
 from boss.core.rows import Known
 from boss.core.state import State
 
-#: Ended, so that a person who pushes it again wants it run again. Blocked ones follow by themselves.
+#: Ended, so that pushing it again runs it again. Blocked ones follow automatically.
 _ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED})
 #: So many ids of a cycle are named.
 _CYCLE_SHOWN = 20
@@ -38,7 +38,7 @@ class Merge(msgspec.Struct, frozen=True):
     again: list[int] = []
     #: They have another content in the push, have succeeded, and are kept as they are.
     kept_otherwise: list[int] = []
-    #: What depends on them runs anew as well.
+    #: What depends on them runs again as well.
     dependants: bool = False
 
     def __bool__(self) -> bool:
@@ -46,7 +46,7 @@ class Merge(msgspec.Struct, frozen=True):
 
 
 def find(submission: Submission, known: Known) -> Merge:
-    """What the push's strategy says of each task that is there. Without a strategy only dropped ones run anew."""
+    """What the push's strategy does to each task that is there. Without a strategy only dropped ones run again."""
     strategy = submission.merge_strategy
     merge = Merge([], [], [], strategy == "replace")
     if not (strategy or known.dropped) or not known.tasks:
@@ -95,14 +95,14 @@ class Push(msgspec.Struct, frozen=True):
 def cycles(state: State, push: Push, merge: Merge, new: Collection[int]) -> list[Rejection]:
     """A replaced task may come to depend on one that depends on it by way of tasks that the push does not name.
 
-    What the push itself says has no cycle (`boss.intake`): one needs a task of it that depends on one which it neither
-    replaces nor brings, or on one for a result of its former description.
+    The push alone has no cycle (`boss.intake`): one requires a task of it that depends on one which it neither replaces
+    nor brings, or on one for a result of its former description.
     """
     inner = array("I", push.submission.dependency_starts)
     if len(push.targets) == inner[-1] and len(merge.replaced) + len(new) == len(push.numbers):
         return []
     replaced = {push.numbers[index] for index in merge.replaced}
-    roots = _ways_out(state, push, replaced, inner)
+    roots = _cycle_roots(state, push, replaced, inner)
     if not roots:
         return []
     added: dict[int, list[int]] = {}
@@ -123,10 +123,10 @@ def cycles(state: State, push: Push, merge: Merge, new: Collection[int]) -> list
     return [Rejection(RejectionKind.CYCLE, text)]
 
 
-def _ways_out(state: State, push: Push, replaced: set[int], inner: array[int]) -> list[int]:
-    """Replaced tasks, of which each cycle has one: those with older dependants, and those needed for a former result.
+def _cycle_roots(state: State, push: Push, replaced: set[int], inner: array[int]) -> list[int]:
+    """Replaced tasks, of which each cycle has one: those with older dependants, and those required for a former result.
 
-    `inner`: the starts of the rows that the push itself says; what a row of `push` has beyond stands behind it.
+    `inner`: the starts of the rows that the push itself states; what a row of `push` has beyond stands behind it.
     """
     by_result: set[int] = set()
     if len(push.targets) > inner[-1]:
@@ -206,16 +206,16 @@ def _take_from_queue(state: State, batch: Batch, position: int) -> None:
     if batch.states[position] != TaskState.QUEUED or state.live(batch, position) is not None:
         return
     if batch.first + position in state.looking_up:
-        # The answer is about the former results: as attempt 0 it would be looked up, and believed.
+        # The answer is about the former results: as attempt 0 it would be looked up, and trusted.
         batch.attempts[position] = 1
         moves.touch(state, batch, position)
     moves.leave_queue(state, batch, position)
 
 
-def _profile_numbers(batch: Batch, profiles: Sequence[Profile], wanted: Iterable[int]) -> dict[int, int]:
+def _profile_numbers(batch: Batch, profiles: Sequence[Profile], used: Iterable[int]) -> dict[int, int]:
     """Number of a profile in the push -> its number in the batch, which gains those that it has not."""
     numbers: dict[int, int] = {}
-    for number in wanted:
+    for number in used:
         profile = profiles[number]
         if profile not in batch.profiles:
             batch.profiles.append(profile)
@@ -275,7 +275,7 @@ def _count(state: State, push: Push, index: int, stored: dict[int, int]) -> None
 
 
 def rerun(state: State, push: Push, merge: Merge) -> None:
-    """The tasks of the merge, and where the strategy says so all below them, go to what their dependencies say."""
+    """The tasks of the merge, and where the strategy has it so all below them, go to what their dependencies say."""
     origins = [push.numbers[index] for index in (*merge.replaced, *merge.again)]
     cause = "replaced by a later push"
     for number in origins:
@@ -300,9 +300,9 @@ def _rerun(state: State, batch: Batch, index: int, cause: str) -> None:
     if batch.failures[index] or batch.deaths[index]:
         batch.failures[index] = batch.deaths[index] = 0
         moves.touch(state, batch, index)
-    wanted = moves.follows(batch, index)
-    if wanted != now:
-        moves.move(state, batch, index, wanted, cause)
+    following = moves.follows(batch, index)
+    if following != now:
+        moves.move(state, batch, index, following, cause)
     elif now == TaskState.QUEUED:
         state.delayed.pop(batch.first + index, None)
         state.lost.pop(batch.first + index, None)

@@ -27,9 +27,9 @@ class TaskState(IntEnum):
         return self.name.lower()
 
 
-#: Tasks in these states have work left that happens by itself.
+#: Tasks in these states have work left that happens automatically.
 UNFINISHED = frozenset({TaskState.PENDING, TaskState.QUEUED, TaskState.RUNNING})
-#: Tasks in these states move again only when a person asks (or, blocked, when what blocks them does).
+#: Tasks in these states move again only when a user asks (or, blocked, when what blocks them does).
 TERMINAL = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED})
 #: A dependency in one of these blocks its dependants.
 BROKEN = frozenset({TaskState.FAILED, TaskState.CANCELLED, TaskState.BLOCKED})
@@ -68,10 +68,10 @@ class WorkerState(StrEnum):
 class InstanceState(StrEnum):
     #: The intent is on disk; the call was made or not.
     REQUESTED = "requested"
-    #: The provider says that it exists; its worker has not said hello.
+    #: The provider reports that it exists; its worker has not said hello.
     BOOTING = "booting"
     RUNNING = "running"
-    #: Its end was asked for.
+    #: Its stop was requested.
     STOPPING = "stopping"
     #: The provider does not list it any more.
     GONE = "gone"
@@ -83,20 +83,20 @@ class NicState(StrEnum):
     """The network interface of an instance for its init tasks (`boss.core.nics`)."""
 
     NONE = "none"
-    #: Asked for, and the provider has not answered.
+    #: Requested, and the provider has not answered.
     REQUESTED = "requested"
     ATTACHED = "attached"
     DETACHING = "detaching"
 
 
-#: Of instances: asked for, and the worker has not said hello yet; asked for, and not to end; ended for good.
+#: Of instances: requested, and the worker has not said hello yet; requested, and not to stop; ended for good.
 COMING = (InstanceState.REQUESTED, InstanceState.BOOTING)
 ALIVE = (*COMING, InstanceState.RUNNING)
 OVER = (InstanceState.GONE, InstanceState.FAILED)
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the scheduler needs to know of a task beside its place in the graph.
+    """What the scheduler has to know of a task beside its place in the graph.
 
     Few tasks of a push differ in it, so they share one, and a task holds its index only.
     """
@@ -110,7 +110,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     #: Higher runs first.
     priority: int = 0
-    #: How often a failed attempt is followed by another one; None: as often as the policy says.
+    #: How often a failed attempt is followed by another one; None: as often as the policy has it.
     retries: int | None = None
     #: Seconds before the first retry, doubled each time, with jitter, up to `retry_delay_max`; None: the policy's.
     retry_delay: float | None = None
@@ -125,7 +125,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     expect: float = 0.0
     #: What kind of command it is, for what such tasks took before (`boss.core.durations`); 0 is none.
     template: int = 0
-    #: Digest and size of sent files that it needs and shares with other tasks: it prefers workers that have them.
+    #: Digest and size of sent files that it requires and shares with other tasks: it prefers workers that have them.
     inputs: tuple[tuple[str, int], ...] = ()
 
 

@@ -1,9 +1,9 @@
 """The one place where a task's state changes, and everything that follows from the graph.
 
 `move` checks the table of legal moves, keeps the counters of the batch and of all dependants, and moves
-those dependants whose state follows from it: a task that has not begun is blocked if a dependency is
+those dependants whose state follows from it: a task that has not started is blocked if a dependency is
 broken, pending if one has not succeeded, queued otherwise. Handlers ask for moves; they never write a
-state themselves. An illegal move is a bug of ours and raises IllegalMoveError with the task's story.
+state themselves. An illegal move is an internal error and raises IllegalMoveError with the task's story.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def move(state: State, batch: Batch, index: int, to: TaskState, cause: str, reas
 
 
 def follows(batch: Batch, index: int) -> TaskState:
-    """The state of a task that has not begun, from its dependencies."""
+    """The state of a task that has not started, from its dependencies."""
     if batch.broken[index]:
         return _BLOCKED
     return _PENDING if batch.unmet[index] else _QUEUED
@@ -141,8 +141,7 @@ def _follow(state: State, batch: Batch, index: int, work: list[tuple[Batch, int,
     now = batch.states[index]
     if now not in (_PENDING, _QUEUED, _BLOCKED):
         return
-    wanted = follows(batch, index)
-    if wanted == now:
+    if follows(batch, index) == now:
         return
     attempt = state.live(batch, index) if now == _QUEUED else None
     if attempt is None:

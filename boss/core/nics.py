@@ -1,7 +1,7 @@
 """The network interface (NIC) of an instance for init tasks: there while they run, if the pool has an `init_network`.
 
-What stands in the instance's row is what was requested and answered last; whether a NIC is wanted follows from the init
-executions under way. So after any crash the same is requested again: providers find a NIC that is there already.
+What stands in the instance's row is what was requested and answered last; whether a NIC is required follows from the
+init executions under way. So after any crash the same is requested again: providers find a NIC that is there already.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from boss.core.story import illegal
 
 
 def settle(state: State) -> None:
-    """The end of a turn: workers whose init executions began or ended in it."""
+    """The end of a turn: workers whose init executions started or ended in it."""
     for worker_id in state.nics_due:
         instance = with_nic(state, worker_id)
         if instance is not None:
@@ -28,7 +28,7 @@ def settle(state: State) -> None:
 def nic_due(state: State, number: int) -> None:
     """Requested and not answered: the call, or its answer, may have died with a boss.
 
-    One that is not wanted any more is requested all the same: if it is there, it is to be detached.
+    One that is not required any more is requested all the same: if it is there, it is to be detached.
     """
     instance = state.instances.get(number)
     if instance is None or with_nic(state, instance.row.worker) is not instance:
@@ -79,7 +79,7 @@ def on_detached(state: State, event: NetworkDetached) -> None:
 # --- parts -------------------------------------------------------------------------------------------
 
 
-def _wanted(state: State, instance: Instance) -> bool:
+def _required(state: State, instance: Instance) -> bool:
     worker = state.workers.get(instance.row.worker)
     return worker is not None and any(attempt.init for attempt in worker.attempts.values())
 
@@ -87,12 +87,12 @@ def _wanted(state: State, instance: Instance) -> bool:
 def _ask(state: State, instance: Instance) -> None:
     """What is to become of the NIC. One that is being detached is waited for before another is requested."""
     row, name = instance.row, nic_name(instance)
-    wanted = _wanted(state, instance)
-    if not wanted and nic_state(instance) is NicState.ATTACHED:
-        set_nic(state, instance, NicState.DETACHING, name, "no init task needs it any more")
+    required = _required(state, instance)
+    if not required and nic_state(instance) is NicState.ATTACHED:
+        set_nic(state, instance, NicState.DETACHING, name, "no init task requires it any more")
     if nic_state(instance) is NicState.DETACHING:
         state.effects.append(DetachNetwork(instance=row.number, pool=row.pool, reference=row.reference, nic=name))
-    elif wanted and nic_state(instance) is NicState.NONE:
+    elif required and nic_state(instance) is NicState.NONE:
         set_nic(state, instance, NicState.REQUESTED, "", "init tasks wait for it")
         _attach(state, instance)
     else:

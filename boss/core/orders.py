@@ -1,6 +1,6 @@
-"""Orders on their way: the turn's orders become numbered messages, and unconfirmed ones are said again.
+"""Orders on their way: the turn's orders become numbered messages, and unconfirmed ones are sent again.
 
-A receiver confirms the numbers that it took. What is not confirmed in time is looked at again, order by
+A receiver confirms the numbers that it took. What is not confirmed in time is checked again, order by
 order: what still holds goes out with a new number, the rest is dropped. A hello settles everything, so the
 list of unconfirmed orders is forgotten then.
 """
@@ -43,7 +43,7 @@ NUMBERS_APART = 1_000
 
 
 def flush(state: State) -> None:
-    """The end of a turn: everything said in it goes out, in as few messages as the size allows."""
+    """The end of a turn: everything ordered in it goes out, in as few messages as the size allows."""
     for worker_id in state.outboxes:
         worker = state.workers[worker_id]
         if worker.outbox and worker.state is not WorkerState.GONE and not worker.refused():
@@ -115,14 +115,14 @@ def _stage_parts(orders: list[ToDatastore]) -> list[list[ToDatastore]]:
 
 
 def resend_due(state: State, worker_id: str) -> None:
-    """Look at the orders to this worker that are not confirmed."""
+    """Send again the orders to this worker that are not confirmed and still hold."""
     worker = state.workers.get(worker_id)
     if worker is None:
         return
     worker.resend_planned = False
     if worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
-        return  # its hello brings up everything
-    if state.leases_from is None:  # said into the void at present; the question for its hello may be lost later
+        return  # its hello settles everything
+    if state.leases_from is None:  # sent to no broker at present; the request for its hello may be lost later
         worker.resend_planned = bool(worker.unconfirmed)
         if worker.unconfirmed:
             state.at(state.now + state.policy.resend, "resend", worker.id)
@@ -156,7 +156,7 @@ def _still_holds(state: State, worker: Worker, order: ToWorker) -> bool:
 
 
 def resend_datastore_due(state: State) -> None:
-    """Look at the orders to the datastore that are not confirmed."""
+    """Send again the orders to the datastore that are not confirmed and still hold."""
     datastore = state.datastore
     datastore.planned = False
     if state.leases_from is None or not datastore.incarnation:

@@ -9,7 +9,7 @@ from boss.core.state import State
 
 
 def pause(state: State, batch: Batch, reason: Pause) -> None:
-    """Nothing more of it is sent; what was sent and has not begun is asked back."""
+    """Nothing more of it is sent; what was sent and has not started is asked back."""
     _set(state, batch, reason.text, reason.kind.value, "paused")
     attempts.ask_back(state, batch)
 

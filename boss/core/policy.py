@@ -1,4 +1,4 @@
-"""What the settings say to the scheduler, handed in as values: of all, and of each pool."""
+"""The settings that the scheduler requires, handed in as values: of all, and of each pool."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     #: Never fewer workers than this; never more instances.
     min_workers: int = 1
     max_workers: int = 1
-    #: Kept ready beyond what the work wants.
+    #: Kept ready beyond the demand.
     spare: int = 0
-    #: 0: as fast as `most` allows; 1: as cheap as can be.
+    #: 0: as fast as `max_workers` allows; 1: as cheap as can be.
     cost_weight: float = 0.25
     #: Seconds for which a worker without work is kept where none is known to come.
     idle: float = 60.0
     #: Instance-seconds in a month, and for one batch; None: no limit.
     month_budget: float | None = None
     batch_budget: float | None = None
-    #: Seconds from the request to the hello, until they were measured; and after how many there will be none.
+    #: Seconds from the request to the hello, until they were measured; and after how many none is expected.
     boot: float = 60.0
     boot_timeout: float = 300.0
     orphan_after: float = 600.0
@@ -45,12 +45,12 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     init_network: str = ""
 
     def grows(self) -> bool:
-        """False: it is kept at `least`. Processes of the boss's own machine, and the datastore's machine."""
+        """False: it is kept at `min_workers`. Processes of the boss's own machine, and the datastore's machine."""
         return self.provider != LOCAL and self.role == "workers"
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings that the scheduler needs, handed in as values. Seconds unless said otherwise."""
+    """The settings of all. Seconds where no other unit is named."""
 
     heartbeat: float = 5.0
     lease: float = 30.0
@@ -87,7 +87,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     full_max: float = 900.0
     #: At least so long between two decisions about how many workers there are to be.
     scale_pause: float = 2.0
-    #: Instances of one pool that are asked for and not made yet, at most: what is wanted may change meanwhile.
+    #: Instances of one pool that are requested and not made yet, at most: the demand may change meanwhile.
     starts_at_once: int = 20
     pools: tuple[PoolPolicy, ...] = ()
 

@@ -24,7 +24,7 @@ MONTH_DAYS = 30
 
 
 class PoolState:
-    """One pool, beside what the settings say of it."""
+    """One pool, beside what is configured of it."""
 
     __slots__ = (
         "boots",
@@ -44,16 +44,16 @@ class PoolState:
     def __init__(self) -> None:
         #: Seconds from request to hello, the newest last.
         self.boots: deque[float] = deque(maxlen=BOOTS)
-        #: Failures in a row, pauses that they made in a row (several that were asked for together make one), and until
+        #: Failures in a row, pauses that they made in a row (several that were requested together make one), and until
         #: when (monotonic) nothing new is started.
         self.crashes = 0
         self.pauses = 0
         self.not_before = 0.0
-        #: What the last of them said, when it did (monotonic), and whether a machine was there that never worked.
+        #: Why the last of them failed, when it did (monotonic), and whether a machine was there that never worked.
         self.failed = ""
         self.failed_at = 0.0
         self.costly = False
-        #: Why the provider makes no more at present (quota, no address left); empty: it does.
+        #: Why the pool cannot grow at present (quota, no address left); empty: it can.
         self.full = ""
         #: Slots of its newest worker; 0: none has said hello yet.
         self.slots = 0
@@ -67,7 +67,7 @@ class PoolState:
         self.boots.append(max(0.0, seconds))
 
     def serves(self, asked_at: float, now: float) -> None:
-        """One serves that was asked for then (monotonic). Nothing is held back any more, if that says anything of the
+        """One serves that was requested then (monotonic). Nothing is held back any more, if that is a sign about the
         last failure: machines that do boot do, those that were made before the provider refused one do not.
         """
         if self.crashes and not self.costly and asked_at <= self.failed_at:
@@ -77,7 +77,7 @@ class PoolState:
         self.not_before = min(self.not_before, now)
 
     def started_one(self, now: float) -> None:
-        """The provider made one: if it was full, it is so no more."""
+        """The provider made one: if it was full, it no longer is."""
         if self.full:
             self.full = ""
             self.pauses = 0
@@ -88,7 +88,7 @@ class PoolState:
         return _quantile(self.boots, _USUAL) if len(self.boots) >= ENOUGH else policy.boot
 
     def boot_timeout(self, policy: PoolPolicy) -> float:
-        """Seconds after which a hello is waited for no more: as the settings say, sooner once boots were measured."""
+        """Seconds after which a hello is waited for no more: as configured, sooner once boots were measured."""
         if len(self.boots) < ENOUGH:
             return policy.boot_timeout
         return min(policy.boot_timeout, max(_MIN_TIMEOUT, _TIMES_LATE * _quantile(self.boots, _LATE)))

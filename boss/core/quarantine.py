@@ -2,7 +2,7 @@
 
 A worker whose attempts fail one after another by its own fault gets nothing new (`strike`, or an init task that
 fails there). After a pause it gets ONE task: if that succeeds it is released, if it fails by the worker's fault
-the next pause is twice as long, and an end that says nothing about the worker is followed by another probe.
+the next pause is twice as long, and an end that is no sign about the worker is followed by another probe.
 What a user quarantined, and a host that is not trusted (`boss.core.host_keys`), only a user releases: the kind of the
 reason, which stands in the worker's row, decides that.
 """
@@ -47,7 +47,7 @@ def clear_strikes(worker: Worker) -> None:
 
 
 def quarantine(state: State, worker: Worker, reason: Quarantine) -> bool:
-    """Nothing new for it, and what it has not begun is asked back. False: nothing is changed by this reason."""
+    """Nothing new for it, and what it has not started is asked back. False: nothing is changed by this reason."""
     if is_lasting(worker) and reason.kind not in LASTING:
         return False  # a reason of less weight: a probe is not to undo what only a user may
     if worker.probing is not None:
@@ -118,7 +118,7 @@ def plan(state: State, worker: Worker) -> None:
 
 
 def probe_due(state: State, worker_id: str) -> None:
-    """The pause is over: it may have one task (`assign` gives it as soon as it has nothing else in hand)."""
+    """The pause is over: it may have one task (`assign` gives it as soon as it holds nothing else)."""
     worker = state.workers.get(worker_id)
     if worker is None or worker.probe_at is None or worker.probe_at > state.now:
         return  # released meanwhile, or planned again

@@ -2,8 +2,8 @@
 
 Tasks of equal demand wait together; inside a demand the higher priority goes first, then the older batch,
 then the file's order among those that share the same inputs; between such sets, and for tasks whose last input a
-worker has just made, whoever takes may choose. Taking one costs the logarithm of its lane. Entries are not searched
-for when a task stops being ready: the READY flag of the task says whether an entry still counts.
+worker has just made, the worker that takes may choose. Taking one costs the logarithm of its lane. Entries are
+not searched for when a task stops being ready: the READY flag of the task says whether an entry still counts.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ Inputs = tuple[tuple[str, int], ...]
 #: Given the equally urgent lanes from a position of `Waiting.order` on, the one to take from.
 Choose = Callable[["Waiting", int], Lane]
 
-#: Tasks that are remembered for one worker as being near to what they need.
+#: Tasks that are remembered for one worker as being near to their inputs.
 _NEAR = 4096
 
 

@@ -1,7 +1,7 @@
 """Why something does not go on: kinds as enumerations, each with a sentence beside it.
 
-Whoever decides looks at the kind. The sentence is for people and for nobody else: it may be worded anew at any time.
-Both stand beside one another in the rows. Values only; who makes them stands at each enumeration.
+Code decides by the kind. The sentence is for users only: it may be worded otherwise at any time.
+Both stand beside one another in the rows. Values only; each enumeration names what makes them.
 """
 
 from __future__ import annotations
@@ -67,16 +67,16 @@ class NotMoreKind(StrEnum):
 
     #: There are as many as the settings allow.
     LIMIT = "limit"
-    #: The provider makes no more at present: a quota, no address left, no host free.
+    #: The pool cannot grow at present: a quota, no address left, no host free.
     CANNOT_GROW = "cannot_grow"
     #: The month's budget leaves no more.
     BUDGET = "budget"
     #: Starts have failed: none until a pause is over; one, to see whether the next works.
     FAILURES = "failures"
     ONE_TRY = "one_try"
-    #: As many are asked for at a time as the settings allow.
+    #: As many are requested at a time as the settings allow.
     STARTS_AT_ONCE = "starts_at_once"
-    #: One more would save less than it costs; all that will be wanted is there; nothing will be wanted.
+    #: One more would save less than it costs; all that will be demanded is there; nothing will be demanded.
     NOT_WORTH_IT = "not_worth_it"
     ENOUGH = "enough"
     NO_WORK = "no_work"
@@ -93,7 +93,7 @@ class NotFewerKind(StrEnum):
 
     #: It grows: each new one is worth its boot.
     WORTH_IT = "worth_it"
-    #: They will be wanted within the time that stopping and booting them again takes.
+    #: They will be required within the time that stopping and booting them again takes.
     WANTED_SOON = "wanted_soon"
     #: There are as few as the settings allow.
     MINIMUM = "minimum"
@@ -109,7 +109,7 @@ class NotFewer(Reason[NotFewerKind], frozen=True):
 class RejectionKind(StrEnum):
     """Why a push or a command was rejected, and nothing changed."""
 
-    #: No boss takes it at present: it is about to end, or another one has its database. Try again.
+    #: No boss takes it at present: it is about to stop, or another one has its database. Try again.
     UNAVAILABLE = "unavailable"
     #: Of a push: an id that the project has with another content; a result that another task of it declares; a
     #: dependency that is nowhere; a task that would wait for itself.
@@ -117,11 +117,11 @@ class RejectionKind(StrEnum):
     RESULT_CLASH = "result_clash"
     UNKNOWN_DEPENDENCY = "unknown_dependency"
     CYCLE = "cycle"
-    #: Of a command: there is no such worker, or pool; the worker's machine is about to end.
+    #: Of a command: there is no such worker, or pool; the worker's machine is about to stop.
     UNKNOWN_WORKER = "unknown_worker"
     UNKNOWN_POOL = "unknown_pool"
     WORKER_ENDS = "worker_ends"
-    #: Of a file that is wanted from the datastore: it is not connected; it cannot send the file.
+    #: Of a file that is requested from the datastore: it is not connected; it cannot send the file.
     NO_DATASTORE = "no_datastore"
     NOT_SENT = "not_sent"
 

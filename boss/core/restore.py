@@ -1,7 +1,7 @@
 """Rows back into the state: a start, and batches that come back into memory.
 
 Only facts are read; counters are computed from them by the same arithmetic as at acceptance. Whatever was
-under way stays under way: leases begin anew, workers and the datastore are asked what they have in hand.
+under way stays under way: leases start again, workers and the datastore are asked what they hold.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from boss.core import instances, moves, quarantine
 from boss.core.accept import wait_for_file
 from boss.core.attempts import learn, superseded, tree_prefix
 from boss.core.graph import CANCELLING, CROSSES, DROPPED, RESULTS, Batch, attach, reverse_edges
-from boss.core.instance_state import set_instance_state
-from boss.core.model import BROKEN, COMING, InstanceState, Phase, TaskState, WorkerState
+from boss.core.instance_state import nic_state, set_instance_state
+from boss.core.model import BROKEN, COMING, InstanceState, NicState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
 from boss.core.state import Attempt, Instance, State, Worker
 from wire.messages import ManifestEntry, Outcome, Place, ResultFolder
@@ -40,17 +40,17 @@ def restore(state: State, loaded: Loaded) -> None:
         quarantine.plan(state, worker)
         if worker.state is WorkerState.LOST:
             state.at(state.now + state.orphan_after(worker.kind.pool), "silent", worker.id)
-        worker.connected = False  # it is sent nothing new before it has been heard of
+        worker.connected = False  # it is sent nothing new before it has reported
     for instance in loaded.instances:
         known = Instance(instance, state.now)
         state.add_instance(known)
-        _spoke(state, known)
+        _said_hello(state, known)
         if known.state is InstanceState.STOPPING:
-            instances.drain(state, known)  # its worker may have spoken to a boss that was ending
+            instances.drain(state, known)  # its worker may have said hello to a boss that was stopping
         if known.state is not InstanceState.RUNNING:
             instances.expect_hello(state, known)
             state.at(state.now + state.policy.ask_again, "stop", instance.number)
-        if instance.card:
+        if nic_state(known) is not NicState.NONE:
             state.at(state.now + state.policy.ask_again, "nic", instance.number)
     batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
     _attempts(state, loaded.attempts)
@@ -67,8 +67,8 @@ def restore(state: State, loaded: Loaded) -> None:
     state.at(state.now + state.policy.ask_again, "ask_old", None)
 
 
-def _spoke(state: State, instance: Instance) -> None:
-    """Its worker said hello to a boss that was ending and had let go of its instances."""
+def _said_hello(state: State, instance: Instance) -> None:
+    """Its worker said hello to a boss that was stopping and had let go of its instances."""
     worker = state.workers.get(instance.row.worker)
     if instance.state not in COMING or worker is None:
         return
@@ -90,7 +90,7 @@ def _learn(state: State, task: int, worker_id: str, seconds: float) -> None:
 def add_batches(
     state: State, loaded: list[LoadedBatch], outside: dict[int, int], crossing: list[tuple[int, int]]
 ) -> None:
-    """Batches that a person's wish needs again."""
+    """Batches that a user's command requires again."""
     new = [one for one in loaded if one.row.number not in state.batches]
     for batch in _build(state, new, outside, crossing):
         _attached(state, batch)
@@ -171,7 +171,7 @@ def _cross(state: State, dependency: int, dependant: int) -> None:
 
 
 def _file(state: State, row: FileRow) -> None:
-    """It is still to get its name. The row tells of the last push that brought it; earlier ones may wait too."""
+    """It is still to get its name. The row names the last push that brought it; earlier ones may wait too."""
     identity = (row.name, row.digest)
     state.files[identity] = row
     state.files_for[identity] = {}

@@ -1,5 +1,5 @@
 """The rule that retries a task: how often, after which exit codes, after what pause. What its profile leaves open, the
-policy says.
+policy sets.
 
 Only an attempt that failed or ran too long costs a retry; one that was lost or returned is just run again (`requeue`).
 """
@@ -25,8 +25,8 @@ def fail_or_retry(state: State, batch: Batch, index: int, how: Ended, reason: st
         return
     if moves.follows(batch, index) is TaskState.QUEUED:
         first = policy.retry_delay if profile.retry_delay is None else profile.retry_delay
-        most = policy.retry_delay_max if profile.retry_delay_max is None else profile.retry_delay_max
-        delay(state, batch, index, backoff(first, most, failures, batch.first + index))
+        longest = policy.retry_delay_max if profile.retry_delay_max is None else profile.retry_delay_max
+        delay(state, batch, index, backoff(first, longest, failures, batch.first + index))
     requeue(state, batch, index, f"retry {failures} of {retries} after: {reason}")
 
 
@@ -35,13 +35,13 @@ def retries_of(state: State, profile: Profile) -> int:
     return state.policy.retries if profile.retries is None else profile.retries
 
 
-def backoff(first: float, most: float, failures: int, number: int) -> float:
-    """Seconds before retry `failures`: first x 2^(failures-1), at most `most`, less up to a quarter.
+def backoff(first: float, longest: float, failures: int, number: int) -> float:
+    """Seconds before retry `failures`: first x 2^(failures-1), at most `longest`, less up to a quarter.
 
     The jitter is taken from the task's number, so that a replay waits as long as the original.
     """
     jitter = ((number * 2654435761 + failures * 40503) & 0xFFFF) / 0x10000
-    return float(min(most, first * 2.0 ** min(failures - 1, 32))) * (1.0 - 0.25 * jitter)
+    return float(min(longest, first * 2.0 ** min(failures - 1, 32))) * (1.0 - 0.25 * jitter)
 
 
 def delay(state: State, batch: Batch, index: int, seconds: float) -> None:
@@ -64,9 +64,9 @@ def due(state: State, task: int) -> None:
 
 def requeue(state: State, batch: Batch, index: int, reason: str) -> None:
     """No attempt any more, and it is to run (again)."""
-    wanted = moves.follows(batch, index)
-    if batch.states[index] != wanted:
-        moves.move(state, batch, index, wanted, reason or "to be tried again", reason)
-    elif wanted is TaskState.QUEUED:
+    following = moves.follows(batch, index)
+    if batch.states[index] != following:
+        moves.move(state, batch, index, following, reason or "to be run again", reason)
+    elif following is TaskState.QUEUED:
         moves.touch(state, batch, index, reason)
         moves.enqueue(state, batch, index)

@@ -1,8 +1,8 @@
 """Rows: what the scheduler hands to the database and gets back from it, one struct per table.
 
-The scheduler never sees SQL and the database decides nothing: a turn's `Changes` says which rows are new
+The scheduler never sees SQL and the database decides nothing: a turn's `Changes` names which rows are new
 and which have other values now; `Loaded` is what a start reads back. Times are wall-clock seconds since
-the epoch (for people; no decision rests on them).
+the epoch (for users; no decision rests on them).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ class TaskRow(msgspec.Struct):
     state: int
     #: The number of its newest attempt; 0 is none yet.
     attempt: int
-    #: Failed attempts that used up retries since the last time that a person asked.
+    #: Failed attempts that used up retries since a user last asked for it.
     failures: int
     #: Workers in a row that died while it executed (poison).
     deaths: int
-    #: Why it is in this state, for people; empty where the state says it all.
+    #: Why it is in this state, for users; empty where the state is enough.
     reason: str
-    #: A person asked to cancel it, and an attempt is still to be ended.
+    #: A user asked to cancel it, and an attempt is still to be ended.
     cancelling: bool
     changed_at: float
-    #: A person wants it forgotten: it is in no list, and its id and the names of its results are free.
+    #: A user dropped it: it is in no list, and its id and the names of its results are free.
     dropped: bool = False
 
 
@@ -136,7 +136,7 @@ class InstanceRow(msgspec.Struct):
     changed_at: float = 0.0
     #: Of its machine, as the provider knows it.
     address: str = ""
-    #: A person asked for it, and scaling in spares it.
+    #: An operator asked for it, and scaling in spares it.
     keep_alive: bool = False
     #: When its worker first said hello; 0: it has not.
     hello_at: float = 0.0

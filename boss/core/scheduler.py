@@ -92,7 +92,7 @@ class Scheduler:
         restore.restore(self.state, loaded)
 
     def handle(self, event: Event, now: float) -> None:
-        """Take one event. Raises InvariantError on a bug of ours, never because of what came from outside."""
+        """Take one event. Raises InvariantError on an internal error, never because of what came from outside."""
         state = self.state
         if now != state.now:
             _let_time_pass(state, now)
@@ -117,7 +117,7 @@ class Scheduler:
         _finish_batches(state)
 
     def settle_rows(self) -> None:
-        """Instead of `settle` where no boss runs: what a person's wish changed, and nothing goes on by it."""
+        """Instead of `settle` where no boss runs: what a user's command changed, and nothing is sent or started."""
         _finish_batches(self.state)
 
     def take(self) -> tuple[Changes, list[Effect]]:
@@ -153,7 +153,7 @@ class Scheduler:
 
 
 def _let_time_pass(state: State, now: float) -> None:
-    """A gap in our own time (a suspended machine) makes every lease begin anew."""
+    """A gap in our own time (a suspended machine) makes every lease start again."""
     gap = now - state.now > state.policy.heartbeat and state.now > 0.0
     state.now = now
     planned = state.next_deadline()
@@ -166,7 +166,7 @@ def _time_passed(state: State, event: TimePassed) -> None:
 
 
 def _connected(state: State, event: LinkConnected) -> None:
-    """What was sent to us while we were away is lost: everybody is asked to say hello."""
+    """What was sent to us while we were away is lost: all are asked to say hello."""
     leases.restart_leases(state)
     for worker in state.workers.values():
         if worker.state.value in ("online", "draining", "lost"):

@@ -76,9 +76,9 @@ class Attempt:
         self.began_at = row.began_at
         #: When the datastore was last asked something for it (monotonic).
         self.asked_at = 0.0
-        #: Its worker missed inputs that were said to be in its cache.
+        #: Its worker missed inputs that were reported to be in its cache.
         self.missed = False
-        #: What the worker said of its end, while results are collected.
+        #: What the worker reported of its end, while results are collected.
         self.outcome: Outcome | None = None
 
     @property
@@ -90,13 +90,13 @@ class Attempt:
 
 
 class RefusedHost(msgspec.Struct, frozen=True):
-    """Who said hello in a worker's name from a host with another key: the newest one."""
+    """The host with another key that said hello in a worker's name: the newest one."""
 
     incarnation: str
     #: Of the message.
     number: int
     place: Place
-    #: Nobody has said an accepted hello in that name since.
+    #: No hello in that name was accepted since.
     newest: bool = True
 
 
@@ -137,7 +137,7 @@ class OtherVersionAgent:
 
 
 class Worker:
-    """One worker, with what it has and what was said to it."""
+    """One worker, with what it has and what was sent to it."""
 
     __slots__ = (
         "attempts",
@@ -186,7 +186,7 @@ class Worker:
         #: Incarnations before this one, the last few.
         self.former: list[str] = []
         self.state = WorkerState(row.state)
-        #: What it runs from, as its hello said.
+        #: What it runs from, as its hello stated.
         self.bundle = ""
         self.kind = Kind(row.pool, tuple(sorted(row.labels.items())), row.slots, row.memory)
         #: Its host keys are the pinned ones.
@@ -197,7 +197,7 @@ class Worker:
             Quarantine(QuarantineKind(row.quarantined_kind), row.quarantined) if row.quarantined_kind else None
         )
         self.draining = row.draining
-        #: It drains because it ends itself, to come back perhaps; nobody asked for its machine's end.
+        #: It drains because it stops itself, to come back perhaps; its machine is not to stop.
         self.leaving = False
         #: Live attempts that it has (also those sent ahead).
         self.attempts: dict[AttemptKey, Attempt] = {}
@@ -260,14 +260,14 @@ class Worker:
         return self.state is WorkerState.ONLINE and trusted and not (self.draining or self.refused())
 
     def refused(self) -> bool:
-        """True: nobody has spoken from the host that is pinned now, and nothing at all is sent."""
+        """True: the host that is pinned now has not said hello, and nothing at all is sent."""
         return not self.incarnation or (
             self.refused_host is not None and self.refused_host.incarnation == self.incarnation
         )
 
 
 class Instance:
-    """One VM or process that was asked for."""
+    """One VM or process that was requested."""
 
     __slots__ = ("hello_from", "row", "seen_at", "state", "waiting")
 
@@ -283,7 +283,7 @@ class Instance:
 
 
 class Datastore:
-    """What was said to the one datastore."""
+    """What was sent to the one datastore."""
 
     __slots__ = (
         "connected",
@@ -308,7 +308,7 @@ class Datastore:
         self.planned = False
         #: Why nothing new is collected at present, in its own words.
         self.warning = ""
-        #: Bytes, as it said last; 0: it has not said yet.
+        #: Bytes, as it reported last; 0: it has not reported yet.
         self.disk_free = 0
 
 
@@ -324,7 +324,7 @@ class ContentRequest:
 
 
 class State:
-    """Everything. `now` is monotonic and rules decisions; `wall` is for people and rows."""
+    """Everything. `now` is monotonic and rules decisions; `wall` is for users and rows."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -349,18 +349,18 @@ class State:
         self.delayed: dict[int, float] = {}
         #: ... or for the datastore to say whether their results exist (number -> when asked).
         self.looking_up: dict[int, float] = {}
-        #: What was asked of the datastore for people who wait, by digest.
+        #: What was requested of the datastore for clients that wait, by digest.
         self.sending: dict[str, ContentRequest] = {}
         self.attempts: dict[AttemptKey, Attempt] = {}
         #: Queued tasks whose newest attempt was taken for lost: task -> (attempt, worker). Until a successor
         #: is sent, that attempt is taken up again if its worker returns with it.
         self.lost: dict[int, tuple[int, str]] = {}
-        #: Tasks with a live batch whose attempt died with its worker, and nobody knows whether it had begun: task ->
+        #: Tasks with a live batch whose attempt died with its worker, not known to have started or not: task ->
         #: attempt. The next agent there may know it, and then it counts towards poison.
         self.unclear_deaths: dict[int, int] = {}
 
         self.workers: dict[str, Worker] = {}
-        #: Last order number to somebody who has not said hello yet.
+        #: Last order number to the unknown incarnation of a worker id, which has not said hello yet.
         self.unknown_incarnations: dict[str, int] = {}
         #: Kind -> ids of workers that take more: those below their window's refill mark.
         self.with_free_slots: dict[Kind, dict[str, None]] = {}
@@ -368,7 +368,7 @@ class State:
         self.changed_workers: dict[str, None] = {}
         #: Workers on which an init execution ended without success: tasks there may wait for another one.
         self.uninitialized: dict[str, None] = {}
-        #: Workers on which an init execution began or ended in this turn: their instances' NICs are looked at.
+        #: Workers on which an init execution began or ended in this turn: their instances' NICs are checked.
         self.nics_due: dict[str, None] = {}
         #: Batches that have used up what they may cost: (pool, its budget).
         self.spent: dict[int, tuple[str, float]] = {}
@@ -377,13 +377,13 @@ class State:
         #: Workers with a non-empty outbox.
         self.outboxes: dict[str, None] = {}
         self.datastore = Datastore()
-        #: Attempts in staging or collecting: what the datastore owes an answer for.
+        #: Attempts in staging or collecting: of which an answer of the datastore is pending.
         self.at_datastore: dict[AttemptKey, None] = {}
         #: Sent files without their name: (name, digest) -> row, batches that wait for it, when asked.
         self.files: dict[tuple[str, str], FileRow] = {}
         self.files_for: dict[tuple[str, str], dict[int, None]] = {}
         self.files_asked: dict[tuple[str, str], float] = {}
-        #: Why some of them could not be stored, as the datastore said last.
+        #: Why some of them could not be stored, as the datastore reported last.
         self.files_failed: dict[tuple[str, str], str] = {}
         #: Ended attempts whose publish record the datastore still keeps -> when asked to forget.
         self.records: dict[AttemptKey, float] = {}
@@ -395,7 +395,7 @@ class State:
         #: Worker id -> the newest instance that was started for it and is not over.
         self.instance_for: dict[str, int] = {}
         self.pools: dict[str, PoolState] = {pool.name: PoolState() for pool in policy.pools}
-        #: Something about instances changed (or may be started now): compare wanted and asked for.
+        #: Something about instances changed (or may be started now): compare demand and supply.
         self.scale_due = True
         #: Pool -> its place in the order in which pools are used.
         self.ranks = {pool.name: (-float(pool.priority), pool.cost) for pool in policy.pools}
@@ -404,13 +404,13 @@ class State:
         #: No decision about how many there are to be is made before; one is planned for then.
         self.scale_from = 0.0
         self.scale_planned = False
-        #: `ready.puts` when it was last looked whether to decide.
+        #: `ready.puts` when it was last checked whether to decide.
         self.scale_puts = 0
         self.durations = Durations()
         #: When workers were last seen to die, for telling poison from a failing site.
         self.deaths: deque[tuple[float, str]] = deque(maxlen=16)
 
-        #: Leases count only from here: set anew at connection and after gaps. None: not connected.
+        #: Leases count only from here: set again at connection and after gaps. None: not connected.
         self.leases_from: float | None = None
         self.deadlines: list[tuple[float, int, str, object]] = []
         self._deadline_order = 0
@@ -481,13 +481,13 @@ class State:
             self.overloaded.pop(worker.id, None)
 
     def orphan_after(self, pool: str) -> float:
-        """After how long without a boss a worker of this pool ends."""
+        """After how long without a boss a worker of this pool stops."""
         return self.policy.pool(pool).orphan_after if pool in self.pools else self.policy.orphan_after
 
     # --- deadlines ---------------------------------------------------------------------------------
 
     def at(self, time: float, kind: str, key: object) -> None:
-        """Remember to look at `key` at `time`. Nothing is ever taken back: who looks, sees what still holds."""
+        """Remember to check `key` at `time`. Nothing is ever taken back: the check finds what still holds."""
         self._deadline_order += 1
         heappush(self.deadlines, (time, self._deadline_order, kind, key))
 
@@ -507,7 +507,7 @@ class State:
         self.outboxes[worker.id] = None
 
     def ask(self, order: ToDatastore) -> None:
-        """Nothing is kept for a datastore that is not there: its hello brings up all that is open."""
+        """Nothing is kept for a datastore that is not there: after its hello all that is open is sent."""
         if self.datastore.incarnation:
             self.datastore.outbox.append(order)
 

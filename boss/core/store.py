@@ -18,7 +18,7 @@ Task = tuple[str, str, bytes]
 
 
 class DatabaseAwayError(CoreError):
-    """A commit could not be made and certainly was not; it may be tried again. The text says why."""
+    """A commit could not be made and certainly was not; it may be tried again. The text states why."""
 
 
 class TurnLookups(Protocol):
@@ -40,7 +40,7 @@ class TurnLookups(Protocol):
 
 
 class TurnStore(TurnLookups, Protocol):
-    """The database as the loop uses it. Anything else that it raises ends the boss."""
+    """The database as the loop uses it. Anything else that it raises stops the boss."""
 
     def load(self) -> Loaded: ...
 

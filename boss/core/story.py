@@ -13,7 +13,7 @@ from boss.core.state import State
 
 
 class InvariantError(CoreError, AssertionError):
-    """A bug of ours: something that must always hold does not. Never raised because of what came from outside."""
+    """An internal error: something that must always hold does not. Never raised because of what came from outside."""
 
     def __init__(self, text: str, story: Sequence[Move] = ()) -> None:
         """`story`: the moves of what is in question, oldest first; they follow the text."""

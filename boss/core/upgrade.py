@@ -1,7 +1,7 @@
 """Workers that run from another bundle than the boss's are to replace themselves. Pure.
 
-A worker says in its hello which bundle it runs from; which ones the boss has is told by an event. Nothing of it is on
-disk: both are said again after a start.
+A worker states in its hello which bundle it runs from; which ones the boss has comes in an event. Nothing of it is on
+disk: both come again after a start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def on_bundles_known(state: State, event: BundlesKnown) -> None:
 
 
 def check_bundle(state: State, worker: Worker) -> None:
-    """One of no bundle is a person's to replace."""
+    """A worker of no bundle is replaced by its operator."""
     if is_old(state, worker) and worker.serves():
         kind = worker.bundle.partition("=")[0]
         state.send(worker, Replace(kind=kind, digest=state.bundles[kind]))

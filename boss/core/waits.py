@@ -1,7 +1,7 @@
 """Why work waits: one value for each way, with all that is known of it. Values only.
 
-`boss.core.diagnosis` makes them of the state, `boss.status` words them for people. Times are wall-clock seconds since
-the epoch. `kind` says which way it is, `about` of what (a worker, a pool, a batch): together they tell a reason that
+`boss.core.diagnosis` makes them of the state, `boss.status` words them for users. Times are wall-clock seconds since
+the epoch. `kind` is which way it is, `about` of what (a worker, a pool, a batch): together they tell a reason that
 lasts, while its numbers change, from another one.
 """
 
@@ -58,7 +58,7 @@ class Wait(msgspec.Struct, frozen=True):
     """One reason. What all of them have; each way has a class of its own."""
 
     kind: ClassVar[WaitKind]
-    #: The field that says of what it is the reason, where there may be several of its kind at once.
+    #: The field that names what it is the reason of, where there may be several of its kind at once.
     subject: ClassVar[str] = ""
 
     @property
@@ -79,7 +79,7 @@ class BossWarning(Wait, frozen=True):
 
 
 class Stopping(Wait, frozen=True):
-    """The boss is about to end: nothing more is sent."""
+    """The boss is about to stop: nothing more is sent."""
 
     kind = WaitKind.STOPPING
 
@@ -302,7 +302,7 @@ class PoolLimited(_OfPool, frozen=True):
 
 
 class PoolCannotGrow(_OfPool, frozen=True):
-    """The provider makes no more (a quota, no address left). `retry_at`: asked again then; 0: at once."""
+    """The pool cannot grow (a quota, no address left). `retry_at`: asked again then; 0: at once."""
 
     kind = WaitKind.POOL_CANNOT_GROW
     text: str
@@ -319,7 +319,7 @@ class PoolStartsFail(_OfPool, frozen=True):
 
 
 class PoolRemoved(_OfPool, frozen=True):
-    """The settings have no such pool any more; so many of its workers are left, and end when they hold nothing."""
+    """The settings have no such pool any more; so many of its workers are left, and stop when they hold nothing."""
 
     kind = WaitKind.POOL_REMOVED
     workers: int

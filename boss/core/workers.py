@@ -1,4 +1,4 @@
-"""What workers say, and what their silence means.
+"""What workers report, and what their silence means.
 
 A report is about (task, attempt) pairs; one that is not live any more changes nothing and is answered by
 an acknowledgement, so that the worker forgets it (and kills it, if it runs). The exception is the newest
@@ -76,7 +76,7 @@ def on_reported(state: State, event: WorkerReported) -> None:
         worker = _introduce(state, message, hello, worker)
         state.other_versions.pop(worker.id, None)
     elif message.number <= worker.report_number:
-        # A late copy: its reports are idempotent, but its hello would tell of the past, and it is no sign of life.
+        # A late copy: its reports are idempotent, but its hello would state the past, and it is no sign of life.
         hello, late = None, True
     if worker.state is WorkerState.LOST and hello is None:
         ask_for_hello(state, worker.id, worker.incarnation)
@@ -96,7 +96,7 @@ def on_reported(state: State, event: WorkerReported) -> None:
 
 
 def _of_the_past(worker: Worker, message: WorkerReports) -> bool:
-    """True: said by a former incarnation, or before its instance was seen to end."""
+    """True: sent by a former incarnation, or before its instance was seen to end."""
     if message.incarnation in worker.former:
         return True
     gone = worker.state is WorkerState.GONE and worker.incarnation == message.incarnation
@@ -104,14 +104,14 @@ def _of_the_past(worker: Worker, message: WorkerReports) -> bool:
 
 
 def ask_for_hello(state: State, worker_id: str, incarnation: str) -> None:
-    """Somebody speaks whom this boss does not know (any more): it is to say what it has in hand."""
+    """An incarnation that this boss does not know (any more) reports: its hello is to state what it holds."""
     send_to_incarnation(state, worker_id, incarnation, [SayHello()])
 
 
 def send_to_incarnation(
     state: State, worker_id: str, incarnation: str, orders: list[ToWorker], version: int = VERSION
 ) -> None:
-    """At the end of the turn, and not again if it is lost: to who has not said an accepted hello (any more)."""
+    """At the end of the turn, and not again if lost: to one whose hello was not accepted, or no longer counts."""
     worker = state.workers.get(worker_id)
     if worker is not None and worker.incarnation == incarnation:
         worker.number += 1
@@ -133,9 +133,9 @@ def _reports(state: State, worker: Worker, reports: list[WorkerReport]) -> None:
 
 
 def on_presence(state: State, event: PresenceSeen) -> None:
-    """A hint only: leases decide. An offline worker is sent nothing new; a late one is told by incarnation.
+    """A hint only: leases decide. An offline worker is sent nothing new; a late one is known by its incarnation.
 
-    A worker that a person started knew of no deployment when it left its last will with the broker.
+    A worker that was started manually knew of no deployment when it left its last will with the broker.
     """
     presence = event.message
     if presence.deployment not in (state.deployment, ""):
@@ -156,8 +156,8 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         died = leases.died_alone(state, old)
         for key in hello.died:
             if key in old.attempts:
-                attempts.begin(state, old.attempts[key])  # its word of that died with it
-        _lose_absent(state, old, hello.held, f"worker {old.id} was started anew without it", died=died)
+                attempts.begin(state, old.attempts[key])  # its report of that died with it
+        _lose_absent(state, old, hello.held, f"worker {old.id} was restarted without it", died=died)
     _count_deaths(state, hello.died)
     place = host_keys.place_of(old, hello.place)
     kept = host_keys.quarantine_of(old)
@@ -186,7 +186,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         worker.former = [name for name in [*old.former, old.incarnation] if name != worker.incarnation][-FORMER:]
         worker.attempts = old.attempts
         worker.load = old.load
-        # A new start drains no more: what was said of that to the one before it is not for this one.
+        # A new start drains no more: what was sent about that to the one before it is not for this one.
         worker.outbox = [order for order in old.outbox if not isinstance(order, Drain | Resume)]
         worker.seconds, worker.inputs = old.seconds, old.inputs
         worker.strikes, worker.struck, worker.blamed = old.strikes, old.struck, old.blamed
@@ -212,12 +212,12 @@ def _of_instance(state: State, worker: Worker) -> None:
     if instance is None:
         return
     worker.row.keep_alive = instance.row.keep_alive
-    if instance.state is InstanceState.STOPPING:  # it speaks after its end was asked for
+    if instance.state is InstanceState.STOPPING:  # it says hello after its stop was requested
         instances.drain(state, instance)
 
 
 def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
-    """It states what it has in hand: afterwards both sides agree."""
+    """It states what it holds: afterwards both sides agree."""
     worker.connected = True
     worker.unconfirmed.clear()
     if worker.state is WorkerState.LOST:
@@ -235,13 +235,13 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         state.send(worker, Drain())
     elif hello.draining:
         state.send(worker, Resume())  # the first one was lost: else it gives back whatever it is sent
-    told = {(item.task, item.attempt): item for item in hello.held}
+    stated = {(item.task, item.attempt): item for item in hello.held}
     for key, attempt in list(worker.attempts.items()):
-        if key in told:
+        if key in stated:
             continue
         if attempt.started():
-            # It has forgotten what it began: only an acknowledgement or a new start makes it do so.
-            attempts.lose(state, attempt, f"worker {worker.id} has it no more")
+            # It has forgotten what it started: only an acknowledgement or a new start makes it do so.
+            attempts.lose(state, attempt, f"worker {worker.id} no longer has it")
         elif attempts.superseded(attempt):
             attempts.end_superseded(state, attempt, f"worker {worker.id} does not have it")
         elif attempt.cancelling:
@@ -250,8 +250,8 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
             state.send(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
         else:
             attempts.order_run(state, worker, attempt)
-    for key, item in told.items():
-        _in_hand(state, worker, key, item)
+    for key, item in stated.items():
+        _still_held(state, worker, key, item)
     state.uninitialized[worker.id] = None
     worker.bundle = hello.bundle
     upgrade.check_bundle(state, worker)
@@ -259,7 +259,7 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
         quarantine.take_back_all(state, worker)
 
 
-def _in_hand(state: State, worker: Worker, key: AttemptKey, item: HeldAttempt) -> None:
+def _still_held(state: State, worker: Worker, key: AttemptKey, item: HeldAttempt) -> None:
     attempt = find_or_reopen(state, worker, key)
     if attempt is None:
         attempts.acknowledge(state, worker, key)
@@ -277,16 +277,16 @@ def _in_hand(state: State, worker: Worker, key: AttemptKey, item: HeldAttempt) -
     # `ended` and `returned`: the outcome or the Returned follows in a report of its own.
 
 
-def _lose_absent(state: State, worker: Worker, in_hand: list[HeldAttempt], reason: str, *, died: bool) -> None:
-    """A new incarnation has only what it says; the rest died with the old one."""
-    told = {(item.task, item.attempt) for item in in_hand}
+def _lose_absent(state: State, worker: Worker, held: list[HeldAttempt], reason: str, *, died: bool) -> None:
+    """A new incarnation has only what it states; the rest died with the old one."""
+    stated = {(item.task, item.attempt) for item in held}
     for key, attempt in list(worker.attempts.items()):
-        if key not in told:
+        if key not in stated:
             attempts.lose(state, attempt, reason, died=died)
 
 
 def _count_deaths(state: State, keys: list[AttemptKey]) -> None:
-    """They died with a worker that was seen to end before it could say that they had begun."""
+    """They died with a worker that was seen to end before it could report that they had started."""
     for task, attempt in keys:
         found = state.find(task)
         if found is not None and state.unclear_deaths.get(task) == attempt:
@@ -327,7 +327,7 @@ def _returned(state: State, worker: Worker, report: Returned) -> None:
     attempts.acknowledge(state, worker, key)
     if attempt is None or attempt.worker != worker.id or attempt.started():
         return
-    attempts.end(state, attempt, Ended.RETURNED, "given back before it began")
+    attempts.end(state, attempt, Ended.RETURNED, "given back before it started")
     if not attempt.init:
         attempts.settle_task(state, attempt, Ended.RETURNED, "")
 
@@ -354,7 +354,7 @@ def _leaving(state: State, worker: Worker, report: Leaving) -> None:
     if not worker.draining:
         worker.leaving = True
         worker.draining = worker.row.draining = True
-        leases.set_worker_state(state, worker, WorkerState.DRAINING, report.reason or "it was told to end")
+        leases.set_worker_state(state, worker, WorkerState.DRAINING, report.reason or "it was asked to stop")
 
 
 def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
@@ -364,7 +364,7 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         attempts.acknowledge(state, worker, key)
         return
     if attempt.phase is Phase.COLLECTING:
-        return  # said again: the acknowledgement waits for the datastore's answer
+        return  # reported again: the acknowledgement waits for the datastore's answer
     if attempt.init:
         _init_outcome(state, worker, attempt, outcome)
         return
@@ -405,7 +405,7 @@ def _learn(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> 
     """How long such tasks take, and how fast this worker is done with one."""
     if outcome.ended != "succeeded":
         return
-    seconds = min(max(outcome.seconds, 0.0), MAX_SECONDS)  # whatever it says
+    seconds = min(max(outcome.seconds, 0.0), MAX_SECONDS)  # whatever it reports
     attempts.learn(state, attempt.batch.profile(attempt.index), worker.kind.pool, seconds)
     mean = worker.seconds
     worker.ended_at = state.now

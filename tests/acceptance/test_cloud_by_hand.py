@@ -82,5 +82,5 @@ def test_workers_are_started_shown_kept_dropped_and_ended_by_hand(site: GuestSit
     site.wait(lambda: site.look(workers) == [], "no worker is left")
     assert site.admin("terminate_workers", "--yes") == "There is nothing to terminate."
     told = site.admin("events", "--last", "500")
-    assert "running -> stopping: a person asked for its end" in told and "running -> stopping: it was drained" in told
+    assert "running -> stopping: terminated by an operator" in told and "running -> stopping: it was drained" in told
     assert cloud.faults == []

@@ -111,9 +111,9 @@ def test_a_bad_worker_is_let_in_by_hand(world: Deployment) -> None:
     world.start_boss()
     wait_for(lambda: online(world), "the worker")
     said = world.admin("quarantine", "local-1", "its disk makes noises")
-    assert said.stdout == "Worker local-1 is quarantined: by hand: its disk makes noises\n"
+    assert said.stdout == "Worker local-1 is quarantined: manual: its disk makes noises\n"
     assert world.push(world.write("t.json", {"tasks": [{"id": "a", "commands": "true"}]}), "--detach").returncode == 0
-    assert "by hand: its disk makes noises" in world.admin("show_workers").stdout
+    assert "manual: its disk makes noises" in world.admin("show_workers").stdout
     assert world.asked("show_task_status", "a")["state"] == "queued"
     assert world.admin("release", "local-1").returncode == 0
     wait_for(lambda: world.look(task_named("a"))["task"]["state"] == "succeeded", "the task's end")

@@ -46,7 +46,7 @@ class Truth:
         self.other_results: set[AttemptKey] = set()
         #: Task -> how often it killed its agent itself.
         self.poisoned: Counter[int] = Counter()
-        #: Tasks that a person asked to run again, and how often.
+        #: Tasks that a user asked to run again, and how often.
         self.redone: Counter[int] = Counter()
         self.people_redo = False
         self.last_state: dict[int, int] = {}
@@ -68,7 +68,7 @@ class Truth:
         row = store.attempts.get(key)
         assert row is not None, f"{key} began and was never recorded as sent"
         assert row.ended in ("", "lost", "superseded"), f"{key} began, and had ended as {row.ended}"
-        assert row.worker == worker.id, f"{key} began on {worker.id}, was sent to {row.worker}"
+        assert row.worker == worker.id, f"{key} started on {worker.id}, was sent to {row.worker}"
         if run.init:
             self._nic(worker, key, row)
             return
@@ -85,7 +85,7 @@ class Truth:
         for init in store.inits.values():
             if init.batch == store.batch_of[run.task]:
                 ready = init.number in worker.disk.prepared
-                assert ready, f"{key} began on {worker.name} before its init task {init.number} had succeeded there"
+                assert ready, f"{key} started on {worker.name} before its init task {init.number} had succeeded there"
         if self.people_redo:
             return
         self._inputs(worker, key, accepted.submission.requirements[index])
@@ -101,7 +101,7 @@ class Truth:
         machines = [each for each in self.world.provider.living.values() if each.id == worker.id]
         if self.world.pool.init_network and not row.ended and machines:
             assert any(each.nic for each in machines), (
-                f"init execution {key} began on {worker.id} without a network interface"
+                f"init execution {key} started on {worker.id} without a network interface"
             )
 
     def _inputs(self, worker: SimulatedWorker, key: AttemptKey, requirements: bytes) -> None:
@@ -138,7 +138,7 @@ class Truth:
         """Only what its worker really has no more."""
         machine = self.kept.get(key)
         if machine is not None and machine.machine_alive and not self.confusable():
-            forgotten = "anew without it" in row.reason or "has it no more" in row.reason
+            forgotten = "restarted without it" in row.reason or "no longer has it" in row.reason
             assert not forgotten, f"{key} is lost ({row.reason}), and its outcome is on the disk of {machine.name}"
 
     def assigned(self, key: tuple[int, int], row: AttemptRow) -> None:

@@ -106,7 +106,7 @@ def stored_journal() -> list[JournalLine]:
 
     return [
         line(1, "worker", "local-1", "new", "online", "hello of incarnation a"),
-        line(2, "task", "1", "queued", "running", "began on local-1", 1),
+        line(2, "task", "1", "queued", "running", "started on local-1", 1),
         line(3, "attempt", "1", "executing", "succeeded", "", 1),
         line(3, "task", "1", "running", "succeeded", "its attempt succeeded", 1),
         line(4, "task", "2", "running", "failed", "\x1b[31mred"),

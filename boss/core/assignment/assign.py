@@ -1,10 +1,10 @@
 """Which ready task goes to which worker: the end of every turn.
 
-Workers that take more stand in `State.hungry`, by kind; tasks that may run stand in the ready queue, by
+Workers with free slots stand in `State.with_free_slots`, by kind; tasks that may run stand in the ready queue, by
 demand. Both sides are small sets of groups, so a turn costs what it assigns, not what there is. Pools of higher
 priority are used first, then cheaper ones. A worker is first filled up to its slots, those before others that
 have the inputs of what comes next; only when all that fit have theirs filled is anything sent ahead. When
-nothing is ready and a slot stands empty, what was sent ahead elsewhere and has not begun is asked back.
+nothing is ready and a slot stands empty, what was sent ahead elsewhere and has not started is asked back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNRANKED = (0.0, 0.0)
 
 
 def assign(state: State) -> None:
-    """Send ready tasks to hungry workers."""
+    """Send ready tasks to workers with free slots."""
     if state.stopping or state.leases_from is None or not state.with_free_slots:
         return
     for waiting in _by_urgency(state):
@@ -68,7 +68,7 @@ def _fill(state: State, waiting: Waiting, kinds: list[Kind], *, ahead: bool) -> 
 
 
 def _nearest_first(state: State, waiting: Waiting, kinds: list[Kind]) -> list[Worker]:
-    """The hungry workers of these kinds; where it tells them apart, those first that have what the next task needs."""
+    """Workers of these kinds with free slots; if they differ in that, those first that have the next task's inputs."""
     workers = [state.workers[worker_id] for kind in kinds for worker_id in state.with_free_slots.get(kind, ())]
     at = waiting.first(state.batches) if len(workers) > 1 and (waiting.near or waiting.inputs) else None
     if at is None:
@@ -116,12 +116,12 @@ def _overloaded(state: State, kind: Kind) -> list[Worker]:
     return [worker for worker in found if worker.kind == kind and worker.busy_for(state.now) > WORTH_MOVING]
 
 
-def _ask_some_back(state: State, worker: Worker, most: int) -> int:
+def _ask_some_back(state: State, worker: Worker, requested: int) -> int:
     """From the end of what it has, as much as it has above its slots. Returns how many slots are asked for."""
     asked = 0
     above = worker.load - worker.slots
     for attempt in reversed(list(worker.attempts.values())):
-        if asked >= min(most, above):
+        if asked >= min(requested, above):
             break
         if attempt.started() or attempt.init:
             continue

@@ -1,7 +1,7 @@
 """Which of the tasks that are equally urgent a worker is to have: those whose inputs it has, or is near to.
 
-A preference, never a condition: with nothing of its locality a worker takes what comes next. It costs a look at a few
-lanes whenever a lane is begun, nothing a task.
+A preference, never a condition: without local inputs a worker takes what comes next. It costs a comparison of a few
+lanes whenever a lane is started, nothing a task.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from boss.core.graph import Batch
 from boss.core.ready import Lane, Waiting
 from boss.core.state import State, Worker
 
-#: Of equally urgent lanes so many are looked at.
-LOOKED_AT = 32
+#: Of equally urgent lanes so many are compared.
+COMPARED = 32
 
 
 class Locality:
@@ -53,7 +53,7 @@ class Locality:
 
     def _best(self, waiting: Waiting, at: int) -> Lane:
         urgent, cached = waiting.order[at][:2], self._worker.cached
-        lanes = [key for key in waiting.order[at : at + LOOKED_AT] if key[:2] == urgent]
+        lanes = [key for key in waiting.order[at : at + COMPARED] if key[:2] == urgent]
         had, best = max(((cached.bytes_of(waiting.inputs.get(key, ())), key) for key in lanes), key=lambda one: one[0])
         if had:
             return best

@@ -1,4 +1,4 @@
-"""Who takes more, and how much ahead: the windows of workers, kept at the end of each turn."""
+"""Which workers take more, and how much ahead: the windows of workers, kept at the end of each turn."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def update_changed(state: State) -> None:
 
 
 def _initialize_waiting(state: State, worker: Worker) -> None:
-    """What it was sent and has not begun may wait for an init execution that came to nothing."""
+    """What it was sent and has not started may wait for an init execution that came to nothing."""
     if worker.refused() or (worker.quarantined and worker.probing is None):
         return
     waiting = {

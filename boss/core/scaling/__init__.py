@@ -9,5 +9,5 @@
 what was learned of boots and spending, `boss.core.instances` writes the intent of each start and stop.
 
 The boss's own processes and the datastore's machine are kept at their number instead. Nothing here calls a provider or
-ends a worker that has work in hand; a plan that cannot be carried out is decided again from what is there then.
+stops a worker that holds work; a plan that cannot be carried out is decided again from what is there then.
 """

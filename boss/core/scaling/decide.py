@@ -25,7 +25,7 @@ import msgspec
 from boss.core.reasons import NotFewer, NotFewerKind, NotMore, NotMoreKind
 from boss.core.scaling.forecast import Wave
 
-#: Numbers of new workers that are looked at.
+#: Numbers of new workers that are compared.
 _CANDIDATES = 40
 #: A wave counts as near if it opens within so much more than one boot time: until the next decision.
 _MARGIN = 0.25
@@ -37,12 +37,12 @@ Ends = Callable[[int], float]
 
 
 class Pool(msgspec.Struct, frozen=True, kw_only=True):
-    """What the settings and the past say of a pool. Seconds."""
+    """What is configured and measured of a pool. Seconds."""
 
     slots: int
     min_workers: int = 0
     max_workers: int
-    #: Kept ready beyond what is needed.
+    #: Kept ready beyond the demand.
     spare: int = 0
     #: How long a worker takes from the request to its first task.
     boot: float
@@ -52,12 +52,12 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     cost_weight: float = 0.25
     #: Worker-seconds that may still be spent; None: no limit.
     budget: float | None = None
-    #: Why the provider makes no more at present (quota, no address left); empty: it does.
+    #: Why the pool cannot grow at present (quota, no address left); empty: it can.
     full: str = ""
-    #: How many may be asked for now, and why not more than these; None: as many as the limit allows.
+    #: How many may be requested now, and why not more than these; None: as many as the limit allows.
     at_once: int | None = None
     why_at_once: NotMore | None = None
-    #: How people know `most`; empty: as it is here.
+    #: How users know `max_workers`; empty: as it is here.
     limit: str = ""
 
 
@@ -82,7 +82,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     start: int = 0
     stop: list[str] = msgspec.field(default_factory=list)
     reason: str
-    #: None: there is nothing to say against it.
+    #: None: nothing is against it.
     why_not_more: NotMore | None = None
     why_not_fewer: NotFewer | None = None
     numbers: dict[str, float] = msgspec.field(default_factory=dict)
@@ -93,9 +93,9 @@ def decide(waves: list[Wave], pool: Pool, supply: Supply, ends: Ends | None = No
     itself, where the graph is small enough to be played so often; else the fluid serves.
     """
     now = _course(waves, pool, supply, 0)
-    wanted = _wanted(waves, pool, supply, now, ends)
-    start = max(wanted, pool.min_workers + _spare(pool, now) - supply.size, 0)
-    limited, why_not_more = _limited(start, wanted, pool, supply, now)
+    required = _required(waves, pool, supply, now, ends)
+    start = max(required, pool.min_workers + _spare(pool, now) - supply.size, 0)
+    limited, why_not_more = _limited(start, required, pool, supply, now)
     numbers = {
         "runnable_slots": now.peak(0.0, 0.0),
         "needed_after_boot": now.peak(pool.boot, pool.boot * (1 + _MARGIN)),
@@ -116,7 +116,9 @@ def decide(waves: list[Wave], pool: Pool, supply: Supply, ends: Ends | None = No
     if stop:
         reason = f"{len(stop)} have no work within {_keep(pool):.0f} s"
     else:
-        reason = f"{start} more are wanted, none can be asked for now" if start else "what there is, is right"
+        reason = (
+            f"{start} more are required, none can be requested now" if start else "the pool has as many as it requires"
+        )
     return Decision(stop=stop, reason=reason, why_not_more=why_not_more, why_not_fewer=why_not_fewer, numbers=numbers)
 
 
@@ -128,27 +130,27 @@ def _in(seconds: float) -> str:
 
 
 class _Piece(NamedTuple):
-    """From `at` on so many slots are wanted."""
+    """From `at` on so many slots are demanded."""
 
     at: float
     slots: float
 
 
 class _Course(NamedTuple):
-    """What a supply makes of the waves."""
+    """How the workers work off the waves."""
 
     pieces: list[_Piece]
     #: When the work that belongs together is done: up to a pause that is longer than stopping and booting again.
     end: float
 
     def peak(self, first: float, last: float) -> float:
-        """The most slots that are wanted at once between these times."""
-        most = 0.0
+        """The most slots that are demanded at once between these times."""
+        highest = 0.0
         for index, piece in enumerate(self.pieces):
             until = self.pieces[index + 1].at if index + 1 < len(self.pieces) else math.inf
             if piece.at <= last and until > first:
-                most = max(most, piece.slots)
-        return most
+                highest = max(highest, piece.slots)
+        return highest
 
 
 def _course(waves: list[Wave], pool: Pool, supply: Supply, more: int) -> _Course:
@@ -205,7 +207,7 @@ def _drained(now: float, tasks: float, left: float, serving: int, next_time: flo
 # --- how many ---------------------------------------------------------------------------------------
 
 
-def _wanted(waves: list[Wave], pool: Pool, supply: Supply, now: _Course, ends: Ends | None) -> int:
+def _required(waves: list[Wave], pool: Pool, supply: Supply, now: _Course, ends: Ends | None) -> int:
     """New workers that pay for themselves."""
     near = now.peak(pool.boot, pool.boot * (1 + _MARGIN))
     useful = min(math.ceil(near / pool.slots - 1e-9), pool.max_workers) - supply.size
@@ -223,63 +225,63 @@ def _wanted(waves: list[Wave], pool: Pool, supply: Supply, now: _Course, ends: E
 
 def _cheapest_played(guesses: list[tuple[float, int]], cost: Callable[[int], float]) -> int | None:
     """The fluid is hardly ever slower than the schedule: what is dearer by it than the cheapest is not played."""
-    best, least = None, math.inf
+    best, cheapest = None, math.inf
     for guess, more in guesses[:_PLAYS]:
-        if guess >= least:
+        if guess >= cheapest:
             break
         found = cost(more)
-        if found < least:
-            best, least = more, found
+        if found < cheapest:
+            best, cheapest = more, found
     return best
 
 
-def price_of(cost_weight: float, most: int) -> float:
+def price_of(cost_weight: float, max_workers: int) -> float:
     """Worker-seconds that a second is worth. 0 -> practically any number, 0.5 -> as many as there may be, 1 -> none."""
     weight = min(1.0, max(0.0, cost_weight))
     if weight >= 1.0:
         return 0.0
-    return most * min(1e6, ((1.0 - weight) / max(weight, 1e-6)) ** 2)
+    return max_workers * min(1e6, ((1.0 - weight) / max(weight, 1e-6)) ** 2)
 
 
-def _candidates(most: int) -> list[int]:
-    if most <= _CANDIDATES:
-        return list(range(most + 1))
-    return sorted({round(most * part / _CANDIDATES) for part in range(_CANDIDATES + 1)} | set(range(5)))
+def _candidates(useful: int) -> list[int]:
+    if useful <= _CANDIDATES:
+        return list(range(useful + 1))
+    return sorted({round(useful * part / _CANDIDATES) for part in range(_CANDIDATES + 1)} | set(range(5)))
 
 
 def _spare(pool: Pool, now: _Course) -> int:
-    """Warm spares beyond what the work wants."""
+    """Warm spares beyond the demand."""
     if not pool.spare:
         return 0
     needed = math.ceil(now.peak(0.0, pool.boot) / pool.slots)
     return max(0, min(pool.max_workers, needed + pool.spare) - pool.min_workers)
 
 
-def _limited(start: int, wanted: int, pool: Pool, supply: Supply, now: _Course) -> tuple[int, NotMore | None]:
+def _limited(start: int, required: int, pool: Pool, supply: Supply, now: _Course) -> tuple[int, NotMore | None]:
     """What limits leave of it, and why it is not more."""
-    room = max(0, pool.max_workers - supply.size)
+    free = max(0, pool.max_workers - supply.size)
     limit = NotMore(NotMoreKind.LIMIT, f"the pool has its limit of {pool.limit or pool.max_workers}")
-    caps: list[tuple[int, NotMore | None]] = [(room, limit)]
+    caps: list[tuple[int, NotMore | None]] = [(free, limit)]
     if pool.full:
-        caps.insert(0, (0, NotMore(NotMoreKind.CANNOT_GROW, f"the provider makes none at present: {pool.full}")))
+        caps.insert(0, (0, NotMore(NotMoreKind.CANNOT_GROW, f"the pool cannot grow at present: {pool.full}")))
     if pool.budget is not None:
         affordable = max(0, int(pool.budget // max(pool.boot, 1e-9)))
         text = f"the budget leaves {pool.budget / 3600:.2f} worker-hours"
         caps.append((affordable, NotMore(NotMoreKind.BUDGET, text)))
     if pool.at_once is not None:
         caps.append((pool.at_once, pool.why_at_once))
-    least, why = min(caps, key=lambda cap: cap[0])
-    if start > least:
-        return least, why
-    if start >= room:
-        return room, limit if now.peak(0.0, 0.0) > 0 or start > 0 else None
-    if wanted > 0:
+    allowed, why = min(caps, key=lambda cap: cap[0])
+    if start > allowed:
+        return allowed, why
+    if start >= free:
+        return free, limit if now.peak(0.0, 0.0) > 0 or start > 0 else None
+    if required > 0:
         text = f"one more would save less than its {pool.boot:.0f} s of boot cost"
         return start, NotMore(NotMoreKind.NOT_WORTH_IT, text)
     near = now.peak(pool.boot, pool.boot * (1 + _MARGIN))
     boot = f"in one boot time ({pool.boot:.0f} s)"
     if near:
-        return start, NotMore(NotMoreKind.ENOUGH, f"{boot} {near:.0f} slots will be wanted, and those are there")
+        return start, NotMore(NotMoreKind.ENOUGH, f"{boot} {near:.0f} slots will be required, and those are there")
     return start, NotMore(NotMoreKind.NO_WORK, f"{boot} there will be no work")
 
 
@@ -289,7 +291,7 @@ def _keep(pool: Pool) -> float:
 
 
 def _to_stop(pool: Pool, supply: Supply, now: _Course) -> tuple[list[str], NotFewer | None]:
-    """Idle ones that no work will want in time, longest idle first. Never one at work."""
+    """Idle ones that no work will require in time, longest idle first. Never one at work."""
     soon = math.ceil(now.peak(0.0, _keep(pool)) / pool.slots - 1e-9)
     kept = max(soon + pool.spare, pool.min_workers)
     ripe = [worker for worker, seconds in supply.idle if seconds >= pool.idle]
@@ -298,7 +300,7 @@ def _to_stop(pool: Pool, supply: Supply, now: _Course) -> tuple[list[str], NotFe
         return stop, None
     if supply.size - len(stop) <= kept:
         if soon:
-            return stop, NotFewer(NotFewerKind.WANTED_SOON, f"{soon} will be wanted within {_keep(pool):.0f} s")
+            return stop, NotFewer(NotFewerKind.WANTED_SOON, f"{soon} will be required within {_keep(pool):.0f} s")
         return stop, NotFewer(NotFewerKind.MINIMUM, f"the pool keeps {kept}")
     if len(supply.idle) > len(ripe):
         text = f"the others have been without work for less than {pool.idle:.0f} s"

@@ -1,4 +1,4 @@
-"""What one pool is needed for: the live graph as `forecast` wants it, and the pool's workers as `scaling` does.
+"""The demand on one pool: the live graph as `forecast` takes it, and the pool's workers as `scaling` does.
 
 Reads the state and changes nothing. Its cost grows with the workers, the kinds of demand and the tasks that a forecast
 plays (which are bounded), never with all tasks that there are.
@@ -19,11 +19,11 @@ from boss.core.scaling.forecast import SMALL, Forecast, Graph, Ready, forecast
 from boss.core.state import State, Worker
 from boss.core.upgrade import is_old
 
-#: Ready tasks of one lane that are looked at to know how long such take.
+#: Ready tasks of one lane that are sampled to know how long such take.
 _SAMPLE = 16
 #: What boots is expected to serve within this at least, however late it is.
 _SOON = 1.0
-#: Dependencies of a task that will not run by itself: more than can be met.
+#: Dependencies of a task that will not run without a user: more than can be met.
 _NEVER_MET = 1 << 30
 
 
@@ -52,7 +52,7 @@ def forecast_for(state: State, pool: PoolPolicy, supply: Supply) -> tuple[Foreca
     coming = serving + len(supply.booting) * slots
     is_small = pending + len(running) + sum(group.size for group in ready) <= SMALL
     if is_small:
-        ready = [group._replace(tasks=list(group.tasks)) for group in ready]  # each forecast takes them anew
+        ready = [group._replace(tasks=list(group.tasks)) for group in ready]  # each forecast takes them again
 
     def ends(more: int) -> float:
         return forecast(graph, ready, running, (serving, coming + more * slots), boot).end
@@ -70,7 +70,7 @@ def kind_of(state: State, pool: PoolPolicy) -> Kind:
 
 
 def supply_of(state: State, pool: PoolPolicy, helpers: int) -> Supply:
-    """Its workers. `helpers`: as many of its size does what other workers there are, which are used before."""
+    """Its workers. `helpers`: what the other workers amount to, in workers of its size, which are used before."""
     known = state.pools[pool.name]
     busy, idle, booting = helpers, [], []
     boot = known.boot(pool)

@@ -1,7 +1,7 @@
 """What will be runnable, and when: the schedule played forward on the live graph. Pure.
 
 From the tasks that run and those that are ready, task by task, as a list scheduler with so many slots would take them.
-What it costs is bounded by `most` tasks, whatever the graph holds: what is not reached is told as a rest.
+What it costs is bounded by `max_tasks`, whatever the graph holds: what is not reached is given as a rest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 MAX_TASKS = 6_000
 #: A graph with so many unfinished tasks is small enough to be played for several numbers of workers.
 SMALL = 2_000
-#: Waves that a forecast tells at most, about: beyond, those that open at nearly one time become one.
+#: Waves that a forecast gives at most, about: beyond, those that open at nearly one time become one.
 _MAX_WAVES = 250
 
 
@@ -75,10 +75,10 @@ def forecast(
     running: list[tuple[int, float]],
     slots: tuple[int, int],
     boot: float,
-    most: int = MAX_TASKS,
+    max_tasks: int = MAX_TASKS,
 ) -> Forecast:
     """`running`: (task, seconds that it still takes). `slots`: those of now, and those from `boot` seconds on."""
-    play = _Play(graph, slots, boot, most)
+    play = _Play(graph, slots, boot, max_tasks)
     for group in ready:
         play.wait(group)
     for task, seconds in running:
@@ -88,14 +88,14 @@ def forecast(
 
 
 class _Play:
-    """The schedule so far: what runs, what waits for a slot, and the waves that came of it."""
+    """The schedule so far: what runs, what waits for a slot, and the waves that follow."""
 
-    def __init__(self, graph: Graph, slots: tuple[int, int], boot: float, most: int) -> None:
+    def __init__(self, graph: Graph, slots: tuple[int, int], boot: float, max_tasks: int) -> None:
         self.graph = graph
         self.slots = slots
         self.boot = boot
         #: Ends that may still be played.
-        self.left = most
+        self.left = max_tasks
         self.waves: list[Wave] = []
         #: When what runs ends: (time, task, slots that it holds).
         self.ends: list[tuple[float, int, int]] = []
@@ -168,7 +168,7 @@ class _Play:
         slots = self.slots[self.now >= self.boot]
         while self.queue and (free := slots - self.held) > 0:
             group = self.queue[0]
-            # One that wants more than there is runs alone: to wait for ever would hide what comes after it.
+            # One that requires more than there is runs alone: to wait for ever would hide what comes after it.
             fits = min(group.size, free // group.weight or (self.held == 0))
             if not fits:
                 return

@@ -1,8 +1,8 @@
-"""How many workers there are: what each pool is to have, compared with what was asked for.
+"""How many workers there are: what each pool is to have, compared with what was requested.
 
 A pool of the boss's own processes, and the datastore's machine, are kept at their number. Of the other pools the size
-is decided by `decide` on what the graph will want (`demand`), in the order in which pools are to be
-used; what is decided is kept with its reason, for people. Decisions are made when something changed, at most every few
+is decided by `decide` on what the graph will demand (`demand`), in the order in which pools are to be
+used; what is decided is kept with its reason, for users. Decisions are made when something changed, at most every few
 seconds, and when a worker has been idle for long enough; nothing ticks.
 """
 
@@ -73,11 +73,11 @@ def in_order(state: State) -> list[PoolPolicy]:
 
 
 def _end(state: State) -> None:
-    """The boss ends, and its own processes with it. Machines go on: the next boss finds them."""
+    """The boss stops, and its own processes with it. Machines go on: the next boss finds them."""
     own = [instance for instance in state.instances.values() if instance.row.provider == LOCAL]
     for instance in own:
         if instance.state in ALIVE:
-            instances.stop(state, instance, "the boss ends")
+            instances.stop(state, instance, "the boss stops")
     if not own and not state.ended:
         state.ended = True
         state.effects.append(EndBoss())
@@ -90,19 +90,19 @@ def _keep(state: State, pool: PoolPolicy) -> None:
     if alive < pool.min_workers and state.now >= state.pools[pool.name].not_before:
         # What is being stopped still exists: the provider is never asked beyond the limit.
         for _ in range(min(pool.min_workers - alive, pool.max_workers - len(there))):
-            instances.start(state, pool, f"pool {pool.name} wants it")
+            instances.start(state, pool, f"pool {pool.name} requires it")
 
 
 def _stop_removed_pools(state: State) -> None:
-    """Instances of pools that the settings name no more go when they have nothing in hand."""
+    """Instances of pools that are not in the settings any more stop when they hold nothing."""
     for name in state.by_pool.keys() - state.pools.keys():
         for instance in list(state.by_pool[name].values()):
-            if instance.state in ALIVE and not _in_hand(state, instance):
+            if instance.state in ALIVE and not _holds_work(state, instance):
                 instances.stop(state, instance, f"the settings have no pool {name!r} any more")
 
 
 def _stop_drained(state: State) -> None:
-    """Workers of machines that a person, or a limit, has told to finish, and that have."""
+    """Workers of machines that are drained, by an operator or by a limit, and have finished."""
     for instance in state.instances.values():
         worker = state.workers.get(instance.row.worker)
         if (
@@ -136,7 +136,7 @@ def _stop_quarantined(state: State, policy: PoolPolicy, work: bool) -> None:
             instances.stop(state, instance, f"its worker is quarantined: {worker.quarantine.text}")
 
 
-def _in_hand(state: State, instance: Instance) -> bool:
+def _holds_work(state: State, instance: Instance) -> bool:
     worker = state.workers.get(instance.row.worker)
     return worker is not None and bool(worker.attempts)
 
@@ -185,22 +185,22 @@ def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stop
 
 
 def _at_once(state: State, policy: PoolPolicy, known: PoolState) -> tuple[int, NotMore]:
-    """How many may be asked for now, and why not more: none in a pause after a failure, then one to see whether that
-    is over. Never beyond the limit: machines whose workers do not serve, and those that are ending, count too."""
+    """How many may be requested now, and why not more: none in a pause after a failure, then one to see whether that
+    is over. Never beyond the limit: machines whose workers do not serve, and those that are stopping, count too."""
     there = state.by_pool.get(policy.name, {}).values()
     left = max(0, policy.max_workers - len(there))
     asked = sum(1 for each in there if each.state is InstanceState.REQUESTED and not each.row.reference)
     if known.crashes and known.costly:
-        asked = sum(1 for each in there if each.state in COMING)  # that it was made says nothing: its hello does
+        asked = sum(1 for each in there if each.state in COMING)  # that it was made is no sign: its hello is
     if state.now < known.not_before:
-        text = f"after {_failures(known.crashes)} none is asked for until a pause is over: {known.failed}"
+        text = f"after {_failures(known.crashes)} none is requested until a pause is over: {known.failed}"
         return 0, NotMore(NotMoreKind.FAILURES, text)
     if known.crashes:
         text = f"after {_failures(known.crashes)} one is tried at a time: {known.failed}"
         more, why = 1 - asked, NotMore(NotMoreKind.ONE_TRY, text)
     else:
         at_once = state.policy.starts_at_once
-        more, why = at_once - asked, NotMore(NotMoreKind.STARTS_AT_ONCE, f"{at_once} are asked for at a time")
+        more, why = at_once - asked, NotMore(NotMoreKind.STARTS_AT_ONCE, f"{at_once} are requested at a time")
     if left < more:
         text = f"the pool has its limit of {_format_limit(policy, 0)}, those included whose workers do not serve"
         return left, NotMore(NotMoreKind.LIMIT, text)
@@ -212,7 +212,7 @@ def _failures(count: int) -> str:
 
 
 def _format_limit(policy: PoolPolicy, stopping: int) -> str:
-    return f"{policy.max_workers}" + (f", {stopping} of them ending" if stopping else "")
+    return f"{policy.max_workers}" + (f", {stopping} of them stopping" if stopping else "")
 
 
 def _remember(state: State, policy: PoolPolicy, known: PoolState, plan: Decision, size: int) -> None:

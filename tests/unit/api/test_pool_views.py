@@ -47,7 +47,7 @@ def push(world: World, profile: Profile = LONG) -> None:
 
 
 def test_a_pool_shows_what_it_has_and_what_was_decided(world: World) -> None:
-    assert shown(world)["cloud"].plan.reason == "what there is, is right"
+    assert shown(world)["cloud"].plan.reason == "the pool has as many as it requires"
     push(world)
     view = shown(world)["cloud"]
     assert view.instances == {"requested": 4} and view.grows and view.plan.decided_at == world.state.wall

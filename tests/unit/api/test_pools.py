@@ -25,7 +25,7 @@ CLOUD = pool_answer(
     boots_measured=7,
     plan=PlanAnswer(
         reason="3 more end the work in 90 s instead of 200 s",
-        why_not_more="the provider makes none at present",
+        why_not_more="the pool cannot grow at present",
         why_not_more_kind="cannot_grow",
         numbers={"runnable_slots": 40.0, "workers": 3.0, "end_seconds": None},
         decided_at=1.7e9,
@@ -66,7 +66,7 @@ def test_a_pool_is_shown_with_its_plan_its_trouble_and_what_it_cost(client: http
     local, cloud = client.get("/pools").json()["pools"]
     assert (local["grows"], local["min"], local["hours_left"]) == (False, 1, None)
     assert cloud["instances"] == {"booting": 1, "running": 2} and cloud["max"] == 20
-    assert cloud["plan"]["why_not_more"] == "the provider makes none at present"
+    assert cloud["plan"]["why_not_more"] == "the pool cannot grow at present"
     assert cloud["plan"]["why_not_more_kind"] == "cannot_grow" and cloud["plan"]["why_not_fewer_kind"] == ""
     assert cloud["plan"]["reason"].startswith("3 more end the work") and cloud["plan"]["numbers"] == {
         "runnable_slots": 40,
@@ -158,7 +158,7 @@ def test_what_the_scheduler_refuses_is_a_clash(backend: FakeBackend, client: htt
 def _answer(**more: object) -> PoolAnswer:
     given = {
         "name": "cloud", "provider": "opennebula", "role": "workers", "min": 0, "max": 20, "spare": 0, "grows": True,
-        "in_settings": True, "plan": PlanAnswer(reason="what there is, is right"), "instances": {},
+        "in_settings": True, "plan": PlanAnswer(reason="the pool has as many as it requires"), "instances": {},
         "boot_seconds": 60.0, "boots_measured": 0, **more,
     }  # fmt: skip
     return PoolAnswer(**given)  # type: ignore[arg-type]  # by name, with some replaced
@@ -167,7 +167,7 @@ def _answer(**more: object) -> PoolAnswer:
 def test_a_pool_is_told_in_lines() -> None:
     assert list(pool_lines(_answer())) == [
         "Pool cloud (opennebula): no instances; at least 0, at most 20",
-        "\tPlan: what there is, is right",
+        "\tPlan: the pool has as many as it requires",
         "\tA boot takes 60 s, as configured, until a few boots are measured",
         "\tSpent in 30 days: 0.00 worker-hours",
     ]

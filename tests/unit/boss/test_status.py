@@ -141,8 +141,8 @@ SENTENCES: list[tuple[Wait, str]] = [
         "worker w is quarantined: 3 attempts failed; release it with: admin.py release w",
     ),
     (
-        waits.WorkerQuarantined("w", Quarantine(QuarantineKind.OPERATOR, "by hand: odd"), 0.0),
-        "worker w is quarantined: by hand: odd; release it with: admin.py release w",
+        waits.WorkerQuarantined("w", Quarantine(QuarantineKind.OPERATOR, "manual: odd"), 0.0),
+        "worker w is quarantined: manual: odd; release it with: admin.py release w",
     ),
     (
         waits.InputsNotBrought("w", "no route to host"),
@@ -257,7 +257,7 @@ def test_what_was_decided_and_what_a_part_warns_of_is_shown_at_once(world: World
     shown = [reason.text for reason in StatusReasons().observe(world.state, [warning])]
     assert shown == [
         warning.text,
-        "worker w is quarantined: by hand: odd; release it with: admin.py release w",
+        "worker w is quarantined: manual: odd; release it with: admin.py release w",
         "batch 1 is paused: lunch; resume it with: admin.py resume_batch 1",
     ]
 

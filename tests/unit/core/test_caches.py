@@ -7,7 +7,7 @@ import random
 import msgspec
 import pytest
 
-from boss.core.assignment.locality import LOOKED_AT
+from boss.core.assignment.locality import COMPARED
 from boss.core.cached_inputs import MAX_DIGESTS, Cached
 from boss.core.events import PauseAsked
 from boss.core.model import Phase, Profile
@@ -319,7 +319,7 @@ def test_tasks_of_a_paused_batch_wait_wherever_their_inputs_are(world: World) ->
 
 
 def test_many_sets_of_inputs_are_all_worked_off(world: World) -> None:
-    count = 3 * LOOKED_AT
+    count = 3 * COMPARED
     world.push({f"t{n}": "" for n in range(count)}, profiles={f"t{n}": _own(n) for n in range(count)})
     workers = [world.worker(f"w{number}", slots=4) for number in range(3)]
     done: set[int] = set()

@@ -75,7 +75,7 @@ def test_a_quarantine_that_its_row_does_not_have_whole_is_seen(world: World) -> 
     worker = world.worker()
     world.turn(QuarantineAsked(worker="w", reason="odd"))
     worker.seen.row.quarantined_kind = ""
-    with pytest.raises(InvariantError, match="worker w is quarantined for Quarantine.*, its row says"):
+    with pytest.raises(InvariantError, match="worker w is quarantined for Quarantine.*, its row has"):
         check(world.state)
     worker.seen.row.quarantined_kind = "operator"
     world.ignore()

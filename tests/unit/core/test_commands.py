@@ -136,7 +136,7 @@ def test_a_worker_set_aside_gives_back_what_has_not_begun_and_keeps_what_has(wor
     worker.ended(1, 1)
     assert not worker.ordered(Run)
     assert world.states("a", "b", "c") == "succeeded queued queued"
-    assert world.store.workers["w"].quarantined == "by hand: its disk is loud"
+    assert world.store.workers["w"].quarantined == "manual: its disk is loud"
     world.ask(QuarantineAsked(worker="w", reason=""))
     assert [order.task for order in worker.ordered(Run)] == [2, 3]
 
@@ -153,6 +153,6 @@ def test_a_boss_that_is_told_to_end_sends_nothing_new_and_accepts_nothing(world:
     assert len(world.take(EndBoss)) == 1
     answer = world.answer_to_push({"a": ""})
     (rejection,) = answer.rejections
-    assert rejection.kind is RejectionKind.UNAVAILABLE and "about to end" in rejection.text
+    assert rejection.kind is RejectionKind.UNAVAILABLE and "about to stop" in rejection.text
     worker.beats()
     assert not worker.orders()

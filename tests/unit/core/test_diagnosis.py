@@ -192,7 +192,7 @@ def test_workers_that_take_nothing_are_told_with_the_cause(world: World) -> None
     world.turn(WorkerDrainAsked(worker="draining"))
     world.workers["silent"].presence(online=False)
     world.push({"a": ""})
-    odd = WorkerQuarantined("quarantined", Quarantine(QuarantineKind.OPERATOR, "by hand: odd"), 0.0)
+    odd = WorkerQuarantined("quarantined", Quarantine(QuarantineKind.OPERATOR, "manual: odd"), 0.0)
     assert why(world, 1) == [odd, WorkersNotServing(draining=1, lost=1, disconnected=1)]
     assert odd in conditions(world.state) and NoWorker(there=True, coming=0) not in conditions(world.state)
 

@@ -171,7 +171,7 @@ def test_what_was_cancelled_before_the_hello_is_not_sent_again(world: World) -> 
     world.ignore()
     worker.hello()
     orders = worker.orders()
-    assert not [order for order in orders if isinstance(order, Run)], "it would run although a person cancelled it"
+    assert not [order for order in orders if isinstance(order, Run)], "it would run although a user cancelled it"
     assert [order for order in orders if isinstance(order, Kill)]
     worker.ended(1, 1, "cancelled")
     assert world.states("a") == "cancelled"

@@ -387,7 +387,7 @@ def test_a_weaker_reason_does_not_take_the_place_of_one_that_only_a_person_lifts
     world.ask(QuarantineAsked(worker="w", reason="odd"))
     for attempt in range(1, world.policy.init_tries + 1):
         worker.ended(3, attempt, "failed", reason="no python")
-    assert worker.seen.row.quarantined == "by hand: odd"
+    assert worker.seen.row.quarantined == "manual: odd"
     world.ignore()
 
 

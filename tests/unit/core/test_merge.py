@@ -236,7 +236,7 @@ def test_a_boss_whose_database_was_taken_over_refuses_a_push_that_meets_what_the
     world.state.next_task = 1  # it does not know of what another boss accepted
     answer = world.answer_to_push({"a": "", "b": "a"}, results={"a": "out"})
     (rejection,) = answer.rejections
-    assert rejection.kind is RejectionKind.UNAVAILABLE and "taken its database over" in rejection.text
+    assert rejection.kind is RejectionKind.UNAVAILABLE and "taken over its database" in rejection.text
     world.state.next_task = 2
 
 

@@ -142,6 +142,6 @@ def test_an_illegal_move_raises_with_the_tasks_story(world: World) -> None:
     with pytest.raises(IllegalMoveError, match="task 1: succeeded -> running") as caught:
         moves.move(world.state, batch, index, TaskState.RUNNING, "a bug")
     told = str(caught.value)
-    assert "queued -> running: began on w" in told
+    assert "queued -> running: started on w" in told
     assert "running -> succeeded: its attempt succeeded" in told
     world.ignore()

@@ -78,9 +78,9 @@ def test_in_a_pause_the_plan_says_why_and_the_journal_has_nothing_that_did_not_h
     cloud.wait(3.0)
     assert pool_moves(cloud) == moves
     plan = known.plan
-    assert plan.start == 0 and "are wanted, none can be asked for now" in plan.reason
+    assert plan.start == 0 and "are required, none can be requested now" in plan.reason
     assert plan.why_not_more is not None and plan.why_not_more.kind is NotMoreKind.FAILURES
-    assert "failures in a row none is asked for until a pause is over: no such template" in plan.why_not_more.text
+    assert "failures in a row none is requested until a pause is over: no such template" in plan.why_not_more.text
     assert "end_seconds_with_start" not in plan.numbers, "nothing was started"
 
 

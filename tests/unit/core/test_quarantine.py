@@ -190,7 +190,7 @@ def test_its_kind_decides_how_a_quarantine_ends_whatever_its_sentence_says(world
     worker = archive(world)
     for kind, probed in [(kind, kind not in LASTING) for kind in QuarantineKind]:
         quarantine.release(world.state, worker.seen)
-        quarantine.quarantine(world.state, worker.seen, Quarantine(kind, "by hand: its host is not trusted: it broke"))
+        quarantine.quarantine(world.state, worker.seen, Quarantine(kind, "manual: its host is not trusted: it broke"))
         assert (worker.seen.probe_at is not None) == probed, kind
         assert host_keys.has_untrusted_host(worker.seen) == (kind in UNTRUSTED_HOST), kind
     world.ignore()
@@ -201,7 +201,7 @@ def test_what_a_person_set_aside_no_probe_lets_in(world: World) -> None:
     world.push(graph(4))
     sent = worker.ordered(Run)
     answer = world.ask(QuarantineAsked(worker="w", reason="its disk makes noises"))
-    assert answer.value == {"worker": "w", "quarantined": "by hand: its disk makes noises"}
+    assert answer.value == {"worker": "w", "quarantined": "manual: its disk makes noises"}
     assert world.store.workers["w"].quarantined_kind == "operator"
     assert {one.task for one in worker.ordered(TakeBack)} == {run.task for run in sent}
     worker.returned(*((run.task, run.attempt) for run in sent))
@@ -222,7 +222,7 @@ def test_setting_aside_by_hand_while_a_probe_runs_ends_the_probing(world: World)
     world.ask(QuarantineAsked(worker="w", reason="no"))
     worker.ended(probe.task, probe.attempt)
     world.wait(10 * PROBE)
-    assert worker.seen.row.quarantined == "by hand: no" and worker.ordered(Run) == []
+    assert worker.seen.row.quarantined == "manual: no" and worker.ordered(Run) == []
     quiet(world)
 
 

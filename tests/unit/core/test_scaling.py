@@ -105,7 +105,7 @@ def test_no_more_are_asked_for_at_a_time_than_the_policy_says() -> None:
     world = world_of(starts_at_once=2)
     world.push({str(number): "" for number in range(20)}, profile=LONG)
     assert len(started(world)) == 2
-    assert not_more(world) == (NotMoreKind.STARTS_AT_ONCE, "2 are asked for at a time")
+    assert not_more(world) == (NotMoreKind.STARTS_AT_ONCE, "2 are requested at a time")
     world.ignore()
     world.close()
 

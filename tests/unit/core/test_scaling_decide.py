@@ -39,7 +39,7 @@ def test_growing_says_why_it_is_not_less_and_that_more_would_not_pay_or_not_be_w
     assert not_more(plan) == (NotMoreKind.NOT_WORTH_IT, "one more would save less than its 60 s of boot cost")
     assert not_fewer(plan) == (NotFewerKind.WORTH_IT, "each of them is worth its 60 s of boot")
     kind, text = not_more(decide([Wave(0.0, 4, 1000.0)], POOL, Supply(busy=1)))
-    assert kind is NotMoreKind.ENOUGH and "4 slots will be wanted, and those are there" in text
+    assert kind is NotMoreKind.ENOUGH and "4 slots will be required, and those are there" in text
 
 
 def test_without_work_nothing_is_started_and_the_reason_says_so() -> None:
@@ -105,7 +105,7 @@ def test_an_idle_worker_stays_when_the_next_stage_opens_before_it_could_boot_aga
     plan = decide(waves, POOL, Supply(busy=1, idle=idle("a", "b")))
     assert plan.stop == []
     kind, text = not_fewer(plan)
-    assert kind is NotFewerKind.WANTED_SOON and "wanted within" in text
+    assert kind is NotFewerKind.WANTED_SOON and "required within" in text
 
 
 def test_the_ones_that_were_idle_for_longest_go_first_and_the_least_number_stays() -> None:

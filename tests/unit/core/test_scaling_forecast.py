@@ -57,7 +57,7 @@ def test_without_a_slot_for_ever_nothing_opens() -> None:
 
 def test_a_graph_that_is_too_large_is_cut_and_its_rest_is_one_wave() -> None:
     chain = {task: (task - 1,) for task in range(1, 1001)}
-    seen = forecast(graph(chain), [ready(0)], [], (4, 4), FOR_EVER, most=10)
+    seen = forecast(graph(chain), [ready(0)], [], (4, 4), FOR_EVER, max_tasks=10)
     assert sum(wave.tasks for wave in seen.waves) == 1001
     assert seen.waves[-1] == Wave(100.0, 991, 10.0)
 
@@ -109,5 +109,5 @@ def test_the_end_of_all_is_told_unless_it_has_none_or_was_not_reached() -> None:
     chain = {task: (task - 1,) for task in range(1, 11)}
     assert forecast(graph(chain), [ready(0)], [(99, 3.0)], (1, 1), FOR_EVER).end == 113.0
     assert forecast(graph(chain), [ready(0)], [], (0, 0), 60.0).end == math.inf
-    assert forecast(graph(chain), [ready(0)], [], (1, 1), FOR_EVER, most=5).end == math.inf
+    assert forecast(graph(chain), [ready(0)], [], (1, 1), FOR_EVER, max_tasks=5).end == math.inf
     assert forecast(graph({}), [], [], (1, 1), FOR_EVER).end == 0.0

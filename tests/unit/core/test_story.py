@@ -28,7 +28,7 @@ def test_the_story_of_a_task_is_its_moves_and_those_of_its_attempts_in_order(wor
 
 def test_a_story_has_nothing_of_other_tasks() -> None:
     scheduler = Scheduler(Policy())
-    scheduler.state.journal("task", "12", 0, "queued", "running", "began on w")
+    scheduler.state.journal("task", "12", 0, "queued", "running", "started on w")
     assert story(scheduler.state, 1) == []
     assert len(story(scheduler.state, 12)) == 1
 
@@ -41,4 +41,4 @@ def test_what_is_inconsistent_is_raised_with_the_story_of_its_task() -> None:
     with pytest.raises(InvariantError, match="task 1 is running and waits in a queue") as caught:
         check(world.state)
     assert caught.value.story == story(world.state, 1) != []
-    assert "task 1 queued -> running: began on w" in str(caught.value)
+    assert "task 1 queued -> running: started on w" in str(caught.value)
