@@ -21,9 +21,9 @@ def main() -> int:
     parser.add_argument("--shrink", action=argparse.BooleanOptionalAction, default=True, help="look for few faults")
     options = parser.parse_args()
     if options.only is not None:
-        told = play_only(options.first, [name for name in options.only.split(";") if name], options.store)
-        sys.stdout.write(f"{told or 'passed'}\n")
-        return 1 if told else 0
+        failure = play_only(options.first, [name for name in options.only.split(";") if name], options.store)
+        sys.stdout.write(f"{failure or 'passed'}\n")
+        return 1 if failure else 0
     return _play_all(options)
 
 

@@ -42,7 +42,7 @@ class SimulatedBoss:
         self.alive = True
         #: Monotonic clocks of different lives have nothing to do with one another.
         self.clock_offset = world.clock.between(0.0, 1e6)
-        #: People and their clocks: the wall clock may jump, and nothing is to rest on it.
+        #: The clocks of users: the wall clock may jump, and nothing is to rest on it.
         self.wall_offset = 0.0
         self.store = world.store.open()
         self.epoch = self.store.epoch
@@ -148,8 +148,8 @@ class SimulatedBoss:
         self.turns += 1
         if self.turns % self.world.look_each == 0:
             check(state)
-            hungry = starving(state) if state.leases_from is not None and not state.stopping else []
-            assert not hungry, f"tasks {hungry} are ready and a worker that fits is idle"
+            starved = starving(state) if state.leases_from is not None and not state.stopping else []
+            assert not starved, f"tasks {starved} are ready and a worker that fits is idle"
 
     def _record(self, decided: Decided) -> None:
         """Commit, then perform. While the database is away nothing goes out, and no other turn begins."""
@@ -198,7 +198,7 @@ class SimulatedBoss:
     # --- what a turn does to the world (boss.turn.Outside) -----------------------------------------------
 
     def send_to_worker(self, worker: str, message: WorkerOrders) -> None:
-        self.world.truth.told(worker, message.receiver, message.orders)
+        self.world.truth.ordered(worker, message.receiver, message.orders)
         self.world.network.publish(self.name, TOPICS.orders(worker), encode(message))
 
     def send_to_datastore(self, message: DatastoreOrders) -> None:
@@ -208,7 +208,7 @@ class SimulatedBoss:
         self.world.network.publish(self.name, TOPICS.presence(worker), b"", retain=True)
 
     def answer(self, answer: Answer) -> None:
-        self.world.people.answered(answer)
+        self.world.users.answered(answer)
 
     def start_instance(self, effect: StartInstance) -> None:
         self.world.provider.start(effect.instance, effect.worker)

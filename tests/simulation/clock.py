@@ -47,7 +47,7 @@ class Clock:
 
 
 class Alarm:
-    """One machine's next deadline: planned anew whenever it moves earlier."""
+    """One machine's next deadline: planned again whenever it moves earlier."""
 
     def __init__(self, clock: Clock, ring: Callable[[], None]) -> None:
         self._clock = clock

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from datastore.agent import DatastoreAgent, DatastorePolicy, Outgoing, Record
+from datastore.agent import DatastoreAgent, DatastorePolicy, Outgoing, Record, events
 from datastore.agent import effects as do
-from datastore.agent import events as told
 from datastore.agent.check import check
 from tests.simulation.clock import Alarm
 from tests.simulation.truth import OTHER_HOST
@@ -73,7 +72,7 @@ class SimulatedDatastore:
         self.boss_seen = ""
         self.alarm = Alarm(self.world.clock, lambda g=self.generation: self._ring(g))  # type: ignore[misc]
         self.world.network.join(self.name, self, self._reads)
-        self._handle(told.Started(self.tree.epoch, list(self.tree.records.values())))
+        self._handle(events.Started(self.tree.epoch, list(self.tree.records.values())))
 
     def crash(self) -> None:
         if self.agent is None:
@@ -90,11 +89,11 @@ class SimulatedDatastore:
 
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
         if topic == TOPICS.datastore_orders:
-            self._handle(told.Ordered(decode(payload, DatastoreOrders)))
+            self._handle(events.Ordered(decode(payload, DatastoreOrders)))
         elif payload:
             presence = decode(payload, Presence)
             if presence.online:
-                self._handle(told.BossSeen(presence.incarnation))
+                self._handle(events.BossSeen(presence.incarnation))
 
     def link_changed(self, connected: bool) -> None:
         if connected:
@@ -104,13 +103,13 @@ class SimulatedDatastore:
             self.world.network.publish(self.name, TOPICS.datastore_presence, encode(presence), retain=True)
         else:
             self.outgoing.clear()
-        self._handle(told.LinkConnected() if connected else told.LinkDisconnected())
+        self._handle(events.LinkConnected() if connected else events.LinkDisconnected())
 
     def _ring(self, generation: int) -> None:
         if generation == self.generation:
-            self._handle(told.TimePassed(disk_free=1))
+            self._handle(events.TimePassed(disk_free=1))
 
-    def _handle(self, event: told.Event) -> None:
+    def _handle(self, event: events.Event) -> None:
         if self.agent is None:
             return
         effects = self.agent.handle(event, self.world.clock.now + self.clock_offset)
@@ -127,7 +126,7 @@ class SimulatedDatastore:
 
     # --- what the agent wants ------------------------------------------------------------------------------
 
-    def _later(self, low: float, high: float, call: Callable[[], told.Event | None]) -> None:
+    def _later(self, low: float, high: float, call: Callable[[], events.Event | None]) -> None:
         """Some file work: it may be cut off by a crash before, or after, it is done."""
         generation = self.generation
 
@@ -174,11 +173,11 @@ class SimulatedDatastore:
         elif isinstance(effect, do.LookUpNames):
             self._later(0.0, 0.1, lambda: self._look_up(effect))
 
-    def _transfer(self, transfer: int, jobs: list[Callable[[], told.Event]]) -> None:
+    def _transfer(self, transfer: int, jobs: list[Callable[[], events.Event]]) -> None:
         if jobs:
             first, rest = jobs[0], jobs[1:]
 
-            def one() -> told.Event:
+            def one() -> events.Event:
                 generation = self.generation
                 event = first()
                 self.world.clock.after(0.0, lambda: generation == self.generation and self._transfer(transfer, rest))
@@ -186,64 +185,64 @@ class SimulatedDatastore:
 
             self._later(0.0, 0.3, one)
         else:
-            self._later(0.0, 0.01, lambda: told.TransferEnded(transfer))
+            self._later(0.0, 0.01, lambda: events.TransferEnded(transfer))
 
-    def _stage(self, job: Stage) -> told.Event:
+    def _stage(self, job: Stage) -> events.Event:
         worker = self.world.machines.get(job.place.path)
         key = {"task": job.task, "attempt": job.attempt}
         if worker is None or not worker.machine_alive:
-            return told.InputsStaged(StageFailed(**key, fault="transfer", reason="no such host"))  # type: ignore[arg-type]
+            return events.InputsStaged(StageFailed(**key, fault="transfer", reason="no such host"))  # type: ignore[arg-type]
         if not worker.trusts(job.place):
-            return told.InputsStaged(StageFailed(**key, fault="host", reason=OTHER_HOST))  # type: ignore[arg-type]
+            return events.InputsStaged(StageFailed(**key, fault="host", reason=OTHER_HOST))  # type: ignore[arg-type]
         inputs = []
         for one in job.inputs:
             digest = one.digest or self.tree.names.get(one.name, "")
             if not digest or digest not in self.tree.blobs:
                 reason = f"fetching required files failed: {one.name!r}"
-                return told.InputsStaged(StageFailed(**key, fault="input", reason=reason))  # type: ignore[arg-type]
+                return events.InputsStaged(StageFailed(**key, fault="input", reason=reason))  # type: ignore[arg-type]
             worker.disk.cache.add(digest)
             inputs.append(msgspec.structs.replace(one, digest=digest))
-        return told.InputsStaged(StageDone(**key, inputs=inputs))  # type: ignore[arg-type]
+        return events.InputsStaged(StageDone(**key, inputs=inputs))  # type: ignore[arg-type]
 
-    def _fetch(self, job: Collect) -> told.Event:
+    def _fetch(self, job: Collect) -> events.Event:
         key = (job.task, job.attempt)
         worker = self.world.machines.get(job.place.path)
         if self._full():
-            return told.FetchFailed(key, "full", "no space left")
+            return events.FetchFailed(key, "full", "no space left")
         if worker is None or not worker.machine_alive:
-            return told.FetchFailed(key, "transfer", "no such host")
+            return events.FetchFailed(key, "transfer", "no such host")
         if not worker.trusts(job.place):
-            return told.FetchFailed(key, "host", OTHER_HOST)
+            return events.FetchFailed(key, "host", OTHER_HOST)
         if self.world.faults.strikes("host_sends_oddly"):
-            return told.FetchFailed(key, "host", "it sent a link")
+            return events.FetchFailed(key, "host", "it sent a link")
         if self.world.faults.strikes("other_results"):
-            return told.FetchFailed(key, "result", "not what was said")
+            return events.FetchFailed(key, "result", "not what was reported")
         files = worker.disk.files.get(key, {})
         got = {}
         for place, wanted in enumerate(job.files):
             if files.get(wanted.source) != (wanted.size, wanted.digest):
-                return told.FetchFailed(key, "result", f"{wanted.source} is not what was said")
+                return events.FetchFailed(key, "result", f"{wanted.source} is not what was reported")
             got[place] = (wanted.target, wanted.digest)
         self.tree.incoming[(self.incarnation, *key)] = got
-        return told.ResultsFetched(key)
+        return events.ResultsFetched(key)
 
     def _full(self) -> bool:
         return self.world.clock.now < self.full_until
 
-    def _sync(self) -> told.Event:
-        return told.StepFailed("no space left", True) if self._full() else told.IncomingSynced()
+    def _sync(self) -> events.Event:
+        return events.StepFailed("no space left", True) if self._full() else events.IncomingSynced()
 
-    def _write_records(self, records: list[Record]) -> told.Event:
+    def _write_records(self, records: list[Record]) -> events.Event:
         if self._full():
-            return told.StepFailed("no space left", True)
+            return events.StepFailed("no space left", True)
         self.tree.records.update({record.key: record for record in records})
-        return told.RecordsWritten()
+        return events.RecordsWritten()
 
     def _place_some(self, records: list[Record], done: int) -> None:
         """One rename at a time, so that a crash may come between any two."""
         todo = [(record, place) for record in records for place in range(len(record.files))]
         if done == len(todo):
-            self._later(0.0, 0.05, told.FilesPlaced)
+            self._later(0.0, 0.05, events.FilesPlaced)
             return
         record, place = todo[done]
 
@@ -261,27 +260,27 @@ class SimulatedDatastore:
 
         self._later(0.0, 0.02, lambda: rename())
 
-    def _discard(self, keys: list[AttemptKey]) -> told.Event:
+    def _discard(self, keys: list[AttemptKey]) -> events.Event:
         for key in keys:
             self.tree.incoming.pop((self.incarnation, *key), None)
-        return told.Discarded(keys)
+        return events.Discarded(keys)
 
-    def _keep_epoch(self, epoch: int) -> told.Event:
+    def _keep_epoch(self, epoch: int) -> events.Event:
         self.tree.epoch = max(self.tree.epoch, epoch)
-        return told.EpochKept(epoch)
+        return events.EpochKept(epoch)
 
-    def _sweep(self) -> told.Event:
+    def _sweep(self) -> events.Event:
         self.tree.incoming.clear()
-        return told.Swept()
+        return events.Swept()
 
-    def _store(self, effect: do.StoreFiles) -> told.Event:
+    def _store(self, effect: do.StoreFiles) -> events.Event:
         for order in effect.orders:
             self.tree.names[order.name] = order.digest
             self.tree.blobs.add(order.digest)
-        return told.StoresEnded([Stored(name=order.name, digest=order.digest) for order in effect.orders])
+        return events.StoresEnded([Stored(name=order.name, digest=order.digest) for order in effect.orders])
 
-    def _look_up(self, effect: do.LookUpNames) -> told.Event:
+    def _look_up(self, effect: do.LookUpNames) -> events.Event:
         names = [name for name in effect.order.names if name in self.tree.names]
         files = [PublishedFile(name=name, size=10, digest=self.tree.names[name]) for name in names]
         complete = len(names) == len(effect.order.names)
-        return told.NamesFound(Found(task=effect.order.task, files=files, complete=complete))
+        return events.NamesFound(Found(task=effect.order.task, files=files, complete=complete))

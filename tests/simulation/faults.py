@@ -1,6 +1,6 @@
-"""Which faults a world knows, and each one that strikes by its name, so that a failure can be told in few of them.
+"""Which faults a world knows, and each one that strikes by its name, so that a failure can be shown in few of them.
 
-Planned blows and people's acts are drawn when the world begins, chance faults where one may happen; each kind has
+Planned blows and users' acts are drawn when the world begins, chance faults where one may happen; each kind has
 a source of chance of its own. So a world that is played again with some of its faults left out is as exact as the
 first one, and `shrink` can look for the few that matter.
 """
@@ -66,7 +66,7 @@ class Faults:
         self.struck.setdefault(name, self._clock.seconds)
         return True
 
-    def told(self) -> str:
+    def shown(self) -> str:
         """All that struck, in order of time."""
         lines = [f"  {when:8.3f} s  {name}" for name, when in sorted(self.struck.items(), key=lambda one: one[1])]
         return "\n".join(lines) or "  none"

@@ -19,7 +19,7 @@ _encode = msgspec.json.Encoder().encode
 class Behaviour:
     """What a task does when it runs; travels in its environment."""
 
-    #: None: never ends by itself.
+    #: None: never ends unless it is killed.
     seconds: float | None
     #: How it ends at each attempt; the last holds for all later ones.
     plan: tuple[str, ...] = ("succeeded",)

@@ -31,14 +31,14 @@ _encode = msgspec.json.Encoder().encode
 
 class LargeWorld(World):
     look_each = 1_000
-    most_steps = 5_000_000
+    max_steps = 5_000_000
 
     def __init__(self, seed: int, machines: int, tasks: int) -> None:
-        self.machines_most = machines
+        self.machines_max = machines
         self.tasks = tasks
         #: Decisions of the autoscaler, and the seconds of computing that each took.
         self.decisions: list[float] = []
-        self.most_alive = 0
+        self.max_alive = 0
         self.changes: Counter[str] = Counter()
         super().__init__(seed, calm=True)
         self.slots = SLOTS
@@ -51,7 +51,7 @@ class LargeWorld(World):
             name="cloud",
             provider="cloud",
             min_workers=0,
-            max_workers=self.machines_most,
+            max_workers=self.machines_max,
             cost_weight=0.0,
             idle=60.0,
             boot=60.0,
@@ -63,14 +63,14 @@ class LargeWorld(World):
 
     def plan_pushes(self, chance: random.Random, *, calm: bool) -> None:
         made = _study(chance, self.tasks)
-        self.clock.after(0.5, lambda: self.people.push(made))
+        self.clock.after(0.5, lambda: self.users.push(made))
 
     def play(self) -> None:
         """`run`, with every decision counted and timed."""
         plain = scale._decide
 
         def counted(state: State, policy: PoolPolicy, before: set[str]) -> bool:
-            self.most_alive = max(self.most_alive, len(state.by_pool.get(policy.name, {})))
+            self.max_alive = max(self.max_alive, len(state.by_pool.get(policy.name, {})))
             began = time.thread_time()
             try:
                 return plain(state, policy, before)

@@ -163,7 +163,7 @@ def released_too_early(patch: Patch) -> None:
 
 
 def no_question_again(patch: Patch) -> None:
-    """What the datastore owes is never asked for again."""
+    """What the datastore has not answered is never asked for again."""
     patch.put(scheduler._DUE, "ask_old", _nothing)
     patch.put(scheduler._DUE, "resend_datastore", _nothing)
 
@@ -194,7 +194,7 @@ def silence_is_death(patch: Patch) -> None:
 
 
 def hello_ignored(patch: Patch) -> None:
-    """What it says to have in hand, and what not, changes nothing."""
+    """What it states to hold, and what not, changes nothing."""
     patch.put(workers, "_lose_absent", _nothing)
 
     def greet(state: Any, worker: Worker, hello: Any) -> None:
@@ -210,16 +210,16 @@ def hello_ignored(patch: Patch) -> None:
 def dropped_attempts_begin_again(patch: Patch) -> None:
     """What is pushed again after it was dropped is a new task with the old number."""
 
-    def anew(state: State, batch: Batch, index: int, cause: str) -> None:
+    def rerun(state: State, batch: Batch, index: int, cause: str) -> None:
         if batch.flags[index] & DROPPED:
             batch.attempts[index] = 0
         before(state, batch, index, cause)
 
-    before = patch.put(dropped, "take_up", anew)
+    before = patch.put(dropped, "take_up", rerun)
 
 
 def dropped_runs_on(patch: Patch) -> None:
-    """It is out of sight, and nobody ends it."""
+    """It is out of sight, and is never stopped."""
     patch.put(dropping, "_cancel", lambda state, batch, index: False)
 
 
@@ -245,13 +245,13 @@ def crossing_edges_forgotten(patch: Patch) -> None:
 
 
 def assigned_while_held(patch: Patch) -> None:
-    """A batch goes on although its sent files are not in place, or a person paused it."""
+    """A batch goes on although its sent files are not in place, or a user paused it."""
     patch.put(assign.Batch, "held", lambda self: False)
 
 
 def other_key_accepted(patch: Patch) -> None:
     """Whoever says hello in a worker's name is that worker."""
-    patch.put(host_keys, "_mismatch", lambda worker, told: "")
+    patch.put(host_keys, "_mismatch", lambda worker, stated: "")
 
 
 def other_host_goes_on(patch: Patch) -> None:
@@ -260,17 +260,17 @@ def other_host_goes_on(patch: Patch) -> None:
 
 
 def weaker_reason_wins(patch: Patch) -> None:
-    """A probe undoes what only a person may."""
+    """A probe undoes what only an operator may."""
     patch.put(quarantine, "is_lasting", lambda worker: False)
 
 
 def ready_without_a_reason(patch: Patch) -> None:
-    """A task could run, does not, and nobody is told why."""
+    """A task could run, does not, and no reason is given."""
     patch.put(diagnosis, "_of_ready", lambda state, demand: iter(()))
 
 
 def other_results_fail_the_task(patch: Patch) -> None:
-    """What a worker sends beside what it told is the task's fault."""
+    """What a worker sends beside what it reported is the task's fault."""
 
     def fail(state: Any, attempt: Any, holder: Any, reason: str) -> None:
         attempts.end(state, attempt, Ended.FAILED, reason)
@@ -280,7 +280,7 @@ def other_results_fail_the_task(patch: Patch) -> None:
 
 
 def cache_believed_for_ever(patch: Patch) -> None:
-    """A worker that misses what is said to be in its cache is told the same again."""
+    """A worker that misses what is recorded to be in its cache is sent the same again."""
     stage_again = attempts.stage_again
 
     def again(state: Any, attempt: Any) -> None:
@@ -343,7 +343,7 @@ def never_scaled_in(patch: Patch) -> None:
     before = patch.put(scale, "decide", lambda *given: msgspec.structs.replace(before(*given), stop=[]))
 
 
-def card_not_waited_for(patch: Patch) -> None:
+def nic_not_waited_for(patch: Patch) -> None:
     """Init tasks begin whether their network is there or not."""
     patch.put(attempts, "waits_for_nic", lambda state, worker: False)
 
@@ -422,7 +422,7 @@ MUTATIONS = [
     Mutation(outcome_said_once, 3),
     Mutation(scaled_in_while_busy, 2),
     Mutation(never_scaled_in, 2),
-    Mutation(card_not_waited_for, 11),
+    Mutation(nic_not_waited_for, 11),
     Mutation(abandoned_is_published, 24),
     Mutation(records_forgotten, 18),
     Mutation(forgotten_before_recorded, 12),

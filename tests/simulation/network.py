@@ -146,7 +146,7 @@ class Network:
             if self.readers[name](topic):
                 self.machines[name].receive(topic, payload, True)
             if self.sessions[name] != session or name not in self.machines:
-                return  # what it was told killed it
+                return  # what it was sent killed it
         self.machines[name].link_changed(True)
 
     def _down(self, name: str) -> None:
@@ -155,8 +155,8 @@ class Network:
         session = self.sessions[name]
         machine = self.machines[name]
 
-        def told() -> None:
+        def notify() -> None:
             if self.sessions.get(name) == session and self.machines.get(name) is machine and not self.linked[name]:
                 machine.link_changed(False)
 
-        self.clock.after(self.clock.between(0.0, 2.0), told)
+        self.clock.after(self.clock.between(0.0, 2.0), notify)

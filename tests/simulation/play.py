@@ -52,22 +52,22 @@ def _play(seed: int, only: Collection[str] | None, store: str) -> tuple[World | 
 
 def play(seed: int, store: str = "model", shrink: bool = True) -> tuple[int, str]:
     """The seed and what was wrong with its world; empty: nothing."""
-    world, told = _play(seed, None, store)
-    if not told or world is None:
-        return seed, told
+    world, failure = _play(seed, None, store)
+    if not failure or world is None:
+        return seed, failure
     names, tries = list(world.faults.struck), 0
     if shrink:
         names, tries = smaller(names, lambda few: bool(_play(seed, few, store)[1]))
-        world, told = _play(seed, names, store)
+        world, failure = _play(seed, names, store)
     assert world is not None
     again = f"python -m tests.simulation --first {seed} --store {store} --only {';'.join(names)!r}"
-    return seed, f"{told}\nfaults, after {tries} tries to do with fewer:\n{world.faults.told()}\nagain: {again}"
+    return seed, f"{failure}\nfaults, after {tries} tries to do with fewer:\n{world.faults.shown()}\nagain: {again}"
 
 
 def catches(seed: int) -> str:
     """What a rule says was broken in this world; an error that is no rule's does not count."""
-    told = _play(seed, None, "model")[1]
-    return "" if told.startswith("Traceback") or _ENDLESS in told else told
+    failure = _play(seed, None, "model")[1]
+    return "" if failure.startswith("Traceback") or _ENDLESS in failure else failure
 
 
 def play_only(seed: int, names: list[str], store: str) -> str:

@@ -119,7 +119,7 @@ class Provider:
         self.world.tell_boss(NetworkDetached(instance=instance, nic=nic), self.world.clock.between(0.0, 1.0))
 
     def _look_at_reason(self, instance: int, worker: str) -> None:
-        """Scaling in ends no worker with an attempt in hand."""
+        """Scaling in stops no worker that holds an attempt."""
         if self.world.boss is None:
             return
         state = self.world.boss.scheduler.state
@@ -127,7 +127,7 @@ class Provider:
         if asked is not None and asked.row.reason.startswith("no work for it"):
             known = state.workers.get(worker)
             held = list(known.attempts) if known is not None else []
-            assert not held, f"worker {worker} is stopped by scaling in with {held} in hand"
+            assert not held, f"worker {worker} is stopped by scaling in while it holds {held}"
 
     def process_ended(self, machine: SimulatedWorker) -> None:
         """The machine is gone; the provider notices."""

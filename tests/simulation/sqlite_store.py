@@ -70,8 +70,8 @@ class SqliteSession(Session):
         unfinished = [one.row for one in real.batches if not one.row.finished_at]
         numbers = {number for row in unfinished for number in range(row.first, row.first + row.count)}
         # Those that are joined to them tell nothing.
-        told, took = ([one for one in loaded.took if one[0] in numbers] for loaded in (real, model))
-        assert told == took, f"what tasks took: {told} in the database, {took}"
+        stored, took = ([one for one in loaded.took if one[0] in numbers] for loaded in (real, model))
+        assert stored == took, f"what tasks took: {stored} in the database, {took}"
         for name in ("attempts", "workers", "instances", "files"):
             _same(name, getattr(real, name), getattr(model, name))
         assert sorted(map(tuple, real.records)) == sorted(model.records), "the records to be forgotten differ"

@@ -64,7 +64,7 @@ def _worker_clock(world: World, blow: Blow) -> None:
 
 
 def _worker_reinstall(world: World, blow: Blow) -> None:
-    """Its SSH daemon has another key from here on, and its agent is started anew."""
+    """Its SSH daemon has another key from here on, and its agent is restarted."""
     worker = _worker(world, blow)
     if worker is not None and worker.machine_alive:
         worker.host_key = world.new_host_key()
@@ -96,7 +96,7 @@ def _boss_cut(world: World, blow: Blow) -> None:
 
 
 def _cut(world: World, name: str, blow: Blow) -> None:
-    """Both ways, or only one of them, when the link seems to stand."""
+    """In both directions, or only in one, when the link seems to stand."""
     way = ("both", "in", "out")[int(blow.part * 97) % 3]
     if way == "both":
         world.network.cut(name, blow.seconds)
@@ -115,7 +115,7 @@ def _boss_freeze(world: World, blow: Blow) -> None:
 
 
 def _boss_stop(world: World, blow: Blow) -> None:
-    world.people.stop_boss(workers=blow.part < 0.5)
+    world.users.stop_boss(workers=blow.part < 0.5)
 
 
 def _second_boss(world: World, blow: Blow) -> None:

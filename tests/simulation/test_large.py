@@ -14,7 +14,7 @@ MACHINES, TASKS = 1_000, 6_000
 def test_a_thousand_machines_work_and_go_for_few_turns_and_decisions() -> None:
     world = LargeWorld(1, MACHINES, TASKS)
     world.play()
-    assert world.most_alive == MACHINES == len(world.store.instances), "all are used, none is made twice"
+    assert world.max_alive == MACHINES == len(world.store.instances), "all are used, none is made twice"
     assert world.provider.living == {}, "and none is left"
     boss = world.boss
     assert boss is not None

@@ -24,18 +24,18 @@ def test_worlds_without_faults_come_to_their_end() -> None:
 @pytest.mark.timeout(0)  # as many worlds as are asked for
 def test_worlds_with_every_fault_keep_every_rule(seeds: int) -> None:
     with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
-        failed = [told for _, told in pool.imap_unordered(play, range(seeds), chunksize=4) if told]
+        failed = [failure for _, failure in pool.imap_unordered(play, range(seeds), chunksize=4) if failure]
     assert not failed, f"{len(failed)} of {seeds} worlds failed; the first:\n{failed[0]}"
 
 
 @pytest.mark.timeout(0)
 def test_worlds_over_the_real_database_keep_every_rule() -> None:
     with multiprocessing.get_context("spawn").Pool(len(os.sched_getaffinity(0))) as pool:
-        failed = [told for _, told in pool.imap_unordered(partial(play, store="sqlite"), range(10)) if told]
+        failed = [failure for _, failure in pool.imap_unordered(partial(play, store="sqlite"), range(10)) if failure]
     assert not failed, failed[0]
 
 
-def test_a_failure_is_told_in_the_few_faults_that_it_needs() -> None:
+def test_a_failure_is_shown_in_the_few_faults_that_it_needs() -> None:
     few, tries = smaller([str(n) for n in range(40)], lambda names: "7" in names and "31" in names)
     assert few == ["7", "31"]
     assert tries < 40

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _place = msgspec.json.Decoder(Place)
 #: What the datastore says of a host that shows another key.
 OTHER_HOST = "another host key"
-MOST_MISSED = 50
+MAX_MISSED = 50
 
 
 class Truth:
@@ -36,7 +36,7 @@ class Truth:
         self.successes: Counter[int] = Counter()
         #: Ended attempts whose outcome is certainly on their worker's disk -> that machine.
         self.kept: dict[tuple[int, int], SimulatedWorker] = {}
-        #: Attempts on record that were sent to somebody.
+        #: Attempts on record that were sent to a worker.
         self.sent: set[tuple[int, int]] = set()
         #: Task -> agents that died under it.
         self.deaths: Counter[int] = Counter()
@@ -48,7 +48,7 @@ class Truth:
         self.poisoned: Counter[int] = Counter()
         #: Tasks that a user asked to run again, and how often.
         self.redone: Counter[int] = Counter()
-        self.people_redo = False
+        self.users_redo = False
         self.last_state: dict[int, int] = {}
         #: As the database had it before the last turn.
         self.dropped: set[int] = set()
@@ -86,7 +86,7 @@ class Truth:
             if init.batch == store.batch_of[run.task]:
                 ready = init.number in worker.disk.prepared
                 assert ready, f"{key} started on {worker.name} before its init task {init.number} had succeeded there"
-        if self.people_redo:
+        if self.users_redo:
             return
         self._inputs(worker, key, accepted.submission.requirements[index])
         starts = accepted.dependency_starts
@@ -115,7 +115,7 @@ class Truth:
     def missed_inputs(self, task: int, attempt: int) -> None:
         """What left a cache is staged again: that is not to go round in circles."""
         self.missed[(task, attempt)] += 1
-        assert self.missed[(task, attempt)] < MOST_MISSED, f"{task}.{attempt} is told again and again what it has not"
+        assert self.missed[(task, attempt)] < MAX_MISSED, f"{task}.{attempt} is sent again and again what it has not"
 
     def ended(self, worker: SimulatedWorker, outcome: Outcome) -> None:
         if outcome.ended in ("failed", "timed_out") and outcome.fault == "task":
@@ -154,7 +154,7 @@ class Truth:
             lasting = worker.quarantined_kind in LASTING
             assert not lasting, f"{key} was sent to {row.worker}, which is quarantined: {worker.quarantined}"
 
-    def told(self, worker_id: str, incarnation: str, orders: list[object]) -> None:
+    def ordered(self, worker_id: str, incarnation: str, orders: list[object]) -> None:
         """Nothing but the question for a hello goes to a machine whose host key is not the pinned one."""
         row = self.world.store.workers.get(worker_id)
         pinned = _place.decode(row.place).host_keys if row is not None and row.place else []
@@ -250,10 +250,10 @@ class Truth:
         stated = accepted.submission.profiles[profiles[index]].retries
         retries = self.world.policy.retries if stated is None else stated
         poison = row.deaths >= self.world.policy.deaths
-        told = (
+        text = (
             f"task {number} failed ({row.reason}) with {row.failures} failures, {retries} retries, {row.deaths} deaths"
         )
-        assert poison or row.failures > retries, told + self.world.story(number)
+        assert poison or row.failures > retries, text + self.world.story(number)
 
     def _succeeded(self, number: int) -> None:
         self.successes[number] += 1
@@ -294,21 +294,21 @@ class Truth:
         for number, machine in world.provider.living.items():
             row = store.instances.get(number)
             if row is None or row.state in ("gone", "failed"):
-                found.append(f"machine of instance {number} ({machine.name}), which nobody knows to live")
+                found.append(f"machine of instance {number} ({machine.name}), of which the boss does not know")
             elif machine.nic:
                 found.append(f"network interface {machine.nic} of {machine.name}, on which no init task runs")
         return found + (_in_memory(world.boss.scheduler.state) if world.boss is not None else ["no boss"])
 
     def _rightly(self, number: int, state: TaskState) -> None:
-        """What a task became is what its behaviour and its dependencies say, unless a person interfered."""
+        """What a task became is what its behaviour and its dependencies say, unless a user interfered."""
         world, store = self.world, self.world.store
-        if world.people.interfered or (world.boss is None):
+        if world.users.interfered or (world.boss is None):
             return
         accepted, index = store.places[number]
         starts = accepted.dependency_starts
         above = [store.state(n) for n in accepted.dependency_targets[starts[index] : starts[index + 1]]]
         broken = any(one is not TaskState.SUCCEEDED for one in above)
-        if state is TaskState.CANCELLED and world.people.merged:
+        if state is TaskState.CANCELLED and world.users.merged:
             return  # what it was before hung, or had been cancelled
         if broken:
             assert state is TaskState.BLOCKED, f"task {number} is {state.word} below a broken dependency"

@@ -18,9 +18,8 @@ from wire.messages import (
     WorkerOrders,
 )
 from wire.topics import Topics
-from worker.agent import AgentOptions, WorkerAgent
+from worker.agent import AgentOptions, WorkerAgent, events
 from worker.agent import effects as do
-from worker.agent import events as told
 from worker.agent.check import check
 
 if TYPE_CHECKING:
@@ -189,16 +188,16 @@ class SimulatedWorker:
     def receive(self, topic: str, payload: bytes, retained: bool) -> None:
         if topic == TOPICS.boss_presence:
             if payload:
-                self._handle(told.BossSeen(decode(payload, Presence), retained))
+                self._handle(events.BossSeen(decode(payload, Presence), retained))
         elif topic == TOPICS.presence(self.id):
             self._own_presence(payload, retained)
         else:
-            self._handle(told.OrdersArrived(decode(payload, WorkerOrders)))
+            self._handle(events.OrdersArrived(decode(payload, WorkerOrders)))
 
     def _own_presence(self, payload: bytes, retained: bool) -> None:
         presence = decode(payload, Presence) if payload else None
         if presence is not None and presence.incarnation != self.incarnation and presence.online and not retained:
-            self._handle(told.OtherAgentSeen(presence.incarnation))
+            self._handle(events.OtherAgentSeen(presence.incarnation))
 
     def link_changed(self, connected: bool) -> None:
         if connected:
@@ -206,11 +205,11 @@ class SimulatedWorker:
                 version=VERSION, deployment="d", name=self.id, incarnation=self.incarnation, online=True
             )
             self.world.network.publish(self.name, TOPICS.presence(self.id), encode(presence), retain=True)
-        self._handle(told.LinkConnected() if connected else told.LinkDisconnected())
+        self._handle(events.LinkConnected() if connected else events.LinkDisconnected())
 
     def _ring(self, generation: int) -> None:
         if generation == self.generation:
-            self._handle(told.TimePassed())
+            self._handle(events.TimePassed())
 
     def _handle(self, event: object) -> None:
         if self.agent is None:
@@ -268,17 +267,17 @@ class SimulatedWorker:
         if generation != self.generation:
             return
         if self.world.faults.strikes("cache_forgets"):
-            self.disk.cache.clear()  # behind its back: somebody made room
+            self.disk.cache.clear()  # behind its back: an operator freed space
         missing = [one.digest for one in effect.inputs if one.digest not in self.disk.cache]
         if missing:
             self.world.truth.missed_inputs(effect.task, effect.attempt)
-            self._handle(told.InputsNotPlaced(effect.task, effect.attempt, missing))
+            self._handle(events.InputsNotPlaced(effect.task, effect.attempt, missing))
             return
         digests = {one.name: one.digest for one in effect.inputs}
         self.disk.placed[(effect.task, effect.attempt)] = digests
         dropped = self._trim(set(digests.values()))
-        self._handle(told.CacheChanged(list(digests.values()), dropped))
-        self._handle(told.InputsPlaced(effect.task, effect.attempt))
+        self._handle(events.CacheChanged(list(digests.values()), dropped))
+        self._handle(events.InputsPlaced(effect.task, effect.attempt))
 
     def _trim(self, used: set[str]) -> list[str]:
         """The cache is small: what is beyond goes, but nothing that was used just now."""
@@ -289,7 +288,7 @@ class SimulatedWorker:
     def _adopt(self, digests: list[str]) -> None:
         if digests:
             self.disk.cache.update(digests)
-            self.world.clock.after(0.0, lambda: self._handle(told.CacheChanged(digests)))
+            self.world.clock.after(0.0, lambda: self._handle(events.CacheChanged(digests)))
 
     def _execute(self, run: Run) -> None:
         key = (run.task, run.attempt)
@@ -308,7 +307,7 @@ class SimulatedWorker:
             self.world.clock.after(seconds, lambda: self._finish(run, number, ended))
 
     def hanging(self) -> list[Run]:
-        """What runs here and never ends by itself."""
+        """What runs here and never ends unless it is killed."""
         runs = [self._runs_of[key] for key in self.running]
         return [run for run in runs if run.execution.timeout is None and self.world.behaviour(run).seconds is None]
 
@@ -347,7 +346,7 @@ class SimulatedWorker:
             manifest=manifest,
         )
         self.world.truth.ended(self, outcome)
-        self._handle(told.ExecutionEnded(outcome, leftovers=bool(manifest)))
+        self._handle(events.ExecutionEnded(outcome, leftovers=bool(manifest)))
         held = self.agent.state.held.get(key) if self.agent is not None else None
         if held is not None and held.phase == "ended" and held.kept:
             self.world.truth.kept[key] = self
@@ -362,6 +361,6 @@ class SimulatedWorker:
             if number is not None and self.running.get(key) == number:
                 del self.running[key]
                 outcome = Outcome(task=key[0], attempt=key[1], ended="cancelled", reason=effect.reason)
-                self._handle(told.ExecutionEnded(outcome))
+                self._handle(events.ExecutionEnded(outcome))
 
         self.world.clock.after(self.world.clock.between(0.01, 1.0), gone)

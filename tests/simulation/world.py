@@ -1,6 +1,6 @@
-"""One world: machines, a network, people and faults, from a seed. `run` plays it to its end and checks everything.
+"""One world: machines, a network, users and faults, from a seed. `run` plays it to its end and checks everything.
 
-First the storm: pushes come in, people interfere, faults strike. Then the calm: nothing fails any more, and
+First the storm: pushes come in, users interfere, faults strike. Then the calm: nothing fails any more, and
 within a bounded time everything that was accepted must have ended, with nothing left behind.
 """
 
@@ -21,16 +21,16 @@ from tests.simulation.datastores import SimulatedDatastore
 from tests.simulation.faults import Faults
 from tests.simulation.graphs import Behaviour
 from tests.simulation.network import Network
-from tests.simulation.people import People
 from tests.simulation.provider import Provider
 from tests.simulation.storm import STORM_SECONDS, plan_storm
 from tests.simulation.truth import Truth
+from tests.simulation.users import Users
 from tests.simulation.workers import SimulatedWorker
 from tests.worlds.store import SimulatedStore
 from wire.messages import Execution, Run
 
 CALM_SECONDS = 6_000.0
-MOST_STEPS = 400_000
+MAX_STEPS = 400_000
 #: A limit that is never reached.
 NEVER = 10_000
 
@@ -44,7 +44,7 @@ class World:
 
     #: All that the boss knows is checked after so many of its turns.
     look_each = 1
-    most_steps = MOST_STEPS
+    max_steps = MAX_STEPS
 
     def __init__(
         self, seed: int, *, calm: bool = False, only: Collection[str] | None = None, store: SimulatedStore | None = None
@@ -61,7 +61,7 @@ class World:
         self.store = SimulatedStore() if store is None else store
         self.truth = Truth(self)
         self.provider = self.make_provider()
-        self.people = People(self)
+        self.users = Users(self)
         #: Worker id -> the machine that was started for it last.
         self.workers: dict[str, SimulatedWorker] = {}
         #: Place in the network -> machine.
@@ -83,9 +83,9 @@ class World:
         self.datastore.boot()
         self.start_boss()
         self.plan_pushes(random.Random(f"{seed} pushes"), calm=calm)
-        self.people.look_at_hosts()
+        self.users.check_hosts()
         if not calm:
-            self.people.plan_acts(random.Random(f"{seed} people"))
+            self.users.plan_acts(random.Random(f"{seed} people"))
             plan_storm(self, random.Random(f"{seed} storm"))
 
     # --- what a world of another kind has instead -----------------------------------------------------------
@@ -97,7 +97,7 @@ class World:
         return drawn
 
     def plan_pushes(self, chance: random.Random, *, calm: bool) -> None:
-        self.people.plan_pushes(chance, calm=calm)
+        self.users.plan_pushes(chance, calm=calm)
 
     def _spoil_network(self, chance: random.Random) -> None:
         network, faults = self.network, self.faults
@@ -135,8 +135,8 @@ class World:
         if boss.alive:
             self.boss = boss
             self.provider.adopt(boss.recorded)
-            for waiting in self.people.pending:
-                self.people.submit(waiting)
+            for waiting in self.users.pending:
+                self.users.submit(waiting)
 
     def boss_died(self, boss: SimulatedBoss) -> None:
         if boss is self.boss:
@@ -144,7 +144,7 @@ class World:
             self.clock.after(self.clock.between(0.5, 20.0), lambda: None if self.boss else self.start_boss())
 
     def tell_boss(self, event: OfProvider, delay: float) -> None:
-        """Lost with the boss that was to be told."""
+        """Lost with the boss that it was sent to."""
         boss = self.boss
 
         def arrive() -> None:
@@ -164,14 +164,14 @@ class World:
             raise AssertionError(f"{where}: {error}") from error
 
     def _play(self) -> None:
-        while self.clock.seconds < STORM_SECONDS and self.clock.steps < self.most_steps:
+        while self.clock.seconds < STORM_SECONDS and self.clock.steps < self.max_steps:
             if not self.clock.step():
                 break
         self._end_storm()
         end = self.clock.now + CALM_SECONDS
         looked = 0
         while self.clock.now < end:
-            assert self.clock.steps < self.most_steps, "the world does not come to rest"
+            assert self.clock.steps < self.max_steps, "the world does not come to rest"
             if not self.clock.step():
                 break
             looked += 1
@@ -180,7 +180,7 @@ class World:
         if self.boss is not None:
             check(self.boss.scheduler.state)
         assert not self._too_many(), f"{self._too_many()} machines are there for no work"
-        assert not self.people.pending, f"pushes {[one.name for one in self.people.pending]} were never accepted"
+        assert not self.users.pending, f"pushes {[one.name for one in self.users.pending]} were never accepted"
         self.truth.final()
 
     def _end_storm(self) -> None:
@@ -191,12 +191,12 @@ class World:
         network.deaf.clear()
         network.mute.clear()
         self.datastore.full_until = self.database_away_until = 0.0
-        self.people.tidy()
+        self.users.tidy()
 
     def _over(self) -> bool:
         """Nothing is left to wait for (looked at now and then, to save time)."""
         return (
-            not self.people.pending
+            not self.users.pending
             and self.boss is not None
             and all(row.state not in _UNFINISHED for row in self.store.tasks.values())
             and not self.truth.left()
@@ -215,8 +215,8 @@ class World:
         if self.boss is None:
             return ""
         moves = [move for move in self.boss.scheduler.state.story if move.key == str(task)]
-        told = [f"  {move.what} {move.attempt} {move.before} -> {move.after}: {move.cause}" for move in moves[-40:]]
-        return "\nStory:\n" + "\n".join(told)
+        lines = [f"  {move.what} {move.attempt} {move.before} -> {move.after}: {move.cause}" for move in moves[-40:]]
+        return "\nStory:\n" + "\n".join(lines)
 
 
 def _policy(chance: random.Random) -> Policy:

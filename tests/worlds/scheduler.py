@@ -100,13 +100,13 @@ def submission(
             else:
                 external.append((index, needed))
         starts.append(len(targets))
-    told = {id: (commands or {}).get(id, f"echo {id}") for id in ids}
+    commands_of = {id: (commands or {}).get(id, f"echo {id}") for id in ids}
     made = Submission(
         name="push",
         ids=ids,
-        executions=[_encode(_execution(told[id], results.get(id, ""))) for id in ids],
+        executions=[_encode(_execution(commands_of[id], results.get(id, ""))) for id in ids],
         requirements=[_encode(_inputs(requirements[id])) if id in requirements else b"" for id in ids],
-        contents=[f"{id}:{told[id]}".encode().ljust(16)[:16] for id in ids],
+        contents=[f"{id}:{commands_of[id]}".encode().ljust(16)[:16] for id in ids],
         profiles=distinct,
         profile_of=array("I", [distinct.index(given[id]) for id in ids]).tobytes(),
         dependency_starts=starts.tobytes(),
@@ -135,7 +135,7 @@ def manifest(names: str) -> list[ManifestEntry]:
 
 
 class FakeWorker:
-    """Says what it is told to say; confirms by its next report what the test took from it."""
+    """Reports what the test has it report; confirms by its next report what the test took from it."""
 
     def __init__(self, world: World, id: str, *, pool: str = "local", slots: int = 2, **hello: object) -> None:
         self.world = world
@@ -149,16 +149,16 @@ class FakeWorker:
         #: Of the last hello.
         self.deployment = "d"
 
-    def hello(self, *in_hand: HeldAttempt, initialized: Sequence[int] = ()) -> None:
-        about = {"held": list(in_hand), "initialized": list(initialized)} | self.about
+    def hello(self, *held: HeldAttempt, initialized: Sequence[int] = ()) -> None:
+        about = {"held": list(held), "initialized": list(initialized)} | self.about
         self.report(WorkerHello(**about))  # type: ignore[arg-type]
 
-    def started_anew(self, *in_hand: HeldAttempt, initialized: Sequence[int] = ()) -> None:
+    def restarted(self, *held: HeldAttempt, initialized: Sequence[int] = ()) -> None:
         name, _, life = self.incarnation.rpartition(".")
         self.incarnation, self.number = f"{name}.{int(life) + 1}", 0
         self.received.clear()
         self.confirms.clear()
-        self.hello(*in_hand, initialized=initialized)
+        self.hello(*held, initialized=initialized)
 
     def message(self, *reports: WorkerReport, number: int | None = None) -> WorkerReported:
         """The event of a report, not handed in yet."""
@@ -236,7 +236,7 @@ class FakeDatastore:
     def hello(self) -> None:
         self.report(DatastoreHello())
 
-    def started_anew(self) -> None:
+    def restarted(self) -> None:
         name, _, life = self.incarnation.rpartition(".")
         self.incarnation, self.number = f"{name}.{int(life) + 1}", 0
         self.received.clear()
@@ -369,7 +369,7 @@ class World:
         return self.ask(Submitted(submission=submission(graph, **more), known=Known()))  # type: ignore[arg-type]
 
     def ask(self, event: Event) -> Answer:
-        """What a person asks, and the answer."""
+        """What a user asks, and the answer."""
         self._reply += 1
         event.reply = self._reply  # type: ignore[union-attr]
         self.turn(event)

@@ -14,13 +14,13 @@ def nothing_changed(world: World) -> bool:
 
 def test_an_accepted_push_is_answered_with_its_batch_and_counts(world: World) -> None:
     answer = world.answer_to_push({"a": "", "b": "a"}, warnings=["a.out is nowhere"])
-    told = {name: answer.value[name] for name in ("batch", "tasks", "attached", "warnings")}
-    assert told == {"batch": 1, "tasks": 2, "attached": 0, "warnings": ["a.out is nowhere"]}
+    shown = {name: answer.value[name] for name in ("batch", "tasks", "attached", "warnings")}
+    assert shown == {"batch": 1, "tasks": 2, "attached": 0, "warnings": ["a.out is nowhere"]}
     assert list(world.store.tasks) == [1, 2]
     assert world.store.batches[1].name == "push"
 
 
-def test_all_unknown_dependencies_are_told_at_once_and_nothing_is_kept(world: World) -> None:
+def test_all_unknown_dependencies_are_reported_at_once_and_nothing_is_kept(world: World) -> None:
     answer = world.answer_to_push({"a": "x", "b": "a y", "c": ""})
     assert [each.kind for each in answer.rejections] == [RejectionKind.UNKNOWN_DEPENDENCY] * 2
     assert "'a'" in answer.rejections[0].text and "'x'" in answer.rejections[0].text
@@ -51,7 +51,7 @@ def test_a_push_of_what_has_ended_is_finished_at_once(world: World) -> None:
     world.push({"a": ""})
     assert world.store.batches[2].finished_at
     assert not world.state.batches
-    assert not worker.orders(), "what has succeeded is never run again by itself"
+    assert not worker.orders(), "what has succeeded is never run again automatically"
 
 
 def test_new_tasks_of_a_push_that_is_partly_there_may_depend_on_the_others(world: World) -> None:
@@ -64,7 +64,7 @@ def test_new_tasks_of_a_push_that_is_partly_there_may_depend_on_the_others(world
     assert [order.task for order in worker.ordered(Run)] == [1, 2]
 
 
-def test_all_clashes_are_told_at_once_with_where_the_others_are(world: World) -> None:
+def test_all_clashes_are_reported_at_once_with_where_the_others_are(world: World) -> None:
     world.push({"a": "", "b": "", "c": ""})
     answer = world.answer_to_push({"a": "", "b": "", "c": ""}, commands={"b": "other", "c": "other"})
     assert [each.kind for each in answer.rejections] == [RejectionKind.ID_CLASH] * 2
@@ -73,7 +73,7 @@ def test_all_clashes_are_told_at_once_with_where_the_others_are(world: World) ->
     assert len(world.store.batches) == 1
 
 
-def test_very_many_faults_are_counted_and_not_all_told(world: World) -> None:
+def test_very_many_problems_are_counted_and_not_all_reported(world: World) -> None:
     answer = world.answer_to_push({f"t{number}": f"x{number}" for number in range(200)})
     assert len(answer.rejections) == 51
     assert answer.rejections[-1].text == "... and 150 more"

@@ -81,6 +81,6 @@ def test_nothing_is_sent_before_there_is_a_broker() -> None:
     world.ignore()
 
 
-def test_a_fitting_task_overtakes_one_that_fits_nobody(world: World) -> None:
+def test_a_fitting_task_overtakes_one_that_fits_no_worker(world: World) -> None:
     world.push({"huge": "", "a": ""}, profiles={"huge": Profile(slots=64, priority=9)})
     assert sent(world.worker()) == ["a"]

@@ -36,7 +36,7 @@ def far(number: int) -> str:
     return f"b2:{number:016x}{'0' * 48}"
 
 
-def test_what_was_told_of_is_there_and_what_was_dropped_is_not() -> None:
+def test_what_was_reported_is_there_and_what_was_dropped_is_not() -> None:
     cached = Cached()
     cached.begin([far(3), far(1)])
     cached.add([far(2), far(3)])
@@ -89,7 +89,7 @@ def test_a_cache_says_the_same_as_a_set_whatever_happens() -> None:
 
 
 def producing(world: World) -> FakeWorker:
-    """Task 1 has left `a.out`, which tasks 2 and 3 need; its publication has not been told."""
+    """Task 1 has left `a.out`, which tasks 2 and 3 require; its publication has not been reported."""
     world.push({"a": "", "b": "a", "c": "a"}, results={"a": "a.out"}, requirements={"b": "a.out", "c": "a.out"})
     worker = world.worker(slots=4)
     worker.began((1, 1))
@@ -109,14 +109,14 @@ def test_a_result_that_others_need_is_kept_by_its_worker_and_taken_from_there(wo
     (acknowledged,) = [order for order in orders if isinstance(order, Acknowledge)]
     assert (acknowledged.attempts, acknowledged.keep) == ([(1, 1)], [(1, 1)])
     assert [order.task for order in orders if isinstance(order, Run)] == [2, 3]
-    told = [order for order in orders if isinstance(order, Staged)]
-    assert [(order.task, [one.digest for one in order.inputs]) for order in told] == [(2, [DIGEST]), (3, [DIGEST])]
+    sent_to = [order for order in orders if isinstance(order, Staged)]
+    assert [(order.task, [one.digest for one in order.inputs]) for order in sent_to] == [(2, [DIGEST]), (3, [DIGEST])]
     assert not world.datastore.ordered(Stage)
     assert world.live(2).phase is Phase.STAGED
     assert DIGEST in world.attempt(2).inputs.decode()
 
 
-def test_results_that_nobody_needs_are_not_kept(world: World) -> None:
+def test_results_that_no_task_requires_are_not_kept(world: World) -> None:
     world.push({"a": ""}, results={"a": "a.out"})
     worker = world.worker()
     worker.began((1, 1))
@@ -170,12 +170,12 @@ def test_what_a_new_start_does_not_state_any_more_is_staged(world: World) -> Non
     worker = caching(world)
     world.ignore()
     worker.about["cached"] = []
-    worker.started_anew()
+    worker.restarted()
     assert [order.attempt for order in world.datastore.ordered(Stage)] == [2]
     world.ignore()
 
 
-def test_a_file_that_nobody_has_a_digest_of_is_staged(world: World) -> None:
+def test_a_file_without_a_known_digest_is_staged(world: World) -> None:
     world.push({"a": ""}, requirements={"a": "by_hand.inp"})
     world.worker(cached=[DIGEST])
     assert [order.task for order in world.datastore.ordered(Stage)] == [1]
@@ -271,8 +271,8 @@ def test_each_worker_goes_on_with_the_inputs_that_it_has(world: World) -> None:
     networks(world, "a b a b a b")
     for worker in (one, two):
         worker.confirm()
-    told = {"one": sent(one), "two": sent(two)}
-    assert told == {"one": "t0", "two": "t1 t3"} or told == {"one": "t0 t2", "two": "t1 t3"}
+    sent_to = {"one": sent(one), "two": sent(two)}
+    assert sent_to == {"one": "t0", "two": "t1 t3"} or sent_to == {"one": "t0 t2", "two": "t1 t3"}
     only_runs(world)
 
 
@@ -286,7 +286,7 @@ def test_workers_that_have_nothing_begin_with_different_inputs(world: World) -> 
     only_runs(world)
 
 
-def test_a_worker_takes_whatever_there_is_when_nothing_is_to_its_liking(world: World) -> None:
+def test_a_worker_takes_whatever_there_is_when_nothing_is_local(world: World) -> None:
     worker = world.worker(slots=4, cached=[far(ord("z"))])
     networks(world, "a . b")
     assert sorted(sent(worker).split()) == ["t0", "t1", "t2"]

@@ -1,4 +1,4 @@
-"""What people ask for: cancel, retry, redo; asking for what is so already is no error."""
+"""What users ask for: cancel, retry, redo; asking for what is so already is no error."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_redo_of_what_has_not_ended_leaves_it_alone(world: World) -> None:
     assert answer.value == {"redone": 0, "untouched": 2}
 
 
-def test_a_worker_set_aside_gives_back_what_has_not_begun_and_keeps_what_has(world: World) -> None:
+def test_a_quarantined_worker_gives_back_what_has_not_begun_and_keeps_what_has(world: World) -> None:
     world.push({"a": "", "b": "", "c": ""})
     worker = world.worker(slots=1)
     worker.began((1, 1))
@@ -141,12 +141,12 @@ def test_a_worker_set_aside_gives_back_what_has_not_begun_and_keeps_what_has(wor
     assert [order.task for order in worker.ordered(Run)] == [2, 3]
 
 
-def test_nobody_can_set_aside_a_worker_that_is_not_there(world: World) -> None:
+def test_a_worker_that_is_not_there_cannot_be_quarantined(world: World) -> None:
     unknown = Rejection(RejectionKind.UNKNOWN_WORKER, "worker 'x' is not there")
     assert world.ask(QuarantineAsked(worker="x", reason="why not")).rejections == [unknown]
 
 
-def test_a_boss_that_is_told_to_end_sends_nothing_new_and_accepts_nothing(world: World) -> None:
+def test_a_boss_that_is_to_stop_sends_nothing_new_and_accepts_nothing(world: World) -> None:
     worker = world.worker()
     world.ignore()
     world.turn(StopAsked())

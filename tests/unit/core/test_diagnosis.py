@@ -132,7 +132,7 @@ def test_a_paused_batch_holds_pending_and_queued_tasks(world: World) -> None:
     assert paused in conditions(world.state)
 
 
-def test_files_on_their_way_hold_a_batch_and_what_failed_of_them_is_told(world: World) -> None:
+def test_files_on_their_way_hold_a_batch_and_what_failed_of_them_is_reported(world: World) -> None:
     world.push({"a": ""}, files=["net.inp", "b.inp"])
     assert why(world, 1) == [FilesWaiting(1, 2)]
     world.datastore.report(StoreFailed(name="net.inp", digest=DIGEST, reason="no room"))
@@ -141,7 +141,7 @@ def test_files_on_their_way_hold_a_batch_and_what_failed_of_them_is_told(world: 
     assert failed in conditions(world.state) and failed.about == f"net.inp {DIGEST}"
 
 
-def test_a_datastore_that_is_absent_is_told_with_what_waits_for_it() -> None:
+def test_a_datastore_that_is_absent_is_reported_with_what_waits_for_it() -> None:
     world = World(connected=False)
     world.push({"a": ""}, files=["net.inp"])
     assert why(world, 1) == [FilesWaiting(1, 1), NoDatastore()]
@@ -184,7 +184,7 @@ def test_busy_workers_are_counted_with_their_slots_and_with_what_waits_for_them(
     assert waiting and why(world, 40) == [WorkersBusy(workers=2, slots=5, tasks=waiting)]
 
 
-def test_workers_that_take_nothing_are_told_with_the_cause(world: World) -> None:
+def test_workers_that_take_nothing_are_reported_with_the_cause(world: World) -> None:
     for name in ("quarantined", "draining", "silent", "lost"):
         world.worker(name)
     world.wait(40.0, *(world.workers[name] for name in ("quarantined", "draining", "silent")))
@@ -210,7 +210,7 @@ def test_a_quarantine_that_a_probe_may_end_says_when(world: World) -> None:
     assert reason.probe_at == world.state.wall + world.policy.probe
 
 
-def test_what_no_worker_has_is_told_kind_by_kind(world: World) -> None:
+def test_what_no_worker_has_is_reported_kind_by_kind(world: World) -> None:
     world.worker("small", slots=1, memory=4_000)
     world.worker("other", pool="moon", slots=4, labels={"os": "linux"})
     profile = Profile(slots=2, memory=5_000, pool="local", labels={"os": "linux"})

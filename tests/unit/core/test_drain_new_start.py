@@ -1,4 +1,4 @@
-"""A drain that was asked for just before the agent was started anew holds for the old agent only."""
+"""A drain that was asked for just before the agent was restarted holds for the old agent only."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def orders_of(scheduler: Scheduler) -> list[object]:
     return [order for effect in effects if isinstance(effect, SendToWorker) for order in effect.orders]
 
 
-def test_a_new_agent_is_not_told_to_drain_because_the_one_before_it_was() -> None:
+def test_a_new_agent_is_not_ordered_to_drain_because_the_one_before_it_was() -> None:
     scheduler = started()
     scheduler.handle(hello("first"), 1.0)
     scheduler.handle(WorkerDrainAsked(worker="w"), 1.0)
@@ -47,7 +47,7 @@ def test_a_new_agent_is_not_told_to_drain_because_the_one_before_it_was() -> Non
     assert not any(isinstance(order, Drain) for order in orders_of(scheduler))
 
 
-def test_a_worker_that_drains_unasked_is_told_to_go_on() -> None:
+def test_a_worker_that_drains_unasked_is_ordered_to_go_on() -> None:
     scheduler = started()
     scheduler.handle(hello("first", draining=True), 1.0)
     assert any(isinstance(order, Resume) for order in orders_of(scheduler))

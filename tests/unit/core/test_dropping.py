@@ -1,4 +1,4 @@
-"""Tasks that a person wants forgotten: what becomes of them, of what depends on them, and of their ids."""
+"""Tasks that a user drops: what becomes of them, of what depends on them, and of their ids."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_only_those_in_the_states_that_are_asked_for(world: World, worker: FakeW
     batch = world.push({"a": "", "b": "", "c": "b"})
     ran(world, worker, "a")
     ran(world, worker, "b", how="failed")
-    told = drop(world, batches=(batch,), states=(TaskState.FAILED, TaskState.BLOCKED))
-    assert told == {"dropped": 2, "asked": 0, "needed": 0}
+    answered = drop(world, batches=(batch,), states=(TaskState.FAILED, TaskState.BLOCKED))
+    assert answered == {"dropped": 2, "asked": 0, "needed": 0}
     assert counts(world) == {"succeeded": 1}
 
 
@@ -104,7 +104,7 @@ def test_dependants_of_what_had_succeeded_go_on(world: World, worker: FakeWorker
     assert world.states("a", "x", "b") == "succeeded succeeded succeeded"
 
 
-def test_it_is_dropped_when_it_succeeds_before_it_is_told_to_end(world: World, worker: FakeWorker) -> None:
+def test_it_is_dropped_when_it_succeeds_before_it_is_ordered_to_end(world: World, worker: FakeWorker) -> None:
     world.push({"a": ""})
     worker.began((1, 1))
     drop(world, 1)
@@ -203,7 +203,7 @@ def test_the_same_push_again_runs_what_was_dropped_whatever_the_strategy(
     assert set(commands(world, worker)) == {(1, 2), (2, 2)}
 
 
-def test_what_is_below_a_replaced_task_and_dropped_does_not_run_anew(world: World, worker: FakeWorker) -> None:
+def test_what_is_below_a_replaced_task_and_dropped_does_not_run_again(world: World, worker: FakeWorker) -> None:
     world.push({"a": "", "b": "a", "c": "b"})
     ran(world, worker, "a", "b", "c")
     drop(world, 2)

@@ -136,7 +136,7 @@ def test_a_late_hello_of_a_former_incarnation_changes_nothing(world: World) -> N
     world.push({"a": ""})
     worker = world.worker()
     former = worker.incarnation
-    worker.started_anew()
+    worker.restarted()
     (run,) = worker.ordered(Run)
     worker.began((1, run.attempt))
     number, incarnation = worker.number, worker.incarnation
@@ -153,7 +153,7 @@ def test_a_worker_that_returns_without_what_it_had_begun_has_lost_it(world: Worl
     worker.hello()
     assert world.attempt(1).ended == "lost"
     assert [(order.task, order.attempt) for order in worker.ordered(Run)] == [(1, 2)]
-    assert world.row("a").deaths == 0, "nobody saw anything die"
+    assert world.row("a").deaths == 0, "none was seen to die"
 
 
 def test_a_hello_that_does_not_tell_of_what_was_sent_is_answered_by_sending_it_again(world: World) -> None:
@@ -213,7 +213,7 @@ def test_a_report_on_the_topic_of_another_worker_is_counted_and_dropped(world: W
 def test_a_late_report_of_a_former_incarnation_is_counted_and_dropped(world: World) -> None:
     worker = executing(world)
     late = worker.message(Outcome(task=1, attempt=1, ended="succeeded"))
-    worker.started_anew(HeldAttempt(task=1, attempt=1, phase="executing"))
+    worker.restarted(HeldAttempt(task=1, attempt=1, phase="executing"))
     world.turn(late)
     assert world.states("a") == "running"
     assert world.state.rejected == {ReportRejection.FORMER_INCARNATION: 1}
@@ -239,7 +239,7 @@ def test_whatever_is_sent_no_more_is_kept_than_a_count_a_reason(world: World) ->
     assert world.state.rejected == {ReportRejection.OTHER_WORKER: 100, ReportRejection.OTHER_DEPLOYMENT: 100}
 
 
-def test_somebody_unknown_is_asked_to_say_hello(world: World) -> None:
+def test_an_unknown_incarnation_is_asked_to_say_hello(world: World) -> None:
     unknown = world.workers["s"] = FakeWorker(world, "s")
     unknown.beats()
     assert [type(order) for order in unknown.orders()] == [SayHello]

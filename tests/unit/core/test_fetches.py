@@ -1,4 +1,4 @@
-"""What people fetch from a datastore elsewhere: asked once of it, told to everybody who waits."""
+"""What clients fetch from a datastore elsewhere: asked once of it, answered to all that wait."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def asked(reply: int, name: str = "out") -> SendAsked:
     return SendAsked(name=name, digest=DIGEST, size=3, reply=reply)
 
 
-def test_content_is_asked_once_of_the_datastore_and_everybody_who_waits_is_told(world: World) -> None:
+def test_content_is_asked_once_of_the_datastore_and_all_requests_that_wait_are_answered(world: World) -> None:
     world.turn(asked(1))
     world.turn(asked(2))
     assert world.datastore.ordered(Send) == [Send(name="out", digest=DIGEST, size=3)]
@@ -23,7 +23,7 @@ def test_content_is_asked_once_of_the_datastore_and_everybody_who_waits_is_told(
     assert world.take(Answer) == []
 
 
-def test_what_cannot_be_sent_is_told_with_the_reason_and_may_be_asked_again(world: World) -> None:
+def test_what_cannot_be_sent_is_answered_with_the_reason_and_may_be_asked_again(world: World) -> None:
     world.turn(asked(1))
     world.datastore.report(SendFailed(digest=DIGEST, reason="gone"))
     assert world.take(Answer) == [Answer(reply=1, rejections=[Rejection(RejectionKind.NOT_SENT, "gone")])]
@@ -41,7 +41,7 @@ def test_a_datastore_that_says_hello_again_or_is_silent_for_long_is_asked_again(
     assert len(world.datastore.ordered(Send)) >= 1
 
 
-def test_without_a_datastore_who_asks_is_told_so_at_once() -> None:
+def test_without_a_datastore_a_request_is_rejected_at_once() -> None:
     world = World(connected=False)
     world.turn(asked(1))
     (answer,) = world.take(Answer)

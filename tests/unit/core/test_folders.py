@@ -68,6 +68,6 @@ def test_a_message_that_its_inputs_make_too_long_is_cut_and_each_part_has_a_numb
     numbers = [message.number for message in messages]
     assert len(numbers) > 1 and numbers == sorted(set(numbers)) and numbers[-1] == 5 * NUMBERS_APART
     assert numbers[0] > 4 * NUMBERS_APART
-    told = [order.task for message in messages for order in message.orders if isinstance(order, Stage)]
-    assert told == [1, 2, 3, 4, 5, 6]
+    staged = [order.task for message in messages for order in message.orders if isinstance(order, Stage)]
+    assert staged == [1, 2, 3, 4, 5, 6]
     assert all(encode(message) for message in messages)

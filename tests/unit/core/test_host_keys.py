@@ -42,16 +42,16 @@ def world() -> World:
     return World(Policy(lease=30.0, probe=60.0))
 
 
-def impostor(world: World, worker: FakeWorker, told: Place) -> FakeWorker:
+def impostor(world: World, worker: FakeWorker, stated: Place) -> FakeWorker:
     """Another machine says hello in the worker's name."""
-    other = FakeWorker(world, worker.id, slots=2, place=told)
+    other = FakeWorker(world, worker.id, slots=2, place=stated)
     other.incarnation = f"{worker.id}-elsewhere.1"
     world.workers[worker.id] = other
     other.hello()
     return other
 
 
-def let_in(world: World) -> None:
+def release(world: World) -> None:
     world.ask(QuarantineAsked(worker="w", reason=""))
 
 
@@ -82,7 +82,7 @@ def test_the_keys_of_the_first_hello_travel_with_every_order_to_the_datastore(wo
 def test_another_address_with_the_same_key_is_the_same_host(world: World) -> None:
     worker = world.worker(place=place("w"))
     worker.about["place"] = place("w", host="10.0.0.99")
-    worker.started_anew()
+    worker.restarted()
     assert not worker.seen.quarantined
     assert worker.seen.place == place("w", host="10.0.0.99")
     world.ignore()
@@ -98,7 +98,7 @@ def test_the_same_address_with_another_key_is_another_host_for_another_worker(wo
 def test_keys_that_are_stated_beside_the_pinned_one_are_not_taken_over(world: World) -> None:
     worker = world.worker(place=place("w", "w-rsa"))
     worker.about["place"] = place("evil", "w-rsa")
-    worker.started_anew()
+    worker.restarted()
     assert not worker.seen.quarantined
     assert pinned(world) == [key("w"), key("w-rsa")]
     world.ignore()
@@ -106,14 +106,14 @@ def test_keys_that_are_stated_beside_the_pinned_one_are_not_taken_over(world: Wo
 
 def test_the_comment_of_a_key_is_no_part_of_it(world: World) -> None:
     worker = world.worker(place=place("w"))
-    told = key("w").rsplit(" ", 1)[0] + "  someone@else"
-    worker.about["place"] = Place(kind="ssh", path="/home/w", host="10.0.0.1", host_keys=[told])
-    worker.started_anew()
+    stated = key("w").rsplit(" ", 1)[0] + "  someone@else"
+    worker.about["place"] = Place(kind="ssh", path="/home/w", host="10.0.0.1", host_keys=[stated])
+    worker.restarted()
     assert not worker.seen.quarantined
     world.ignore()
 
 
-def test_a_hello_with_another_key_is_refused_and_the_worker_set_aside_naming_both(world: World) -> None:
+def test_a_hello_with_another_key_is_refused_and_the_worker_quarantined_naming_both(world: World) -> None:
     worker = world.worker(place=place("w"))
     world.ignore()
     other = impostor(world, worker, place("evil"))
@@ -142,14 +142,14 @@ def test_what_a_refused_host_says_changes_nothing_and_is_not_answered(world: Wor
     world.ignore()
 
 
-def test_a_refused_host_that_says_hello_again_is_not_told_of_again(world: World) -> None:
+def test_a_refused_host_that_says_hello_again_is_not_reported_again(world: World) -> None:
     worker = world.worker(place=place("w"))
     world.ignore()
     other = impostor(world, worker, place("evil"))
-    told = len(world.state.story)
+    stated = len(world.state.story)
     for _ in range(5):
         other.hello()
-    assert len(world.state.story) == told
+    assert len(world.state.story) == stated
     assert not other.orders()
 
 
@@ -164,12 +164,12 @@ def test_a_worker_that_was_reinstalled_loses_what_it_had_when_its_lease_ends(wor
     world.ignore()
 
 
-def test_a_person_lets_it_in_with_the_keys_of_its_newest_hello(world: World) -> None:
+def test_an_operator_releases_it_with_the_keys_of_its_newest_hello(world: World) -> None:
     worker = world.worker(place=place("w"))
     world.push({"a": ""})
     world.ignore()
     other = impostor(world, worker, place("new"))
-    let_in(world)
+    release(world)
     assert [type(order) for order in other.orders()] == [SayHello]
     assert pinned(world) == [key("new")]
     assert any("pinned" in move.after for move in world.state.story)
@@ -179,13 +179,13 @@ def test_a_person_lets_it_in_with_the_keys_of_its_newest_hello(world: World) -> 
     world.ignore()
 
 
-def test_a_person_lets_in_a_worker_that_was_refused_by_an_earlier_boss(world: World) -> None:
+def test_an_operator_releases_a_worker_that_was_refused_by_an_earlier_boss(world: World) -> None:
     worker = world.worker(place=place("w"))
     other = impostor(world, worker, place("new"))
     world.restart()
     world.datastore.hello()
     assert world.state.workers["w"].quarantined
-    let_in(world)
+    release(world)
     other.hello()
     assert not other.seen.quarantined
     assert pinned(world) == [key("new")]
@@ -202,14 +202,14 @@ def test_a_restarted_boss_refuses_the_other_key_as_the_one_before(world: World) 
     world.ignore()
 
 
-def test_the_real_host_goes_on_when_a_person_lets_it_in_after_an_impostor_spoke(world: World) -> None:
+def test_the_real_host_goes_on_when_an_operator_releases_it_after_an_impostor_reported(world: World) -> None:
     worker = world.worker(place=place("w"))
     other = impostor(world, worker, place("evil"))
     world.workers["w"] = worker
     worker.number += 10
     worker.hello()
-    assert worker.seen.quarantined, "only a person knows which of the two is right"
-    let_in(world)
+    assert worker.seen.quarantined, "only an operator knows which of the two is right"
+    release(world)
     assert not worker.seen.quarantined
     assert pinned(world) == [key("w")]
     assert not other.orders()
@@ -220,7 +220,7 @@ def test_a_refused_host_is_not_answered_after_a_new_start_of_the_real_one_either
     worker = world.worker(place=place("w"))
     other = impostor(world, worker, place("evil"))
     world.workers["w"] = worker
-    worker.started_anew()
+    worker.restarted()
     world.ignore()
     world.workers["w"] = other
     other.beats()
@@ -228,12 +228,12 @@ def test_a_refused_host_is_not_answered_after_a_new_start_of_the_real_one_either
     assert not other.orders()
 
 
-def test_the_one_that_was_pinned_before_a_person_chose_another_host_is_a_stranger(world: World) -> None:
+def test_the_one_that_was_pinned_before_an_operator_chose_another_host_is_refused(world: World) -> None:
     world.push({"a": ""})
     worker = world.worker(place=place("w"))
     worker.began((1, 1))
     other = impostor(world, worker, place("new"))
-    let_in(world)
+    release(world)
     world.workers["w"] = worker
     worker.received.clear()
     worker.ended(1, 1)
@@ -251,7 +251,7 @@ def test_the_next_boss_sends_nothing_to_the_one_that_was_pinned_before(world: Wo
     world.push({"a": ""})
     worker = world.worker(place=place("w"))
     impostor(world, worker, place("new"))
-    let_in(world)
+    release(world)
     world.restart()
     world.datastore.hello()
     world.workers["w"] = worker
@@ -270,7 +270,7 @@ def test_a_host_that_states_no_key_gets_nothing_until_it_states_one(world: World
     assert "no host key" in worker.seen.row.quarantined and worker.seen.row.quarantined_kind == "no_host_key"
     assert not worker.ordered(Run)
     worker.about["place"] = place("w")
-    worker.started_anew()
+    worker.restarted()
     assert not worker.seen.quarantined
     assert worker.ordered(Run)
     assert pinned(world) == [key("w")]
@@ -285,7 +285,7 @@ def test_a_worker_over_ssh_does_not_become_one_of_the_datastores_own_disk(world:
     world.ignore()
 
 
-def test_a_probe_does_not_let_in_a_host_that_is_not_trusted(world: World) -> None:
+def test_a_probe_does_not_release_a_host_that_is_not_trusted(world: World) -> None:
     worker = world.worker(place=place("w"))
     world.push({"a": "", "b": ""})
     world.ignore()
@@ -307,9 +307,9 @@ def test_a_new_machine_under_an_old_id_is_a_new_host() -> None:
     world.turn(InstanceEnded(instance=start.instance, reason="it was ended"))
     world.wait(5.0)
     (again,) = world.take(StartInstance)
-    assert again.worker != start.worker, "a machine that is made anew is another worker"
+    assert again.worker != start.worker, "a machine that is made again is another worker"
     worker.about["place"] = place("second")
-    worker.started_anew()
+    worker.restarted()
     assert not worker.seen.quarantined
     assert worker.seen.place == place("second")
     world.ignore()
@@ -318,7 +318,7 @@ def test_a_new_machine_under_an_old_id_is_a_new_host() -> None:
 # --- what the datastore finds ----------------------------------------------------------------------
 
 
-def test_a_host_with_another_key_costs_the_attempt_and_is_set_aside_at_once(world: World) -> None:
+def test_a_host_with_another_key_costs_the_attempt_and_is_quarantined_at_once(world: World) -> None:
     worker = world.worker(place=place("w"), slots=1)
     world.push({"a": ""}, requirements={"a": "net.inp"})
     world.ignore()
@@ -331,7 +331,7 @@ def test_a_host_with_another_key_costs_the_attempt_and_is_set_aside_at_once(worl
     world.ignore()
 
 
-def test_a_host_that_sends_what_nobody_asked_for_costs_the_attempt_no_retry(world: World) -> None:
+def test_a_host_that_sends_what_was_not_requested_costs_the_attempt_no_retry(world: World) -> None:
     world.push({"a": ""}, results={"a": "a.out"})
     worker = world.worker(place=place("w"))
     worker.began((1, 1))
@@ -380,7 +380,7 @@ def test_an_untrusted_host_finishes_what_it_had_begun(world: World) -> None:
     world.ignore()
 
 
-def test_a_weaker_reason_does_not_take_the_place_of_one_that_only_a_person_lifts(world: World) -> None:
+def test_a_weaker_reason_does_not_take_the_place_of_one_that_only_an_operator_lifts(world: World) -> None:
     worker = world.worker(place=place("w"), slots=1)
     world.push({"a": "", "b": ""}, requirements={"a": "net.inp"}, inits=["prepare"])
     world.ignore()
@@ -397,14 +397,14 @@ def test_a_host_fault_of_a_worker_that_came_back_on_another_machine_does_not_bla
     worker.began((1, 1))
     worker.ended(1, 1, manifest=manifest("a.out"))
     world.wait(60.0)
-    worker.started_anew()
+    worker.restarted()
     world.datastore.report(Abandoned(task=1, attempt=1, fault="host", reason="another key"))
     assert not worker.seen.quarantined
     world.ignore()
 
 
-def test_a_host_in_hand_of_the_boss_is_asked_for_its_keys_by_its_hello_only(world: World) -> None:
-    """Nothing is polled: a worker that is known and says hello anew with its key goes on where it was."""
+def test_a_host_that_the_boss_trusts_is_asked_for_its_keys_by_its_hello_only(world: World) -> None:
+    """Nothing is polled: a worker that is known and says hello again with its key goes on where it was."""
     world.push({"a": ""})
     worker = world.worker(place=place("w"))
     worker.began((1, 1))

@@ -69,7 +69,7 @@ def test_an_init_task_that_failed_is_executed_again(world: World) -> None:
     world.ignore()
 
 
-def test_a_worker_on_which_an_init_task_failed_three_times_is_set_aside(world: World) -> None:
+def test_a_worker_on_which_an_init_task_failed_three_times_is_quarantined(world: World) -> None:
     world.push({"a": ""}, inits=["fetch"])
     worker = world.worker()
     for attempt in (1, 2, 3):
@@ -85,7 +85,7 @@ def test_a_worker_on_which_an_init_task_failed_three_times_is_set_aside(world: W
     world.ignore()
 
 
-def test_a_worker_that_is_let_in_again_has_all_its_tries_again(world: World) -> None:
+def test_a_worker_that_is_released_has_all_its_tries_again(world: World) -> None:
     world.push({"a": ""}, inits=["fetch"])
     worker = world.worker()
     for attempt in (1, 2, 3):
@@ -99,18 +99,18 @@ def test_a_worker_that_is_let_in_again_has_all_its_tries_again(world: World) -> 
     world.ignore()
 
 
-def test_an_agent_that_is_started_anew_says_what_was_initialized(world: World) -> None:
+def test_an_agent_that_is_restarted_states_what_was_initialized(world: World) -> None:
     world.push({"a": "", "b": "", "c": ""}, inits=["fetch"])
     worker = world.worker(slots=1)
     worker.ended(4, 1)
     world.ignore()
-    worker.started_anew(initialized=[4])
+    worker.restarted(initialized=[4])
     assert not [run for run in runs(worker) if run[2]]
-    worker.started_anew()
+    worker.restarted()
     assert [run for run in runs(worker) if run[2]] == [(4, 2, True)]
 
 
-def test_an_init_task_whose_inputs_are_not_to_be_had_pauses_its_batch(world: World) -> None:
+def test_an_init_task_whose_inputs_are_not_available_pauses_its_batch(world: World) -> None:
     batch = staged_init(world)
     world.datastore.report(StageFailed(task=2, attempt=1, fault="input", reason="net.inp is not there"))
     assert world.store.batches[batch].paused == "its init task 'fetch' cannot run: net.inp is not there"

@@ -1,4 +1,4 @@
-"""Instances: wanted, asked for and seen; crashes are followed by a new one, with patience."""
+"""Instances: demanded, requested and observed; crashes are followed by a new one, after a pause."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_worker_of_a_crashed_process_waits_for_its_successor_which_finds_its
     assert world.states("a") == "running"
     world.wait(1.1)
     assert started(world) == [(3, "local-1")]
-    worker.started_anew(HeldAttempt(task=1, attempt=1, phase="ended"))
+    worker.restarted(HeldAttempt(task=1, attempt=1, phase="ended"))
     worker.ended(1, 1)
     assert world.states("a") == "succeeded"
     world.ignore()

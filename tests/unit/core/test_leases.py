@@ -42,13 +42,13 @@ def test_leases_stand_still_while_the_boss_has_no_broker(world: World) -> None:
     world.turn(LinkConnected())
     assert isinstance(worker.orders()[0], SayHello)
     world.wait(world.policy.lease - 1)
-    assert worker.seen.state == "online", "the lease began anew with the connection"
+    assert worker.seen.state == "online", "the lease started again with the connection"
     world.wait(2.0)
     assert worker.seen.state == "lost"
     world.ignore()
 
 
-def test_leases_begin_anew_after_a_gap_in_the_bosss_own_time(world: World) -> None:
+def test_leases_start_again_after_a_gap_in_the_bosss_own_time(world: World) -> None:
     worker = busy(world)
     world.wait(1.0, worker)
     world.now += 3_600.0
@@ -130,7 +130,7 @@ def test_a_leaving_worker_gives_back_what_has_not_begun(world: World) -> None:
     worker = busy(world)
     world.push({"b": ""})
     world.ignore()
-    worker.report(Leaving(reason="told to end"))
+    worker.report(Leaving(reason="asked to stop"))
     worker.returned((2, 1))
     assert worker.seen.state == "draining"
     assert world.states("a", "b") == "running queued"
@@ -139,5 +139,5 @@ def test_a_leaving_worker_gives_back_what_has_not_begun(world: World) -> None:
 
 
 def test_a_worker_that_is_not_there_cannot_be_drained(world: World) -> None:
-    answer = world.ask(WorkerDrainAsked(worker="nobody"))
-    assert answer.rejections == [Rejection(RejectionKind.UNKNOWN_WORKER, "worker 'nobody' is not there")]
+    answer = world.ask(WorkerDrainAsked(worker="unknown"))
+    assert answer.rejections == [Rejection(RejectionKind.UNKNOWN_WORKER, "worker 'unknown' is not there")]

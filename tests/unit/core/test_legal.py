@@ -121,7 +121,7 @@ class Sent:
         return self
 
     def back(self) -> Sent:
-        """The same incarnation says hello again, and has it in hand."""
+        """The same incarnation says hello again, and holds it."""
         self.worker.hello(HeldAttempt(task=1, attempt=1, phase="executing"))
         return self
 
@@ -213,12 +213,12 @@ REPORTS: dict[str, Callable[[Sent], object]] = {
     "timed out": lambda sent: sent.ended("timed_out"),
     "cancelled": lambda sent: sent.ended("cancelled"),
     "failed by its worker": lambda sent: sent.ended("failed", fault="worker"),
-    "in hand as staging": lambda sent: sent.worker.hello(HeldAttempt(task=1, attempt=1, phase="staging")),
-    "in hand as executing": Sent.back,
-    "in hand as ended": lambda sent: sent.worker.hello(HeldAttempt(task=1, attempt=1, phase="ended")),
-    "not in hand": lambda sent: sent.worker.hello(),
-    "a new start": lambda sent: sent.worker.started_anew(),
-    "a new start that has it": lambda sent: sent.worker.started_anew(HeldAttempt(task=1, attempt=1, phase="executing")),
+    "held as staging": lambda sent: sent.worker.hello(HeldAttempt(task=1, attempt=1, phase="staging")),
+    "held as executing": Sent.back,
+    "held as ended": lambda sent: sent.worker.hello(HeldAttempt(task=1, attempt=1, phase="ended")),
+    "not held": lambda sent: sent.worker.hello(),
+    "a new start": lambda sent: sent.worker.restarted(),
+    "a new start that has it": lambda sent: sent.worker.restarted(HeldAttempt(task=1, attempt=1, phase="executing")),
     "silence": Sent.silent,
     "stage done": Sent.staged,
     **{f"not staged: {fault}": lambda sent, fault=fault: sent.stage_failed(fault) for fault in ("input", "host")},
@@ -312,7 +312,7 @@ BECOMES: dict[str, Callable[[World], object]] = {
     "silence": silence,
     "hello": hello,
     "drop": drop,
-    "a new start": lambda world: world.workers[WORKER].started_anew(),
+    "a new start": lambda world: world.workers[WORKER].restarted(),
     "heartbeat": lambda world: world.workers[WORKER].beats(),
     "leaving": lambda world: world.workers[WORKER].report(Leaving(reason="TERM")),
     "terminate": lambda world: world.ask(TerminateAsked(workers=[WORKER])),
@@ -341,7 +341,9 @@ def test_whatever_becomes_of_a_worker_is_no_illegal_move(
     for step in (*state, BECOMES[first], BECOMES[second]):
         step(local)
     moves = {(before, after) for before, after in made(local, "worker", WORKER) if before != after}
-    assert {move for move in moves if move[1] != "online"} <= set(legal(WORKER_MOVES)), "but what begins anew is online"
+    assert {move for move in moves if move[1] != "online"} <= set(legal(WORKER_MOVES)), (
+        "but what starts again is online"
+    )
 
 
 def test_an_illegal_move_of_a_worker_raises_with_its_story(local: World) -> None:

@@ -103,7 +103,7 @@ def test_whatever_is_said_the_state_stays_right_and_can_be_recorded(
             pass
         world.wait(choose.choice((0.0, 0.1, 20.0)))
         if choose.random() < 0.1:
-            worker.started_anew()
+            worker.restarted()
     world.effects.clear()
     assert_texts_fit(tmp_path / "it.sqlite")
 

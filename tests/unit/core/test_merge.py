@@ -1,4 +1,4 @@
-"""Pushing again with a merge strategy: what runs anew, what is kept, and what becomes of attempts under way."""
+"""Pushing again with a merge strategy: what runs again, what is kept, and what becomes of attempts under way."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def worker(world: World) -> FakeWorker:
     return made
 
 
-# --- who runs anew ---------------------------------------------------------------------------------
+# --- what runs again -------------------------------------------------------------------------------
 
 
 def test_without_a_strategy_another_content_is_refused_and_the_strategies_are_named(world: World) -> None:
@@ -152,7 +152,7 @@ def test_new_tasks_of_the_push_wait_for_replaced_ones_and_replaced_ones_for_new_
     assert world.states("first", "a", "b", "last") == "succeeded succeeded succeeded succeeded"
 
 
-def test_a_dependency_that_is_no_more_is_no_longer_waited_for(world: World, worker: FakeWorker) -> None:
+def test_a_dependency_that_was_removed_is_no_longer_waited_for(world: World, worker: FakeWorker) -> None:
     world.push({"a": "", "b": "", "c": "a b"})
     ran(world, worker, "a", how="failed")
     assert world.states("b", "c") == "queued blocked"
@@ -277,7 +277,7 @@ def test_one_that_was_sent_ahead_never_runs_as_the_new_description_under_the_old
     world.ignore()
     world.push({"a": ""}, commands={"a": "new"}, **REPLACE)
     world.ignore()
-    worker.started_anew()
+    worker.restarted()
     assert commands(world, worker) == {(1, 2): "new"}
     assert world.attempt(1, 1).ended in ("superseded", "lost")
 

@@ -141,7 +141,7 @@ def test_an_illegal_move_raises_with_the_tasks_story(world: World) -> None:
     batch, index = world.state.batches[1], 0
     with pytest.raises(IllegalMoveError, match="task 1: succeeded -> running") as caught:
         moves.move(world.state, batch, index, TaskState.RUNNING, "a bug")
-    told = str(caught.value)
-    assert "queued -> running: started on w" in told
-    assert "running -> succeeded: its attempt succeeded" in told
+    text = str(caught.value)
+    assert "queued -> running: started on w" in text
+    assert "running -> succeeded: its attempt succeeded" in text
     world.ignore()

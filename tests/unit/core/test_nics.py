@@ -69,7 +69,7 @@ def test_an_init_task_is_sent_when_its_machine_has_the_nic_and_the_nic_goes_afte
     assert not world.take(AttachNetwork) and not world.take(DetachNetwork)
 
 
-def test_a_nic_that_cannot_be_had_is_a_failed_try_and_then_the_worker_is_set_aside(world: World) -> None:
+def test_a_nic_that_is_not_available_is_a_failed_try_and_then_the_worker_is_quarantined(world: World) -> None:
     worker = booted(world)
     world.push({"a": ""}, inits=["one"])
     for _ in range(2):
@@ -99,11 +99,11 @@ def test_what_is_not_answered_is_asked_again_and_a_restart_asks_for_what_is_open
     assert not world.take(DetachNetwork) and not world.take(AttachNetwork)
 
 
-def test_a_late_answer_to_an_attach_that_nobody_wants_any_more_takes_the_nic_away(world: World) -> None:
+def test_a_late_answer_to_an_attach_that_is_not_required_any_more_takes_the_nic_away(world: World) -> None:
     worker = booted(world)
     world.push({"a": ""}, inits=["one"])
     (asked,) = world.take(AttachNetwork)
-    worker.started_anew()
+    worker.restarted()
     world.ignore()
     world.turn(NetworkAttached(instance=asked.instance, nic="7"))
     wanted = any(attempt.init for attempt in worker.seen.attempts.values())
@@ -167,7 +167,7 @@ def test_only_a_budget_that_is_used_up_is_granted_again_and_a_finished_batch_is_
     world.push({"a": "", "b": "", "c": ""})
     world.ignore()
     worker.ended(*next(iter(worker.seen.attempts)), seconds=100.0)
-    for reason in ("lunch", "it has used up my patience"):
+    for reason in ("lunch", "it has used up its time"):
         world.turn(PauseAsked(batch=1, reason=reason))
         assert world.store.batches[1].paused_kind == "operator"
         world.turn(PauseAsked(batch=1, reason=""))

@@ -141,12 +141,12 @@ def test_a_question_for_hello_that_is_lost_leaves_nothing_unsaid(world: World) -
     world.ignore()
 
 
-def test_a_worker_told_apart_by_its_incarnation_gets_no_orders_of_the_former_one(world: World) -> None:
+def test_a_worker_known_by_its_incarnation_gets_no_orders_of_the_former_one(world: World) -> None:
     world.push({"a": ""})
     worker = world.worker()
     (message,) = worker.received
     assert message.receiver == "w.1"
-    worker.started_anew()
+    worker.restarted()
     assert {one.receiver for one in worker.received} == {"w.2"}
     assert min(numbers(worker)) > message.number
     world.ignore()

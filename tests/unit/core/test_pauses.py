@@ -94,8 +94,8 @@ def test_after_failures_one_is_tried_at_a_time_and_the_journal_counts_that_one(c
     assert plan.start == 1 and "one is tried at a time" in plan.why_not_more.text
 
 
-def test_a_pause_ends_when_a_machine_is_made_that_somebody_asked_for_meanwhile(cloud: World) -> None:
-    """The quota is larger now, and a person does not wait for the pause."""
+def test_a_pause_ends_when_a_machine_is_made_that_an_operator_asked_for_meanwhile(cloud: World) -> None:
+    """The quota is larger now, and an operator does not wait for the pause."""
     for _ in range(6):
         refuse(cloud, *started(cloud))
         cloud.wait(cloud.state.pools["cloud"].not_before - cloud.now + 3.0)
@@ -171,7 +171,7 @@ def test_after_one_that_never_worked_the_next_is_waited_for(cloud: World) -> Non
     assert len(started(cloud)) > 1
 
 
-def test_one_bad_machine_of_many_holds_up_nobody(cloud: World) -> None:
+def test_one_bad_machine_of_many_holds_up_no_other(cloud: World) -> None:
     first, second, *others = started(cloud)
     for name in (first, second, *others):
         made(cloud, name)
@@ -226,7 +226,7 @@ def test_boots_that_have_become_longer_meanwhile_are_waited_for_longer(cloud: Wo
     assert slower not in stopped(cloud)
 
 
-def test_one_that_is_not_made_is_told_as_such(cloud: World) -> None:
+def test_one_that_is_not_made_is_reported_as_such(cloud: World) -> None:
     _, (name, *_) = learned(cloud)
     number = cloud.state.instance_for[name]
     cloud.wait(CLOUD.boot_timeout + 5.0)

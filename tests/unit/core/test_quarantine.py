@@ -26,10 +26,10 @@ def graph(count: int) -> dict[str, str]:
     return {f"t{number}": "" for number in range(1, count + 1)}
 
 
-def fail_all(worker: FakeWorker, *, most: int = 100) -> list[tuple[int, int]]:
+def fail_all(worker: FakeWorker, *, max_tasks: int = 100) -> list[tuple[int, int]]:
     """Whatever it is sent fails by its own fault, until it is sent nothing more."""
     failed: list[tuple[int, int]] = []
-    while (runs := worker.ordered(Run)) and len(failed) < most:
+    while (runs := worker.ordered(Run)) and len(failed) < max_tasks:
         for run in runs:
             failed.append((run.task, run.attempt))
             worker.ended(run.task, run.attempt, "failed", fault="worker", reason="the disk is full")
@@ -90,7 +90,7 @@ def test_one_task_alone_does_not_set_a_worker_aside_at_once() -> None:
     quiet(world)
 
 
-def test_a_success_or_a_fault_of_a_task_begins_the_count_anew(world: World) -> None:
+def test_a_success_or_a_failure_by_a_task_restarts_the_count(world: World) -> None:
     worker = world.worker(slots=1)
     world.push(graph(10))
     for fault, how in [("worker", "failed"), ("worker", "failed"), ("task", "succeeded")] * 3:
@@ -100,7 +100,7 @@ def test_a_success_or_a_fault_of_a_task_begins_the_count_anew(world: World) -> N
     quiet(world)
 
 
-def test_nothing_is_sent_to_a_worker_that_is_set_aside_before_its_pause_is_over(world: World) -> None:
+def test_nothing_is_sent_to_a_quarantined_worker_before_its_pause_is_over(world: World) -> None:
     worker = archive(world)
     world.wait(PROBE - 1)
     assert worker.ordered(Run) == []
@@ -144,7 +144,7 @@ def test_a_probe_whose_worker_dies_has_failed(world: World) -> None:
     world.wait(PROBE + 1)
     (probe,) = worker.ordered(Run)
     worker.began((probe.task, probe.attempt))
-    worker.started_anew()
+    worker.restarted()
     assert worker.seen.quarantined and worker.seen.probes == 1 and worker.seen.probing is None
     assert worker.ordered(Run) == []
     quiet(world)
@@ -177,7 +177,7 @@ def test_with_nothing_to_run_the_probe_waits_for_a_task(world: World) -> None:
     quiet(world)
 
 
-def test_a_person_lets_it_in_at_once(world: World) -> None:
+def test_an_operator_releases_it_at_once(world: World) -> None:
     worker = archive(world)
     worker.orders()
     world.wait(31.0)  # the tasks' own pauses are over
@@ -196,7 +196,7 @@ def test_its_kind_decides_how_a_quarantine_ends_whatever_its_sentence_says(world
     world.ignore()
 
 
-def test_what_a_person_set_aside_no_probe_lets_in(world: World) -> None:
+def test_what_an_operator_quarantined_no_probe_releases(world: World) -> None:
     worker = world.worker(slots=1)
     world.push(graph(4))
     sent = worker.ordered(Run)
@@ -213,7 +213,7 @@ def test_what_a_person_set_aside_no_probe_lets_in(world: World) -> None:
     quiet(world)
 
 
-def test_setting_aside_by_hand_while_a_probe_runs_ends_the_probing(world: World) -> None:
+def test_a_manual_quarantine_while_a_probe_runs_ends_the_probing(world: World) -> None:
     worker = archive(world)
     worker.orders()
     world.wait(PROBE + 1)

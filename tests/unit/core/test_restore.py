@@ -179,7 +179,7 @@ class History:
                 worker.hello()
 
     def die(self) -> None:
-        self.workers[self.pick(2)].started_anew()
+        self.workers[self.pick(2)].restarted()
 
     def step(self) -> None:
         steps = (self.push, self.push_again, self.ask, self.pause, self.silence, self.die, *[self.work] * 7)
@@ -187,13 +187,13 @@ class History:
         self.world.ignore()
 
     def come_to_an_end(self) -> None:
-        """Nobody interferes any more, and all goes well."""
+        """No user interferes any more, and all goes well."""
         world = self.world
         for number in list(world.state.batches):
             world.ask(PauseAsked(batch=number, reason=""))
         for worker in self.workers:
             world.ask(QuarantineAsked(worker=worker.id, reason=""))
-            worker.hello(*(self._in_hand(attempt) for attempt in worker.seen.attempts.values()))
+            worker.hello(*(self._held(attempt) for attempt in worker.seen.attempts.values()))
         for name, digest in list(world.state.files):
             world.datastore.report(Stored(name=name, digest=digest))
         for _ in range(200):
@@ -207,7 +207,7 @@ class History:
             world.datastore.report(DatastoreHeartbeat())
 
     @staticmethod
-    def _in_hand(attempt: Attempt) -> HeldAttempt:
+    def _held(attempt: Attempt) -> HeldAttempt:
         ended = attempt.phase is Phase.COLLECTING
         return HeldAttempt(task=attempt.task, attempt=attempt.attempt, phase="ended" if ended else attempt.phase.value)
 

@@ -149,7 +149,7 @@ def test_results_published_although_their_worker_was_taken_for_lost_count(world:
     world.ignore()
 
 
-OTHER = "a.out has other content than w told"
+OTHER = "a.out has other content than w reported"
 
 
 def _leave_other_results(world: World, worker: FakeWorker, attempt: int) -> None:
@@ -183,7 +183,7 @@ def test_results_that_differ_on_three_workers_in_a_row_are_the_tasks_own_doing()
     assert not any(row.quarantined for row in world.store.workers.values())
 
 
-def test_a_worker_set_aside_for_other_results_proves_itself_with_one_task() -> None:
+def test_a_worker_quarantined_for_other_results_proves_itself_with_one_task() -> None:
     world = World(Policy(lease=1e6, probe=60.0))
     world.push({"a": ""}, results={"a": "a.out"})
     worker = world.worker(slots=1)
@@ -198,7 +198,7 @@ def test_a_worker_set_aside_for_other_results_proves_itself_with_one_task() -> N
     world.ignore()
 
 
-def test_a_result_fault_of_what_is_abandoned_anyway_blames_nobody(world: World) -> None:
+def test_a_result_fault_of_what_is_abandoned_anyway_blames_no_worker(world: World) -> None:
     worker = collecting(world)
     world.ask(CancelAsked(selection=Selection(tasks=[1])))
     world.datastore.report(Abandoned(task=1, attempt=1, fault="result", reason=OTHER))
@@ -229,7 +229,7 @@ def test_results_that_cannot_be_fetched_are_nobodys_fault_and_are_not_tried_in_a
 def test_a_new_datastore_is_asked_again_for_all_that_is_open(world: World) -> None:
     collecting(world)
     world.ignore()
-    world.datastore.started_anew()
+    world.datastore.restarted()
     assert [(order.task, order.attempt) for order in world.datastore.ordered(Collect)] == [(1, 1)]
 
 

@@ -123,7 +123,7 @@ def test_a_fault_of_the_worker_costs_no_retry(world: World) -> None:
 def dies_and_returns(world: World, worker: FakeWorker, attempt: int) -> None:
     worker.began((1, attempt))
     world.now += 10.0
-    worker.started_anew()
+    worker.restarted()
     world.ignore()
 
 
@@ -156,7 +156,7 @@ def test_deaths_that_are_not_in_a_row_are_no_poison(world: World) -> None:
 def test_a_worker_that_dies_before_the_task_began_is_no_sign_of_poison(world: World) -> None:
     world.push({"a": ""})
     worker = world.worker()
-    worker.started_anew()
+    worker.restarted()
     assert world.row("a").deaths == 0
     world.ignore()
 
@@ -165,7 +165,7 @@ def test_a_restarted_agent_that_still_has_the_outcome_has_lost_nothing(world: Wo
     world.push({"a": ""})
     worker = world.worker()
     worker.began((1, 1))
-    worker.started_anew(HeldAttempt(task=1, attempt=1, phase="ended"))
+    worker.restarted(HeldAttempt(task=1, attempt=1, phase="ended"))
     assert world.states("a") == "running"
     worker.ended(1, 1)
     assert world.states("a") == "succeeded"
@@ -186,7 +186,7 @@ def test_many_deaths_at_once_are_a_failing_site_and_no_poison(world: World) -> N
     world.ignore()
 
 
-def test_many_agents_started_anew_at_once_are_no_poison_either(world: World) -> None:
+def test_many_agents_restarted_at_once_are_no_poison_either(world: World) -> None:
     workers = [world.worker(f"w-{number}", slots=1) for number in range(4)]
     world.push({f"t{number}": "" for number in range(4)})
     for worker in workers:
@@ -194,6 +194,6 @@ def test_many_agents_started_anew_at_once_are_no_poison_either(world: World) -> 
             worker.began(attempt)
     world.ignore()
     for worker in workers:
-        worker.started_anew()
+        worker.restarted()
     assert sum(world.row(f"t{number}").deaths for number in range(4)) <= 2
     world.ignore()

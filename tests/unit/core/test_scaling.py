@@ -135,7 +135,7 @@ def test_an_idle_worker_is_stopped_after_a_while_and_a_busy_one_never(cloud: Wor
     cloud.wait(40.0, first, second)
     assert stopped(cloud) == [alone.id]
     cloud.wait(300.0, other)
-    assert stopped(cloud) == [alone.id], "asked again, and nobody else"
+    assert stopped(cloud) == [alone.id], "asked again, and no other"
     assert other.seen.attempts
     assert not alone.seen.serves()
 
@@ -157,7 +157,7 @@ def test_a_worker_is_kept_for_a_stage_that_opens_before_another_could_boot(cloud
     assert stopped(cloud) == [], "the next stage opens in less than a boot"
 
 
-def test_a_full_cloud_is_told_tried_again_more_slowly_and_holds_nobody_up(cloud: World) -> None:
+def test_a_full_cloud_is_reported_tried_again_more_slowly_and_holds_no_other_up(cloud: World) -> None:
     cloud.push({f"t{n}": "" for n in range(20)}, profile=LONG)
     names = started(cloud)
     (worker,) = boot(cloud, names[0])
@@ -209,7 +209,7 @@ def test_one_that_never_reports_is_ended_and_replaced(cloud: World) -> None:
     assert started(cloud) == ["cloud-2"]
 
 
-def test_a_person_gets_what_fits_and_is_told_what_does_not(cloud: World) -> None:
+def test_an_operator_gets_what_fits_and_hears_what_does_not(cloud: World) -> None:
     cloud.turn(InstancesAsked(pool="", count=6, keep_alive=True, reply=7))
     assert started(cloud) == ["cloud-1", "cloud-2", "cloud-3", "cloud-4"]
     (answer,) = cloud.take(Answer)
@@ -223,7 +223,7 @@ def test_a_person_gets_what_fits_and_is_told_what_does_not(cloud: World) -> None
     assert answer.rejections == [Rejection(RejectionKind.UNKNOWN_POOL, "there is no pool 'moon'; there are: cloud")]
 
 
-def test_without_keep_alive_what_a_person_started_ends_when_it_was_idle(cloud: World) -> None:
+def test_without_keep_alive_what_an_operator_started_ends_when_it_was_idle(cloud: World) -> None:
     cloud.turn(InstancesAsked(pool="cloud", count=1, reply=7))
     (worker,) = boot(cloud, *started(cloud))
     cloud.take(Answer)
@@ -231,7 +231,7 @@ def test_without_keep_alive_what_a_person_started_ends_when_it_was_idle(cloud: W
     assert stopped(cloud) == [worker.id]
 
 
-def test_termination_lets_busy_ones_finish_unless_told_otherwise(cloud: World) -> None:
+def test_termination_lets_busy_ones_finish_by_default(cloud: World) -> None:
     cloud.push({"a": "", "b": "", "c": ""}, profile=LONG)
     busy, other = all_at_work(cloud)
     cloud.turn(TerminateAsked(workers=[busy.id], reply=3))
@@ -244,12 +244,12 @@ def test_termination_lets_busy_ones_finish_unless_told_otherwise(cloud: World) -
     assert stopped(cloud) == [busy.id]
     cloud.turn(TerminateAsked(pools=["cloud"], now=True, reply=4))
     assert other.id in stopped(cloud)
-    cloud.turn(TerminateAsked(workers=["nobody"], reply=5))
-    unknown = Rejection(RejectionKind.UNKNOWN_WORKER, "the boss started no worker 'nobody'")
+    cloud.turn(TerminateAsked(workers=["unknown"], reply=5))
+    unknown = Rejection(RejectionKind.UNKNOWN_WORKER, "the boss started no worker 'unknown'")
     assert cloud.take(Answer)[-1].rejections == [unknown]
 
 
-def test_a_drained_machine_ends_by_itself(cloud: World) -> None:
+def test_a_drained_machine_ends_automatically(cloud: World) -> None:
     cloud.turn(InstancesAsked(pool="cloud", count=1, keep_alive=True, reply=7))
     (worker,) = boot(cloud, *started(cloud))
     cloud.turn(WorkerDrainAsked(worker=worker.id, reply=1))
@@ -286,7 +286,7 @@ def test_the_datastores_machine_is_kept_and_replaced(cloud: World) -> None:
     assert world.store.instances[1].address == "10.0.0.2"
     world.datastore.hello()
     assert world.store.instances[1].state == "running", "its program said hello"
-    world.turn(InstanceEnded(instance=1, reason="somebody switched it off"))
+    world.turn(InstanceEnded(instance=1, reason="it was switched off"))
     world.wait(2.0)
     assert started(world) == ["datastore"]
     world.close()
@@ -350,10 +350,10 @@ def test_what_a_month_may_cost_is_kept() -> None:
     world.close()
 
 
-def test_a_machine_whose_worker_was_set_aside_goes_when_there_is_no_work(cloud: World) -> None:
+def test_a_machine_whose_worker_was_quarantined_goes_when_there_is_no_work(cloud: World) -> None:
     cloud.turn(InstancesAsked(pool="cloud", count=2))
-    broken, by_hand = boot(cloud, *started(cloud))
-    cloud.turn(QuarantineAsked(worker=by_hand.id, reason="look at it"))
+    broken, manual = boot(cloud, *started(cloud))
+    cloud.turn(QuarantineAsked(worker=manual.id, reason="look at it"))
     cloud.push({"a": ""}, inits=["prepare"], profile=LONG)
     for _ in range(3):
         for task, attempt in [key for key, one in broken.seen.attempts.items() if one.init]:
@@ -362,7 +362,7 @@ def test_a_machine_whose_worker_was_set_aside_goes_when_there_is_no_work(cloud: 
     cloud.turn(CancelAsked(selection=Selection(batches=[1])))
     broken.report(*(Returned(task=task, attempt=attempt) for task, attempt in list(broken.seen.attempts)))
     cloud.ignore()
-    cloud.wait(50.0, broken, by_hand)
+    cloud.wait(50.0, broken, manual)
     assert stopped(cloud) == [broken.id]
 
 

@@ -82,7 +82,7 @@ def test_what_boots_already_counts() -> None:
     assert plan.start == 0
 
 
-def test_work_that_those_there_will_have_done_by_then_starts_nobody() -> None:
+def test_work_that_those_there_will_have_done_by_then_starts_none() -> None:
     plan = decide([Wave(0.0, 8, 10.0)], POOL, Supply(busy=1))
     assert plan.start == 0
 
@@ -122,7 +122,7 @@ def test_spares_are_kept_beyond_what_is_needed() -> None:
     assert plan.stop == ["a"]
 
 
-def test_a_full_provider_is_told_and_not_asked() -> None:
+def test_a_full_provider_is_reported_and_not_asked() -> None:
     plan = decide([Wave(0.0, 1000, 30.0)], pool(full="no address is left in network 'private'"), Supply())
     assert plan.start == 0
     kind, text = not_more(plan)
@@ -144,13 +144,13 @@ def test_the_idle_time_is_waited_for_where_work_may_come_again() -> None:
 
 
 def test_the_idle_time_is_waited_for_where_no_work_is_known_too() -> None:
-    """Somebody may push the next study."""
+    """A user may push the next study."""
     plan = decide([], pool(idle=60.0), Supply(idle=[("a", 61.0), ("b", 10.0)]))
     kind, text = not_fewer(plan)
     assert plan.stop == ["a"] and kind is NotFewerKind.JUST_IDLE and "less than 60 s" in text
 
 
-def test_why_there_are_not_fewer_is_told_of_those_that_stay() -> None:
+def test_why_there_are_not_fewer_is_given_for_those_that_stay() -> None:
     resting = Supply(idle=[("a", 61.0), ("b", 61.0)])
     assert decide([], pool(idle=60.0), resting).why_not_fewer is None, "none stays"
     assert decide([], POOL, Supply()).why_not_fewer is None, "none is there"
@@ -224,6 +224,6 @@ def test_whatever_comes_limits_hold_and_only_idle_ones_are_stopped(
 
 
 @given(_waves, _pools)
-def test_where_there_is_work_and_nobody_somebody_is_started(waves: list[Wave], limits: Pool) -> None:
+def test_where_there_is_work_and_no_worker_one_is_started(waves: list[Wave], limits: Pool) -> None:
     if waves and waves[0].at == 0.0 and limits.budget is None:
         assert decide(waves, limits, Supply()).start > 0

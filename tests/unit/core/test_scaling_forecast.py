@@ -85,7 +85,7 @@ def test_a_task_of_another_pool_takes_its_time_and_no_slot_and_makes_no_wave() -
     assert seen.waves == [Wave(20.0, 1, 10.0)]
 
 
-def test_one_that_wants_more_slots_than_there_are_runs_alone_and_blocks_nobody_for_ever() -> None:
+def test_one_that_requires_more_slots_than_there_are_runs_alone_and_blocks_no_other_for_ever() -> None:
     huge = weighed({1: 9}, {2: (1,)})
     seen = forecast(huge, [Ready((1,), 1, 10.0, weight=9)], [], (4, 4), FOR_EVER)
     assert seen.waves == [Wave(0.0, 9, 10.0), Wave(10.0, 1, 10.0)]
@@ -105,7 +105,7 @@ def test_many_small_waves_become_few_with_the_same_work() -> None:
     assert [wave.at for wave in seen.waves] == sorted(wave.at for wave in seen.waves)
 
 
-def test_the_end_of_all_is_told_unless_it_has_none_or_was_not_reached() -> None:
+def test_the_end_of_all_is_given_unless_it_has_none_or_was_not_reached() -> None:
     chain = {task: (task - 1,) for task in range(1, 11)}
     assert forecast(graph(chain), [ready(0)], [(99, 3.0)], (1, 1), FOR_EVER).end == 113.0
     assert forecast(graph(chain), [ready(0)], [], (0, 0), 60.0).end == math.inf

@@ -63,7 +63,7 @@ def test_staging_done_twice_is_said_once(world: World) -> None:
     assert not worker.orders()
 
 
-def test_an_input_that_is_not_to_be_had_fails_the_task(world: World) -> None:
+def test_an_input_that_is_not_available_fails_the_task(world: World) -> None:
     worker = staging(world)
     world.ignore()
     world.datastore.report(StageFailed(task=1, attempt=1, fault="input", reason="net.inp is not there"))
@@ -102,7 +102,7 @@ def test_inputs_that_left_the_cache_are_staged_again(world: World) -> None:
     assert world.live(1).phase is Phase.STAGING
 
 
-def test_a_worker_that_lost_what_it_was_told_of_its_inputs_gets_them_again(world: World) -> None:
+def test_a_worker_that_lost_what_it_was_sent_of_its_inputs_gets_them_again(world: World) -> None:
     worker = staging(world)
     world.datastore.report(StageDone(task=1, attempt=1, inputs=[NET]))
     world.ignore()
@@ -151,7 +151,7 @@ def test_nothing_of_a_push_starts_before_its_files_have_their_names(world: World
     assert world.store.files[("net.inp", DIGEST)].stored
 
 
-def test_a_file_that_cannot_be_stored_is_tried_again_and_told(world: World) -> None:
+def test_a_file_that_cannot_be_stored_is_tried_again_and_reported(world: World) -> None:
     world.push({"a": ""}, files=["net.inp"])
     world.ignore()
     world.datastore.report(StoreFailed(name="net.inp", digest=DIGEST, reason="disk full"))

@@ -15,7 +15,7 @@ def test_the_story_of_a_task_is_its_moves_and_those_of_its_attempts_in_order(wor
     world.push({"a": ""})
     worker = world.worker()
     worker.began((1, 1))
-    worker.started_anew()
+    worker.restarted()
     assert [(move.what, move.before, move.after) for move in story(world.state, 1)][:5] == [
         ("attempt", "new", "staged"),
         ("attempt", "staged", "executing"),

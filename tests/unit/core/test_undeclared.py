@@ -1,4 +1,4 @@
-"""A worker that leaves what its task does not declare: nothing of it is asked for, and the worker is set aside."""
+"""A worker that leaves what its task does not declare: nothing of it is asked for, and the worker is quarantined."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from wire.messages import Abandon, Collect, CollectFile, Execution, Place, Resul
 
 def order(files: str = "", folders: str = "") -> Collect:
     entries = [CollectFile(source="x", target=name, size=1, digest=DIGEST) for name in files.split()]
-    told = [ResultFolder(source="x", target=name) for name in folders.split()]
-    return Collect(task=1, attempt=1, worker="w", place=Place(path="/"), files=entries, folders=told)
+    folder_entries = [ResultFolder(source="x", target=name) for name in folders.split()]
+    return Collect(task=1, attempt=1, worker="w", place=Place(path="/"), files=entries, folders=folder_entries)
 
 
 def declared(*pairs: str | tuple[str, str]) -> bytes:
@@ -55,7 +55,7 @@ def test_names_of_other_projects_are_never_declared() -> None:
     assert undeclared(order("a"), declared("a"), "projects/net/") == "a"
 
 
-def test_an_undeclared_result_is_not_asked_for_and_its_worker_is_set_aside(world: World) -> None:
+def test_an_undeclared_result_is_not_asked_for_and_its_worker_is_quarantined(world: World) -> None:
     world.push({"a": ""}, results={"a": "a.out"})
     liar = world.worker("liar")
     liar.began((1, 1))

@@ -1,4 +1,4 @@
-"""Workers that run from another bundle than the boss's are told to replace themselves; nobody else is."""
+"""Workers that run from another bundle than the boss's are ordered to replace themselves; no other is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_hello_with_another_bundle_is_answered_by_an_order_to_replace_it(world
     assert worker.ordered(Replace) == [Replace(kind=KIND, digest=NEW)]
 
 
-def test_whoever_said_hello_before_the_bundles_were_made_is_told_then(world: World) -> None:
+def test_a_worker_that_said_hello_before_the_bundles_were_made_is_ordered_then(world: World) -> None:
     worker = world.worker(bundle=f"{KIND}={OLD}")
     assert worker.ordered(Replace) == []
     known(world)
@@ -60,7 +60,7 @@ def test_what_is_started_in_its_place_is_asked_no_more(world: World) -> None:
     worker = world.worker(bundle=f"{KIND}={OLD}")
     worker.orders()
     worker.about["bundle"] = f"{KIND}={NEW}"
-    worker.started_anew()
+    worker.restarted()
     assert worker.ordered(Replace) == []
 
 

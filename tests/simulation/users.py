@@ -1,4 +1,4 @@
-"""What people do: push until it is accepted, interfere in mid flight, and tidy up when the storm is over."""
+"""What users do: push until it is accepted, interfere in mid flight, and tidy up when the storm is over."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.simulation.storm import STORM_SECONDS
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-#: A client that was not told that its push is accepted pushes again after this.
+#: A client without the answer that its push is accepted pushes again after this.
 PUSH_AGAIN = 15.0
 TIDY_SECONDS = 20.0
 LOOK_SECONDS = 50.0
@@ -38,20 +38,20 @@ _CLASHES = (RejectionKind.ID_CLASH, RejectionKind.CYCLE)
 _MISSING = RejectionKind.UNKNOWN_DEPENDENCY
 
 
-class People:
+class Users:
     def __init__(self, world: World) -> None:
         self.world = world
-        #: Pushes whose clients have not been told yet that they are accepted.
+        #: Pushes whose clients have no answer yet that they are accepted.
         self.pending: list[Submission] = []
         self._replies: dict[int, Submission] = {}
         self._reply = 0
-        #: Somebody cancelled or asked to run again: what a task becomes is not told by its behaviour any more.
+        #: A user cancelled or asked to run again: what a task becomes does not follow from its behaviour any more.
         self.interfered = False
-        #: Somebody pushed again with a strategy.
+        #: A user pushed again with a strategy.
         self.merged = False
-        #: Somebody dropped tasks.
+        #: A user dropped tasks.
         self.dropped = False
-        #: Ids that nobody will push any more.
+        #: Ids that will not be pushed any more.
         self._never: set[str] = set()
 
     # --- pushes ------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ class People:
             self.world.clock.after(delay, lambda made=made: self.push(made))  # type: ignore[misc]
 
     def push(self, made: Submission) -> None:
-        """A client pushes until it has been told that it is accepted; pushing again is harmless."""
+        """A client pushes until it has the answer that it is accepted; pushing again is harmless."""
         if made not in self.pending:
             self.pending.append(made)
         self.submit(made)
@@ -121,7 +121,7 @@ class People:
         if kind in ("cancel", "retry", "redo"):
             self._interfere(kind, chance)
         elif kind == "pause":
-            world.boss.put(PauseAsked(batch=chance.choice(list(world.store.batches)), reason="a person"))
+            world.boss.put(PauseAsked(batch=chance.choice(list(world.store.batches)), reason="an operator"))
         elif kind == "attach":
             self.push(world.store.accepted[chance.choice(list(world.store.accepted))].submission)
         elif kind == "merge":
@@ -145,7 +145,7 @@ class People:
                 declaring[int(task_id[len(base.name) :])] = any(of == index for _, of in accepted.submission.results)
             else:
                 others.append(task_id)
-        self.merged = self.world.truth.people_redo = True
+        self.merged = self.world.truth.users_redo = True
         self.push(pushed_again(chance, base, declaring, others))
 
     def _drop(self, chance: random.Random) -> None:
@@ -171,7 +171,7 @@ class People:
         batches = [chance.choice(list(store.batches))] if chance.random() < 0.3 else []
         selection = Selection(tasks=tasks, batches=batches)
         if kind == "redo":
-            world.truth.people_redo = True
+            world.truth.users_redo = True
             touched = {*tasks, *(n for n in store.tasks if store.batch_of[n] in batches)}
             world.truth.redone.update(touched)
         events = {"cancel": CancelAsked, "retry": RetryAsked, "redo": RedoAsked}
@@ -181,10 +181,10 @@ class People:
         if self.world.boss is not None:
             self.world.boss.put(StopAsked(workers=workers))
 
-    def look_at_hosts(self) -> None:
-        """Somebody looks now and then at the workers whose hosts are not trusted, and lets them in."""
+    def check_hosts(self) -> None:
+        """An operator checks now and then the workers whose hosts are not trusted, and releases them."""
         world = self.world
-        world.clock.after(LOOK_SECONDS, self.look_at_hosts)
+        world.clock.after(LOOK_SECONDS, self.check_hosts)
         if world.boss is not None:
             for worker in world.boss.scheduler.state.workers.values():
                 if has_untrusted_host(worker):
