@@ -1,4 +1,4 @@
-"""Agents that speak another version of the protocol: replaced, stopped, or refused.
+"""Agents that use another version of the protocol: replaced, stopped, or refused.
 
     a worker whose machine the boss made    is ordered to fetch the boss's program (`Replace`), and comes back with it
     a worker beside the boss                is ordered to stop; another one is started in its place
@@ -79,14 +79,14 @@ def _heard(state: State, agent: OtherVersionAgent, event: OtherVersionReported) 
     if answer is not agent.answer:
         agent.answer = answer
         word = worker.state.value if worker is not None else "new"
-        cause = f"it speaks version {agent.version} of the protocol: {answer.value}"
+        cause = f"it uses version {agent.version} of the protocol: {answer.value}"
         state.journal("datastore" if agent.name == DATASTORE else "worker", agent.name, 0, word, word, cause)
     if order is None:
         return
     if hello is None and agent.ordered is type(order):
         if state.now - agent.ordered_at < state.policy.ask_again:
             return
-        order = SayHello()  # its hello says whether it still executes something, and is answered by the order
+        order = SayHello()  # its hello states whether it still executes something, and is answered by the order
     agent.ordered, agent.ordered_at = type(order), state.now
     workers.send_to_incarnation(state, agent.name, agent.incarnation, [order], version=agent.version)
 
@@ -103,5 +103,5 @@ def _decide(state: State, agent: OtherVersionAgent) -> tuple[VersionAnswer, SayH
     kind = agent.bundle.partition("=")[0]
     if kind in state.bundles:
         return VersionAnswer.REPLACED, Replace(kind=kind, digest=state.bundles[kind])
-    # Bundles are made when the boss starts: until then nobody knows.
+    # Bundles are made when the boss starts: until then it is not known.
     return (VersionAnswer.REFUSED if state.bundles or not kind else VersionAnswer.REPLACED), None

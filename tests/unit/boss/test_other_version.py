@@ -205,7 +205,7 @@ def test_what_comes_back_in_its_place_has_what_it_executed(monkeypatch: pytest.M
     boss.gets("hello_executing")
     worker = boss.world.workers["cloud-1"]
     worker.about["bundle"] = f"{KIND}={DIGEST}"
-    worker.started_anew(HeldAttempt(task=1, attempt=1, phase="ended"))
+    worker.restarted(HeldAttempt(task=1, attempt=1, phase="ended"))
     worker.ended(1)
     assert boss.world.states("a") == "succeeded"
     assert boss.status() == []
@@ -241,7 +241,7 @@ def test_any_other_worker_is_refused_and_sent_nothing(monkeypatch: pytest.Monkey
         "update ecloud where it runs and start it again"
     ]
     journal = [move.cause for move in boss.world.state.story if move.key == "cloud-1"]
-    assert journal[-1] == "it speaks version 1 of the protocol: refused"
+    assert journal[-1] == "it uses version 1 of the protocol: refused"
 
 
 def test_one_that_was_started_manually_and_never_met_its_boss_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
