@@ -43,7 +43,7 @@ def with_nic(state: State, worker_id: str) -> Instance | None:
 
 def nic_state(instance: Instance) -> NicState:
     """Of its NIC for init tasks."""
-    nic = instance.row.card
+    nic = instance.row.nic
     if nic in ("", NIC_REQUESTED):
         return NicState.REQUESTED if nic else NicState.NONE
     return NicState.DETACHING if nic.startswith(NIC_DETACHING) else NicState.ATTACHED
@@ -51,7 +51,7 @@ def nic_state(instance: Instance) -> NicState:
 
 def nic_name(instance: Instance) -> str:
     """What the provider calls the NIC that is attached or being detached."""
-    return instance.row.card.removeprefix(NIC_DETACHING)
+    return instance.row.nic.removeprefix(NIC_DETACHING)
 
 
 def waits_for_nic(state: State, worker_id: str) -> bool:

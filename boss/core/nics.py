@@ -112,6 +112,6 @@ def set_nic(state: State, instance: Instance, to: NicState, name: str, cause: st
     if to not in NIC_MOVES[before]:
         raise illegal(state, "instance", row.number, f"NIC {before}", f"NIC {to}", cause)
     name_in_row = {NicState.REQUESTED: NIC_REQUESTED, NicState.DETACHING: NIC_DETACHING + name}.get(to, name)
-    state.journal("instance", str(row.number), 0, f"NIC {row.card or 'none'}", f"NIC {name_in_row or 'none'}", cause)
-    row.card = name_in_row
+    state.journal("instance", str(row.number), 0, f"NIC {row.nic or 'none'}", f"NIC {name_in_row or 'none'}", cause)
+    row.nic = name_in_row
     save_instance(state, instance)

@@ -141,7 +141,7 @@ class InstanceRow(msgspec.Struct):
     #: When its worker first said hello; 0: it has not.
     hello_at: float = 0.0
     #: Its network interface for init tasks: empty, asked for, or what the provider calls it (`boss.core.nics`).
-    card: str = ""
+    nic: str = ""
 
 
 class FileRow(msgspec.Struct):

@@ -210,7 +210,7 @@ instances = Table(
     _column("address", LongText, null=True),
     _column("keep_alive", Boolean(), null=True),
     _column("hello_at", Double(), null=True),
-    _column("card", LongText, null=True),
+    _column("nic", LongText, null=True),
 )
 
 files = Table(

@@ -172,6 +172,35 @@ def test_reasons_get_their_kinds_from_the_sentences_of_former_programs(old_url: 
     database.close()
 
 
+@pytest.mark.parametrize("revision", [each for each in schema.REVISIONS if each < "0010"])
+def test_the_nic_of_an_instance_keeps_its_name_from_wherever_it_comes(old_url: str, revision: str) -> None:
+    engine = writer_engine(parse_url(old_url))
+    with engine.begin() as connection:
+        upgrade(connection, revision)
+        if revision >= "0006":  # before, no instance had one
+            copy_row(connection, "instances", "number", 1, number=7, card="-3")
+    engine.dispose()
+    database = Database.open(old_url)
+    assert {one.number: one.nic for one in database.load().instances} == {
+        1: "",
+        **({7: "-3"} if revision >= "0006" else {}),
+    }
+    database.close()
+
+
+def test_a_renamed_column_whose_revision_was_not_recorded_is_no_obstacle(old_url: str) -> None:
+    """MariaDB does not roll back the change of a table."""
+    engine = writer_engine(parse_url(old_url))
+    with engine.begin() as connection:
+        upgrade(connection, "0010")
+        copy_row(connection, "instances", "number", 1, number=7, nic="3")
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0009'")
+    engine.dispose()
+    database = Database.open(old_url)
+    assert [one.nic for one in database.load().instances] == ["", "3"]
+    database.close()
+
+
 def upgrade(connection: Connection, revision: str) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(schema._MIGRATIONS))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
 #: Attributes that hold the state of a machine; those of rows follow them.
-STATES = {"state", "phase", "step", "states", "card"}
+STATES = {"state", "phase", "step", "states", "nic"}
 ASSIGNED = {
     "boss/core/moves.py _assign",
     "boss/core/attempts.py set_phase",
@@ -66,7 +66,7 @@ def test_an_assignment_is_seen_in_all_its_forms() -> None:
 def a(x): x.state = 1
 def b(x): x.batch.states[3] = 1
 def c(states): states[3] = 1
-def d(x): x.row.card: str = ""
+def d(x): x.row.nic: str = ""
 def e(x): x.step = x.phase = 1
 def f(x): return x.state == 1
 class G:

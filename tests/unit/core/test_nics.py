@@ -57,14 +57,14 @@ def test_an_init_task_is_sent_when_its_machine_has_the_nic_and_the_nic_goes_afte
     assert inits(worker) == []
     world.turn(NetworkAttached(instance=asked.instance, nic="1"))
     first, second = inits(worker)
-    assert world.store.instances[asked.instance].card == "1"
+    assert world.store.instances[asked.instance].nic == "1"
     worker.ended(*first)
     assert not world.take(DetachNetwork), "the second one still runs"
     worker.ended(*second)
     (away,) = world.take(DetachNetwork)
     assert away.nic == "1"
     world.turn(NetworkDetached(instance=asked.instance, nic="1"))
-    assert world.store.instances[asked.instance].card == ""
+    assert world.store.instances[asked.instance].nic == ""
     world.wait(200.0, worker)
     assert not world.take(AttachNetwork) and not world.take(DetachNetwork)
 
