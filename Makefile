@@ -47,5 +47,5 @@ figures: set-up  ## sizes of files and functions, statements and imports; REVISI
 docs: set-up     ## write docs/settings.md and docs/states.md from the code
 	$(python) scripts/make_docs.py
 
-lock: set-up     ## write requirements*.lock anew from pyproject.toml
+lock: set-up     ## write requirements*.lock again from pyproject.toml
 	$(python) scripts/make_lock.py python3.11 python3.12 python3.13

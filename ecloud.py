@@ -1,6 +1,6 @@
 """What a task's own Python code may import: a way to tell how far it is. Needs nothing but the standard library.
 
-Outside of a worker every function does nothing, so that a script runs the same at a desk.
+Outside of a worker every function does nothing, so that a script runs the same on a laptop.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 
 
 def progress(fraction: float) -> None:
-    """Tell which fraction of this task's work is done, from 0 to 1. Cheap; never fails because nobody listens."""
+    """Tell which fraction of this task's work is done, from 0 to 1. Cheap; never fails because no agent listens."""
     value = float(fraction)
     if not math.isfinite(value):
         raise ValueError(f"progress must be a number from 0 to 1, not {fraction!r}")

@@ -41,8 +41,8 @@ SETTINGS: tuple[Setting, ...] = (
             "mysql+pymysql://ecloud:password@host/ecloud; empty: SQLite in the state directory.", secret=True),
     Setting("datastore_tree", Path, "path", None, "Directory in which inputs and results live; "
             "empty: ecloud-data beside the state directory."),
-    Setting("datastore_host", str, "address", "", "The host on which the datastore's program runs, started there by "
-            "hand or by its unit; empty: the boss starts it on its own machine."),
+    Setting("datastore_host", str, "address", "", "The host on which the datastore's program runs, started there "
+            "manually or by its unit; empty: the boss starts it on its own machine."),
     Setting("boss_address", str, "address", "", "What other hosts call the boss's machine: for the files that "
             "admin.py login makes, and as a name by which HTTP requests may ask; empty: its host name."),
     # --- HTTP

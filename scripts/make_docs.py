@@ -38,7 +38,7 @@ Nothing has to be set. Values come, later ones winning, from
 4. `{PREFIX}<NAME>` in the environment, such as `{PREFIX}SLOTS=2`,
 5. options of the command line.
 
-`admin.py settings` prints each value and where it came from. All faults are told at once, with file and line.
+`admin.py settings` prints each value and where it came from. All errors are reported at once, with file and line.
 Quantities may carry their unit: `lease_seconds = "2m"`, `cache_limit_bytes = "5GB"` (kB MB GB TB are powers of 1000,
 KiB MiB GiB TiB of 1024; s m h d are times). A relative path is relative to the file that names it. Settings marked
 *secret* are never shown, and may be named by the file that holds them: `token_file = "/etc/ecloud/token"`.

@@ -86,17 +86,22 @@ def decode_other(payload: bytes | bytearray) -> OtherReports:
     try:
         return _other.decode(payload)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise MalformedMessageError(f"no reports in any version of the protocol: {error}") from None
+        raise MalformedMessageError(f"no reports of protocol version {_version_of(payload)}: {error}") from None
 
 
 def _refuse_other_version(payload: bytes | bytearray) -> None:
     """A message of another version seldom fits our schema: say that it is the version, not a field."""
-    try:
-        version = _head.decode(payload).version
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return
-    if version != VERSION:
+    version = _version_of(payload)
+    if version not in (None, VERSION):
         raise UnknownVersionError(_version_text(version))
+
+
+def _version_of(payload: bytes | bytearray) -> int | None:
+    """What the message states, whatever else is in it; None: nothing that can be read."""
+    try:
+        return _head.decode(payload).version
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
 
 
 def _version_text(version: object) -> str:

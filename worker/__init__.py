@@ -8,8 +8,9 @@
                 └─ journal    what survives a killed agent: outcomes that the boss has not acknowledged
 
 `home` is its directory and what a killed agent left in it, `options` what it is started with, `attempt_files` what it
-does with the files of attempts (in `file_threads`), `replacement` how it gets the boss's version of itself. bootstrap/,
-with startup.sh, brings a machine that has nothing yet to a running agent; debug/ and debug.sh look for what is wrong.
+does with the files of attempts (in `file_threads`), `replacement` how it gets the boss's version of this program.
+bootstrap/, with startup.sh, brings a machine that has nothing yet to a running agent; debug/ and debug.sh look for
+what is wrong.
 
 It never imports the boss or the datastore, and opens no connection but to the broker and, for its program, to the boss.
 It decides nothing about retries: an attempt has one end here, which is repeated until the boss acknowledges it.

@@ -172,7 +172,7 @@ class InstanceBootstrap:
                 f"worker {one.worker}: its start token was used again at {format_moment(one.refused_at)} by "
                 f"{one.refused_by or _UNKNOWN}, who was refused (its login was given to {one.exchanged_by or _UNKNOWN} "
                 f"at {format_moment(one.exchanged_at)}); if that was not its own machine, "
-                "somebody has read its CONTEXT",
+                "another program has read its CONTEXT",
             )
             for one in self._tokens.all()
             if one.refused_at

@@ -24,8 +24,8 @@ from wire.messages import VERSION, Place
 SCRIPT = ROOT / "worker" / "debug.sh"
 #: For the whole script; each of its checks has a shorter limit of its own.
 SECONDS = 100.0
-MOST_BYTES = 256 * 1024
-MOST_LINE = 2000
+MAX_BYTES = 256 * 1024
+MAX_LINE = 2000
 _FAILED = "FAILED  "
 #: So many are looked at together: each holds a thread of the HTTP server.
 _AT_ONCE = threading.BoundedSemaphore(4)
@@ -67,7 +67,7 @@ def _texts(worker: str, place: Place, boss_key: Path, datastore_key: str, bundle
         yield f"Worker {worker} is at {place.user}@{place.host}:{place.port}, in {place.path}."
         yield from _there(place, boss_key, arguments, ran)
     if ran.cut:
-        yield f"{_FAILED}output: there was more than {MOST_BYTES // 1024} KiB of it; the rest was not read"
+        yield f"{_FAILED}output: there was more than {MAX_BYTES // 1024} KiB of it; the rest was not read"
     if ran.exit_code is not None and ran.exit_code not in (0, 1):
         yield f"{_FAILED}debug.sh: it ended with exit code {ran.exit_code}"
 
@@ -85,7 +85,7 @@ def _there(place: Place, boss_key: Path, arguments: list[str], ran: Ran) -> Iter
         command = shlex.join(["sh", "-s", "--", *arguments])
         yield f"+ {command} < worker/debug.sh"
         try:
-            yield from _lines(connection.run(command, SCRIPT.read_bytes(), ran, SECONDS, MOST_BYTES))
+            yield from _lines(connection.run(command, SCRIPT.read_bytes(), ran, SECONDS, MAX_BYTES))
         except SshError as error:
             yield f"{_FAILED}connection: {error}"
 
@@ -126,10 +126,10 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[str]:
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
         yield from map(_text, whole)
-        rest = rest[:MOST_LINE]
+        rest = rest[:MAX_LINE]
     if rest:
         yield _text(rest)
 
 
 def _text(line: bytes) -> str:
-    return line[:MOST_LINE].decode("utf-8", "replace").rstrip("\r")
+    return line[:MAX_LINE].decode("utf-8", "replace").rstrip("\r")

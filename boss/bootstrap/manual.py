@@ -111,7 +111,7 @@ class WorkerDebugger:
         bundles: Callable[[], Mapping[str, str]],
     ) -> None:
         """`place_of`: where a worker is, None: there is none; `boss_key`: file of the private key to log in with;
-        `datastore_key`: the public one that should be let in; `bundles`: Python and machine -> digest of what workers
+        `datastore_key`: the public one that should be accepted; `bundles`: Python and machine -> digest of what workers
         on machines of their own are to run from.
         """
         self._place_of = place_of

@@ -86,11 +86,11 @@ def _public_of(path: Path, comment: str) -> str:
     try:
         key = load_ssh_private_key(path.read_bytes(), password=None)
     except (ValueError, TypeError) as error:
-        raise KeyFileError(f"{path} is no SSH key without a passphrase ({error}); {_ANEW}") from None
+        raise KeyFileError(f"{path} is no SSH key without a passphrase ({error}); {_NEW_ONE}") from None
     return f"{key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()} {comment}"
 
 
-_ANEW = "move it away to have a new one made, which workers' users must then be given again"
+_NEW_ONE = "move it away to have a new one made, which workers' users must then be given again"
 
 
 def _refuse_open_key(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""worker/startup.sh as it goes to a machine: with the program that it starts inside, so that it is complete by itself.
+"""worker/startup.sh as it goes to a machine: with the program that it starts inside, so that it needs nothing else.
 
 In a checkout the script has a mark in the program's place, and starts the program that lies beside it. It is completed
 here, where it leaves the checkout: in a bundle, and as the start script of an instance.

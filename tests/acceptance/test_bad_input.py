@@ -36,7 +36,7 @@ BAD_FILES = {
     "an unknown field": ([{"id": "a", "comands": "true"}], ['task "a", comands', "Did you mean `commands`?"]),
     "a fault in the second task only": (
         [*GOOD, {"id": "b", "commands": [], "retries": -1}],
-        ['task "b", retries', "1 fault"],
+        ['task "b", retries', "1 problem"],
     ),
     "a missing id": ([{"commands": []}], ["task number 1, id: is missing"]),
     "missing commands": ([{"id": "a"}], ['task "a", commands: is missing']),

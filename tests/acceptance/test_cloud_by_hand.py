@@ -56,7 +56,7 @@ def test_workers_are_started_shown_kept_dropped_and_ended_by_hand(site: GuestSit
     # Row 48: dropping ends no machine (and with no work no other one is started): they say hello again.
     before = {machine.id for machine in cloud.alive("worker")}
     said = site.admin("drop_workers", "--all")
-    assert "Dropped: " in said and "lives on and says hello again: terminate_workers ends it" in said
+    assert "Dropped: " in said and "lives on and says hello again: terminate_workers stops it" in said
     site.wait(lambda: sorted(site.online()) == sorted(ids), "they say hello again")
     assert all(worker["keep_alive"] for worker in site.asked("show_workers"))
     assert {machine.id for machine in cloud.alive("worker")} == before

@@ -86,7 +86,9 @@ def test_a_push_that_the_state_directory_has_no_room_for_is_refused_whole(
     sends = deployment.write("sends.json", [{"id": "a", "commands": ["test -s net.inp"], "requirements": ["net.inp"]}])
     for path in (deployment.write("other.json", [{"id": "other", "commands": []}]), sends):
         done = deployment.push(path)
-        assert done.returncode == ExitCode.NO_BOSS and ("full" in done.stderr or "room" in done.stderr), done.stderr
+        assert done.returncode == ExitCode.NO_BOSS and ("full" in done.stderr or "free some space" in done.stderr), (
+            done.stderr
+        )
         assert "Traceback" not in done.stderr
     assert [batch["total"] for batch in deployment.asked("show_batches")] == [1]
 

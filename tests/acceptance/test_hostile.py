@@ -62,7 +62,7 @@ JUNK = {
 @contextmanager
 def publisher(deployment: Deployment, login: str) -> Iterator[mqtt.Client]:
     """A client with this login of the deployment's own broker."""
-    found = re.search(r"embedded broker: \w+ on port (\d+)", deployment.log())
+    found = re.search(r"embedded broker: \w+, process \d+, on port (\d+)", deployment.log())
     assert found
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"stranger-{login.strip('@')}")
     client.username_pw_set(login, (deployment.home / "logins" / f"mqtt_{login}").read_text().strip())

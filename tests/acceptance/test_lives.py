@@ -204,7 +204,7 @@ def test_a_second_push_keeps_the_boss_alive_when_the_first_is_interrupted(deploy
 def test_a_detached_push_is_worked_on_alone_to_its_end_and_then_the_boss_ends(deployment: Deployment) -> None:
     path = chain(deployment)
     done = deployment.push(path, "--detach")
-    assert done.returncode == 0 and "The boss works on alone" in done.stdout
+    assert done.returncode == 0 and "The boss works on without a follower" in done.stdout
     wait_for_line(deployment, "began 3")
     time.sleep(5.0)  # longer than a boss stays that nobody follows
     assert deployment.pids("boss")

@@ -232,5 +232,6 @@ def test_the_log_of_the_boss_is_about_the_boss_and_old_sent_files_nobody_needs_a
     assert fresh.exists()
     assert {line.split()[3] for line in deployment.log().splitlines()} <= {
         "boss.program:",
+        "boss.api.sweep:",
         "boss.embedded.broker:",
     }

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from boss.bootstrap import debug_worker
-from boss.bootstrap.debug_worker import MOST_BYTES, MOST_LINE, debug_lines
+from boss.bootstrap.debug_worker import MAX_BYTES, MAX_LINE, debug_lines
 from boss.bootstrap.ssh_keys import SshKey, ensure_keys
 from tests.worlds import ssh_server
 from tests.worlds.ssh_server import SshServer
@@ -44,7 +44,7 @@ def speak_as(script: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 
 def test_pieces_become_lines_whatever_they_hold() -> None:
     pieces = iter([b"on", b"e\ntw", b"o\r\n\xff\x1b[2J\n", b"x" * 5000, b"y\n", b"last"])
-    assert list(debug_worker._lines(pieces)) == ["one", "two", "\ufffd\x1b[2J", "x" * MOST_LINE, "last"]
+    assert list(debug_worker._lines(pieces)) == ["one", "two", "\ufffd\x1b[2J", "x" * MAX_LINE, "last"]
 
 
 @pytest.mark.needs("sshd", "ssh-keygen")
@@ -81,7 +81,7 @@ def test_an_end_that_is_not_as_it_should_be_is_a_failure(
     speak_as(script, monkeypatch, tmp_path)
     said, told = look(place, keys)
     assert told == failed
-    assert sum(map(len, said)) < 2 * MOST_BYTES
+    assert sum(map(len, said)) < 2 * MAX_BYTES
 
 
 def test_a_script_that_fails_here_is_a_failure_too(

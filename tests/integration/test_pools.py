@@ -165,7 +165,7 @@ def test_a_dropped_worker_lives_on_and_comes_back(world: Deployment) -> None:
     assert world.admin("drop_workers").stdout == "There is nothing to drop.\n"
     done = world.admin("drop_workers", "local-1")
     assert done.stdout.startswith("Dropped: local-1\nNote: what 1 of them run in lives on and says hello again")
-    assert "terminate_workers ends it" in done.stdout
+    assert "terminate_workers stops it" in done.stdout
     assert world.admin("drop_workers", "nobody").returncode == 2
     wait_for(lambda: states(world) == {"local-1": "online"}, "it said hello again")
     assert world.push(world.write("t.json", {"tasks": [{"id": "a", "commands": "true"}]})).returncode == 0

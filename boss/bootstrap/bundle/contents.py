@@ -17,7 +17,7 @@ Program = Literal["worker", "datastore", "boss"]
 
 #: Pythons that machines may have: what Debian and Ubuntu bring, and EPANET's library is made for.
 PYTHONS = ("3.11", "3.12")
-#: The machines for which packages are to be had ready-made.
+#: The machines for which packages are available ready-made.
 MACHINES = ("x86_64", "aarch64")
 
 #: Our own, as patterns below the folder that holds the packages.

@@ -1,0 +1,116 @@
+"""The field's words: what the code, its sentences and the docs call things, held against words that only we used.
+
+docs/glossary.md explains the words that stay. Identifiers count too: they are taken apart at underscores and capitals.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[3]
+
+#: A word of former days, as it stands in lower-case text -> what the field says.
+DIALECT: dict[str, str] = {
+    r"told": "reported, notified, sent, configured",
+    r"hindrances?|hinder(s|ed)?": "warning, reason",
+    r"troubles?|complaints?|complains?": "warning, reason, error",
+    r"strangers?|distrust\w*": "unknown, untrusted",
+    r"persons?|people|somebody|nobody|anybody": "user, operator, client",
+    r"by hand": "manual, manually",
+    r"(by|of) itself|by themselves": "automatically",
+    r"anew|over again": "again, new, retried",
+    r"guests?": "instance bootstrap, machine",
+    r"desks?|kits?|tickets?": "login files, start token record",
+    r"fleets?": "providers, supply",
+    r"greetings?|liking|hungry": "login probe, locality, has free slots",
+    r"thrift": "cost_weight",
+    r"patience": "timeout",
+    r"(put|set|sets|setting) aside": "archived, quarantined",
+    r"let in|lets in|letting in|forgiv\w+|absolv\w+": "released",
+    r"in hand": "held, in flight",
+    r"to be had": "available",
+    r"of old|historic\w*": "legacy",
+    r"unless told": "default",
+    r"is no more|are no more": "removed, terminated",
+    r"surroundings|ways|whereabouts": "environment, addresses, location",
+    r"cards?": "NIC",
+    r"faults? of ours": "internal error",
+    r"owes?|owed": "pending",
+    r"[a-z]+ words(?=\()": "format_...",
+}
+PATTERN = re.compile("|".join(f"(?<![a-z])(?:{word})(?![a-z])" for word in DIALECT))
+#: Bounds are called min and max; as plain English both words are fine.
+BOUND = re.compile(r"\b\w+_(?:least|most)\b|\b_?(?:least|most)_\w+|(?<!at )\b(?:least|most)(?= ?[=:] )", re.IGNORECASE)
+#: Where such a word is right: file or folder -> what may stand in a line there, each with its reason.
+RIGHT: dict[str, tuple[str, ...]] = {
+    "boss/api": (r"\bhindrances\b", r"a person asked for it", r"GUESTS", r"/guests/"),  # keys and paths of /api/v1 stay
+    "boss/bootstrap": (r"GUESTS", r'"guests"', r"worker/guest\.py"),  # the same paths; folders and doors of before
+    "boss/cli/format_push.py": (r'"anew"',),  # a key of the API
+    "boss/core/accept.py": (r'"anew"',),
+    "boss/configuration": (r"\bleast\b", r"\bmost\b", r"thrift"),  # beside the built-in min and max; a former name
+    "boss/providers/static/remote.py": (r"guest",),  # files of machines that were started before
+    "boss/deploy/templates.py": (r"card=",),  # the name that templates of users call
+    "templates/opennebula": (r"card\(",),
+    "worker/guest.py": (r"worker\.guest", r"guest"),  # the door of start scripts of before
+    "worker/debug.sh": (r"guest\.json",),
+    "wire/http.py": (r"GUESTS", r"/guests"),
+    "wire/other_version.py": (r"in_hand", r"hindrance"),  # the former version's keys
+    "docs/protocol.md": (r"/guests/", r"in_hand", r"hindrance"),
+    "docs/http-api.md": (r"/guests/", r"hindrances"),
+    "docs/operating.md": (r"guest\.json", r"\.ecloud/guests"),
+    "docs/compatibility.md": (r"thrift",),
+    "docs/settings.md": (r"`thrift`", r"thrift"),
+}
+#: Nothing is right everywhere.
+EVERYWHERE: tuple[str, ...] = ()
+
+PLACES = ("boss", "worker", "datastore", "wire", "templates", "docs", "examples")
+FILES = ("settings.py", "admin.py", "push_tasks.py", "ecloud.py", "README.md", "Makefile", "run_example.sh")
+ENDINGS = (".py", ".sh", ".md", ".j2", ".html", ".json")
+#: What was decided, and what migrated, stays as written. The bootstrap of a machine has still to be gone through.
+LEFT_OUT = ("docs/decisions", "boss/database/migrations/versions", "worker/bootstrap", "worker/startup.sh")
+
+
+def apart(text: str) -> str:
+    """Identifiers as words: SetAside and set_aside become `set aside`."""
+    text = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text)
+    return text.replace("_", " ").lower()
+
+
+def files() -> list[Path]:
+    found = [path for place in PLACES for path in sorted((TOP / place).rglob("*")) if path.suffix in ENDINGS]
+    found += [TOP / name for name in FILES]
+    return [path for path in found if not str(path.relative_to(TOP)).startswith(LEFT_OUT)]
+
+
+def dialect(path: Path) -> list[str]:
+    """Each line with such a word: place and word."""
+    name = str(path.relative_to(TOP))
+    right = [*EVERYWHERE, *(each for place, texts in RIGHT.items() if name.startswith(place) for each in texts)]
+    left_out = re.compile("|".join(right) or r"(?!)")
+    found = []
+    for number, whole in enumerate(path.read_text().splitlines(), 1):
+        line = left_out.sub("", whole)
+        matches = [*PATTERN.finditer(apart(line)), *(BOUND.finditer(line) if path.suffix == ".py" else ())]
+        found += [f"{name}:{number}: {match[0]}: {whole.strip()[:100]}" for match in matches]
+    return found
+
+
+def test_code_and_docs_use_the_words_of_the_field() -> None:
+    found = [line for path in files() for line in dialect(path)]
+    assert not found, "\n".join([f"{len(found)} lines", *found[:50]])
+
+
+@pytest.mark.parametrize(
+    "line", ["def set_aside(", "class GuestDesk:", "it is told", "nobody is there", "def demand_words("]
+)
+def test_a_word_of_former_days_is_found(line: str) -> None:
+    assert PATTERN.search(apart(line))
+
+
+@pytest.mark.parametrize("line", ["almost", "always", "the boss notifies", "cardinality", "discard"])
+def test_other_words_are_not(line: str) -> None:
+    assert not PATTERN.search(apart(line))
