@@ -156,7 +156,7 @@ def test_a_login_that_is_removed_is_refused_until_it_is_made_anew(site: Site) ->
     assert site.deployment.admin("login", "w1", "--remove").returncode == 0
     wait_for(lambda: "refused the login of 'w1'" in (site.files / "worker.log").read_text(), "it is refused")
     assert "there is no login 'w1'" in site.deployment.admin("login", "w1", "--remove").stderr
-    assert "Login w1 at the broker: made." in site.make_files("w1")
+    assert "Login w1 at the broker: created." in site.make_files("w1")
     assert (site.files / "w1" / "worker.password").read_text() != password
 
 

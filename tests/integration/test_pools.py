@@ -147,7 +147,7 @@ def test_workers_are_ended_by_id_by_pool_and_all_only_after_asking(world: Deploy
     assert world.asked("terminate_workers", ids[0])["ended"] == [ids[0]]
     wait_for(lambda: ids[0] not in states(world), "it is gone")
     refused = world.admin("terminate_workers")
-    assert refused.returncode == 2 and "End 3 workers (pools: cloud, spare) with what they run in?" in refused.stderr
+    assert refused.returncode == 2 and "Terminate 3 workers (pools: cloud, spare) and their machines?" in refused.stderr
     assert "give --yes" in refused.stderr and set(states(world)) >= {ids[1], *others}
     done = world.admin("terminate_workers", "--pool", "spare")
     assert done.stdout == f"Terminated: {', '.join(others)}\n"
@@ -173,7 +173,7 @@ def test_a_dropped_worker_lives_on_and_comes_back(world: Deployment) -> None:
 
 def test_a_worker_of_ones_own_is_added_by_its_login(world: Deployment) -> None:
     done = world.admin("add_worker", "lab", "--write", str(world.directory / "lab"))
-    assert done.returncode == 0 and "Login lab at the broker: made." in done.stdout
+    assert done.returncode == 0 and "Login lab at the broker: created." in done.stdout
     assert "\tset -a; . /etc/ecloud/worker.env; set +a\n\t.venv/bin/python -m worker\n" in done.stdout
     assert (world.directory / "lab" / "worker.env").exists()
     taken = world.admin("add_worker", "local-1")
