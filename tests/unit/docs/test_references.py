@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.worlds.parts import need
+
 TOP = Path(__file__).resolve().parents[3]
 #: A page, as a path from the top, from docs/, or from where it is named.
 PAGE = re.compile(r"[\w./-]*\w\.(?:md|rst)\b")
@@ -23,7 +25,7 @@ MADE_UP = {"x.md"}
 def texts() -> list[tuple[str, str]]:
     """Path from the top and content of each file of text that belongs to the repository."""
     listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        [need("git"), "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=TOP,
         capture_output=True,
         check=True,
