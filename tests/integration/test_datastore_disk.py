@@ -350,8 +350,9 @@ def test_ten_thousand_small_files_are_published_with_a_handful_of_syncs(
     calls = count_syncs(monkeypatch)
     disk.publish(*orders)
     assert len(calls) <= 4, calls
+    wait_for(lambda: not list(disk.root.glob(".ecloud/incoming/*/*")), "the emptied folders are gone")
     assert len(disk.visible()) == 10_000
-    wait_for(lambda: disk.incoming() == [], "the emptied folders are gone")
+    assert disk.incoming() == []
 
 
 def test_one_result_is_synced_by_itself_and_not_with_the_whole_file_system(
