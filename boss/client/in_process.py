@@ -49,4 +49,4 @@ def offline_client(state_directory: Path, values: Any) -> Client:
         tree=None if tree is None else LocalTree(tree),
         context=Context(state_directory, values.boss_address, values.datastore_host),
     )
-    return Client("http://localhost", token, InProcessTransport(app))
+    return Client("http://localhost", token, InProcessTransport(app, backend.close))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 from starlette.types import ASGIApp, Message
@@ -22,8 +22,13 @@ _POLL_SECONDS = 0.5
 
 
 class InProcessTransport(httpx.BaseTransport):
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, release: Callable[[], None] = lambda: None) -> None:
+        """`release`: called by `close`, for what the application holds open."""
         self.app = app
+        self._release = release
+
+    def close(self) -> None:
+        self._release()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         run = _Run(self.app, request)
