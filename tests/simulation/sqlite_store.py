@@ -65,7 +65,7 @@ class SqliteSession(Session):
 
     def _load(self) -> Loaded:
         real, model = self._real.load(), self.store.load()
-        for name in ("deployment", "epoch", "turn", "next_instance"):
+        for name in ("deployment", "epoch", "next_instance"):
             assert getattr(real, name) == getattr(model, name), f"{name}: {getattr(real, name)!r} in the database"
         unfinished = [one.row for one in real.batches if not one.row.finished_at]
         numbers = {number for row in unfinished for number in range(row.first, row.first + row.count)}

@@ -130,7 +130,10 @@ def test_the_script_starts_what_asks_the_boss_and_returns(boss: Boss, tmp_path: 
 
 
 def test_a_script_of_a_checkout_that_was_taken_away_alone_says_so(tmp_path: Path) -> None:
-    environment = {**told(None), "PATH": os.environ["PATH"], "ECLOUD_PYTHON": sys.executable}
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 0\n")  # one that serves, whatever runs the tests
+    python.chmod(0o755)
+    environment = {**told(None), "PATH": os.environ["PATH"], "ECLOUD_PYTHON": os.fspath(python)}
     script = STARTUP.read_text()
     (tmp_path / "bootstrap").mkdir()
     (tmp_path / "bootstrap" / "bootstrap.py").write_text("print('whose is this?')")
