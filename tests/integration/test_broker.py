@@ -54,8 +54,8 @@ def test_who_does_not_answer_a_login_has_said_neither_yes_nor_no() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert accepts_login("127.0.0.1", port, "boss", "x", timeout=0.1) is None, "it accepts, and says nothing"
+        server.accept()[0].close()  # the one that had no answer, before anything else takes it
         threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
-        server.accept()[0].close()
         assert accepts_login("127.0.0.1", port, "boss", "x", timeout=scaled(5)) is None, "it hangs up"
     assert accepts_login("127.0.0.1", port, "boss", "x", timeout=scaled(5)) is None, "nobody is there"
 
