@@ -310,7 +310,7 @@ def _files(state: State, submission: Submission, row: BatchRow, batch: Batch) ->
 
 def wait_for_file(state: State, row: FileRow, owner: Batch) -> None:
     """Nothing of the batch starts before this file has its name on the datastore, nor of the older batches to
-    which its push is attached: tasks there may have been replaced by ones that need it."""
+    which its push is attached: tasks there may have been replaced by ones that require it."""
     for number in (owner.number, *sorted(owner.awaits)):
         batch = owner if number == owner.number else state.batches.get(number)
         if batch is not None:

@@ -56,7 +56,7 @@ class Cached:
         return number is not None and self._has(number)
 
     def has_all(self, inputs: Iterable[Input]) -> bool:
-        """True: each of these is bound to a version, and is here. Folders that are to be made need nothing."""
+        """True: each of these is bound to a version, and is here. Folders that are to be made require no digest."""
         return all(one.folder or self.has(one.digest) for one in inputs)
 
     def bytes_of(self, inputs: Iterable[tuple[Digest, int]]) -> int:

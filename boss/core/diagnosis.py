@@ -267,7 +267,7 @@ def conditions(state: State) -> list[Wait]:
 
 
 def other_versions(state: State) -> list[OtherVersion]:
-    """Agents that speak another version of the protocol, as long as they report."""
+    """Agents that use another version of the protocol, as long as they report."""
     return [
         OtherVersion(agent.name, agent.version, VERSION, agent.answer)
         for agent in state.other_versions.values()

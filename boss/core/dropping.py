@@ -16,7 +16,7 @@ from boss.core.state import State
 
 
 def on_drop(state: State, event: DropTasksAsked) -> None:
-    """Answers how many were dropped, how many of these are still being cancelled, and how many are needed: they have
+    """Answers how many were dropped, how many of these are still being cancelled, and how many are required: they have
     succeeded, and what they made is the input of tasks that are to run.
     """
     states = frozenset(event.states)

@@ -3,7 +3,7 @@
 What comes of an effect comes back as an event. None exists only as an effect: each can be derived again
 from rows, so all may be lost with the boss at any moment.
 
-Orders that need what only the database holds (a task's execution, its requirements) travel as the
+Orders that require what only the database holds (a task's execution, its requirements) travel as the
 `...Order` values below, with numbers only; `boss.dispatch` fills them in, in bulk, when they are performed.
 """
 
@@ -85,7 +85,7 @@ class SendToWorker(_Effect, frozen=True, kw_only=True):
     incarnation: str
     number: int
     orders: list[ToWorker]
-    #: Of the protocol, as its receiver speaks it.
+    #: Of the protocol, as its receiver uses it.
     version: int = VERSION
 
 

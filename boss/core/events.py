@@ -33,7 +33,7 @@ class DatastoreReported(_Event, kw_only=True):
 
 
 class OtherVersionReported(_Event, kw_only=True):
-    """An agent that speaks another version of the protocol; `agent` is the owner of the topic: a worker's id, or
+    """An agent that uses another version of the protocol; `agent` is the owner of the topic: a worker's id, or
     `datastore`."""
 
     agent: str
@@ -230,7 +230,7 @@ class NetworkDetached(_Event, kw_only=True):
 
 
 class BatchesLoaded(_Event, kw_only=True):
-    """Batches that were not in memory and that a later event of this turn needs."""
+    """Batches that were not in memory and that a later event of this turn requires."""
 
     batches: list[LoadedBatch]
     outside: dict[int, int]

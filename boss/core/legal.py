@@ -14,7 +14,7 @@ _P, _Q, _R, _S, _F, _C, _B = TaskState
 
 #: A task waits for its dependencies, then for a worker, then runs; it is accepted as pending, queued or blocked.
 #: Pending, queued and running ones move automatically. It leaves succeeded, failed or cancelled only because a user
-#: asks (retry, redo, a push that replaces it), and then goes where its dependencies say; blocked ends with what blocks
+#: asks (retry, redo, a push that replaces it), then goes where its dependencies put it; blocked ends with what blocks
 #: it. A lost or repeated attempt takes a task back; a dependency that is redone takes back what has not started.
 TASK_MOVES: dict[TaskState, dict[TaskState, str]] = {
     _P: {_Q: "its last dependency succeeded", _B: "a dependency failed", _C: "a user cancelled it"},
@@ -46,7 +46,7 @@ TASK_MOVES: dict[TaskState, dict[TaskState, str]] = {
 
 _STAGING, _STAGED, _EXECUTING, _COLLECTING = Phase
 
-#: An attempt is sent to its worker as staging, or as staged where it needs no input, and executes once a slot is free
+#: An attempt is sent to its worker as staging, or as staged where it has no inputs, and executes once a slot is free
 #: there; it holds one while it executes only. From collecting on the datastore decides how it ends. Failed and timed
 #: out cost the task a retry, the other ends none. A lost one is taken up again if its worker returns with it before
 #: the next attempt of its task is sent; every other end is final.
@@ -90,7 +90,7 @@ ATTEMPT_MOVES: dict[Phase | Ended, dict[Phase | Ended, str]] = {
     Ended.TIMED_OUT: {},
     Ended.CANCELLED: {},
     Ended.LOST: {
-        _STAGING: "its worker came back with it, and it needs inputs",
+        _STAGING: "its worker came back with it, and it requires inputs",
         _STAGED: "its worker came back with it",
     },
     Ended.RETURNED: {},

@@ -275,7 +275,7 @@ def _count(state: State, push: Push, index: int, stored: dict[int, int]) -> None
 
 
 def rerun(state: State, push: Push, merge: Merge) -> None:
-    """The tasks of the merge, and where the strategy has it so all below them, go to what their dependencies say."""
+    """The tasks of the merge, and where the strategy has it so all below them, go to what follows from dependencies."""
     origins = [push.numbers[index] for index in (*merge.replaced, *merge.again)]
     cause = "replaced by a later push"
     for number in origins:

@@ -2,7 +2,7 @@
 
     a worker whose machine the boss made    is ordered to fetch the boss's program (`Replace`), and comes back with it
     a worker beside the boss                is ordered to stop; another one is started in its place
-    any other worker, and the datastore     is sent nothing: `status` and the log say what the operator can do
+    any other worker, and the datastore     is sent nothing: `status` and the log state what the operator can do
 
 What such an agent reports is not acted upon, but its lease holds while it executes: the one that comes after it in the
 same home has the outcomes. Once it executes nothing it has to come back within its lease, like any silent worker.

@@ -3,7 +3,7 @@
 Tasks of equal demand wait together; inside a demand the higher priority goes first, then the older batch,
 then the file's order among those that share the same inputs; between such sets, and for tasks whose last input a
 worker has just made, the worker that takes may choose. Taking one costs the logarithm of its lane. Entries are
-not searched for when a task stops being ready: the READY flag of the task says whether an entry still counts.
+not searched for when a task stops being ready: the READY flag of the task states whether an entry still counts.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ class ReportRejection(StrEnum):
     DATASTORE_OF_OTHER_DEPLOYMENT = "datastore_of_other_deployment"
     #: A former incarnation sent it, or one whose instance has ended meanwhile.
     FORMER_INCARNATION = "former_incarnation"
-    #: The agent speaks another version of the protocol (`boss.core.other_version`).
+    #: The agent uses another version of the protocol (`boss.core.other_version`).
     OTHER_VERSION = "other_version"
     #: It comes from a host with another key than the pinned one.
     OTHER_HOST_KEY = "other_host_key"

@@ -225,7 +225,7 @@ class Changes(msgspec.Struct):
     moves: list[Move] = msgspec.field(default_factory=list)
 
     def empty(self) -> bool:
-        """True: nothing to write, so the turn needs no transaction."""
+        """True: nothing to write, so the turn requires no transaction."""
         return not (
             self.accepted
             or self.batches

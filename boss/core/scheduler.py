@@ -121,7 +121,7 @@ class Scheduler:
         _finish_batches(self.state)
 
     def take(self) -> tuple[Changes, list[Effect]]:
-        """What this turn leaves behind. Changes that are empty need no transaction."""
+        """What this turn leaves behind. Changes that are empty require no transaction."""
         state = self.state
         changes, effects = state.changes, state.effects
         for number, reason in state.dirty.items():

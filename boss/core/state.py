@@ -101,7 +101,7 @@ class RefusedHost(msgspec.Struct, frozen=True):
 
 
 class OtherVersionAgent:
-    """A worker, or the datastore, that speaks another version of the protocol (`boss.core.other_version`)."""
+    """A worker, or the datastore, that uses another version of the protocol (`boss.core.other_version`)."""
 
     __slots__ = (
         "answer",
@@ -347,7 +347,7 @@ class State:
         self.ready = ReadyQueue()
         #: Queued tasks that wait for a time (number -> monotonic time) ...
         self.delayed: dict[int, float] = {}
-        #: ... or for the datastore to say whether their results exist (number -> when asked).
+        #: ... or for the datastore to report whether their results exist (number -> when asked).
         self.looking_up: dict[int, float] = {}
         #: What was requested of the datastore for clients that wait, by digest.
         self.sending: dict[str, ContentRequest] = {}
@@ -390,7 +390,7 @@ class State:
         self.instances: dict[int, Instance] = {}
         #: The same, by pool; what is learned of each pool.
         self.by_pool: dict[str, dict[int, Instance]] = {}
-        #: Agents that speak another version of the protocol, by worker id, or `datastore`.
+        #: Agents that use another version of the protocol, by worker id, or `datastore`.
         self.other_versions: dict[str, OtherVersionAgent] = {}
         #: Worker id -> the newest instance that was started for it and is not over.
         self.instance_for: dict[str, int] = {}

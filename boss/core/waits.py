@@ -1,7 +1,7 @@
 """Why work waits: one value for each way, with all that is known of it. Values only.
 
 `boss.core.diagnosis` makes them of the state, `boss.status` words them for users. Times are wall-clock seconds since
-the epoch. `kind` is which way it is, `about` of what (a worker, a pool, a batch): together they tell a reason that
+the epoch. `kind` is which way it is, `about` of what (a worker, a pool, a batch): they distinguish a reason that
 lasts, while its numbers change, from another one.
 """
 
@@ -117,7 +117,7 @@ class FileNotStored(Wait, frozen=True):
 
 
 class VersionAnswer(StrEnum):
-    """What the boss does about an agent that speaks another version of the protocol (`boss.core.other_version`)."""
+    """What the boss does about an agent that uses another version of the protocol (`boss.core.other_version`)."""
 
     #: It was ordered to fetch the boss's program, or will be once that is made.
     REPLACED = "replaced"
@@ -127,7 +127,7 @@ class VersionAnswer(StrEnum):
 
 
 class OtherVersion(Wait, frozen=True):
-    """A worker, or the datastore (`agent` "datastore"), speaks another version of the protocol than the boss."""
+    """A worker, or the datastore (`agent` "datastore"), uses another version of the protocol than the boss."""
 
     kind = WaitKind.OTHER_VERSION
     subject = "agent"

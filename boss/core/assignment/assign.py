@@ -73,8 +73,8 @@ def _nearest_first(state: State, waiting: Waiting, kinds: list[Kind]) -> list[Wo
     at = waiting.first(state.batches) if len(workers) > 1 and (waiting.near or waiting.inputs) else None
     if at is None:
         return workers
-    wanted, near = waiting.inputs.get(waiting.order[at], ()), waiting.near
-    return sorted(workers, key=lambda worker: (worker.id not in near, -worker.cached.bytes_of(wanted)))
+    inputs, near = waiting.inputs.get(waiting.order[at], ()), waiting.near
+    return sorted(workers, key=lambda worker: (worker.id not in near, -worker.cached.bytes_of(inputs)))
 
 
 def _probe(state: State, waiting: Waiting, worker: Worker) -> bool:

@@ -31,7 +31,7 @@ def mark_free_slots(state: State, worker: Worker) -> None:
 
 
 def update_changed(state: State) -> None:
-    """The end of a turn: which of the workers that it was about take more, or need an init execution."""
+    """The end of a turn: which of the workers that it was about take more, or require an init execution."""
     for worker_id in state.uninitialized:
         worker = state.workers[worker_id]
         if worker.state is not WorkerState.GONE and worker.state is not WorkerState.LOST:

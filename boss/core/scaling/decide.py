@@ -5,7 +5,7 @@ that min(n, c) slots drain; a number k of new workers then has an end F(k) and a
 
     k x boot + price x F(k)
 
-is started, where `price` says how many worker-seconds a second of everybody's waiting is worth: it comes from
+is started, where `price` says how many worker-seconds a second of waiting is worth: it comes from
 `cost_weight` (0 as fast as the limit allows, 1 as cheap as can be). For a flat ensemble of W slot-seconds on workers of
 s slots this is k = sqrt(price x W / (s x boot)). Nothing is started before its work is a boot away, and what has none
 within the time that stopping and booting it again would take is stopped.
