@@ -27,7 +27,7 @@ def sweep_daily(inbox: Inbox, sent: Spool, fetched: Spool | None) -> None:
 
     while not inbox.ended:
         inbox.put(sweep)
-        time.sleep(UNREFERENCED_SECONDS)
+        time.sleep(UNREFERENCED_SECONDS)  # a daemon thread: the end of the program does not wait for it
 
 
 def _remove(sent: Spool, fetched: Spool | None, keep: Collection[str]) -> None:
