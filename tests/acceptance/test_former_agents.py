@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from boss.client.client import Client
+from boss.common import processes
 from tests.worlds.deployment import Deployment, deployment
 from tests.worlds.external_broker import broker
 from tests.worlds.looking import workers
@@ -76,6 +79,9 @@ def test_one_that_survived_its_boss_stops_and_another_takes_its_place(
     os.kill(agent, signal.SIGKILL)
     survivor = former.start(variables)
     wait_for(lambda: "incarnation" in former.log(), "the former agent has its home")
+    with contextlib.closing(sqlite3.connect(deployment.home / "ecloud.sqlite")) as database, database:
+        reference = f"{survivor.pid} {processes.start_time(survivor.pid)}"  # as the former boss recorded its own
+        assert database.execute("UPDATE instances SET reference = ?", (reference,)).rowcount == 1
 
     boss = deployment.start_boss()
     assert survivor.wait(scaled(60)) == 0, former.log()
