@@ -4,7 +4,8 @@
     scripts/house_figures.py 5248fd3     of that revision, to compare
 
 A statement is what Python's grammar calls one. Not counted are comments, docstrings and tables: assignments of literal
-dictionaries, lists, tuples or sets (by themselves or frozen) to names of a module, and definitions of database tables.
+dictionaries, lists, tuples or sets (by themselves or frozen) to names of a module, definitions of database tables, and
+the rows of enumerations. Counted besides is the program that the worker's start script once had a copy of.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 PACKAGES = ("wire", "boss", "worker", "datastore")
+START_SCRIPT = "worker/startup.sh"
 #: What makes a table of the literal that it is given.
 FROZEN = frozenset({"frozenset", "set", "tuple", "dict", "MappingProxyType"})
 LITERALS = (ast.Dict, ast.List, ast.Tuple, ast.Set)
@@ -43,20 +45,28 @@ def main() -> None:
 
 def is_product(path: str) -> bool:
     first, _, rest = path.partition("/")
-    return path.endswith(".py") and (not rest or first in PACKAGES)
+    return path == START_SCRIPT or (path.endswith(".py") and (not rest or first in PACKAGES))
 
 
 def of_work_tree() -> Iterator[tuple[str, str]]:
     """Path -> text."""
-    for path in sorted([*TOP.glob("*.py"), *(path for name in PACKAGES for path in (TOP / name).rglob("*.py"))]):
-        yield path.relative_to(TOP).as_posix(), path.read_text()
+    paths = [*TOP.glob("*.py"), *(path for name in PACKAGES for path in (TOP / name).rglob("*.py")), TOP / START_SCRIPT]
+    for path in sorted(paths):
+        yield of_file(path.relative_to(TOP).as_posix(), path.read_text())
 
 
 def of_revision(revision: str) -> Iterator[tuple[str, str]]:
     """Path -> text."""
     for path in git("ls-tree", "-r", "--name-only", revision).splitlines():
         if is_product(path):
-            yield path, git("show", f"{revision}:{path}")
+            yield of_file(path, git("show", f"{revision}:{path}"))
+
+
+def of_file(path: str, text: str) -> tuple[str, str]:
+    """The path and what is Python of the text: of the start script the program between the marks, if it has one."""
+    if path != START_SCRIPT:
+        return path, text
+    return path + ".py", text.partition("<<'END_OF_BRINGUP'\n")[2].partition("END_OF_BRINGUP\n")[0]
 
 
 def git(*arguments: str) -> str:
@@ -86,8 +96,14 @@ def of_lengths(lengths: list[int]) -> str:
 
 
 def statements(tree: ast.Module) -> int:
-    tables = sum(map(is_table, tree.body))
+    tables = sum(map(is_table, tree.body)) + sum(map(rows_of_enumeration, ast.walk(tree)))
     return sum(isinstance(node, ast.stmt) and not is_docstring(node) for node in ast.walk(tree)) - tables
+
+
+def rows_of_enumeration(node: ast.AST) -> int:
+    if not isinstance(node, ast.ClassDef) or not any("Enum" in ast.unparse(base) for base in node.bases):
+        return 0
+    return sum(isinstance(row, ast.Assign) and isinstance(row.value, ast.Constant) for row in node.body)
 
 
 def is_docstring(node: ast.stmt) -> bool:

@@ -18,6 +18,7 @@ from scripts import house_figures
         ("made = {name: 1 for name in names}\nx = 1\n", 2),
         ("def f():\n    found = [1, 2]\n    return found\n", 3),
         ("class A:\n    #: Named.\n    x: int\n    y: int = 0\n", 3),
+        ("class A(enum.StrEnum):\n    X = 'x'\n    Y = 'y'\n\n    def f(self):\n        return 1\n", 3),
     ],
 )
 def test_comments_docstrings_and_tables_are_no_statements(source: str, count: int) -> None:
@@ -27,6 +28,13 @@ def test_comments_docstrings_and_tables_are_no_statements(source: str, count: in
 def test_the_product_is_the_programs_and_what_lies_at_the_top() -> None:
     paths = ["boss/core/model.py", "settings.py", "tests/conftest.py", "boss/api/openapi.json", "scripts/make_docs.py"]
     assert list(filter(house_figures.is_product, paths)) == ["boss/core/model.py", "settings.py"]
+
+
+def test_the_program_inside_the_former_start_script_counts() -> None:
+    text = "python=python3\ncat >x.py <<'END_OF_BRINGUP'\nx = 1\nEND_OF_BRINGUP\nexec x.py\n"
+    assert house_figures.of_file("worker/startup.sh", text) == ("worker/startup.sh.py", "x = 1\n")
+    assert house_figures.of_file("worker/startup.sh", "exec x.py\n") == ("worker/startup.sh.py", "")
+    assert house_figures.of_file("settings.py", "x = 1\n") == ("settings.py", "x = 1\n")
 
 
 def test_imports_are_those_of_modules_of_ours() -> None:
