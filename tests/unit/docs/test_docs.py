@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, UnionType
+from typing import get_args
 
 import pytest
 
@@ -17,6 +18,7 @@ from boss.core.model import Ended, InstanceState, NicState, Phase, TaskState, Wo
 from datastore.agent.state import PublishStep, Step
 from settings import SETTINGS
 from tests.worlds.doc_blocks import KINDS, SYNTAX, TEST_COMMAND, TOP, all_blocks, blocks_in, pages
+from wire.messages import DatastoreOrder, DatastoreReport, WorkerOrder, WorkerReport
 from worker.agent.state import PHASES
 
 DOCS = TOP / "docs"
@@ -62,6 +64,11 @@ def words_under(heading: str) -> list[str]:
     return [cell for cell in cells[1:] if cell != "---"]
 
 
+def tags(messages: UnionType) -> list[str]:
+    """What stands on the wire for each of them."""
+    return [each.__struct_config__.tag for each in get_args(messages)]
+
+
 @pytest.mark.parametrize(
     ("heading", "words"),
     [
@@ -74,6 +81,10 @@ def words_under(heading: str) -> list[str]:
         ("Phases of an attempt on its worker", PHASES),
         ("Steps of a collection", Step),
         ("Steps of a batch that is published", PublishStep),
+        ("Orders to a worker", tags(WorkerOrder)),
+        ("Reports of a worker", tags(WorkerReport)),
+        ("Orders to the datastore", tags(DatastoreOrder)),
+        ("Reports of the datastore", tags(DatastoreReport)),
     ],
 )
 def test_the_glossary_has_the_words_of_the_code_in_its_order(heading: str, words: Iterable[object]) -> None:
