@@ -1,18 +1,18 @@
 #!/bin/sh
-# Brings a worker agent up on this machine; of a machine that a boss started, the datastore's program where it is told so.
+# Starts a worker agent on this machine; on a machine that a boss started, the datastore if ECLOUD_ROLE says so.
 #
 # On a machine that a boss started (ECLOUD_BOSS_URL and ECLOUD_START_TOKEN are set: START_SCRIPT of a VM's CONTEXT, or by
-# SSH) it is complete by itself and needs Python 3.11 or 3.12, nothing installed: it keeps what it was told, starts what
+# SSH) it is complete and needs Python 3.11 or 3.12, nothing installed: it keeps the machine's context, starts what
 # fetches the bundle and keeps the agent (by systemd, or in a session of its own), and returns at once. It may be run at
 # every boot.
 #
-# By hand, in a checkout: what the agent is told, it is told by environment variables (`python3 -m worker --help` lists
-# them); /etc/ecloud/worker.env may hold them, one NAME=value a line. ECLOUD_WORKER_LOG names a file for its log.
+# Started manually, in a checkout: environment variables configure the agent (`python3 -m worker --help` lists them);
+# /etc/ecloud/worker.env may hold them, one NAME=value a line. ECLOUD_WORKER_LOG names a file for its log.
 #
 # ECLOUD_PYTHON names the Python to use.
 set -eu
 
-by_hand() {
+run_from_checkout() {
     if [ -r /etc/ecloud/worker.env ]; then
         set -a
         . /etc/ecloud/worker.env
@@ -42,7 +42,7 @@ serves() { # serves PYTHON: is it one that a bundle is made for?
 }
 
 if [ -z "${ECLOUD_BOSS_URL:-}" ] || [ -z "${ECLOUD_START_TOKEN:-}" ]; then
-    by_hand "$@"
+    run_from_checkout "$@"
 fi
 
 umask 022

@@ -1,4 +1,4 @@
-"""`python -m worker.bootstrap SETTINGS`: what a bundle does first on a machine of ours: account, login, then keeping.
+"""`python -m worker.bootstrap SETTINGS`: what a bundle does first on a machine: account, login, then keeping.
 
 Takes over from `worker.bootstrap.bootstrap`, with the lock that it holds.
 """
@@ -14,14 +14,14 @@ from pathlib import Path
 
 from worker.bootstrap.account import Account, authorize, ensure_account, ensure_host_keys
 from worker.bootstrap.bootstrap import (
+    CONTEXT_FILE,
     LOCK_VARIABLE,
-    TOLD,
     BootstrapRefusedError,
     Places,
-    hopeless,
-    patiently,
+    exit_code_of,
     places,
     read_json,
+    retry_while_away,
     say,
     take_lock,
 )
@@ -30,7 +30,7 @@ from worker.bootstrap.login import Login, exchange, kept_login
 
 #: The bundle that this runs from.
 FOLDER = Path(__file__).resolve().parents[2]
-#: What the machine is told and the agent is, too.
+#: What the agent gets of the machine's context.
 PASSED_ON = (
     "ECLOUD_WORKER_ID", "ECLOUD_DEPLOYMENT", "ECLOUD_INSTANCE", "ECLOUD_POOL", "ECLOUD_LABELS", "ECLOUD_SLOTS",
     "ECLOUD_ORPHAN_AFTER", "ECLOUD_HALT_WHEN_ORPHANED", "ECLOUD_BOSS_URL", "ECLOUD_WORKER_HOME", "ECLOUD_WORKER_PLACE",
@@ -42,33 +42,33 @@ def main(settings: Path) -> int:
     if LOCK_VARIABLE not in os.environ and take_lock(settings) is None:
         say("it runs already")
         return 0
-    told = {str(name): str(value) for name, value in read_json(settings / TOLD).items()}
-    where = places(told)
+    context = {str(name): str(value) for name, value in read_json(settings / CONTEXT_FILE).items()}
+    where = places(context)
     try:
         account = ensure_account()
         ensure_host_keys()
-        if told.get("ECLOUD_AUTHORIZED_KEYS"):
-            authorize(account, told["ECLOUD_AUTHORIZED_KEYS"])
-        login = kept_login(told, where) or patiently(lambda: exchange(told, where, account))
+        if context.get("ECLOUD_AUTHORIZED_KEYS"):
+            authorize(account, context["ECLOUD_AUTHORIZED_KEYS"])
+        login = kept_login(context, where) or retry_while_away(lambda: exchange(context, where, account))
     except (BootstrapRefusedError, KeyError) as error:
-        return hopeless(error)
+        return exit_code_of(error)
     drop_others(where.programs, FOLDER)
-    variables = agent_variables(told, login, where)
-    if told.get("ECLOUD_ROLE") == "datastore" and variables.get("ECLOUD_DATASTORE_TREE"):
+    variables = agent_variables(context, login, where)
+    if context.get("ECLOUD_ROLE") == "datastore" and variables.get("ECLOUD_DATASTORE_TREE"):
         give(Path(variables["ECLOUD_DATASTORE_TREE"]), account)
     return AgentKeeper(
-        told=told,
+        context=context,
         account=account,
         variables=variables,
         home=Path(variables["ECLOUD_WORKER_HOME"]),
         folder=FOLDER,
-        evidence=settings / TOLD,
+        evidence=settings / CONTEXT_FILE,
     ).run()
 
 
-def agent_variables(told: Mapping[str, str], login: Login, where: Places) -> dict[str, str]:
-    """The login's, over which goes what this machine itself was told."""
-    own = {name: told[name] for name in PASSED_ON if told.get(name)}
+def agent_variables(context: Mapping[str, str], login: Login, where: Places) -> dict[str, str]:
+    """The login's, overridden by this machine's own context."""
+    own = {name: context[name] for name in PASSED_ON if context.get(name)}
     usual = {"ECLOUD_WORKER_HOME": os.fspath(where.state / "worker")}
     if os.geteuid() != 0:
         usual["ECLOUD_DATASTORE_TREE"] = os.fspath(where.state / "data")

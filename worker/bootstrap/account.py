@@ -70,10 +70,10 @@ def ensure_host_keys(pattern: str = "/etc/ssh/ssh_host_*_key.pub") -> None:
         subprocess.run(["ssh-keygen", "-A"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
 
 
-def authorize(account: Account, told: str) -> None:
-    """Let the bearers of these keys log in as the user. `told`: base64 of lines for authorized_keys."""
+def authorize(account: Account, encoded: str) -> None:
+    """Let the owners of these keys log in as the user. `encoded`: base64 of lines for authorized_keys."""
     try:
-        wanted = [line for line in base64.b64decode(told).decode("ascii").splitlines() if line.strip()]
+        keys = [line for line in base64.b64decode(encoded).decode("ascii").splitlines() if line.strip()]
     except ValueError as error:
         raise BootstrapRefusedError(f"ECLOUD_AUTHORIZED_KEYS is no base64 of text: {error}") from None
     folder = account.home / ".ssh"
@@ -82,7 +82,7 @@ def authorize(account: Account, told: str) -> None:
         account.own(folder)
     path = folder / "authorized_keys"
     there = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    missing = [line for line in wanted if line not in there]
+    missing = [line for line in keys if line not in there]
     if missing:
         write_private(path, "".join(f"{line}\n" for line in [*there, *missing]))
         account.own(path)

@@ -1,4 +1,4 @@
-"""The first program of a machine of ours: keeps what the machine is told, fetches the bundle, hands over to it.
+"""The first program of a machine that the boss started: keeps its context, fetches the bundle, hands over to it.
 
 One file of the standard library, for it is all that a machine has at first: where worker/startup.sh is handed out, this
 is put inside. `start` returns at once and may be repeated; `keep` stays until it can hand over.
@@ -28,15 +28,15 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: In the folder of settings: what the machine was told; by whom it is kept; which bundle it has.
-TOLD, LOCK, BUNDLE = "guest.json", "keeper.lock", "bundle.json"
+#: In the folder of settings: what the machine was given; the lock of its keeper; which bundle it has.
+CONTEXT_FILE, LOCK, BUNDLE = "guest.json", "keeper.lock", "bundle.json"
 #: Where the keeper's lock is after the hand-over: a descriptor's number.
 LOCK_VARIABLE = "ECLOUD_KEEPER_LOCK"
 API = "/api/v1/guests"  # wire.http.GUESTS; this file runs before `wire` is there
 SECONDS = 30.0
 LONGEST_PAUSE = 30.0
-#: Exit codes of a keeper: told what cannot serve; refused by the boss. Neither is mended by trying again.
-USELESS, REFUSED = 2, 3
+#: Exit codes of a keeper: an unusable context; refused by the boss. A retry mends neither.
+UNUSABLE, REFUSED = 2, 3
 UNIT = """\
 [Unit]
 Description=ecloud on a machine that its boss started
@@ -73,7 +73,7 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-# --- what it was told, and where things are --------------------------------------------------------------
+# --- the context, and where things are --------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,18 @@ class Places:
     log: Path
 
 
-def places(told: Mapping[str, str]) -> Places:
+def places(context: Mapping[str, str]) -> Places:
     """Root's are those of the system; of another user all is in one folder of its own, as of root where it says so."""
-    if os.geteuid() == 0 and not told.get("ECLOUD_GUEST_ROOT"):
+    if os.geteuid() == 0 and not context.get("ECLOUD_GUEST_ROOT"):
         return Places(Path("/opt/ecloud"), Path("/etc/ecloud"), Path("/var/lib/ecloud"), Path("/var/log/ecloud.log"))
-    home = told.get("ECLOUD_WORKER_HOME", "")
-    root = Path(told.get("ECLOUD_GUEST_ROOT") or (os.path.dirname(home) if home else Path.home() / "ecloud-guest"))
+    home = context.get("ECLOUD_WORKER_HOME", "")
+    root = Path(context.get("ECLOUD_GUEST_ROOT") or (os.path.dirname(home) if home else Path.home() / "ecloud-guest"))
     return Places(root / "programs", root / "settings", root / "state", root / "ecloud.log")
 
 
-def mark(told: Mapping[str, str]) -> list[str]:
+def mark(context: Mapping[str, str]) -> list[str]:
     """Which instance this is: what was kept for another (a machine made from the disk of a used one) is not used."""
-    return [told.get(f"ECLOUD_{word}", "") for word in ("DEPLOYMENT", "WORKER_ID", "INSTANCE")]
+    return [context.get(f"ECLOUD_{word}", "") for word in ("DEPLOYMENT", "WORKER_ID", "INSTANCE")]
 
 
 def kind() -> str:
@@ -103,9 +103,9 @@ def kind() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}-{platform.machine()}"
 
 
-def offered(told: Mapping[str, str]) -> dict[str, str]:
+def offered(context: Mapping[str, str]) -> dict[str, str]:
     """Kind -> digest of each bundle that the boss has."""
-    return dict(item.split("=", 1) for item in told.get("ECLOUD_BUNDLES", "").split() if "=" in item)
+    return dict(item.split("=", 1) for item in context.get("ECLOUD_BUNDLES", "").split() if "=" in item)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -174,15 +174,15 @@ def fetch(url: str, token: str, digest: str, into: Path) -> None:
 
 def copy_checked(source: Any, digest: str, into: Path) -> None:
     """Into a file, if it is what the digest says."""
-    told = hashlib.blake2b(digest_size=32)
+    content = hashlib.blake2b(digest_size=32)
     temporary = into.with_name(f".{into.name}.{secrets.token_hex(4)}")
     try:
         with open(temporary, "xb") as file:
             while piece := source.read(256 * 1024):
-                told.update(piece)
+                content.update(piece)
                 file.write(piece)
-        if f"b2:{told.hexdigest()}" != digest:
-            raise BootstrapRefusedError(f"the bundle is b2:{told.hexdigest()}, and {digest} was told: it is not used")
+        if (found := f"b2:{content.hexdigest()}") != digest:
+            raise BootstrapRefusedError(f"the bundle is {found}, and {digest} was expected: it is not used")
         temporary.replace(into)
     except OSError as error:
         raise BossAwayError(f"{into} was not written: {error}") from None
@@ -224,12 +224,12 @@ def unpack(archive: Path, digest: str, programs: Path) -> Path:
     return folder
 
 
-def ensure_bundle(told: Mapping[str, str], where: Places) -> Path:
+def ensure_bundle(context: Mapping[str, str], where: Places) -> Path:
     """The folder of this machine's bundle, fetched if it is not there. Raises BossAwayError, BootstrapRefusedError."""
     kept = read_json(where.settings / BUNDLE)
-    if kept.get("of") == mark(told) and (folder := folder_of(str(kept["digest"]), where.programs)).is_dir():
+    if kept.get("of") == mark(context) and (folder := folder_of(str(kept["digest"]), where.programs)).is_dir():
         return folder
-    have = offered(told)
+    have = offered(context)
     digest = have.get(kind())
     if digest is None:
         known = ", ".join(sorted(have)) or "none"
@@ -237,17 +237,17 @@ def ensure_bundle(told: Mapping[str, str], where: Places) -> Path:
     folder = folder_of(digest, where.programs)
     if not folder.is_dir():
         archive = where.programs / f"{folder.name}.tar.gz"
-        if told.get("ECLOUD_BUNDLE_FILE"):
-            with open(told["ECLOUD_BUNDLE_FILE"], "rb") as file:
+        if context.get("ECLOUD_BUNDLE_FILE"):
+            with open(context["ECLOUD_BUNDLE_FILE"], "rb") as file:
                 copy_checked(file, digest, archive)
         else:
-            url = f"{told['ECLOUD_BOSS_URL'].rstrip('/')}{API}/{told['ECLOUD_WORKER_ID']}/bundle/{kind()}"
-            fetch(f"{url}?digest={digest}", told["ECLOUD_START_TOKEN"], digest, archive)
+            url = f"{context['ECLOUD_BOSS_URL'].rstrip('/')}{API}/{context['ECLOUD_WORKER_ID']}/bundle/{kind()}"
+            fetch(f"{url}?digest={digest}", context["ECLOUD_START_TOKEN"], digest, archive)
         try:
             folder = unpack(archive, digest, where.programs)
         finally:
             archive.unlink(missing_ok=True)
-    write_private(where.settings / BUNDLE, json.dumps({"of": mark(told), "digest": digest}))
+    write_private(where.settings / BUNDLE, json.dumps({"of": mark(context), "digest": digest}))
     return folder
 
 
@@ -255,13 +255,13 @@ def ensure_bundle(told: Mapping[str, str], where: Places) -> Path:
 
 
 def start(environ: Mapping[str, str]) -> int:
-    """Keep what this machine is told, and see that its keeper runs. Returns at once."""
-    told = {name: value for name, value in environ.items() if name.startswith("ECLOUD_")}
-    where = places(told)
+    """Keep this machine's context, and see that its keeper runs. Returns at once."""
+    context = {name: value for name, value in environ.items() if name.startswith("ECLOUD_")}
+    where = places(context)
     for folder in (where.programs, where.settings, where.state):
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
-    if read_json(where.settings / TOLD) != told:
-        write_private(where.settings / TOLD, json.dumps(told, indent=1))
+    if read_json(where.settings / CONTEXT_FILE) != context:
+        write_private(where.settings / CONTEXT_FILE, json.dumps(context, indent=1))
     lock = take_lock(where.settings)
     if lock is None:
         say("it runs already")
@@ -270,7 +270,7 @@ def start(environ: Mapping[str, str]) -> int:
     program = where.programs / "bootstrap.py"
     if Path(__file__).resolve() != program.resolve():
         write_private(program, Path(__file__).read_text(encoding="utf-8"), 0o644)
-    return _by_systemd(program, where) if has_systemd() else _by_itself(program, where)
+    return _by_systemd(program, where) if has_systemd() else _detached(program, where)
 
 
 def has_systemd() -> bool:
@@ -288,7 +288,7 @@ def _by_systemd(program: Path, where: Places) -> int:
     return 0
 
 
-def _by_itself(program: Path, where: Places) -> int:
+def _detached(program: Path, where: Places) -> int:
     command = [sys.executable, "-P", os.fspath(program), "keep", os.fspath(where.settings)]
     with open(where.log, "ab") as log:
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True)
@@ -306,23 +306,23 @@ def take_lock(settings: Path) -> int | None:
     return descriptor
 
 
-def patiently(work: Callable[[], T]) -> T:
-    """What comes of it, tried again for as long as it raises BossAwayError."""
+def retry_while_away(work: Callable[[], T]) -> T:
+    """Its result; retried for as long as it raises BossAwayError."""
     pause = 1.0
     while True:
         try:
             return work()
         except BossAwayError as error:
             say(f"{error}; trying again in {pause:g} s")
-        time.sleep(pause)  # nobody tells when what is away is back
+        time.sleep(pause)  # no event says that the boss is back
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
-def hopeless(error: Exception) -> int:
-    """Say what trying again does not change; the exit code for it. A KeyError: what this machine was not told."""
+def exit_code_of(error: Exception) -> int:
+    """Log what a retry does not mend; the exit code for it. A KeyError: what its context lacks."""
     if isinstance(error, KeyError):
-        say(f"this machine was not told {error}")
-        return USELESS
+        say(f"this machine's context has no {error}")
+        return UNUSABLE
     say(str(error))
     return REFUSED
 
@@ -335,13 +335,13 @@ def keep(settings: Path) -> int:
         return 0
 
     def bundle() -> Path:
-        told = read_json(settings / TOLD)  # each time: it may be told anew meanwhile
-        return ensure_bundle(told, places(told))
+        context = read_json(settings / CONTEXT_FILE)  # each time: another start may have replaced it
+        return ensure_bundle(context, places(context))
 
     try:
-        folder = patiently(bundle)
+        folder = retry_while_away(bundle)
     except (BootstrapRefusedError, KeyError) as error:
-        return hopeless(error)
+        return exit_code_of(error)
     os.set_inheritable(lock, True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ECLOUD_", "PYTHON"))}
     environment |= {"PYTHONPATH": os.fspath(folder), LOCK_VARIABLE: str(lock)}

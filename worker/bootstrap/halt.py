@@ -1,6 +1,6 @@
 """Halting this machine, when its worker was cut off from the boss for too long: a lost machine must not cost for ever.
 
-Only a machine that a boss of ours started is ever halted: what it was told at its start (CONTEXT) says so, in a file
+Only a machine that a boss started is ever halted: its context says so, in a file
 that the agent's user cannot have made.
 """
 
@@ -12,11 +12,11 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from worker.bootstrap.bootstrap import TOLD, mark, read_json
+from worker.bootstrap.bootstrap import CONTEXT_FILE, mark, read_json
 
 #: Tried in this order, unless the setting says otherwise.
 USUAL = ("systemctl poweroff", "poweroff", "halt -p -f")
-EVIDENCE = Path("/etc/ecloud") / TOLD
+EVIDENCE = Path("/etc/ecloud") / CONTEXT_FILE
 _YES = ("1", "yes", "true", "YES", "TRUE")
 
 
@@ -25,7 +25,7 @@ def wants_halt(value: str) -> bool:
 
 
 def refusal(variables: Mapping[str, str], evidence: Path = EVIDENCE, owner: int = 0) -> str:
-    """Why this machine is not halted; empty: it is one of ours, and was told to."""
+    """Why this machine is not halted; empty: a boss started it, and its context allows it."""
     if not all(mark(variables)):
         return "nothing says that this is a machine that a boss started (ECLOUD_INSTANCE is not set)"
     try:
@@ -34,10 +34,10 @@ def refusal(variables: Mapping[str, str], evidence: Path = EVIDENCE, owner: int 
         return f"nothing says that this is a machine that a boss started (there is no {evidence})"
     if about.st_uid != owner or about.st_mode & 0o022:
         return f"{evidence} could have been written by others"
-    told = read_json(evidence)
-    if mark(told) != mark(variables):
+    context = read_json(evidence)
+    if mark(context) != mark(variables):
         return f"{evidence} is of another instance"
-    if not wants_halt(str(told.get("ECLOUD_HALT_WHEN_ORPHANED", ""))):
+    if not wants_halt(str(context.get("ECLOUD_HALT_WHEN_ORPHANED", ""))):
         return f"{evidence} does not say that it may be halted (ECLOUD_HALT_WHEN_ORPHANED)"
     return ""
 

@@ -1,7 +1,7 @@
 """The keeper of an agent: starts it as its user, starts it again when it dies, and does what its exit code asks for.
 
 It runs as root where it can, and never executes what the agent's user could have written: a bundle that the agent
-fetched for itself is for the agent alone. Under systemd or by itself it does the same.
+fetched itself is for the agent alone. Under systemd or without it does the same.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from worker.bootstrap.account import Account
 from worker.bootstrap.bootstrap import kind, mark, read_json, say
 from worker.bootstrap.halt import halt, refusal
 
-#: Exit codes of an agent beside 0 (told to end) and 2 (told what cannot serve).
+#: Exit codes of an agent beside 0 (stopped) and 2 (unusable options).
 REPLACED, ORPHANED = 4, 5
 #: In the agent's home: bundles that it fetched, and which of them it is to run.
 PROGRAMS, CURRENT = "programs", "current.json"
@@ -29,34 +29,34 @@ STEADY_SECONDS = 30.0
 LONGEST_PAUSE = 60.0
 #: A replacement that ends at once so often is given up.
 REPLACEMENT_TRIES = 3
-_TO_END = (signal.SIGTERM, signal.SIGINT)
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass
 class AgentKeeper:
-    told: Mapping[str, str]
+    context: Mapping[str, str]
     account: Account
-    #: What the agent is told: the login's and the machine's own.
+    #: Of the agent's environment: the login's and the machine's own.
     variables: Mapping[str, str]
     home: Path
     #: The bundle that this keeper is part of.
     folder: Path
     evidence: Path
-    ending: int = 0
+    stopping: int = 0
     agent: subprocess.Popen[bytes] | None = None
     #: Digest of a replacement that was given up.
     given_up: str = ""
     crashes: int = 0
 
     def run(self) -> int:
-        """Until the agent is told to end, or cannot be helped; the exit code."""
-        for number in _TO_END:
-            signal.signal(number, lambda number, _: self._told_to_end(number))
+        """Until the agent is stopped, or a restart cannot help; the exit code."""
+        for number in _STOP_SIGNALS:
+            signal.signal(number, lambda number, _: self._stop(number))
         while True:
             folder, bundle = self.program()
             began = time.monotonic()
             code = self._live(folder, bundle)
-            if self.ending or code in (0, 2):
+            if self.stopping or code in (0, 2):
                 return code if code in (0, 2) else 0
             if code == ORPHANED and self._halt():
                 return 0
@@ -71,7 +71,7 @@ class AgentKeeper:
             pause = min(2.0 ** (self.crashes - 1), LONGEST_PAUSE)
             say(f"the agent ended with {code}; it is started again in {pause:g} s")
             self._pause(pause)
-            if self.ending:
+            if self.stopping:
                 return 0
 
     def program(self) -> tuple[Path, str]:
@@ -79,7 +79,7 @@ class AgentKeeper:
         current = read_json(self.home / PROGRAMS / CURRENT)
         digest = str(current.get("digest", ""))
         fetched = self.home / PROGRAMS / digest.removeprefix("b2:")
-        mine = current.get("of") == mark(self.told) and digest != self.given_up and digest.startswith("b2:")
+        mine = current.get("of") == mark(self.context) and digest != self.given_up and digest.startswith("b2:")
         if mine and "/" not in digest and (fetched / "worker" / "__main__.py").is_file():
             return fetched, f"{kind()}={digest}"
         own = self.folder.name
@@ -96,7 +96,7 @@ class AgentKeeper:
             "ECLOUD_GIVEN_UP": self.given_up,
             "PYTHONPATH": os.fspath(folder),
         }
-        command = [sys.executable, "-P", "-m", self.told.get("ECLOUD_ROLE") or "worker"]
+        command = [sys.executable, "-P", "-m", self.context.get("ECLOUD_ROLE") or "worker"]
         root = os.geteuid() == 0
         try:
             self.agent = subprocess.Popen(
@@ -112,24 +112,24 @@ class AgentKeeper:
         except OSError as error:
             say(f"the agent cannot be started: {error}")
             return 1
-        if self.ending:  # told just before there was one to tell
-            self.agent.send_signal(self.ending)
+        if self.stopping:  # the signal came just before there was an agent to pass it on to
+            self.agent.send_signal(self.stopping)
         return self.agent.wait()
 
-    def _told_to_end(self, number: int) -> None:
-        self.ending = number
+    def _stop(self, number: int) -> None:
+        self.stopping = number
         if self.agent is not None and self.agent.returncode is None:
             self.agent.send_signal(number)
 
     def _pause(self, seconds: float) -> None:
-        """Until it is told to end, at the most."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, _TO_END)
+        """At most until a signal to stop."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
         try:
-            told = signal.sigtimedwait(_TO_END, seconds) if not self.ending else None
-            if told is not None:
-                self.ending = told.si_signo
+            received = signal.sigtimedwait(_STOP_SIGNALS, seconds) if not self.stopping else None
+            if received is not None:
+                self.stopping = received.si_signo
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _TO_END)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOP_SIGNALS)
 
     def _give_up(self, bundle: str) -> None:
         self.given_up = bundle.partition("=")[2]
@@ -137,10 +137,10 @@ class AgentKeeper:
 
     def _halt(self) -> bool:
         """True: this machine is about to end."""
-        why = refusal(self.told, self.evidence, os.geteuid())
+        why = refusal(self.context, self.evidence, os.geteuid())
         if not why:
             say("cut off from the boss for too long: this machine is halted")
-            why = halt(self.told.get("ECLOUD_HALT_COMMAND", ""))
+            why = halt(self.context.get("ECLOUD_HALT_COMMAND", ""))
             if not why:
                 return True
         say(f"this machine is not halted: {why}")

@@ -26,26 +26,26 @@ _MAX_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class Login:
-    """What the agent is told, as environment variables; secrets are in files that these name."""
+    """The agent's environment variables; secrets are in files that these name."""
 
     variables: dict[str, str]
 
 
-def kept_login(told: Mapping[str, str], where: Places) -> Login | None:
+def kept_login(context: Mapping[str, str], where: Places) -> Login | None:
     """That of an earlier start of this very instance."""
     kept = read_json(where.settings / KEPT)
-    if kept.get("of") != mark(told):
+    if kept.get("of") != mark(context):
         return None
     if not all((where.settings / name).exists() for name in kept.get("files", [])):
         return None
     return Login(dict(kept["variables"]))
 
 
-def exchange(told: Mapping[str, str], where: Places, account: Account) -> Login:
+def exchange(context: Mapping[str, str], where: Places, account: Account) -> Login:
     """The token for the login. The boss gives it once. Raises BossAwayError, BootstrapRefusedError."""
-    url = f"{told['ECLOUD_BOSS_URL'].rstrip('/')}{API}/{told['ECLOUD_WORKER_ID']}/login"
+    url = f"{context['ECLOUD_BOSS_URL'].rstrip('/')}{API}/{context['ECLOUD_WORKER_ID']}/login"
     body = json.dumps({"folder": os.fspath(where.settings)}).encode()
-    with ask(url, told["ECLOUD_START_TOKEN"], body) as answer:
+    with ask(url, context["ECLOUD_START_TOKEN"], body) as answer:
         try:
             content = json.loads(answer.read(_MAX_BYTES))
             files = {str(name): str(text) for name, text in content["files"].items()}
@@ -54,11 +54,11 @@ def exchange(told: Mapping[str, str], where: Places, account: Account) -> Login:
             raise BossAwayError(f"{url}: the answer broke off: {error}") from None
         except (ValueError, LookupError, TypeError, AttributeError):
             raise BootstrapRefusedError(f"{url} does not answer as a boss does") from None
-    return _keep(told, where, account, files, more)
+    return _keep(context, where, account, files, more)
 
 
 def _keep(
-    told: Mapping[str, str], where: Places, account: Account, files: Mapping[str, str], more: Mapping[str, str]
+    context: Mapping[str, str], where: Places, account: Account, files: Mapping[str, str], more: Mapping[str, str]
 ) -> Login:
     variables = dict(more)
     names = [os.path.basename(name) for name in files]
@@ -68,7 +68,7 @@ def _keep(
         account.own(path)  # the agent reads them
         if name.endswith(".env"):
             variables |= variables_of(content)
-    write_private(where.settings / KEPT, json.dumps({"of": mark(told), "files": names, "variables": variables}))
+    write_private(where.settings / KEPT, json.dumps({"of": mark(context), "files": names, "variables": variables}))
     return Login(variables)
 
 

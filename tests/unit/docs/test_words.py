@@ -54,6 +54,8 @@ RIGHT: dict[str, tuple[str, ...]] = {
     "boss/providers/static/remote.py": (r"guest",),  # files of machines that were started before
     "boss/deploy/templates.py": (r"card=",),  # the name that templates of users call
     "templates/opennebula": (r"card\(",),
+    # Names on machines that run, and the path of the API.
+    "worker/bootstrap": (r"guest\.json", r"ecloud-guest", r"ECLOUD_GUEST_ROOT", r"/guests\b", r"GUESTS"),
     "worker/guest.py": (r"worker\.guest", r"guest"),  # the door of start scripts of before
     "worker/debug.sh": (r"guest\.json",),
     "wire/http.py": (r"GUESTS", r"/guests"),
@@ -70,8 +72,8 @@ EVERYWHERE: tuple[str, ...] = ()
 PLACES = ("boss", "worker", "datastore", "wire", "templates", "docs", "examples")
 FILES = ("settings.py", "admin.py", "push_tasks.py", "ecloud.py", "README.md", "Makefile", "run_example.sh")
 ENDINGS = (".py", ".sh", ".md", ".j2", ".html", ".json")
-#: What was decided, and what migrated, stays as written. The bootstrap of a machine has still to be gone through.
-LEFT_OUT = ("docs/decisions", "boss/database/migrations/versions", "worker/bootstrap", "worker/startup.sh")
+#: What was decided, and what migrated, stays as written.
+LEFT_OUT = ("docs/decisions", "boss/database/migrations/versions")
 
 
 def apart(text: str) -> str:

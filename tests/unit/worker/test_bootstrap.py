@@ -195,7 +195,7 @@ def test_a_machine_made_from_the_disk_of_a_used_one_takes_what_it_is_told(boss: 
 
 def test_what_has_another_digest_is_not_used(boss: Boss, where: Places) -> None:
     boss.answers = [(200, tar(worker__x="EVIL = 1\n"))]
-    with pytest.raises(BootstrapRefusedError, match="and b2:[0-9a-f]* was told: it is not used"):
+    with pytest.raises(BootstrapRefusedError, match="and b2:[0-9a-f]* was expected: it is not used"):
         bootstrap.ensure_bundle(told(boss, tar(worker__x="GOOD = 1\n")), where)
     assert list(where.programs.iterdir()) == []
 

@@ -88,7 +88,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 FIRST, SECOND = f"{kind()}=b2:{OWN}", f"{kind()}=b2:{NEW}"
 
 
-def test_one_that_dies_is_started_again_later_each_time_and_one_that_was_told_to_end_is_not(stage: Stage) -> None:
+def test_one_that_dies_is_started_again_later_each_time_and_one_that_was_stopped_is_not(stage: Stage) -> None:
     assert stage.run("1", "1", "3", "0") == 0
     assert stage.lived() == [f"{FIRST} -"] * 4
     assert stage.said == [
@@ -134,7 +134,7 @@ def test_one_that_was_cut_off_for_too_long_halts_its_machine(stage: Stage) -> No
 
 
 def test_the_command_that_halts_is_the_one_that_the_machine_was_told(stage: Stage) -> None:
-    stage.keeper.told = {**TOLD, "ECLOUD_HALT_COMMAND": "poweroff now"}
+    stage.keeper.context = {**TOLD, "ECLOUD_HALT_COMMAND": "poweroff now"}
     stage.run("5")
     assert stage.halted == ["poweroff now"]
 
@@ -146,20 +146,20 @@ def test_a_machine_that_was_not_told_so_is_not_halted_and_its_agent_started_agai
     assert len(stage.lived()) == 2
 
 
-def test_told_to_end_it_tells_its_agent_and_ends_with_it(stage: Stage) -> None:
+def test_stopped_it_passes_the_signal_to_its_agent_and_ends_with_it(stage: Stage) -> None:
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(stage.run("60 0")))
     thread.start()
     wait_for(stage.lived, "its agent runs")
-    stage.keeper._told_to_end(signal.SIGTERM)
+    stage.keeper._stop(signal.SIGTERM)
     thread.join(scaled(30))
     assert codes == [0] and len(stage.lived()) == 1
 
 
-def test_told_to_end_while_it_waits_it_waits_no_longer(tmp_path: Path) -> None:
+def test_stopped_while_it_waits_it_waits_no_longer(tmp_path: Path) -> None:
     account = Account("me", os.getuid(), os.getgid(), tmp_path)
     keeper = AgentKeeper(TOLD, account, {}, tmp_path, tmp_path / OWN, tmp_path / "guest.json")
-    former = signal.signal(signal.SIGTERM, lambda number, _: keeper._told_to_end(number))
+    former = signal.signal(signal.SIGTERM, lambda number, _: keeper._stop(number))
     waits = threading.get_ident()
     teller = threading.Timer(0.2, lambda: signal.pthread_kill(waits, signal.SIGTERM))
     teller.start()
@@ -169,7 +169,7 @@ def test_told_to_end_while_it_waits_it_waits_no_longer(tmp_path: Path) -> None:
     finally:
         teller.join()
         signal.signal(signal.SIGTERM, former)
-    assert keeper.ending == signal.SIGTERM and time.monotonic() - began < scaled(30)
+    assert keeper.stopping == signal.SIGTERM and time.monotonic() - began < scaled(30)
     assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ()), "an agent starts with it let through"
 
 
