@@ -81,7 +81,7 @@ def assert_a_sentence(told: str) -> None:
 
 
 @pytest.mark.parametrize("what", BAD_FILES)
-def test_a_bad_file_is_told_with_its_place_and_starts_nothing(deployment: Deployment, what: str) -> None:
+def test_a_bad_file_is_reported_with_its_place_and_starts_nothing(deployment: Deployment, what: str) -> None:
     content, words = BAD_FILES[what]
     path = deployment.directory / "tasks.json"
     if isinstance(content, bytes):
@@ -95,7 +95,7 @@ def test_a_bad_file_is_told_with_its_place_and_starts_nothing(deployment: Deploy
     assert not deployment.home.exists() and not deployment.tree.exists() and deployment.processes() == {}
 
 
-def test_a_name_that_is_no_file_is_told(deployment: Deployment) -> None:
+def test_a_name_that_is_no_file_is_reported(deployment: Deployment) -> None:
     for name, words in (("none.json", "No such file"), (".", "directory")):
         done = deployment.push(name)
         assert done.returncode == ExitCode.BAD_INPUT and words in done.stderr

@@ -40,7 +40,7 @@ def addresses(cloud: Cloud) -> list[str]:
     return sorted(machine.address for machine in cloud.alive("worker"))
 
 
-def test_workers_are_started_shown_kept_dropped_and_ended_by_hand(site: GuestSite, cloud: Cloud) -> None:
+def test_workers_are_started_shown_kept_dropped_and_ended_manually(site: GuestSite, cloud: Cloud) -> None:
     ids = site.admin("instantiate_worker", "2", "keep_alive").split()
     assert len(ids) == 2
     site.wait(lambda: sorted(site.online()) == sorted(ids), f"both say hello {cloud.faults}", BOOTS)

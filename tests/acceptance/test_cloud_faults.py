@@ -218,7 +218,7 @@ def test_beyond_the_last_address_work_goes_on_with_what_is_there(scene: Scene) -
     ],
     ids=["template", "login", "quota", "rights"],
 )
-def test_what_a_person_has_to_put_right_is_told_and_then_it_goes_on(
+def test_what_an_operator_has_to_correct_is_reported_and_then_it_goes_on(
     scene: Scene, spoil: Callable[[Hive], object], mend: Callable[[Hive], object], words: str
 ) -> None:
     # A boss that starts knows of no pause: what an earlier test spoilt would be waited for here.

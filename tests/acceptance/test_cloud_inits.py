@@ -56,7 +56,7 @@ def note(what: str) -> str:
     return f"echo {NUMBER} {what} >> {LOG}"
 
 
-def test_inits_run_once_on_each_machine_while_it_has_a_second_card_and_one_that_fails_sets_only_its_worker_aside(
+def test_inits_run_once_on_each_machine_while_it_has_a_second_nic_and_one_that_fails_quarantines_only_its_worker(
     scene: Scene,
 ) -> None:
     site = scene.site

@@ -193,7 +193,7 @@ def test_an_input_that_does_not_fit_on_the_worker_says_so_and_fits_when_there_is
 # -- permission --------------------------------------------------------------------------------------
 
 
-def test_a_host_that_does_not_let_the_datastore_in_is_told_with_user_and_key(data_world: DataWorld) -> None:
+def test_a_host_that_does_not_let_the_datastore_in_is_reported_with_user_and_key(data_world: DataWorld) -> None:
     data_world.start(**QUICK)
     host = data_world.host("w1")
     (host.server.own / "authorized").write_text("")
@@ -205,7 +205,7 @@ def test_a_host_that_does_not_let_the_datastore_in_is_told_with_user_and_key(dat
         assert host.where in said and host.server.user in said and str(data_world.key) in said, said
 
 
-def test_a_home_that_may_not_be_used_is_told_with_its_path(data_world: DataWorld) -> None:
+def test_a_home_that_may_not_be_used_is_reported_with_its_path(data_world: DataWorld) -> None:
     data_world.start(**QUICK)
     host = data_world.host("w1")
     collected = data_world.collect(host, {"r": b"result"})
@@ -220,7 +220,7 @@ def test_a_home_that_may_not_be_used_is_told_with_its_path(data_world: DataWorld
         assert host.where in said and str(host.home) in said, said
 
 
-def test_a_result_that_may_not_be_read_is_told_with_its_name_and_others_come(data_world: DataWorld) -> None:
+def test_a_result_that_may_not_be_read_is_reported_with_its_name_and_others_come(data_world: DataWorld) -> None:
     data_world.start(**QUICK)
     host = data_world.host("w1")
     key = data_world.new_key()

@@ -126,7 +126,7 @@ def test_a_boss_whose_disk_filled_up_goes_on_when_there_is_room(
     assert (deployment.directory / "log").read_text() == "ran\n" * 40  # each once: nothing was lost or run again
 
 
-def test_a_boss_whose_disk_is_full_ends_when_it_is_told_to(
+def test_a_boss_whose_disk_is_full_ends_when_it_is_ordered_to(
     deployment: Deployment, full_database: tuple[subprocess.Popen[str], Path]
 ) -> None:
     boss, ballast = full_database

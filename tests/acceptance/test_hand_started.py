@@ -45,7 +45,7 @@ def hand_started(broker: Deployment, tmp_path: Path) -> Iterator[subprocess.Pope
     process.wait(scaled(60))
 
 
-def test_a_worker_that_a_person_started_goes_on_with_the_same_id_after_the_boss_was_away_and_began_anew(
+def test_a_worker_that_was_started_manually_goes_on_with_the_same_id_after_the_boss_was_away_and_began_again(
     broker: Deployment, hand_started: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     broker.settings["local_workers"] = 0

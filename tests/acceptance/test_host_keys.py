@@ -34,7 +34,7 @@ def why_set_aside(site: Site) -> str:
     return str(reason)
 
 
-def test_a_host_with_another_key_gets_nothing_until_a_person_lets_it_in(site: Site) -> None:
+def test_a_host_with_another_key_gets_nothing_until_an_operator_releases_it(site: Site) -> None:
     before, agent = site.server.host_key, site.deployment._started[-1]
     site.server.change_host_key()
     after = site.server.host_key

@@ -199,7 +199,7 @@ def test_no_trick_of_another_rsync_gets_anything_out_of_its_place_or_published(d
 
 
 @pytest.mark.parametrize("words", ["drips", "silent"])
-def test_a_host_that_only_keeps_us_waiting_hinders_nobody_else_and_is_given_up_when_it_is_not_wanted(
+def test_a_host_that_only_keeps_us_waiting_holds_up_no_other_and_is_given_up_when_it_is_not_wanted(
     data_world: DataWorld, words: str
 ) -> None:
     data_world.start(**QUICK, ECLOUD_TRANSFERS_AT_ONCE="2")
@@ -275,7 +275,7 @@ def replace_host_key(host: Host) -> None:
 
 @pytest.mark.needs("unshare", "nsenter", "setpriv", "ip")
 @pytest.mark.timeout(240)
-def test_hosts_that_lie_are_set_aside_and_all_tasks_succeed_on_those_that_do_not(cluster: Cluster) -> None:
+def test_hosts_that_lie_are_quarantined_and_all_tasks_succeed_on_those_that_do_not(cluster: Cluster) -> None:
     replace_host_key(next(host for host in cluster.workers if host.name == REPLACED))
     tasks = [
         {

@@ -23,7 +23,7 @@ STUDY = TOP / "examples" / "net3_study"
 
 
 @pytest.mark.parametrize("name", ["historic.json", "historic-db-era.json"])
-def test_a_task_file_of_old_ends_exactly_as_it_always_did(deployment: Deployment, name: str) -> None:
+def test_a_legacy_task_file_ends_exactly_as_it_always_did(deployment: Deployment, name: str) -> None:
     done = deployment.push(TASKS / name)
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("2 of 5 tasks succeeded, 2 failed, 1 not run (dependencies failed).\n")
@@ -136,7 +136,7 @@ def test_a_running_command_that_is_cancelled_is_killed_with_all_that_it_started(
     assert deployment.asked("show_task", "long")["task"]["state"] == "cancelled"
 
 
-def test_tasks_that_run_wait_or_ended_are_dropped_and_pushed_anew(deployment: Deployment) -> None:
+def test_tasks_that_run_wait_or_ended_are_dropped_and_pushed_again(deployment: Deployment) -> None:
     log = deployment.directory / "log"
     graph = [
         {"id": "made", "commands": f"echo made >> {log}; echo 1 > out", "results": ["out"]},
@@ -218,7 +218,7 @@ def test_a_result_of_the_project_comes_before_a_file_of_that_name_beside_the_tas
     assert again.returncode == 0 and "1 known already with the same content" in again.stderr
 
 
-def test_the_log_of_the_boss_is_about_the_boss_and_old_sent_files_nobody_needs_are_swept(
+def test_the_log_of_the_boss_is_about_the_boss_and_old_sent_files_that_are_not_needed_are_swept(
     deployment: Deployment,
 ) -> None:
     spool = deployment.home / "spool"

@@ -48,7 +48,7 @@ def test_a_second_boss_is_refused_and_the_first_one_goes_on(deployment: Deployme
     assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == ExitCode.OK
 
 
-def test_a_taken_http_port_is_told_with_the_settings_that_choose_it(deployment: Deployment) -> None:
+def test_a_taken_http_port_is_reported_with_the_settings_that_choose_it(deployment: Deployment) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = deployment.settings["http_port"] = taken.getsockname()[1]
         assert_refused(boss(deployment), f"127.0.0.1:{port}", "in use", "http_port")
@@ -58,14 +58,14 @@ def test_a_taken_http_port_is_told_with_the_settings_that_choose_it(deployment: 
     assert deployment.push("tasks.json").returncode == ExitCode.OK
 
 
-def test_a_kept_port_that_somebody_else_has_taken_is_given_up(deployment: Deployment) -> None:
+def test_a_kept_port_that_another_program_has_taken_is_given_up(deployment: Deployment) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         deployment.home.mkdir(mode=0o700)
         (deployment.home / "http_port").write_text(f"{taken.getsockname()[1]}\n")
         assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == ExitCode.OK
 
 
-def test_a_database_file_that_is_garbage_is_told_and_left_as_it_is(deployment: Deployment) -> None:
+def test_a_database_file_that_is_garbage_is_reported_and_left_as_it_is(deployment: Deployment) -> None:
     deployment.home.mkdir(mode=0o700)
     path = deployment.home / "ecloud.sqlite"
     path.write_bytes(os.urandom(50_000))
@@ -88,7 +88,7 @@ def test_a_boss_file_that_is_stale_or_damaged_counts_as_none(deployment: Deploym
     assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == ExitCode.OK
 
 
-def test_settings_that_cannot_be_are_told_all_at_once(deployment: Deployment) -> None:
+def test_invalid_settings_are_reported_all_at_once(deployment: Deployment) -> None:
     deployment.home.mkdir(mode=0o700)
     (deployment.home / "settings.toml").write_text('slots = "many"\nslot = 3\n')
     words = ("settings.toml, line 1: slots", "settings.toml, line 2: there is no setting 'slot'")
@@ -115,7 +115,9 @@ def outsider(deployment: Deployment) -> Iterator[list[str]]:
 
 
 @pytest.mark.needs("setpriv")
-def test_a_directory_without_permission_is_told_with_the_way_out(deployment: Deployment, outsider: list[str]) -> None:
+def test_a_directory_without_permission_is_reported_with_the_way_out(
+    deployment: Deployment, outsider: list[str]
+) -> None:
     deployment.write("tasks.json", GOOD)
     push = [*outsider, sys.executable, str(TOP / "push_tasks.py"), "tasks.json"]
 
@@ -139,7 +141,7 @@ def test_a_directory_without_permission_is_told_with_the_way_out(deployment: Dep
     assert deployment.push("tasks.json").returncode == ExitCode.OK
 
 
-def test_a_datastore_tree_without_permission_is_told_in_status(deployment: Deployment) -> None:
+def test_a_datastore_tree_without_permission_is_reported_in_status(deployment: Deployment) -> None:
     """The datastore's program cannot start: tasks without files run, `status` says what hinders the others."""
     deployment.tree.write_text("a file, no directory")
     deployment.start_boss()
@@ -150,7 +152,9 @@ def test_a_datastore_tree_without_permission_is_told_in_status(deployment: Deplo
     assert "Traceback" not in log and str(deployment.tree) in log, log
 
 
-def test_damaged_files_of_a_worker_and_of_the_datastore_are_told_and_the_push_goes_on(deployment: Deployment) -> None:
+def test_damaged_files_of_a_worker_and_of_the_datastore_are_reported_and_the_push_goes_on(
+    deployment: Deployment,
+) -> None:
     """The worker goes on without what it cannot read; the datastore says which file to move away."""
     deployment.write("in.txt", "x")
     task = {"id": "a", "commands": ["cp in.txt out"], "requirements": ["in.txt"], "results": ["out"]}

@@ -96,12 +96,12 @@ def test_a_wheel_with_another_checksum_is_refused(index: Index, tmp_path: Path) 
     assert "Traceback" not in done.stderr and not list(tmp_path.iterdir())
 
 
-def test_an_index_without_pip_is_told(index: Index, tmp_path: Path) -> None:
+def test_an_index_without_pip_is_reported(index: Index, tmp_path: Path) -> None:
     done = fetch(tmp_path, PIP_INDEX_URL=index.url)
     assert done.returncode == 1 and f"{index.url}/pip/ lists no wheel of pip" in done.stderr
 
 
-def test_an_index_that_cannot_be_reached_is_told_without_a_traceback(tmp_path: Path) -> None:
+def test_an_index_that_cannot_be_reached_is_reported_without_a_traceback(tmp_path: Path) -> None:
     done = fetch(tmp_path, PIP_INDEX_URL="http://127.0.0.1:1/simple")
     assert done.returncode == 1 and "pip could not be fetched from http://127.0.0.1:1/simple/pip/" in done.stderr
     assert "Traceback" not in done.stderr

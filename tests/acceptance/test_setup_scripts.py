@@ -85,7 +85,7 @@ def test_a_changed_lock_is_installed_again(ready: Path) -> None:
     assert installs(ready) == ["requirements.lock", "requirements.lock"]
 
 
-def test_an_installation_that_failed_is_told_and_tried_again(ready: Path) -> None:
+def test_an_installation_that_failed_is_reported_and_tried_again(ready: Path) -> None:
     program = ready / ".venv" / "bin" / "python"
     program.write_text('#!/bin/sh\ncase "$*" in *--requirement*) exit 1;; esac\n')
     for _ in range(2):

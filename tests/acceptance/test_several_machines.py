@@ -37,7 +37,7 @@ def site() -> Iterator[Site]:
             made.deployment.end()
 
 
-def test_files_move_between_a_datastore_and_a_worker_that_people_started(site: Site) -> None:
+def test_files_move_between_a_datastore_and_a_worker_that_were_started_manually(site: Site) -> None:
     site.deployment.write("in.txt", "one\n")
     done = site.deployment.push(site.deployment.write("tasks.json", TASKS))
     assert done.returncode == 0, done.stdout + done.stderr
@@ -113,7 +113,7 @@ def test_the_same_look_can_be_taken_on_the_host_itself(site: Site) -> None:
     assert (site.files / "w1" / "worker.password").read_text().strip() not in done.stdout
 
 
-def test_a_boss_that_is_not_let_in_says_which_line_is_missing_where(site: Site) -> None:
+def test_a_boss_that_is_refused_says_which_line_is_missing_where(site: Site) -> None:
     authorized = site.server.own / "authorized"
     lines = authorized.read_text()
     authorized.write_text("".join(line for line in lines.splitlines(True) if "ecloud-boss" not in line))
@@ -137,7 +137,7 @@ def test_an_agent_that_has_ended_is_missed(site: Site) -> None:
     wait_for(lambda: site.debug("w1")[0] == 0, "the agent is there again")
 
 
-def test_a_host_that_shows_another_key_is_told_nothing(site: Site) -> None:
+def test_a_host_that_shows_another_key_is_sent_nothing(site: Site) -> None:
     before, logins = site.server.host_key, site.server.logins()
     site.server.change_host_key()
     code, said, errors = site.debug("w1")
@@ -151,7 +151,7 @@ def test_what_is_no_worker_is_said(site: Site) -> None:
     assert "there is no worker 'w9'" in site.debug("w9")[2]
 
 
-def test_a_login_that_is_removed_is_refused_until_it_is_made_anew(site: Site) -> None:
+def test_a_login_that_is_removed_is_refused_until_it_is_made_again(site: Site) -> None:
     password = (site.files / "w1" / "worker.password").read_text()
     assert site.deployment.admin("login", "w1", "--remove").returncode == 0
     wait_for(lambda: "refused the login of 'w1'" in (site.files / "worker.log").read_text(), "it is refused")

@@ -51,7 +51,7 @@ def test_a_missing_program_fails_the_test_with_the_command_that_installs_it(tmp_
     assert "no-such-program is not installed: sudo apt-get install rsync (./run_tests.sh does it)" in done.stdout
 
 
-def test_a_part_that_nobody_declared_fails_the_test(tmp_path: Path) -> None:
+def test_an_undeclared_part_fails_the_test(tmp_path: Path) -> None:
     done = run_suite(tmp_path, NEEDS.replace("rsync", "teapot"))
     assert done.returncode == 1 and "knows no part 'teapot'" in done.stdout
 

@@ -147,7 +147,7 @@ def test_a_broker_that_is_restarted_loses_and_repeats_nothing(
 
 
 @pytest.mark.needs("mariadb")
-def test_while_the_database_is_away_workers_go_on_and_the_boss_says_so_and_goes_on_by_itself(
+def test_while_the_database_is_away_workers_go_on_and_the_boss_says_so_and_goes_on_automatically(
     tmp_path: Path, places: list[Place], mariadb_server: mariadb.MariaDb
 ) -> None:
     place = Place(tmp_path, mariadb_server.fresh_url("mysql+pymysql"), workers=1, slots=2)
@@ -206,7 +206,7 @@ def _push_now(place: Place, tasks: list[dict[str, object]]) -> int:
         client.close()
 
 
-def test_a_worker_that_is_told_to_end_gives_its_tasks_back(place: Place) -> None:
+def test_a_worker_that_is_ordered_to_stop_gives_its_tasks_back(place: Place) -> None:
     """One TERM: what runs may end, what has not begun goes to others; a second one: what runs is given back too."""
     place.start_boss()
     batch = push(place, [step(place, f"t{n}", 2, False) for n in range(12)])

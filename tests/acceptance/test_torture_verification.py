@@ -159,7 +159,7 @@ def _stray(run: Run) -> None:
     ],
     ids=lambda wrong: wrong.__name__.strip("_").replace("_", " "),
 )  # fmt: skip
-def test_what_is_wrong_is_told(run: Run, wrong: Callable[[Run], None]) -> None:
+def test_what_is_wrong_is_reported(run: Run, wrong: Callable[[Run], None]) -> None:
     wrong(run)
     assert run.found()
 

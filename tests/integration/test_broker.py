@@ -43,7 +43,7 @@ def wait_until_gone(pid: int, start_time: int | None) -> None:
     )  # None: ended already
 
 
-def test_it_accepts_every_login_when_start_returns_and_nobody_else(broker: EmbeddedBroker) -> None:
+def test_it_accepts_every_login_when_start_returns_and_no_other(broker: EmbeddedBroker) -> None:
     assert [accepts(broker, login) for login in LOGINS] == [True] * 4
     assert accepts_login(broker.host, broker.port, "boss", "wrong") is False
     assert accepts_login(broker.host, broker.port, "w77", "x") is False
@@ -80,7 +80,7 @@ def listeners_on(port: int) -> set[str]:
 @pytest.mark.parametrize(
     ("listen", "addresses"), [("0.0.0.0", {"00000000"}), (ANOTHER_LOOPBACK, {"0100007F", "0200007F"})]
 )
-def test_it_listens_where_it_is_told_to_and_always_on_loopback(
+def test_it_listens_where_it_is_configured_to_and_always_on_loopback(
     listen: str, addresses: set[str], tmp_path: Path
 ) -> None:
     started = start_broker(tmp_path / "broker", "mosquitto", listen=listen)
@@ -105,7 +105,7 @@ def test_a_port_that_is_taken_at_the_wanted_address_is_not_chosen(tmp_path: Path
 
 
 @pytest.mark.needs("mosquitto")
-def test_an_address_that_the_machine_does_not_have_is_told_with_the_brokers_own_words(tmp_path: Path) -> None:
+def test_an_address_that_the_machine_does_not_have_is_reported_with_the_text_of_the_broker(tmp_path: Path) -> None:
     started = EmbeddedBroker(tmp_path / "broker", TOPICS, LOGINS, kind="mosquitto", listen="192.0.2.1")
     with pytest.raises(BrokerError, match="ended at once.*(?s:.*)assign"):
         started.start()
@@ -139,7 +139,7 @@ def test_the_next_boss_gets_the_same_port(kind: programs.Kind, tmp_path: Path) -
     second.stop()
 
 
-def test_a_port_that_somebody_else_has_is_left_to_him_and_that_is_said(tmp_path: Path) -> None:
+def test_a_port_that_another_program_has_is_left_to_it_and_that_is_logged(tmp_path: Path) -> None:
     directory = tmp_path / "broker"
     directory.mkdir()
     with socket.create_server(("127.0.0.1", 0)) as stranger:
@@ -254,7 +254,7 @@ def killed_boss(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tupl
     yield request.param, pid, port
 
 
-def test_it_ends_by_itself_when_its_boss_is_killed(killed_boss: tuple[str, int, int]) -> None:
+def test_it_ends_when_its_boss_is_killed(killed_boss: tuple[str, int, int]) -> None:
     _, pid, _ = killed_boss
     wait_until_gone(pid, processes.start_time(pid))
     assert processes.start_time(pid) is None
@@ -269,7 +269,7 @@ def test_a_boss_that_follows_at_once_has_the_port_of_the_killed_one(
     started.stop()
 
 
-def test_a_broker_that_cannot_start_is_told_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_cannot_start_is_reported_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need_mosquitto()
     monkeypatch.setattr(programs, "mosquitto_configuration", lambda *_: "no_such_option 1\n")
     started = EmbeddedBroker(tmp_path / "broker", TOPICS, LOGINS, kind="mosquitto")
@@ -292,7 +292,7 @@ def test_mosquitto_is_found_where_it_is_not_in_the_path(monkeypatch: pytest.Monk
     assert programs.find_program().kind == "mosquitto"
 
 
-def test_a_packet_above_the_limit_costs_its_sender_the_connection_and_nobody_else(broker: EmbeddedBroker) -> None:
+def test_a_packet_above_the_limit_costs_only_its_sender_the_connection(broker: EmbeddedBroker) -> None:
     with socket.create_connection((broker.host, broker.port), scaled(20)) as attacker:
         attacker.sendall(connect_packet("attacker", WORKER.username, WORKER.password))
         assert attacker.recv(4) == b"\x20\x02\x00\x00"

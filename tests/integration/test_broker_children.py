@@ -51,7 +51,7 @@ def test_output_is_appended_to_a_private_log(tmp_path: Path) -> None:
     assert log_tail(tmp_path / "missing") == ""
 
 
-def test_a_log_that_grew_too_large_is_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_grew_too_large_is_archived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(children, "LOG_LIMIT_BYTES", 100)
     log = tmp_path / "log"
     log.write_text("x" * 101)

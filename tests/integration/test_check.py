@@ -72,7 +72,7 @@ def test_a_database_in_order_is_called_so_and_left_as_it_is(url: str) -> None:
         ("UPDATE tasks SET batch = 1 WHERE number = 9 OR number = 10", "is of batch 1, which is not there or does not"),
     ],
 )
-def test_what_cannot_be_is_told_with_its_task(tmp_path: Path, damage: str, words: str) -> None:
+def test_what_is_inconsistent_is_reported_with_its_task(tmp_path: Path, damage: str, words: str) -> None:
     url = f"sqlite:///{tmp_path / 'it.sqlite'}"
     restore(url, FIRST)
     lines = damaged(url, damage)
@@ -89,7 +89,7 @@ def damaged(url: str, *damages: str) -> list[str]:
     return told(url)
 
 
-def test_several_faults_are_all_told_whatever_the_server(url: str) -> None:
+def test_several_errors_are_all_reported_whatever_the_server(url: str) -> None:
     lines = damaged(
         url,
         "UPDATE task_states SET state = 2 WHERE number = 4",

@@ -74,7 +74,7 @@ def test_a_deploy_without_a_template_says_which_setting_names_one(user: User, fr
     assert front.machines == {}
 
 
-def test_a_cloud_that_is_away_or_a_wrong_password_is_told_in_a_sentence(user: User, front: FrontEnd) -> None:
+def test_a_cloud_that_is_away_or_a_wrong_password_is_reported_in_a_sentence(user: User, front: FrontEnd) -> None:
     user.told["opennebula_password"] = "wrong"
     code, _, errors = user.type("deploy")
     assert code == 3 and "refuses the login: check opennebula_user" in errors

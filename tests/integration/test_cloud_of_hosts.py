@@ -80,7 +80,7 @@ def test_one_that_halts_itself_is_seen_as_switched_off_and_one_that_is_ended_is_
 
 
 @pytest.mark.parametrize("action", ["terminate", "terminate-hard"])
-def test_its_end_takes_the_guest_along_and_only_then_its_address_is_free(cloud: Cloud, action: str) -> None:
+def test_its_end_stops_its_programs_and_only_then_its_address_is_free(cloud: Cloud, action: str) -> None:
     machine = make(cloud)
     said(cloud, machine)
     host = cloud.host(machine)
@@ -97,7 +97,7 @@ def test_its_end_takes_the_guest_along_and_only_then_its_address_is_free(cloud: 
     assert ("politely" in tell.output()) is (action == "terminate")
 
 
-def test_a_second_card_comes_and_goes_and_the_context_is_run_again(cloud: Cloud) -> None:
+def test_a_second_nic_comes_and_goes_and_the_context_is_run_again(cloud: Cloud) -> None:
     machine = make(cloud)
     said(cloud, machine)
     host, user = cloud.host(machine), cloud.front.users["ecloud"]
@@ -109,7 +109,7 @@ def test_a_second_card_comes_and_goes_and_the_context_is_run_again(cloud: Cloud)
     assert "eth1" not in host.run(["ip", "link"], user="root")
 
 
-def test_a_silent_one_runs_without_a_guest(cloud: Cloud) -> None:
+def test_a_silent_one_runs_no_program(cloud: Cloud) -> None:
     cloud.knobs.silent = 1
     machine = make(cloud)
     cloud.wait(lambda: cloud.front.state(machine) == (3, 3), "it runs")

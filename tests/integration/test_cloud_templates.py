@@ -84,7 +84,9 @@ def test_a_machine_can_be_made_from_what_was_registered(templates: Templates, fr
     assert front.machines[number].template["CONTEXT"]["ETH0_IP"] == front.machines[number].address
 
 
-def test_rendering_asks_nobody_and_files_of_the_broker_are_only_rendered(templates: Templates, front: FrontEnd) -> None:
+def test_rendering_asks_no_program_and_files_of_the_broker_are_only_rendered(
+    templates: Templates, front: FrontEnd
+) -> None:
     front.knobs.down = True
     code, said = templates("render", "boss", "mosquitto.acl")
     assert code == 0 and 'NAME = "ecloud-boss"' in said and "pattern read" in said

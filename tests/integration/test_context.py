@@ -14,7 +14,7 @@ def context(deployment: Deployment, *words: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_what_nobody_has_said_is_looked_up_and_what_was_said_holds_until_it_is_dropped(deployment: Deployment) -> None:
+def test_what_is_not_configured_is_looked_up_and_what_was_set_holds_until_it_is_dropped(deployment: Deployment) -> None:
     deployment.home.mkdir(mode=0o700)
     deployment.settings["boss_address"] = "10.0.0.5"
     usual = ["boss_address: 10.0.0.5", "datastore_address: 10.0.0.5"]
@@ -37,7 +37,9 @@ def test_what_is_no_address_is_refused_and_changes_nothing(deployment: Deploymen
     assert not (deployment.home / "context.json").exists()
 
 
-def test_a_running_boss_is_told_and_the_next_one_waits_for_the_datastore_that_was_named(deployment: Deployment) -> None:
+def test_a_running_boss_is_notified_and_the_next_one_waits_for_the_datastore_that_was_named(
+    deployment: Deployment,
+) -> None:
     deployment.settings["boss_address"] = "10.0.0.5"
     boss = deployment.start_boss()
     assert "next start" in context(deployment, "set_datastore", "store-7")[2]
@@ -49,7 +51,7 @@ def test_a_running_boss_is_told_and_the_next_one_waits_for_the_datastore_that_wa
     assert context(deployment, "drop_context")[1] == "datastore_address: 10.0.0.5"
 
 
-def test_where_a_pool_makes_the_datastore_s_machine_nobody_says_otherwise(deployment: Deployment) -> None:
+def test_where_a_pool_makes_the_datastore_s_machine_no_setting_overrides_it(deployment: Deployment) -> None:
     deployment.home.mkdir(mode=0o700)
     (deployment.home / "settings.toml").write_text(
         'opennebula_endpoint = "http://127.0.0.1:1/RPC2"\n[pools.store]\nrole = "datastore"\n'

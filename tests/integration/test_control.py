@@ -55,7 +55,7 @@ def test_output_comes_while_the_command_still_runs(place: Place, key: Path) -> N
         assert next(pieces) == b"first\n"
 
 
-def test_the_host_key_that_is_told_is_the_pinned_one(place: Place, key: Path, server: SshServer) -> None:
+def test_the_host_key_that_is_reported_is_the_pinned_one(place: Place, key: Path, server: SshServer) -> None:
     with connect(place, key) as connection:
         assert connection.host_key == fingerprint(server.host_key)
 

@@ -83,7 +83,7 @@ def test_an_attempt_tells_its_folders_after_a_restart(database: Database, databa
     assert [bytes(row.folders) for row in database.load().attempts] == [folders]
 
 
-def test_a_push_is_told_of_the_folders_above_its_names_that_are_results(database: Database) -> None:
+def test_a_push_is_warned_of_the_folders_above_its_names_that_are_results(database: Database) -> None:
     push(database, {"a": []}, results=[("mesh", "a")])
     later = Push({"b": []}, results=[("mesh/x/y", "b")]).submission()
     assert set(database.lookups.known(later).results) == {"mesh"}

@@ -33,7 +33,7 @@ def test_replaced_tasks_and_what_is_below_them_are_read_back_as_they_are_held(da
     }
 
 
-def test_edges_to_other_batches_are_written_anew(database: Database) -> None:
+def test_edges_to_other_batches_are_written_again(database: Database) -> None:
     one_push(database, started(database), Push({"a": [], "x": []}))
     boss = started(database)
     one_push(database, boss, Push({"b": []}), outside={"b": ["a"]})

@@ -268,7 +268,7 @@ def test_what_a_worker_words_oddly_is_written_as_near_as_can_be(database: Databa
     assert second == attempt(1, 2)
 
 
-def test_an_attempt_is_told_to_people_with_all_its_parts(database: Database) -> None:
+def test_an_attempt_is_shown_to_users_with_all_its_parts(database: Database) -> None:
     push(database, {"a": [], "b": ["a"]}, requirements={"b": [Input(name="a.out", path="in")]})
     summary, entry = (
         CommandSummary(command="false", exit_code=1, seconds=0.5),

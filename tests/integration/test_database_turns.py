@@ -78,9 +78,7 @@ def test_a_turn_whose_answer_was_lost_is_not_written_twice(database: Database, m
     assert turn_on_disk(database) == 2
 
 
-def test_who_runs_out_of_patience_says_so_and_has_left_nothing(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_reaches_a_timeout_says_so_and_has_left_nothing(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     database = taken_over(database_url, patience=0.1)
     fail_after(monkeypatch, ConnectionResetError("cut"), times=1000)
     with pytest.raises(DatabaseUnavailableError, match="cannot be reached"):
@@ -193,7 +191,7 @@ def taken_over_soon(url: str) -> Database:
 # --- only on a server --------------------------------------------------------------------------------
 
 
-def test_a_second_boss_is_told_who_the_first_is(mariadb_server: MariaDb) -> None:
+def test_a_second_boss_reports_who_the_first_is(mariadb_server: MariaDb) -> None:
     url = mariadb_server.fresh_url("mariadb")
     first, second = Database.open(url), Database.open(url)
     first.take_over("boss-vm", 4711, wall=0.0)

@@ -171,7 +171,7 @@ def test_a_linked_cache_is_not_written_through(disk: Disk, tmp_path: Path) -> No
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
-def test_an_attempt_that_nobody_wants_any_more_is_left_out(disk: Disk) -> None:
+def test_an_attempt_that_is_not_wanted_any_more_is_left_out(disk: Disk) -> None:
     orders = [disk.collect(task, {f"r{task}": b"x"}) for task in (1, 2)]
     told: list[object] = []
     disk.local.fetch(orders, told.append, lambda key: key == (1, 1))
@@ -182,7 +182,7 @@ def test_an_attempt_that_nobody_wants_any_more_is_left_out(disk: Disk) -> None:
 # --- staging by version -----------------------------------------------------------------------------
 
 
-def test_a_required_name_that_is_not_there_fails_with_the_historic_sentence(disk: Disk) -> None:
+def test_a_required_name_that_is_not_there_fails_with_the_legacy_sentence(disk: Disk) -> None:
     answer = disk.stage(wanted("no such.inp"))
     assert isinstance(answer, StageFailed) and answer.fault == "input"
     assert answer.reason.startswith("fetching required files failed: 'no such.inp' is not on the datastore")
@@ -206,7 +206,7 @@ def test_what_is_staged_is_the_version_that_was_bound_whatever_its_name_means_by
     assert isinstance(never, StageFailed) and never.fault == "input" and "'r' in the version b2:" in never.reason
 
 
-def test_a_file_changed_by_hand_is_noticed_and_its_new_digest_told(disk: Disk) -> None:
+def test_a_file_changed_manually_is_noticed_and_its_new_digest_reported(disk: Disk) -> None:
     disk.publish(disk.collect(1, {"r": b"first"}))
     (disk.root / "r").write_bytes(b"by hand")
     answer = disk.stage(wanted("r"))
@@ -241,7 +241,7 @@ def test_parts_that_a_former_incarnation_left_in_a_cache_are_removed(disk: Disk)
 # --- publishing: names, crashes, syncs --------------------------------------------------------------
 
 
-def test_names_that_cannot_be_given_are_told_before_anything_is_recorded(disk: Disk, tmp_path: Path) -> None:
+def test_names_that_cannot_be_given_are_reported_before_anything_is_recorded(disk: Disk, tmp_path: Path) -> None:
     (disk.root / "folder").mkdir()
     (disk.root / "file").write_bytes(b"")
     (disk.root / "link").symlink_to(tmp_path)
@@ -355,7 +355,7 @@ def test_ten_thousand_small_files_are_published_with_a_handful_of_syncs(
     assert disk.incoming() == []
 
 
-def test_one_result_is_synced_by_itself_and_not_with_the_whole_file_system(
+def test_one_result_is_synced_alone_and_not_with_the_whole_file_system(
     disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = count_syncs(monkeypatch)
@@ -442,7 +442,7 @@ def test_a_second_datastore_on_a_tree_is_refused_with_a_sentence(disk: Disk) -> 
         Tree(disk.root, "two")
 
 
-def test_a_tree_that_cannot_be_made_and_a_damaged_index_are_told_with_their_place(tmp_path: Path) -> None:
+def test_a_tree_that_cannot_be_made_and_a_damaged_index_are_reported_with_their_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(TreeError, match="file"):
         Tree(tmp_path / "file", "one")

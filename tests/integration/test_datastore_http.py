@@ -217,7 +217,7 @@ def test_a_boss_that_has_it_no_more_says_so(world: World) -> None:
     assert isinstance(failed, StoreFailed) and "push again" in failed.reason
 
 
-def test_a_token_that_is_refused_is_told_with_its_file_and_never_itself(world: World) -> None:
+def test_a_token_that_is_refused_is_reported_with_its_file_and_never_itself(world: World) -> None:
     world.push()
     world.token_file.write_text("another-token\n")
     failed = world.store()
@@ -237,7 +237,7 @@ def test_a_boss_that_is_called_by_a_wrong_name_says_so(world: World) -> None:
     )
 
 
-def test_without_a_way_to_the_boss_it_is_told_which_option_is_missing(world: World) -> None:
+def test_without_a_way_to_the_boss_the_user_learns_which_option_is_missing(world: World) -> None:
     world.push()
     order = Store(name="a", digest=digest(CONTENT), size=len(CONTENT), source=f"{BY_HTTP}/api/v1/blobs/x")
     (failed,) = world.storage(None)[0].store([order]).answers
@@ -279,7 +279,7 @@ def test_a_sending_that_is_cut_goes_on_where_it_was(world: World) -> None:
     proxy.close()
 
 
-def test_a_content_that_is_not_here_any_more_or_has_no_room_there_is_told(world: World) -> None:
+def test_a_content_that_is_not_here_any_more_or_has_no_room_there_is_reported(world: World) -> None:
     exchange = world.storage(world.boss)[1]
     gone = exchange.send(Send(name="none", digest=digest(b"none"), size=4))
     assert isinstance(gone, SendFailed) and "not on the datastore" in gone.reason
@@ -316,13 +316,13 @@ def test_a_url_that_cannot_be_is_refused_at_the_start(world: World, url: str) ->
         world.boss_at(url)
 
 
-def test_a_token_file_that_cannot_be_read_is_told_at_the_start(world: World) -> None:
+def test_a_token_file_that_cannot_be_read_is_reported_at_the_start(world: World) -> None:
     world.token_file.unlink()
     with pytest.raises(BossRefusedError, match="cannot be read"):
         world.boss_at(world.server.url)
 
 
-def test_what_is_no_boss_is_told(world: World) -> None:
+def test_what_is_no_boss_is_reported(world: World) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
 
     def greet() -> None:

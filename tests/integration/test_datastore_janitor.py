@@ -40,7 +40,7 @@ def test_a_few_folders_are_gone_at_once_and_many_after_a_while(janitor: Janitor,
     wait_for(lambda: not list(tmp_path.iterdir()), "all are gone")
 
 
-def test_what_is_not_there_or_cannot_go_hinders_nothing(janitor: Janitor, tmp_path: Path) -> None:
+def test_what_is_not_there_or_cannot_go_holds_up_nothing(janitor: Janitor, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     names = make(tmp_path, 1)
     janitor.remove(["no such folder", "file", *names], many=True)

@@ -173,7 +173,7 @@ def test_a_second_datastore_on_the_tree_is_refused_with_a_sentence_and_no_traceb
     assert "Traceback" not in world.log()
 
 
-def test_it_ends_with_the_process_that_it_was_told_to_end_with(world: World) -> None:
+def test_it_ends_with_the_process_that_it_was_configured_to_end_with(world: World) -> None:
     other = subprocess.Popen(["sleep", "1000"])
     program = world.start("--die-with", str(other.pid))
     world.hello()
@@ -187,7 +187,7 @@ def test_it_ends_with_the_process_that_it_was_told_to_end_with(world: World) -> 
     [({"ECLOUD_MQTT_PREFIX": "a/#"}, "mqtt_prefix"), ({"ECLOUD_DATASTORE_PASSWORD_FILE": "/no/such"}, "/no/such"),
      ({"ECLOUD_DATASTORE_TREE": "/dev/null/x"}, "/dev/null/x"), ({"ECLOUD_BROKER_PORT": "99999"}, "99999")],
 )  # fmt: skip
-def test_what_cannot_be_used_is_told_in_one_line(world: World, environment: dict[str, str], why: str) -> None:
+def test_what_cannot_be_used_is_reported_in_one_line(world: World, environment: dict[str, str], why: str) -> None:
     assert world.start(**environment).wait(scaled(20)) == 1
     assert why in world.log() and "Traceback" not in world.log()
 

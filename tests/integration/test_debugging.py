@@ -55,7 +55,7 @@ def test_a_home_in_which_no_agent_has_started_is_said(place: Place, keys: list[S
 
 
 @pytest.mark.needs("sshd", "ssh-keygen")
-def test_the_script_is_told_the_home_and_what_the_boss_knows(
+def test_the_script_gets_the_home_and_what_the_boss_knows(
     place: Place, keys: list[SshKey], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     speak_as('for word in "$@"; do echo "<$word>"; done', monkeypatch, tmp_path)

@@ -134,7 +134,7 @@ def test_a_call_that_got_no_answer_but_took_effect_is_found_by_its_mark(user: Us
     assert len(cloud.front.machines) == 1 and cloud.front.count("template.instantiate") == 1
 
 
-def test_a_boss_that_is_updated_is_replaced_and_one_whose_settings_changed_is_started_anew(user: User) -> None:
+def test_a_boss_that_is_updated_is_replaced_and_one_whose_settings_changed_is_started_again(user: User) -> None:
     user.deploy()
     user.version = "2"
     user.deploy()
@@ -143,7 +143,7 @@ def test_a_boss_that_is_updated_is_replaced_and_one_whose_settings_changed_is_st
     assert [start.split()[1] for start in user.starts()] == ["1", "2", "2"]
 
 
-def test_a_machine_that_is_gone_is_made_anew_with_a_host_key_of_its_own(user: User, cloud: Cloud) -> None:
+def test_a_machine_that_is_gone_is_made_again_with_a_host_key_of_its_own(user: User, cloud: Cloud) -> None:
     first = user.deploy()
     front = cloud.front
     front.act(front.users["ecloud"], "terminate-hard", first.machine)
@@ -167,7 +167,7 @@ def test_a_boss_of_another_state_directory_is_not_doubled_unless_one_says_so(
     assert [m.id for m in user.bosses()] == [second.machine], "a teardown keeps to its own mark"
 
 
-def test_a_host_that_shows_another_key_is_told_nothing(user: User, cloud: Cloud) -> None:
+def test_a_host_that_shows_another_key_is_sent_nothing(user: User, cloud: Cloud) -> None:
     user.deploy()
     host = cloud.host(user.bosses()[0])
     host.run(
@@ -193,7 +193,7 @@ def test_a_host_that_shows_another_key_is_told_nothing(user: User, cloud: Cloud)
     ],
     ids=["template", "quota", "address", "login", "capacity", "boot failure", "silent", "tokens"],
 )
-def test_what_stands_in_the_way_is_told_and_teardown_leaves_nothing(
+def test_what_stands_in_the_way_is_reported_and_teardown_leaves_nothing(
     user: User, cloud: Cloud, spoil: Any, words: str
 ) -> None:
     spoil(cloud)

@@ -215,7 +215,7 @@ def test_nodes_cut_off_from_every_source_are_absurd(tmp_path: Path) -> None:
     assert rows_of(tmp_path)[0]["status"] == "absurd"
 
 
-def test_a_halted_run_is_told_by_its_missing_periods(tmp_path: Path) -> None:
+def test_a_halted_run_is_reported_by_its_missing_periods(tmp_path: Path) -> None:
     text = re.sub(r"Unbalanced\s+Continue 10", "Unbalanced STOP", NET3.read_text())
     text = re.sub(r"Trials\s+40", "Trials 2", text)
     summary = run(tmp_path, text, scenarios=[{}, {"demand.multiplier": 1.1}], options=DAY)
@@ -287,7 +287,7 @@ def test_many_scenarios_are_written_in_groups_and_in_order(tmp_path: Path) -> No
     assert file.read()["scenario"].to_pylist() == [number for number in range(450) for _ in range(5)]
 
 
-def test_a_deep_working_directory_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deep_working_directory_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """EPANET keeps 259 bytes of a path."""
     deep = tmp_path.joinpath(*["d" * 60] * 6)
     deep.mkdir(parents=True)

@@ -109,7 +109,7 @@ def test_a_working_directory_that_is_gone_is_the_machines_fault(child: Child, tm
     assert ended["exit_code"] == 75 and "cannot be entered" in str(ended["reason"])
 
 
-def test_a_path_longer_than_epanet_takes_is_no_hindrance(child: Child, tmp_path: Path) -> None:
+def test_a_path_longer_than_epanet_takes_is_no_obstacle(child: Child, tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["d" * 60] * 6)
     deep.mkdir(parents=True)
     (deep / "good.inp").write_text(LINE)
@@ -118,7 +118,7 @@ def test_a_path_longer_than_epanet_takes_is_no_hindrance(child: Child, tmp_path:
     assert rows_of(deep)[0]["status"] == "ok"
 
 
-def test_progress_is_told_while_a_long_batch_runs(child: Child, tmp_path: Path) -> None:
+def test_progress_is_reported_while_a_long_batch_runs(child: Child, tmp_path: Path) -> None:
     child.ask(tmp_path, inp=str(NET3), scenarios=[{"demand.multiplier": 1 + n / 1000} for n in range(400)])
     lines = child.lines()
     fractions = [line["progress"] for line in lines[:-1]]
@@ -148,7 +148,7 @@ def test_ctrl_c_at_the_terminal_does_not_end_a_batch(child: Child, tmp_path: Pat
     assert child.lines()[-1]["ended"] == "succeeded"
 
 
-def test_the_process_ends_when_nobody_listens_any_more(child: Child, tmp_path: Path) -> None:
+def test_the_process_ends_when_no_program_listens_any_more(child: Child, tmp_path: Path) -> None:
     child.ask(tmp_path, inp=str(NET3), scenarios=[{"demand.multiplier": 1 + n / 10000} for n in range(5000)])
     assert child.process.stdout is not None
     child.process.stdout.readline()

@@ -29,7 +29,7 @@ def test_a_call_that_took_effect_though_it_timed_out_is_found_and_not_repeated(w
     assert world.site.made == [(1, 1)]
 
 
-def test_a_call_without_effect_is_told_once_a_list_has_shown_that(world: Fake) -> None:
+def test_a_call_without_effect_is_reported_once_a_list_has_shown_that(world: Fake) -> None:
     world.site.faults.lose_call = 1
     boss = world.boss()
     boss.provider.start(1, worker(1))
@@ -74,7 +74,7 @@ def test_machines_that_die_and_those_that_never_boot(world: Fake) -> None:
     assert booted == [2] and world.alive() == 1
 
 
-def test_slow_calls_keep_nobody_waiting(world: Fake) -> None:
+def test_slow_calls_keep_no_other_call_waiting(world: Fake) -> None:
     world.site.faults.slow = scaled(0.5)
     boss = world.boss()
     began = time.monotonic()

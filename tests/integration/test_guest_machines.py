@@ -125,7 +125,7 @@ def test_at_the_next_run_of_the_script_nothing_happens(scene: Scene) -> None:
     assert scene.log().count("ended with") == 0
 
 
-def test_a_second_exchange_of_the_token_is_refused_and_told(scene: Scene) -> None:
+def test_a_second_exchange_of_the_token_is_refused_and_reported(scene: Scene) -> None:
     said = scene.machine.run([PLAIN_PYTHON, "-c", ASK_AGAIN], user="root")
     assert said == "409 the login of worker vm-1 was given out already; it is given once"
     hindrances = scene.site.asked("status")["hindrances"]

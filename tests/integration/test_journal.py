@@ -34,14 +34,14 @@ def test_the_journal_is_read_from_its_start_page_by_page(database: Database) -> 
     assert database.reads.events(after=after).lines == []
 
 
-def test_more_rows_than_are_fetched_at_once_are_all_told(database: Database) -> None:
+def test_more_rows_than_are_fetched_at_once_are_all_returned(database: Database) -> None:
     fill(database, 210, moves=1)
     assert len(database.reads.events(limit=10_000).lines) == 210
     assert len(database.reads.last_events(205).lines) == 205
     assert [line.key for line in database.reads.last_events(10_000, task=31).lines] == ["31"]
 
 
-def test_what_comes_after_a_turn_is_told_once_it_is_there(database: Database) -> None:
+def test_what_comes_after_a_turn_is_reported_once_it_is_there(database: Database) -> None:
     fill(database, 2)
     page = database.reads.last_events(1)
     assert ([line.key for line in page.lines], page.turn) == (["23"], 2)
@@ -53,7 +53,7 @@ def test_what_comes_after_a_turn_is_told_once_it_is_there(database: Database) ->
     ]
 
 
-def test_one_task_is_told_of_without_its_neighbours(database: Database) -> None:
+def test_one_task_is_shown_without_its_neighbours(database: Database) -> None:
     turn(database, 1.0, moved(1, "running"), moved(2, "running"), moved(9, "running"))
     turn(database, 2.0, Move("attempt", "2", 1, "executing", "succeeded", ""), Move("worker", "2", 0, "a", "b", "c"))
     turn(database, 3.0, moved(2, "succeeded"))

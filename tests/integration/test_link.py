@@ -144,7 +144,7 @@ def test_stop_waits_until_the_broker_has_everything(broker: EmbeddedBroker, link
     never(at_worker, Disconnected, 0.0)
 
 
-def test_a_wrong_password_is_told_once_and_tried_until_it_is_right(broker: EmbeddedBroker, links: Links) -> None:
+def test_a_wrong_password_is_reported_once_and_tried_until_it_is_right(broker: EmbeddedBroker, links: Links) -> None:
     newcomer = MqttLogin("w9", "w9-password", "worker")
     _, listener = links.make(broker, newcomer)
     reason = listener.wait(Disconnected).reason
@@ -155,7 +155,7 @@ def test_a_wrong_password_is_told_once_and_tried_until_it_is_right(broker: Embed
     listener.wait(Connected)
 
 
-def test_nobody_gets_in_without_a_login(broker: EmbeddedBroker, links: Links) -> None:
+def test_no_program_gets_in_without_a_login(broker: EmbeddedBroker, links: Links) -> None:
     _, listener = links.make(broker, username="", password="")
     assert "refused a connection without login" in listener.wait(Disconnected).reason
     never(listener, Connected)
@@ -211,7 +211,7 @@ def test_a_worker_never_hears_the_orders_of_another(broker: EmbeddedBroker, link
         assert at_spy.wait(Received).payload == b"mine"
 
 
-def test_nobody_hears_what_a_worker_may_not_publish(broker: EmbeddedBroker, links: Links) -> None:
+def test_no_client_receives_what_a_worker_may_not_publish(broker: EmbeddedBroker, links: Links) -> None:
     _, at_boss = links.make(broker, topics=("test/#",))
     worker, at_worker = links.make(broker, WORKER)
     at_boss.wait(Connected)

@@ -159,7 +159,7 @@ def test_stop_gives_up_after_its_timeout(frozen: EmbeddedBroker, links: Links) -
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid", "a..b", "x" * 300])
-def test_a_broker_that_is_not_there_is_told_once_with_its_address(host: str, links: Links) -> None:
+def test_a_broker_that_is_not_there_is_reported_once_with_its_address(host: str, links: Links) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         listener = Listener()

@@ -81,7 +81,7 @@ def test_settings_hold_no_secret_and_each_secret_is_where_they_say(tmp_path: Pat
     assert answer.notes == []
 
 
-def test_other_hosts_are_told_what_they_call_the_boss(tmp_path: Path) -> None:
+def test_other_hosts_are_sent_what_they_call_the_boss(tmp_path: Path) -> None:
     def told(**settings: object) -> str:
         files = logins(tmp_path, **settings).login("w1", "/etc/ecloud").files
         return as_systemd_reads(files["worker.env"])["ECLOUD_BROKER_HOST"]
@@ -151,7 +151,7 @@ def test_starts_at_the_same_time_agree_on_one_password(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "logins" / "mqtt_w1").stat().st_mode) == 0o600
 
 
-def test_the_next_boss_lets_in_whoever_has_a_login(tmp_path: Path) -> None:
+def test_the_next_boss_accepts_whoever_has_a_login(tmp_path: Path) -> None:
     kept = Passwords(tmp_path)
     for name in ("w1", "boss", DATASTORE_LOGIN, "x.y"):
         kept.password(name)
@@ -162,7 +162,7 @@ def test_the_next_boss_lets_in_whoever_has_a_login(tmp_path: Path) -> None:
 
 
 @pytest.mark.needs("mosquitto")
-def test_a_new_login_is_good_when_it_is_told_and_a_removed_one_is_not(tmp_path: Path) -> None:
+def test_a_new_login_is_good_when_it_is_announced_and_a_removed_one_is_not(tmp_path: Path) -> None:
     broker = EmbeddedBroker(tmp_path / "broker", Topics("ecloud"), [MqttLogin("boss", "x", "boss")], kind="mosquitto")
     broker.start()
     try:

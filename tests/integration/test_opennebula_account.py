@@ -92,7 +92,7 @@ def test_a_full_account_is_looked_at_again_though_nothing_is_there(front: FrontE
     [(Quota(cpu=0.5), "limit of 0.5 for CPU"), (Quota(memory=100), "limit of 100 for MEMORY"),
      (Quota(leases={0: 0}), "limit of 0 for LEASES")],
 )  # fmt: skip
-def test_every_quota_is_told_as_one_and_missing_rights_as_such(
+def test_every_quota_is_reported_as_one_and_missing_rights_as_such(
     front: FrontEnd, bosses: list[Boss], quota: Quota, words: str
 ) -> None:
     front.users["ecloud"].quota = quota
@@ -114,7 +114,7 @@ def test_every_quota_is_told_as_one_and_missing_rights_as_such(
 # --- patience --------------------------------------------------------------------------------------
 
 
-def test_a_machine_that_no_host_takes_is_ended_and_told_as_a_full_pool(front: FrontEnd, bosses: list[Boss]) -> None:
+def test_a_machine_that_no_host_takes_is_ended_and_reported_as_a_full_pool(front: FrontEnd, bosses: list[Boss]) -> None:
     front.knobs.no_capacity = True
     boss = started(front, bosses, 1, pending_seconds=0.6)
     boss.wait(lambda: boss.told(InstanceStartFailed), "it is given up")
@@ -145,7 +145,7 @@ def test_a_machine_that_bears_the_number_but_another_worker_is_not_adopted(front
     assert boss.told(InstanceStarted) == []
 
 
-def test_each_pool_keeps_to_its_own_machines_and_those_of_a_pool_that_is_no_more_are_ended(
+def test_each_pool_keeps_to_its_own_machines_and_those_of_a_removed_pool_are_ended(
     front: FrontEnd, bosses: list[Boss]
 ) -> None:
     others = front.make("ecloud", "x", {**MARKS, "ECLOUD_POOL": "big", "ECLOUD_INSTANCE": "70"})
@@ -225,7 +225,7 @@ def test_a_token_in_place_of_the_password_works_as_it_is_and_renews_itself(front
     provider.close()
 
 
-def test_a_token_that_somebody_took_back_is_replaced(front: FrontEnd, tmp_path: Path) -> None:
+def test_a_token_that_was_revoked_is_replaced(front: FrontEnd, tmp_path: Path) -> None:
     client = CloudClient(front.endpoint, "ecloud", "secret", token_file=tmp_path / "token.json")
     client.keep_login()
     front.users["ecloud"].tokens.clear()
@@ -252,14 +252,14 @@ def test_a_front_end_that_has_no_more_tokens_to_give_is_asked_with_what_there_is
     assert client.secret == "secret" and client.images()
 
 
-def test_a_wrong_login_is_trouble_that_says_what_to_check(front: FrontEnd, tmp_path: Path) -> None:
+def test_a_wrong_login_is_a_warning_that_says_what_to_check(front: FrontEnd, tmp_path: Path) -> None:
     provider = provider_of(front, tmp_path, [], password="wrong")
     provider.adopt([])
     wait_for(lambda: "check opennebula_user" in provider.warning, "it is told")
     provider.close()
 
 
-def test_an_account_without_rights_on_a_machine_is_told_so(front: FrontEnd) -> None:
+def test_missing_rights_of_the_account_on_a_machine_are_reported(front: FrontEnd) -> None:
     foreign = front.make("other", "x")
     with pytest.raises(CloudError) as told:
         CloudClient(front.endpoint, "ecloud", "secret").terminate(foreign.id)
@@ -274,7 +274,7 @@ def answers_of(boss: Boss) -> tuple[list[tuple[str, str]], Callable[[str, str], 
     return answers, lambda card, why: answers.append((card, why))
 
 
-def test_a_further_card_is_there_when_that_is_told_and_gone_when_that_is_told(
+def test_a_further_nic_is_there_when_that_is_reported_and_gone_when_that_is_reported(
     front: FrontEnd, bosses: list[Boss]
 ) -> None:
     front.add_network("internet", ["192.168.0.1", "192.168.0.2"])
@@ -300,7 +300,7 @@ def test_a_further_card_is_there_when_that_is_told_and_gone_when_that_is_told(
 @pytest.mark.parametrize(
     ("network", "words"), [("oneadmin/nonet", "no network 'nonet'"), ("oneadmin/full", "no address is left")]
 )
-def test_a_card_that_cannot_be_is_told_in_a_sentence(
+def test_an_impossible_nic_is_reported_in_a_sentence(
     front: FrontEnd, bosses: list[Boss], network: str, words: str
 ) -> None:
     front.add_network("full", [])
@@ -311,7 +311,7 @@ def test_a_card_that_cannot_be_is_told_in_a_sentence(
     assert answers[0][0] == "" and words in answers[0][1]
 
 
-def test_a_machine_that_is_gone_has_no_card_to_be_taken_out_and_gets_none(front: FrontEnd, bosses: list[Boss]) -> None:
+def test_a_machine_that_is_gone_has_no_nic_to_be_taken_out_and_gets_none(front: FrontEnd, bosses: list[Boss]) -> None:
     boss = started(front, bosses)
     answers, done = answers_of(boss)
     boss.provider.stop(1, "cloud-1", "0")

@@ -74,7 +74,7 @@ def test_a_call_that_timed_out_but_took_effect_is_found_by_its_mark_and_not_repe
     assert boss.told(InstanceStartFailed) == []
 
 
-def test_a_call_that_timed_out_without_effect_is_told_only_when_it_can_have_none_any_more(
+def test_a_call_that_timed_out_without_effect_is_reported_only_when_it_can_have_none_any_more(
     front: FrontEnd, bosses: list[Boss]
 ) -> None:
     front.timing = Timing(pending=0.0, prolog=0.0, boot=0.0)
@@ -116,7 +116,7 @@ def test_a_machine_of_ours_that_is_on_no_record_is_ended(front: FrontEnd, bosses
     ],
     ids=["quota", "addresses", "template", "login", "network"],
 )
-def test_what_the_cloud_refuses_is_told_in_a_sentence(
+def test_what_the_cloud_refuses_is_reported_in_a_sentence(
     front: FrontEnd, bosses: list[Boss], spoil: Callable[[FrontEnd], None], words: str, full: bool
 ) -> None:
     spoil(front)
@@ -147,7 +147,7 @@ def test_the_255th_address_is_the_last_and_the_others_go_on(bosses: list[Boss]) 
         assert len(front.alive()) == 255
 
 
-def test_that_a_host_has_taken_a_machine_is_told_once(front: FrontEnd, bosses: list[Boss]) -> None:
+def test_that_a_host_has_taken_a_machine_is_reported_once(front: FrontEnd, bosses: list[Boss]) -> None:
     front.timing = Timing(pending=1.0)
     boss = started(front, bosses, poll_seconds=0.05)
     assert boss.told(InstanceStarted)[0].waiting and boss.told(InstancePlaced) == []
@@ -159,7 +159,7 @@ def test_that_a_host_has_taken_a_machine_is_told_once(front: FrontEnd, bosses: l
     assert len(boss.told(InstanceStarted)) == 1
 
 
-def test_one_that_is_adopted_is_told_with_whether_it_waits_for_a_host(front: FrontEnd, bosses: list[Boss]) -> None:
+def test_one_that_is_adopted_is_reported_with_whether_it_waits_for_a_host(front: FrontEnd, bosses: list[Boss]) -> None:
     front.knobs.no_capacity = True
     marks = {"ECLOUD_DEPLOYMENT": "d1", "ECLOUD_INSTANCE": "1", "ECLOUD_WORKER": "cloud-1"}
     front.make("ecloud", "ecloud-cloud-1", marks)
@@ -179,7 +179,7 @@ def test_one_that_is_adopted_is_told_with_whether_it_waits_for_a_host(front: Fro
     ],
     ids=["expected", "a bug"],
 )
-def test_a_machine_that_cannot_be_prepared_is_told_at_once_and_holds_up_nobody(
+def test_a_machine_that_cannot_be_prepared_is_reported_at_once_and_holds_up_no_other(
     front: FrontEnd, bosses: list[Boss], fault: Exception, words: str
 ) -> None:
     boss = Boss(front)
@@ -199,7 +199,7 @@ def test_a_machine_that_cannot_be_prepared_is_told_at_once_and_holds_up_nobody(
     assert [event.instance for event in boss.told(InstanceStarted)] == [2]
 
 
-def test_a_template_whose_own_script_cannot_be_read_is_told_and_not_dropped(
+def test_a_template_whose_own_script_cannot_be_read_is_reported_and_not_dropped(
     front: FrontEnd, bosses: list[Boss]
 ) -> None:
     front.templates[0].attributes["CONTEXT"]["START_SCRIPT_BASE64"] = "abcde"
@@ -210,7 +210,7 @@ def test_a_template_whose_own_script_cannot_be_read_is_told_and_not_dropped(
     assert "a START_SCRIPT_BASE64 that is no base64: correct it there" in boss.told(InstanceStartFailed)[0].reason
 
 
-def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_by_itself(
+def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_automatically(
     front: FrontEnd, bosses: list[Boss]
 ) -> None:
     boss = started(front, bosses)
@@ -228,7 +228,7 @@ def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_by_itself(
 
 
 @pytest.mark.parametrize(("state", "words"), [((3, 36), "cannot start the domain"), ((8, 0), "switched")])
-def test_a_machine_that_cannot_run_is_ended_and_told(
+def test_a_machine_that_cannot_run_is_ended_and_reported(
     front: FrontEnd, bosses: list[Boss], state: tuple[int, int], words: str
 ) -> None:
     front.knobs.stuck = [state]
@@ -238,7 +238,7 @@ def test_a_machine_that_cannot_run_is_ended_and_told(
     assert not front.alive()
 
 
-def test_a_machine_that_somebody_else_ended_is_told(front: FrontEnd, bosses: list[Boss]) -> None:
+def test_a_machine_that_was_ended_elsewhere_is_reported(front: FrontEnd, bosses: list[Boss]) -> None:
     boss = started(front, bosses, 2)
     boss.wait(lambda: front.state(front.machines[0]) == (3, 3), "it runs")
     front.act(front.users["ecloud"], "terminate-hard", 0)
@@ -288,7 +288,7 @@ def test_a_boss_that_was_killed_anywhere_between_intent_call_and_record_leaves_n
     assert front.count("template.instantiate") == 0
 
 
-def test_an_address_without_a_front_end_is_told_as_away() -> None:
+def test_an_address_without_a_front_end_is_reported_as_away() -> None:
     with FrontEnd() as front:
         endpoint = front.endpoint
     with pytest.raises(CloudError, match="cannot be reached") as caught:
@@ -303,7 +303,7 @@ def test_a_wrong_path_asks_whether_the_address_is_right(front: FrontEnd) -> None
         CloudClient(front.endpoint.replace("RPC2", "RPC3"), "ecloud", "secret").images()
 
 
-def test_a_server_that_is_silent_is_told_with_how_long_it_was_waited_for(front: FrontEnd) -> None:
+def test_a_server_that_is_silent_is_reported_with_how_long_it_was_waited_for(front: FrontEnd) -> None:
     front.knobs.before["imagepool.info"] = 1.0
     with pytest.raises(CloudError) as caught:
         CloudClient(front.endpoint, "ecloud", "secret", answer_seconds=0.3).images()

@@ -122,7 +122,7 @@ def test_workers_are_started_up_to_the_limit_and_the_quota_and_shown_before_they
     assert "Note: 1 do not fit" in kept.stderr and "no worker was started in pool local" in kept.stderr
 
 
-def test_a_pool_grows_by_itself_and_the_journal_says_why(world: Deployment) -> None:
+def test_a_pool_grows_automatically_and_the_journal_says_why(world: Deployment) -> None:
     """The worker is on paper, so the task waits until it is cancelled; then what boots is not wanted any more."""
     tasks = [{"id": "a", "commands": "true", "labels": {}, "pool": "spare", "expect": "300s"}]
     pushed = world.push(world.write("t.json", {"tasks": tasks}), "--detach")

@@ -21,7 +21,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def test_a_start_is_told_once_with_a_reference(world: World) -> None:
+def test_a_start_is_reported_once_with_a_reference(world: World) -> None:
     boss = world.boss()
     (started,) = boss.start(1)
     assert started.reference
@@ -39,7 +39,7 @@ def test_no_more_are_made_than_were_asked_for(world: World) -> None:
     assert len({event.reference for event in boss.told(InstanceStarted)}) == world.most
 
 
-def test_one_that_is_stopped_is_told_when_it_is_gone(world: World) -> None:
+def test_one_that_is_stopped_is_reported_when_it_is_gone(world: World) -> None:
     boss = world.boss()
     (started,) = boss.start(1)
     boss.provider.stop(1, worker(1), started.reference)
@@ -69,7 +69,7 @@ def test_after_an_end_there_is_room_for_another(world: World) -> None:
     boss.wait(lambda: world.alive() == world.most, "as many as before")
 
 
-def test_one_that_ends_by_itself_is_told(world: World) -> None:
+def test_one_that_ends_of_its_own_is_reported(world: World) -> None:
     boss = world.boss()
     boss.start(1)
     world.end_one(1)
@@ -88,7 +88,7 @@ def test_a_living_one_is_adopted_with_its_reference_and_can_be_stopped(world: Wo
     boss.wait(lambda: world.alive() == 0, "it is gone")
 
 
-def test_one_that_ended_while_no_boss_was_there_is_told_as_unseen(world: World) -> None:
+def test_one_that_ended_while_no_boss_was_there_is_reported_as_unseen(world: World) -> None:
     first = world.boss()
     (started,) = first.start(1)
     first.provider.close()
@@ -109,14 +109,14 @@ def test_one_whose_start_was_not_recorded_is_found_and_not_made_again(world: Wor
     assert world.alive() == 1
 
 
-def test_one_that_was_never_begun_is_told_as_over(world: World) -> None:
+def test_one_that_was_never_begun_is_reported_as_over(world: World) -> None:
     boss = world.boss(Recorded(instance=7, worker=worker(7), reference=""))
     assert boss.ended(7).reason
     assert world.alive() == 0
     boss.start(8)
 
 
-def test_a_start_that_fails_is_told_with_its_reason(world: World) -> None:
+def test_a_start_that_fails_is_reported_with_its_reason(world: World) -> None:
     world.break_starts()
     boss = world.boss()
     boss.provider.start(1, worker(1))
@@ -126,7 +126,7 @@ def test_a_start_that_fails_is_told_with_its_reason(world: World) -> None:
     assert world.alive() == 0
 
 
-def test_nothing_is_told_after_the_end(world: World) -> None:
+def test_nothing_is_reported_after_the_end(world: World) -> None:
     boss = world.boss()
     boss.start(1)
     boss.provider.close()
@@ -138,7 +138,7 @@ def test_nothing_is_told_after_the_end(world: World) -> None:
     assert boss.events == before
 
 
-def test_limits_and_warnings_are_known_without_asking_anybody(world: World) -> None:
+def test_limits_and_warnings_are_known_without_a_request(world: World) -> None:
     boss = world.boss()
     before = boss.provider.limits().more
     assert before is None or before >= world.most

@@ -82,7 +82,7 @@ def test_a_task_that_kills_its_workers_fails_after_three_and_costs_the_others_no
     assert world.asked("show_task", "good")["task"]["state"] == "succeeded"
 
 
-def test_a_bad_worker_is_set_aside_with_a_reason_and_let_in_by_a_probe(world: Deployment) -> None:
+def test_a_bad_worker_is_quarantined_with_a_reason_and_released_by_a_probe(world: Deployment) -> None:
     """What makes it bad: something in its home stands where its attempts' directories should."""
     world.settings |= {"local_workers": 2, "slots": 1, "probe_seconds": 2}
     world.start_boss()
@@ -106,7 +106,7 @@ def test_a_bad_worker_is_set_aside_with_a_reason_and_let_in_by_a_probe(world: De
     assert told.index("quarantined") < told.index("probed") < told.index("released")
 
 
-def test_a_bad_worker_is_let_in_by_hand(world: Deployment) -> None:
+def test_a_bad_worker_is_released_manually(world: Deployment) -> None:
     world.settings |= {"probe_seconds": 0}
     world.start_boss()
     wait_for(lambda: online(world), "the worker")

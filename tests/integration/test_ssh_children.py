@@ -131,7 +131,7 @@ def test_nothing_of_our_environment_changes_what_rsync_and_ssh_do(monkeypatch: p
 # --- connections ------------------------------------------------------------------------------------
 
 
-def test_both_directions_share_a_connection_and_it_is_closed_when_nobody_uses_it(
+def test_both_directions_share_a_connection_and_it_is_closed_when_it_is_not_used(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.stage([world.write("a", b"a")])
@@ -144,7 +144,7 @@ def test_both_directions_share_a_connection_and_it_is_closed_when_nobody_uses_it
     assert world.server.logins() == 2
 
 
-def test_a_lost_connection_is_opened_anew(world: World) -> None:
+def test_a_lost_connection_is_opened_again(world: World) -> None:
     world.stage([world.write("a", b"a")])
     world.server.cut()
     job = world.attempt(1, {"a": b"a"})

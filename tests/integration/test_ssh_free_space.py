@@ -61,7 +61,7 @@ def trouble_of(world: World, code: int, sizes: dict[str, int]) -> str:
 
 
 @pytest.mark.parametrize("code", [10, 11, 12])
-def test_a_full_disk_whose_words_were_lost_is_told_with_what_is_free_and_needed(world: World, code: int) -> None:
+def test_a_full_disk_whose_words_were_lost_is_reported_with_what_is_free_and_needed(world: World, code: int) -> None:
     world.stage([world.write("opens the connection", b"x")])
     said = trouble_of(world, code, {THERE: VAST})
     assert "the worker's disk is full (" in said and f"{VAST:,} are needed" in said

@@ -104,14 +104,14 @@ def test_a_missing_or_unreadable_result_fails_its_own_attempt_and_leaves_nothing
     assert world.left() == ["0", "1", "3.1"]
 
 
-def test_many_complaints_about_small_results_are_no_lie_of_the_host(world: World) -> None:
+def test_many_rejections_of_small_results_are_no_lie_of_the_host(world: World) -> None:
     job = world.attempt(1, {f"{'n' * 200}{number}": b"x" for number in range(100)})
     for path in world.work(1).iterdir():
         path.unlink()
     assert world.failure(job).fault == "result"
 
 
-def test_another_host_key_is_told_and_nothing_is_sent(world: World) -> None:
+def test_another_host_key_is_reported_and_nothing_is_sent(world: World) -> None:
     world.server.change_host_key()
     (answer,) = world.stage([world.write("secret", b"x")])
     assert isinstance(answer, StageFailed) and answer.fault == "host"
@@ -120,7 +120,7 @@ def test_another_host_key_is_told_and_nothing_is_sent(world: World) -> None:
     assert list(world.cache.iterdir()) == []
 
 
-def test_a_host_that_is_not_there_is_told_with_its_address_and_tried_again(world: World) -> None:
+def test_a_host_that_is_not_there_is_reported_with_its_address_and_tried_again(world: World) -> None:
     job = world.attempt(1, {"a": b"a"})
     world.server.stop()
     failed = world.failure(job)
@@ -130,7 +130,7 @@ def test_a_host_that_is_not_there_is_told_with_its_address_and_tried_again(world
     assert world.fetch(job) == {1: ResultsFetched((1, 1))}
 
 
-def test_a_key_that_is_not_let_in_is_named_with_the_user(world: World) -> None:
+def test_a_key_that_is_refused_is_named_with_the_user(world: World) -> None:
     (world.server.own / "authorized").write_text("")
     failed = world.failure(world.attempt(1, {"a": b"a"}))
     assert failed.fault == "transfer" and str(world.server.key) in failed.reason and world.server.user in failed.reason

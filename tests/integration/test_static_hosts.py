@@ -141,7 +141,7 @@ def test_agents_outlive_a_killed_boss_and_the_next_one_goes_on_with_them(lab: La
     lab.wait(lambda: [lab.agents(host) for host in lab.hosts] == [0, 0], "all agents are ended")
 
 
-def test_a_host_that_is_cut_off_is_told_and_the_other_does_the_work(lab: Lab) -> None:
+def test_a_host_that_is_cut_off_is_reported_and_the_other_does_the_work(lab: Lab) -> None:
     away, there = lab.hosts
     lab.net.cut(away)
     lab.start()

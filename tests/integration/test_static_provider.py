@@ -97,7 +97,7 @@ def test_keys_may_stand_in_a_known_hosts_file_and_a_revoked_one_does_not_count(w
     world.boss().start(1)
 
 
-def test_a_user_who_does_not_know_our_key_is_told_which_line_to_add(world: Static) -> None:
+def test_a_user_who_does_not_know_our_key_is_shown_which_line_to_add(world: Static) -> None:
     (world.server.own / "authorized").write_text("")
     said = failure(world)
     assert f"{world.server.user}@" in said and "authorized_keys" in said
@@ -106,13 +106,13 @@ def test_a_user_who_does_not_know_our_key_is_told_which_line_to_add(world: Stati
 # --- what a host must have ----------------------------------------------------------------------------
 
 
-def test_a_host_without_rsync_is_told_with_the_remedy(world: Static) -> None:
+def test_a_host_without_rsync_is_reported_with_the_remedy(world: Static) -> None:
     with_programs(world, *(name for name in PROGRAMS if name != "rsync"))
     world.options["hosts"] = [{**table(world), "python": python()}]
     assert "rsync is not installed" in failure(world) and "apt-get install rsync" in failure(world, 2)
 
 
-def test_a_host_with_another_python_is_told_which_there_is_and_which_is_wanted(world: Static) -> None:
+def test_a_host_with_another_python_is_reported_with_which_there_is_and_which_is_wanted(world: Static) -> None:
     folder = with_programs(world, *PROGRAMS)
     (folder / "python3").write_text("#!/bin/sh\necho 3.8\n")
     (folder / "python3").chmod(0o755)
@@ -131,7 +131,7 @@ def test_a_python_may_be_named(world: Static) -> None:
     assert f"ECLOUD_PYTHON={python()}".encode() in told and b"ECLOUD_SLOTS=3" in told
 
 
-def test_a_start_script_that_fails_is_told_by_its_last_line_and_the_host_can_be_tried_again(world: Static) -> None:
+def test_a_start_script_that_fails_is_reported_by_its_last_line_and_the_host_can_be_tried_again(world: Static) -> None:
     world.variables["STUB_FAILS"] = "1"
     said = failure(world)
     assert "ended with 9: the disk is on fire" in said
@@ -142,7 +142,7 @@ def test_a_start_script_that_fails_is_told_by_its_last_line_and_the_host_can_be_
     assert boss.provider.warning == ""
 
 
-def test_an_agent_that_does_not_come_up_is_told_with_where_to_look(world: Static) -> None:
+def test_an_agent_that_does_not_come_up_is_reported_with_where_to_look(world: Static) -> None:
     world.pace = type(world.pace)(retry=0.2, come_up=1.0)
     world.variables["STUB_NEVER"] = "1"
     said = failure(world)
@@ -152,7 +152,7 @@ def test_an_agent_that_does_not_come_up_is_told_with_where_to_look(world: Static
 # --- never two ----------------------------------------------------------------------------------------
 
 
-def test_an_agent_that_somebody_started_there_is_left_alone_and_none_is_started_beside_it(world: Static) -> None:
+def test_an_agent_that_another_started_there_is_left_alone_and_none_is_started_beside_it(world: Static) -> None:
     for folder in (stub(world.folder), *list(world.folder.parents)[:-2], world.folder):
         folder.chmod(folder.stat().st_mode | 0o055)
     home = world.server.make("ecloud/home")
@@ -321,7 +321,7 @@ def test_a_process_that_has_its_number_by_chance_is_left_alone(world: Static) ->
     assert int(pid) != os.getpid()
 
 
-def test_a_host_that_left_the_settings_is_told_as_gone(world: Static) -> None:
+def test_a_host_that_left_the_settings_is_reported_as_gone(world: Static) -> None:
     boss = world.boss(Recorded(instance=1, worker=worker(1), reference="10.9.8.7:22 1 2 b"))
     over = boss.ended(1)
     assert isinstance(over, InstanceEnded) and "not in the pool any more" in over.reason and over.unseen
@@ -348,7 +348,7 @@ def test_the_bundle_is_brought_once_and_a_former_one_goes(world: Static) -> None
     assert newer.name != bundle.name
 
 
-def test_what_the_agent_is_told_stands_on_no_command_line(world: Static) -> None:
+def test_what_the_agent_is_given_stands_on_no_command_line(world: Static) -> None:
     world.variables["ECLOUD_START_TOKEN"] = "very-secret-token"
     boss = world.boss()
     boss.provider.start(1, worker(1))

@@ -57,7 +57,7 @@ def names(first: subprocess.Popen[str], text: str) -> bool:
     return f"{socket.gethostname()}, process {first.pid}, since 20" in text
 
 
-def test_a_second_boss_on_a_state_directory_is_told_host_process_and_since_when(
+def test_a_second_boss_on_a_state_directory_reports_host_process_and_since_when(
     make: Callable[..., Deployment],
 ) -> None:
     deployment = make("one")
@@ -69,7 +69,7 @@ def test_a_second_boss_on_a_state_directory_is_told_host_process_and_since_when(
     assert first.wait(scaled(60)) == 0
 
 
-def test_a_second_boss_on_a_database_server_is_told_host_process_and_since_when(
+def test_a_second_boss_on_a_database_server_reports_host_process_and_since_when(
     make: Callable[..., Deployment], mariadb_server: MariaDb
 ) -> None:
     url = mariadb_server.fresh_url()

@@ -57,7 +57,7 @@ def test_a_database_of_the_first_form_is_loaded_whole(old_url: str) -> None:
     database.close()
 
 
-def test_what_people_read_of_it_is_as_it_was(old_url: str) -> None:
+def test_what_users_read_of_it_is_as_it_was(old_url: str) -> None:
     database = Database.open(old_url)
     reads = database.reads
     detail = reads.task_detail(1)

@@ -285,7 +285,7 @@ def test_pools_are_shown_from_the_settings_and_the_database(
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_people_ask_of_pools_wants_a_running_boss_and_sense(
+def test_what_users_ask_of_pools_requires_a_running_boss_and_sense(
     state_directory: Path, arguments: list[str], code: int, word: str
 ) -> None:
     assert word in run(*arguments, code=code).stderr
@@ -360,7 +360,7 @@ def test_it_answers_soon_and_imports_no_heavy_package(state_directory: Path) -> 
     assert time.monotonic() - began < scaled(30)
 
 
-def test_a_python_without_the_packages_is_told_the_set_up_command(tmp_path: Path) -> None:
+def test_a_python_without_the_packages_is_reported_with_the_set_up_command(tmp_path: Path) -> None:
     environment = {"ECLOUD_VENV": str(tmp_path / "none"), "PATH": os.environ["PATH"]}
     for program in ("admin.py", "push_tasks.py"):
         # -S leaves site-packages out, as in a fresh checkout.

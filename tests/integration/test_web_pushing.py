@@ -107,7 +107,7 @@ def test_a_push_tells_how_results_are_fetched_from_another_host(
     assert "admin.py get --batch 7 DIRECTORY" in out
 
 
-def test_what_somebody_dropped_meanwhile_is_told(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
+def test_what_was_dropped_meanwhile_is_reported(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
     _ends(backend, succeeded=1)
     code, out, _ = _push(_plan(tmp_path))
     assert code == ExitCode.TASKS_FAILED
@@ -146,7 +146,7 @@ def test_only_missing_files_are_sent(server: Server, backend: FakeBackend, tmp_p
         assert ("files sent" in err) is bool(words)
 
 
-def test_a_file_that_changed_since_it_was_read_is_told(server: Server, tmp_path: Path) -> None:
+def test_a_file_that_changed_since_it_was_read_is_reported(server: Server, tmp_path: Path) -> None:
     (tmp_path / "net.inp").write_bytes(b"first")
     plan = _plan(tmp_path, '[{"id": "a", "commands": [], "requirements": ["net.inp"]}]')
     (tmp_path / "net.inp").write_bytes(b"other")
@@ -207,7 +207,7 @@ def test_following_goes_on_with_the_next_boss(backend: FakeBackend, state_direct
     assert "The connection to the boss is lost" in err
 
 
-def test_a_boss_that_does_not_come_back_is_told_with_the_command_that_goes_on(
+def test_a_boss_that_does_not_come_back_is_reported_with_the_command_that_goes_on(
     backend: FakeBackend, state_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follow.follow, "__defaults__", (0.5,))
@@ -226,7 +226,7 @@ def test_a_boss_that_does_not_come_back_is_told_with_the_command_that_goes_on(
     thread.join()
 
 
-def test_a_configured_boss_that_is_away_is_told_and_none_is_started(tmp_path: Path) -> None:
+def test_a_configured_boss_that_is_away_is_reported_and_none_is_started(tmp_path: Path) -> None:
     plan = _plan(tmp_path)
     client = Client("http://127.0.0.1:9", "token")
     away = PushPlan(**{**vars(plan), "configured": client, "state_directory": None})
@@ -235,7 +235,7 @@ def test_a_configured_boss_that_is_away_is_told_and_none_is_started(tmp_path: Pa
     client.close()
 
 
-def test_a_boss_that_cannot_start_is_told_with_the_end_of_its_log(state_directory: Path) -> None:
+def test_a_boss_that_cannot_start_is_reported_with_the_end_of_its_log(state_directory: Path) -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('python -m boss: the disk is full')"]
     with pytest.raises(ClientError, match="ended with exit code 1") as told:
         wait_for_boss(state_directory, start_boss(state_directory, TOP, command))

@@ -141,7 +141,7 @@ def test_a_configured_boss_needs_a_token(state_directory: Path, server: Server) 
         client.status()
 
 
-def test_nobody_there_is_told_with_the_address(state_directory: Path) -> None:
+def test_no_program_there_is_reported_with_the_address(state_directory: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -255,7 +255,7 @@ def test_a_page_open_in_a_browser_cannot_submit(server: Server, state_directory:
     assert (answer.status_code, backend.asked) == (403, [])
 
 
-def test_the_server_ends_while_somebody_follows(backend: FakeBackend, state_directory: Path) -> None:
+def test_the_server_ends_while_a_client_follows(backend: FakeBackend, state_directory: Path) -> None:
     backend.set_batch(7, queued=2)
     running = serve(make_app(backend, ["t"]))
     with closing(Client(running.url, "t")) as client:

@@ -8,7 +8,7 @@ from wire.messages import Outcome
 from worker.journal import Journal
 
 
-def test_what_began_and_was_not_seen_to_end_is_told_once_to_the_next_agent(tmp_path: Path) -> None:
+def test_what_began_and_was_not_seen_to_end_is_reported_once_to_the_next_agent(tmp_path: Path) -> None:
     first = Journal(tmp_path / "journal.jsonl")
     for task in (1, 2, 3):
         first.begin(task, 1)

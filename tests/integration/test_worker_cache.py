@@ -262,7 +262,7 @@ def test_with_links_rights_that_a_task_gave_are_taken_back_at_the_next_use(groun
     assert code != 0 and content == b"original"
 
 
-def test_a_linked_input_is_read_once_while_nobody_touches_it(ground: Ground, digested: list[int]) -> None:
+def test_a_linked_input_is_read_once_while_it_is_not_touched(ground: Ground, digested: list[int]) -> None:
     cache = ground.cache("link")
     item = arrive(cache, b"original")
     for number in range(5):
@@ -381,7 +381,7 @@ def test_what_is_no_file_in_the_cache_is_missing_and_removed_and_nothing_hangs(
     cache.place(arrive(cache, b"original", "x"), work)
 
 
-def test_an_input_below_a_file_and_a_folder_at_a_file_are_told_as_the_tasks_fault(cache: Cache, work: Path) -> None:
+def test_an_input_below_a_file_and_a_folder_at_a_file_are_reported_as_the_tasks_fault(cache: Cache, work: Path) -> None:
     cache.place(arrive(cache, b"a", "a"), work)
     with pytest.raises(PlacingError, match="another input is a file"):
         cache.place(arrive(cache, b"b", "a/b"), work)
@@ -454,7 +454,7 @@ def test_what_an_attempt_waits_for_is_not_dropped_until_it_was_placed(small: Cac
     assert small.trim() == [a.digest]
 
 
-def test_what_has_arrived_for_an_attempt_is_kept_until_it_is_used_or_nobody_comes(
+def test_what_has_arrived_for_an_attempt_is_kept_until_it_is_used_or_no_one_comes(
     small: Cache, work: Path, clock: Clock
 ) -> None:
     (a,) = used(small, work, "a")
@@ -470,7 +470,7 @@ def test_what_has_arrived_for_an_attempt_is_kept_until_it_is_used_or_nobody_come
     assert set(small.contents()) == {item.digest for item in more}
 
 
-def test_files_that_somebody_removed_are_told_as_dropped(small: Cache, work: Path) -> None:
+def test_files_that_were_removed_are_reported_as_dropped(small: Cache, work: Path) -> None:
     (a,) = used(small, work, "a")
     file_of(small, a).unlink()
     assert small.trim() == [a.digest]
@@ -501,7 +501,7 @@ def test_nothing_is_counted_again_while_no_file_came_or_went_or_when_it_was_just
     assert len(counted) == 1
 
 
-def test_a_full_disk_is_given_all_that_nobody_waits_for(small: Cache, work: Path) -> None:
+def test_a_full_disk_is_given_all_that_is_not_waited_for(small: Cache, work: Path) -> None:
     a, b = used(small, work, "a", "b")
     c = arrive(small, b"c")
     small.pin([b])

@@ -79,7 +79,7 @@ def test_a_damaged_input_is_removed_from_the_cache_and_reported_missing(
     assert not (work / "net.inp").exists()
 
 
-def test_all_missing_inputs_are_told_at_once(cache: Cache, work: Path) -> None:
+def test_all_missing_inputs_are_reported_at_once(cache: Cache, work: Path) -> None:
     there = cached(cache, b"a", "a")
     gone = [Input(name=name, path=name, digest=digest(name.encode())) for name in ("b", "c")]
     assert place_all(cache, [gone[0], there, gone[1]], work) == [item.digest for item in gone]
@@ -303,7 +303,7 @@ def test_options_come_from_the_command_line_else_the_environment_else_the_defaul
     assert options.labels == {"a": "b"} and options.memory > 0
 
 
-def test_all_bad_options_are_told_at_once() -> None:
+def test_all_bad_options_are_reported_at_once() -> None:
     environ = {"ECLOUD_SLOTS": "two", "ECLOUD_LABELS": "[1]", "ECLOUD_WORKER_PASSWORD_FILE": "/no/such"}
     with pytest.raises(OptionError) as caught:
         read_options(["--orphan-after", "-1"], environ)

@@ -298,7 +298,7 @@ def test_a_second_agent_on_the_same_home_is_refused_with_a_sentence(start: Calla
     assert "Traceback" not in second.stderr
 
 
-def test_bad_options_are_told_without_a_traceback() -> None:
+def test_bad_options_are_reported_without_a_traceback() -> None:
     environment = {"PYTHONPATH": str(ROOT), "ECLOUD_SLOTS": "many", "PATH": os.environ["PATH"]}
     ended = subprocess.run(
         [sys.executable, "-m", "worker"],
@@ -312,7 +312,7 @@ def test_bad_options_are_told_without_a_traceback() -> None:
     assert "ECLOUD_SLOTS is 'many'" in ended.stderr and "Traceback" not in ended.stderr
 
 
-def test_a_thousand_attempts_are_each_told_once_and_leave_nothing(start: Callable[..., Started]) -> None:
+def test_a_thousand_attempts_are_each_reported_once_and_leave_nothing(start: Callable[..., Started]) -> None:
     agent, boss = start()
     boss.hello()
     boss.order(*(run(task, commands=["true"] if task % 4 == 0 else []) for task in range(1, 1001)))
@@ -385,7 +385,7 @@ def test_an_epanet_task_runs_in_a_warm_helper_and_its_results_are_listed(start: 
         assert outcome.figures["scenarios"] == 3
 
 
-def test_a_machine_that_no_boss_started_is_not_halted_whatever_its_worker_is_told(
+def test_a_machine_that_no_boss_started_is_not_halted_whatever_its_worker_is_configured_to(
     start: Callable[..., Started], tmp_path: Path
 ) -> None:
     told = {"ECLOUD_INSTANCE": "7", "ECLOUD_HALT_WHEN_ORPHANED": "1", "ECLOUD_ORPHAN_AFTER": "1"}

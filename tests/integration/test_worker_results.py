@@ -36,7 +36,7 @@ def targets(results: Results) -> list[str]:
     return sorted(entry.target for entry in results.manifest)
 
 
-def test_a_directory_is_told_with_its_files_and_empty_folders(work: Path) -> None:
+def test_a_directory_is_reported_with_its_files_and_empty_folders(work: Path) -> None:
     fill(work, "d/a", "d/e/b")
     (work / "d/none/inner").mkdir(parents=True)
     results = listed(work, ("d", "out/d"))

@@ -142,7 +142,7 @@ def test_a_program_that_is_not_there_fails_the_task(desk: Desk) -> None:
     assert desk.do("bad\0command", task=2).exit_code == 126
 
 
-def test_a_signal_is_told_by_name(desk: Desk) -> None:
+def test_a_signal_is_reported_by_name(desk: Desk) -> None:
     outcome = desk.do("kill -SEGV $$")
     assert (outcome.exit_code, outcome.reason) == (-signal.SIGSEGV, "the command was ended by SIGSEGV")
 
@@ -305,7 +305,7 @@ def test_a_crash_of_a_helper_fails_one_attempt_with_the_signals_name(desk: Desk)
     assert desk.outcome().ended == "succeeded"
 
 
-def test_a_failure_told_by_a_helper_carries_its_reason_and_code(desk: Desk) -> None:
+def test_a_failure_reported_by_a_helper_carries_its_reason_and_code(desk: Desk) -> None:
     epanet(desk, "fail")
     outcome = desk.outcome()
     assert (outcome.ended, outcome.reason, outcome.exit_code, outcome.fault) == ("failed", "bad network", 4, "task")

@@ -53,7 +53,7 @@ def followers(clock: Clock) -> Followers:
     return Followers(clock)
 
 
-def test_a_boss_that_nobody_has_followed_is_kept_for_who_asks(followers: Followers, clock: Clock) -> None:
+def test_a_boss_that_no_other_has_followed_is_kept_for_who_asks(followers: Followers, clock: Clock) -> None:
     clock.now += 40.0
     assert (followers.idle_seconds(), followers.timeout_seconds()) == (40.0, UNUSED_SECONDS)
     followers.use()
@@ -113,7 +113,7 @@ def test_instances_that_no_work_needs_are_stopped_first() -> None:
     assert not is_at_work(view(pool=kept))
 
 
-def test_the_wait_ends_when_nobody_has_needed_the_boss_for_long_enough(
+def test_the_wait_ends_when_the_boss_was_not_needed_for_long_enough(
     followers: Followers, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []

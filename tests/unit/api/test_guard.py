@@ -20,7 +20,7 @@ def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> httpx.Client:
     return inside(FakeBackend(tmp_path))
 
 
-def test_the_right_token_is_let_in(client: httpx.Client) -> None:
+def test_the_right_token_is_accepted(client: httpx.Client) -> None:
     assert client.get("/status").status_code == 200
 
 
@@ -37,7 +37,7 @@ def test_a_token_with_odd_bytes_is_refused(client: httpx.Client) -> None:
     assert answer.status_code == 401
 
 
-def test_many_wrong_tokens_are_answered_shortly_and_the_right_one_still_is_let_in(client: httpx.Client) -> None:
+def test_many_wrong_tokens_are_answered_shortly_and_the_right_one_still_is_accepted(client: httpx.Client) -> None:
     answers = [client.get("/status", headers={"authorization": "Bearer x"}).status_code for _ in range(25)]
     assert answers[:20] == [401] * 20
     assert answers[-1] == 429
@@ -50,11 +50,11 @@ def test_a_foreign_host_is_refused_even_with_the_token(client: httpx.Client, hos
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:8080", "[::1]:9", "LOCALHOST:1"])
-def test_loopback_names_are_let_in_on_any_port(client: httpx.Client, host: str) -> None:
+def test_loopback_names_are_accepted_on_any_port(client: httpx.Client, host: str) -> None:
     assert client.get("/status", headers={"host": host}).status_code == 200
 
 
-def test_a_configured_host_is_let_in(tmp_path: Path) -> None:
+def test_a_configured_host_is_accepted(tmp_path: Path) -> None:
     client = inside(FakeBackend(tmp_path), allowed_hosts=["Boss.example"])
     assert client.get("/status", headers={"host": "boss.example:80"}).status_code == 200
 
@@ -87,7 +87,7 @@ def test_a_foreign_origin_is_refused_even_with_the_token(client: httpx.Client, o
     assert answer.status_code == 403
 
 
-def test_the_own_origin_is_let_in(client: httpx.Client) -> None:
+def test_the_own_origin_is_accepted(client: httpx.Client) -> None:
     assert client.get("/status", headers={"origin": "http://localhost"}).status_code == 200
 
 

@@ -66,7 +66,7 @@ def test_the_story_of_a_task_is_what_happened_to_it_and_its_attempts(client: htt
         ("/events?since=yesterday", 400, "must be a number"),
     ],
 )
-def test_what_cannot_be_told_is_refused(client: httpx.Client, path: str, status: int, word: str) -> None:
+def test_what_has_no_sense_is_refused(client: httpx.Client, path: str, status: int, word: str) -> None:
     answer = client.get(path)
     assert (answer.status_code, word in answer.json()["error"]) == (status, True)
 

@@ -62,7 +62,7 @@ def client(backend: FakeBackend) -> httpx.Client:
     return inside(backend)
 
 
-def test_a_pool_is_shown_with_its_plan_its_trouble_and_what_it_cost(client: httpx.Client) -> None:
+def test_a_pool_is_shown_with_its_plan_its_warning_and_what_it_cost(client: httpx.Client) -> None:
     local, cloud = client.get("/pools").json()["pools"]
     assert (local["grows"], local["min"], local["hours_left"]) == (False, 1, None)
     assert cloud["instances"] == {"booting": 1, "running": 2} and cloud["max"] == 20
@@ -128,7 +128,7 @@ def test_ending_and_dropping_become_events(backend: FakeBackend, client: httpx.C
         ("drop", {"worker": "lab"}, 400, "worker"),
     ],
 )
-def test_what_cannot_be_is_told_with_what_there_is_and_asks_nothing(
+def test_what_is_inconsistent_is_reported_with_what_there_is_and_asks_nothing(
     backend: FakeBackend, client: httpx.Client, path: str, body: object, status: int, words: str
 ) -> None:
     by_hand = msgspec.structs.replace(backend.now.workers[0], id="lab", pool="")
@@ -164,7 +164,7 @@ def _answer(**more: object) -> PoolAnswer:
     return PoolAnswer(**given)  # type: ignore[arg-type]  # by name, with some replaced
 
 
-def test_a_pool_is_told_in_lines() -> None:
+def test_a_pool_is_shown_in_lines() -> None:
     assert list(pool_lines(_answer())) == [
         "Pool cloud (opennebula): no instances; at least 0, at most 20",
         "\tPlan: the pool has as many as it requires",
@@ -173,7 +173,7 @@ def test_a_pool_is_told_in_lines() -> None:
     ]
 
 
-def test_a_plan_is_told_with_both_whys_and_its_numbers() -> None:
+def test_a_plan_is_reported_with_both_whys_and_its_numbers() -> None:
     plan = PlanAnswer(
         reason="2 more",
         why_not_more="the limit",
@@ -187,7 +187,7 @@ def test_a_plan_is_told_with_both_whys_and_its_numbers() -> None:
     assert "measured over the last 9 boots" in text
 
 
-def test_trouble_and_budget_are_told_and_control_characters_are_not_sent() -> None:
+def test_warning_and_budget_are_reported_and_control_characters_are_not_sent() -> None:
     pool = _answer(full="quota \x1b[31m", retry_at=1.7e9, hours_left=1.5, hours_spent=8.5, more=0, limited_by="quota")
     text = "\n".join(pool_lines(pool))
     assert "It cannot grow: quota \\x1b[31m; the boss retries at 2023-11-" in text

@@ -149,7 +149,7 @@ def test_the_version_of_the_row_is_given_and_no_other(client: httpx.Client, root
     assert "is not there any more" in client.get("/results/default/out/1/a.csv").json()["error"]
 
 
-def test_links_devices_and_ways_out_are_never_followed(
+def test_links_devices_and_escapes_are_never_followed(
     backend: FakeBackend, client: httpx.Client, root: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_bytes(CONTENT)
@@ -164,13 +164,13 @@ def test_links_devices_and_ways_out_are_never_followed(
         assert answer.status_code in (404, 409), line.name
 
 
-def test_a_result_that_was_made_anew_meanwhile_is_told(client: httpx.Client) -> None:
+def test_a_result_that_was_made_again_meanwhile_is_reported(client: httpx.Client) -> None:
     answer = client.get("/results/default/out/1/a.csv", params={"digest": digest(b"old")})
     assert (answer.status_code, "written again" in answer.json()["error"]) == (409, True)
     assert client.get("/results/default/none").status_code == 404
 
 
-def test_without_a_boss_content_elsewhere_is_told_to_need_one(backend: FakeBackend) -> None:
+def test_without_a_boss_content_elsewhere_is_reported_to_need_one(backend: FakeBackend) -> None:
     answer = inside(backend).get("/results/default/out/1/a.csv")
     assert (answer.status_code, "no boss runs" in answer.json()["error"]) == (503, True)
 
@@ -274,7 +274,7 @@ def test_small_results_elsewhere_come_together(elsewhere: ElsewhereBackend) -> N
     assert bundle(client, *elsewhere.reads.results) == {0: CONTENT}
 
 
-def test_what_the_datastore_cannot_send_is_told_and_asked_for_again(elsewhere: ElsewhereBackend) -> None:
+def test_what_the_datastore_cannot_send_is_reported_and_asked_for_again(elsewhere: ElsewhereBackend) -> None:
     client = inside(elsewhere, fetching=elsewhere.fetching)
     elsewhere.sends = None
     answer = client.get("/results/default/out")
@@ -283,7 +283,7 @@ def test_what_the_datastore_cannot_send_is_told_and_asked_for_again(elsewhere: E
     assert client.get("/results/default/out").content == CONTENT
 
 
-def test_who_waited_long_is_told_to_ask_again(elsewhere: ElsewhereBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waited_long_is_asked_to_ask_again(elsewhere: ElsewhereBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
     monkeypatch.setattr(from_datastore, "WAIT_SECONDS", 0.05)

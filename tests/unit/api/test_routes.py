@@ -147,7 +147,7 @@ def test_tasks_come_page_by_page(client: httpx.Client) -> None:
         ({"limit": "-1"}, "from 1 to"),
     ],
 )
-def test_a_wrong_query_is_told_with_a_suggestion(client: httpx.Client, query: dict[str, str], word: str) -> None:
+def test_a_wrong_query_is_reported_with_a_suggestion(client: httpx.Client, query: dict[str, str], word: str) -> None:
     answer = client.get("/tasks", params=query)
     assert answer.status_code == 400
     assert word in answer.json()["error"]
@@ -161,7 +161,7 @@ def test_a_task_is_found_by_an_id_with_any_characters(client: httpx.Client) -> N
     assert detail == client.get("/tasks/2").json()
 
 
-def test_a_task_that_is_not_there_is_told_with_a_near_id(client: httpx.Client) -> None:
+def test_a_task_that_is_not_there_is_reported_with_a_near_id(client: httpx.Client) -> None:
     answer = client.get("/tasks/by_id/default/aftr")
     assert answer.status_code == 404
     assert answer.json()["error"] == "there is no task 'aftr' in project 'default'; did you mean 'after'?"
@@ -301,7 +301,7 @@ def test_what_the_boss_refuses_is_a_clash_with_its_reasons(backend: FakeBackend,
     assert answer.json()["details"] == ["first", "second"]
 
 
-def test_a_boss_or_database_that_is_away_is_told_as_such(tmp_path: Path) -> None:
+def test_a_boss_or_database_that_is_away_is_reported_as_such(tmp_path: Path) -> None:
     backend = FakeBackend(tmp_path)
     client = inside(backend)
     backend.away = "the database is away; it is tried again every second"
@@ -311,7 +311,7 @@ def test_a_boss_or_database_that_is_away_is_told_as_such(tmp_path: Path) -> None
     assert (answer.status_code, answer.json()["error"]) == (503, "no connection")
 
 
-def test_an_unknown_path_and_a_wrong_method_are_told(client: httpx.Client) -> None:
+def test_an_unknown_path_and_a_wrong_method_are_reported(client: httpx.Client) -> None:
     assert "openapi.json" in client.get("/batchs").json()["error"]
     assert client.delete("/batches", headers={"content-type": "application/json"}).status_code == 405
 

@@ -92,7 +92,7 @@ def test_what_is_no_digest_is_refused(client: httpx.Client, name: str) -> None:
     assert client.post("/files/missing", json={"digests": [name]}).status_code == 400
 
 
-def test_a_full_spool_is_told_with_507_and_counts_what_is_under_way(spool: Spool, client: httpx.Client) -> None:
+def test_a_full_spool_is_reported_with_507_and_counts_what_is_under_way(spool: Spool, client: httpx.Client) -> None:
     put(client, CONTENT)
     answer = put(client, CONTENT + CONTENT)
     assert answer.status_code == 507
@@ -112,7 +112,7 @@ def test_one_file_is_sent_by_one_sender_at_a_time(spool: Spool) -> None:
         pass
 
 
-def test_a_disk_that_is_full_is_told(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_is_reported(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 

@@ -82,7 +82,7 @@ def test_a_faulty_push_is_refused_whole_with_the_place(
     assert backend.asked == []
 
 
-def test_all_faults_are_told_at_once(client: httpx.Client) -> None:
+def test_all_errors_are_reported_at_once(client: httpx.Client) -> None:
     answer = _push(client, _lines({"id": "a", "dependencies": ["a"]}, {"id": "b\x00"}, {"id": ""}))
     assert len(answer.json()["details"]) >= 3
 
@@ -112,7 +112,7 @@ def test_files_that_were_not_sent_are_named(backend: FakeBackend, client: httpx.
     assert _push(client, wrong_size).status_code == 400
 
 
-def test_what_the_boss_refuses_is_told(backend: FakeBackend, client: httpx.Client) -> None:
+def test_what_the_boss_refuses_is_reported(backend: FakeBackend, client: httpx.Client) -> None:
     backend.says = Answer(reply=0, rejections=[CLASH])
     answer = _push(client, _lines({"id": "a"}))
     assert (answer.status_code, answer.json()["error"]) == (409, CLASH.text)

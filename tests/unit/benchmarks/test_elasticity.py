@@ -57,7 +57,7 @@ def test_a_waist_bounds_the_makespan_by_the_work_on_both_sides_of_it() -> None:
 
 
 @pytest.mark.timeout(600)  # some seconds of computing, which a loaded machine may give late
-def test_nobody_is_better_on_both_measures_in_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_policy_is_better_on_both_measures_in_a_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written = tmp_path / "rows.json"
     assert (
         elasticity.main(["--study", "chain with side work", "--seeds", "1", "--processes", "1", "--json", str(written)])

@@ -135,7 +135,7 @@ def login(client: httpx.Client, worker: str = "cloud-1", **body: object) -> http
 # --- what it is told -----------------------------------------------------------------------------------
 
 
-def test_a_machine_is_told_all_that_it_needs_and_no_password(world: World) -> None:
+def test_a_machine_gets_all_that_it_needs_and_no_password(world: World) -> None:
     data = world.bootstrap.data(7, "cloud-1")
     told = dict(data.variables)
     token = told.pop("ECLOUD_START_TOKEN")
@@ -162,7 +162,7 @@ def test_only_machines_that_the_boss_started_may_be_halted(world: World) -> None
     assert world.bootstrap.data(2, "datastore").variables["ECLOUD_HALT_WHEN_ORPHANED"] == "0"
 
 
-def test_the_login_is_made_when_the_instance_is_and_anew_for_the_next_one(world: World) -> None:
+def test_the_login_is_made_when_the_instance_is_and_again_for_the_next_one(world: World) -> None:
     world.token(1)
     world.token(1)  # asked again for the same instance
     assert world.logins.done == ["make cloud-1"]
@@ -193,7 +193,7 @@ def test_a_worker_of_no_pool_is_refused(world: World) -> None:
             world.bootstrap.data(1, worker)
 
 
-def test_a_bundle_that_cannot_be_made_is_not_offered_and_told_when_it_is_asked_for(
+def test_a_bundle_that_cannot_be_made_is_not_offered_and_reported_when_it_is_asked_for(
     world: World, without: Callable[..., None]
 ) -> None:
     without(**{OTHER.partition("-")[0].replace(".", "_"): "no index is reached"})
@@ -215,7 +215,7 @@ def test_without_any_bundle_no_machine_is_started(world: World, without: Callabl
         world.bootstrap.data(1, "cloud-1")
 
 
-def test_which_bundles_workers_are_to_run_from_is_told(world: World) -> None:
+def test_which_bundles_workers_are_to_run_from_is_reported(world: World) -> None:
     world.token()
     known = [event for event in world.told if isinstance(event, BundlesKnown)]
     assert known[-1].bundles == {f"3.11-{own_machine()}": "b2:a" + "0" * 63, f"3.12-{own_machine()}": "b2:c" + "0" * 63}
@@ -259,7 +259,7 @@ def test_the_datastores_machine_gets_the_datastores_program_and_login(world: Wor
     assert world.logins.done == []  # its login is there as long as the boss
 
 
-def test_the_token_is_exchanged_once_and_a_second_time_is_refused_and_told(
+def test_the_token_is_exchanged_once_and_a_second_time_is_refused_and_reported(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = world.client(world.token())

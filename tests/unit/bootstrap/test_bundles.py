@@ -109,7 +109,7 @@ def test_another_line_of_ours_gives_another_digest_and_the_former_bundle_is_kept
     assert bundles.former("b2:" + "0" * 64) is None and bundles.former("../x") is None
 
 
-def test_the_next_boss_finds_what_was_made_and_makes_anew_what_was_damaged(tmp_path: Path) -> None:
+def test_the_next_boss_finds_what_was_made_and_makes_again_what_was_damaged(tmp_path: Path) -> None:
     first = Bundles(tmp_path).build("datastore", own_python(), own_machine())
     before = first.path.stat().st_ino
     assert Bundles(tmp_path).build("datastore", own_python(), own_machine()) == first
@@ -220,13 +220,13 @@ def test_packages_for_another_python_are_downloaded_once(
     assert Bundles(tmp_path / "state", root).build("datastore", OTHER, "x86_64") == made
 
 
-def test_a_download_that_fails_is_told_with_what_pip_said(foreign: Bundles, index: Path) -> None:
+def test_a_download_that_fails_is_reported_with_what_pip_said(foreign: Bundles, index: Path) -> None:
     shutil.rmtree(index)
     with pytest.raises(BundleError, match=rf"packages for Python {OTHER} on aarch64 cannot be downloaded: ERROR: .*"):
         foreign.build("datastore", OTHER, "aarch64")
 
 
-def test_a_half_wheel_is_told_and_downloaded_again(tmp_path: Path, index: Path) -> None:
+def test_a_half_wheel_is_reported_and_downloaded_again(tmp_path: Path, index: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     (cache / "msgspec-1.2-py3-none-any.whl").write_bytes(b"half")
@@ -237,7 +237,7 @@ def test_a_half_wheel_is_told_and_downloaded_again(tmp_path: Path, index: Path) 
 
 
 @pytest.mark.parametrize(("python", "machine"), [("3.10", "x86_64"), ("3.99", "x86_64"), (OTHER, "riscv64")])
-def test_what_no_guest_has_is_refused_in_a_sentence(bundles: Bundles, python: str, machine: str) -> None:
+def test_what_no_machine_has_is_refused_in_a_sentence(bundles: Bundles, python: str, machine: str) -> None:
     with pytest.raises(BundleError, match="there is no bundle for"):
         bundles.build("worker", python, machine)
 

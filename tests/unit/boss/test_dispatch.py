@@ -89,7 +89,7 @@ def test_orders_to_the_datastore_get_inputs_names_and_sources() -> None:
     assert lookups.asked == [("requirements", [1, 5]), ("result_names", [2])]
 
 
-def test_what_lies_in_the_workers_cache_is_told_instead_of_staged() -> None:
+def test_what_lies_in_the_workers_cache_is_named_instead_of_staged() -> None:
     asked: list[tuple[str, list[Input]]] = []
     there = {"here"}
 

@@ -145,7 +145,7 @@ def test_a_push_sees_what_the_push_before_it_did(loop: Loop, recorder: Recorder,
     assert list(store.ids) == [("default", "a"), ("default", "b")]
 
 
-def test_what_a_person_means_is_brought_back_into_memory(loop: Loop, recorder: Recorder, store: RecordedStore) -> None:
+def test_what_a_user_means_is_brought_back_into_memory(loop: Loop, recorder: Recorder, store: RecordedStore) -> None:
     loop.turn([push(1, a="", b="a")])
     loop.turn([CancelAsked(selection=Selection(batches=[1]), reply=2)])
     assert not loop.scheduler.state.batches
@@ -205,7 +205,7 @@ def test_the_loop_ends_when_the_scheduler_has_nothing_left_to_say(loop: Loop, re
     assert loop.inbox.ended
 
 
-def test_a_loop_that_is_told_to_end_ends_although_its_database_is_away(
+def test_a_loop_that_is_ordered_to_stop_ends_although_its_database_is_away(
     loop: Loop, recorder: Recorder, store: RecordedStore
 ) -> None:
     store.failures = 1_000_000

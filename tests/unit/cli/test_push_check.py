@@ -25,14 +25,14 @@ def check(content: str, *options: str) -> Result:
     return CliRunner().invoke(push_tasks.app, ["--check", "tasks.json", *options])
 
 
-def test_a_right_file_is_told_so_and_leaves_nothing() -> None:
+def test_a_valid_file_is_reported_as_valid_and_leaves_nothing() -> None:
     Path("net.inp").write_text("x")
     told = check('[{"id": "a", "commands": "true", "requirements": ["net.inp"]}]')
     assert (told.exit_code, told.stdout) == (0, "tasks.json is valid: 1 task; a push sends 1 file along.\n")
     assert sorted(path.name for path in Path().iterdir()) == ["net.inp", "tasks.json"]
 
 
-def test_all_faults_are_told_with_their_places() -> None:
+def test_all_errors_are_reported_with_their_places() -> None:
     told = check('[{"id": "a", "comands": "true"},\n {"id": "b", "commands": "true", "dependencies": ["b"]}]')
     assert told.exit_code == 2
     assert "tasks.json:1" in told.stderr and "`commands`" in told.stderr

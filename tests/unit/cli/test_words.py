@@ -85,7 +85,7 @@ def test_on_a_terminal_the_line_is_drawn_over_itself() -> None:
     assert stream.getvalue().endswith("\na sentence\n") and rest == ""
 
 
-def test_status_has_the_four_historic_lines() -> None:
+def test_status_has_the_four_legacy_lines() -> None:
     status = schema.StatusAnswer(
         running=True,
         workers=3,
@@ -133,7 +133,7 @@ def test_every_reason_for_which_a_report_is_rejected_has_its_words() -> None:
     assert set(format_tasks.REJECTED_REPORTS) == set(ReportRejection)
 
 
-def test_a_worker_is_told_in_the_historic_words() -> None:
+def test_a_worker_is_shown_in_the_legacy_words() -> None:
     worker = schema.WorkerAnswer(id="w1", state="online", pool="local", slots=2, address="10.0.0.1")
     assert (
         format_workers.worker_line(worker) == "ID: w1  IP: 10.0.0.1  Doing: nothing  Persistent: False  State: online"
@@ -162,7 +162,7 @@ def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one(
     ]
 
 
-def test_a_change_is_told_in_counts() -> None:
+def test_a_change_is_shown_in_counts() -> None:
     told = format_tasks.change_lines(schema.ChangeAnswer(done={"cancelled": 1, "asked": 2, "untouched": 9}))
     assert list(told) == ["1 task cancelled, 2 tasks being cancelled."]
     nothing = schema.ChangeAnswer(done={"retried": 0}, carry_on="nobody")

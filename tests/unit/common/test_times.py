@@ -43,6 +43,6 @@ def test_a_time_may_be_a_date() -> None:
 
 
 @pytest.mark.parametrize("words", ["", "10", "ten minutes", "-5m", "2026-13-01", "9" * 400])
-def test_what_is_no_time_is_told_with_what_would_be_one(words: str) -> None:
+def test_what_is_no_time_is_reported_with_what_would_be_one(words: str) -> None:
     with pytest.raises(ValueError, match="write how long ago"):
         parse_moment(words, 1e9)

@@ -63,7 +63,7 @@ def test_later_files_win_value_by_value_and_origins_are_shown(tmp_path: Path) ->
     assert shown["pools.cloud.cost_weight"] == ("0.25", "default")
 
 
-def test_a_pool_that_says_thrift_has_a_cost_weight_and_a_warning(tmp_path: Path) -> None:
+def test_a_pool_with_the_former_name_of_its_weight_has_a_cost_weight_and_a_warning(tmp_path: Path) -> None:
     found = read(tmp_path, "[pools.cloud]\nmax = 5\nthrift = 0.5\n", "[pools.cloud]\ncost_weight = 0.9\n")
     assert found.pools["cloud"].cost_weight == 0.5
     assert found.warnings == (
@@ -75,7 +75,7 @@ def test_a_pool_that_says_thrift_has_a_cost_weight_and_a_warning(tmp_path: Path)
     assert "thrift is 7; it must be at most 1" in faults(tmp_path, "[pools.cloud]\nthrift = 7\n")
 
 
-def test_all_faults_are_told_with_their_place(tmp_path: Path) -> None:
+def test_all_errors_are_reported_with_their_place(tmp_path: Path) -> None:
     said = faults(
         tmp_path,
         "[pools.cloud]\nmaximum = 3\ncost_weight = 7\nmin = 4\nmax = 2\nlabels = 3\n[pools.local]\n[pools.'a b']\n"

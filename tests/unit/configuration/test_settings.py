@@ -95,7 +95,7 @@ def test_values_may_be_written_with_units(home: Path, text: str, wanted: object)
     assert getattr(found, text.split(" ")[0]) == wanted
 
 
-def test_all_faults_are_told_at_once_each_with_file_and_line(home: Path) -> None:
+def test_all_errors_are_reported_at_once_each_with_file_and_line(home: Path) -> None:
     faults = faults_of(
         home,
         system='http_port = 70000\nlog_level = "loud"\n',
@@ -123,12 +123,12 @@ def test_what_is_no_whole_number_is_refused(home: Path, value: str) -> None:
     assert "it must be a whole number of tasks" in fault
 
 
-def test_a_file_that_is_no_toml_is_told_with_its_line(home: Path) -> None:
+def test_a_file_that_is_no_toml_is_reported_with_its_line(home: Path) -> None:
     (fault,) = faults_of(home, own="slots = 1\nretries = = 2\n")
     assert fault.startswith(f"{home}/settings.toml is not TOML: ") and "line 2" in fault
 
 
-def test_a_file_that_is_no_text_is_told(home: Path) -> None:
+def test_a_file_that_is_no_text_is_reported(home: Path) -> None:
     (home / "settings.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SettingsError, match="is not TOML"):
         load(home, {}, {}, home / "absent.toml")
@@ -255,7 +255,7 @@ def test_where_the_datastore_is_elsewhere_no_worker_starts_beside_the_boss() -> 
         settings.load(environment={**given, "ECLOUD_LOCAL_WORKERS": "2"}, system_file=nowhere)
 
 
-def test_a_broker_of_somebody_else_is_not_told_where_to_listen() -> None:
+def test_an_external_broker_is_not_configured_where_to_listen() -> None:
     given = {"ECLOUD_BROKER_HOST": "mqtt.example", "ECLOUD_BROKER_LISTEN": "0.0.0.0"}
     with pytest.raises(SettingsError, match="broker_listen is for a broker of the boss's own"):
         settings.load(environment=given, system_file=Path("/nonexistent"))

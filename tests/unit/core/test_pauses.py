@@ -146,7 +146,7 @@ def pauses(cloud: World, *, fail: bool) -> list[float]:
     return found
 
 
-def test_calls_that_are_refused_are_tried_again_after_half_a_minute_at_most(cloud: World) -> None:
+def test_calls_that_are_refused_are_tried_again_within_half_a_minute(cloud: World) -> None:
     assert max(pauses(cloud, fail=True)) == pytest.approx(30.0)
 
 

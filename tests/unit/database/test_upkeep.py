@@ -72,7 +72,7 @@ def test_a_journal_that_is_kept_for_ever_is_not_pruned() -> None:
     assert (database.old, database.words) == (5, 1)
 
 
-def test_a_database_that_is_away_is_told_and_a_full_disk_only_puts_pruning_off() -> None:
+def test_a_database_that_is_away_is_reported_and_a_full_disk_only_puts_pruning_off() -> None:
     database = FakeDatabase(old=5)
     database.error = DatabaseUnavailableError("gone")
     with pytest.raises(DatabaseAwayError, match="gone"):
@@ -160,7 +160,7 @@ def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Running:
     return Running(tmp_path)
 
 
-def test_who_asks_while_the_database_is_away_is_told_so_and_what_was_asked_is_not_done(running: Running) -> None:
+def test_who_asks_while_the_database_is_away_learns_so_and_what_was_asked_is_not_done(running: Running) -> None:
     try:
         running.store.away = True
         asked = PauseAsked(batch=7, reason="later")
@@ -177,7 +177,7 @@ def test_who_asks_while_the_database_is_away_is_told_so_and_what_was_asked_is_no
         running.end()
 
 
-def test_an_idle_boss_that_was_superseded_ends_by_itself(tmp_path: Path) -> None:
+def test_an_idle_boss_that_was_superseded_ends_automatically(tmp_path: Path) -> None:
     def keep(now: float, wall: float) -> float:
         raise SupersededError("taken over by the boss on other, process 7")
 

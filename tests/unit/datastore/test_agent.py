@@ -524,7 +524,7 @@ def test_a_full_disk_makes_results_wait_says_why_and_loses_nothing(world: World)
     assert [report.task for report in world.reports()] == [7, 8]
 
 
-def test_a_result_without_room_waits_by_itself_while_others_are_fetched_and_people_are_told_until_it_is_there(
+def test_a_result_without_room_waits_alone_while_others_are_fetched_and_a_warning_stands_until_it_is_there(
     world: World,
 ) -> None:
     world.order(collect(7), collect(8))
@@ -546,7 +546,7 @@ def hindrances(world: World) -> list[str]:
     return [beat.warning for beat in world.reports(heartbeats=True) if isinstance(beat, DatastoreHeartbeat)]
 
 
-def test_nobody_is_told_of_a_full_disk_for_a_result_that_is_not_wanted_any_more(world: World) -> None:
+def test_no_warning_is_given_of_a_full_disk_for_a_result_that_is_not_wanted_any_more(world: World) -> None:
     world.order(collect(7))
     effect = world.one(FetchResults)
     world.give(FetchFailed((7, 1), "room", "no room"), TransferEnded(effect.transfer))
@@ -575,7 +575,7 @@ def test_a_full_disk_while_recording_leaves_the_attempt_free_to_be_abandoned(wor
     assert [report.task for report in world.reports()] == [7]
 
 
-def test_a_record_of_which_nobody_knows_whether_it_is_on_disk_can_only_be_completed(world: World) -> None:
+def test_a_record_of_which_it_is_unknown_whether_it_is_on_disk_can_only_be_completed(world: World) -> None:
     world.order(collect(7))
     world.fetch()
     world.one(SyncIncoming)

@@ -44,7 +44,7 @@ def test_what_is_too_large_for_one_message_is_cut_and_keeps_its_order() -> None:
     assert [message.confirms for message in messages] == [[1], *[[] for _ in messages[1:]]]
 
 
-def test_a_report_that_fits_no_message_is_told_and_holds_nothing_up() -> None:
+def test_a_report_that_fits_no_message_is_reported_and_holds_nothing_up() -> None:
     outgoing = Outgoing("d", "i", limit=500)
     giant = Stored(name="x" * 1000, digest=DIGEST)
     outgoing.add(Confirm(1, 1))

@@ -42,13 +42,13 @@ def test_an_error_text_is_one_short_line_whatever_the_name_holds() -> None:
     assert len(shown("x" * 5000)) < 150
 
 
-def test_names_that_exclude_one_another_are_told() -> None:
+def test_names_that_exclude_one_another_are_reported() -> None:
     assert clash(["a/b", "a/c", "b"]) == ""
     assert "twice" in clash(["a", "b", "a"])
     assert "folder" in clash(["a", "a/b"])
     assert "folder" in clash(["a/b/c", "a"])
 
 
-def test_folders_are_told_from_the_nearest_up() -> None:
+def test_folders_are_listed_from_the_nearest_up() -> None:
     assert folders_of("a/b/c") == ["a/b", "a"]
     assert folders_of("a") == []

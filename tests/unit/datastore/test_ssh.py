@@ -91,7 +91,7 @@ LOST = [
 
 
 @pytest.mark.parametrize(("code", "words", "lost"), LOST)
-def test_an_end_of_the_other_side_that_names_no_cause_is_told_from_one_that_does(
+def test_an_end_of_the_other_side_that_names_no_cause_is_distinguished_from_one_that_does(
     code: int, words: str, lost: bool
 ) -> None:
     assert verdicts.lost_connection_in(code, words) is lost

@@ -48,7 +48,7 @@ def test_the_units_of_other_hosts_start_their_program_with_the_file_that_login_w
     assert service["Restart"] == "on-failure"
 
 
-def test_a_worker_that_is_told_to_end_may_finish_and_its_tasks_are_not_told() -> None:
+def test_a_worker_that_is_ordered_to_stop_may_finish_and_its_tasks_are_not_signalled() -> None:
     service = unit("ecloud-worker.service")["Service"]
     assert service["KillMode"] == "mixed"
     assert service["RestartPreventExitStatus"] == "2", "bad options: see python -m worker --help"

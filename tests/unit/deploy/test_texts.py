@@ -49,7 +49,7 @@ def test_templates_follow_the_settings(tmp_path: Path) -> None:
     assert "NIC" not in one_text.parse(render("worker", values(tmp_path, opennebula_network="")))
 
 
-def test_a_template_without_an_image_or_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_template_without_an_image_or_that_is_none_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="opennebula_image, such as debian-12"):
         render("worker", values(tmp_path, opennebula_image=""))
     with pytest.raises(DeployError, match="there are worker, boss, datastore, mosquitto.conf"):
@@ -80,7 +80,7 @@ def test_a_template_s_text_is_read(text: str, read: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(("text", "line"), [('A = "1"\nB "2"', 2), ('A = [ B = "1"', 1), ("A = ;", 1), ("A", 1)])
-def test_what_cannot_be_read_is_told_with_its_line(text: str, line: int) -> None:
+def test_what_cannot_be_read_is_reported_with_its_line(text: str, line: int) -> None:
     with pytest.raises(ValueError, match=f"line {line}"):
         one_text.parse(text)
 
@@ -93,7 +93,7 @@ def test_what_is_quoted_is_read_as_it_was() -> None:
 # --- the boss's settings ---------------------------------------------------------------------------
 
 
-def test_the_boss_is_told_what_its_user_said_but_no_secret_and_nothing_of_the_user_s_machine(tmp_path: Path) -> None:
+def test_the_boss_gets_what_its_user_configured_but_no_secret_and_nothing_of_the_user_s_machine(tmp_path: Path) -> None:
     text = """
 boss_url = "http://old:1"
 token = "old"
@@ -117,7 +117,7 @@ options = { poll_seconds = 5 }
         assert absent not in told
 
 
-def test_what_the_boss_is_told_are_settings_that_it_takes(tmp_path: Path) -> None:
+def test_what_the_boss_gets_are_settings_that_it_takes(tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.mkdir()
     told = values(tmp_path, "[pools.a]\nmax = 2\n[pools.b]\nprovider = 'static'\nhosts = ['x@10.0.0.1']\n")

@@ -178,6 +178,6 @@ def test_decisions_have_a_number_of_their_own() -> None:
     assert len(numbers) == len(set(numbers))
 
 
-def test_an_unclosed_block_is_told_with_its_place() -> None:
+def test_an_unclosed_block_is_reported_with_its_place() -> None:
     with pytest.raises(AssertionError, match=r"x\.md, line 2"):
         blocks_in("text\n```sh run\ntrue\n", "x.md")

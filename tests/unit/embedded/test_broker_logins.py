@@ -79,7 +79,7 @@ def test_rights(tmp_path: Path, login: MqttLogin, action: str, topic: str, expec
     assert allowed(read_access(tmp_path), login.username, action, topic) is expected  # type: ignore[arg-type]
 
 
-def test_nobody_without_a_login_may_anything(tmp_path: Path) -> None:
+def test_no_client_without_a_login_may_anything(tmp_path: Path) -> None:
     write_files(tmp_path, [BOSS], TOPICS)
     assert not allowed(read_access(tmp_path), "", "read", "ecloud/boss/presence")
     assert not allowed(read_access(tmp_path), "w1", "read", "ecloud/boss/presence")
@@ -124,7 +124,7 @@ def test_a_worker_that_is_called_like_the_boss_gets_none_of_its_rights(tmp_path:
         write_files(tmp_path, [BOSS, MqttLogin("boss", "x", "worker")], TOPICS)
 
 
-def test_mosquitto_is_told_to_listen_on_loopback_with_logins_and_without_memory(tmp_path: Path) -> None:
+def test_mosquitto_is_configured_to_listen_on_loopback_with_logins_and_without_memory(tmp_path: Path) -> None:
     lines = mosquitto_configuration(tmp_path, 12345, as_root=True).splitlines()
     assert {"listener 12345 127.0.0.1", "allow_anonymous false", "persistence false", "user root"} <= set(lines)
     assert f"password_file {tmp_path}/passwords" in lines

@@ -88,12 +88,12 @@ def test_a_faulty_header_is_refused(header, words):
         (b'{"id":"b","execution":' + b'{"a":' * 60_000 + b"1" + b"}" * 60_000 + b"}\n", "nested too deeply"),
     ],
 )
-def test_a_faulty_line_is_told_and_the_others_still_judged(text, words):
+def test_a_faulty_line_is_reported_and_the_others_still_judged(text, words):
     told = refusal(HEAD, line("a"), text, line("z", "z"))
     assert words in told and 'task "z", dependencies: the task depends on itself' in told
 
 
-def test_a_line_above_the_limit_is_told_and_never_held_whole():
+def test_a_line_above_the_limit_is_reported_and_never_held_whole():
     collector = Collector(task_bytes=1000)
     collector.feed(HEAD + line("a") + b'{"id":"')
     for _ in range(100):
@@ -143,7 +143,7 @@ def test_profile_s_slots_and_memory_follow_from_the_execution():
     assert (profile.slots, profile.memory, profile.staging) == (3, 5, False)
 
 
-def test_a_sent_file_that_nobody_needs_is_left_out_with_a_warning():
+def test_a_sent_file_that_is_not_needed_is_left_out_with_a_warning():
     digest = "b2:" + "0" * 64
     submission = collect(f'{{"version":1,"files":[{{"name":"x","digest":"{digest}","size":1}}]}}\n'.encode(), line("a"))
     assert submission.files == [] and "`x`" in submission.warnings[0]

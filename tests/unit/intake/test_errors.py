@@ -48,12 +48,12 @@ def task(**fields: object) -> list[dict[str, object]]:
         ('[{"id": "a", "commands": ' + "[" * 100_000 + "]" * 100_000 + "}]", 1, "nested too deeply"),
     ],
 )
-def test_malformed_json_is_told_with_its_place(tmp_path, text, line, words):
+def test_malformed_json_is_reported_with_its_place(tmp_path, text, line, words):
     rejection = only(tmp_path, text)
     assert rejection.line == line and words in rejection.text
 
 
-def test_what_is_no_text_at_all_is_told_as_that(tmp_path):
+def test_what_is_no_text_at_all_is_reported_as_that(tmp_path):
     rejection = only(tmp_path, b'[{"id": "a",\n "commands": "\xff"}]')
     assert (rejection.line, rejection.text) == (2, "column 15: not UTF-8")
     assert "empty" in only(tmp_path, b"  \n").text
@@ -65,7 +65,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path):
     assert read_file(tmp_path / "tasks.json").tasks == 1
 
 
-def test_a_file_that_is_not_there_or_is_a_folder_is_told(tmp_path):
+def test_a_file_that_is_not_there_or_is_a_folder_is_reported(tmp_path):
     for path in (tmp_path / "none.json", tmp_path):
         with pytest.raises(InputRejectedError, match="cannot be read"):
             read_file(path)
@@ -138,7 +138,7 @@ def test_a_file_of_100_mb_is_refused_or_read_without_ado(tmp_path):
         ({"epanet": {"inp": "a.inp"}}, "epanet", "stands beside `commands`"),
     ],
 )
-def test_a_faulty_field_is_told_with_its_task(tmp_path, fields, field, words):
+def test_a_faulty_field_is_reported_with_its_task(tmp_path, fields, field, words):
     rejection = only(tmp_path, task(**fields))
     assert (rejection.task, rejection.field, rejection.line) == ("a", field, 1)
     assert words in str(rejection)
@@ -163,7 +163,7 @@ def test_a_faulty_field_is_told_with_its_task(tmp_path, fields, field, words):
         ({"inp": "a.inp", "options": {"durations": 5}}, "epanet.options.durations", "Did you mean `duration`?"),
     ],
 )
-def test_a_faulty_run_is_told(tmp_path, run, field, words):
+def test_a_faulty_run_is_reported(tmp_path, run, field, words):
     found = rejections(tmp_path, [{"id": "a", "epanet": run}])
     assert any(rejection.field == field and words in str(rejection) for rejection in found), [
         str(rejection) for rejection in found
@@ -178,22 +178,22 @@ def test_an_epanet_task_whose_id_is_no_folder_must_say_its_results(tmp_path):
 @pytest.mark.parametrize(
     ("id", "words"), [("", "is empty"), ("a\tb", "control character"), ("x" * 256, "256 characters")]
 )
-def test_a_faulty_id_is_told(tmp_path, id, words):
+def test_a_faulty_id_is_reported(tmp_path, id, words):
     assert words in only(tmp_path, [{"id": id, "commands": []}]).text
 
 
-def test_a_missing_id_is_told_by_the_task_s_place(tmp_path):
+def test_a_missing_id_is_reported_by_the_task_s_place(tmp_path):
     rejection = only(tmp_path, [{"id": "a", "commands": []}, {"commands": "true"}])
     assert (rejection.position, rejection.field) == (2, "id") and "task number 2" in str(rejection)
     assert '"5" with quotes' in only(tmp_path, [{"id": 5, "commands": []}]).hint
 
 
-def test_missing_commands_are_told(tmp_path):
+def test_missing_commands_are_reported(tmp_path):
     assert only(tmp_path, [{"id": "a"}]).field == "commands"
     assert only(tmp_path, [{"key": "a", "results": []}]).field == "cmd"
 
 
-def test_an_id_that_stands_twice_is_told_at_its_second_place(tmp_path):
+def test_an_id_that_stands_twice_is_reported_at_its_second_place(tmp_path):
     rejection = only(
         tmp_path, '[{"id": "a", "commands": []},\n{"id": "b", "commands": []},\n{"id": "a", "commands": []}]'
     )
@@ -225,7 +225,7 @@ def test_a_long_cycle_is_shown_by_its_ends(tmp_path):
     assert "0 -> 1 -> 2" in text and text.endswith("4999 -> 0") and len(text) < 500
 
 
-def test_a_result_below_another_task_s_result_is_told(tmp_path):
+def test_a_result_below_another_task_s_result_is_reported(tmp_path):
     tasks = [{"id": "a", "commands": [], "results": ["x"]}, {"id": "b", "commands": [], "results": ["x/y"]}]
     rejection = only(tmp_path, tasks)
     assert rejection.task == "b" and 'task "a"' in rejection.text
@@ -251,7 +251,7 @@ def test_the_outer_object_is_checked_too(tmp_path):
     assert "project name" in only(tmp_path, "[]", PushOptions(project="../x")).text
 
 
-def test_a_faulty_default_is_told_once_and_not_per_task(tmp_path):
+def test_a_faulty_default_is_reported_once_and_not_per_task(tmp_path):
     tasks = [{"id": str(number), "commands": []} for number in range(5)]
     for name, value in (("timeout", "soon"), ("timeout", 0), ("retries", -1), ("requirements", ["../x"])):
         assert only(tmp_path, {"defaults": {name: value}, "tasks": tasks}).field.startswith(f"defaults.{name}")
@@ -259,13 +259,13 @@ def test_a_faulty_default_is_told_once_and_not_per_task(tmp_path):
     assert rejection.field == "defaults.epanet.rows"
 
 
-def test_database_era_files_are_told_of_in_their_own_words(tmp_path):
+def test_database_era_files_are_reported_in_their_own_terms(tmp_path):
     tasks = [{"key": "a", "cmd": ["x\0"], "results": [], "depends-on": ["a"], "requires": ["/x"]}]
     assert {rejection.field for rejection in rejections(tmp_path, tasks)} == {"cmd[0]", "depends-on", "requires[0]"}
     assert "database era" in only(tmp_path, [{"key": "a", "cmd": [], "timeout": 5}]).hint
 
 
-def test_all_faults_are_told_at_once_in_the_order_of_the_file(tmp_path):
+def test_all_errors_are_reported_at_once_in_the_order_of_the_file(tmp_path):
     text = """[
       {"id": "a", "comands": "x",
        "dependencies": ["b"], "timeout": 0},

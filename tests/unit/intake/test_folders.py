@@ -193,7 +193,7 @@ def test_a_link_within_a_folder_is_sent_as_what_it_leads_to(tmp_path: Path) -> N
     assert digests["data/link"] == digests["data/sub/a"]
 
 
-def test_a_pipe_and_a_name_that_is_no_text_in_a_folder_are_told(tmp_path: Path) -> None:
+def test_a_pipe_and_a_name_that_is_no_text_in_a_folder_are_reported(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     os.mkfifo(tmp_path / "data/pipe")
     assert "is no ordinary file" in rejection(tmp_path, task("z", ["data"]))

@@ -193,7 +193,7 @@ def _written(folder: Path, content: object) -> Path:
     return path
 
 
-def test_a_dependency_that_is_not_in_the_file_is_left_to_the_boss_and_told_by_check(tmp_path):
+def test_a_dependency_that_is_not_in_the_file_is_left_to_the_boss_and_reported_by_check(tmp_path):
     path = _written(
         tmp_path, [{"id": "a", "commands": [], "dependencies": ["prepar"]}, {"id": "prepare", "commands": []}]
     )

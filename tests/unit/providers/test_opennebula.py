@@ -62,7 +62,7 @@ def test_quota_and_addresses_say_what_is_used_up_and_what_helps() -> None:
         (3, 36, Seen.BROKEN), (3, 61, Seen.BROKEN), (3, 16, Seen.UNREACHABLE), (3, 69, Seen.STARTING),
     ],
 )  # fmt: skip
-def test_states_are_told_by_number(state: int, lcm: int, seen: Seen) -> None:
+def test_states_are_reported_by_number(state: int, lcm: int, seen: Seen) -> None:
     assert seen_of(state, lcm) is seen
 
 
@@ -75,7 +75,7 @@ def test_only_what_bears_our_mark_is_ours() -> None:
     assert machine_of(5, 3, 3, {}, {}, "d1") is None
 
 
-def test_a_mark_that_somebody_spoiled_is_ours_and_of_no_instance() -> None:
+def test_a_mark_that_was_spoiled_is_ours_and_of_no_instance() -> None:
     machine = machine_of(5, 3, 3, {}, {"ECLOUD_DEPLOYMENT": "d1", "ECLOUD_INSTANCE": "x7"}, "d1")
     assert machine is not None
     assert machine.instance == 0
@@ -91,7 +91,7 @@ def test_without_a_nic_or_its_address_there_is_none(template: dict[str, object])
     assert address_of(template) == ""
 
 
-def test_why_a_machine_is_broken_is_told_in_its_words() -> None:
+def test_why_a_machine_is_broken_is_reported_in_its_words() -> None:
     assert "switched" in why_broken(8, 0, "")
     assert "cannot start the domain" in why_broken(3, 36, "cannot start the domain")
     assert "state 5" in why_broken(5, 0, "")
@@ -136,6 +136,6 @@ def test_a_start_script_that_stands_for_an_attribute_of_the_template_is_that_one
     assert own_script({**context, "START_SCRIPT_BASE64": encoded}) == "echo its own"
 
 
-def test_a_start_script_that_cannot_be_read_is_told() -> None:
+def test_a_start_script_that_cannot_be_read_is_reported() -> None:
     with pytest.raises(ValueError, match="START_SCRIPT_BASE64 that is no base64"):
         own_script({"CONTEXT": {"START_SCRIPT_BASE64": "abcde"}})

@@ -25,7 +25,7 @@ LACK = "[HOST] Not enough CPU on hosts: 0,1"
 # --- capacity -----------------------------------------------------------------------------------------
 
 
-def test_without_limits_nobody_knows_how_many_more_there_may_be() -> None:
+def test_without_limits_it_is_unknown_how_many_more_there_may_be() -> None:
     assert tightest([Bound("quota of VMS", -1, 5), Bound("quota of CPU", -1, 3, 2.0)]) == (None, "")
 
 
@@ -73,7 +73,7 @@ def test_the_scheduler_s_pace_is_no_lack_of_room() -> None:
     assert timeouts.no_capacity(500.0) == ""
 
 
-def test_a_host_that_comes_back_in_time_is_forgiven_and_counts_anew() -> None:
+def test_a_host_that_comes_back_in_time_is_released_and_counts_from_zero() -> None:
     timeouts = MachineTimeouts(1000, unknown_seconds=50)
     timeouts.observe([seen(1, Seen.UNREACHABLE)], 0.0)
     assert timeouts.warnings(1.0) == ["the host of 1 machine does not answer (state UNKNOWN)"]
@@ -128,7 +128,7 @@ def test_a_token_is_made_once_kept_for_its_owner_only_and_used_again_by_the_next
     assert again.secret == "t1" and server.asked == ["password"], "a server keeps ten at most"
 
 
-def test_it_is_renewed_at_half_its_life_by_itself_and_the_former_one_is_taken_back(tmp_path: Path) -> None:
+def test_it_is_renewed_at_half_its_life_automatically_and_the_former_one_is_taken_back(tmp_path: Path) -> None:
     server = Server()
     login = server.login(tmp_path)
     login.keep()
@@ -139,7 +139,7 @@ def test_it_is_renewed_at_half_its_life_by_itself_and_the_former_one_is_taken_ba
     assert "t1" not in server.good
 
 
-def test_one_that_ended_while_nobody_was_there_is_made_anew_by_what_was_given(tmp_path: Path) -> None:
+def test_one_that_ended_while_no_boss_was_there_is_made_again_by_what_was_given(tmp_path: Path) -> None:
     server = Server()
     server.login(tmp_path).keep()
     server.now += TOKEN_SECONDS + 1
@@ -169,7 +169,7 @@ def test_where_a_site_gives_no_tokens_what_was_given_serves_as_it_is(tmp_path: P
     assert login.secret == "password" and len(server.asked) == 1, "nobody asks again at once"
 
 
-def test_a_wrong_password_is_told(tmp_path: Path) -> None:
+def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
     server = Server()
     server.good.clear()
     with pytest.raises(CloudError) as told:
@@ -236,7 +236,7 @@ def test_the_mark_says_whose_which_pool_which_worker_and_which_generation() -> N
     assert machine.message == "OpenNebula could not start it: DEPLOY: no such disk"
 
 
-def test_nics_are_told_by_number_network_and_address() -> None:
+def test_nics_are_reported_by_number_network_and_address() -> None:
     first = {"NIC_ID": "0", "NETWORK": "private", "NETWORK_ID": "3", "IP": "10.0.0.1"}
     assert [tuple(nic) for nic in nics_of({"NIC": first})] == [("0", "private", "3", "10.0.0.1")]
     assert len(nics_of({"NIC": [first, {"NIC_ID": "1"}]})) == 2 and nics_of({}) == ()
@@ -254,7 +254,7 @@ def test_nics_are_told_by_number_network_and_address() -> None:
         ("User 0 does not own a network with name: nonet . Set NETWORK_UNAME", "missing", "no network 'nonet'"),
     ],
 )
-def test_a_plain_answer_is_told_by_its_text(text: str, kind: str, words: str) -> None:
+def test_a_plain_answer_is_reported_by_its_text(text: str, kind: str, words: str) -> None:
     error = of_answer("OneException", f"[one.template.instantiate] {text}", "x")
     assert error.kind == kind and words in str(error)
 
@@ -289,11 +289,11 @@ def test_times_may_be_set_and_what_waits_for_a_host_is_given_up_before_its_worke
         ({"template": "w", "options": {"poll_seconds": "often"}}, "poll_seconds"),
     ],
 )
-def test_settings_that_cannot_serve_are_told(options: dict[str, object], words: str) -> None:
+def test_unusable_settings_are_reported(options: dict[str, object], words: str) -> None:
     with pytest.raises(ProviderError, match=words):
         options_of(pool(**options), "d1")
 
 
-def test_what_is_missing_of_the_account_is_told() -> None:
+def test_what_is_missing_of_the_account_is_reported() -> None:
     with pytest.raises(ProviderError, match="opennebula_user and opennebula_password"):
         make_client({"opennebula_endpoint": "http://one/RPC2"}, None)

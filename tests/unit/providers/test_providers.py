@@ -75,7 +75,7 @@ def attach(network: str) -> AttachNetwork:
     return AttachNetwork(instance=1, pool="cloud", reference="17", network=network)
 
 
-def test_nics_are_asked_of_the_pools_provider_and_its_answers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nics_are_asked_of_the_pools_provider_and_its_answers_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     provider = WithNics()
     providers, told = providers_of(monkeypatch, provider)
     providers.change_nic(attach("outside"))
@@ -89,7 +89,7 @@ def test_nics_are_asked_of_the_pools_provider_and_its_answers_are_told(monkeypat
     ]
 
 
-def test_a_provider_without_nics_is_told_of_as_a_failed_try(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_without_nics_is_reported_as_a_failed_try(monkeypatch: pytest.MonkeyPatch) -> None:
     providers, told = providers_of(monkeypatch, Slow())
     providers.change_nic(attach("outside"))
     (failed,) = told

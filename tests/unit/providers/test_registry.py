@@ -77,7 +77,7 @@ def test_a_host_is_a_line_or_a_table() -> None:
     assert place_of(table, pool()).host_keys == [PRINT]
 
 
-def test_all_faults_are_told_at_once_each_with_its_host() -> None:
+def test_all_errors_are_reported_at_once_each_with_its_host() -> None:
     with pytest.raises(ProviderError) as caught:
         read_hosts(
             pool(

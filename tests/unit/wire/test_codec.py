@@ -128,7 +128,7 @@ def test_unknown_fields_are_ignored_wherever_they_stand(message: Message) -> Non
     assert decode(widened, type(message)) == message
 
 
-def test_the_wire_is_plain_json_that_a_person_can_read() -> None:
+def test_the_wire_is_plain_json_that_an_operator_can_read() -> None:
     text = encode(EXAMPLES[4]).decode()
     assert text == (
         '{"type":"presence","version":2,"deployment":"d","name":"boss","incarnation":"i","online":true,"epoch":3}'

@@ -93,7 +93,7 @@ def test_pauses_double_up_to_the_limit_and_are_spread() -> None:
     assert backoff.pause(0.0) == 4.0
 
 
-def test_only_a_connection_that_lasted_starts_the_pauses_anew() -> None:
+def test_only_a_connection_that_lasted_starts_the_pauses_again() -> None:
     backoff = Backoff(1.0, 8.0)
     backoff.pause(1.0)
     backoff.ended(lasted=0.5)

@@ -44,7 +44,7 @@ def test_a_topic_tells_its_worker() -> None:
         "ecloud/boss/presence",
     ],
 )
-def test_what_is_no_workers_topic_belongs_to_nobody(topic: str) -> None:
+def test_what_is_no_workers_topic_belongs_to_no_worker(topic: str) -> None:
     assert Topics().worker_of(topic) is None
 
 

@@ -120,14 +120,14 @@ def test_a_staged_attempt_waits_for_its_inputs_and_begins_when_they_are_placed()
     assert world.begun() == [(1, 1)]
 
 
-def test_inputs_told_before_their_run_are_used_when_it_comes() -> None:
+def test_inputs_staged_before_their_run_are_used_when_it_comes() -> None:
     world = World()
     world.order(Staged(task=1, attempt=1, inputs=[INPUT]))
     world.order(run(1, staging=True))
     assert world.did(PlaceInputs) == [PlaceInputs(1, 1, [INPUT])]
 
 
-def test_staged_told_twice_places_once() -> None:
+def test_staged_sent_twice_places_once() -> None:
     world = World()
     world.order(run(1, staging=True))
     world.order(Staged(task=1, attempt=1, inputs=[INPUT]))
@@ -377,7 +377,7 @@ def test_draining_gives_back_what_has_not_begun_and_refuses_new_attempts_until_r
     assert (5, 1) in world.begun()
 
 
-def test_stop_ends_the_worker_once_nothing_is_in_hand() -> None:
+def test_stop_ends_the_worker_once_nothing_is_held() -> None:
     world = World()
     world.order(run(1))
     world.order(Stop())

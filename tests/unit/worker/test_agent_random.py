@@ -98,7 +98,7 @@ def test_an_agent_keeps_its_invariants_whatever_comes(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_an_agent_that_is_replaced_at_any_moment_finishes_what_it_runs_and_owes_no_answer(seed: int) -> None:
+def test_an_agent_that_is_replaced_at_any_moment_finishes_what_it_runs_and_leaves_no_answer_pending(seed: int) -> None:
     chance = random.Random(seed)
     world = World(slots=chance.choice([1, 2, 4]), bundle="3.11-x86_64=b2:old")
     over: set[tuple[int, int]] = set()

@@ -85,7 +85,7 @@ def test_one_that_cannot_be_had_is_asked_for_again_by_a_hello() -> None:
     assert len(world.did(FetchBundle)) == 1
 
 
-def test_one_that_is_told_to_end_ends_for_good() -> None:
+def test_one_that_is_ordered_to_stop_ends_for_good() -> None:
     for word in (TermReceived(), None):
         world = agent()
         world.order(run(1), replace())

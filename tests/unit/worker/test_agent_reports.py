@@ -35,7 +35,7 @@ def test_hello_is_the_first_word_and_is_said_again_until_it_is_answered() -> Non
     assert len(world.hellos()) == repeated
 
 
-def test_hello_states_what_is_in_hand_and_unacknowledged_ends_follow() -> None:
+def test_hello_states_what_is_held_and_unacknowledged_ends_follow() -> None:
     world = World(slots=1, initialized=[3], cached=["b2:old", "b2:new"])
     world.order(run(1), run(2))
     world.end(1)
@@ -53,7 +53,7 @@ def test_hello_states_what_is_in_hand_and_unacknowledged_ends_follow() -> None:
     assert outcome == succeeded(1)
 
 
-def test_kept_outcomes_of_an_earlier_start_are_told_after_the_hello() -> None:
+def test_kept_outcomes_of_an_earlier_start_are_reported_after_the_hello() -> None:
     world = World(connected=False, kept=[succeeded(4, 2, seconds=1.0)])
     world.event(LinkConnected())
     world.pass_time()
@@ -309,7 +309,7 @@ def test_the_first_term_gives_back_and_drains_and_ends_after_the_acknowledgement
     assert world.exit is not None and world.exit.code == 0
 
 
-def test_after_term_an_end_that_nobody_acknowledges_does_not_hold_the_worker_for_ever() -> None:
+def test_after_term_an_end_that_is_not_acknowledged_does_not_hold_the_worker_for_ever() -> None:
     world = World()
     world.order(run(1))
     world.event(TermReceived())
@@ -340,7 +340,7 @@ def test_an_idle_worker_ends_at_once_on_term() -> None:
     assert world.exit is not None
 
 
-def test_two_agents_with_one_id_are_told_and_the_older_one_ends() -> None:
+def test_two_agents_with_one_id_are_reported_and_the_older_one_ends() -> None:
     world = World()
     world.event(OtherAgentSeen("i2"))
     world.pass_time(1)
@@ -348,7 +348,7 @@ def test_two_agents_with_one_id_are_told_and_the_older_one_ends() -> None:
     assert "'w1'" in world.exit.reason
 
 
-def test_a_worker_that_was_told_its_deployment_ignores_other_bosses() -> None:
+def test_a_worker_with_a_configured_deployment_ignores_other_bosses() -> None:
     world = World()
     world.order(run(1))
     world.boss(epoch=9, deployment="other")
@@ -357,7 +357,7 @@ def test_a_worker_that_was_told_its_deployment_ignores_other_bosses() -> None:
     assert world.did(KillExecution) == []
 
 
-def test_a_worker_that_was_not_told_takes_the_first_boss_and_drops_everything_for_another_deployment() -> None:
+def test_a_worker_without_a_configured_deployment_takes_the_first_boss_and_drops_all_for_another_one() -> None:
     world = World(connected=False, deployment="")
     world.event(LinkConnected())
     world.pass_time(5)

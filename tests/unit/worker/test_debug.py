@@ -180,7 +180,7 @@ def test_what_others_may_write_is_seen(tmp_path: Path) -> None:
 # --- agent.env -----------------------------------------------------------------------------------------
 
 
-def test_what_an_agent_was_told_is_kept_wherever_it_was_said(tmp_path: Path) -> None:
+def test_what_an_agent_was_given_is_kept_wherever_it_was_said(tmp_path: Path) -> None:
     environ = {"ECLOUD_WORKER_ID": "w1", "ECLOUD_SLOTS": "3", "ECLOUD_TOKEN": "not an option", "HOME": "/root"}
     given = given_values(["--slots", "5", "--labels", '{"a": "it\'s"}'], environ)
     assert given == {"ECLOUD_WORKER_ID": "w1", "ECLOUD_SLOTS": "5", "ECLOUD_LABELS": '{"a": "it\'s"}'}
@@ -202,7 +202,7 @@ def test_the_start_is_kept_for_its_owner_and_without_a_password(tmp_path: Path) 
     assert sorted(each.name for each in tmp_path.iterdir()) == ["agent.env", "password"]
 
 
-def test_another_python_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_another_python_is_reported_with_what_to_do(tmp_path: Path) -> None:
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && exec echo Python 3.9.2\nexit 1\n')
     old.chmod(0o755)

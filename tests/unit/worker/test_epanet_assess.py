@@ -56,5 +56,5 @@ def test_an_error_keeps_epanets_sentence() -> None:
     assert (row.code, row.text, row.periods) == (110, "Error 110: cannot solve", 1)
 
 
-def test_times_are_told_as_hours_and_minutes() -> None:
+def test_times_are_reported_as_hours_and_minutes() -> None:
     assert [clock(0), clock(6180), clock(90061)] == ["00:00", "01:43", "25:01:01"]

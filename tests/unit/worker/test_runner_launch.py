@@ -71,7 +71,9 @@ def test_the_start_time_is_the_kernels_also_where_it_is_not_read(tmp_path: Path,
     in_a_thread_of_its_own(work)
 
 
-def test_a_program_that_is_missing_and_a_directory_that_is_missing_are_told_apart(tmp_path: Path, output: int) -> None:
+def test_a_program_that_is_missing_and_a_directory_that_is_missing_are_distinguished(
+    tmp_path: Path, output: int
+) -> None:
     def work(launcher: Launcher) -> None:
         for program in ("no-such-program", "/no/such/program", ""):
             with pytest.raises(FileNotFoundError) as caught:
