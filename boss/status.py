@@ -6,7 +6,6 @@ The one home of these sentences. Nothing is decided by them: code reads the kind
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import singledispatch
 from typing import NamedTuple
 
 import msgspec
@@ -58,12 +57,13 @@ class StatusReasons:
         """The warnings of the boss's parts, then the conditions of this state that have lasted."""
         found = conditions(state)
         self._since = {(one.kind, one.about): self._since.get((one.kind, one.about), state.now) for one in found}
-        lasting = [one for one in found if one.kind in _AT_ONCE or self._lasts(state, one)]
+        lasting = [
+            one
+            for one in found
+            if one.kind in _AT_ONCE or state.now - self._since[one.kind, one.about] >= LASTS_SECONDS
+        ]
         context = ReasonContext(state.wall, self._datastore_host)
         return tuple(status_reason(one, context) for one in [*warnings, *lasting])
-
-    def _lasts(self, state: State, wait: Wait) -> bool:
-        return state.now - self._since[wait.kind, wait.about] >= LASTS_SECONDS
 
 
 class ReasonContext(NamedTuple):
@@ -85,48 +85,108 @@ def database_reason(text: str) -> StatusReason:
     return StatusReason(WaitKind.WARNING, "database", text)
 
 
-@singledispatch
 def sentence(wait: Wait, context: ReasonContext) -> str:
     """The reason in words, without a full stop at its end."""
+    match wait:
+        # The boss as a whole.
+        case waits.BossWarning():
+            return wait.text
+        case waits.Stopping():
+            return "the boss is stopping and sends nothing more; the next boss goes on with all tasks"
+        case waits.NoBroker():
+            return "the boss is not connected to its broker; it reconnects automatically"
+        case waits.NoDatastore():
+            where = f" on {context.datastore_host}" if context.datastore_host else ""
+            return (
+                f"the datastore is not connected: its program{where} has not said hello; tasks with files wait for it"
+            )
+        case waits.DatastoreHeld():
+            return f"datastore: {wait.text}"
+        case waits.FileNotStored():
+            return f"the datastore has not stored the sent file {wait.name!r} yet: {wait.text}; {_RETRIES}"
+        case waits.OtherVersion():
+            return _other_version(wait)
+        # A task before anything can be sent.
+        case waits.Dependencies():
+            return f"it waits for {_dependencies(wait, context)}"
+        case waits.Blocked():
+            return (
+                f"it is blocked by {_dependencies(wait, context)}; "
+                "it follows automatically once the failed tasks are retried: admin.py retry_failed"
+            )
+        case waits.BatchPaused():
+            resume = f"resume it with: admin.py resume_batch {wait.batch}"
+            return f"batch {wait.batch} is paused: {wait.reason.text}; {resume}"
+        case waits.FilesWaiting():
+            return (
+                f"{plural(wait.count, 'file')} sent with batch {wait.batch} {_be(wait.count)} not on the datastore yet"
+            )
+        case waits.Retry():
+            used = f"{wait.failures} of {plural(wait.retries, 'retry', 'retries')}" if wait.failures else "no retry"
+            return f"the boss sends it again {_when(wait.at, context)}; it has used {used}"
+        case waits.ResultsSought():
+            return "the datastore checks whether its results exist already"
+        # Workers and pools that it could be sent to.
+        case waits.NoWorker():
+            coming = f" ({wait.coming} {_be(wait.coming)} being started)" if wait.coming else ""
+            if wait.there:
+                return f"no worker takes tasks at present{coming}; tasks wait until one does"
+            return f"there is no worker{coming}; tasks wait until one says hello"
+        case waits.NoFit():
+            return _no_fit(wait)
+        case waits.UnknownPool():
+            return (
+                f"{plural(wait.tasks, 'queued task')} {'requires' if wait.tasks == 1 else 'require'} the pool "
+                f"{wait.pool!r}: the settings have no such pool (there are: {', '.join(wait.known) or 'none'}), "
+                "and no worker is of it"
+            )
+        case waits.WorkersBusy():
+            them = "it" if wait.workers == 1 else "them"
+            return (
+                f"{plural(wait.workers, 'worker')} with {plural(wait.slots, 'slot')} could run it and "
+                f"{_be(wait.workers)} busy; "
+                f"{plural(wait.tasks, 'task')} {'waits' if wait.tasks == 1 else 'wait'} for {them}"
+            )
+        case waits.WorkersNotServing():
+            states = {"draining": wait.draining, "lost": wait.lost, "not connected": wait.disconnected}
+            counts = ", ".join(f"{count} {_be(count)} {word}" for word, count in states.items() if count)
+            return f"the workers that could run it take no tasks: {counts}"
+        case waits.WorkerQuarantined():
+            return _worker_quarantined(wait, context)
+        case waits.InputsNotBrought():
+            return f"worker {wait.worker} does not get its inputs: {wait.text}; {_RETRIES}"
+        case waits.PoolGrows():
+            return f"pool {wait.pool} is starting {plural(wait.coming, 'worker')}"
+        case waits.PoolLimited():
+            return f"pool {wait.pool} gets no more workers: {wait.reason.text}"
+        case waits.PoolCannotGrow():
+            on = "work goes on with the workers there are"
+            return f"pool {wait.pool} cannot grow: {wait.text}; {on}, and {_again(wait.retry_at, context)}"
+        case waits.PoolStartsFail():
+            failed = "a start failed" if wait.failures == 1 else f"{wait.failures} starts in a row failed"
+            return f"pool {wait.pool}: {failed}: {wait.text}; {_again(wait.retry_at, context)}"
+        case waits.PoolRemoved():
+            stop = "stops when it holds" if wait.workers == 1 else "stop when they hold"
+            workers = f"its {plural(wait.workers, 'worker')} {stop} no task"
+            return f"pool {wait.pool!r} is no longer in the settings: {workers}"
+        # An attempt that was sent.
+        case waits.Staging():
+            since = f" (asked at {format_clock(wait.since)})" if wait.since else ""
+            return f"the datastore brings its inputs to worker {wait.worker}{since}"
+        case waits.InitTasks():
+            network = ", which wait for a network interface" if wait.network else ""
+            return f"worker {wait.worker} first runs {plural(wait.count, 'init task')} of its batch{network}"
+        case waits.SentAhead():
+            away = "" if wait.connected else ", which is not connected at present"
+            return f"it was sent ahead to worker {wait.worker}{away}; it starts when a slot is free there"
+        case waits.TakenBack():
+            return f"the boss has asked worker {wait.worker} to give it back"
+        case waits.Collecting():
+            return f"the datastore collects its results from worker {wait.worker}"
     raise NotImplementedError(f"no sentence for {type(wait).__name__}")
 
 
-# --- the boss as a whole ---------------------------------------------------------------------------
-
-
-@sentence.register
-def _(wait: waits.BossWarning, context: ReasonContext) -> str:
-    return wait.text
-
-
-@sentence.register
-def _(wait: waits.Stopping, context: ReasonContext) -> str:
-    return "the boss is stopping and sends nothing more; the next boss goes on with all tasks"
-
-
-@sentence.register
-def _(wait: waits.NoBroker, context: ReasonContext) -> str:
-    return "the boss is not connected to its broker; it reconnects automatically"
-
-
-@sentence.register
-def _(wait: waits.NoDatastore, context: ReasonContext) -> str:
-    where = f" on {context.datastore_host}" if context.datastore_host else ""
-    return f"the datastore is not connected: its program{where} has not said hello; tasks with files wait for it"
-
-
-@sentence.register
-def _(wait: waits.DatastoreHeld, context: ReasonContext) -> str:
-    return f"datastore: {wait.text}"
-
-
-@sentence.register
-def _(wait: waits.FileNotStored, context: ReasonContext) -> str:
-    return f"the datastore has not stored the sent file {wait.name!r} yet: {wait.text}; {_RETRIES}"
-
-
-@sentence.register
-def _(wait: waits.OtherVersion, context: ReasonContext) -> str:
+def _other_version(wait: waits.OtherVersion) -> str:
     is_datastore = wait.agent == DATASTORE
     agent = "the datastore" if is_datastore else f"worker {wait.agent}"
     versions = f"{agent} speaks version {wait.version} of the protocol and the boss version {wait.own}"
@@ -140,57 +200,7 @@ def _(wait: waits.OtherVersion, context: ReasonContext) -> str:
     return f"{versions}: {consequence}; {remedy}"
 
 
-# --- a task before anything can be sent ------------------------------------------------------------
-
-
-@sentence.register
-def _(wait: waits.Dependencies, context: ReasonContext) -> str:
-    return f"it waits for {plural(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
-
-
-@sentence.register
-def _(wait: waits.Blocked, context: ReasonContext) -> str:
-    which = f"{plural(wait.count, 'dependency', 'dependencies')}{_named(wait.count, wait.tasks, context)}"
-    return (
-        f"it is blocked by {which}; it follows automatically once the failed tasks are retried: admin.py retry_failed"
-    )
-
-
-@sentence.register
-def _(wait: waits.BatchPaused, context: ReasonContext) -> str:
-    return f"batch {wait.batch} is paused: {wait.reason.text}; resume it with: admin.py resume_batch {wait.batch}"
-
-
-@sentence.register
-def _(wait: waits.FilesWaiting, context: ReasonContext) -> str:
-    are = "is" if wait.count == 1 else "are"
-    return f"{plural(wait.count, 'file')} sent with batch {wait.batch} {are} not on the datastore yet"
-
-
-@sentence.register
-def _(wait: waits.Retry, context: ReasonContext) -> str:
-    used = f"{wait.failures} of {plural(wait.retries, 'retry', 'retries')}" if wait.failures else "no retry"
-    return f"the boss sends it again {_when(wait.at, context)}; it has used {used}"
-
-
-@sentence.register
-def _(wait: waits.ResultsSought, context: ReasonContext) -> str:
-    return "the datastore checks whether its results exist already"
-
-
-# --- workers and pools that it could be sent to ----------------------------------------------------
-
-
-@sentence.register
-def _(wait: waits.NoWorker, context: ReasonContext) -> str:
-    coming = f" ({wait.coming} {'is' if wait.coming == 1 else 'are'} being started)" if wait.coming else ""
-    if wait.there:
-        return f"no worker takes tasks at present{coming}; tasks wait until one does"
-    return f"there is no worker{coming}; tasks wait until one says hello"
-
-
-@sentence.register
-def _(wait: waits.NoFit, context: ReasonContext) -> str:
+def _no_fit(wait: waits.NoFit) -> str:
     fit, require = ("fits", "it requires") if wait.tasks == 1 else ("fit", "they require")
     nothing = "no worker, and none that a pool could start" if wait.elastic else "no worker"
     misfits = "; ".join(map(_misfit, wait.misfits[:_MISFITS_SHOWN]))
@@ -198,102 +208,12 @@ def _(wait: waits.NoFit, context: ReasonContext) -> str:
     return f"{plural(wait.tasks, 'queued task')} {fit} {nothing}: {require} {format_demand(wait.demand)}{there}"
 
 
-@sentence.register
-def _(wait: waits.UnknownPool, context: ReasonContext) -> str:
-    require = "requires" if wait.tasks == 1 else "require"
-    known = ", ".join(wait.known) or "none"
-    return (
-        f"{plural(wait.tasks, 'queued task')} {require} the pool {wait.pool!r}: the settings have no such pool "
-        f"(there are: {known}), and no worker is of it"
-    )
-
-
-@sentence.register
-def _(wait: waits.WorkersBusy, context: ReasonContext) -> str:
-    are, them = ("is", "it") if wait.workers == 1 else ("are", "them")
-    busy = f"{plural(wait.workers, 'worker')} with {plural(wait.slots, 'slot')} could run it and {are} busy"
-    return f"{busy}; {plural(wait.tasks, 'task')} {'waits' if wait.tasks == 1 else 'wait'} for {them}"
-
-
-@sentence.register
-def _(wait: waits.WorkersNotServing, context: ReasonContext) -> str:
-    states = {"draining": wait.draining, "lost": wait.lost, "not connected": wait.disconnected}
-    counts = ", ".join(f"{count} {'is' if count == 1 else 'are'} {word}" for word, count in states.items() if count)
-    return f"the workers that could run it take no tasks: {counts}"
-
-
-@sentence.register
-def _(wait: waits.WorkerQuarantined, context: ReasonContext) -> str:
+def _worker_quarantined(wait: waits.WorkerQuarantined, context: ReasonContext) -> str:
     text = f"worker {wait.worker} is quarantined: {wait.reason.text}"
     release = f"release it with: admin.py release {wait.worker}"
     if wait.reason.kind in LASTING or not wait.probe_at:
         return f"{text}; {release}"
     return f"{text}; it gets a test task {_when(wait.probe_at, context)}, or {release}"
-
-
-@sentence.register
-def _(wait: waits.InputsNotBrought, context: ReasonContext) -> str:
-    return f"worker {wait.worker} does not get its inputs: {wait.text}; {_RETRIES}"
-
-
-@sentence.register
-def _(wait: waits.PoolGrows, context: ReasonContext) -> str:
-    return f"pool {wait.pool} is starting {plural(wait.coming, 'worker')}"
-
-
-@sentence.register
-def _(wait: waits.PoolLimited, context: ReasonContext) -> str:
-    return f"pool {wait.pool} gets no more workers: {wait.reason.text}"
-
-
-@sentence.register
-def _(wait: waits.PoolCannotGrow, context: ReasonContext) -> str:
-    again = _again(wait.retry_at, context)
-    return f"pool {wait.pool} cannot grow: {wait.text}; work goes on with the workers there are, and {again}"
-
-
-@sentence.register
-def _(wait: waits.PoolStartsFail, context: ReasonContext) -> str:
-    failed = "a start failed" if wait.failures == 1 else f"{wait.failures} starts in a row failed"
-    return f"pool {wait.pool}: {failed}: {wait.text}; {_again(wait.retry_at, context)}"
-
-
-@sentence.register
-def _(wait: waits.PoolRemoved, context: ReasonContext) -> str:
-    stop = "stops when it holds" if wait.workers == 1 else "stop when they hold"
-    workers = f"its {plural(wait.workers, 'worker')} {stop} no task"
-    return f"pool {wait.pool!r} is no longer in the settings: {workers}"
-
-
-# --- an attempt that was sent ----------------------------------------------------------------------
-
-
-@sentence.register
-def _(wait: waits.Staging, context: ReasonContext) -> str:
-    since = f" (asked at {format_clock(wait.since)})" if wait.since else ""
-    return f"the datastore brings its inputs to worker {wait.worker}{since}"
-
-
-@sentence.register
-def _(wait: waits.InitTasks, context: ReasonContext) -> str:
-    network = ", which wait for a network interface" if wait.network else ""
-    return f"worker {wait.worker} first runs {plural(wait.count, 'init task')} of its batch{network}"
-
-
-@sentence.register
-def _(wait: waits.SentAhead, context: ReasonContext) -> str:
-    away = "" if wait.connected else ", which is not connected at present"
-    return f"it was sent ahead to worker {wait.worker}{away}; it starts when a slot is free there"
-
-
-@sentence.register
-def _(wait: waits.TakenBack, context: ReasonContext) -> str:
-    return f"the boss has asked worker {wait.worker} to give it back"
-
-
-@sentence.register
-def _(wait: waits.Collecting, context: ReasonContext) -> str:
-    return f"the datastore collects its results from worker {wait.worker}"
 
 
 # --- parts of sentences ----------------------------------------------------------------------------
@@ -314,13 +234,13 @@ def _misfit(misfit: Misfit) -> str:
     return f"{which}: {', '.join(_LACKS[lack] for lack in misfit.lacks)}"
 
 
-def _named(count: int, tasks: tuple[Dependency, ...], context: ReasonContext) -> str:
-    """The tasks, as far as they are known, and how many more there are."""
-    if not tasks:
-        return ""
-    names = [_task(one, context) for one in tasks]
-    names += [f"{count - len(tasks)} more"] if count > len(tasks) else []
-    return f": {', '.join(names)}"
+def _dependencies(wait: waits.Dependencies | waits.Blocked, context: ReasonContext) -> str:
+    """How many, and which as far as they are known."""
+    count = plural(wait.count, "dependency", "dependencies")
+    names = [_task(one, context) for one in wait.tasks]
+    if names and wait.count > len(names):
+        names.append(f"{wait.count - len(names)} more")
+    return f"{count}: {', '.join(names)}" if names else count
 
 
 def _task(dependency: Dependency, context: ReasonContext) -> str:
@@ -334,3 +254,7 @@ def _again(retry_at: float, context: ReasonContext) -> str:
 
 def _when(moment: float, context: ReasonContext) -> str:
     return f"at {format_clock(moment)} (in {max(0.0, moment - context.wall):.0f} s)"
+
+
+def _be(count: int) -> str:
+    return "is" if count == 1 else "are"

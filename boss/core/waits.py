@@ -8,7 +8,6 @@ lasts, while its numbers change, from another one.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
 
 import msgspec
 
@@ -57,13 +56,21 @@ class WaitKind(StrEnum):
 class Wait(msgspec.Struct, frozen=True):
     """One reason. What all of them have; each way has a class of its own."""
 
-    kind: ClassVar[WaitKind]
-    #: The field that names what it is the reason of, where there may be several of its kind at once.
-    subject: ClassVar[str] = ""
+    @property
+    def kind(self) -> WaitKind:
+        return _KINDS[type(self)][0]
 
     @property
     def about(self) -> str:
-        return str(getattr(self, self.subject)) if self.subject else ""
+        return " ".join(str(getattr(self, field)) for field in _KINDS[type(self)][1].split())
+
+
+class _OfPool(Wait, frozen=True):
+    pool: str
+
+
+class _OfWorker(Wait, frozen=True):
+    worker: str
 
 
 # --- the boss as a whole ---------------------------------------------------------------------------
@@ -72,8 +79,6 @@ class Wait(msgspec.Struct, frozen=True):
 class BossWarning(Wait, frozen=True):
     """What a part of the boss's program warns of, in its own words."""
 
-    kind = WaitKind.WARNING
-    subject = "part"
     part: str
     text: str
 
@@ -81,39 +86,27 @@ class BossWarning(Wait, frozen=True):
 class Stopping(Wait, frozen=True):
     """The boss is about to stop: nothing more is sent."""
 
-    kind = WaitKind.STOPPING
-
 
 class NoBroker(Wait, frozen=True):
     """The boss is not connected to its broker."""
-
-    kind = WaitKind.NO_BROKER
 
 
 class NoDatastore(Wait, frozen=True):
     """The datastore's program has not said hello, or is not connected."""
 
-    kind = WaitKind.NO_DATASTORE
-
 
 class DatastoreHeld(Wait, frozen=True):
     """The datastore takes nothing new, for a reason in its own words."""
 
-    kind = WaitKind.DATASTORE_HELD
     text: str
 
 
 class FileNotStored(Wait, frozen=True):
     """The datastore could not give a file that a push sent its name; it is asked again."""
 
-    kind = WaitKind.FILE_NOT_STORED
     name: str
     digest: str
     text: str
-
-    @property
-    def about(self) -> str:
-        return f"{self.name} {self.digest}"
 
 
 class VersionAnswer(StrEnum):
@@ -129,8 +122,6 @@ class VersionAnswer(StrEnum):
 class OtherVersion(Wait, frozen=True):
     """A worker, or the datastore (`agent` "datastore"), uses another version of the protocol than the boss."""
 
-    kind = WaitKind.OTHER_VERSION
-    subject = "agent"
     agent: str
     version: int
     own: int
@@ -150,7 +141,6 @@ class Dependency(msgspec.Struct, frozen=True):
 class Dependencies(Wait, frozen=True):
     """So many dependencies have not succeeded yet; which, where that is known."""
 
-    kind = WaitKind.DEPENDENCIES
     count: int
     tasks: tuple[Dependency, ...] = ()
 
@@ -158,7 +148,6 @@ class Dependencies(Wait, frozen=True):
 class Blocked(Wait, frozen=True):
     """So many dependencies failed, were cancelled or are blocked themselves; which, where that is known."""
 
-    kind = WaitKind.BLOCKED
     count: int
     tasks: tuple[Dependency, ...] = ()
 
@@ -166,8 +155,6 @@ class Blocked(Wait, frozen=True):
 class BatchPaused(Wait, frozen=True):
     """Until a user resumes the batch."""
 
-    kind = WaitKind.BATCH_PAUSED
-    subject = "batch"
     batch: int
     reason: Pause
 
@@ -175,8 +162,6 @@ class BatchPaused(Wait, frozen=True):
 class FilesWaiting(Wait, frozen=True):
     """So many files that were sent with the batch are not on the datastore yet: nothing of it starts before."""
 
-    kind = WaitKind.FILES_WAITING
-    subject = "batch"
     batch: int
     count: int
 
@@ -184,7 +169,6 @@ class FilesWaiting(Wait, frozen=True):
 class Retry(Wait, frozen=True):
     """It is sent again then. `failures`: how many of its retries are used; an attempt that was lost costs none."""
 
-    kind = WaitKind.RETRY
     at: float
     failures: int
     retries: int
@@ -193,8 +177,6 @@ class Retry(Wait, frozen=True):
 class ResultsSought(Wait, frozen=True):
     """The datastore is asked whether its results exist already."""
 
-    kind = WaitKind.RESULTS_SOUGHT
-
 
 # --- workers and pools that it could be sent to ----------------------------------------------------
 
@@ -202,7 +184,6 @@ class ResultsSought(Wait, frozen=True):
 class NoWorker(Wait, frozen=True):
     """No worker takes tasks: some are connected and do not (`there`), or none is. `coming`: are being started."""
 
-    kind = WaitKind.NO_WORKER
     there: bool
     coming: int
 
@@ -227,20 +208,15 @@ class Misfit(msgspec.Struct, frozen=True):
 class NoFit(Wait, frozen=True):
     """So many queued tasks require what no worker has. `elastic`: there are pools that grow, and none has it either."""
 
-    kind = WaitKind.NO_FIT
-    subject = "demand"
     demand: Demand
     tasks: int
     elastic: bool
     misfits: tuple[Misfit, ...] = ()
 
 
-class UnknownPool(Wait, frozen=True):
+class UnknownPool(_OfPool, frozen=True):
     """So many queued tasks require a pool that is not in the settings, and of which there is no worker."""
 
-    kind = WaitKind.UNKNOWN_POOL
-    subject = "pool"
-    pool: str
     tasks: int
     known: tuple[str, ...]
 
@@ -248,7 +224,6 @@ class UnknownPool(Wait, frozen=True):
 class WorkersBusy(Wait, frozen=True):
     """The workers that could run it have all that they take at present; so many tasks wait for them."""
 
-    kind = WaitKind.WORKERS_BUSY
     workers: int
     slots: int
     tasks: int
@@ -257,54 +232,39 @@ class WorkersBusy(Wait, frozen=True):
 class WorkersNotServing(Wait, frozen=True):
     """Workers that could run it and take nothing: they drain, are lost, are not connected."""
 
-    kind = WaitKind.WORKERS_NOT_SERVING
     draining: int
     lost: int
     disconnected: int
 
 
-class WorkerQuarantined(Wait, frozen=True):
+class WorkerQuarantined(_OfWorker, frozen=True):
     """The worker gets nothing new. `probe_at`: it gets a test task then; 0: it has one, or only a user releases it."""
 
-    kind = WaitKind.WORKER_QUARANTINED
-    subject = "worker"
-    worker: str
     reason: Quarantine
     probe_at: float
 
 
-class InputsNotBrought(Wait, frozen=True):
+class InputsNotBrought(_OfWorker, frozen=True):
     """The datastore could not bring the last inputs to the worker; it is tried again."""
 
-    kind = WaitKind.INPUTS_NOT_BROUGHT
-    subject = "worker"
-    worker: str
     text: str
-
-
-class _OfPool(Wait, frozen=True):
-    subject = "pool"
-    pool: str
 
 
 class PoolGrows(_OfPool, frozen=True):
     """So many workers of the pool are being started."""
 
-    kind = WaitKind.POOL_GROWS
     coming: int
 
 
 class PoolLimited(_OfPool, frozen=True):
     """The pool is not given more workers."""
 
-    kind = WaitKind.POOL_LIMITED
     reason: NotMore
 
 
 class PoolCannotGrow(_OfPool, frozen=True):
     """The pool cannot grow (a quota, no address left). `retry_at`: asked again then; 0: at once."""
 
-    kind = WaitKind.POOL_CANNOT_GROW
     text: str
     retry_at: float
 
@@ -312,7 +272,6 @@ class PoolCannotGrow(_OfPool, frozen=True):
 class PoolStartsFail(_OfPool, frozen=True):
     """So many starts failed in a row. `retry_at`: tried again then; 0: at once."""
 
-    kind = WaitKind.POOL_STARTS_FAIL
     failures: int
     text: str
     retry_at: float
@@ -321,46 +280,69 @@ class PoolStartsFail(_OfPool, frozen=True):
 class PoolRemoved(_OfPool, frozen=True):
     """The settings have no such pool any more; so many of its workers are left, and stop when they hold nothing."""
 
-    kind = WaitKind.POOL_REMOVED
     workers: int
 
 
 # --- an attempt that was sent ----------------------------------------------------------------------
 
 
-class _OfAttempt(Wait, frozen=True):
-    worker: str
-
-
-class Staging(_OfAttempt, frozen=True):
+class Staging(_OfWorker, frozen=True):
     """Its inputs are being brought to the worker. `since`: the datastore was last asked then; 0: it is asked next."""
 
-    kind = WaitKind.STAGING
     since: float
 
 
-class InitTasks(_OfAttempt, frozen=True):
+class InitTasks(_OfWorker, frozen=True):
     """So many init tasks of its batch come first on the worker. `network`: they wait for a network interface."""
 
-    kind = WaitKind.INIT_TASKS
     count: int
     network: bool
 
 
-class SentAhead(_OfAttempt, frozen=True):
+class SentAhead(_OfWorker, frozen=True):
     """It was sent ahead and begins when a slot of the worker is free."""
 
-    kind = WaitKind.SENT_AHEAD
     connected: bool
 
 
-class TakenBack(_OfAttempt, frozen=True):
+class TakenBack(_OfWorker, frozen=True):
     """The worker was asked to give it back, or to end it, and has not answered yet."""
 
-    kind = WaitKind.TAKEN_BACK
 
-
-class Collecting(_OfAttempt, frozen=True):
+class Collecting(_OfWorker, frozen=True):
     """Its commands have succeeded; its results are being brought to the datastore."""
 
-    kind = WaitKind.COLLECTING
+
+#: Of each class its kind, and the fields that name what it is the reason of, where there may be several at once.
+_KINDS: dict[type[Wait], tuple[WaitKind, str]] = {
+    BossWarning: (WaitKind.WARNING, "part"),
+    Stopping: (WaitKind.STOPPING, ""),
+    NoBroker: (WaitKind.NO_BROKER, ""),
+    NoDatastore: (WaitKind.NO_DATASTORE, ""),
+    DatastoreHeld: (WaitKind.DATASTORE_HELD, ""),
+    FileNotStored: (WaitKind.FILE_NOT_STORED, "name digest"),
+    OtherVersion: (WaitKind.OTHER_VERSION, "agent"),
+    Dependencies: (WaitKind.DEPENDENCIES, ""),
+    Blocked: (WaitKind.BLOCKED, ""),
+    BatchPaused: (WaitKind.BATCH_PAUSED, "batch"),
+    FilesWaiting: (WaitKind.FILES_WAITING, "batch"),
+    Retry: (WaitKind.RETRY, ""),
+    ResultsSought: (WaitKind.RESULTS_SOUGHT, ""),
+    NoWorker: (WaitKind.NO_WORKER, ""),
+    NoFit: (WaitKind.NO_FIT, "demand"),
+    UnknownPool: (WaitKind.UNKNOWN_POOL, "pool"),
+    WorkersBusy: (WaitKind.WORKERS_BUSY, ""),
+    WorkersNotServing: (WaitKind.WORKERS_NOT_SERVING, ""),
+    WorkerQuarantined: (WaitKind.WORKER_QUARANTINED, "worker"),
+    InputsNotBrought: (WaitKind.INPUTS_NOT_BROUGHT, "worker"),
+    PoolGrows: (WaitKind.POOL_GROWS, "pool"),
+    PoolLimited: (WaitKind.POOL_LIMITED, "pool"),
+    PoolCannotGrow: (WaitKind.POOL_CANNOT_GROW, "pool"),
+    PoolStartsFail: (WaitKind.POOL_STARTS_FAIL, "pool"),
+    PoolRemoved: (WaitKind.POOL_REMOVED, "pool"),
+    Staging: (WaitKind.STAGING, ""),
+    InitTasks: (WaitKind.INIT_TASKS, ""),
+    SentAhead: (WaitKind.SENT_AHEAD, ""),
+    TakenBack: (WaitKind.TAKEN_BACK, ""),
+    Collecting: (WaitKind.COLLECTING, ""),
+}
