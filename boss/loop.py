@@ -25,7 +25,7 @@ from boss.core.store import DatabaseAwayError, TurnStore
 from boss.dispatch import Dispatcher, Found
 from boss.inbox import Inbox, Item
 from boss.other_version_log import OtherVersionLog
-from boss.turn import Decided, Outside, decide, perform, perform_steps, record
+from boss.turn import Decided, Outside, decide, perform_steps, record
 from wire.rejected import RejectionLog
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ class Loop:
             elif isinstance(step, EndBoss):
                 self.inbox.ended = True
             else:
-                perform(step, self._outside)
+                self._outside[type(step)](step)
 
     def _until_back(self, call: Callable[[], T]) -> T:
         """Try until the database answers. Nothing else happens meanwhile: no turn can end without it."""

@@ -32,7 +32,7 @@ from boss.bootstrap.manual import ManualLogins, WorkerDebugger
 from boss.bootstrap.ssh_keys import KeyFileError, SshKey, ensure_keys
 from boss.common import processes
 from boss.common.private_files import private_folder
-from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
+from boss.core.effects import Answer, AttachNetwork, ClearPresence, DetachNetwork, StartInstance, StopInstance
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
 from boss.core.state import State
@@ -57,9 +57,10 @@ from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.context import Context
 from boss.state_directory.lock import CannotStartError, cannot_start, lock
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
+from boss.turn import MessageToWorker, Outside
 from wire.codec import encode
 from wire.link import LinkOptions, PresenceOptions
-from wire.messages import VERSION, DatastoreOrders, Presence, WorkerOrders
+from wire.messages import VERSION, DatastoreOrders, Presence
 from wire.topics import Topics
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
         warnings=warnings,
         limits=providers.limits,
     )
-    outside = LiveOutside(messages, bootstrap, providers, backend)
+    outside = _outside(messages, bootstrap, providers, backend)
     loop = Loop(inbox, Scheduler(setup.policy), store, outside, Upkeep(database, setup.journal_days))
     app = make_app(
         backend,
@@ -201,37 +202,20 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     return loop, providers
 
 
-class LiveOutside:
-    """`boss.turn.Outside`: which part performs which effect of a turn."""
-
-    def __init__(
-        self, messages: MqttMessages, bootstrap: InstanceBootstrap, providers: Providers, backend: LiveBackend
-    ) -> None:
-        self._messages = messages
-        self._bootstrap = bootstrap
-        self._providers = providers
-        self._backend = backend
-
-    def send_to_worker(self, worker: str, message: WorkerOrders) -> None:
-        self._messages.send_to_worker(worker, self._bootstrap.fill(worker, message))
-
-    def send_to_datastore(self, message: DatastoreOrders) -> None:
-        self._messages.send_to_datastore(message)
-
-    def clear_presence(self, worker: str) -> None:
-        self._messages.clear_presence(worker)
-
-    def answer(self, answer: Answer) -> None:
-        self._backend.answer(answer)
-
-    def start_instance(self, effect: StartInstance) -> None:
-        self._providers.start(effect)
-
-    def stop_instance(self, effect: StopInstance) -> None:
-        self._providers.stop(effect)
-
-    def change_nic(self, effect: AttachNetwork | DetachNetwork) -> None:
-        self._providers.change_nic(effect)
+def _outside(
+    messages: MqttMessages, bootstrap: InstanceBootstrap, providers: Providers, backend: LiveBackend
+) -> Outside:
+    """Which part performs which effect of a turn."""
+    return {
+        MessageToWorker: lambda step: messages.send_to_worker(step.worker, bootstrap.fill(step.worker, step.message)),
+        DatastoreOrders: messages.send_to_datastore,
+        ClearPresence: lambda effect: messages.clear_presence(effect.worker),
+        Answer: backend.answer,
+        StartInstance: providers.start,
+        StopInstance: providers.stop,
+        AttachNetwork: providers.change_nic,
+        DetachNetwork: providers.change_nic,
+    }
 
 
 # --- broker and datastore ------------------------------------------------------------------------------

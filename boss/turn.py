@@ -4,7 +4,7 @@
     decide    events -> Decided: how many of them were taken, the changes to record, the effects to perform
     record    the changes, in one transaction
     perform   `perform_steps` makes steps of the effects, with messages filled in from the database in bulk;
-              `perform` does one of them
+              each is done by what `Outside` has for its type
 
 The loop, the backend without a boss, the simulation and the world of the unit tests call these; each has its own
 policy around them: try again while the database is away, stop when it is refused, die between any two steps.
@@ -13,28 +13,15 @@ Nothing here waits, tries again or keeps anything from one turn to the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from boss.core.effects import (
-    Answer,
-    AttachNetwork,
-    ClearPresence,
-    DetachNetwork,
-    Effect,
-    EndBoss,
-    OfInstance,
-    SendToDatastore,
-    SendToWorker,
-    StartInstance,
-    StopInstance,
-)
+from boss.core.effects import Answer, ClearPresence, Effect, EndBoss, OfInstance, SendToDatastore, SendToWorker
 from boss.core.events import BatchesLoaded, Event, PauseAsked, Submitted, TasksAsked, TimePassed
 from boss.core.merge import batches_concerned
-from boss.core.model import Submission
-from boss.core.rows import Changes, Known, LoadedBatch
+from boss.core.rows import Changes
 from boss.core.scheduler import Scheduler
-from boss.core.store import TurnStore
+from boss.core.store import TurnReads, TurnStore
 from boss.dispatch import Dispatcher, Found
 from boss.inbox import WITHDRAWN
 from boss.intake.finish import leave_to_project
@@ -42,16 +29,6 @@ from wire.messages import DatastoreOrders, WorkerOrders
 
 #: Events that read the database: they must see what the events before them did.
 _Reading = Submitted | TasksAsked | PauseAsked
-
-
-class TurnReads(Protocol):
-    """What a turn reads before it decides. `boss.core.store.TurnStore` has it."""
-
-    def known(self, submission: Submission) -> Known: ...
-
-    def batches_for(
-        self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
-    ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]: ...
 
 
 class Decided(NamedTuple):
@@ -76,20 +53,11 @@ class MessageToWorker(NamedTuple):
 
 
 #: One thing that leaves. `Found` (what became of orders that were left out) is for the inbox and `EndBoss` for the code
-#: that runs the turns; `perform` does the others.
+#: that runs the turns; `Outside` does the others.
 PerformStep = MessageToWorker | DatastoreOrders | Found | Answer | OfInstance | ClearPresence | EndBoss
-
-
-class Outside(Protocol):
-    """The effects of a turn on other programs. No call may block for long, none returns an answer."""
-
-    def send_to_worker(self, worker: str, message: WorkerOrders) -> None: ...
-    def send_to_datastore(self, message: DatastoreOrders) -> None: ...
-    def clear_presence(self, worker: str) -> None: ...
-    def answer(self, answer: Answer) -> None: ...
-    def start_instance(self, effect: StartInstance) -> None: ...
-    def stop_instance(self, effect: StopInstance) -> None: ...
-    def change_nic(self, effect: AttachNetwork | DetachNetwork) -> None: ...
+#: The effects of a turn on other programs: what does a step, for each type of them. Returns at once, and nothing: what
+#: comes of it comes back as an event.
+Outside = Mapping[type, Callable[[Any], None]]
 
 
 # --- collect's end, decide -------------------------------------------------------------------------
@@ -200,22 +168,3 @@ def perform_steps(effects: Iterable[Effect], dispatcher: Dispatcher) -> list[Per
     steps += dispatcher.found()
     steps += [effect for effect in effects if not isinstance(effect, SendToWorker | SendToDatastore)]
     return steps
-
-
-def perform(step: MessageToWorker | DatastoreOrders | Answer | OfInstance | ClearPresence, outside: Outside) -> None:
-    """Do one step. Returns at once: what comes of it comes back as an event."""
-    match step:
-        case MessageToWorker(worker, message):
-            outside.send_to_worker(worker, message)
-        case DatastoreOrders():
-            outside.send_to_datastore(step)
-        case Answer():
-            outside.answer(step)
-        case StartInstance():
-            outside.start_instance(step)
-        case StopInstance():
-            outside.stop_instance(step)
-        case AttachNetwork() | DetachNetwork():
-            outside.change_nic(step)
-        case ClearPresence(worker=worker):
-            outside.clear_presence(worker)

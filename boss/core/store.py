@@ -24,34 +24,36 @@ class DatabaseAwayError(CoreError):
 class TurnLookups(Protocol):
     """What the database is asked, for many numbers at once. Init tasks are asked for by their numbers too."""
 
-    def executions(self, numbers: Collection[int]) -> Mapping[int, Task]: ...
+    def executions(self, numbers: Collection[int]) -> Mapping[int, Task]:
+        """Of those that there are."""
 
     def requirements(self, numbers: Collection[int]) -> Mapping[int, list[Input]]:
         """`name` inside the datastore's tree; `digest` filled in where a result of that name is published."""
-        ...
 
     def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
         """Inside the datastore's tree."""
-        ...
 
     def source_of(self, digest: str) -> str:
         """Where the content of a sent file lies."""
-        ...
 
 
-class TurnStore(TurnLookups, Protocol):
-    """The database as the loop uses it. Anything else that it raises stops the boss."""
+class TurnReads(Protocol):
+    """What a turn reads before it decides."""
 
-    def load(self) -> Loaded: ...
-
-    def commit(self, changes: Changes, wall: float) -> None:
-        """Raises DatabaseAwayError when nothing was written and it may be tried again."""
-        ...
-
-    def known(self, submission: Submission) -> Known: ...
+    def known(self, submission: Submission) -> Known:
+        """What there is of the ids and names of a push."""
 
     def batches_for(
         self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
     ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
         """The batches of these, and all that are joined to them by an edge, but those `present` in memory."""
-        ...
+
+
+class TurnStore(TurnLookups, TurnReads, Protocol):
+    """The database as the loop uses it. Anything else that it raises stops the boss."""
+
+    def load(self) -> Loaded:
+        """What a start reads."""
+
+    def commit(self, changes: Changes, wall: float) -> None:
+        """Raises DatabaseAwayError when nothing was written and it may be tried again."""

@@ -6,7 +6,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from boss.core.check import check, starving
-from boss.core.effects import Answer, AttachNetwork, DetachNetwork, Effect, EndBoss, StartInstance, StopInstance
+from boss.core.effects import (
+    Answer,
+    AttachNetwork,
+    ClearPresence,
+    DetachNetwork,
+    Effect,
+    EndBoss,
+    StartInstance,
+    StopInstance,
+)
 from boss.core.events import (
     DatastoreReported,
     Event,
@@ -20,11 +29,11 @@ from boss.core.policy import Policy
 from boss.core.scheduler import Scheduler
 from boss.dispatch import Dispatcher, Found
 from boss.providers.provider import Recorded
-from boss.turn import Decided, decide, perform, perform_steps, record
+from boss.turn import Decided, MessageToWorker, Outside, decide, perform_steps, record
 from tests.simulation.clock import Alarm
 from tests.worlds.store import Superseded
 from wire.codec import decode, encode
-from wire.messages import VERSION, DatastoreOrders, DatastoreReports, Presence, WorkerOrders, WorkerReports
+from wire.messages import VERSION, DatastoreOrders, DatastoreReports, Presence, WorkerReports
 from wire.topics import Topics
 
 if TYPE_CHECKING:
@@ -49,6 +58,7 @@ class SimulatedBoss:
         self.incarnation = f"boss-{self.epoch}"
         self.scheduler = Scheduler(policy)
         self.dispatcher = Dispatcher(self.store.lookups, "d", self.epoch, self.scheduler.in_cache)
+        self.outside = self._outside()
         self.inbox: list[Event] = []
         self.turn_planned = False
         self.turns = 0
@@ -187,7 +197,7 @@ class SimulatedBoss:
             elif isinstance(step, EndBoss):
                 self.crash()
             else:
-                perform(step, self)
+                self.outside[type(step)](step)
             if not self.alive:
                 return
         self.alarm.set(self._world_time(self.scheduler.next_deadline()))
@@ -195,32 +205,26 @@ class SimulatedBoss:
     def _world_time(self, deadline: float | None) -> float | None:
         return None if deadline is None else deadline - self.clock_offset
 
-    # --- what a turn does to the world (boss.turn.Outside) -----------------------------------------------
+    # --- what a turn does to the world -------------------------------------------------------------------
 
-    def send_to_worker(self, worker: str, message: WorkerOrders) -> None:
-        self.world.truth.ordered(worker, message.receiver, message.orders)
-        self.world.network.publish(self.name, TOPICS.orders(worker), encode(message))
+    def _outside(self) -> Outside:
+        world = self.world
+        return {
+            MessageToWorker: self._send_to_worker,
+            DatastoreOrders: lambda orders: world.network.publish(self.name, TOPICS.datastore_orders, encode(orders)),
+            ClearPresence: lambda effect: world.network.publish(
+                self.name, TOPICS.presence(effect.worker), b"", retain=True
+            ),
+            Answer: lambda answer: world.users.answered(answer),
+            StartInstance: lambda effect: world.provider.start(effect.instance, effect.worker),
+            StopInstance: lambda effect: world.provider.stop(effect.instance, effect.worker, effect.reference),
+            AttachNetwork: lambda effect: world.provider.attach(effect.instance),
+            DetachNetwork: lambda effect: world.provider.detach(effect.instance, effect.nic),
+        }
 
-    def send_to_datastore(self, message: DatastoreOrders) -> None:
-        self.world.network.publish(self.name, TOPICS.datastore_orders, encode(message))
-
-    def clear_presence(self, worker: str) -> None:
-        self.world.network.publish(self.name, TOPICS.presence(worker), b"", retain=True)
-
-    def answer(self, answer: Answer) -> None:
-        self.world.users.answered(answer)
-
-    def start_instance(self, effect: StartInstance) -> None:
-        self.world.provider.start(effect.instance, effect.worker)
-
-    def stop_instance(self, effect: StopInstance) -> None:
-        self.world.provider.stop(effect.instance, effect.worker, effect.reference)
-
-    def change_nic(self, effect: AttachNetwork | DetachNetwork) -> None:
-        if isinstance(effect, AttachNetwork):
-            self.world.provider.attach(effect.instance)
-        else:
-            self.world.provider.detach(effect.instance, effect.nic)
+    def _send_to_worker(self, step: MessageToWorker) -> None:
+        self.world.truth.ordered(step.worker, step.message.receiver, step.message.orders)
+        self.world.network.publish(self.name, TOPICS.orders(step.worker), encode(step.message))
 
     # --- faults ----------------------------------------------------------------------------------------
 

@@ -151,13 +151,6 @@ def test_a_boss_is_in_use_for_as_long_as_a_result_is_read(followers: Followers, 
 # --- over a running loop ---------------------------------------------------------------------------------
 
 
-class Outside:
-    """Takes the answers; nothing else happens to the world here."""
-
-    def __init__(self, backend: LiveBackend) -> None:
-        self.answer: Callable[[Answer], None] = backend.answer
-
-
 @pytest.fixture
 def inbox() -> Inbox:
     return Inbox()
@@ -167,7 +160,7 @@ def inbox() -> Inbox:
 def backend(inbox: Inbox, followers: Followers, tmp_path: Path) -> Iterator[LiveBackend]:
     """Over a loop in a thread of its own."""
     made = LiveBackend(inbox, None, None, tmp_path, followers)  # type: ignore[arg-type]  # nothing is read here
-    loop = Loop(inbox, Scheduler(Policy()), SimulatedStore().open(), Outside(made))  # type: ignore[arg-type]
+    loop = Loop(inbox, Scheduler(Policy()), SimulatedStore().open(), {Answer: made.answer})  # type: ignore[arg-type]
     loop.start()
     thread = threading.Thread(target=loop.run)
     thread.start()

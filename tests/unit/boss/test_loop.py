@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from boss import loop as loop_module
-from boss.core.effects import Answer, AttachNetwork, DetachNetwork, StartInstance, StopInstance
+from boss.core.effects import Answer, ClearPresence, StartInstance, StopInstance
 from boss.core.events import (
     CancelAsked,
     LinkConnected,
@@ -25,9 +25,10 @@ from boss.core.scheduler import Scheduler
 from boss.core.store import DatabaseAwayError
 from boss.inbox import Inbox
 from boss.loop import Loop
+from boss.turn import MessageToWorker, Outside
 from tests.worlds.scheduler import submission
 from tests.worlds.store import SimulatedStore
-from wire.messages import VERSION, DatastoreOrders, WorkerOrders, WorkerReports
+from wire.messages import VERSION, DatastoreOrders, WorkerReports
 
 
 class Recorder:
@@ -37,27 +38,19 @@ class Recorder:
         self.story: list[str] = []
         self.answers: list[Answer] = []
 
-    def send_to_worker(self, worker: str, message: WorkerOrders) -> None:
-        self.story.append(f"to {worker}")
-
-    def send_to_datastore(self, message: DatastoreOrders) -> None:
-        self.story.append("to datastore")
-
-    def clear_presence(self, worker: str) -> None:
-        self.story.append(f"clear {worker}")
+    def outside(self) -> Outside:
+        return {
+            MessageToWorker: lambda step: self.story.append(f"to {step.worker}"),
+            DatastoreOrders: lambda orders: self.story.append("to datastore"),
+            ClearPresence: lambda effect: self.story.append(f"clear {effect.worker}"),
+            Answer: self.answer,
+            StartInstance: lambda effect: self.story.append(f"start {effect.worker}"),
+            StopInstance: lambda effect: self.story.append(f"stop {effect.worker}"),
+        }
 
     def answer(self, answer: Answer) -> None:
         self.story.append("answer")
         self.answers.append(answer)
-
-    def start_instance(self, effect: StartInstance) -> None:
-        self.story.append(f"start {effect.worker}")
-
-    def stop_instance(self, effect: StopInstance) -> None:
-        self.story.append(f"stop {effect.worker}")
-
-    def change_nic(self, effect: AttachNetwork | DetachNetwork) -> None:
-        self.story.append(f"nic {effect.worker}")
 
 
 class RecordedStore(SimulatedStore):
@@ -93,7 +86,7 @@ def store(recorder: Recorder) -> RecordedStore:
 @pytest.fixture
 def loop(recorder: Recorder, store: RecordedStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
     monkeypatch.setattr(loop_module, "DATABASE_PAUSE_SECONDS", 0.0)
-    made = Loop(Inbox(), Scheduler(Policy(pools=(PoolPolicy(name="local"),))), store, recorder)
+    made = Loop(Inbox(), Scheduler(Policy(pools=(PoolPolicy(name="local"),))), store, recorder.outside())
     made.start()
     yield made
 

@@ -91,16 +91,6 @@ def test_a_database_of_another_boss_ends_this_one() -> None:
 # --- in the loop -------------------------------------------------------------------------------------
 
 
-class Outside:
-    """Takes the answers; a view is wanted by nobody here."""
-
-    def __init__(self, backend: LiveBackend) -> None:
-        self.backend = backend
-
-    def answer(self, answer: Answer) -> None:
-        self.backend.answer(answer)
-
-
 class Store:
     """An empty database, away when the test says so."""
 
@@ -133,7 +123,7 @@ class Running:
         self.inbox = Inbox()
         self.store = Store()
         self.backend = LiveBackend(self.inbox, None, None, directory, Followers())  # type: ignore[arg-type]
-        self.loop = Loop(self.inbox, Scheduler(Policy()), self.store, Outside(self.backend), keep)  # type: ignore[arg-type]
+        self.loop = Loop(self.inbox, Scheduler(Policy()), self.store, {Answer: self.backend.answer}, keep)  # type: ignore[arg-type]
         self.loop.start()
         self.failed: list[BaseException] = []
         self.thread = threading.Thread(target=self._run)
