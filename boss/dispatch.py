@@ -24,6 +24,7 @@ from boss.core.effects import (
     ToDatastore,
 )
 from boss.core.events import InputsCached, OrdersLeftOut, ResultsUndeclared
+from boss.core.orders import cut
 from boss.core.store import Task, TurnLookups
 from wire.messages import (
     VERSION,
@@ -130,12 +131,13 @@ class Dispatcher:
         if isinstance(order, LookUpOrder):
             return LookUp(task=order.task, names=names.get(order.task, []))
         if isinstance(order, StoreOrder):
+            file = order.file
             return Store(
-                name=order.name,
-                digest=order.digest,
-                size=order.size,
-                executable=order.executable,
-                source=self._lookups.source_of(order.digest),
+                name=file.name,
+                digest=file.digest,
+                size=file.size,
+                executable=file.executable,
+                source=self._lookups.source_of(file.digest),
             )
         return order
 
@@ -151,17 +153,9 @@ class Dispatcher:
 
 def _cut(message: DatastoreOrders) -> list[DatastoreOrders]:
     """In parts that are no larger than a message may be, with numbers of their own below that of the whole."""
-    parts: list[list[DatastoreOrder]] = [[]]
-    size = 0
-    for order in message.orders:
-        cost = _cost(order)
-        if parts[-1] and size + cost > _MAX_BYTES:
-            parts.append([])
-            size = 0
-        parts[-1].append(order)
-        size += cost
-    last = message.number - len(parts) + 1
-    return [msgspec.structs.replace(message, number=last + at, orders=part) for at, part in enumerate(parts)]
+    parts = cut(message.orders, _cost, _MAX_BYTES)
+    first = message.number - len(parts) + 1
+    return [msgspec.structs.replace(message, number=first + at, orders=part) for at, part in enumerate(parts)]
 
 
 def _cost(order: DatastoreOrder) -> int:

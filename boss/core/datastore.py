@@ -144,7 +144,7 @@ def forget(state: State, keys: list[AttemptKey]) -> None:
 
 def ask_store(state: State, row: FileRow) -> None:
     state.files_asked[(row.name, row.digest)] = state.now
-    state.ask(StoreOrder(name=row.name, digest=row.digest, size=row.size, executable=row.executable))
+    state.ask(StoreOrder(file=row))
 
 
 # --- answers ---------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from boss.core.reasons import Rejection
+from boss.core.rows import FileRow
 from wire.messages import (
     VERSION,
     Abandon,
@@ -27,14 +28,13 @@ from wire.messages import (
     Send,
     Staged,
     Stop,
-    Store,
     TakeBack,
     Welcome,
 )
 
 
 class _Effect(msgspec.Struct, frozen=True):
-    pass
+    """What all have in common."""
 
 
 class RunOrder(_Effect, frozen=True, kw_only=True):
@@ -68,14 +68,11 @@ class LookUpOrder(_Effect, frozen=True, kw_only=True):
 class StoreOrder(_Effect, frozen=True, kw_only=True):
     """Becomes wire.messages.Store."""
 
-    name: str
-    digest: str
-    size: int
-    executable: bool
+    file: FileRow
 
 
 ToWorker = SayHello | RunOrder | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome | Replace
-ToDatastore = SayHello | StageOrder | LookUpOrder | StoreOrder | Collect | Abandon | Forget | Store | Send
+ToDatastore = SayHello | StageOrder | LookUpOrder | StoreOrder | Collect | Abandon | Forget | Send
 
 
 class SendToWorker(_Effect, frozen=True, kw_only=True):
@@ -112,37 +109,36 @@ class Answer(_Effect, frozen=True, kw_only=True):
     value: dict[str, object] = msgspec.field(default_factory=dict)
 
 
-class StartInstance(_Effect, frozen=True, kw_only=True):
+class OfInstance(_Effect, frozen=True, kw_only=True):
+    """For the provider of its pool."""
+
+    instance: int
+    pool: str
+
+
+class StartInstance(OfInstance, frozen=True, kw_only=True):
     """Make one; the intent is on disk. Answered InstanceStarted or InstanceStartFailed."""
 
-    instance: int
     worker: str
-    pool: str
 
 
-class StopInstance(_Effect, frozen=True, kw_only=True):
+class StopInstance(OfInstance, frozen=True, kw_only=True):
     """Stop one. Answered InstanceEnded."""
 
-    instance: int
     worker: str
-    pool: str
     reference: str
 
 
-class AttachNetwork(_Effect, frozen=True, kw_only=True):
+class AttachNetwork(OfInstance, frozen=True, kw_only=True):
     """A further NIC for its machine. Answered NetworkAttached or NetworkAttachFailed; asking again is no error."""
 
-    instance: int
-    pool: str
     reference: str
     network: str
 
 
-class DetachNetwork(_Effect, frozen=True, kw_only=True):
+class DetachNetwork(OfInstance, frozen=True, kw_only=True):
     """Remove that NIC. Answered NetworkDetached."""
 
-    instance: int
-    pool: str
     reference: str
     nic: str
 
@@ -151,5 +147,4 @@ class EndBoss(_Effect, frozen=True, kw_only=True):
     """All that had to be sent is sent: the program may stop."""
 
 
-OfInstance = StartInstance | StopInstance | AttachNetwork | DetachNetwork
 Effect = SendToWorker | SendToDatastore | ClearPresence | Answer | OfInstance | EndBoss

@@ -15,7 +15,17 @@ from wire.other_version import OtherReports
 
 
 class _Event(msgspec.Struct):
-    pass
+    """What all have in common."""
+
+
+class _Asked(_Event, kw_only=True):
+    """A client may wait for its answer."""
+
+    reply: int = 0
+
+
+class _OfInstance(_Event, kw_only=True):
+    instance: int
 
 
 # --- from the broker -------------------------------------------------------------------------------
@@ -57,12 +67,11 @@ class LinkDisconnected(_Event, kw_only=True):
 # --- from users, by HTTP ---------------------------------------------------------------------------
 
 
-class Submitted(_Event, kw_only=True):
+class Submitted(_Asked, kw_only=True):
     """A whole push, with what the database knows of its ids and names."""
 
     submission: Submission
     known: Known
-    reply: int = 0
 
 
 class Selection(_Event, kw_only=True):
@@ -72,64 +81,52 @@ class Selection(_Event, kw_only=True):
     batches: list[int] = msgspec.field(default_factory=list)
 
 
-class CancelAsked(_Event, kw_only=True):
-    """Every unfinished or blocked task of the selection is to end as cancelled."""
+class TasksAsked(_Asked, kw_only=True):
+    """Something is asked of tasks that a user selects, in whatever batches: those have to be in memory."""
 
     selection: Selection
-    reply: int = 0
 
 
-class RetryAsked(_Event, kw_only=True):
+class CancelAsked(TasksAsked, kw_only=True):
+    """Every unfinished or blocked task of the selection is to end as cancelled."""
+
+
+class RetryAsked(TasksAsked, kw_only=True):
     """Every failed task of the selection (cancelled ones too if named one by one) runs again.
 
     Blocked ones follow automatically when what blocks them is tried again.
     """
 
-    selection: Selection
-    reply: int = 0
 
-
-class RedoAsked(_Event, kw_only=True):
+class RedoAsked(TasksAsked, kw_only=True):
     """Every ended task of the selection runs again, succeeded ones too; dependants are untouched."""
 
-    selection: Selection
-    reply: int = 0
 
-
-class DropTasksAsked(_Event, kw_only=True):
+class DropTasksAsked(TasksAsked, kw_only=True):
     """Every task of the selection is to be forgotten; what has work left is cancelled for it."""
 
-    selection: Selection
     #: Those only that are in one of these TaskStates; empty: whatever they are.
     states: list[int] = msgspec.field(default_factory=list)
-    reply: int = 0
 
 
-#: Of tasks that a user selects, in whatever batches: those have to be in memory.
-TasksAsked = CancelAsked | RetryAsked | RedoAsked | DropTasksAsked
-
-
-class PauseAsked(_Event, kw_only=True):
+class PauseAsked(_Asked, kw_only=True):
     batch: int
     #: Empty: go on.
     reason: str
-    reply: int = 0
 
 
-class WorkerDrainAsked(_Event, kw_only=True):
+class WorkerDrainAsked(_Asked, kw_only=True):
     worker: str
     drain: bool = True
-    reply: int = 0
 
 
-class QuarantineAsked(_Event, kw_only=True):
+class QuarantineAsked(_Asked, kw_only=True):
     worker: str
     #: Empty: release it.
     reason: str
-    reply: int = 0
 
 
-class InstancesAsked(_Event, kw_only=True):
+class InstancesAsked(_Asked, kw_only=True):
     """An operator asks for more workers, whatever the demand."""
 
     #: Empty: the pool that is used first.
@@ -137,10 +134,9 @@ class InstancesAsked(_Event, kw_only=True):
     count: int
     #: Scaling in spares them.
     keep_alive: bool = False
-    reply: int = 0
 
 
-class TerminateAsked(_Event, kw_only=True):
+class TerminateAsked(_Asked, kw_only=True):
     """An operator terminates workers, and what they run in."""
 
     #: Those of these ids and those of these pools; both empty: all that the boss started elsewhere.
@@ -148,34 +144,30 @@ class TerminateAsked(_Event, kw_only=True):
     pools: list[str] = msgspec.field(default_factory=list)
     #: True: what they execute is lost, and runs elsewhere. False: they finish it first.
     now: bool = False
-    reply: int = 0
 
 
-class DropWorkersAsked(_Event, kw_only=True):
+class DropWorkersAsked(_Asked, kw_only=True):
     """An operator drops workers; whatever they run in lives on. Both empty: those that are lost."""
 
     workers: list[str] = msgspec.field(default_factory=list)
     all: bool = False
-    reply: int = 0
 
 
-class SendAsked(_Event, kw_only=True):
+class SendAsked(_Asked, kw_only=True):
     """A client asks for content that a datastore elsewhere has; answered when the boss has it, or cannot get it."""
 
     #: Path inside the datastore's tree.
     name: str
     digest: str
     size: int
-    reply: int = 0
 
 
 # --- from providers --------------------------------------------------------------------------------
 
 
-class InstanceStarted(_Event, kw_only=True):
+class InstanceStarted(_OfInstance, kw_only=True):
     """The provider made it and calls it `reference`."""
 
-    instance: int
     reference: str
     #: Of the machine, as far as the provider knows; empty: it does not.
     address: str = ""
@@ -183,46 +175,39 @@ class InstanceStarted(_Event, kw_only=True):
     waiting: bool = False
 
 
-class InstancePlaced(_Event, kw_only=True):
+class InstancePlaced(_OfInstance, kw_only=True):
     """A host has taken the machine that waited for one: it boots."""
 
-    instance: int
 
-
-class InstanceStartFailed(_Event, kw_only=True):
+class InstanceStartFailed(_OfInstance, kw_only=True):
     """It does not exist and will not. `full`: the pool cannot grow at present (quota, no address left)."""
 
-    instance: int
     reason: str
     full: bool = False
 
 
-class InstanceEnded(_Event, kw_only=True):
+class InstanceEnded(_OfInstance, kw_only=True):
     """The provider does not list it any more (ended, crashed, stopped)."""
 
-    instance: int
     reason: str
     #: It ended while no boss observed it: no sign that the next one would crash as well.
     unseen: bool = False
 
 
-class NetworkAttached(_Event, kw_only=True):
+class NetworkAttached(_OfInstance, kw_only=True):
     """Its machine has the further network interface (NIC) that was requested."""
 
-    instance: int
     #: What the provider calls it.
     nic: str
 
 
-class NetworkAttachFailed(_Event, kw_only=True):
-    instance: int
+class NetworkAttachFailed(_OfInstance, kw_only=True):
     reason: str
 
 
-class NetworkDetached(_Event, kw_only=True):
+class NetworkDetached(_OfInstance, kw_only=True):
     """The NIC is gone, or its machine is."""
 
-    instance: int
     nic: str
 
 
@@ -294,10 +279,7 @@ Event = (
     | LinkConnected
     | LinkDisconnected
     | Submitted
-    | CancelAsked
-    | RetryAsked
-    | RedoAsked
-    | DropTasksAsked
+    | TasksAsked
     | PauseAsked
     | WorkerDrainAsked
     | QuarantineAsked

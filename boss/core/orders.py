@@ -7,6 +7,10 @@ list of unconfirmed orders is forgotten then.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
+
 from boss.core.attempts import superseded
 from boss.core.effects import (
     LookUpOrder,
@@ -34,9 +38,13 @@ from wire.messages import (
     TakeBack,
 )
 
+Order = TypeVar("Order")
+
 #: Bytes of a Run beside its execution, and of any other order: estimates on the high side.
 _RUN_BYTES = 300
 _ORDER_BYTES = 200
+#: Of one message to the datastore: files, with four for each order.
+_MAX_FILES = 1_000
 #: Between the numbers of two messages to the datastore: one whose orders turn out long, when their inputs have been
 #: looked up, is cut into parts with the numbers between.
 NUMBERS_APART = 1_000
@@ -47,7 +55,7 @@ def flush(state: State) -> None:
     for worker_id in state.outboxes:
         worker = state.workers[worker_id]
         if worker.outbox and worker.state is not WorkerState.GONE and not worker.refused():
-            for part in _parts(state, worker.outbox):
+            for part in cut(worker.outbox, partial(_cost, state), state.policy.order_bytes):
                 worker.number += 1
                 if any(not isinstance(order, Acknowledge) for order in part):
                     worker.unconfirmed[worker.number] = (state.now, part)
@@ -61,7 +69,7 @@ def flush(state: State) -> None:
     state.outboxes.clear()
     datastore = state.datastore
     if datastore.outbox:
-        for stage_part in _stage_parts(datastore.outbox):
+        for stage_part in cut(datastore.outbox, _files, _MAX_FILES):
             datastore.number += NUMBERS_APART
             datastore.unconfirmed[datastore.number] = (state.now, stage_part)
             state.effects.append(
@@ -73,19 +81,17 @@ def flush(state: State) -> None:
             state.at(state.now + state.policy.resend, "resend_datastore", None)
 
 
-def _parts(state: State, orders: list[ToWorker]) -> list[list[ToWorker]]:
-    """Cut by the estimated size of the message."""
-    parts: list[list[ToWorker]] = []
-    part: list[ToWorker] = []
+def cut(orders: Iterable[Order], cost: Callable[[Order], int], limit: int) -> list[list[Order]]:
+    """The orders in as few parts as their costs allow, in order; a single one may cost more than the limit."""
+    parts: list[list[Order]] = [[]]
     size = 0
     for order in orders:
-        cost = _cost(state, order)
-        if part and size + cost > state.policy.order_bytes:
-            parts.append(part)
-            part, size = [], 0
-        part.append(order)
-        size += cost
-    parts.append(part)
+        more = cost(order)
+        if parts[-1] and size + more > limit:
+            parts.append([])
+            size = 0
+        parts[-1].append(order)
+        size += more
     return parts
 
 
@@ -98,20 +104,9 @@ def _cost(state: State, order: ToWorker) -> int:
     return _ORDER_BYTES
 
 
-def _stage_parts(orders: list[ToDatastore]) -> list[list[ToDatastore]]:
-    """Cut by number of orders and files: each file is a few hundred bytes."""
-    parts: list[list[ToDatastore]] = []
-    part: list[ToDatastore] = []
-    size = 0
-    for order in orders:
-        cost = 4 + len(order.files) if isinstance(order, Collect) else 4
-        if part and size + cost > 1_000:
-            parts.append(part)
-            part, size = [], 0
-        part.append(order)
-        size += cost
-    parts.append(part)
-    return parts
+def _files(order: ToDatastore) -> int:
+    """By number of orders and files: each file is a few hundred bytes."""
+    return 4 + len(order.files) if isinstance(order, Collect) else 4
 
 
 def resend_due(state: State, worker_id: str) -> None:
@@ -185,5 +180,5 @@ def _datastore_order_holds(state: State, order: ToDatastore) -> bool:
     if isinstance(order, Send):
         return order.digest in state.sending
     if isinstance(order, StoreOrder):
-        return (order.name, order.digest) in state.files
+        return (order.file.name, order.file.digest) in state.files
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from boss.core.effects import LookUpOrder, RunOrder, SendToDatastore, SendToWorker, StageOrder, StoreOrder
 from boss.core.events import InputsCached, OrdersLeftOut
+from boss.core.rows import FileRow
 from boss.dispatch import Dispatcher
 from tests.worlds.lookups import PLACE, Lookups
 from tests.worlds.scheduler import DIGEST
@@ -76,7 +77,7 @@ def test_orders_to_the_datastore_get_inputs_names_and_sources() -> None:
     effect = to_datastore(
         StageOrder(task=1, attempt=2, worker="w", place=PLACE),
         LookUpOrder(task=2),
-        StoreOrder(name="net.inp", digest=DIGEST, size=10, executable=False),
+        StoreOrder(file=FileRow("net.inp", DIGEST, 10, False, batch=1)),
         StageOrder(task=5, attempt=1, worker="w", place=PLACE),
     )
     (message,) = Dispatcher(lookups, "d", 3).to_datastore([effect])
