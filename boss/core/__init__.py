@@ -3,7 +3,7 @@
     scheduler.handle ── accept ── clashes, merge      a push meets its project
                      ├─ workers, host_keys, upgrade   reports of workers      ┐  attempts: the life of an attempt
                      ├─ datastore, fetches            reports of the datastore├─ retry:    whether it runs again
-                     ├─ commands, dropping, manual    what operators ask for  │  moves:    a task's state, and what
+                     ├─ commands                      what operators ask for  │  moves:    a task's state, and what
                      └─ instances, nics               reports of providers    ┘            follows from the graph
     scheduler.settle ── deadlines (leases, quarantine, retry), scaling/, assignment/, orders     once a turn
     scheduler.take   ── rows.Changes for the database, effects for the world

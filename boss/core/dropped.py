@@ -1,4 +1,11 @@
-"""The flag of a dropped task: set, taken back, and what prevents it. `boss.core.dropping` decides what is dropped."""
+"""Dropped tasks: a user has them forgotten, and their ids and the names of their results free.
+
+A dropped task is in no list and in no count. What had work left is cancelled, at once or when its attempt has
+ended. Its row stays, with its number and its counter of attempts (no attempt number of an id ever comes again), and
+it keeps its place in the graph: what had succeeded has succeeded for those that depend on it, what had not is broken
+for them. A later push of its id takes it up again as a replaced one (`boss.core.merge`), and what it blocked goes on.
+Here is the flag: set, taken back, and what prevents it. What is dropped is asked for in `boss.core.commands`.
+"""
 
 from __future__ import annotations
 

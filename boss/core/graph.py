@@ -18,7 +18,7 @@ from boss.core.rows import BatchRow, InitRow
 READY = 1  # waits in the ready queue
 RESULTS = 2  # declares results
 CANCELLING = 4  # a user asked to cancel it, and an attempt is still to be ended
-DROPPED = 8  # a user dropped it (`boss.core.dropping`)
+DROPPED = 8  # a user dropped it (`boss.core.dropped`)
 CROSSES = 16  # depends on a task of another batch, which need not be in memory
 
 

@@ -16,10 +16,10 @@ import msgspec
 from boss import turn
 from boss.core import (
     attempts,
+    commands,
     datastore,
     diagnosis,
     dropped,
-    dropping,
     host_keys,
     merge,
     moves,
@@ -220,7 +220,11 @@ def dropped_attempts_begin_again(patch: Patch) -> None:
 
 def dropped_runs_on(patch: Patch) -> None:
     """It is out of sight, and is never stopped."""
-    patch.put(dropping, "_cancel", lambda state, batch, index: False)
+
+    def cancel(state: State, batch: Batch, index: int, done: str) -> bool | None:
+        return False if done == "dropped" else before(state, batch, index, done)
+
+    before = patch.put(commands, "_cancel", cancel)
 
 
 def cancelled_is_retried(patch: Patch) -> None:
