@@ -3,8 +3,7 @@
     agent ── staging       inputs on their way out
           ├─ collecting    results on their way in, up to incoming (`refusals`: names that may not be)
           ├─ publishing    from incoming into the tree: sync, record, place, for many attempts at once
-          ├─ naming        sent files get their name, names are looked up
-          ├─ requested     contents that users want from the boss
+          ├─ files         sent files get their name, names are looked up, users get contents from the boss
           └─ lanes         who is served next: one transfer a worker and direction
 
 `state` is all that it knows, `legal` its tables of legal moves, which `moves` alone carries out; `check` and `story`

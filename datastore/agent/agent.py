@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from datastore.agent import collecting, naming, publishing, requested, staging, warnings
+from datastore.agent import collecting, files, publishing, staging, warnings
 from datastore.agent.effects import Effect, KeepEpoch
 from datastore.agent.events import (
     BossSeen,
@@ -97,14 +97,6 @@ class DatastoreAgent:
             times.append(state.fetch_after)
         return min(times, default=None)
 
-    @property
-    def deployment(self) -> str:
-        return self.state.deployment
-
-    @property
-    def linked(self) -> bool:
-        return self.state.linked
-
 
 # --- every turn -------------------------------------------------------------------------------------
 
@@ -112,7 +104,7 @@ class DatastoreAgent:
 def _advance(state: DatastoreAgentState) -> None:
     collecting.requeue_due(state)
     publishing.advance(state)
-    naming.advance(state)
+    files.advance(state)
     held: frozenset[Direction] = frozenset({"collect"}) if state.now < state.fetch_after else frozenset()
     while True:
         transfer = state.lanes.start_next(held)
@@ -234,9 +226,9 @@ _ORDERS: dict[type, Callable[[DatastoreAgentState, Any], None]] = {
     Collect: collecting.on_collect,
     Abandon: collecting.on_abandon,
     Forget: collecting.on_forget,
-    Store: naming.on_store,
-    LookUp: naming.on_look_up,
-    Send: requested.on_send,
+    Store: files.on_store,
+    LookUp: files.on_look_up,
+    Send: files.on_send,
 }
 
 _EVENTS: dict[type, Callable[[DatastoreAgentState, Any], None]] = {
@@ -257,7 +249,7 @@ _EVENTS: dict[type, Callable[[DatastoreAgentState, Any], None]] = {
     StepFailed: publishing.on_step_failed,
     Discarded: collecting.on_discarded,
     Swept: _on_swept,
-    StoresEnded: naming.on_stores_ended,
-    NamesFound: naming.on_found,
-    FileSent: requested.on_sent,
+    StoresEnded: files.on_stores_ended,
+    NamesFound: files.on_found,
+    FileSent: files.on_sent,
 }

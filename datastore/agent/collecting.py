@@ -123,17 +123,16 @@ def on_fetch_failed(state: DatastoreAgentState, event: FetchFailed) -> None:
         collection.ending = Abandoned(task=task, attempt=attempt, fault=event.fault, reason=event.reason)
     if collection.ending is not None:
         _finish_fetched(state, collection, event)
-    elif event.fault == "room":
+    elif event.fault in ("room", "full"):
         move(state, collection, Step.WAITING)
         state.without_room[event.key] = None
         warnings.add(state, "fetch", event.reason)
-        state.retries[event.key] = state.now + state.policy.disk_retry_seconds
-    elif event.fault == "full":
-        move(state, collection, Step.WAITING)
-        state.without_room[event.key] = None
-        warnings.add(state, "fetch", event.reason)
-        state.fetch_after = state.now + state.policy.disk_retry_seconds
-        state.lanes.add(collection.lane, collection.key)
+        due = state.now + state.policy.disk_retry_seconds
+        if event.fault == "room":
+            state.retries[event.key] = due
+        else:
+            state.fetch_after = due
+            state.lanes.add(collection.lane, collection.key)
     else:
         _not_for_room(state, event.key)
         _try_again(state, collection, event)

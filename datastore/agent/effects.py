@@ -15,21 +15,16 @@ import msgspec
 from datastore.agent.records import Record
 from wire.messages import AttemptKey, Collect, DatastoreReport, LookUp, Send, Stage, Store
 
-
-class _Effect(msgspec.Struct):
-    pass
-
-
 # --- said to the boss, without an event -------------------------------------------------------------
 
 
-class Report(_Effect):
+class Report(msgspec.Struct):
     """Say this. If it cannot be said now it is dropped: the boss asks again, and a hello follows every connection."""
 
     report: DatastoreReport
 
 
-class Confirm(_Effect):
+class Confirm(msgspec.Struct):
     """The orders of this message are taken. Goes with the next report, or alone."""
 
     epoch: int
@@ -39,7 +34,7 @@ class Confirm(_Effect):
 # --- transfers --------------------------------------------------------------------------------------
 
 
-class StageFiles(_Effect):
+class StageFiles(msgspec.Struct):
     """Put each attempt's inputs into its worker's cache.
 
     InputsStaged for each attempt: StageDone when all its inputs are there under their digests. TransferEnded last.
@@ -50,7 +45,7 @@ class StageFiles(_Effect):
     jobs: list[Stage]
 
 
-class FetchResults(_Effect):
+class FetchResults(msgspec.Struct):
     """Bring each attempt's files into `incoming/<incarnation>/<task>.<attempt>/`, empty before.
 
     ResultsFetched or FetchFailed for each attempt (need not be durable yet), TransferEnded last.
@@ -61,7 +56,7 @@ class FetchResults(_Effect):
     jobs: list[Collect]
 
 
-class StopFetching(_Effect):
+class StopFetching(msgspec.Struct):
     """A hint: this attempt of a FetchResults is no longer needed. Its event is still given."""
 
     key: AttemptKey
@@ -70,7 +65,7 @@ class StopFetching(_Effect):
 # --- publishing, in this order ----------------------------------------------------------------------
 
 
-class SyncIncoming(_Effect):
+class SyncIncoming(msgspec.Struct):
     """Build the folders of these records from their files; make all durable in incoming, with few syncs.
 
     It also finds out whether the names can be given. IncomingSynced or StepFailed. Nothing in the tree has changed.
@@ -79,13 +74,13 @@ class SyncIncoming(_Effect):
     records: list[Record]
 
 
-class WriteRecords(_Effect):
+class WriteRecords(msgspec.Struct):
     """Write all these records, whole or not at all. RecordsWritten when durable, else StepFailed."""
 
     records: list[Record]
 
 
-class PlaceFiles(_Effect):
+class PlaceFiles(msgspec.Struct):
     """Give every file and folder that is still in incoming its name (what is not there any more has it already).
 
     Each by one rename (a folder changes places with the former one), a former version kept as blobs. FilesPlaced when
@@ -95,7 +90,7 @@ class PlaceFiles(_Effect):
     records: list[Record]
 
 
-class DropRecords(_Effect):
+class DropRecords(msgspec.Struct):
     """Remove these records. No event; a record that comes back after a crash does no harm."""
 
     keys: list[AttemptKey]
@@ -103,7 +98,7 @@ class DropRecords(_Effect):
     deployment: str
 
 
-class Discard(_Effect):
+class Discard(msgspec.Struct):
     """Remove what is left of these attempts in incoming. Discarded."""
 
     keys: list[AttemptKey]
@@ -112,29 +107,29 @@ class Discard(_Effect):
 # --- the rest ---------------------------------------------------------------------------------------
 
 
-class KeepEpoch(_Effect):
+class KeepEpoch(msgspec.Struct):
     """Write this epoch. EpochKept when durable."""
 
     epoch: int
 
 
-class Sweep(_Effect):
+class Sweep(msgspec.Struct):
     """Remove all of incoming. Only after every record is completed, and when no former writer lives. Swept."""
 
 
-class StoreFiles(_Effect):
+class StoreFiles(msgspec.Struct):
     """Give each content its name, in this order, each by one rename, verified before. StoresEnded when durable."""
 
     orders: list[Store]
 
 
-class LookUpNames(_Effect):
+class LookUpNames(msgspec.Struct):
     """See which names are there, with size and digest. NamesFound."""
 
     order: LookUp
 
 
-class SendFile(_Effect):
+class SendFile(msgspec.Struct):
     """Send this content to the boss, from where an earlier try broke off. FileSent."""
 
     order: Send

@@ -21,15 +21,10 @@ from wire.messages import (
     StoreFailed,
 )
 
-
-class _Event(msgspec.Struct):
-    pass
-
-
 # --- from the program itself ------------------------------------------------------------------------
 
 
-class Started(_Event):
+class Started(msgspec.Struct):
     """The first event: what is on disk. All records, those of other deployments too."""
 
     #: Highest epoch of a boss of this deployment whose orders were taken; 0: none yet.
@@ -37,7 +32,7 @@ class Started(_Event):
     records: list[Record]
 
 
-class TimePassed(_Event):
+class TimePassed(msgspec.Struct):
     """A deadline may have come."""
 
     #: Bytes that are free on the tree's file system.
@@ -47,21 +42,21 @@ class TimePassed(_Event):
 # --- from the broker --------------------------------------------------------------------------------
 
 
-class LinkConnected(_Event):
+class LinkConnected(msgspec.Struct):
     """Connected, and the subscription to the orders is granted."""
 
 
-class LinkDisconnected(_Event):
+class LinkDisconnected(msgspec.Struct):
     """What was reported since the last answer may be lost."""
 
 
-class BossSeen(_Event):
+class BossSeen(msgspec.Struct):
     """The boss's presence says that this incarnation of it is online; a hint."""
 
     incarnation: str
 
 
-class Ordered(_Event):
+class Ordered(msgspec.Struct):
     """A message on the orders' topic."""
 
     message: DatastoreOrders
@@ -70,13 +65,13 @@ class Ordered(_Event):
 # --- results of effects -----------------------------------------------------------------------------
 
 
-class EpochKept(_Event):
+class EpochKept(msgspec.Struct):
     """KeepEpoch is done: the epoch is durable."""
 
     epoch: int
 
 
-class InputsStaged(_Event):
+class InputsStaged(msgspec.Struct):
     """One attempt of a StageFiles is answered."""
 
     answer: StageDone | StageFailed
@@ -87,13 +82,13 @@ def not_staged(order: Stage, fault: StageFault, reason: str) -> StageFailed:
     return StageFailed(task=order.task, attempt=order.attempt, fault=fault, reason=reason)
 
 
-class ResultsFetched(_Event):
+class ResultsFetched(msgspec.Struct):
     """One attempt of a FetchResults: all its files are in incoming, with the sizes and digests of the order."""
 
     key: AttemptKey
 
 
-class FetchFailed(_Event):
+class FetchFailed(msgspec.Struct):
     """One attempt of a FetchResults. After `transfer` and `changed` parts may be left, for the next try or Discard."""
 
     key: AttemptKey
@@ -105,14 +100,14 @@ class FetchFailed(_Event):
     reason: str = ""
 
 
-class TransferEnded(_Event):
+class TransferEnded(msgspec.Struct):
     """A StageFiles or FetchResults is over. Attempts that were not answered failed for `error`."""
 
     transfer: int
     error: str = ""
 
 
-class IncomingSynced(_Event):
+class IncomingSynced(msgspec.Struct):
     """SyncIncoming is done: the files of all records but the refused ones are durable in incoming."""
 
     #: Attempts whose names cannot be given (a folder stands there, ...), each with the reason.
@@ -121,15 +116,15 @@ class IncomingSynced(_Event):
     folders: list[tuple[AttemptKey, list[int]]] = msgspec.field(default_factory=list)
 
 
-class RecordsWritten(_Event):
+class RecordsWritten(msgspec.Struct):
     """WriteRecords is done: the records are durable."""
 
 
-class FilesPlaced(_Event):
+class FilesPlaced(msgspec.Struct):
     """PlaceFiles is done: every file of the records has its name, durably."""
 
 
-class StepFailed(_Event):
+class StepFailed(msgspec.Struct):
     """The SyncIncoming, WriteRecords or PlaceFiles under way did not come to its end."""
 
     reason: str
@@ -137,30 +132,30 @@ class StepFailed(_Event):
     full: bool = False
 
 
-class Discarded(_Event):
+class Discarded(msgspec.Struct):
     """Discard is done: nothing of these attempts is left in incoming."""
 
     keys: list[AttemptKey]
 
 
-class Swept(_Event):
+class Swept(msgspec.Struct):
     """Sweep is done."""
 
 
-class StoresEnded(_Event):
+class StoresEnded(msgspec.Struct):
     """A StoreFiles is done; what is in neither list was not done for lack of space, and `full` says so."""
 
     answers: list[Stored | StoreFailed]
     full: str = ""
 
 
-class NamesFound(_Event):
+class NamesFound(msgspec.Struct):
     """A LookUpNames is done."""
 
     answer: Found
 
 
-class FileSent(_Event):
+class FileSent(msgspec.Struct):
     """A SendFile is over."""
 
     answer: Sent | SendFailed

@@ -61,10 +61,9 @@ class Lanes:
             return None
         for _ in range(len(self.turns)):
             lane = self.turns.popleft()
-            if lane.direction in held:
-                self.turns.append(lane)
-                continue
-            return self._start(lane)
+            if lane.direction not in held:
+                return self._start(lane)
+            self.turns.append(lane)
         return None
 
     def _start(self, lane: Lane) -> Transfer:

@@ -15,7 +15,7 @@ from datastore.agent.effects import DropRecords, PlaceFiles, Sweep, SyncIncoming
 from datastore.agent.events import IncomingSynced, StepFailed
 from datastore.agent.moves import leave, move, move_batch
 from datastore.agent.records import Record, published, record_of
-from datastore.agent.state import Collection, DatastoreAgentState, IgnoredEvent, Publishing, PublishStep, Step
+from datastore.agent.state import DatastoreAgentState, IgnoredEvent, Publishing, PublishStep, Step
 from datastore.paths import folders_of
 from wire.messages import Abandoned, AttemptKey
 
@@ -163,17 +163,14 @@ def on_step_failed(state: DatastoreAgentState, event: StepFailed) -> None:
         move_batch(state, batch, PublishStep.OVER)
         state.publish_after = due
         for record in batch.records:
-            _back_to_fetched(state, state.collections[record.key])
+            collection = state.collections[record.key]
+            if collection.ending is not None:
+                discard(state, collection, collection.ending)
+            else:
+                move(state, collection, Step.FETCHED)
+                state.fetched[collection.key] = None
     else:
         batch.due = due
-
-
-def _back_to_fetched(state: DatastoreAgentState, collection: Collection) -> None:
-    if collection.ending is not None:
-        discard(state, collection, collection.ending)
-    else:
-        move(state, collection, Step.FETCHED)
-        state.fetched[collection.key] = None
 
 
 def _under_way(state: DatastoreAgentState, step: PublishStep) -> Publishing | None:

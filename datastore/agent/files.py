@@ -1,13 +1,16 @@
-"""Sent files that get their name, and names that are looked up. Pure."""
+"""Single files: sent ones get their name, names are looked up, and what users want is sent to the boss. Pure.
+
+One content is sent to the boss once at a time; a question that is repeated meanwhile has its answer already on the way.
+"""
 
 from __future__ import annotations
 
 from datastore.agent import staging, warnings
-from datastore.agent.effects import LookUpNames, StoreFiles
-from datastore.agent.events import NamesFound, StoresEnded
+from datastore.agent.effects import LookUpNames, SendFile, StoreFiles
+from datastore.agent.events import FileSent, NamesFound, StoresEnded
 from datastore.agent.state import DatastoreAgentState, IgnoredEvent
 from datastore.paths import NameRefusedError, clean_name
-from wire.messages import Found, LookUp, Store, StoreFailed
+from wire.messages import Found, LookUp, Send, SendFailed, Store, StoreFailed
 
 #: Files of one StoreFiles.
 MAX_FILES = 1_000
@@ -60,3 +63,21 @@ def on_found(state: DatastoreAgentState, event: NamesFound) -> None:
         state.ignore(IgnoredEvent.NO_SUCH_LOOK_UP)
         return
     state.report(answer)
+
+
+def on_send(state: DatastoreAgentState, order: Send) -> None:
+    try:
+        clean_name(order.name)
+    except NameRefusedError as error:
+        state.report(SendFailed(digest=order.digest, reason=str(error)))
+        return
+    if order.digest not in state.sending:
+        state.sending[order.digest] = order
+        state.effects.append(SendFile(order))
+
+
+def on_sent(state: DatastoreAgentState, event: FileSent) -> None:
+    if state.sending.pop(event.answer.digest, None) is None:
+        state.ignore(IgnoredEvent.NO_SUCH_SENDING)
+        return
+    state.report(event.answer)
