@@ -69,7 +69,8 @@ def _run(options: argparse.Namespace) -> int:
         inbox: Inbox = queue.SimpleQueue()
         work = Performer(inbox.put, tree, index, options.deployment, options.transfers, options.ssh_key, _boss(options))
         loop = DatastoreLoop(inbox, agent, Outgoing(options.deployment, incarnation), work, topics, tree.free_bytes)
-        _end_on_signals(inbox)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: inbox.put(StopDatastore()))
         if options.die_with:
             _end_with(options.die_with, inbox)
         logger.info("datastore of %s, tree %s", options.deployment, tree.root, extra={"action": "start"})
@@ -112,11 +113,6 @@ def _presence(deployment: str, incarnation: str, online: bool) -> bytes:
     return encode(
         Presence(version=VERSION, deployment=deployment, name="datastore", incarnation=incarnation, online=online)
     )
-
-
-def _end_on_signals(inbox: Inbox) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: inbox.put(StopDatastore()))
 
 
 def _end_with(pid: int, inbox: Inbox) -> None:
@@ -173,10 +169,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add(parser: argparse.ArgumentParser, option: str, variable: str, kind: object, default: object, text: str) -> None:
     """An option that is also an environment variable, and says so."""
-    value = os.environ.get(variable) or default
+    value = os.environ.get(variable) or default or None
     shown = f"{text} [{variable}]" if default in (None, "") else f"{text} [{variable}, else {default}]"
-    if isinstance(value, str) and value == "":
-        value = None
     parser.add_argument(option, type=kind, default=value, required=value is None and default is None, help=shown)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from datastore.disk.beneath import open_file
-from datastore.disk.content import SizeDiffersError, Stopped, copy, hex_of
+from datastore.disk.content import SizeDiffersError, Stopped, copy, hex_of, mode_of
 from datastore.disk.names import Rename
 from datastore.disk.tree import Tree
 from datastore.disk.versions import VersionMissingError, Versions
@@ -93,7 +93,7 @@ class Exchange:
                 raise ContentRejectedError(
                     f"the content of {order.source!r} has the digest {digest}, not {order.digest}"
                 )
-            os.fchmod(target, _mode(order))
+            os.fchmod(target, mode_of(order.executable))
         except BaseException:
             os.unlink(path, dir_fd=self._tree.incoming)
             raise
@@ -114,17 +114,13 @@ class Exchange:
             digest = self._boss.fetch(order.source.removeprefix(BY_HTTP), target, order.size)
             if digest != order.digest:
                 raise WrongContentError(f"what the boss has as {order.digest} has the digest {digest}; push it again")
-            os.fchmod(target, _mode(order))
+            os.fchmod(target, mode_of(order.executable))
             os.rename(part, path, src_dir_fd=self._tree.parts, dst_dir_fd=self._tree.incoming)
         except WrongContentError:
             os.unlink(part, dir_fd=self._tree.parts)
             raise
         finally:
             os.close(target)
-
-
-def _mode(order: Store) -> int:
-    return 0o755 if order.executable else 0o644
 
 
 def _open_source(path: str) -> tuple[int, os.stat_result]:

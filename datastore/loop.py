@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 
 from datastore.agent import DatastoreAgent, Outgoing
-from datastore.agent.effects import Confirm, Effect, Report
+from datastore.agent.effects import Confirm, Report
 from datastore.agent.events import (
     BossSeen,
     Event,
@@ -132,7 +132,7 @@ class DatastoreLoop:
                 self._handle(Ordered(decode(message.payload, DatastoreOrders)))
             elif message.topic == self._topics.boss_presence and message.payload:
                 presence = decode(message.payload, Presence)
-                if presence.online and presence.deployment == self._agent.deployment:
+                if presence.online and presence.deployment == self._agent.state.deployment:
                     self._handle(BossSeen(presence.incarnation))
         except WireError as error:
             logger.warning("a message on %s is dropped: %s", message.topic, error, extra={"action": "drop_message"})
@@ -141,13 +141,10 @@ class DatastoreLoop:
         if isinstance(event, StepFailed):
             logger.warning("%s", event.reason, extra={"action": "wait"})
         for effect in self._agent.handle(event, time.monotonic()):
-            self._perform(effect)
-
-    def _perform(self, effect: Effect) -> None:
-        if isinstance(effect, Report | Confirm):
-            self._outgoing.add(effect)
-        else:
-            self._work.begin(effect)
+            if isinstance(effect, Report | Confirm):
+                self._outgoing.add(effect)
+            else:
+                self._work.begin(effect)
 
     # -- out -----------------------------------------------------------------------------------------
 
@@ -160,7 +157,7 @@ class DatastoreLoop:
         self._outgoing.too_large.clear()
         while self._unsent:
             if not link.publish(self._topics.datastore_reports, encode(self._unsent[0])):
-                if not self._agent.linked:
+                if not self._agent.state.linked:
                     self._unsent.clear()
                 return
             del self._unsent[0]

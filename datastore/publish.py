@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 
-from datastore.agent.events import IncomingSynced
+from datastore.agent.events import FilesPlaced, IncomingSynced, RecordsWritten
 from datastore.agent.records import Record
 from datastore.disk.beneath import PathObstructedError
 from datastore.disk.content import is_full
@@ -51,13 +51,14 @@ class Publisher:
             [(record.key, each.inodes) for record, each in zip(records, built, strict=True) if each.inodes],
         )
 
-    def write_records(self, records: list[Record]) -> None:
+    def write_records(self, records: list[Record]) -> RecordsWritten:
         try:
             self._index.write_records(records, self._digests(records))
         except OSError as error:
             raise self._undone("publish records cannot be written", error) from error
+        return RecordsWritten()
 
-    def place_files(self, records: list[Record]) -> None:
+    def place_files(self, records: list[Record]) -> FilesPlaced:
         moves = [move for record in records for move in self._left(record)]
         try:
             # Names whose rename happened in an earlier try must be durable too before the end is reported.
@@ -70,6 +71,7 @@ class Publisher:
             raise self._undone("results cannot get their names", error) from error
         # With the former folders that are in them.
         self._tree.janitor.remove([self._folder(record) for record in records])
+        return FilesPlaced()
 
     def drop_records(self, deployment: str, keys: list[AttemptKey]) -> None:
         try:

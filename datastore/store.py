@@ -72,7 +72,10 @@ class Storage:
                 if is_full(error):
                     full = self._tree.full_text()
                     break
-                answers.append(StoreFailed(name=order.name, digest=order.digest, reason=_sentence(order, error)))
+                reason = (
+                    f"{order.source!r} cannot be copied to {order.name!r} on the datastore: {error.strerror or error}"
+                )
+                answers.append(StoreFailed(name=order.name, digest=order.digest, reason=reason))
         done, full_too = self._name(modes, moves, there)
         return StoreResults(answers + done, full or full_too)
 
@@ -133,7 +136,8 @@ class Storage:
         self, orders: list[Store], moves: list[Rename], there: list[str]
     ) -> tuple[list[Stored | StoreFailed], str]:
         try:
-            sync_many(self._tree.incoming, [move.source for move in moves], lambda path: self._open(path))
+            incoming = self._tree.incoming
+            sync_many(incoming, [move.source for move in moves], lambda path: open_file(incoming, path)[0])
             self._index.keep_digests([row_of(move.name, self._status(move), move.digest) for move in moves])
             for move in moves:
                 self._names.keep_blob(move.source, move.digest)
@@ -141,26 +145,16 @@ class Storage:
                 sync_one(self._tree.blobs)
             self._names.give(moves, also_sync=there)
         except (OSError, PathObstructedError) as error:
-            self._remove(moves)
+            for move in moves:
+                try:
+                    os.unlink(move.source, dir_fd=self._tree.incoming)
+                except OSError:  # has its name already, or is swept at the next start
+                    pass
             if isinstance(error, OSError) and is_full(error):
                 return [], self._tree.full_text()
             failed = [StoreFailed(name=each.name, digest=each.digest, reason=str(error)) for each in orders]
             return list(failed), ""
         return [Stored(name=order.name, digest=order.digest) for order in orders], ""
 
-    def _open(self, path: str) -> int:
-        return open_file(self._tree.incoming, path)[0]
-
     def _status(self, move: Rename) -> os.stat_result:
         return os.stat(move.source, dir_fd=self._tree.incoming, follow_symlinks=False)
-
-    def _remove(self, moves: list[Rename]) -> None:
-        for move in moves:
-            try:
-                os.unlink(move.source, dir_fd=self._tree.incoming)
-            except OSError:  # has its name already, or is swept at the next start
-                pass
-
-
-def _sentence(order: Store, error: OSError) -> str:
-    return f"{order.source!r} cannot be copied to {order.name!r} on the datastore: {error.strerror or error}"

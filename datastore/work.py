@@ -34,9 +34,7 @@ from datastore.agent.events import (
     EpochKept,
     Event,
     FileSent,
-    FilesPlaced,
     NamesFound,
-    RecordsWritten,
     StepFailed,
     StoresEnded,
     Swept,
@@ -105,9 +103,9 @@ class Performer:
         self._doers: dict[type, tuple[ThreadPoolExecutor, Callable[[Any], None]]] = {
             StageFiles: (transfer, self._stage),
             FetchResults: (transfer, self._fetch),
-            SyncIncoming: (publish, self._sync),
-            WriteRecords: (publish, self._record),
-            PlaceFiles: (publish, self._place),
+            SyncIncoming: (publish, self._step),
+            WriteRecords: (publish, self._step),
+            PlaceFiles: (publish, self._step),
             DropRecords: (publish, self._drop),
             Discard: (publish, self._discard),
             KeepEpoch: (publish, self._keep_epoch),
@@ -120,7 +118,7 @@ class Performer:
     def begin(self, effect: Effect) -> None:
         if isinstance(effect, StopFetching):
             self._unwanted.add(effect.key)
-            self._ssh.end_unwanted(self._unwanted.__contains__)
+            self._ssh.runs.end_unwanted(self._unwanted.__contains__)
             return
         thread, do = self._doers[type(effect)]
         thread.submit(do, effect)
@@ -128,7 +126,7 @@ class Performer:
     def stop(self) -> None:
         """End what is under way at the next chance, and wait for it. No event comes afterwards."""
         self._stopping.set()
-        self._ssh.stop()
+        self._ssh.runs.stop()
         if self._boss is not None:
             self._boss.stop()
         beside = (self._look_up_thread, self._send_threads)
@@ -144,7 +142,7 @@ class Performer:
             expanded, tell = expand(self._tree, effect.jobs, self._notify)
             for place, jobs in _by_place(expanded):
                 if place.kind == "ssh":
-                    self._ssh.stage(effect.worker, place, jobs, tell)
+                    self._ssh.sending.stage(effect.worker, place, jobs, tell)
                 else:
                     self._local.stage(jobs, tell)
 
@@ -154,7 +152,7 @@ class Performer:
         def fetch() -> None:
             for place, jobs in _by_place(effect.jobs):
                 if place.kind == "ssh":
-                    self._ssh.fetch(effect.worker, place, jobs, self._notify, self._unwanted.__contains__)
+                    self._ssh.fetching.fetch(effect.worker, place, jobs, self._notify, self._unwanted.__contains__)
                 else:
                     self._local.fetch(jobs, self._notify, self._unwanted.__contains__)
 
@@ -173,26 +171,16 @@ class Performer:
 
     # -- publishing ----------------------------------------------------------------------------------
 
-    def _sync(self, effect: SyncIncoming) -> None:
-        self._step(lambda: self._publisher.sync_incoming(effect.records))
-
-    def _record(self, effect: WriteRecords) -> None:
-        def record() -> Event:
-            self._publisher.write_records(effect.records)
-            return RecordsWritten()
-
-        self._step(record)
-
-    def _place(self, effect: PlaceFiles) -> None:
-        def place() -> Event:
-            self._publisher.place_files(effect.records)
-            return FilesPlaced()
-
-        self._step(place)
-
-    def _step(self, do: Callable[[], Event]) -> None:
+    def _step(self, effect: SyncIncoming | WriteRecords | PlaceFiles) -> None:
+        event: Event
         try:
-            event = do()
+            match effect:
+                case SyncIncoming():
+                    event = self._publisher.sync_incoming(effect.records)
+                case WriteRecords():
+                    event = self._publisher.write_records(effect.records)
+                case PlaceFiles():
+                    event = self._publisher.place_files(effect.records)
         except StepFailedError as undone:
             event = StepFailed(str(undone), undone.full)
         except Exception as error:
@@ -203,7 +191,7 @@ class Performer:
         self._publisher.drop_records(effect.deployment, effect.keys)
 
     def _discard(self, effect: Discard) -> None:
-        self._ssh.discard(effect.keys)
+        self._ssh.fetching.discard(effect.keys)
         self._publisher.discard(effect.keys)
         self._notify(Discarded(effect.keys))
 

@@ -84,7 +84,7 @@ def _step(parent: int, component: str, path: str, make: bool) -> int:
     except FileNotFoundError:
         if not make:
             raise PathMissingError(f"the folder {path!r} is not there") from None
-        _make(parent, component)
+        make_folder(component, parent, 0o755)
         child = _step_made(parent, component, path)
     except OSError as error:
         raise _explained(error, path, f"a file or a symbolic link at {component!r}") from None
@@ -99,9 +99,10 @@ def _step_made(parent: int, component: str, path: str) -> int:
         raise _explained(error, path, f"a file or a symbolic link at {component!r}") from None
 
 
-def _make(parent: int, component: str) -> None:
+def make_folder(path: str, root: int, mode: int) -> None:
+    """One that is there already stays as it is."""
     try:
-        os.mkdir(component, 0o755, dir_fd=parent)
+        os.mkdir(path, mode, dir_fd=root)
     except FileExistsError:
         pass
 

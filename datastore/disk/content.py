@@ -46,6 +46,11 @@ def is_full(error: OSError) -> bool:
     return error.errno in _NO_SPACE
 
 
+def mode_of(executable: bool) -> int:
+    """Of a file that others may read."""
+    return 0o755 if executable else 0o644
+
+
 def never() -> bool:
     return False
 

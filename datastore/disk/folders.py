@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from datastore.agent.records import Record
+from datastore.disk.beneath import make_folder
 from datastore.paths import folders_of
 
 _EXCHANGE = 2
@@ -76,10 +77,7 @@ def _make(incoming: int, attempt_folder: str, path: str, made: dict[str, None]) 
         missing.append(above)
     for folder in reversed(missing):
         if folder not in made:
-            try:
-                os.mkdir(folder, 0o755, dir_fd=incoming)
-            except FileExistsError:  # of an earlier try
-                pass
+            make_folder(folder, incoming, 0o755)  # it may be there, of an earlier try
             made[folder] = None
 
 

@@ -11,6 +11,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterable
+from contextlib import closing
 from typing import NamedTuple
 
 from datastore.disk.beneath import PathMissingError, PathObstructedError, kind_of, open_folder, split
@@ -49,23 +50,18 @@ class Names:
 
     def obstacles(self, groups: Iterable[Iterable[str]]) -> list[str]:
         """For each group of names why one of them cannot be given, as things stand; empty: all can. Changes nothing."""
-        with _Folders(self._tree.fd, make=False) as folders:
+        with closing(_Folders(self._tree.fd, make=False)) as folders:
             return [self._obstacle(folders, names) for names in groups]
 
     def obstacle_of_folders(self, names: Iterable[str]) -> str:
         """Why one of these cannot be given to a folder, as `obstacles`. What stands there would be replaced."""
-        with _Folders(self._tree.fd, make=False) as folders:
-            for name in names:
-                try:
-                    self._check(folders, name, folder=True)
-                except PathObstructedError as error:
-                    return str(error)
-        return ""
+        with closing(_Folders(self._tree.fd, make=False)) as folders:
+            return self._obstacle(folders, names, folder=True)
 
-    def _obstacle(self, folders: _Folders, names: Iterable[str]) -> str:
+    def _obstacle(self, folders: _Folders, names: Iterable[str], folder: bool = False) -> str:
         for name in names:
             try:
-                self._check(folders, name)
+                self._check(folders, name, folder)
             except PathObstructedError as error:
                 return str(error)
         return ""
@@ -77,7 +73,7 @@ class Names:
 
         `also_sync`: further names whose folders are to be durable.
         """
-        with self._lock, _Folders(self._tree.fd, make=True) as folders:
+        with self._lock, closing(_Folders(self._tree.fd, make=True)) as folders:
             formers = [former for move in moves if (former := self._keep_former(folders, move)) is not None]
             left = [move for move in folder_moves if self._is_left(move)]
             for folder_move in left:
@@ -104,7 +100,7 @@ class Names:
             _link(source, self._tree.incoming, "replacing", self._tree.blobs)
             os.replace("replacing", hex_of(digest), src_dir_fd=self._tree.blobs, dst_dir_fd=self._tree.blobs)
 
-    def _check(self, folders: _Folders, name: str, folder: bool = False) -> None:
+    def _check(self, folders: _Folders, name: str, folder: bool) -> None:
         above, deepest = folders.deepest(name)
         status = os.fstat(deepest)
         if status.st_dev != self._tree.device:
@@ -204,17 +200,11 @@ class _Folders:
         self._make = make
         self._open: dict[str, int] = {}
 
-    def __enter__(self) -> _Folders:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
     def open(self, folder: str) -> int:
         fd = self._open.get(folder)
         if fd is None:
             if len(self._open) >= _OPEN_FOLDERS:
-                self._close()
+                self.close()
             fd = self._open[folder] = open_folder(self._root, folder, self._make)
         return fd
 
@@ -227,7 +217,7 @@ class _Folders:
                 continue
         raise AssertionError("the root is always there")
 
-    def _close(self) -> None:
+    def close(self) -> None:
         for fd in self._open.values():
             os.close(fd)
         self._open.clear()

@@ -16,6 +16,7 @@ import shutil
 import time
 from pathlib import Path
 
+from datastore.disk.beneath import make_folder
 from datastore.disk.errors import DiskError
 from datastore.disk.janitor import Janitor
 from datastore.disk.syncs import sync_one
@@ -109,10 +110,7 @@ class Tree:
                 os.unlink(entry, dir_fd=self.parts)
 
     def make_incarnation_folder(self) -> None:
-        try:
-            os.mkdir(self.incarnation, 0o700, dir_fd=self.incoming)
-        except FileExistsError:
-            pass
+        make_folder(self.incarnation, self.incoming, 0o700)
 
 
 def _open(path: Path) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from datastore.agent.events import FetchFailed, ResultsFetched
+from datastore.disk.beneath import make_folder
 from datastore.disk.content import Stopped, is_full
 from datastore.disk.janitor import AT_ONCE
 from datastore.disk.tree import INCOMING, Tree
@@ -64,8 +65,11 @@ class Fetching:
             if folder:
                 shutil.rmtree(_folder_in(folder, key), dir_fd=self._tree.incoming, ignore_errors=True)
                 self._tree.remove_attempt(key)
-                if not self._held.in_folder(folder):
-                    _remove_if_empty(self._tree, folder)
+                try:
+                    if not self._held.in_folder(folder):
+                        os.rmdir(folder, dir_fd=self._tree.incoming)
+                except OSError:  # something is still in it
+                    pass
 
     # -- inside --------------------------------------------------------------------------------------
 
@@ -117,7 +121,8 @@ class Fetching:
         if not names:
             return _Received(intake)
         remote_of(lane.worker, lane.place)  # what cannot be a worker gets no folder
-        _make_folder(self._tree, lane.folder)
+        self._tree.make_incarnation_folder()
+        make_folder(lane.folder, self._tree.incoming, 0o700)
         ended, failure = self._bring(lane, jobs, wanted, names, limit)
         if failure is not None and failure.fault == "host":
             raise failure
@@ -281,18 +286,3 @@ def _missing(received: _Received, jobs: list[Collect]) -> dict[AttemptKey, Colle
     if received.intake is None:
         return {_key(job): None for job in jobs}
     return {place.key: place.file for _, places in received.intake.missing() for place in places}
-
-
-def _make_folder(tree: Tree, folder: str) -> None:
-    tree.make_incarnation_folder()
-    try:
-        os.mkdir(folder, 0o700, dir_fd=tree.incoming)
-    except FileExistsError:
-        pass
-
-
-def _remove_if_empty(tree: Tree, folder: str) -> None:
-    try:
-        os.rmdir(folder, dir_fd=tree.incoming)
-    except OSError:
-        pass

@@ -23,6 +23,7 @@ from datastore.disk.content import (
     copy,
     hex_of,
     is_full,
+    mode_of,
     never,
 )
 from datastore.disk.tree import Tree
@@ -183,12 +184,11 @@ class LocalTransfers:
 
     def _fetch_file(self, work: int, owner: int, path: str, file: CollectFile, given_up: Stopped) -> None:
         source = _open_result(work, owner, file)
-        mode = 0o755 if file.executable else 0o644
         target = -1
         try:
             target = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._tree.incoming)
             digest = copy(source, target, file.size, lambda: self._stopped() or given_up())
-            os.fchmod(target, mode)
+            os.fchmod(target, mode_of(file.executable))
         except SizeDiffersError as error:
             raise _ResultWrongError(
                 f"result {shown(file.source)} is not what the worker said: {error}", "changed"

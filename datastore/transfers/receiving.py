@@ -14,10 +14,10 @@ import stat
 from collections.abc import Container, Iterable
 from typing import NamedTuple
 
-from datastore.disk.content import CopyStoppedError, Stopped, copy, digest_of
+from datastore.disk.content import CopyStoppedError, Stopped, copy, digest_of, mode_of
 from datastore.disk.syncs import start_writing
 from datastore.disk.tree import Tree
-from datastore.paths import shown
+from datastore.paths import folders_of, shown
 from wire.messages import AttemptKey, CollectFile
 
 #: A file up to this size is read in one go.
@@ -50,7 +50,9 @@ class Intake:
         self._wanted: dict[str, list[Wanted]] = {}
         self._folders: set[str] = set()
         for place in wanted:
-            self._expect(place)
+            path = source_of(place.key, place.file)
+            self._wanted.setdefault(path, []).append(place)
+            self._folders.update(folders_of(path))
         self.got: list[Wanted] = []
         #: Files that came and are not what was said: a sentence for each attempt.
         self.differ: dict[AttemptKey, str] = {}
@@ -70,14 +72,6 @@ class Intake:
         return list(self._wanted.items())
 
     # -- inside --------------------------------------------------------------------------------------
-
-    def _expect(self, place: Wanted) -> None:
-        path = source_of(place.key, place.file)
-        self._wanted.setdefault(path, []).append(place)
-        cut = path.rfind("/")
-        while cut > 0 and path[:cut] not in self._folders:
-            self._folders.add(path[:cut])
-            cut = path.rfind("/", 0, cut)
 
     def _walk(self, fd: int, above: str) -> None:
         with os.scandir(fd) as found:
@@ -120,7 +114,7 @@ class Intake:
             for place in good[1:]:
                 self._copy(fd, place)
             if good:
-                _set_mode(fd, good[0].file)
+                os.fchmod(fd, mode_of(good[0].file.executable))
                 os.rename(name, self._target(good[0]), src_dir_fd=folder, dst_dir_fd=self._tree.incoming)
             else:
                 os.unlink(name, dir_fd=folder)
@@ -151,13 +145,9 @@ class Intake:
         target = os.open(self._target(place), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self._tree.incoming)
         try:
             copy(fd, target, place.file.size, self._stopped)
-            _set_mode(target, place.file)
+            os.fchmod(target, mode_of(place.file.executable))
         finally:
             os.close(target)
 
     def _target(self, place: Wanted) -> str:
         return f"{self._tree.attempt_folder(place.key)}/{place.number}"
-
-
-def _set_mode(fd: int, file: CollectFile) -> None:
-    os.fchmod(fd, 0o755 if file.executable else 0o644)

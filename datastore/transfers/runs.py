@@ -89,11 +89,12 @@ class Runs:
             # Only the host says so, and results of other workers must not wait for its word.
             at = verdicts.doing(remote, errand.direction, errand.path)
             failure = TransferFailedError("transfer", f"{at}: {verdicts.telling(ended.words)}")
-        if failure is not None and verdicts.is_bug(ended.code):
+        if failure is not None and ended.code in verdicts.BUGS:
             logger.error("rsync ended with code %d: %s", ended.code, ended.words[:2000], extra={"action": "bug"})
         return failure
 
     def end_unwanted(self, unwanted: Callable[[AttemptKey], bool]) -> None:
+        """Something is not wanted any more: end those of which nothing is."""
         with self._lock:
             running = list(self._running.items())
         for each, keys in running:
@@ -101,6 +102,7 @@ class Runs:
                 each.end()
 
     def stop(self) -> None:
+        """End all that is under way; whoever waits for it raises CopyStoppedError (`stopped` is true by now)."""
         with self._lock:
             running = list(self._running)
         for each in running:

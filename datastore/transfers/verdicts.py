@@ -24,6 +24,8 @@ Fault = Literal["transfer", "host", "full"]
 
 #: Exit codes of rsync.
 PARTIAL = frozenset({23, 24})
+#: Worth a line in the log beside the report: arguments that an rsync does not know, or a disagreement of two.
+BUGS = frozenset({1, 2, 3, 4, 5, 6, 13, 14, 21, 125})
 _CONNECTION = {
     10: "the connection broke",
     12: "the connection was cut",
@@ -143,11 +145,6 @@ def of_room(code: int, remote: RemoteEnd, path: str, room: FreeSpace | None) -> 
         why = "it could not be written there, and why did not come through: a fault of the disk, a quota, a permission"
         return TransferFailedError("transfer", f"{at}: {why}{_more('' if room is None else str(room))}")
     return None
-
-
-def is_bug(code: int) -> bool:
-    """Worth a line in the log beside the report: arguments that an rsync does not know, or a disagreement of two."""
-    return code in (1, 2, 3, 4, 5, 6, 13, 14, 21, 125)
 
 
 def telling(words: str) -> str:

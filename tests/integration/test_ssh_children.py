@@ -182,7 +182,7 @@ def test_a_stop_ends_what_is_under_way_at_once_and_leaves_no_process_and_no_priv
         (folder,) = [Path((world.tree.root / ".ecloud" / "ssh-folder").read_text().strip())]
         assert folder.is_dir()
         world.stopped = True
-        world.transfers.stop()
+        world.transfers.runs.stop()
         thread.join(scaled(20))
         assert ended == [CopyStoppedError]
         assert not folder.exists() and not marked(mark_of(world.tree.fd))
@@ -198,13 +198,13 @@ def test_the_private_folder_of_a_killed_start_is_removed_by_the_next(world: Worl
     next_start = world.make(world.server.key)  # on the same tree: ends the master, too
     assert not folder.exists()
     note.write_text(f"{other}\n")
-    world.make(world.server.key).stop()
+    world.make(world.server.key).runs.stop()
     assert other.is_dir()
-    next_start.stop()
+    next_start.runs.stop()
 
 
 def test_without_a_key_an_order_for_another_host_is_answered_with_what_to_do(world: World) -> None:
-    world.transfers.stop()
+    world.transfers.runs.stop()
     world.transfers = world.make(None)
     failed = world.failure(world.attempt(1, {"a": b"a"}))
     assert failed.fault == "transfer" and "--ssh-key" in failed.reason
@@ -227,7 +227,7 @@ def test_what_came_before_a_cut_is_kept_for_the_next_try_until_it_is_discarded(w
         proxy.cut_after = None
         assert world.fetch(world.attempt(3, {"d": b"d"})) == {3: ResultsFetched((3, 1))}  # its place is not disturbed
         assert any(name.startswith(".ecloud-partial") for name in world.left())
-        world.transfers.discard([(2, 1)])
+        world.transfers.fetching.discard([(2, 1)])
         assert world.left() == ["0", "0", "1.1", "3.1"]
 
 

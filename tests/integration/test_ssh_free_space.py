@@ -52,7 +52,7 @@ def no_ssh(tmp_path: Path) -> str:
 
 def trouble_of(world: World, code: int, sizes: dict[str, int]) -> str:
     """What is said of an rsync that ended so, without words."""
-    runs: Runs = world.transfers._runs
+    runs: Runs = world.transfers.runs
     errand = Errand("w1", world.place, "stage", str(world.cache), list(sizes), sum(sizes.values()), sizes=sizes)
     failure = runs.failure(RsyncEnded(code, WORDLESS, "", False), errand)
     assert failure is not None and failure.fault == "transfer"
@@ -78,7 +78,7 @@ def test_files_that_are_there_already_need_no_room(world: World) -> None:
 def test_a_host_that_is_not_there_any_more_is_not_looked_for(world: World) -> None:
     world.stage([world.write("opens the connection", b"x")])
     world.server.stop()
-    wait_for(lambda: not world.transfers._runs._connections.has("w1", world.place), "the connection is given up")
+    wait_for(lambda: not world.transfers.runs._connections.has("w1", world.place), "the connection is given up")
     world.server.start()
     before = world.server.logins()
     assert "a quota, a permission" in trouble_of(world, 11, {THERE: VAST})

@@ -36,7 +36,7 @@ class World:
 
     def close(self) -> None:
         self.stopped = True
-        self.transfers.stop()
+        self.transfers.runs.stop()
         self.index.close()
         self.tree.close()
 
@@ -59,7 +59,7 @@ class World:
             Stage(task=number, attempt=1, worker="w1", place=self.place, inputs=inputs)
             for number, inputs in enumerate(jobs, 1)
         ]
-        self.transfers.stage("w1", self.place, orders, tell)
+        self.transfers.sending.stage("w1", self.place, orders, tell)
         return sorted(answers, key=lambda answer: answer.task)
 
     # -- in ------------------------------------------------------------------------------------------
@@ -87,7 +87,7 @@ class World:
             assert event.key[0] not in answers, "answered twice"
             answers[event.key[0]] = event
 
-        self.transfers.fetch("w1", self.place, list(jobs), tell, self.unwanted.__contains__)
+        self.transfers.fetching.fetch("w1", self.place, list(jobs), tell, self.unwanted.__contains__)
         return answers
 
     def failure(self, job: Collect) -> FetchFailed:
