@@ -38,7 +38,7 @@ from boss.core.scheduler import Scheduler
 from boss.core.state import State
 from boss.core.waits import BossWarning
 from boss.database import Database
-from boss.database.disk_space import database_free_bytes
+from boss.database.engine import database_free_bytes
 from boss.database.store import DatabaseStore
 from boss.database.upkeep import Upkeep
 from boss.embedded.broker import EmbeddedBroker

@@ -5,18 +5,16 @@
         .load, .load_batches ── load                  what a start reads; batches that come back into memory
         .commit ── commit ── accept, journal          the rows of one turn; their SQL is in `statements`
         .lookups ── lookups ── inputs                 what the loop reads while it works, in bulk
-        .reads ── queries ── details, events, results    what users see, from any thread, with or without a boss
+        .reads ── queries ── journal, results         what users see, from any thread, with or without a boss
 
-`tables` are the tables, `views` the values that reads give, `empty` what is read before there is a database. `store`
-is the database as `boss.loop` uses it, `upkeep` what is done between turns, `disk_space` what SQLite's disk still
-takes. `check` (with `audit`) and `reset` (with `aside`) are `python -m boss --check` and `--reset`.
+`tables` are the tables, `views` the values that reads give. `store` is the database as `boss.loop` uses it, `upkeep`
+what is done between turns. `check` (with `audit`) and `reset` are `python -m boss --check` and `--reset`.
 
 All that is raised is a DatabaseError (`errors`). Which rows there are is `boss.core.rows`; this package writes and
 reads them and decides nothing. A commit of a boss that was superseded writes nothing.
 """
 
-from boss.database.database import Database
-from boss.database.empty import EmptyDatabase
+from boss.database.database import Database, EmptyDatabase
 from boss.database.errors import (
     DatabaseBusyError,
     DatabaseError,

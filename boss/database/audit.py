@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from boss.core.audit import AuditFinding, Standing
 from boss.core.rows import BatchRow
-from boss.database.errors import translated
+from boss.database.reading import Reader, reads
 
 #: Rows of one kind that are listed one by one.
 SHOWN = 100
@@ -76,26 +76,22 @@ _DANGLING = (
 )
 
 
-class Audit:
+class Audit(Reader):
     """Reads only; any thread."""
 
-    def __init__(self, engine: Engine, place: str) -> None:
-        self._engine = engine
-        self._place = place
-
-    def attempts(self, batch: BatchRow) -> dict[tuple[int, int], Standing]:
+    @reads
+    def attempts(self, connection: Connection, batch: BatchRow) -> dict[tuple[int, int], Standing]:
         """All attempts of the batch's own tasks."""
         sql = (
             "SELECT task, attempt, phase, ended, abandoning FROM attempts "
             f"WHERE task >= {batch.first:d} AND task < {batch.first + batch.count:d}"
         )
-        with translated(self._place), self._engine.connect() as connection:
-            found = connection.exec_driver_sql(sql)
-            return {(task, number): Standing(*rest) for task, number, *rest in found}
+        found = connection.exec_driver_sql(sql)
+        return {(task, number): Standing(*rest) for task, number, *rest in found}
 
-    def dangling(self) -> list[AuditFinding]:
-        with translated(self._place), self._engine.connect() as connection:
-            return [finding for sql, words in _DANGLING for finding in _find(connection, sql, words)]
+    @reads
+    def dangling(self, connection: Connection) -> list[AuditFinding]:
+        return [finding for sql, words in _DANGLING for finding in _find(connection, sql, words)]
 
 
 def _find(connection: Connection, sql: str, words: str) -> Iterator[AuditFinding]:

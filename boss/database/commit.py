@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, func, or_
 
 from boss.core.model import TERMINAL
-from boss.core.rows import BatchRow, Changes, Move, ResultRow, TaskRow, WorkerRow
+from boss.core.rows import BatchRow, Changes, ResultRow, TaskRow, WorkerRow
 from boss.database import journal, tables
 from boss.database.accept import init_values, name_key, write_acceptance
 from boss.database.errors import DatabaseError, SupersededError
@@ -62,23 +62,16 @@ def write_changes(connection: Connection, changes: Changes, wall: float, turn: i
     lite = is_lite(connection)
     for accepted in changes.accepted:
         interned.update(write_acceptance(connection, accepted, interned))
-    _write_work(connection, changes, lite)
-    _write_machines(connection, changes, lite)
-    _write_names(connection, changes, lite)
-    if changes.moves:
-        write_rows(connection, insert(tables.events, lite), [_event_values(turn, wall, changes.moves)])
-
-
-def _write_work(connection: Connection, changes: Changes, lite: bool) -> None:
     write_rows(connection, update(tables.batches, lite, _BATCH_CHANGING), map(_batch_values, changes.batches.values()))
     write_reported(connection, upsert(tables.task_states, lite), map(_task_values, changes.tasks.values()))
     write_reported(connection, upsert(tables.attempts, lite), map(_values, changes.attempts.values()))
     write_rows(connection, upsert(tables.inits, lite), map(init_values, changes.inits.values()))
-
-
-def _write_machines(connection: Connection, changes: Changes, lite: bool) -> None:
     write_reported(connection, upsert(tables.workers, lite), map(_worker_values, changes.workers.values()))
     write_reported(connection, upsert(tables.instances, lite), map(_values, changes.instances.values()))
+    _write_names(connection, changes, lite)
+    if changes.moves:
+        event = (turn, wall, *journal.task_range(changes.moves), journal.pack(changes.moves))
+        write_rows(connection, insert(tables.events, lite), [event])
 
 
 def _write_names(connection: Connection, changes: Changes, lite: bool) -> None:
@@ -86,7 +79,9 @@ def _write_names(connection: Connection, changes: Changes, lite: bool) -> None:
     write_rows(connection, update(tables.files, lite, ("stored",)), stored)
     _delete_left_before(connection, changes.folders)
     write_reported(connection, upsert(tables.results, lite), map(_result_values, changes.results.values()))
-    _free_names(connection, [row.number for row in changes.tasks.values() if row.dropped and row.state in TERMINAL])
+    # Other tasks may declare what dropped ones did; what was published stays where it is, and belongs to none.
+    for part in parts([row.number for row in changes.tasks.values() if row.dropped and row.state in TERMINAL]):
+        connection.exec_driver_sql(f"DELETE FROM results WHERE task IN ({listed(part)})")
     kept = (key for key, keep in changes.records.items() if keep)
     write_rows(connection, insert_if_absent(tables.records, lite), kept)
     _delete_records(connection, [key for key, keep in changes.records.items() if not keep], lite)
@@ -94,30 +89,23 @@ def _write_names(connection: Connection, changes: Changes, lite: bool) -> None:
 
 def _delete_left_before(connection: Connection, folders: dict[tuple[str, str], tuple[int, int]]) -> None:
     """What earlier attempts of the same task left below folders that were replaced whole."""
-    wanted = list(folders.items())
-    for start in range(0, len(wanted), 100):
+    for part in parts(list(folders.items()), 100):
         conditions = [
             (results.c.task == task)
             & results.c.attempt.between(1, attempt - 1)
             & (func.substr(results.c.name, 1, len(name) + 1) == f"{name}/")
-            for (_, name), (task, attempt) in wanted[start : start + 100]
+            for (_, name), (task, attempt) in part
             if attempt > 1
         ]
         if conditions:
             connection.execute(results.delete().where(or_(*conditions)))
 
 
-def _free_names(connection: Connection, dropped: list[int]) -> None:
-    """Other tasks may declare what these did; what was published stays where it is, and belongs to none."""
-    for part in parts(dropped):
-        connection.exec_driver_sql(f"DELETE FROM results WHERE task IN ({listed(part)})")
-
-
 def _delete_records(connection: Connection, keys: list[tuple[int, int]], lite: bool) -> None:
     if lite:
         return write_rows(connection, delete(tables.records, lite), keys)
-    for start in range(0, len(keys), 1000):  # one statement each would be a round trip each
-        pairs = ",".join(f"({task:d},{attempt:d})" for task, attempt in keys[start : start + 1000])
+    for part in parts(keys, 1000):  # one statement each would be a round trip each
+        pairs = ",".join(f"({task:d},{attempt:d})" for task, attempt in part)
         connection.exec_driver_sql(f"DELETE FROM records WHERE (task, attempt) IN ({pairs})")
 
 
@@ -165,10 +153,6 @@ def _worker_values(row: WorkerRow) -> Row:
 def _result_values(row: ResultRow) -> Row:
     key = name_key(row.name)
     return row.project, key, row.name, row.task, row.attempt, row.digest, row.size, row.executable
-
-
-def _event_values(turn: int, wall: float, moves: list[Move]) -> Row:
-    return (turn, wall, *journal.task_range(moves), journal.pack(moves))
 
 
 def largest_task(changes: Changes) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, Row, StaticPool, create_engine, select
 from sqlalchemy.engine import URL
 
 from boss.core.rows import Changes, Loaded, LoadedBatch
@@ -35,7 +35,7 @@ from boss.database.lookups import DatabaseLookups
 from boss.database.queries import DatabaseReads
 from boss.database.schema import bring_up_to_date, check_readable
 from boss.database.statements import is_lite
-from boss.database.tables import deployment
+from boss.database.tables import deployment, metadata
 
 log = logging.getLogger(__name__)
 
@@ -120,12 +120,8 @@ class Database:
         May be called again with the same changes after any error but SupersededError: a turn whose answer was
         lost is recognised by its number and not written twice.
         """
-
-        def write(connection: Connection, turn: int) -> None:
-            commit.write_changes(connection, changes, wall, turn, self._profiles(connection))
-
         try:
-            self._turn(write)
+            self._turn(lambda one, turn: commit.write_changes(one, changes, wall, turn, self._profiles(one)))
         except RowTooLargeError as error:
             raise RowTooLargeError(f"{error}{commit.largest_task(changes)}") from error
 
@@ -141,14 +137,7 @@ class Database:
 
     def prune_events(self, before: float, limit: int = 10_000) -> int:
         """Take journal rows older than `before` away, oldest first; answers how many (call again if `limit`)."""
-        pruned = 0
-
-        def prune(connection: Connection, _turn: int) -> None:
-            nonlocal pruned
-            pruned = commit.prune_events(connection, before, limit)
-
-        self._turn(prune)
-        return pruned
+        return self._turn(lambda connection, _turn: commit.prune_events(connection, before, limit)) or 0
 
     def keep_alive(self) -> None:
         """Say a word on the writer's connection, so that the server keeps it; to be called once a minute.
@@ -175,14 +164,14 @@ class Database:
 
     # --- how it is done ------------------------------------------------------------------------------
 
-    def _turn(self, write: Callable[[Connection, int], object]) -> None:
-        """One transaction that begins with the claim, tried again while it is worth it."""
+    def _turn(self, write: Callable[[Connection, int], T]) -> T | None:
+        """One transaction that begins with the claim, tried again while it is worth it. None: it was there already."""
         if not self.epoch:
             raise RuntimeError("take_over comes before the first write")
         turn, ends, pause = self.turn + 1, time.monotonic() + self._retry_seconds, 0.02
         while True:
             try:
-                self._try_turn(turn, write)
+                written = self._try_turn(turn, write)
                 break
             except Exception as raw:
                 self._drop_writer()
@@ -200,12 +189,13 @@ class Database:
             time.sleep(pause)
             pause = min(2.0, pause * 2)
         self.turn = turn
+        return written
 
-    def _try_turn(self, turn: int, write: Callable[[Connection, int], object]) -> None:
+    def _try_turn(self, turn: int, write: Callable[[Connection, int], T]) -> T | None:
         connection = self._connection()
         with connection.begin():
-            if commit.claim_turn(connection, self.epoch, turn, self.place):
-                write(connection, turn)
+            claimed = commit.claim_turn(connection, self.epoch, turn, self.place)
+            return write(connection, turn) if claimed else None
 
     def _profiles(self, connection: Connection) -> dict[bytes, int]:
         if not self._interned:
@@ -243,3 +233,19 @@ class Database:
         except BaseException:
             self.close()
             raise
+
+
+class EmptyDatabase:
+    """What is read where no boss has run yet: the tables, in memory, with nothing in them. As much of a Database as
+    reading takes. It has no deployment: that is made with the first one on disk."""
+
+    deployment = ""
+
+    def __init__(self) -> None:
+        self._engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+        metadata.create_all(self._engine)
+        self.reads = DatabaseReads(self._engine, "in memory")
+        self.lookups = DatabaseLookups(self._engine, "in memory")
+
+    def close(self) -> None:
+        self._engine.dispose()

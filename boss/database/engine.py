@@ -6,6 +6,7 @@ only writer connection, one (pooled) for everything that reads.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from boss.database.errors import DatabaseError
 #: Seconds that a statement waits for a lock, and a connection for its server.
 LOCK_SECONDS = 15
 CONNECT_SECONDS = 10
+_TIMEOUTS = {"connect_timeout": CONNECT_SECONDS, "read_timeout": 300, "write_timeout": 300}
 #: After so long without a word the server ends a connection, and with it the lock of a boss whose host died.
 IDLE_SECONDS = 300
 #: Bytes of one multi-row statement, if the server accepts as much.
@@ -35,23 +37,15 @@ def parse_url(text: str) -> URL:
         ) from None
     family = url.drivername.partition("+")[0]
     if family == "sqlite":
-        return _parse_sqlite(url)
+        if not url.database or url.database == ":memory:":
+            raise DatabaseError("the database's address names no file: write sqlite:///directory/file.sqlite")
+        return url.set(drivername="sqlite+pysqlite")
     if family in ("mysql", "mariadb"):
-        return _parse_mysql(url)
+        if not url.database:
+            raise DatabaseError("the database's address names no database: write mysql://user:password@host/name")
+        # One dialect name for both; which of the two the server is, it says itself.
+        return url.set(drivername="mysql+pymysql").update_query_dict({"charset": "utf8mb4"})
     raise DatabaseError(f"databases of the kind {family!r} are not supported: use sqlite, mysql or mariadb")
-
-
-def _parse_sqlite(url: URL) -> URL:
-    if not url.database or url.database == ":memory:":
-        raise DatabaseError("the database's address names no file: write sqlite:///directory/file.sqlite")
-    return url.set(drivername="sqlite+pysqlite")
-
-
-def _parse_mysql(url: URL) -> URL:
-    if not url.database:
-        raise DatabaseError("the database's address names no database: write mysql://user:password@host/name")
-    # One dialect name for both; which of the two the server is, it says itself.
-    return url.set(drivername="mysql+pymysql").update_query_dict({"charset": "utf8mb4"})
 
 
 def is_sqlite(url: URL) -> bool:
@@ -77,7 +71,7 @@ def writer_engine(url: URL) -> Engine:
         )
     return _mysql(
         create_engine(
-            url, hide_parameters=True, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=_timeouts()
+            url, hide_parameters=True, poolclass=NullPool, isolation_level="READ COMMITTED", connect_args=_TIMEOUTS
         )
     )
 
@@ -89,13 +83,9 @@ def reader_engine(url: URL) -> Engine:
     # REPEATABLE READ: the statements of one read see one state, as they do on SQLite.
     return _mysql(
         create_engine(
-            url, hide_parameters=True, pool_pre_ping=True, isolation_level="REPEATABLE READ", connect_args=_timeouts()
+            url, hide_parameters=True, pool_pre_ping=True, isolation_level="REPEATABLE READ", connect_args=_TIMEOUTS
         ),
     )
-
-
-def _timeouts() -> dict[str, object]:
-    return {"connect_timeout": CONNECT_SECONDS, "read_timeout": 300, "write_timeout": 300}
 
 
 def _sqlite(engine: Engine, writes: bool) -> Engine:
@@ -158,3 +148,21 @@ def _cursor_class(base: Any, packet: int) -> type:
             return int(super().execute(query, args))
 
     return ChunkedCursor
+
+
+def database_free_bytes(url: str) -> int | None:
+    """Bytes that an SQLite database's disk still takes, its log's pages that are used again included.
+
+    So that a push that cannot fit is refused at once.
+    """
+    path = Path(url.removeprefix("sqlite:///"))
+    if not url.startswith("sqlite:///"):
+        return None  # the server's disk is not ours to look at
+    try:
+        log = path.with_name(path.name + "-wal").stat().st_size
+    except OSError:
+        log = 0
+    try:
+        return shutil.disk_usage(path.parent).free + log
+    except OSError:
+        return None

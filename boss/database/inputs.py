@@ -28,7 +28,6 @@ _folders = msgspec.json.Decoder(list[ResultFolder])
 #: Digest, size, whether it may be executed (None in rows of older programs).
 Version = tuple[str, int, bool | None]
 
-_NAMES_AT_ONCE = 900
 #: A folder whose files take more bytes in a message is not expanded here: the datastore says why it cannot be sent.
 _MAX_BYTES = 5_000_000
 _INPUT_BYTES = 170
@@ -76,8 +75,8 @@ def _published(connection: Connection, names: set[tuple[str, str]]) -> dict[tupl
     found: dict[tuple[str, str], Version] = {}
     for project in {project for project, _ in names}:
         keys = [name_key(name) for owner, name in names if owner == project]
-        for start in range(0, len(keys), _NAMES_AT_ONCE):
-            wanted = results.c.key.in_(keys[start : start + _NAMES_AT_ONCE])
+        for part in parts(keys):
+            wanted = results.c.key.in_(part)
             chosen = select(results.c.name, results.c.digest, results.c.size, results.c.executable)
             rows = connection.execute(chosen.where(results.c.project == project, wanted, results.c.digest != ""))
             found.update(((project, name), (digest, size, executable)) for name, digest, size, executable in rows)

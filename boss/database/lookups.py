@@ -6,80 +6,27 @@ may be those of init executions wherever it says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, func, select
 
 from boss.core.model import Submission
 from boss.core.rows import Known
 from boss.database.accept import name_key
-from boss.database.errors import translated
 from boss.database.inputs import inits, requirements
 from boss.database.load import dropped_of, states_of
+from boss.database.reading import Reader, reads
 from boss.database.results import stored_contents
 from boss.database.statements import is_lite, listed, parts
 from boss.database.tables import not_dropped, results, task_states, tasks
 from wire.messages import Input
 from wire.patterns import folders_above
 
-T = TypeVar("T")
-
 _state = func.coalesce(task_states.c.state, tasks.c.accepted_as)
 _tasks_with_states = tasks.outerjoin(task_states, task_states.c.number == tasks.c.number)
 
-_NAMES_AT_ONCE = 900
 #: Whether results lie in folders that are results of older tasks is asked for so many folders at most.
 _MAX_FOLDERS = 50_000
-
-
-class DatabaseLookups:
-    """See the functions' own lines."""
-
-    def __init__(self, engine: Engine, place: str) -> None:
-        self._engine = engine
-        self._place = place
-
-    def known(self, submission: Submission) -> Known:
-        """What the project has already of the ids and names that this push speaks of."""
-        return self._read(lambda connection: _known(connection, submission))
-
-    def executions(self, numbers: Sequence[int]) -> dict[int, tuple[str, str, bytes]]:
-        """number -> (project, the user's id, JSON of Execution); init executions too."""
-        return self._read(lambda connection: _executions(connection, numbers))
-
-    def requirements(self, numbers: Sequence[int]) -> dict[int, list[Input]]:
-        """number -> its requirements, names inside the project's tree; init executions too.
-
-        A requirement without a digest gets that of the published result of its name, if there is one, or becomes the
-        files of the folder of that name which the task's dependencies have left.
-        """
-        return self._read(lambda connection: requirements(connection, numbers))
-
-    def result_names(self, numbers: Sequence[int]) -> dict[int, list[str]]:
-        """number -> the names that it declares, inside the project's tree, in order of name."""
-        return self._read(lambda connection: _result_names(connection, numbers))
-
-    def task_numbers(self, project: str, ids: Iterable[str]) -> dict[str, int]:
-        """id -> number of those that are there and not dropped."""
-        return self._read(lambda connection: _task_numbers(connection, project, list(ids)))
-
-    def states(self, numbers: Sequence[int]) -> dict[int, int]:
-        """number -> TaskState, of those that are there and not dropped."""
-        return self._read(lambda connection: _states(connection, numbers))
-
-    def stored(self, digests: Sequence[str]) -> dict[str, int]:
-        """digest -> size, of the sent contents that the datastore has."""
-        return self._read(lambda connection: stored_contents(connection, digests))
-
-    def batches_of(self, numbers: Sequence[int]) -> dict[int, int]:
-        """task number -> batch number; init executions too."""
-        return self._read(lambda connection: _batches_of(connection, numbers))
-
-    def _read(self, read: Callable[[Connection], T]) -> T:
-        with translated(self._place), self._engine.connect() as connection:
-            return read(connection)
-
 
 #: As text for the driver: a push of a million tasks asks this a thousand times, and building it costs more than it.
 _KNOWN_TASKS = (
@@ -90,90 +37,111 @@ _KNOWN_TASKS = (
 )
 
 
-def _known(connection: Connection, submission: Submission) -> Known:
-    known, project = Known(), submission.project
-    if connection.execute(select(tasks.c.number).where(tasks.c.project == project).limit(1)).first() is None:
+class DatabaseLookups(Reader):
+    """See the functions' own lines."""
+
+    @reads
+    def known(self, connection: Connection, submission: Submission) -> Known:
+        """What the project has already of the ids and names that this push speaks of."""
+        known, project = Known(), submission.project
+        if connection.execute(select(tasks.c.number).where(tasks.c.project == project).limit(1)).first() is None:
+            return known
+        dropped: set[str] = set()
+        ids = list(dict.fromkeys([*submission.ids, *(id for _, id in submission.external)]))
+        mark = "?" if is_lite(connection) else "%s"
+        for part in parts(ids):
+            sql = _KNOWN_TASKS.format(mark=mark, marks=",".join([mark] * len(part)))
+            for id, number, state, content, batch, is_dropped in connection.exec_driver_sql(sql, (project, *part)):
+                known.tasks[id] = (number, state, content, batch)
+                if is_dropped:
+                    dropped.add(id)
+        if dropped:
+            known.dropped = dropped.intersection(submission.ids)
+            for id in dropped - known.dropped:  # only depended on: it is not there
+                del known.tasks[id]
+        needed = [*(name for _, name in submission.external_names), *(file.name for file in submission.files)]
+        needed += (folder for _, name in submission.external_names for folder in folders_above(name))
+        above = {folder for name, _ in submission.results for folder in folders_above(name)}
+        if len(above) <= _MAX_FOLDERS:
+            needed += above
+        names = dict.fromkeys([*(name for name, _ in submission.results), *needed])
+        known.results = _known_results(connection, project, list(names))
         return known
-    dropped: set[str] = set()
-    ids = list(dict.fromkeys([*submission.ids, *(id for _, id in submission.external)]))
-    mark = "?" if is_lite(connection) else "%s"
-    for start in range(0, len(ids), _NAMES_AT_ONCE):
-        part = ids[start : start + _NAMES_AT_ONCE]
-        sql = _KNOWN_TASKS.format(mark=mark, marks=",".join([mark] * len(part)))
-        for id, number, state, content, batch, is_dropped in connection.exec_driver_sql(sql, (project, *part)):
-            known.tasks[id] = (number, state, content, batch)
-            if is_dropped:
-                dropped.add(id)
-    if dropped:
-        known.dropped = dropped.intersection(submission.ids)
-        for id in dropped - known.dropped:  # only depended on: it is not there
-            del known.tasks[id]
-    needed = [*(name for _, name in submission.external_names), *(file.name for file in submission.files)]
-    needed += (folder for _, name in submission.external_names for folder in folders_above(name))
-    above = {folder for name, _ in submission.results for folder in folders_above(name)}
-    if len(above) <= _MAX_FOLDERS:
-        needed += above
-    names = dict.fromkeys([*(name for name, _ in submission.results), *needed])
-    known.results = _known_results(connection, project, list(names))
-    return known
+
+    @reads
+    def executions(self, connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[str, str, bytes]]:
+        """number -> (project, the user's id, JSON of Execution); init executions too."""
+        found: dict[int, tuple[str, str, bytes]] = {}
+        for part in parts(numbers):
+            sql = f"SELECT number, project, id, execution FROM tasks WHERE number IN ({listed(part)})"
+            found.update(
+                (number, (project, id, execution)) for number, project, id, execution in connection.exec_driver_sql(sql)
+            )
+        if len(found) < len(set(numbers)):
+            missing = [number for number in numbers if number not in found]
+            found |= {n: (project, spec.id, spec.execution) for n, project, spec in inits(connection, missing)}
+        return found
+
+    @reads
+    def requirements(self, connection: Connection, numbers: Sequence[int]) -> dict[int, list[Input]]:
+        """number -> its requirements, names inside the project's tree; init executions too.
+
+        A requirement without a digest gets that of the published result of its name, if there is one, or becomes the
+        files of the folder of that name which the task's dependencies have left.
+        """
+        return requirements(connection, numbers)
+
+    @reads
+    def result_names(self, connection: Connection, numbers: Sequence[int]) -> dict[int, list[str]]:
+        """number -> the names that it declares, inside the project's tree, in order of name."""
+        found: dict[int, list[str]] = {number: [] for number in numbers}
+        for part in parts(numbers):
+            sql = f"SELECT task, name FROM results WHERE task IN ({listed(part)}) ORDER BY name"
+            for task, name in connection.exec_driver_sql(sql):
+                found[task].append(name)
+        return found
+
+    @reads
+    def task_numbers(self, connection: Connection, project: str, ids: Iterable[str]) -> dict[str, int]:
+        """id -> number of those that are there and not dropped."""
+        found: dict[str, int] = {}
+        chosen = select(tasks.c.id, tasks.c.number).select_from(_tasks_with_states)
+        for part in parts(list(ids)):
+            wanted = tasks.c.id.in_(part)
+            rows = connection.execute(chosen.where(tasks.c.project == project, wanted, not_dropped()))
+            found.update((id, number) for id, number in rows)
+        return found
+
+    @reads
+    def states(self, connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
+        """number -> TaskState, of those that are there and not dropped."""
+        states = states_of(connection, numbers)
+        for number in dropped_of(connection, numbers):
+            del states[number]
+        return states
+
+    @reads
+    def stored(self, connection: Connection, digests: Sequence[str]) -> dict[str, int]:
+        """digest -> size, of the sent contents that the datastore has."""
+        return stored_contents(connection, digests)
+
+    @reads
+    def batches_of(self, connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
+        """task number -> batch number; init executions too."""
+        found: dict[int, int] = {}
+        for part in parts(numbers):
+            for table in ("inits", "tasks"):
+                sql = f"SELECT number, batch FROM {table} WHERE number IN ({listed(part)})"
+                found.update((number, batch) for number, batch in connection.exec_driver_sql(sql))
+        return found
 
 
 def _known_results(connection: Connection, project: str, names: list[str]) -> dict[str, tuple[int, int, str]]:
     found: dict[str, tuple[int, int, str]] = {}
     owners = results.join(_tasks_with_states, tasks.c.number == results.c.task)
-    for start in range(0, len(names), _NAMES_AT_ONCE):
-        keys = [name_key(name) for name in names[start : start + _NAMES_AT_ONCE]]
-        chosen = select(results.c.name, results.c.task, _state, tasks.c.id).select_from(owners)
-        for name, task, state, id in connection.execute(
-            chosen.where(results.c.project == project, results.c.key.in_(keys))
-        ):
-            found[name] = (task, state, id)
-    return found
-
-
-def _executions(connection: Connection, numbers: Sequence[int]) -> dict[int, tuple[str, str, bytes]]:
-    found: dict[int, tuple[str, str, bytes]] = {}
-    for part in parts(numbers):
-        sql = f"SELECT number, project, id, execution FROM tasks WHERE number IN ({listed(part)})"
-        found.update(
-            (number, (project, id, execution)) for number, project, id, execution in connection.exec_driver_sql(sql)
-        )
-    if len(found) < len(set(numbers)):
-        missing = [number for number in numbers if number not in found]
-        found |= {n: (project, spec.id, spec.execution) for n, project, spec in inits(connection, missing)}
-    return found
-
-
-def _result_names(connection: Connection, numbers: Sequence[int]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {number: [] for number in numbers}
-    for part in parts(numbers):
-        sql = f"SELECT task, name FROM results WHERE task IN ({listed(part)}) ORDER BY name"
-        for task, name in connection.exec_driver_sql(sql):
-            found[task].append(name)
-    return found
-
-
-def _task_numbers(connection: Connection, project: str, ids: list[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for start in range(0, len(ids), _NAMES_AT_ONCE):
-        wanted = tasks.c.id.in_(ids[start : start + _NAMES_AT_ONCE])
-        chosen = select(tasks.c.id, tasks.c.number).select_from(_tasks_with_states)
-        rows = connection.execute(chosen.where(tasks.c.project == project, wanted, not_dropped()))
-        found.update((id, number) for id, number in rows)
-    return found
-
-
-def _states(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
-    states = states_of(connection, numbers)
-    for number in dropped_of(connection, numbers):
-        del states[number]
-    return states
-
-
-def _batches_of(connection: Connection, numbers: Sequence[int]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for part in parts(numbers):
-        for table in ("inits", "tasks"):
-            sql = f"SELECT number, batch FROM {table} WHERE number IN ({listed(part)})"
-            found.update((number, batch) for number, batch in connection.exec_driver_sql(sql))
+    chosen = select(results.c.name, results.c.task, _state, tasks.c.id).select_from(owners)
+    for part in parts(names):
+        wanted = results.c.key.in_([name_key(name) for name in part])
+        rows = connection.execute(chosen.where(results.c.project == project, wanted))
+        found.update((name, (task, state, id)) for name, task, state, id in rows)
     return found

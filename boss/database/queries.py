@@ -6,39 +6,49 @@ each call sees one state of it. Nothing here is needed for the work to go on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from array import array
+from collections.abc import Collection, Sequence
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from boss.core.model import TaskState
-from boss.core.rows import BatchRow, InstanceRow, WorkerRow
-from boss.database import details, events, results
-from boss.database.errors import translated
-from boss.database.load import batch_rows, boot_times, instance_rows, spent_days, worker_rows
+from boss.core.rows import AttemptRow, BatchRow, InstanceRow, WorkerRow
+from boss.database import journal, results
+from boss.database.load import attempt_rows, batch_rows, boot_times, instance_rows, spent_days, worker_rows
+from boss.database.reading import Reader, reads
+from boss.database.statements import listed, parts
 from boss.database.tables import attempts, batches, not_dropped, task_states, tasks, workers
-from boss.database.views import LARGEST, FolderSum, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
-from wire.messages import Execution
-
-T = TypeVar("T")
+from boss.database.views import (
+    LARGEST,
+    AttemptView,
+    FolderSum,
+    JournalLine,
+    JournalPage,
+    ResultLine,
+    StoredTask,
+    TaskLine,
+)
+from wire.messages import CommandSummary, Execution, Input, ManifestEntry
 
 #: States in which no task is accepted: whoever is in one has a row in `task_states`.
 _NEVER_AT_FIRST = frozenset({TaskState.RUNNING, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED})
 
 _executions = msgspec.json.Decoder(Execution)
+_inputs = msgspec.json.Decoder(list[Input])
+_manifest = msgspec.json.Decoder(list[ManifestEntry])
+_commands = msgspec.json.Decoder(list[CommandSummary])
+_figures = msgspec.json.Decoder(dict[str, float])
 _state = func.coalesce(task_states.c.state, tasks.c.accepted_as)
 
 
-class DatabaseReads:
+class DatabaseReads(Reader):
     """See the functions' own lines."""
 
-    def __init__(self, engine: Engine, place: str) -> None:
-        self._engine = engine
-        self._place = place
-
+    @reads
     def tasks_of(
         self,
+        connection: Connection,
         states: Collection[int] = (),
         batch: int = 0,
         project: str | None = None,
@@ -48,60 +58,57 @@ class DatabaseReads:
         with_execution: bool = False,
     ) -> list[TaskLine]:
         """Tasks in order of number, of these states (none: all), from the one after number `after` on."""
+        chosen = _lines(frozenset(map(int, states)), with_execution).where(tasks.c.number > after)
+        if batch:
+            chosen = chosen.where(_in_batch(connection, batch))
+        if project is not None:
+            chosen = chosen.where(tasks.c.project == project)
+        return [task_line(row) for row in connection.execute(chosen.limit(limit).offset(offset))]
 
-        def read(connection: Connection) -> list[TaskLine]:
-            chosen = _lines(frozenset(map(int, states)), with_execution).where(tasks.c.number > after)
-            if batch:
-                chosen = chosen.where(_in_batch(connection, batch))
-            if project is not None:
-                chosen = chosen.where(tasks.c.project == project)
-            return [task_line(row) for row in connection.execute(chosen.limit(limit).offset(offset))]
-
-        return self._read(read)
-
-    def task_lines(self, numbers: Sequence[int], with_execution: bool = False) -> list[TaskLine]:
+    @reads
+    def task_lines(
+        self, connection: Connection, numbers: Sequence[int], with_execution: bool = False
+    ) -> list[TaskLine]:
         """These tasks, in order of number; those that are not there, or dropped, are left out."""
+        chosen, found = _lines(frozenset(), with_execution), []
+        for part in parts(numbers):
+            found += [task_line(row) for row in connection.execute(chosen.where(tasks.c.number.in_(part)))]
+        return sorted(found, key=lambda line: line.number)
 
-        def read(connection: Connection) -> list[TaskLine]:
-            chosen, found = _lines(frozenset(), with_execution), []
-            for start in range(0, len(numbers), 900):
-                some = chosen.where(tasks.c.number.in_(numbers[start : start + 900]))
-                found += [task_line(row) for row in connection.execute(some)]
-            return sorted(found, key=lambda line: line.number)
-
-        return self._read(read)
-
-    def task_detail(self, number: int) -> StoredTask | None:
+    @reads
+    def task_detail(self, connection: Connection, number: int) -> StoredTask | None:
         """All that is known of one task; None: there is none of that number, or it is dropped."""
+        row = connection.execute(_lines(frozenset(), True).where(tasks.c.number == number)).first()
+        return None if row is None else _task_detail(connection, task_line(row))
 
-        def read(connection: Connection) -> StoredTask | None:
-            row = connection.execute(_lines(frozenset(), True).where(tasks.c.number == number)).first()
-            return None if row is None else details.task_detail(connection, task_line(row))
-
-        return self._read(read)
-
-    def batches(self) -> list[BatchRow]:
+    @reads
+    def batches(self, connection: Connection) -> list[BatchRow]:
         """All of them, oldest first."""
-        return self._read(lambda connection: batch_rows(connection, "1 = 1"))
+        return batch_rows(connection, "1 = 1")
 
-    def batch(self, number: int) -> BatchRow | None:
-        found = self._read(lambda connection: batch_rows(connection, f"number = {number:d}"))
+    @reads
+    def batch(self, connection: Connection, number: int) -> BatchRow | None:
+        found = batch_rows(connection, f"number = {number:d}")
         return found[0] if found else None
 
-    def workers(self) -> list[WorkerRow]:
+    @reads
+    def workers(self, connection: Connection) -> list[WorkerRow]:
         """All that ever said hello, gone ones too."""
-        return self._read(worker_rows)
+        return worker_rows(connection)
 
-    def instances(self) -> list[InstanceRow]:
-        return self._read(instance_rows)
+    @reads
+    def instances(self, connection: Connection) -> list[InstanceRow]:
+        return instance_rows(connection)
 
-    def live_instances(self) -> list[InstanceRow]:
+    @reads
+    def live_instances(self, connection: Connection) -> list[InstanceRow]:
         """Those that are neither gone nor failed."""
-        return self._read(lambda connection: instance_rows(connection, "state NOT IN ('gone', 'failed')"))
+        return instance_rows(connection, "state NOT IN ('gone', 'failed')")
 
-    def pools_past(self) -> tuple[dict[str, list[float]], dict[str, dict[int, float]]]:
+    @reads
+    def pools_past(self, connection: Connection) -> tuple[dict[str, list[float]], dict[str, dict[int, float]]]:
         """Of each pool its last boot times, and what was spent by day: as a boss reads them at its start."""
-        return self._read(lambda connection: (boot_times(connection), spent_days(connection)))
+        return (boot_times(connection), spent_days(connection))
 
     def counts(self) -> list[int]:
         """How many tasks are in each TaskState, over all batches."""
@@ -110,20 +117,27 @@ class DatabaseReads:
             totals = [total + count for total, count in zip(totals, row.counts, strict=True)]
         return totals
 
-    def story(self, number: int) -> list[JournalLine]:
+    @reads
+    def story(self, connection: Connection, number: int) -> list[JournalLine]:
         """Every move that the journal still has of this task and its attempts, oldest first."""
-        return self._read(lambda connection: events.story(connection, number))
+        return journal.story(connection, number)
 
-    def events(self, after: int = 0, since: float = 0.0, task: int = 0, limit: int = 1000) -> JournalPage:
+    @reads
+    def events(
+        self, connection: Connection, after: int = 0, since: float = 0.0, task: int = 0, limit: int = 1000
+    ) -> JournalPage:
         """The journal from the turn after `after` on, whole turns, at least `limit` moves if there are so many."""
-        return self._read(lambda connection: events.page(connection, after, since, task, limit))
+        return journal.page(connection, after, since, task, limit)
 
-    def last_events(self, count: int, task: int = 0) -> JournalPage:
+    @reads
+    def last_events(self, connection: Connection, count: int, task: int = 0) -> JournalPage:
         """The end of the journal."""
-        return self._read(lambda connection: events.last(connection, task, count))
+        return journal.last(connection, task, count)
 
+    @reads
     def results_of(
         self,
+        connection: Connection,
         project: str | None = None,
         first: int = 0,
         last: int = LARGEST,
@@ -131,27 +145,27 @@ class DatabaseReads:
         limit: int = 1000,
     ) -> list[ResultLine]:
         """Published results in order of task, of the tasks of these numbers, from the one behind (task, key) on."""
-        return self._read(lambda connection: results.page(connection, project, first, last, after, limit))
+        return results.page(connection, project, first, last, after, limit)
 
-    def result(self, project: str, name: str) -> ResultLine | None:
+    @reads
+    def result(self, connection: Connection, project: str, name: str) -> ResultLine | None:
         """The published result of this name."""
-        return self._read(lambda connection: results.single(connection, project, name))
+        return results.single(connection, project, name)
 
-    def results_named(self, project: str, names: Sequence[str]) -> list[ResultLine]:
+    @reads
+    def results_named(self, connection: Connection, project: str, names: Sequence[str]) -> list[ResultLine]:
         """The published results of these names, in no order."""
-        return self._read(lambda connection: results.named(connection, project, names))
+        return results.named(connection, project, names)
 
-    def folder_sums(self, project: str, folder: str = "") -> list[FolderSum]:
+    @reads
+    def folder_sums(self, connection: Connection, project: str, folder: str = "") -> list[FolderSum]:
         """See `results.folder_sums`: reads every name of the project."""
-        return self._read(lambda connection: results.folder_sums(connection, project, folder))
+        return results.folder_sums(connection, project, folder)
 
-    def sent_sum(self) -> tuple[int, int]:
+    @reads
+    def sent_sum(self, connection: Connection) -> tuple[int, int]:
         """How many contents pushes have sent, and their bytes."""
-        return self._read(results.sent_sum)
-
-    def _read(self, read: Callable[[Connection], T]) -> T:
-        with translated(self._place), self._engine.connect() as connection:
-            return read(connection)
+        return results.sent_sum(connection)
 
 
 _TASK_COLUMNS = (
@@ -200,3 +214,53 @@ def task_line(row: Row[tuple[object, ...]]) -> TaskLine:
     if "execution" in values:
         values["execution"] = _executions.decode(values["execution"])
     return TaskLine(**values)
+
+
+# --- one task whole ----------------------------------------------------------------------------------
+
+
+def _task_detail(connection: Connection, line: TaskLine) -> StoredTask:
+    """`line` was read with its execution, which stands in the detail instead."""
+    columns = select(tasks.c.dependencies, tasks.c.requirements)
+    row = connection.execute(columns.where(tasks.c.number == line.number)).one()
+    execution = line.execution or Execution()
+    line.execution = None
+    return StoredTask(
+        task=line,
+        execution=execution,
+        requirements=_inputs.decode(row.requirements) if row.requirements else [],
+        dependencies=_dependencies(connection, row.dependencies),
+        attempts=[_attempt_view(row) for row in attempt_rows(connection, f"task = {line.number:d}")],
+    )
+
+
+def _dependencies(connection: Connection, blob: bytes) -> list[str]:
+    """Their ids."""
+    numbers = array("q", blob).tolist()
+    ids: dict[int, str] = {}
+    for part in parts(numbers):
+        sql = f"SELECT number, id FROM tasks WHERE number IN ({listed(part)})"
+        ids.update((number, id) for number, id in connection.exec_driver_sql(sql))
+    return [ids[number] for number in numbers if number in ids]
+
+
+def _attempt_view(row: AttemptRow) -> AttemptView:
+    return AttemptView(
+        attempt=row.attempt,
+        worker=row.worker,
+        phase=row.phase,
+        ended=row.ended,
+        reason=row.reason,
+        fault=row.fault,
+        exit_code=row.exit_code,
+        command=row.command,
+        commands=_commands.decode(row.commands) if row.commands else [],
+        manifest=_manifest.decode(row.manifest) if row.manifest else [],
+        figures=_figures.decode(row.figures) if row.figures else {},
+        stdout_tail=row.stdout_tail,
+        stderr_tail=row.stderr_tail,
+        seconds=row.seconds,
+        sent_at=row.sent_at,
+        began_at=row.began_at,
+        ended_at=row.ended_at,
+    )

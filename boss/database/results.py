@@ -11,14 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Select, case, func, select
 
 from boss.database.accept import name_key
+from boss.database.statements import parts
 from boss.database.tables import attempts, files, results, task_states, tasks
 from boss.database.views import FolderSum, ResultLine
 
 #: Before the first result of any task.
 START = (0, b"")
 
-#: Digests or keys of one query.
-_DIGESTS_AT_ONCE = 900
 _ROWS_AT_ONCE = 5_000
 
 _COLUMNS = (
@@ -64,9 +63,8 @@ def single(connection: Connection, project: str, name: str) -> ResultLine | None
 def named(connection: Connection, project: str, names: Sequence[str]) -> list[ResultLine]:
     """Those of these names that are published, in no order."""
     found = []
-    for start in range(0, len(names), _DIGESTS_AT_ONCE):
-        keys = [name_key(name) for name in names[start : start + _DIGESTS_AT_ONCE]]
-        chosen = _lines().where(results.c.project == project, results.c.key.in_(keys))
+    for part in parts(names):
+        chosen = _lines().where(results.c.project == project, results.c.key.in_([name_key(name) for name in part]))
         found += [_line(row) for row in connection.execute(chosen)]
     return found
 
@@ -109,8 +107,7 @@ def stored_contents(connection: Connection, digests: Sequence[str]) -> dict[str,
     """
     found: dict[str, int] = {}
     all_stored = func.min(case((files.c.stored, 1), else_=0)) == 1
-    for start in range(0, len(digests), _DIGESTS_AT_ONCE):
-        wanted = files.c.digest.in_(digests[start : start + _DIGESTS_AT_ONCE])
-        chosen = select(files.c.digest, func.max(files.c.size)).where(wanted).group_by(files.c.digest)
+    for part in parts(digests):
+        chosen = select(files.c.digest, func.max(files.c.size)).where(files.c.digest.in_(part)).group_by(files.c.digest)
         found.update((digest, size) for digest, size in connection.execute(chosen.having(all_stored)))
     return found

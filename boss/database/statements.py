@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import islice
+from typing import TypeVar
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import mysql, sqlite
@@ -19,6 +20,7 @@ from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
 ROWS_AT_ONCE = 10_000
 
 Row = tuple[object, ...]
+T = TypeVar("T")
 
 _quote: dict[bool, Callable[[str], str]] = {
     True: sqlite.dialect().identifier_preparer.quote,
@@ -107,9 +109,9 @@ def storable(value: object) -> object:
     return value
 
 
-def parts(numbers: Sequence[int], size: int = 900) -> Iterable[Sequence[int]]:
+def parts(values: Sequence[T], size: int = 900) -> Iterable[Sequence[T]]:
     """Slices for `IN (...)`: longer lists make MariaDB change its plan."""
-    return (numbers[start : start + size] for start in range(0, len(numbers), size))
+    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def listed(numbers: Iterable[int]) -> str:

@@ -98,14 +98,8 @@ class DatabaseStore:
     # --- what orders need --------------------------------------------------------------------------
 
     def executions(self, numbers: Collection[int]) -> Mapping[int, Task]:
-        found: dict[int, Task] = {}
-        missing = []
-        for number in numbers:
-            task = self._tasks.get(number)
-            if task is None:
-                missing.append(number)
-            else:
-                found[number] = task
+        found = {number: self._tasks[number] for number in numbers if number in self._tasks}
+        missing = [number for number in numbers if number not in found]
         if missing:
             read = self._try(lambda: self._database.lookups.executions(missing))
             for number, task in read.items():

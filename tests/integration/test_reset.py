@@ -10,8 +10,7 @@ import pytest
 
 from boss.core.rows import Changes, InstanceRow
 from boss.database import Database, DatabaseBusyError, DatabaseHeldError
-from boss.database.archive import archive
-from boss.database.reset import reset
+from boss.database.reset import archive, reset
 from boss.state_directory.lock import CannotStartError, lock
 from tests.worlds.database import push, taken_over
 
