@@ -13,6 +13,7 @@ Three ideas hold everywhere:
 * Everything is idempotent: a message that arrives twice, late or out of order changes nothing twice.
 """
 
+
 from __future__ import annotations
 
 from typing import Annotated, Literal
@@ -42,6 +43,27 @@ Digest = str
 
 class _Value(msgspec.Struct, frozen=True, omit_defaults=True):
     """A part of a message. Fields that have their default are left out on the wire."""
+
+
+class _OfAttempt(_Value, frozen=True, kw_only=True):
+    """Of one attempt, whose fencing token comes first."""
+
+    task: Count
+    attempt: Small
+
+
+class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What travels on a topic."""
+
+    version: int
+    deployment: str
+
+
+class _Orders(_Envelope, frozen=True, kw_only=True):
+    #: The receiver's incarnation; others ignore the message.
+    receiver: str
+    epoch: Count
+    number: Count
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -163,11 +185,9 @@ class PublishedFile(_Value, frozen=True, kw_only=True):
 # Orders: boss -> worker
 
 
-class Run(_Value, frozen=True, kw_only=True, tag="run"):
+class Run(_OfAttempt, frozen=True, kw_only=True, tag="run"):
     """Take this attempt: wait for its inputs if `staging`, execute it when a slot is free, report."""
 
-    task: Count
-    attempt: Small
     batch: Count
     project: str
     #: The user's id of the task: for the environment, logs and directories' labels only.
@@ -181,26 +201,19 @@ class Run(_Value, frozen=True, kw_only=True, tag="run"):
     init: bool = False
 
 
-class Staged(_Value, frozen=True, kw_only=True, tag="staged"):
+class Staged(_OfAttempt, frozen=True, kw_only=True, tag="staged"):
     """The inputs of this attempt are in the worker's cache, under their digests."""
 
-    task: Count
-    attempt: Small
     inputs: list[Input]
 
 
-class TakeBack(_Value, frozen=True, kw_only=True, tag="take_back"):
+class TakeBack(_OfAttempt, frozen=True, kw_only=True, tag="take_back"):
     """A question: answered `Returned` if the attempt has not started, else `PhaseReached(executing)`."""
 
-    task: Count
-    attempt: Small
 
-
-class Kill(_Value, frozen=True, kw_only=True, tag="kill"):
+class Kill(_OfAttempt, frozen=True, kw_only=True, tag="kill"):
     """Stop this attempt, started or not. Answered by its `Outcome` (`cancelled`), or the one it already had."""
 
-    task: Count
-    attempt: Small
     reason: str = "cancelled"
 
 
@@ -257,15 +270,9 @@ class Replace(_Value, frozen=True, kw_only=True, tag="replace"):
 WorkerOrder = SayHello | Run | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome | Replace
 
 
-class WorkerOrders(msgspec.Struct, tag="worker_orders", frozen=True, kw_only=True):
+class WorkerOrders(_Orders, tag="worker_orders", frozen=True, kw_only=True):
     """One message on `workers/<id>/orders`."""
 
-    version: int
-    deployment: str
-    #: The receiver's incarnation; others ignore the message.
-    receiver: str
-    epoch: Count
-    number: Count
     orders: list[WorkerOrder]
 
 
@@ -273,11 +280,9 @@ class WorkerOrders(msgspec.Struct, tag="worker_orders", frozen=True, kw_only=Tru
 # Reports: worker -> boss
 
 
-class HeldAttempt(_Value, frozen=True, kw_only=True):
+class HeldAttempt(_OfAttempt, frozen=True, kw_only=True):
     """One attempt that a worker holds, as its hello reports it."""
 
-    task: Count
-    attempt: Small
     #: `staging` and `staged`: not started. `ended`: has an outcome that is not acknowledged (it follows).
     #: `returned`: returned, not acknowledged.
     phase: Literal["staging", "staged", "executing", "ended", "returned"]
@@ -308,26 +313,19 @@ class WorkerHello(_Value, frozen=True, kw_only=True, tag="hello"):
     bundle: str = ""
 
 
-class PhaseReached(_Value, frozen=True, kw_only=True, tag="phase"):
+class PhaseReached(_OfAttempt, frozen=True, kw_only=True, tag="phase"):
     """`staging`: taken. `staged`: inputs are in place. `executing`: the first command has started."""
 
-    task: Count
-    attempt: Small
     phase: Literal["staging", "staged", "executing"]
 
 
-class Returned(_Value, frozen=True, kw_only=True, tag="returned"):
+class Returned(_OfAttempt, frozen=True, kw_only=True, tag="returned"):
     """Returned before it started; the worker keeps this answer until it is acknowledged."""
 
-    task: Count
-    attempt: Small
 
-
-class InputsMissing(_Value, frozen=True, kw_only=True, tag="inputs_missing"):
+class InputsMissing(_OfAttempt, frozen=True, kw_only=True, tag="inputs_missing"):
     """Staged, but not (or no longer) in the cache, or damaged there: stage them again."""
 
-    task: Count
-    attempt: Small
     digests: list[Digest]
 
 
@@ -339,11 +337,9 @@ class CommandSummary(_Value, frozen=True, kw_only=True):
     seconds: Seconds
 
 
-class Outcome(_Value, frozen=True, kw_only=True, tag="outcome"):
+class Outcome(_OfAttempt, frozen=True, kw_only=True, tag="outcome"):
     """How an attempt ended on the worker; sent again until acknowledged."""
 
-    task: Count
-    attempt: Small
     #: `succeeded`: all commands exited 0 and every declared result is there.
     ended: Literal["succeeded", "failed", "timed_out", "cancelled"]
     #: A sentence for users; empty on success.
@@ -388,11 +384,9 @@ class Leaving(_Value, frozen=True, kw_only=True, tag="leaving"):
 WorkerReport = WorkerHello | PhaseReached | Returned | InputsMissing | Outcome | Heartbeat | Leaving
 
 
-class WorkerReports(msgspec.Struct, tag="worker_reports", frozen=True, kw_only=True):
+class WorkerReports(_Envelope, tag="worker_reports", frozen=True, kw_only=True):
     """One message on `workers/<id>/reports`."""
 
-    version: int
-    deployment: str
     worker: str
     incarnation: str
     #: Rises per incarnation, so that a late copy of an old hello is recognized.
@@ -408,50 +402,37 @@ class WorkerReports(msgspec.Struct, tag="worker_reports", frozen=True, kw_only=T
 # Orders: boss -> datastore
 
 
-class Stage(_Value, frozen=True, kw_only=True, tag="stage"):
+class Stage(_OfAttempt, frozen=True, kw_only=True, tag="stage"):
     """Put these inputs into the worker's cache. Answered StageDone or StageFailed."""
 
-    task: Count
-    attempt: Small
     worker: str
     place: Place
     inputs: list[Input]
 
 
-class CollectFile(_Value, frozen=True, kw_only=True):
-    """One file to fetch from the attempt's working directory."""
-
-    source: str
-    #: Path inside the datastore's tree (project folder included).
-    target: str
-    size: Count
-    digest: Digest
-    executable: bool = False
+class CollectFile(ManifestEntry, frozen=True, kw_only=True):
+    """One file to fetch from the attempt's working directory; its target includes the project's folder."""
 
 
-class Collect(_Value, frozen=True, kw_only=True, tag="collect"):
+class Collect(_OfAttempt, frozen=True, kw_only=True, tag="collect"):
     """Fetch, verify and publish these results. Answered Published or Abandoned.
 
     From here on the datastore decides the outcome of the attempt; it keeps the highest attempt published per
     task and refuses a lower one; a repeated order is answered from the publish record.
     """
 
-    task: Count
-    attempt: Small
     worker: str
     place: Place
     files: list[CollectFile]
     folders: list[ResultFolder] = msgspec.field(default_factory=list)
 
 
-class Abandon(_Value, frozen=True, kw_only=True, tag="abandon"):
+class Abandon(_OfAttempt, frozen=True, kw_only=True, tag="abandon"):
     """Stop collecting the results of this attempt if its publish record is not written yet.
 
     Answered Published (it was too late) or Abandoned; from then on a Collect of it is refused.
     """
 
-    task: Count
-    attempt: Small
     reason: str = ""
 
 
@@ -492,14 +473,9 @@ class Send(_Value, frozen=True, kw_only=True, tag="send"):
 DatastoreOrder = SayHello | Stage | Collect | Abandon | Forget | Store | LookUp | Send
 
 
-class DatastoreOrders(msgspec.Struct, tag="datastore_orders", frozen=True, kw_only=True):
+class DatastoreOrders(_Orders, tag="datastore_orders", frozen=True, kw_only=True):
     """One message on `datastore/orders`. The datastore keeps the highest (epoch, number) on disk."""
 
-    version: int
-    deployment: str
-    receiver: str
-    epoch: Count
-    number: Count
     orders: list[DatastoreOrder]
 
 
@@ -516,11 +492,9 @@ class DatastoreHello(_Value, frozen=True, kw_only=True, tag="hello"):
     program: str = ""
 
 
-class StageDone(_Value, frozen=True, kw_only=True, tag="stage_done"):
+class StageDone(_OfAttempt, frozen=True, kw_only=True, tag="stage_done"):
     """The inputs are in the worker's cache; each now has its digest and size."""
 
-    task: Count
-    attempt: Small
     inputs: list[Input]
     #: Bytes that had to be moved (the rest was there).
     bytes_moved: Count = 0
@@ -531,28 +505,22 @@ class StageDone(_Value, frozen=True, kw_only=True, tag="stage_done"):
 StageFault = Literal["input", "transfer", "host"]
 
 
-class StageFailed(_Value, frozen=True, kw_only=True, tag="stage_failed"):
-    task: Count
-    attempt: Small
+class StageFailed(_OfAttempt, frozen=True, kw_only=True, tag="stage_failed"):
     fault: StageFault
     reason: str
 
 
-class Published(_Value, frozen=True, kw_only=True, tag="published"):
+class Published(_OfAttempt, frozen=True, kw_only=True, tag="published"):
     """The results are in the tree, whole, and their publish record is kept until Forget."""
 
-    task: Count
-    attempt: Small
     files: list[PublishedFile]
     #: Names (inside the datastore's tree) of directories that were replaced whole.
     folders: list[str] = msgspec.field(default_factory=list)
 
 
-class Abandoned(_Value, frozen=True, kw_only=True, tag="abandoned"):
+class Abandoned(_OfAttempt, frozen=True, kw_only=True, tag="abandoned"):
     """Nothing of this attempt is or will be visible; its files are removed here."""
 
-    task: Count
-    attempt: Small
     #: `asked`: by Abandon. `fenced`: a higher attempt is published. `result`: what the worker had is not
     #: what it reported (missing, other size or digest). `transfer`: could not be fetched. `path`: refused.
     #: `host`: as in StageFailed.
@@ -614,11 +582,9 @@ DatastoreReport = (
 )
 
 
-class DatastoreReports(msgspec.Struct, tag="datastore_reports", frozen=True, kw_only=True):
+class DatastoreReports(_Envelope, tag="datastore_reports", frozen=True, kw_only=True):
     """One message on `datastore/reports`."""
 
-    version: int
-    deployment: str
     incarnation: str
     number: Count
     epoch: Count
@@ -630,11 +596,9 @@ class DatastoreReports(msgspec.Struct, tag="datastore_reports", frozen=True, kw_
 # Presence (retained; the last will says offline) and live output
 
 
-class Presence(msgspec.Struct, tag="presence", frozen=True, kw_only=True):
+class Presence(_Envelope, tag="presence", frozen=True, kw_only=True):
     """A hint, never a decision. `incarnation` tells a late "offline" of a former incarnation from a current one."""
 
-    version: int
-    deployment: str
     #: `boss`, `datastore` or a worker's id.
     name: str
     incarnation: str
@@ -643,11 +607,9 @@ class Presence(msgspec.Struct, tag="presence", frozen=True, kw_only=True):
     epoch: Count = 0
 
 
-class OutputPart(msgspec.Struct, tag="output", frozen=True, kw_only=True):
+class OutputPart(_Envelope, tag="output", frozen=True, kw_only=True):
     """A piece of a running attempt's output, for clients that follow it; may be lost."""
 
-    version: int
-    deployment: str
     task: Count
     attempt: Small
     stream: Literal["stdout", "stderr"]
