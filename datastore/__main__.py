@@ -25,8 +25,9 @@ from datastore.http import BossError
 from datastore.loop import DatastoreLoop, Inbox, StopDatastore
 from datastore.work import Performer
 from wire.codec import encode
-from wire.link import Link, LinkError, LinkOptions, PresenceOptions, TlsOptions
+from wire.link import Link, LinkError, LinkOptions, PresenceOptions
 from wire.messages import VERSION, DatastoreHello, Presence
+from wire.tls import tls_options
 from wire.topics import Topics
 
 logger = logging.getLogger("datastore")
@@ -90,16 +91,13 @@ def _boss(options: argparse.Namespace) -> tuple[str, Path] | None:
 
 def _link_options(options: argparse.Namespace, topics: Topics, incarnation: str) -> LinkOptions:
     password = options.password_file.read_text().strip() if options.password_file else ""
-    tls = None
-    if options.tls_ca or options.tls_cert:
-        tls = TlsOptions(options.tls_ca or None, options.tls_cert or None, options.tls_key or None)
     return LinkOptions(
         host=options.broker_host,
         port=options.broker_port,
         client_id=f"{topics.prefix}-datastore-{incarnation}",
         username=options.username if password else "",
         password=password,
-        tls=tls,
+        tls=tls_options(options.tls_ca, options.tls_cert, options.tls_key),
         presence=PresenceOptions(
             topic=topics.datastore_presence,
             online=_presence(options.deployment, incarnation, True),

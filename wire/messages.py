@@ -13,7 +13,6 @@ Three ideas hold everywhere:
 * Everything is idempotent: a message that arrives twice, late or out of order changes nothing twice.
 """
 
-
 from __future__ import annotations
 
 from typing import Annotated, Literal

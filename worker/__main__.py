@@ -16,8 +16,9 @@ import sys
 from pathlib import Path
 
 from wire.codec import encode
-from wire.link import Link, LinkError, LinkOptions, PresenceOptions, TlsOptions
+from wire.link import Link, LinkError, LinkOptions, PresenceOptions
 from wire.messages import VERSION, Place, Presence
+from wire.tls import tls_options
 from wire.topics import Topics
 from worker.address import address_towards
 from worker.agent import AgentOptions, WorkerAgent
@@ -204,16 +205,13 @@ def _link_options(options: WorkerOptions, topics: Topics, incarnation: str) -> L
             )
         )
 
-    authority = Path(options.tls_ca) if options.tls_ca else None
-    certificate = Path(options.tls_certificate) if options.tls_certificate else None
-    key = Path(options.tls_key) if options.tls_key else None
     return LinkOptions(
         host=options.broker_host,
         port=options.broker_port,
         client_id=f"{options.id}-{incarnation}",
         username=options.username,
         password=options.password,
-        tls=TlsOptions(authority, certificate, key) if authority or certificate else None,
+        tls=tls_options(options.tls_ca, options.tls_certificate, options.tls_key),
         presence=PresenceOptions(topics.presence(options.id), presence(True), presence(False)),
         # The boss counts this worker's silence from its own reconnection on: a longer pause could outlast the lease.
         reconnect_min_seconds=min(0.2, options.heartbeat),

@@ -2,9 +2,7 @@
 
     Link (`link`)          a thread that keeps one connection alive; publish and subscribe never block
     ├─ connection          one connection, from CONNECT to its end, driven by that thread through paho
-    │  ├─ outbox           what waits to be published, bounded; emptied when the connection ends
-    │  └─ subscriptions    which topics are to be read, asked for at each connection
-    └─ backoff             how long to wait before the next one
+    └─ outbox              what waits to be published, bounded, and which topics are to be read
 
 `options` says to which broker and as whom; `events` is all that a link says to its user, from its own thread.
 

@@ -24,8 +24,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from wire.link.events import LinkEvent, Received, SubscriptionRefused
 from wire.link.options import LinkOptions, tls_context
-from wire.link.outbox import OutboundMessage, Outbox
-from wire.link.subscriptions import Subscription
+from wire.link.outbox import OutboundMessage, Outbox, Subscription
 
 logger = logging.getLogger(__name__)
 

@@ -21,12 +21,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from wire.link.backoff import Backoff
 from wire.link.connection import BrokerConnection
 from wire.link.events import Connected, Disconnected, LinkEvent
 from wire.link.options import LinkOptions, tls_context
-from wire.link.outbox import OutboundMessage, Outbox
-from wire.link.subscriptions import Subscription, Subscriptions
+from wire.link.outbox import OutboundMessage, Outbox, Subscription, Subscriptions
 
 logger = logging.getLogger(__name__)
 
@@ -194,6 +192,29 @@ class Link:
         for fd in (getattr(self, "_wake_read", None), getattr(self, "_wake_write", None)):
             if fd is not None:
                 os.close(fd)
+
+
+class Backoff:
+    """How long to wait before the next attempt to connect: doubles from `min_seconds` to `max_seconds`.
+
+    It starts again after a connection that lasted. Chance and lifetimes are handed in.
+    """
+
+    def __init__(self, min_seconds: float, max_seconds: float) -> None:
+        self._min = min_seconds
+        self._max = max_seconds
+        self._next = min_seconds
+
+    def ended(self, lasted: float) -> None:
+        """A connection has ended. A short one changes nothing: a client that is thrown out at once is no storm."""
+        if lasted >= self._max / 2:
+            self._next = self._min
+
+    def pause(self, chance: float) -> float:
+        """Seconds to wait now; `chance` is in [0, 1). A thousand workers must not return in one instant."""
+        pause = self._next * (0.5 + chance / 2)
+        self._next = min(self._next * 2, self._max)
+        return pause
 
 
 def _check_topic(topic: str) -> None:

@@ -1,7 +1,7 @@
-"""What waits to be published, bounded in bytes and messages. The only part of a link that two threads touch.
+"""What other threads put into a link: messages to publish, bounded in bytes and number, and topics to subscribe to.
 
-It takes messages only while a connection is up, and is emptied when that ends: the protocol repeats everything that
-was not confirmed, so a message that was kept over a disconnection could only arrive late, as an outdated order.
+The outbox takes messages only while a connection is up, and is emptied when that ends: the protocol repeats everything
+that was not confirmed, so a message that was kept over a disconnection could only arrive late, as an outdated order.
 """
 
 from __future__ import annotations
@@ -88,3 +88,42 @@ class Outbox:
     def unsettled(self) -> int:
         with self._lock:
             return self._messages
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    topic: str
+    qos: int
+    #: True: without it the link is of no use, so a refusal ends the connection.
+    required: bool
+
+
+class Subscriptions:
+    """Changed by any thread; the link's thread takes the changes one by one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requested: dict[str, Subscription] = {}
+        #: Changes since they were last taken, in order: (topic, what it is now or None).
+        self._changes: list[tuple[str, Subscription | None]] = []
+
+    def add(self, subscription: Subscription) -> None:
+        with self._lock:
+            self._requested[subscription.topic] = subscription
+            self._changes.append((subscription.topic, subscription))
+
+    def remove(self, topic: str) -> None:
+        with self._lock:
+            if self._requested.pop(topic, None) is not None:
+                self._changes.append((topic, None))
+
+    def all(self) -> list[Subscription]:
+        """All of them, for a new connection; the changes so far are contained in it."""
+        with self._lock:
+            self._changes.clear()
+            return list(self._requested.values())
+
+    def changes(self) -> list[tuple[str, Subscription | None]]:
+        with self._lock:
+            changes, self._changes = self._changes, []
+            return changes

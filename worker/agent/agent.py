@@ -35,7 +35,6 @@ from worker.agent.events import (
     TimePassed,
 )
 from worker.agent.orders import begin_stop, on_orders
-from worker.agent.sizes import is_too_large
 from worker.agent.state import ORPHANED, REPLACED, AgentOptions, Held, WorkerAgentState
 
 #: After the last execution of a worker that is to end, acknowledgements are waited for so long.
@@ -98,21 +97,13 @@ class WorkerAgent:
         state = self.state
         if state.exited:
             return None
-        due = [state.heard_at + state.orphan_after_seconds] if not state.stop else []
-        reporting = reports.next_deadline(state)
-        if reporting is not None:
-            due.append(reporting)
-        if state.linger_until is not None:
-            due.append(state.linger_until)
-        return min(due) if due else None
+        orphaned = None if state.stop else state.heard_at + state.orphan_after_seconds
+        due = (orphaned, reports.next_deadline(state), state.linger_until)
+        return min((each for each in due if each is not None), default=None)
 
 
 def _held(state: WorkerAgentState, task: int, attempt: int) -> Held | None:
     return state.held.get((task, attempt))
-
-
-def _on_orders(state: WorkerAgentState, event: OrdersArrived) -> None:
-    on_orders(state, event.message)
 
 
 def _on_boss_seen(state: WorkerAgentState, event: BossSeen) -> None:
@@ -146,14 +137,6 @@ def _adopt(state: WorkerAgentState, deployment: str) -> None:
     reports.say_hello_soon(state)
 
 
-def _on_connected(state: WorkerAgentState, event: LinkConnected) -> None:
-    reports.connected(state)
-
-
-def _on_disconnected(state: WorkerAgentState, event: LinkDisconnected) -> None:
-    reports.disconnected(state)
-
-
 def _on_placed(state: WorkerAgentState, event: InputsPlaced) -> None:
     held = _held(state, event.task, event.attempt)
     if held is not None and held.phase == "staging":
@@ -180,7 +163,7 @@ def _on_ended(state: WorkerAgentState, event: ExecutionEnded) -> None:
     if held is None or held.phase != "executing":
         return
     held.directory = event.leftovers
-    if is_too_large(outcome):
+    if reports.is_too_large(outcome):
         outcome = _without_manifest(outcome)
     moves.end(state, held, moves.killed_for_us(held, outcome))
 
@@ -273,10 +256,10 @@ def _exit_when_done(state: WorkerAgentState) -> None:
 
 
 _HANDLERS: dict[type[Event], Callable[[WorkerAgentState, Any], None]] = {
-    OrdersArrived: _on_orders,
+    OrdersArrived: on_orders,
     BossSeen: _on_boss_seen,
-    LinkConnected: _on_connected,
-    LinkDisconnected: _on_disconnected,
+    LinkConnected: reports.on_connected,
+    LinkDisconnected: reports.on_disconnected,
     InputsPlaced: _on_placed,
     InputsNotPlaced: _on_not_placed,
     ExecutionEnded: _on_ended,

@@ -5,8 +5,8 @@ step. Raises InvariantError with the story of the attempt in question.
 from __future__ import annotations
 
 from wire.messages import AttemptKey
+from worker.agent.legal import InvariantError, story
 from worker.agent.state import PHASES, Held, WorkerAgentState, fits, memory_of, slots_of
-from worker.agent.story import InvariantError, story
 
 
 def check(state: WorkerAgentState) -> None:

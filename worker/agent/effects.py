@@ -10,11 +10,16 @@ import msgspec
 from wire.messages import Input, ManifestEntry, Outcome, Run, WorkerReports
 
 
-class PlaceInputs(msgspec.Struct, frozen=True):
-    """Put these inputs from the cache into the working directory. Answered by InputsPlaced or InputsNotPlaced."""
+class OfAttempt(msgspec.Struct, frozen=True):
+    """What an effect or event about one attempt begins with."""
 
     task: int
     attempt: int
+
+
+class PlaceInputs(OfAttempt, frozen=True):
+    """Put these inputs from the cache into the working directory. Answered by InputsPlaced or InputsNotPlaced."""
+
     inputs: list[Input]
 
 
@@ -24,22 +29,18 @@ class Execute(msgspec.Struct, frozen=True):
     run: Run
 
 
-class KillExecution(msgspec.Struct, frozen=True):
+class KillExecution(OfAttempt, frozen=True):
     """End the attempt's processes, politely first. Answered by its ExecutionEnded."""
 
-    task: int
-    attempt: int
     reason: str
 
 
-class RemoveAttempt(msgspec.Struct, frozen=True):
+class RemoveAttempt(OfAttempt, frozen=True):
     """Remove the attempt's directory; what is being placed into it is finished first.
 
     `keep`: results that are inputs of other tasks, and may go to the cache (answered by CacheChanged).
     """
 
-    task: int
-    attempt: int
     keep: list[ManifestEntry] = []
 
 
@@ -49,11 +50,8 @@ class KeepOutcome(msgspec.Struct, frozen=True):
     outcome: Outcome
 
 
-class ForgetOutcome(msgspec.Struct, frozen=True):
+class ForgetOutcome(OfAttempt, frozen=True):
     """The boss has it on disk: it need not be kept any longer."""
-
-    task: int
-    attempt: int
 
 
 class RememberInit(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from wire.messages import Digest, Outcome, Presence, WorkerOrders
+from worker.agent.effects import OfAttempt
 
 
 class OrdersArrived(msgspec.Struct, frozen=True):
@@ -30,19 +31,14 @@ class LinkDisconnected(msgspec.Struct, frozen=True):
     """The broker is gone; what was on its way may be lost."""
 
 
-class InputsPlaced(msgspec.Struct, frozen=True):
+class InputsPlaced(OfAttempt, frozen=True):
     """All inputs lie in the attempt's working directory."""
 
-    task: int
-    attempt: int
 
-
-class InputsNotPlaced(msgspec.Struct, frozen=True):
+class InputsNotPlaced(OfAttempt, frozen=True):
     """Some input is not in the cache or was damaged there (`missing`), or could not be written (`reason`)."""
 
-    task: int
-    attempt: int
-    missing: list[Digest] = []
+    missing: list[Digest] = msgspec.field(default_factory=list)
     reason: str = ""
     fault: Literal["task", "worker"] = "worker"
 
@@ -55,11 +51,9 @@ class ExecutionEnded(msgspec.Struct, frozen=True):
     leftovers: bool = False
 
 
-class ProgressReported(msgspec.Struct, frozen=True):
+class ProgressReported(OfAttempt, frozen=True):
     """A running attempt said which fraction of its work is done."""
 
-    task: int
-    attempt: int
     fraction: float
 
 

@@ -22,7 +22,7 @@ from worker.agent.effects import (
     RememberInit,
     RemoveAttempt,
 )
-from worker.agent.legal import HELD_MOVES
+from worker.agent.legal import HELD_MOVES, illegal
 from worker.agent.reports import report, report_end
 from worker.agent.state import (
     Held,
@@ -34,7 +34,6 @@ from worker.agent.state import (
     memory_of,
     slots_of,
 )
-from worker.agent.story import illegal
 
 #: An attempt that does not fit is passed over so often; then nothing later begins before it.
 PASSED_OVER_MAX = 16

@@ -23,12 +23,14 @@ from wire.messages import (
 )
 from worker.agent import moves
 from worker.agent.effects import FetchBundle
-from worker.agent.reports import confirm, report, report_end, say_hello_soon, welcomed
+from worker.agent.events import OrdersArrived
+from worker.agent.reports import confirm, report, report_end, say_hello_soon
 from worker.agent.state import Held, IgnoredOrder, WorkerAgentState
 
 
-def on_orders(state: WorkerAgentState, message: WorkerOrders) -> None:
+def on_orders(state: WorkerAgentState, event: OrdersArrived) -> None:
     """Carry a message's orders out, unless it is not for us or not the newest."""
+    message = event.message
     ignored = _why_ignored(state, message)
     if ignored is not None:
         state.ignored[ignored] += 1
@@ -102,8 +104,7 @@ def _on_take_back(state: WorkerAgentState, order: TakeBack) -> None:
     held = state.held.get((order.task, order.attempt))
     if held is None:  # its Run was lost or is late: it must not begin if it still comes
         held = moves.hold(state, order.task, order.attempt)
-        moves.give_back(state, held)
-    elif held.phase in ("staging", "staged"):
+    if held.phase in ("new", "staging", "staged"):
         moves.give_back(state, held)
     else:
         _say_phase_again(state, held)
@@ -113,8 +114,7 @@ def _on_kill(state: WorkerAgentState, order: Kill) -> None:
     held = state.held.get((order.task, order.attempt))
     if held is None:
         held = moves.hold(state, order.task, order.attempt)
-        moves.end_unbegun(state, held, "cancelled", order.reason)
-    elif held.phase in ("staging", "staged"):
+    if held.phase in ("new", "staging", "staged"):
         moves.end_unbegun(state, held, "cancelled", order.reason)
     elif held.phase == "executing":
         moves.kill(state, held, order.reason)
@@ -161,7 +161,8 @@ def begin_stop(state: WorkerAgentState, reason: str, at_once: bool) -> None:
 def _on_welcome(state: WorkerAgentState, order: Welcome) -> None:
     state.heartbeat_seconds = max(order.heartbeat_seconds, 0.05)
     state.orphan_after_seconds = max(order.orphan_after_seconds, 0.1)
-    welcomed(state)
+    state.welcomed = True
+    state.hello_at = None
 
 
 def _on_say_hello(state: WorkerAgentState, order: SayHello) -> None:

@@ -9,9 +9,21 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable
 
-from wire.messages import VERSION, AttemptKey, Heartbeat, Leaving, Returned, WorkerHello, WorkerReport, WorkerReports
+import msgspec
+
+from wire.messages import (
+    VERSION,
+    AttemptKey,
+    Heartbeat,
+    Leaving,
+    Outcome,
+    Returned,
+    WorkerHello,
+    WorkerReport,
+    WorkerReports,
+)
 from worker.agent.effects import SendReports
-from worker.agent.sizes import size_bound
+from worker.agent.events import LinkConnected, LinkDisconnected
 from worker.agent.state import Held, WorkerAgentState, held_attempts
 
 #: A phase or a confirmation alone waits so long for company: a short attempt's outcome makes its phase superfluous.
@@ -29,6 +41,16 @@ HELLO_MAX = 30.0
 #: After this share of `orphan_after` without a word from the boss it is asked, by a hello.
 ASK_SHARE = 0.25
 CACHED_MAX = 10_000
+#: A control character takes six bytes in JSON; no character takes more per byte of UTF-8.
+_WORST = 6
+#: Names and punctuation of a small report.
+_FRAME = 160
+#: Digests, sizes and names of the fields of one listed file.
+_FILE = 200
+_DIGEST = 72
+#: An outcome larger than this cannot be reported. The limit of the codec is above it by what the boss adds when it has
+#: the results collected: the folder of the project, to each name.
+OUTCOME_MAX = 5 * 1024 * 1024
 
 
 def flush_by(state: WorkerAgentState, when: float) -> None:
@@ -68,7 +90,7 @@ def say_at_once(state: WorkerAgentState, what: WorkerReport) -> None:
     report(state, (0, 0), what, 0.0)
 
 
-def connected(state: WorkerAgentState) -> None:
+def on_connected(state: WorkerAgentState, _: LinkConnected) -> None:
     """A fresh connection: nothing that was under way counts, the hello says it all."""
     state.connected = True
     state.welcomed = False
@@ -79,17 +101,12 @@ def connected(state: WorkerAgentState) -> None:
     state.flush_at = None
 
 
-def disconnected(state: WorkerAgentState) -> None:
+def on_disconnected(state: WorkerAgentState, _: LinkDisconnected) -> None:
     state.connected = state.welcomed = False
     state.hello_at = state.flush_at = None
     state.outbox.clear()
     state.confirms.clear()
     state.resends.clear()
-
-
-def welcomed(state: WorkerAgentState) -> None:
-    state.welcomed = True
-    state.hello_at = None
 
 
 def say_hello_soon(state: WorkerAgentState) -> None:
@@ -285,3 +302,37 @@ def _split(reports: list[WorkerReport], limit: int) -> Iterable[list[WorkerRepor
         part.append(one)
         size += bound
     yield part
+
+
+# --- how large a report can get as JSON: upper bounds, cheap enough to compute for every one ----------------
+
+
+def size_bound(report: WorkerReport) -> int:
+    """Not fewer bytes than the report takes on the wire (text of four-byte characters included)."""
+    if isinstance(report, Outcome):
+        return _outcome_bound(report)
+    if isinstance(report, WorkerHello):
+        return len(msgspec.json.encode(report))
+    if isinstance(report, Heartbeat):
+        return _FRAME + 64 * len(report.progress) + _DIGEST * (len(report.cached) + len(report.dropped))
+    digests = getattr(report, "digests", ())
+    return _FRAME + _DIGEST * len(digests) + _WORST * len(getattr(report, "reason", ""))
+
+
+def _outcome_bound(outcome: Outcome) -> int:
+    text = len(outcome.reason) + len(outcome.command) + len(outcome.stdout_tail) + len(outcome.stderr_tail)
+    fixed = _FRAME * (2 + len(outcome.commands) + len(outcome.figures)) + _FILE * len(outcome.manifest)
+    # Plain loops: most outcomes have nothing in these lists, and this runs twice for each.
+    for summary in outcome.commands:
+        text += len(summary.command)
+    for entry in outcome.manifest:
+        text += len(entry.source) + len(entry.target)
+    for each in outcome.folders:
+        text += len(each.source) + len(each.target) + sum(map(len, each.empty))
+        fixed += _FRAME + 3 * len(each.empty)
+    return fixed + _WORST * text
+
+
+def is_too_large(outcome: Outcome) -> bool:
+    """Whether it does not fit one message. Encoded only where the bound leaves a doubt."""
+    return _outcome_bound(outcome) > OUTCOME_MAX and len(msgspec.json.encode(outcome)) > OUTCOME_MAX

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import secrets
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from wire.codec import WireError, decode
 from wire.link import (
@@ -19,9 +19,9 @@ from wire.link import (
     LinkOptions,
     Received,
     SubscriptionRefused,
-    TlsOptions,
 )
 from wire.messages import Presence
+from wire.tls import tls_options
 from wire.topics import Topics
 from worker.address import own_address
 from worker.debug.finding import Finding
@@ -96,14 +96,17 @@ def _login_and_boss(options: WorkerOptions) -> Iterator[Finding]:
         link.stop(1.0)
 
 
+def _events_of(events: queue.SimpleQueue[LinkEvent], seconds: float) -> Iterator[LinkEvent]:
+    """What the link reports within so many seconds."""
+    until = time.monotonic() + seconds
+    with contextlib.suppress(queue.Empty):
+        while (left := until - time.monotonic()) > 0:
+            yield events.get(timeout=left)
+
+
 def _wait_for_login(events: queue.SimpleQueue[LinkEvent]) -> str:
     """Empty: logged in, and its topics may be read. Else why not."""
-    until = time.monotonic() + LOGIN_SECONDS
-    while (left := until - time.monotonic()) > 0:
-        try:
-            event = events.get(timeout=left)
-        except queue.Empty:
-            break
+    for event in _events_of(events, LOGIN_SECONDS):
         if isinstance(event, Connected):
             return ""
         if isinstance(event, Disconnected):
@@ -114,12 +117,7 @@ def _wait_for_login(events: queue.SimpleQueue[LinkEvent]) -> str:
 
 
 def _wait_for_presence(events: queue.SimpleQueue[LinkEvent], topic: str) -> bytes:
-    until = time.monotonic() + PRESENCE_SECONDS
-    while (left := until - time.monotonic()) > 0:
-        try:
-            event = events.get(timeout=left)
-        except queue.Empty:
-            break
+    for event in _events_of(events, PRESENCE_SECONDS):
         if isinstance(event, Received) and event.topic == topic:
             return event.payload
     return b""
@@ -146,18 +144,12 @@ def _boss(options: WorkerOptions, payload: bytes) -> Finding:
 
 
 def _link_options(options: WorkerOptions) -> LinkOptions:
-    def path(text: str) -> Path | None:
-        return Path(text) if text else None
-
-    tls = None
-    if options.tls_ca or options.tls_certificate:
-        tls = TlsOptions(path(options.tls_ca), path(options.tls_certificate), path(options.tls_key))
     return LinkOptions(
         host=options.broker_host,
         port=options.broker_port,
         client_id=f"{options.id}-debug-{secrets.token_hex(4)}",  # the agent itself stays connected
         username=options.username,
         password=options.password,
-        tls=tls,
+        tls=tls_options(options.tls_ca, options.tls_certificate, options.tls_key),
         connect_seconds=CONNECT_SECONDS,
     )

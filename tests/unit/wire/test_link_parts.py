@@ -8,9 +8,8 @@ import pytest
 
 from tests.worlds.waiting import scaled
 from wire.link import Link, LinkError, LinkOptions, TlsOptions
-from wire.link.backoff import Backoff
-from wire.link.outbox import OutboundMessage, Outbox
-from wire.link.subscriptions import Subscription, Subscriptions
+from wire.link.link import Backoff
+from wire.link.outbox import OutboundMessage, Outbox, Subscription, Subscriptions
 
 
 def message(size: int = 10, qos: int = 1) -> OutboundMessage:

@@ -6,9 +6,9 @@ import pytest
 
 from tests.worlds.agent import World, run
 from worker.agent.check import check
+from worker.agent.legal import IllegalMoveError, InvariantError, story
 from worker.agent.moves import _move
 from worker.agent.state import STORY_MOVES
-from worker.agent.story import IllegalMoveError, InvariantError, story
 
 
 def test_the_story_of_an_attempt_is_its_moves_in_order() -> None:
