@@ -184,11 +184,9 @@ def shared_input(plane: Plane, sizes: Sizes) -> Row:
         answers: list[object] = []
         took = _timed(lambda: answers.extend(plane.ask(orders)))
         sent = sum(proxy.to_target for proxy in proxies)
-    told = sum(answer.bytes_moved for answer in answers if isinstance(answer, StageDone))
+    reported = sum(answer.bytes_moved for answer in answers if isinstance(answer, StageDone))
     name = f"an input of {sizes.shared / MB:g} MB for {sizes.tasks:,} tasks on {sizes.hosts} hosts"
-    more = (
-        f"{sent / sizes.shared:.2f} x its size crossed the network ({told / sizes.shared:.2f} x told by the datastore)"
-    )
+    more = f"{sent / sizes.shared:.2f} x its size crossed the network ({reported / sizes.shared:.2f} x by its reports)"
     return Row(name, took, goal=f"≤ {sizes.hosts + 0.5:g} x its size", more=more)
 
 

@@ -103,7 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = [key for key, name in names.items() if options.study in ("", name)]
     rows: list[dict[str, object]] = []
     for key, of_study in measured(chosen, options.seeds, options.processes).items():
-        rows += told(names[key], of_study)
+        rows += rows_of(names[key], of_study)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
     if options.plot:
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def told(study: str, of_study: dict[str, list[tuple[Outcome, Point]]]) -> list[dict[str, object]]:
+def rows_of(study: str, of_study: dict[str, list[tuple[Outcome, Point]]]) -> list[dict[str, object]]:
     """Print what was measured of one study; its rows."""
     draws = next(iter(of_study.values()))
     least_makespan, least_hours = mean(bound[0] for _, bound in draws), mean(bound[1] for _, bound in draws)

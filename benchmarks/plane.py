@@ -85,7 +85,7 @@ class Plane:
     @contextmanager
     def datastore(self, transfers: int = 16) -> Iterator[None]:
         """A fresh start of it: no connection is open yet."""
-        told = {
+        variables = {
             "ECLOUD_BROKER_HOST": self.broker.host,
             "ECLOUD_BROKER_PORT": str(self.broker.port),
             "ECLOUD_DATASTORE_USERNAME": _DATASTORE.username,
@@ -100,7 +100,7 @@ class Plane:
         with open(self.folder / "datastore.log", "ab") as log:
             self._program = subprocess.Popen(
                 [sys.executable, "-P", "-m", "datastore"],
-                env={**os.environ, **told, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, **variables, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

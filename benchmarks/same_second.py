@@ -57,14 +57,14 @@ def same_second(tasks: int, hosts: int) -> Found:
 
 
 def _settings(server: SshServer, names: list[str], tasks: int) -> dict[str, str]:
-    told = {
+    variables = {
         "ECLOUD_WORKER_PLACE": "ssh",
         "ECLOUD_WORKER_ADDRESS": server.host,
         "ECLOUD_WORKER_SSH_PORT": str(server.port),
         "ECLOUD_WORKER_SSH_HOST_KEYS": f"{server.host_key_file}.pub",
     }
     return {
-        "WORKER_SETTINGS": json.dumps(dict.fromkeys(names, told)),
+        "WORKER_SETTINGS": json.dumps(dict.fromkeys(names, variables)),
         "ECLOUD_LOCAL_WORKERS": str(len(names)),
         "ECLOUD_SLOTS": str(-(-tasks // len(names))),
         "ECLOUD_TRANSFERS_AT_ONCE": str(LIMIT),

@@ -50,7 +50,7 @@ def run_script(script: str, directory: Path, timeout: float) -> subprocess.Compl
 
 
 def processes_in(directory: Path) -> list[int]:
-    """Processes that work in this directory or were told of it on their command line."""
+    """Processes that work in this directory or have it on their command line."""
     processes = (entry for entry in Path("/proc").iterdir() if entry.name.isdigit())
     found = (int(entry.name) for entry in processes if _belongs_to(entry, directory))
     return [pid for pid in found if pid != os.getpid()]

@@ -141,8 +141,8 @@ def test_names_of_every_kind_go_all_the_way(place: Place) -> None:
         assert (place.tree / name).read_text() == text
     assert (place.tree / "out/none/inner").is_dir()
     here = deployment.directory / "here"
-    told = deployment.asked("get", "--task", "make", str(here))
-    assert (told["fetched"], told["failed"]) == (len(expected), [])
+    answer = deployment.asked("get", "--task", "make", str(here))
+    assert (answer["fetched"], answer["failed"]) == (len(expected), [])
     assert all((here / name).read_text() == text for name, text in expected.items())
     again = deployment.push(tasks)
     assert again.returncode == 0 and "known already with the same content" in again.stderr

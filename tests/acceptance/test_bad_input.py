@@ -75,9 +75,9 @@ def state_of(deployment: Deployment, task: str) -> str:
     return state
 
 
-def assert_a_sentence(told: str) -> None:
+def assert_a_sentence(shown: str) -> None:
     """What a user sees of any fault: no traceback, and nothing that a terminal would obey."""
-    assert "Traceback" not in told and "\x1b" not in told, told
+    assert "Traceback" not in shown and "\x1b" not in shown, shown
 
 
 @pytest.mark.parametrize("what", BAD_FILES)
@@ -201,9 +201,9 @@ def test_broken_networks_fail_their_task_with_epanet_s_own_words(deployment: Dep
     assert done.returncode == ExitCode.TASKS_FAILED, done.stdout + done.stderr
     assert_a_sentence(done.stdout + done.stderr)
     assert "1 of 4 tasks succeeded, 3 failed" in done.stdout
-    told = {name: deployment.admin("show_task", name).stdout for name in names}
-    assert "Success: True" in told["good"]
+    shown = {name: deployment.admin("show_task", name).stdout for name in names}
+    assert "Success: True" in shown["good"]
     for name in ("broken", "garbage", "empty"):
-        assert re.search(r"Error 2\d\d: ", told[name]), told[name]
-        assert "Traceback" not in told[name], told[name]
-    assert "line 28: Error 203: undefined node nowhere" in told["broken"], told["broken"]
+        assert re.search(r"Error 2\d\d: ", shown[name]), shown[name]
+        assert "Traceback" not in shown[name], shown[name]
+    assert "line 28: Error 203: undefined node nowhere" in shown["broken"], shown["broken"]

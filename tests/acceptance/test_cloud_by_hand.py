@@ -81,6 +81,6 @@ def test_workers_are_started_shown_kept_dropped_and_ended_manually(site: GuestSi
     site.wait(lambda: cloud.alive("worker") == [], "the other one goes when its task has ended")
     site.wait(lambda: site.look(workers) == [], "no worker is left")
     assert site.admin("terminate_workers", "--yes") == "There is nothing to terminate."
-    told = site.admin("events", "--last", "500")
-    assert "running -> stopping: terminated by an operator" in told and "running -> stopping: it was drained" in told
+    moves = site.admin("events", "--last", "500")
+    assert "running -> stopping: terminated by an operator" in moves and "running -> stopping: it was drained" in moves
     assert cloud.faults == []

@@ -89,7 +89,7 @@ class Scene:
         """All that were ever made by this boss."""
         return [machine for machine in self.hive.front.machines.values() if machine not in self.foreign]
 
-    def told(self, words: str) -> None:
+    def reported(self, words: str) -> None:
         """`status` says so."""
         self.site.wait(lambda: words in " ".join(self.site.look(Client.status)["hindrances"]), f"status tells: {words}")
 
@@ -163,7 +163,7 @@ def test_an_api_that_is_away_for_a_while_costs_nothing_but_time(scene: Scene) ->
     scene.site.wait(lambda: scene.site.online(), "some work")
     scene.hive.knobs.down = True
     ids = scene.push(4)
-    scene.told("HTTP 503")
+    scene.reported("HTTP 503")
     time.sleep(6.0)  # a minute, where lists are ten seconds apart
     scene.hive.knobs.down = False
     scene.untold("HTTP 503")
@@ -183,7 +183,7 @@ def test_beyond_the_last_address_work_goes_on_with_what_is_there(scene: Scene) -
     network, count = scene.hive.front.networks[0], len(scene.made())
     everything, network.addresses = network.addresses, network.addresses[:2]
     scene.site.admin("instantiate_worker", str(MOST), "--keep-alive", "--pool", "cloud")
-    scene.told("no address is left in network 0")
+    scene.reported("no address is left in network 0")
     scene.push(4)
     scene.site.wait(scene.done, "the work is done")
     scene.site.admin("terminate_workers", "--yes")
@@ -225,7 +225,7 @@ def test_what_an_operator_has_to_correct_is_reported_and_then_it_goes_on(
     scene.restart_boss()
     spoil(scene.hive)
     scene.push(1)
-    scene.told(words)
+    scene.reported(words)
     assert scene.machines() == []
     mend(scene.hive)
     # The pool waits ever longer between two tries; a person who has put it right does not.

@@ -33,7 +33,7 @@ class Scene:
         with self.hive.home.path(LOG).open("a") as log:
             log.write(f"{machine.id} {'card-in' if address else 'card-out'}\n")
 
-    def told(self, machine: Machine) -> list[str]:
+    def noted(self, machine: Machine) -> list[str]:
         """What happened on it, in order."""
         lines = [line.split() for line in self.hive.home.path(LOG).read_text().splitlines()]
         return [what for number, what in lines if number == str(machine.id)]
@@ -73,13 +73,13 @@ def test_inits_run_once_on_each_machine_while_it_has_a_second_nic_and_one_that_f
     assert "12 of 12 tasks succeeded" in said, said
 
     for machine in good:
-        told = [what for what in scene.told(machine) if what != "card-out"]
-        assert told[:3] == ["card-in", "prepare", "fetch"] and set(told[3:]) == {"task"}, "once, and before all else"
-    assert sum(scene.told(machine).count("task") for machine in good) == 12, "the others work on"
-    assert scene.told(bad).count("fetch") in (TRIES, TRIES + 1) and "task" not in scene.told(bad)
+        noted = [what for what in scene.noted(machine) if what != "card-out"]
+        assert noted[:3] == ["card-in", "prepare", "fetch"] and set(noted[3:]) == {"task"}, "once, and before all else"
+    assert sum(scene.noted(machine).count("task") for machine in good) == 12, "the others work on"
+    assert scene.noted(bad).count("fetch") in (TRIES, TRIES + 1) and "task" not in scene.noted(bad)
     assert any(set_aside in one for one in site.asked("status")["hindrances"])
     site.wait(lambda: all(len(machine.nics) == 1 for machine in [bad, *good]), "no second card stays behind")
-    assert all(scene.told(machine).count("card-in") == scene.told(machine).count("card-out") == 1 for machine in good)
+    assert all(scene.noted(machine).count("card-in") == scene.noted(machine).count("card-out") == 1 for machine in good)
     site.admin("terminate_workers", "--yes", "--now")
     scene.hive.wait(lambda: scene.hive.alive() == [], "nothing is left")
     assert scene.hive.faults == []

@@ -100,7 +100,7 @@ def test_a_push_that_the_state_directory_has_no_room_for_is_refused_whole(
 
 @pytest.fixture
 def full_database(deployment: Deployment, small_disk: SmallDisk) -> tuple[subprocess.Popen[str], Path]:
-    """A boss whose database came upon a full disk when its tasks told how they ended; and what fills it."""
+    """A boss whose database came upon a full disk when its tasks reported how they ended; and what fills it."""
     disk = small_disk(deployment.directory / "small", 8)
     deployment.settings["database"] = f"sqlite:///{disk}/ecloud.sqlite"
     boss = deployment.start_boss()
@@ -170,7 +170,7 @@ def test_inputs_that_do_not_fit_a_worker_s_disk_do_not_fail_their_task(
     task = {"id": "a", "commands": ["test -s big.bin"], "requirements": ["big.bin"], "retries": 0}
     push = deployment.start_push(deployment.write("tasks.json", [task, *GOOD]))
     wait_for(lambda: state_of(deployment, "good") == "succeeded", "what fits runs")
-    wait_for(lambda: "disk is full" in deployment.admin("show_task", "a").stdout + status(deployment), "it is told why")
+    wait_for(lambda: "disk is full" in deployment.admin("show_task", "a").stdout + status(deployment), "it shows why")
     assert state_of(deployment, "a") == "queued"
     enlarge(deployment.home / "workers", 60)
     assert push.wait(scaled(90)) == ExitCode.OK

@@ -33,9 +33,9 @@ def reader(cloud: Cloud) -> Host:
     """A machine with a checkout, in a directory with the files that the page has the reader make."""
     host = cloud.net.host("reader", program="boss")
     [settings], [tasks] = blocks("toml"), blocks("json")
-    told = settings.text.replace("https://cloud.example:2633/RPC2", cloud.endpoint)
-    assert told != settings.text
-    host.write(f"{SITE}/.ecloud/settings.toml", told, 0o600)
+    text = settings.text.replace("https://cloud.example:2633/RPC2", cloud.endpoint)
+    assert text != settings.text
+    host.write(f"{SITE}/.ecloud/settings.toml", text, 0o600)
     host.write(f"{SITE}/.ecloud/opennebula.password", "secret\n", 0o600)
     host.write(f"{SITE}/tasks.json", tasks.text)
     host.write(f"{SITE}/Net3.inp", (TOP / "examples" / "net3_study" / "Net3.inp").read_text())

@@ -50,8 +50,8 @@ def test_a_host_with_another_key_gets_nothing_until_an_operator_releases_it(site
     assert fingerprint(before) in why_set_aside(site), "both keys are named"
     assert not list((site.home / "cache").iterdir()) and push.poll() is None
 
-    told = site.deployment.admin("release", "w1")
-    assert told.returncode == 0, told.stderr
+    done = site.deployment.admin("release", "w1")
+    assert done.returncode == 0, done.stderr
     said = push.communicate(timeout=scaled(60))
     assert push.returncode == 0, said
     assert (site.tree / "n.txt").read_text().strip() == "2"

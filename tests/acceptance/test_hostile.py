@@ -84,9 +84,11 @@ def say(deployment: Deployment, login: str, topic: str, payloads: list[bytes]) -
         with publisher(deployment, login) as client:
             lost = threading.Event()
             client.on_disconnect = lambda *_, lost=lost: lost.set()
-            told = client.publish(topic, payload, qos=1)
-            wait_for(lambda told=told, lost=lost: told.is_published() or lost.is_set(), f"{topic} takes it", 20)
-            assert told.is_published() or len(payload) > MAX_BYTES
+            message = client.publish(topic, payload, qos=1)
+            wait_for(
+                lambda message=message, lost=lost: message.is_published() or lost.is_set(), f"{topic} takes it", 20
+            )
+            assert message.is_published() or len(payload) > MAX_BYTES
 
 
 def assert_well(deployment: Deployment, before: dict[int, str], name: str) -> None:

@@ -36,10 +36,10 @@ def boss(deployment: Deployment, *before: str) -> subprocess.CompletedProcess[st
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
-    told = done.stdout + done.stderr
-    assert done.returncode == ExitCode.NO_BOSS, told
-    assert not [word for word in words if word not in told], told
-    assert "Traceback" not in told, told
+    output = done.stdout + done.stderr
+    assert done.returncode == ExitCode.NO_BOSS, output
+    assert not [word for word in words if word not in output], output
+    assert "Traceback" not in output, output
 
 
 def test_a_second_boss_is_refused_and_the_first_one_goes_on(deployment: Deployment) -> None:

@@ -52,8 +52,8 @@ def test_results_come_back_from_a_datastore_elsewhere_and_files_that_it_has_are_
     tasks = deployment.write("tasks.json", TASKS)
     assert deployment.push(tasks).returncode == 0
     here = deployment.directory / "here"
-    told = deployment.asked("get", "*.txt", str(here))
-    assert (told["fetched"], told["failed"]) == (2, [])
+    answer = deployment.asked("get", "*.txt", str(here))
+    assert (answer["fetched"], answer["failed"]) == (2, [])
     assert ((here / "out.txt").read_text(), (here / "n.txt").read_text().strip()) == ("one\none\n", "2")
     assert list((deployment.home / "outgoing").iterdir()), "they came by way of the boss"
     assert deployment.asked("du")["."]["free_bytes"] > 0
@@ -98,7 +98,7 @@ def test_a_worker_of_the_bosss_own_machine_is_looked_at_without_ssh(deployment: 
 
 
 def test_the_same_look_can_be_taken_on_the_host_itself(site: Site) -> None:
-    """By a relative path, and with nothing in the environment: what the agent was told is in its home."""
+    """By a relative path, and with nothing in the environment: what the agent was given is in its home."""
     done = subprocess.run(
         [str(TOP / "debug.sh"), "--home", site.home.name],
         cwd=site.home.parent,
@@ -144,7 +144,7 @@ def test_a_host_that_shows_another_key_is_sent_nothing(site: Site) -> None:
     assert code == 3
     assert fingerprint(before) in said and fingerprint(site.server.host_key) in said
     assert "checks of worker w1 failed: host key" in errors
-    assert site.server.logins() == logins, "it was not even told a user"
+    assert site.server.logins() == logins, "it did not even learn a user"
 
 
 def test_what_is_no_worker_is_said(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""Recovery with real parts, one fault at a time: what was finished counts, what ran goes on, what waits is told."""
+"""Recovery with real parts, one fault at a time: what was finished counts, what ran goes on, what waits is reported."""
 
 from __future__ import annotations
 

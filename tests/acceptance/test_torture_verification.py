@@ -1,4 +1,4 @@
-"""The torture's own checks see what they are there to see: each wrong that is done to a good run is told."""
+"""The torture's own checks see what they are there to see: each wrong that is done to a good run is reported."""
 
 from __future__ import annotations
 

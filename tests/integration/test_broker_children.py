@@ -31,13 +31,13 @@ def ended(child: Child) -> int | None:
 
 
 def test_a_child_says_its_end_by_code_event_and_call() -> None:
-    told: list[Child] = []
-    child = start_child(["sh", "-c", "exit 7"], ended=told.append)
+    reported: list[Child] = []
+    child = start_child(["sh", "-c", "exit 7"], ended=reported.append)
     assert ended(child) == 7
     assert child.poll() == 7
     assert child.wait_event.is_set()
-    wait_for(lambda: told, "the end is reported")
-    assert told == [child]
+    wait_for(lambda: reported, "the end is reported")
+    assert reported == [child]
     assert not child.send(signal.SIGTERM)
 
 

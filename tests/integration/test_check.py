@@ -19,7 +19,7 @@ TOP = Path(__file__).resolve().parents[2]
 FIRST = (STORED / "first_schema.json").read_text()
 
 
-def told(url: str) -> list[str]:
+def errors(url: str) -> list[str]:
     lines: list[str] = []
     database = Database.open_to_read(url)
     count = check_database(database, lines.append)
@@ -38,7 +38,7 @@ def url(database_url: str) -> str:
 def test_a_database_in_order_is_called_so_and_left_as_it_is(url: str) -> None:
     database = Database.open_to_read(url)
     before = dump(database)
-    (line,) = told(url)
+    (line,) = errors(url)
     assert line.endswith(": 3 batches with 9 tasks, all of it holds together.")
     assert dump(database) == before
     database.close()
@@ -86,7 +86,7 @@ def damaged(url: str, *damages: str) -> list[str]:
         for damage in damages:
             connection.exec_driver_sql(damage)
     database.close()
-    return told(url)
+    return errors(url)
 
 
 def test_several_errors_are_all_reported_whatever_the_server(url: str) -> None:

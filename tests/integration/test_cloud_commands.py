@@ -61,24 +61,24 @@ def test_where_nothing_was_deployed_teardown_says_so_and_json_is_for_programs(us
 
 @pytest.mark.parametrize("command", [["deploy"], ["teardown", "--yes", "--mark", "m"], ["templates", "diff", "worker"]])
 def test_what_the_settings_lack_is_named(user: User, command: list[str]) -> None:
-    user.told |= {"opennebula_image": "debian-12"}
-    del user.told["opennebula_user"]
+    user.given |= {"opennebula_image": "debian-12"}
+    del user.given["opennebula_user"]
     code, _, errors = user.type(*command)
     assert code == 3 and "opennebula_user" in errors
 
 
 def test_a_deploy_without_a_template_says_which_setting_names_one(user: User, front: FrontEnd) -> None:
-    del user.told["opennebula_template"]
+    del user.given["opennebula_template"]
     code, _, errors = user.type("deploy")
     assert code == 3 and "opennebula_template" in errors
     assert front.machines == {}
 
 
 def test_a_cloud_that_is_away_or_a_wrong_password_is_reported_in_a_sentence(user: User, front: FrontEnd) -> None:
-    user.told["opennebula_password"] = "wrong"
+    user.given["opennebula_password"] = "wrong"
     code, _, errors = user.type("deploy")
     assert code == 3 and "refuses the login: check opennebula_user" in errors
-    user.told |= {"opennebula_password": "secret", "opennebula_endpoint": "http://127.0.0.1:1/RPC2"}
+    user.given |= {"opennebula_password": "secret", "opennebula_endpoint": "http://127.0.0.1:1/RPC2"}
     code, _, errors = user.type("deploy")
     assert code == 3 and "cannot be reached" in errors and "Traceback" not in errors
     assert "tried again" not in errors and "the same command goes on where this one stopped" in errors
@@ -88,7 +88,7 @@ def test_settings_of_another_cloud_than_that_of_what_was_deployed_are_refused(us
     front.users["ecloud"].quota = Quota(vms=0)
     code, _, errors = user.type("deploy")
     assert code == 3 and "limit of 0 for VMS" in errors, "the disk is made by now"
-    user.told["opennebula_endpoint"] = front.endpoint.replace("127.0.0.1", "localhost")
+    user.given["opennebula_endpoint"] = front.endpoint.replace("127.0.0.1", "localhost")
     code, _, errors = user.type("teardown", "--yes")
     assert code == 3 and f"what was deployed from here is at {front.endpoint}, account ecloud" in errors
 

@@ -30,8 +30,8 @@ Templates = Callable[..., tuple[int, str]]
 @pytest.fixture
 def templates(user: User) -> Templates:
     """`admin.py templates ...`: exit code, and all that is printed."""
-    user.told |= {"opennebula_image": "debian-12", "opennebula_network": "private"}
-    del user.told["opennebula_template"]  # it is what the command is there for
+    user.given |= {"opennebula_image": "debian-12", "opennebula_network": "private"}
+    del user.given["opennebula_template"]  # it is what the command is there for
 
     def type_it(*words: str) -> tuple[int, str]:
         typed = user.type("templates", *words)
@@ -53,7 +53,7 @@ def test_they_are_made_once_compared_and_brought_up_to_date(templates: Templates
     assert templates("diff")[0] == 0
     assert "template 1 is as it should be" in templates("register", "worker")[1]
 
-    user.told["opennebula_memory_bytes"] = "4GiB"
+    user.given["opennebula_memory_bytes"] = "4GiB"
     front.templates[1].attributes["SCHED_REQUIREMENTS"] = "x"
     code, said = templates("diff", "worker")
     assert code == 1

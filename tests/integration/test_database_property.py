@@ -41,12 +41,12 @@ turns = st.lists(st.tuples(graphs(), st.lists(small, min_size=8, max_size=8), mo
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(turns)
-def test_a_load_gives_back_what_was_committed(database: Database, told: list[object]) -> None:
+def test_a_load_gives_back_what_was_committed(database: Database, submitted: list[object]) -> None:
     world, first_batch = World(), database.load().next_batch
-    for graph, profile_of, moved, lived in told:  # type: ignore[attr-defined]
+    for graph, profile_of, moved, lived in submitted:  # type: ignore[attr-defined]
         _one_turn(database, world, graph, profile_of, moved, lived)
     batches, outside, crossing = database.load_batches(list(world.pushes))
-    assert [batch.row.number for batch in batches] == list(range(first_batch, first_batch + len(told)))
+    assert [batch.row.number for batch in batches] == list(range(first_batch, first_batch + len(submitted)))
     for batch in batches:
         _compare(batch, world)
     assert set(crossing) == _crossing(world)

@@ -173,9 +173,9 @@ def test_a_linked_cache_is_not_written_through(disk: Disk, tmp_path: Path) -> No
 
 def test_an_attempt_that_is_not_wanted_any_more_is_left_out(disk: Disk) -> None:
     orders = [disk.collect(task, {f"r{task}": b"x"}) for task in (1, 2)]
-    told: list[object] = []
-    disk.local.fetch(orders, told.append, lambda key: key == (1, 1))
-    assert told == [FetchFailed((1, 1), "stopped"), ResultsFetched((2, 1))]
+    answers: list[object] = []
+    disk.local.fetch(orders, answers.append, lambda key: key == (1, 1))
+    assert answers == [FetchFailed((1, 1), "stopped"), ResultsFetched((2, 1))]
     assert len(disk.incoming()) == 1
 
 

@@ -25,8 +25,8 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def with_folder(order: Collect, *names: str, empty: tuple[str, ...] = ()) -> Collect:
-    told = [ResultFolder(source=name, target=name, empty=list(empty)) for name in names]
-    return msgspec.structs.replace(order, folders=told)
+    folders = [ResultFolder(source=name, target=name, empty=list(empty)) for name in names]
+    return msgspec.structs.replace(order, folders=folders)
 
 
 def recorded(disk: Disk, *orders: Collect) -> list[Record]:

@@ -290,13 +290,13 @@ def test_a_content_that_is_not_here_any_more_or_has_no_room_there_is_reported(wo
 def test_ending_the_program_ends_what_is_under_way(world: World) -> None:
     listener = socket.create_server(("127.0.0.1", 0))  # accepts by the kernel, never answers
     boss = world.boss_at(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    told: list[BaseException] = []
+    errors: list[BaseException] = []
 
     def fetch() -> None:
         try:
             boss.fetch("/x", os.open(world.tree.root / "x", os.O_RDWR | os.O_CREAT), 5)
         except BaseException as error:
-            told.append(error)
+            errors.append(error)
 
     thread = threading.Thread(target=fetch)
     thread.start()
@@ -305,7 +305,7 @@ def test_ending_the_program_ends_what_is_under_way(world: World) -> None:
     world.stopped.set()
     boss.stop()
     thread.join(scaled(10))
-    assert [type(error) for error in told] == [content.CopyStoppedError]
+    assert [type(error) for error in errors] == [content.CopyStoppedError]
     client.close()
     listener.close()
 

@@ -34,9 +34,9 @@ def staged(disk: Disk, *inputs: Input) -> StageDone | StageFailed:
     job = Stage(task=1, attempt=1, worker="w", place=disk.place, inputs=list(inputs))
     jobs, tell = expand(disk.tree, [job], answers.append)
     disk.local.stage(jobs, tell)
-    (told,) = answers
-    assert isinstance(told, InputsStaged)
-    return told.answer
+    (answer,) = answers
+    assert isinstance(answer, InputsStaged)
+    return answer.answer
 
 
 def look_up(disk: Disk, *names: str) -> tuple[list[str], bool]:

@@ -110,7 +110,7 @@ def test_killed_in_the_middle_it_completes_or_abandons_at_the_next_start_and_ans
     for order in orders:
         world.order(order)
     answered: set[int] = set()
-    while len(answered) < len(orders):  # what the first one recorded is told unasked as well
+    while len(answered) < len(orders):  # what the first one recorded is reported unasked as well
         answered.add(world.wait(Published).task)
     assert answered == set(range(1, 11))
     assert len(list((world.tree / "out").iterdir())) == 2000

@@ -1,4 +1,4 @@
-"""What the boss makes of a worker's host that is looked at: lines from whatever comes, a limit, an end that is told."""
+"""What the boss makes of a check of a worker's host: lines from whatever comes, a limit, an end that is reported."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def test_an_end_that_is_not_as_it_should_be_is_a_failure(
     script: str, failed: list[str], place: Place, keys: list[SshKey], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     speak_as(script, monkeypatch, tmp_path)
-    said, told = look(place, keys)
-    assert told == failed
+    said, reported = look(place, keys)
+    assert reported == failed
     assert sum(map(len, said)) < 2 * MAX_BYTES
 
 

@@ -52,9 +52,9 @@ def test_from_nothing_to_a_boss_that_answers_and_back_to_nothing(user: User, clo
     ), "the machine shows its own key again, and that one is pinned"
     assert not (user.home / "deploy" / "host_key").exists()
 
-    told = tomllib.loads(host.path("/etc/ecloud/settings.toml").read_text())
-    assert told["boss_address"] == machine.address and told["opennebula_template"] == "worker"
-    assert told["pools"] == {"cloud": {"max": 10}, "datastore": {"role": "datastore"}}
+    written = tomllib.loads(host.path("/etc/ecloud/settings.toml").read_text())
+    assert written["boss_address"] == machine.address and written["opennebula_template"] == "worker"
+    assert written["pools"] == {"cloud": {"max": 10}, "datastore": {"role": "datastore"}}
     for secret in ("http.token", "opennebula.token", "settings.toml"):
         assert host.path(f"/etc/ecloud/{secret}").stat().st_mode & 0o777 == 0o600
     given = host.path("/etc/ecloud/opennebula.token").read_text().strip()
@@ -138,7 +138,7 @@ def test_a_boss_that_is_updated_is_replaced_and_one_whose_settings_changed_is_st
     user.deploy()
     user.version = "2"
     user.deploy()
-    user.told["max_workers"] = 3
+    user.given["max_workers"] = 3
     user.deploy()
     assert [start.split()[1] for start in user.starts()] == ["1", "2", "2"]
 

@@ -1,4 +1,4 @@
-"""Batches of scenarios with the real engine: values set, results kept, faults told."""
+"""Batches of scenarios with the real engine: values set, results kept, errors reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fake provider misbehaves as it is told, and tells the truth about it."""
+"""The fake provider misbehaves as configured, and reports that truthfully."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_slow_calls_keep_no_other_call_waiting(world: Fake) -> None:
     for number in (1, 2, 3):
         boss.provider.start(number, worker(number))
     assert time.monotonic() - began < scaled(0.4)
-    boss.wait(lambda: len(boss.told(InstanceStarted)) == 3, "all are started")
+    boss.wait(lambda: len(boss.reported(InstanceStarted)) == 3, "all are started")
 
 
 def test_it_is_found_by_its_name_with_the_site_that_the_pool_names(world: Fake) -> None:

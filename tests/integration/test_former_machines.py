@@ -13,7 +13,7 @@ import pytest
 
 from tests.worlds.digests import digest
 from tests.worlds.hosts import Host, network
-from tests.worlds.hosts.guests import HOME, STATE, GuestSite, Told
+from tests.worlds.hosts.guests import HOME, STATE, GuestSite, StartData
 from tests.worlds.stored_release import worker_files
 
 pytestmark = [
@@ -37,9 +37,9 @@ def log_of(machine: Host) -> str:
     return machine.path("/var/log/ecloud.log").read_text()
 
 
-def kind_and_digest(site: GuestSite, told: Told) -> tuple[str, str]:
+def kind_and_digest(site: GuestSite, data: StartData) -> tuple[str, str]:
     """Of the one bundle that its boss has."""
-    (bundle,) = told.variables["ECLOUD_BUNDLES"].split()
+    (bundle,) = data.variables["ECLOUD_BUNDLES"].split()
     kind, _, of_today = bundle.partition("=")
     return kind, of_today
 
@@ -59,26 +59,26 @@ def former_bundle(today: Path) -> bytes:
 
 
 def test_its_start_script_starts_the_program_of_today(site: GuestSite) -> None:
-    told = dataclasses.replace(site.told("vm-1"), script=SCRIPT)
+    data = dataclasses.replace(site.start_data("vm-1"), script=SCRIPT)
     machine = site.machine("vm-1")
-    assert site.bring_up(machine, told) == ""
+    assert site.bring_up(machine, data) == ""
     site.wait(lambda: "vm-1" in site.online(), "the worker has said hello")
     variables = site.variables_of(site.agent_of(machine))
-    assert variables["ECLOUD_BUNDLE"] == "=".join(kind_and_digest(site, told))
+    assert variables["ECLOUD_BUNDLE"] == "=".join(kind_and_digest(site, data))
     assert machine.path(f"{variables['PYTHONPATH']}/worker/bootstrap/keeper.py").exists()
     keepers = [line for line in machine.processes().values() if "worker.guest" in line]
     assert len(keepers) == 1, "started by the name that the script knows"
 
 
 def test_its_agent_is_replaced_by_that_of_today_under_its_own_keeper(site: GuestSite) -> None:
-    told = site.told("vm-2")
-    kind, of_today = kind_and_digest(site, told)
+    data = site.start_data("vm-2")
+    kind, of_today = kind_and_digest(site, data)
     (today,) = site.boss.path(f"{STATE}/bundles").glob(f"*.{of_today.removeprefix('b2:')}.tar.gz")
     former = former_bundle(today)
-    variables = {**told.variables, "ECLOUD_BUNDLES": f"{kind}={digest(former)}", "ECLOUD_BUNDLE_FILE": "/root/former"}
+    variables = {**data.variables, "ECLOUD_BUNDLES": f"{kind}={digest(former)}", "ECLOUD_BUNDLE_FILE": "/root/former"}
     machine = site.machine("vm-2")
     machine.path("/root/former").write_bytes(former)
-    assert site.bring_up(machine, dataclasses.replace(told, script=SCRIPT, variables=variables)) == ""
+    assert site.bring_up(machine, dataclasses.replace(data, script=SCRIPT, variables=variables)) == ""
 
     def replaced() -> bool:
         number = site.agent_of(machine)

@@ -42,9 +42,9 @@ def test_a_fixed_host_becomes_a_worker_and_outlives_its_boss() -> None:
         assert site.boss.path(f"{HOME}/site/ecloud-data/out.txt").read_text() == "twice\ntwice\n"
 
         agent = site.agent_of(lab)
-        told = site.variables_of(agent)
-        assert told["ECLOUD_HALT_WHEN_ORPHANED"] == "0"
-        assert told["HOME"] == HOME and told["ECLOUD_WORKER_HOME"].startswith(f"{HOME}/")
+        variables = site.variables_of(agent)
+        assert variables["ECLOUD_HALT_WHEN_ORPHANED"] == "0"
+        assert variables["HOME"] == HOME and variables["ECLOUD_WORKER_HOME"].startswith(f"{HOME}/")
         for folder in ("/opt/ecloud/programs", "/etc/ecloud", "/var/lib/ecloud"):
             assert not lab.path(folder).exists(), "it is an ordinary user's"
         assert "ecloud-datastore" in lab.path(f"{HOME}/.ssh/authorized_keys").read_text()

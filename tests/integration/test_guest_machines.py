@@ -13,7 +13,7 @@ import pytest
 
 from boss.embedded.broker import accepts_login
 from tests.worlds.hosts import Host, network
-from tests.worlds.hosts.guests import HOME, NOTES, PLAIN_PYTHON, STATE, GuestSite, Told
+from tests.worlds.hosts.guests import HOME, NOTES, PLAIN_PYTHON, STATE, GuestSite, StartData
 from tests.worlds.looking import phases, workers
 from tests.worlds.waiting import scaled
 
@@ -47,10 +47,10 @@ except urllib.error.HTTPError as error:
 class Scene:
     """One boss and the machine of its one worker, in the order in which the tests below go through their life."""
 
-    def __init__(self, site: GuestSite, machine: Host, told: Told) -> None:
+    def __init__(self, site: GuestSite, machine: Host, data: StartData) -> None:
         self.site = site
         self.machine = machine
-        self.told = told
+        self.data = data
         #: Of its login at the broker, as the boss has it.
         self.password = ""
 
@@ -69,13 +69,13 @@ def scene() -> Iterator[Scene]:
     with network() as net:
         site = GuestSite(net, {"labels": {"engine": "2.3"}, "orphan_after_seconds": 15.0}, orphan_after_seconds=15)
         site.start()
-        told = site.told("vm-1")
+        data = site.start_data("vm-1")
         machine = site.machine("vm-1")
         began = time.monotonic()
-        said = site.bring_up(machine, told)
+        said = site.bring_up(machine, data)
         assert said == "", said
         assert time.monotonic() - began < scaled(20), "the script returns at once"
-        made = Scene(site, machine, told)
+        made = Scene(site, machine, data)
         made.online()
         made.password = site.boss.path(f"{STATE}/logins/mqtt_vm-1").read_text().strip()
         yield made
@@ -95,10 +95,10 @@ def test_it_becomes_a_worker_that_runs_tasks_with_files_and_epanet(scene: Scene)
 def test_its_agent_runs_as_a_user_of_its_own_with_what_the_pool_says(scene: Scene) -> None:
     agent = scene.agent()
     assert os.stat(f"/proc/{agent}").st_uid not in (0, os.getuid())
-    told = scene.site.variables_of(agent)
-    assert json.loads(told["ECLOUD_LABELS"]) == {"engine": "2.3"}
-    assert told["ECLOUD_BUNDLE"] in scene.told.variables["ECLOUD_BUNDLES"].split()
-    assert "ECLOUD_START_TOKEN" not in told
+    variables = scene.site.variables_of(agent)
+    assert json.loads(variables["ECLOUD_LABELS"]) == {"engine": "2.3"}
+    assert variables["ECLOUD_BUNDLE"] in scene.data.variables["ECLOUD_BUNDLES"].split()
+    assert "ECLOUD_START_TOKEN" not in variables
     (worker,) = scene.site.asked("show_workers")
     assert worker["labels"] == {"engine": "2.3"} and worker["address"] == scene.machine.address
 
@@ -113,13 +113,13 @@ def test_nothing_that_it_keeps_is_read_by_others_and_it_holds_no_key_of_the_boss
     )
     assert found == ""
     password = scene.machine.path("/etc/ecloud/worker.password").read_text().strip()
-    assert password not in json.dumps([dict(scene.told.variables), scene.told.script])
+    assert password not in json.dumps([dict(scene.data.variables), scene.data.script])
 
 
 def test_at_the_next_run_of_the_script_nothing_happens(scene: Scene) -> None:
     before = scene.agent()
     began = time.monotonic()
-    said = scene.site.bring_up(scene.machine, scene.told)
+    said = scene.site.bring_up(scene.machine, scene.data)
     assert said.endswith("it runs already") and time.monotonic() - began < scaled(20)
     assert scene.agent() == before
     assert scene.log().count("ended with") == 0
@@ -148,7 +148,7 @@ def test_after_a_reboot_it_has_its_login_and_its_bundle(scene: Scene) -> None:
             os.kill(number, signal.SIGKILL)
     scene.site.wait(lambda: scene.site.agent_of(scene.machine) == 0, "all is dead")
     asked = scene.site.admin("status").count("used again")
-    assert scene.site.bring_up(scene.machine, scene.told) == ""
+    assert scene.site.bring_up(scene.machine, scene.data) == ""
     scene.agent()
     scene.online()
     assert scene.site.admin("status").count("used again") == asked, "the token was not shown again"
@@ -207,7 +207,7 @@ def test_an_old_agent_is_replaced_and_what_it_runs_counts(scene: Scene) -> None:
 def test_one_that_is_lost_halts_its_machine(scene: Scene) -> None:
     """The last of this machine: its boss is gone for good. What halts a host ends its process tree."""
     site = scene.site
-    assert scene.told.variables["ECLOUD_HALT_WHEN_ORPHANED"] == "1"
+    assert scene.data.variables["ECLOUD_HALT_WHEN_ORPHANED"] == "1"
     site.net.cut(scene.machine)
     scene.machine.process.wait(timeout=scaled(120))
     assert not Path(f"/proc/{scene.machine.pid}").exists()
@@ -224,7 +224,7 @@ def test_the_login_of_an_instance_that_is_gone_is_refused_and_the_next_has_its_o
 
     def successor() -> str:
         for path in site.boss.path(NOTES).glob("*.json"):
-            if json.loads(path.read_text())["instance"] != scene.told.instance:
+            if json.loads(path.read_text())["instance"] != scene.data.instance:
                 return path.stem
         return ""
 

@@ -148,10 +148,10 @@ def test_a_limited_host_sends_no_faster_and_its_bytes_are_counted(net: Network, 
 
 def test_a_signal_reaches_the_program_and_an_orphan_is_waited_for(pair: tuple[Host, Host]) -> None:
     first, _ = pair
-    program = first.start(["sh", "-c", "trap 'echo told; exit 7' TERM; echo up; while :; do sleep 0.05; done"])
+    program = first.start(["sh", "-c", "trap 'echo asked; exit 7' TERM; echo up; while :; do sleep 0.05; done"])
     wait_for(lambda: "up" in program.output(), "it is up")
     program.send(signal.SIGTERM)
-    assert program.wait() == 7 and "told" in program.output()
+    assert program.wait() == 7 and "asked" in program.output()
     first.run(["sh", "-c", "sleep 0.1 & :"])
     wait_for(lambda: not any("sleep 0.1" in line for line in first.processes().values()), "its child ends, too")
 

@@ -72,24 +72,24 @@ def test_a_shell_and_systemd_read_the_same_settings(tmp_path: Path) -> None:
 
 def test_settings_hold_no_secret_and_each_secret_is_where_they_say(tmp_path: Path) -> None:
     answer = logins(tmp_path, datastore_host="store").login("datastore", "/srv/keys/")
-    told = as_systemd_reads(answer.files["datastore.env"])
+    given = as_systemd_reads(answer.files["datastore.env"])
     for variable, name in (("PASSWORD_FILE", "password"), ("SSH_KEY", "key"), ("HTTP_TOKEN_FILE", "token")):
-        assert told[f"ECLOUD_DATASTORE_{variable}"] == f"/srv/keys/datastore.{name}"
+        assert given[f"ECLOUD_DATASTORE_{variable}"] == f"/srv/keys/datastore.{name}"
         assert answer.files[f"datastore.{name}"].strip() not in answer.files["datastore.env"]
-    assert told["ECLOUD_DATASTORE_USERNAME"] == answer.username == DATASTORE_LOGIN
-    assert told["ECLOUD_BOSS_URL"].endswith(":8080") and "127.0.0.1" not in told["ECLOUD_BOSS_URL"]
+    assert given["ECLOUD_DATASTORE_USERNAME"] == answer.username == DATASTORE_LOGIN
+    assert given["ECLOUD_BOSS_URL"].endswith(":8080") and "127.0.0.1" not in given["ECLOUD_BOSS_URL"]
     assert answer.notes == []
 
 
 def test_other_hosts_are_sent_what_they_call_the_boss(tmp_path: Path) -> None:
-    def told(**settings: object) -> str:
+    def given(**settings: object) -> str:
         files = logins(tmp_path, **settings).login("w1", "/etc/ecloud").files
         return as_systemd_reads(files["worker.env"])["ECLOUD_BROKER_HOST"]
 
-    assert told(boss_address="boss.example") == "boss.example"
-    assert told(broker_listen="10.0.0.7") == "10.0.0.7"
-    assert told(broker_listen="127.0.0.1", boss_address="boss.example") == "127.0.0.1", "nobody else reaches it"
-    assert told(broker_host="mqtt.example", boss_address="boss.example") == "mqtt.example"
+    assert given(boss_address="boss.example") == "boss.example"
+    assert given(broker_listen="10.0.0.7") == "10.0.0.7"
+    assert given(broker_listen="127.0.0.1", boss_address="boss.example") == "127.0.0.1", "nobody else reaches it"
+    assert given(broker_host="mqtt.example", boss_address="boss.example") == "mqtt.example"
 
 
 def test_the_certificates_of_a_broker_with_tls_go_along(tmp_path: Path) -> None:
@@ -196,9 +196,9 @@ def test_init_makes_all_once_and_says_what_workers_hosts_need(home: Path) -> Non
     }  # fmt: skip
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
     again = CliRunner().invoke(admin.app, ["init", "--json"])
-    told = json.loads(again.output)
-    assert told["authorized_keys"] == lines
-    assert not told["keys"]["boss"]["made"]
+    given = json.loads(again.output)
+    assert given["authorized_keys"] == lines
+    assert not given["keys"]["boss"]["made"]
     assert {path.relative_to(home): path.read_bytes() for path in home.rglob("*") if path.is_file()} == files
 
 

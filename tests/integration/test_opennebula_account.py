@@ -64,7 +64,7 @@ def test_machines_that_were_begun_since_are_counted_off(front: FrontEnd, bosses:
     boss.wait(lambda: room(boss)[0] == 5, "the room is known")
     for number in (1, 2):
         boss.provider.start(number, f"cloud-{number}")
-    boss.wait(lambda: len(boss.told(InstanceStarted)) == 2, "two are begun")
+    boss.wait(lambda: len(boss.reported(InstanceStarted)) == 2, "two are begun")
     assert room(boss) == (3, "the quota of VMS of the account is 5: room for 3 more"), "nobody has looked again"
 
 
@@ -99,15 +99,15 @@ def test_every_quota_is_reported_as_one_and_missing_rights_as_such(
     boss = Boss(front)
     bosses.append(boss)
     boss.provider.start(1, "cloud-1")
-    boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
-    assert words in boss.told(InstanceStartFailed)[0].reason and boss.told(InstanceStartFailed)[0].full
+    boss.wait(lambda: boss.reported(InstanceStartFailed), "it is reported")
+    assert words in boss.reported(InstanceStartFailed)[0].reason and boss.reported(InstanceStartFailed)[0].full
     front.users["ecloud"].quota = Quota()
     front.knobs.refuse["template.instantiate"] = [
         Refuse(AUTHORIZATION, "User [2] : Not authorized to perform USE NET [0].")
     ]
     boss.provider.start(2, "cloud-2")
-    boss.wait(lambda: len(boss.told(InstanceStartFailed)) == 2, "it is told")
-    failed = boss.told(InstanceStartFailed)[1]
+    boss.wait(lambda: len(boss.reported(InstanceStartFailed)) == 2, "it is reported")
+    failed = boss.reported(InstanceStartFailed)[1]
     assert "may not do that" in failed.reason and "right USE" in failed.reason and not failed.full
 
 
@@ -117,8 +117,8 @@ def test_every_quota_is_reported_as_one_and_missing_rights_as_such(
 def test_a_machine_that_no_host_takes_is_ended_and_reported_as_a_full_pool(front: FrontEnd, bosses: list[Boss]) -> None:
     front.knobs.no_capacity = True
     boss = started(front, bosses, 1, pending_seconds=0.6)
-    boss.wait(lambda: boss.told(InstanceStartFailed), "it is given up")
-    failed = boss.told(InstanceStartFailed)[0]
+    boss.wait(lambda: boss.reported(InstanceStartFailed), "it is given up")
+    failed = boss.reported(InstanceStartFailed)[0]
     assert failed.full and "no host took it" in failed.reason and "Not enough CPU on hosts: 0,1" in failed.reason
     assert not front.alive()
 
@@ -127,9 +127,9 @@ def test_a_machine_whose_host_is_lost_is_given_up_after_a_while(front: FrontEnd,
     boss = started(front, bosses, 2, unknown_seconds=0.6)
     boss.wait(lambda: all(front.state(m) == (3, 3) for m in front.alive()), "they run")
     front.lose(front.machines[0])
-    boss.wait(lambda: "UNKNOWN" in boss.provider.warning, "it is told")
-    boss.wait(lambda: boss.told(InstanceEnded), "it is given up")
-    assert "its host did not answer" in boss.told(InstanceEnded)[0].reason
+    boss.wait(lambda: "UNKNOWN" in boss.provider.warning, "it is reported")
+    boss.wait(lambda: boss.reported(InstanceEnded), "it is given up")
+    assert "its host did not answer" in boss.reported(InstanceEnded)[0].reason
     assert [m.id for m in front.alive()] == [1]
 
 
@@ -141,8 +141,8 @@ def test_a_machine_that_bears_the_number_but_another_worker_is_not_adopted(front
     boss = Boss(front, [Recorded(instance=1, worker="cloud-1", reference="")])
     bosses.append(boss)
     boss.wait(lambda: stranger.ended_at, "it is ended")
-    boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
-    assert boss.told(InstanceStarted) == []
+    boss.wait(lambda: boss.reported(InstanceStartFailed), "it is reported")
+    assert boss.reported(InstanceStarted) == []
 
 
 def test_each_pool_keeps_to_its_own_machines_and_those_of_a_removed_pool_are_ended(
@@ -175,9 +175,9 @@ def test_a_datastore_s_machine_is_ended_politely_and_the_next_waits_for_its_disk
     boss.wait(lambda: front.state(front.machines[0]) == (3, 3), "it runs")
     boss.provider.stop(1, "datastore", "0")
     boss.provider.start(2, "datastore")
-    boss.wait(lambda: "still in use" in boss.provider.warning, "it is told that the disk is in use")
-    assert boss.told(InstanceStartFailed) == []
-    boss.wait(lambda: len(boss.told(InstanceStarted)) == 2, "the next one is there")
+    boss.wait(lambda: "still in use" in boss.provider.warning, "it is reported that the disk is in use")
+    assert boss.reported(InstanceStartFailed) == []
+    boss.wait(lambda: len(boss.reported(InstanceStarted)) == 2, "the next one is there")
     assert ends == [False]
     assert [m.id for m in front.alive()] == [1] and not boss.provider.warning
 
@@ -186,7 +186,7 @@ def test_a_datastore_s_machine_is_ended_politely_and_the_next_waits_for_its_disk
 
 
 def provider_of(front: FrontEnd, state: Path, events: list[object], password: str = "secret", **options: object):
-    told = {
+    given = {
         "opennebula_endpoint": front.endpoint, "opennebula_user": "ecloud", "opennebula_password": password,
         "template": "worker", "options": {"poll_seconds": 0.1, "start_seconds": 0.01}, **options,
     }  # fmt: skip
@@ -195,7 +195,7 @@ def provider_of(front: FrontEnd, state: Path, events: list[object], password: st
         bootstrap_data=lambda _, worker: BootstrapData(variables={"ECLOUD_WORKER_ID": worker}, script="#!/bin/sh\n"),
         local_environment=lambda _: {}, bundle=Path, ssh_key=state / "key",
     )  # fmt: skip
-    return make(PoolSetup(name="cloud", provider="opennebula", max=5, options=told), services)
+    return make(PoolSetup(name="cloud", provider="opennebula", max=5, options=given), services)
 
 
 def test_made_from_settings_it_uses_the_password_for_one_token_and_the_token_for_all_else(
@@ -255,15 +255,15 @@ def test_a_front_end_that_has_no_more_tokens_to_give_is_asked_with_what_there_is
 def test_a_wrong_login_is_a_warning_that_says_what_to_check(front: FrontEnd, tmp_path: Path) -> None:
     provider = provider_of(front, tmp_path, [], password="wrong")
     provider.adopt([])
-    wait_for(lambda: "check opennebula_user" in provider.warning, "it is told")
+    wait_for(lambda: "check opennebula_user" in provider.warning, "it is reported")
     provider.close()
 
 
 def test_missing_rights_of_the_account_on_a_machine_are_reported(front: FrontEnd) -> None:
     foreign = front.make("other", "x")
-    with pytest.raises(CloudError) as told:
+    with pytest.raises(CloudError) as caught:
         CloudClient(front.endpoint, "ecloud", "secret").terminate(foreign.id)
-    assert told.value.kind == "rights"
+    assert caught.value.kind == "rights"
 
 
 # --- further cards ---------------------------------------------------------------------------------
@@ -282,19 +282,19 @@ def test_a_further_nic_is_there_when_that_is_reported_and_gone_when_that_is_repo
     boss = started(front, bosses)
     answers, done = answers_of(boss)
     boss.provider.attach("0", "oneadmin/internet", done)  # it may still boot
-    boss.wait(lambda: answers, "it is told")
+    boss.wait(lambda: answers, "it is reported")
     assert answers == [("1", "")]
     assert front.machines[0].nics[1] == (1, "192.168.0.1") and front.state(front.machines[0]) == (3, 3)
     boss.provider.attach("0", "oneadmin/internet", done)
-    boss.wait(lambda: len(answers) == 2, "it is told")
+    boss.wait(lambda: len(answers) == 2, "it is reported")
     assert answers[1] == ("1", "") and front.count("vm.attachnic") == 1, "the card that is there is found"
     boss.provider.detach("0", "1", done)
-    boss.wait(lambda: len(answers) == 3, "it is told")
+    boss.wait(lambda: len(answers) == 3, "it is reported")
     assert answers[2] == ("1", "") and list(front.machines[0].nics) == [0]
     boss.provider.detach("0", "1", done)
-    boss.wait(lambda: len(answers) == 4, "it is told")
+    boss.wait(lambda: len(answers) == 4, "it is reported")
     assert answers[3] == ("1", "") and front.count("vm.detachnic") == 1
-    assert boss.told(InstanceEnded) == []
+    assert boss.reported(InstanceEnded) == []
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_an_impossible_nic_is_reported_in_a_sentence(
     boss = started(front, bosses)
     answers, done = answers_of(boss)
     boss.provider.attach("0", network, done)
-    boss.wait(lambda: answers, "it is told")
+    boss.wait(lambda: answers, "it is reported")
     assert answers[0][0] == "" and words in answers[0][1]
 
 
@@ -315,8 +315,8 @@ def test_a_machine_that_is_gone_has_no_nic_to_be_taken_out_and_gets_none(front: 
     boss = started(front, bosses)
     answers, done = answers_of(boss)
     boss.provider.stop(1, "cloud-1", "0")
-    boss.wait(lambda: boss.told(InstanceEnded), "it ended")
+    boss.wait(lambda: boss.reported(InstanceEnded), "it ended")
     boss.provider.attach("0", "private", done)
     boss.provider.detach("0", "1", done)
-    boss.wait(lambda: len(answers) == 2, "both are told")
+    boss.wait(lambda: len(answers) == 2, "both are reported")
     assert sorted(answers) == [("", "its machine is gone"), ("1", "")]

@@ -23,7 +23,7 @@ def test_machines_are_made_with_our_marks_and_context_beside_the_site_s_own(
     front: FrontEnd, bosses: list[Boss]
 ) -> None:
     boss = started(front, bosses, 3)
-    assert [event.reference for event in boss.told(InstanceStarted)] == ["0", "1", "2"]
+    assert [event.reference for event in boss.reported(InstanceStarted)] == ["0", "1", "2"]
     machine = front.machines[1]
     assert machine.user_template == {
         "ECLOUD_DEPLOYMENT": "d1", "ECLOUD_WORKER": "cloud-2", "ECLOUD_INSTANCE": "2", "ECLOUD_ROLE": "worker",
@@ -39,7 +39,7 @@ def test_an_end_is_asked_for_until_the_machine_is_gone_even_while_it_boots(front
     boss = started(front, bosses)
     boss.wait(lambda: front.state(front.machines[0]) == (3, 2), "it boots")
     boss.provider.stop(1, "cloud-1", "0")
-    boss.wait(lambda: boss.told(InstanceEnded), "it ended")
+    boss.wait(lambda: boss.reported(InstanceEnded), "it ended")
     assert front.count("vm.action") > 1
     assert not front.alive()
 
@@ -48,7 +48,7 @@ def test_a_start_that_was_not_made_yet_is_taken_back(front: FrontEnd, bosses: li
     boss = started(front, bosses, 1, start_seconds=60.0)
     boss.provider.start(2, "cloud-2")
     boss.provider.stop(2, "cloud-2", "")
-    assert [event.instance for event in boss.told(InstanceEnded)] == [2]
+    assert [event.instance for event in boss.reported(InstanceEnded)] == [2]
     assert len(front.machines) == 1
 
 
@@ -60,7 +60,7 @@ def test_machines_of_others_are_never_touched(front: FrontEnd, bosses: list[Boss
     ]
     boss = started(front, bosses)
     boss.provider.stop(1, "cloud-1", "3")
-    boss.wait(lambda: boss.told(InstanceEnded), "it ended")
+    boss.wait(lambda: boss.reported(InstanceEnded), "it ended")
     assert all(machine.ended_at is None for machine in foreign)
 
 
@@ -71,7 +71,7 @@ def test_a_call_that_timed_out_but_took_effect_is_found_by_its_mark_and_not_repe
     boss = started(front, bosses)
     time.sleep(1.0)
     assert len(front.machines) == 1
-    assert boss.told(InstanceStartFailed) == []
+    assert boss.reported(InstanceStartFailed) == []
 
 
 def test_a_call_that_timed_out_without_effect_is_reported_only_when_it_can_have_none_any_more(
@@ -84,9 +84,9 @@ def test_a_call_that_timed_out_without_effect_is_reported_only_when_it_can_have_
     began = time.monotonic()
     front.knobs.quota = 0  # what is worked on late is refused
     boss.provider.start(1, "cloud-1")
-    boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
+    boss.wait(lambda: boss.reported(InstanceStartFailed), "it is reported")
     assert time.monotonic() - began >= 2.0
-    assert "no machine came of it" in boss.told(InstanceStartFailed)[0].reason
+    assert "no machine came of it" in boss.reported(InstanceStartFailed)[0].reason
     assert front.count("template.instantiate") == 1
 
 
@@ -95,7 +95,7 @@ def test_of_two_machines_with_one_mark_the_younger_ends(front: FrontEnd, bosses:
     twin = front.make("ecloud", "twin", dict(front.machines[0].user_template))
     boss.wait(lambda: twin.ended_at, "the twin is ended")
     assert front.machines[0].ended_at is None
-    assert boss.told(InstanceEnded) == []
+    assert boss.reported(InstanceEnded) == []
 
 
 def test_a_machine_of_ours_that_is_on_no_record_is_ended(front: FrontEnd, bosses: list[Boss]) -> None:
@@ -123,12 +123,12 @@ def test_what_the_cloud_refuses_is_reported_in_a_sentence(
     boss = Boss(front)
     bosses.append(boss)
     boss.provider.start(1, "cloud-1")
-    boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
-    failed = boss.told(InstanceStartFailed)[0]
+    boss.wait(lambda: boss.reported(InstanceStartFailed), "it is reported")
+    failed = boss.reported(InstanceStartFailed)[0]
     assert words in failed.reason
     assert failed.full is full
     assert not front.machines
-    # Told with the instance, it is no trouble besides; a wrong login keeps machines from being listed, too.
+    # Reported with the instance, it is no warning besides; a wrong login keeps machines from being listed, too.
     assert boss.provider.warning == "" or "login" in words
 
 
@@ -136,27 +136,27 @@ def test_the_255th_address_is_the_last_and_the_others_go_on(bosses: list[Boss]) 
     with FrontEnd(addresses=255) as front:
         boss = started(front, bosses, 255, start_seconds=0.0, poll_seconds=1.0)
         boss.provider.start(256, "cloud-256")
-        boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
-        assert boss.told(InstanceStartFailed)[0].full
-        assert "no address is left in network 0" in boss.told(InstanceStartFailed)[0].reason
-        assert len(front.alive()) == 255 and boss.told(InstanceEnded) == []
+        boss.wait(lambda: boss.reported(InstanceStartFailed), "it is reported")
+        assert boss.reported(InstanceStartFailed)[0].full
+        assert "no address is left in network 0" in boss.reported(InstanceStartFailed)[0].reason
+        assert len(front.alive()) == 255 and boss.reported(InstanceEnded) == []
         boss.provider.stop(1, "cloud-1", "0")
-        boss.wait(lambda: boss.told(InstanceEnded), "one has ended")
+        boss.wait(lambda: boss.reported(InstanceEnded), "one has ended")
         boss.provider.start(257, "cloud-257")
-        boss.wait(lambda: len(boss.told(InstanceStarted)) == 256, "its address is used again")
+        boss.wait(lambda: len(boss.reported(InstanceStarted)) == 256, "its address is used again")
         assert len(front.alive()) == 255
 
 
 def test_that_a_host_has_taken_a_machine_is_reported_once(front: FrontEnd, bosses: list[Boss]) -> None:
     front.timing = Timing(pending=1.0)
     boss = started(front, bosses, poll_seconds=0.05)
-    assert boss.told(InstanceStarted)[0].waiting and boss.told(InstancePlaced) == []
-    boss.wait(lambda: boss.told(InstancePlaced), "it is taken")
+    assert boss.reported(InstanceStarted)[0].waiting and boss.reported(InstancePlaced) == []
+    boss.wait(lambda: boss.reported(InstancePlaced), "it is taken")
     boss.wait(lambda: front.state(front.machines[0]) == (3, 3), "it runs")
     lists = front.count("vmpool.infoextended")
     boss.wait(lambda: front.count("vmpool.infoextended") > lists + 2, "more lists")
-    assert [event.instance for event in boss.told(InstancePlaced)] == [1]
-    assert len(boss.told(InstanceStarted)) == 1
+    assert [event.instance for event in boss.reported(InstancePlaced)] == [1]
+    assert len(boss.reported(InstanceStarted)) == 1
 
 
 def test_one_that_is_adopted_is_reported_with_whether_it_waits_for_a_host(front: FrontEnd, bosses: list[Boss]) -> None:
@@ -165,10 +165,10 @@ def test_one_that_is_adopted_is_reported_with_whether_it_waits_for_a_host(front:
     front.make("ecloud", "ecloud-cloud-1", marks)
     boss = Boss(front, [Recorded(instance=1, worker="cloud-1", reference="0")])
     bosses.append(boss)
-    boss.wait(lambda: boss.told(InstanceStarted), "it is found")
-    assert boss.told(InstanceStarted)[0].waiting
+    boss.wait(lambda: boss.reported(InstanceStarted), "it is found")
+    assert boss.reported(InstanceStarted)[0].waiting
     front.knobs.no_capacity = False
-    boss.wait(lambda: boss.told(InstancePlaced), "it is taken")
+    boss.wait(lambda: boss.reported(InstancePlaced), "it is taken")
 
 
 @pytest.mark.parametrize(
@@ -194,9 +194,9 @@ def test_a_machine_that_cannot_be_prepared_is_reported_at_once_and_holds_up_no_o
     boss.provider._bootstrap_data = data
     boss.provider.start(1, "cloud-1")
     boss.provider.start(2, "cloud-2")
-    boss.wait(lambda: boss.told(InstanceStartFailed) and boss.told(InstanceStarted), "both are told")
-    assert [(event.instance, event.reason) for event in boss.told(InstanceStartFailed)] == [(1, words)]
-    assert [event.instance for event in boss.told(InstanceStarted)] == [2]
+    boss.wait(lambda: boss.reported(InstanceStartFailed) and boss.reported(InstanceStarted), "both are reported")
+    assert [(event.instance, event.reason) for event in boss.reported(InstanceStartFailed)] == [(1, words)]
+    assert [event.instance for event in boss.reported(InstanceStarted)] == [2]
 
 
 def test_a_template_whose_own_script_cannot_be_read_is_reported_and_not_dropped(
@@ -206,8 +206,8 @@ def test_a_template_whose_own_script_cannot_be_read_is_reported_and_not_dropped(
     boss = Boss(front)
     bosses.append(boss)
     boss.provider.start(1, "cloud-1")
-    boss.wait(lambda: boss.told(InstanceStartFailed), "it is told")
-    assert "a START_SCRIPT_BASE64 that is no base64: correct it there" in boss.told(InstanceStartFailed)[0].reason
+    boss.wait(lambda: boss.reported(InstanceStartFailed), "it is reported")
+    assert "a START_SCRIPT_BASE64 that is no base64: correct it there" in boss.reported(InstanceStartFailed)[0].reason
 
 
 def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_automatically(
@@ -215,14 +215,14 @@ def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_automaticall
 ) -> None:
     boss = started(front, bosses)
     front.knobs.down = True
-    boss.wait(lambda: boss.provider.warning, "it is told")
+    boss.wait(lambda: boss.provider.warning, "it is reported")
     assert "HTTP 503" in boss.provider.warning and "it is tried again automatically" in boss.provider.warning
     assert "XML-RPC address" not in boss.provider.warning, "the address is right"
     boss.provider.start(2, "cloud-2")
     time.sleep(0.5)
-    assert boss.told(InstanceEnded) == []
+    assert boss.reported(InstanceEnded) == []
     front.knobs.down = False
-    boss.wait(lambda: len(boss.told(InstanceStarted)) == 2, "the second is started")
+    boss.wait(lambda: len(boss.reported(InstanceStarted)) == 2, "the second is started")
     boss.wait(lambda: not boss.provider.warning, "the trouble is over")
     assert len(front.machines) == 2
 
@@ -233,8 +233,8 @@ def test_a_machine_that_cannot_run_is_ended_and_reported(
 ) -> None:
     front.knobs.stuck = [state]
     boss = started(front, bosses)
-    boss.wait(lambda: boss.told(InstanceEnded), "it ended")
-    assert words in boss.told(InstanceEnded)[0].reason
+    boss.wait(lambda: boss.reported(InstanceEnded), "it ended")
+    assert words in boss.reported(InstanceEnded)[0].reason
     assert not front.alive()
 
 
@@ -242,9 +242,9 @@ def test_a_machine_that_was_ended_elsewhere_is_reported(front: FrontEnd, bosses:
     boss = started(front, bosses, 2)
     boss.wait(lambda: front.state(front.machines[0]) == (3, 3), "it runs")
     front.act(front.users["ecloud"], "terminate-hard", 0)
-    boss.wait(lambda: boss.told(InstanceEnded), "it ended")
-    assert [event.instance for event in boss.told(InstanceEnded)] == [1]
-    assert "does not list" in boss.told(InstanceEnded)[0].reason
+    boss.wait(lambda: boss.reported(InstanceEnded), "it ended")
+    assert [event.instance for event in boss.reported(InstanceEnded)] == [1]
+    assert "does not list" in boss.reported(InstanceEnded)[0].reason
 
 
 def test_calls_are_few_and_machines_are_begun_one_by_one(front: FrontEnd, bosses: list[Boss]) -> None:
@@ -254,7 +254,7 @@ def test_calls_are_few_and_machines_are_begun_one_by_one(front: FrontEnd, bosses
     front.calls.clear()
     time.sleep(1.0)
     assert 1 <= len(front.calls) <= 3, "one list a cycle, whatever the number of machines"
-    assert len(boss.told(InstanceStarted)) == 10
+    assert len(boss.reported(InstanceStarted)) == 10
 
 
 def test_a_boss_that_was_killed_anywhere_between_intent_call_and_record_leaves_no_orphan_and_no_double(
@@ -279,11 +279,11 @@ def test_a_boss_that_was_killed_anywhere_between_intent_call_and_record_leaves_n
     boss = Boss(front, recorded)
     bosses.append(boss)
     boss.wait(
-        lambda: len(boss.told(InstanceStarted)) + len(boss.told(InstanceStartFailed)) == len(recorded),
+        lambda: len(boss.reported(InstanceStarted)) + len(boss.reported(InstanceStartFailed)) == len(recorded),
         "what became of every instance is reported",
     )
     boss.wait(lambda: len(front.alive()) == len(expected), "orphans are gone")
-    assert {event.instance for event in boss.told(InstanceStarted)} == expected
+    assert {event.instance for event in boss.reported(InstanceStarted)} == expected
     assert {int(machine.user_template["ECLOUD_INSTANCE"]) for machine in front.alive()} == expected
     assert front.count("template.instantiate") == 0
 

@@ -103,11 +103,11 @@ def test_workers_are_started_up_to_the_limit_and_the_quota_and_shown_before_they
     # The limit is 4, and the provider's quota 3.
     done = world.admin("instantiate_worker", "5", "--pool", "cloud")
     assert len(done.stdout.split()) == 2 and "Note: 3 do not fit: pool cloud has its limit of 4" in done.stderr
-    wait_for(lambda: pool(world, "cloud")["full"], "the quota is told")
-    (told,) = world.asked("scaling", "--pool", "cloud")
-    assert told["instances"] == {"booting": 3} and told["full"] == "quota: only 3 machines"
-    assert (told["more"], told["limited_by"]) == (0, "3 sheets") and 99 < told["hours_left"] <= 100
-    assert told["retry_at"] > told["plan"]["decided_at"]
+    wait_for(lambda: pool(world, "cloud")["full"], "the quota is reported")
+    (shown,) = world.asked("scaling", "--pool", "cloud")
+    assert shown["instances"] == {"booting": 3} and shown["full"] == "quota: only 3 machines"
+    assert (shown["more"], shown["limited_by"]) == (0, "3 sheets") and 99 < shown["hours_left"] <= 100
+    assert shown["retry_at"] > shown["plan"]["decided_at"]
     text = world.admin("scaling", "--pool", "cloud").stdout
     assert "It cannot grow: quota: only 3 machines; the boss retries at 20" in text
     wait_for(

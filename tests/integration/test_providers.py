@@ -36,7 +36,7 @@ def test_no_more_are_made_than_were_asked_for(world: World) -> None:
     boss.start(*range(1, world.most + 1))
     time.sleep(0.5)  # several lists, that must make none
     assert world.alive() == world.most
-    assert len({event.reference for event in boss.told(InstanceStarted)}) == world.most
+    assert len({event.reference for event in boss.reported(InstanceStarted)}) == world.most
 
 
 def test_one_that_is_stopped_is_reported_when_it_is_gone(world: World) -> None:
@@ -53,9 +53,9 @@ def test_stopping_twice_and_stopping_what_is_gone_is_no_error(world: World) -> N
     boss.provider.stop(1, worker(1), started.reference)
     boss.provider.stop(1, worker(1), started.reference)
     boss.ended(1)
-    before = len(boss.told(InstanceEnded))
+    before = len(boss.reported(InstanceEnded))
     boss.provider.stop(1, worker(1), started.reference)
-    boss.wait(lambda: len(boss.told(InstanceEnded)) > before, "it is told again, because it was asked again")
+    boss.wait(lambda: len(boss.reported(InstanceEnded)) > before, "it is reported again, because it was asked again")
     # Placed: by whatever list of machines saw it on a host before it ended.
     assert {type(event) for event in boss.events} - {InstancePlaced} == {InstanceStarted, InstanceEnded}
 
@@ -81,7 +81,7 @@ def test_a_living_one_is_adopted_with_its_reference_and_can_be_stopped(world: Wo
     (started,) = world.boss().start(1)
     boss = world.boss(world.record(started))
     boss.wait(lambda: boss.started(1), "it is adopted")
-    assert [event.reference for event in boss.told(InstanceStarted)] == [started.reference]
+    assert [event.reference for event in boss.reported(InstanceStarted)] == [started.reference]
     assert world.alive() == 1
     boss.provider.stop(1, worker(1), started.reference)
     boss.ended(1)
@@ -97,7 +97,7 @@ def test_one_that_ended_while_no_boss_was_there_is_reported_as_unseen(world: Wor
     boss = world.boss(world.record(started))
     ended = boss.ended(1)
     assert isinstance(ended, InstanceEnded)
-    assert boss.told(InstanceStarted) == []
+    assert boss.reported(InstanceStarted) == []
 
 
 def test_one_whose_start_was_not_recorded_is_found_and_not_made_again(world: World) -> None:
@@ -134,7 +134,7 @@ def test_nothing_is_reported_after_the_end(world: World) -> None:
     world.end_one(1)
     boss.provider.stop(1, worker(1), "")
     boss.provider.start(2, worker(2))
-    time.sleep(0.7)  # longer than anything of this takes that is told
+    time.sleep(0.7)  # longer than anything of this takes that is reported
     assert boss.events == before
 
 

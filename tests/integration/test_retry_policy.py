@@ -102,8 +102,8 @@ def test_a_bad_worker_is_quarantined_with_a_reason_and_released_by_a_probe(world
     more = [{"id": f"more{number}", "commands": "sleep 0.3"} for number in range(20)]
     assert push(world, *more) == 0
     wait_for(lambda: not any(worker["quarantined"] for worker in world.look(workers)), "the probe's success")
-    told = [event["after"] for event in journal(world) if event["key"] == "local-1"]
-    assert told.index("quarantined") < told.index("probed") < told.index("released")
+    moves = [event["after"] for event in journal(world) if event["key"] == "local-1"]
+    assert moves.index("quarantined") < moves.index("probed") < moves.index("released")
 
 
 def test_a_bad_worker_is_released_manually(world: Deployment) -> None:

@@ -78,9 +78,9 @@ def test_the_fingerprint_may_be_that_of_any_of_the_host_s_keys(world: Static, ki
     world.server.stop()
     world.server.options = (f"HostKey {other}",)
     world.server.start()
-    told = fingerprint(ssh_server.public_key(other))
+    given = fingerprint(ssh_server.public_key(other))
     world.options["hosts"] = [{"address": world.server.host, "port": world.server.port, "user": world.server.user,
-                               "fingerprint": told}]  # fmt: skip
+                               "fingerprint": given}]  # fmt: skip
     world.boss().start(1)
 
 
@@ -127,8 +127,8 @@ def test_a_python_may_be_named(world: Static) -> None:
     with_programs(world, *PROGRAMS)
     world.options["hosts"] = [{**table(world), "python": python(), "slots": 3}]
     world.boss().start(1)
-    told = Path(f"/proc/{world.pid()}/environ").read_bytes().split(b"\0")
-    assert f"ECLOUD_PYTHON={python()}".encode() in told and b"ECLOUD_SLOTS=3" in told
+    given = Path(f"/proc/{world.pid()}/environ").read_bytes().split(b"\0")
+    assert f"ECLOUD_PYTHON={python()}".encode() in given and b"ECLOUD_SLOTS=3" in given
 
 
 def test_a_start_script_that_fails_is_reported_by_its_last_line_and_the_host_can_be_tried_again(world: Static) -> None:
@@ -156,10 +156,10 @@ def test_an_agent_that_another_started_there_is_left_alone_and_none_is_started_b
     for folder in (stub(world.folder), *list(world.folder.parents)[:-2], world.folder):
         folder.chmod(folder.stat().st_mode | 0o055)
     home = world.server.make("ecloud/home")
-    told = {"PYTHONPATH": str(world.folder / "stub"), "ECLOUD_WORKER_ID": "theirs", "ECLOUD_WORKER_HOME": str(home)}
+    given = {"PYTHONPATH": str(world.folder / "stub"), "ECLOUD_WORKER_ID": "theirs", "ECLOUD_WORKER_HOME": str(home)}
     account = pwd.getpwnam(world.server.user)
     foreign = subprocess.Popen(
-        [python(), "-m", "worker"], env={**os.environ, **told}, cwd=world.folder, user=account.pw_uid,
+        [python(), "-m", "worker"], env={**os.environ, **given}, cwd=world.folder, user=account.pw_uid,
         group=account.pw_gid, extra_groups=[],
     )  # fmt: skip
     try:
@@ -191,7 +191,7 @@ def test_one_machine_under_two_names_gets_one_agent(world: Static) -> None:
     boss.provider.start(2, worker(2))
     failed = boss.ended(2)
     assert isinstance(failed, InstanceStartFailed) and "is the same machine as" in failed.reason
-    assert world.alive() == 1 and boss.told(InstanceEnded) == []
+    assert world.alive() == 1 and boss.reported(InstanceEnded) == []
 
 
 def test_an_agent_of_ours_that_no_record_speaks_of_is_ended_when_a_boss_starts(world: Static) -> None:
@@ -212,7 +212,7 @@ def test_a_boss_that_dies_while_the_script_runs_leads_to_one_agent_and_the_next_
     boss = world.boss(Recorded(instance=1, worker=worker(1), reference=""))
     boss.wait(lambda: boss.started(1), "it is found")
     assert world.alive() == 1
-    assert first.told(InstanceStarted) == []
+    assert first.reported(InstanceStarted) == []
 
 
 # --- on the way ---------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def test_a_broken_connection_is_no_end_and_the_agent_is_watched_again(world: Sta
         if pid != agent:
             os.kill(pid, signal.SIGKILL)
     boss.wait(lambda: set(world.server.processes()) - {agent}, "it is connected again")
-    time.sleep(0.5)  # what it saw then would be told
+    time.sleep(0.5)  # what it saw then would be reported
     assert boss.events == [started] and world.alive() == 1
     world.end_one(1)
     assert isinstance(boss.ended(1), InstanceEnded)
@@ -240,8 +240,8 @@ def test_a_host_that_is_away_is_tried_again_and_an_end_that_was_asked_for_is_not
     if not Path(f"/proc/{agent}").exists():
         pytest.fail("the agent ended with the sshd")
     boss.provider.stop(1, worker(1), started.reference)
-    boss.wait(lambda: "nothing answers at" in boss.provider.warning, "it is told")
-    assert boss.told(InstanceEnded) == []
+    boss.wait(lambda: "nothing answers at" in boss.provider.warning, "it is reported")
+    assert boss.reported(InstanceEnded) == []
     world.server.start()
     assert isinstance(boss.ended(1), InstanceEnded)
     assert world.alive() == 0
@@ -294,7 +294,7 @@ def test_a_kept_agent_that_crashes_is_the_same_instance_still(world: Static) -> 
     assert int(started.reference.split()[1]) != before
     os.kill(before, signal.SIGKILL)
     boss.wait(lambda: world.alive() == 1 and world.pid() != before, "its keeper has started another")
-    time.sleep(0.5)  # an end would be told at once: the process that is watched had it
+    time.sleep(0.5)  # an end would be reported at once: the process that is watched had it
     assert boss.events == [started]
     again = world.boss(world.record(started))
     again.wait(lambda: again.started(1), "it is adopted")
@@ -354,7 +354,7 @@ def test_what_the_agent_is_given_stands_on_no_command_line(world: Static) -> Non
     boss.provider.start(1, worker(1))
     while not boss.started(1):
         assert b"very-secret-token" not in command_lines()
-        assert not boss.told(InstanceStartFailed)
+        assert not boss.reported(InstanceStartFailed)
     assert b"very-secret-token" in Path(f"/proc/{world.pid()}/environ").read_bytes()
 
 

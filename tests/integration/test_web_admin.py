@@ -158,8 +158,8 @@ def test_every_command_has_help_with_an_example() -> None:
 
 
 def test_retry_puts_failed_tasks_and_what_they_blocked_back(state_directory: Path) -> None:
-    told = run("retry_failed").stdout
-    assert told.startswith("1 task queued to run again.\nNo boss is running here")
+    done = run("retry_failed").stdout
+    assert done.startswith("1 task queued to run again.\nNo boss is running here")
     assert "2 are currently available" in run("status").stdout  # 0 and 3; 1 waits for 0 again
     detail = as_json("show_task", "1")
     assert isinstance(detail, dict) and detail["task"]["state"] == "pending"
@@ -176,8 +176,8 @@ def test_a_change_requeues_and_ends_nothing_else(state_directory: Path) -> None:
 
 
 def test_cancel_takes_the_queued_and_marks_the_running_for_the_next_boss(state_directory: Path) -> None:
-    told = run("cancel", "--all").stdout
-    assert told.startswith("2 tasks cancelled, 1 task being cancelled.")
+    done = run("cancel", "--all").stdout
+    assert done.startswith("2 tasks cancelled, 1 task being cancelled.")
     assert "1 tasks in progress." in run("status").stdout
     database = Database.open(f"sqlite:///{state_directory / 'ecloud.sqlite'}")
     database.take_over("next", 2)
@@ -192,8 +192,8 @@ def test_tasks_are_dropped_by_state_id_or_all(state_directory: Path) -> None:
     assert "there is no task '0'" in run("show_task", "0", code=2).stderr
     assert run("drop_tasks", "--task", "3").stdout == "1 task dropped.\n"
     assert run("drop_tasks", "2").stdout == "There is nothing to do.\n"
-    told = run("drop_tasks", code=2).stderr
-    assert told == (
+    done = run("drop_tasks", code=2).stderr
+    assert done == (
         "Error: Drop all tasks of all projects (1 task)? There is no terminal to confirm on: give --yes, or "
         "name states, --task, --batch or --project\n"
     )
@@ -355,8 +355,8 @@ def test_it_answers_soon_and_imports_no_heavy_package(state_directory: Path) -> 
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
     )
     began = time.monotonic()
-    told = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True, text=True, timeout=scaled(60))
-    assert (told.returncode, told.stderr) == (0, "")
+    done = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True, text=True, timeout=scaled(60))
+    assert (done.returncode, done.stderr) == (0, "")
     assert time.monotonic() - began < scaled(30)
 
 
@@ -365,7 +365,7 @@ def test_a_python_without_the_packages_is_reported_with_the_set_up_command(tmp_p
     for program in ("admin.py", "push_tasks.py"):
         # -S leaves site-packages out, as in a fresh checkout.
         command = [sys.executable, "-S", str(TOP / program), "--help"]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=scaled(60), env=environment)
-        assert told.returncode == 1
-        assert told.stderr.count("\n") == 1
-        assert "run_example.sh" in told.stderr
+        done = subprocess.run(command, capture_output=True, text=True, timeout=scaled(60), env=environment)
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert "run_example.sh" in done.stderr

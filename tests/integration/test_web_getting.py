@@ -133,8 +133,8 @@ def test_one_file_that_cannot_be_had_does_not_hold_up_the_others(server: Server,
     (tmp_path / "here/a b.csv").mkdir(parents=True)
     got = fetch(server, tmp_path / "here")
     assert got.fetched == 3
-    told = "\n".join(sorted(got.failed))
-    assert "a file or folder is in its way" in told and "runs/3/x" in told and "holds other content" in told
+    done = "\n".join(sorted(got.failed))
+    assert "a file or folder is in its way" in done and "runs/3/x" in done and "holds other content" in done
 
 
 def test_thousands_of_small_results_come_in_few_requests(
@@ -197,15 +197,15 @@ def beside(server: Server, backend: FakeBackend, tmp_path: Path, monkeypatch: py
 
 
 def run(*arguments: str, code: int = 0) -> Result:
-    told = CliRunner().invoke(admin.app, list(arguments))
-    assert told.exit_code == code, (told.output, told.stderr, told.exception)
-    return told
+    done = CliRunner().invoke(admin.app, list(arguments))
+    assert done.exit_code == code, (done.output, done.stderr, done.exception)
+    return done
 
 
 def test_get_fetches_names_folders_and_patterns(beside: Path) -> None:
     here = beside / "here"
-    told = run("get", "a b.csv", "runs/1", "runs/*/x", str(here))
-    assert told.stdout == f"4 files fetched (3.0 MB): {here}\n"
+    done = run("get", "a b.csv", "runs/1", "runs/*/x", str(here))
+    assert done.stdout == f"4 files fetched (3.0 MB): {here}\n"
     assert set(visible(here)) == {"a b.csv", "runs/1/out", "runs/1/large.bin", "runs/3/x"}
     again = json.loads(run("get", "**", str(here), "--json").stdout)
     assert (again["fetched"], again["there"], again["failed"], again["exit_code"]) == (1, 4, [], 0)
@@ -218,8 +218,8 @@ def test_get_tells_what_it_cannot_do(beside: Path) -> None:
     assert "there is no batch 9" in run("get", "--batch", "9", str(beside / "here"), code=2).stderr
     assert not (beside / "here").exists()
     (beside / "tree/runs/3/x").unlink()
-    told = run("get", "**", str(beside / "here"), code=1)
-    assert "runs/3/x: " in told.stderr and told.stdout.startswith("4 files fetched")
+    done = run("get", "**", str(beside / "here"), code=1)
+    assert "runs/3/x: " in done.stderr and done.stdout.startswith("4 files fetched")
     (beside / "file").write_text("")
     assert "file" in run("get", "runs/1/out", str(beside / "file"), code=1).stderr
 
@@ -232,8 +232,8 @@ def test_ls_lists_and_shows_control_characters(beside: Path, backend: FakeBacken
     assert run("ls", "runs/2").stdout == "runs/2/ü'\"*.txt\n"
     (line,) = run("ls", "-l", "a b.csv").stdout.splitlines()
     assert line.split()[0] == "4" and digest(b"1,2\n") in line and line.endswith("a b.csv")
-    (told,) = json.loads(run("ls", "--json", "runs/3/x").stdout)
-    assert (told["size"], told["task"]) == (1, "t5")
+    (done,) = json.loads(run("ls", "--json", "runs/3/x").stdout)
+    assert (done["size"], done["task"]) == (1, "t5")
 
 
 def test_ls_and_du_of_what_is_not_there_say_so(beside: Path, backend: FakeBackend) -> None:

@@ -131,8 +131,8 @@ def test_failed_tasks_are_named_with_their_reasons(server: Server, backend: Fake
 def test_the_summary_is_there_as_json(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
     _ends(backend, succeeded=2)
     _, out, _ = _push(_plan(tmp_path, as_json=True))
-    told = json.loads(out)
-    assert (told["batch"], told["counts"]["succeeded"], told["finished"], told["exit_code"]) == (7, 2, True, 0)
+    shown = json.loads(out)
+    assert (shown["batch"], shown["counts"]["succeeded"], shown["finished"], shown["exit_code"]) == (7, 2, True, 0)
 
 
 def test_only_missing_files_are_sent(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
@@ -237,9 +237,9 @@ def test_a_configured_boss_that_is_away_is_reported_and_none_is_started(tmp_path
 
 def test_a_boss_that_cannot_start_is_reported_with_the_end_of_its_log(state_directory: Path) -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('python -m boss: the disk is full')"]
-    with pytest.raises(ClientError, match="ended with exit code 1") as told:
+    with pytest.raises(ClientError, match="ended with exit code 1") as shown:
         wait_for_boss(state_directory, start_boss(state_directory, TOP, command))
-    assert "the disk is full" in str(told.value)
+    assert "the disk is full" in str(shown.value)
     assert (state_directory / LOG_FILE).stat().st_mode & 0o077 == 0
 
 

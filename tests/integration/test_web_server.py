@@ -110,8 +110,8 @@ def test_another_user_of_the_machine_is_refused(server: Server, state_directory:
         return
     os.chmod(state_directory, 0o755)  # even where somebody opened the directory itself
     command = [sys.executable, "-c", _AS_ANOTHER_USER, str(server.port), state_directory / TOKEN_FILE]
-    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=scaled(30))
-    assert told.stdout.split("\n")[:3] == ["token refused", "401", "401"], told.stderr
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=scaled(30))
+    assert done.stdout.split("\n")[:3] == ["token refused", "401", "401"], done.stderr
 
 
 def test_a_boss_that_is_gone_is_not_found(server: Server, state_directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""What had begun when an agent was killed is told by its journal to the next one, once."""
+"""What had begun when an agent was killed is reported by its journal to the next one, once."""
 
 from __future__ import annotations
 

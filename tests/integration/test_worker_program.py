@@ -388,8 +388,8 @@ def test_an_epanet_task_runs_in_a_warm_helper_and_its_results_are_listed(start: 
 def test_a_machine_that_no_boss_started_is_not_halted_whatever_its_worker_is_configured_to(
     start: Callable[..., Started], tmp_path: Path
 ) -> None:
-    told = {"ECLOUD_INSTANCE": "7", "ECLOUD_HALT_WHEN_ORPHANED": "1", "ECLOUD_ORPHAN_AFTER": "1"}
-    agent, boss = start(ECLOUD_HALT_COMMAND=f"touch {tmp_path / 'halted'}", **told)
+    variables = {"ECLOUD_INSTANCE": "7", "ECLOUD_HALT_WHEN_ORPHANED": "1", "ECLOUD_ORPHAN_AFTER": "1"}
+    agent, boss = start(ECLOUD_HALT_COMMAND=f"touch {tmp_path / 'halted'}", **variables)
     boss.hello()
     boss.order(Welcome(heartbeat_seconds=1.0, orphan_after_seconds=1.0))
     assert agent.process.wait(scaled(60)) == 5

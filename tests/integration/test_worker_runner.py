@@ -27,10 +27,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Desk:
-    """A runner, and what it tells."""
+    """A runner, and what it reports."""
 
     def __init__(self, home: Path, **options: Any) -> None:
-        self.told: queue.SimpleQueue[tuple[Outcome, bool]] = queue.SimpleQueue()
+        self.ended: queue.SimpleQueue[tuple[Outcome, bool]] = queue.SimpleQueue()
         self.progress: list[tuple[int, int, float]] = []
         self.home = home
         options.setdefault("grace_seconds", 0.5)
@@ -38,14 +38,14 @@ class Desk:
         environment = base_environment(os.environ, ROOT)
         self.runner = Runner(
             RunnerOptions(home=home, worker="w1", environment=environment, **options),
-            lambda _, outcome, left: self.told.put((outcome, left)),
-            lambda *told: self.progress.append(told),
+            lambda _, outcome, left: self.ended.put((outcome, left)),
+            lambda *values: self.progress.append(values),
             helper_command=[sys.executable, str(HELPER)],
         )
         self.runner.start()
 
     def outcome(self, timeout: float = 20.0) -> Outcome:
-        return self.told.get(timeout=scaled(timeout))[0]
+        return self.ended.get(timeout=scaled(timeout))[0]
 
     def do(self, *commands: str | list[str], task: int = 1, **more: Any) -> Outcome:
         self.runner.execute(run(task, commands=list(commands), **more))

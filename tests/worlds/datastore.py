@@ -65,9 +65,9 @@ class Disk:
     # -- longer ways --------------------------------------------------------------------------------
 
     def fetch(self, *orders: Collect) -> list[object]:
-        told: list[object] = []
-        self.local.fetch(list(orders), told.append, lambda _key: False)
-        return told
+        answers: list[object] = []
+        self.local.fetch(list(orders), answers.append, lambda _key: False)
+        return answers
 
     def record(self, order: Collect) -> Record:
         return record_of(order, "d", self.tree.incarnation)
@@ -80,10 +80,10 @@ class Disk:
         self.publisher.place_files(records)
 
     def stage(self, *inputs: Input, place: Place | None = None) -> StageDone | StageFailed:
-        told: list[InputsStaged] = []
+        answers: list[InputsStaged] = []
         job = Stage(task=1, attempt=1, worker="w", place=place or self.place, inputs=list(inputs))
-        self.local.stage([job], told.append)
-        return told[0].answer
+        self.local.stage([job], answers.append)
+        return answers[0].answer
 
     def visible(self) -> dict[str, bytes]:
         """The tree as a reader sees it."""

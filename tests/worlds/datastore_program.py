@@ -53,14 +53,14 @@ class World:
         listener.wait(Connected)
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        told = {
+        own = {
             "ECLOUD_BROKER_HOST": "127.0.0.1", "ECLOUD_BROKER_PORT": str(self.broker.port),
             "ECLOUD_DATASTORE_USERNAME": DATASTORE.username, "ECLOUD_DATASTORE_PASSWORD_FILE": str(self.password),
             "ECLOUD_MQTT_PREFIX": "test", "ECLOUD_DEPLOYMENT": "d", "ECLOUD_DATASTORE_TREE": str(self.tree),
         }  # fmt: skip
         with open(self.directory / "log", "ab") as log:
             program = subprocess.Popen(
-                [sys.executable, "-m", "datastore", *arguments], cwd=ROOT, env={**os.environ, **told, **environment},
+                [sys.executable, "-m", "datastore", *arguments], cwd=ROOT, env={**os.environ, **own, **environment},
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         self.programs.append(program)

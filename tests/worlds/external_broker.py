@@ -23,7 +23,7 @@ SECRET = "only-the-boss-knows"
 
 @pytest.fixture(params=["password", "tls"])
 def broker(deployment: Deployment, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Deployment]:
-    """A deployment told of a Mosquitto that knows one login, the boss's."""
+    """A deployment with a Mosquitto that knows one login, the boss's."""
     directory = tmp_path / "broker"
     directory.mkdir()
     port = choose_port()

@@ -38,8 +38,8 @@ class Site:
         self.home = server.make("worker-home")
 
     def start(self) -> None:
-        told = self.deployment.asked("init")
-        (self.server.own / "authorized").write_text("".join(f"{line}\n" for line in told["authorized_keys"]))
+        answer = self.deployment.asked("init")
+        (self.server.own / "authorized").write_text("".join(f"{line}\n" for line in answer["authorized_keys"]))
         self.deployment.start_boss()
         self.make_files("datastore")
         self.make_files("w1")

@@ -1,8 +1,8 @@
 """What a provider works on in tests, each with one way to look at what is really there: processes, a fake site, a host
 behind a real sshd, an OpenNebula front-end.
 
-A boss is a provider and what it told. The agent is a stub that takes its home and waits, brought as a bundle where the
-provider brings one: what a provider does with an agent is the same whatever the agent does.
+A boss is a provider and what it reported. The agent is a stub that takes its home and waits, brought as a bundle where
+the provider brings one: what a provider does with an agent is the same whatever the agent does.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ fi
 
 
 class Boss:
-    """A provider, and what it told."""
+    """A provider, and what it reported."""
 
     def __init__(
         self, provider: Provider, events: list[object], recorded: list[Recorded], alive: Callable[[], int]
@@ -99,11 +99,11 @@ class Boss:
         self._alive = alive
         provider.adopt(recorded)
 
-    def told(self, kind: type[E]) -> list[E]:
+    def reported(self, kind: type[E]) -> list[E]:
         return [event for event in list(self.events) if isinstance(event, kind)]
 
     def start(self, *numbers: int) -> list[InstanceStarted]:
-        """So many, and wait until all are told."""
+        """So many, and wait until all are reported."""
         for number in numbers:
             self.provider.start(number, worker(number))
         self.wait(lambda: len(self.started(*numbers)) == len(numbers), f"{numbers} are started")
@@ -111,16 +111,16 @@ class Boss:
         return self.started(*numbers)
 
     def started(self, *numbers: int) -> list[InstanceStarted]:
-        return [event for event in self.told(InstanceStarted) if event.instance in numbers]
+        return [event for event in self.reported(InstanceStarted) if event.instance in numbers]
 
     def ended(self, number: int) -> InstanceEnded | InstanceStartFailed:
-        """What is told of its end."""
+        """What is reported of its end."""
 
         def of_it() -> list[InstanceEnded | InstanceStartFailed]:
-            over = [*self.told(InstanceEnded), *self.told(InstanceStartFailed)]
+            over = [*self.reported(InstanceEnded), *self.reported(InstanceStartFailed)]
             return [event for event in over if event.instance == number]
 
-        self.wait(of_it, f"the end of {number} is told")
+        self.wait(of_it, f"the end of {number} is reported")
         return of_it()[0]
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
@@ -213,8 +213,8 @@ class World:
 
     def environment(self, name: str) -> Mapping[str, str]:
         stub(self.folder)
-        told = {"PYTHONPATH": str(self.folder / "stub"), "ECLOUD_WORKER_HOME": str(self.folder / "homes" / name)}
-        return {**os.environ, **told, **self.variables}
+        variables = {"PYTHONPATH": str(self.folder / "stub"), "ECLOUD_WORKER_HOME": str(self.folder / "homes" / name)}
+        return {**os.environ, **variables, **self.variables}
 
 
 class Local(World):
@@ -308,14 +308,14 @@ class OpenNebula(World):
         self._stack.enter_context(mock.patch.object(opennebula_make, "ANSWER_SECONDS", 5.0))
 
     def make(self, notify: Callable[[Any], None]) -> Provider:
-        told_of_it = {
+        options = {
             "opennebula_endpoint": self.front.endpoint,
             "opennebula_user": "ecloud",
             "opennebula_password": "secret",
             "template": "worker",
             "options": {"poll_seconds": 0.1, "start_seconds": 0.01, "longest_call_seconds": 1.0},
         }
-        return find("opennebula")(self.pool(**told_of_it), self.services(notify))
+        return find("opennebula")(self.pool(**options), self.services(notify))
 
     def alive(self) -> int:
         return len(self.front.alive())

@@ -77,7 +77,7 @@ class AgentProcess:
 
 
 class ScriptedBoss:
-    """Hears everything, says only what it is told to; welcomes by itself."""
+    """Hears everything, sends only what it is ordered to; welcomes automatically."""
 
     def __init__(self, broker: EmbeddedBroker, links: Links, epoch: int = 1) -> None:
         self.listener = Listener()

@@ -1,8 +1,8 @@
 """Stands where a worker's rsync should: does as HOSTILE in its environment says, by the real one or without it.
 
-    asks OLD NEW     the real one, which is told that NEW was asked for (of the same length) and sends that
+    asks OLD NEW     the real one, asked for NEW instead (of the same length) and sends that
     renames OLD NEW  the real one, but the name OLD reaches the other end as NEW (of the same length)
-    grows NAME SIZE  the real one; files of that name are so large only after their size was told
+    grows NAME SIZE  the real one; files of that name are so large only after their size was sent
     links NAME       the real one, after files of that name have become links to /etc/passwd
     lies NAME        the real one, after files of that name have got another content of the same size
     junk             random bytes, for ever
@@ -56,16 +56,16 @@ def renames(old: str, new: str) -> None:
 
 
 def grows(name: str, size: str) -> None:
-    told = 0
+    passed = 0
 
     def later(piece: bytes) -> bytes:
-        nonlocal told
-        if 0 <= told < 100 <= told + len(piece):  # more than the greeting: the names and sizes are told
+        nonlocal passed
+        if 0 <= passed < 100 <= passed + len(piece):  # more than the greeting: the names and sizes are sent
             time.sleep(0.3)
             for folder, _, names in os.walk(f"/proc/{running[0].pid}/cwd/"):
                 if name in names:
                     os.truncate(os.path.join(folder, name), int(size))
-        told += len(piece)
+        passed += len(piece)
         return piece
 
     between(same, later)

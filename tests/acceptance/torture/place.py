@@ -66,7 +66,7 @@ class Place:
         _, key = ensure_keys(self.home)
         with open(server.own / "authorized", "a", encoding="ascii") as authorized:
             authorized.write(f"{key.public}\n")
-        told = {
+        variables = {
             "ECLOUD_WORKER_PLACE": "ssh",
             "ECLOUD_WORKER_ADDRESS": server.host,
             "ECLOUD_WORKER_SSH_PORT": str(server.port),
@@ -74,7 +74,7 @@ class Place:
         }
         self.by_ssh = workers
         self.python_path.append(FOLDER)
-        self._settings["WORKER_SETTINGS"] = json.dumps(dict.fromkeys(workers, told))
+        self._settings["WORKER_SETTINGS"] = json.dumps(dict.fromkeys(workers, variables))
 
     # --- the boss --------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Processes of one deployment under test: found by a variable of their environment, told apart by their roles.
+"""Processes of one deployment under test: found by a variable of their environment, distinguished by their roles.
 
 Only what bears the mark is ever looked at or ended.
 """

@@ -62,9 +62,9 @@ def _fits(document: dict[str, Any], answer: httpx.Response, path: str, method: s
 
 def test_every_route_stands_in_the_openapi_document(client: httpx.Client) -> None:
     document = _document(client)
-    told = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
-    assert told == {route.name for route in ROUTES}
-    assert len(told) == len(ROUTES)
+    described = {operation["operationId"] for path in document["paths"].values() for operation in path.values()}
+    assert described == {route.name for route in ROUTES}
+    assert len(described) == len(ROUTES)
 
 
 def test_status_and_batches_say_why_work_waits_in_words_and_by_kind(backend: FakeBackend, client: httpx.Client) -> None:

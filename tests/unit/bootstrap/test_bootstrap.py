@@ -75,7 +75,7 @@ class World:
         self.folder = folder
         self.logins = FakeLogins()
         self.addresses = Addresses("d1", "ecloud", "boss.example", 1883, "http://boss.example:8000")
-        self.told: list[BundlesKnown | StartTokenRefused] = []
+        self.notified: list[BundlesKnown | StartTokenRefused] = []
         self.now = 1e9
         ensure_token(folder, DATASTORE_TOKEN_FILE)
         (folder / "keys").mkdir()
@@ -90,7 +90,7 @@ class World:
             LoginFiles(self.folder, self.addresses, logins),
             authorized_keys=["restrict ssh-ed25519 AAAA boss"],
             settings={"ECLOUD_OUTPUT_LIMIT_BYTES": "7", "ECLOUD_TRANSFERS_AT_ONCE": "16"},
-            notify=self.told.append,
+            notify=self.notified.append,
             clear_presence=lambda worker: self.logins.done.append(f"clear {worker}"),
             wall=lambda: self.now,
         )  # fmt: skip
@@ -132,14 +132,14 @@ def login(client: httpx.Client, worker: str = "cloud-1", **body: object) -> http
     return client.post(f"/guests/{worker}/login", json=body)
 
 
-# --- what it is told -----------------------------------------------------------------------------------
+# --- what it is given -----------------------------------------------------------------------------------
 
 
 def test_a_machine_gets_all_that_it_needs_and_no_password(world: World) -> None:
     data = world.bootstrap.data(7, "cloud-1")
-    told = dict(data.variables)
-    token = told.pop("ECLOUD_START_TOKEN")
-    assert told == {
+    variables = dict(data.variables)
+    token = variables.pop("ECLOUD_START_TOKEN")
+    assert variables == {
         "ECLOUD_BOSS_URL": "http://boss.example:8000",
         "ECLOUD_DEPLOYMENT": "d1",
         "ECLOUD_WORKER_ID": "cloud-1",
@@ -154,7 +154,7 @@ def test_a_machine_gets_all_that_it_needs_and_no_password(world: World) -> None:
         "ECLOUD_ORPHAN_AFTER": "7200",
     }
     assert token not in data.script and data.script.startswith("#!/bin/sh\n")
-    assert SECRET not in json.dumps([told, data.script])
+    assert SECRET not in json.dumps([variables, data.script])
 
 
 def test_only_machines_that_the_boss_started_may_be_halted(world: World) -> None:
@@ -217,7 +217,7 @@ def test_without_any_bundle_no_machine_is_started(world: World, without: Callabl
 
 def test_which_bundles_workers_are_to_run_from_is_reported(world: World) -> None:
     world.token()
-    known = [event for event in world.told if isinstance(event, BundlesKnown)]
+    known = [event for event in world.notified if isinstance(event, BundlesKnown)]
     assert known[-1].bundles == {f"3.11-{own_machine()}": "b2:a" + "0" * 63, f"3.12-{own_machine()}": "b2:c" + "0" * 63}
 
 
@@ -278,7 +278,7 @@ def test_the_token_is_exchanged_once_and_a_second_time_is_refused_and_reported(
     (warning,) = world.bootstrap.warnings()
     assert warning.about == "worker cloud-1"
     assert warning.text.startswith("worker cloud-1: its start token was used again at ")
-    refused = [event for event in world.told if isinstance(event, StartTokenRefused)]
+    refused = [event for event in world.notified if isinstance(event, StartTokenRefused)]
     assert [event.worker for event in refused] == ["cloud-1"]
 
 

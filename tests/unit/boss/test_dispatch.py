@@ -36,10 +36,10 @@ def to_datastore(*orders: object) -> SendToDatastore:
 
 def test_a_run_gets_its_execution_as_it_is_stored() -> None:
     ((worker, message),) = Dispatcher(Lookups(), "d", 3).to_workers([to_worker(run(1))])
-    told = decode(encode(message), WorkerOrders)
+    decoded = decode(encode(message), WorkerOrders)
     assert worker == "w"
-    assert (told.deployment, told.receiver, told.epoch, told.number) == ("d", "w.1", 3, 1)
-    assert told.orders == [
+    assert (decoded.deployment, decoded.receiver, decoded.epoch, decoded.number) == ("d", "w.1", 3, 1)
+    assert decoded.orders == [
         Run(
             task=1,
             attempt=1,
@@ -81,8 +81,8 @@ def test_orders_to_the_datastore_get_inputs_names_and_sources() -> None:
         StageOrder(task=5, attempt=1, worker="w", place=PLACE),
     )
     (message,) = Dispatcher(lookups, "d", 3).to_datastore([effect])
-    told = decode(encode(message), DatastoreOrders)
-    assert told.orders == [
+    decoded = decode(encode(message), DatastoreOrders)
+    assert decoded.orders == [
         Stage(task=1, attempt=2, worker="w", place=PLACE, inputs=[Input(name="net.inp", path="net.inp")]),
         LookUp(task=2, names=["a.out"]),
         Store(name="net.inp", digest=DIGEST, size=10, source="spool/" + DIGEST),

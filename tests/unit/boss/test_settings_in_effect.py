@@ -92,8 +92,8 @@ def worker(name: str) -> Effect:
     """An option of the workers that the boss starts beside itself."""
 
     def effect(here: Here) -> object:
-        told = {**here.setup().child_environment, "ECLOUD_WORKER_ID": "local-1"}
-        options: WorkerOptions = read_options([], told)
+        given = {**here.setup().child_environment, "ECLOUD_WORKER_ID": "local-1"}
+        options: WorkerOptions = read_options([], given)
         return getattr(options, name)
 
     return effect
@@ -112,10 +112,10 @@ def transfers(here: Here) -> object:
 
 def logs(here: Here) -> object:
     """Of the boss, of a worker, of the datastore."""
-    told: list[object] = []
-    here.patch.setattr(logging, "basicConfig", lambda **options: told.append(options["level"]))
+    given: list[object] = []
+    here.patch.setattr(logging, "basicConfig", lambda **options: given.append(options["level"]))
     _log(here.values.log_level)
-    levels = (*told, worker("log_level")(here), of_datastore(here).log_level)
+    levels = (*given, worker("log_level")(here), of_datastore(here).log_level)
     assert len(set(levels)) == 1
     return levels
 

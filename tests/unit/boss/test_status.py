@@ -243,8 +243,8 @@ def test_a_reason_whose_numbers_change_is_shown_once_it_has_lasted() -> None:
     for now in range(7):
         state.now = float(now)
         state.datastore.warning = f"{now} bytes are free"
-        told = [reason.text for reason in reasons.observe(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
-        assert told == ([] if now < 5 else [f"datastore: {now} bytes are free"])
+        reported = [reason.text for reason in reasons.observe(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
+        assert reported == ([] if now < 5 else [f"datastore: {now} bytes are free"])
     state.datastore.warning = ""
     assert not [reason for reason in reasons.observe(state, []) if reason.kind is WaitKind.DATASTORE_HELD]
 

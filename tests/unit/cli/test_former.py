@@ -26,24 +26,24 @@ def run(*arguments: str) -> Result:
 
 
 def test_a_command_answers_to_its_former_name() -> None:
-    told = run("state", "--json")
-    assert (told.exit_code, told.stdout) == (0, run("status", "--json").stdout)
-    assert told.stderr == "Warning: state is now called status; rename it, the next release does not know state\n"
+    done = run("state", "--json")
+    assert (done.exit_code, done.stdout) == (0, run("status", "--json").stdout)
+    assert done.stderr == "Warning: state is now called status; rename it, the next release does not know state\n"
     assert run("status").stderr == ""
     assert "\n  state " not in run("--help").stdout
 
 
 @pytest.mark.parametrize("words", [["--most", "3"], ["--most=3"]])
 def test_an_option_is_taken_by_its_former_name(words: list[str]) -> None:
-    told = run("show_queued", *words)
-    assert (told.exit_code, told.stdout) == (0, "")
-    assert told.stderr == "Warning: --most is now called --limit; rename it, the next release does not know --most\n"
+    done = run("show_queued", *words)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == "Warning: --most is now called --limit; rename it, the next release does not know --most\n"
     assert "--most" not in run("show_queued", "--help").stdout
 
 
 def test_both_names_at_once_and_a_wrong_value_are_errors() -> None:
-    told = run("show_queued", "--most", "3", "--limit", "3")
-    assert (told.exit_code, told.stderr) == (2, "Error: --most is the former name of --limit: give one of them\n")
+    done = run("show_queued", "--most", "3", "--limit", "3")
+    assert (done.exit_code, done.stderr) == (2, "Error: --most is the former name of --limit: give one of them\n")
     assert run("show_queued", "--most", "many").exit_code == 2
 
 
@@ -57,6 +57,6 @@ def test_what_follows_two_dashes_is_no_option() -> None:
 
 def test_push_tasks_has_former_options_too(tmp_path: Path) -> None:
     (tmp_path / "tasks.json").write_text('[{"id": "a", "commands": "true"}]')
-    told = CliRunner().invoke(push_tasks.app, ["--dry", str(tmp_path / "tasks.json")])
-    assert told.exit_code == 0, told.stderr
-    assert told.stderr.startswith("Warning: --dry is now called --check;")
+    done = CliRunner().invoke(push_tasks.app, ["--dry", str(tmp_path / "tasks.json")])
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr.startswith("Warning: --dry is now called --check;")

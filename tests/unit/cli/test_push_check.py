@@ -27,22 +27,22 @@ def check(content: str, *options: str) -> Result:
 
 def test_a_valid_file_is_reported_as_valid_and_leaves_nothing() -> None:
     Path("net.inp").write_text("x")
-    told = check('[{"id": "a", "commands": "true", "requirements": ["net.inp"]}]')
-    assert (told.exit_code, told.stdout) == (0, "tasks.json is valid: 1 task; a push sends 1 file along.\n")
+    done = check('[{"id": "a", "commands": "true", "requirements": ["net.inp"]}]')
+    assert (done.exit_code, done.stdout) == (0, "tasks.json is valid: 1 task; a push sends 1 file along.\n")
     assert sorted(path.name for path in Path().iterdir()) == ["net.inp", "tasks.json"]
 
 
 def test_all_errors_are_reported_with_their_places() -> None:
-    told = check('[{"id": "a", "comands": "true"},\n {"id": "b", "commands": "true", "dependencies": ["b"]}]')
-    assert told.exit_code == 2
-    assert "tasks.json:1" in told.stderr and "`commands`" in told.stderr
-    assert "tasks.json:2" in told.stderr
+    done = check('[{"id": "a", "comands": "true"},\n {"id": "b", "commands": "true", "dependencies": ["b"]}]')
+    assert done.exit_code == 2
+    assert "tasks.json:1" in done.stderr and "`commands`" in done.stderr
+    assert "tasks.json:2" in done.stderr
 
 
 def test_a_dependency_on_an_earlier_push_is_a_warning() -> None:
-    told = check('[{"id": "a", "commands": [], "dependencies": ["earlier"]}]')
-    assert told.exit_code == 0
-    assert "earlier push" in told.stderr
+    done = check('[{"id": "a", "commands": [], "dependencies": ["earlier"]}]')
+    assert done.exit_code == 0
+    assert "earlier push" in done.stderr
 
 
 def test_json_is_for_programs() -> None:
@@ -58,14 +58,14 @@ def test_json_is_for_programs() -> None:
         "critical_path_seconds": 0.0,
     }
     wrong = check("[{", "--json")
-    told = json.loads(wrong.stdout)
-    assert (wrong.exit_code, told["valid"], told["exit_code"], len(told["errors"])) == (2, False, 2, 1)
+    done = json.loads(wrong.stdout)
+    assert (wrong.exit_code, done["valid"], done["exit_code"], len(done["errors"])) == (2, False, 2, 1)
 
 
 def test_escape_sequences_of_a_file_do_not_reach_the_terminal() -> None:
-    told = check('[{"id": "\\u001b[31m", "commands": [], "dependencies": ["\\u001b[2J"]}]')
-    assert told.exit_code == 2
-    assert "\x1b" not in told.stdout + told.stderr
+    done = check('[{"id": "\\u001b[31m", "commands": [], "dependencies": ["\\u001b[2J"]}]')
+    assert done.exit_code == 2
+    assert "\x1b" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["none.json"], ["--check", "none.json"], [], ["--merge_strategy", "x", "t"]])
@@ -74,9 +74,9 @@ def test_what_cannot_be_ends_with_2(arguments: list[str]) -> None:
 
 
 def test_help_has_examples_and_exit_codes() -> None:
-    told = CliRunner().invoke(push_tasks.app, ["--help"]).stdout
-    assert "push_tasks.py --check tasks.json" in told
-    assert "130" in told
+    done = CliRunner().invoke(push_tasks.app, ["--help"]).stdout
+    assert "push_tasks.py --check tasks.json" in done
+    assert "130" in done
 
 
 @pytest.mark.parametrize("where", ["environment", "settings file"])

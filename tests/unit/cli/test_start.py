@@ -19,5 +19,5 @@ HEAVY = (
 @pytest.mark.parametrize("program", ["admin", "push_tasks"])
 def test_a_program_of_commands_imports_no_heavy_package_at_its_start(program: str) -> None:
     script = f"import sys, {program}; sys.exit(' '.join(sorted(set({HEAVY}) & set(sys.modules))) or 0)"
-    told = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True, text=True, timeout=scaled(60))
-    assert (told.returncode, told.stderr) == (0, "")
+    done = subprocess.run([sys.executable, "-c", script], cwd=TOP, capture_output=True, text=True, timeout=scaled(60))
+    assert (done.returncode, done.stderr) == (0, "")

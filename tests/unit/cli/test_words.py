@@ -163,8 +163,8 @@ def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one(
 
 
 def test_a_change_is_shown_in_counts() -> None:
-    told = format_tasks.change_lines(schema.ChangeAnswer(done={"cancelled": 1, "asked": 2, "untouched": 9}))
-    assert list(told) == ["1 task cancelled, 2 tasks being cancelled."]
+    lines = format_tasks.change_lines(schema.ChangeAnswer(done={"cancelled": 1, "asked": 2, "untouched": 9}))
+    assert list(lines) == ["1 task cancelled, 2 tasks being cancelled."]
     nothing = schema.ChangeAnswer(done={"retried": 0}, carry_on="nobody")
     assert list(format_tasks.change_lines(nothing)) == ["There is nothing to do."]
     retried = schema.ChangeAnswer(done={"retried": 3}, carry_on="the next boss does it")

@@ -148,14 +148,14 @@ def test_of_a_secret_the_file_that_names_it_has_a_former_name_too() -> None:
 @pytest.mark.usefixtures("renamed_settings")
 def test_a_former_name_works_everywhere_with_one_warning_that_says_where_it_stands(home: Path) -> None:
     (home / "token").write_text("do-not-show\n")
-    told = "is now called slots; rename it, the next release does not know lanes"
+    text = "is now called slots; rename it, the next release does not know lanes"
     for given, place in (
         ({"own": "\nlanes = 3\n"}, f"{home}/settings.toml, line 2: lanes"),
         ({"env": {"ECLOUD_LANES": "3"}}, "ECLOUD_LANES in the environment: lanes"),
         ({"lanes": 3}, "--lanes: lanes"),
     ):
         found = read(home, **given)  # type: ignore[arg-type]
-        assert (found.slots, found.warnings) == (3, (f"{place} {told}",))
+        assert (found.slots, found.warnings) == (3, (f"{place} {text}",))
     found = read(home, own="secret_file = 'token'\n")
     assert found.token == "do-not-show"
     assert [warning.partition(": ")[2].split(";")[0] for warning in found.warnings] == [

@@ -27,8 +27,8 @@ def test_many_alike_moves_take_little_room() -> None:
 
 
 def test_the_range_is_of_tasks_only() -> None:
-    told = [Move("task", "7", 0, "", "", ""), Move("attempt", "3", 1, "", "", ""), Move("worker", "1", 0, "", "", "")]
-    assert journal.task_range(told) == (3, 7)
+    moves = [Move("task", "7", 0, "", "", ""), Move("attempt", "3", 1, "", "", ""), Move("worker", "1", 0, "", "", "")]
+    assert journal.task_range(moves) == (3, 7)
     assert journal.task_range([Move("worker", "w", 0, "", "", "")]) == (0, 0)
 
 

@@ -19,8 +19,8 @@ def world() -> World:
 
 def collect(task: int, *files: str, folders: tuple[str, ...] = (), empty: tuple[str, ...] = ()) -> Collect:
     entries = [CollectFile(source=name, target=name, size=3, digest=DIGEST) for name in files]
-    told = [ResultFolder(source="out", target=name, empty=list(empty)) for name in folders]
-    return Collect(task=task, attempt=1, worker="w", place=PLACE, files=entries, folders=told)
+    declared = [ResultFolder(source="out", target=name, empty=list(empty)) for name in folders]
+    return Collect(task=task, attempt=1, worker="w", place=PLACE, files=entries, folders=declared)
 
 
 def test_the_record_has_the_inodes_of_the_folders_that_were_built(world: World) -> None:

@@ -1,8 +1,8 @@
 """The datastore's agent against a model disk and a model boss: random orders, losses and crashes between any two steps.
 
-What must hold, after every step: a file is in the tree only if its attempt is recorded; an attempt that was told
-abandoned never appears; no attempt gets both answers; what was told published is whole in the tree. And at the end
-every attempt that was collected has its answer.
+What must hold, after every step: a file is in the tree only if its attempt is recorded; an attempt that was
+reported as abandoned never appears; no attempt gets both answers; what was reported as published is whole in the tree.
+And at the end every attempt that was collected has its answer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pure parts of transfers over SSH: what an end means, and what ssh is told of a host that is not trusted."""
+"""The pure parts of transfers over SSH: what an end means, and how ssh is configured for a host that is not trusted."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_the_words_of_a_host_reach_a_report_cut_and_without_control_characters()
     assert len(said) <= 300 and said.isprintable()
 
 
-# --- what ssh is told -------------------------------------------------------------------------------
+# --- how ssh is configured ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -176,8 +176,8 @@ def test_what_is_no_workers_id_is_refused(worker: str) -> None:
 @pytest.mark.parametrize("address", ["10.0.0.7", "fe80::1%eth0", "::1", "w1.cloud.example"])
 def test_addresses_of_every_kind_are_taken(address: str) -> None:
     remote = hosts.remote_of("w1", msgspec.structs.replace(PLACE, host=address))
-    told = hosts.settings(remote, Path("/tmp/x"), Path("/tmp/x/key"))
-    assert f"HostName {address.replace('%', '%%')}\n" in told
+    configured = hosts.settings(remote, Path("/tmp/x"), Path("/tmp/x/key"))
+    assert f"HostName {address.replace('%', '%%')}\n" in configured
 
 
 def test_known_hosts_holds_the_stated_keys_under_the_workers_id_and_nothing_else() -> None:
@@ -192,7 +192,7 @@ def test_a_worker_without_a_key_is_not_trusted() -> None:
 
 
 def test_settings_name_the_host_only_by_the_workers_id_and_check_its_key() -> None:
-    told = hosts.settings(REMOTE, Path("/tmp/x"), Path("/tmp/x/key")).splitlines()
+    configured = hosts.settings(REMOTE, Path("/tmp/x"), Path("/tmp/x/key")).splitlines()
     for line in (
         "HostKeyAlias w1",
         "UserKnownHostsFile /tmp/x/known_hosts",
@@ -203,7 +203,7 @@ def test_settings_name_the_host_only_by_the_workers_id_and_check_its_key() -> No
         "BatchMode yes",
         "ForwardAgent no",
     ):
-        assert line in told
+        assert line in configured
 
 
 def test_arguments_keep_links_devices_and_owners_out_and_bound_what_a_host_may_send() -> None:

@@ -41,10 +41,10 @@ def test_a_template_is_read_alike_by_us_and_by_the_front_end_and_bears_our_mark(
 
 
 def test_templates_follow_the_settings(tmp_path: Path) -> None:
-    told = values(tmp_path, opennebula_cpus=4, opennebula_memory_bytes="8GiB", opennebula_datastore_disk="store")
-    worker = one_text.flat(one_text.parse(render("worker", told)))
+    given = values(tmp_path, opennebula_cpus=4, opennebula_memory_bytes="8GiB", opennebula_datastore_disk="store")
+    worker = one_text.flat(one_text.parse(render("worker", given)))
     assert (worker["VCPU"], worker["MEMORY"], worker["DISK/IMAGE_UNAME"]) == ("4", "8192", "oneadmin")
-    store = one_text.flat(one_text.parse(render("datastore", told)))
+    store = one_text.flat(one_text.parse(render("datastore", given)))
     assert (store["DISK/IMAGE"], store["DISK[1]/IMAGE"]) == ("debian-12", "store")
     assert "NIC" not in one_text.parse(render("worker", values(tmp_path, opennebula_network="")))
 
@@ -58,8 +58,8 @@ def test_a_template_without_an_image_or_that_is_none_is_reported(tmp_path: Path)
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_broker_s_files_need_no_cloud_and_have_the_settings_names(name: str, tmp_path: Path) -> None:
-    told = values(tmp_path, opennebula_image="", broker_username="chief", mqtt_prefix="lab", broker_port=1884)
-    text = render(name, told)
+    given = values(tmp_path, opennebula_image="", broker_username="chief", mqtt_prefix="lab", broker_port=1884)
+    text = render(name, given)
     if name == "mosquitto.acl":
         assert "user chief\ntopic readwrite lab/#\n" in text and "pattern read lab/workers/%u/orders\n" in text
     else:
@@ -105,23 +105,23 @@ max = 3
 labels = { engine = "2.3", "a b" = 'say "hi"' }
 options = { poll_seconds = 5 }
 """
-    told = tomllib.loads(boss_settings(values(tmp_path, text), "10.0.0.9", "m4rk"))
-    assert told["pools"] == {
+    given = tomllib.loads(boss_settings(values(tmp_path, text), "10.0.0.9", "m4rk"))
+    assert given["pools"] == {
         "big": {"max": 3, "labels": {"engine": "2.3", "a b": 'say "hi"'}, "options": {"poll_seconds": 5}},
         "datastore": {"role": "datastore"},
     }
-    assert told["lease_seconds"] == 45 and told["opennebula_network"] == "oneadmin/private"
-    assert (told["boss_address"], told["http_host"], told["http_port"]) == ("10.0.0.9", "0.0.0.0", 8080)
-    assert (told["broker_listen"], told["broker_port"], told["opennebula_mark"]) == ("0.0.0.0", 1883, "m4rk")
+    assert given["lease_seconds"] == 45 and given["opennebula_network"] == "oneadmin/private"
+    assert (given["boss_address"], given["http_host"], given["http_port"]) == ("10.0.0.9", "0.0.0.0", 8080)
+    assert (given["broker_listen"], given["broker_port"], given["opennebula_mark"]) == ("0.0.0.0", 1883, "m4rk")
     for absent in ("boss_url", "token", "datastore_tree", "broker_tls_ca", "opennebula_password", "retries"):
-        assert absent not in told
+        assert absent not in given
 
 
 def test_what_the_boss_gets_are_settings_that_it_takes(tmp_path: Path) -> None:
     there = tmp_path / "there"
     there.mkdir()
-    told = values(tmp_path, "[pools.a]\nmax = 2\n[pools.b]\nprovider = 'static'\nhosts = ['x@10.0.0.1']\n")
-    (there / "settings.toml").write_text(boss_settings(told, "10.0.0.9", "m"))
+    given = values(tmp_path, "[pools.a]\nmax = 2\n[pools.b]\nprovider = 'static'\nhosts = ['x@10.0.0.1']\n")
+    (there / "settings.toml").write_text(boss_settings(given, "10.0.0.9", "m"))
     text = (there / "settings.toml").read_text().replace("/etc/ecloud/http.token", str(there / "t"))
     (there / "settings.toml").write_text(text.replace("/etc/ecloud/opennebula.token", str(there / "t")))
     (there / "t").write_text("x\n")
@@ -139,10 +139,10 @@ def test_what_the_boss_gets_are_settings_that_it_takes(tmp_path: Path) -> None:
     ],
 )
 def test_who_has_a_datastore_is_given_no_other(text: str, tmp_path: Path) -> None:
-    told = tomllib.loads(boss_settings(values(tmp_path, text), "10.0.0.9", "m"))
-    assert "datastore" not in told.get("pools", {})
+    given = tomllib.loads(boss_settings(values(tmp_path, text), "10.0.0.9", "m"))
+    assert "datastore" not in given.get("pools", {})
 
 
 def test_an_outside_broker_stays_where_it_is(tmp_path: Path) -> None:
-    told = tomllib.loads(boss_settings(values(tmp_path, broker_host="mq", broker_port=1885), "10.0.0.9", "m"))
-    assert told["broker_host"] == "mq" and "broker_listen" not in told
+    given = tomllib.loads(boss_settings(values(tmp_path, broker_host="mq", broker_port=1885), "10.0.0.9", "m"))
+    assert given["broker_host"] == "mq" and "broker_listen" not in given

@@ -89,8 +89,8 @@ def test_a_faulty_header_is_refused(header, words):
     ],
 )
 def test_a_faulty_line_is_reported_and_the_others_still_judged(text, words):
-    told = refusal(HEAD, line("a"), text, line("z", "z"))
-    assert words in told and 'task "z", dependencies: the task depends on itself' in told
+    rejected = refusal(HEAD, line("a"), text, line("z", "z"))
+    assert words in rejected and 'task "z", dependencies: the task depends on itself' in rejected
 
 
 def test_a_line_above_the_limit_is_reported_and_never_held_whole():

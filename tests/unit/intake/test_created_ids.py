@@ -104,7 +104,7 @@ def test_a_run_without_an_id_has_its_results_in_the_folder_of_its_created_id(tmp
 
 
 @pytest.mark.parametrize(
-    ("tasks", "told"),
+    ("tasks", "words"),
     [
         (
             [{"id": "a", "commands": "x", "dependencies": ["b"]}, {"id": "b", "commands": "y", "dependencies": ["a"]}],
@@ -113,8 +113,8 @@ def test_a_run_without_an_id_has_its_results_in_the_folder_of_its_created_id(tmp
         ([{"id": "a", "commands": "x"}, {"id": "a", "commands": "y"}], "twice"),
     ],
 )
-def test_cycles_and_double_ids_are_reported_in_the_words_of_the_file(tmp_path: Path, tasks: object, told: str) -> None:
-    with pytest.raises(InputRejectedError, match=told) as caught:
+def test_cycles_and_double_ids_are_reported_in_the_words_of_the_file(tmp_path: Path, tasks: object, words: str) -> None:
+    with pytest.raises(InputRejectedError, match=words) as caught:
         read(tmp_path, tasks)
     assert '"a"' in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""Bad task files: every rejection is told, with file, line, task and field, and all of them at once."""
+"""Bad task files: every rejection is reported, with file, line, task and field, and all of them at once."""
 
 from __future__ import annotations
 
@@ -275,12 +275,12 @@ def test_all_errors_are_reported_at_once_in_the_order_of_the_file(tmp_path):
     ]"""
     found = rejections(tmp_path, text)
     assert [rejection.line for rejection in found] == sorted(rejection.line for rejection in found)
-    told = "\n".join(map(str, found))
+    texts = "\n".join(map(str, found))
     for words in (
         ':2, task "a", comands: ', ':2, task "a", commands: is missing', "a -> b -> a", ':3, task "a", timeout',
         ':4, task "b", commands[1]', "`/abs`", ":5, task number 3: is a number", ':6, task "c", results',
     ):  # fmt: skip
-        assert words in told, words
+        assert words in texts, words
 
 
 def test_a_hundred_faults_are_shown_and_the_rest_counted(tmp_path):

@@ -223,8 +223,8 @@ def test_an_init_task_may_require_a_folder(tmp_path: Path) -> None:
 def test_a_folder_of_too_many_files_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, *(f"data/{number}" for number in range(20)))
     monkeypatch.setattr(columns, "INPUT_BYTES", 1000)
-    told = rejection(tmp_path, task("z", ["data"]))
-    assert "20 files and folders" in told and "Pack them" in told
+    rejected = rejection(tmp_path, task("z", ["data"]))
+    assert "20 files and folders" in rejected and "Pack them" in rejected
 
 
 def test_names_of_every_kind_are_sent_as_they_are(tmp_path: Path) -> None:

@@ -192,8 +192,8 @@ def depends_on_itself(task: dict[str, object]) -> bool:
 
 
 def agree(path: Path, content: object) -> None:
-    told = reads(path, content)
-    assert SCHEMA_VALIDATOR.is_valid(content) == (told == ""), (content, told)
+    rejected = reads(path, content)
+    assert SCHEMA_VALIDATOR.is_valid(content) == (rejected == ""), (content, rejected)
 
 
 COMMON = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -43,7 +43,7 @@ def test_an_answer_has_its_kind_and_a_sentence(class_name: str, text: str, kind:
 
 
 def test_quota_and_addresses_say_what_is_used_up_and_what_helps() -> None:
-    """That work goes on is told with the pool (`pool_hindrances`)."""
+    """That work goes on is shown with the pool (`pool_hindrances`)."""
     quota = of_answer("OneAuthorizationException", "user [3] limit of 2 reached for VMS quota in VM.", "x")
     address = of_answer("OneException", "Cannot get IP/MAC lease from virtual network 1.", "x")
     assert "limit of 2 for VMS" in str(quota)

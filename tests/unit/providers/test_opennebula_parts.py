@@ -172,9 +172,9 @@ def test_where_a_site_gives_no_tokens_what_was_given_serves_as_it_is(tmp_path: P
 def test_a_wrong_password_is_reported(tmp_path: Path) -> None:
     server = Server()
     server.good.clear()
-    with pytest.raises(CloudError) as told:
+    with pytest.raises(CloudError) as caught:
         server.login(tmp_path).keep()
-    assert told.value.kind == "login"
+    assert caught.value.kind == "login"
 
 
 def test_a_token_of_another_account_is_not_used(tmp_path: Path) -> None:

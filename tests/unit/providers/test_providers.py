@@ -17,7 +17,7 @@ from tests.worlds.waiting import scaled
 
 
 class Slow:
-    """Takes its time to be told of a start."""
+    """Takes its time to start anything."""
 
     warning = ""
 
@@ -65,10 +65,10 @@ class WithNics(Slow):
 
 
 def providers_of(monkeypatch: pytest.MonkeyPatch, provider: Slow) -> tuple[Providers, list[object]]:
-    told: list[object] = []
+    reported: list[object] = []
     monkeypatch.setattr(registry, "find", lambda _name: lambda _pool, _services: provider)
-    services = SimpleNamespace(notify=told.append)
-    return Providers([PoolSetup(name="cloud", provider="it", max=1)], services), told  # type: ignore[arg-type]  # a part of it
+    services = SimpleNamespace(notify=reported.append)
+    return Providers([PoolSetup(name="cloud", provider="it", max=1)], services), reported  # type: ignore[arg-type]  # a part of it
 
 
 def attach(network: str) -> AttachNetwork:
@@ -77,12 +77,12 @@ def attach(network: str) -> AttachNetwork:
 
 def test_nics_are_asked_of_the_pools_provider_and_its_answers_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     provider = WithNics()
-    providers, told = providers_of(monkeypatch, provider)
+    providers, reported = providers_of(monkeypatch, provider)
     providers.change_nic(attach("outside"))
     providers.change_nic(attach("full"))
     providers.change_nic(DetachNetwork(instance=1, pool="cloud", reference="17", nic="3"))
     assert provider.asked == ["attach 17 outside", "attach 17 full", "detach 17 3"]
-    assert told == [
+    assert reported == [
         NetworkAttached(instance=1, nic="3"),
         NetworkAttachFailed(instance=1, reason="no address is left"),
         NetworkDetached(instance=1, nic="3"),
@@ -90,9 +90,9 @@ def test_nics_are_asked_of_the_pools_provider_and_its_answers_are_reported(monke
 
 
 def test_a_provider_without_nics_is_reported_as_a_failed_try(monkeypatch: pytest.MonkeyPatch) -> None:
-    providers, told = providers_of(monkeypatch, Slow())
+    providers, reported = providers_of(monkeypatch, Slow())
     providers.change_nic(attach("outside"))
-    (failed,) = told
+    (failed,) = reported
     assert failed == NetworkAttachFailed(
         instance=1, reason="pool cloud has no machines that a network interface could be attached to"
     )

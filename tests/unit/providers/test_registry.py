@@ -30,9 +30,9 @@ def test_our_own_are_found_without_being_installed(name: str) -> None:
 
 
 def test_an_installed_ecloud_says_the_same_of_its_own_by_entry_points() -> None:
-    told = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["entry-points"][GROUP]
-    assert told == {name: where for name, where in OWN.items() if name != "fake"}
-    for where in told.values():
+    declared = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]["entry-points"][GROUP]
+    assert declared == {name: where for name, where in OWN.items() if name != "fake"}
+    for where in declared.values():
         module, _, attribute = where.partition(":")
         assert callable(getattr(import_module(module), attribute))
 

@@ -17,7 +17,7 @@ from tests.worlds.waiting import scaled
 def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> None:
     under_way, go_on = threading.Event(), threading.Event()
     faults = iter(["seen by a look", "seen by a start"])
-    told: queue.Queue[object] = queue.Queue()
+    reported: queue.Queue[object] = queue.Queue()
 
     def connect(host: Host) -> object:
         under_way.set()
@@ -32,7 +32,7 @@ def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> No
             connect=connect,  # type: ignore[arg-type]
             bootstrap_data=lambda instance, worker: BootstrapData(variables={}, script=""),
             bundle=lambda name: pytest.fail("nothing is brought to a host that cannot be reached"),
-            tell=told.put,
+            tell=reported.put,
             claim=lambda keeper, instance: False,
             looked=lambda: None,
             pace=KeeperTimeouts(retry=600.0, retry_max=600.0),
@@ -42,6 +42,6 @@ def test_a_fault_of_a_visit_says_nothing_of_the_work_that_came_meanwhile() -> No
     assert under_way.wait(scaled(30))
     keeper.take(HostInstance(1, "p-1"))
     go_on.set()
-    assert told.get(timeout=scaled(30)) == InstanceStartFailed(instance=1, reason="seen by a start")
+    assert reported.get(timeout=scaled(30)) == InstanceStartFailed(instance=1, reason="seen by a start")
     keeper.close()
-    assert told.empty()
+    assert reported.empty()

@@ -120,7 +120,7 @@ def test_an_agent_that_is_replaced_at_any_moment_finishes_what_it_runs_and_leave
 
 
 def settle(world: World) -> None:
-    """End what runs and take back what waits; every end must then be told, and be forgotten when acknowledged."""
+    """End what runs and take back what waits; every end must then be reported, and be forgotten when acknowledged."""
     world.event(LinkDisconnected())
     world.event(LinkConnected())
     world.order(Drain())
@@ -128,13 +128,13 @@ def settle(world: World) -> None:
         world.end(task, attempt=attempt, ended="cancelled")
     world.messages.clear()
     world.pass_time(40)
-    told = {
+    reported = {
         (report.task, report.attempt)
         for report in world.reports()
         if isinstance(report, Outcome | Returned | PhaseReached)
     }
     held = set(world.agent.state.held)
-    assert held <= told
+    assert held <= reported
     world.acknowledge(*held)
     assert not world.agent.state.held
     world.messages.clear()

@@ -38,15 +38,23 @@ def test_the_environment_has_the_tasks_words_and_none_of_the_agents() -> None:
     assert "ECLOUD_WORKER_PASSWORD_FILE" not in base
     assert base["PATH"] == f"{os.path.dirname(sys.executable)}:/bin"
     assert base["PYTHONPATH"] == "/module:/p"
-    told = task_environment(base, run(7, attempt=2, inits=[]), "w1", mark_of("/home"))
-    assert (told["ECLOUD_TASK"], told["ECLOUD_ATTEMPT"], told["ECLOUD_TASK_ID"]) == ("7", "2", "t7")
-    assert (told["ECLOUD_WORKER"], told["ECLOUD_PROJECT"], told["ECLOUD_BATCH"]) == ("w1", "default", "1")
+    environment = task_environment(base, run(7, attempt=2, inits=[]), "w1", mark_of("/home"))
+    assert (environment["ECLOUD_TASK"], environment["ECLOUD_ATTEMPT"], environment["ECLOUD_TASK_ID"]) == (
+        "7",
+        "2",
+        "t7",
+    )
+    assert (environment["ECLOUD_WORKER"], environment["ECLOUD_PROJECT"], environment["ECLOUD_BATCH"]) == (
+        "w1",
+        "default",
+        "1",
+    )
 
 
 def test_a_tasks_own_variables_cannot_hide_its_mark() -> None:
-    told = task_environment({}, run(7, env={"ECLOUD_MARK": "x", "A": "b=c"}), "w1", mark_of("/home"))
-    assert told["ECLOUD_MARK"] == "/home:7.1"
-    assert told["A"] == "b=c"
+    environment = task_environment({}, run(7, env={"ECLOUD_MARK": "x", "A": "b=c"}), "w1", mark_of("/home"))
+    assert environment["ECLOUD_MARK"] == "/home:7.1"
+    assert environment["A"] == "b=c"
 
 
 def test_who_is_to_blame_for_a_failed_start() -> None:

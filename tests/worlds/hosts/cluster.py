@@ -99,21 +99,21 @@ class Cluster(BossHost):
 
     def start_datastore(self, **options: str) -> None:
         """`options`: of `python -m datastore`, with underscores; they win over what is usual here."""
-        told = {"tree": TREE, **options}
-        self.programs["datastore"] = _start(self.datastore, "datastore", told)
+        given = {"tree": TREE, **options}
+        self.programs["datastore"] = _start(self.datastore, "datastore", given)
 
     def start_worker(self, host: Host, **options: str) -> None:
         """`options`: of `python -m worker`, with underscores; they win over what is usual here."""
         for key in ("boss", "datastore"):
             host.authorize(self.boss.path(f"{STATE}/keys/{key}.pub").read_text())
-        told = {
+        given = {
             "home": WORKER_HOME,
             "slots": str(self.slots),
             "address": host.address,
             "ssh_user": USER,
             **options,
         }
-        self.programs[host.name] = _start(host, "worker", told)
+        self.programs[host.name] = _start(host, "worker", given)
 
     # --- what a user types on the boss's host ------------------------------------------------------
 
@@ -185,9 +185,9 @@ class Cluster(BossHost):
                 self.programs[name].end(signal.SIGTERM)
 
 
-def _start(host: Host, program: str, told: dict[str, str]) -> Program:
+def _start(host: Host, program: str, given: dict[str, str]) -> Program:
     """With the settings of the files that `admin.py login` made."""
-    options = [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", value)]
+    options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
     line = f'set -a; . {KIT}/{program}.env; exec "$@"'
     return host.start(["sh", "-c", line, "sh", PYTHON, "-P", "-m", program, *options], program)
 

@@ -1,13 +1,13 @@
-"""A boss on a host whose workers are machines of a provider of the tests', which writes down what each is told.
+"""A boss on a host whose workers are machines of a provider of the tests', which writes down what each gets.
 
 Knows how a boss is started with such a provider; what becomes of a machine is the tests' business:
 
     with network() as net:
         site = GuestSite(net)
         site.start()
-        told = site.told("vm-1")
+        data = site.start_data("vm-1")
         machine = site.machine("vm-1")     # a bare host: Python, sshd, rsync, nothing of ours
-        site.bring_up(machine, told)
+        site.bring_up(machine, data)
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ class Notes:
         except OSError as error:
             self.services.notify(InstanceStartFailed(instance=instance, reason=str(error)))
             return
-        told = {{"instance": instance, "variables": dict(data.variables), "script": data.script}}
+        noted = {{"instance": instance, "variables": dict(data.variables), "script": data.script}}
         path = f"{NOTES}/{{worker}}.json"
         with open(path + ".new", "w") as file:
-            json.dump(told, file)
+            json.dump(noted, file)
         os.rename(path + ".new", path)
         self.services.notify(InstanceStarted(instance=instance, reference=f"r{{instance}}"))
     def stop(self, instance, worker, reference):
@@ -80,7 +80,7 @@ def toml(value: object) -> str:
 
 
 @dataclass(frozen=True)
-class Told:
+class StartData:
     instance: int
     variables: Mapping[str, str]
     script: str
@@ -142,21 +142,21 @@ class GuestSite(BossHost):
         }
         values = {**usual, **self.settings}
         named = {f"ECLOUD_{name.upper()}": str(value) for name, value in values.items()}
-        # No index is reached from here: the bundle for the other Python cannot be had, and that is told at once.
+        # No index is reached from here: the bundle for the other Python is not available, and that is reported at once.
         more = {"PYTHONPATH": f"{self.agent}:{BROUGHT}", "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null"}
         return {"ECLOUD_HOME": STATE, **named, **more}
 
-    def told(self, worker: str) -> Told:
-        """What the machine of this worker is to be told, once the boss wants one."""
+    def start_data(self, worker: str) -> StartData:
+        """What the machine of this worker is to get, once the boss wants one."""
         path = self.boss.path(f"{NOTES}/{worker}.json")
         self.wait(path.exists, f"the boss wants a machine for {worker}", seconds=180.0)
-        return Told(**json.loads(path.read_text()))
+        return StartData(**json.loads(path.read_text()))
 
-    def told_of_pool(self) -> Told:
+    def start_data_of_pool(self) -> StartData:
         """The same, of the first worker of the pool, whatever it is called."""
         notes = self.boss.path(NOTES)
         self.wait(lambda: list(notes.glob("vm-*.json")), "the boss wants a machine", seconds=180.0)
-        return self.told(min(path.stem for path in notes.glob("vm-*.json")))
+        return self.start_data(min(path.stem for path in notes.glob("vm-*.json")))
 
     # --- machines ------------------------------------------------------------------------------------
 
@@ -166,10 +166,10 @@ class GuestSite(BossHost):
         host.run(["sed", "-i", "/^ecloud:/d", "/etc/passwd", "/etc/group", "/etc/shadow"], user="root")
         return host
 
-    def bring_up(self, machine: Host, told: Told, **more: str) -> str:
+    def bring_up(self, machine: Host, start_data: StartData, **more: str) -> str:
         """What the machine does at each boot, as root, with nothing but its CONTEXT; what the script said."""
-        machine.path("/root/start").write_text(told.script)
-        about = {**told.variables, "ECLOUD_PYTHON": PLAIN_PYTHON, **more}
+        machine.path("/root/start").write_text(start_data.script)
+        about = {**start_data.variables, "ECLOUD_PYTHON": PLAIN_PYTHON, **more}
         variables = [f"{name}={value}" for name, value in about.items()]
         command = ["env", "-i", f"PATH={PATH}", "LANG=C", *variables, "sh", "/root/start"]
         return machine.run(command, user="root", seconds=30.0)

@@ -155,7 +155,7 @@ class Network:
         _batch(self.switch.pid, "ip", lines)
 
     def cut(self, *hosts: Host) -> None:
-        """Pull their cables: nothing gets through, nobody is told."""
+        """Pull their cables: nothing gets through, no program learns of it."""
         self._configure(*(f"link set {self._link(host)} down" for host in hosts))
 
     def mend(self, *hosts: Host) -> None:
@@ -178,7 +178,7 @@ class Network:
 
     @property
     def key(self) -> Path:
-        """A private key of the tests; whoever shall let its bearer in is told by `Host.authorize(net.public_key)`."""
+        """A private key of the tests; what is to accept it gets the public one by `Host.authorize(net.public_key)`."""
         path = self.folder / "key"
         if not path.exists():
             subprocess.run([need("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "tests", "-f", path], check=True)

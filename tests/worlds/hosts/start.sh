@@ -1,6 +1,6 @@
 #!/bin/sh
 # The first process of a host, in namespaces of its own: makes its disk, hides this machine's files, starts its sshd.
-# Told by environment: HOST_NAME, HOST_BASE (an empty directory), HOST_DISK and HOST_HOME_DISK (sizes as tmpfs takes
+# From the environment: HOST_NAME, HOST_BASE (an empty directory), HOST_DISK and HOST_HOME_DISK (sizes as tmpfs takes
 # them), HOST_USER, HOST_USER_ID, HOST_SSH_USERS (who
 # may log in), HOST_PYTHON, HOST_ENVIRONMENT (where a virtual environment is to be made), and lists,
 # one a line: HOST_HIDE (directories), HOST_SHOW (pairs of directories: source, place), HOST_DISKS (the same, to be

@@ -18,7 +18,7 @@ E = TypeVar("E")
 
 
 class Boss:
-    """A provider, and what it told."""
+    """A provider, and what it reported."""
 
     def __init__(self, front: FrontEnd, recorded: list[Recorded] | None = None, **changes: object) -> None:
         given = {"deployment": "d1", "template": "worker", "poll_seconds": 0.1, "start_seconds": 0.01}
@@ -32,7 +32,7 @@ class Boss:
     def data(self, instance: int, worker: str) -> BootstrapData:
         return BootstrapData(variables={"ECLOUD_WORKER_ID": worker}, script=f"#!/bin/sh\necho '{worker} in $HOME'\n")
 
-    def told(self, kind: type[E]) -> list[E]:
+    def reported(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]
 
     def wait(self, condition: Callable[[], object], what: str) -> None:
@@ -53,5 +53,5 @@ def started(front: FrontEnd, bosses: list[Boss], count: int = 1, **changes: obje
     bosses.append(boss)
     for number in range(1, count + 1):
         boss.provider.start(number, f"cloud-{number}")
-    boss.wait(lambda: len(boss.told(InstanceStarted)) == count, "all are started")
+    boss.wait(lambda: len(boss.reported(InstanceStarted)) == count, "all are started")
     return boss

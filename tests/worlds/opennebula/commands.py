@@ -30,13 +30,13 @@ class User:
     def __init__(self, front: FrontEnd, folder: Path) -> None:
         self.home = folder / ".ecloud"
         self.home.mkdir()
-        self.told = {
+        self.given = {
             "opennebula_endpoint": front.endpoint, "opennebula_user": "ecloud", "opennebula_password": "secret",
             "opennebula_template": "worker",
         }  # fmt: skip
 
     def type(self, *words: str, answer: str = "") -> Typed:
-        lines = [f"{name} = {json.dumps(value)}\n" for name, value in self.told.items()]
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in self.given.items()]
         (self.home / "settings.toml").write_text("".join(lines))
         done = subprocess.run(
             [sys.executable, str(TOP / "admin.py"), "--state_dir", str(self.home), *words],

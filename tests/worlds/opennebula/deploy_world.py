@@ -30,9 +30,9 @@ _STATUS = StatusAnswer(
 )  # fmt: skip
 STAND_IN = """
 import http.server, os, pathlib, tomllib
-told = tomllib.loads(pathlib.Path("/etc/ecloud/settings.toml").read_text())
-token = pathlib.Path(told["token_file"]).read_text().strip()
-assert pathlib.Path(told["opennebula_password_file"]).read_text().strip()
+given = tomllib.loads(pathlib.Path("/etc/ecloud/settings.toml").read_text())
+token = pathlib.Path(given["token_file"]).read_text().strip()
+assert pathlib.Path(given["opennebula_password_file"]).read_text().strip()
 pathlib.Path(os.environ["ECLOUD_HOME"], "started").open("a").write(f"{os.getuid()} VERSION\\n")
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -43,7 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
     def log_message(self, *_): pass
-http.server.ThreadingHTTPServer((told["http_host"], told["http_port"]), Handler).serve_forever()
+http.server.ThreadingHTTPServer((given["http_host"], given["http_port"]), Handler).serve_forever()
 """
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class User:
         #: For what never comes; hosts need real time to come up.
         self.hurry = 1
         self.said: list[str] = []
-        self.told: dict[str, object] = {
+        self.given: dict[str, object] = {
             "opennebula_endpoint": cloud.endpoint,
             "opennebula_user": "ecloud",
             "opennebula_password": "secret",
@@ -128,14 +128,14 @@ class User:
     wrap: Callable[[CloudClient], CloudClient] = staticmethod(lambda client: client)
 
     def client(self) -> CloudClient:
-        told = self.told
+        given = self.given
         made = CloudClient(
-            str(told["opennebula_endpoint"]), "ecloud", str(told["opennebula_password"]), answer_seconds=2.0
+            str(given["opennebula_endpoint"]), "ecloud", str(given["opennebula_password"]), answer_seconds=2.0
         )
         return self.wrap(made)
 
     def settings(self) -> settings.Settings:
-        return settings.load(self.home, self.told, environment={}, system_file=Path("/nonexistent"))
+        return settings.load(self.home, self.given, environment={}, system_file=Path("/nonexistent"))
 
     def bundle_for(self, python: str, machine: str) -> tuple[Path, str]:
         text = STAND_IN.replace("STATUS", repr(msgspec.json.encode(_STATUS))).replace("VERSION", self.version)

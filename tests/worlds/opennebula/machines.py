@@ -58,9 +58,9 @@ class Machines:
         self.templates: dict[int, Template] = {}
         self.machines: dict[int, Machine] = {}
         self.on_boot: Callable[[Machine], None] = lambda _machine: None
-        #: Told the machine, and whether it is ended hard.
+        #: Called with the machine, and whether it is ended hard.
         self.on_end: Callable[[Machine, bool], None] = lambda _machine, _hard: None
-        #: Told the machine, the number of the card, and its address ("": it is taken out).
+        #: Called with the machine, the number of the card, and its address ("": it is taken out).
         self.on_plug: Callable[[Machine, int, str], None] = lambda _machine, _card, _address: None
         self.add_template(
             "worker", {"CPU": "1", "MEMORY": "512", "NIC": {"NETWORK": "private"}, "CONTEXT": {"SSH_PUBLIC_KEY": "key"}}
