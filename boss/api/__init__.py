@@ -8,10 +8,10 @@
                        │               what is not live is read by boss.database's reads and lookups
                        ├─ spool        files that pushes send in
                        ├─ tree         the datastore's tree where it is on this disk; else `from_datastore` fetches
-                       └─ ...          Protocols of what only a running boss has (logins, bootstrap, context)
+                       └─ ...          Protocols of what only a running boss has (logins, bootstrap, checks of hosts)
 
-`schema` and `schema_pools` are the bodies, which `boss.client` shares; `openapi` is the document made of these and of
-the routes. `responses`, `streaming` and `result_bundle` make bodies of answers, `errors` is all that is raised.
+`schema` has the bodies, which `boss.client` shares; `openapi` is the document made of these and of the routes.
+`responses` and `result_bundle` make answers of bodies and files, `errors` is all that is raised.
 `followers` counts who follows, `sweep` removes sent files that nothing refers to.
 
 It decides nothing about tasks: a change is an event, which the scheduler answers. It never reads the scheduler's state

@@ -25,9 +25,10 @@ from boss.api.guard import Guard
 from boss.api.local_tree import LocalTree
 from boss.api.responses import error_response, json_response
 from boss.api.routes import Call, Route, read_body, read_query
-from boss.api.services import BootstrapService, ContextService, DebugService, LoginService, Services
+from boss.api.services import BootstrapService, DebugService, LoginService, Services
 from boss.api.spool import Spool
 from boss.api.table import ROUTES
+from boss.state_directory.context import Context
 from wire.http import PREFIX
 
 _log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def make_app(
     logins: LoginService | None = None,
     debugger: DebugService | None = None,
     bootstrap: BootstrapService | None = None,
-    context: ContextService | None = None,
+    context: Context | None = None,
     files_tokens: Iterable[str] = (),
     tree: LocalTree | None = None,
     fetching: ResultFetcher | None = None,

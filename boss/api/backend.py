@@ -17,8 +17,7 @@ from typing import Protocol
 import msgspec
 
 from boss.api.errors import ApiError
-from boss.api.schema import BatchAnswer, WorkerAnswer
-from boss.api.schema_pools import InstanceAnswer, PoolAnswer
+from boss.api.schema import BatchAnswer, InstanceAnswer, PoolAnswer, WorkerAnswer
 from boss.core.effects import Answer
 from boss.core.events import (
     DropWorkersAsked,

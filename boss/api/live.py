@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from boss.api.backend import BackendUnavailableError, Request, View
 from boss.api.followers import Followers
-from boss.api.pool_views import Limit, instance_answer, pool_views
+from boss.api.pool_views import instance_answer, pool_views
 from boss.api.rate import Rate, eta_seconds
 from boss.api.schema import BatchAnswer, HeldAnswer, WorkerAnswer, counts_of
 from boss.core.effects import Answer
@@ -29,6 +29,7 @@ from boss.core.state import State, Worker, runs
 from boss.core.waits import BossWarning
 from boss.database import DatabaseLookups, DatabaseReads
 from boss.inbox import WITHDRAWN, Inbox
+from boss.providers.provider import Limits
 from boss.status import StatusReason, StatusReasons, database_reason
 from wire.messages import Place
 
@@ -57,15 +58,15 @@ class LiveBackend:
         *,
         datastore_host: str = "",
         warnings: Callable[[], list[BossWarning]] = list,
-        limits: Callable[[], Mapping[str, Limit]] = dict,
+        limits: Callable[[], Mapping[str, Limits]] = dict,
     ) -> None:
         """`datastore_host`: where the datastore's program runs; empty: beside the boss. `warnings`: what the boss's
         parts warn of. `limits`: pool -> how many more its provider would make, as far as it knows.
         """
         self._inbox = inbox
-        self._reads = reads
-        self._spool = spool
-        self._lookups = lookups
+        self.reads = reads
+        self.lookups = lookups
+        self.spool = spool
         self._followers = followers
         self._warnings = warnings
         self._limits = limits
@@ -83,18 +84,6 @@ class LiveBackend:
         self._reasons = StatusReasons(datastore_host)
 
     # --- the Backend protocol ----------------------------------------------------------------------
-
-    @property
-    def reads(self) -> DatabaseReads:
-        return self._reads
-
-    @property
-    def lookups(self) -> DatabaseLookups:
-        return self._lookups
-
-    @property
-    def spool(self) -> Path:
-        return self._spool
 
     def ask(self, event: Request) -> Answer:
         inbox = self._inbox
@@ -239,7 +228,7 @@ class LiveBackend:
             # Their batches are finished and out of memory: their states do not change on their own.
             many, known = self._attached.get(batch.number, (0, []))
             if many != len(absent):
-                states = self._lookups.states(absent)
+                states = self.lookups.states(absent)
                 known = [0] * len(counts)
                 for one in states.values():
                     known[one] += 1

@@ -7,7 +7,6 @@ opened on its own beneath the root, links are never followed, and a version is k
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 import threading
@@ -16,6 +15,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from boss.api.errors import ApiError
+from boss.common.digests import digest_of
 
 #: Where the datastore keeps versions whose name means another one now, under the digits of their digests.
 BLOBS = ".ecloud/blobs"
@@ -25,7 +25,6 @@ VERIFIED_BYTES = 64 * 1024 * 1024
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: O_NONBLOCK: opening a pipe without a writer would block for ever.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_READ_BYTES = 1 << 20
 _REMEMBERED = 10_000
 #: A file changed more recently may change again without another time of change.
 _SETTLED_NS = 100_000_000
@@ -125,7 +124,7 @@ class LocalTree:
         with self._lock:
             known = self._verified.get(key)
         if known is None:
-            known = _digest_of(file)
+            known = digest_of(file)
             self._remember(key, known)
         return known
 
@@ -154,12 +153,3 @@ def _regular(at: int, base: str) -> int | None:
         return file
     os.close(file)
     return None
-
-
-def _digest_of(file: int) -> str:
-    digest = hashlib.blake2b(digest_size=32)
-    at = 0
-    while chunk := os.pread(file, _READ_BYTES, at):
-        digest.update(chunk)
-        at += len(chunk)
-    return f"b2:{digest.hexdigest()}"

@@ -18,8 +18,7 @@ import msgspec
 
 from boss.api.backend import BackendUnavailableError, Request, View
 from boss.api.pool_views import instance_answer, pool_views
-from boss.api.schema import HeldAnswer, WorkerAnswer
-from boss.api.schema_pools import PoolAnswer
+from boss.api.schema import HeldAnswer, PoolAnswer, WorkerAnswer
 from boss.common.file_lock import take_lock
 from boss.core.effects import Answer
 from boss.core.model import TaskState
@@ -29,7 +28,7 @@ from boss.core.rows import InstanceRow, WorkerRow
 from boss.core.scaling.decide import Decision
 from boss.core.scheduler import Scheduler
 from boss.core.store import TurnStore
-from boss.database import Database, DatabaseLookups, DatabaseReads, EmptyDatabase
+from boss.database import Database, EmptyDatabase
 from boss.database.views import TaskLine
 from boss.state_directory.boss_file import LOCK_FILE
 from boss.turn import decide, record
@@ -56,18 +55,12 @@ class OfflineBackend:
         self._open_to_write = open_to_write
         #: Of the settings.
         self._pools = pools
+        self.reads = database.reads
+        self.lookups = database.lookups
         self.spool = state_directory / "spool"
 
     def close(self) -> None:
         self._database.close()
-
-    @property
-    def reads(self) -> DatabaseReads:
-        return self._database.reads
-
-    @property
-    def lookups(self) -> DatabaseLookups:
-        return self._database.lookups
 
     def view(self) -> View:
         running = self.reads.tasks_of([TaskState.RUNNING], limit=_HELD_SHOWN)

@@ -7,25 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
-from boss.api.schema_pools import InstanceAnswer, PlanAnswer, PoolAnswer
+from boss.api.schema import InstanceAnswer, PlanAnswer, PoolAnswer
 from boss.common.units import HOUR
 from boss.core.model import InstanceState
 from boss.core.policy import PoolPolicy
 from boss.core.pools import ENOUGH, PoolState
 from boss.core.rows import InstanceRow
+from boss.providers.provider import Limits
 
 _STATES = tuple(InstanceState)
-
-
-class Limit(Protocol):
-    """How many more a provider can start, as far as it knows, and what limits it."""
-
-    @property
-    def more(self) -> int | None: ...
-    @property
-    def reason(self) -> str: ...
 
 
 def instance_answer(row: InstanceRow) -> InstanceAnswer:
@@ -50,7 +41,7 @@ def pool_views(
     rows: Iterable[InstanceRow],
     now: float,
     wall: float,
-    limits: Mapping[str, Limit],
+    limits: Mapping[str, Limits],
 ) -> tuple[PoolAnswer, ...]:
     """Those of the settings, then those that only have instances left. `rows`: of instances that have not ended."""
     by_pool: dict[str, list[InstanceRow]] = {}
@@ -69,7 +60,7 @@ def _view(
     rows: list[InstanceRow],
     now: float,
     wall: float,
-    limits: Mapping[str, Limit],
+    limits: Mapping[str, Limits],
 ) -> PoolAnswer:
     running = [row.requested_at for row in rows]
     limit = limits.get(policy.name)

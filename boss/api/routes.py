@@ -85,6 +85,13 @@ class Call:
         assert isinstance(value, int)
         return value
 
+    def count(self, name: str, limit: int) -> int:
+        """How many a list is to have; 0: the query does not say. Raises HttpError."""
+        value = self.whole(name, 0)
+        if not 0 <= value <= limit:
+            raise bad_input(f"{name} is {value}; it must be from 1 to {limit:,}")
+        return value
+
     def request_body(self, kind: type[T]) -> T:
         assert isinstance(self.body, kind)
         return self.body

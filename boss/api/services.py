@@ -17,25 +17,12 @@ from boss.api.from_datastore import ResultFetcher
 from boss.api.local_tree import LocalTree
 from boss.api.schema import DebugLine, InstanceLoginAnswer, LoginAnswer
 from boss.api.spool import Spool
+from boss.state_directory.context import Context
 
 T = TypeVar("T")
 
 #: Key of an ASGI scope: an event that is set when the server is about to end.
 CLOSING = "ecloud.closing"
-
-
-class ContextService(Protocol):
-    """Where boss and datastore are, as set by an operator or by the settings."""
-
-    def boss_address(self) -> str: ...
-    def datastore_address(self) -> str: ...
-    def is_said(self) -> bool: ...
-
-    def set_datastore(self, address: str) -> None:
-        """Raises ValueError, OSError."""
-        ...
-
-    def drop(self) -> None: ...
 
 
 class BootstrapService(Protocol):
@@ -91,7 +78,7 @@ class Services:
     logins: LoginService | None = None
     debugger: DebugService | None = None
     bootstrap: BootstrapService | None = None
-    context: ContextService | None = None
+    context: Context | None = None
     #: The datastore's tree, where it is on this disk; else how contents are fetched from there.
     tree: LocalTree | None = None
     fetching: ResultFetcher | None = None

@@ -7,7 +7,6 @@ directory and nothing of HTTP or of who refers to a blob. One process writes; se
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import re
 import threading
@@ -16,10 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from boss.api.errors import ApiError
+from boss.common.digests import digest_of
+from boss.common.private_files import sync_folder
 
 DIGEST = re.compile(r"b2:([0-9a-f]{64})\Z")
 _PART = ".part"
-_READ_BYTES = 1 << 20
 
 
 class SpoolError(ApiError):
@@ -129,7 +129,7 @@ class Upload:
         self.digest = digest
         self.have = offset
         self.size = size
-        self._file = None if path.exists() else os.open(_part(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = None if path.exists() else os.open(_part(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write(self, chunk: bytes) -> None:
         if self._file is None:
@@ -153,21 +153,20 @@ class Upload:
         """Put it in its place if it is whole. True: it is. Raises SpoolContentError and removes it if it is damaged."""
         if self._file is None:
             return True
+        part = _part(self.path)
         try:
             os.fsync(self._file)
+            if self.have < self.size:
+                return False
+            if digest_of(self._file) != self.digest:
+                part.unlink()
+                raise SpoolContentError(
+                    "the content does not have the digest under which it was sent; send it again from 0"
+                )
         finally:
-            os.close(self._file)
-            self._file = None
-        if self.have < self.size:
-            return False
-        part = _part(self.path)
-        if digest_of(part) != self.digest:
-            part.unlink()
-            raise SpoolContentError(
-                "the content does not have the digest under which it was sent; send it again from 0"
-            )
+            self.abandon()
         part.replace(self.path)
-        _sync_directory(self.path.parent)
+        sync_folder(self.path.parent)
         return True
 
     def abandon(self) -> None:
@@ -177,22 +176,5 @@ class Upload:
             self._file = None
 
 
-def digest_of(path: Path) -> str:
-    """BLAKE2b with 256 bits of a file's content."""
-    digest = hashlib.blake2b(digest_size=32)
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            digest.update(chunk)
-    return f"b2:{digest.hexdigest()}"
-
-
 def _part(path: Path) -> Path:
     return path.with_name(path.name + _PART)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

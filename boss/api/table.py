@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from boss.api import schema, schema_pools
+from boss.api import schema
 from boss.api.handlers import (
     batches,
-    bootstrap,
     changes,
     context,
     files,
@@ -18,7 +17,6 @@ from boss.api.handlers import (
     workers,
 )
 from boss.api.routes import START_TOKEN, Parameter, Route
-from boss.api.schema import ContextAnswer, DatastoreRequest
 
 _WAIT = Parameter("wait", float, "Seconds to wait for the end of the batch, at most 60.")
 _DETACH = Parameter("detach", bool, "1: the boss works on without a follower.")
@@ -102,22 +100,22 @@ ROUTES = (
         logins.remove_login,
         request=schema.EmptyRequest,
     ),
-    Route("GET", "/context", "show_context", "Where boss and datastore are.", ContextAnswer, context.show),
+    Route("GET", "/context", "show_context", "Where boss and datastore are.", schema.ContextAnswer, context.show),
     Route(
         "POST",
         "/context/datastore",
         "set_datastore",
         "Set where the datastore's program runs; overrides the setting datastore_host.",
-        ContextAnswer,
+        schema.ContextAnswer,
         context.set_datastore,
-        request=DatastoreRequest,
+        request=schema.DatastoreRequest,
     ),
     Route(
         "POST",
         "/context/drop",
         "drop_context",
         "Forget what was set: both addresses come from the settings again.",
-        ContextAnswer,
+        schema.ContextAnswer,
         context.drop,
         request=schema.EmptyRequest,
     ),
@@ -127,7 +125,7 @@ ROUTES = (
         "fetch_bundle",
         "For the machine of this worker: its program and all that it imports, for a Python and machine (3.11-x86_64).",
         bytes,
-        streaming=bootstrap.bundle,
+        streaming=logins.bundle,
         answer_media="application/octet-stream",
         parameters=(_DIGEST,),
         token=START_TOKEN,
@@ -138,8 +136,8 @@ ROUTES = (
         "exchange_start_token",
         "For the machine of this worker, once: its login at the broker, for its start token.",
         schema.InstanceLoginAnswer,
-        bootstrap.login,
-        request=schema.InstanceLoginRequest,
+        logins.exchange,
+        request=schema.LoginRequest,
         token=START_TOKEN,
     ),
     Route(
@@ -165,34 +163,34 @@ ROUTES = (
         "/workers/start",
         "start_workers",
         "Start more workers now, whatever the demand; `notes` has what does not fit the pool's limit.",
-        schema_pools.StartedAnswer,
+        schema.StartedAnswer,
         pools.start,
-        request=schema_pools.StartRequest,
+        request=schema.StartRequest,
     ),
     Route(
         "POST",
         "/workers/terminate",
         "terminate_workers",
         "Terminate workers and their machines; those that work finish their tasks first.",
-        schema_pools.TerminatedAnswer,
+        schema.TerminatedAnswer,
         pools.terminate,
-        request=schema_pools.TerminateRequest,
+        request=schema.TerminateRequest,
     ),
     Route(
         "POST",
         "/workers/drop",
         "drop_workers",
         "Forget workers; their machines keep running.",
-        schema_pools.DroppedAnswer,
+        schema.DroppedAnswer,
         pools.drop,
-        request=schema_pools.DropRequest,
+        request=schema.DropRequest,
     ),
     Route(
         "GET",
         "/pools",
         "list_pools",
         "Pools: limits, instances, the last decision about their size and why, failures, what was spent.",
-        schema_pools.PoolList,
+        schema.PoolList,
         pools.listing,
     ),
     Route(
@@ -200,7 +198,7 @@ ROUTES = (
         "/instances",
         "list_instances",
         "Machines and processes that were requested of providers, and that have not ended.",
-        schema_pools.InstanceList,
+        schema.InstanceList,
         pools.instances,
         parameters=(Parameter("pool", str, "Only those of this pool."),),
     ),

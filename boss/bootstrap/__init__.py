@@ -8,7 +8,7 @@
     all of them             addresses.py   where boss and broker are, seen from other machines
                             ssh_keys.py    the keys with which boss and datastore log in at workers
 
-Called by the HTTP handlers (`boss.api.handlers.bootstrap`, `logins`), by the providers for each start, and for orders
+Called by the HTTP handlers (`boss.api.handlers.logins`), by the providers for each start, and for orders
 to be replaced before they are sent. It never decides whether an instance starts or stops, sends no message to a worker,
 and puts no password into what a machine is started with.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boss.api.schema_pools import PoolAnswer
+from boss.api.schema import PoolAnswer
 from boss.cli.terminal import harmless
 from boss.common.plural import plural
 from boss.common.times import format_moment

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from boss.api.schema import ChangeAnswer, WorkerAnswer
-from boss.api.schema_pools import DroppedAnswer, TerminatedAnswer
+from boss.api.schema import ChangeAnswer, DroppedAnswer, TerminatedAnswer, WorkerAnswer
 from boss.cli.terminal import harmless
 
 

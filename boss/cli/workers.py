@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from boss.api.schema_pools import DropRequest, InstanceAnswer, TerminateRequest
+from boss.api.schema import DropRequest, InstanceAnswer, TerminateRequest
 from boss.cli.command import ExitCode, Register, ask_first, stop, write, write_json
 from boss.cli.format_workers import dropped_lines, note_lines, terminated_lines, worker_change_lines
 from boss.cli.options import AsJson, WorkerId, WorkerIds, Yes

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
 
-from boss.api import schema, schema_pools
-from boss.api.schema import ContextAnswer, DatastoreRequest
+from boss.api import schema
 from wire.http import PREFIX
 
 #: A change waits for the boss's transaction; a large graph takes it some seconds.
@@ -34,7 +34,12 @@ _DEBUG_TIMEOUT = httpx.Timeout(150.0, connect=5.0)
 #: Results of one page.
 _RESULTS_AT_ONCE = 5_000
 
+#: Statuses of what comes piece by piece; 202: it is not there yet.
+_STREAMED = (200, 202, 206)
+_JSON = {"content-type": "application/json"}
+
 T = TypeVar("T")
+Page = TypeVar("Page", schema.TaskList, schema.ResultList)
 
 
 class ClientError(Exception):
@@ -62,12 +67,11 @@ class Client:
     def __init__(self, url: str, token: str, transport: httpx.BaseTransport | None = None) -> None:
         self.url = url.rstrip("/")
         self._token, self._transport = token, transport
-        headers = {"authorization": f"Bearer {token}"}
         # trust_env: no proxy of the environment stands between us and a boss, and no netrc is sent to it.
         # verify: reading all certificates that this machine trusts takes as long as some hundred questions.
         self._http = httpx.Client(
             base_url=self.url,
-            headers=headers,
+            headers={"authorization": f"Bearer {token}"},
             timeout=_TIMEOUT,
             transport=transport,
             trust_env=False,
@@ -99,27 +103,16 @@ class Client:
         """And instances that have no worker at present."""
         return self._get("/workers", schema.WorkerList)
 
-    def pools(self) -> list[schema_pools.PoolAnswer]:
-        return self._get("/pools", schema_pools.PoolList).pools
+    def pools(self) -> list[schema.PoolAnswer]:
+        return self._get("/pools", schema.PoolList).pools
 
-    def instances(self, pool: str = "") -> list[schema_pools.InstanceAnswer]:
-        return self._get("/instances", schema_pools.InstanceList, pool=pool).instances
+    def instances(self, pool: str = "") -> list[schema.InstanceAnswer]:
+        return self._get("/instances", schema.InstanceList, pool=pool).instances
 
     def tasks(self, *states: str, batch: int = 0, project: str = "", limit: int = 0) -> Iterator[schema.TaskAnswer]:
         """All that match, page by page; `limit` 0 is all."""
-        after, given = 0, 0
-        while True:
-            page = self._get(
-                "/tasks", schema.TaskList, state=",".join(states), batch=batch, project=project, after=after
-            )
-            for task in page.tasks:
-                yield task
-                given += 1
-                if given == limit:
-                    return
-            if page.next is None:
-                return
-            after = page.next
+        pages = self._pages(schema.TaskList, "/tasks", state=",".join(states), batch=batch, project=project)
+        return islice((task for page in pages for task in page.tasks), limit or None)
 
     def task(self, project: str, id: str) -> schema.TaskDetail:
         return self._get(f"/tasks/by_id/{_part(project)}/{_part(id)}", schema.TaskDetail)
@@ -139,16 +132,7 @@ class Client:
 
     def follow(self, batch: int) -> Iterator[schema.BatchAnswer]:
         """The batch whenever it has changed, until it is finished; meanwhile the boss counts a follower."""
-        decoder = msgspec.json.Decoder(schema.BatchAnswer)
-        try:
-            with self._http.stream("GET", f"{PREFIX}/batches/{batch}/follow", timeout=_FOLLOW_TIMEOUT) as response:
-                if response.status_code != 200:
-                    response.read()
-                    raise _refused(response)
-                for line in response.iter_lines():
-                    yield decoder.decode(line)
-        except httpx.HTTPError as error:
-            raise _no_answer(self.url, error) from None
+        return self._lines(schema.BatchAnswer, "GET", f"/batches/{batch}/follow", timeout=_FOLLOW_TIMEOUT)
 
     # --- changing --------------------------------------------------------------------------------------
 
@@ -178,40 +162,30 @@ class Client:
 
     def debug(self, worker: str) -> Iterator[schema.DebugLine]:
         """Checks of a worker's host, a line each as results come."""
-        decoder = msgspec.json.Decoder(schema.DebugLine)
-        path = f"{PREFIX}/workers/{_part(worker)}/debug"
-        headers = {"content-type": "application/json"}
-        try:
-            with self._http.stream("POST", path, content=b"{}", headers=headers, timeout=_DEBUG_TIMEOUT) as response:
-                if response.status_code != 200:
-                    response.read()
-                    raise _refused(response)
-                for line in response.iter_lines():
-                    yield decoder.decode(line)
-        except httpx.HTTPError as error:
-            raise _no_answer(self.url, error) from None
+        path = f"/workers/{_part(worker)}/debug"
+        return self._lines(schema.DebugLine, "POST", path, content=b"{}", headers=_JSON, timeout=_DEBUG_TIMEOUT)
 
-    def start_workers(self, count: int, pool: str, keep_alive: bool) -> schema_pools.StartedAnswer:
-        request = schema_pools.StartRequest(count=count, pool=pool, keep_alive=keep_alive)
-        return self._post("/workers/start", request, schema_pools.StartedAnswer)
+    def start_workers(self, count: int, pool: str, keep_alive: bool) -> schema.StartedAnswer:
+        request = schema.StartRequest(count=count, pool=pool, keep_alive=keep_alive)
+        return self._post("/workers/start", request, schema.StartedAnswer)
 
-    def terminate_workers(self, request: schema_pools.TerminateRequest) -> schema_pools.TerminatedAnswer:
-        return self._post("/workers/terminate", request, schema_pools.TerminatedAnswer)
+    def terminate_workers(self, request: schema.TerminateRequest) -> schema.TerminatedAnswer:
+        return self._post("/workers/terminate", request, schema.TerminatedAnswer)
 
-    def drop_workers(self, request: schema_pools.DropRequest) -> schema_pools.DroppedAnswer:
-        return self._post("/workers/drop", request, schema_pools.DroppedAnswer)
+    def drop_workers(self, request: schema.DropRequest) -> schema.DroppedAnswer:
+        return self._post("/workers/drop", request, schema.DroppedAnswer)
 
     def login(self, name: str, folder: str) -> schema.LoginAnswer:
         return self._post(f"/logins/{_part(name)}", schema.LoginRequest(folder=folder), schema.LoginAnswer)
 
-    def context(self) -> ContextAnswer:
-        return self._get("/context", ContextAnswer)
+    def context(self) -> schema.ContextAnswer:
+        return self._get("/context", schema.ContextAnswer)
 
-    def set_datastore(self, address: str) -> ContextAnswer:
-        return self._post("/context/datastore", DatastoreRequest(address=address), ContextAnswer)
+    def set_datastore(self, address: str) -> schema.ContextAnswer:
+        return self._post("/context/datastore", schema.DatastoreRequest(address=address), schema.ContextAnswer)
 
-    def drop_context(self) -> ContextAnswer:
-        return self._post("/context/drop", schema.EmptyRequest(), ContextAnswer)
+    def drop_context(self) -> schema.ContextAnswer:
+        return self._post("/context/drop", schema.EmptyRequest(), schema.ContextAnswer)
 
     def remove_login(self, name: str) -> schema.LoginRemoved:
         return self._post(f"/logins/{_part(name)}/remove", schema.EmptyRequest(), schema.LoginRemoved)
@@ -240,8 +214,7 @@ class Client:
     # --- files -----------------------------------------------------------------------------------------
 
     def missing(self, digests: list[str]) -> list[schema.MissingFile]:
-        request = schema.MissingRequest(digests=digests)
-        return self._post("/files/missing", request, schema.MissingAnswer).missing
+        return self._post("/files/missing", schema.MissingRequest(digests=digests), schema.MissingAnswer).missing
 
     def send_file(self, digest: str, size: int, offset: int, content: Iterable[bytes]) -> schema.UploadAnswer:
         """`content` begins at `offset`."""
@@ -257,16 +230,8 @@ class Client:
 
     def results(self, project: str, match: str = "", batch: int = 0, task: str = "") -> Iterator[schema.ResultAnswer]:
         """All that match, page by page, in order of task."""
-        after = ""
-        while True:
-            page = self._get(
-                "/results", schema.ResultList, project=project, match=match, batch=batch, task=task, after=after,
-                limit=_RESULTS_AT_ONCE,
-            )  # fmt: skip
-            yield from page.results
-            if page.next is None:
-                return
-            after = page.next
+        query = {"project": project, "match": match, "batch": batch, "task": task, "limit": _RESULTS_AT_ONCE}
+        return (result for page in self._pages(schema.ResultList, "/results", **query) for result in page.results)
 
     def usage(self, project: str, folder: str = "") -> schema.UsageAnswer:
         return self._get("/usage", schema.UsageAnswer, project=project, folder=folder)
@@ -274,34 +239,21 @@ class Client:
     @contextmanager
     def content(self, result: schema.ResultAnswer, offset: int = 0) -> Iterator[schema.UploadAnswer | Iterator[bytes]]:
         """Its bytes from `offset` on; or how far it is on its way to the boss: ask again then."""
-        path = f"{PREFIX}/results/{_part(result.project)}/{quote(result.name)}"
+        path = f"/results/{_part(result.project)}/{quote(result.name)}"
         headers = {"range": f"bytes={offset}-"} if offset else {}
-        try:
-            with self._http.stream("GET", path, params={"digest": result.digest}, headers=headers) as response:
-                if response.status_code in (200, 206):
-                    yield response.iter_raw()
-                    return
-                response.read()
-                if response.status_code != 202:
-                    raise _refused(response)
-                yield msgspec.json.decode(response.content, type=schema.UploadAnswer)
-        except httpx.HTTPError as error:
-            raise _no_answer(self.url, error) from None
+        with self._stream("GET", path, params={"digest": result.digest}, headers=headers) as response:
+            if response.status_code == 202:
+                yield msgspec.json.decode(response.read(), type=schema.UploadAnswer)
+            else:
+                yield response.iter_raw()
 
     @contextmanager
     def bundle(self, results: list[schema.ResultAnswer]) -> Iterator[Iterator[bytes]]:
         """The pieces of a bundle (`boss.api.result_bundle`) of small results of one project."""
         items = [schema.BundleItem(name=result.name, digest=result.digest) for result in results]
         body = msgspec.json.encode(schema.BundleRequest(project=results[0].project, results=items))
-        headers = {"content-type": "application/json"}
-        try:
-            with self._http.stream("POST", f"{PREFIX}/results/bundle", content=body, headers=headers) as response:
-                if response.status_code != 200:
-                    response.read()
-                    raise _refused(response)
-                yield response.iter_raw()
-        except httpx.HTTPError as error:
-            raise _no_answer(self.url, error) from None
+        with self._stream("POST", "/results/bundle", content=body, headers=_JSON) as response:
+            yield response.iter_raw()
 
     # --- the wire --------------------------------------------------------------------------------------
 
@@ -310,12 +262,11 @@ class Client:
         return self._send("GET", path, kind, params=params)
 
     def _post(self, path: str, body: object, kind: type[T]) -> T:
-        headers = {"content-type": "application/json"}
-        return self._send("POST", path, kind, content=msgspec.json.encode(body), headers=headers)
+        return self._send("POST", path, kind, content=msgspec.json.encode(body), headers=_JSON)
 
-    def _send(self, method: str, path: str, kind: type[T], **options: object) -> T:
+    def _send(self, method: str, path: str, kind: type[T], **options: Any) -> T:
         try:
-            response = self._http.request(method, PREFIX + path, **options)  # type: ignore[arg-type]  # httpx's own names
+            response = self._http.request(method, PREFIX + path, **options)
         except httpx.HTTPError as error:
             raise _no_answer(self.url, error) from None
         if response.status_code != 200:
@@ -324,6 +275,33 @@ class Client:
             return msgspec.json.decode(response.content, type=kind)
         except msgspec.DecodeError as error:
             raise NoAnswerError(f"{self.url} did not answer as a boss of this version does: {error}") from None
+
+    @contextmanager
+    def _stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        """The answer while it comes. Raises RequestRefusedError, NoAnswerError."""
+        try:
+            with self._http.stream(method, PREFIX + path, **options) as response:
+                if response.status_code not in _STREAMED:
+                    response.read()
+                    raise _refused(response)
+                yield response
+        except httpx.HTTPError as error:
+            raise _no_answer(self.url, error) from None
+
+    def _lines(self, kind: type[T], method: str, path: str, **options: Any) -> Iterator[T]:
+        decoder = msgspec.json.Decoder(kind)
+        with self._stream(method, path, **options) as response:
+            for line in response.iter_lines():
+                yield decoder.decode(line)
+
+    def _pages(self, kind: type[Page], path: str, **query: object) -> Iterator[Page]:
+        after: object = None
+        while True:
+            page = self._get(path, kind, **query, after=after)
+            yield page
+            if page.next is None:
+                return
+            after = page.next
 
 
 def _part(text: str) -> str:

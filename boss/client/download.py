@@ -19,6 +19,7 @@ from pathlib import Path
 from boss.api.result_bundle import MAX_BYTES, RESULT_BYTES, ResultBundleError, unpacked
 from boss.api.schema import ResultAnswer, UploadAnswer
 from boss.client.client import Client, ClientError, NoAnswerError, RequestRefusedError
+from boss.common.digests import digest_of
 
 #: Files that are on their way at once.
 AT_ONCE = 8
@@ -30,7 +31,6 @@ PARTS = ".ecloud-parts"
 TRIES, PAUSE_SECONDS = 4, 0.5
 #: A content that comes to the boss from a datastore elsewhere counts as failed when it has not grown for so long.
 STANDSTILL_SECONDS = 600.0
-_READ_BYTES = 1 << 20
 _BUSY = (429, 503)
 #: Answers that are about one file; any other ends the command.
 _OF_ONE_FILE = (404, 409, 416, 507)
@@ -203,7 +203,7 @@ class _Run:
             self._fill(client, result, descriptor)
             if self.stopped:
                 return False
-            if _digest_of(descriptor) != result.digest:
+            if digest_of(descriptor) != result.digest:
                 os.unlink(part)
                 raise _OneFileError(
                     "what came is not the content that its task left; get it again, then check the datastore"
@@ -298,17 +298,8 @@ def _is_there(target: Path, result: ResultAnswer) -> bool:
     except OSError:
         return False
     try:
-        return os.fstat(descriptor).st_size == result.size and _digest_of(descriptor) == result.digest
+        return os.fstat(descriptor).st_size == result.size and digest_of(descriptor) == result.digest
     except OSError:  # a folder
         return False
     finally:
         os.close(descriptor)
-
-
-def _digest_of(descriptor: int) -> str:
-    digest = hashlib.blake2b(digest_size=32)
-    at = 0
-    while chunk := os.pread(descriptor, _READ_BYTES, at):
-        digest.update(chunk)
-        at += len(chunk)
-    return f"b2:{digest.hexdigest()}"

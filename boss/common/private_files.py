@@ -19,7 +19,7 @@ def write_private(path: Path, content: str | bytes, *, durable: bool = False, mo
         temporary.unlink(missing_ok=True)
         raise
     if durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def make_private(path: Path, content: str | bytes) -> bool:
@@ -31,7 +31,7 @@ def make_private(path: Path, content: str | bytes) -> bool:
         return False
     finally:
         temporary.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return True
 
 
@@ -56,7 +56,8 @@ def _write_beside(path: Path, content: str | bytes, durable: bool, mode: int) ->
     return temporary
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """What was renamed in it is on disk when this returns."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

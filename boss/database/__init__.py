@@ -30,10 +30,9 @@ from boss.database.errors import (
 )
 from boss.database.lookups import DatabaseLookups
 from boss.database.queries import DatabaseReads
-from boss.database.views import AttemptView, JournalLine, JournalPage, StoredTask, TaskLine
+from boss.database.views import JournalLine, JournalPage, StoredTask, TaskLine
 
 __all__ = [
-    "AttemptView",
     "Database",
     "DatabaseBusyError",
     "DatabaseError",

@@ -13,32 +13,20 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from boss.core.model import TaskState
-from boss.core.rows import AttemptRow, BatchRow, InstanceRow, WorkerRow
+from boss.core.rows import BatchRow, InstanceRow, WorkerRow
 from boss.database import journal, results
 from boss.database.load import attempt_rows, batch_rows, boot_times, instance_rows, spent_days, worker_rows
 from boss.database.reading import Reader, reads
 from boss.database.statements import listed, parts
 from boss.database.tables import attempts, batches, not_dropped, task_states, tasks, workers
-from boss.database.views import (
-    LARGEST,
-    AttemptView,
-    FolderSum,
-    JournalLine,
-    JournalPage,
-    ResultLine,
-    StoredTask,
-    TaskLine,
-)
-from wire.messages import CommandSummary, Execution, Input, ManifestEntry
+from boss.database.views import LARGEST, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
+from wire.messages import Execution, Input
 
 #: States in which no task is accepted: whoever is in one has a row in `task_states`.
 _NEVER_AT_FIRST = frozenset({TaskState.RUNNING, TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED})
 
 _executions = msgspec.json.Decoder(Execution)
 _inputs = msgspec.json.Decoder(list[Input])
-_manifest = msgspec.json.Decoder(list[ManifestEntry])
-_commands = msgspec.json.Decoder(list[CommandSummary])
-_figures = msgspec.json.Decoder(dict[str, float])
 _state = func.coalesce(task_states.c.state, tasks.c.accepted_as)
 
 
@@ -158,7 +146,7 @@ class DatabaseReads(Reader):
         return results.named(connection, project, names)
 
     @reads
-    def folder_sums(self, connection: Connection, project: str, folder: str = "") -> list[FolderSum]:
+    def folder_sums(self, connection: Connection, project: str, folder: str = "") -> dict[str, tuple[int, int]]:
         """See `results.folder_sums`: reads every name of the project."""
         return results.folder_sums(connection, project, folder)
 
@@ -230,7 +218,7 @@ def _task_detail(connection: Connection, line: TaskLine) -> StoredTask:
         execution=execution,
         requirements=_inputs.decode(row.requirements) if row.requirements else [],
         dependencies=_dependencies(connection, row.dependencies),
-        attempts=[_attempt_view(row) for row in attempt_rows(connection, f"task = {line.number:d}")],
+        attempts=attempt_rows(connection, f"task = {line.number:d}"),
     )
 
 
@@ -242,25 +230,3 @@ def _dependencies(connection: Connection, blob: bytes) -> list[str]:
         sql = f"SELECT number, id FROM tasks WHERE number IN ({listed(part)})"
         ids.update((number, id) for number, id in connection.exec_driver_sql(sql))
     return [ids[number] for number in numbers if number in ids]
-
-
-def _attempt_view(row: AttemptRow) -> AttemptView:
-    return AttemptView(
-        attempt=row.attempt,
-        worker=row.worker,
-        phase=row.phase,
-        ended=row.ended,
-        reason=row.reason,
-        fault=row.fault,
-        exit_code=row.exit_code,
-        command=row.command,
-        commands=_commands.decode(row.commands) if row.commands else [],
-        manifest=_manifest.decode(row.manifest) if row.manifest else [],
-        figures=_figures.decode(row.figures) if row.figures else {},
-        stdout_tail=row.stdout_tail,
-        stderr_tail=row.stderr_tail,
-        seconds=row.seconds,
-        sent_at=row.sent_at,
-        began_at=row.began_at,
-        ended_at=row.ended_at,
-    )

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, case, func, select
 from boss.database.accept import name_key
 from boss.database.statements import parts
 from boss.database.tables import attempts, files, results, task_states, tasks
-from boss.database.views import FolderSum, ResultLine
+from boss.database.views import ResultLine
 
 #: Before the first result of any task.
 START = (0, b"")
@@ -74,8 +74,11 @@ def _line(row: Sequence[Any]) -> ResultLine:
     return ResultLine(**dict(zip(names, row, strict=True)))
 
 
-def folder_sums(connection: Connection, project: str, folder: str) -> list[FolderSum]:
-    """Of each folder directly below this one (`""`: the project's root), and of the files in it, named `""`."""
+def folder_sums(connection: Connection, project: str, folder: str) -> dict[str, tuple[int, int]]:
+    """Files and bytes of each folder directly below this one (`""`: the project's root), and of the files in it (`""`).
+
+    In order of name.
+    """
     prefix = f"{folder}/" if folder else ""
     counts: dict[str, int] = {}
     sizes: dict[str, int] = {}
@@ -90,7 +93,7 @@ def folder_sums(connection: Connection, project: str, folder: str) -> list[Folde
         part = below if slash else ""
         counts[part] = counts.get(part, 0) + 1
         sizes[part] = sizes.get(part, 0) + size
-    return [FolderSum(name=part, files=counts[part], bytes=sizes[part]) for part in sorted(counts)]
+    return {part: (counts[part], sizes[part]) for part in sorted(counts)}
 
 
 def sent_sum(connection: Connection) -> tuple[int, int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from wire.messages import CommandSummary, Execution, Input, ManifestEntry
+from boss.core.rows import AttemptRow, Move
+from wire.messages import Execution, Input
 
 #: The largest number that a database takes.
 LARGEST = 2**63 - 1
@@ -32,28 +33,6 @@ class TaskLine(msgspec.Struct, kw_only=True, omit_defaults=True):
     execution: Execution | None = None
 
 
-class AttemptView(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One attempt with all that is known of it."""
-
-    attempt: int
-    worker: str
-    phase: str
-    ended: str = ""
-    reason: str = ""
-    fault: str = ""
-    exit_code: int | None = None
-    command: str = ""
-    commands: list[CommandSummary] = []
-    manifest: list[ManifestEntry] = []
-    figures: dict[str, float] = {}
-    stdout_tail: str = ""
-    stderr_tail: str = ""
-    seconds: float = 0.0
-    sent_at: float = 0.0
-    began_at: float = 0.0
-    ended_at: float = 0.0
-
-
 class StoredTask(msgspec.Struct, kw_only=True):
     """All that is known of one task."""
 
@@ -62,7 +41,8 @@ class StoredTask(msgspec.Struct, kw_only=True):
     requirements: list[Input]
     #: Ids of the tasks that it depends on.
     dependencies: list[str]
-    attempts: list[AttemptView]
+    #: Oldest first.
+    attempts: list[AttemptRow]
 
 
 class ResultLine(msgspec.Struct, kw_only=True):
@@ -83,25 +63,11 @@ class ResultLine(msgspec.Struct, kw_only=True):
     key: bytes
 
 
-class FolderSum(msgspec.Struct, kw_only=True):
-    """What results below one folder come to."""
-
-    name: str
-    files: int
-    bytes: int
-
-
-class JournalLine(msgspec.Struct, kw_only=True):
+class JournalLine(Move, kw_only=True):
     """One move, as the journal has it."""
 
     turn: int
     time: float
-    what: str
-    key: str
-    attempt: int
-    before: str
-    after: str
-    cause: str
 
 
 class JournalPage(msgspec.Struct, kw_only=True):

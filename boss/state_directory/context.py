@@ -23,7 +23,7 @@ class _Said(msgspec.Struct, omit_defaults=True):
 
 
 class Context:
-    """`boss.api.services.ContextService`. `boss_address`, `datastore_host`: what the settings say; empty: nothing."""
+    """`boss_address`, `datastore_host`: what the settings say; empty: nothing."""
 
     def __init__(self, state_directory: Path, boss_address: str, datastore_host: str) -> None:
         self._path = state_directory / FILE

@@ -79,7 +79,6 @@ ONLY: dict[str, tuple[str, ...]] = {
     "boss.client": (
         "boss.client",
         "boss.api.schema",
-        "boss.api.schema_pools",
         "boss.api.result_bundle",
         "boss.common",
         "boss.state_directory",

@@ -15,23 +15,14 @@ from starlette.types import ASGIApp
 
 from boss.api.app import make_app
 from boss.api.backend import BackendUnavailableError, Request, View
-from boss.api.schema import BatchAnswer, HeldAnswer, WorkerAnswer, counts_of
-from boss.api.schema_pools import PlanAnswer, PoolAnswer
+from boss.api.schema import BatchAnswer, HeldAnswer, PlanAnswer, PoolAnswer, WorkerAnswer, counts_of
 from boss.api.serve import Server, listen
 from boss.client.in_process_transport import InProcessTransport
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.model import TaskState
-from boss.core.rows import BatchRow, InstanceRow, WorkerRow
-from boss.database.views import (
-    AttemptView,
-    FolderSum,
-    JournalLine,
-    JournalPage,
-    ResultLine,
-    StoredTask,
-    TaskLine,
-)
+from boss.core.rows import AttemptRow, BatchRow, InstanceRow, WorkerRow
+from boss.database.views import JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
 from wire.messages import CommandSummary, Execution, Input, ManifestEntry, ResultItem
 
 TOKEN = "a-token-of-the-tests"
@@ -73,15 +64,19 @@ def _detail(
         line.phase, line.ended, line.exit_code = "executing", state, exit_code
         line.reason = "exit code 1 of command 2" if exit_code else ""
     results = [ResultItem(source="out", target="out")] if state == "succeeded" else []
-    attempt = AttemptView(
+    summaries = [CommandSummary(command=str(one), exit_code=exit_code or 0, seconds=0.1) for one in commands]
+    manifest = [ManifestEntry(source=r.source, target=r.target, size=5, digest="b2:" + "0" * 64) for r in results]
+    attempt = AttemptRow(
+        task=number,
         attempt=1,
         worker="local-1",
+        incarnation="a",
         phase="executing",
         ended=state,
         reason=line.reason,
         exit_code=exit_code,
-        commands=[CommandSummary(command=str(one), exit_code=exit_code or 0, seconds=0.1) for one in commands],
-        manifest=[ManifestEntry(source=r.source, target=r.target, size=5, digest="b2:" + "0" * 64) for r in results],
+        commands=msgspec.json.encode(summaries),
+        manifest=msgspec.json.encode(manifest),
         stderr_tail="on-stderr\n\x1b]0;title\x07" if exit_code else "",
         seconds=0.2,
         ended_at=1.7e9,
@@ -203,9 +198,9 @@ class FakeReads:
     def results_named(self, project: str, names: Sequence[str]) -> list[ResultLine]:
         return [line for line in self.results if line.project == project and line.name in names]
 
-    def folder_sums(self, project: str, folder: str = "") -> list[FolderSum]:
+    def folder_sums(self, project: str, folder: str = "") -> dict[str, tuple[int, int]]:
         below = [line for line in self.results if not folder or line.name.startswith(f"{folder}/")]
-        return [FolderSum(name="", files=len(below), bytes=sum(line.size for line in below))]
+        return {"": (len(below), sum(line.size for line in below))}
 
     def sent_sum(self) -> tuple[int, int]:
         return len(self.stored), sum(self.stored.values())

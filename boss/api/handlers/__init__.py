@@ -4,7 +4,7 @@
     batches    lists, one, follow, pause    changes    cancel, retry, redo, drop; drain, quarantine, resume, release
     submit     a push                       pools      pools and instances, and what operators ask of them
     files      contents through the boss    results    lists, contents, sums
-    journal    events, stories              context, logins, bootstrap    where things are, logins, a machine's start
+    journal    events, stories              context    where things are        logins    also a machine's start
 
 A plain handler is a function from a `boss.api.routes.Call` to the body of the answer; it runs in a thread and may
 block. A streaming one is async and makes its own response. What is wrong raises `boss.api.errors.HttpError`.

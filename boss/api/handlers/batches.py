@@ -15,8 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from boss.api.backend import Backend, View
-from boss.api.errors import not_found
-from boss.api.handlers.changes import done
+from boss.api.handlers.changes import done, known_batch
 from boss.api.rate import Rate, eta_seconds
 from boss.api.responses import json_response
 from boss.api.routes import Call
@@ -113,16 +112,9 @@ def snapshot_of(backend: Backend, number: int) -> BatchSnapshot:
     if current is not None:
         answer, pause = current, _POLL_SECONDS
     else:
-        answer = read(backend, number)
+        answer = from_row(backend, known_batch(backend, number))
         pause = _READ_SECONDS if answer.total > _READ_MANY else _READ_FEW_SECONDS
     return BatchSnapshot(with_reasons(answer, view), pause, answer.finished or not view.live)
-
-
-def read(backend: Backend, number: int) -> BatchAnswer:
-    row = backend.reads.batch(number)
-    if row is None:
-        raise not_found(f"there is no batch {number}")
-    return from_row(backend, row)
 
 
 def with_reasons(answer: BatchAnswer, view: View) -> BatchAnswer:
@@ -156,8 +148,7 @@ def _with_attached(backend: Backend, row: BatchRow) -> list[int]:
 
 
 def pause(call: Call) -> ChangeAnswer:
-    reason = call.request_body(ReasonRequest).reason or BY_OPERATOR
-    return _set_paused(call, reason)
+    return _set_paused(call, call.request_body(ReasonRequest).reason or BY_OPERATOR)
 
 
 def resume(call: Call) -> ChangeAnswer:
@@ -165,7 +156,5 @@ def resume(call: Call) -> ChangeAnswer:
 
 
 def _set_paused(call: Call, reason: str) -> ChangeAnswer:
-    number = call.number()
-    if call.backend.reads.batch(number) is None:
-        raise not_found(f"there is no batch {number}")
-    return done(call, PauseAsked(batch=number, reason=reason))
+    batch = known_batch(call.backend, call.number())
+    return done(call, PauseAsked(batch=batch.number, reason=reason))

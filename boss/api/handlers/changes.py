@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from boss.api.backend import Request
+from boss.api.backend import Backend, Request
 from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.routes import Call
-from boss.api.schema import BY_OPERATOR, ChangeAnswer, DropTasksRequest, EmptyRequest, ReasonRequest, SelectionRequest
+from boss.api.schema import BY_OPERATOR, ChangeAnswer, DropTasksRequest, ReasonRequest, SelectionRequest
 from boss.common.suggestions import did_you_mean
 from boss.core.events import (
     CancelAsked,
@@ -83,7 +83,6 @@ def parse_states(words: Iterable[str]) -> frozenset[TaskState]:
 
 
 def drain(call: Call) -> ChangeAnswer:
-    call.request_body(EmptyRequest)
     return done(call, WorkerDrainAsked(worker=_worker(call), drain=True))
 
 
@@ -93,12 +92,10 @@ def quarantine(call: Call) -> ChangeAnswer:
 
 
 def resume(call: Call) -> ChangeAnswer:
-    call.request_body(EmptyRequest)
     return done(call, WorkerDrainAsked(worker=_worker(call), drain=False))
 
 
 def release(call: Call) -> ChangeAnswer:
-    call.request_body(EmptyRequest)
     return done(call, QuarantineAsked(worker=_worker(call), reason=""))
 
 
@@ -162,6 +159,14 @@ def _numbers(call: Call, request: SelectionRequest) -> list[int]:
             404, f"{len(unknown)} of these tasks are not known", [no_task(request.project, id) for id in unknown]
         )
     return [known[id] for id in dict.fromkeys(request.tasks)]
+
+
+def known_batch(backend: Backend, number: int) -> BatchRow:
+    """Raises HttpError."""
+    row = backend.reads.batch(number)
+    if row is None:
+        raise not_found(f"there is no batch {number}")
+    return row
 
 
 def no_task(project: str, id: str) -> str:

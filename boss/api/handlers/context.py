@@ -1,4 +1,4 @@
-"""Handlers for the context: where boss and datastore are. It stands behind `ContextService`."""
+"""Handlers for the context: where boss and datastore are. What is set is kept by `boss.state_directory.context`."""
 
 from __future__ import annotations
 
@@ -7,40 +7,10 @@ import socket
 from boss.api.errors import HttpError, bad_input
 from boss.api.routes import Call
 from boss.api.schema import ContextAnswer, DatastoreRequest
-from boss.api.services import ContextService
+from boss.state_directory.context import Context
 
 
 def show(call: Call) -> ContextAnswer:
-    return _answer(call)
-
-
-def set_datastore(call: Call) -> ContextAnswer:
-    context = _context(call)
-    if pools := _pools(call):
-        raise HttpError(
-            409, f"pool {min(pools)!r} makes the datastore's machine: remove that pool from the settings first"
-        )
-    before = _answer(call).datastore_address
-    address = call.request_body(DatastoreRequest).address
-    try:
-        context.set_datastore(address)
-    except ValueError as error:
-        raise bad_input(str(error)) from None
-    answer = _answer(call)
-    if address != before:
-        answer.notes.append(
-            "the boss uses a datastore there from its next start on: start its program on that host "
-            "(admin.py login datastore)"
-        )
-    return answer
-
-
-def drop(call: Call) -> ContextAnswer:
-    _context(call).drop()
-    return _answer(call)
-
-
-def _answer(call: Call) -> ContextAnswer:
     context = _context(call)
     boss = context.boss_address() or socket.gethostname()
     known = context.datastore_address() or _machine(call)
@@ -51,6 +21,32 @@ def _answer(call: Call) -> ContextAnswer:
         said=context.is_said(),
         notes=[f"the datastore's machine does not exist yet: pool {name} makes it" for name in sorted(pools)],
     )
+
+
+def set_datastore(call: Call) -> ContextAnswer:
+    context = _context(call)
+    if pools := _pools(call):
+        raise HttpError(
+            409, f"pool {min(pools)!r} makes the datastore's machine: remove that pool from the settings first"
+        )
+    before = show(call).datastore_address
+    address = call.request_body(DatastoreRequest).address
+    try:
+        context.set_datastore(address)
+    except ValueError as error:
+        raise bad_input(str(error)) from None
+    answer = show(call)
+    if address != before:
+        answer.notes.append(
+            "the boss uses a datastore there from its next start on: start its program on that host "
+            "(admin.py login datastore)"
+        )
+    return answer
+
+
+def drop(call: Call) -> ContextAnswer:
+    _context(call).drop()
+    return show(call)
 
 
 def _machine(call: Call) -> str:
@@ -66,7 +62,7 @@ def _pools(call: Call) -> set[str]:
     return {pool.name for pool in pools if pool.role == "datastore" and pool.in_settings}
 
 
-def _context(call: Call) -> ContextService:
+def _context(call: Call) -> Context:
     if call.services.context is None:
         raise HttpError(503, "there is no context here")
     return call.services.context

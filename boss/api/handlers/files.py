@@ -13,11 +13,10 @@ from starlette.responses import Response
 
 from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.from_datastore import ResultFetcher
-from boss.api.responses import json_response
+from boss.api.responses import file_response, json_response
 from boss.api.routes import Call
 from boss.api.schema import MissingAnswer, MissingFile, MissingRequest, UploadAnswer
 from boss.api.spool import DIGEST, Spool, SpoolBusyError, SpoolContentError, SpoolFullError, Upload, blob_path
-from boss.api.streaming import file_response
 
 #: Bytes gathered before they go to the disk in one write.
 _WRITE_BYTES = 1 << 20

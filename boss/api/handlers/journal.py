@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from boss.api.backend import Backend
-from boss.api.errors import bad_input, not_found
+from boss.api.errors import not_found
 from boss.api.handlers.tasks import task_answer
 from boss.api.routes import Call
 from boss.api.schema import EventAnswer, EventsAnswer, StoryAnswer
@@ -17,7 +17,7 @@ _OF_TASKS = ("task", "attempt")
 
 def listing(call: Call) -> EventsAnswer:
     """`last` events, or those after a turn."""
-    limit, last = _count(call, "limit") or _LIMIT, _count(call, "last")
+    limit, last = call.count("limit", _MAX_LIMIT) or _LIMIT, call.count("last", _MAX_LIMIT)
     task, reads = call.whole("task", 0), call.backend.reads
     if task and reads.task_detail(task) is None:
         raise not_found(f"there is no task of number {task}")
@@ -36,13 +36,6 @@ def story(call: Call) -> StoryAnswer:
         raise not_found(f"there is no task of number {number}")
     events = _events(call.backend, call.backend.reads.story(number))
     return StoryAnswer(task=task_answer(lines[0]), events=events)
-
-
-def _count(call: Call, name: str) -> int:
-    value = call.whole(name, 0)
-    if not 0 <= value <= _MAX_LIMIT:
-        raise bad_input(f"{name} is {value}; it must be from 1 to {_MAX_LIMIT:,}")
-    return value
 
 
 def _events(backend: Backend, lines: Sequence[JournalLine]) -> list[EventAnswer]:

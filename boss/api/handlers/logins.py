@@ -1,25 +1,40 @@
-"""Handlers for machines of other hosts: logins of their programs, and the check of a worker's host.
+"""Handlers for programs on other machines: logins that operators ask for, the check of a worker's host, and what the
+machine of a worker gets at its start, its bundle and its login.
 
-The work is done behind `LoginService` and `DebugService`, which only a running boss has.
+The work is done behind `LoginService`, `DebugService` and `BootstrapService`, which only a running boss has. What a
+machine gets at its start the guard opens only to a client with a start token of the worker that the path names.
 """
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from boss.api.errors import bad_input
+from boss.api.errors import HttpError, bad_input
+from boss.api.responses import file_response
 from boss.api.routes import Call
-from boss.api.schema import LoginAnswer, LoginRemoved, LoginRequest
-from boss.api.services import of_running_boss
+from boss.api.schema import InstanceLoginAnswer, LoginAnswer, LoginRemoved, LoginRequest
+from boss.api.services import BundlesInTransit, of_running_boss
+
+#: Bundles that are sent together: a whole pool may boot, or be replaced, at one moment. Machines ask again.
+AT_ONCE = 32
 
 
 def login(call: Call) -> LoginAnswer:
+    folder = _folder(call, "the other host")
+    return of_running_boss(call.services.logins).login(call.text("name"), folder)
+
+
+def _folder(call: Call, where: str) -> str:
+    """Where the login's files are to be."""
     folder = call.request_body(LoginRequest).folder
     if not folder.startswith("/") or not folder.isprintable():
-        raise bad_input(f"folder {folder!r} must be an absolute path on the other host")
-    return of_running_boss(call.services.logins).login(call.text("name"), folder)
+        raise bad_input(f"folder {folder!r} must be an absolute path on {where}")
+    return folder
 
 
 def remove_login(call: Call) -> LoginRemoved:
@@ -31,3 +46,46 @@ def remove_login(call: Call) -> LoginRemoved:
 async def debug(call: Call) -> Response:
     lines = await run_in_threadpool(of_running_boss(call.services.debugger).debug, call.text("id"))
     return StreamingResponse((msgspec.json.encode(line) + b"\n" for line in lines), media_type="application/x-ndjson")
+
+
+# --- a machine at its start ------------------------------------------------------------------------
+
+
+async def bundle(call: Call) -> Response:
+    worker, kind, digest = call.text("worker"), str(call.path["kind"]), str(call.query.get("digest", ""))
+    path, digest = await run_in_threadpool(
+        of_running_boss(call.services.bootstrap).bundle, worker, _token(call), kind, digest
+    )
+    sending = call.services.bundles
+    if sending.count >= AT_ONCE:
+        raise HttpError(503, f"{AT_ONCE} machines are fetching their programs; ask again soon")
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return _Counted(file_response(call.request, file, os.fstat(file).st_size, digest), sending)
+
+
+class _Counted(Response):
+    """An answer that counts as being sent until it is."""
+
+    def __init__(self, answer: Response, sending: BundlesInTransit) -> None:
+        self._answer = answer
+        self._sending = sending
+        self.background = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._sending.count += 1
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._sending.count -= 1
+
+
+def exchange(call: Call) -> InstanceLoginAnswer:
+    """The login for the start token."""
+    folder, client = _folder(call, "the machine"), call.request.client
+    return of_running_boss(call.services.bootstrap).exchange(
+        call.text("worker"), _token(call), folder, client.host if client else ""
+    )
+
+
+def _token(call: Call) -> str:
+    return call.request.headers.get("authorization", "").partition(" ")[2].strip()

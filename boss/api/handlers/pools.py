@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from boss.api.backend import Request
+import msgspec
+
 from boss.api.errors import HttpError, bad_input, not_found
-from boss.api.handlers.changes import refusal
+from boss.api.handlers.changes import done
 from boss.api.routes import Call
-from boss.api.schema_pools import (
+from boss.api.schema import (
     DroppedAnswer,
     DropRequest,
     InstanceList,
@@ -49,8 +50,8 @@ def start(call: Call) -> StartedAnswer:
         raise bad_input(f"count is {request.count}; it must be a number from 1 to {MAX_AT_ONCE:,}")
     if request.pool:
         _refuse_unknown("pool", [request.pool], [each.name for each in call.backend.view().pools])
-    done = _ask(call, InstancesAsked(pool=request.pool, count=request.count, keep_alive=request.keep_alive))
-    return StartedAnswer(pool=str(done["pool"]), workers=_names(done, "workers"), notes=_names(done, "notes"))
+    change = done(call, InstancesAsked(pool=request.pool, count=request.count, keep_alive=request.keep_alive))
+    return msgspec.convert(change.done, StartedAnswer)
 
 
 def terminate(call: Call) -> TerminatedAnswer:
@@ -68,8 +69,8 @@ def terminate(call: Call) -> TerminatedAnswer:
                 409, f"the boss did not start worker {worker!r}, so it cannot stop it: drain it, or drop it"
             )
     _refuse_unknown("worker", request.workers, started)
-    done = _ask(call, TerminateAsked(workers=request.workers, pools=request.pools, now=request.now))
-    return TerminatedAnswer(ended=_names(done, "ended"), draining=_names(done, "draining"), notes=_names(done, "notes"))
+    change = done(call, TerminateAsked(workers=request.workers, pools=request.pools, now=request.now))
+    return msgspec.convert(change.done, TerminatedAnswer)
 
 
 def drop(call: Call) -> DroppedAnswer:
@@ -78,26 +79,13 @@ def drop(call: Call) -> DroppedAnswer:
     if request.all and request.workers:
         raise bad_input("name workers, or give all; not both")
     _refuse_unknown("worker", request.workers, [worker.id for worker in call.backend.view().workers])
-    done = _ask(call, DropWorkersAsked(workers=request.workers, all=request.all))
-    return DroppedAnswer(dropped=_names(done, "dropped"), notes=_names(done, "notes"))
+    change = done(call, DropWorkersAsked(workers=request.workers, all=request.all))
+    return msgspec.convert(change.done, DroppedAnswer)
 
 
 def _require_boss(call: Call) -> None:
     if call.backend.carry_on():
         raise HttpError(503, "only a running boss does this, and none runs here: start one (python -m boss)")
-
-
-def _ask(call: Call, event: Request) -> dict[str, object]:
-    answer = call.backend.ask(event)
-    if answer.rejections:
-        raise refusal(answer.rejections)
-    return answer.value
-
-
-def _names(done: dict[str, object], key: str) -> list[str]:
-    found = done[key]
-    assert isinstance(found, list)
-    return found
 
 
 def _refuse_unknown(what: str, named: Sequence[str], known: Iterable[str]) -> None:

@@ -17,13 +17,12 @@ from starlette.responses import Response, StreamingResponse
 
 from boss.api.errors import HttpError, bad_input, not_found
 from boss.api.from_datastore import AT_ONCE, DatastoreBusyError, ResultUnavailableError
-from boss.api.handlers.changes import no_task
+from boss.api.handlers.changes import known_batch, no_task
 from boss.api.local_tree import ContentMissingError, LocalTree
-from boss.api.responses import json_response
+from boss.api.responses import MEDIA, file_response, first_byte, json_response
 from boss.api.result_bundle import MAX_RESULTS, RESULT_BYTES, packed
 from boss.api.routes import Call
 from boss.api.schema import BundleRequest, FolderAnswer, ResultAnswer, ResultList, UploadAnswer, UsageAnswer
-from boss.api.streaming import file_response, first_byte
 from boss.core.attempts import tree_prefix
 from boss.core.state import runs
 from boss.database.views import LARGEST, ResultLine
@@ -33,8 +32,6 @@ _LIMIT, _MAX_LIMIT = 1000, 10_000
 #: Rows read for one answer: a pattern that few names match continues in the next one.
 _MAX_ROWS = 50_000
 
-_MEDIA = "application/octet-stream"
-
 Fits = Callable[[str], bool]
 
 
@@ -42,9 +39,7 @@ Fits = Callable[[str], bool]
 
 
 def listing(call: Call) -> ResultList:
-    limit = call.whole("limit", 0) or _LIMIT
-    if not 0 < limit <= _MAX_LIMIT:
-        raise bad_input(f"limit is {limit}; it must be from 1 to {_MAX_LIMIT:,}")
+    limit = call.count("limit", _MAX_LIMIT) or _LIMIT
     project, wanted, after = call.text("project", "default"), call.text("match").strip("/"), _place(call.text("after"))
     spans = _spans(call, project)
     exact = call.backend.reads.result(project, wanted) if wanted and spans is None else None
@@ -101,9 +96,7 @@ def _spans(call: Call, project: str) -> list[range] | None:
         return [range(number, number + 1)]
     if not batch:
         return None
-    row = call.backend.reads.batch(batch)
-    if row is None:
-        raise not_found(f"there is no batch {batch}")
+    row = known_batch(call.backend, batch)
     own = [range(row.first, row.first + row.count)] if row.count else []
     return sorted(own + runs(sorted(array("q", row.attached))), key=lambda span: span.start)
 
@@ -196,7 +189,7 @@ async def bundle(call: Call) -> Response:
     asked = call.request_body(BundleRequest)
     if len(asked.results) > MAX_RESULTS:
         raise HttpError(413, f"{len(asked.results):,} results in one question; ask for at most {MAX_RESULTS}")
-    return StreamingResponse(_entries(call, await run_in_threadpool(_small, call, asked)), media_type=_MEDIA)
+    return StreamingResponse(_entries(call, await run_in_threadpool(_small, call, asked)), media_type=MEDIA)
 
 
 def _small(call: Call, asked: BundleRequest) -> list[tuple[int, ResultLine]]:
@@ -256,9 +249,9 @@ def usage(call: Call) -> UsageAnswer:
     sums = call.backend.reads.folder_sums(project, "" if folder == "." else folder)
     sent_files, sent_bytes = call.backend.reads.sent_sum()
     answer = UsageAnswer(
-        folders=[FolderAnswer(name=one.name, files=one.files, bytes=one.bytes) for one in sums],
-        files=sum(one.files for one in sums),
-        bytes=sum(one.bytes for one in sums),
+        folders=[FolderAnswer(name=name, files=files, bytes=size) for name, (files, size) in sums.items()],
+        files=sum(files for files, _ in sums.values()),
+        bytes=sum(size for _, size in sums.values()),
         sent_files=sent_files,
         sent_bytes=sent_bytes,
     )

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 from array import array
-from collections.abc import Sequence
 
 import msgspec
 
-from boss.api.errors import bad_input, not_found
-from boss.api.handlers.changes import no_task, parse_states
+from boss.api.errors import not_found
+from boss.api.handlers.changes import known_batch, no_task, parse_states
 from boss.api.routes import Call
 from boss.api.schema import (
     AttemptAnswer,
@@ -25,7 +24,8 @@ from boss.api.schema import (
 )
 from boss.common.suggestions import did_you_mean
 from boss.core.model import TaskState
-from boss.database.views import AttemptView, StoredTask, TaskLine
+from boss.core.rows import AttemptRow
+from boss.database.views import StoredTask, TaskLine
 from boss.intake.derive import PlacePaths, derived_commands, run_commands
 from wire.messages import ManifestEntry
 
@@ -37,11 +37,13 @@ _SUGGEST_FROM = 2000
 #: A blocked task never ran, so no attempt of it has a reason.
 BLOCKED_REASON = "dependencies failed"
 
+_commands = msgspec.json.Decoder(list[CommandAnswer])
+_figures = msgspec.json.Decoder(dict[str, float])
+_manifest = msgspec.json.Decoder(list[ManifestEntry])
+
 
 def listing(call: Call) -> TaskList:
-    limit = call.whole("limit", 0) or _LIMIT
-    if not 0 < limit <= _MAX_LIMIT:
-        raise bad_input(f"limit is {limit}; it must be from 1 to {_MAX_LIMIT:,}")
+    limit = call.count("limit", _MAX_LIMIT) or _LIMIT
     states, after = _states(call.text("state")), call.whole("after", 0)
     batch, project = call.whole("batch", 0), call.text("project")
     reads = call.backend.reads
@@ -63,10 +65,8 @@ def _states(text: str) -> frozenset[TaskState]:
 
 def _attached(call: Call, batch: int, states: frozenset[TaskState], after: int, limit: int) -> list[TaskLine]:
     """Tasks of older batches to which this batch's push is attached."""
-    row = call.backend.reads.batch(batch)
-    if row is None:
-        raise not_found(f"there is no batch {batch}")
-    chosen = sorted(number for number in array("q", row.attached) if number > after)
+    attached = array("q", known_batch(call.backend, batch).attached)
+    chosen = sorted(number for number in attached if number > after)
     if states and chosen:
         now = call.backend.lookups.states(chosen)
         chosen = [number for number in chosen if now.get(number) in states]
@@ -162,7 +162,9 @@ def _results(stored: StoredTask) -> list[FileAnswer]:
 
     Then also the first files that its folders and patterns gave; all of them are what the list of results has.
     """
-    made = {each.target: each for each in _manifest(stored.attempts)}
+    last = stored.attempts[-1] if stored.attempts else None
+    manifest = _manifest.decode(last.manifest) if last and last.ended == "succeeded" and last.manifest else []
+    made = {each.target: each for each in manifest}
     answers = []
     for item in stored.execution.results:
         each = made.pop(item.target, None)
@@ -174,11 +176,8 @@ def _file(each: ManifestEntry) -> FileAnswer:
     return FileAnswer(name=each.target, path=each.source, digest=each.digest, size=each.size)
 
 
-def _manifest(attempts: Sequence[AttemptView]) -> list[ManifestEntry]:
-    return list(attempts[-1].manifest) if attempts and attempts[-1].ended == "succeeded" else []
-
-
-def attempt_answer(each: AttemptView) -> AttemptAnswer:
+def attempt_answer(each: AttemptRow) -> AttemptAnswer:
+    figures = _figures.decode(each.figures) if each.figures else {}
     return AttemptAnswer(
         attempt=each.attempt,
         worker=each.worker,
@@ -188,11 +187,11 @@ def attempt_answer(each: AttemptView) -> AttemptAnswer:
         fault=each.fault,
         exit_code=each.exit_code,
         command=each.command,
-        commands=[CommandAnswer(command=c.command, exit_code=c.exit_code, seconds=c.seconds) for c in each.commands],
+        commands=_commands.decode(each.commands) if each.commands else [],
         stdout_tail=each.stdout_tail,
         stderr_tail=each.stderr_tail,
         seconds=each.seconds,
-        figures={name: value for name, value in each.figures.items() if math.isfinite(value)},
+        figures={name: value for name, value in figures.items() if math.isfinite(value)},
         sent_at=each.sent_at,
         began_at=each.began_at,
         ended_at=each.ended_at,

@@ -6,8 +6,7 @@ from msgspec.structs import replace
 
 from boss.api.backend import DATABASE_ERRORS, Backend, View
 from boss.api.routes import Call
-from boss.api.schema import Counts, StatusAnswer, WorkerAnswer, WorkerList, counts_of, reasons_of
-from boss.api.schema_pools import InstanceAnswer
+from boss.api.schema import Counts, InstanceAnswer, StatusAnswer, WorkerAnswer, WorkerList, counts_of, reasons_of
 from boss.core.model import TaskState
 from boss.status import database_reason
 

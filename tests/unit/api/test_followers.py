@@ -20,8 +20,7 @@ from boss.api.followers import (
     wait_until_unneeded,
 )
 from boss.api.live import LiveBackend
-from boss.api.schema import BatchAnswer, Counts
-from boss.api.schema_pools import PoolAnswer
+from boss.api.schema import BatchAnswer, Counts, PoolAnswer
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.policy import Policy

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from boss.api.pool_views import instance_answer, pool_views
-from boss.api.schema_pools import PoolAnswer
+from boss.api.schema import PoolAnswer
 from boss.core.events import InstanceStarted, InstanceStartFailed
 from boss.core.model import Profile
 from boss.core.policy import Policy, PoolPolicy

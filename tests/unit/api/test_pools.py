@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-from boss.api.schema_pools import InstanceAnswer, PlanAnswer, PoolAnswer
+from boss.api.schema import InstanceAnswer, PlanAnswer, PoolAnswer
 from boss.cli.format_pools import pool_lines
 from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from boss.api import from_datastore, guard, local_tree, streaming
+from boss.api import from_datastore, guard, local_tree, responses
 from boss.api.from_datastore import ResultFetcher
 from boss.api.handlers.results import fitting
 from boss.api.local_tree import BLOBS, LocalTree
@@ -120,14 +120,14 @@ def test_awkward_names_are_found(backend: FakeBackend, client: httpx.Client, roo
 
 
 def test_large_content_comes_in_pieces(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "_PIECE_BYTES", 1000)
+    monkeypatch.setattr(responses, "_PIECE_BYTES", 1000)
     assert client.get("/results/default/out/1/a.csv").content == CONTENT
     answer = client.get("/results/default/out/1/a.csv", headers={"range": "bytes=100-"})
     assert answer.content == CONTENT[100:]
 
 
 def test_no_descriptor_stays_open(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "_PIECE_BYTES", 1000)
+    monkeypatch.setattr(responses, "_PIECE_BYTES", 1000)
     client.get("/results/default/out/1/a.csv")
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
@@ -180,7 +180,7 @@ def test_a_small_file_is_read_for_its_digest_once(root: Path, monkeypatch: pytes
     known = LocalTree(root)
     for _ in range(3):
         os.close(known.open_version("out/1/a.csv", digest(CONTENT), len(CONTENT)))
-    monkeypatch.setattr(local_tree, "_digest_of", lambda _file: pytest.fail("read again"))
+    monkeypatch.setattr(local_tree, "digest_of", lambda _file: pytest.fail("read again"))
     os.close(known.open_version("out/1/a.csv", digest(CONTENT), len(CONTENT)))
 
 

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from boss.api import guard
-from boss.api.handlers import bootstrap as guest_routes
+from boss.api.handlers import logins as guest_routes
 from boss.bootstrap.addresses import Addresses
 from boss.bootstrap.bootstrap import InstanceBootstrap
 from boss.bootstrap.bundle import own_machine, own_python
