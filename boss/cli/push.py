@@ -18,9 +18,8 @@ from boss.cli.follow import follow
 from boss.cli.format_push import DETACHED, accepted_line, format_sending, summary, summary_lines
 from boss.cli.terminal import ProgressLine, format_size, harmless
 from boss.client.client import BossLostError, Client, ClientError, NoAnswerError, RequestRefusedError
-from boss.client.find import boss_of
-from boss.client.start_boss import answering_boss, start_boss, wait_for_boss
-from boss.client.upload import send_files
+from boss.client.find import answering_boss, boss_of, start_boss, wait_for_boss
+from boss.client.upload import Sendable, send_files
 from boss.intake.reader import TaskFile, encode_stream
 
 _FAILED_SHOWN = 10
@@ -114,7 +113,8 @@ def _send(plan: PushPlan, client: Client, line: ProgressLine) -> None:
         line.show(done / total if total else 1.0, format_sending(done, total))
 
     if plan.task_file.files:
-        sent = send_files(client, list(plan.task_file.files), report)
+        files = [Sendable(file.path, file.sent.digest, file.sent.size) for file in plan.task_file.files]
+        sent = send_files(client, files, report)
         line.end()
         if sent:
             line.say(f"{format_size(sent)} of files sent.")

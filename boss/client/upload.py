@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 from boss.client.client import Client, ClientError, RequestRefusedError
 
@@ -19,27 +19,19 @@ _BUSY_TRIES = 120
 Report = Callable[[int, int], None]
 
 
-class _Sent(Protocol):
-    @property
-    def digest(self) -> str: ...
-    @property
-    def size(self) -> int: ...
+class Sendable(NamedTuple):
+    """A local file with what its digest and size were when the push was read."""
 
-
-class Sendable(Protocol):
-    """A local file with what its digest was when the push was read."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def sent(self) -> _Sent: ...
+    path: Path
+    digest: str
+    size: int
 
 
 def send_files(client: Client, files: list[Sendable], report: Report) -> int:
     """Send what is missing; the number of bytes sent. Raises ClientError that names the file."""
-    by_digest = {file.sent.digest: file for file in files}
+    by_digest = {file.digest: file for file in files}
     waiting = dict(_missing(client, list(by_digest)))
-    total = sum(by_digest[digest].sent.size - have for digest, have in waiting.items())
+    total = sum(by_digest[digest].size - have for digest, have in waiting.items())
     done = 0
     for digest, have in waiting.items():
         before = done
@@ -48,7 +40,7 @@ def send_files(client: Client, files: list[Sendable], report: Report) -> int:
             report(before + count, total)
 
         _send(client, by_digest[digest], have, report_file)
-        done += by_digest[digest].sent.size - have
+        done += by_digest[digest].size - have
     return done
 
 
@@ -59,7 +51,7 @@ def _missing(client: Client, digests: list[str]) -> Iterator[tuple[str, int]]:
 
 
 def _send(client: Client, file: Sendable, have: int, report: Callable[[int], None]) -> None:
-    digest, size = file.sent.digest, file.sent.size
+    digest, size = file.digest, file.size
     for _ in range(_BUSY_TRIES):
         try:
             client.send_file(digest, size, have, _content(file, have, report))
@@ -80,11 +72,11 @@ def _content(file: Sendable, offset: int, report: Callable[[int], None]) -> Iter
     try:
         with file.path.open("rb") as source:
             source.seek(offset)
-            left = file.sent.size - offset
+            left = file.size - offset
             while left and (chunk := source.read(min(_CHUNK_BYTES, left))):
                 left -= len(chunk)
                 yield chunk
-                report(file.sent.size - offset - left)
+                report(file.size - offset - left)
     except OSError as error:
         raise ClientError(f"{file.path} cannot be read any more: {error.strerror}") from None
     if left:

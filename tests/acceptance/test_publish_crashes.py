@@ -18,7 +18,7 @@ import pytest
 
 from boss.api.schema import SubmitAnswer
 from boss.client.client import Client
-from boss.client.upload import send_files
+from boss.client.upload import Sendable, send_files
 from boss.core.model import TaskState
 from boss.intake.reader import PushOptions, encode_stream, read_file
 from tests.acceptance.torture import processes, verification
@@ -120,7 +120,8 @@ def _push(place: Place) -> None:
     file = read_file(path, PushOptions())
 
     def submit(client: Client) -> SubmitAnswer:
-        send_files(client, list(file.files), lambda done, total: None)
+        files = [Sendable(one.path, one.sent.digest, one.sent.size) for one in file.files]
+        send_files(client, files, lambda done, total: None)
         return client.submit(encode_stream(file), detach=True)
 
     place.ask_until(submit)

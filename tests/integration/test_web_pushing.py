@@ -23,7 +23,7 @@ from boss.cli import follow
 from boss.cli.command import ExitCode
 from boss.cli.push import PushPlan, push
 from boss.client.client import BossLostError, Client, ClientError, RequestRefusedError
-from boss.client.start_boss import LOG_FILE, start_boss, wait_for_boss
+from boss.client.find import LOG_FILE, start_boss, wait_for_boss
 from boss.core.effects import Answer
 from boss.core.events import Submitted
 from boss.core.reasons import Rejection, RejectionKind

@@ -20,7 +20,7 @@ from boss.api.app import make_app
 from boss.api.serve import ServeError, Server
 from boss.client.client import Client, ClientError, NoAnswerError, RequestRefusedError
 from boss.client.find import boss_of, configured_boss
-from boss.client.upload import send_files
+from boss.client.upload import Sendable, send_files
 from boss.common.processes import start_time
 from boss.intake.reader import encode_stream, read_file
 from boss.state_directory.boss_file import announce, running_boss, withdraw
@@ -199,9 +199,10 @@ def test_an_upload_that_broke_off_goes_on_where_it_stopped(server: Server, clien
     path = tmp_path / "net.inp"
     path.write_bytes(content)
     path.with_name("tasks.json").write_text('[{"id": "a", "commands": [], "requirements": ["net.inp"]}]')
-    files = read_file(path.with_name("tasks.json")).files
+    found = read_file(path.with_name("tasks.json")).files
+    files = [Sendable(file.path, file.sent.digest, file.sent.size) for file in found]
     wait_for(lambda: _free(client, digest(content)), "the upload is free")
-    sent = send_files(client, list(files), lambda done, total: None)
+    sent = send_files(client, files, lambda done, total: None)
     assert 0 < sent < len(content)
     assert client.missing([digest(content)]) == []
     assert (tmp_path / "spool" / digest(content)[3:]).read_bytes() == content

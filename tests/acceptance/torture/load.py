@@ -14,7 +14,7 @@ from pathlib import Path
 
 from boss.api.schema import SubmitAnswer
 from boss.client.client import Client
-from boss.client.upload import send_files
+from boss.client.upload import Sendable, send_files
 from boss.intake.reader import PushOptions, encode_stream, read_file
 from tests.acceptance.torture.place import Place
 
@@ -52,7 +52,8 @@ class Load:
         file = read_file(path, PushOptions(name=f"load {number}"))
 
         def submit(client: Client) -> SubmitAnswer:
-            send_files(client, list(file.files), lambda done, total: None)
+            files = [Sendable(one.path, one.sent.digest, one.sent.size) for one in file.files]
+            send_files(client, files, lambda done, total: None)
             return client.submit(encode_stream(file), detach=True)
 
         self.batches.append(self.place.ask_until(submit).batch)
