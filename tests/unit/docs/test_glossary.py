@@ -20,7 +20,7 @@ import pytest
 import typer
 
 import admin
-from boss.api import schema, schema_pools
+from boss.api import schema
 from boss.configuration.pools import POOL_SETTINGS
 from boss.core import events, model, state
 from boss.database.tables import metadata
@@ -91,7 +91,7 @@ VOCABULARIES: dict[str, list[str]] = {
     "messages": list(structs(messages)),
     "settings": [each.name for each in (*SETTINGS, *POOL_SETTINGS)],
     "commands": list(commands(typer.main.get_command(admin.app))),
-    "api": [*structs(schema), *structs(schema_pools)],
+    "api": list(structs(schema)),
     "rules": [
         node.name
         for node in defined("boss/core", "worker/agent", "datastore/agent")
