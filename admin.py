@@ -11,7 +11,7 @@ directory.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from boss.client.require_packages import require_packages
 
@@ -19,10 +19,10 @@ require_packages(Path(__file__).resolve().parent)
 
 import typer  # noqa: E402  # after the check that it is installed
 
-from boss.cli.app import new_app, registrar  # noqa: E402
+import settings  # noqa: E402
+from boss.cli.app import FormerNamesGroup, new_app, registrar  # noqa: E402
 from boss.cli.context import add_context_commands  # noqa: E402
 from boss.cli.deploy import add_deploy_commands  # noqa: E402
-from boss.cli.former import FormerNamesGroup  # noqa: E402
 from boss.cli.journal import add_journal_commands  # noqa: E402
 from boss.cli.lists import add_list_commands  # noqa: E402
 from boss.cli.machines import add_machine_commands  # noqa: E402
@@ -31,22 +31,12 @@ from boss.cli.target import Target  # noqa: E402
 from boss.cli.tasks import add_task_commands  # noqa: E402
 from boss.cli.workers import add_worker_commands  # noqa: E402
 
-if TYPE_CHECKING:
-    from settings import Settings
-
-
-def _load_settings(state_directory: Path | None) -> Settings:
-    import settings
-
-    return settings.load(state_directory)
-
-
 app = new_app(
     cls=FormerNamesGroup,
     no_args_is_help=True,
     help="Inspect and control ecloud. Each command has --help with an example.",
 )
-target = Target(_load_settings)
+target = Target(settings.load)
 
 
 @app.callback()

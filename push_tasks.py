@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from boss.client.require_packages import require_packages
 
@@ -19,13 +19,10 @@ require_packages(ROOT)
 
 import typer  # noqa: E402  # after the check that it is installed
 
-from boss.cli.app import new_app  # noqa: E402
+import settings  # noqa: E402
+from boss.cli.app import FormerOptionsCommand, new_app  # noqa: E402
 from boss.cli.command import ExitCode, guarded, stop  # noqa: E402
-from boss.cli.former import FormerOptionsCommand  # noqa: E402
 from boss.cli.target import Target  # noqa: E402
-
-if TYPE_CHECKING:
-    from settings import Settings
 
 app = new_app()
 
@@ -89,19 +86,13 @@ def push_tasks(
         skip_existing=skip_existing,
         create_ids=create_ids,
     )
-    target = Target(_load_settings)
+    target = Target(settings.load)
     if check:
         check_file(tasks_json, options, target, picture, as_json)
     elif picture is not None:
         stop(ExitCode.BAD_INPUT, "--picture goes with --check: it draws a file that is not pushed")
     else:
         raise SystemExit(int(push_file(tasks_json, options, target, ROOT, detach, as_json)))
-
-
-def _load_settings(state_directory: Path | None) -> Settings:
-    import settings
-
-    return settings.load(state_directory)
 
 
 if __name__ == "__main__":

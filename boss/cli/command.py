@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, errors as sentences, the question before what cannot be undone, output."""
+"""What the commands share: options, exit codes, errors as sentences, questions, output."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from typing import NoReturn, TextIO, TypeVar
+from typing import Annotated, NoReturn, TextIO, TypeVar
 
 import msgspec
 import typer
@@ -15,9 +15,28 @@ from boss.cli.terminal import harmless
 from boss.client.client import ClientError, RequestRefusedError
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 #: (name, example) -> what registers a function as the command of that name (`boss.cli.app.registrar`).
 Register = Callable[[str, str], Callable[[Callable[..., None]], Callable[..., None]]]
+
+# Options and arguments that several commands have.
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="Print at most N; 0 is all.")]
+
+#: Of tasks: the name space of the ids that are given, or a choice among all.
+Project = Annotated[str, typer.Option("--project", help="Name space of the task ids.")]
+AnyProject = Annotated[str, typer.Option("--project", help="Only tasks of this project.")]
+OfBatch = Annotated[int, typer.Option("--batch", help="Only tasks of this batch.")]
+
+TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id.", show_default=False)]
+TaskIds = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of tasks.", show_default=False)]
+Batches = Annotated[list[int] | None, typer.Option("--batch", help="All tasks of this batch; may be repeated.")]
+BatchNumber = Annotated[int, typer.Argument(metavar="BATCH", help="The batch's number.", show_default=False)]
+WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id.", show_default=False)]
+WorkerIds = Annotated[list[str] | None, typer.Argument(metavar="WORKER", help="Ids of workers.", show_default=False)]
 
 
 class ExitCode(IntEnum):
@@ -74,6 +93,11 @@ def ask_first(question: str, instead: str) -> None:
 
 def write(lines: Iterable[str]) -> None:
     sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def show(answer: T, lines_of: Callable[[T], Iterable[str]], as_json: bool) -> None:
+    """As JSON, or as lines of text."""
+    write_json(answer) if as_json else write(lines_of(answer))
 
 
 def write_json(value: object, out: TextIO | None = None) -> None:

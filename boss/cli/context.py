@@ -6,10 +6,8 @@ from typing import Annotated
 
 import typer
 
-from boss.api.schema import ContextAnswer
-from boss.cli.command import Register, write, write_json
-from boss.cli.format_context import context_lines, setting_lines
-from boss.cli.options import AsJson
+from boss.cli.command import AsJson, Register, show, write, write_json
+from boss.cli.format_machines import context_lines, setting_lines
 from boss.cli.target import Target
 
 
@@ -18,7 +16,7 @@ def add_context_commands(command: Register, target: Target) -> None:
     def show_context(as_json: AsJson = False) -> None:
         """Where the boss and the datastore are, a line each."""
         with target.boss() as boss:
-            _show(boss.context(), as_json)
+            show(boss.context(), context_lines, as_json)
 
     @command("set_datastore", "set_datastore 10.0.0.7")
     def set_datastore(
@@ -27,13 +25,13 @@ def add_context_commands(command: Register, target: Target) -> None:
     ) -> None:
         """Set where the datastore's program runs; overrides the setting datastore_host."""
         with target.boss() as boss:
-            _show(boss.set_datastore(address), as_json)
+            show(boss.set_datastore(address), context_lines, as_json)
 
     @command("drop_context", "drop_context")
     def drop_context(as_json: AsJson = False) -> None:
         """Forget what set_datastore set: both addresses come from the settings again."""
         with target.boss() as boss:
-            _show(boss.drop_context(), as_json)
+            show(boss.drop_context(), context_lines, as_json)
 
     @command("settings", "settings")
     def settings(as_json: AsJson = False) -> None:
@@ -43,7 +41,3 @@ def add_context_commands(command: Register, target: Target) -> None:
             write_json([{"name": each.name, "value": each.value, "origin": each.origin} for each in shown])
         else:
             write(setting_lines(shown))
-
-
-def _show(answer: ContextAnswer, as_json: bool) -> None:
-    write_json(answer) if as_json else write(context_lines(answer))

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from boss.cli.command import ExitCode, Register, stop, write, write_json
-from boss.cli.format_deploy import deployed_lines, difference_lines, plan_lines, torn_down_lines
-from boss.cli.options import AsJson
+from boss.cli.command import AsJson, ExitCode, Register, show, stop, write, write_json
+from boss.cli.format_machines import deployed_lines, difference_lines, plan_lines, torn_down_lines
 from boss.cli.target import LoadedSettings, Target
 from boss.cli.terminal import harmless
 
@@ -43,11 +42,9 @@ def add_deploy_commands(command: Register, target: Target) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Create the boss's machine at the configured cloud, or go on with it. Safe to repeat: never makes a second."""
-        home = target.made_state_directory()
-        values = target.settings(home)
-        with _failing_in_a_sentence():
+        with _at_the_cloud(target) as (home, values):
             answer = _deploy(home, values, another, password_goes_along)
-        write_json(answer) if as_json else write(deployed_lines(answer))
+        show(answer, deployed_lines, as_json)
 
     @command("teardown", "teardown --yes")
     def teardown(
@@ -59,9 +56,7 @@ def add_deploy_commands(command: Register, target: Target) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Show what deploy and its boss have made at the cloud, ask, and remove all of it; the disk only if named."""
-        home = target.made_state_directory()
-        values = target.settings(home)
-        with _failing_in_a_sentence():
+        with _at_the_cloud(target) as (home, values):
             _teardown(home, values, mark, datastore_disk, as_json, lambda: yes or _agreed())
 
     @command("templates", "templates render worker")
@@ -76,9 +71,7 @@ def add_deploy_commands(command: Register, target: Target) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Templates for the cloud's admin: print them filled in, register them, or print what differs there."""
-        home = target.made_state_directory()
-        values = target.settings(home)
-        with _failing_in_a_sentence():
+        with _at_the_cloud(target) as (home, values):
             _templates(action, names or [], values, home, as_json)
 
 
@@ -171,10 +164,7 @@ def _templates(action: Action, names: list[str], values: LoadedSettings, home: P
             write_json(lines)
         return
     found = templates.diff(client, values, wanted)
-    if as_json:
-        write_json(found)
-    else:
-        write(difference_lines(found))
+    show(found, difference_lines, as_json)
     if any(found.values()):
         raise SystemExit(int(ExitCode.TASKS_FAILED))
 
@@ -200,13 +190,16 @@ def _cloud_client(values: LoadedSettings, home: Path) -> CloudClient:
 
 
 @contextmanager
-def _failing_in_a_sentence() -> Iterator[None]:
+def _at_the_cloud(target: Target) -> Iterator[tuple[Path, LoadedSettings]]:
+    """The state directory and its settings. What fails at the cloud ends the program with a sentence."""
     from boss.bootstrap.ssh_keys import KeyFileError
     from boss.deploy.errors import DeployError
     from boss.providers.opennebula.errors import CloudError
 
+    home = target.made_state_directory()
+    values = target.settings(home)
     try:
-        yield
+        yield home, values
     except CloudError as error:
         later = "; the same command goes on where this one stopped" if error.kind in ("away", "unclear") else ""
         stop(ExitCode.NO_BOSS, f"{error}{later}")

@@ -1,4 +1,4 @@
-"""What push_tasks.py prints of a push that is accepted, and of one that has ended. Pure."""
+"""What push_tasks.py prints of a file that it checked, of a push that is accepted, and of one that has ended. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import msgspec
 
 from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
 from boss.cli.format_tasks import reason_of
-from boss.cli.terminal import format_size, harmless
+from boss.cli.terminal import duration, format_size, harmless
 from boss.common.plural import plural
-from boss.intake.reader import TaskFile
+from boss.intake.reader import CheckedFile, TaskFile
+from boss.intake.shape import Shape, shape_of
 
 DETACHED = "The boss works on without a follower. Watch it: admin.py status; the same push follows it again."
 
@@ -124,3 +125,51 @@ def _format_code(task: TaskAnswer) -> str:
     """The exit code, unless the reason has it."""
     code = f"code {task.exit_code}"
     return f" (exit {code})" if task.exit_code and code not in reason_of(task) else ""
+
+
+# --- a file that was checked -------------------------------------------------------------------------
+
+
+#: A longer path is shown by its two ends.
+_PATH_SHOWN = 10
+
+
+def checked_lines(checked: CheckedFile) -> list[str]:
+    """For a terminal."""
+    words = plural(checked.tasks, "task")
+    init = f" and {plural(checked.inits, 'init task')}" if checked.inits else ""
+    files = f"; a push sends {plural(len(checked.files), 'file')} along" if checked.files else ""
+    return [f"{harmless(checked.path)} is valid: {words}{init}{files}.", *_shape_lines(checked)]
+
+
+def checked_json(checked: CheckedFile) -> dict[str, object]:
+    """For programs."""
+    shape = shape_of(checked.graph)
+    return {
+        "valid": True,
+        "tasks": checked.tasks,
+        "inits": checked.inits,
+        "warnings": checked.warnings,
+        "levels": shape.levels,
+        "widest_level": shape.widest,
+        "critical_path": [checked.graph.ids[index] for index in shape.critical_path],
+        "critical_path_seconds": shape.seconds,
+    }
+
+
+def _shape_lines(checked: CheckedFile) -> list[str]:
+    shape = shape_of(checked.graph)
+    if shape.levels < 2:
+        return []  # nothing depends on anything
+    levels = f"{plural(shape.levels, 'level')}, {plural(shape.widest, 'task')} on the widest"
+    takes = f", {duration(shape.seconds)} as expected" if shape.seconds else ""
+    path = f"critical path of {plural(len(shape.critical_path), 'task')}{takes}"
+    return [f"Its graph has {levels}; {path}: {_path_text(checked.graph.ids, shape)}"]
+
+
+def _path_text(ids: list[str], shape: Shape) -> str:
+    words = [harmless(ids[index]) for index in shape.critical_path]
+    if len(words) > _PATH_SHOWN:
+        half = _PATH_SHOWN // 2
+        words = [*words[:half], "...", *words[-half:]]
+    return " -> ".join(words)

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from boss.api.schema import ResultAnswer, UsageAnswer
 from boss.cli.terminal import format_size, harmless
+from boss.client.download import Got
 from boss.common.plural import plural
 from boss.common.times import format_moment
-
-if TYPE_CHECKING:
-    from boss.client.download import Got
 
 #: Of results that could not be fetched.
 _FAILED_SHOWN = 20

@@ -1,5 +1,5 @@
-"""What admin.py prints of status, tasks and batches, as text from the API's answers. Pure; lines that scripts parse
-keep their legacy form.
+"""What admin.py prints of status, tasks, batches and the journal, as text from the API's answers. Pure; lines that
+scripts parse keep their legacy form.
 
 Everything that a user or a worker wrote goes through `harmless` before it reaches a terminal.
 """
@@ -13,7 +13,9 @@ from boss.api.schema import (
     BatchAnswer,
     ChangeAnswer,
     DerivedCommand,
+    EventAnswer,
     StatusAnswer,
+    StoryAnswer,
     TaskAnswer,
     TaskDetail,
 )
@@ -62,12 +64,9 @@ def command_lines(commands: Iterable[str]) -> Iterator[str]:
 
 def queued_lines(tasks: Iterable[TaskAnswer]) -> Iterator[str]:
     for task in tasks:
-        yield f"ID: {harmless(task.id)}{_format_pending(task)}"
+        waits = "\twaits for its dependencies" if task.state == "pending" else ""
+        yield f"ID: {harmless(task.id)}{waits}"
         yield from command_lines(task.commands)
-
-
-def _format_pending(task: TaskAnswer) -> str:
-    return "\twaits for its dependencies" if task.state == "pending" else ""
 
 
 def in_progress_lines(tasks: Iterable[TaskAnswer]) -> Iterator[str]:
@@ -196,3 +195,36 @@ def pause_lines(batch: int, change: ChangeAnswer, *, paused: bool) -> Iterator[s
 def _first_line(text: str) -> str:
     line, _, rest = text.partition("\n")
     return f"{line} ..." if rest else line
+
+
+# --- the journal --------------------------------------------------------------------------------------
+
+
+def event_line(event: EventAnswer) -> str:
+    cause = f": {harmless(event.cause)}" if event.cause else ""
+    return f"{_moment(event.time)}  {_subject(event)}  {event.before} -> {event.after}{cause}"
+
+
+def _subject(event: EventAnswer) -> str:
+    if event.what not in ("task", "attempt"):
+        return f"{event.what} {harmless(event.key)}"
+    project = f" of project {harmless(event.project)}" if event.project not in ("", "default") else ""
+    task = f"task {harmless(event.id) or event.key}{project}"
+    return f"{task}, attempt {event.attempt}" if event.what == "attempt" else task
+
+
+def story_lines(story: StoryAnswer) -> Iterator[str]:
+    """What it is now, then everything that led there."""
+    task = story.task
+    reason = f": {harmless(reason_of(task))}" if reason_of(task) else ""
+    yield f"Task {harmless(task.id)} of project {harmless(task.project)}, batch {task.batch}: {task.state}{reason}"
+    for event in story.events:
+        subject = f"attempt {event.attempt}" if event.what == "attempt" else "task"
+        cause = f": {harmless(event.cause)}" if event.cause else ""
+        yield f"{_moment(event.time)}  {subject}  {event.before} -> {event.after}{cause}"
+    if not story.events:
+        yield "The journal has no events of it: nothing has happened to it, or longer ago than the journal is kept."
+
+
+def _moment(seconds: float) -> str:
+    return f"{format_moment(seconds)}.{int(seconds % 1.0 * 1000):03}"

@@ -6,11 +6,14 @@ import sys
 import time
 from typing import Annotated
 
+import msgspec
 import typer
 
-from boss.cli.command import ExitCode, Register, stop, write, write_json
-from boss.cli.options import AsJson, AsJsonLines, Project, TaskId
+from boss.api.schema import EventsAnswer
+from boss.cli.command import AsJson, AsJsonLines, ExitCode, Project, Register, TaskId, show, stop, write
+from boss.cli.format_tasks import event_line, story_lines
 from boss.cli.target import Target
+from boss.common.times import parse_moment
 
 #: Between two polls for new events.
 _FOLLOW_SECONDS = 0.5
@@ -20,11 +23,8 @@ def add_journal_commands(command: Register, target: Target) -> None:
     @command("story", "story 4")
     def story(id: TaskId, project: Project = "default", as_json: AsJson = False) -> None:
         """All that happened to one task and its attempts, with times and causes."""
-        from boss.cli.format_journal import story_lines
-
         with target.boss() as boss:
-            answer = boss.story(boss.task(project, id).task.number)
-        write_json(answer) if as_json else write(story_lines(answer))
+            show(boss.story(boss.task(project, id).task.number), story_lines, as_json)
 
     @command("events", "events --follow --task 4")
     def events(
@@ -38,8 +38,6 @@ def add_journal_commands(command: Register, target: Target) -> None:
         as_json: AsJsonLines = False,
     ) -> None:
         """Every move of tasks, attempts, workers, instances, pools and batches, oldest first, with its cause."""
-        from boss.common.times import parse_moment
-
         try:
             start = parse_moment(since, time.time()) if since else None
         except ValueError as error:
@@ -51,27 +49,21 @@ def _events(
     target: Target, project: str, task: str, start: float | None, last: int, follow: bool, as_json: bool
 ) -> None:
     """`start`: seconds since 1970; None: the `last` so many. Ctrl-C is how following ends."""
-    import msgspec
 
-    from boss.api.schema import EventsAnswer
-    from boss.cli.format_journal import event_line
-
-    def show(page: EventsAnswer) -> int:
-        for event in page.events:
-            line = msgspec.json.encode(event).decode() if as_json else event_line(event)
-            sys.stdout.write(f"{line}\n")
+    def show_page(page: EventsAnswer) -> int:
+        write(msgspec.json.encode(event).decode() if as_json else event_line(event) for event in page.events)
         sys.stdout.flush()
         return page.next
 
     with target.boss() as boss:
         number = boss.task(project, task).task.number if task else 0
         page = boss.last_events(last, number) if start is None else boss.events(since=start, task=number)
-        after = show(page)
+        after = show_page(page)
         try:
             while page.more or follow:
                 if not page.more:
                     time.sleep(_FOLLOW_SECONDS)
                 page = boss.events(after=after, since=start or 0.0, task=number)
-                after = show(page)
+                after = show_page(page)
         except KeyboardInterrupt:
             return

@@ -15,9 +15,8 @@ import typer
 
 from boss.api.schema import LOGIN_FOLDER, LoginAnswer
 from boss.bootstrap.ssh_keys import DATASTORE, KeyFileError, ensure_keys
-from boss.cli.command import ExitCode, Register, stop, write, write_json
+from boss.cli.command import AsJson, AsJsonLines, ExitCode, Register, WorkerId, stop, write, write_json
 from boss.cli.format_machines import init_lines, login_lines, start_lines
-from boss.cli.options import AsJson, AsJsonLines, WorkerId
 from boss.cli.target import Target
 from boss.cli.terminal import harmless
 from boss.common.private_files import private_folder, write_private

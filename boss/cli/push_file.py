@@ -12,7 +12,7 @@ from typing import TypeVar
 from msgspec import structs
 
 from boss.cli.command import ExitCode, stop, warn, write, write_json
-from boss.cli.format_check import checked_json, checked_lines
+from boss.cli.format_push import checked_json, checked_lines
 from boss.cli.graph_picture import PictureError, draw
 from boss.cli.push import PushPlan, push
 from boss.cli.target import LoadedSettings, Target

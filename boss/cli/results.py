@@ -8,17 +8,17 @@ from __future__ import annotations
 import sys
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from boss.cli.command import ExitCode, Register, stop, write, write_json
-from boss.cli.options import AsJson
+from boss.api.schema import ResultAnswer
+from boss.cli.command import AsJson, ExitCode, Register, stop, write, write_json
+from boss.cli.format_results import format_fetching, got_line, in_order, not_got_lines, result_lines, usage_lines
 from boss.cli.target import Target
-
-if TYPE_CHECKING:
-    from boss.api.schema import ResultAnswer
-    from boss.client.client import Client
+from boss.cli.terminal import ProgressLine
+from boss.client.client import Client
+from boss.client.download import DownloadError, get_results
 
 Project = Annotated[str, typer.Option("--project", help="Name space of the results.")]
 Batch = Annotated[int, typer.Option("--batch", help="Only results of this batch.")]
@@ -60,8 +60,6 @@ def add_result_commands(command: Register, target: Target) -> None:
         as_json: AsJson = False,
     ) -> None:
         """Results that tasks have left on the datastore, in order of task."""
-        from boss.cli.format_results import in_order, result_lines
-
         with target.boss() as boss:
             found = in_order(boss.results(project, match, batch, task))
             first = next(found, None)
@@ -70,9 +68,8 @@ def add_result_commands(command: Register, target: Target) -> None:
             found = chain([] if first is None else [first], found)
             if as_json:
                 write_json(list(found))
-                return
-            for line in result_lines(found, long):
-                sys.stdout.write(f"{line}\n")
+            else:
+                write(result_lines(found, long))
 
     @command("du", "du runs")
     def du(
@@ -83,8 +80,6 @@ def add_result_commands(command: Register, target: Target) -> None:
         as_json: AsJson = False,
     ) -> None:
         """How much space results take, folder by folder; what pushes sent; what is free on the datastore's disk."""
-        from boss.cli.format_results import usage_lines
-
         with target.boss() as boss:
             usages = [(folder.strip("/"), boss.usage(project, folder)) for folder in folders or [""]]
             empty = next((folder for folder, usage in usages if folder not in ("", ".") and not usage.files), None)
@@ -99,10 +94,6 @@ def add_result_commands(command: Register, target: Target) -> None:
 def _get(
     target: Target, patterns: list[str], directory: Path, batch: int, task: str, project: str, as_json: bool
 ) -> None:
-    from boss.cli.format_results import format_fetching, got_line, not_got_lines
-    from boss.cli.terminal import ProgressLine
-    from boss.client.download import DownloadError, get_results
-
     with target.boss() as boss:
         results = _matching(boss, patterns, batch, task, project)
         total, line = sum(result.size for result in results), ProgressLine(sys.stderr)

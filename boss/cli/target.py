@@ -7,16 +7,18 @@ process over the state directory. Only programs import `settings`: its loader is
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from boss.cli.command import ExitCode, stop, warn
+from boss.client.client import Client
+from boss.client.find import boss_of, configured_boss
 from boss.configuration.values import SettingsError
+from boss.state_directory import find
 
-if TYPE_CHECKING:
-    from boss.client.client import Client
+F = TypeVar("F")
 
 
 class ShownSetting(Protocol):
@@ -51,30 +53,21 @@ class Target:
 
     def state_directory(self) -> Path | None:
         """The one that is there already; None: there is none."""
-        if self.chosen is not None:
-            return self._chosen_directory(self.chosen)
-        from boss.state_directory import find
-
-        try:
-            return find.find()
-        except find.StateDirectoryError as error:
-            stop(ExitCode.NO_BOSS, str(error))
+        return self._found(find.find)
 
     def made_state_directory(self) -> Path:
         """The one that is there, or a new one in the current directory. A directory of --state_dir must exist."""
-        if self.chosen is not None:
-            return self._chosen_directory(self.chosen)
-        from boss.state_directory import find
+        return self._found(find.find_or_make)
 
+    def _found(self, search: Callable[[], F]) -> Path | F:
+        if self.chosen is not None:
+            if not self.chosen.is_dir():
+                stop(ExitCode.BAD_INPUT, f"--state_dir {self.chosen} is no directory")
+            return self.chosen.absolute()
         try:
-            return find.find_or_make()
+            return search()
         except find.StateDirectoryError as error:
             stop(ExitCode.NO_BOSS, str(error))
-
-    def _chosen_directory(self, path: Path) -> Path:
-        if not path.is_dir():
-            stop(ExitCode.BAD_INPUT, f"--state_dir {path} is no directory")
-        return path.absolute()
 
     def settings(self, state_directory: Path | None) -> LoadedSettings:
         """Their warnings are written to stderr."""
@@ -85,18 +78,11 @@ class Target:
         warn(values.warnings)
         return values
 
-    @contextmanager
-    def boss(self) -> Iterator[Client]:
+    def boss(self) -> closing[Client]:
         """A client of the boss, as long as the context lasts. Raises ClientError."""
-        client = self._client()
-        try:
-            yield client
-        finally:
-            client.close()
+        return closing(self._client())
 
     def _client(self) -> Client:
-        from boss.client.find import boss_of, configured_boss
-
         directory = self.state_directory()
         values = self.settings(directory)
         if values.boss_url:

@@ -7,9 +7,23 @@ from typing import Annotated
 import typer
 
 from boss.api.schema import BY_OPERATOR, DropTasksRequest, SelectionRequest
-from boss.cli.command import ExitCode, Register, ask_first, stop, write, write_json
+from boss.cli.command import (
+    AnyProject,
+    AsJson,
+    Batches,
+    BatchNumber,
+    ExitCode,
+    Project,
+    Register,
+    TaskIds,
+    Yes,
+    ask_first,
+    show,
+    stop,
+    write,
+    write_json,
+)
 from boss.cli.format_tasks import change_lines, pause_lines
-from boss.cli.options import AnyProject, AsJson, Batches, BatchNumber, Project, TaskIds, Yes
 from boss.cli.target import Target
 from boss.cli.terminal import harmless
 from boss.common.plural import plural
@@ -31,8 +45,7 @@ def add_task_commands(command: Register, target: Target) -> None:
         else:
             selection = SelectionRequest(all=True, project=project)
         with target.boss() as boss:
-            answer = boss.retry(selection)
-        write_json(answer) if as_json else write(change_lines(answer))
+            show(boss.retry(selection), change_lines, as_json)
 
     @command("redo_task", "redo_task 4")
     def redo_task(
@@ -42,8 +55,7 @@ def add_task_commands(command: Register, target: Target) -> None:
     ) -> None:
         """Run ended tasks again, succeeded ones too; tasks that depend on them are left as they are."""
         with target.boss() as boss:
-            answer = boss.redo(SelectionRequest(tasks=ids, project=project))
-        write_json(answer) if as_json else write(change_lines(answer))
+            show(boss.redo(SelectionRequest(tasks=ids, project=project)), change_lines, as_json)
 
     @command("cancel", "cancel 4 5")
     def cancel(
@@ -59,9 +71,9 @@ def add_task_commands(command: Register, target: Target) -> None:
         if everything and (ids or batch):
             stop(ExitCode.BAD_INPUT, "name tasks and batches, or give --all; not both")
         name = project if everything else project or "default"
+        selection = SelectionRequest(tasks=ids or [], batches=batch or [], all=everything, project=name)
         with target.boss() as boss:
-            answer = boss.cancel(SelectionRequest(tasks=ids or [], batches=batch or [], all=everything, project=name))
-        write_json(answer) if as_json else write(change_lines(answer))
+            show(boss.cancel(selection), change_lines, as_json)
 
     @command("drop_tasks", "drop_tasks failed blocked")
     def drop_tasks(
@@ -92,8 +104,7 @@ def add_task_commands(command: Register, target: Target) -> None:
                     f"Drop all tasks of all projects ({plural(boss.status().counts.total, 'task')})?",
                     "give --yes, or name states, --task, --batch or --project",
                 )
-            answer = boss.drop_tasks(request)
-        write_json(answer) if as_json else write(change_lines(answer))
+            show(boss.drop_tasks(request), change_lines, as_json)
 
     @command("pause_batch", 'pause_batch 3 "the network is needed"')
     def pause_batch(

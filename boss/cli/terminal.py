@@ -57,12 +57,8 @@ def format_progress(batch: BatchAnswer) -> str:
     """12/100 done, 4 running, 1 failed, 3.2/s, ETA 0:25."""
     counts = batch.counts
     words = [f"{counts.ended:,}/{batch.total:,} done", f"{counts.running:,} running"]
-    if counts.failed:
-        words.append(f"{counts.failed:,} failed")
-    if counts.blocked:
-        words.append(f"{counts.blocked:,} blocked")
-    if counts.cancelled:
-        words.append(f"{counts.cancelled:,} cancelled")
+    unlucky = {"failed": counts.failed, "blocked": counts.blocked, "cancelled": counts.cancelled}
+    words += [f"{count:,} {word}" for word, count in unlucky.items() if count]
     if batch.rate:
         words.append(f"{batch.rate:,.1f}/s")
     if batch.eta_seconds is not None and not batch.finished:

@@ -8,9 +8,20 @@ from typing import Annotated
 import typer
 
 from boss.api.schema import DropRequest, InstanceAnswer, TerminateRequest
-from boss.cli.command import ExitCode, Register, ask_first, stop, write, write_json
+from boss.cli.command import (
+    AsJson,
+    ExitCode,
+    Register,
+    WorkerId,
+    WorkerIds,
+    Yes,
+    ask_first,
+    show,
+    stop,
+    write,
+    write_json,
+)
 from boss.cli.format_workers import dropped_lines, note_lines, terminated_lines, worker_change_lines
-from boss.cli.options import AsJson, WorkerId, WorkerIds, Yes
 from boss.cli.target import Target
 from boss.cli.terminal import harmless
 from boss.common.plural import plural
@@ -31,29 +42,25 @@ def add_worker_commands(command: Register, target: Target) -> None:
     ) -> None:
         """Quarantine a worker: it gets no tasks, and those it has not started go to others, until it is released."""
         with target.boss() as boss:
-            answer = boss.quarantine(worker, reason)
-        write_json(answer) if as_json else write(worker_change_lines(answer))
+            show(boss.quarantine(worker, reason), worker_change_lines, as_json)
 
     @command("release", "release local-1")
     def release(worker: WorkerId, as_json: AsJson = False) -> None:
         """Release a quarantined worker, whether an operator or the boss quarantined it."""
         with target.boss() as boss:
-            answer = boss.release(worker)
-        write_json(answer) if as_json else write(worker_change_lines(answer))
+            show(boss.release(worker), worker_change_lines, as_json)
 
     @command("drain", "drain local-1")
     def drain(worker: WorkerId, as_json: AsJson = False) -> None:
         """Let a worker finish what it runs, and send it no new tasks until it is resumed."""
         with target.boss() as boss:
-            answer = boss.drain(worker)
-        write_json(answer) if as_json else write(worker_change_lines(answer))
+            show(boss.drain(worker), worker_change_lines, as_json)
 
     @command("resume", "resume local-1")
     def resume(worker: WorkerId, as_json: AsJson = False) -> None:
         """Resume a draining worker."""
         with target.boss() as boss:
-            answer = boss.resume(worker)
-        write_json(answer) if as_json else write(worker_change_lines(answer))
+            show(boss.resume(worker), worker_change_lines, as_json)
 
     @command("instantiate_worker", "instantiate_worker 3 --keep-alive --pool cloud")
     def instantiate_worker(
@@ -96,8 +103,7 @@ def add_worker_commands(command: Register, target: Target) -> None:
             if everything and not yes:
                 _ask_first([each for each in boss.instances() if _is_meant(each)])
             request = TerminateRequest(workers=workers or [], pools=pool or [], all=everything, now=now)
-            answer = boss.terminate_workers(request)
-        write_json(answer) if as_json else write(terminated_lines(answer))
+            show(boss.terminate_workers(request), terminated_lines, as_json)
 
     @command("drop_workers", "drop_workers cloud-7")
     def drop_workers(
@@ -109,8 +115,7 @@ def add_worker_commands(command: Register, target: Target) -> None:
         if everything and workers:
             stop(ExitCode.BAD_INPUT, "name workers, or give --all; not both")
         with target.boss() as boss:
-            answer = boss.drop_workers(DropRequest(workers=workers or [], all=everything))
-        write_json(answer) if as_json else write(dropped_lines(answer))
+            show(boss.drop_workers(DropRequest(workers=workers or [], all=everything)), dropped_lines, as_json)
 
 
 def _is_meant(instance: InstanceAnswer) -> bool:

@@ -10,8 +10,7 @@ import jsonschema
 import pytest
 
 from boss.api.schema import ChangeAnswer, EventAnswer, StoryAnswer, TaskAnswer
-from boss.cli.format_journal import event_line, story_lines
-from boss.cli.format_tasks import pause_lines
+from boss.cli.format_tasks import event_line, pause_lines, story_lines
 from boss.cli.format_workers import worker_change_lines
 from boss.database import DatabaseUnavailableError
 from tests.worlds.api import FakeBackend, inside

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from boss.api.schema import InstanceAnswer, PlanAnswer, PoolAnswer
-from boss.cli.format_pools import pool_lines
+from boss.cli.format_workers import pool_lines
 from boss.core.effects import Answer
 from boss.core.events import DropWorkersAsked, InstancesAsked, TerminateAsked
 from boss.core.reasons import Rejection, RejectionKind

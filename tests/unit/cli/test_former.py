@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 
 import admin
 import push_tasks
-from boss.cli import former
+from boss.cli import app as former
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from typing import get_args
 
 import pytest
 
-from boss.cli import former
+from boss.cli import app as former
 from boss.configuration.pools import POOL_SETTINGS
 from boss.core.model import Ended, InstanceState, NicState, Phase, TaskState, WorkerState
 from datastore.agent.state import PublishStep, Step
