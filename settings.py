@@ -13,15 +13,24 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from boss.common.suggestions import did_you_mean
-from boss.configuration.former import former_names, renamed
 from boss.configuration.pools import PoolValues, check_pool, new_pool, read_pools
-from boss.configuration.values import ConfigurationError, Setting, SettingsError, Value, masked, parse
+from boss.configuration.values import (
+    ConfigurationError,
+    Setting,
+    SettingsError,
+    ShownSetting,
+    Value,
+    Values,
+    former_names,
+    masked,
+    parse,
+    renamed,
+)
 
 SYSTEM_FILE = Path("/etc/ecloud/settings.toml")
 #: Below the state directory.
@@ -156,54 +165,27 @@ OTHER_VARIABLES = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Shown:
-    """One setting as `admin.py settings` shows it."""
+@dataclass(repr=False)
+class Settings(Values):
+    """All settings that hold, and the pools."""
 
-    name: str
-    unit: str
-    value: str
-    origin: str
-
-
-class Settings:
-    """The values that hold, as attributes by the settings' names, and where each came from."""
-
-    def __init__(
-        self,
-        values: Mapping[str, Value],
-        origins: Mapping[str, str],
-        pools: Mapping[str, PoolValues],
-        warnings: Iterable[str] = (),
-    ) -> None:
-        self._values = dict(values)
-        self._origins = dict(origins)
-        #: By name: the kinds of workers beside the boss's own processes.
-        self.pools = dict(pools)
-        #: A line for each former name that was written, with its place and the present name.
-        self.warnings = tuple(warnings)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["_values"][name]
-        except KeyError:
-            raise AttributeError(f"there is no setting {name!r}") from None
+    #: By name: the kinds of workers beside the boss's own processes.
+    pools: dict[str, PoolValues]
+    #: A line for each former name that was written, with its place and the present name.
+    warnings: tuple[str, ...]
 
     def origin(self, name: str) -> str:
         """`default`, a file with the line, an environment variable, or an option."""
-        return self._origins[name]
+        return self.origins[name]
 
     def is_set(self, name: str) -> bool:
-        return self._origins[name] != DEFAULT
+        return self.origins[name] != DEFAULT
 
-    def show(self) -> Iterator[Shown]:
+    def show(self) -> Iterator[ShownSetting]:
         for setting in SETTINGS:
-            yield Shown(
-                setting.name, setting.unit, masked(setting, self._values[setting.name]), self.origin(setting.name)
-            )
+            yield ShownSetting(setting.name, masked(setting, self.values[setting.name]), self.origins[setting.name])
         for pool in self.pools.values():
-            for name, value, origin in pool.shown():
-                yield Shown(f"pools.{pool.name}.{name}", "", value, origin)
+            yield from pool.shown()
 
 
 @dataclass(frozen=True)
@@ -252,7 +234,7 @@ def load(
     _check_together(values, origins, pools, faults)
     if faults:
         raise SettingsError(faults)
-    return Settings(values, origins, pools, warnings)
+    return Settings(values, origins, pools, tuple(warnings))
 
 
 def _cloud(values: Mapping[str, Value], origins: Mapping[str, str]) -> PoolValues:

@@ -2,7 +2,7 @@
 
 Former names of commands and options work for one release, are in no help, and warn on stderr. A renamed one is a line
 in one of the two tables, and one in docs/compatibility.md. Settings have theirs in the tables of settings
-(`boss.configuration.former`).
+(`boss.configuration.values`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from boss.cli.command import ExitCode, Register, guarded, stop, warn
-from boss.configuration.former import renamed
+from boss.configuration.values import renamed
 
 #: Former name of a command of admin.py -> its name.
 COMMANDS: dict[str, str] = {}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from boss.api.schema import ContextAnswer, LoginAnswer
 from boss.bootstrap.ssh_keys import DATASTORE, SshKey
-from boss.cli.target import ShownSetting
 from boss.cli.terminal import harmless
+from boss.configuration.values import ShownSetting
 
 if TYPE_CHECKING:  # they import what every other command would wait for
     from boss.deploy.deploying import Deployed

@@ -15,21 +15,10 @@ from typing import Any, Protocol, TypeVar
 from boss.cli.command import ExitCode, stop, warn
 from boss.client.client import Client
 from boss.client.find import boss_of, configured_boss
-from boss.configuration.values import SettingsError
+from boss.configuration.values import SettingsError, ShownSetting
 from boss.state_directory import find
 
 F = TypeVar("F")
-
-
-class ShownSetting(Protocol):
-    """One setting as users are shown it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def value(self) -> str: ...
-    @property
-    def origin(self) -> str: ...
 
 
 class LoadedSettings(Protocol):

@@ -7,14 +7,23 @@ as text that was read already, and no provider: what a provider of another packa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from boss.common.suggestions import did_you_mean
-from boss.configuration.former import former_names, renamed
-from boss.configuration.values import ConfigurationError, Setting, Value, masked, parse
+from boss.configuration.values import (
+    ConfigurationError,
+    Setting,
+    ShownSetting,
+    Values,
+    former_names,
+    masked,
+    parse,
+    renamed,
+)
 
 POOL_SETTINGS: tuple[Setting, ...] = (
     Setting("provider", str, "name", "opennebula", "What starts and stops its workers: opennebula, static, or one that "
@@ -67,47 +76,36 @@ POOL_SETTINGS: tuple[Setting, ...] = (
 
 BY_NAME = {setting.name: setting for setting in POOL_SETTINGS}
 FORMER = former_names(BY_NAME)
-#: Values that are no single words: a table of texts, a list of texts or tables, a table that a provider reads.
-TABLES = ("labels", "hosts", "options")
+#: Values that are no single words, the last one for a provider of another package: type, type of what is in it, and how
+#: that is called.
+TABLES: dict[str, tuple[type[dict[str, Any]] | type[list[Any]], type | UnionType, str]] = {
+    "labels": (dict, str, 'a table of texts, such as { engine = "2.3" }'),
+    "hosts": (list, str | dict, 'a list of hosts, each a text such as "ecloud@10.0.0.5:22 SHA256:..." or a table'),
+    "options": (dict, object, "a table"),
+}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,30}\Z")
 #: Names of pools that settings may not use: of the boss's own processes.
 OWN = "local"
 
 
-@dataclass
-class PoolValues:
-    """One pool as the settings say it; where each value came from."""
+@dataclass(repr=False)
+class PoolValues(Values):
+    """One pool as the settings say it."""
 
     name: str
-    values: dict[str, Value]
-    origins: dict[str, str]
-    labels: dict[str, str] = field(default_factory=dict)
-    hosts: list[str | dict[str, Any]] = field(default_factory=list)
-    options: dict[str, Any] = field(default_factory=dict)
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["values"][name]
-        except KeyError:
-            raise AttributeError(f"there is no setting {name!r} of a pool") from None
-
-    def shown(self) -> Iterable[tuple[str, str, str]]:
-        """Name, value, origin of all that holds."""
-        for setting in POOL_SETTINGS:
-            if setting.name in self.values:
-                yield (
-                    setting.name,
-                    masked(setting, self.values[setting.name]),
-                    self.origins.get(setting.name, "default"),
-                )
-        for name in TABLES:
-            if name in self.origins:
-                yield name, str(getattr(self, name)), self.origins[name]
+    def shown(self) -> Iterator[ShownSetting]:
+        """All that holds."""
+        shown = {setting.name: masked(setting, self.values[setting.name]) for setting in POOL_SETTINGS}
+        shown |= {name: str(self.values[name]) for name in TABLES if name in self.origins}
+        for name, value in shown.items():
+            yield ShownSetting(f"pools.{self.name}.{name}", value, self.origins.get(name, "default"))
 
 
 def new_pool(name: str) -> PoolValues:
     """With every default."""
-    return PoolValues(name, {setting.name: setting.default for setting in POOL_SETTINGS}, {})
+    tables = {key: kind() for key, (kind, _, _) in TABLES.items()}
+    return PoolValues({setting.name: setting.default for setting in POOL_SETTINGS} | tables, {}, name)
 
 
 def read_pools(
@@ -151,7 +149,7 @@ def _read_pool(
             warnings.append(f"{place}: {renamed(written, key)}")
         try:
             if key in TABLES:
-                _TAKE[key](pool, value)
+                pool.values[key] = _table(key, value)
             elif key in BY_NAME:
                 pool.values[key] = parse(BY_NAME[key], value, base)
             else:
@@ -178,24 +176,10 @@ def check_pool(pool: PoolValues, faults: list[str]) -> None:
         faults.append(f"{where}: min ({pool.min}) must be at most max ({pool.max})")
 
 
-def _labels(pool: PoolValues, value: object) -> None:
-    if not isinstance(value, Mapping) or not all(isinstance(each, str) for each in value.values()):
-        raise ConfigurationError(f'is {value!r}; it must be a table of texts, such as {{ engine = "2.3" }}')
-    pool.labels = dict(value)
-
-
-def _hosts(pool: PoolValues, value: object) -> None:
-    if not isinstance(value, list) or not all(isinstance(each, str | dict) for each in value):
-        raise ConfigurationError(
-            f'is {value!r}; it must be a list of hosts, each a text such as "ecloud@10.0.0.5:22 SHA256:..." or a table'
-        )
-    pool.hosts = list(value)
-
-
-def _options(pool: PoolValues, value: object) -> None:
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"is {value!r}; it must be a table")
-    pool.options = dict(value)
-
-
-_TAKE = {"labels": _labels, "hosts": _hosts, "options": _options}
+def _table(key: str, value: object) -> Any:
+    kind, inside, wanted = TABLES[key]
+    if isinstance(value, kind) and all(
+        isinstance(each, inside) for each in (value.values() if isinstance(value, dict) else value)
+    ):
+        return value
+    raise ConfigurationError(f"is {value!r}; it must be {wanted}")

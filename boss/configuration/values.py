@@ -1,4 +1,4 @@
-"""How a setting's value is written and read: types, units, limits, and what is shown of a secret.
+"""How a setting's value is written and read: types, units, limits, former names, and what is shown of a secret.
 
 Pure: knows neither files nor the environment, and no setting by name (that is `settings`).
 """
@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from boss.common.units import BINARY, DECIMAL, MINUTE, SECONDS
 
@@ -53,8 +55,43 @@ class Setting:
     choices: tuple[str, ...] = ()
     least: float | None = None
     most: float | None = None
-    #: Names that it had: each works for one release, with a warning (`boss.configuration.former`).
+    #: Names that it had: each works for one release, with a warning; docs/compatibility.md lists them.
     formerly: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ShownSetting:
+    """One setting as `admin.py settings` shows it."""
+
+    name: str
+    value: str
+    origin: str
+
+
+@dataclass(repr=False)
+class Values:
+    """The values that hold, as attributes by the settings' names too, and where each came from. Not to be printed."""
+
+    values: dict[str, Any]
+    origins: dict[str, str]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["values"][name]
+        except KeyError:
+            raise AttributeError(f"there is no setting {name!r}") from None
+
+
+def former_names(keys: Mapping[str, Setting]) -> dict[str, str]:
+    """Former key -> the key of `keys` that it is now: of `token` also `token_file`, where that is one of them."""
+    return {
+        f"{former}{key.removeprefix(setting.name)}": key for key, setting in keys.items() for former in setting.formerly
+    }
+
+
+def renamed(former: str, present: str) -> str:
+    """The warning to a user who wrote the former name; where that stands comes before it."""
+    return f"{former} is now called {present}; rename it, the next release does not know {former}"
 
 
 def parse(setting: Setting, given: object, base: Path) -> Value:

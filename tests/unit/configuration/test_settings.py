@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 import settings
-from boss.configuration.former import former_names
-from boss.configuration.values import SettingsError, as_written, masked, parse
+from boss.configuration.values import SettingsError, as_written, former_names, masked, parse
 from boss.intake import stream
 from settings import SETTINGS, load
 from wire.codec import MAX_BYTES
