@@ -65,6 +65,10 @@ class Pattern:
                 reached = {at + 1 for at in reached if at < len(components) and _fits(test, components[at])}
         return len(components) in reached
 
+    def means(self, path: str) -> bool:
+        """As `matches`; or it matches a folder above the path, which is then taken whole."""
+        return self.matches(path) or (not self.any_depth and any(map(self.matches, folders_above(path))))
+
     def component_matches(self, place: int, name: str) -> bool:
         """Whether a name fits the component at this place, which is not `**`."""
         test = self._tests[place]

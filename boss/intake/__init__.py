@@ -7,7 +7,7 @@
                            ├─ create_ids            ids from contents (--create_ids)
                            └─ collector             the boss's own checks, before anything is sent
     the boss:       collector ── columns ── task_rules ── rules      each task on its own, into compact columns
-                              └─ finish ── producers, graph, shared  what concerns several: producers, cycles, inputs
+                              └─ finish ── producers, graph         what concerns several: producers, cycles, inputs
                                  `shape`: levels and critical path of the graph, for who wrote it
 
 `stream` is the canonical form in between, `errors` what is wrong, each with its place; all of it is reported at once.

@@ -51,11 +51,8 @@ class Collector:
         if not end:
             self._keep(chunk)
             return
-        if self._skipping:
-            start = chunk.find(b"\n") + 1
-            self._skipping = False
-        else:
-            start = 0
+        start = chunk.find(b"\n") + 1 if self._skipping else 0
+        self._skipping = False
         self._pending += chunk[start:end]
         block = bytes(self._pending)
         self._pending.clear()

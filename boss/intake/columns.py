@@ -8,8 +8,9 @@ Equal executions, requirements and profiles are kept once.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -38,8 +39,7 @@ INPUT_BYTES = 5_000_000
 #: Kinds of commands that one push tells apart; the tasks of all others are of no kind.
 _KINDS = 256
 
-_NO_EXECUTION = Execution()
-_NO_PROFILE = Profile()
+T = TypeVar("T")
 
 
 class _Known(NamedTuple):
@@ -181,11 +181,7 @@ class Columns:
         if known is not None:
             return known
         before = self.rejections.count
-        try:
-            execution: Execution = decode_execution(encoded)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            here.reject(*place_and_text(error))
-            execution = _NO_EXECUTION
+        execution = _decoded(encoded, decode_execution, Execution, here)
         task_rules.check_execution(execution, self.project, here)
         targets = tuple(item.target for item in execution.results)
         works = bool(execution.commands) or execution.epanet is not None
@@ -239,11 +235,7 @@ class Columns:
         if number is not None:
             return number
         before = self.rejections.count
-        try:
-            profile: Profile = decode_profile(encoded)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            here.reject(*place_and_text(error))
-            profile = _NO_PROFILE
+        profile = _decoded(encoded, decode_profile, Profile, here)
         task_rules.check_profile(profile, here)
         profile = msgspec.structs.replace(
             profile, slots=execution.slots, memory=execution.memory, staging=staging, inputs=(),
@@ -267,6 +259,15 @@ class Columns:
         said = encoder.encode(dependencies) if dependencies else b""
         parts = b"\n".join((said, inputs, execution, self._profile_bytes[profile]))
         return blake2b(parts, digest_size=16).digest()
+
+
+def _decoded(encoded: bytes, decode: Callable[[bytes], T], kind: type[T], here: Here) -> T:
+    """What is faulty is rejected, and taken as if nothing were written."""
+    try:
+        return decode(encoded)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        here.reject(*place_and_text(error))
+        return kind()
 
 
 def _bytes_of(item: Input) -> int:

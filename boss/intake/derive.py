@@ -23,10 +23,9 @@ class PlacePaths(NamedTuple):
     tree: str = "ecloud-data"
     #: The attempt's working directory.
     work: str = "work"
-    #: `user@host` of each, as rsync and ssh take it; empty is this machine.
-    datastore: str = ""
+    #: `user@host` of the worker, as rsync and ssh take it; empty is the datastore's machine.
     worker: str = ""
-    #: Of the sshd of the one that is another machine.
+    #: Of its sshd.
     port: int = 22
 
 
@@ -37,12 +36,12 @@ def derived_commands(execution: Execution, requirements: Sequence[Input], places
         if item.folder:
             lines.append(("download", f"mkdir -p -- {shlex.quote(posixpath.join(places.work, item.path))}"))
             continue
-        source = _place(places.datastore, places.tree, item.name)
-        lines.append(("download", _copy(source, _place(places.worker, places.work, item.path), places)))
+        source = posixpath.join(places.tree, item.name)
+        lines.append(("download", _copy(source, _at_work(places, item.path), places)))
     lines += [("run", command) for command in run_commands(execution)]
     for result in execution.results:
-        source = _place(places.worker, places.work, result.source)
-        lines.append(("upload", _copy(source, _place(places.datastore, places.tree, result.target), places)))
+        target = posixpath.join(places.tree, result.target)
+        lines.append(("upload", _copy(_at_work(places, result.source), target, places)))
     lines.append(("cleanup", f"rm -r -- {shlex.quote(places.work)}"))
     return lines
 
@@ -54,13 +53,13 @@ def run_commands(execution: Execution) -> list[str]:
     return [command if isinstance(command, str) else shlex.join(command) for command in execution.commands]
 
 
-def _place(host: str, folder: str, path: str) -> str:
-    place = posixpath.join(folder, path)
-    return f"{host}:{place}" if host else place
+def _at_work(places: PlacePaths, path: str) -> str:
+    place = posixpath.join(places.work, path)
+    return f"{places.worker}:{place}" if places.worker else place
 
 
 def _copy(source: str, target: str, places: PlacePaths) -> str:
-    program = "rsync -a --mkpath" if places.datastore or places.worker else "cp -a"
+    program = "rsync -a --mkpath" if places.worker else "cp -a"
     if places.port != 22:
         program += f" -e 'ssh -p {places.port}'"
     return f"{program} -- {shlex.quote(source)} {shlex.quote(target)}"

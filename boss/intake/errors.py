@@ -11,6 +11,7 @@ It knows how a rejection reads to a user and how many are worth showing; it does
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import msgspec
 
@@ -96,17 +97,15 @@ class InputRejections:
             raise self.errors()
 
 
+@dataclass(slots=True)
 class Here:
     """The task (or other part of a file) that is being read: a short way to add a rejection about it."""
 
-    __slots__ = ("rejections", "position", "prefix", "task")
-
-    def __init__(self, rejections: InputRejections, task: str = "", position: int = 0, prefix: str = "") -> None:
-        self.rejections = rejections
-        self.task = task
-        self.position = position
-        #: Stands before each field.
-        self.prefix = prefix
+    rejections: InputRejections
+    task: str = ""
+    position: int = 0
+    #: Stands before each field.
+    prefix: str = ""
 
     def reject(self, field: str, text: str, hint: str = "") -> None:
         self.rejections.add(text, hint, task=self.task, position=self.position, field=self.prefix + field)

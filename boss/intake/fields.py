@@ -6,15 +6,25 @@ takes (value, field, here), adds rejections to `here`, and returns what is usabl
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
+from boss.common.units import BINARY, DECIMAL, SECONDS
 from boss.intake.errors import Here, listed, suggestion
-from boss.intake.quantities import bytes_of, seconds_of
 from boss.intake.rules import shortest
 
 T = TypeVar("T")
 Pair = tuple[str, str]
+
+#: The JSON Schema has the same two patterns; a test compares them.
+_NUMBER = r"[0-9]{1,12}(\.[0-9]{1,9})?"
+DURATION = rf"^(?=.)({_NUMBER}d)?({_NUMBER}h)?({_NUMBER}m)?({_NUMBER}s)?$"
+MEMORY = rf"^{_NUMBER} ?(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB|K|M|G|T)$"
+
+_DURATION = re.compile(DURATION)
+_MEMORY = re.compile(MEMORY)
+_PARTS = re.compile(r"(\d+(?:\.\d+)?)([dhms])")
 
 
 def word_of(value: object) -> str:
@@ -197,3 +207,26 @@ def check_known(value: dict[str, object], known: tuple[str, ...], field: str, he
         if name not in known:
             hint = suggestion(name, known) or f"Known are {listed(known)}."
             here.reject(f"{field}.{name}", "is no field that is known here", hint)
+
+
+# --- times and amounts of memory, such as "5m", "1h30m", "2GB", "512 MiB" --------------------------------
+
+
+def seconds_of(text: str) -> float | None:
+    """Seconds in `"5m"`, `"1h30m"`, `"2.5s"`, `"1d"`; None when it is no such text."""
+    if not _DURATION.fullmatch(text):
+        return None
+    return sum(float(number) * SECONDS[unit] for number, unit in _PARTS.findall(text))
+
+
+def bytes_of(text: str) -> int | None:
+    """Bytes in `"2GB"` (1000s), `"2GiB"` or `"2G"` (1024s, as `ulimit` and Slurm count)."""
+    found = _MEMORY.fullmatch(text)
+    return None if found is None else round(float(text[: found.start(2)]) * _factor(found[2]))
+
+
+def _factor(unit: str) -> int:
+    if unit == "B":
+        return 1
+    decimal = unit.endswith("B") and "i" not in unit
+    return (DECIMAL if decimal else BINARY)[unit[0].lower()]

@@ -13,11 +13,10 @@ from collections.abc import Container, Iterable, Iterator
 
 import msgspec
 
-from boss.core.model import InitSpec, Submission
+from boss.core.model import InitSpec, Profile, Submission
 from boss.intake.columns import UNKNOWN, Columns
 from boss.intake.graph import build_rows, find_cycles
 from boss.intake.producers import TooManyPatternsError, matching, producers_of
-from boss.intake.shared_files import profiles_with_inputs
 from boss.intake.stream import Header, decode_inputs, encoder
 from boss.intake.task_rules import folders_of
 from wire.messages import Input
@@ -144,7 +143,8 @@ def _bind(columns: Columns) -> tuple[dict[tuple[int, int], str], list[tuple[int,
         if producers:
             implied.update({(index, producer): name for index in others for producer in producers})
             if name in columns.files:
-                _forget_sent(columns, name, others)
+                for index in others:  # a result of this push is meant, not the file of that name that was sent with it
+                    columns.requirements[index] = _unbound(columns.requirements[index], (name,))
             elif name in columns.folders:
                 _forget_folder(columns, name, others)
             others = [index for index in tasks if index in producers]
@@ -162,22 +162,15 @@ def _bind(columns: Columns) -> tuple[dict[tuple[int, int], str], list[tuple[int,
 def _all_producers(columns: Columns) -> dict[str, set[int]]:
     """Only for names that are needed."""
     try:
-        found = producers_of(columns.needed, columns.results, columns.files.keys() | columns.folders.keys())
+        return producers_of(columns.needed, columns.results, columns.files.keys() | columns.folders.keys())
     except TooManyPatternsError:
         text = "there are more requirements and patterns of results than can be compared with each other"
         columns.rejections.add(text, "Give each pattern a folder of its own, or name the results.", field="results")
         return {}
-    return found
-
-
-def _forget_sent(columns: Columns, name: str, tasks: Iterable[int]) -> None:
-    """A result of this push is meant, not the file of that name that was sent with it."""
-    for index in tasks:
-        columns.requirements[index] = _unbound(columns.requirements[index], (name,))
 
 
 def _forget_folder(columns: Columns, name: str, tasks: Iterable[int]) -> None:
-    """As `_forget_sent`, of a folder: the requirement is one again, in place of all that is in it."""
+    """A result is meant, not the folder that was sent: the requirement is one again, in place of all that is in it."""
     for index in tasks:
         items: dict[tuple[str, str], Input] = {}
         for item in decode_inputs(columns.requirements[index]):
@@ -287,3 +280,70 @@ def _file_warnings(
 def _capped(warnings: list[str], count: int = 0) -> list[str]:
     more = max(count, len(warnings)) - _WARNINGS
     return [*warnings[:_WARNINGS], f"... and {more:,} more like this"] if more > 0 else warnings
+
+
+# --- sent files that several tasks need --------------------------------------------------------------
+
+# They are noted in the profiles, so that the boss can send tasks where those files are. Distinguished are sets of
+# files, each of which several tasks need, the largest first. Work and sets are bounded: with files beyond the bounds
+# nothing is lost but a preference. What makes a task the same when it is pushed again does not depend on it, as that
+# must not depend on other tasks.
+
+#: Different sets of shared files in one push.
+MAX_SETS = 1_000
+#: Looks at a task's need of a file, for each task of the push.
+_LOOKS = 4
+
+Inputs = tuple[tuple[str, int], ...]
+
+
+def profiles_with_inputs(columns: Columns) -> tuple[list[Profile], array[int]]:
+    """The profiles and their numbers by task, as in `columns`, but with `inputs`."""
+    count = len(columns.executions)
+    sets, set_of = _sets(columns, count)
+    if len(sets) == 1:
+        return columns.profiles, columns.profile_of
+    profiles: list[Profile] = []
+    numbers: dict[tuple[int, int], int] = {}
+    profile_of = array("I")
+    for pair in zip(columns.profile_of, set_of, strict=True):
+        number = numbers.get(pair)
+        if number is None:
+            number = numbers[pair] = len(profiles)
+            profiles.append(msgspec.structs.replace(columns.profiles[pair[0]], inputs=sets[pair[1]]))
+        profile_of.append(number)
+    return profiles, profile_of
+
+
+def _sets(columns: Columns, count: int) -> tuple[list[Inputs], array[int]]:
+    """The sets (the first is empty), and the number of each task's."""
+    sets: list[Inputs] = [()]
+    set_of = array("I", bytes(4 * count))
+    looks = _LOOKS * count
+    for digest, size, tasks in _shared(columns):
+        looks -= len(tasks)
+        if looks < 0:
+            break
+        grown: dict[int, int] = {}
+        for index in tasks:
+            before = set_of[index]
+            after = grown.get(before)
+            if after is None:
+                after = before
+                if len(sets) < MAX_SETS:
+                    after = len(sets)
+                    sets.append((*sets[before], (digest, size)))
+                    grown[after] = after  # named twice by one task
+                grown[before] = after
+            set_of[index] = after
+    return sets, set_of
+
+
+def _shared(columns: Columns) -> list[tuple[str, int, array[int]]]:
+    """Digest, size and tasks of each sent file that several tasks need; the largest first."""
+    found = [
+        (file.digest, file.size, columns.needed[name])
+        for name, file in columns.files.items()
+        if name not in columns.producers and len(columns.needed.get(name, ())) > 1
+    ]
+    return sorted(found, key=lambda one: -one[1])

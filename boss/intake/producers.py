@@ -86,12 +86,5 @@ def matching(names: Iterable[str], patterns: Results) -> Iterable[tuple[str, int
             if tests > MAX_TESTS:
                 raise TooManyPatternsError
             for pattern in candidates:
-                if means(pattern, name):
+                if pattern.means(name):
                     yield from ((name, index) for index in tasks[pattern.text])
-
-
-def means(pattern: Pattern, name: str) -> bool:
-    """Whether the pattern can make this name: as a file, or as a file of a folder that is taken whole."""
-    if pattern.matches(name):
-        return True
-    return not pattern.any_depth and any(pattern.matches(folder) for folder in folders_of(name))

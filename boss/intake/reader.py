@@ -11,7 +11,6 @@ from array import array
 from collections.abc import Iterable, Iterator, Set
 from hashlib import blake2b
 from pathlib import Path
-from typing import Self
 
 import msgspec
 
@@ -19,7 +18,7 @@ from boss.core.model import Submission
 from boss.intake import describe, stream
 from boss.intake.collector import Collector
 from boss.intake.create_ids import create_ids, placeholder
-from boss.intake.document import JSON_ERRORS, Document, malformed, open_document
+from boss.intake.document import JSON_ERRORS, malformed, open_document
 from boss.intake.errors import Here, InputRejectedError, InputRejection, InputRejections, suggestion
 from boss.intake.local_files import FoundFiles, LocalFile, find_local_files
 from boss.intake.producers import named
@@ -80,7 +79,7 @@ _DEFAULT_OPTIONS = PushOptions()
 
 def check(path: str | Path, options: PushOptions = _DEFAULT_OPTIONS) -> CheckedFile:
     """As `read_file`, for a check without a boss: dependencies that are not in the file become warnings."""
-    task_file, submission = _Reading.of(Path(path), options).read()
+    task_file, submission = _Reading(Path(path), options).read()
     near = {id: suggestion(id, _ids(task_file)) for id in dict.fromkeys(id for _, id in task_file.external[:_WARNINGS])}
     warnings = [
         f'task "{task}": the dependency "{id}" is not in this file; that is right only if an earlier push brought it. '
@@ -100,7 +99,7 @@ def _ids(task_file: TaskFile) -> list[str]:
 
 def read_file(path: str | Path, options: PushOptions = _DEFAULT_OPTIONS) -> TaskFile:
     """Read and check a task file. Raises InputRejectedError with all that is wrong."""
-    return _Reading.of(Path(path), options).read()[0]
+    return _Reading(Path(path), options).read()[0]
 
 
 def _read(path: Path) -> bytes:
@@ -139,14 +138,13 @@ def _digests(found: FoundFiles) -> dict[str, str]:
 class _Reading:
     """One pass over a document; see `read`."""
 
-    def __init__(self, document: Document, path: Path, options: PushOptions) -> None:
-        self._document = document
+    def __init__(self, path: Path, options: PushOptions) -> None:
+        """Raises InputRejectedError: the file cannot be read, or is no JSON."""
+        self._document = open_document(_read(path), str(path))
         self._path = path
         self._options = options
         self._rejections = InputRejections()
         self._chunks: list[bytes] = []
-        #: Until all tasks are read, if they get their ids then.
-        self._lines: list[stream.StreamTask] = []
         #: Position in the file of each line of the stream: faulty tasks have no line.
         self._position_of = array("I")
         #: Name of a requirement -> the first (task, position) that has it.
@@ -155,17 +153,16 @@ class _Reading:
         #: Names that a task both needs and writes: it needs what was there before.
         self._renewed: set[str] = set()
 
-    @classmethod
-    def of(cls, path: Path, options: PushOptions) -> Self:
-        return cls(open_document(_read(path), str(path)), path, options)
-
     def read(self) -> tuple[TaskFile, Submission]:
         dialect = describe.DATABASE if self._is_database() else describe.OWN
-        self._read_tasks(dialect)
-        found = self._find_files()
-        if self._options.create_ids:
-            create_ids(self._lines, _digests(found))
-            self._encode(self._lines)
+        if self._options.create_ids:  # which need all tasks and all files
+            lines = list(self._read_lines(dialect))
+            found = self._find_files()
+            create_ids(lines, _digests(found))
+            self._encode(lines)
+        else:
+            self._encode(self._read_lines(dialect))
+            found = self._find_files()
         header = self._header(dialect.name, found)
         submission = self._collect(header)
         if self._rejections.count or submission is None:
@@ -191,12 +188,6 @@ class _Reading:
             return describe.is_database(msgspec.json.decode(tasks[0]))
         except JSON_ERRORS:
             return False
-
-    def _read_tasks(self, dialect: describe.Dialect) -> None:
-        if self._options.create_ids:
-            self._lines = list(self._read_lines(dialect))
-        else:
-            self._encode(self._read_lines(dialect))
 
     def _read_lines(self, dialect: describe.Dialect) -> Iterator[stream.StreamTask]:
         defaults = self._defaults()

@@ -58,10 +58,6 @@ def wrong_path(path: str) -> str:
         return f"`{path}` is an absolute path; a path inside the tree is wanted"
     if not path.isprintable() and (reason := _wrong_characters(path, _NOT_IN_PATH)):
         return reason
-    return _wrong_parts(path)
-
-
-def _wrong_parts(path: str) -> str:
     parts = path.split("/")
     if ".." in parts:
         return f"`{path}` leaves the tree"

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from datastore.disk.beneath import BeneathError, kind_of, open_folder
 from datastore.disk.errors import DiskError
 from datastore.disk.tree import Tree
-from datastore.paths import OWN_FOLDER, NameRefusedError, clean_name, folders_of, shown
+from datastore.paths import OWN_FOLDER, NameRefusedError, clean_name, shown
 from wire.patterns import Pattern, fixed_part
 
 
@@ -76,7 +76,7 @@ def names_matching(tree: Tree, text: str) -> list[str]:
     pattern, fixed = Pattern(text), fixed_part(text)
     above = f"{fixed}/" if fixed else ""
     entries = _at_root(tree) if not fixed else list_folder(tree, fixed) or []
-    return [above + entry.path for entry in entries if entry.is_file and _means(pattern, above + entry.path)]
+    return [above + entry.path for entry in entries if entry.is_file and pattern.means(above + entry.path)]
 
 
 def _at_root(tree: Tree) -> list[Entry]:
@@ -88,9 +88,3 @@ def _at_root(tree: Tree) -> list[Entry]:
             mode = os.stat(name, dir_fd=tree.fd, follow_symlinks=False).st_mode
             found += [Entry(name, mode)] if below is None else [Entry(f"{name}/{e.path}", e.mode) for e in below]
     return found
-
-
-def _means(pattern: Pattern, name: str) -> bool:
-    if pattern.matches(name):
-        return True
-    return not pattern.any_depth and any(pattern.matches(folder) for folder in folders_of(name))

@@ -26,7 +26,7 @@ from boss.api.schema import BundleRequest, FolderAnswer, ResultAnswer, ResultLis
 from boss.core.attempts import tree_prefix
 from boss.core.state import runs
 from boss.database.views import LARGEST, ResultLine
-from wire.patterns import Pattern, is_pattern
+from wire.patterns import Pattern, folders_above, is_pattern
 
 _LIMIT, _MAX_LIMIT = 1000, 10_000
 #: Rows read for one answer: a pattern that few names match continues in the next one.
@@ -114,12 +114,7 @@ def fitting(wanted: str) -> Fits:
         below = f"{wanted}/"
         return lambda name: name == wanted or name.startswith(below)
     pattern = Pattern(wanted)
-
-    def fits(name: str) -> bool:
-        parts = name.split("/")
-        return any(pattern.matches("/".join(parts[:count])) for count in range(len(parts), 0, -1))
-
-    return fits
+    return lambda name: any(map(pattern.matches, (name, *folders_above(name))))
 
 
 def result_answer(line: ResultLine) -> ResultAnswer:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from boss.intake import describe, epanet, quantities, rules
+from boss.intake import describe, epanet, fields, rules
 from boss.intake.errors import InputRejectedError
 from boss.intake.reader import read_file
 from wire.messages import EpanetRun
@@ -69,7 +69,7 @@ def test_schema_and_reading_know_the_same_fields():
     assert set(run["options"]["properties"]) == set(epanet.OPTIONS)
     for section, variables in epanet.VARIABLES.items():
         assert run["output"]["properties"][section]["properties"]["variables"]["items"]["enum"] == list(variables)
-    assert definitions["expect"]["anyOf"][1]["pattern"] == quantities.DURATION
+    assert definitions["expect"]["anyOf"][1]["pattern"] == fields.DURATION
 
 
 def test_the_documentation_names_every_field():

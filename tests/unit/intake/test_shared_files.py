@@ -7,7 +7,7 @@ from array import array
 import msgspec
 
 from boss.core.model import SentFile, Submission
-from boss.intake import shared_files
+from boss.intake import finish
 from boss.intake.collector import Collector
 
 
@@ -62,7 +62,7 @@ def test_one_file_named_twice_by_one_task_counts_once() -> None:
 
 
 def test_sets_are_bounded(monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(shared_files, "MAX_SETS", 3)
+    monkeypatch.setattr(finish, "MAX_SETS", 3)
     made = pushed([f"f{n}" for n in range(8) for _ in range(2)], {f"f{n}": 10 - n for n in range(8)})
     assert [one for one in sizes(made) if one] == [[10], [10], [9], [9]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from boss.intake.derive import PlacePaths, derived_commands
-from boss.intake.quantities import bytes_of, seconds_of
+from boss.intake.fields import bytes_of, seconds_of
 from boss.intake.rules import shortest, wrong_path, wrong_project
 from wire.messages import EpanetRun, Execution, Input, ResultItem
 
@@ -80,10 +80,10 @@ def test_the_commands_shown_are_in_the_order_of_the_work():
     ]
 
 
-def test_the_commands_shown_name_the_hosts():
-    places = PlacePaths(tree="/data", work="/home/w", datastore="ecloud@store", worker="")
+def test_the_commands_shown_name_the_host():
+    places = PlacePaths(tree="/data", work="/home/w", worker="ecloud@w1")
     ((_, line), *_) = derived_commands(Execution(), [Input(name="x", path="x")], places)
-    assert line == "rsync -a --mkpath -- ecloud@store:/data/x /home/w/x"
+    assert line == "rsync -a --mkpath -- /data/x ecloud@w1:/home/w/x"
 
 
 def test_a_port_that_is_not_the_usual_one_is_shown():
