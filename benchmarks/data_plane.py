@@ -100,10 +100,10 @@ def many_results(plane: Plane, sizes: Sizes) -> Row:
         commands = [floors.rsync_command(plane.server, source, place) for source, place in sources]
         return _timed(lambda: (floors.rsync_all(commands), floors.digest_all(target), floors.sync_all(target)))
 
-    took, least = _in_turn(sizes.turns, collect, floor)
+    took, floor_took = _in_turn(sizes.turns, collect, floor)
     name = f"{sizes.results:,} results of {sizes.result / 1000:g} kB from {sizes.hosts} hosts"
     more = "floor: one rsync a host, side by side; then a digest of each file and one syncfs"
-    return Row(name, took, least, took / least, "≤ 1.5", more)
+    return Row(name, took, floor_took, took / floor_took, "≤ 1.5", more)
 
 
 # --- one large result -----------------------------------------------------------------------------------
@@ -130,21 +130,21 @@ def large_result(plane: Plane, sizes: Sizes) -> Row:
         target.mkdir()
         (sent,) = source.rglob("large")
 
-        def least() -> None:
+        def floor_took() -> None:
             floors.digest(sent)
             floors.rsync_all([floors.rsync_command(plane.server, source, target)])
             (came,) = target.rglob("large")
             floors.digest(came)
             floors.sync_file(came)
 
-        took = _timed(least)
+        took = _timed(floor_took)
         shutil.rmtree(target)
         return took
 
-    took, least = _in_turn(sizes.turns, collect, floor)
+    took, floor_took = _in_turn(sizes.turns, collect, floor)
     name = f"one result of {sizes.large / MB:,.0f} MB"
     more = "both with the worker's digest; floor: digest, rsync, digest, fsync, one after another"
-    return Row(name, took, least, took / least, "≤ 1.1", more)
+    return Row(name, took, floor_took, took / floor_took, "≤ 1.1", more)
 
 
 def _listed(plane: Plane, worker: str, turn: int) -> Collect:
@@ -198,7 +198,7 @@ def ends_together(sizes: Sizes) -> Row:
     name = f"{sizes.together:,} tasks that end in the same second on {sizes.hosts} hosts"
     more = (
         f"{found.failed} failed connections, {found.logins} logins, {found.transfers} transfers, "
-        f"at most {found.most} at once (limit {found.limit}); turns of the boss: median "
+        f"at most {found.peak} at once (limit {found.limit}); turns of the boss: median "
         f"{1000 * found.turn(0.5):.0f} ms, 99 % below {1000 * found.turn(0.99):.0f} ms"
     )
     return Row(name, found.seconds, goal="0 failed; turns: 50 ms", more=more)

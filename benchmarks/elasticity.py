@@ -32,7 +32,7 @@ Point = tuple[float, float]
 def bounds(study: Study, site: Site) -> Point:
     """(seconds, VM-hours) below which none can be."""
     boot = site.boot * (1 - site.spread)
-    makespan = study.least_makespan(min(study.arrives) + boot, site.slots * site.most)
+    makespan = study.min_makespan(min(study.arrives) + boot, site.slots * site.max_workers)
     return makespan, (sum(study.seconds) / site.slots + boot) / 3600
 
 
@@ -114,8 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
 def rows_of(study: str, of_study: dict[str, list[tuple[Outcome, Point]]]) -> list[dict[str, object]]:
     """Print what was measured of one study; its rows."""
     draws = next(iter(of_study.values()))
-    least_makespan, least_hours = mean(bound[0] for _, bound in draws), mean(bound[1] for _, bound in draws)
-    print(f"\n{study}: bounds {least_makespan:,.0f} s, {least_hours:.2f} VM-hours")
+    min_makespan, min_hours = mean(bound[0] for _, bound in draws), mean(bound[1] for _, bound in draws)
+    print(f"\n{study}: bounds {min_makespan:,.0f} s, {min_hours:.2f} VM-hours")
     points: dict[str, Point] = {}
     rows: list[dict[str, object]] = []
     for name, found in of_study.items():
@@ -123,19 +123,19 @@ def rows_of(study: str, of_study: dict[str, list[tuple[Outcome, Point]]]) -> lis
         hours = mean(outcome.worker_seconds for outcome, _ in found) / 3600
         started = mean(outcome.started for outcome, _ in found)
         points[name] = (makespan, hours)
-        mark = "  <= 1.1 x" if makespan <= 1.1 * least_makespan else ""
-        print(f"  {name:34s} {makespan:8,.0f} s ({makespan / least_makespan:5.2f}) {hours:8.2f} h "
-              f"({hours / least_hours:5.2f}) {started:5.0f} started{mark}")  # fmt: skip
+        mark = "  <= 1.1 x" if makespan <= 1.1 * min_makespan else ""
+        print(f"  {name:34s} {makespan:8,.0f} s ({makespan / min_makespan:5.2f}) {hours:8.2f} h "
+              f"({hours / min_hours:5.2f}) {started:5.0f} started{mark}")  # fmt: skip
         rows.append({"study": study, "policy": name, "makespan": makespan, "vm_hours": hours, "started": started,
-                     "least_makespan": least_makespan, "least_vm_hours": least_hours})  # fmt: skip
+                     "min_makespan": min_makespan, "min_vm_hours": min_hours})  # fmt: skip
     own = {name: point for name, point in points.items() if name in OURS}
     others = {name: point for name, point in points.items() if name in RIVALS}
-    print(f"  better on both measures: {', '.join(beaten(own, others)) or 'nobody'}")
+    print(f"  better on both measures: {', '.join(beaten(own, others)) or 'none'}")
     print(f"  matched by none of ours: {', '.join(unmatched(own, others)) or 'none'}")
     print(f"  better on both by another of ours: {', '.join(off_the_front(own)) or 'none'}")
-    for what, limit in (("the least makespan", least_makespan), ("the fastest", min(m for m, _ in points.values()))):
+    for what, limit in (("the least makespan", min_makespan), ("the fastest", min(m for m, _ in points.values()))):
         quick = {name: hours for name, (makespan, hours) in points.items() if makespan <= 1.1 * limit}
-        fewest = min(quick, key=quick.__getitem__, default="nobody")
+        fewest = min(quick, key=quick.__getitem__, default="none")
         print(f"  fewest VM-hours within 1.1 x {what}: {fewest}")
     return rows
 
@@ -159,8 +159,8 @@ def plot(rows: list[dict[str, object]], path: Path) -> None:
             hours, makespans = zip(*found, strict=True)
             axis.plot(hours, makespans, marker, ls="-" if family == "ours" else "", lw=0.8, c=colour, ms=5,
                       alpha=0.8, label="ours, by cost_weight" if family == "ours" else f"{family} ...")  # fmt: skip
-        axis.axhline(_number(of_it[0]["least_makespan"]), lw=0.8, ls="--", c="grey")
-        axis.axvline(_number(of_it[0]["least_vm_hours"]), lw=0.8, ls="--", c="grey")
+        axis.axhline(_number(of_it[0]["min_makespan"]), lw=0.8, ls="--", c="grey")
+        axis.axvline(_number(of_it[0]["min_vm_hours"]), lw=0.8, ls="--", c="grey")
         axis.set(title=name, xlabel="VM-hours", ylabel="makespan in s", xscale="log", yscale="log")
         axis.xaxis.set_minor_formatter("{x:g}")
         axis.tick_params(axis="x", which="both", labelsize=7, labelrotation=45)

@@ -15,7 +15,7 @@ from benchmarks.system import ROOT, Cpu, System
 from boss.database import Database
 
 #: Only against waiting for ever.
-_PATIENCE_SECONDS = 1800.0
+_TIMEOUT_SECONDS = 1800.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def wait_for_all(system: System, batch: int, count: int) -> Run:
 
 def _wait(system: System, number: int) -> float:
     """By the boss's own clock, from the turn that accepted the batch to the turn that recorded its end."""
-    until = time.monotonic() + _PATIENCE_SECONDS
+    until = time.monotonic() + _TIMEOUT_SECONDS
     while True:
         answer = system.client.batch(number, wait=20.0)
         if answer.finished:

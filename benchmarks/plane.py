@@ -47,7 +47,7 @@ _BOSS, _DATASTORE = MqttLogin("boss", "for-the-boss", "boss"), MqttLogin("datast
 #: Of one message: what fits into it with room to spare.
 _ORDERS_AT_ONCE = 1_000
 #: Only against waiting for ever.
-_PATIENCE_SECONDS = 900.0
+_TIMEOUT_SECONDS = 900.0
 
 Answer = Published | Abandoned | StageDone | StageFailed
 
@@ -146,7 +146,7 @@ class Plane:
         return list(answers.values())
 
     def _next(self) -> DatastoreReports:
-        until = time.monotonic() + _PATIENCE_SECONDS
+        until = time.monotonic() + _TIMEOUT_SECONDS
         while time.monotonic() < until:
             try:
                 event = self.inbox.get(timeout=1.0)

@@ -72,14 +72,14 @@ def main() -> int:
         store = DatabaseStore(database, Path(folder))
         first = push(store, submission(count))
         finish_all(database, count)
-        ways = {
+        cases = {
             "the same again, all of it done": submission(count),
             "the same with keep_succeeded": submission(count, "keep_succeeded"),
             "the same with replace": submission(count, "replace"),
             "another content with replace": submission(count, "replace", b"d"),
         }
         sys.stdout.write(f"{count:,} tasks with two dependencies each: first push {first:.2f} s\n")
-        for words, made in ways.items():
+        for words, made in cases.items():
             seconds = push(store, made)
             sys.stdout.write(f"  {words:32} {seconds:6.2f} s, {seconds / first:.1f} x the first\n")
         database.close()

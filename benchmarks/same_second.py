@@ -17,7 +17,7 @@ from tests.worlds import ssh_server
 from tests.worlds.inside.plan import FOLDER
 from tests.worlds.ssh_server import SshServer
 
-_PATIENCE_SECONDS = 900.0
+_TIMEOUT_SECONDS = 900.0
 LIMIT = 4
 
 
@@ -30,7 +30,7 @@ class Found:
     failed: int
     transfers: int
     #: Transfers at once, and how many there may be.
-    most: int
+    peak: int
     limit: int
     #: Seconds that each turn of the boss took meanwhile, sorted.
     turns: list[float]
@@ -51,9 +51,9 @@ def same_second(tasks: int, hosts: int) -> Found:
             system.environment["BOSS_TURNS"] = str(notes)
             system.start()
             seconds, turns = _run(system, tasks, notes)
-        transfers, most = _sessions(server.log())
+        transfers, peak = _sessions(server.log())
         logins = server.logins()
-        return Found(seconds, logins, _failed(server.log()), transfers, most, LIMIT, turns)
+        return Found(seconds, logins, _failed(server.log()), transfers, peak, LIMIT, turns)
 
 
 def _settings(server: SshServer, names: list[str], tasks: int) -> dict[str, str]:
@@ -81,7 +81,7 @@ def _run(system: System, tasks: int, notes: Path) -> tuple[float, list[float]]:
     path.write_text(json.dumps(described))
     client = system.client
     number = client.submit(encode_stream(read_file(path, PushOptions())), detach=True).batch
-    until = time.monotonic() + _PATIENCE_SECONDS
+    until = time.monotonic() + _TIMEOUT_SECONDS
     while client.batch(number).counts.running < tasks:
         if time.monotonic() > until:
             raise RuntimeError(f"not all tasks began: {client.batch(number).counts}")
@@ -106,12 +106,12 @@ def _failed(log: str) -> int:
 
 def _sessions(log: str) -> tuple[int, int]:
     """How many commands were run, and how many at once at most: the log has them in their order."""
-    now = most = count = 0
+    now = peak = count = 0
     for line in log.splitlines():
         if line.startswith("Starting session: command"):
             count += 1
             now += 1
-            most = max(most, now)
+            peak = max(peak, now)
         elif line.startswith("Close session"):
             now -= 1
-    return count, most
+    return count, peak

@@ -24,7 +24,7 @@ from boss.database import Database
 ROOT = Path(__file__).resolve().parent.parent
 _TICK = os.sysconf("SC_CLK_TCK")
 #: Only against waiting for ever.
-_PATIENCE_SECONDS = 120.0
+_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Kind:
     broker: str = "mosquitto"
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         names = {"sqlite": "SQLite", "mariadb": "MariaDB", "mosquitto": "Mosquitto"}
         return f"{names.get(self.database, self.database)}, {names.get(self.broker, self.broker)}"
 
@@ -118,7 +118,7 @@ class System:
             )
         took = 0.0
         while True:
-            if self._process.poll() is not None or time.perf_counter() - began > _PATIENCE_SECONDS:
+            if self._process.poll() is not None or time.perf_counter() - began > _TIMEOUT_SECONDS:
                 raise RuntimeError(f"the boss did not start:\n{log_path.read_text(errors='replace')[-3000:]}")
             if self._answers():
                 took = took or time.perf_counter() - began
@@ -195,13 +195,13 @@ def running(kind: Kind, url: str = "", database_pid: int = 0, started: bool = Tr
 
 def _role(pid: int) -> str:
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        text = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return ""
     for word, role in ((b"worker", "worker"), (b"datastore", "datastore")):
-        if b"-m" in words and word in words:
+        if b"-m" in text and word in text:
             return role
-    return "broker" if b"mosquitto" in words[0] or any(b"amqtt" in word for word in words) else ""
+    return "broker" if b"mosquitto" in text[0] or any(b"amqtt" in word for word in text) else ""
 
 
 def _cpu_of(pid: int) -> tuple[float, float]:

@@ -32,7 +32,7 @@ class Row:
 
 
 def text(rows: list[Row]) -> str:
-    """A table for people."""
+    """A table for users."""
     head = ("what", "parts", "tasks", "seconds", "tasks/s", "of floor", "by CPU", "CPU us/task", "target and remarks")
     lines = [head, *map(_cells, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]

@@ -64,7 +64,7 @@ class Report:
         sys.stderr.write(f"{row.name}, {row.parts}: {row.seconds:.4g} s, {row.rate:,.0f}/s {row.more}\n")
 
     def ran(self, name: str, kind: Kind, run: measures.Run, target: str = "") -> None:
-        self.add(timed(name, kind.words, run.count, run.seconds, cpu=run.cpu.per_task(run.count), target=target))
+        self.add(timed(name, kind.text, run.count, run.seconds, cpu=run.cpu.per_task(run.count), target=target))
 
 
 def timed(name: str, parts: str, count: int, seconds: float, **rest: Any) -> Row:
@@ -127,7 +127,7 @@ def _kinds(options: argparse.Namespace) -> Iterator[Kind]:
             continue
         fault = missing(kind.database, kind.broker)
         if fault:
-            sys.stderr.write(f"the rows of {kind.words} are left out: {fault}\n")
+            sys.stderr.write(f"the rows of {kind.text} are left out: {fault}\n")
         else:
             yield kind
 
@@ -166,7 +166,7 @@ def _latency(report: Report, sizes: Sizes, kind: Kind, system: System) -> None:
         found = measures.latencies(system, sizes.latencies, noop=noop)
         median, worst = measures.median_and_worst(found)
         words = f"median {median * 1000:.1f} ms, 95 % below {worst * 1000:.1f} ms, least {found[0] * 1000:.1f} ms"
-        report.add(Row(name=name, parts=kind.words, count=len(found), seconds=median, more=words, target="10 ms"))
+        report.add(Row(name=name, parts=kind.text, count=len(found), seconds=median, more=words, target="10 ms"))
 
 
 def _accept(report: Report, kind: Kind, url: str, pid: int, count: int) -> None:
@@ -176,13 +176,13 @@ def _accept(report: Report, kind: Kind, url: str, pid: int, count: int) -> None:
         words = f"boss {taken.before_mib:.0f} -> {taken.peak_mib:.0f} MiB at its peak, CPU {taken.cpu_seconds:.1f} s"
         target = "20 s, 600 MB" if count == 1_000_000 else ""
         name = "accept, two dependencies each"
-        report.add(timed(name, kind.words, count, taken.seconds, more=words, target=target))
+        report.add(timed(name, kind.text, count, taken.seconds, more=words, target=target))
         if kind.database == "sqlite":
             path = system.home.parent / "tasks.json"
             loads.write_task_file(path, loads.two_dependencies(count))
             seconds = measures.push_file(system, path, "from-a-file")
             words = f"file of {path.stat().st_size / 1e6:.0f} MB"
-            report.add(timed("push_tasks.py --detach of a file", kind.words, count, seconds, more=words))
+            report.add(timed("push_tasks.py --detach of a file", kind.text, count, seconds, more=words))
 
 
 def _again(report: Report, sizes: Sizes, kind: Kind) -> None:
@@ -195,14 +195,14 @@ def _again(report: Report, sizes: Sizes, kind: Kind) -> None:
         seconds = system.start()
         words = f"{system.memory_mib('VmHWM'):.0f} MiB"
         name = "boss starts with unfinished tasks"
-        report.add(Row(name=name, parts=kind.words, count=count, seconds=seconds, more=words))
+        report.add(Row(name=name, parts=kind.text, count=count, seconds=seconds, more=words))
         run = measures.wait_for_all(system, 1, count)
         report.ran("no-op, two dependencies each", kind, run)
         system.stop()
         system.start()
         taken = measures.accept(system, count, "again")
         words = f"boss {taken.before_mib:.0f} -> {taken.peak_mib:.0f} MiB at its peak"
-        report.add(timed("the same finished tasks pushed again", kind.words, count, taken.seconds, more=words))
+        report.add(timed("the same finished tasks pushed again", kind.text, count, taken.seconds, more=words))
 
 
 if __name__ == "__main__":

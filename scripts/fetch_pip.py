@@ -47,8 +47,8 @@ def index_url() -> str:
 
 
 def fits(requires: str) -> bool:
-    least = re.search(r">=\s*(\d+)\.(\d+)", requires)
-    return least is None or sys.version_info[:2] >= (int(least[1]), int(least[2]))
+    minimum = re.search(r">=\s*(\d+)\.(\d+)", requires)
+    return minimum is None or sys.version_info[:2] >= (int(minimum[1]), int(minimum[2]))
 
 
 def newest(links: list[tuple[str, str, str]]) -> tuple[str, str] | None:

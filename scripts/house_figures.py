@@ -4,7 +4,7 @@
     scripts/house_figures.py 5248fd3     of that revision, to compare
 
 A statement is what Python's grammar calls one. Not counted are comments, docstrings and tables: assignments of literal
-dictionaries, lists, tuples or sets (by themselves or frozen) to names of a module, definitions of database tables, and
+dictionaries, lists, tuples or sets (directly or frozen) to names of a module, definitions of database tables, and
 the rows of enumerations. Counted besides is the program that the worker's start script once had a copy of.
 """
 

@@ -18,7 +18,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 HEAD = """\
 # Made by scripts/make_lock.py from pyproject.toml ({part}). Installed with --no-deps, so it is complete
-# by itself; epyt's own dependencies are left out on purpose (only the library in its wheel is used).
+# automatically; epyt's own dependencies are left out on purpose (only the library in its wheel is used).
 """
 #: Packages of which the wheel alone is wanted.
 WHEEL_ONLY = ("epyt",)

@@ -89,7 +89,7 @@ make_venv() {
         "$python" -m venv "$venv" || fail "$python -m venv $venv failed, see above."
     else
         make_with_virtualenv "$python" ||
-            fail "no environment could be made, see above. By hand: apt-get install python3-venv, then this command again."
+            fail "no environment could be made, see above. Manually: apt-get install python3-venv, then this command again."
     fi
 }
 

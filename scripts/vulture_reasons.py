@@ -30,7 +30,7 @@ _.hydraulic_step, _.report_step  # options of an EPANET task
 _.warning_codes, _.periods, _.expected_periods, _.wall_ms  # columns of runs.parquet
 _.lose_answer, _.lose_call, _.never_boot, _.twice, _.die  # faults of the fake site
 
-# --- for people and programs outside ------------------------------------------------------------------
+# --- for users and programs outside -------------------------------------------------------------------
 
 _.kept_files, _.hindrances, _.why_not_more_kind, _.why_not_fewer_kind  # keys of /api/v1
 _.bytes_moved  # of a message of the datastore: for who looks at the broker, and for benchmarks/data_plane.py

@@ -19,7 +19,7 @@ class Site:
     """The pool's limits, and how its workers boot."""
 
     slots: int = 4
-    most: int = 25
+    max_workers: int = 25
     boot: float = 60.0
     #: Each boot takes between (1 - spread) and (1 + spread) times as long.
     spread: float = 0.25
@@ -187,7 +187,7 @@ class _Cloud:
         )  # fmt: skip
         start, stop = self.policy(view)
         alive = len(view.serving) + len(booting)
-        for _ in range(min(start, self.site.most - alive)):
+        for _ in range(min(start, self.site.max_workers - alive)):
             boot = self.site.boot * self.draw.uniform(1 - self.site.spread, 1 + self.site.spread)
             name = f"w{len(self.workers) + 1:04d}"
             self.workers.append(Worker(name, self.now, self.now + boot, self.site.slots, idle_since=-1.0))

@@ -1,6 +1,6 @@
 """Policies: ours, and what others do, each as a function from what is known to what to start and stop.
 
-The rules of others are written anew from their documentation; numbers in a name are their settings.
+The rules of others are written again from their documentation; numbers in a name are their settings.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def ours(cost_weight: float, idle: float = 0.0) -> Policy:
         )
         serving = len(view.serving) * site.slots
         coming = serving + len(view.booting) * site.slots
-        now = (serving, site.most * site.slots)
+        now = (serving, site.max_workers * site.slots)
         seen = forecast(graph, ready, running, now, site.boot)
 
         def ends(more: int) -> float:
             return forecast(graph, ready, running, (serving, coming + more * site.slots), site.boot).end
 
-        pool = Pool(slots=site.slots, max_workers=site.most, boot=site.boot, idle=idle, cost_weight=cost_weight)
+        pool = Pool(slots=site.slots, max_workers=site.max_workers, boot=site.boot, idle=idle, cost_weight=cost_weight)
         resting = view.idle()
         supply = Supply(
             busy=len(view.serving) - len(resting),
@@ -58,7 +58,7 @@ def ours(cost_weight: float, idle: float = 0.0) -> Policy:
 def all_at_once(view: View) -> Answer:
     """All that the limit allows while anything is to be done."""
     if view.ready or view.running or view.pending:
-        return view.site.most - len(view.serving) - len(view.booting), []
+        return view.site.max_workers - len(view.serving) - len(view.booting), []
     return 0, [each.name for each in view.serving]
 
 
@@ -67,7 +67,7 @@ def queue_target(per_worker: float, cooldown: float) -> Policy:
 
     def policy(view: View) -> Answer:
         load = len(view.ready) + len(view.running)
-        wanted = min(view.site.most, math.ceil(load / per_worker))
+        wanted = min(view.site.max_workers, math.ceil(load / per_worker))
         there = len(view.serving) + len(view.booting)
         if wanted > there:
             return wanted - there, []
@@ -84,7 +84,7 @@ def dask(target: float, wait: float) -> Policy:
         occupancy = sum(view.seconds(task) for task in view.ready)
         occupancy += sum(max(0.0, view.seconds(task) - (view.now - began)) for task, began in view.running.items())
         tasks = len(view.ready) + len(view.running)
-        wanted = min(math.ceil(occupancy / target / site.slots), math.ceil(tasks / site.slots), site.most)
+        wanted = min(math.ceil(occupancy / target / site.slots), math.ceil(tasks / site.slots), site.max_workers)
         if tasks and not wanted:
             wanted = 1
         there = len(view.serving) + len(view.booting)
@@ -106,9 +106,9 @@ def clues(idle: float) -> Policy:
     return policy
 
 
-def _down(view: View, most: int, idle: float) -> list[str]:
+def _down(view: View, count: int, idle: float) -> list[str]:
     ripe: list[Worker] = [each for each in view.idle() if view.now - each.idle_since >= idle]
-    return [each.name for each in ripe[: max(0, most)]] if not view.ready else []
+    return [each.name for each in ripe[: max(0, count)]] if not view.ready else []
 
 
 COST_WEIGHTS = (0.0, 0.25, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.825, 0.85, 0.875, 0.9, 0.925, 0.95, 1.0)

@@ -34,7 +34,7 @@ class Study:
         self.expected.append(expected)
         return len(self.seconds) - 1
 
-    def least_makespan(self, first: float, capacity: int) -> float:
+    def min_makespan(self, first: float, capacity: int) -> float:
         """No earlier end is possible with so many slots, if nothing runs before `first`: tasks in a row, and where many
         meet or part, the work before or behind that on all slots.
         """

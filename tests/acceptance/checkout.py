@@ -62,7 +62,7 @@ def _belongs_to(process: Path, directory: Path) -> bool:
             return True
         return os.fsencode(directory) in (process / "cmdline").read_bytes()
     except OSError:
-        return False  # ended meanwhile, or somebody else's
+        return False  # ended meanwhile, or another's
 
 
 def wait_until_alone(directory: Path, seconds: float) -> list[int]:

@@ -127,7 +127,7 @@ class DataWorld:
         self.world.order(order)
 
     def stage(self, host: WorkerHost, data: bytes, name: str = "", key: AttemptKey | None = None) -> int:
-        """Have a file put into the tree by hand, and staged. The task's number."""
+        """Have a file put into the tree manually, and staged. The task's number."""
         key = key or self.new_key()
         name = name or f"in/{key[0]}"
         path = self.world.tree / name
@@ -157,7 +157,7 @@ class DataWorld:
         self.world.waiting.append(found)
         return found.task
 
-    def hindrance(self, word: str) -> str:
+    def warning(self, word: str) -> str:
         """What a heartbeat says is in the way; empty `word`: that nothing is any more."""
         beat = self._wait(
             lambda report: (
@@ -191,7 +191,7 @@ class DataWorld:
         return path.read_bytes() if path.exists() else None
 
     def visible(self) -> set[str]:
-        """All that the tree shows to people."""
+        """All that the tree shows to users."""
         tree = self.world.tree
         return {
             str(path.relative_to(tree))

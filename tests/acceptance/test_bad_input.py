@@ -187,7 +187,7 @@ def _first_part(deployment: Deployment, count: int) -> Iterator[bytes]:
     raise Interrupted
 
 
-def test_broken_networks_fail_their_task_with_epanet_s_own_words(deployment: Deployment) -> None:
+def test_broken_networks_fail_their_task_with_the_text_of_epanet(deployment: Deployment) -> None:
     network = (TOP / "tests" / "networks" / "Net1.inp").read_text()
     deployment.write("broken.inp", network.replace(" 10              \t10", " 10              \tnowhere", 1))
     (deployment.directory / "garbage.inp").write_bytes(bytes(range(256)) * 40)

@@ -15,18 +15,18 @@ from tests.worlds.opennebula.cloud import Cloud
 from tests.worlds.opennebula.objects import Machine
 from tests.worlds.opennebula.site import CloudSite
 
-MOST = int(os.environ.get("CLOUD_MACHINES", "4"))
+MAX_MACHINES = int(os.environ.get("CLOUD_MACHINES", "4"))
 TASKS = int(os.environ.get("CLOUD_TASKS", "60"))
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),
-    pytest.mark.timeout(200 + 30 * MOST + TASKS),
+    pytest.mark.timeout(200 + 30 * MAX_MACHINES + TASKS),
 ]
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[CloudSite]:
     with network() as net, Cloud(net) as cloud:
-        pool = {"max": MOST, "boot_seconds": 2.0, "orphan_after_seconds": 15.0}
+        pool = {"max": MAX_MACHINES, "boot_seconds": 2.0, "orphan_after_seconds": 15.0}
         made = CloudSite(cloud, pool, heartbeat_seconds=0.5, lease_seconds=20)
         made.start()
         yield made
@@ -59,7 +59,7 @@ def study(count: int) -> list[dict[str, object]]:
 
 
 def foreign_machines(cloud: Cloud) -> list[Machine]:
-    """Of somebody else, of this account by hand, of this account and another deployment of ours (with our names)."""
+    """Of another account, made manually, and of another deployment of ours (with our names)."""
     marks = {"ECLOUD_INSTANCE": "1", "ECLOUD_WORKER": "cloud-1", "ECLOUD_ROLE": "worker", "ECLOUD_POOL": "cloud"}
     cloud.knobs.silent += 3
     return [
@@ -76,7 +76,7 @@ def test_a_study_scales_up_runs_on_machines_and_leaves_none(site: CloudSite) -> 
     site.write("shared.txt", "shared\n")
     for number in range(TASKS):
         site.write(f"in/{number}.txt", f"of {number}\n")
-    said = site.push(site.write("study.json", {"tasks": study(TASKS)}), seconds=170.0 + 20 * MOST + TASKS)
+    said = site.push(site.write("study.json", {"tasks": study(TASKS)}), seconds=170.0 + 20 * MAX_MACHINES + TASKS)
     assert f"{TASKS + 1:,} of {TASKS + 1:,} tasks succeeded." in said, said
 
     ours = [machine for machine in cloud.front.machines.values() if machine not in foreign]
@@ -85,11 +85,11 @@ def test_a_study_scales_up_runs_on_machines_and_leaves_none(site: CloudSite) -> 
     )
     ran_on = {(site.tree / "on" / f"{number}.txt").read_text().strip() for number in range(TASKS)}
     assert ran_on == {machine.name for machine in ours}, "all machines took part, and nothing else did"
-    assert len(ours) == MOST and most_at_once(ours) <= MOST
-    assert cloud.front.count("template.instantiate") == MOST, "nothing was tried twice"
+    assert len(ours) == MAX_MACHINES and peak(ours) <= MAX_MACHINES
+    assert cloud.front.count("template.instantiate") == MAX_MACHINES, "nothing was tried twice"
 
     cloud.wait(lambda: cloud.front.alive() == foreign[1:], "the pool shrinks to nothing")
-    assert all(machine.ended_at is None for machine in foreign), "nobody else's machine was touched"
+    assert all(machine.ended_at is None for machine in foreign), "no other's machine was touched"
     site.wait(lambda: site.workers() == {}, "no worker is left")
     site.wait(lambda: site.logins() == [], "nor the login of one")
     assert site.plan()["instances"] == {} and cloud.faults == []
@@ -100,7 +100,7 @@ def test_a_machine_that_is_cut_off_halts_itself_and_is_ended(site: CloudSite) ->
     name = site.admin("instantiate_worker", "--keep-alive").split()[0]
     site.wait(lambda: site.online() == [name], "it has said hello")
     [machine] = [machine for machine in cloud.front.machines.values() if machine.name == f"ecloud-{name}"]
-    cloud.knobs.down = True  # nobody can end it but itself
+    cloud.knobs.down = True  # only it can end itself
     cloud.net.cut(cloud.host(machine))
     cloud.wait(lambda: cloud.front.state(machine) == (8, 0), "it is switched off")
     cloud.knobs.down = False
@@ -108,7 +108,7 @@ def test_a_machine_that_is_cut_off_halts_itself_and_is_ended(site: CloudSite) ->
     site.wait(lambda: site.workers() == {}, "and its worker is gone")
 
 
-def most_at_once(machines: list[Machine]) -> int:
+def peak(machines: list[Machine]) -> int:
     """How many there were at the fullest time."""
     ends = [machine.ended_at or float("inf") for machine in machines]
     return max(

@@ -1,6 +1,6 @@
 """A boss, its cloud and what may go wrong between them: the boss killed at any moment, and a cloud that misbehaves.
 
-The boss, its pyone and the agents are real; machines of other people and of another deployment of ours on the same
+The boss, its pyone and the agents are real; machines of others and of another deployment of ours on the same
 account are there all the time. CLOUD_KILLS says how often the boss is killed (10).
 """
 
@@ -24,7 +24,7 @@ from tests.worlds.opennebula.site import CloudSite
 from tests.worlds.waiting import scaled
 
 KILLS = int(os.environ.get("CLOUD_KILLS", "10"))
-MOST = 3
+MAX_MACHINES = 3
 #: Without a hello for so long a machine is given up; a loaded one needs some time for it.
 BOOT_TIMEOUT = 15.0
 NAMES = itertools.count(1)
@@ -91,17 +91,17 @@ class Scene:
 
     def reported(self, words: str) -> None:
         """`status` says so."""
-        self.site.wait(lambda: words in " ".join(self.site.look(Client.status)["hindrances"]), f"status tells: {words}")
+        self.site.wait(lambda: words in " ".join(self.site.look(Client.status)["warnings"]), f"status tells: {words}")
 
     def untold(self, words: str) -> None:
-        self.site.wait(lambda: words not in " ".join(self.site.look(Client.status)["hindrances"]), f"no more: {words}")
+        self.site.wait(lambda: words not in " ".join(self.site.look(Client.status)["warnings"]), f"no more: {words}")
 
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
     with network() as net, Hive(net) as hive:
         pool = {
-            "max": MOST,
+            "max": MAX_MACHINES,
             "boot_seconds": 1.0,
             "boot_timeout_seconds": BOOT_TIMEOUT,
             "idle_seconds": 0.0,
@@ -110,19 +110,19 @@ def scene() -> Iterator[Scene]:
         site = CloudSite(hive, pool, heartbeat_seconds=0.5, lease_seconds=20)
         site.start()
         made = Scene(site, hive)
-        # Both bundles are made, or found not to be had: from here on boots are quick.
+        # Both bundles are made, or found not to be available: from here on boots are quick.
         site.wait(lambda: site.said().count("bundle of the worker for") == 2, "the bundle is made", 120.0)
         yield made
 
 
 @pytest.fixture(autouse=True)
-def nobody_else_is_touched(scene: Scene) -> Iterator[None]:
+def no_other_is_touched(scene: Scene) -> Iterator[None]:
     yield
     assert all(machine.ended_at is None for machine in scene.foreign)
-    assert most_at_once(scene.made()) <= MOST
+    assert peak(scene.made()) <= MAX_MACHINES
 
 
-def most_at_once(machines: list[Machine]) -> int:
+def peak(machines: list[Machine]) -> int:
     ends = [machine.ended_at or float("inf") for machine in machines]
     return max(
         sum(other.made_at <= one.made_at < end for other, end in zip(machines, ends, strict=True)) for one in machines
@@ -182,13 +182,13 @@ def test_a_slow_api_is_waited_for(scene: Scene) -> None:
 def test_beyond_the_last_address_work_goes_on_with_what_is_there(scene: Scene) -> None:
     network, count = scene.hive.front.networks[0], len(scene.made())
     everything, network.addresses = network.addresses, network.addresses[:2]
-    scene.site.admin("instantiate_worker", str(MOST), "--keep-alive", "--pool", "cloud")
+    scene.site.admin("instantiate_worker", str(MAX_MACHINES), "--keep-alive", "--pool", "cloud")
     scene.reported("no address is left in network 0")
     scene.push(4)
     scene.site.wait(scene.done, "the work is done")
     scene.site.admin("terminate_workers", "--yes")
     scene.finish()
-    assert most_at_once(scene.made()[count:]) == 2
+    assert peak(scene.made()[count:]) == 2
     network.addresses = everything
 
 
@@ -228,7 +228,7 @@ def test_what_an_operator_has_to_correct_is_reported_and_then_it_goes_on(
     scene.reported(words)
     assert scene.machines() == []
     mend(scene.hive)
-    # The pool waits ever longer between two tries; a person who has put it right does not.
+    # The pool waits ever longer between two tries; an operator who has corrected it does not.
     scene.site.admin("instantiate_worker", "--pool", "cloud")
     scene.finish()
 

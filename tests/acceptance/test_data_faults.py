@@ -23,7 +23,7 @@ from wire.messages import Abandoned, Published, StageDone, StageFailed
 __all__ = ["data_world", "links", "mosquitto"]
 pytestmark = [pytest.mark.needs("mosquitto", "sshd", "ssh", "rsync"), pytest.mark.timeout(120)]
 
-#: Shorter pauses between tries than people want.
+#: Shorter pauses between tries than users want.
 QUICK = {"ECLOUD_TRANSFER_RETRY_SECONDS": "0.3", "ECLOUD_TRANSFER_DISK_RETRY_SECONDS": "0.5"}
 
 
@@ -159,7 +159,7 @@ def test_results_wait_for_a_full_datastore_and_are_fetched_when_there_is_room(
     hosts = [data_world.host(f"w{number}") for number in range(3)]
     data = os.urandom(12_000_000)
     big, little = data_world.collect(hosts[0], {"big": data}), data_world.collect(hosts[0], {"little": b"little"})
-    said = data_world.hindrance("full")
+    said = data_world.warning("full")
     assert str(tree) in said and "12,000,000 are needed" in said and "Nothing is lost" in said
     assert isinstance(data_world.answer(little), Published)
     together = [data_world.collect(host, {"half": data[:5_000_000]}) for host in hosts[1:]]  # each fits alone
@@ -169,7 +169,7 @@ def test_results_wait_for_a_full_datastore_and_are_fetched_when_there_is_room(
     for task, name in ((big, "big"), *((each, "half") for each in together)):
         assert isinstance(data_world.answer(task), Published)
         assert data_world.published(task, name) == data[: 5_000_000 if name == "half" else None]
-    data_world.hindrance("")
+    data_world.warning("")
 
 
 def test_an_input_that_does_not_fit_on_the_worker_says_so_and_fits_when_there_is_room(

@@ -12,7 +12,7 @@ from tests.acceptance.checkout import copy_checkout, end_all_in, run_script, wai
 from tests.worlds.doc_blocks import RUN, SYNTAX, Block, all_blocks
 
 BLOCK_SECONDS = 400.0
-#: A boss that nobody follows ends, and with it all that it started.
+#: A boss that no client follows ends, and with it all that it started.
 LEAVING_SECONDS = 30.0
 
 

@@ -113,7 +113,7 @@ def test_one_that_was_started_manually_is_refused_by_name(
         "worker lab speaks version 1 of the protocol and the boss version 2: it is refused and gets no tasks; "
         "update ecloud where it runs and start it again"
     )
-    wait_for(lambda: sentence in broker.look(Client.status)["hindrances"], "status names it")
+    wait_for(lambda: sentence in broker.look(Client.status)["warnings"], "status names it")
     assert broker.log().count(sentence) == 1
     shown = broker.admin("status").stdout
     assert sentence in shown and "of agents that speak another version of the protocol" in shown

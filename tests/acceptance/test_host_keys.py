@@ -1,4 +1,4 @@
-"""A worker's host that was made anew at the same address: nothing goes there until a person says that it is right."""
+"""A worker's host that was made again at the same address: nothing goes there until an operator trusts it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def site() -> Iterator[Site]:
             made.deployment.end()
 
 
-def why_set_aside(site: Site) -> str:
+def why_quarantined(site: Site) -> str:
     (worker,) = site.deployment.asked("show_workers")
     reason: Any = worker["quarantined"]
     return str(reason)
@@ -40,14 +40,14 @@ def test_a_host_with_another_key_gets_nothing_until_an_operator_releases_it(site
     after = site.server.host_key
     site.deployment.write("in.txt", "one\n")
     push = site.deployment.start_push(site.deployment.write("tasks.json", TASKS))
-    wait_for(lambda: "host is not trusted" in why_set_aside(site), "the datastore finds another key")
+    wait_for(lambda: "host is not trusted" in why_quarantined(site), "the datastore finds another key")
     assert not list((site.home / "cache").iterdir()), "nothing was sent there"
 
     agent.kill()
     agent.wait()
     site.start_worker()  # with the files of the new host
-    wait_for(lambda: fingerprint(after) in why_set_aside(site), "the hello with the new key is refused")
-    assert fingerprint(before) in why_set_aside(site), "both keys are named"
+    wait_for(lambda: fingerprint(after) in why_quarantined(site), "the hello with the new key is refused")
+    assert fingerprint(before) in why_quarantined(site), "both keys are named"
     assert not list((site.home / "cache").iterdir()) and push.poll() is None
 
     done = site.deployment.admin("release", "w1")

@@ -1,4 +1,4 @@
-"""Garbage on every topic of a running deployment, each with the login that may publish there: nobody dies, nothing
+"""Garbage on every topic of a running deployment, each with the login that may publish there: no program dies, nothing
 changes, one line in a log says it, and the next push works."""
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def publisher(deployment: Deployment, login: str) -> Iterator[mqtt.Client]:
     """A client with this login of the deployment's own broker."""
     found = re.search(r"embedded broker: \w+, process \d+, on port (\d+)", deployment.log())
     assert found
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"stranger-{login.strip('@')}")
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"outsider-{login.strip('@')}")
     client.username_pw_set(login, (deployment.home / "logins" / f"mqtt_{login}").read_text().strip())
     connected = threading.Event()
     client.on_connect = lambda *_: connected.set()
@@ -158,7 +158,7 @@ def test_messages_that_lie_change_nothing(running: Deployment) -> None:
 
 
 def lying_orders(deployment: str) -> list[WorkerOrders]:
-    """To a worker: of another deployment, for another incarnation, for nobody."""
+    """To a worker: of another deployment, for another incarnation, for no receiver."""
     orders = [Stop(now=True), Kill(task=1, attempt=1), Acknowledge(attempts=[(1, 1), (HUGE, 2**31 - 1)])]
     return [
         WorkerOrders(version=VERSION, deployment=whose, receiver=receiver, epoch=HUGE, number=HUGE, orders=orders)

@@ -1,4 +1,4 @@
-"""Worker hosts that somebody else rules: whatever they send, nothing escapes, nothing wrong is published, they are set
+"""Worker hosts that an attacker rules: whatever they send, nothing escapes, nothing wrong is published, they are set
 aside, and transfers of other workers go on.
 
 First what the datastore's program makes of each trick, then whole deployments whose hosts lie.
@@ -233,7 +233,7 @@ def assert_clean(data_world: DataWorld) -> None:
 
 # -- whole deployments --------------------------------------------------------------------------------
 
-#: Host -> what it does, and what the reason why it was set aside must say.
+#: Host -> what it does, and what the reason why it was quarantined must say.
 LIARS = {
     "w1": (("asks", LONG, same_length("other-")), "not asked for"),
     "w2": (("renames", LONG, same_length(f"../../../../{ESCAPED}")), "not asked for"),
@@ -241,7 +241,7 @@ LIARS = {
     "w4": (("links", LONG), "a link, a device or a pipe"),
     "w5": (("lies", LONG), "the worker said"),
 }
-#: It is made anew at its address, with another key, after it was seen once.
+#: It is made again at its address, with another key, after it was seen once.
 REPLACED = "w6"
 HONEST = "w7"
 #: Its mains are cut while its results are fetched.
@@ -266,11 +266,11 @@ def become_hostile(host: Host, *words: str) -> None:
 
 
 def replace_host_key(host: Host) -> None:
-    """As a machine that somebody made anew; nothing that goes on over a former connection is left."""
+    """As a machine that was made again; nothing that goes on over a former connection is left."""
     key = "/etc/ssh/ssh_host_ed25519_key"
     make = f"rm {key} {key}.pub; ssh-keygen -q -t ed25519 -N '' -f {key}"
-    anew = f"{make}; kill $(cat /run/sshd.pid); /usr/sbin/sshd -E /var/log/sshd.log"
-    host.run(["sh", "-c", anew], user="root")
+    restart = f"{make}; kill $(cat /run/sshd.pid); /usr/sbin/sshd -E /var/log/sshd.log"
+    host.run(["sh", "-c", restart], user="root")
 
 
 @pytest.mark.needs("unshare", "nsenter", "setpriv", "ip")
@@ -303,8 +303,8 @@ def test_hosts_that_lie_are_quarantined_and_all_tasks_succeed_on_those_that_do_n
         assert host.find(f"*{ESCAPED}*") == []
 
 
-def hindrances(cluster: Cluster) -> str:
-    return " ".join(cluster.look(Client.status)["hindrances"])
+def warnings(cluster: Cluster) -> str:
+    return " ".join(cluster.look(Client.status)["warnings"])
 
 
 def kept_on_workers(cluster: Cluster, tasks: list[dict[str, Any]]) -> list[str]:
@@ -328,7 +328,7 @@ def test_a_full_datastore_keeps_results_on_their_workers_says_why_and_goes_on_wh
     ]
     little = {"id": "little", "commands": ["echo x > r"], "results": [["r", "little"]]}
     cluster.push(cluster.write("big.json", tasks), "--detach")
-    cluster.wait(lambda: "disk is full" in hindrances(cluster), "status says it")
+    cluster.wait(lambda: "disk is full" in warnings(cluster), "status says it")
     cluster.push(cluster.write("little.json", [little]))
     assert "disk is full" in cluster.admin("status") and "needed" in cluster.admin("status")
     waiting = cluster.wait(lambda: kept_on_workers(cluster, tasks), "all have run, and those that do not fit wait")
@@ -338,7 +338,7 @@ def test_a_full_datastore_keeps_results_on_their_workers_says_why_and_goes_on_wh
     for number in range(6):
         content = (tree / "big" / str(number)).read_bytes()
         assert hashlib.md5(content).hexdigest() in (tree / "big" / f"{number}.sum").read_text()
-    cluster.wait(lambda: "disk is full" not in hindrances(cluster), "status does not say it any more")
+    cluster.wait(lambda: "disk is full" not in warnings(cluster), "status does not say it any more")
     attempts = cluster.asked("show_task", waiting[0])["attempts"]
     begun = [attempt["ended"] for attempt in attempts if attempt["ended"] != "returned"]  # to another worker, not begun
     assert begun == ["succeeded"], "it was run again"

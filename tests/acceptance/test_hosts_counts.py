@@ -73,15 +73,15 @@ def test_a_thousand_tasks_that_end_at_once_open_few_connections_and_never_more_t
     results = [(tree / f"out/t{n}").read_text().split() for n in range(TASKS)]
     assert [id for id, _ in results] == [f"t{n}" for n in range(TASKS)]
     ends = [float(moment) for _, moment in results]
-    most, count = _most_at_once(site.workers)
-    assert 1 <= most <= limit
+    peak, count = _peak(site.workers)
+    assert 1 <= peak <= limit
     for host in site.workers:
         assert _failed(host.sshd_log()) == []
     logins = sum(host.sshd_log().count("Accepted publickey") for host in site.workers)
     said = [
         f"{TASKS} tasks on {HOSTS} hosts ended within {max(ends) - min(ends):.1f} s:",
         f"{logins} logins, {count} transfers,",
-        f"at most {most} at once; half of the boss's turns took at most {1000 * site.turns(0.5):.0f} ms,",
+        f"at most {peak} at once; half of the boss's turns took at most {1000 * site.turns(0.5):.0f} ms,",
         f"99 % at most {1000 * site.turns(0.99):.0f} ms",
     ]
     with capsys.disabled():
@@ -113,15 +113,15 @@ def _note_transfers(host: Host) -> None:
     host.path("/usr/local/bin/rsync").chmod(0o755)
 
 
-def _most_at_once(hosts: list[Host]) -> tuple[int, int]:
+def _peak(hosts: list[Host]) -> tuple[int, int]:
     """How many transfers there were at once at most on all hosts together, and how many in all."""
     lines = [line.split() for host in hosts for line in host.path(f"{HOME}/transfers").read_text().splitlines()]
     moments = sorted((float(when), 1 if sign == "+" else -1) for when, sign in lines)
-    now = most = 0
+    now = peak = 0
     for _, step in moments:
         now += step
-        most = max(most, now)
-    return most, len(lines) // 2
+        peak = max(peak, now)
+    return peak, len(lines) // 2
 
 
 def _failed(log: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""A cable that is pulled while a result is under way: what is in hand goes on when it is back, nothing runs twice."""
+"""A cable that is pulled while a result is under way: what is in flight goes on when it is back, nothing runs twice."""
 
 from __future__ import annotations
 

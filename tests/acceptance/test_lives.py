@@ -81,7 +81,7 @@ def test_after_ctrl_c_the_boss_leaves_and_the_same_command_goes_on(either: Deplo
     push.send_signal(signal.SIGINT)
     assert push.wait(timeout=scaled(30)) == 130
     assert push.stdout is not None and "go on with the same command" in push.stdout.read()
-    assert either.wait_until_alone() == {}, "nobody follows any more"
+    assert either.wait_until_alone() == {}, "no client follows any more"
     status = either.asked("status")
     assert (status["succeeded"], status["failed"]) == (3, 0)
     go(either)
@@ -102,9 +102,9 @@ def test_after_its_end_the_same_command_says_that_all_is_done(deployment: Deploy
 
 
 def test_the_boss_that_a_refused_push_started_ends_with_it(deployment: Deployment) -> None:
-    path = deployment.write("tasks.json", [{"id": "a", "commands": "true", "dependencies": ["nobody"]}])
+    path = deployment.write("tasks.json", [{"id": "a", "commands": "true", "dependencies": ["absent"]}])
     done = deployment.push(path)
-    assert done.returncode == 3 and "nobody" in done.stderr
+    assert done.returncode == 3 and "absent" in done.stderr
     assert deployment.wait_until_alone(SECONDS) == {}
 
 
@@ -191,7 +191,7 @@ def test_a_second_push_keeps_the_boss_alive_when_the_first_is_interrupted(deploy
     wait_for(lambda: deployment.look(Client.status)["in_progress"] == 2, "the other task runs")
     first.send_signal(signal.SIGINT)
     assert first.wait(timeout=scaled(30)) == 130
-    time.sleep(5.0)  # longer than a boss stays that nobody follows
+    time.sleep(5.0)  # longer than a boss stays that no client follows
     assert deployment.pids("boss") == [boss]
     go(deployment)
     assert second.wait(timeout=scaled(60)) == 0
@@ -206,7 +206,7 @@ def test_a_detached_push_is_worked_on_alone_to_its_end_and_then_the_boss_ends(de
     done = deployment.push(path, "--detach")
     assert done.returncode == 0 and "The boss works on without a follower" in done.stdout
     wait_for_line(deployment, "began 3")
-    time.sleep(5.0)  # longer than a boss stays that nobody follows
+    time.sleep(5.0)  # longer than a boss stays that no client follows
     assert deployment.pids("boss")
     go(deployment)
     assert deployment.wait_until_alone() == {}

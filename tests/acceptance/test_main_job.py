@@ -1,4 +1,4 @@
-"""The main job as users do it: the task files of old pushed unchanged, the Net3 study, and what is seen afterwards."""
+"""The main job as users do it: the legacy task files pushed unchanged, the Net3 study, and what is seen afterwards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TASKS = TOP / "tests" / "tasks"
 STUDY = TOP / "examples" / "net3_study"
 
 
-@pytest.mark.parametrize("name", ["historic.json", "historic-db-era.json"])
+@pytest.mark.parametrize("name", ["legacy.json", "legacy-db-era.json"])
 def test_a_legacy_task_file_ends_exactly_as_it_always_did(deployment: Deployment, name: str) -> None:
     done = deployment.push(TASKS / name)
     assert done.returncode == 1, done.stderr

@@ -84,11 +84,11 @@ def test_two_projects_have_the_same_ids_and_results_apart(deployment: Deployment
 
 def test_skip_existing_runs_only_what_has_no_results_yet(deployment: Deployment) -> None:
     deployment.tree.mkdir(parents=True)
-    (deployment.tree / "here").write_text("by hand")
+    (deployment.tree / "here").write_text("manual")
     file_of(deployment, task("a", "echo new > here", results=["here"]), task("b", "echo b > there", results=["there"]))
     assert deployment.push("tasks.json", "--skip_existing").returncode == 0
     assert ran(deployment) == ["b"]
-    assert (deployment.tree / "here").read_text() == "by hand"
+    assert (deployment.tree / "here").read_text() == "manual"
     assert deployment.asked("show_task", "a")["task"]["reason"] == "Results exist"
     assert deployment.push("tasks.json", "--skip_existing", "--merge_strategy", "replace").returncode == 0
     assert ran(deployment) == ["a", "b"]

@@ -25,12 +25,12 @@ base = sys.argv[1]
 for path, headers in (("/api/v1/status", {}), ("/api/v1/status", {"Authorization": "Bearer guessed"})):
     try:
         urllib.request.urlopen(urllib.request.Request(base + path, headers=headers), timeout=20)
-        print("let in")
+        print("accepted")
     except urllib.error.HTTPError as error:
         print(error.code)
 """
 
-#: CONNECT of MQTT 3.1.1 by hand (the packages of the tests may lie where another user cannot read them).
+#: CONNECT of MQTT 3.1.1 written out (the packages of the tests may lie where another user cannot read them).
 _MQTT = """
 import socket, sys
 def text(value):
@@ -44,7 +44,7 @@ for username, password in tried:
     with socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=20) as connection:
         connection.sendall(bytes([0x10, len(body)]) + body)
         answer = connection.recv(4)
-    print("let in" if answer[3:] == bytes([0]) else "refused")
+    print("accepted" if answer[3:] == bytes([0]) else "refused")
 """
 
 

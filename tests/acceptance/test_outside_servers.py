@@ -1,4 +1,4 @@
-"""A boss with servers that somebody else runs: a real Mosquitto with a login or with TLS, a real MariaDB.
+"""A boss with servers of others: a real Mosquitto with a login or with TLS, a real MariaDB.
 
 In both cases the boss is killed in mid-run, and the next one goes on: what computes is not started again, and no
 process is left in the end.

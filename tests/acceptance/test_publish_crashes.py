@@ -177,7 +177,7 @@ def _in_tree(tree: Path, expected: dict[str, str]) -> list[str]:
     ]
     if not (tree / "out/many/nothing").is_dir():
         found.append("the empty folder of the directory is missing")
-    found += [f"nobody made {name}" for name in there.keys() - expected.keys()]
+    found += [f"no task made {name}" for name in there.keys() - expected.keys()]
     found += [f"{path} is left" for path in _files(own / "incoming")]
     with contextlib.closing(sqlite3.connect(own / "index.sqlite")) as index:
         found += [f"a publish record is left: {row}" for row in index.execute("SELECT task, attempt FROM records")]

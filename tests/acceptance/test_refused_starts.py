@@ -18,11 +18,11 @@ from tests.worlds.waiting import scaled, wait_for
 __all__ = ["deployment"]
 
 GOOD = [{"id": "good", "commands": ["true"]}]
-NOBODY = 65534
+OTHER_USER = 65534
 
 
 def boss(deployment: Deployment, *before: str) -> subprocess.CompletedProcess[str]:
-    """`python -m boss` that is expected to end by itself; `before` stands before the command."""
+    """`python -m boss` that is expected to end automatically; `before` stands before the command."""
     return subprocess.run(
         [*before, sys.executable, "-P", "-m", "boss"],
         cwd=deployment.directory,
@@ -111,7 +111,7 @@ def outsider(deployment: Deployment) -> Iterator[list[str]]:
     for directory in (deployment.directory, *deployment.directory.parents):
         if not directory.stat().st_mode & 1:
             directory.chmod(directory.stat().st_mode | 0o011)
-    yield [need("setpriv"), f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+    yield [need("setpriv"), f"--reuid={OTHER_USER}", f"--regid={OTHER_USER}", "--clear-groups"]
 
 
 @pytest.mark.needs("setpriv")
@@ -142,7 +142,7 @@ def test_a_directory_without_permission_is_reported_with_the_way_out(
 
 
 def test_a_datastore_tree_without_permission_is_reported_in_status(deployment: Deployment) -> None:
-    """The datastore's program cannot start: tasks without files run, `status` says what hinders the others."""
+    """The datastore's program cannot start: tasks without files run, `status` says why the others wait."""
     deployment.tree.write_text("a file, no directory")
     deployment.start_boss()
     assert deployment.push(deployment.write("tasks.json", GOOD)).returncode == ExitCode.OK

@@ -1,4 +1,4 @@
-"""A datastore and a worker that people started, by what admin.py init and login gave them; a look at the worker's host.
+"""A datastore and a worker, started manually by what admin.py init and login gave them; a look at the worker's host.
 
 One machine plays all: the worker's host is a real sshd on loopback. `tests/worlds/hosts` has hosts of their own.
 """

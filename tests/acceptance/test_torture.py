@@ -63,7 +63,7 @@ def test_kills_lose_nothing_and_repeat_nothing_on_mariadb(
         with ssh_server.running(user=ssh_server.me()) as server:
             place.reach_by_ssh(server, "local-2", "local-3")
             _torture(place, mariadb_server, broker)
-            assert _distrusted(place) == []
+            assert _untrusted(place) == []
     finally:
         broker.end(signal.SIGKILL)
 
@@ -113,7 +113,7 @@ def _let_poisoned_run_again(place: Place, killer: Killer) -> list[str]:
     return poisoned
 
 
-def _distrusted(place: Place) -> list[str]:
+def _untrusted(place: Place) -> list[str]:
     """Hosts that are quarantined for what they sent: none of them did anything but die."""
     rows = verification.rows_of(place.database, "SELECT id, quarantined, quarantined_kind FROM workers")
     return [f"{id}: {reason}" for id, reason, kind in rows if kind in UNTRUSTED_HOST]
@@ -121,8 +121,8 @@ def _distrusted(place: Place) -> list[str]:
 
 def _at_rest(place: Place) -> bool:
     """Every acknowledgement has arrived: nothing is kept for it any more."""
-    owed = verification.rows_of(place.database, "SELECT task FROM records")
-    return not owed and not verification.left_directories(place.home)
+    pending = verification.rows_of(place.database, "SELECT task FROM records")
+    return not pending and not verification.left_directories(place.home)
 
 
 def _report(place: Place, load: Load, killer: Killer) -> None:
@@ -134,8 +134,8 @@ def _report(place: Place, load: Load, killer: Killer) -> None:
         f"{len(killer.faults) - killer.kills()} freezes"
     )
     if resumes:
-        middle, most = statistics.median(resumes), max(resumes)
-        _say(f"from a boss's start to the next recorded end: median {middle:.2f} s, at most {most:.2f} s")
+        middle, longest = statistics.median(resumes), max(resumes)
+        _say(f"from a boss's start to the next recorded end: median {middle:.2f} s, at most {longest:.2f} s")
 
 
 def _say(text: str) -> None:

@@ -164,7 +164,7 @@ def test_while_the_database_is_away_workers_go_on_and_the_boss_says_so_and_goes_
             _push_now(place, [step(place, "late", 0)])
         assert refused.value.status == 503
         time.sleep(max(0.0, 15.0 - (time.time() - away_from)))
-        # What was on the worker when the database went is done, though nobody could record it.
+        # What was on the worker when the database went is done, though it could not be recorded.
         assert any(line.what == "start" and line.at > away_from for line in place.events())
     finally:
         mariadb_server.start()

@@ -57,7 +57,7 @@ def test_who_does_not_answer_a_login_has_said_neither_yes_nor_no() -> None:
         server.accept()[0].close()  # the one that had no answer, before anything else takes it
         threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
         assert accepts_login("127.0.0.1", port, "boss", "x", timeout=scaled(5)) is None, "it hangs up"
-    assert accepts_login("127.0.0.1", port, "boss", "x", timeout=scaled(5)) is None, "nobody is there"
+    assert accepts_login("127.0.0.1", port, "boss", "x", timeout=scaled(5)) is None, "no broker is there"
 
 
 def test_it_listens_on_loopback_only(broker: EmbeddedBroker) -> None:
@@ -95,8 +95,8 @@ def test_it_listens_where_it_is_configured_to_and_always_on_loopback(
 def test_a_port_that_is_taken_at_the_wanted_address_is_not_chosen(tmp_path: Path) -> None:
     directory = tmp_path / "broker"
     directory.mkdir()
-    with socket.create_server((ANOTHER_LOOPBACK, 0)) as stranger:
-        taken = stranger.getsockname()[1]
+    with socket.create_server((ANOTHER_LOOPBACK, 0)) as foreign:
+        taken = foreign.getsockname()[1]
         (directory / "broker.json").write_text(json.dumps({"port": taken}))
         started = start_broker(directory, "mosquitto", listen=ANOTHER_LOOPBACK)
     assert started.port != taken
@@ -142,8 +142,8 @@ def test_the_next_boss_gets_the_same_port(kind: programs.Kind, tmp_path: Path) -
 def test_a_port_that_another_program_has_is_left_to_it_and_that_is_logged(tmp_path: Path) -> None:
     directory = tmp_path / "broker"
     directory.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as stranger:
-        taken = stranger.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as foreign:
+        taken = foreign.getsockname()[1]
         (directory / "broker.json").write_text(json.dumps({"port": taken}))
         started = start_broker(directory)
     assert started.port != taken
@@ -308,7 +308,7 @@ def test_a_packet_above_the_limit_costs_only_its_sender_the_connection(broker: E
 
 @pytest.fixture
 def public_directory() -> Iterator[Path]:
-    """Below /tmp and open to all, so that only the broker's own modes keep anybody out."""
+    """Below /tmp and open to all, so that only the broker's own modes keep others out."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         yield Path(directory)
@@ -321,23 +321,23 @@ def test_another_user_of_the_machine_gets_neither_the_files_nor_in(kind: program
     started = start_broker(public_directory / "broker", kind)
     try:
         for name in ("passwords", "access", "broker.json", "broker.log"):
-            answer = as_nobody("cat", str(public_directory / "broker" / name))
+            answer = as_other_user("cat", str(public_directory / "broker" / name))
             assert answer.returncode != 0
             assert "Permission denied" in answer.stderr
         question = f"print([connack('127.0.0.1', {started.port}, *each)[3] for each in [('', ''), ('boss', 'guess')]])"
         code = Path(raw_mqtt.__file__).read_text() + question
-        answer = as_nobody(os.path.realpath(sys.executable), "-I", "-c", code)
+        answer = as_other_user(os.path.realpath(sys.executable), "-I", "-c", code)
         if "Permission denied" in answer.stderr:  # a Python that only root may run
-            answer = as_nobody("/usr/bin/python3", "-I", "-c", code)
+            answer = as_other_user("/usr/bin/python3", "-I", "-c", code)
         assert answer.stdout.strip() in ("[5, 5]", "[4, 5]", "[5, 4]", "[4, 4]"), (
             answer.stderr
         )  # bad login, not allowed
-        signalled = as_nobody("kill", "-9", str(started.pid))
+        signalled = as_other_user("kill", "-9", str(started.pid))
         assert signalled.returncode != 0
     finally:
         started.stop()
 
 
-def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
+def as_other_user(*command: str) -> subprocess.CompletedProcess[str]:
     become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
     return subprocess.run([*become, *command], capture_output=True, text=True, timeout=scaled(20), cwd="/", check=False)

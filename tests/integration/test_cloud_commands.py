@@ -1,4 +1,4 @@
-"""What a person types about a cloud, without machines behind it: what is asked before anything goes, and refused."""
+"""What an operator types about a cloud, without machines behind it: what is asked before anything goes, and refused."""
 
 from __future__ import annotations
 
@@ -102,10 +102,10 @@ def test_a_cloud_that_is_away_for_a_moment_ends_no_teardown(front: FrontEnd) -> 
     def sometimes() -> list[object]:
         left[0] -= 1
         if left[0] % 2 == 0:
-            raise CloudError("away", "nobody there")
+            raise CloudError("away", "no answer there")
         return real()
 
     client.all_machines = sometimes  # type: ignore[method-assign]
     said: list[str] = []
     teardown.remove(client, None, wanted, said.append, Clock(20))
-    assert front.alive() == [] and "nobody there; it is tried again automatically." in said
+    assert front.alive() == [] and "no answer there; it is tried again automatically." in said

@@ -35,7 +35,7 @@ def make(cloud: Cloud, script: str = SCRIPT) -> Machine:
     context["START_SCRIPT_BASE64"] = base64.b64encode(script.encode()).decode()
     body = "".join(f"<{name}>{value}</{name}>" for name, value in context.items())
     extra = f"<TEMPLATE><X5>$5</X5><CONTEXT>{body}</CONTEXT></TEMPLATE>"
-    number = cloud.front.instantiate(user, 0, "guest", False, extra)
+    number = cloud.front.instantiate(user, 0, "vm", False, extra)
     return cloud.front.machines[number]
 
 
@@ -49,7 +49,7 @@ def said(cloud: Cloud, machine: Machine) -> list[str]:
 def test_a_machine_is_a_host_that_runs_its_script_as_root_with_its_context(cloud: Cloud) -> None:
     machine = make(cloud)
     assert machine.address == f"10.77.0.{FIRST}"
-    assert said(cloud, machine)[:2] == ["it's $5 in guest", "0"]
+    assert said(cloud, machine)[:2] == ["it's $5 in vm", "0"]
     host = cloud.host(machine)
     assert host.address == machine.address
     assert not host.path("/opt/ecloud/agent/boss").exists() and "\necloud:" not in host.run(
@@ -113,5 +113,5 @@ def test_a_silent_one_runs_no_program(cloud: Cloud) -> None:
     cloud.knobs.silent = 1
     machine = make(cloud)
     cloud.wait(lambda: cloud.front.state(machine) == (3, 3), "it runs")
-    assert not machine.guest
+    assert not machine.os_runs
     assert cloud.faults == []

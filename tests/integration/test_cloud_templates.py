@@ -1,4 +1,4 @@
-"""Templates in the cloud: made, compared, brought up to date, never somebody else's; the broker's at a Mosquitto."""
+"""Templates in the cloud: made, compared, brought up to date, never another's; the broker's at a Mosquitto."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def broker(tmp_path: Path) -> Iterator[int]:
     process.wait(scaled(20))
 
 
-class Guest:
+class MqttClient:
     """A login at the broker that subscribes and publishes."""
 
     def __init__(self, port: int, name: str, password: str = "") -> None:
@@ -153,28 +153,28 @@ class Guest:
 
 @pytest.mark.needs("mosquitto")
 def test_the_broker_s_template_gives_each_login_its_own_topics_and_nothing_else(broker: int) -> None:
-    guests = {name: Guest(broker, name) for name in ALL}
-    stranger = Guest(broker, "w1", "wrong")
-    assert stranger.codes[0] != 0 and all(guest.codes == [0] for guest in guests.values())
-    assert guests["boss"].may_read("ecloud/#")
+    clients = {name: MqttClient(broker, name) for name in ALL}
+    wrong = MqttClient(broker, "w1", "wrong")
+    assert wrong.codes[0] != 0 and all(each.codes == [0] for each in clients.values())
+    assert clients["boss"].may_read("ecloud/#")
     for name, topic, expected in (
         ("w1", "ecloud/workers/w1/orders", True), ("w1", "ecloud/boss/presence", True),
         ("@datastore", "ecloud/datastore/orders", True), ("@datastore", "ecloud/boss/presence", True),
         ("w2", "ecloud/workers/w2/orders", True),
     ):  # fmt: skip
-        assert guests[name].may_read(topic) is expected, (name, topic)
+        assert clients[name].may_read(topic) is expected, (name, topic)
     for name, topic in (
         ("w1", "ecloud/workers/w1/reports"), ("w1", "ecloud/workers/w2/reports"), ("w1", "ecloud/workers/w2/orders"),
         ("@datastore", "ecloud/datastore/reports"), ("w2", "ecloud/datastore/reports"), ("w1", "ecloud/boss/presence"),
         ("boss", "ecloud/workers/w1/orders"),
     ):  # fmt: skip
-        guests[name].client.publish(topic, name, 1).wait_for_publish(scaled(20))
-    guests["boss"].client.publish("ecloud/workers/w2/orders", "last", 1).wait_for_publish(scaled(20))
-    guests["w2"].wait(lambda: ("ecloud/workers/w2/orders", b"last") in guests["w2"].heard)
-    heard = {topic for topic, _ in guests["boss"].heard}
+        clients[name].client.publish(topic, name, 1).wait_for_publish(scaled(20))
+    clients["boss"].client.publish("ecloud/workers/w2/orders", "last", 1).wait_for_publish(scaled(20))
+    clients["w2"].wait(lambda: ("ecloud/workers/w2/orders", b"last") in clients["w2"].heard)
+    heard = {topic for topic, _ in clients["boss"].heard}
     assert heard == {
         "ecloud/workers/w1/reports", "ecloud/datastore/reports", "ecloud/workers/w1/orders", "ecloud/workers/w2/orders",
     }  # fmt: skip
-    assert guests["w2"].heard == [("ecloud/workers/w2/orders", b"last")], "it hears nothing of the others"
-    for guest in (*guests.values(), stranger):
-        guest.close()
+    assert clients["w2"].heard == [("ecloud/workers/w2/orders", b"last")], "it hears nothing of the others"
+    for each in (*clients.values(), wrong):
+        each.close()

@@ -23,7 +23,7 @@ def test_what_is_not_configured_is_looked_up_and_what_was_set_holds_until_it_is_
     assert said[:2] == ["boss_address: 10.0.0.5", "datastore_address: 10.0.0.7"] and "from its next start" in said[2]
     assert (deployment.home / "context.json").stat().st_mode & 0o777 == 0o600
     deployment.settings["datastore_host"] = "store"
-    assert deployment.asked("show_context")["datastore_address"] == "10.0.0.7", "a person's word wins"
+    assert deployment.asked("show_context")["datastore_address"] == "10.0.0.7", "an operator's word wins"
     assert context(deployment, "drop_context")[1] == "datastore_address: store"
     del deployment.settings["datastore_host"]
     assert context(deployment, "show_context") == usual

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.needs("sshd", "ssh-keygen")
 
 @pytest.fixture
 def key(server: SshServer, tmp_path: Path) -> Path:
-    """The boss's, let in by the server."""
+    """The boss's, accepted by the server."""
     boss, _ = ensure_keys(tmp_path)
     (server.own / "authorized").write_text(boss.authorized_keys_line + "\n")
     return boss.path

@@ -23,7 +23,7 @@ def wants(*pairs: tuple[str, str]) -> list[Input]:
 
 
 def test_a_folder_that_dependencies_have_left_becomes_its_files(database: Database) -> None:
-    wanted = {"c": wants(("mesh", "in"), ("by hand", "x")), "d": wants(("mesh/sub", "s"), ("mesh/a", "one"))}
+    wanted = {"c": wants(("mesh", "in"), ("manual", "x")), "d": wants(("mesh/sub", "s"), ("mesh/a", "one"))}
     push(database, {"a": [], "b": [], "c": ["a", "b"], "d": ["a"]}, requirements=wanted)
     found = rows(("mesh/a", 1, 1), ("mesh/sub/b", 1, 1), ("mesh2/x", 1, 1), ("mesh/z", 2, 1), ("other", 2, 1))
     database.commit(Changes(results=found), 2.0)
@@ -32,7 +32,7 @@ def test_a_folder_that_dependencies_have_left_becomes_its_files(database: Databa
         ("mesh/a", "in/a", A),
         ("mesh/sub/b", "in/sub/b", A),
         ("mesh/z", "in/z", A),
-        ("by hand", "x", ""),
+        ("manual", "x", ""),
     ]
     assert [(each.name, each.path) for each in bound[4]] == [("mesh/sub/b", "s/b"), ("mesh/a", "one")]
 

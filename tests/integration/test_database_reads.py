@@ -1,4 +1,4 @@
-"""Lists and lookups for people and for the loop, on SQLite and on a real MariaDB."""
+"""Lists and lookups for users and for the loop, on SQLite and on a real MariaDB."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def test_only_live_attempts_of_unfinished_batches_are_loaded_with_those_of_inits
 def test_a_finished_batch_is_not_loaded_until_it_is_asked_for(database: Database) -> None:
     made = push(database, {"a": []})
     row = made.accepted().batch
-    row.finished_at, row.counts, row.paused = 9.0, [0, 0, 0, 1, 0, 0, 0], "by a person"
+    row.finished_at, row.counts, row.paused = 9.0, [0, 0, 0, 1, 0, 0, 0], "by an operator"
     row.paused_kind = "operator"
     database.commit(Changes(batches={1: row}, tasks={1: moved(1, S)}), 2.0)
     assert database.load().batches == []

@@ -79,7 +79,7 @@ def test_a_turn_whose_answer_was_lost_is_not_written_twice(database: Database, m
 
 
 def test_who_reaches_a_timeout_says_so_and_has_left_nothing(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    database = taken_over(database_url, patience=0.1)
+    database = taken_over(database_url, timeout=0.1)
     fail_after(monkeypatch, ConnectionResetError("cut"), times=1000)
     with pytest.raises(DatabaseUnavailableError, match="cannot be reached"):
         database.commit(whole_turn(), 1.0)
@@ -216,7 +216,7 @@ def own_server(mariadb_server: MariaDb) -> Iterator[MariaDb]:
 
 
 def test_a_killed_server_that_comes_back_loses_and_doubles_nothing(own_server: MariaDb) -> None:
-    database = taken_over(own_server.fresh_url(), patience=60.0)
+    database = taken_over(own_server.fresh_url(), timeout=60.0)
     database.commit(whole_turn(), 1.0)
     own_server.kill()
     changes = Changes(workers={"worker-2": worker("worker-2")})

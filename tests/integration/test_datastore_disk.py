@@ -208,9 +208,9 @@ def test_what_is_staged_is_the_version_that_was_bound_whatever_its_name_means_by
 
 def test_a_file_changed_manually_is_noticed_and_its_new_digest_reported(disk: Disk) -> None:
     disk.publish(disk.collect(1, {"r": b"first"}))
-    (disk.root / "r").write_bytes(b"by hand")
+    (disk.root / "r").write_bytes(b"manual")
     answer = disk.stage(wanted("r"))
-    assert isinstance(answer, StageDone) and answer.inputs[0].digest == digest(b"by hand")
+    assert isinstance(answer, StageDone) and answer.inputs[0].digest == digest(b"manual")
     bound = disk.stage(wanted("r", b"first"))
     assert isinstance(bound, StageFailed) and bound.fault == "input"
 

@@ -57,7 +57,7 @@ def wanted(name: str, data: bytes) -> Input:
 def test_a_directory_replaces_the_former_one_whole(disk: Disk) -> None:
     publish(disk, with_folder(disk.collect(1, {"d/a": b"1", "d/gone": b"2", "d/sub/b": b"3"}), "d"))
     assert disk.visible() == {"d/a": b"1", "d/gone": b"2", "d/sub/b": b"3"}
-    (disk.root / "d" / "by hand").write_bytes(b"x")
+    (disk.root / "d" / "manual").write_bytes(b"x")
     publish(disk, with_folder(disk.collect(1, {"d/a": b"new", "d/c": b"4"}, attempt=2), "d", empty=("none/inner",)))
     assert disk.visible() == {"d/a": b"new", "d/c": b"4"}
     assert (disk.root / "d/none/inner").is_dir()
@@ -188,9 +188,9 @@ def test_a_crash_or_a_failure_while_building_leaves_nothing_visible_and_can_be_r
 def test_placing_again_what_has_its_place_changes_nothing(disk: Disk) -> None:
     records = recorded(disk, with_folder(disk.collect(1, {"d/a": b"1"}), "d"))
     disk.publisher.place_files(records)
-    (disk.root / "d/by hand").write_bytes(b"x")
+    (disk.root / "d/manual").write_bytes(b"x")
     disk.publisher.place_files(records)
-    assert disk.visible() == {"d/a": b"1", "d/by hand": b"x"}
+    assert disk.visible() == {"d/a": b"1", "d/manual": b"x"}
 
 
 def test_a_reader_sees_the_former_directory_or_the_new_one_and_never_a_mix(disk: Disk) -> None:

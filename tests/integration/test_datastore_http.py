@@ -224,7 +224,7 @@ def test_a_token_that_is_refused_is_reported_with_its_file_and_never_itself(worl
     assert isinstance(failed, StoreFailed) and str(world.token_file) in failed.reason
     assert "another-token" not in failed.reason
     world.token_file.write_text(world.token + "\n")
-    assert isinstance(world.store(), Stored), "the token is read anew"
+    assert isinstance(world.store(), Stored), "the token is read again"
 
 
 def test_a_boss_that_is_called_by_a_wrong_name_says_so(world: World) -> None:

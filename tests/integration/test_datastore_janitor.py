@@ -1,4 +1,4 @@
-"""What nobody uses any more is removed beside the work; what attempts hold between two tries is remembered."""
+"""What is not used any more is removed beside the work; what attempts hold between two tries is remembered."""
 
 from __future__ import annotations
 

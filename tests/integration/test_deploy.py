@@ -68,7 +68,7 @@ def test_from_nothing_to_a_boss_that_answers_and_back_to_nothing(user: User, clo
     assert (user.home / "deployed.toml").stat().st_mode & 0o777 == 0o600
     assert user.settings().boss_url == done.url
 
-    assert user.deploy() == done, "again: nothing is made, nothing is started anew"
+    assert user.deploy() == done, "again: nothing is made, nothing is started again"
     assert len(cloud.front.machines) == 1 and len(user.starts()) == 1
     assert cloud.front.images[1].name == "ecloud-data" and cloud.front.images[1].persistent
 

@@ -1,4 +1,4 @@
-"""The warm child process as a worker uses it, the commands for people, and the agreement with other loaders."""
+"""The warm child process as a worker uses it, the commands for users, and the agreement with other loaders."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_a_site_without_room_is_full_and_says_so_until_a_start_works(world: Fake
     boss.provider.stop(1, worker(1), started.reference)
     boss.ended(1)
     boss.start(3)
-    assert boss.provider.limits().more == world.most - 1
+    assert boss.provider.limits().more == world.max_workers - 1
 
 
 def test_machines_that_die_and_those_that_never_boot(world: Fake) -> None:

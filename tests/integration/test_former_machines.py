@@ -13,7 +13,7 @@ import pytest
 
 from tests.worlds.digests import digest
 from tests.worlds.hosts import Host, network
-from tests.worlds.hosts.guests import HOME, STATE, GuestSite, StartData
+from tests.worlds.hosts.bootstrap_site import HOME, STATE, BootstrapSite, StartData
 from tests.worlds.stored_release import worker_files
 
 pytestmark = [
@@ -26,9 +26,9 @@ SCRIPT = FORMER["worker/startup.sh"].decode()
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[GuestSite]:
+def site() -> Iterator[BootstrapSite]:
     with network() as net:
-        made = GuestSite(net, {"min": 2, "max": 2})
+        made = BootstrapSite(net, {"min": 2, "max": 2})
         made.start()
         yield made
 
@@ -37,7 +37,7 @@ def log_of(machine: Host) -> str:
     return machine.path("/var/log/ecloud.log").read_text()
 
 
-def kind_and_digest(site: GuestSite, data: StartData) -> tuple[str, str]:
+def kind_and_digest(site: BootstrapSite, data: StartData) -> tuple[str, str]:
     """Of the one bundle that its boss has."""
     (bundle,) = data.variables["ECLOUD_BUNDLES"].split()
     kind, _, of_today = bundle.partition("=")
@@ -58,10 +58,10 @@ def former_bundle(today: Path) -> bytes:
     return content.getvalue()
 
 
-def test_its_start_script_starts_the_program_of_today(site: GuestSite) -> None:
+def test_its_start_script_starts_the_program_of_today(site: BootstrapSite) -> None:
     data = dataclasses.replace(site.start_data("vm-1"), script=SCRIPT)
     machine = site.machine("vm-1")
-    assert site.bring_up(machine, data) == ""
+    assert site.bootstrap(machine, data) == ""
     site.wait(lambda: "vm-1" in site.online(), "the worker has said hello")
     variables = site.variables_of(site.agent_of(machine))
     assert variables["ECLOUD_BUNDLE"] == "=".join(kind_and_digest(site, data))
@@ -70,7 +70,7 @@ def test_its_start_script_starts_the_program_of_today(site: GuestSite) -> None:
     assert len(keepers) == 1, "started by the name that the script knows"
 
 
-def test_its_agent_is_replaced_by_that_of_today_under_its_own_keeper(site: GuestSite) -> None:
+def test_its_agent_is_replaced_by_that_of_today_under_its_own_keeper(site: BootstrapSite) -> None:
     data = site.start_data("vm-2")
     kind, of_today = kind_and_digest(site, data)
     (today,) = site.boss.path(f"{STATE}/bundles").glob(f"*.{of_today.removeprefix('b2:')}.tar.gz")
@@ -78,7 +78,7 @@ def test_its_agent_is_replaced_by_that_of_today_under_its_own_keeper(site: Guest
     variables = {**data.variables, "ECLOUD_BUNDLES": f"{kind}={digest(former)}", "ECLOUD_BUNDLE_FILE": "/root/former"}
     machine = site.machine("vm-2")
     machine.path("/root/former").write_bytes(former)
-    assert site.bring_up(machine, dataclasses.replace(data, script=SCRIPT, variables=variables)) == ""
+    assert site.bootstrap(machine, dataclasses.replace(data, script=SCRIPT, variables=variables)) == ""
 
     def replaced() -> bool:
         number = site.agent_of(machine)

@@ -88,7 +88,7 @@ def test_other_hosts_are_sent_what_they_call_the_boss(tmp_path: Path) -> None:
 
     assert given(boss_address="boss.example") == "boss.example"
     assert given(broker_listen="10.0.0.7") == "10.0.0.7"
-    assert given(broker_listen="127.0.0.1", boss_address="boss.example") == "127.0.0.1", "nobody else reaches it"
+    assert given(broker_listen="127.0.0.1", boss_address="boss.example") == "127.0.0.1", "no other host reaches it"
     assert given(broker_host="mqtt.example", boss_address="boss.example") == "mqtt.example"
 
 

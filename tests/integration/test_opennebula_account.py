@@ -1,4 +1,4 @@
-"""What an account may and has, through pyone against the front-end: quotas, addresses, tokens, pools, cards."""
+"""What an account may and has, through pyone against the front-end: quotas, addresses, tokens, pools, NICs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_machines_that_were_begun_since_are_counted_off(front: FrontEnd, bosses:
     for number in (1, 2):
         boss.provider.start(number, f"cloud-{number}")
     boss.wait(lambda: len(boss.reported(InstanceStarted)) == 2, "two are begun")
-    assert room(boss) == (3, "the quota of VMS of the account is 5: room for 3 more"), "nobody has looked again"
+    assert room(boss) == (3, "the quota of VMS of the account is 5: room for 3 more"), "the quota is not read again"
 
 
 def test_a_network_that_the_account_may_not_see_limits_nothing_that_is_known(
@@ -111,7 +111,7 @@ def test_every_quota_is_reported_as_one_and_missing_rights_as_such(
     assert "may not do that" in failed.reason and "right USE" in failed.reason and not failed.full
 
 
-# --- patience --------------------------------------------------------------------------------------
+# --- timeouts --------------------------------------------------------------------------------------
 
 
 def test_a_machine_that_no_host_takes_is_ended_and_reported_as_a_full_pool(front: FrontEnd, bosses: list[Boss]) -> None:
@@ -137,10 +137,10 @@ def test_a_machine_whose_host_is_lost_is_given_up_after_a_while(front: FrontEnd,
 
 
 def test_a_machine_that_bears_the_number_but_another_worker_is_not_adopted(front: FrontEnd, bosses: list[Boss]) -> None:
-    stranger = front.make("ecloud", "x", {**MARKS, "ECLOUD_WORKER": "cloud-9"})
+    foreign = front.make("ecloud", "x", {**MARKS, "ECLOUD_WORKER": "cloud-9"})
     boss = Boss(front, [Recorded(instance=1, worker="cloud-1", reference="")])
     bosses.append(boss)
-    boss.wait(lambda: stranger.ended_at, "it is ended")
+    boss.wait(lambda: foreign.ended_at, "it is ended")
     boss.wait(lambda: boss.reported(InstanceStartFailed), "it is reported")
     assert boss.reported(InstanceStarted) == []
 
@@ -266,12 +266,12 @@ def test_missing_rights_of_the_account_on_a_machine_are_reported(front: FrontEnd
     assert caught.value.kind == "rights"
 
 
-# --- further cards ---------------------------------------------------------------------------------
+# --- further network interfaces ---------------------------------------------------------------------------------
 
 
 def answers_of(boss: Boss) -> tuple[list[tuple[str, str]], Callable[[str, str], None]]:
     answers: list[tuple[str, str]] = []
-    return answers, lambda card, why: answers.append((card, why))
+    return answers, lambda nic, why: answers.append((nic, why))
 
 
 def test_a_further_nic_is_there_when_that_is_reported_and_gone_when_that_is_reported(
@@ -287,7 +287,7 @@ def test_a_further_nic_is_there_when_that_is_reported_and_gone_when_that_is_repo
     assert front.machines[0].nics[1] == (1, "192.168.0.1") and front.state(front.machines[0]) == (3, 3)
     boss.provider.attach("0", "oneadmin/internet", done)
     boss.wait(lambda: len(answers) == 2, "it is reported")
-    assert answers[1] == ("1", "") and front.count("vm.attachnic") == 1, "the card that is there is found"
+    assert answers[1] == ("1", "") and front.count("vm.attachnic") == 1, "the network interface that is there is found"
     boss.provider.detach("0", "1", done)
     boss.wait(lambda: len(answers) == 3, "it is reported")
     assert answers[2] == ("1", "") and list(front.machines[0].nics) == [0]

@@ -223,7 +223,7 @@ def test_while_the_front_end_is_away_nothing_is_lost_and_it_goes_on_automaticall
     assert boss.reported(InstanceEnded) == []
     front.knobs.down = False
     boss.wait(lambda: len(boss.reported(InstanceStarted)) == 2, "the second is started")
-    boss.wait(lambda: not boss.provider.warning, "the trouble is over")
+    boss.wait(lambda: not boss.provider.warning, "the warning is over")
     assert len(front.machines) == 2
 
 

@@ -1,4 +1,4 @@
-"""Pools by a real boss and admin.py: plans, workers that people start, end, drop and add. Machines are on paper."""
+"""Pools by a real boss and admin.py: plans, workers that operators start, end, drop and add. Machines are on paper."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_workers_are_started_up_to_the_limit_and_the_quota_and_shown_before_they
     wait_for(
         lambda: any(
             line.startswith("pool cloud cannot grow: quota: only 3 machines; work goes on with the workers there are")
-            for line in world.look(Client.status)["hindrances"]
+            for line in world.look(Client.status)["warnings"]
         ),
         "status says so",
     )
@@ -166,7 +166,7 @@ def test_a_dropped_worker_lives_on_and_comes_back(world: Deployment) -> None:
     done = world.admin("drop_workers", "local-1")
     assert done.stdout.startswith("Dropped: local-1\nNote: what 1 of them run in lives on and says hello again")
     assert "terminate_workers stops it" in done.stdout
-    assert world.admin("drop_workers", "nobody").returncode == 2
+    assert world.admin("drop_workers", "absent").returncode == 2
     wait_for(lambda: states(world) == {"local-1": "online"}, "it said hello again")
     assert world.push(world.write("t.json", {"tasks": [{"id": "a", "commands": "true"}]})).returncode == 0
 

@@ -33,10 +33,10 @@ def test_a_start_is_reported_once_with_a_reference(world: World) -> None:
 
 def test_no_more_are_made_than_were_asked_for(world: World) -> None:
     boss = world.boss()
-    boss.start(*range(1, world.most + 1))
+    boss.start(*range(1, world.max_workers + 1))
     time.sleep(0.5)  # several lists, that must make none
-    assert world.alive() == world.most
-    assert len({event.reference for event in boss.reported(InstanceStarted)}) == world.most
+    assert world.alive() == world.max_workers
+    assert len({event.reference for event in boss.reported(InstanceStarted)}) == world.max_workers
 
 
 def test_one_that_is_stopped_is_reported_when_it_is_gone(world: World) -> None:
@@ -62,11 +62,11 @@ def test_stopping_twice_and_stopping_what_is_gone_is_no_error(world: World) -> N
 
 def test_after_an_end_there_is_room_for_another(world: World) -> None:
     boss = world.boss()
-    started = boss.start(*range(1, world.most + 1))
+    started = boss.start(*range(1, world.max_workers + 1))
     boss.provider.stop(1, worker(1), started[0].reference)
     boss.ended(1)
-    boss.start(world.most + 1)
-    boss.wait(lambda: world.alive() == world.most, "as many as before")
+    boss.start(world.max_workers + 1)
+    boss.wait(lambda: world.alive() == world.max_workers, "as many as before")
 
 
 def test_one_that_ends_of_its_own_is_reported(world: World) -> None:
@@ -141,9 +141,9 @@ def test_nothing_is_reported_after_the_end(world: World) -> None:
 def test_limits_and_warnings_are_known_without_a_request(world: World) -> None:
     boss = world.boss()
     before = boss.provider.limits().more
-    assert before is None or before >= world.most
-    boss.start(*range(1, world.most + 1))
+    assert before is None or before >= world.max_workers
+    boss.start(*range(1, world.max_workers + 1))
     limits = boss.provider.limits()
-    assert before is None or limits.more == before - world.most
+    assert before is None or limits.more == before - world.max_workers
     assert limits.more != 0 or limits.reason
     assert boss.provider.warning == ""

@@ -1,4 +1,4 @@
-"""`python -m boss --reset`: counts are zero afterwards, all that was there is kept aside, and workers join anew."""
+"""`python -m boss --reset`: counts are zero afterwards, all that was there is archived, and workers join again."""
 
 from __future__ import annotations
 

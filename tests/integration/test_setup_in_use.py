@@ -1,7 +1,7 @@
 """Each value that a boss gets of the settings is read by the program that runs with it.
 
 With tests/unit/boss/test_settings_in_effect.py, where each setting changes such a value: no setting ends in a value
-that nobody looks at.
+that is not looked at.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def no_ssh(tmp_path: Path) -> str:
 # --- what comes of it -------------------------------------------------------------------------------
 
 
-def trouble_of(world: World, code: int, sizes: dict[str, int]) -> str:
+def reason_of(world: World, code: int, sizes: dict[str, int]) -> str:
     """What is said of an rsync that ended so, without words."""
     runs: Runs = world.transfers.runs
     errand = Errand("w1", world.place, "stage", str(world.cache), list(sizes), sum(sizes.values()), sizes=sizes)
@@ -63,16 +63,16 @@ def trouble_of(world: World, code: int, sizes: dict[str, int]) -> str:
 @pytest.mark.parametrize("code", [10, 11, 12])
 def test_a_full_disk_whose_words_were_lost_is_reported_with_what_is_free_and_needed(world: World, code: int) -> None:
     world.stage([world.write("opens the connection", b"x")])
-    said = trouble_of(world, code, {THERE: VAST})
+    said = reason_of(world, code, {THERE: VAST})
     assert "the worker's disk is full (" in said and f"{VAST:,} are needed" in said
 
 
 def test_files_that_are_there_already_need_no_room(world: World) -> None:
     cached = world.write("opens the connection", b"x")
     world.stage([cached])
-    said = trouble_of(world, 11, {cached.digest[3:]: VAST, THERE: 5})
+    said = reason_of(world, 11, {cached.digest[3:]: VAST, THERE: 5})
     assert "full" not in said and "a quota, a permission (" in said and "5 are needed" in said
-    assert "was cut" in trouble_of(world, 12, {THERE: 5})
+    assert "was cut" in reason_of(world, 12, {THERE: 5})
 
 
 def test_a_host_that_is_not_there_any_more_is_not_looked_for(world: World) -> None:
@@ -81,7 +81,7 @@ def test_a_host_that_is_not_there_any_more_is_not_looked_for(world: World) -> No
     wait_for(lambda: not world.transfers.runs._connections.has("w1", world.place), "the connection is given up")
     world.server.start()
     before = world.server.logins()
-    assert "a quota, a permission" in trouble_of(world, 11, {THERE: VAST})
+    assert "a quota, a permission" in reason_of(world, 11, {THERE: VAST})
     assert world.server.logins() == before
 
 

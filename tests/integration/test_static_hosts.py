@@ -12,8 +12,8 @@ import pytest
 
 from tests.worlds.fingerprints import fingerprint
 from tests.worlds.hosts import Host, HostFault, network
+from tests.worlds.hosts.bootstrap_site import PLAIN_PYTHON
 from tests.worlds.hosts.boss_host import SITE, STATE, BossHost
-from tests.worlds.hosts.guests import PLAIN_PYTHON
 from tests.worlds.hosts.host import HOME, PYTHON, USER, Program
 from tests.worlds.hosts.network import Network
 from tests.worlds.waiting import wait_for

@@ -183,7 +183,7 @@ def test_a_host_that_has_an_agent_gets_no_second_one(world: Static) -> None:
 
 
 def test_one_machine_under_two_names_gets_one_agent(world: Static) -> None:
-    world.most = 2
+    world.max_workers = 2
     key = fingerprint(world.server.host_key)
     world.options["hosts"] = [world.host(), f"{world.server.user}@localhost:{world.server.port} {key}"]
     boss = world.boss()

@@ -82,7 +82,7 @@ def whole(lines: list[str]) -> object:
 
 
 def status(lines: list[str]) -> object:
-    """The four historic lines, and the number of cancelled tasks."""
+    """The four legacy lines, and the number of cancelled tasks."""
     return [*lines[:4], re.findall(r"^(\d+) tasks? cancelled", lines[4])]
 
 
@@ -245,7 +245,7 @@ def shape(parameter: Any) -> dict[str, object]:
 
 
 def test_what_a_script_would_miss_is_found() -> None:
-    stored = {"a": [1, {"b": "x"}], "reason": "by hand"}
+    stored = {"a": [1, {"b": "x"}], "reason": "manual"}
     assert not list(missing(stored, {"a": [1, {"b": "x", "new": 0}, 2], "reason": "an operator", "c": 1}))
     for now in ({"a": [1]}, {**stored, "a": [1, {}]}, {**stored, "a": [1, {"b": "y"}]}, {**stored, "reason": 3}):
         assert list(missing(stored, now)), now

@@ -82,7 +82,7 @@ def test_a_second_boss_on_a_database_server_reports_host_process_and_since_when(
 
 
 def superseded(process: subprocess.Popen[str], deployment: Deployment, by: subprocess.Popen[str]) -> None:
-    """It ends by itself, with a sentence that names who did it."""
+    """It ends automatically, with a sentence that names who did it."""
     assert process.wait(scaled(90)) == 3
     said = deployment.log()
     assert f"was taken over by the boss on {socket.gethostname()}, process {by.pid}" in said
@@ -123,7 +123,7 @@ def test_two_state_directories_with_one_sqlite_file_have_one_boss_in_the_end(
     one, two = make("one", url), make("two", url)
     first = one.start_boss()
     second = two.start_boss()
-    superseded(first, one, second)  # by itself: nobody asked it anything
+    superseded(first, one, second)  # automatically, without a request
     assert two.push(two.write("t.json", {"tasks": [{"id": "a", "commands": ["true"]}]})).returncode == 0
     second.terminate()
     assert second.wait(scaled(60)) == 0

@@ -129,7 +129,7 @@ def test_a_damaged_part_is_found_out_and_the_next_try_is_right(server: Server, t
 
 
 def test_one_file_that_cannot_be_had_does_not_hold_up_the_others(server: Server, root: Path, tmp_path: Path) -> None:
-    (root / "runs/3/x").write_bytes(b"changed by hand")
+    (root / "runs/3/x").write_bytes(b"changed manually")
     (tmp_path / "here/a b.csv").mkdir(parents=True)
     got = fetch(server, tmp_path / "here")
     assert got.fetched == 3

@@ -1,4 +1,4 @@
-"""A whole push over HTTP against a boss made by hand: files, following, summary, and what can go wrong on the way."""
+"""A whole push over HTTP against a simulated boss: files, following, summary, and what can go wrong on the way."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _push(plan: PushPlan) -> tuple[ExitCode, str, str]:
 
 
 def _ends(backend: FakeBackend, **counts: int) -> None:
-    """The batch ends so as soon as somebody begins to follow it."""
+    """The batch ends so as soon as a client begins to follow it."""
     before = backend.followed
 
     def end() -> None:
@@ -159,7 +159,7 @@ def test_a_file_that_changed_since_it_was_read_is_reported(server: Server, tmp_p
 
 def test_detached_it_returns_once_it_is_accepted(server: Server, backend: FakeBackend, tmp_path: Path) -> None:
     code, out, _ = _push(_plan(tmp_path, detach=True))
-    assert (code, backend.detached, backend.most_followers) == (ExitCode.OK, [7], 0)
+    assert (code, backend.detached, backend.max_followers) == (ExitCode.OK, [7], 0)
     assert "admin.py status" in out
 
 

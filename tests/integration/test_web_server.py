@@ -108,7 +108,7 @@ def test_another_user_of_the_machine_is_refused(server: Server, state_directory:
     if os.geteuid() != 0:  # only root can become another user; others check that the mode keeps them out
         assert stat.S_IMODE((state_directory / TOKEN_FILE).stat().st_mode) == 0o600
         return
-    os.chmod(state_directory, 0o755)  # even where somebody opened the directory itself
+    os.chmod(state_directory, 0o755)  # even where a user opened the directory itself
     command = [sys.executable, "-c", _AS_ANOTHER_USER, str(server.port), state_directory / TOKEN_FILE]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=scaled(30))
     assert done.stdout.split("\n")[:3] == ["token refused", "401", "401"], done.stderr
@@ -164,8 +164,8 @@ def test_following_ends_when_the_batch_does_and_is_counted_meanwhile(backend: Fa
         elif len(seen) == 2:
             backend.set_batch(7, succeeded=1, failed=1)
     assert seen == [(0, False), (1, False), (2, True)]
-    assert backend.most_followers == 1
-    wait_for(lambda: backend.followers == 0, "nobody follows any more")
+    assert backend.max_followers == 1
+    wait_for(lambda: backend.followers == 0, "no client follows any more")
 
 
 def test_a_follower_that_goes_away_is_no_longer_counted(backend: FakeBackend, client: Client) -> None:
@@ -174,7 +174,7 @@ def test_a_follower_that_goes_away_is_no_longer_counted(backend: FakeBackend, cl
     next(lines)
     wait_for(lambda: backend.followers == 1, "one follows")
     lines.close()  # type: ignore[attr-defined]  # a generator
-    wait_for(lambda: backend.followers == 0, "nobody follows any more")
+    wait_for(lambda: backend.followers == 0, "no client follows any more")
 
 
 def test_waiting_for_a_batch_ends_early_on_completion(backend: FakeBackend, client: Client) -> None:

@@ -23,7 +23,7 @@ from worker import placing
 from worker.cache import Cache, InputMissingError, PlacingError, place_all
 
 ROOT = os.geteuid() == 0
-NOBODY = 65534
+OTHER_USER = 65534
 LONG_AGO = 10**18
 
 
@@ -35,7 +35,7 @@ def arrive(cache: Cache, content: bytes, path: str = "net.inp", **more: bool) ->
     file.chmod(0o444)
     os.utime(file, ns=(LONG_AGO, LONG_AGO))
     if ROOT and file.parent.stat().st_uid:
-        os.chown(file, NOBODY, NOBODY)
+        os.chown(file, OTHER_USER, OTHER_USER)
     return item
 
 
@@ -65,7 +65,7 @@ class Ground:
 
     def own(self, path: Path) -> None:
         if ROOT:
-            os.chown(path, NOBODY, NOBODY)
+            os.chown(path, OTHER_USER, OTHER_USER)
 
     def task(self, cache: Cache, item: Input, script: str = ":") -> tuple[int, bytes]:
         """Place one input and run a script beside it: (its exit code, what the input is afterwards)."""
@@ -77,7 +77,7 @@ class Ground:
         file = work / item.path
         if file.stat().st_nlink == 1:
             self.own(file)
-        user = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"] if ROOT else []
+        user = ["setpriv", f"--reuid={OTHER_USER}", f"--regid={OTHER_USER}", "--clear-groups"] if ROOT else []
         done = subprocess.run(
             [*user, "sh", "-c", script],
             cwd=work,

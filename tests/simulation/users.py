@@ -112,7 +112,7 @@ class Users:
         for number in range(chance.randint(1, 5)):
             kind = chance.choice(["cancel", "retry", "redo", "pause", "drain", "quarantine", "attach", "merge", "drop"])
             at, own = chance.uniform(5.0, STORM_SECONDS), random.Random(chance.random())
-            self.world.clock.after(at, lambda n=f"person {kind}#{number}", k=kind, c=own: self._act(n, k, c))  # type: ignore[misc]
+            self.world.clock.after(at, lambda n=f"user {kind}#{number}", k=kind, c=own: self._act(n, k, c))  # type: ignore[misc]
 
     def _act(self, name: str, kind: str, chance: random.Random) -> None:
         world = self.world

@@ -85,7 +85,7 @@ class World:
         self.plan_pushes(random.Random(f"{seed} pushes"), calm=calm)
         self.users.check_hosts()
         if not calm:
-            self.users.plan_acts(random.Random(f"{seed} people"))
+            self.users.plan_acts(random.Random(f"{seed} users"))
             plan_storm(self, random.Random(f"{seed} storm"))
 
     # --- what a world of another kind has instead -----------------------------------------------------------

@@ -619,7 +619,7 @@ class Program:
 class Program:
     def __init__(self):
         self._broker = None
-        self.desk = Desk(lambda: self._broker)
+        self.door = Door(lambda: self._broker)
     def start(self):
         self._broker = Broker()
 """,

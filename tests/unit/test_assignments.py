@@ -32,7 +32,7 @@ def targets(node: ast.AST) -> Iterator[ast.expr]:
 
 
 def is_state(target: ast.expr) -> bool:
-    """`x.state`, `x.states[i]` or, by a local name, `states[i]`; not what an object sets of itself."""
+    """`x.state`, `x.states[i]` or, by a local name, `states[i]`; not what an object sets on itself."""
     if isinstance(target, ast.Subscript):
         inner = target.value
         return (isinstance(inner, ast.Attribute) and inner.attr == "states") or (

@@ -12,7 +12,7 @@ TOP = Path(__file__).resolve().parents[2]
 PACKAGES = ("boss", "worker", "datastore", "wire")
 MODULES = ("settings.py", "push_tasks.py", "admin.py", "ecloud.py")
 #: What sentences are called in fields and variables. Texts of other programs, which have no kinds, have other names.
-SENTENCES = frozenset("reason cause paused quarantined hindrance trouble hindered failed full why_not".split())
+SENTENCES = frozenset("reason cause paused quarantined warning failed full why_not".split())
 _MATCHES = frozenset({"match", "search", "fullmatch"})
 _LOOKS = frozenset({"startswith", "endswith", "removeprefix", "removesuffix", "find", "index", "partition", "split"})
 
@@ -57,7 +57,7 @@ def test_nothing_decides_by_how_a_sentence_reads() -> None:
 @pytest.mark.parametrize(
     "source",
     [
-        "worker.quarantined.startswith('by hand: ')",
+        "worker.quarantined.startswith('manual: ')",
         "if batch.row.paused == 'lunch': pass",
         "if 'quota' in event.reason: pass",
         "if reason.endswith('full'): pass",

@@ -59,7 +59,7 @@ def dotted(node: ast.expr) -> str:
 
 
 def asserts(function: ast.AST) -> bool:
-    """By itself: with an assertion, or by what raises one."""
+    """Directly: with an assertion, or by what raises one."""
     for node in ast.walk(function):
         if isinstance(node, ast.Assert | ast.Raise):
             return True
@@ -99,7 +99,7 @@ def in_sight(modules: Mapping[str, ast.Module]) -> dict[str, set[str]]:
 
 def without_assertion(modules: Mapping[str, ast.Module]) -> list[str]:
     """Tests that neither assert nor call what asserts. A name that several functions have has to assert in all."""
-    #: Function -> of each that has this name: None, it asserts by itself, or what it calls.
+    #: Function -> of each that has this name: None, it asserts directly, or what it calls.
     bodies: dict[Function, list[set[str] | None]] = defaultdict(list)
     for module, tree in modules.items():
         for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""A boss made by hand for the tests of the HTTP application: what is asked of it is recorded, what it says is set."""
+"""A simulated boss for the tests of the HTTP application: what is asked of it is recorded, what it says is set."""
 
 from __future__ import annotations
 
@@ -238,9 +238,9 @@ class FakeBackend:
         self.says = Answer(reply=0, value={"retried": 2})
         self.away = ""
         self.followers = 0
-        #: How often somebody began to follow, over all.
+        #: How often a client began to follow, over all.
         self.followed = 0
-        self.most_followers = 0
+        self.max_followers = 0
         self.detached: list[int] = []
         self.lock = threading.Lock()
         self.now = View(
@@ -291,7 +291,7 @@ class FakeBackend:
         with self.lock:
             self.followers += 1
             self.followed += 1
-            self.most_followers = max(self.most_followers, self.followers)
+            self.max_followers = max(self.max_followers, self.followers)
         try:
             yield
         finally:
@@ -302,7 +302,7 @@ class FakeBackend:
         self.detached.append(batch)
 
     def carry_on(self) -> str:
-        return "" if self.now.live else "nobody carries it on"
+        return "" if self.now.live else "no boss carries it on"
 
 
 def attach(row: BatchRow, *numbers: int) -> None:

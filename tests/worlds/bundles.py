@@ -10,7 +10,7 @@ from boss.bootstrap.bundle import Bundle, BundleError
 
 
 class FakeBundles:
-    """Of Python 3.11 and 3.12 one each, unless told otherwise."""
+    """Of Python 3.11 and 3.12 one each, by default."""
 
     faults: ClassVar[dict[str, str]] = {}
 

@@ -1,5 +1,5 @@
 """One fixed course of events under a policy, and what the scheduler made of it: two policies that leave the same record
-are the same policy, as far as anybody could see.
+are the same policy, as far as a user could see.
 
 Instances boot in 20 seconds, but the third never does. Workers run what they are sent, two at a time where the pool
 does not say; tasks called `bad` fail, on the second instance every task fails for want of a disk, and the first worker

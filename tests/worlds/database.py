@@ -1,4 +1,4 @@
-"""A small world for the database's tests: pushes and rows made by hand, and what a load should give back."""
+"""A small world for the database's tests: pushes and rows made directly, and what a load should give back."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def worker(id: str = "worker-1", state: str = "online", **more: object) -> Worke
     return WorkerRow(id, "i1", state, "local", 2, 0, {"os": "linux"}, b"{}", "127.0.0.1", **more)  # type: ignore[arg-type]
 
 
-def taken_over(url: str, patience: float = 5.0) -> Database:
-    database = Database.open(url, retry_seconds=patience)
+def taken_over(url: str, timeout: float = 5.0) -> Database:
+    database = Database.open(url, retry_seconds=timeout)
     database.take_over("host", 1)
     return database
 

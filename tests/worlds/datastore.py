@@ -62,7 +62,7 @@ class Disk:
             entries.append(CollectFile(**fields))  # type: ignore[arg-type]
         return Collect(task=task, attempt=attempt, worker="w", place=self.place, files=entries)
 
-    # -- longer ways --------------------------------------------------------------------------------
+    # -- several steps ---------------------------------------------------------------------------------
 
     def fetch(self, *orders: Collect) -> list[object]:
         answers: list[object] = []

@@ -48,7 +48,7 @@ PLACE = Place(path="/home/worker")
 
 
 class World:
-    """An agent, started and connected, with all that it asked for and that nobody has looked at yet."""
+    """An agent, started and connected, with all that it asked for and that was not looked at yet."""
 
     def __init__(
         self, policy: DatastorePolicy | None = None, epoch: int = 1, records: list[Record] | None = None
@@ -101,7 +101,7 @@ class World:
         self.all(Confirm)
         assert self.effects == []
 
-    # -- longer ways --------------------------------------------------------------------------------
+    # -- several steps ---------------------------------------------------------------------------------
 
     def fetch(self) -> list[tuple[int, int]]:
         """Carry out the one fetch that was asked for."""

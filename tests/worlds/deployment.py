@@ -41,7 +41,7 @@ class Deployment:
         self.home = directory / ".ecloud"
         self.tree = directory / "ecloud-data"
         self.settings: dict[str, object] = {"slots": 2, **settings}
-        #: Where a boss that is started by hand finds packages besides those installed.
+        #: Where a boss that is started manually finds packages besides those installed.
         self.python_path = [TOP]
         self._started: list[subprocess.Popen[str]] = []
         directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Small networks for the EPANET tests, and short ways to run them."""
+"""Small networks for the EPANET tests, and shortcuts to run them."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def workers(boss: Client) -> list[WorkerAnswer]:
 
 
 def phases(workers: list[dict[str, Any]]) -> list[str]:
-    """How far each task is that one of them has in hand."""
+    """How far each task is that one of them holds."""
     return [held["phase"] for worker in workers for held in worker["holding"]]
 
 

@@ -69,7 +69,7 @@ class Site:
         )
 
     def _start(self, name: str, module: str, **more: str) -> subprocess.Popen[str]:
-        """As a person does by hand: adapt the file of settings, read it, start the program."""
+        """As an operator does manually: adapt the file of settings, read it, start the program."""
         with open(self.files / name / f"{module}.env", "a") as file:
             file.writelines(f"{key}={value}\n" for key, value in more.items())
         kept = {key: value for key, value in self.deployment.environment().items() if not key.startswith("ECLOUD_")}

@@ -1,6 +1,6 @@
 """A private MariaDB server for tests: own data directory, loopback only, ended with the test session.
 
-The data directory is made once per session. Works as root (then the server is configured so) and as anybody
+The data directory is made once per session. Works as root (then the server is configured so) and as any user
 else. A killed test run takes its server along (`setpriv --pdeathsig`).
 """
 

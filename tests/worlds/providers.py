@@ -68,7 +68,7 @@ while not ending:
     if agent.wait() == 0:
         break
 """
-#: What a guest runs: unpack, and start the agent in a session of its own.
+#: What a machine runs: unpack, and start the agent in a session of its own.
 SCRIPT = """
 set -eu
 if [ -n "${STUB_FAILS:-}" ]; then echo "the disk is on fire" >&2; exit 9; fi
@@ -135,7 +135,7 @@ class World:
     """Of one provider. Subclasses say what is really there."""
 
     #: As many as there can be.
-    most = 3
+    max_workers = 3
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -175,7 +175,7 @@ class World:
             boss.provider.close()
 
     def pool(self, **options: object) -> PoolSetup:
-        return PoolSetup(name=POOL, provider="test", max=self.most, options=options)
+        return PoolSetup(name=POOL, provider="test", max=self.max_workers, options=options)
 
     def services(self, notify: Callable[[Any], None], **more: Any) -> BossServices:
         given = {"ssh_key": self.folder / "no key", "bundle": self.no_bundle, **more}
@@ -264,7 +264,7 @@ class Fake(World):
 class Static(World):
     """One host, whose user owns nothing of ours."""
 
-    most = 1
+    max_workers = 1
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)

@@ -1,4 +1,4 @@
-"""MQTT 3.1.1 by hand, for what no library of ours would send, and for a Python that has none. Standard library only."""
+"""MQTT 3.1.1 written out: for what no library of ours sends, and for a Python that has none. Standard library only."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ USER = "ecloud-tests"
 
 
 class SshServer:
-    """One sshd. `place(home)` is what a worker behind it would say of itself; `options` are lines of its settings."""
+    """One sshd. `place(home)` is what a worker behind it would report; `options` are lines of its settings."""
 
     def __init__(self, folder: Path, user: str, options: tuple[str, ...] = ()) -> None:
         self.user = user
@@ -87,7 +87,7 @@ class SshServer:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def logins(self) -> int:
-        """How many connections were let in so far."""
+        """How many connections were accepted so far."""
         return self.log().count("Accepted publickey")
 
     def processes(self) -> list[int]:
@@ -119,11 +119,11 @@ class SshServer:
         end_all(below)
 
     def cut(self) -> None:
-        """End every connection; new ones are let in."""
+        """End every connection; new ones are accepted."""
         end_all(self.processes())
 
     def change_host_key(self) -> None:
-        """As a host that was made anew at the same address: other connections are ended."""
+        """As a host that was made again at the same address: other connections are ended."""
         self.stop()
         self.host_key_file = make_key(self.own / f"host-{time.monotonic_ns()}")
         self.start()

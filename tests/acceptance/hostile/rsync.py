@@ -60,7 +60,7 @@ def grows(name: str, size: str) -> None:
 
     def later(piece: bytes) -> bytes:
         nonlocal passed
-        if 0 <= passed < 100 <= passed + len(piece):  # more than the greeting: the names and sizes are sent
+        if 0 <= passed < 100 <= passed + len(piece):  # more than the first exchange: the names and sizes are sent
             time.sleep(0.3)
             for folder, _, names in os.walk(f"/proc/{running[0].pid}/cwd/"):
                 if name in names:
@@ -111,7 +111,7 @@ def manifests(journal: str) -> set[str] | None:
 
 
 def junk() -> None:
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # it ends when nobody listens any more, without a word
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # it ends when no program listens any more, without a word
     while True:
         os.write(1, os.urandom(PIECE))
 

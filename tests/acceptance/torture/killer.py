@@ -1,6 +1,6 @@
 """Picks a victim at random moments: KILL, or STOP and CONT, and remembers what it did to whom and when.
 
-Whatever the boss starts it must start again by itself; the boss, the database server and a broker that is not the
+Whatever the boss starts it must start again automatically; the boss, the database server and a broker that is not the
 boss's own are started again here.
 """
 

@@ -25,7 +25,7 @@ STEP = Path(__file__).with_name("step.sh")
 class Task:
     id: str
     parents: list[str]
-    #: Without a result it is nobody's parent by file, but may be one by `dependencies`.
+    #: Without a result it is no parent by file, but may be one by `dependencies`.
     result: bool
     pause: float
     #: Dependencies that are no files.

@@ -1,4 +1,4 @@
-"""A Mosquitto that is no child of the boss, with or without persistence; anybody may log in (loopback only)."""
+"""A Mosquitto that is no child of the boss, with or without persistence; any client may log in (loopback only)."""
 
 from __future__ import annotations
 

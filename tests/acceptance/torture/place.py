@@ -103,7 +103,7 @@ class Place:
         return self._boss.poll()
 
     def look_after_boss(self) -> None:
-        """A boss never ends by itself, except that one which cannot reach its database at its start says so.
+        """A boss never ends automatically, except that one which cannot reach its database at its start says so.
 
         That one is started again, as a service manager would do.
         """
@@ -114,7 +114,7 @@ class Place:
         if code == 3 and last.startswith("python -m boss: database ") and "server" in last:
             self.start_boss()
         else:
-            pytest.fail(f"the boss ended by itself (exit code {code}):\n{self.boss_log()}")
+            pytest.fail(f"the boss ended unasked (exit code {code}):\n{self.boss_log()}")
 
     def signal_boss(self, number: signal.Signals) -> None:
         assert self._boss is not None
@@ -124,7 +124,7 @@ class Place:
             self._boss.wait(scaled(30))
 
     def let_boss_be_shot(self) -> None:
-        """This boss will not end by itself, and not by `signal_boss`."""
+        """This boss will not end automatically, and not by `signal_boss`."""
         self._shot = True
 
     def end_boss(self) -> int:

@@ -157,7 +157,7 @@ def _results(load: Load, record: Record) -> list[str]:
         elif path.read_bytes() != content:
             found.append(f"the result of {id} is not what attempt {succeeded[id]} made: {path.read_bytes()[:80]!r}")
     there = {path.name for path in (tree / "out").iterdir()}
-    found += [f"nobody made {name}" for name in sorted(there - set(expected))]
+    found += [f"no task made {name}" for name in sorted(there - set(expected))]
     recorded = sorted((name, id, attempt) for name, id, attempt in record.results)
     wanted = sorted((f"out/{id}", id, succeeded[id]) for id in expected)
     if recorded != wanted:
@@ -168,7 +168,7 @@ def _results(load: Load, record: Record) -> list[str]:
         kept = index.execute("SELECT task, attempt FROM records LIMIT 5").fetchall()
     found += [f"a publish record is left in the datastore: {row}" for row in kept]
     if record.publish_records:
-        found.append(f"{record.publish_records} publish records are still owed")
+        found.append(f"{record.publish_records} publish records are still pending")
     return found
 
 

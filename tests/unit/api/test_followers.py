@@ -106,7 +106,7 @@ def test_work_is_what_a_detached_batch_has_left() -> None:
 def test_instances_that_no_work_needs_are_stopped_first() -> None:
     pool = pool_answer(name="cloud", provider="opennebula", min=1, spare=1, max=9, grows=True, instances={"running": 3})
     assert is_at_work(view(pool=pool))
-    assert not is_at_work(view(batch(1, detached=False), pool=pool)), "a batch that nobody follows may need them"
+    assert not is_at_work(view(batch(1, detached=False), pool=pool)), "a batch that no client follows may need them"
     assert not is_at_work(view(pool=pool_answer(name="c", provider="static", min=1, max=9, instances={"running": 3})))
     kept = pool_answer(name="cloud", provider="opennebula", min=1, spare=1, max=9, grows=True, instances={"running": 2})
     assert not is_at_work(view(pool=kept))
@@ -172,6 +172,6 @@ def backend(inbox: Inbox, followers: Followers, tmp_path: Path) -> Iterator[Live
 
 def test_what_is_left_to_do_is_read_from_what_the_loop_published(backend: LiveBackend, followers: Followers) -> None:
     answer = backend.ask(Submitted(submission=submission({"a": ""}), known=Known()))
-    assert not is_at_work(backend.view()), "it follows, or nobody cares"
+    assert not is_at_work(backend.view()), "it follows, or it does not matter"
     followers.detach(answer.value["batch"])
     wait_for(lambda: is_at_work(backend.view()), "a detached batch with a task left is work")

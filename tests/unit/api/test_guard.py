@@ -1,4 +1,4 @@
-"""Who is let in at the door of the HTTP API."""
+"""Who is accepted by the HTTP API."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_what_became_of_a_worker_or_a_batch_is_a_sentence() -> None:
     def said(**done: object) -> list[str]:
         return list(worker_change_lines(ChangeAnswer(done=done)))
 
-    assert said(worker="w", quarantined="by hand: noise") == ["Worker w is quarantined: by hand: noise"]
+    assert said(worker="w", quarantined="manual: noise") == ["Worker w is quarantined: manual: noise"]
     assert said(worker="w", quarantined="") == ["Worker w is released: it gets tasks again."]
     assert said(worker="w", state="draining") == ["Worker w is draining."]
     assert list(pause_lines(3, ChangeAnswer(done={}, carry_on="later"), paused=True))[1] == "later"

@@ -49,7 +49,7 @@ def facts_of(document: Document) -> tuple[Facts, set[str]]:
 def _keys(
     document: Document, schema: Document, where: str, facts: Facts, required: set[str] | None, within: tuple[str, ...]
 ) -> None:
-    """`required` is None for answers: nobody has to fill them. `within`: schemas that hold this one."""
+    """`required` is None for answers: they need not be filled. `within`: schemas that hold this one."""
     seen = facts.setdefault(where, set())
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""Pools and instances as people see them, made of a running boss's state."""
+"""Pools and instances as users see them, made of a running boss's state."""
 
 from __future__ import annotations
 

@@ -131,8 +131,8 @@ def test_ending_and_dropping_become_events(backend: FakeBackend, client: httpx.C
 def test_what_is_inconsistent_is_reported_with_what_there_is_and_asks_nothing(
     backend: FakeBackend, client: httpx.Client, path: str, body: object, status: int, words: str
 ) -> None:
-    by_hand = msgspec.structs.replace(backend.now.workers[0], id="lab", pool="")
-    backend.now = msgspec.structs.replace(backend.now, workers=(*backend.now.workers, by_hand))
+    manual = msgspec.structs.replace(backend.now.workers[0], id="lab", pool="")
+    backend.now = msgspec.structs.replace(backend.now, workers=(*backend.now.workers, manual))
     answer = client.post(f"/workers/{path}", json=body)
     assert (answer.status_code, words in answer.json()["error"]) == (status, True), answer.json()
     assert backend.asked == []

@@ -365,8 +365,8 @@ def test_a_file_that_the_datastore_has_is_not_missing(backend: FakeBackend, root
     question = {"digests": [digest(CONTENT)]}
     assert inside(backend).post("/files/missing", json=question).json() == {"missing": []}
     here = inside(backend, tree=LocalTree(root))
-    assert len(here.post("/files/missing", json=question).json()["missing"]) == 1, "somebody has emptied the tree"
+    assert len(here.post("/files/missing", json=question).json()["missing"]) == 1, "it was emptied the tree"
     (root / BLOBS / digest(CONTENT)[3:]).write_bytes(CONTENT)
     assert here.post("/files/missing", json=question).json() == {"missing": []}
     (root / BLOBS / digest(CONTENT)[3:]).write_bytes(CONTENT[::-1])
-    assert len(here.post("/files/missing", json=question).json()["missing"]) == 1, "somebody has edited it"
+    assert len(here.post("/files/missing", json=question).json()["missing"]) == 1, "it was edited it"

@@ -320,8 +320,8 @@ def test_a_change_says_who_carries_it_on(backend: FakeBackend, client: httpx.Cli
     import msgspec
 
     backend.now = msgspec.structs.replace(backend.now, live=False)
-    assert client.post("/retry", json={"all": True}).json()["carry_on"] == "nobody carries it on"
-    # Nobody works on it: following and waiting say once how it stands.
+    assert client.post("/retry", json={"all": True}).json()["carry_on"] == "no boss carries it on"
+    # No boss works on it: following and waiting say once how it stands.
     backend.set_batch(7, queued=1)
     assert len(client.get("/batches/7/follow").text.splitlines()) == 1
     assert client.get("/batches/7?wait=60").json()["finished"] is False

@@ -33,7 +33,7 @@ def test_no_policy_is_below_the_bounds_and_every_task_runs() -> None:
 def test_a_worker_costs_from_its_request_on() -> None:
     study = Study("one")
     study.add(100.0)
-    outcome = play(study, all_at_once, Site(slots=1, most=1, boot=60.0, spread=0.0), seed=1)
+    outcome = play(study, all_at_once, Site(slots=1, max_workers=1, boot=60.0, spread=0.0), seed=1)
     assert outcome.makespan == 160.0
     assert 160.0 <= outcome.worker_seconds <= 170.0
 
@@ -51,7 +51,7 @@ def test_a_waist_bounds_the_makespan_by_the_work_on_both_sides_of_it() -> None:
     middle = study.add(50.0, first)
     for _ in range(20):
         study.add(100.0, (middle,))
-    site = Site(slots=1, most=10, boot=60.0, spread=0.0)
+    site = Site(slots=1, max_workers=10, boot=60.0, spread=0.0)
     assert elasticity.bounds(study, site)[0] == 60.0 + 200.0 + 50.0 + 200.0
     assert play(study, all_at_once, site, seed=1).makespan == 510.0
 
@@ -64,6 +64,6 @@ def test_no_policy_is_better_on_both_measures_in_a_chain(tmp_path: Path, capsys:
         == 0
     )
     said = capsys.readouterr().out
-    assert "better on both measures: nobody" in said
+    assert "better on both measures: none" in said
     assert "within 1.1 x the least makespan: ours" in said
     assert len(json.loads(written.read_text())) == len(OURS) + len(RIVALS)

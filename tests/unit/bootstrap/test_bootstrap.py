@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from boss.api import guard
-from boss.api.handlers import logins as guest_routes
+from boss.api.handlers import logins as bootstrap_routes
 from boss.bootstrap.addresses import Addresses
 from boss.bootstrap.bootstrap import InstanceBootstrap
 from boss.bootstrap.bundle import own_machine, own_python
@@ -171,7 +171,7 @@ def test_the_login_is_made_when_the_instance_is_and_again_for_the_next_one(world
 
 
 def test_a_login_is_on_record_before_it_is_made(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A boss that is killed meanwhile leaves none that nobody would ever end."""
+    """A boss that is killed meanwhile leaves none that would never be ended."""
     seen = []
     path = world.folder / "guests" / "cloud-1.json"
     monkeypatch.setattr(world.logins, "renew", lambda *about: seen.append(path.exists()))
@@ -239,12 +239,12 @@ def test_no_more_than_a_few_machines_fetch_at_once_and_the_others_are_to_ask_aga
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = world.client(world.token())
-    monkeypatch.setattr(guest_routes, "AT_ONCE", 1)
+    monkeypatch.setattr(bootstrap_routes, "AT_ONCE", 1)
     for _ in range(3):
         assert client.get(f"/guests/cloud-1/bundle/{KIND}").status_code == 200, (
             "the one before is not under way any more"
         )
-    monkeypatch.setattr(guest_routes, "AT_ONCE", 0)
+    monkeypatch.setattr(bootstrap_routes, "AT_ONCE", 0)
     answer = client.get(f"/guests/cloud-1/bundle/{KIND}")
     assert answer.status_code == 503 and "ask again" in answer.json()["error"]
 

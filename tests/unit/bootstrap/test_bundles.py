@@ -26,8 +26,8 @@ LOCKED = {"msgspec": "1.2", "paho-mqtt": "3.4"}
 
 
 @pytest.fixture(autouse=True)
-def own_python_is_one_of_guests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A boss may have a later Python than its guests; what is installed for it serves these tests all the same."""
+def own_python_is_one_of_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A boss may have a later Python than its machines; what is installed for it serves these tests all the same."""
     monkeypatch.setattr("boss.bootstrap.bundle.bundles.PYTHONS", {*PYTHONS, own_python()})
 
 
@@ -69,7 +69,7 @@ def test_a_workers_packages_are_few_and_those_that_it_imports() -> None:
     needed = set(NEEDED["worker"]) - {"owa-epanet"}  # found and opened, not imported; not for every Python of a boss
     assert theirs <= provided(tuple(needed))
     for name in needed:
-        assert provided((name,)) & theirs, f"{name} is imported by nobody"
+        assert provided((name,)) & theirs, f"{name} is not imported"
 
 
 def test_a_datastores_packages_are_two() -> None:

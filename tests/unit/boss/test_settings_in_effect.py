@@ -247,7 +247,7 @@ ROWS: dict[str, Row] = {
     "broker_host": Row("broker", to_program("broker_host")),
     "broker_port": Row(1884, to_program("broker_port")),
     "broker_listen": Row("0.0.0.0", to_program("broker_listen")),
-    "broker_username": Row("somebody", to_program("broker_username")),
+    "broker_username": Row("chief", to_program("broker_username")),
     "broker_password": Row("secret", to_program("broker_password")),
     "broker_tls_ca": Row("/ca.pem", to_program("broker_tls")),
     "broker_tls_cert": Row("/other.pem", to_program("broker_tls"), CERTIFICATE),

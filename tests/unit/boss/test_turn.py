@@ -81,8 +81,8 @@ def test_an_event_that_reads_after_something_changed_waits_for_the_next_turn(bos
 
 def test_events_that_read_share_a_turn_while_nothing_changes(boss: Boss) -> None:
     """A refused push, and commands about tasks that are not there, leave nothing to record."""
-    nobody = Selection(tasks=[99])
-    decided = boss.turn(CancelAsked(selection=nobody, reply=1), RetryAsked(selection=nobody, reply=2), push(3, a=""))
+    none = Selection(tasks=[99])
+    decided = boss.turn(CancelAsked(selection=none, reply=1), RetryAsked(selection=none, reply=2), push(3, a=""))
     assert decided.taken == 3
     assert [answer.reply for answer in answers(decided)] == [1, 2, 3]
 

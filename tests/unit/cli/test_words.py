@@ -1,4 +1,4 @@
-"""What is printed: foreign text made harmless, counts, durations, the historic lines, the pace."""
+"""What is printed: foreign text made harmless, counts, durations, the legacy lines, the pace."""
 
 from __future__ import annotations
 
@@ -129,11 +129,11 @@ def test_status_counts_the_reports_that_the_boss_rejected_by_reason() -> None:
     ]
 
 
-def test_every_reason_for_which_a_report_is_rejected_has_its_words() -> None:
+def test_every_reason_for_which_a_report_is_rejected_has_its_text() -> None:
     assert set(format_tasks.REJECTED_REPORTS) == set(ReportRejection)
 
 
-def test_a_worker_is_shown_in_the_legacy_words() -> None:
+def test_a_worker_is_shown_in_the_legacy_format() -> None:
     worker = schema.WorkerAnswer(id="w1", state="online", pool="local", slots=2, address="10.0.0.1")
     assert (
         format_workers.worker_line(worker) == "ID: w1  IP: 10.0.0.1  Doing: nothing  Persistent: False  State: online"
@@ -165,14 +165,14 @@ def test_a_failed_task_has_the_long_header_and_one_that_never_ran_the_short_one(
 def test_a_change_is_shown_in_counts() -> None:
     lines = format_tasks.change_lines(schema.ChangeAnswer(done={"cancelled": 1, "asked": 2, "untouched": 9}))
     assert list(lines) == ["1 task cancelled, 2 tasks being cancelled."]
-    nothing = schema.ChangeAnswer(done={"retried": 0}, carry_on="nobody")
+    nothing = schema.ChangeAnswer(done={"retried": 0}, carry_on="none")
     assert list(format_tasks.change_lines(nothing)) == ["There is nothing to do."]
     retried = schema.ChangeAnswer(done={"retried": 3}, carry_on="the next boss does it")
     assert list(format_tasks.change_lines(retried))[1] == "the next boss does it"
 
 
 def test_a_terminal_that_was_closed_ends_the_program_as_its_signal_would() -> None:
-    """It may take nothing a moment before the signal is there. Here it is nobody's: no signal comes at all."""
+    """It may take nothing a moment before the signal is there. Here it has no process: no signal comes at all."""
     ours, theirs = pty.openpty()
     program = (
         "import sys; from boss.cli.terminal import ProgressLine; line = ProgressLine(sys.stderr); line.say('here')\n"

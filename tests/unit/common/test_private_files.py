@@ -1,4 +1,4 @@
-"""Files of their owner alone: whole or not at all, and never by the mode of somebody's umask."""
+"""Files of their owner alone: whole or not at all, and never by the mode of a user's umask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moments as people read and write them."""
+"""Moments as users read and write them."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def test_what_a_new_start_does_not_state_any_more_is_staged(world: World) -> Non
 
 
 def test_a_file_without_a_known_digest_is_staged(world: World) -> None:
-    world.push({"a": ""}, requirements={"a": "by_hand.inp"})
+    world.push({"a": ""}, requirements={"a": "manual.inp"})
     world.worker(cached=[DIGEST])
     assert [order.task for order in world.datastore.ordered(Stage)] == [1]
     world.ignore()

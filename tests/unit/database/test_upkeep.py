@@ -41,11 +41,11 @@ class FakeDatabase:
             raise self.error
         self.words += 1
 
-    def prune_events(self, before: float, at_most: int) -> int:
+    def prune_events(self, before: float, limit: int) -> int:
         if self.prune_error is not None:
             raise self.prune_error
         self.before.append(before)
-        pruned = min(self.old, at_most)
+        pruned = min(self.old, limit)
         self.old -= pruned
         return pruned
 

@@ -535,14 +535,14 @@ def test_a_result_without_room_waits_alone_while_others_are_fetched_and_a_warnin
     world.order(collect(9))
     assert world.fetch() == [(9, 1)]
     world.publish()
-    assert hindrances(world) == [said.reason]
+    assert warnings(world) == [said.reason]
     world.wait(10)
     assert world.fetch() == [(7, 1)]
     world.publish()
-    assert hindrances(world) == [said.reason, ""]
+    assert warnings(world) == [said.reason, ""]
 
 
-def hindrances(world: World) -> list[str]:
+def warnings(world: World) -> list[str]:
     return [beat.warning for beat in world.reports(heartbeats=True) if isinstance(beat, DatastoreHeartbeat)]
 
 

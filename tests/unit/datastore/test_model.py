@@ -82,7 +82,7 @@ class ModelDisk:
     #: name -> the attempt whose file it is
     tree: dict[str, AttemptKey] = field(default_factory=dict)
 
-    def place(self, records: list[Record], at_most: int) -> bool:
+    def place(self, records: list[Record], limit: int) -> bool:
         """A folder is one step: all of it, and nothing of what was there."""
         for record in records:
             sources = {(record.incarnation, *record.key, number): file for number, file in enumerate(record.files)}
@@ -90,12 +90,12 @@ class ModelDisk:
             for step in steps:
                 if not step <= self.incoming:
                     continue
-                if at_most == 0:
+                if limit == 0:
                     return False
-                at_most -= 1
+                limit -= 1
                 self.incoming -= step
                 for folder in record.folders:
-                    assert folder.inode == INODE, "a folder is placed that nobody knows again"
+                    assert folder.inode == INODE, "a folder is placed that is not known again"
                     self.tree = {name: key for name, key in self.tree.items() if not name.startswith(f"{folder.name}/")}
                 self.tree |= {sources[source].name: record.key for source in step}
         return True
@@ -252,7 +252,7 @@ class World:
                 return [Swept()]
             case StopFetching():
                 return []
-        raise AssertionError(f"an effect that nobody asked for: {effect}")
+        raise AssertionError(f"an effect that was not asked for: {effect}")
 
     def fetch(self, job: Collect, troubled: bool) -> Event:
         key = (job.task, job.attempt)

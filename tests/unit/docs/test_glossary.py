@@ -118,7 +118,7 @@ PAGE = (TOP / "docs" / "glossary.md").read_text()
 ENTRIES = tables(PAGE)
 
 
-def entry_words(entries: dict[str, list[str]]) -> set[str]:
+def words_of_entries(entries: dict[str, list[str]]) -> set[str]:
     return {word for names in entries.values() for name in names for word in words_of(name)}
 
 
@@ -142,7 +142,7 @@ def own_things() -> dict[str, str]:
 
 
 def missing(vocabularies: dict[str, list[str]], entries: dict[str, list[str]]) -> list[str]:
-    plain, there = set(" ".join(PLAIN.values()).split()), entry_words(entries)
+    plain, there = set(" ".join(PLAIN.values()).split()), words_of_entries(entries)
     things = own_things() | shared(vocabularies)
     return [f"{word}: {where}" for word, where in things.items() if word not in plain and not covered(word, there)]
 
@@ -177,7 +177,7 @@ def test_every_entry_is_a_word_of_the_code() -> None:
 
 def test_a_thing_without_an_entry_is_found() -> None:
     names = {"database": ["parcels"], "messages": ["ParcelSent"], "commands": ["drop_parcel"]}
-    found = [line.partition(":")[0] for line in missing(names, {"Things": ["sent", *entry_words(ENTRIES)]})]
+    found = [line.partition(":")[0] for line in missing(names, {"Things": ["sent", *words_of_entries(ENTRIES)]})]
     assert found == ["parcel"]
     assert "worker" in [line.partition(":")[0] for line in missing(VOCABULARIES, {"Things": ["task"]})]
 
@@ -192,7 +192,9 @@ def test_an_entry_that_no_code_uses_is_found() -> None:
 
 def test_every_plain_word_is_still_needed() -> None:
     things = own_things() | shared(VOCABULARIES)
-    assert not [word for word in " ".join(PLAIN.values()).split() if word not in things or word in entry_words(ENTRIES)]
+    assert not [
+        word for word in " ".join(PLAIN.values()).split() if word not in things or word in words_of_entries(ENTRIES)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -205,5 +207,5 @@ def test_every_plain_word_is_still_needed() -> None:
         ("keep-alive", "keep alive"),
     ],
 )
-def test_names_are_taken_apart_into_words(name: str, words: str) -> None:
+def test_a_name_is_split(name: str, words: str) -> None:
     assert words_of(name) == words.split()

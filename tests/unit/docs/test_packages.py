@@ -11,7 +11,7 @@ import pytest
 
 TOP = Path(__file__).resolve().parents[3]
 PROGRAMS = ("boss", "worker", "datastore", "wire")
-LEAST_LINES = 8
+MIN_LINES = 8
 #: `boss.core.moves`, `worker.agent.moves.end`
 DOTTED = re.compile(rf"`((?:{'|'.join(PROGRAMS)})(?:\.\w+)+)`")
 #: What stands for a module in a call tree: behind its marks or at the begin of a line, names with commas between them,
@@ -43,7 +43,7 @@ def parts_of(package: Path) -> set[str]:
 @pytest.mark.parametrize("package", packages(), ids=lambda path: str(path.relative_to(TOP)))
 def test_a_package_opens_with_what_it_is_and_names_its_modules(package: Path) -> None:
     text = opening(package)
-    assert len(text.splitlines()) >= LEAST_LINES, f"{len(text.splitlines())} lines; at least {LEAST_LINES} are wanted"
+    assert len(text.splitlines()) >= MIN_LINES, f"{len(text.splitlines())} lines; at least {MIN_LINES} are wanted"
     words = set(re.findall(r"\w+", text))
     assert words & parts_of(package), f"it names none of {', '.join(sorted(parts_of(package)))}"
 

@@ -1,4 +1,4 @@
-"""Times, memory, paths, and the list of commands that people are shown."""
+"""Times, memory, paths, and the list of commands that users are shown."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_an_answer_has_its_kind_and_a_sentence(class_name: str, text: str, kind:
 
 
 def test_quota_and_addresses_say_what_is_used_up_and_what_helps() -> None:
-    """That work goes on is shown with the pool (`pool_hindrances`)."""
+    """That work goes on is shown with the pool (`pool_warnings`)."""
     quota = of_answer("OneAuthorizationException", "user [3] limit of 2 reached for VMS quota in VM.", "x")
     address = of_answer("OneException", "Cannot get IP/MAC lease from virtual network 1.", "x")
     assert "limit of 2 for VMS" in str(quota)
@@ -91,7 +91,7 @@ def test_without_a_nic_or_its_address_there_is_none(template: dict[str, object])
     assert address_of(template) == ""
 
 
-def test_why_a_machine_is_broken_is_reported_in_its_words() -> None:
+def test_why_a_machine_is_broken_is_reported_with_its_text() -> None:
     assert "switched" in why_broken(8, 0, "")
     assert "cannot start the domain" in why_broken(3, 36, "cannot start the domain")
     assert "state 5" in why_broken(5, 0, "")

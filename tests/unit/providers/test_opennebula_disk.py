@@ -9,7 +9,7 @@ import pytest
 
 from boss.providers.opennebula.disk import disks_with, with_disk
 
-#: What each command of the guest says; each notes its call.
+#: What each command of the machine says; each notes its call.
 COMMANDS = {
     "mountpoint": "exit ${MOUNTED:-1}",
     "blkid": 'if [ "$1" = -L ]; then [ -n "$LABELLED" ] && echo "$LABELLED"; exit; fi; '

@@ -48,7 +48,7 @@ def seen(number: int, what: Seen, message: str = "") -> CloudMachine:
     return CloudMachine(number, f"w{number}", number, what, "", message)
 
 
-def test_a_machine_that_no_host_takes_is_given_up_in_the_scheduler_s_words() -> None:
+def test_a_machine_that_no_host_takes_is_given_up_with_the_text_of_the_scheduler() -> None:
     timeouts = MachineTimeouts(pending_seconds=100, unknown_seconds=50)
     assert timeouts.observe([seen(1, Seen.WAITING, LACK)], 0.0) == {}
     assert timeouts.observe([seen(1, Seen.WAITING, LACK)], 99.0) == {}
@@ -166,7 +166,7 @@ def test_where_a_site_gives_no_tokens_what_was_given_serves_as_it_is(tmp_path: P
     login = server.login(tmp_path)
     login.keep()
     login.keep()
-    assert login.secret == "password" and len(server.asked) == 1, "nobody asks again at once"
+    assert login.secret == "password" and len(server.asked) == 1, "no call asks again at once"
 
 
 def test_a_wrong_password_is_reported(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Generated worlds: whatever is ordered, lost or repeated, an agent keeps its invariants and owes no answer."""
+"""Generated worlds: whatever is ordered, lost or repeated, an agent keeps its invariants and leaves no answer."""
 
 from __future__ import annotations
 

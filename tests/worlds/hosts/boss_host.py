@@ -1,4 +1,4 @@
-"""The host of a boss: what a person types there, and what its boss answers over the network."""
+"""The host of a boss: what an operator types there, and what its boss answers over the network."""
 
 from __future__ import annotations
 

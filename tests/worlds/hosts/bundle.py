@@ -53,7 +53,7 @@ def interpreter() -> Path:
 
 
 def places_to_hide() -> list[Path]:
-    """Whatever of this machine could make a test of transfers true by itself."""
+    """Whatever of this machine could make a test of transfers true trivially."""
     ours = [TOP, Path(sys.prefix), Path.home(), Path(tempfile.gettempdir()), packages(), Path(site.getuserbase())]
     found = {path.resolve() for path in [*ours, *package_folders(), Path("/home"), Path("/root"), Path("/var/tmp")]}
     return outermost(found - {interpreter()})

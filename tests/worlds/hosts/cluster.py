@@ -1,6 +1,6 @@
-"""A whole ecloud on hosts: boss with its Mosquitto, datastore, workers; agents started by hand, data by rsync over SSH.
+"""A whole ecloud on hosts: boss with its Mosquitto, datastore, workers; agents started manually, data by rsync.
 
-Knows how a person would start each program on a machine of its own. Take it so:
+Knows how an operator would start each program on a machine of its own. Take it so:
 
     with network() as net:
         site = Cluster(net, workers=8)
@@ -26,13 +26,13 @@ TREE = f"{HOME}/tree"
 WORKER_HOME = f"{HOME}/worker"
 BROKER_PORT = 1883
 #: Where a host has the files of its login.
-KIT = f"{HOME}/etc"
-#: What `admin.py login NAME --write FOLDER --installed_in KIT` does, for many names in one process.
+LOGIN_FILES = f"{HOME}/etc"
+#: What `admin.py login NAME --write FOLDER --installed_in FOLDER` does, for many names in one process.
 LOGINS = f"""
 import json, pathlib, sys
 from boss.client.find import boss_of
 boss = boss_of(pathlib.Path({STATE!r}))
-print(json.dumps({{name: boss.login(name, {KIT!r}).files for name in sys.argv[1:]}}))
+print(json.dumps({{name: boss.login(name, {LOGIN_FILES!r}).files for name in sys.argv[1:]}}))
 boss.close()
 """
 #: Where a measured boss writes how many seconds each of its turns took, a line each.
@@ -92,10 +92,10 @@ class Cluster(BossHost):
     def make_logins(self) -> None:
         """What each program needs, made on the boss's host and copied to where it will run."""
         hosts = {"datastore": self.datastore, **{host.name: host for host in self.workers}}
-        kits = json.loads(self.boss.run([PYTHON, "-P", "-c", LOGINS, *hosts], folder=SITE, **self.environment()))
-        for name, files in kits.items():
+        logins = json.loads(self.boss.run([PYTHON, "-P", "-c", LOGINS, *hosts], folder=SITE, **self.environment()))
+        for name, files in logins.items():
             for file, content in files.items():
-                hosts[name].write(f"{KIT}/{file}", content, 0o600)
+                hosts[name].write(f"{LOGIN_FILES}/{file}", content, 0o600)
 
     def start_datastore(self, **options: str) -> None:
         """`options`: of `python -m datastore`, with underscores; they win over what is usual here."""
@@ -179,7 +179,7 @@ class Cluster(BossHost):
         return "\n".join(f"--- {name}\n{program.output()[-3000:]}" for name, program in self.programs.items())
 
     def stop(self) -> None:
-        """End all as a person would: workers, datastore, boss, broker."""
+        """End all as an operator would: workers, datastore, boss, broker."""
         for name in [*self.names, "datastore", "boss"]:
             if name in self.programs:
                 self.programs[name].end(signal.SIGTERM)
@@ -188,7 +188,7 @@ class Cluster(BossHost):
 def _start(host: Host, program: str, given: dict[str, str]) -> Program:
     """With the settings of the files that `admin.py login` made."""
     options = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", value)]
-    line = f'set -a; . {KIT}/{program}.env; exec "$@"'
+    line = f'set -a; . {LOGIN_FILES}/{program}.env; exec "$@"'
     return host.start(["sh", "-c", line, "sh", PYTHON, "-P", "-m", program, *options], program)
 
 

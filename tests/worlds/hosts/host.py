@@ -209,7 +209,7 @@ class Host:
 
     def power_off(self) -> None:
         """Everything on it ends at once, as by a cut of the mains; its files are gone."""
-        if self.process.poll() is None:  # else its number may be somebody else's by now
+        if self.process.poll() is None:  # else its number may be another process's by now
             try:
                 os.kill(self.pid or self.process.pid, signal.SIGKILL)  # unshare waits for the first process, then ends
             except ProcessLookupError:

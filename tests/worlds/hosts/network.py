@@ -66,7 +66,7 @@ class Network:
         """Start them all at once. `program`: whose parts are in /opt/ecloud/agent: worker, datastore, boss or none.
 
         `disk`, `home_disk`: sizes of the root and of /home, as tmpfs takes them ("64m"). `address`: a used one again.
-        `logins`: users whom sshd lets in, with blanks between. `disks`: folders of this machine that it has as disks,
+        `logins`: users whom sshd accepts, with blanks between. `disks`: folders of this machine that it has as disks,
         each with its place there.
         """
         sizes = (disk, home_disk)
@@ -137,16 +137,16 @@ class Network:
         lines = ["link set lo up", f"addr add {host.address}/24 dev eth0", "link set eth0 up"]
         _batch(host.pid, "ip", lines)
 
-    def plug(self, host: Host, card: int, address: str) -> None:
-        """One more network card, on the same switch, with this address; an empty one takes the card out."""
-        link = f"{self._link(host)}c{card}"
+    def plug(self, host: Host, nic: int, address: str) -> None:
+        """One more network interface, on the same switch, with this address; an empty one takes it out."""
+        link = f"{self._link(host)}c{nic}"
         if not address:
             self._configure(f"link del {link}")
             return
         self._configure(
-            f"link add {link} type veth peer name eth{card} netns {host.pid}", f"link set {link} master switch up"
+            f"link add {link} type veth peer name eth{nic} netns {host.pid}", f"link set {link} master switch up"
         )
-        _batch(host.pid, "ip", [f"addr add {address}/24 dev eth{card}", f"link set eth{card} up"])
+        _batch(host.pid, "ip", [f"addr add {address}/24 dev eth{nic}", f"link set eth{nic} up"])
 
     def _link(self, host: Host) -> str:
         return f"host{self.started.index(host)}"

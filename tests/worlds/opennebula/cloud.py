@@ -5,9 +5,9 @@
         ...
         cloud.alive(), cloud.host(machine), cloud.front.knobs
 
-A guest does what an image with OpenNebula's context packages does: root gets the context's SSH key, and each boot (and
-each change of its cards) runs START_SCRIPT as root with the context as environment. It has sshd, rsync and a Python;
-nothing of ours. A guest that halts itself is seen as POWEROFF, one that is terminated ends as a machine does.
+A machine does what an image with OpenNebula's context packages does: root gets the context's SSH key, and each boot
+(and each change of its NICs) runs START_SCRIPT as root with the context as environment. It has sshd, rsync and a
+Python; nothing of ours. A machine that halts itself is seen as POWEROFF, one that is terminated ends as a machine does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.worlds.waiting import scaled, wait_for
 
 #: Leased to machines; hosts that a test starts itself have those below, the switch has .254.
 FIRST, LAST = 101, 250
-#: Of the network for additional cards.
+#: Of the network for additional network interfaces.
 SECOND = "10.78.0"
 #: What a booted image looks for programs in.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -54,7 +54,7 @@ class Cloud:
         self.front.add_network("internet", [f"{SECOND}.{n}" for n in range(1, 200)])
         self.endpoint = self.front.listen(SWITCH, net.inside)
         self.front.on_boot, self.front.on_end, self.front.on_plug = self._on_boot, self._on_end, self._on_plug
-        #: What went wrong with guests; a test that cares asserts that it is empty.
+        #: What went wrong in machines; a test that cares asserts that it is empty.
         self.faults: list[str] = []
         self._hosts: dict[int, Host] = {}
         # Hosts and programs die with the thread that started them: these live as long as the cloud.
@@ -89,36 +89,36 @@ class Cloud:
         return [m for m in self.front.alive() if not role or m.user_template.get("ECLOUD_ROLE") == role]
 
     def host(self, machine: Machine | int) -> Host:
-        """Its guest; waits until it is up."""
+        """Its host; waits until it is up."""
         number = machine if isinstance(machine, int) else machine.id
-        return self.wait(lambda: self._hosts.get(number), f"machine {number} has a guest")
+        return self.wait(lambda: self._hosts.get(number), f"machine {number} is up")
 
     def wait(self, condition: Callable[[], T], what: str, seconds: float = 60.0) -> T:
         """What the condition gives once it is true; raises with what went wrong and all logs if it does not."""
         return wait_for(condition, what, seconds, every=0.05, story=lambda: f"{self.faults}\n{self.logs()}")
 
     def logs(self) -> str:
-        """The end of what each guest's start script said."""
+        """The end of what each machine's start script said."""
         return "\n".join(
             f"--- machine {number}\n{program.output()[-3000:]}"
             for number, host in list(self._hosts.items())
             for program in host.programs
         )
 
-    # --- guests --------------------------------------------------------------------------------------
+    # --- machines -------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         while not self._closing.wait(_LOOK_SECONDS):
             with self.front.lock:
                 for machine in list(self.front.machines.values()):
                     self.front.state(machine)
-                    if machine.guest and self._look_at(machine):
-                        machine.guest = False
+                    if machine.os_runs and self._look_at(machine):
+                        machine.os_runs = False
                         if machine.ended_at is None and machine.stuck is None:
                             self.front.die(machine)
 
     def _look_at(self, machine: Machine) -> bool:
-        """True: its guest was there, and has ended."""
+        """True: its host was there, and has ended."""
         host = self._hosts.get(machine.id)
         return host is not None and host.process.poll() is not None
 
@@ -126,13 +126,13 @@ class Cloud:
         if self.knobs.silent:
             self.knobs.silent -= 1
             return
-        machine.guest = True
+        machine.os_runs = True
         self._starting.submit(self._boot, machine)
 
     def _boot(self, machine: Machine) -> None:
         try:
             if machine.ended_at is not None:
-                machine.guest = False
+                machine.os_runs = False
                 return
             host = self.net.host(
                 machine.name[:60], program="none", address=machine.address, logins=f"root {USER}",
@@ -144,7 +144,7 @@ class Cloud:
         except (HostFault, OSError) as fault:
             self.faults.append(f"machine {machine.id}: {fault}")
             if machine.id not in self._hosts:
-                machine.guest = False
+                machine.os_runs = False
 
     def disk(self, name: str) -> Path:
         """What is on a persistent image: a folder of this machine, kept while the cloud is."""
@@ -153,7 +153,7 @@ class Cloud:
         return folder
 
     def _disks(self, machine: Machine) -> list[tuple[Path, str]]:
-        """Where a guest would mount it."""
+        """Where a machine would mount it."""
         images = [self.front.images[number] for number in machine.images]
         return [(self.disk(image.name), DATA) for image in images if image.persistent]
 
@@ -168,14 +168,14 @@ class Cloud:
         script = base64.b64decode(context.get("START_SCRIPT_BASE64") or "").decode() or context.get("START_SCRIPT", "")
         lines = [f"export {name}='{_quoted(value)}'\n" for name, value in context.items() if name not in _OWN_PARTS]
         host.run(["sh", "-c", _PREPARE, "sh", "".join(lines), context.get("SSH_PUBLIC_KEY", ""), script], user="root")
-        # The guest's own environment: nothing of what other hosts of the tests are given.
+        # The machine's own environment: nothing of what other hosts of the tests are given.
         run = f'. {CONTEXT}/context.sh; exec env -u PYTHONPATH -u HOST_USER HOME=/root LANG=C "$0"'
         host.start(["sh", "-c", run, f"{CONTEXT}/start-script"], "start-script", "root", CONTEXT, PATH=PATH)
 
-    def _on_plug(self, machine: Machine, card: int, address: str) -> None:
+    def _on_plug(self, machine: Machine, nic: int, address: str) -> None:
         host = self._hosts.get(machine.id)
         if host is not None:
-            self.net.plug(host, card, address)
+            self.net.plug(host, nic, address)
             self._starting.submit(self._run_script, machine)
 
     def _on_end(self, machine: Machine, hard: bool) -> None:

@@ -1,4 +1,4 @@
-"""A person at a cloud without machines: what they type, against its front end alone."""
+"""An operator at a cloud without machines: what they type, against its front end alone."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Templates in both of OpenNebula's forms, as its server reads and writes them; what it makes of `$` in a context.
 
-Written for the tests and by itself: what the boss writes has to be understood by another reader than its own.
+Written for the tests, and separately: what the boss writes has to be understood by another reader than its own.
 """
 
 from __future__ import annotations

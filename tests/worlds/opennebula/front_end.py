@@ -1,7 +1,7 @@
 """The front-end: an XML-RPC server over `machines`, with accounts and tokens, pools, templates and images.
 
 Behaves as was measured on genuine services of 6.10 and 7.2: texts and codes of errors, states and their order, one
-card as a structure and several as a list, quota and missing rights under one code, "no address left" under a plain one.
+NIC as a structure and several as a list, quota and missing rights under one code, "no address left" under a plain one.
 
     with FrontEnd() as front: front.endpoint
 """
@@ -37,7 +37,7 @@ from tests.worlds.opennebula.objects import (
 )
 from tests.worlds.waiting import scaled
 
-_MOST_TOKENS = 10
+_MAX_TOKENS = 10
 
 
 class FrontEnd(Machines):
@@ -113,7 +113,7 @@ class FrontEnd(Machines):
             return ""
         for old in [each for each, until in user.tokens.items() if until != -1 and until < time.time()]:
             del user.tokens[old]
-        if len(user.tokens) >= _MOST_TOKENS:
+        if len(user.tokens) >= _MAX_TOKENS:
             raise Refuse(ACTION, "Max number of tokens limit reached.")
         made = token or secrets.token_hex(20)
         user.tokens[made] = -1 if valid == -1 else time.time() + valid
@@ -397,7 +397,7 @@ class _Server(ThreadingMixIn, SimpleXMLRPCServer):
 
 
 def script_of(machine: Machine) -> str:
-    """What the guest would run."""
+    """What the machine would run."""
     return base64.b64decode(machine.template["CONTEXT"]["START_SCRIPT_BASE64"]).decode()
 
 

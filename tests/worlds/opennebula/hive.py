@@ -16,7 +16,7 @@ from tests.worlds.opennebula.objects import Machine, Timing
 
 #: Where every task of a test can write what it did.
 LOG = f"{HOME}/log"
-_GUEST = f"""
+_MACHINE = f"""
 import json, os, sys, time, urllib.error, urllib.request
 worker, folder = os.environ["ECLOUD_WORKER_ID"], sys.argv[1]
 os.makedirs(folder)
@@ -56,14 +56,14 @@ class Hive(Cloud):
         try:
             context = {name: str(value) for name, value in machine.template["CONTEXT"].items() if "ECLOUD_" in name}
             context |= {"ECLOUD_WORKER_ADDRESS": self.home.address, "LOG": LOG}
-            command = [PYTHON, "-P", "-c", _GUEST, f"{HOME}/machines/{machine.id}"]
+            command = [PYTHON, "-P", "-c", _MACHINE, f"{HOME}/machines/{machine.id}"]
             self._agents[machine.id] = self.home.start(command, machine.name, **context)
         except (HostFault, OSError) as fault:
             self.faults.append(f"machine {machine.id}: {fault}")
         if machine.ended_at is not None and machine.id in self._agents:
             self._agents[machine.id].end(signal.SIGKILL)
         elif machine.id not in self._agents:
-            machine.guest = False
+            machine.os_runs = False
 
     def _on_end(self, machine: Machine, hard: bool) -> None:
         agent = self._agents.get(machine.id)

@@ -1,4 +1,4 @@
-"""The machines of a front-end: how they come to be, which states they go through, their cards and leases, their end.
+"""The machines of a front-end: how they come to be, which states they go through, their NICs and leases, their end.
 
 A machine's state follows from how long it has been there, so nothing ticks; who wants to know when one boots asks
 `state` now and then (`Cloud` does), and `on_boot` is called once.
@@ -60,8 +60,8 @@ class Machines:
         self.on_boot: Callable[[Machine], None] = lambda _machine: None
         #: Called with the machine, and whether it is ended hard.
         self.on_end: Callable[[Machine, bool], None] = lambda _machine, _hard: None
-        #: Called with the machine, the number of the card, and its address ("": it is taken out).
-        self.on_plug: Callable[[Machine, int, str], None] = lambda _machine, _card, _address: None
+        #: Called with the machine, the number of the network interface, and its address ("": it is taken out).
+        self.on_plug: Callable[[Machine, int, str], None] = lambda _machine, _nic, _address: None
         self.add_template(
             "worker", {"CPU": "1", "MEMORY": "512", "NIC": {"NETWORK": "private"}, "CONTEXT": {"SSH_PUBLIC_KEY": "key"}}
         )
@@ -83,7 +83,7 @@ class Machines:
             return [m for m in self.machines.values() if m.owner == owner and self.state(m)[0] != DONE]
 
     def die(self, machine: Machine) -> None:
-        """Its guest switches itself off."""
+        """Its operating system switches it off."""
         machine.stuck = (8, 0)
 
     def lose(self, machine: Machine) -> None:
@@ -91,7 +91,7 @@ class Machines:
         machine.stuck = (3, 16)
 
     def make(self, owner: str, name: str, marks: Attributes | None = None) -> Machine:
-        """A machine that somebody made otherwise."""
+        """A machine that was made otherwise."""
         with self.lock:
             return self._make(self.users[owner], name, -1, {"CPU": "1", **(marks or {})})
 
@@ -99,7 +99,7 @@ class Machines:
         """(STATE, LCM_STATE) now."""
         now, timing = time.monotonic(), self.timing
         if machine.ended_at is not None:
-            over = now >= machine.ended_at + timing.shutdown and not machine.guest
+            over = now >= machine.ended_at + timing.shutdown and not machine.os_runs
             return (DONE, 0) if over else (3, 12)
         if machine.stuck is not None:
             return machine.stuck
@@ -148,12 +148,12 @@ class Machines:
         template = dict(template)
         self.refuse_beyond_quota(user, template)
         images = self._images(user, template)
-        cards = template.get("NIC")
-        wanted = [dict(each) for each in (cards if isinstance(cards, list) else [cards] if cards else [])]
+        nics = template.get("NIC")
+        wanted = [dict(each) for each in (nics if isinstance(nics, list) else [nics] if nics else [])]
         leased: dict[int, tuple[int, str]] = {}
-        for index, card in enumerate(wanted):
-            leased[index] = self._lease(user, card, leased.values())
-            card |= {"IP": leased[index][1], "NIC_ID": str(index), "NETWORK_ID": str(leased[index][0])}
+        for index, nic in enumerate(wanted):
+            leased[index] = self._lease(user, nic, leased.values())
+            nic |= {"IP": leased[index][1], "NIC_ID": str(index), "NETWORK_ID": str(leased[index][0])}
         if wanted:
             template["NIC"] = wanted if len(wanted) > 1 else wanted[0]
         # What means nothing to the server goes into USER_TEMPLATE, whether the template or the call said it.
@@ -249,8 +249,8 @@ class Machines:
         alive = [m for m in self.machines.values() if self.state(m)[0] != DONE and owner in ("", m.owner)]
         return [address for m in alive for number, address in m.nics.values() if number == network.id]
 
-    def _lease(self, user: User, card: Attributes, also: Any = ()) -> tuple[int, str]:
-        network = self._network(user, card)
+    def _lease(self, user: User, nic: Attributes, also: Any = ()) -> tuple[int, str]:
+        network = self._network(user, nic)
         limit = user.quota.leases.get(network.id)
         mine = len(self.leases(network, user.name)) + len([1 for number, _ in also if number == network.id])
         if limit is not None and mine >= limit:
@@ -261,56 +261,56 @@ class Machines:
             )
         taken = {*self.leases(network), *(address for number, address in also if number == network.id)}
         free = [address for address in network.addresses if address not in taken]
-        wanted = card.get("IP")
+        wanted = nic.get("IP")
         if not free or (wanted and wanted not in free):
             raise Refuse(ALLOCATE, f"{_ALLOCATING} Cannot get IP/MAC lease from virtual network {network.id}.")
         return network.id, str(wanted or free[0])
 
-    def _network(self, user: User, card: Attributes) -> Network:
-        if "NETWORK_ID" in card:
-            return self.networks[int(card["NETWORK_ID"])]
-        owner = card.get("NETWORK_UNAME", user.name)
+    def _network(self, user: User, nic: Attributes) -> Network:
+        if "NETWORK_ID" in nic:
+            return self.networks[int(nic["NETWORK_ID"])]
+        owner = nic.get("NETWORK_UNAME", user.name)
         for network in self.networks.values():
-            if (network.name, network.owner) == (card.get("NETWORK"), owner):
+            if (network.name, network.owner) == (nic.get("NETWORK"), owner):
                 return network
         raise Refuse(
             ALLOCATE,
-            f"{_ALLOCATING} User {user.id} does not own a network with name: {card.get('NETWORK')} . "
+            f"{_ALLOCATING} User {user.id} does not own a network with name: {nic.get('NETWORK')} . "
             "Set NETWORK_UNAME or NETWORK_UID of owner in NIC.",
         )
 
-    # --- cards and the end ---------------------------------------------------------------------------
+    # --- network interfaces and the end ---------------------------------------------------------------------------
 
     def attach(self, user: User, number: int, text: str) -> int:
         machine = self.machine(user, number)
         if self.state(machine) not in ((3, 3), (8, 0)):
             raise Refuse(ACTION, f"{_attaching('attach', number)} wrong state {_state_name(self.state(machine))}.")
-        card = dict(attributes_of(text)["NIC"])
+        nic = dict(attributes_of(text)["NIC"])
         index = max(machine.nics, default=-1) + 1
-        network, address = self._lease(user, card)
+        network, address = self._lease(user, nic)
         machine.nics[index] = (network, address)
-        card |= {"IP": address, "NIC_ID": str(index), "NETWORK_ID": str(network)}
+        nic |= {"IP": address, "NIC_ID": str(index), "NETWORK_ID": str(network)}
         before = machine.template.get("NIC")
-        cards = [*(before if isinstance(before, list) else [before] if before else []), card]
-        machine.template["NIC"] = cards if len(cards) > 1 else cards[0]
+        nics = [*(before if isinstance(before, list) else [before] if before else []), nic]
+        machine.template["NIC"] = nics if len(nics) > 1 else nics[0]
         machine.plugging_until = time.monotonic() + self.timing.plug
         self.on_plug(machine, index, address)
         return number
 
-    def detach(self, user: User, number: int, card: int) -> int:
+    def detach(self, user: User, number: int, nic: int) -> int:
         machine = self.machine(user, number)
         if self.state(machine) not in ((3, 3), (8, 0)):
             raise Refuse(ACTION, f"{_attaching('detach', number)} wrong state {_state_name(self.state(machine))}.")
-        if card not in machine.nics:
-            raise Refuse(ACTION, f"{_attaching('detach', number)} NIC with ID {card} does not exist")
-        del machine.nics[card]
+        if nic not in machine.nics:
+            raise Refuse(ACTION, f"{_attaching('detach', number)} NIC with ID {nic} does not exist")
+        del machine.nics[nic]
         before = machine.template["NIC"]
-        cards = [each for each in (before if isinstance(before, list) else [before]) if each["NIC_ID"] != str(card)]
-        machine.template["NIC"] = cards if len(cards) > 1 else (cards[0] if cards else {})
-        if not cards:
+        nics = [each for each in (before if isinstance(before, list) else [before]) if each["NIC_ID"] != str(nic)]
+        machine.template["NIC"] = nics if len(nics) > 1 else (nics[0] if nics else {})
+        if not nics:
             del machine.template["NIC"]
         machine.plugging_until = time.monotonic() + self.timing.plug
-        self.on_plug(machine, card, "")
+        self.on_plug(machine, nic, "")
         return number
 
     def act(self, user: User, action: str, number: int) -> int:

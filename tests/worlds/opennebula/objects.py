@@ -84,7 +84,7 @@ class Machine:
     template: Attributes
     user_template: Attributes
     made_at: float
-    #: (network, address) by number of the card.
+    #: (network, address) by number of the network interface.
     nics: dict[int, tuple[int, str]]
     #: Number of its template, -1: none.
     template_id: int = -1
@@ -92,23 +92,23 @@ class Machine:
     ended_at: float | None = None
     #: It never leaves this (state, lcm), whatever the time.
     stuck: tuple[int, int] | None = None
-    #: A card is being attached or detached until then.
+    #: A network interface is being attached or detached until then.
     plugging_until: float = 0.0
     booted: bool = False
-    #: A guest lives in it: it is not done before that has ended (`Cloud`).
-    guest: bool = False
+    #: Its operating system runs: it is not done before that has ended (`Cloud`).
+    os_runs: bool = False
     placed: bool = False
     images: list[int] = field(default_factory=list)
 
     @property
     def address(self) -> str:
-        """Of the first card; empty: it has none."""
+        """Of the first network interface; empty: it has none."""
         return self.nics[min(self.nics)][1] if self.nics else ""
 
 
 @dataclass
 class Timing:
-    """Seconds of each state, of a termination, of a card that is attached."""
+    """Seconds of each state, of a termination, of a network interface that is attached."""
 
     pending: float = 0.05
     prolog: float = 0.05
@@ -132,7 +132,7 @@ class Knobs:
     quota: int | None = None
     #: No host has room: machines stay pending.
     no_capacity: bool = False
-    #: So many of the next machines that run have a guest that never says anything (`Cloud`).
+    #: So many of the next machines that run have an operating system that never says anything (`Cloud`).
     silent: int = 0
     #: The server has no OneGate: TOKEN="YES" is refused.
     no_onegate: bool = True

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from boss.client.client import Client
-from tests.worlds.hosts.guests import PLAIN_PYTHON, SITE, STATE, GuestSite, toml
+from tests.worlds.hosts.bootstrap_site import PLAIN_PYTHON, SITE, STATE, BootstrapSite, toml
 from tests.worlds.looking import workers
 from tests.worlds.opennebula.cloud import Cloud
 from tests.worlds.opennebula.objects import Machine
@@ -23,7 +23,7 @@ from tests.worlds.opennebula.objects import Machine
 QUICK = {"poll_seconds": 0.5, "start_seconds": 0.05, "longest_call_seconds": 5.0, "room_seconds": 2.0}
 
 
-class CloudSite(GuestSite):
+class CloudSite(BootstrapSite):
     """`pool`: settings of the pool `cloud`; `settings`: of the boss."""
 
     def __init__(self, cloud: Cloud, pool: Mapping[str, object] = {}, **settings: object) -> None:

@@ -51,7 +51,7 @@ def payloads(wire: Any, encode: Any) -> dict[str, str]:
             version=wire.VERSION, deployment="d", name="cloud-1", incarnation="cloud-1.1", online=True
         ),
         "datastore_hello": of_datastore(1, wire.DatastoreHello(disk_free=7)),
-        "datastore_heartbeat": of_datastore(2, wire.DatastoreHeartbeat(disk_free=7, hindrance="the disk is full")),
+        "datastore_heartbeat": of_datastore(2, wire.DatastoreHeartbeat(disk_free=7, warning="the disk is full")),
         "order_say_hello": to_worker(1, wire.SayHello()),
         "order_stop": to_worker(1, wire.Stop()),
         "order_replace": to_worker(2, replace),

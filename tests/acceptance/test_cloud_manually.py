@@ -1,4 +1,4 @@
-"""Workers on a cloud by hand: started, shown, kept, dropped, ended. Machines are hosts; only the front-end is ours."""
+"""Workers on a cloud, manually: started, shown, kept, dropped, ended. Machines are hosts; the front-end is ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.worlds.hosts import network
-from tests.worlds.hosts.guests import SITE, GuestSite
+from tests.worlds.hosts.bootstrap_site import SITE, BootstrapSite
 from tests.worlds.looking import phases, workers
 from tests.worlds.opennebula.cloud import Cloud
 from tests.worlds.opennebula.site import QUICK
@@ -27,11 +27,11 @@ def cloud() -> Iterator[Cloud]:
 
 
 @pytest.fixture
-def site(cloud: Cloud) -> GuestSite:
+def site(cloud: Cloud) -> BootstrapSite:
     account = {"opennebula_endpoint": cloud.endpoint, "opennebula_user": "ecloud", "opennebula_password": "secret"}
     kind = {"provider": "opennebula", "template": "worker", "network": "private", "options": QUICK}
     pool = {**kind, "min": 0, "max": 3, "idle_seconds": 1}
-    made = GuestSite(cloud.net, pool, local_workers=0, **account)
+    made = BootstrapSite(cloud.net, pool, local_workers=0, **account)
     made.start()
     return made
 
@@ -40,7 +40,7 @@ def addresses(cloud: Cloud) -> list[str]:
     return sorted(machine.address for machine in cloud.alive("worker"))
 
 
-def test_workers_are_started_shown_kept_dropped_and_ended_manually(site: GuestSite, cloud: Cloud) -> None:
+def test_workers_are_started_shown_kept_dropped_and_ended_manually(site: BootstrapSite, cloud: Cloud) -> None:
     ids = site.admin("instantiate_worker", "2", "keep_alive").split()
     assert len(ids) == 2
     site.wait(lambda: sorted(site.online()) == sorted(ids), f"both say hello {cloud.faults}", BOOTS)

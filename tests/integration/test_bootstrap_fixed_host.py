@@ -9,7 +9,7 @@ import json
 import pytest
 
 from tests.worlds.hosts import network
-from tests.worlds.hosts.guests import HOME, PLAIN_PYTHON, STATE, GuestSite
+from tests.worlds.hosts.bootstrap_site import HOME, PLAIN_PYTHON, STATE, BootstrapSite
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),
@@ -30,7 +30,7 @@ def test_a_fixed_host_becomes_a_worker_and_outlives_its_boss() -> None:
     with network() as net:
         lab = net.host("lab", program="none")
         host = {"address": lab.address, "user": "ecloud", "fingerprint": fingerprint(lab.host_key)}
-        site = GuestSite(net, {"provider": "static", "hosts": [{**host, "python": PLAIN_PYTHON}]})
+        site = BootstrapSite(net, {"provider": "static", "hosts": [{**host, "python": PLAIN_PYTHON}]})
         site.prepare()
         site.admin("init")
         lab.authorize(site.boss.path(f"{STATE}/keys/boss.pub").read_text())

@@ -8,7 +8,7 @@ import pytest
 
 from boss.client.client import Client
 from tests.worlds.hosts import network
-from tests.worlds.hosts.guests import HOME, GuestSite
+from tests.worlds.hosts.bootstrap_site import HOME, BootstrapSite
 
 pytestmark = [
     pytest.mark.needs("unshare", "nsenter", "setpriv", "ip", "sshd", "ssh", "ssh-keygen", "rsync", "mosquitto"),
@@ -22,17 +22,17 @@ TASKS = [
 
 def test_datastore_and_worker_are_machines_of_the_boss() -> None:
     with network() as net:
-        site = GuestSite(net, datastore=True)
+        site = BootstrapSite(net, datastore=True)
         site.start()
         start_data = site.start_data("datastore")
         assert start_data.variables["ECLOUD_ROLE"] == "datastore"
         assert start_data.variables["ECLOUD_HALT_WHEN_ORPHANED"] == "0"
         store, worker = site.machine("store"), site.machine("vm")
-        assert site.bring_up(store, start_data) == ""
+        assert site.bootstrap(store, start_data) == ""
         site.wait(lambda: site.look(Client.status)["datastore_connected"], "the datastore has said hello")
         data = store.path("/var/lib/ecloud/data")
         assert data.stat().st_uid == store.path("/var/lib/ecloud").stat().st_uid != 0
-        site.bring_up(worker, site.start_data_of_pool())
+        site.bootstrap(worker, site.start_data_of_pool())
         site.wait(lambda: len(site.online()) == 1, "the worker has said hello")
         site.boss.write(f"{HOME}/site/in.txt", "twice\n")
         site.boss.write(f"{HOME}/site/tasks.json", json.dumps(TASKS))
@@ -43,5 +43,5 @@ def test_datastore_and_worker_are_machines_of_the_boss() -> None:
         listed = store.run(["ls", "-ln", "/etc/ecloud"], user="root").splitlines()[1:]
         assert all(line.startswith("-rw-------") for line in listed), listed
         assert store.run(["ls", "-l", "/etc/ecloud/datastore.key"], user="root").split()[2] == "ecloud"
-        again = site.bring_up(store, start_data)
+        again = site.bootstrap(store, start_data)
         assert again.endswith("it runs already")

@@ -1,4 +1,4 @@
-"""A worker that a person started, at a Mosquitto whose log tells what crossed it: seen to go, and kept while it works.
+"""A worker started manually, at a Mosquitto whose log shows what crossed it: seen to go, and kept while it works.
 
 The boss knows no instance of it; it comes by its hello and goes by its lease.
 """
@@ -29,7 +29,7 @@ KEEPALIVE_SECONDS = LinkOptions.keepalive_seconds
 
 @pytest.fixture
 def hand_started(broker: Deployment, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A worker that a person started, at the deployment's broker."""
+    """A worker that was started manually, at the deployment's broker."""
     environment = {
         **broker.environment(),
         "ECLOUD_WORKER_ID": "lab",

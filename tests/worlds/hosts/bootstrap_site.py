@@ -3,7 +3,7 @@
 Knows how a boss is started with such a provider; what becomes of a machine is the tests' business:
 
     with network() as net:
-        site = GuestSite(net)
+        site = BootstrapSite(net)
         site.start()
         data = site.start_data("vm-1")
         machine = site.machine("vm-1")     # a bare host: Python, sshd, rsync, nothing of ours
@@ -86,7 +86,7 @@ class StartData:
     script: str
 
 
-class GuestSite(BossHost):
+class BootstrapSite(BossHost):
     """`pool`: settings of the pool `vm`; `datastore`: its machine is one, too; `settings`: of the boss."""
 
     def __init__(
@@ -166,7 +166,7 @@ class GuestSite(BossHost):
         host.run(["sed", "-i", "/^ecloud:/d", "/etc/passwd", "/etc/group", "/etc/shadow"], user="root")
         return host
 
-    def bring_up(self, machine: Host, start_data: StartData, **more: str) -> str:
+    def bootstrap(self, machine: Host, start_data: StartData, **more: str) -> str:
         """What the machine does at each boot, as root, with nothing but its CONTEXT; what the script said."""
         machine.path("/root/start").write_text(start_data.script)
         about = {**start_data.variables, "ECLOUD_PYTHON": PLAIN_PYTHON, **more}

@@ -13,7 +13,7 @@ import pytest
 
 from boss.embedded.broker import accepts_login
 from tests.worlds.hosts import Host, network
-from tests.worlds.hosts.guests import HOME, NOTES, PLAIN_PYTHON, STATE, GuestSite, StartData
+from tests.worlds.hosts.bootstrap_site import HOME, NOTES, PLAIN_PYTHON, STATE, BootstrapSite, StartData
 from tests.worlds.looking import phases, workers
 from tests.worlds.waiting import scaled
 
@@ -47,7 +47,7 @@ except urllib.error.HTTPError as error:
 class Scene:
     """One boss and the machine of its one worker, in the order in which the tests below go through their life."""
 
-    def __init__(self, site: GuestSite, machine: Host, data: StartData) -> None:
+    def __init__(self, site: BootstrapSite, machine: Host, data: StartData) -> None:
         self.site = site
         self.machine = machine
         self.data = data
@@ -67,12 +67,12 @@ class Scene:
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
     with network() as net:
-        site = GuestSite(net, {"labels": {"engine": "2.3"}, "orphan_after_seconds": 15.0}, orphan_after_seconds=15)
+        site = BootstrapSite(net, {"labels": {"engine": "2.3"}, "orphan_after_seconds": 15.0}, orphan_after_seconds=15)
         site.start()
         data = site.start_data("vm-1")
         machine = site.machine("vm-1")
         began = time.monotonic()
-        said = site.bring_up(machine, data)
+        said = site.bootstrap(machine, data)
         assert said == "", said
         assert time.monotonic() - began < scaled(20), "the script returns at once"
         made = Scene(site, machine, data)
@@ -119,7 +119,7 @@ def test_nothing_that_it_keeps_is_read_by_others_and_it_holds_no_key_of_the_boss
 def test_at_the_next_run_of_the_script_nothing_happens(scene: Scene) -> None:
     before = scene.agent()
     began = time.monotonic()
-    said = scene.site.bring_up(scene.machine, scene.data)
+    said = scene.site.bootstrap(scene.machine, scene.data)
     assert said.endswith("it runs already") and time.monotonic() - began < scaled(20)
     assert scene.agent() == before
     assert scene.log().count("ended with") == 0
@@ -128,9 +128,9 @@ def test_at_the_next_run_of_the_script_nothing_happens(scene: Scene) -> None:
 def test_a_second_exchange_of_the_token_is_refused_and_reported(scene: Scene) -> None:
     said = scene.machine.run([PLAIN_PYTHON, "-c", ASK_AGAIN], user="root")
     assert said == "409 the login of worker vm-1 was given out already; it is given once"
-    hindrances = scene.site.asked("status")["hindrances"]
-    assert any("worker vm-1: its start token was used again at" in line for line in hindrances), hindrances
-    assert scene.machine.address in " ".join(hindrances)
+    warnings = scene.site.asked("status")["warnings"]
+    assert any("worker vm-1: its start token was used again at" in line for line in warnings), warnings
+    assert scene.machine.address in " ".join(warnings)
     assert "start token used again by" in scene.site.admin("events")
 
 
@@ -148,7 +148,7 @@ def test_after_a_reboot_it_has_its_login_and_its_bundle(scene: Scene) -> None:
             os.kill(number, signal.SIGKILL)
     scene.site.wait(lambda: scene.site.agent_of(scene.machine) == 0, "all is dead")
     asked = scene.site.admin("status").count("used again")
-    assert scene.site.bring_up(scene.machine, scene.data) == ""
+    assert scene.site.bootstrap(scene.machine, scene.data) == ""
     scene.agent()
     scene.online()
     assert scene.site.admin("status").count("used again") == asked, "the token was not shown again"
@@ -216,11 +216,11 @@ def test_one_that_is_lost_halts_its_machine(scene: Scene) -> None:
 def test_the_login_of_an_instance_that_is_gone_is_refused_and_the_next_has_its_own(scene: Scene) -> None:
     site = scene.site
 
-    def lets_in(worker: str, password: str) -> bool | None:
+    def accepts(worker: str, password: str) -> bool | None:
         return site.net.inside(lambda: accepts_login(site.boss.address, 1883, worker, password))
 
-    site.wait(lambda: lets_in("vm-1", scene.password) is False, "the login is refused")
-    assert not lets_in("vm-1", "")
+    site.wait(lambda: accepts("vm-1", scene.password) is False, "the login is refused")
+    assert not accepts("vm-1", "")
 
     def successor() -> str:
         for path in site.boss.path(NOTES).glob("*.json"):
@@ -230,4 +230,4 @@ def test_the_login_of_an_instance_that_is_gone_is_refused_and_the_next_has_its_o
 
     worker = site.wait(successor, "another machine is wanted in its place", seconds=120.0)
     password = site.boss.path(f"{STATE}/logins/mqtt_{worker}").read_text().strip()
-    assert password != scene.password and lets_in(worker, password) is True
+    assert password != scene.password and accepts(worker, password) is True

@@ -157,7 +157,7 @@ def test_a_login_that_ends_with_its_instance_is_cut_off_at_once_and_leaves_no_pr
     assert one.events.get(timeout=scaled(20)) in ("refused", "out"), "it tries again, and is refused"
     wait_for(lambda: retained(world, TOPICS.presence("cloud-1")) is None, "its presence is cleared, its last will too")
     assert not world.passwords.has("cloud-1")
-    assert other.events.empty(), "nobody else is cut off"
+    assert other.events.empty(), "no other is cut off"
     other.publish(TOPICS.reports("cloud-2"), b"still here")
 
 
