@@ -30,7 +30,7 @@ from boss.core.waits import BossWarning
 from boss.database import DatabaseLookups, DatabaseReads
 from boss.inbox import WITHDRAWN, Inbox
 from boss.providers.provider import Limits
-from boss.status import StatusReason, StatusReasons, database_reason
+from boss.status import StatusReasons, database_reason
 from wire.messages import Place
 
 #: A view younger than this is handed out again.
@@ -132,8 +132,9 @@ class LiveBackend:
                 made = threading.Event()
                 self._inbox.put(lambda state: self._make(state, made))
                 made.wait(VIEW_SECONDS)
-            error = self._inbox.database_error
-            return self._view if not error else _with_reason(self._view, database_reason(error))
+            if error := self._inbox.database_error:
+                return replace(self._view, reasons=(database_reason(error), *self._view.reasons))
+            return self._view
 
     def follow(self, batch: int) -> AbstractContextManager[None]:
         return self._followers.follow(batch)
@@ -287,7 +288,3 @@ def _worker_answer(worker: Worker) -> WorkerAnswer:
         ],
         program=worker.row.program,
     )
-
-
-def _with_reason(view: View, reason: StatusReason) -> View:
-    return replace(view, reasons=(reason, *view.reasons))

@@ -6,7 +6,7 @@
                            ├─ local_files           the files that it names: found, measured, with their digests
                            ├─ create_ids            ids from contents (--create_ids)
                            └─ collector             the boss's own checks, before anything is sent
-    the boss:       collector ── columns ── task_rules ── rules      each task on its own, into compact columns
+    the boss:       collector ── columns ── rules      each task on its own, into compact columns
                               └─ finish ── producers, graph         what concerns several: producers, cycles, inputs
                                  `shape`: levels and critical path of the graph, for who wrote it
 

@@ -16,7 +16,7 @@ import msgspec
 
 from boss.core.durations import template_of
 from boss.core.model import InitSpec, Profile, SentFile
-from boss.intake import rules, task_rules
+from boss.intake import rules
 from boss.intake.errors import Here, InputRejections
 from boss.intake.stream import (
     SentFolder,
@@ -182,7 +182,7 @@ class Columns:
             return known
         before = self.rejections.count
         execution = _decoded(encoded, decode_execution, Execution, here)
-        task_rules.check_execution(execution, self.project, here)
+        rules.check_execution(execution, self.project, here)
         targets = tuple(item.target for item in execution.results)
         works = bool(execution.commands) or execution.epanet is not None
         template = self._template(execution)
@@ -204,7 +204,7 @@ class Columns:
         encoded = self._inputs.get(key)
         if encoded is None:
             before = self.rejections.count
-            task_rules.check_requirements(requirements, self.project, here)
+            rules.check_requirements(requirements, self.project, here)
             inputs = [item for name, path in requirements for item in self._items(name, path)]
             if len(inputs) > len(requirements) and sum(map(_bytes_of, inputs)) > INPUT_BYTES:
                 text = f"its folders have {len(inputs):,} files and folders, too many to name them one by one"
@@ -236,7 +236,7 @@ class Columns:
             return number
         before = self.rejections.count
         profile = _decoded(encoded, decode_profile, Profile, here)
-        task_rules.check_profile(profile, here)
+        rules.check_profile(profile, here)
         profile = msgspec.structs.replace(
             profile, slots=execution.slots, memory=execution.memory, staging=staging, inputs=(),
             template=execution.template,

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from boss.core.model import Profile
-from boss.intake import fields, task_rules
+from boss.intake import fields, rules
 from boss.intake.collector import DATABASE_WORDS
 from boss.intake.epanet import epanet, needed_files, result_names
 from boss.intake.errors import Here, InputRejections, suggestion
-from boss.intake.rules import shortest, wrong_path
 from boss.intake.stream import StreamTask, raw
 from wire.messages import EpanetRun, Execution, ResultItem
 
@@ -103,11 +102,11 @@ def _is_usable(name: str, content: object, project: str, here: Here) -> bool:
     if name == "epanet" and isinstance(content, dict):
         content = {"inp": "x", **content}  # may be a part only, which the tasks complete
     parsed = _parse({name: content}, OWN, here)
-    task_rules.check_requirements(parsed.get("requirements", []), project, here)
+    rules.check_requirements(parsed.get("requirements", []), project, here)
     execution = _execution(parsed, [], parsed.get("epanet"))
     if execution is not None:
-        task_rules.check_execution(execution, project, here)
-    task_rules.check_profile(_profile(parsed), here)
+        rules.check_execution(execution, project, here)
+    rules.check_profile(_profile(parsed), here)
     return here.rejections.count == before
 
 
@@ -224,14 +223,14 @@ def _execution(parsed: dict[str, Any], results: list[fields.Pair], run: EpanetRu
 def _with_needed(requirements: list[fields.Pair], run: EpanetRun) -> list[fields.Pair]:
     """The network and the table of scenarios are requirements, listed or not."""
     listed = {path for _, path in requirements}
-    needed = [path for path in dict.fromkeys(needed_files(run)) if path not in listed and not wrong_path(path)]
+    needed = [path for path in dict.fromkeys(needed_files(run)) if path not in listed and not rules.wrong_path(path)]
     return [*requirements, *((path, path) for path in needed)]
 
 
 def _run_results(id: str, run: EpanetRun, here: Here) -> list[fields.Pair]:
     """What a run leaves goes to a folder that is called as the task is."""
     names = result_names(run)
-    if wrong_path(id) or shortest(id) != id:
+    if rules.wrong_path(id) or rules.shortest(id) != id:
         here.reject(
             "results",
             "is missing, and the id is no path that could be the folder of this run's results",

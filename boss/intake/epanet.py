@@ -24,10 +24,9 @@ _FIELDS = ("inp", "scenarios", "rows", "output", "options")
 
 def epanet(value: object, field: str, here: Here) -> EpanetRun | None:
     """The parser of the field; see `fields`."""
-    content = _object(value, field, here)
+    content = _object(value, field, here, _FIELDS)
     if content is None:
         return None
-    fields.check_known(content, _FIELDS, field, here)
     if "inp" not in content:
         here.reject(field, "has no `inp`", "Name the network's INP file there.")
     inp = fields.text(content.get("inp", "x"), f"{field}.inp", here)
@@ -36,12 +35,15 @@ def epanet(value: object, field: str, here: Here) -> EpanetRun | None:
         scenarios=_scenarios(content.get("scenarios", []), f"{field}.scenarios", here),
         rows=_rows(content.get("rows"), f"{field}.rows", here),
         output=_output(content.get("output", {}), f"{field}.output", here),
-        options=_options(content.get("options", {}), f"{field}.options", here),
+        options=_object(content.get("options", {}), f"{field}.options", here, OPTIONS) or {},
     )
 
 
-def _object(value: object, field: str, here: Here) -> dict[str, object] | None:
+def _object(value: object, field: str, here: Here, known: tuple[str, ...] = ()) -> dict[str, object] | None:
+    """`known`: its fields, where not just any may be in it."""
     if isinstance(value, dict):
+        if known:
+            fields.check_known(value, known, field, here)
         return value
     here.reject(field, f"is {fields.word_of(value)}, and an object is wanted")
     return None
@@ -73,10 +75,7 @@ def _rows(value: object, field: str, here: Here) -> tuple[int, int] | None:
 
 
 def _output(value: object, field: str, here: Here) -> dict[str, object]:
-    content = _object(value, field, here)
-    if content is None:
-        return {}
-    fields.check_known(content, ("nodes", "links", "directory"), field, here)
+    content = _object(value, field, here, ("nodes", "links", "directory")) or {}
     output: dict[str, object] = {}
     for section in VARIABLES:
         if section in content:
@@ -87,10 +86,9 @@ def _output(value: object, field: str, here: Here) -> dict[str, object]:
 
 
 def _section(value: object, section: str, field: str, here: Here) -> dict[str, object]:
-    content = _object(value, field, here)
+    content = _object(value, field, here, ("elements", "variables"))
     if content is None:
         return {}
-    fields.check_known(content, ("elements", "variables"), field, here)
     variables = _names(content.get("variables"), f"{field}.variables", here)
     for name in variables:
         if name not in VARIABLES[section]:
@@ -110,14 +108,6 @@ def _names(value: object, field: str, here: Here) -> list[str]:
         return names
     here.reject(field, "is missing or empty, and a list of at least one name is wanted")
     return []
-
-
-def _options(value: object, field: str, here: Here) -> dict[str, object]:
-    content = _object(value, field, here)
-    if content is None:
-        return {}
-    fields.check_known(content, OPTIONS, field, here)
-    return content
 
 
 def needed_files(run: EpanetRun) -> list[str]:

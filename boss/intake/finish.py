@@ -17,8 +17,8 @@ from boss.core.model import InitSpec, Profile, Submission
 from boss.intake.columns import UNKNOWN, Columns
 from boss.intake.graph import build_rows, find_cycles
 from boss.intake.producers import TooManyPatternsError, matching, producers_of
+from boss.intake.rules import folders_of
 from boss.intake.stream import Header, decode_inputs, encoder
-from boss.intake.task_rules import folders_of
 from wire.messages import Input
 from wire.patterns import is_pattern
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable, Sequence
 
 from boss.intake.errors import IntakeError
-from boss.intake.task_rules import folders_of
+from boss.intake.rules import folders_of
 from wire.patterns import Pattern, fixed_text, is_pattern
 
 #: Comparisons of a name with a pattern, in one push.

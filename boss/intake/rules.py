@@ -1,16 +1,21 @@
-"""The rules that single values of a task obey: ids, paths, commands, environment, numbers.
+"""The rules that the values of a task obey, one by one (ids, paths, commands, numbers) and put to a whole task.
 
-Each function takes a value of the right type and returns what is wrong with it as the end of a sentence,
-or the empty string. The same rules hold for a file that is checked offline and for a stream that reaches
-the boss; what crosses tasks (unknown dependencies, cycles, clashes) is in `collector` and `graph`.
+A `wrong_...` takes a value of the right type and returns what is wrong with it as the end of a sentence, or the empty
+string. A `check_...` knows which field a value belongs to, in the words of our own dialect, and adds a rejection to
+what it is given. The same rules hold for a file that is checked offline and for a stream that reaches the boss; what
+crosses tasks (unknown dependencies, cycles, clashes) is in `finish` and `graph`.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Sequence
 
 from boss.common.units import DAY
+from boss.core.model import Profile
+from boss.intake.errors import Here
+from wire.messages import EpanetRun, Execution, ResultItem
 
 #: Characters of a task id.
 ID_CHARACTERS = 255
@@ -127,3 +132,105 @@ def wrong_number(value: int, low: int, high: int) -> str:
 def wrong_label(text: str) -> str:
     """A name of a pool, or a key or value of a label."""
     return "is longer than 255 characters" if len(text) > 255 else _wrong_characters(text)
+
+
+# --- a whole task ------------------------------------------------------------------------------------
+
+
+def check_execution(execution: Execution, project: str, here: Here) -> None:
+    if execution.epanet is not None:
+        _check_epanet(execution.epanet, project, here)
+        if execution.commands:
+            here.reject("epanet", "stands beside `commands`", "A task has the one or the other.")
+    for place, command in enumerate(execution.commands):
+        if reason := wrong_command(command):
+            here.reject(f"commands[{place}]", reason)
+    for name, value in execution.env.items():
+        _note(here, f"env.{name}" if name else "env", wrong_variable(name, value))
+    if execution.results:
+        _check_results(execution.results, project, here)
+    if execution.timeout is not None:
+        _note(here, "timeout", wrong_duration(execution.timeout))
+    if execution.slots != 1:
+        _note(here, "resources.slots", wrong_number(execution.slots, 1, MAX_SLOTS))
+    if execution.memory is not None:
+        _note(here, "resources.memory", wrong_number(execution.memory, 1, 1 << 50))
+
+
+def _note(here: Here, field: str, reason: str) -> None:
+    if reason:
+        here.reject(field, reason)
+
+
+def _check_epanet(run: EpanetRun, project: str, here: Here) -> None:
+    """Network and table are names as well as paths, because they are requirements without being listed."""
+    _note(here, "epanet.inp", wrong_name(run.inp, project))
+    if isinstance(run.scenarios, str):
+        _note(here, "epanet.scenarios", wrong_name(run.scenarios, project))
+    else:
+        _check_rows(run.scenarios, here)
+    if run.rows is not None and not 0 <= run.rows[0] < run.rows[1]:
+        here.reject(
+            "epanet.rows", f"{list(run.rows)} is no range", "Write [first, last], the last row is not included."
+        )
+
+
+def _check_rows(rows: Sequence[dict[str, object]], here: Here) -> None:
+    for place, row in enumerate(rows):
+        for name, value in row.items():
+            if isinstance(value, list | dict):
+                here.reject(f"epanet.scenarios[{place}].{name}", "is a list or an object; a number or a text is wanted")
+
+
+def _check_results(results: Sequence[ResultItem], project: str, here: Here) -> None:
+    for place, item in enumerate(results):
+        field = f"results[{place}]"
+        _note(here, field, wrong_path(item.source))
+        if item.target != item.source or wrong_path(item.source) == "":
+            _note(here, field, wrong_name(item.target, project))
+    if len(results) > 1:
+        _check_distinct([item.target for item in results], "results", "go to", here)
+
+
+def check_requirements(requirements: Sequence[tuple[str, str]], project: str, here: Here) -> None:
+    for place, (name, path) in enumerate(requirements):
+        field = f"requirements[{place}]"
+        _note(here, field, wrong_name(name, project))
+        if path != name:
+            _note(here, field, wrong_path(path))
+    if len(requirements) > 1:
+        _check_distinct([path for _, path in requirements], "requirements", "come to", here)
+
+
+def _check_distinct(paths: Sequence[str], field: str, verb: str, here: Here) -> None:
+    """No path twice, and none that is a folder of another."""
+    seen: set[str] = set(paths)
+    if len(seen) < len(paths):
+        double = next(path for place, path in enumerate(paths) if path in paths[:place])
+        here.reject(field, f"two of them {verb} `{double}`")
+    for path in paths:
+        for folder in folders_of(path):
+            if folder in seen:
+                here.reject(field, f"`{folder}` would be both a file and the folder of `{path}`")
+
+
+def folders_of(path: str) -> Iterable[str]:
+    end = path.find("/")
+    while end > 0:
+        yield path[:end]
+        end = path.find("/", end + 1)
+
+
+def check_profile(profile: Profile, here: Here) -> None:
+    if profile.retries is not None:
+        _note(here, "retries", wrong_number(profile.retries, 0, MAX_RETRIES))
+    _note(here, "priority", wrong_number(profile.priority, -PRIORITY_BOUND, PRIORITY_BOUND))
+    for name, seconds in (("retry_delay", profile.retry_delay), ("retry_delay_max", profile.retry_delay_max)):
+        if seconds is not None:
+            _note(here, name, wrong_duration(seconds, zero=True))
+    _note(here, "expect", wrong_duration(profile.expect, zero=True))
+    _note(here, "pool", wrong_label(profile.pool))
+    for code in profile.retry_on:
+        _note(here, "retry_on", wrong_number(code, -64, 255) or ("0 is success" if code == 0 else ""))
+    for key, value in profile.labels.items():
+        _note(here, "labels", wrong_label(key) or wrong_label(value) or ("" if key else "has an empty key"))

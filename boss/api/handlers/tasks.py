@@ -44,7 +44,8 @@ _manifest = msgspec.json.Decoder(list[ManifestEntry])
 
 def listing(call: Call) -> TaskList:
     limit = call.count("limit", _MAX_LIMIT) or _LIMIT
-    states, after = _states(call.text("state")), call.whole("after", 0)
+    words = (part.strip() for part in call.text("state").split(","))
+    states, after = parse_states(filter(None, words)), call.whole("after", 0)
     batch, project = call.whole("batch", 0), call.text("project")
     reads = call.backend.reads
     lines: list[TaskLine] = []
@@ -57,10 +58,6 @@ def listing(call: Call) -> TaskList:
     chosen = [line for line in lines if not project or line.project == project][: limit + 1]
     following = chosen[limit - 1].number if len(chosen) > limit else None
     return TaskList(tasks=[task_answer(line) for line in chosen[:limit]], next=following)
-
-
-def _states(text: str) -> frozenset[TaskState]:
-    return parse_states(filter(None, (part.strip() for part in text.split(","))))
 
 
 def _attached(call: Call, batch: int, states: frozenset[TaskState], after: int, limit: int) -> list[TaskLine]:
