@@ -13,7 +13,7 @@ from boss.core.effects import RunOrder, StageOrder
 from boss.core.graph import CANCELLING, Batch
 from boss.core.instance_state import waits_for_nic
 from boss.core.legal import ATTEMPT_MOVES
-from boss.core.model import Ended, Phase, Profile, TaskState
+from boss.core.model import Ended, Phase, TaskState
 from boss.core.rows import AttemptRow
 from boss.core.state import Attempt, State, Worker
 from boss.core.story import illegal
@@ -25,13 +25,9 @@ encode = msgspec.json.Encoder().encode
 
 def send(state: State, worker: Worker, batch: Batch, index: int) -> None:
     """A new attempt of a ready task, ahead to this worker."""
-    profile = batch.profile(index)
     batch.attempts[index] += 1
     number = batch.first + index
-    key = (number, batch.attempts[index])
-    attempt = _open(state, worker, batch, index, key, staging=profile.staging, init=False)
-    attempt.slots = min(profile.slots, worker.slots)
-    state.load(worker, attempt.slots)
+    attempt = _open(state, worker, batch, index, (number, batch.attempts[index]), init=False)
     state.lost.pop(number, None)
     moves.touch(state, batch, index)
     order_run(state, worker, attempt)
@@ -42,31 +38,23 @@ def send_init(state: State, worker: Worker, batch: Batch, position: int) -> None
     row = batch.inits[position]
     row.attempt += 1
     state.changes.inits[row.number] = row
-    staging = bool(row.spec.requirements)
-    attempt = _open(state, worker, batch, position, (row.number, row.attempt), staging=staging, init=True)
-    state.load(worker, attempt.slots)
+    attempt = _open(state, worker, batch, position, (row.number, row.attempt), init=True)
     state.nics_due[worker.id] = None
     order_run(state, worker, attempt)
 
 
 def initialize(state: State, worker: Worker, batch: Batch) -> None:
     """The batch's init tasks come before its first other task on this worker."""
+    under_way = {attempt.task for attempt in worker.attempts.values() if attempt.init}
     for position, row in enumerate(batch.inits):
-        if row.number not in worker.initialized and not _under_way(worker, row.number):
+        if row.number not in worker.initialized and row.number not in under_way:
             send_init(state, worker, batch, position)
-
-
-def _under_way(worker: Worker, number: int) -> bool:
-    return any(attempt.init and attempt.task == number for attempt in worker.attempts.values())
 
 
 def reopen(state: State, worker: Worker, batch: Batch, index: int, key: AttemptKey) -> Attempt:
     """The worker is back with an attempt that was taken for lost, and its task has no other one yet."""
     moves.leave_queue(state, batch, index)
-    profile = batch.profile(index)
-    attempt = _open(state, worker, batch, index, key, staging=profile.staging, init=False, ended=Ended.LOST)
-    attempt.slots = min(profile.slots, worker.slots)
-    state.load(worker, attempt.slots)
+    attempt = _open(state, worker, batch, index, key, init=False, ended=Ended.LOST)
     if attempt.phase is Phase.STAGING:
         state.at_datastore[key] = None  # asked again soon, unless it turns out to have started
     return attempt
@@ -79,20 +67,22 @@ def _open(
     index: int,
     key: AttemptKey,
     *,
-    staging: bool,
     init: bool,
     ended: Ended | None = None,
 ) -> Attempt:
     """It is live from here on. `ended`: how it had ended; None: it is a new one."""
-    phase = Phase.STAGING if staging else Phase.STAGED
+    phase = Phase.STAGING if batch.requires_inputs(index, init=init) else Phase.STAGED
     cause = f"sent to {worker.id}" if ended is None else f"worker {worker.id} came back with it"
     if ended is not None:
         _check_move(state, key, ended, phase, cause)
     row = AttemptRow(*key, worker.id, worker.incarnation, phase.value, sent_at=state.wall)
-    attempt = Attempt(batch, index, worker.id, row, init=init, staging=staging)
+    attempt = Attempt(batch, index, row, init=init)
     state.attempts[key] = attempt
     worker.attempts[key] = attempt
     batch.live += 1
+    if not init:
+        attempt.slots = min(batch.profile(index).slots, worker.slots)
+    state.load(worker, attempt.slots)
     save(state, attempt)
     state.journal("attempt", str(key[0]), key[1], ended.value if ended else "new", phase.value, cause)
     return attempt
@@ -118,7 +108,6 @@ def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
     if attempt.init and waits_for_nic(state, worker.id):
         return
     batch = attempt.batch
-    inits = () if attempt.init else tuple(row.number for row in batch.inits)
     state.send(
         worker,
         RunOrder(
@@ -126,7 +115,7 @@ def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
             attempt=attempt.attempt,
             batch=batch.number,
             staging=attempt.staging,
-            inits=inits,
+            inits=() if attempt.init else tuple(row.number for row in batch.inits),
             init=attempt.init,
         ),
     )
@@ -149,15 +138,15 @@ def ask_datastore(state: State, attempt: Attempt) -> None:
             return  # its requirements are the task's former ones: only its end is waited for
         place = state.workers[attempt.worker].place
         if place is not None:
-            task, number = attempt.key
-            order = StageOrder(
-                task=task,
-                attempt=number,
-                worker=attempt.worker,
-                place=place,
-                cached=not attempt.missed,
+            state.ask(
+                StageOrder(
+                    task=attempt.task,
+                    attempt=attempt.attempt,
+                    worker=attempt.worker,
+                    place=place,
+                    cached=not attempt.missed,
+                )
             )
-            state.ask(order)
     elif attempt.phase is Phase.COLLECTING:
         if attempt.abandoning:
             state.ask(Abandon(task=attempt.task, attempt=attempt.attempt, reason=attempt.abandoning))
@@ -170,27 +159,25 @@ def _collect_order(state: State, attempt: Attempt) -> Collect:
     place = (worker.place if worker is not None else None) or _NOWHERE
     prefix = tree_prefix(attempt.batch.row.project)
     outcome = attempt.outcome
-    files = [
-        CollectFile(
-            source=entry.source,
-            target=prefix + entry.target,
-            size=entry.size,
-            digest=entry.digest,
-            executable=entry.executable,
-        )
-        for entry in (outcome.manifest if outcome is not None else ())
-    ]
-    folders = [
-        msgspec.structs.replace(folder, target=prefix + folder.target)
-        for folder in (outcome.folders if outcome is not None else ())
-    ]
     return Collect(
         task=attempt.task,
         attempt=attempt.attempt,
         worker=attempt.worker,
         place=place,
-        files=files,
-        folders=folders,
+        files=[
+            CollectFile(
+                source=entry.source,
+                target=prefix + entry.target,
+                size=entry.size,
+                digest=entry.digest,
+                executable=entry.executable,
+            )
+            for entry in (outcome.manifest if outcome is not None else ())
+        ],
+        folders=[
+            msgspec.structs.replace(folder, target=prefix + folder.target)
+            for folder in (outcome.folders if outcome is not None else ())
+        ],
     )
 
 
@@ -386,13 +373,6 @@ def fail_task(state: State, attempt: Attempt, reason: str) -> None:
     batch.flags[index] &= ~CANCELLING
     to = TaskState.CANCELLED if cancelling else TaskState.FAILED
     moves.move(state, batch, index, to, "its inputs are not available", reason)
-
-
-def learn(state: State, profile: Profile, pool: str, seconds: float) -> None:
-    """One with this profile has succeeded in this pool, after so long."""
-    state.ready.of(profile).learn(seconds)
-    if profile.template:
-        state.durations.learn(profile.template, pool, seconds)
 
 
 def acknowledge(state: State, worker: Worker, key: AttemptKey, *, keep: bool = False) -> None:

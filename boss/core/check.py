@@ -187,7 +187,7 @@ def _instances(state: State) -> None:
 
 def _queues(state: State) -> None:
     ready = sum(sum(1 for flag in batch.flags if flag & READY) for batch in state.batches.values())
-    counted = state.ready.count()
+    counted = sum(waiting.count for waiting in state.ready.by_demand.values())
     _claim(state, ready == counted, f"{ready} tasks are ready, the queue counts {counted}")
     for number in (*state.delayed, *state.looking_up):
         found = state.find(number)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from boss.core import attempts, fetches, host_keys, moves, pausing, quarantine
 from boss.core.cached_inputs import KEPT_RESULTS
-from boss.core.effects import LookUpOrder, SendToDatastore, StoreOrder, ToDatastore
+from boss.core.effects import SendToDatastore, StoreOrder, ToDatastore
 from boss.core.events import DatastoreReported, InputsCached, OrdersLeftOut, PresenceSeen, ResultsUndeclared
 from boss.core.instance_state import DATASTORE, instance_said_hello
 from boss.core.model import Ended, Phase, TaskState
@@ -84,16 +84,14 @@ def on_presence(state: State, event: PresenceSeen) -> None:
 
 def ask_for_hello(state: State, incarnation: str) -> None:
     state.datastore.number += 1
-    number = state.datastore.number
-    state.effects.append(SendToDatastore(incarnation=incarnation, number=number, orders=[SayHello()]))
+    state.effects.append(SendToDatastore(incarnation=incarnation, number=state.datastore.number, orders=[SayHello()]))
 
 
 def _confirmed(state: State, orders: list[ToDatastore]) -> None:
     """Taken orders are not answered one by one where taking them is all there is to do."""
     for order in orders:
         if isinstance(order, Forget):
-            for key in order.attempts:
-                task, attempt = key
+            for task, attempt in order.attempts:
                 if state.records.pop((task, attempt), None) is not None:
                     state.changes.records[(task, attempt)] = False
 
@@ -108,9 +106,8 @@ def ask_all(state: State) -> None:
     for key in list(state.at_datastore):
         attempts.ask_datastore(state, state.attempts[key])
     for task in list(state.looking_up):
-        state.looking_up[task] = state.now
-        state.ask(LookUpOrder(task=task))
-    fetches.ask_all(state)
+        moves.look_up(state, task)
+    fetches.ask_old(state, state.now)
     forget(state, list(state.records))
 
 
@@ -126,8 +123,7 @@ def ask_old(state: State) -> None:
             attempts.ask_datastore(state, attempt)
     for task, asked in list(state.looking_up.items()):
         if asked <= before:
-            state.looking_up[task] = state.now
-            state.ask(LookUpOrder(task=task))
+            moves.look_up(state, task)
     fetches.ask_old(state, before)
     forget(state, [key for key, asked in state.records.items() if asked <= before])
     state.at(state.now + state.policy.ask_again, "ask_old", None)
@@ -217,9 +213,8 @@ def _end_unstaged(state: State, attempt: Attempt, worker: Worker | None, report:
 
 def _init_without_inputs(state: State, attempt: Attempt, reason: str) -> None:
     """No worker can run this batch: pause it, with the reason."""
-    batch = attempt.batch
-    text = f"its init task {batch.inits[attempt.index].spec.id!r} cannot run: {reason}"
-    pausing.pause(state, batch, Pause(PauseKind.INIT_TASK, text))
+    init = attempt.batch.inits[attempt.index].spec.id
+    pausing.pause(state, attempt.batch, Pause(PauseKind.INIT_TASK, f"its init task {init!r} cannot run: {reason}"))
 
 
 def _published(state: State, report: Published) -> None:
@@ -268,10 +263,9 @@ def _results(state: State, attempt: Attempt, report: Published) -> None:
     executable = {entry.target for entry in manifest if entry.executable}
     for file in report.files:
         name = file.name[len(prefix) :]
-        row = ResultRow(
+        state.changes.results[(project, name)] = ResultRow(
             project, name, attempt.task, attempt.attempt, file.digest, file.size, executable=name in executable
         )
-        state.changes.results[(project, name)] = row
 
 
 def _abandoned(state: State, report: Abandoned) -> None:
@@ -299,8 +293,7 @@ def _abandoned(state: State, report: Abandoned) -> None:
     how = Ended(attempt.abandoning or Ended.LOST.value)
     attempts.end(state, attempt, how, report.reason)
     wait = state.policy.resend if report.fault == "transfer" else 0.0
-    settled = Ended.LOST if how is Ended.SUPERSEDED else how
-    attempts.settle_task(state, attempt, settled, report.reason, wait=wait)
+    attempts.settle_task(state, attempt, Ended.LOST if how is Ended.SUPERSEDED else how, report.reason, wait=wait)
 
 
 def on_undeclared(state: State, event: ResultsUndeclared) -> None:

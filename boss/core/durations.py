@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from wire.messages import Execution
 
@@ -29,23 +30,11 @@ K = TypeVar("K")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
-class Estimate(NamedTuple):
-    """Seconds on one slot."""
-
-    mean: float
-    #: Standard deviation; None: too few have ended.
-    spread: float | None
-    #: How many ends it comes from; 0: it is a prior.
-    ends: int
-
-
+@dataclass(slots=True, eq=False)
 class _Learned:
-    __slots__ = ("ends", "mean", "variance")
-
-    def __init__(self) -> None:
-        self.ends = 0
-        self.mean = 0.0
-        self.variance = 0.0
+    ends: int = 0
+    mean: float = 0.0
+    variance: float = 0.0
 
     def learn(self, seconds: float) -> None:
         self.ends += 1
@@ -64,35 +53,31 @@ class Durations:
         self._anywhere: dict[int, _Learned] = {}
 
     def learn(self, template: int, pool: str, seconds: float) -> None:
-        """One has succeeded after so long."""
-        _taken(self._of, (template, pool)).learn(seconds)
-        _taken(self._anywhere, template).learn(seconds)
+        """One has succeeded after so long. Nothing is learned of a task of no kind (0)."""
+        if template:
+            _taken(self._of, (template, pool)).learn(seconds)
+            _taken(self._anywhere, template).learn(seconds)
 
     def seconds(self, template: int, pool: str, expect: float = 0.0) -> float:
         """`expect`: the user's guess, 0 for none."""
         found = self._of.get((template, pool)) or self._anywhere.get(template)
         return found.mean if found is not None else expect or UNKNOWN_SECONDS
 
-    def estimate(self, template: int, pool: str, expect: float = 0.0) -> Estimate:
-        found = self._of.get((template, pool)) or self._anywhere.get(template)
-        if found is None:
-            return Estimate(expect or UNKNOWN_SECONDS, None, 0)
-        spread = math.sqrt(found.variance) if found.ends >= _ENOUGH else None
-        return Estimate(found.mean, spread, found.ends)
-
     def remaining(self, template: int, pool: str, elapsed: float, expect: float = 0.0) -> float:
         """Seconds that one still takes which has run for so long."""
-        return remaining(self.estimate(template, pool, expect), elapsed)
+        found = self._of.get((template, pool)) or self._anywhere.get(template)
+        spread = math.sqrt(found.variance) if found is not None and found.ends >= _ENOUGH else None
+        return remaining(self.seconds(template, pool, expect), spread, elapsed)
 
 
-def remaining(estimate: Estimate, elapsed: float) -> float:
+def remaining(mean: float, spread: float | None, elapsed: float) -> float:
     """Up to the mean what is left of it. What runs longer goes on for about half as long again, as in a heavy tail;
-    where all that ended took alike, no longer than they differ.
+    where all that ended took alike, no longer than they differ. `spread`: None, too few have ended.
     """
-    if elapsed < estimate.mean:
-        return max(1.0, estimate.mean - elapsed)
+    if elapsed < mean:
+        return max(1.0, mean - elapsed)
     more = elapsed / 2
-    return max(1.0, more if estimate.spread is None else min(more, max(estimate.spread, 0.1 * estimate.mean)))
+    return max(1.0, more if spread is None else min(more, max(spread, 0.1 * mean)))
 
 
 def template_of(execution: Execution) -> int:

@@ -29,13 +29,8 @@ def on_send_asked(state: State, event: SendAsked) -> None:
     sending.replies.append(event.reply)
 
 
-def ask_all(state: State) -> None:
-    """The datastore has just said hello: it knows of none."""
-    for sending in state.sending.values():
-        _ask(state, sending)
-
-
 def ask_old(state: State, before: float) -> None:
+    """Again for those that were asked for by then and not answered."""
     for sending in state.sending.values():
         if sending.asked_at <= before:
             _ask(state, sending)

@@ -89,6 +89,10 @@ class Batch:
     def profile(self, index: int) -> Profile:
         return self.profiles[self.profile_of[index]]
 
+    def requires_inputs(self, index: int, *, init: bool) -> bool:
+        """Of a task, or of the init task at that position: an attempt of it is staged before it executes."""
+        return bool(self.inits[index].spec.requirements) if init else self.profile(index).staging
+
     def held(self) -> bool:
         """True: nothing of it may be sent to a worker at present."""
         return bool(self.row.paused) or self.files_waiting > 0

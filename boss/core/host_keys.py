@@ -127,8 +127,7 @@ def check_keys(state: State, worker: Worker, stated: Place) -> None:
     place = place_of(worker, stated)
     if place != worker.place:
         _pin(state, worker, place)
-    keyless = stated.kind == "ssh" and not _keys(place)
-    if keyless:
+    if stated.kind == "ssh" and not _keys(place):
         quarantine_host(state, worker, QuarantineKind.NO_HOST_KEY, _NO_KEY)
     elif worker.quarantine is not None and worker.quarantine.kind is QuarantineKind.NO_HOST_KEY:
         quarantine.release(state, worker)

@@ -77,10 +77,15 @@ def enqueue(state: State, batch: Batch, index: int) -> None:
     if number in state.delayed or number in state.looking_up:
         return
     if batch.flags[index] & RESULTS and batch.attempts[index] == 0 and not batch.profile(index).overwrite_result:
-        state.looking_up[number] = state.now
-        state.ask(LookUpOrder(task=number))
+        look_up(state, number)
         return
     state.ready.put(batch, index)
+
+
+def look_up(state: State, number: int) -> None:
+    """Ask (again) whether the results of this queued task exist."""
+    state.looking_up[number] = state.now
+    state.ask(LookUpOrder(task=number))
 
 
 def leave_queue(state: State, batch: Batch, index: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from boss.core.policy import PoolPolicy
 from boss.core.scaling.decide import Decision
@@ -23,45 +24,30 @@ DAY = 86_400.0
 MONTH_DAYS = 30
 
 
+@dataclass(slots=True, eq=False)
 class PoolState:
     """One pool, beside what is configured of it."""
 
-    __slots__ = (
-        "boots",
-        "costly",
-        "crashes",
-        "decided_wall",
-        "failed",
-        "failed_at",
-        "full",
-        "not_before",
-        "pauses",
-        "plan",
-        "slots",
-        "spent",
-    )
-
-    def __init__(self) -> None:
-        #: Seconds from request to hello, the newest last.
-        self.boots: deque[float] = deque(maxlen=BOOTS)
-        #: Failures in a row, pauses that they made in a row (several that were requested together make one), and until
-        #: when (monotonic) nothing new is started.
-        self.crashes = 0
-        self.pauses = 0
-        self.not_before = 0.0
-        #: Why the last of them failed, when it did (monotonic), and whether a machine was there that never worked.
-        self.failed = ""
-        self.failed_at = 0.0
-        self.costly = False
-        #: Why the pool cannot grow at present (quota, no address left); empty: it can.
-        self.full = ""
-        #: Slots of its newest worker; 0: none has said hello yet.
-        self.slots = 0
-        #: Day (wall seconds // DAY) -> seconds of instances that ended on it.
-        self.spent: dict[int, float] = {}
-        #: The last decision, and when it was made.
-        self.plan = Decision(reason="nothing was decided yet")
-        self.decided_wall = 0.0
+    #: Seconds from request to hello, the newest last.
+    boots: deque[float] = field(default_factory=lambda: deque(maxlen=BOOTS))
+    #: Failures in a row, pauses that they made in a row (several that were requested together make one), and until
+    #: when (monotonic) nothing new is started.
+    crashes: int = 0
+    pauses: int = 0
+    not_before: float = 0.0
+    #: Why the last of them failed, when it did (monotonic), and whether a machine was there that never worked.
+    failed: str = ""
+    failed_at: float = 0.0
+    costly: bool = False
+    #: Why the pool cannot grow at present (quota, no address left); empty: it can.
+    full: str = ""
+    #: Slots of its newest worker; 0: none has said hello yet.
+    slots: int = 0
+    #: Day (wall seconds // DAY) -> seconds of instances that ended on it.
+    spent: dict[int, float] = field(default_factory=dict)
+    #: The last decision, and when it was made.
+    plan: Decision = field(default_factory=lambda: Decision(reason="nothing was decided yet"))
+    decided_wall: float = 0.0
 
     def learn_boot(self, seconds: float) -> None:
         self.boots.append(max(0.0, seconds))

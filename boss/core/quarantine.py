@@ -34,8 +34,7 @@ def init_failed(state: State, worker: Worker, attempt: Attempt, reason: str) -> 
     tries = worker.init_failures.get(attempt.task, 0) + 1
     worker.init_failures[attempt.task] = tries
     if tries >= state.policy.init_tries:
-        init = attempt.batch.inits[attempt.index]
-        text = f"init task {init.spec.id!r} failed {tries} times here: {reason}"
+        text = f"init task {attempt.batch.inits[attempt.index].spec.id!r} failed {tries} times here: {reason}"
         quarantine(state, worker, Quarantine(QuarantineKind.INIT_TASK, text))
 
 

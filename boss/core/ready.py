@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 import msgspec
@@ -70,25 +71,21 @@ Choose = Callable[["Waiting", int], Lane]
 _NEAR = 4096
 
 
+@dataclass(slots=True, eq=False)
 class Waiting:
     """The tasks of one demand."""
 
-    __slots__ = ("count", "demand", "inputs", "lanes", "near", "order", "seconds")
-
-    def __init__(self, demand: Demand) -> None:
-        self.demand = demand
-        #: Tasks that count (the lanes may hold stale entries beside them).
-        self.count = 0
-        #: Heaps of indexes.
-        self.lanes: dict[Lane, list[int]] = {}
-        #: The lanes' keys, sorted.
-        self.order: list[Lane] = []
-        #: What the tasks of a lane share with others, where they share anything.
-        self.inputs: dict[Lane, Inputs] = {}
-        #: Worker id -> heap of tasks whose last input was made there: (-priority, batch number, index), stale ones too.
-        self.near: dict[str, list[tuple[int, int, int]]] = {}
-        #: Moving mean of how long such a task executes; None until one has.
-        self.seconds: float | None = None
+    demand: Demand
+    #: Tasks that count (the lanes may hold stale entries beside them).
+    count: int = 0
+    #: Heaps of indexes.
+    lanes: dict[Lane, list[int]] = field(default_factory=dict)
+    #: The lanes' keys, sorted.
+    order: list[Lane] = field(default_factory=list)
+    #: What the tasks of a lane share with others, where they share anything.
+    inputs: dict[Lane, Inputs] = field(default_factory=dict)
+    #: Worker id -> heap of tasks whose last input was made there: (-priority, batch number, index), stale ones too.
+    near: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
 
     def put(self, batch: Batch, index: int, priority: int, number: int = 0, inputs: Inputs = ()) -> None:
         if batch.flags[index] & READY:
@@ -157,10 +154,6 @@ class Waiting:
         del self.lanes[key]
         del self.order[bisect_left(self.order, key)]
         self.inputs.pop(key, None)
-
-    def learn(self, seconds: float) -> None:
-        """One of them took so long."""
-        self.seconds = seconds if self.seconds is None else self.seconds + 0.1 * (seconds - self.seconds)
 
 
 class ReadyQueue:
@@ -253,6 +246,3 @@ class ReadyQueue:
             for near in waiting.near.values():
                 near[:] = [one for one in near if one[1] != batch.number or one[2] not in indexes]
                 heapify(near)
-
-    def count(self, fits: Callable[[Demand], bool] | None = None) -> int:
-        return sum(w.count for w in self.by_demand.values() if fits is None or fits(w.demand))

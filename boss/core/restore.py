@@ -12,7 +12,8 @@ import msgspec
 
 from boss.core import instances, moves, quarantine
 from boss.core.accept import wait_for_file
-from boss.core.attempts import learn, superseded, tree_prefix
+from boss.core.attempts import superseded, tree_prefix
+from boss.core.events import BatchesLoaded
 from boss.core.graph import CANCELLING, CROSSES, DROPPED, RESULTS, Batch, attach, reverse_edges
 from boss.core.instance_state import nic_state, set_instance_state
 from boss.core.model import BROKEN, COMING, InstanceState, NicState, Phase, TaskState, WorkerState
@@ -35,8 +36,7 @@ def restore(state: State, loaded: Loaded) -> None:
         pool.boots.extend(loaded.boots.get(name, ()))
         pool.spent.update(loaded.spent.get(name, {}))
     for row in loaded.workers:
-        place = _place.decode(row.place) if row.place else None
-        worker = state.workers[row.id] = Worker(row, place, state.now)
+        worker = state.workers[row.id] = Worker(row, _place.decode(row.place) if row.place else None, state.now)
         quarantine.plan(state, worker)
         if worker.state is WorkerState.LOST:
             state.at(state.now + state.orphan_after(worker.kind.pool), "silent", worker.id)
@@ -84,15 +84,13 @@ def _learn(state: State, task: int, worker_id: str, seconds: float) -> None:
         return
     worker = state.workers.get(worker_id)
     pool = worker.kind.pool if worker is not None else worker_id.rpartition("-")[0]
-    learn(state, found[0].profile(found[1]), pool, seconds)
+    state.durations.learn(found[0].profile(found[1]).template, pool, seconds)
 
 
-def add_batches(
-    state: State, loaded: list[LoadedBatch], outside: dict[int, int], crossing: list[tuple[int, int]]
-) -> None:
+def on_batches_loaded(state: State, event: BatchesLoaded) -> None:
     """Batches that a user's command requires again."""
-    new = [one for one in loaded if one.row.number not in state.batches]
-    for batch in _build(state, new, outside, crossing):
+    new = [one for one in event.batches if one.row.number not in state.batches]
+    for batch in _build(state, new, event.outside, event.crossing):
         _attached(state, batch)
         _enqueue_all(state, batch)
         state.idle_batches[batch.number] = None
@@ -139,14 +137,13 @@ def _count(state: State, one: LoadedBatch, batch: Batch, outside: dict[int, int]
     """Unmet and broken dependencies of every task, and the dependants inside the batch."""
     starts, targets = one.dependency_starts, one.dependency_targets
     first, last = batch.first, batch.first + batch.count
-    states = batch.states
     inner_starts, inner = array("I", [0]), array("I")
     for index in range(batch.count):
         unmet = broken = 0
         for number in targets[starts[index] : starts[index + 1]]:
             if first <= number < last:
                 inner.append(number - first)
-                now = states[number - first]
+                now = batch.states[number - first]
             else:
                 batch.flags[index] |= CROSSES
                 found = state.find(number)
@@ -175,9 +172,9 @@ def _file(state: State, row: FileRow) -> None:
     identity = (row.name, row.digest)
     state.files[identity] = row
     state.files_for[identity] = {}
-    of_project = [batch for batch in state.batches.values() if tree_prefix(batch.row.project) == _prefix(row.name)]
-    for batch in of_project:
-        if batch.number <= row.batch and batch.unfinished():
+    prefix = _prefix(row.name)
+    for batch in state.batches.values():
+        if tree_prefix(batch.row.project) == prefix and batch.number <= row.batch and batch.unfinished():
             wait_for_file(state, row, batch)
 
 
@@ -193,14 +190,13 @@ def _attempts(state: State, rows: list[AttemptRow]) -> None:
         found = state.find(row.task)
         owner = by_init.get(row.task)
         if found is not None:
-            _live(state, row, found[0], found[1], init=False)
+            _live(state, row, *found, init=False)
         elif owner is not None:
-            _live(state, row, owner[0], owner[1], init=True)
+            _live(state, row, *owner, init=True)
 
 
 def _live(state: State, row: AttemptRow, batch: Batch, index: int, *, init: bool) -> None:
-    staging = bool(batch.inits[index].spec.requirements) if init else batch.profile(index).staging
-    attempt = Attempt(batch, index, row.worker, row, init=init, staging=staging)
+    attempt = Attempt(batch, index, row, init=init)
     attempt.cancelling = not init and bool(batch.flags[index] & CANCELLING)
     if not init and not attempt.started():
         # A dependency was redone after it was sent: the question went out, and may be lost.
@@ -210,10 +206,12 @@ def _live(state: State, row: AttemptRow, batch: Batch, index: int, *, init: bool
     worker = state.workers.get(row.worker)
     if attempt.phase is Phase.COLLECTING:
         attempt.slots = 0
-        manifest = _manifest.decode(row.manifest) if row.manifest else []
-        folders = _folders.decode(row.folders) if row.folders else []
         attempt.outcome = Outcome(
-            task=row.task, attempt=row.attempt, ended="succeeded", manifest=manifest, folders=folders
+            task=row.task,
+            attempt=row.attempt,
+            ended="succeeded",
+            manifest=_manifest.decode(row.manifest or b"[]"),
+            folders=_folders.decode(row.folders or b"[]"),
         )
     elif worker is not None:
         attempt.slots = 1 if init else min(batch.profile(index).slots, worker.slots)

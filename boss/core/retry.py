@@ -19,8 +19,7 @@ def fail_or_retry(state: State, batch: Batch, index: int, how: Ended, reason: st
     failures = batch.failures[index]
     retries = retries_of(state, profile)
     code = 124 if how is Ended.TIMED_OUT else exit_code
-    worth = not profile.retry_on or code in profile.retry_on
-    if failures > retries or not worth:
+    if failures > retries or (profile.retry_on and code not in profile.retry_on):
         moves.move(state, batch, index, TaskState.FAILED, how.value, reason)
         return
     if moves.follows(batch, index) is TaskState.QUEUED:

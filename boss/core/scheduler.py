@@ -177,10 +177,6 @@ def _disconnected(state: State, event: LinkDisconnected) -> None:
     state.leases_from = None
 
 
-def _batches_loaded(state: State, event: BatchesLoaded) -> None:
-    restore.add_batches(state, event.batches, event.outside, event.crossing)
-
-
 def _presence(state: State, event: PresenceSeen) -> None:
     if event.message.name == "datastore":
         datastore.on_presence(state, event)
@@ -299,7 +295,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     NetworkAttached: nics.on_attached,
     NetworkAttachFailed: nics.on_attach_failed,
     NetworkDetached: nics.on_detached,
-    BatchesLoaded: _batches_loaded,
+    BatchesLoaded: restore.on_batches_loaded,
     BundlesKnown: upgrade.on_bundles_known,
     StartTokenRefused: host_keys.on_start_token_refused,
     InputsCached: datastore.on_cached,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 import msgspec
@@ -54,17 +55,17 @@ class Attempt:
         "worker",
     )
 
-    def __init__(self, batch: Batch, index: int, worker: str, row: AttemptRow, *, init: bool, staging: bool) -> None:
+    def __init__(self, batch: Batch, index: int, row: AttemptRow, *, init: bool) -> None:
         self.batch = batch
         #: Of the task in its batch; of the init task in `batch.inits` if `init`.
         self.index = index
         self.task = row.task
         self.attempt = row.attempt
-        self.worker = worker
+        self.worker = row.worker
         self.row = row
         self.init = init
         #: It has requirements.
-        self.staging = staging
+        self.staging = batch.requires_inputs(index, init=init)
         self.phase = _PHASES[row.phase]
         self.slots = 1
         #: Kill was ordered.
@@ -100,36 +101,23 @@ class RefusedHost(msgspec.Struct, frozen=True):
     newest: bool = True
 
 
+@dataclass(slots=True, eq=False)
 class OtherVersionAgent:
     """A worker, or the datastore, that uses another version of the protocol (`boss.core.other_version`)."""
 
-    __slots__ = (
-        "answer",
-        "bundle",
-        "executes",
-        "heard",
-        "incarnation",
-        "name",
-        "ordered",
-        "ordered_at",
-        "said_hello",
-        "version",
-    )
-
-    def __init__(self, name: str, incarnation: str, version: int) -> None:
-        self.name = name
-        self.incarnation = incarnation
-        self.version = version
-        #: Monotonic.
-        self.heard = 0.0
-        #: Of its last hello.
-        self.said_hello = False
-        self.bundle = ""
-        self.executes = False
-        self.answer: VersionAnswer | None = None
-        #: The last order to it, and when it was sent (monotonic).
-        self.ordered: type | None = None
-        self.ordered_at = 0.0
+    name: str
+    incarnation: str
+    version: int
+    #: Monotonic.
+    heard: float = 0.0
+    #: Of its last hello.
+    said_hello: bool = False
+    bundle: str = ""
+    executes: bool = False
+    answer: VersionAnswer | None = None
+    #: The last order to it, and when it was sent (monotonic).
+    ordered: type | None = None
+    ordered_at: float = 0.0
 
     def is_recent(self, state: State) -> bool:
         """It has reported within a lease."""
@@ -282,45 +270,31 @@ class Instance:
         self.hello_from = now
 
 
+@dataclass(slots=True, eq=False)
 class Datastore:
     """What was sent to the one datastore."""
 
-    __slots__ = (
-        "connected",
-        "disk_free",
-        "warning",
-        "incarnation",
-        "number",
-        "outbox",
-        "planned",
-        "report_number",
-        "unconfirmed",
-    )
-
-    def __init__(self) -> None:
-        #: Empty: it has not said hello to this boss yet; nothing is sent before.
-        self.incarnation = ""
-        self.number = 0
-        self.report_number = 0
-        self.connected = False
-        self.outbox: list[ToDatastore] = []
-        self.unconfirmed: dict[int, tuple[float, list[ToDatastore]]] = {}
-        self.planned = False
-        #: Why nothing new is collected at present, in its own words.
-        self.warning = ""
-        #: Bytes, as it reported last; 0: it has not reported yet.
-        self.disk_free = 0
+    #: Empty: it has not said hello to this boss yet; nothing is sent before.
+    incarnation: str = ""
+    number: int = 0
+    report_number: int = 0
+    connected: bool = False
+    outbox: list[ToDatastore] = field(default_factory=list)
+    unconfirmed: dict[int, tuple[float, list[ToDatastore]]] = field(default_factory=dict)
+    planned: bool = False
+    #: Why nothing new is collected at present, in its own words.
+    warning: str = ""
+    #: Bytes, as it reported last; 0: it has not reported yet.
+    disk_free: int = 0
 
 
+@dataclass(slots=True, eq=False)
 class ContentRequest:
     """One content that is asked of the datastore, and the requests that wait for it."""
 
-    __slots__ = ("asked_at", "order", "replies")
-
-    def __init__(self, order: Send) -> None:
-        self.order = order
-        self.replies: list[int] = []
-        self.asked_at = 0.0
+    order: Send
+    replies: list[int] = field(default_factory=list)
+    asked_at: float = 0.0
 
 
 class State:

@@ -227,10 +227,8 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     worker.initialized = dict.fromkeys(hello.initialized)
     worker.cached.begin(hello.cached)
     host_keys.check_keys(state, worker, hello.place)
-    policy = state.policy
-    state.send(
-        worker, Welcome(heartbeat_seconds=policy.heartbeat, orphan_after_seconds=state.orphan_after(worker.kind.pool))
-    )
+    orphan_after = state.orphan_after(worker.kind.pool)
+    state.send(worker, Welcome(heartbeat_seconds=state.policy.heartbeat, orphan_after_seconds=orphan_after))
     if worker.draining:
         state.send(worker, Drain())
     elif hello.draining:
@@ -406,24 +404,23 @@ def _learn(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> 
     if outcome.ended != "succeeded":
         return
     seconds = min(max(outcome.seconds, 0.0), MAX_SECONDS)  # whatever it reports
-    attempts.learn(state, attempt.batch.profile(attempt.index), worker.kind.pool, seconds)
+    state.durations.learn(attempt.batch.profile(attempt.index).template, worker.kind.pool, seconds)
     mean = worker.seconds
     worker.ended_at = state.now
     worker.seconds = seconds if mean is None else mean + 0.1 * (seconds - mean)
 
 
 def _init_outcome(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> None:
-    number = attempt.task
     attempts.begin(state, attempt)
     attempts.keep_outcome(attempt.row, outcome)
     how = Ended(outcome.ended)
     attempts.end(state, attempt, how, outcome.reason)
     attempts.acknowledge(state, worker, attempt.key)
     if how is Ended.SUCCEEDED:
-        worker.initialized[number] = None
-        worker.init_failures.pop(number, None)
-        return
-    quarantine.init_failed(state, worker, attempt, outcome.reason)
+        worker.initialized[attempt.task] = None
+        worker.init_failures.pop(attempt.task, None)
+    else:
+        quarantine.init_failed(state, worker, attempt, outcome.reason)
 
 
 _HANDLERS: dict[type, Callable[..., None]] = {

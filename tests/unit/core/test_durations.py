@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boss.core import durations
-from boss.core.durations import UNKNOWN_SECONDS, Durations, Estimate, remaining, template_of
+from boss.core.durations import UNKNOWN_SECONDS, Durations, remaining, template_of
 from wire.messages import EpanetRun, Execution
 
 
@@ -42,7 +42,7 @@ def test_before_anything_has_ended_the_user_s_guess_serves_else_a_usual_time() -
     learned = Durations()
     assert learned.seconds(1, "cloud", expect=40.0) == 40.0
     assert learned.seconds(1, "cloud") == UNKNOWN_SECONDS
-    assert learned.estimate(1, "cloud", 40.0) == Estimate(40.0, None, 0)
+    assert learned.remaining(1, "cloud", 10.0, 40.0) == 30.0
 
 
 def test_what_was_measured_counts_more_than_the_guess() -> None:
@@ -63,10 +63,8 @@ def test_mean_and_spread_are_those_of_what_ended() -> None:
     learned, draw = Durations(), random.Random(1)
     for _ in range(400):
         learned.learn(1, "cloud", draw.uniform(20.0, 40.0))
-    found = learned.estimate(1, "cloud")
-    assert 25.0 < found.mean < 35.0
-    assert found.spread is not None and 2.0 < found.spread < 9.0
-    assert found.ends == 400
+    assert 25.0 < learned.seconds(1, "cloud") < 35.0
+    assert 2.0 < learned.remaining(1, "cloud", 40.0) < 9.0, "as long as they differ"
 
 
 def test_a_mean_follows_what_changes() -> None:
@@ -77,13 +75,13 @@ def test_a_mean_follows_what_changes() -> None:
 
 
 def test_what_runs_has_left_what_is_missing_to_the_mean() -> None:
-    assert remaining(Estimate(100.0, 5.0, 20), 30.0) == 70.0
+    assert remaining(100.0, 5.0, 30.0) == 70.0
 
 
 def test_what_runs_longer_than_the_mean_goes_on_as_long_as_such_tasks_differ() -> None:
-    assert remaining(Estimate(100.0, 12.0, 20), 150.0) == 12.0
-    assert remaining(Estimate(100.0, 400.0, 20), 150.0) == 75.0
-    assert remaining(Estimate(100.0, None, 2), 150.0) == 75.0
+    assert remaining(100.0, 12.0, 150.0) == 12.0
+    assert remaining(100.0, 400.0, 150.0) == 75.0
+    assert remaining(100.0, None, 150.0) == 75.0
 
 
 def test_kinds_that_were_not_seen_for_longest_are_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +89,7 @@ def test_kinds_that_were_not_seen_for_longest_are_forgotten_first(monkeypatch: p
     learned = Durations()
     for kind in (1, 2, 3, 1, 4):
         learned.learn(kind, "cloud", float(kind))
-    assert [learned.estimate(kind, "cloud").ends for kind in (1, 2, 3, 4)] == [2, 0, 1, 1]
+    assert [learned.seconds(kind, "cloud", expect=9.0) for kind in (1, 2, 3, 4)] == [1.0, 9.0, 3.0, 4.0]
 
 
 @given(st.lists(st.floats(0.0, 1e8), min_size=1, max_size=60), st.floats(0.0, 1e8))
