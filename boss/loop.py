@@ -24,7 +24,7 @@ from boss.core.scheduler import Scheduler
 from boss.core.store import DatabaseAwayError, TurnStore
 from boss.dispatch import Dispatcher, Found
 from boss.inbox import Inbox, Item
-from boss.other_version_log import OtherVersionLog
+from boss.status import OtherVersionLog
 from boss.turn import Decided, Outside, decide, perform_steps, record
 from wire.rejected import RejectionLog
 
@@ -127,22 +127,17 @@ class Loop:
     def turn(self, items: list[Item]) -> None:
         """One turn of these, or of as many of them as go into one; the others wait for the next."""
         events = [item for item in items if isinstance(item, msgspec.Struct)]
-        reads = _RetryingReads(self, self._store)
-        decided = decide(self.scheduler, reads, events, time.monotonic(), time.time())
+        decided = decide(self.scheduler, _RetryingReads(self, self._store), events, time.monotonic(), time.time())
         if decided.taken < len(events):
             end = next(at for at, item in enumerate(items) if item is events[decided.taken])
             items, self._waiting = items[:end], items[end:]
-        self._record(decided)
+        if decided.changed:  # until it is on disk, nothing is sent; workers go on with what they have meanwhile
+            self._until_back(lambda: record(decided, self._store, time.time()))
+            self._back()
         self._perform(decided)
         for item in items:
             if not isinstance(item, msgspec.Struct):
                 item(self.scheduler.state)
-
-    def _record(self, decided: Decided) -> None:
-        """Until it is on disk, nothing is sent; workers go on with what they have meanwhile."""
-        if decided.changed:
-            self._until_back(lambda: record(decided, self._store, time.time()))
-            self._back()
 
     def _perform(self, decided: Decided) -> None:
         for step in self._until_back(lambda: perform_steps(decided.effects, self._dispatcher)):

@@ -96,22 +96,19 @@ class MqttMessages:
 
     def _event(self, topic: str, payload: bytes) -> Event | None:
         topics = self._topics
-        if topic == topics.datastore_reports:
-            try:
-                return DatastoreReported(message=decode(payload, DatastoreReports))
-            except UnknownVersionError:
-                return OtherVersionReported(agent=DATASTORE, message=decode_other(payload))
         if topic == topics.datastore_presence:
             return self._presence(topic, payload, "datastore")
-        worker = topics.worker_of(topic)
+        worker = DATASTORE if topic == topics.datastore_reports else topics.worker_of(topic)
         if worker is None:
             self._dropped(topic, "no topic of a worker")
             return None
-        if topic == topics.reports(worker):
-            try:
+        try:
+            if topic == topics.datastore_reports:
+                return DatastoreReported(message=decode(payload, DatastoreReports))
+            if topic == topics.reports(worker):
                 return WorkerReported(worker=worker, message=decode(payload, WorkerReports))
-            except UnknownVersionError:
-                return OtherVersionReported(agent=worker, message=decode_other(payload))
+        except UnknownVersionError:
+            return OtherVersionReported(agent=worker, message=decode_other(payload))
         return self._presence(topic, payload, worker)
 
     def _presence(self, topic: str, payload: bytes, name: str) -> Event | None:

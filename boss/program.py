@@ -112,8 +112,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     programs = LocalPrograms(setup, addresses, passwords, logins)
 
     # What acts on the world.
-    link_options = _link_options(setup, topics, addresses, passwords, epoch)
-    messages = MqttMessages(link_options, topics, inbox.put)
+    messages = MqttMessages(_link_options(setup, topics, addresses, passwords, epoch), topics, inbox.put)
     ends.callback(messages.stop)
     datastore = None if setup.datastore_host else _datastore(setup, programs)
     bootstrap = InstanceBootstrap(
@@ -154,8 +153,13 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
         warnings=warnings,
         limits=providers.limits,
     )
-    outside = _outside(messages, bootstrap, providers, backend)
-    loop = Loop(inbox, Scheduler(setup.policy), store, outside, Upkeep(database, setup.journal_days))
+    loop = Loop(
+        inbox,
+        Scheduler(setup.policy),
+        store,
+        _outside(messages, bootstrap, providers, backend),
+        Upkeep(database, setup.journal_days),
+    )
     app = make_app(
         backend,
         [setup.token or ensure_token(home)],
@@ -313,16 +317,18 @@ def _make_providers(
         bootstrap.on_event(event)
         inbox.put(event)
 
-    services = BossServices(
-        deployment=addresses.deployment,
-        state_directory=setup.state_directory,
-        notify=notify,
-        bootstrap_data=bootstrap.data,
-        bundle=bootstrap.bundle_file,
-        local_environment=programs.worker,
-        ssh_key=boss_key.path,
+    return Providers(
+        setup.pools,
+        BossServices(
+            deployment=addresses.deployment,
+            state_directory=setup.state_directory,
+            notify=notify,
+            bootstrap_data=bootstrap.data,
+            bundle=bootstrap.bundle_file,
+            local_environment=programs.worker,
+            ssh_key=boss_key.path,
+        ),
     )
-    return Providers(setup.pools, services)
 
 
 def _stop_local_workers(state: State, providers: Providers) -> None:

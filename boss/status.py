@@ -5,6 +5,7 @@ The one home of these sentences. Nothing is decided by them: code reads the kind
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -13,12 +14,14 @@ import msgspec
 from boss.common.plural import plural
 from boss.common.times import format_clock
 from boss.core import waits
-from boss.core.diagnosis import conditions
+from boss.core.diagnosis import conditions, other_versions
 from boss.core.instance_state import DATASTORE
 from boss.core.ready import Demand
 from boss.core.reasons import LASTING
 from boss.core.state import State
-from boss.core.waits import BossWarning, Dependency, Lack, Misfit, VersionAnswer, Wait, WaitKind
+from boss.core.waits import BossWarning, Dependency, Lack, Misfit, OtherVersion, VersionAnswer, Wait, WaitKind
+
+logger = logging.getLogger(__name__)
 
 #: A reason is shown once it has lasted so long: what is over within seconds (a start, a reconnection) is left out.
 LASTS_SECONDS = 5.0
@@ -26,6 +29,12 @@ LASTS_SECONDS = 5.0
 _AT_ONCE = frozenset({WaitKind.INPUTS_NOT_BROUGHT, WaitKind.WORKER_QUARANTINED, WaitKind.BATCH_PAUSED})
 #: Kinds of workers that are named in one sentence.
 _MISFITS_SHOWN = 3
+
+#: Until an agent of another version is logged again.
+REPEAT_SECONDS = 3600.0
+#: Lines about them within a minute, whatever incarnations and ids agents take.
+LINES = 20
+_LINES_SECONDS = 60.0
 
 _RETRIES = "the boss retries automatically"
 _LACKS = {
@@ -64,6 +73,28 @@ class StatusReasons:
         ]
         context = ReasonContext(state.wall, self._datastore_host)
         return tuple(status_reason(one, context) for one in [*warnings, *lasting])
+
+
+class OtherVersionLog:
+    """Logs which agents use another version of the protocol, and what the boss does about each: once an hour for each.
+
+    Used by one thread.
+    """
+
+    def __init__(self) -> None:
+        #: What was logged and when (monotonic), oldest first.
+        self._logged: dict[OtherVersion, float] = {}
+
+    def observe(self, state: State, now: float) -> None:
+        """Called after every turn; `now` in seconds of a monotonic clock."""
+        if not state.other_versions:
+            return
+        self._logged = {one: at for one, at in self._logged.items() if now - at < REPEAT_SECONDS}
+        lines = sum(now - at < _LINES_SECONDS for at in self._logged.values())
+        new = [one for one in other_versions(state) if one not in self._logged]
+        for one in new[: max(0, LINES - lines)]:
+            self._logged[one] = now
+            logger.warning("%s", sentence(one, ReasonContext(state.wall)), extra={"action": "other_version"})
 
 
 class ReasonContext(NamedTuple):

@@ -1,6 +1,6 @@
 """The scheduler: events in, rows and effects out. Pure: no I/O, clock, thread or randomness; a replay gives the same.
 
-    scheduler.handle ── accept ── clashes, merge      a push meets its project
+    scheduler.handle ── accept ── merge               a push meets its project
                      ├─ workers, host_keys, upgrade   reports of workers      ┐  attempts: the life of an attempt
                      ├─ datastore, fetches            reports of the datastore├─ retry:    whether it runs again
                      ├─ commands                      what operators ask for  │  moves:    a task's state, and what

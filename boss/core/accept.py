@@ -15,7 +15,6 @@ import msgspec
 from boss.core import merge as merging
 from boss.core import moves
 from boss.core.attempts import tree_prefix
-from boss.core.clashes import clashes
 from boss.core.datastore import ask_store
 from boss.core.effects import Answer
 from boss.core.events import Submitted
@@ -34,7 +33,7 @@ _execution = msgspec.json.Decoder(Execution)
 def on_submitted(state: State, event: Submitted) -> None:
     submission, known = event.submission, event.known
     merge = merging.find(submission, known)
-    rejections = _about_to_end(state, known) or clashes(submission, known, merge)
+    rejections = _about_to_end(state, known) or merging.clashes(submission, known, merge)
     if not rejections:
         new, push = _as_numbers(state, submission, known, merge)
         rejections = merging.cycles(state, push, merge, new) if merge.replaced else []

@@ -7,7 +7,7 @@ first 64 bits, eight bytes in a sorted array: a thousand workers with ten thousa
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 
 from wire.messages import Digest, Input
@@ -39,11 +39,8 @@ class Cached:
     def add(self, digests: Iterable[Digest]) -> None:
         for digest in digests:
             number = _number(digest)
-            if number is None or len(self._numbers) >= MAX_DIGESTS:
-                continue
-            at = bisect_left(self._numbers, number)
-            if at == len(self._numbers) or self._numbers[at] != number:
-                self._numbers.insert(at, number)
+            if number is not None and len(self._numbers) < MAX_DIGESTS and not self._has(number):
+                insort(self._numbers, number)
 
     def drop(self, digests: Iterable[Digest]) -> None:
         for digest in digests:

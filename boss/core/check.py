@@ -46,8 +46,13 @@ def _counters(state: State, batch: Batch, crossing: dict[int, list[int]]) -> Non
             exact = more_unmet == more_broken >= 0
         else:
             exact = more_unmet == more_broken == 0
-        text = f"task {number}: unmet {batch.unmet[index]}, broken {batch.broken[index]}"
-        _claim(state, exact, f"{text}; counted in memory {unmet[index]}, {broken[index]}", number)
+        _claim(
+            state,
+            exact,
+            f"task {number}: unmet {batch.unmet[index]}, broken {batch.broken[index]}; "
+            f"counted in memory {unmet[index]}, {broken[index]}",
+            number,
+        )
 
 
 def _counted(batch: Batch, crossing: dict[int, list[int]]) -> tuple[list[int], list[int]]:
@@ -112,12 +117,11 @@ def _queued(state: State, batch: Batch, index: int) -> None:
         attempt is not None,
     )
     _claim(state, sum(places) == 1, f"queued task {number} is in (ready, delayed, looked up, sent) = {places}", number)
+    met = batch.unmet[index] == 0 and batch.broken[index] == 0
     if attempt is None:
-        met = batch.unmet[index] == 0 and batch.broken[index] == 0
         _claim(state, met, f"task {number} is queued before its dependencies succeeded", number)
     else:
         _claim(state, not attempt.started(), f"task {number} is queued and its attempt has started", number)
-        met = batch.unmet[index] == 0 and batch.broken[index] == 0
         _claim(state, met or attempt.asked_back, f"task {number} was sent and a dependency was redone", number)
 
 
@@ -171,9 +175,9 @@ def _instances(state: State) -> None:
     by_pool = {number: one for of_pool in state.by_pool.values() for number, one in of_pool.items()}
     _claim(state, by_pool == state.instances, f"instances {sorted(state.instances)}, by pool {sorted(by_pool)}")
     for name, of_pool in state.by_pool.items():
-        pool = state.policy.pool(name)
-        text = f"pool {name} has {len(of_pool)} instances, more than {pool.max_workers}"
-        _claim(state, name not in state.pools or len(of_pool) <= pool.max_workers, text)
+        limit = state.policy.pool(name).max_workers
+        fits = name not in state.pools or len(of_pool) <= limit
+        _claim(state, fits, f"pool {name} has {len(of_pool)} instances, more than {limit}")
     for worker_id, number in state.instance_for.items():
         there = number in state.instances and state.instances[number].row.worker == worker_id
         _claim(state, there, f"worker {worker_id} has instance {number}, which is over")
@@ -186,7 +190,7 @@ def _instances(state: State) -> None:
 
 
 def _queues(state: State) -> None:
-    ready = sum(sum(1 for flag in batch.flags if flag & READY) for batch in state.batches.values())
+    ready = sum(1 for batch in state.batches.values() for flag in batch.flags if flag & READY)
     counted = sum(waiting.count for waiting in state.ready.by_demand.values())
     _claim(state, ready == counted, f"{ready} tasks are ready, the queue counts {counted}")
     for number in (*state.delayed, *state.looking_up):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain, islice
 
 from boss.core.graph import Batch
 from boss.core.instance_state import waits_for_nic
@@ -91,15 +92,13 @@ def why(
 def _which(
     state: State, dependencies: Mapping[int, TaskState] | None, matches: Callable[[TaskState], bool]
 ) -> tuple[Dependency, ...]:
-    found: list[Dependency] = []
-    for task, stored in (dependencies or {}).items():
-        there = state.find(task)
-        now = TaskState(there[0].states[there[1]]) if there is not None else stored
-        if matches(now):
-            found.append(Dependency(task, now))
-            if len(found) == SHOWN:
-                break
-    return tuple(found)
+    states = ((task, _newest(state, task, stored)) for task, stored in (dependencies or {}).items())
+    return tuple(islice((Dependency(task, now) for task, now in states if matches(now)), SHOWN))
+
+
+def _newest(state: State, task: int, stored: TaskState) -> TaskState:
+    found = state.find(task)
+    return TaskState(found[0].states[found[1]]) if found is not None else stored
 
 
 def _held(state: State, batch: Batch) -> Iterator[Wait]:
@@ -223,10 +222,14 @@ def _why_not_more(pool: PoolPolicy, planned: NotMore | None) -> NotMore:
 
 def _no_fit(state: State, demand: Demand, tasks: int, there: Counter[Kind]) -> NoFit:
     """`there`: how many workers there are of each kind."""
-    made = (kind_of(state, pool) for pool in state.policy.pools if pool.grows() and pool.max_workers)
-    kinds = dict.fromkeys([*sorted(there, key=there.__getitem__, reverse=True), *made])
+    kinds = dict.fromkeys([*sorted(there, key=there.__getitem__, reverse=True), *_grown(state)])
     misfits = [Misfit(kind, there[kind], _lacks(demand, kind)) for kind in kinds]
     return NoFit(demand, tasks, state.elastic, tuple(misfits[:SHOWN]))
+
+
+def _grown(state: State) -> Iterator[Kind]:
+    """The workers that pools could start."""
+    return (kind_of(state, pool) for pool in state.policy.pools if pool.grows() and pool.max_workers)
 
 
 def _lacks(demand: Demand, kind: Kind) -> tuple[Lack, ...]:
@@ -257,11 +260,9 @@ def conditions(state: State) -> list[Wait]:
     waiting = [one for one in state.ready.by_demand.values() if one.count]
     found += _without_worker(state, waiting)
     found += _of_pools(state, waiting)
-    for worker in state.workers.values():
-        if worker.serves():
-            found += _inputs_not_brought(worker)
-    for worker in state.workers.values():
-        found += _quarantined(state, worker)
+    workers = state.workers.values()
+    found += [one for worker in workers if worker.serves() for one in _inputs_not_brought(worker)]
+    found += [one for worker in workers for one in _quarantined(state, worker)]
     found += [_paused(batch) for batch in state.batches.values() if batch.row.paused]
     return found
 
@@ -283,13 +284,8 @@ def _without_worker(state: State, waiting: list[Waiting]) -> Iterator[Wait]:
         yield NoWorker(there, sum(one.state in COMING for one in state.instances.values()))
     if serving or state.elastic:
         for one in waiting:
-            if not any(one.demand.fits(kind) for kind in serving) and not _suits_a_pool(state, one.demand):
+            if not any(one.demand.fits(kind) for kind in chain(serving, _grown(state))):
                 yield _no_fit(state, one.demand, one.count, serving)
-
-
-def _suits_a_pool(state: State, demand: Demand) -> bool:
-    """A pool that grows would start workers that can run it."""
-    return any(pool.grows() and pool.max_workers and demand.fits(kind_of(state, pool)) for pool in state.policy.pools)
 
 
 def _of_pools(state: State, waiting: list[Waiting]) -> Iterator[Wait]:

@@ -22,9 +22,6 @@ from wire.messages import Place, WorkerHello, WorkerReports
 
 _NO_KEY = "it states no host key, so that its host cannot be distinguished from another one: give its agent the files"
 
-_encode = msgspec.json.Encoder().encode
-
-
 # --- keys ------------------------------------------------------------------------------------------
 
 
@@ -157,7 +154,7 @@ def trust(state: State, worker: Worker) -> str:
 def _pin(state: State, worker: Worker, place: Place) -> None:
     before, after = (_fingerprints(one) if one is not None else "none" for one in (worker.place, place))
     worker.place = place
-    worker.row.place = _encode(place)
+    worker.row.place = attempts.encode(place)
     worker.row.changed_at = state.wall
     state.changes.workers[worker.id] = worker.row
     if before != after:

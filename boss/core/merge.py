@@ -1,11 +1,12 @@
-"""Pushing again with a merge strategy: which tasks that are there already run again, and as what.
+"""A push meets what its project has: what it is refused for, which tasks that are there run again, and as what.
 
 A replaced task keeps its number, its batch and its attempt counter; its description, its profile and what it
 depends on are those of the new push from now on. Attempts of the former description are superseded: their
 end is waited for and counts for nothing. A dropped task that is pushed again is replaced, whatever the strategy.
 `replace` runs every task of the push again that has ended, with all that depends on them in whatever batch;
-`keep_succeeded` leaves alone what has succeeded. `find` reads, `cycles` refuses, `rewire` and `rerun` change
-the state; the push itself is accepted in `accept`.
+`keep_succeeded` leaves alone what has succeeded. `find` reads, `clashes` (of ids, dependencies and names of results)
+and `cycles` refuse, with all rejections at once, `rewire` and `rerun` change the state; the push itself is accepted in
+`accept`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,12 @@ from boss.core.model import BROKEN, Profile, Submission, TaskState
 from boss.core.reasons import Rejection, RejectionKind
 from boss.core.rows import Known
 from boss.core.state import State
+from wire.patterns import folders_above, is_pattern
 
 #: Ended, so that pushing it again runs it again. Blocked ones follow automatically.
 _ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED})
+#: Clashes given one by one.
+CLASHES_SHOWN = 50
 #: So many ids of a cycle are named.
 _CYCLE_SHOWN = 20
 
@@ -89,6 +93,68 @@ class Push(msgspec.Struct, frozen=True):
         return self.targets[self.starts[index] : self.starts[index + 1]]
 
 
+# --- clashes -----------------------------------------------------------------------------------------
+
+
+def clashes(submission: Submission, known: Known, merge: Merge) -> list[Rejection]:
+    found = _clashing_ids(submission, known, merge) if known.tasks and not submission.merge_strategy else []
+    found += _unknown_dependencies(submission, known)
+    if not submission.allow_shared_results and known.results:
+        found += _shared_results(submission, known, merge)
+    if len(found) > CLASHES_SHOWN:
+        found[CLASHES_SHOWN:] = [Rejection(found[CLASHES_SHOWN].kind, f"... and {len(found) - CLASHES_SHOWN} more")]
+    return found
+
+
+def _clashing_ids(submission: Submission, known: Known, merge: Merge) -> list[Rejection]:
+    found = []
+    replaced = set(merge.replaced)  # dropped ones
+    for index, task_id in enumerate(submission.ids):
+        old = known.tasks.get(task_id)
+        if old is not None and old[2] != submission.contents[index] and index not in replaced:
+            text = (
+                f"task {task_id!r}: project {submission.project!r} has a task of this id with another content"
+                f" (batch {old[3]}, {TaskState(old[1]).word}); give it another id, push into another --project,"
+                " or use --merge_strategy replace (or keep_succeeded)"
+            )
+            found.append(Rejection(RejectionKind.ID_CLASH, text))
+    return found
+
+
+def _unknown_dependencies(submission: Submission, known: Known) -> list[Rejection]:
+    return [
+        Rejection(
+            RejectionKind.UNKNOWN_DEPENDENCY,
+            f"task {submission.ids[index]!r}: dependency {needed!r} is neither in this file"
+            f" nor in project {submission.project!r}",
+        )
+        for index, needed in submission.external
+        if needed not in known.tasks
+    ]
+
+
+def _shared_results(submission: Submission, known: Known, merge: Merge) -> list[Rejection]:
+    """What a replaced task declared counts no more: what this push declares counts."""
+    found = []
+    replaced = {submission.ids[index] for index in merge.replaced}
+    kept_otherwise = set(merge.kept_otherwise)
+    for name, index in submission.results:
+        if index in kept_otherwise:
+            continue
+        # Two tasks may have one pattern.
+        for place in folders_above(name) if is_pattern(name) else (name, *folders_above(name)):
+            owner = known.results.get(place)
+            if owner is not None and owner[2] != submission.ids[index] and owner[2] not in replaced:
+                words = "is also" if place == name else f"lies in {place!r},"
+                text = (
+                    f"task {submission.ids[index]!r}: result {name!r} {words} a result of task {owner[2]!r}"
+                    f" of project {submission.project!r}; --allow_shared_results makes this a warning"
+                )
+                found.append(Rejection(RejectionKind.RESULT_CLASH, text))
+                break
+    return found
+
+
 # --- cycles ----------------------------------------------------------------------------------------
 
 
@@ -112,8 +178,7 @@ def cycles(state: State, push: Push, merge: Merge, new: Collection[int]) -> list
     cycle = _cycle(state, replaced, added, roots)
     if not cycle:
         return []
-    names = push.submission.ids
-    named = {number: names[index] for index, number in enumerate(push.numbers)}
+    named = dict(zip(push.numbers, push.submission.ids, strict=True))
     words = [repr(named[number]) if number in named else f"task number {number}" for number in cycle[:_CYCLE_SHOWN]]
     shown = " <- ".join(words) + (" ..." if len(cycle) > _CYCLE_SHOWN else "")
     text = (

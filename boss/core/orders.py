@@ -23,7 +23,7 @@ from boss.core.effects import (
     ToWorker,
 )
 from boss.core.model import Phase, WorkerState
-from boss.core.state import State, Worker
+from boss.core.state import Datastore, State, Worker
 from wire.messages import (
     Abandon,
     Acknowledge,
@@ -62,9 +62,7 @@ def flush(state: State) -> None:
                 state.effects.append(
                     SendToWorker(worker=worker.id, incarnation=worker.incarnation, number=worker.number, orders=part)
                 )
-            if worker.unconfirmed and not worker.resend_planned:
-                worker.resend_planned = True
-                state.at(state.now + state.policy.resend, "resend", worker.id)
+            _plan_resend(state, worker)
         worker.outbox = []
     state.outboxes.clear()
     datastore = state.datastore
@@ -76,9 +74,7 @@ def flush(state: State) -> None:
                 SendToDatastore(incarnation=datastore.incarnation, number=datastore.number, orders=stage_part)
             )
         datastore.outbox = []
-        if not datastore.planned:
-            datastore.planned = True
-            state.at(state.now + state.policy.resend, "resend_datastore", None)
+        _plan_resend(state, datastore)
 
 
 def cut(orders: Iterable[Order], cost: Callable[[Order], int], limit: int) -> list[list[Order]]:
@@ -117,20 +113,26 @@ def resend_due(state: State, worker_id: str) -> None:
     worker.resend_planned = False
     if worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
         return  # its hello settles everything
-    if state.leases_from is None:  # sent to no broker at present; the request for its hello may be lost later
-        worker.resend_planned = bool(worker.unconfirmed)
-        if worker.unconfirmed:
-            state.at(state.now + state.policy.resend, "resend", worker.id)
-        return
-    before = state.now - state.policy.resend
-    for number in [number for number, (sent, _) in worker.unconfirmed.items() if sent <= before]:
-        _, orders = worker.unconfirmed.pop(number)
-        for order in orders:
+    if state.leases_from is not None:  # else sent to no broker at present; the request for its hello may be lost later
+        for order in _unanswered(state, worker.unconfirmed):
             if _still_holds(state, worker, order):
                 state.send(worker, order)
-    if worker.unconfirmed and not worker.resend_planned:
-        worker.resend_planned = True
-        state.at(state.now + state.policy.resend, "resend", worker.id)
+    _plan_resend(state, worker)
+
+
+def _unanswered(state: State, unconfirmed: dict[int, tuple[float, list[Order]]]) -> list[Order]:
+    """Taken from there: the orders that were sent long enough ago."""
+    before = state.now - state.policy.resend
+    numbers = [number for number, (sent, _) in unconfirmed.items() if sent <= before]
+    return [order for number in numbers for order in unconfirmed.pop(number)[1]]
+
+
+def _plan_resend(state: State, receiver: Worker | Datastore) -> None:
+    """Its unconfirmed orders are looked at later. One look is planned at a time."""
+    if receiver.unconfirmed and not receiver.resend_planned:
+        receiver.resend_planned = True
+        kind, key = ("resend", receiver.id) if isinstance(receiver, Worker) else ("resend_datastore", None)
+        state.at(state.now + state.policy.resend, kind, key)
 
 
 def _still_holds(state: State, worker: Worker, order: ToWorker) -> bool:
@@ -153,18 +155,13 @@ def _still_holds(state: State, worker: Worker, order: ToWorker) -> bool:
 def resend_datastore_due(state: State) -> None:
     """Send again the orders to the datastore that are not confirmed and still hold."""
     datastore = state.datastore
-    datastore.planned = False
+    datastore.resend_planned = False
     if state.leases_from is None or not datastore.incarnation:
         return
-    before = state.now - state.policy.resend
-    for number in [number for number, (sent, _) in datastore.unconfirmed.items() if sent <= before]:
-        _, orders = datastore.unconfirmed.pop(number)
-        for order in orders:
-            if _datastore_order_holds(state, order):
-                state.ask(order)
-    if datastore.unconfirmed and not datastore.planned:
-        datastore.planned = True
-        state.at(state.now + state.policy.resend, "resend_datastore", None)
+    for order in _unanswered(state, datastore.unconfirmed):
+        if _datastore_order_holds(state, order):
+            state.ask(order)
+    _plan_resend(state, datastore)
 
 
 def _datastore_order_holds(state: State, order: ToDatastore) -> bool:

@@ -41,7 +41,7 @@ class Demand(msgspec.Struct, frozen=True):
             self.slots <= kind.slots
             and (not self.pool or self.pool == kind.pool)
             and (not kind.memory or self.memory <= kind.memory)
-            and all(kind.label(name) == value for name, value in self.labels)
+            and all(label in kind.labels for label in self.labels)
         )
 
 
@@ -52,12 +52,6 @@ class Kind(msgspec.Struct, frozen=True):
     labels: tuple[tuple[str, str], ...]
     slots: int
     memory: int
-
-    def label(self, name: str) -> str | None:
-        for own, value in self.labels:
-            if own == name:
-                return value
-        return None
 
 
 #: (-priority, batch number, number of the set of shared inputs): lanes that differ in the last only are equally urgent.

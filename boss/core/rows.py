@@ -11,7 +11,7 @@ from array import array
 
 import msgspec
 
-from boss.core.model import InitSpec, Profile, SentFile, Submission
+from boss.core.model import InitSpec, Profile, Submission
 
 
 class TaskRow(msgspec.Struct):
@@ -306,22 +306,3 @@ class Known(msgspec.Struct):
     results: dict[str, tuple[int, int, str]] = msgspec.field(default_factory=dict)
     #: Those of `tasks` that were dropped: the push takes them up again. Only ids that it contains.
     dropped: set[str] = msgspec.field(default_factory=set)
-
-
-__all__ = [
-    "Acceptance",
-    "AttemptRow",
-    "BatchRow",
-    "Changes",
-    "FileRow",
-    "InitRow",
-    "InstanceRow",
-    "Known",
-    "Loaded",
-    "LoadedBatch",
-    "Move",
-    "ResultRow",
-    "SentFile",
-    "TaskRow",
-    "WorkerRow",
-]

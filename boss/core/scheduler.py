@@ -14,7 +14,6 @@ from collections.abc import Callable
 
 from boss.core import (
     accept,
-    budget,
     commands,
     datastore,
     fetches,
@@ -25,6 +24,7 @@ from boss.core import (
     nics,
     orders,
     other_version,
+    pausing,
     quarantine,
     restore,
     retry,
@@ -106,7 +106,7 @@ class Scheduler:
         state = self.state
         while (entry := state.due()) is not None:
             _DUE[entry[0]](state, entry[1])
-        budget.settle(state)
+        pausing.settle(state)
         scale.settle(state)
         window.update_changed(state)
         assign(state)

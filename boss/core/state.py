@@ -281,7 +281,7 @@ class Datastore:
     connected: bool = False
     outbox: list[ToDatastore] = field(default_factory=list)
     unconfirmed: dict[int, tuple[float, list[ToDatastore]]] = field(default_factory=dict)
-    planned: bool = False
+    resend_planned: bool = False
     #: Why nothing new is collected at present, in its own words.
     warning: str = ""
     #: Bytes, as it reported last; 0: it has not reported yet.

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
-from boss.core import attempts, budget, host_keys, instances, leases, moves, quarantine, retry, upgrade
+from boss.core import attempts, host_keys, instances, leases, moves, pausing, quarantine, retry, upgrade
 from boss.core.assignment import window
 from boss.core.effects import SendToWorker, ToWorker
 from boss.core.events import PresenceSeen, WorkerReported
@@ -41,14 +39,8 @@ from wire.messages import (
     WorkerReports,
 )
 
-#: A longer duration than this is not believed.
-MAX_SECONDS = 1e8
-
 #: Former incarnations of a worker that are remembered, to know their late messages for what they are.
 FORMER = 8
-
-_encode = msgspec.json.Encoder().encode
-
 
 # --- a message comes in ----------------------------------------------------------------------------
 
@@ -169,7 +161,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         slots=max(1, hello.slots),
         memory=hello.memory,
         labels=hello.labels,
-        place=_encode(place),
+        place=attempts.encode(place),
         address=hello.address,
         quarantined=kept.text if kept is not None else "",
         draining=False,
@@ -370,7 +362,7 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         _finish(state, worker, attempt, outcome, Ended.SUPERSEDED)
         return
     _learn(state, worker, attempt, outcome)
-    budget.spend(state, worker, attempt, outcome.seconds)
+    pausing.spend(state, worker, attempt, outcome.seconds)
     if outcome.ended == "succeeded":
         quarantine.clear_strikes(worker)
         if outcome.manifest or outcome.folders:
@@ -403,7 +395,7 @@ def _learn(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> 
     """How long such tasks take, and how fast this worker is done with one."""
     if outcome.ended != "succeeded":
         return
-    seconds = min(max(outcome.seconds, 0.0), MAX_SECONDS)  # whatever it reports
+    seconds = min(max(outcome.seconds, 0.0), pausing.MAX_SECONDS)  # whatever it reports
     state.durations.learn(attempt.batch.profile(attempt.index).template, worker.kind.pool, seconds)
     mean = worker.seconds
     worker.ended_at = state.now

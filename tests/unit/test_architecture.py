@@ -45,7 +45,6 @@ ONE_ROOM: dict[str, str] = dict.fromkeys(
         "boss.messages",
         "boss.status",
         "boss.setup",
-        "boss.other_version_log",
     ),
     "boss.turn",
 )

@@ -157,10 +157,9 @@ def _course(waves: list[Wave], pool: Pool, supply: Supply, more: int) -> _Course
     """The fluid: work drains through as many slots as there are, but no faster than there are tasks."""
     serving = (supply.busy + len(supply.idle)) * pool.slots
     grows = sorted([*supply.booting, *[pool.boot] * more])
-    left = tasks = now = 0.0
+    left = tasks = now = end = 0.0
     pieces: list[_Piece] = []
     position = 0
-    end = 0.0
     while True:
         while position < len(waves) and waves[position].at <= now + 1e-9:
             wave = waves[position]
@@ -266,8 +265,9 @@ def _limited(start: int, required: int, pool: Pool, supply: Supply, now: _Course
         caps.insert(0, (0, NotMore(NotMoreKind.CANNOT_GROW, f"the pool cannot grow at present: {pool.full}")))
     if pool.budget is not None:
         affordable = max(0, int(pool.budget // max(pool.boot, 1e-9)))
-        text = f"the budget leaves {pool.budget / 3600:.2f} worker-hours"
-        caps.append((affordable, NotMore(NotMoreKind.BUDGET, text)))
+        caps.append(
+            (affordable, NotMore(NotMoreKind.BUDGET, f"the budget leaves {pool.budget / 3600:.2f} worker-hours"))
+        )
     if pool.at_once is not None:
         caps.append((pool.at_once, pool.why_at_once))
     allowed, why = min(caps, key=lambda cap: cap[0])
@@ -276,8 +276,9 @@ def _limited(start: int, required: int, pool: Pool, supply: Supply, now: _Course
     if start >= free:
         return free, limit if now.peak(0.0, 0.0) > 0 or start > 0 else None
     if required > 0:
-        text = f"one more would save less than its {pool.boot:.0f} s of boot cost"
-        return start, NotMore(NotMoreKind.NOT_WORTH_IT, text)
+        return start, NotMore(
+            NotMoreKind.NOT_WORTH_IT, f"one more would save less than its {pool.boot:.0f} s of boot cost"
+        )
     near = now.peak(pool.boot, pool.boot * (1 + _MARGIN))
     boot = f"in one boot time ({pool.boot:.0f} s)"
     if near:
@@ -303,6 +304,7 @@ def _to_stop(pool: Pool, supply: Supply, now: _Course) -> tuple[list[str], NotFe
             return stop, NotFewer(NotFewerKind.WANTED_SOON, f"{soon} will be required within {_keep(pool):.0f} s")
         return stop, NotFewer(NotFewerKind.MINIMUM, f"the pool keeps {kept}")
     if len(supply.idle) > len(ripe):
-        text = f"the others have been without work for less than {pool.idle:.0f} s"
-        return stop, NotFewer(NotFewerKind.JUST_IDLE, text)
+        return stop, NotFewer(
+            NotFewerKind.JUST_IDLE, f"the others have been without work for less than {pool.idle:.0f} s"
+        )
     return stop, NotFewer(NotFewerKind.BUSY, "the others work")

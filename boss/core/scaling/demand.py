@@ -32,7 +32,6 @@ def forecast_for(state: State, pool: PoolPolicy, supply: Supply) -> tuple[Foreca
 
     `supply`: all that serves it.
     """
-    known = state.pools[pool.name]
     kind = kind_of(state, pool)
     weigh = _Weigher(state, kind)
     slots = kind.slots
@@ -48,7 +47,7 @@ def forecast_for(state: State, pool: PoolPolicy, supply: Supply) -> tuple[Foreca
         weight=weigh.weight,
     )
     ready = [*ahead, *_ready(state, weigh)]
-    boot = known.boot(pool)
+    boot = state.pools[pool.name].boot(pool)
     coming = serving + len(supply.booting) * slots
     is_small = pending + len(running) + sum(group.size for group in ready) <= SMALL
     if is_small:
@@ -71,9 +70,8 @@ def kind_of(state: State, pool: PoolPolicy) -> Kind:
 
 def supply_of(state: State, pool: PoolPolicy, helpers: int) -> Supply:
     """Its workers. `helpers`: what the other workers amount to, in workers of its size, which are used before."""
-    known = state.pools[pool.name]
     busy, idle, booting = helpers, [], []
-    boot = known.boot(pool)
+    boot = state.pools[pool.name].boot(pool)
     for instance in state.by_pool.get(pool.name, {}).values():
         if instance.state in COMING:
             booting.append(max(_SOON, boot - (state.wall - instance.row.requested_at)))
@@ -149,7 +147,7 @@ def _dependants(state: State, task: int) -> list[int]:
     if found is None or found[0].row.paused:
         return []
     batch, index = found
-    if batch.first + index not in state.crossing:
+    if task not in state.crossing:
         first = batch.first
         return [first + each for each in batch.dependants_of(index)]
     return [other.first + each for other, each in moves.dependants(state, batch, index)]
@@ -178,13 +176,11 @@ def _under_way(state: State, weigh: _Weigher) -> tuple[list[tuple[int, float]], 
             weight, seconds = weigh.of(profile)
             if attempt.phase is Phase.EXECUTING:
                 elapsed = max(0.0, state.wall - attempt.began_at)
-                pool = worker.kind.pool
-                left = state.durations.remaining(profile.template, pool, elapsed, profile.expect)
+                left = state.durations.remaining(profile.template, worker.kind.pool, elapsed, profile.expect)
                 running.append((attempt.task, left))
             elif weight:
                 waiting.setdefault((weight, seconds), []).append(attempt.task)
-    ahead = [Ready(tasks, len(tasks), seconds, weight) for (weight, seconds), tasks in waiting.items()]
-    return running, ahead
+    return running, [Ready(tasks, len(tasks), seconds, weight) for (weight, seconds), tasks in waiting.items()]
 
 
 def _ready(state: State, weigh: _Weigher) -> Iterator[Ready]:
@@ -220,8 +216,7 @@ def _pending(state: State, weigh: _Weigher) -> tuple[int, float]:
         waiting = batch.counts[TaskState.PENDING]
         if not waiting or batch.held():
             continue
-        profiles = batch.profiles[:_SAMPLE]
-        of_all = [weigh.of(profile) for profile in profiles]
+        of_all = [weigh.of(profile) for profile in batch.profiles[:_SAMPLE]]
         fitting = [one for one in of_all if one[0]]
         if fitting:
             part = round(waiting * len(fitting) / len(of_all))

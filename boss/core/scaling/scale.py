@@ -14,7 +14,7 @@ from boss.core.model import ALIVE, COMING, InstanceState, WorkerState
 from boss.core.policy import LOCAL, PoolPolicy
 from boss.core.pools import PoolState
 from boss.core.reasons import NotMore, NotMoreKind, QuarantineKind
-from boss.core.scaling.decide import Decision, Pool, decide
+from boss.core.scaling.decide import Pool, decide
 from boss.core.scaling.demand import forecast_for, helpers_of, kind_of, supply_of
 from boss.core.state import Instance, State
 
@@ -160,7 +160,11 @@ def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
         instance = state.instances[state.instance_for[worker]]
         instances.stop(state, instance, f"no work for it within the time of a boot: {plan.reason}")
     _stop_quarantined(state, policy, bool(waves))
-    _remember(state, policy, known, plan, supply.size - helpers)
+    known.plan, known.decided_wall = plan, state.wall
+    if plan.start or plan.stop:
+        size = supply.size - helpers
+        after = size + plan.start - len(plan.stop)
+        state.journal("pool", policy.name, 0, f"{size} workers", f"{after} workers", plan.reason)
     return bool(waves)
 
 
@@ -213,14 +217,6 @@ def _failures(count: int) -> str:
 
 def _format_limit(policy: PoolPolicy, stopping: int) -> str:
     return f"{policy.max_workers}" + (f", {stopping} of them stopping" if stopping else "")
-
-
-def _remember(state: State, policy: PoolPolicy, known: PoolState, plan: Decision, size: int) -> None:
-    known.plan = plan
-    known.decided_wall = state.wall
-    if plan.start or plan.stop:
-        after = size + plan.start - len(plan.stop)
-        state.journal("pool", policy.name, 0, f"{size} workers", f"{after} workers", plan.reason)
 
 
 def _plan_next(state: State, elastic: list[PoolPolicy]) -> None:

@@ -14,8 +14,7 @@ from boss.core.model import WorkerState
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.reasons import ReportRejection
 from boss.messages import MqttMessages
-from boss.other_version_log import LINES, OtherVersionLog
-from boss.status import StatusReasons
+from boss.status import LINES, OtherVersionLog, StatusReasons
 from tests.worlds.scheduler import World
 from tests.worlds.stored_release import wire_payloads
 from wire.codec import UnknownVersionError, decode, decode_other, encode
@@ -308,7 +307,7 @@ def test_the_log_names_each_once_and_few_at_a_time(
 ) -> None:
     boss = Boss(monkeypatch, NONE)
     log = OtherVersionLog()
-    caplog.set_level(logging.WARNING, "boss.other_version_log")
+    caplog.set_level(logging.WARNING, "boss.status")
     for number in range(LINES + 10):
         name = f"lab-{number}"
         boss.gets("hello", TOPICS.reports(name), **{'"worker":"cloud-1"': f'"worker":"{name}"'})
