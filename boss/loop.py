@@ -131,13 +131,17 @@ class Loop:
         if decided.taken < len(events):
             end = next(at for at, item in enumerate(items) if item is events[decided.taken])
             items, self._waiting = items[:end], items[end:]
-        if decided.changed:  # until it is on disk, nothing is sent; workers go on with what they have meanwhile
-            self._until_back(lambda: record(decided, self._store, time.time()))
-            self._back()
+        self._record(decided)
         self._perform(decided)
         for item in items:
             if not isinstance(item, msgspec.Struct):
                 item(self.scheduler.state)
+
+    def _record(self, decided: Decided) -> None:
+        """Until it is on disk, nothing is sent; workers go on with what they have meanwhile."""
+        if decided.changed:
+            self._until_back(lambda: record(decided, self._store, time.time()))
+            self._back()
 
     def _perform(self, decided: Decided) -> None:
         for step in self._until_back(lambda: perform_steps(decided.effects, self._dispatcher)):
