@@ -56,19 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
         return _check()
     try:
         home = find.find_or_make()
-        said = said_datastore(home)
-        values = ecloud_settings.load(home, {"datastore_host": said or None})
+        values = ecloud_settings.load(home, {"datastore_host": said_datastore(home) or None})
         _log(values.log_level)
         for warning in values.warnings:
             logging.getLogger("boss").warning("%s", warning, extra={"action": "settings"})
         setup = _setup(home, values, while_followed=options.while_followed)
         if options.reset:
             logging.getLogger("boss").info("%s", reset(home, setup.database), extra={"action": "reset"})
-    except find.StateDirectoryError as error:
-        return _refuse(str(error))
-    except SettingsError as error:
-        return _refuse("\n".join(error.faults))
-    except DatabaseError as error:
+    except (find.StateDirectoryError, SettingsError, DatabaseError) as error:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(cannot_start(home, error))
@@ -96,9 +91,7 @@ def _check() -> int:
             return 1 if check_database(database, lambda line: write([harmless(line)])) else 0
         finally:
             database.close()
-    except SettingsError as error:
-        return _refuse("\n".join(error.faults))
-    except (find.StateDirectoryError, DatabaseError) as error:
+    except (find.StateDirectoryError, SettingsError, DatabaseError) as error:
         return _refuse(str(error))
 
 

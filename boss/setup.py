@@ -126,8 +126,7 @@ def _of_settings(values: Any, pool: Any) -> tuple[PoolPolicy, PoolSetup]:
     of_the_cloud = {shown.name: getattr(values, shown.name) for shown in values.show() if _is_cloud(shown.name)}
     tables = {"labels": pool.labels, "hosts": pool.hosts, "options": pool.options, "pools": tuple(values.pools)}
     options = {**of_the_cloud, **pool.values, **tables}
-    setup = PoolSetup(name=pool.name, provider=pool.provider, role=pool.role, max=pool.max, options=options)
-    return policy, setup
+    return policy, PoolSetup(name=pool.name, provider=pool.provider, role=pool.role, max=pool.max, options=options)
 
 
 def _is_cloud(name: str) -> bool:

@@ -100,17 +100,14 @@ def _read_for(scheduler: Scheduler, reads: TurnReads, event: _Reading, now: floa
     """
     if event.reply == WITHDRAWN:
         return False
-    tasks: Collection[int] = ()
-    batches: Collection[int]
     if isinstance(event, Submitted):
         event.known = reads.known(event.submission)
         _prefer_results(event)
-        batches = batches_concerned(event.submission, event.known)
+        _bring_back(scheduler, reads, [], batches_concerned(event.submission, event.known), now)
     elif isinstance(event, PauseAsked):
-        batches = [event.batch]
+        _bring_back(scheduler, reads, [], [event.batch], now)
     else:
-        tasks, batches = event.selection.tasks, event.selection.batches
-    _bring_back(scheduler, reads, tasks, batches, now)
+        _bring_back(scheduler, reads, event.selection.tasks, event.selection.batches, now)
     return event.reply != WITHDRAWN
 
 

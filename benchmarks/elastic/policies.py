@@ -29,7 +29,7 @@ def ours(cost_weight: float, idle: float = 0.0) -> Policy:
         graph = Graph(
             dependants=view.dependants.__getitem__,
             unmet=view.unmet.__getitem__,
-            seconds=view.seconds,
+            cost=lambda task: (1, view.seconds(task)),
             pending=view.pending,
             pending_seconds=view.pending * 30.0,
         )

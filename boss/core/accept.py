@@ -254,9 +254,7 @@ def _edges(
 
 def _stored(known: Known) -> dict[int, int]:
     """States of older tasks as the database has them, for those that are not in memory."""
-    states = {number: task_state for number, task_state, _, _ in known.tasks.values()}
-    states.update({number: task_state for number, task_state, _ in known.results.values()})
-    return states
+    return {one[0]: one[1] for found in (known.tasks, known.results) for one in found.values()}
 
 
 def _outside(state: State, batch: Batch, index: int, dependency: int, stored: int) -> int:

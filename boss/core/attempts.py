@@ -256,8 +256,10 @@ def superseded(attempt: Attempt) -> bool:
 def kill_superseded(state: State, attempt: Attempt) -> None:
     """Send (again) the order to end it, started or not."""
     if attempt.phase is not Phase.COLLECTING:
-        order = Kill(task=attempt.task, attempt=attempt.attempt, reason="replaced by a later push")
-        state.send(state.workers[attempt.worker], order)
+        state.send(
+            state.workers[attempt.worker],
+            Kill(task=attempt.task, attempt=attempt.attempt, reason="replaced by a later push"),
+        )
 
 
 def end_superseded(state: State, attempt: Attempt, reason: str) -> None:

@@ -308,19 +308,16 @@ def _of_pools(state: State, waiting: list[Waiting]) -> Iterator[Wait]:
 # --- parts ---------------------------------------------------------------------------------------------
 
 
-def _no_datastore(state: State) -> Iterator[Wait]:
-    if not state.datastore.incarnation or not state.datastore.connected:
-        yield NoDatastore()
+def _no_datastore(state: State) -> list[Wait]:
+    return [] if state.datastore.incarnation and state.datastore.connected else [NoDatastore()]
 
 
-def _datastore_held(state: State) -> Iterator[Wait]:
-    if state.datastore.warning:
-        yield DatastoreHeld(state.datastore.warning)
+def _datastore_held(state: State) -> list[Wait]:
+    return [DatastoreHeld(state.datastore.warning)] if state.datastore.warning else []
 
 
-def _inputs_not_brought(worker: Worker) -> Iterator[Wait]:
-    if worker.inputs_error:
-        yield InputsNotBrought(worker.id, worker.inputs_error)
+def _inputs_not_brought(worker: Worker) -> list[Wait]:
+    return [InputsNotBrought(worker.id, worker.inputs_error)] if worker.inputs_error else []
 
 
 def _quarantined(state: State, worker: Worker) -> Iterator[Wait]:

@@ -37,11 +37,10 @@ def keep_if_needed(state: State, batch: Batch, index: int) -> None:
 
 def is_needed(state: State, batch: Batch, index: int) -> bool:
     """What it makes is the input of tasks that are to run."""
-    return any(_waits(other, dependant) for other, dependant in moves.dependants(state, batch, index))
-
-
-def _waits(batch: Batch, index: int) -> bool:
-    return batch.states[index] in UNFINISHED and not batch.flags[index] & DROPPED
+    return any(
+        other.states[dependant] in UNFINISHED and not other.flags[dependant] & DROPPED
+        for other, dependant in moves.dependants(state, batch, index)
+    )
 
 
 def _note(state: State, batch: Batch, index: int, before: str, after: str, cause: str) -> None:

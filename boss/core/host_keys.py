@@ -111,8 +111,12 @@ def refused(state: State, worker: Worker | None, message: WorkerReports, hello: 
             or refused_host.number < message.number
         ):
             worker.refused_host = RefusedHost(message.incarnation, message.number, hello.place)
-        text = f"it states another host key than the pinned one: {mismatch}"
-        quarantine_host(state, worker, QuarantineKind.OTHER_HOST_KEY, text)
+        quarantine_host(
+            state,
+            worker,
+            QuarantineKind.OTHER_HOST_KEY,
+            f"it states another host key than the pinned one: {mismatch}",
+        )
     elif refused_host is not None:
         same = refused_host.incarnation == message.incarnation
         worker.refused_host = None if same else msgspec.structs.replace(refused_host, newest=False)

@@ -93,8 +93,7 @@ def _has_successor(state: State, instance: Instance) -> bool:
     pool = state.policy.pool(instance.row.pool)
     if state.stopping or not pool.keeps_home:
         return False
-    alive = sum(1 for one in state.by_pool.get(pool.name, {}).values() if one.state in ALIVE)
-    return alive < pool.min_workers
+    return sum(one.state in ALIVE for one in state.by_pool.get(pool.name, {}).values()) < pool.min_workers
 
 
 def back_off(state: State, pool: str, reason: str, *, steady: bool, costly: bool = False) -> None:
@@ -224,8 +223,7 @@ def silent_due(state: State, worker_id: str) -> None:
     if worker is None or worker.state is not WorkerState.LOST or instance is None:
         return
     timeout = state.orphan_after(worker.kind.pool)
-    since = max(worker.heard, state.now if state.leases_from is None else state.leases_from)
-    until = since + timeout
+    until = max(worker.heard, state.now if state.leases_from is None else state.leases_from) + timeout
     if until > state.now:
         state.at(until, "silent", worker_id)
     elif instance.state is InstanceState.RUNNING:

@@ -36,10 +36,8 @@ def lease_due(state: State, worker_id: str) -> None:
     if worker is None:
         return
     worker.lease_planned = False
-    if worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING):
-        return
-    if state.leases_from is None:
-        return  # not connected: checked again when we are
+    if worker.state not in (WorkerState.ONLINE, WorkerState.DRAINING) or state.leases_from is None:
+        return  # where we are not connected: checked again when we are
     until = max(worker.heard, state.leases_from) + state.policy.lease
     if until > state.now:
         plan_lease(state, worker, until)

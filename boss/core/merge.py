@@ -18,8 +18,8 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from boss.core import attempts, dropped, moves
-from boss.core.graph import CROSSES, DROPPED, RESULTS, Batch, reverse_edges
-from boss.core.model import BROKEN, Profile, Submission, TaskState
+from boss.core.graph import DROPPED, RESULTS, Batch, reverse_edges
+from boss.core.model import Profile, Submission, TaskState
 from boss.core.reasons import Rejection, RejectionKind
 from boss.core.rows import Known
 from boss.core.state import State
@@ -256,7 +256,8 @@ def rewire(state: State, push: Push, merge: Merge, stored: dict[int, int]) -> di
         _rewire_inside(batch, positions, push)
     _rewire_crossing(state, push, merge)
     for index in merge.replaced:
-        _count(state, push, index, stored)
+        batch, position = there(state, push.numbers[index])
+        moves.count_dependencies(state, batch, position, push.dependencies(index), stored)
     return ranges
 
 
@@ -320,20 +321,6 @@ def _rewire_crossing(state: State, push: Push, merge: Merge) -> None:
                 state.crossing.setdefault(dependency, []).append(batch.first + position)
                 found[0].links.add(batch.number)
                 batch.links.add(found[0].number)
-
-
-def _count(state: State, push: Push, index: int, stored: dict[int, int]) -> None:
-    batch, position = there(state, push.numbers[index])
-    unmet = broken = 0
-    batch.flags[position] &= ~CROSSES
-    for dependency in push.dependencies(index):
-        if not batch.first <= dependency < batch.first + batch.count:
-            batch.flags[position] |= CROSSES
-        found = state.find(dependency)
-        now = found[0].states[found[1]] if found is not None else stored[dependency]
-        unmet += now != TaskState.SUCCEEDED
-        broken += now in BROKEN
-    batch.unmet[position], batch.broken[position] = unmet, broken
 
 
 # --- states ----------------------------------------------------------------------------------------

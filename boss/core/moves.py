@@ -8,8 +8,10 @@ state themselves. An illegal move is an internal error and raises IllegalMoveErr
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from boss.core.effects import LookUpOrder
-from boss.core.graph import CANCELLING, DROPPED, RESULTS, Batch
+from boss.core.graph import CANCELLING, CROSSES, DROPPED, RESULTS, Batch
 from boss.core.legal import TASK_MOVES
 from boss.core.model import BROKEN, TaskState
 from boss.core.rows import TaskRow
@@ -53,6 +55,25 @@ def follows(batch: Batch, index: int) -> TaskState:
     if batch.broken[index]:
         return _BLOCKED
     return _PENDING if batch.unmet[index] else _QUEUED
+
+
+def count_dependencies(
+    state: State, batch: Batch, index: int, dependencies: Iterable[int], stored: Mapping[int, int]
+) -> None:
+    """The counters of a task. `stored`: states of tasks that may not be in memory; what is nowhere has succeeded."""
+    first, last = batch.first, batch.first + batch.count
+    unmet = broken = 0
+    batch.flags[index] &= ~CROSSES
+    for number in dependencies:
+        if first <= number < last:
+            now = batch.states[number - first]
+        else:
+            batch.flags[index] |= CROSSES
+            found = state.find(number)
+            now = found[0].states[found[1]] if found is not None else stored.get(number, _SUCCEEDED)
+        unmet += now != _SUCCEEDED
+        broken += _BROKEN[now]
+    batch.unmet[index], batch.broken[index] = unmet, broken
 
 
 def again(state: State, batch: Batch, index: int, cause: str) -> None:

@@ -14,9 +14,9 @@ from boss.core import instances, moves, quarantine
 from boss.core.accept import wait_for_file
 from boss.core.attempts import superseded, tree_prefix
 from boss.core.events import BatchesLoaded
-from boss.core.graph import CANCELLING, CROSSES, DROPPED, RESULTS, Batch, attach, reverse_edges
+from boss.core.graph import CANCELLING, DROPPED, RESULTS, Batch, attach, reverse_edges
 from boss.core.instance_state import nic_state, set_instance_state
-from boss.core.model import BROKEN, COMING, InstanceState, NicState, Phase, TaskState, WorkerState
+from boss.core.model import COMING, InstanceState, NicState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
 from boss.core.state import Attempt, Instance, State, Worker
 from wire.messages import ManifestEntry, Outcome, Place, ResultFolder
@@ -57,8 +57,7 @@ def restore(state: State, loaded: Loaded) -> None:
     for task, worker_id, seconds in loaded.took:
         _learn(state, task, worker_id, seconds)
     for batch in batches:
-        _attached(state, batch)
-        _enqueue_all(state, batch)
+        _continue(state, batch)
         state.dirty_batches[batch.number] = None
     for file in loaded.files:
         _file(state, file)
@@ -91,8 +90,7 @@ def on_batches_loaded(state: State, event: BatchesLoaded) -> None:
     """Batches that a user's command requires again."""
     new = [one for one in event.batches if one.row.number not in state.batches]
     for batch in _build(state, new, event.outside, event.crossing):
-        _attached(state, batch)
-        _enqueue_all(state, batch)
+        _continue(state, batch)
         state.idle_batches[batch.number] = None
 
 
@@ -109,14 +107,16 @@ def _build(
     return batches
 
 
-def _attached(state: State, batch: Batch) -> None:
-    """Those that were pushed with tasks of older batches end after them. Once their attempts are known."""
-    if batch.row.finished_at:
-        return
-    for number in array("q", batch.row.attached):
+def _continue(state: State, batch: Batch) -> None:
+    """Once attempts are known: what is queued waits for a worker, and those that were pushed with tasks of older
+    batches end after them."""
+    for number in () if batch.row.finished_at else array("q", batch.row.attached):
         older = state.find(number)
         if older is not None and older[0].number not in batch.awaits and older[0].unfinished():
             attach(batch, older[0])
+    for index in range(batch.count):
+        if batch.states[index] == TaskState.QUEUED and state.live(batch, index) is None:
+            moves.enqueue(state, batch, index)
 
 
 def _columns(one: LoadedBatch) -> Batch:
@@ -139,19 +139,9 @@ def _count(state: State, one: LoadedBatch, batch: Batch, outside: dict[int, int]
     first, last = batch.first, batch.first + batch.count
     inner_starts, inner = array("I", [0]), array("I")
     for index in range(batch.count):
-        unmet = broken = 0
-        for number in targets[starts[index] : starts[index + 1]]:
-            if first <= number < last:
-                inner.append(number - first)
-                now = batch.states[number - first]
-            else:
-                batch.flags[index] |= CROSSES
-                found = state.find(number)
-                now = found[0].states[found[1]] if found is not None else outside.get(number, TaskState.SUCCEEDED)
-            unmet += now != TaskState.SUCCEEDED
-            broken += now in BROKEN
-        batch.unmet[index] = unmet
-        batch.broken[index] = broken
+        dependencies = targets[starts[index] : starts[index + 1]]
+        moves.count_dependencies(state, batch, index, dependencies, outside)
+        inner.extend(number - first for number in dependencies if first <= number < last)
         inner_starts.append(len(inner))
     batch.dependant_starts, batch.dependants = reverse_edges(batch.count, inner_starts, inner)
 
@@ -220,9 +210,3 @@ def _live(state: State, row: AttemptRow, batch: Batch, index: int, *, init: bool
     if worker is not None:
         worker.attempts[attempt.key] = attempt
         state.load(worker, attempt.slots)
-
-
-def _enqueue_all(state: State, batch: Batch) -> None:
-    for index in range(batch.count):
-        if batch.states[index] == TaskState.QUEUED and state.live(batch, index) is None:
-            moves.enqueue(state, batch, index)

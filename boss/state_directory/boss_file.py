@@ -51,6 +51,4 @@ def read(path: Path) -> RunningBoss | None:
 def running_boss(state_directory: Path) -> RunningBoss | None:
     """The boss of this state directory, if its process lives."""
     boss = read(state_directory / BOSS_FILE)
-    if boss is None or start_time(boss.pid) != boss.start_time:
-        return None
-    return boss
+    return boss if boss is not None and start_time(boss.pid) == boss.start_time else None

@@ -36,8 +36,10 @@ def assign(state: State) -> None:
 
 def _by_urgency(state: State) -> list[Waiting]:
     """Demands in the order of their first lane: higher priority, then older batch."""
-    with_tasks = [waiting for waiting in state.ready.by_demand.values() if waiting.count]
-    return sorted(with_tasks, key=lambda waiting: waiting.order[0] if waiting.order else (0, 0))
+    return sorted(
+        (waiting for waiting in state.ready.by_demand.values() if waiting.count),
+        key=lambda waiting: waiting.order[0] if waiting.order else (0, 0),
+    )
 
 
 def _serve(state: State, waiting: Waiting) -> None:

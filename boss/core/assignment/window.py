@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from boss.core import attempts
 from boss.core.model import WorkerState
-from boss.core.ready import Kind
 from boss.core.state import State, Worker
 
 
@@ -56,7 +55,6 @@ def _initialize_waiting(state: State, worker: Worker) -> None:
 
 
 def unmark_free_slots(state: State, worker: Worker) -> None:
-    kind: Kind = worker.kind
-    of_kind = state.with_free_slots.get(kind)
+    of_kind = state.with_free_slots.get(worker.kind)
     if of_kind is not None and of_kind.pop(worker.id, 0) is None and not of_kind:
-        del state.with_free_slots[kind]
+        del state.with_free_slots[worker.kind]

@@ -41,10 +41,9 @@ def forecast_for(state: State, pool: PoolPolicy, supply: Supply) -> tuple[Foreca
     graph = Graph(
         dependants=lambda task: _dependants(state, task),
         unmet=lambda task: _unmet(state, task),
-        seconds=weigh.seconds,
+        cost=weigh.of_task,
         pending=pending,
         pending_seconds=pending_seconds,
-        weight=weigh.weight,
     )
     ready = [*ahead, *_ready(state, weigh)]
     boot = state.pools[pool.name].boot(pool)
@@ -131,13 +130,7 @@ class _Weigher:
             found = self._known[id(profile)] = weight, seconds
         return found
 
-    def weight(self, task: int) -> int:
-        return self._of_task(task)[0]
-
-    def seconds(self, task: int) -> float:
-        return self._of_task(task)[1]
-
-    def _of_task(self, task: int) -> tuple[int, float]:
+    def of_task(self, task: int) -> tuple[int, float]:
         found = self._state.find(task)
         return self.of(found[0].profile(found[1])) if found is not None else (0, 0.0)
 

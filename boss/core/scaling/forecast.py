@@ -51,22 +51,18 @@ class Ready(NamedTuple):
     weight: int = 1
 
 
-def _one(_task: int) -> int:
-    return 1
-
-
 class Graph(NamedTuple):
     """The live graph, as functions of a task's number."""
 
     dependants: Callable[[int], Iterable[int]]
     #: Dependencies that have not succeeded yet.
     unmet: Callable[[int], int]
-    seconds: Callable[[int], float]
+    #: Slots that a task takes in the pool that is decided about (0: it cannot run there, and takes its time elsewhere),
+    #: and its expected duration.
+    cost: Callable[[int], tuple[int, float]]
     #: Slots of the tasks that neither run nor are ready, and their expected seconds together.
     pending: int
     pending_seconds: float
-    #: Slots that a task takes in the pool that is decided about; 0: it cannot run there, and takes its time elsewhere.
-    weight: Callable[[int], int] = _one
 
 
 def forecast(
@@ -82,7 +78,7 @@ def forecast(
     for group in ready:
         play.wait(group)
     for task, seconds in running:
-        play.take(task, seconds, graph.weight(task), wave=True)
+        play.take(task, seconds, graph.cost(task)[0], wave=True)
     play.run()
     return play.result()
 
@@ -158,7 +154,7 @@ class _Play:
             left = (self.graph.unmet(dependant) if left is None else left) - 1
             unmet[dependant] = left
             if left == 0:
-                seconds, weight = self.graph.seconds(dependant), self.graph.weight(dependant)
+                weight, seconds = self.graph.cost(dependant)
                 self.opened += weight
                 self.opened_seconds += seconds * weight
                 self.wait(Ready((dependant,), 1, seconds, weight))

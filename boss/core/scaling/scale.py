@@ -16,7 +16,7 @@ from boss.core.pools import PoolState
 from boss.core.reasons import NotMore, NotMoreKind, QuarantineKind
 from boss.core.scaling.decide import Pool, decide
 from boss.core.scaling.demand import forecast_for, helpers_of, kind_of, supply_of
-from boss.core.state import Instance, State
+from boss.core.state import State
 
 #: A worker that failed to prove itself so often is not waited for any more.
 PROBES = 2
@@ -97,7 +97,8 @@ def _stop_removed_pools(state: State) -> None:
     """Instances of pools that are not in the settings any more stop when they hold nothing."""
     for name in state.by_pool.keys() - state.pools.keys():
         for instance in list(state.by_pool[name].values()):
-            if instance.state in ALIVE and not _holds_work(state, instance):
+            worker = state.workers.get(instance.row.worker)
+            if instance.state in ALIVE and not (worker is not None and worker.attempts):
                 instances.stop(state, instance, f"the settings have no pool {name!r} any more")
 
 
@@ -134,11 +135,6 @@ def _stop_quarantined(state: State, policy: PoolPolicy, work: bool) -> None:
             if worker.probes >= PROBES:
                 instances.back_off(state, policy.name, worker.quarantine.text, steady=False, costly=True)
             instances.stop(state, instance, f"its worker is quarantined: {worker.quarantine.text}")
-
-
-def _holds_work(state: State, instance: Instance) -> bool:
-    worker = state.workers.get(instance.row.worker)
-    return worker is not None and bool(worker.attempts)
 
 
 # --- one elastic pool --------------------------------------------------------------------------------

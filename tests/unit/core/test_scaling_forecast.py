@@ -20,7 +20,7 @@ def graph(needs: Mapping[int, Iterable[int]], seconds: float = 10.0, pending: in
     return Graph(
         dependants=lambda task: dependants.get(task, ()),
         unmet=lambda task: len(list(needs[task])),
-        seconds=lambda _task: seconds,
+        cost=lambda _task: (1, seconds),
         pending=count,
         pending_seconds=count * seconds,
     )
@@ -68,7 +68,7 @@ def test_ready_tasks_of_one_duration_are_taken_in_their_order_over_several_turns
 
 
 def weighed(weights: Mapping[int, int], needs: Mapping[int, Iterable[int]]) -> Graph:
-    return graph(needs)._replace(weight=lambda task: weights.get(task, 1))
+    return graph(needs)._replace(cost=lambda task: (weights.get(task, 1), 10.0))
 
 
 def test_a_task_that_takes_two_slots_counts_twice_and_holds_both() -> None:
@@ -97,7 +97,7 @@ def test_many_small_waves_become_few_with_the_same_work() -> None:
     assert len(seen.waves) <= 260
     assert sum(wave.tasks for wave in seen.waves) == 5000
     chain = {task: (task - 1,) for task in range(1, 5001)}
-    seen = forecast(graph(chain)._replace(seconds=lambda task: 1.0 + task % 7), [ready(0)], [], (4, 4), 60.0)
+    seen = forecast(graph(chain)._replace(cost=lambda task: (1, 1.0 + task % 7)), [ready(0)], [], (4, 4), 60.0)
     assert len(seen.waves) <= 260
     assert sum(wave.tasks for wave in seen.waves) == 5001
     work = sum(wave.tasks * wave.seconds for wave in seen.waves)
