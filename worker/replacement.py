@@ -20,9 +20,8 @@ from worker.bootstrap.bootstrap import (
     BootstrapRefusedError,
     BossAwayError,
     fetch,
-    folder_of,
+    install,
     mark,
-    unpack,
     write_private,
 )
 from worker.bootstrap.keeper import CURRENT, PROGRAMS
@@ -73,14 +72,9 @@ class Replacement:
                 f"{order.url} is not of the boss that this machine knows ({self._boss_url or 'none'})"
             )
         self._programs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = folder_of(order.digest, self._programs)
-        if not folder.is_dir():
-            archive = self._programs / f"{folder.name}.tar.gz"
-            try:
-                fetch(order.url, order.token, order.digest, archive)
-                unpack(archive, order.digest, self._programs)
-            finally:
-                archive.unlink(missing_ok=True)
+        folder = install(
+            order.digest, self._programs, lambda archive: fetch(order.url, order.token, order.digest, archive)
+        )
         text = json.dumps({"of": mark(os.environ), "digest": order.digest})
         write_private(self._programs / CURRENT, text)
         self._drop_others(folder)

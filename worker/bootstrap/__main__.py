@@ -72,8 +72,8 @@ def agent_variables(context: Mapping[str, str], login: Login, where: Places) -> 
     usual = {"ECLOUD_WORKER_HOME": os.fspath(where.state / "worker")}
     if os.geteuid() != 0:
         usual["ECLOUD_DATASTORE_TREE"] = os.fspath(where.state / "data")
-        return {**login.variables, **usual, **own}
-    return {**usual, **login.variables, **own}
+        return {**login, **usual, **own}
+    return {**usual, **login, **own}
 
 
 def give(tree: Path, account: Account) -> None:

@@ -224,6 +224,19 @@ def unpack(archive: Path, digest: str, programs: Path) -> Path:
     return folder
 
 
+def install(digest: str, programs: Path, get: Callable[[Path], None]) -> Path:
+    """The folder of this bundle; if it is missing, `get` puts the archive at a path. Raises as `get` and `unpack`."""
+    folder = folder_of(digest, programs)
+    if not folder.is_dir():
+        archive = programs / f"{folder.name}.tar.gz"
+        try:
+            get(archive)
+            unpack(archive, digest, programs)
+        finally:
+            archive.unlink(missing_ok=True)
+    return folder
+
+
 def ensure_bundle(context: Mapping[str, str], where: Places) -> Path:
     """The folder of this machine's bundle, fetched if it is not there. Raises BossAwayError, BootstrapRefusedError."""
     kept = read_json(where.settings / BUNDLE)
@@ -234,19 +247,16 @@ def ensure_bundle(context: Mapping[str, str], where: Places) -> Path:
     if digest is None:
         known = ", ".join(sorted(have)) or "none"
         raise BootstrapRefusedError(f"the boss has no bundle for Python and machine {kind()}; it has {known}")
-    folder = folder_of(digest, where.programs)
-    if not folder.is_dir():
-        archive = where.programs / f"{folder.name}.tar.gz"
+
+    def get(archive: Path) -> None:
         if context.get("ECLOUD_BUNDLE_FILE"):
             with open(context["ECLOUD_BUNDLE_FILE"], "rb") as file:
                 copy_checked(file, digest, archive)
         else:
             url = f"{context['ECLOUD_BOSS_URL'].rstrip('/')}{API}/{context['ECLOUD_WORKER_ID']}/bundle/{kind()}"
             fetch(f"{url}?digest={digest}", context["ECLOUD_START_TOKEN"], digest, archive)
-        try:
-            folder = unpack(archive, digest, where.programs)
-        finally:
-            archive.unlink(missing_ok=True)
+
+    folder = install(digest, where.programs, get)
     write_private(where.settings / BUNDLE, json.dumps({"of": mark(context), "digest": digest}))
     return folder
 

@@ -20,10 +20,6 @@ EVIDENCE = Path("/etc/ecloud") / CONTEXT_FILE
 _YES = ("1", "yes", "true", "YES", "TRUE")
 
 
-def wants_halt(value: str) -> bool:
-    return value in _YES
-
-
 def refusal(variables: Mapping[str, str], evidence: Path = EVIDENCE, owner: int = 0) -> str:
     """Why this machine is not halted; empty: a boss started it, and its context allows it."""
     if not all(mark(variables)):
@@ -37,7 +33,7 @@ def refusal(variables: Mapping[str, str], evidence: Path = EVIDENCE, owner: int 
     context = read_json(evidence)
     if mark(context) != mark(variables):
         return f"{evidence} is of another instance"
-    if not wants_halt(str(context.get("ECLOUD_HALT_WHEN_ORPHANED", ""))):
+    if str(context.get("ECLOUD_HALT_WHEN_ORPHANED", "")) not in _YES:
         return f"{evidence} does not say that it may be halted (ECLOUD_HALT_WHEN_ORPHANED)"
     return ""
 

@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from worker.bootstrap.account import Account
 from worker.bootstrap.bootstrap import (
@@ -24,11 +23,8 @@ KEPT = "login.json"
 _MAX_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Login:
-    """The agent's environment variables; secrets are in files that these name."""
-
-    variables: dict[str, str]
+#: The agent's environment variables; secrets are in files that these name.
+Login = dict[str, str]
 
 
 def kept_login(context: Mapping[str, str], where: Places) -> Login | None:
@@ -38,7 +34,7 @@ def kept_login(context: Mapping[str, str], where: Places) -> Login | None:
         return None
     if not all((where.settings / name).exists() for name in kept.get("files", [])):
         return None
-    return Login(dict(kept["variables"]))
+    return dict(kept["variables"])
 
 
 def exchange(context: Mapping[str, str], where: Places, account: Account) -> Login:
@@ -69,7 +65,7 @@ def _keep(
         if name.endswith(".env"):
             variables |= variables_of(content)
     write_private(where.settings / KEPT, json.dumps({"of": mark(context), "files": names, "variables": variables}))
-    return Login(variables)
+    return variables
 
 
 def variables_of(text: str) -> dict[str, str]:

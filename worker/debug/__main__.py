@@ -41,10 +41,10 @@ def _findings(options: WorkerOptions, given: argparse.Namespace) -> Iterator[Fin
     yield Finding("options", "ok", f"worker {options.id}, {options.slots} slots, place {options.place}")
     here, there = (time.time() if given.here_time is None else given.here_time), given.boss_time
     if options.boss_url:
-        seen = look_at_boss(options.boss_url)
-        yield seen.finding
-        if there is None and seen.time is not None:
-            here, there = time.time(), seen.time
+        finding, its_time = look_at_boss(options.boss_url)
+        yield finding
+        if there is None and its_time is not None:
+            here, there = time.time(), its_time
     yield from check_machine(options, here, there, given.boss_version, given.boss_bundles)
     yield from check_broker(options)
     if options.place == "ssh":

@@ -9,13 +9,13 @@
                       └─ watch               epoll, woken by other threads
 
 `processes` is what the kernel says of a process, `sessions` the record of those that were started, by which the next
-agent finds what a killed one left. `shared` and `options` are what all executions of a runner have in common.
+agent finds what a killed one left. `shared` is what all executions of a runner have in common.
 
 Other threads call `execute`, `kill` and `stop`, which enqueue and return. It knows no message but the order to run and
 the outcome, and never signals a process by its number alone.
 """
 
-from worker.runner.options import RunnerOptions
 from worker.runner.runner import Runner
+from worker.runner.shared import RunnerOptions
 
 __all__ = ["Runner", "RunnerOptions"]

@@ -1,4 +1,4 @@
-"""One attempt's commands: one process after the other, their output, the time limit, the end of the whole tree.
+"""One attempt's execution, and how commands are: one process after the other, their output, the end of the whole tree.
 
 Runs in the runner's thread, driven by the watch and by `deadline`/`on_time`. It tells its outcome once, when no process
 of the attempt is left.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from wire.messages import CommandSummary, Outcome, Run
 from worker.runner import spawn
@@ -27,28 +27,71 @@ Ended = Literal["succeeded", "failed", "timed_out", "cancelled"]
 Fault = Literal["task", "worker"]
 
 
-class RunningAttempt:
-    """All commands of one attempt."""
+class AttemptExecution:
+    """What an attempt has whatever executes it: a time limit, its end before its time, its outcome."""
 
     def __init__(self, run: Run, shared: Shared) -> None:
         self.run = run
         self._shared = shared
         self._workspace = shared.workspace(run)
+        self._tree = ProcessTree(shared.mark_of(run), shared.options.give_up_seconds)
+        #: Of the process that works for it; 0: none does.
+        self._pid = 0
+        self._began = 0.0
+        #: Set once the attempt is to end before its time: how, and the sentence.
+        self._killed: tuple[Ended, str] | None = None
+        self.done = False
+
+    def kill(self, ended: Ended, reason: str) -> None:
+        """End it before its time; a second call changes nothing."""
+        if self._killed is None and self._pid:
+            self._killed = (ended, reason)
+            self._tree.begin_kill(self._pid, self._shared.options.grace_seconds)
+
+    def deadline(self) -> float | None:
+        if self._killed is not None or not self._pid:
+            return self._tree.next_look
+        limit = self.run.execution.timeout
+        return None if limit is None else self._began + limit
+
+    def on_time(self) -> None:
+        if self._killed is not None:
+            self._tree.go_on(self._pid or None)
+        else:
+            self.kill("timed_out", f"timeout after {self.run.execution.timeout:g} s")
+
+    def _report(self, ended: Ended, reason: str, fault: Fault, **more: Any) -> None:
+        """Its outcome; a directory in which nothing was left is taken back."""
+        outcome = Outcome(
+            task=self.run.task,
+            attempt=self.run.attempt,
+            ended=ended,
+            reason=reason,
+            fault=fault,
+            stdout_tail=self._workspace.stdout.finish(),
+            stderr_tail=self._workspace.stderr.finish(),
+            **more,
+        )
+        leftovers = True
+        if not (ended == "succeeded" and self.run.execution.results):
+            leftovers = bool(self._tree.survivors) or not self._shared.spares.take(self._workspace.directory)
+        self.done = True
+        self._shared.finished(self.run, outcome, leftovers)
+
+
+class RunningAttempt(AttemptExecution):
+    """All commands of one attempt."""
+
+    def __init__(self, run: Run, shared: Shared) -> None:
+        super().__init__(run, shared)
         self._commands = run.execution.commands
         self._summaries: list[CommandSummary] = []
-        #: Of the command that runs; 0: none does.
-        self._pid = 0
         self._pidfd = -1
         self._streams: dict[int, Capture] = {}
         self._writers: list[int] = []
         self._environment: dict[str, str] = {}
-        self._tree = ProcessTree(shared.mark_of(run), shared.options)
-        self._began = self._command_began = 0.0
-        self._over_at = 0.0
+        self._command_began = self._over_at = 0.0
         self._verdict: tuple[Ended, str, Fault, int | None, str] | None = None
-        #: Set once the attempt is to end before its time: how, and the sentence.
-        self._killed: tuple[Ended, str] | None = None
-        self.done = False
 
     # -- beginning ----------------------------------------------------------------------------------
 
@@ -56,7 +99,7 @@ class RunningAttempt:
         self._began = self._over_at = now()
         options = self._shared.options
         try:
-            self._workspace.make()
+            self._shared.spares.make(self._workspace.directory)
             if not self._commands:
                 self._close(("succeeded", "", "task", None, ""))
                 return
@@ -153,27 +196,11 @@ class RunningAttempt:
 
     # -- ending -------------------------------------------------------------------------------------
 
-    def kill(self, ended: Ended, reason: str) -> None:
-        """End it before its time; a second call changes nothing."""
-        if self._killed is None and self._verdict is None:
-            self._killed = (ended, reason)
-            assert self._pid
-            self._tree.begin_kill(self._pid, self._shared.options.grace_seconds)
-
-    def deadline(self) -> float | None:
-        if self._verdict is not None or self._killed is not None:
-            return self._tree.next_look
-        if self.run.execution.timeout is None:
-            return None
-        return self._began + self.run.execution.timeout
-
     def on_time(self) -> None:
         if self._verdict is not None:
             self._finish_when_alone()
-        elif self._killed is not None:
-            self._tree.go_on(self._pid or None)
         else:
-            self.kill("timed_out", f"timeout after {self.run.execution.timeout:g} s")
+            super().on_time()
 
     def _conclude(self, verdict: tuple[Ended, str, Fault, int | None, str]) -> None:
         """How it ended is certain; what it left running ends first."""
@@ -196,24 +223,15 @@ class RunningAttempt:
         self._shared.sessions.ended(self._tree.sessions)
         if self._tree.survivors:
             reason = f"{reason}; could not be ended: processes {self._tree.survivors}".lstrip("; ")
-        outcome = Outcome(
-            task=self.run.task,
-            attempt=self.run.attempt,
-            ended=ended,
-            reason=reason,
-            fault=fault,
+        self._report(
+            ended,
+            reason,
+            fault,
             exit_code=exit_code,
             command=command,
             commands=self._summaries[-_SUMMARIES:],
-            stdout_tail=self._workspace.stdout.finish(),
-            stderr_tail=self._workspace.stderr.finish(),
             seconds=round(self._over_at - self._began, 6),
         )
-        leftovers = True
-        if not (ended == "succeeded" and self.run.execution.results):
-            leftovers = bool(self._tree.survivors) or not self._workspace.give_back_if_empty()
-        self.done = True
-        self._shared.finished(self.run, outcome, leftovers)
 
 
 def _how(code: int) -> str:

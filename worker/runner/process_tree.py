@@ -6,20 +6,19 @@ until nothing is left.
 
 from __future__ import annotations
 
-import signal
 import time
 
-from worker.runner.options import RunnerOptions
-from worker.runner.processes import Process, bears, look, orphans, reap, send, with_descendants
+from worker.runner.processes import Process, bears, end, look, orphans, reap, with_descendants
 
 _FIRST_LOOK = 0.005
 _LONGEST_LOOK = 0.2
 
 
 class ProcessTree:
-    def __init__(self, mark: bytes, options: RunnerOptions) -> None:
+    def __init__(self, mark: bytes, give_up_seconds: float) -> None:
         self._mark = mark
-        self._options = options
+        #: After KILL.
+        self._give_up_seconds = give_up_seconds
         #: Sessions (the pids of their leaders) that this attempt's commands were started in.
         self.sessions: list[int] = []
         #: When to look again; None while nothing is being ended.
@@ -47,7 +46,7 @@ class ProcessTree:
         moment = time.monotonic()
         if self._kill_at is None:
             self._kill_at = moment + grace
-        if moment >= self._kill_at + self._options.give_up_seconds:
+        if moment >= self._kill_at + self._give_up_seconds:
             self.survivors = [process.pid for process in left]
             return True
         self._press(with_descendants([process.pid for process in left]))
@@ -57,12 +56,7 @@ class ProcessTree:
         moment = time.monotonic()
         assert self._kill_at is not None
         kill = moment >= self._kill_at
-        for process in processes:
-            if kill:
-                send(process, signal.SIGKILL)
-            elif (process.pid, process.start) not in self._asked:
-                self._asked.add((process.pid, process.start))
-                send(process, signal.SIGTERM)
+        end(processes, kill, self._asked)
         self._pause = min(self._pause * 2, _LONGEST_LOOK)
         self.next_look = moment + self._pause
         if not kill:

@@ -134,6 +134,16 @@ def reap(pid: int) -> None:
         os.waitpid(pid, os.WNOHANG)
 
 
+def end(processes: Iterable[Process], kill: bool, asked: set[tuple[int, int]]) -> None:
+    """KILL these, or TERM those that were not asked yet (pid and start); `asked` keeps which were."""
+    for process in processes:
+        if kill:
+            send(process, signal.SIGKILL)
+        elif (process.pid, process.start) not in asked:
+            asked.add((process.pid, process.start))
+            send(process, signal.SIGTERM)
+
+
 def end_all(find: Callable[[], list[Process]], grace: float, timeout: float) -> list[Process]:
     """TERM whatever `find` finds, KILL it after `grace`; return what is still there after `timeout` more.
 
@@ -146,12 +156,7 @@ def end_all(find: Callable[[], list[Process]], grace: float, timeout: float) -> 
         now = time.monotonic()
         if now >= give_up_at:
             return found
-        for process in found:
-            if now >= kill_at:
-                send(process, signal.SIGKILL)
-            elif (process.pid, process.start) not in asked:
-                asked.add((process.pid, process.start))
-                send(process, signal.SIGTERM)
+        end(found, now >= kill_at, asked)
         _wait_for_any(found, 0.2)
     return []
 

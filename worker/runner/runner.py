@@ -13,17 +13,15 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from wire.messages import AttemptKey, Outcome, Run
 from worker.runner.epanet import EpanetExecution
-from worker.runner.execution import Ended, RunningAttempt
+from worker.runner.execution import RunningAttempt
 from worker.runner.helpers import Helpers
 from worker.runner.launch import Launcher
-from worker.runner.options import RunnerOptions
 from worker.runner.processes import look, orphans, reap, send
 from worker.runner.sessions import Sessions
-from worker.runner.shared import Shared, now
+from worker.runner.shared import RunnerOptions, Shared, now
 from worker.runner.watch import Watch
 from worker.runner.workspace import Spares
 
@@ -33,16 +31,7 @@ logger = logging.getLogger(__name__)
 _REAP_SECONDS = 10.0
 
 
-class Running(Protocol):
-    """What the runner asks of an execution of any kind."""
-
-    run: Run
-    done: bool
-
-    def begin(self) -> None: ...
-    def kill(self, ended: Ended, reason: str) -> None: ...
-    def deadline(self) -> float | None: ...
-    def on_time(self) -> None: ...
+Running = RunningAttempt | EpanetExecution
 
 
 class Runner:
@@ -55,25 +44,18 @@ class Runner:
     ) -> None:
         self._options = options
         options.attempts.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._watch = Watch()
-        self._sessions = Sessions(options.home / "sessions")
-        self._spares = Spares(options.home / "spare")
-        self._launcher = Launcher()
-        self._nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._progress = progress
-        progress_path = options.home / "progress"
-        self._open_progress(str(progress_path))
         self._shared = Shared(
             options=options,
-            watch=self._watch,
-            sessions=self._sessions,
-            spares=self._spares,
-            launcher=self._launcher,
-            nothing=self._nothing,
-            progress_path=str(progress_path),
+            watch=Watch(),
+            sessions=Sessions(options.home / "sessions"),
+            spares=Spares(options.home / "spare"),
+            launcher=Launcher(),
+            nothing=os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC),
+            progress_path=str(options.home / "progress"),
             finished=finished,
             progress=progress,
         )
+        self._open_progress()
         self._helpers = Helpers(self._shared, helper_command)
         self._running: dict[AttemptKey, Running] = {}
         self._asked: deque[Callable[[], None]] = deque()
@@ -99,27 +81,28 @@ class Runner:
 
     def _ask(self, what: Callable[[], None]) -> None:
         self._asked.append(what)
-        self._watch.wake()
+        self._shared.watch.wake()
 
     # -- the thread ---------------------------------------------------------------------------------
 
     def _live(self) -> None:
-        self._launcher.begin()
+        shared = self._shared
+        shared.launcher.begin()
         try:
             while not (self._stopping and not self._running):
                 self._turn()
         finally:
             self._helpers.close()
-            self._watch.close_all()
-            self._sessions.close()
+            shared.watch.close_all()
+            shared.sessions.close()
             with contextlib.suppress(OSError):
-                self._spares.close()
-            os.close(self._nothing)
-            self._launcher.close()
+                shared.spares.close()
+            os.close(shared.nothing)
+            shared.launcher.close()
 
     def _turn(self) -> None:
         deadline = self._next_deadline()
-        self._watch.wait(None if deadline is None else max(deadline - now(), 0.0))
+        self._shared.watch.wait(None if deadline is None else max(deadline - now(), 0.0))
         while self._asked:
             self._asked.popleft()()
         moment = now()
@@ -186,12 +169,12 @@ class Runner:
 
     # -- progress -----------------------------------------------------------------------------------
 
-    def _open_progress(self, path: str) -> None:
+    def _open_progress(self) -> None:
         """One FIFO for all tasks: a line is written whole or not at all, and costs an attempt nothing."""
         with contextlib.suppress(FileExistsError):
-            os.mkfifo(path, 0o600)
-        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._watch.add(fd, lambda: self._read_progress(fd))
+            os.mkfifo(self._shared.progress_path, 0o600)
+        fd = os.open(self._shared.progress_path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._shared.watch.add(fd, lambda: self._read_progress(fd))
 
     def _read_progress(self, fd: int) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -202,4 +185,4 @@ class Runner:
                 except ValueError:
                     continue
                 if key in self._running and 0.0 <= value <= 1.0:
-                    self._progress(*key, value)
+                    self._shared.progress(*key, value)

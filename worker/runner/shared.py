@@ -1,18 +1,41 @@
-"""What all executions of one runner share: the watch, the record of sessions, the environment. Built by the runner."""
+"""What all executions of one runner share: its options, the watch, the record of sessions. Built by the runner."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from wire.messages import Outcome, Run
 from worker.runner.launch import Launcher
-from worker.runner.options import RunnerOptions
 from worker.runner.sessions import Sessions
 from worker.runner.spawn import MARK, mark_of
 from worker.runner.watch import Watch
 from worker.runner.workspace import Spares, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerOptions:
+    home: Path
+    worker: str
+    #: What every task sees, without its own variables.
+    environment: dict[str, str] = field(default_factory=dict)
+    #: Between TERM and KILL of what is cancelled or out of time.
+    grace_seconds: float = 5.0
+    #: Between TERM and KILL of what outlived its attempt's last command.
+    leftover_grace_seconds: float = 1.0
+    #: After KILL: what is still there then (stuck in the kernel) is given up and reported.
+    give_up_seconds: float = 10.0
+    #: Bytes of each captured stream.
+    output_limit: int = 10 * 1024 * 1024
+    tail_limit: int = 8000
+    #: True: this process has no children but the runner's, so that an orphan of unknown origin is one of a task.
+    owns_all_children: bool = False
+
+    @property
+    def attempts(self) -> Path:
+        return self.home / "attempts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +63,7 @@ class Shared:
 
     def workspace(self, run: Run) -> Workspace:
         options = self.options
-        return Workspace(options.attempts, run, options.output_limit, options.tail_limit, self.spares)
+        return Workspace(options.attempts, run, options.output_limit, options.tail_limit)
 
 
 def now() -> float:

@@ -78,16 +78,8 @@ class Spares:
 class Workspace:
     """Made when an attempt executes; what is placed into `work/` before stays."""
 
-    def __init__(self, attempts: Path, run: Run, output_limit: int, tail_limit: int, spares: Spares) -> None:
+    def __init__(self, attempts: Path, run: Run, output_limit: int, tail_limit: int) -> None:
         self.directory = f"{attempts}/{run.task}.{run.attempt}"
         self.work = f"{self.directory}/work"
         self.stdout = Capture(f"{self.directory}/stdout", output_limit, tail_limit)
         self.stderr = Capture(f"{self.directory}/stderr", output_limit, tail_limit)
-        self._spares = spares
-
-    def make(self) -> None:
-        self._spares.make(self.directory)
-
-    def give_back_if_empty(self) -> bool:
-        """True: nothing was left in it, and it is gone."""
-        return self._spares.take(self.directory)

@@ -273,7 +273,7 @@ def test_the_login_is_had_once_and_kept_for_later_starts(boss: Boss, where: Plac
     about = told(boss)
     assert login.kept_login(about, where) is None
     had = login.exchange(about, where, ME)
-    assert had.variables == {"ECLOUD_A": "x y", "ECLOUD_B": "2", "ECLOUD_D": "4"}
+    assert had == {"ECLOUD_A": "x y", "ECLOUD_B": "2", "ECLOUD_D": "4"}
     ((path, header, body),) = boss.asked
     assert (path, header) == ("/api/v1/guests/cloud-1/login", "Bearer the-token")
     assert json.loads(body) == {"folder": str(where.settings)}
