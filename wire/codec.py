@@ -73,7 +73,9 @@ def decode(payload: bytes | bytearray, kind: type[M], limit: int = MAX_BYTES) ->
     try:
         message = decoder.decode(payload)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        _refuse_other_version(payload)
+        # A message of another version seldom fits our schema: say that it is the version, not a field.
+        if (stated := _version_of(payload)) not in (None, VERSION):
+            raise UnknownVersionError(_version_text(stated)) from None
         raise MalformedMessageError(f"not a {kind.__name__}: {error}") from None
     version = getattr(message, "version", None)
     if version != VERSION:
@@ -87,13 +89,6 @@ def decode_other(payload: bytes | bytearray) -> OtherReports:
         return _other.decode(payload)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise MalformedMessageError(f"no reports of protocol version {_version_of(payload)}: {error}") from None
-
-
-def _refuse_other_version(payload: bytes | bytearray) -> None:
-    """A message of another version seldom fits our schema: say that it is the version, not a field."""
-    version = _version_of(payload)
-    if version not in (None, VERSION):
-        raise UnknownVersionError(_version_text(version))
 
 
 def _version_of(payload: bytes | bytearray) -> int | None:

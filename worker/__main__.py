@@ -20,24 +20,21 @@ from wire.link import Link, LinkError, LinkOptions, PresenceOptions
 from wire.messages import VERSION, Place, Presence
 from wire.tls import tls_options
 from wire.topics import Topics
-from worker.address import address_towards
 from worker.agent import AgentOptions, WorkerAgent
 from worker.agent.events import ProgressReported, TermReceived
 from worker.agent.state import ORPHANED
-from worker.attempt_files import AttemptFiles, Inbox
+from worker.attempt_files import AttemptFiles, FileThreads, Inbox
 from worker.bootstrap.halt import halt, refusal
 from worker.cache import Cache
-from worker.file_threads import FileThreads
 from worker.home import Home, HomeError
 from worker.journal import Journal
 from worker.loop import Parts, WorkerLoop
-from worker.options import OptionError, WorkerOptions, read_options
+from worker.options import OptionError, WorkerOptions, address_of, read_options, write_start
 from worker.replacement import Replacement
 from worker.runner import Runner, RunnerOptions
 from worker.runner.processes import become_subreaper
 from worker.runner.shared import now
 from worker.runner.spawn import base_environment
-from worker.started import write_start
 
 logger = logging.getLogger("worker")
 
@@ -168,7 +165,7 @@ def _agent_options(options: WorkerOptions, home: Home, incarnation: str) -> Agen
         pool=options.pool,
         memory=options.memory,
         labels=options.labels,
-        address=options.address or place.host or address_towards(options.broker_host, options.broker_port),
+        address=place.host or address_of(options),
         pid=os.getpid(),
         program=_PROGRAM,
         bundle=options.bundle,
@@ -186,7 +183,7 @@ def _place(options: WorkerOptions, home: Home) -> Place:
     return Place(
         kind="ssh",
         path=str(home.path),
-        host=options.address or address_towards(options.broker_host, options.broker_port),
+        host=address_of(options),
         port=options.ssh_port,
         user=options.ssh_user or pwd.getpwuid(os.geteuid()).pw_name,
         host_keys=keys,

@@ -6,8 +6,11 @@ What comes of it goes into the inbox as events. Decides nothing; does not know t
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import queue
+import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,14 +22,51 @@ from wire.messages import Digest, Input, ManifestEntry, Outcome, Run
 from worker.agent.effects import PlaceInputs, RemoveAttempt
 from worker.agent.events import CacheChanged, Event, ExecutionEnded, InputsNotPlaced, InputsPlaced
 from worker.cache import Cache, PlacingError, place_all
-from worker.file_threads import FileThreads
 from worker.home import remove_tree
 from worker.results import ResultsError, list_results
+
+logger = logging.getLogger(__name__)
 
 #: What the loop takes, from any thread and from signal handlers. Made before all that puts something into it.
 Inbox = queue.SimpleQueue[Event | LinkEvent]
 #: Result files of one attempt that go to the cache: some renames, in the loop's thread.
 _ADOPTED = 256
+
+
+class FileThreads:
+    """For slow work: placing inputs, listing results, removing directories.
+
+    Work about one task goes to one thread, in the order given, so that a directory is removed only after it was filled.
+    """
+
+    def __init__(self, threads: int = 2) -> None:
+        self._queues: list[queue.SimpleQueue[Callable[[], None] | None]] = [queue.SimpleQueue() for _ in range(threads)]
+        self._threads = [
+            threading.Thread(target=_work, args=(each,), name=f"keeper-{number}", daemon=True)
+            for number, each in enumerate(self._queues)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def do(self, task: int, work: Callable[[], None]) -> None:
+        self._queues[task % len(self._queues)].put(work)
+
+    def stop(self, timeout: float) -> None:
+        """Finish what was given, up to `timeout` seconds."""
+        for each in self._queues:
+            each.put(None)
+        for thread in self._threads:
+            thread.join(timeout)
+
+
+def _work(jobs: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+    while (job := jobs.get()) is not None:
+        try:
+            job()
+        except Exception:
+            logger.exception("work with files failed", extra={"action": "keeper_failed"})
 
 
 class AttemptFiles:

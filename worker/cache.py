@@ -19,8 +19,8 @@ from typing import Literal
 
 from wire.messages import Digest, Input
 from worker import digests
-from worker.cache_folder import scan, unlink
 from worker.errors import WorkerError
+from worker.home import remove_tree
 from worker.placing import Looks, PlacingError, create, fill, inside, link, looks, looks_of, make_folder
 
 __all__ = ["PlacingError", "Cache", "InputMissingError", "Placement", "place_all"]
@@ -40,6 +40,8 @@ _STAMP_SECONDS = 30.0
 #: All is counted at most so often while attempts come and go, however many files there are.
 _COUNT_SECONDS = 1.0
 _NEVER = float("-inf")
+#: Partial files that nothing has written to for so long are of a transfer that is dead.
+_STRAY_SECONDS = 3600.0
 #: One file may take this share of the cache when it is adopted from an attempt, not asked for.
 _ADOPT_SHARE = 0.25
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -352,3 +354,48 @@ def _make_read_only(fd: int) -> bool:
     except PermissionError:
         return False
     return True
+
+
+# --- the folder: which files it holds, and what dead transfers left in it, which is removed ------------------
+
+
+def scan(folder: Path) -> tuple[list[tuple[float, str, int]], int]:
+    """(last use, name, bytes) of every whole file, and the bytes of partial ones; dead ones are removed."""
+    found = []
+    strays = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                about = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # a partial file that has just become whole
+            if digests.cache_name(digests.PREFIX + entry.name) and stat.S_ISREG(about.st_mode):
+                found.append((about.st_atime, entry.name, about.st_size))
+            else:
+                strays += _sweep(Path(entry.path))
+    return found, strays
+
+
+def _sweep(path: Path) -> int:
+    """The bytes of a partial file or a folder of such; 0 if nothing changed there for long: then it is removed."""
+    size = 0
+    newest = 0.0
+    for each in (path, *path.rglob("*")) if path.is_dir() and not path.is_symlink() else (path,):
+        try:
+            about = each.lstat()
+        except FileNotFoundError:
+            continue
+        size += about.st_size if stat.S_ISREG(about.st_mode) else 0
+        newest = max(newest, about.st_mtime, about.st_ctime)
+    if newest and newest + _STRAY_SECONDS < time.time():
+        remove_tree(path)
+        return 0
+    return size
+
+
+def unlink(path: Path) -> None:
+    """Whatever stands there: tasks can write here."""
+    try:
+        path.unlink(missing_ok=True)
+    except (IsADirectoryError, PermissionError):
+        remove_tree(path)

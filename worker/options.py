@@ -1,6 +1,6 @@
 """How a worker agent is configured at its start: one table of options, each with its environment variable.
 
-Reads values and checks them, all faults at once; opens nothing but the password's file.
+Reads values and checks them, all faults at once; opens the password's file, and writes down what it was started with.
 """
 
 from __future__ import annotations
@@ -9,13 +9,22 @@ import argparse
 import json
 import os
 import re
+import shlex
+import socket
+import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from wire.topics import WORKER_ID
+from worker.bootstrap.bootstrap import write_private
 from worker.errors import WorkerError
+
+#: In the home: what the agent was started with, replaced at each start.
+START_FILE = "agent.env"
+#: The folder that holds the packages.
+ROOT = Path(__file__).resolve().parent.parent
 
 
 class OptionError(WorkerError):
@@ -121,14 +130,6 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def _memory() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 OPTIONS = [
     Option("id", "ECLOUD_WORKER_ID", _worker_id, None, "This worker's id; no other agent may have it."),
     Option("broker_host", "ECLOUD_BROKER_HOST", str, "127.0.0.1", "Where the MQTT broker is."),
@@ -204,9 +205,44 @@ def read_options(arguments: Sequence[str], environ: Mapping[str, str]) -> Worker
     if faults:
         raise OptionError("\n".join(faults))
     values["username"] = values["username"] or values["id"]
-    values["slots"] = values["slots"] or _cores()
-    values["memory"] = values["memory"] or _memory()
-    return WorkerOptions(**{field.name: values[field.name] for field in fields(WorkerOptions)})
+    values["slots"] = values["slots"] or len(os.sched_getaffinity(0))
+    values["memory"] = values["memory"] or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return WorkerOptions(**values)
+
+
+def address_of(options: WorkerOptions) -> str:
+    """This machine's, as others see it: as given, or that by which it speaks to the broker, else its name."""
+    try:
+        return options.address or own_address(options.broker_host, options.broker_port)
+    except OSError:
+        return socket.gethostname()
+
+
+def own_address(host: str, port: int) -> str:
+    """Of the interface that the route to `host` leaves by. Raises OSError: unknown name, no route."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.connect(address)
+        return str(probe.getsockname()[0])
+
+
+def write_start(home: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
+    """How the agent of this home was started, for worker/debug.sh, which an operator runs there. Raises OSError.
+
+    Lines for a shell, without any secret: a password stands in a file of its own, which is only named.
+    """
+    write_private(home / START_FILE, start_lines(given_values(arguments, environ), os.getcwd()))
+
+
+def start_lines(given: Mapping[str, str], folder: str) -> str:
+    lines = [
+        "# How the agent of this home was started. Read by worker/debug.sh; written at each start.",
+        f"ecloud_python={shlex.quote(sys.executable)}",
+        f"ecloud_root={shlex.quote(os.fspath(ROOT))}",
+        f"cd {shlex.quote(folder)}",
+        *(f"export {name}={shlex.quote(value)}" for name, value in given.items()),
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def given_values(arguments: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:

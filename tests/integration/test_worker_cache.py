@@ -512,15 +512,13 @@ def test_a_full_disk_is_given_all_that_is_not_waited_for(small: Cache, work: Pat
 def test_partial_files_count_and_those_of_dead_transfers_are_removed(
     small: Cache, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worker import cache_folder
-
     (a,) = used(small, work, "a")
     (small.path / ".part-1").write_bytes(b"x" * 100)
     (small.path / ".partial").mkdir()
     (small.path / ".partial" / a.digest[3:]).write_bytes(b"x" * 100)
     assert small.trim() == [a.digest]
     assert len(os.listdir(small.path)) == 2
-    monkeypatch.setattr(cache_folder, "_STRAY_SECONDS", -1.0)
+    monkeypatch.setattr("worker.cache._STRAY_SECONDS", -1.0)
     (a,) = used(small, work, "a")
     assert small.trim() == []
     assert os.listdir(small.path) == [a.digest[3:]]

@@ -14,8 +14,8 @@ import pytest
 from tests.worlds.digests import digest
 from tests.worlds.waiting import scaled
 from wire.messages import Input, Outcome, ResultItem
+from worker.attempt_files import FileThreads
 from worker.cache import Cache, InputMissingError, PlacingError, place_all
-from worker.file_threads import FileThreads
 from worker.home import Home, HomeError, remove_tree
 from worker.journal import Journal
 from worker.options import OptionError, read_options

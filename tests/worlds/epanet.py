@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from wire.messages import EpanetRun
+from worker.epanet.assess import BatchSummary
 from worker.epanet.batch import run_batch
-from worker.epanet.summary import BatchSummary
 from worker.epanet.warm import OpenNetworks
 
 TOP = Path(__file__).parents[2]

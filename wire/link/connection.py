@@ -91,9 +91,6 @@ class BrokerConnection:
             self._asked[packet_id] = list(subscriptions)
             self._progress_at = time.monotonic()
 
-    def unsubscribe(self, topic: str) -> None:
-        self._client.unsubscribe(topic)
-
     def turn(self, timeout: float) -> bool:
         """Read, write and watch the clock once; waits up to `timeout` seconds. True: the wake-up pipe has something."""
         self._hand_over()
@@ -114,8 +111,7 @@ class BrokerConnection:
 
     def abandon(self, reason: str) -> None:
         """End now, without a word to the broker."""
-        if self.ended is None:
-            self.ended = reason
+        self._end(reason)
         sock = self._client.socket()
         if isinstance(sock, socket.socket):
             sock.close()

@@ -62,10 +62,6 @@ class Link:
         self._subscriptions.add(Subscription(topic, qos, required))
         self._wake_up()
 
-    def unsubscribe(self, topic: str) -> None:
-        self._subscriptions.remove(topic)
-        self._wake_up()
-
     def publish(self, topic: str, payload: bytes, qos: int = 1, retain: bool = False) -> bool:
         """Queue a message for the present connection. False: it will not be sent (see the module)."""
         if len(payload) > self._options.max_payload_bytes:
@@ -106,7 +102,8 @@ class Link:
             self._outbox.close()
             self._backoff.ended(time.monotonic() - began)
             self._report_disconnected(reason)
-            self._pause()
+            # `subscribe` and `publish` do not shorten it; `stop` does.
+            self._stopping.wait(self._backoff.pause(random.random()))
         self._outbox.close()
 
     def _one_connection(self) -> str:
@@ -116,7 +113,7 @@ class Link:
         try:
             asked = False
             while connection.ended is None and not self._stopping.is_set():
-                if connection.turn(self._idle_seconds()):
+                if connection.turn(min(_IDLE_SECONDS, self._options.keepalive_seconds / 3)):
                     self._drain_wake()
                 if connection.logged_in and connection.ended is None:
                     self._subscribe(connection, all_topics=not asked)
@@ -128,15 +125,12 @@ class Link:
         return connection.ended or "closed"
 
     def _subscribe(self, connection: BrokerConnection, all_topics: bool) -> None:
-        """Subscribe to everything in a new connection, later to what has changed."""
+        """Subscribe to everything in a new connection, later to what is new."""
         if all_topics:
             connection.subscribe(self._subscriptions.all())
             return
-        for topic, subscription in self._subscriptions.changes():
-            if subscription is None:
-                connection.unsubscribe(topic)
-            else:
-                connection.subscribe([subscription])
+        for subscription in self._subscriptions.added():
+            connection.subscribe([subscription])
 
     def _granted(self) -> None:
         presence = self._options.presence
@@ -172,13 +166,6 @@ class Link:
             self._last_reason = reason
             logger.info("%s; trying again", reason, extra={"action": "reconnect"})
             self._emit(Disconnected(reason))
-
-    def _pause(self) -> None:
-        """`subscribe` and `publish` do not shorten it; `stop` does."""
-        self._stopping.wait(self._backoff.pause(random.random()))
-
-    def _idle_seconds(self) -> float:
-        return min(_IDLE_SECONDS, self._options.keepalive_seconds / 3)
 
     def _wake_up(self) -> None:
         with contextlib.suppress(BlockingIOError):  # a full pipe wakes as well

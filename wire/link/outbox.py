@@ -99,31 +99,26 @@ class Subscription:
 
 
 class Subscriptions:
-    """Changed by any thread; the link's thread takes the changes one by one."""
+    """Added by any thread; the link's thread takes what is new."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._requested: dict[str, Subscription] = {}
-        #: Changes since they were last taken, in order: (topic, what it is now or None).
-        self._changes: list[tuple[str, Subscription | None]] = []
+        #: Those added since they were last taken, in order.
+        self._added: list[Subscription] = []
 
     def add(self, subscription: Subscription) -> None:
         with self._lock:
             self._requested[subscription.topic] = subscription
-            self._changes.append((subscription.topic, subscription))
-
-    def remove(self, topic: str) -> None:
-        with self._lock:
-            if self._requested.pop(topic, None) is not None:
-                self._changes.append((topic, None))
+            self._added.append(subscription)
 
     def all(self) -> list[Subscription]:
-        """All of them, for a new connection; the changes so far are contained in it."""
+        """All of them, for a new connection; those added so far are contained in it."""
         with self._lock:
-            self._changes.clear()
+            self._added.clear()
             return list(self._requested.values())
 
-    def changes(self) -> list[tuple[str, Subscription | None]]:
+    def added(self) -> list[Subscription]:
         with self._lock:
-            changes, self._changes = self._changes, []
-            return changes
+            added, self._added = self._added, []
+            return added

@@ -128,17 +128,17 @@ def begin_ready(state: WorkerAgentState) -> None:
             _begin(state, held, held.run)
             for _, _, earlier in passed:
                 earlier.passed_over += 1
-        elif held.passed_over >= PASSED_OVER_MAX or len(passed) >= PASSED_OVER_MAX or not _room(state):
+        elif (
+            held.passed_over >= PASSED_OVER_MAX
+            or len(passed) >= PASSED_OVER_MAX
+            or state.used_slots >= state.options.slots
+        ):
             break
         else:
             heapq.heappop(state.ready)
             passed.append((rank, arrival, held))
     for rank, arrival, held in passed:
         heapq.heappush(state.ready, (rank, arrival, held.key))
-
-
-def _room(state: WorkerAgentState) -> bool:
-    return state.used_slots < state.options.slots
 
 
 def _begin(state: WorkerAgentState, held: Held, run: Run) -> None:

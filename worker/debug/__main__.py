@@ -9,13 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 
-from worker.address import address_towards
 from worker.debug.boss_checks import look_at_boss
 from worker.debug.broker_checks import check_broker
 from worker.debug.finding import Finding, lines, summary
 from worker.debug.machine_checks import check_machine
 from worker.debug.ssh_checks import check_ssh
-from worker.options import OptionError, WorkerOptions, read_options
+from worker.options import OptionError, WorkerOptions, address_of, read_options
 
 
 def main(arguments: list[str]) -> int:
@@ -48,9 +47,7 @@ def _findings(options: WorkerOptions, given: argparse.Namespace) -> Iterator[Fin
     yield from check_machine(options, here, there, given.boss_version, given.boss_bundles)
     yield from check_broker(options)
     if options.place == "ssh":
-        yield from check_ssh(
-            options, options.address or address_towards(options.broker_host, options.broker_port), given.datastore_key
-        )
+        yield from check_ssh(options, address_of(options), given.datastore_key)
 
 
 def _print(findings: list[Finding]) -> None:

@@ -23,9 +23,8 @@ from wire.link import (
 from wire.messages import Presence
 from wire.tls import tls_options
 from wire.topics import Topics
-from worker.address import own_address
 from worker.debug.finding import Finding
-from worker.options import WorkerOptions
+from worker.options import WorkerOptions, own_address
 
 CONNECT_SECONDS = 5.0
 LOGIN_SECONDS = 15.0

@@ -6,8 +6,8 @@
                 ├─ specification, scenarios ── setpaths    what is asked for: output, options, the table
                 ├─ warm ── project ── library              a network, open in EPANET, kept for the next batch
                 ├─ changes ── attributes                   a scenario's values into the network, and out again
-                ├─ solve, assess                           one simulation, and whether it can be believed
-                └─ kept, results, summary                  what is kept, its Parquet files, what the task reports
+                ├─ solve, assess                           one simulation; can it be believed; what all sum up to
+                └─ results                                 what is kept, and its Parquet files
 
 It is a program of its own (`python -m worker.epanet`), so that a crash of the native library ends one process and
 nothing else. It knows networks, scenarios and result files, and nothing of the boss, the agent or the datastore. No

@@ -1,17 +1,22 @@
-"""Whether a scenario's results can be believed: its row in `runs.parquet`, and a sentence for users.
+"""Whether a scenario's results can be believed: its row in `runs.parquet`, and a sentence for users; and what they
+sum up to, with which a task is content or not.
 
-Pure judgement over a solution. EPANET itself calls all of these a success: a halted run, results that are
+Pure judgement over solutions. EPANET itself calls all of these a success: a halted run, results that are
 not numbers, pressures of a million metres where nodes are cut off from every source.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from worker.epanet.errors import StrictError, TooManyFailedError
 from worker.epanet.library import text_of
 from worker.epanet.solve import PRESSURE, Solution
+from worker.epanet.specification import BatchOptions
 
 #: In the order of severity. Only `ok` and `warned` have results to compute with.
 STATUSES = ("ok", "warned", "absurd", "nan", "halted", "error")
@@ -19,6 +24,8 @@ USABLE = ("ok", "warned")
 
 #: No real network has such a pressure, in any unit.
 ABSURD_PRESSURE = 1e6
+#: Scenarios that are not ok and get a sentence of their own.
+_SENTENCES = 20
 
 
 @dataclass
@@ -113,3 +120,43 @@ def sentence(row: RunRow, unit: str) -> str:
 
 def clock(seconds: int) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}" + (f":{seconds % 60:02d}" if seconds % 60 else "")
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    #: For the task's outcome: scenarios, ok, warned, halted, failed, seconds.
+    figures: dict[str, float]
+    #: "998 ok, 2 warned", and a sentence for each of the first that are not ok.
+    lines: list[str]
+
+
+def sum_up(rows: Sequence[RunRow], unit: str, seconds: float) -> BatchSummary:
+    counts = Counter(row.status for row in rows)
+    figures = {
+        "scenarios": len(rows),
+        "ok": counts["ok"],
+        "warned": counts["warned"],
+        "halted": counts["halted"],
+        "failed": counts["error"] + counts["nan"] + counts["absurd"],
+        "seconds": seconds,
+    }
+    parts = [f"{counts[status]} {status}" for status in STATUSES if counts[status]]
+    lines = [f"{len(rows)} scenario{'s' if len(rows) != 1 else ''}: {', '.join(parts)}"]
+    noteworthy = [row for row in rows if row.status != "ok"]
+    lines += [sentence(row, unit) for row in noteworthy[:_SENTENCES]]
+    if len(noteworthy) > _SENTENCES:
+        lines.append(f"and {len(noteworthy) - _SENTENCES} more, see runs.parquet")
+    return BatchSummary({name: float(value) for name, value in figures.items()}, lines)
+
+
+def refuse_failures(options: BatchOptions, rows: Sequence[RunRow], figures: dict[str, float]) -> None:
+    """Raises StrictError or TooManyFailedError; the files are complete all the same."""
+    failed = sum(row.status not in USABLE for row in rows)
+    not_ok = sum(row.status != "ok" for row in rows)
+    if options.strict == "warn" and not_ok:
+        raise StrictError(f"{not_ok} of {len(rows)} scenarios are not ok, and options.strict asks for all", figures)
+    if options.strict == "error" and failed:
+        raise StrictError(f"{failed} of {len(rows)} scenarios failed, and options.strict allows none", figures)
+    if options.max_failed is not None and failed > options.max_failed:
+        reason = f"{failed} of {len(rows)} scenarios failed; options.max_failed is {options.max_failed}"
+        raise TooManyFailedError(reason, figures)

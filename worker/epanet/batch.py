@@ -17,17 +17,15 @@ from functools import partial
 from pathlib import Path
 
 from wire.messages import EpanetRun
-from worker.epanet.assess import USABLE, RunRow, assess, refused
+from worker.epanet.assess import USABLE, BatchSummary, RunRow, assess, refuse_failures, refused, sum_up
 from worker.epanet.changes import NetworkChanges
 from worker.epanet.errors import EngineError, EpanetError, MachineError, NetworkError, SpecificationError
-from worker.epanet.kept import kept_variables
 from worker.epanet.library import ENGINE_VERSION
 from worker.epanet.project import Project
-from worker.epanet.results import ResultFiles, Variable
+from worker.epanet.results import ResultFiles, Variable, kept_variables
 from worker.epanet.scenarios import Scenario, Table, read_table
 from worker.epanet.solve import Solution, solve
 from worker.epanet.specification import BatchOptions, Output, parse_options, parse_output
-from worker.epanet.summary import BatchSummary, refuse_failures, sum_up
 from worker.epanet.warm import Key, OpenNetwork, OpenNetworks, fingerprint, open_network
 
 #: Raised when the layout or the meaning of the result files changes.
@@ -132,10 +130,14 @@ def _open(batch: _Batch) -> Project:
 def _with_files(
     batch: _Batch, variables: list[Variable], project: Project, work: Callable[[ResultFiles], list[RunRow]]
 ) -> tuple[list[RunRow], str]:
-    metadata = {"inp_sha256": batch.key[0], "engine": f"EPANET {ENGINE_VERSION}", "runner": f"ecloud {RUNNER_VERSION}"}
     units = project.units()
-    metadata["pressure_units"] = units["pressure"]
-    metadata["flow_units"] = units["flow"]
+    metadata = {
+        "inp_sha256": batch.key[0],
+        "engine": f"EPANET {ENGINE_VERSION}",
+        "runner": f"ecloud {RUNNER_VERSION}",
+        "pressure_units": units["pressure"],
+        "flow_units": units["flow"],
+    }
     files = ResultFiles(batch.directory, variables, metadata)
     try:
         rows = work(files)

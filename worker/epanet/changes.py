@@ -12,11 +12,10 @@ from fnmatch import fnmatchcase
 
 from worker.epanet import codes
 from worker.epanet.attributes import ALL_TIMES, READ, WRITE, Value, changed_times, get_times
-from worker.epanet.errors import SpecificationError
+from worker.epanet.errors import SpecificationError, suggestion
 from worker.epanet.project import Elements, Project
 from worker.epanet.scenarios import Scenario, Table
 from worker.epanet.setpaths import TIMES, SetPath
-from worker.epanet.suggestions import suggestion
 
 #: Attribute -> index of the element (0 for what belongs to the whole network) -> value.
 Targets = dict[str, dict[int, Value]]

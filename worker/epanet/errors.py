@@ -1,6 +1,7 @@
 """What can go wrong before or around a batch, with the exit code that each kind has.
 
-Only the kinds and their numbers. A scenario that fails on its own raises nothing: it is a row in `runs.parquet`.
+Only the kinds and their numbers, and what a mistyped word was probably meant to be. A scenario that fails on its own
+raises nothing: it is a row in `runs.parquet`.
 
     EpanetError
     ├── BatchError                 ends the batch
@@ -13,6 +14,9 @@ Only the kinds and their numbers. A scenario that fails on its own raises nothin
 """
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class EpanetError(Exception):
@@ -57,3 +61,15 @@ class EngineError(EpanetError):
         """`doing`: what was asked of it."""
         super().__init__(f"{text} ({doing})")
         self.code = code
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6, count: int = 3) -> str:
+    """`; did you mean 'x' or 'y'?`; empty where nothing is alike."""
+    near = difflib.get_close_matches(name, list(known), count, cutoff)
+    return f"; did you mean {' or '.join(repr(word) for word in near)}?" if near else ""
+
+
+def suggestion(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """What was meant; where nothing is alike, all that is known, if it is not much."""
+    known = list(known)
+    return did_you_mean(name, known, cutoff) or (f"; known are {', '.join(known)}" if 0 < len(known) <= 12 else "")

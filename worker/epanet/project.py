@@ -58,8 +58,7 @@ class Project:
 
     def close(self) -> None:
         if self.handle:
-            self.library.EN_close(self.handle)
-            self.library.EN_deleteproject(self.handle)
+            _close(self.library, self.handle)
             self.handle = ctypes.c_void_p()
 
     def _elements(self, what: str, counter: int, names: tuple[str, ...]) -> Elements:

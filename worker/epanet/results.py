@@ -1,6 +1,7 @@
 """The result files of a batch: one wide Parquet file per variable, and `runs.parquet`.
 
-Knows the layout (docs/epanet.md) and nothing of EPANET. Files are written under a temporary name and get
+What a task keeps is resolved against its network: which values of which elements make which file. Knows the layout
+(docs/epanet.md), and no call of EPANET. Files are written under a temporary name and get
 their own when the batch is whole, so that a killed batch leaves nothing that looks like a result.
 """
 
@@ -17,11 +18,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from worker.epanet import codes
 from worker.epanet.assess import RunRow
+from worker.epanet.changes import find_elements
+from worker.epanet.errors import SpecificationError
+from worker.epanet.project import Project
 from worker.epanet.scenarios import Scenario, Table
 from worker.epanet.setpaths import TIMES
 from worker.epanet.solve import Quantity, Solution
-from worker.epanet.specification import RUNS_FILE
+from worker.epanet.specification import RUNS_FILE, BatchOptions, ElementSelection, Output
 
 #: A row group is written when it has so many scenarios, or so many bytes.
 _GROUP_SCENARIOS = 200
@@ -40,6 +45,39 @@ class Variable:
     columns: tuple[int, ...] | None
     ids: tuple[str, ...]
     unit: str
+
+
+def kept_variables(output: Output, options: BatchOptions, project: Project) -> list[Variable]:
+    """Raises SpecificationError for an element that the network does not have."""
+    found = _section(output.nodes, project, True) + _section(output.links, project, False)
+    if any(variable.name == "quality" for variable in found):
+        if not options.simulation.quality:
+            raise SpecificationError('output wants quality, which is not computed; set options.quality to "inp"')
+        if project.quality_type() == "none":
+            raise SpecificationError("output wants quality, and the network's file has quality none")
+    return found
+
+
+def _section(selection: ElementSelection, project: Project, of_nodes: bool) -> list[Variable]:
+    elements = project.nodes if of_nodes else project.links
+    known = codes.NODE_VARIABLES if of_nodes else codes.LINK_VARIABLES
+    where = f"output.{'nodes' if of_nodes else 'links'}.elements"
+    if not selection.variables:
+        return []
+    indices = dict.fromkeys(
+        index for selector in selection.elements for index in find_elements(elements, "", selector, where)
+    )
+    ids = tuple(elements.ids[index] for index in indices)
+    for taken in ("scenario", "time"):
+        if taken in ids:
+            raise SpecificationError(
+                f"{where}: an element named {taken!r} cannot be kept; the files have such a column"
+            )
+    columns = None if list(indices) == list(range(len(elements))) else tuple(indices)
+    units = project.units()
+    return [
+        Variable(name, (of_nodes, known[name][0]), columns, ids, units[known[name][1]]) for name in selection.variables
+    ]
 
 
 class _VariableFile:
@@ -85,9 +123,10 @@ class ResultFiles:
         self.metadata = metadata
         directory.mkdir(parents=True, exist_ok=True)
         self.names = [RUNS_FILE, *(f"{variable.name}.parquet" for variable in variables)]
-        self.files: list[_VariableFile] = []
-        for variable, name in zip(variables, self.names[1:], strict=True):
-            self.files.append(_VariableFile(self._temporary(name), variable, metadata))
+        self.files = [
+            _VariableFile(self._temporary(name), variable, metadata)
+            for variable, name in zip(variables, self.names[1:], strict=True)
+        ]
 
     def _temporary(self, name: str) -> Path:
         return self.directory / f".{name}.part"

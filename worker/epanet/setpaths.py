@@ -11,8 +11,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from worker.epanet.errors import SpecificationError
-from worker.epanet.suggestions import did_you_mean
+from worker.epanet.errors import SpecificationError, did_you_mean
 
 #: Attributes by kind of element; `leak` is another word for a junction's emitter.
 ATTRIBUTES = {

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from worker.epanet.codes import LINK_VARIABLES, NODE_VARIABLES
-from worker.epanet.errors import SpecificationError
+from worker.epanet.errors import SpecificationError, suggestion
 from worker.epanet.setpaths import parse_seconds
-from worker.epanet.suggestions import suggestion
 
 RUNS_FILE = "runs.parquet"
 

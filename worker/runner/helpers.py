@@ -151,11 +151,8 @@ class Helper:
         self._shared.sessions.ended([self.pid])
         self.on_exit(code)
 
-    def release(self) -> None:
-        self.on_line = self.on_stderr = self.on_exit = _ignore
-
-    def say_goodbye(self) -> None:
-        """The end of its input ends a helper that is idle."""
+    def end_input(self) -> None:
+        """That ends a helper that is idle."""
         self._close(self._in)
 
     def bury(self) -> None:
@@ -186,7 +183,7 @@ class Helpers:
         return self._all[-1]
 
     def give(self, helper: Helper) -> None:
-        helper.release()
+        helper.on_line = helper.on_stderr = helper.on_exit = _ignore
         if helper.alive:
             self._idle.append(helper)
 
@@ -194,7 +191,7 @@ class Helpers:
         """End all of them; waits until they are gone. Nothing of theirs is watched any more after it."""
         alive = [helper for helper in self._all if helper.alive]
         for helper in alive:
-            helper.say_goodbye()
+            helper.end_input()
 
         def find() -> list[Process]:
             return [process for process in with_descendants(helper.pid for helper in alive) if not process.zombie]

@@ -101,18 +101,16 @@ def test_only_a_connection_that_lasted_starts_the_pauses_again() -> None:
     assert backoff.pause(1.0) == 1.0
 
 
-def test_subscriptions_tell_changes_once_and_all_at_a_new_connection() -> None:
+def test_subscriptions_hand_out_new_ones_once_and_all_at_a_new_connection() -> None:
     subscriptions = Subscriptions()
     one, two = Subscription("one", 1, True), Subscription("two", 0, False)
     subscriptions.add(one)
     assert subscriptions.all() == [one]
-    assert subscriptions.changes() == []
+    assert subscriptions.added() == []
     subscriptions.add(two)
-    subscriptions.remove("one")
-    subscriptions.remove("never there")
-    assert subscriptions.changes() == [("two", two), ("one", None)]
-    assert subscriptions.changes() == []
-    assert subscriptions.all() == [two]
+    assert subscriptions.added() == [two]
+    assert subscriptions.added() == []
+    assert subscriptions.all() == [one, two]
 
 
 @pytest.mark.parametrize(

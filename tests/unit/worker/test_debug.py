@@ -18,8 +18,7 @@ from worker.debug.boss_checks import look_at_boss
 from worker.debug.finding import Finding, lines, summary
 from worker.debug.machine_checks import check_machine
 from worker.debug.ssh_checks import _others_may_write
-from worker.options import WorkerOptions, given_values, read_options
-from worker.started import start_lines, write_start
+from worker.options import WorkerOptions, given_values, read_options, start_lines, write_start
 
 TOP = Path(__file__).resolve().parents[3]
 NOW = 1_800_000_000.0

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from worker.epanet.assess import RunRow
+from worker.epanet.assess import RunRow, refuse_failures, sum_up
 from worker.epanet.errors import SpecificationError, StrictError, TooManyFailedError
 from worker.epanet.specification import parse_options, parse_output
-from worker.epanet.summary import refuse_failures, sum_up
 
 
 @pytest.mark.parametrize(
