@@ -16,7 +16,7 @@ from boss.common.private_files import write_private
 from boss.deploy import settings_text
 from boss.deploy.errors import DeployError
 from boss.deploy.install import BundleFor, install, log_tail
-from boss.deploy.made import Clock, Maker, RealClock
+from boss.deploy.made import Clock, Maker
 from boss.deploy.record import Kept
 from boss.deploy.remote import BossHost, log_in
 from boss.providers.opennebula.client import CloudClient
@@ -61,7 +61,7 @@ class Deploy:
         self._values = values
         self._bundle_for = bundle_for
         self._say = say
-        self._clock = clock or RealClock()
+        self._clock = clock or Clock()
 
     def run(self, state_directory: Path, *, another: bool = False, password_goes_along: bool = False) -> Deployed:
         """Raises DeployError, CloudError."""

@@ -34,16 +34,13 @@ def install(remote: BossHost, files: dict[str, str], bundle_for: BundleFor, say:
         say(f"Sending the boss's program for Python {python} ({bundle.stat().st_size / 1e6:.0f} MB) ...")
         remote.run(f"exec sh {_SCRIPT} unpack {folder}", given=bundle.read_bytes(), seconds=3600.0)
     for path, content in files.items():
-        new = _put(remote, path, content, "600", _owner_of(path)) or new
+        owner = "ecloud:" if path.startswith(f"{settings_text.FOLDER}/") else "root"
+        new = _put(remote, path, content, "600", owner) or new
     new = _put(remote, "/etc/ecloud/start-boss", _template("start-boss"), "755") or new
     if remote.run("[ ! -d /run/systemd/system ] || echo yes"):
         new = _put(remote, _UNIT, _template("ecloud-boss-machine.service"), "644") or new
     say("Starting the boss ..." if new else "All of it is there already; the boss is started if it does not run ...")
     _run(remote, "start", "yes" if new else "no")
-
-
-def _owner_of(path: str) -> str:
-    return "ecloud:" if path.startswith(f"{settings_text.FOLDER}/") else "root"
 
 
 def log_tail(remote: BossHost) -> str:

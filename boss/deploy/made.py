@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Callable
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from boss.deploy.errors import DeployError
 from boss.deploy.listed import BOSS, Listed, machines
@@ -28,14 +28,9 @@ LONGEST_CALL_SECONDS = 120.0
 LOOK_SECONDS = 2.0
 
 
-class Clock(Protocol):
+class Clock:
     """Time as the steps need it; a test's goes faster."""
 
-    def wall(self) -> float: ...
-    def sleep(self, seconds: float) -> None: ...
-
-
-class RealClock:
     def wall(self) -> float:
         return time.time()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 
 from boss.deploy.errors import DeployError
 from boss.deploy.made import LOOK_SECONDS, Clock
@@ -107,7 +106,7 @@ def _patiently(kept: Kept, host_keys: list[str], seconds: float, clock: Clock) -
     until = clock.wall() + seconds
     while True:
         try:
-            return BossHost(connect(place, Path(kept.key.path)), address)
+            return BossHost(connect(place, kept.key.path), address)
         except SshError as error:
             if clock.wall() >= until:
                 raise DeployError(

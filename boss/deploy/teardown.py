@@ -13,7 +13,7 @@ import msgspec
 
 from boss.deploy.errors import DeployError
 from boss.deploy.listed import BOSS, DATASTORE, Listed, machines
-from boss.deploy.made import LONGEST_CALL_SECONDS, LOOK_SECONDS, Clock, RealClock
+from boss.deploy.made import LONGEST_CALL_SECONDS, LOOK_SECONDS, Clock
 from boss.deploy.record import Kept
 from boss.providers.opennebula import errors
 from boss.providers.opennebula.client import CloudClient
@@ -63,7 +63,7 @@ def remove(
     client: CloudClient, kept: Kept | None, wanted: TeardownPlan, say: Callable[[str], None], clock: Clock | None = None
 ) -> None:
     """All of it; safe to repeat. Raises CloudError, DeployError."""
-    clock = clock or RealClock()
+    clock = clock or Clock()
     _wait_for_a_lost_call(client, kept, say, clock)
     for roles in ((BOSS,), ()):
         _end_all(client, wanted.mark, roles, say, clock)

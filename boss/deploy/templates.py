@@ -16,8 +16,7 @@ from boss.deploy.errors import DeployError
 from boss.embedded.environments import ROOT
 from boss.embedded.passwords import DATASTORE_LOGIN
 from boss.providers.opennebula.client import CloudClient
-from boss.providers.opennebula.disk import disk_of
-from boss.providers.opennebula.template import nic_of
+from boss.providers.opennebula.template import disk_of, nic_of
 from wire.codec import MAX_BYTES
 
 #: Those of the cloud, and files for a broker of one's own.

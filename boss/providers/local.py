@@ -52,8 +52,6 @@ class LocalProvider:
                 why = "its process was gone when the boss started"
                 self._tell(InstanceEnded(instance=one.instance, reason=why, unseen=True))
                 continue
-            start_time = processes.start_time(pid)
-            self._tell(InstanceStarted(instance=one.instance, reference=f"{pid} {start_time}"))
             self._watch(one.instance, pid)
 
     def start(self, instance: int, worker: str) -> None:
@@ -63,7 +61,6 @@ class LocalProvider:
         except (EmbeddedError, OSError) as error:
             self._tell(InstanceStartFailed(instance=instance, reason=f"the worker process cannot be started: {error}"))
             return
-        self._tell(InstanceStarted(instance=instance, reference=f"{pid} {processes.start_time(pid)}"))
         self._watch(instance, pid)
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
@@ -99,16 +96,18 @@ class LocalProvider:
             os.close(handle)
 
     def _watch(self, instance: int, pid: int) -> None:
+        """It runs: notify of that, and wait for its end."""
+        self._tell(InstanceStarted(instance=instance, reference=f"{pid} {processes.start_time(pid)}"))
         threading.Thread(target=self._wait, args=(instance, pid), name=f"watch {pid}", daemon=True).start()
 
     def _wait(self, instance: int, pid: int) -> None:
         try:
             handle = os.pidfd_open(pid)
-        except OSError:
-            self._tell(InstanceEnded(instance=instance, reason="its process ended"))
-            return
-        processes.exited(handle, None)
-        os.close(handle)
+        except OSError:  # it has ended already
+            pass
+        else:
+            processes.exited(handle, None)
+            os.close(handle)
         self._tell(InstanceEnded(instance=instance, reason="its process ended"))
 
     def _living(self, reference: str) -> int | None:

@@ -18,7 +18,6 @@ import pyone.server_xrpc
 import requests
 
 from boss.providers.opennebula import errors, quotas
-from boss.providers.opennebula.capacity import Bound
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.login import CloudLogin
 from boss.providers.opennebula.machines import CloudMachine, address_of, machine_of
@@ -152,7 +151,7 @@ class CloudClient:
     def drop_image(self, number: int) -> None:
         self._asked(lambda one: one.image.delete(number))
 
-    def bounds(self, network: str, own: Mapping[str, object]) -> list[Bound]:
+    def bounds(self, network: str, own: Mapping[str, object]) -> list[quotas.Bound]:
         """What limits the number of machines. `network` as the settings name it; `own`: TEMPLATE of one machine."""
         return quotas.bounds(self._asked, network, own)
 

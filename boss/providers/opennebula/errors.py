@@ -15,6 +15,8 @@ from boss.providers.provider import ProviderError
 #: something right. `state`, `busy`: not now, try again. `away`: certainly not taken. `unclear`: taken or not, which is
 #: unknown.
 Kind = Literal["login", "rights", "quota", "address", "missing", "refused", "state", "busy", "away", "unclear"]
+#: The pool is full for a reason of the cloud's, and may grow again later.
+FULL = frozenset({"quota", "address"})
 
 _QUOTA = re.compile(r"limit of (\S+) reached for (\w+) quota")
 _ADDRESS = re.compile(r"Cannot get IP/MAC lease from virtual network (\d+)")
@@ -90,8 +92,3 @@ def of_answer(class_name: str, text: str, endpoint: str) -> CloudError:
     if class_name == "OneNoExistsException":
         return CloudError("missing", said)
     return CloudError("refused", f"OpenNebula refuses: {said}")
-
-
-def grows_no_more(kind: Kind) -> bool:
-    """The pool is full for a reason of the cloud's, and may grow again later."""
-    return kind in ("quota", "address")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
 
 import msgspec
 
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import CloudMachine, Nic, Seen
 
@@ -34,15 +34,10 @@ class NicRequest(msgspec.Struct):
     asked: bool = False
 
 
-class _Calls(Protocol):
-    def attach(self, machine: int, nic: Mapping[str, str]) -> None: ...
-    def detach(self, machine: int, nic: int) -> None: ...
-
-
 class NicRequests:
     """Added to from any thread; compared by the provider's."""
 
-    def __init__(self, calls: _Calls) -> None:
+    def __init__(self, calls: CloudClient) -> None:
         self._calls = calls
         self._lock = threading.Lock()
         self._requests: list[NicRequest] = []

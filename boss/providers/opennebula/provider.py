@@ -15,13 +15,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
 
 import msgspec
 
 from boss.core.events import InstanceEnded, InstancePlaced, InstanceStarted, InstanceStartFailed
-from boss.providers.opennebula import capacity, disk, errors, nics, template
-from boss.providers.opennebula.capacity import Bound
+from boss.providers.opennebula import errors, nics, quotas, template
+from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
 from boss.providers.opennebula.machines import CloudMachine, Seen
 from boss.providers.opennebula.timeouts import MachineTimeouts
@@ -61,21 +60,6 @@ class MachineOptions(msgspec.Struct, frozen=True, kw_only=True):
     room_seconds: float = 60.0
 
 
-class CloudCalls(Protocol):
-    """What is asked of the cloud (`client.Client`)."""
-
-    def keep_login(self) -> None: ...
-    def machines(self, deployment: str) -> list[CloudMachine]: ...
-    def template(self, template: int) -> Mapping[str, object]: ...
-    def template_id(self, name: str) -> int: ...
-    def bounds(self, network: str, own: Mapping[str, object]) -> list[Bound]: ...
-    def instantiate(self, template: int, name: str, extra: Mapping[str, Mapping[str, object]]) -> int: ...
-    def address(self, machine: int) -> str: ...
-    def terminate(self, machine: int, *, hard: bool = True) -> None: ...
-    def attach(self, machine: int, nic: Mapping[str, str]) -> None: ...
-    def detach(self, machine: int, nic: int) -> None: ...
-
-
 class _Known(msgspec.Struct):
     """An instance on record."""
 
@@ -100,7 +84,7 @@ class OpenNebulaProvider:
 
     def __init__(
         self,
-        calls: CloudCalls,
+        calls: CloudClient,
         options: MachineOptions,
         notify: Notify,
         bootstrap_data: Callable[[int, str], BootstrapData],
@@ -295,10 +279,10 @@ class OpenNebulaProvider:
         options = self._options
         data = self._bootstrap_data(instance, worker)
         marks = template.marks_of(options.deployment, worker, instance, options.pool, options.role, options.deploy)
-        script = disk.with_disk(data.script) if options.disk else data.script
+        script = template.with_disk(data.script) if options.disk else data.script
         extra = template.extra_template(own, data.variables, script, marks, template.nic_of(options.network))
         if options.disk:
-            extra["TEMPLATE"] |= disk.disks_with(own, options.disk)
+            extra["TEMPLATE"] |= template.disks_with(own, options.disk)
         return extra
 
     def _not_begun(self, instance: int, known: _Known, error: CloudError) -> None:
@@ -318,8 +302,7 @@ class OpenNebulaProvider:
                 return
             self._forget(instance)
             self._capacity_at = float("-inf")
-        full = errors.grows_no_more(error.kind)
-        self._tell(InstanceStartFailed(instance=instance, reason=str(error), full=full))
+        self._tell(InstanceStartFailed(instance=instance, reason=str(error), full=error.kind in errors.FULL))
 
     # --- all are listed --------------------------------------------------------------------------------
 
@@ -379,7 +362,9 @@ class OpenNebulaProvider:
         elif known.waiting and not waiting:
             known.waiting = False
             self._tell(InstancePlaced(instance=instance))
-        if not known.ending and (why := _why_over(first, given_up)):
+        # Why it will never work, or not any more; empty: it may.
+        why = first.message if first.seen is Seen.BROKEN else given_up.get(first.id, "")
+        if why and not known.ending:
             with self._changed:
                 known.ending, known.no_capacity = why, first.seen is Seen.WAITING
         if known.ending:
@@ -422,7 +407,7 @@ class OpenNebulaProvider:
         self._capacity_at = now
         try:
             own = self._calls.template(self._calls.template_id(self._options.template))
-            found = capacity.tightest(self._calls.bounds(self._options.network, own))
+            found = quotas.tightest(self._calls.bounds(self._options.network, own))
         except CloudError as error:
             logger.info("the free capacity is not known: %s", error, extra={"action": "capacity"})
             return
@@ -445,13 +430,3 @@ class OpenNebulaProvider:
     def _tell(self, event: OfInstance) -> None:
         if not self._closed:
             self._notify(event)
-
-
-def _why_over(machine: CloudMachine, given_up: Mapping[int, str]) -> str:
-    """Why the machine will never work, or not any more; empty: it may."""
-    if machine.seen is Seen.BROKEN:
-        return machine.message
-    return given_up.get(machine.id, "")
-
-
-__all__ = ["CloudCalls", "MachineOptions", "OpenNebulaProvider"]

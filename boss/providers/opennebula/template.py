@@ -1,8 +1,12 @@
-"""What an instance is made from: the site's template, with our marks and context. Pure.
+"""What an instance is made from: the site's template, with our marks and context, and the datastore's disk. Pure.
 
 An attribute that is given with a call replaces the template's attribute of that name whole: so the template's own
 context goes along in ours. Scripts go in base64 only, because OpenNebula expands `$` in a context; so does each
 variable that has a `$`.
+
+The disk outlives the datastore's machine: a persistent image is the volume itself, belongs to one machine at a time and
+is kept when that machine is ended. The machine makes a file system only on a disk that has none, and does not go on
+without the disk: what tasks leave must not land on one that is thrown away.
 """
 
 from __future__ import annotations
@@ -15,6 +19,9 @@ from boss.providers.opennebula.machines import DEPLOY, DEPLOYMENT, INSTANCE, POO
 
 #: Would be taken instead of, or beside, ours.
 _REPLACED = ("START_SCRIPT", "START_SCRIPT_BASE64")
+#: Where the datastore's program keeps its tree and its records.
+PLACE = "/var/lib/ecloud"
+_LABEL = "ecloud-data"
 
 
 def extra_template(
@@ -47,12 +54,14 @@ def start_script(own: str, variables: Mapping[str, str], script: str) -> str:
     if own:
         encoded = base64.b64encode(own.encode()).decode()
         before.append(_RUN_OWN.format(encoded=encoded))
-    if not before:
-        return script
+    return _begun_with("".join(before), script) if before else script
+
+
+def _begun_with(lines: str, script: str) -> str:
     first, _, rest = script.partition("\n")
     if not first.startswith("#!"):
         first, rest = "#!/bin/sh", script
-    return f"{first}\n{''.join(before)}{rest}"
+    return f"{first}\n{lines}{rest}"
 
 
 _RUN_OWN = """\
@@ -98,3 +107,67 @@ def own_script(own: Mapping[str, object]) -> str:
                 "the template's CONTEXT has a START_SCRIPT_BASE64 that is no base64: correct it there, or take it out"
             ) from None
     return str(context.get("START_SCRIPT") or "")
+
+
+# --- the datastore's disk ----------------------------------------------------------------------------
+
+
+def disks_with(own: Mapping[str, object], image: str) -> dict[str, list[dict[str, str]]]:
+    """DISK for the call's extra template; empty: the template (`own`: its TEMPLATE) has the image already.
+
+    `image`: a name, or owner/name.
+    """
+    before = own.get("DISK")
+    several = before if isinstance(before, list) else [before]
+    disks = [{str(key): str(value) for key, value in one.items()} for one in several if isinstance(one, Mapping)]
+    if any(disk.get("IMAGE") == owner_and_name(image)[1] for disk in disks):
+        return {}
+    return {"DISK": [*disks, disk_of(image)]}
+
+
+def disk_of(image: str) -> dict[str, str]:
+    """The inner of DISK. `image`: a name, or owner/name."""
+    owner, name = owner_and_name(image)
+    return {"IMAGE": name, "IMAGE_UNAME": owner} if owner else {"IMAGE": name}
+
+
+def with_disk(script: str) -> str:
+    """A start script that first sees to the disk."""
+    return _begun_with(MOUNT, script)
+
+
+MOUNT = f"""\
+# The datastore's disk: the one with our label, else the only one that is blank, which gets it.
+ecloud_disk() {{
+    if mountpoint -q {PLACE}; then
+        return 0
+    fi
+    tries=0
+    while [ $tries -lt 30 ]; do
+        device=$(blkid -L {_LABEL} || true)
+        if [ -z "$device" ]; then
+            blank=
+            for each in $(lsblk -dnpo NAME,TYPE,RO | awk '$2 == "disk" && $3 == "0" {{ print $1 }}'); do
+                if [ "$(lsblk -npo NAME "$each" | wc -l)" = 1 ] && ! blkid "$each" >/dev/null; then
+                    blank="$blank $each"
+                fi
+            done
+            case "$blank" in
+            " "*" "*)
+                echo "ecloud: several disks are blank ($blank ): put the label {_LABEL} on the right one" >&2
+                return 1
+                ;;
+            " "*) mkfs.ext4 -q -L {_LABEL} $blank && device=${{blank# }} ;;
+            esac
+        fi
+        if [ -n "$device" ]; then
+            mkdir -p {PLACE} && mount "$device" {PLACE} && return 0
+        fi
+        sleep 1
+        tries=$((tries + 1))
+    done
+    echo "ecloud: this machine has no disk for the datastore (label {_LABEL}, or a blank one)" >&2
+    return 1
+}}
+ecloud_disk || exit 1
+"""

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from boss.providers.opennebula.errors import grows_no_more, of_answer
+from boss.providers.opennebula.errors import FULL, of_answer
 from boss.providers.opennebula.machines import Seen, address_of, machine_of, seen_of, why_broken
 from boss.providers.opennebula.template import extra_template, marks_of, own_script
 
@@ -49,9 +49,9 @@ def test_quota_and_addresses_say_what_is_used_up_and_what_helps() -> None:
     assert "limit of 2 for VMS" in str(quota)
     assert "network 1" in str(address)
     for error in (quota, address):
-        assert grows_no_more(error.kind)
+        assert error.kind in FULL
         assert re.search("administrator for more, or lower the pool's limit|larger address range", str(error))
-    assert not grows_no_more("login")
+    assert "login" not in FULL
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.providers.opennebula.disk import disks_with, with_disk
+from boss.providers.opennebula.template import disks_with, with_disk
 
 #: What each command of the machine says; each notes its call.
 COMMANDS = {

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from boss.providers.opennebula.capacity import Bound, tightest
 from boss.providers.opennebula.errors import CloudError, of_answer
 from boss.providers.opennebula.login import TOKEN_SECONDS, CloudLogin
 from boss.providers.opennebula.machines import CloudMachine, Seen, machine_of, nics_of
 from boss.providers.opennebula.make import make_client, options_of
+from boss.providers.opennebula.quotas import Bound, tightest
 from boss.providers.opennebula.template import extra_template, marks_of, nic_of, start_script
 from boss.providers.opennebula.timeouts import SPEAK_SECONDS, MachineTimeouts
 from boss.providers.provider import ProviderError

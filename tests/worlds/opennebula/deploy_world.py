@@ -15,9 +15,8 @@ import msgspec
 
 import settings
 from boss.api.schema import Counts, StatusAnswer
-from boss.deploy import teardown
+from boss.deploy import made, teardown
 from boss.deploy.deploying import DEPLOYED_FILE, Deploy, Deployed
-from boss.deploy.made import RealClock
 from boss.deploy.record import DeployRecord, opened
 from boss.providers.opennebula.client import CloudClient
 from tests.worlds.digests import digest
@@ -53,7 +52,7 @@ class Killed(BaseException):
     """This process ends here."""
 
 
-class Clock(RealClock):
+class Clock(made.Clock):
     """What is waited for for minutes takes seconds; with `hurry` time goes so many times as fast besides."""
 
     def __init__(self, hurry: int) -> None:
