@@ -1,8 +1,7 @@
 """A connection to a host over SSH: is it there, is it the host that it was, run a command and hand on what it writes.
 
-    connection.connect ── transport    TCP and the key exchange, up to where the host has shown its key
-                       └─ host_keys    that key against the pinned ones, before anything is sent
-    SshConnection.run                  one command, its output as it comes, bounded in time and bytes
+    connection.connect      TCP and the key exchange; the host's key against the pinned ones, before anything is sent
+    SshConnection.run       one command, its output as it comes, bounded in time and bytes
 
     SshError
     ├── HostUnreachableError    nothing answers there, or no sshd

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import logging
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import paramiko
+from paramiko import Transport
 
-from boss.ssh.errors import ConnectionBrokenError, HostKeyError, LoginRefusedError
-from boss.ssh.host_keys import pinned_fingerprints, pinned_keys, verify
-from boss.ssh.transport import Transport, open_transport
+from boss.ssh.errors import ConnectionBrokenError, HostKeyError, HostUnreachableError, LoginRefusedError
 from wire.messages import Place
 
 #: Kinds of host keys, the usual one first.
 _KINDS = [["ssh-ed25519"], ["ecdsa-sha2-nistp256"], ["ssh-rsa"]]
+#: The types of signature that a key of each type can make.
+_SIGNATURES = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
+#: paramiko logs tracebacks of what it raises as well.
+_LOG = f"{__name__}.paramiko"
 _PIECE_BYTES = 32 * 1024
 _GIVEN_BYTES = 256 * 1024
+
+logging.getLogger(_LOG).setLevel(logging.CRITICAL + 1)
 
 
 @dataclass
@@ -83,12 +92,12 @@ class SshConnection:
 
 def connect(place: Place, key_file: Path, seconds: float = 10.0) -> SshConnection:
     """Log in there, if the host shows a pinned key. Raises Unreachable, HostKeyError, LoginRefusedError."""
-    kinds = list(pinned_keys(place).values())
+    kinds = list(_pinned_keys(place).values())
     # A host shows one key at a time: a fingerprint may be that of any of them.
-    for preferred in [kinds] if kinds or not pinned_fingerprints(place) else _KINDS:
-        transport = open_transport(place, preferred, seconds)
+    for preferred in [kinds] if kinds or not _pinned_fingerprints(place) else _KINDS:
+        transport = _open_transport(place, preferred, seconds)
         try:
-            host_key = verify(transport, place)
+            host_key = _verify(transport, place)
             _log_in(transport, place, key_file, seconds)
         except HostKeyError:
             transport.close()
@@ -118,3 +127,78 @@ def _log_in(transport: Transport, place: Place, key_file: Path, seconds: float) 
             f"{key_file}.pub into that user's authorized_keys (admin.py init prints it), and let no other user write "
             "that file or the directories above it"
         ) from None
+
+
+# --- up to where the host has shown its key -----------------------------------------------------------
+
+
+def _open_transport(place: Place, preferred: Collection[str], seconds: float) -> Transport:
+    """Keys of the `preferred` types are asked for first: a host has several. Raises HostUnreachableError."""
+    where = f"{place.host}:{place.port}"
+    try:
+        connection = socket.create_connection((place.host, place.port), seconds)
+    except OSError as error:
+        raise HostUnreachableError(
+            f"nothing answers at {where} ({error.strerror or error}): check that the machine is up, its sshd runs, "
+            "and no firewall stands between"
+        ) from None
+    transport = Transport(connection)
+    try:
+        transport.set_log_channel(_LOG)
+        transport.banner_timeout = transport.handshake_timeout = seconds
+        _prefer(transport, preferred)
+        transport.start_client(timeout=seconds)
+        transport.get_remote_server_key()  # raises where it returned because its time was over
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        transport.close()
+        connection.close()
+        raise HostUnreachableError(
+            f"what answers at {where} is no sshd that we can speak to: {error or 'it hung up'}"
+        ) from None
+    return transport
+
+
+def _prefer(transport: Transport, kinds: Collection[str]) -> None:
+    options = transport.get_security_options()
+    offered = list(options.key_types)
+    wanted = [signature for kind in kinds for signature in _SIGNATURES.get(kind, (kind,)) if signature in offered]
+    options.key_types = [*wanted, *(kind for kind in offered if kind not in wanted)]
+
+
+# --- host keys: the pinned ones of a place, and the one that a host shows -----------------------------
+
+
+def _fingerprint_of(blob: bytes) -> str:
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+def _pinned_keys(place: Place) -> dict[bytes, str]:
+    """Key -> its type. Lines that are none are passed over: they match nothing."""
+    found: dict[bytes, str] = {}
+    for line in place.host_keys:
+        words = line.split()
+        try:
+            found[base64.b64decode(words[1], validate=True)] = words[0]
+        except (IndexError, ValueError):
+            continue
+    return found
+
+
+def _pinned_fingerprints(place: Place) -> list[str]:
+    """Those that stand for a key (`SHA256:...`): their keys' types are not known."""
+    return [line for line in place.host_keys if line.startswith("SHA256:")]
+
+
+def _verify(transport: Transport, place: Place) -> str:
+    """The fingerprint of the pinned key that the host shows. Raises HostKeyError."""
+    pinned = [*map(_fingerprint_of, _pinned_keys(place)), *_pinned_fingerprints(place)]
+    shown = _fingerprint_of(bytes(transport.get_remote_server_key().asbytes()))
+    if shown in pinned:
+        return shown
+    known = ", ".join(pinned) or "none"
+    raise HostKeyError(
+        f"the host at {place.host}:{place.port} shows the key {shown}, and pinned for this worker is "
+        f"{known}: it is another machine, or was reinstalled; nothing was sent to it. If that is as it should be, "
+        "start the agent there, then release the worker: admin.py release WORKER",
+        shown,
+    )

@@ -8,10 +8,12 @@ class SshError(Exception):
 
 
 class HostUnreachableError(SshError):
-    pass
+    """Nothing answers there, or no sshd."""
 
 
 class HostKeyError(SshError):
+    """The host shows a key that is not among the pinned ones; nothing was sent to it."""
+
     def __init__(self, text: str, shown: str = "") -> None:
         super().__init__(text)
         #: Fingerprint of the key that the host shows.
@@ -19,8 +21,8 @@ class HostKeyError(SshError):
 
 
 class LoginRefusedError(SshError):
-    pass
+    """It does not let this user in with our key."""
 
 
 class ConnectionBrokenError(SshError):
-    pass
+    """The connection ended, or took too long."""
