@@ -310,23 +310,21 @@ class InstanceBootstrap:
             self._clear_presence(worker)
 
 
-def _options(pool: PoolSetup) -> Mapping[str, object]:
-    return pool.options.get("options") or {}
-
-
 def _role(pool: PoolSetup) -> Role:
     return "datastore" if pool.role == "datastore" else "worker"
 
 
 def _machine(pool: PoolSetup) -> str:
     """The hardware of its machines, as `uname -m` prints it; by default this machine's."""
-    return str(_options(pool).get("machine") or own_machine())
+    return str((pool.options.get("options") or {}).get("machine") or own_machine())
 
 
 def _of_pool(pool: PoolSetup) -> dict[str, str]:
     """Variables of its workers that follow from the settings of the pool."""
     options = pool.options
-    variables = {"ECLOUD_HALT_WHEN_ORPHANED": "1" if _may_halt(pool) else "0"}
+    # The datastore's machine never halts: its work is to wait.
+    may_halt = pool.provider not in _NOT_OURS and pool.role == "workers" and options.get("halt_when_orphaned")
+    variables = {"ECLOUD_HALT_WHEN_ORPHANED": "1" if may_halt else "0"}
     if options.get("labels"):
         variables["ECLOUD_LABELS"] = json.dumps(options["labels"], sort_keys=True)
     if options.get("slots"):
@@ -334,8 +332,3 @@ def _of_pool(pool: PoolSetup) -> dict[str, str]:
     if options.get("orphan_after_seconds"):
         variables["ECLOUD_ORPHAN_AFTER"] = f"{options['orphan_after_seconds']:g}"
     return variables
-
-
-def _may_halt(pool: PoolSetup) -> bool:
-    """The datastore's machine is not: its work is to wait."""
-    return pool.provider not in _NOT_OURS and pool.role == "workers" and bool(pool.options.get("halt_when_orphaned"))

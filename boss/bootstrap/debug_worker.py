@@ -41,18 +41,14 @@ def debug_lines(
         yield DebugLine(ended=True, failed=["not looked at"])
         return
     try:
-        yield from _all_lines(worker, place, boss_key, datastore_key, bundles)
+        failed: list[str] = []
+        for text in _texts(worker, place, boss_key, datastore_key, bundles):
+            if text.startswith(_FAILED):
+                failed.append(text.removeprefix(_FAILED).partition(": ")[0])
+            yield DebugLine(text=text)
+        yield DebugLine(ended=True, failed=failed)
     finally:
         _AT_ONCE.release()
-
-
-def _all_lines(worker: str, place: Place, boss_key: Path, datastore_key: str, bundles: str) -> Iterator[DebugLine]:
-    failed: list[str] = []
-    for text in _texts(worker, place, boss_key, datastore_key, bundles):
-        if text.startswith(_FAILED):
-            failed.append(text.removeprefix(_FAILED).partition(": ")[0])
-        yield DebugLine(text=text)
-    yield DebugLine(ended=True, failed=failed)
 
 
 def _texts(worker: str, place: Place, boss_key: Path, datastore_key: str, bundles: str) -> Iterator[str]:

@@ -43,22 +43,12 @@ class SshKey:
 
 def ensure_keys(state_directory: Path) -> list[SshKey]:
     """Both pairs, made where there are none. Raises KeyFileError, OSError."""
-    folder = state_directory / FOLDER
-    private_folder(folder)
-    return [_ensure(folder / name, name) for name in (BOSS, DATASTORE)]
+    return [ensure_key(key_path(state_directory, name), name) for name in (BOSS, DATASTORE)]
 
 
 def ensure_key(path: Path, name: str) -> SshKey:
-    """One more pair, for something else than workers. Raises KeyFileError, OSError."""
+    """One pair, made where there is none. Raises KeyFileError, OSError."""
     private_folder(path.parent)
-    return _ensure(path, name)
-
-
-def key_path(state_directory: Path, name: str) -> Path:
-    return state_directory / FOLDER / name
-
-
-def _ensure(path: Path, name: str) -> SshKey:
     made = not path.exists() and _make(path)
     _refuse_open_key(path)
     public = path.with_name(path.name + ".pub")
@@ -68,6 +58,10 @@ def _ensure(path: Path, name: str) -> SshKey:
         )
     text = public.read_text(encoding="ascii", errors="replace").strip()
     return SshKey(name, path, text, made)
+
+
+def key_path(state_directory: Path, name: str) -> Path:
+    return state_directory / FOLDER / name
 
 
 def _make(path: Path) -> bool:

@@ -49,8 +49,5 @@ def _write(file: IO[bytes], files: Iterable[File]) -> None:
 
 
 def digest_of(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=32)
     with open(path, "rb") as file:
-        while piece := file.read(1024 * 1024):
-            digest.update(piece)
-    return f"b2:{digest.hexdigest()}"
+        return f"b2:{hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()}"

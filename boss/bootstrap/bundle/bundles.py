@@ -89,8 +89,8 @@ class Bundles:
             raise BundleError(f"there is no bundle for the machine {machine!r}: known are {', '.join(MACHINES)}")
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         packages = self._packages(program, python, machine)
-        files = [*self._ours(program), *_all_files(packages)]
-        files.append(_about(program, python, machine, packages))
+        theirs = (file for package in packages for file in (*package.files, _record(package)))
+        files = [*self._ours(program), *theirs, _about(program, python, machine, packages)]
         key = _key(files)
         made = self._found(name, key)
         if made is None:
@@ -140,12 +140,6 @@ class Bundles:
             raise BundleError(f"it is not known which version of {', '.join(unknown)} is wanted: none is installed")
         folder = self._folder / "wheels" / f"{python}-{machine}"
         return downloaded({name: version for name, version in versions.items() if version}, python, machine, folder)
-
-
-def _all_files(packages: Iterable[Package]) -> Iterator[File]:
-    for package in packages:
-        yield from package.files
-        yield _record(package)
 
 
 def _record(package: Package) -> File:

@@ -77,11 +77,8 @@ def installed(name: str) -> Package:
     listed = distribution.files
     if not listed:
         raise BundleError(f"it is not recorded which files the package {name} has; install it with pip")
-    files = []
-    for each in sorted(listed, key=str):
-        path = each.as_posix()
-        if is_wanted(name, path):
-            files.append(_on_disk(path, Path(str(distribution.locate_file(each)))))
+    wanted = [each for each in sorted(listed, key=str) if is_wanted(name, each.as_posix())]
+    files = (_on_disk(each.as_posix(), Path(str(distribution.locate_file(each)))) for each in wanted)
     return Package(name, distribution.version, tuple(files))
 
 
