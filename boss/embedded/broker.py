@@ -22,8 +22,8 @@ from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from boss.common.private_files import write_private
-from boss.embedded.children import Child, log_tail, start_child
-from boss.embedded.end_process import end_process
+from boss.embedded.children import Child, end_process, log_tail, start_child
+from boss.embedded.environments import ROOT
 from boss.embedded.logins import MqttLogin, write_files
 from boss.embedded.ports import HOST, choose_port, is_free, listens
 from boss.embedded.programs import BrokerError, Kind, find_program
@@ -69,6 +69,7 @@ class EmbeddedBroker:
         self._directory = directory.absolute()
         self._topics = topics
         self._logins = {login.username: login for login in logins}
+        self._record_path = self._directory / "broker.json"
         self._wanted_port = port
         self._program = find_program(kind, listen)
         self._listen = listen
@@ -116,10 +117,7 @@ class EmbeddedBroker:
             self._logins |= {login.username: login for login in new}
             write_files(self._directory, self._logins.values(), self._topics)
             if new and self._reload():
-                self._wait_for_login(new[-1], timeout)
-
-    def add_login(self, login: MqttLogin, timeout: float = 5.0) -> None:
-        self.add_logins([login], timeout)
+                self._wait_until(new[-1], True, timeout, "does not accept the new login {!r}")
 
     def remove_login(self, username: str, timeout: float = 5.0) -> None:
         """It is refused when this returns; Mosquitto also ends its connection, amqtt at its next login."""
@@ -127,7 +125,7 @@ class EmbeddedBroker:
             removed = self._logins.pop(username, None)
             write_files(self._directory, self._logins.values(), self._topics)
             if self._reload() and removed is not None:
-                self._wait_for_refusal(removed, timeout)
+                self._wait_until(removed, False, timeout, "still accepts the login {!r}, which was removed")
 
     def stop(self, grace: float = 5.0) -> None:
         self._closed.set()
@@ -161,7 +159,7 @@ class EmbeddedBroker:
     def _wait_until_ready(self, child: Child, deadline: float) -> None:
         boss = self._boss_login()
         while time.monotonic() < deadline:
-            code = child.poll()
+            code = child.exit_code
             if code is not None:
                 raise self._failure(
                     f"ended at once with exit code {code}", _BrokerKilledError if code < 0 else BrokerError
@@ -217,10 +215,6 @@ class EmbeddedBroker:
 
     # -- the port and the record of last time ---------------------------------------------------------
 
-    @property
-    def _record_path(self) -> Path:
-        return self._directory / "broker.json"
-
     def _record(self) -> dict[str, int]:
         try:
             record = json.loads(self._record_path.read_text(encoding="utf-8"))
@@ -271,18 +265,11 @@ class EmbeddedBroker:
     def _reload(self) -> bool:
         return self._child is not None and self._child.send(signal.SIGHUP)
 
-    def _wait_for_login(self, login: MqttLogin, timeout: float) -> None:
+    def _wait_until(self, login: MqttLogin, accepted: bool, timeout: float, failure: str) -> None:
         deadline = time.monotonic() + timeout
-        while not accepts_login(HOST, self.port, login.username, login.password):
+        while accepts_login(HOST, self.port, login.username, login.password) is not accepted:
             if time.monotonic() > deadline:
-                raise self._failure(f"does not accept the new login {login.username!r}")
-            time.sleep(_POLL_SECONDS)
-
-    def _wait_for_refusal(self, login: MqttLogin, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        while accepts_login(HOST, self.port, login.username, login.password) is not False:
-            if time.monotonic() > deadline:
-                raise self._failure(f"still accepts the login {login.username!r}, which was removed")
+                raise self._failure(failure.format(login.username))
             time.sleep(_POLL_SECONDS)
 
 
@@ -315,6 +302,5 @@ def accepts_login(host: str, port: int, username: str, password: str, timeout: f
 
 def _environment() -> dict[str, str]:
     """Ours, and where our packages are: the broker may be a Python program of ours."""
-    root = str(Path(__file__).resolve().parents[2])
-    earlier = os.environ.get("PYTHONPATH")
-    return os.environ | {"PYTHONPATH": root if not earlier else f"{root}{os.pathsep}{earlier}"}
+    path = os.pathsep.join(filter(None, [os.fspath(ROOT), os.environ.get("PYTHONPATH", "")]))
+    return os.environ | {"PYTHONPATH": path}

@@ -33,7 +33,7 @@ class BrokerLogins:
         made = not self._passwords.has(name)
         login = self.login(name, role)
         if made and self._broker is not None:
-            self._broker.add_login(login)
+            self._broker.add_logins([login])
         return made
 
     def renew(self, name: str, role: Role) -> None:

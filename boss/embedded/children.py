@@ -1,4 +1,6 @@
-"""Start a program as a child of this process and follow it to its end. Knows nothing of what the program is.
+"""Start a program as a child of this process and follow it to its end; end exactly one process, a child or not.
+
+Knows nothing of what the programs are.
 
 Each child has a session of its own (Ctrl-C at the terminal reaches the boss only, which decides), no descriptor of
 ours but its log, and optionally dies with its parent:
@@ -23,9 +25,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
+from typing import Literal
 
-from boss.common.processes import start_time
-from boss.embedded.end_process import ProcessError
+from boss.common.processes import exited, start_time
 from boss.embedded.errors import EmbeddedError
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,10 @@ class ChildError(EmbeddedError):
     """The program could not be started; says which and why."""
 
 
+class ProcessError(EmbeddedError):
+    """The process cannot be ended; says which and why."""
+
+
 class Child:
     """One started program. Its end is noticed by a thread of its own; every call is safe from any thread."""
 
@@ -49,17 +55,13 @@ class Child:
         self.pid = process.pid
         # Until it is waited for (by our own thread, below) the number cannot be used again.
         self.start_time = start_time(process.pid) or 0
-        #: Set when it has ended and `exit_code` holds how (negative: by that signal).
+        #: Set when it has ended and `exit_code` holds how (negative: by that signal; None while it runs).
         self.wait_event = threading.Event()
         self.exit_code: int | None = None
         self._process = process
         self._signals = threading.Lock()
         self._on_end = ended
         threading.Thread(target=self._follow, name=f"child-{name}", daemon=True).start()
-
-    def poll(self) -> int | None:
-        """The exit code, or None while it runs."""
-        return self.exit_code
 
     def send(self, number: signal.Signals) -> bool:
         """False when it has ended already."""
@@ -159,6 +161,34 @@ def _bound_to_parent(argv: Sequence[str]) -> list[str]:
         return [setpriv, "--pdeathsig", "TERM", "--", "/bin/sh", "-c", _STILL_OURS, parent, path, *argv[1:]]
     helper = str(Path(__file__).with_name("parent_death.py"))
     return [sys.executable, "-I", "-S", helper, parent, path, *argv[1:]]
+
+
+def end_process(pid: int, started: int, grace: float) -> Literal["ended", "absent"]:
+    """TERM, and KILL after `grace` seconds, but only the process that started at `started` (clock ticks since boot).
+
+    It is ended only through a pidfd that was opened before its start time was compared: the pidfd keeps meaning that
+    process whatever happens to the number.
+
+    `absent`: it is gone already (the number may belong to another process by now). Raises ProcessError when it belongs
+    to another user, or does not go even after KILL.
+    """
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return "absent"
+    try:
+        if start_time(pid) != started:
+            return "absent"
+        for number, timeout in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(handle, number)
+            if exited(handle, timeout):
+                return "ended"
+        raise ProcessError(f"process {pid} does not end, not even by KILL: it hangs in the kernel")
+    except PermissionError:
+        raise ProcessError(f"process {pid} belongs to another user and cannot be ended by this one") from None
+    finally:
+        os.close(handle)
 
 
 class _Spawner:

@@ -74,11 +74,7 @@ def listens(pid: int, port: int) -> bool:
 
 
 def _open_files(pid: int) -> set[str]:
-    directory = Path(f"/proc/{pid}/fd")
-    names: set[str] = set()
     try:
-        for entry in directory.iterdir():
-            names.add(os.readlink(entry))
+        return {os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
     except OSError:  # it ends, or closes a file while we look: the caller asks again
-        return names
-    return names
+        return set()

@@ -215,7 +215,7 @@ def test_one_that_is_killed_while_it_starts_is_started_again(tmp_path: Path, mon
     broker = start_broker(tmp_path / "broker", "mosquitto")
     try:
         assert accepts(broker, BOSS)
-        assert [child.poll() for child in started] == [-signal.SIGKILL, None]
+        assert [child.exit_code for child in started] == [-signal.SIGKILL, None]
         assert broker.warning == "", "its start was made good"
     finally:
         broker.stop()
@@ -224,7 +224,7 @@ def test_one_that_is_killed_while_it_starts_is_started_again(tmp_path: Path, mon
 def test_a_login_can_be_added_and_taken_away_while_it_runs(broker: EmbeddedBroker) -> None:
     newcomer = MqttLogin("w3", "of-a-newcomer", "worker")
     assert accepts(broker, newcomer) is False
-    broker.add_login(newcomer)
+    broker.add_logins([newcomer])
     assert accepts(broker, newcomer)
     assert accepts(broker, WORKER)
     broker.remove_login("w3")

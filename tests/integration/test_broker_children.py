@@ -15,8 +15,7 @@ import pytest
 
 from boss.common import processes
 from boss.embedded import children
-from boss.embedded.children import Child, ChildError, log_tail, start_child
-from boss.embedded.end_process import end_process
+from boss.embedded.children import Child, ChildError, end_process, log_tail, start_child
 from tests.worlds.waiting import scaled, wait_for
 
 
@@ -34,7 +33,7 @@ def test_a_child_says_its_end_by_code_event_and_call() -> None:
     reported: list[Child] = []
     child = start_child(["sh", "-c", "exit 7"], ended=reported.append)
     assert ended(child) == 7
-    assert child.poll() == 7
+    assert child.exit_code == 7
     assert child.wait_event.is_set()
     wait_for(lambda: reported, "the end is reported")
     assert reported == [child]
@@ -189,7 +188,7 @@ def test_a_name_with_blanks_and_parentheses_does_not_hide_the_start_time(tmp_pat
 def test_a_process_is_ended_only_under_its_own_start_time() -> None:
     child = start_child(["sleep", "600"])
     assert end_process(child.pid, child.start_time + 1, grace=0.1) == "absent"
-    assert child.poll() is None
+    assert child.exit_code is None
     assert end_process(child.pid, child.start_time, grace=scaled(20)) == "ended"
     assert ended(child) == -signal.SIGTERM
     assert end_process(child.pid, child.start_time, grace=0.1) == "absent"

@@ -150,7 +150,7 @@ def test_a_wrong_password_is_reported_once_and_tried_until_it_is_right(broker: E
     assert "refused the login of 'w9'" in reason
     assert "w9-password" not in reason
     never(listener, Disconnected, 0.5)
-    broker.add_login(newcomer)
+    broker.add_logins([newcomer])
     listener.wait(Connected)
 
 
