@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from datastore.agent import DatastoreAgent, DatastorePolicy, Outgoing
@@ -129,6 +130,40 @@ def _end_with(pid: int, inbox: Inbox) -> None:
     threading.Thread(target=wait, name="die-with", daemon=True).start()
 
 
+#: Options that are environment variables too: what the default is, and what help says of it. None: it must be given.
+_OPTIONS: tuple[tuple[str, str, Callable[[str], object], object, str], ...] = (
+    ("--tree", "ECLOUD_DATASTORE_TREE", Path, "ecloud-data", "directory of inputs and results"),
+    ("--deployment", "ECLOUD_DEPLOYMENT", str, None, "id of the deployment that it serves"),
+    ("--broker-host", "ECLOUD_BROKER_HOST", str, "127.0.0.1", "the MQTT broker's host"),
+    ("--broker-port", "ECLOUD_BROKER_PORT", int, 1883, "the MQTT broker's port"),
+    ("--username", "ECLOUD_DATASTORE_USERNAME", str, "datastore", "name of its login at the broker"),
+    ("--password-file", "ECLOUD_DATASTORE_PASSWORD_FILE", Path, "", "file with the login's password"),
+    ("--tls-ca", "ECLOUD_BROKER_TLS_CA", Path, "", "use TLS, and trust these certificates"),
+    ("--tls-cert", "ECLOUD_BROKER_TLS_CERT", Path, "", "its own certificate, if the broker asks for one"),
+    ("--tls-key", "ECLOUD_BROKER_TLS_KEY", Path, "", "the key of that certificate"),
+    ("--boss-url", "ECLOUD_BOSS_URL", str, "", "HTTP address of a boss on another host"),
+    ("--http-token-file", "ECLOUD_DATASTORE_HTTP_TOKEN_FILE", Path, "", "file with the token for its files"),
+    ("--prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "first part of all MQTT topics"),
+    ("--ssh-key", "ECLOUD_DATASTORE_SSH_KEY", Path, "", "private SSH key that workers on other hosts accept"),
+    ("--transfers", "ECLOUD_TRANSFERS_AT_ONCE", int, 16, "transfers under way at once"),
+    (
+        "--retry-seconds",
+        "ECLOUD_TRANSFER_RETRY_SECONDS",
+        float,
+        2.0,
+        "pause before results are fetched again after a failure, longer each time",
+    ),
+    (
+        "--disk-retry-seconds",
+        "ECLOUD_TRANSFER_DISK_RETRY_SECONDS",
+        float,
+        10.0,
+        "pause before results are fetched again after the disk was full",
+    ),
+    ("--log-level", "ECLOUD_LOG_LEVEL", str.upper, "INFO", "DEBUG, INFO, WARNING or ERROR"),
+)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m datastore",
@@ -136,40 +171,13 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add(parser, "--tree", "ECLOUD_DATASTORE_TREE", Path, "ecloud-data", "directory of inputs and results")
-    _add(parser, "--deployment", "ECLOUD_DEPLOYMENT", str, None, "id of the deployment that it serves")
-    _add(parser, "--broker-host", "ECLOUD_BROKER_HOST", str, "127.0.0.1", "the MQTT broker's host")
-    _add(parser, "--broker-port", "ECLOUD_BROKER_PORT", int, 1883, "the MQTT broker's port")
-    _add(parser, "--username", "ECLOUD_DATASTORE_USERNAME", str, "datastore", "name of its login at the broker")
-    _add(parser, "--password-file", "ECLOUD_DATASTORE_PASSWORD_FILE", Path, "", "file with the login's password")
-    _add(parser, "--tls-ca", "ECLOUD_BROKER_TLS_CA", Path, "", "use TLS, and trust these certificates")
-    _add(parser, "--tls-cert", "ECLOUD_BROKER_TLS_CERT", Path, "", "its own certificate, if the broker asks for one")
-    _add(parser, "--tls-key", "ECLOUD_BROKER_TLS_KEY", Path, "", "the key of that certificate")
-    _add(parser, "--boss-url", "ECLOUD_BOSS_URL", str, "", "HTTP address of a boss on another host")
-    _add(parser, "--http-token-file", "ECLOUD_DATASTORE_HTTP_TOKEN_FILE", Path, "", "file with the token for its files")
-    _add(parser, "--prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "first part of all MQTT topics")
-    _add(
-        parser, "--ssh-key", "ECLOUD_DATASTORE_SSH_KEY", Path, "", "private SSH key that workers on other hosts accept"
-    )
-    _add(parser, "--transfers", "ECLOUD_TRANSFERS_AT_ONCE", int, 16, "transfers under way at once")
-    _add(
-        parser, "--retry-seconds", "ECLOUD_TRANSFER_RETRY_SECONDS", float, 2.0,
-        "pause before results are fetched again after a failure, longer each time",
-    )  # fmt: skip
-    _add(
-        parser, "--disk-retry-seconds", "ECLOUD_TRANSFER_DISK_RETRY_SECONDS", float, 10.0,
-        "pause before results are fetched again after the disk was full",
-    )  # fmt: skip
-    _add(parser, "--log-level", "ECLOUD_LOG_LEVEL", str.upper, "INFO", "DEBUG, INFO, WARNING or ERROR")
+    for option, variable, kind, default, text in _OPTIONS:
+        value = os.environ.get(variable) or default or None
+        shown = f"{text} [{variable}, else {default}]" if default else f"{text} [{variable}]"
+        required = value is None and default is None
+        parser.add_argument(option, type=kind, default=value, required=required, help=shown)
     parser.add_argument("--die-with", type=int, default=0, metavar="PID", help="stop when this process ends")
     return parser
-
-
-def _add(parser: argparse.ArgumentParser, option: str, variable: str, kind: object, default: object, text: str) -> None:
-    """An option that is also an environment variable, and says so."""
-    value = os.environ.get(variable) or default or None
-    shown = f"{text} [{variable}]" if default in (None, "") else f"{text} [{variable}, else {default}]"
-    parser.add_argument(option, type=kind, default=value, required=value is None and default is None, help=shown)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

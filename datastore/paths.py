@@ -36,7 +36,14 @@ def clean_path(path: str) -> str:
     if len(_encoded(path)) > MAX_NAME_BYTES:
         raise NameRefusedError(f"the path {shown(path)} is longer than {MAX_NAME_BYTES:,} bytes")
     for component in path.split("/"):
-        _check_component(component, path)
+        if component == "":
+            raise NameRefusedError(f"the path {shown(path)} has an empty component ('//' or a '/' at its end)")
+        if component == ".":
+            raise NameRefusedError(f"the path {shown(path)} has a component '.'")
+        if component == "..":
+            raise NameRefusedError(f"the path {shown(path)} has a component '..': it could leave its directory")
+        if len(_encoded(component)) > MAX_COMPONENT_BYTES:
+            raise NameRefusedError(f"the path {shown(path)} has a component longer than {MAX_COMPONENT_BYTES} bytes")
     return path
 
 
@@ -78,17 +85,6 @@ def folders_of(name: str) -> list[str]:
 def shown(name: str) -> str:
     """A name as a message may show it: quoted, control characters escaped, not endless."""
     return repr(name if len(name) <= 120 else name[:117] + "...")
-
-
-def _check_component(component: str, path: str) -> None:
-    if component == "":
-        raise NameRefusedError(f"the path {shown(path)} has an empty component ('//' or a '/' at its end)")
-    if component == ".":
-        raise NameRefusedError(f"the path {shown(path)} has a component '.'")
-    if component == "..":
-        raise NameRefusedError(f"the path {shown(path)} has a component '..': it could leave its directory")
-    if len(_encoded(component)) > MAX_COMPONENT_BYTES:
-        raise NameRefusedError(f"the path {shown(path)} has a component longer than {MAX_COMPONENT_BYTES} bytes")
 
 
 def _encoded(text: str) -> bytes:

@@ -85,18 +85,11 @@ def _step(parent: int, component: str, path: str, make: bool) -> int:
         if not make:
             raise PathMissingError(f"the folder {path!r} is not there") from None
         make_folder(component, parent, 0o755)
-        child = _step_made(parent, component, path)
+        return _step(parent, component, path, False)
     except OSError as error:
         raise _explained(error, path, f"a file or a symbolic link at {component!r}") from None
     os.close(parent)
     return child
-
-
-def _step_made(parent: int, component: str, path: str) -> int:
-    try:
-        return os.open(component, _FOLDER, dir_fd=parent)
-    except OSError as error:
-        raise _explained(error, path, f"a file or a symbolic link at {component!r}") from None
 
 
 def make_folder(path: str, root: int, mode: int) -> None:
