@@ -16,14 +16,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
@@ -107,7 +106,8 @@ def start_child(
     """
     name = name or Path(argv[0]).name
     if die_with_parent:
-        return _spawner().start(lambda: _start(_bound_to_parent(argv), env, log_path, cwd, name, ended))
+        bound = _bound_to_parent(argv)
+        return _spawner().submit(_start, bound, env, log_path, cwd, name, ended).result()
     return _start(list(argv), env, log_path, cwd, name, ended)
 
 
@@ -191,28 +191,6 @@ def end_process(pid: int, started: int, grace: float) -> Literal["ended", "absen
         os.close(handle)
 
 
-class _Spawner:
-    """A thread that starts children and never ends before the process does."""
-
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-        self._orders: queue.SimpleQueue[tuple[Callable[[], Child], Future[Child]]] = queue.SimpleQueue()
-        threading.Thread(target=self._run, name="spawner", daemon=True).start()
-
-    def start(self, make: Callable[[], Child]) -> Child:
-        answer: Future[Child] = Future()
-        self._orders.put((make, answer))
-        return answer.result()
-
-    def _run(self) -> None:
-        while True:
-            make, answer = self._orders.get()
-            try:
-                answer.set_result(make())
-            except BaseException as error:
-                answer.set_exception(error)
-
-
 def last_lines(log: Path) -> str:
     """The last line of a child's log: why it ended, if it said so."""
     try:
@@ -224,13 +202,10 @@ def last_lines(log: Path) -> str:
     return next((line for line in reversed(lines) if line.strip()), "")[:1000]
 
 
-_spawner_lock = threading.Lock()
-_the_spawner: _Spawner | None = None
+#: By process: a fork has no threads.
+_spawners: dict[int, ThreadPoolExecutor] = {}
 
 
-def _spawner() -> _Spawner:
-    global _the_spawner
-    with _spawner_lock:
-        if _the_spawner is None or _the_spawner.pid != os.getpid():  # a fork has no threads
-            _the_spawner = _Spawner()
-        return _the_spawner
+def _spawner() -> ThreadPoolExecutor:
+    """A thread that starts children and never ends before the process does."""
+    return _spawners.setdefault(os.getpid(), ThreadPoolExecutor(1, "spawner"))
