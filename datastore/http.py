@@ -132,7 +132,7 @@ class Boss:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size - have)}
         try:
             with self._asked("PUT", path, headers, _pieces(source, have, size, self._stopped)) as answer:
-                return bool(self._decoded(answer)["complete"])
+                return self._decoded(answer)[1]
         except BossRefusedError as error:
             if error.status == 409:  # another connection of ours is not over there yet
                 raise BossUnreachableError(str(error)) from None
@@ -141,17 +141,17 @@ class Boss:
     def _there(self, digest: str) -> tuple[int, bool]:
         try:
             with self._asked("GET", f"{OUTGOING}{digest}", {}) as answer:
-                state = self._decoded(answer)
-                return int(state["have"]), bool(state["complete"])
+                return self._decoded(answer)
         except BossRefusedError as error:
             if error.status == 404:
                 return 0, False
             raise
 
-    def _decoded(self, answer: http.client.HTTPResponse) -> dict[str, int]:
+    def _decoded(self, answer: http.client.HTTPResponse) -> tuple[int, bool]:
+        """How many bytes the boss has, and whether that is all of it."""
         try:
             state = json.loads(answer.read(65_536))
-            return {"have": int(state["have"]), "complete": bool(state["complete"])}
+            return int(state["have"]), bool(state["complete"])
         except (ValueError, KeyError, TypeError):
             raise BossRefusedError(
                 200, f"what answers at {self.url} is no boss; set --boss-url to the boss's"

@@ -123,12 +123,11 @@ class Publisher:
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._tree.incoming)
 
     def _digests(self, records: list[Record]) -> list[DigestRow]:
-        rows = []
-        for record in records:
-            for file, path in zip(record.files, paths_of(record, self._folder(record)), strict=True):
-                status = os.stat(path, dir_fd=self._tree.incoming, follow_symlinks=False)
-                rows.append(row_of(file.name, status, file.digest))
-        return rows
+        return [
+            row_of(file.name, os.stat(path, dir_fd=self._tree.incoming, follow_symlinks=False), file.digest)
+            for record in records
+            for file, path in zip(record.files, paths_of(record, self._folder(record)), strict=True)
+        ]
 
     def _left(self, record: Record) -> list[Rename]:
         """The files that have no name yet, but for those in folders."""

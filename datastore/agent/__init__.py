@@ -1,7 +1,7 @@
 """The datastore's agent, pure: events in, effects out, by the one door `DatastoreAgent.handle(event, now)`.
 
     agent ── staging       inputs on their way out
-          ├─ collecting    results on their way in, up to incoming (`refusals`: names that may not be)
+          ├─ collecting    results on their way in, up to incoming
           ├─ publishing    from incoming into the tree: sync, record, place, for many attempts at once
           ├─ files         sent files get their name, names are looked up, users get contents from the boss
           └─ lanes         who is served next: one transfer a worker and direction

@@ -9,8 +9,8 @@ from datastore.agent.effects import Discard, DropRecords, FetchResults, StopFetc
 from datastore.agent.events import Discarded, FetchFailed, ResultsFetched
 from datastore.agent.moves import leave, move
 from datastore.agent.records import published
-from datastore.agent.refusals import refusal
 from datastore.agent.state import Collection, DatastoreAgentState, IgnoredEvent, Step
+from datastore.paths import NameRefusedError, clash, clean_name, clean_path, folders_of, shown
 from wire.messages import Abandon, Abandoned, AttemptKey, Collect, Forget
 
 # --- orders -----------------------------------------------------------------------------------------
@@ -37,9 +37,9 @@ def _ordered_again(collection: Collection, order: Collect) -> None:
 
 
 def _begin(state: DatastoreAgentState, order: Collect) -> None:
-    refusal = fenced(state, (order.task, order.attempt)) or _path_refused(order)
-    if refusal is not None:
-        _end(state, refusal)
+    refused = fenced(state, (order.task, order.attempt)) or _path_refused(order)
+    if refused is not None:
+        _end(state, refused)
         return
     collection = Collection(order)
     state.collections[collection.key] = collection
@@ -218,10 +218,47 @@ def fenced(state: DatastoreAgentState, key: AttemptKey) -> Abandoned | None:
 
 
 def _path_refused(order: Collect) -> Abandoned | None:
-    reason = refusal(order)
+    reason = _refusal(order)
     if not reason:
         return None
     return Abandoned(task=order.task, attempt=order.attempt, fault="path", reason=reason)
+
+
+# --- names that an order may not have: those that leave their directory, and those that cannot all be ---
+
+
+def _refusal(order: Collect) -> str:
+    """Why its names are refused; empty: they are not."""
+    try:
+        for file in order.files:
+            clean_path(file.source)
+            clean_name(file.target)
+        for folder in order.folders:
+            clean_path(folder.source)
+            clean_name(folder.target)
+            for inner in folder.empty:
+                clean_name(f"{folder.target}/{inner}")
+    except NameRefusedError as error:
+        return str(error)
+    # A folder without files is as a file to whatever else wants its name, or a name below it.
+    empty = (f"{folder.target}/{inner}" for folder in order.folders for inner in folder.empty)
+    return clash([*(file.target for file in order.files), *empty]) or _folders_clash(order)
+
+
+def _folders_clash(order: Collect) -> str:
+    if not order.folders:
+        return ""
+    targets = [folder.target for folder in order.folders]
+    wanted = set(targets)
+    files = {file.target for file in order.files}
+    for target in targets:
+        if target in files:
+            return f"{shown(target)} is named as a file and as a folder"
+        if any(above in wanted or above in files for above in folders_of(target)):
+            return f"{shown(target)} is a folder of its own in another one"
+    if len(wanted) == len(targets):
+        return ""
+    return f"{shown(next(target for target in targets if targets.count(target) > 1))} is named twice"
 
 
 # --- every turn -------------------------------------------------------------------------------------

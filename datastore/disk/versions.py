@@ -62,15 +62,11 @@ class Versions:
             why = str(error)
         because = f" ({why})" if why else ""
         if digest:
-            blob = self._open_blob(digest)
+            blob = self.kept(digest)
             if blob is not None:
                 return blob
             raise VersionMissingError(f"{shown(name)} in the version {digest[:15]}... is not on the datastore{because}")
         raise VersionMissingError(f"{shown(name)} is not on the datastore{because}")
-
-    def kept(self, digest: Digest) -> Version | None:
-        """What is kept under this digest, whatever name it had; None: nothing. Raises OSError."""
-        return self._open_blob(digest)
 
     def _open_name(self, name: str, stopped: Stopped) -> Version:
         fd, status = open_file(self._tree.fd, name)
@@ -92,7 +88,8 @@ class Versions:
         if same and time.time_ns() - after.st_mtime_ns > _SETTLED_NS:
             self._index.keep_digests([row_of(name, after, digest)])
 
-    def _open_blob(self, digest: Digest) -> Version | None:
+    def kept(self, digest: Digest) -> Version | None:
+        """What is kept under this digest, whatever name it had; None: nothing. Raises OSError."""
         try:
             fd, status = open_file(self._tree.fd, f"{BLOBS}/{hex_of(digest)}")
         except (BeneathError, DigestError):

@@ -1,7 +1,7 @@
 """The kinds of transfer, under one pure agent: `local` copies within one machine, `ssh` runs rsync to other hosts.
 
     ssh ── sending                         inputs into a worker's cache, each version once
-        └─ fetching ── receiving, held     results of many attempts at once, verified one by one
+        └─ fetching ── receiving           results of many attempts at once, verified one by one
            both by runs ── rsync ── children    one rsync: arguments, run, end
                         ├─ connections ── hosts one ssh for each host, which carries every transfer
                         ├─ free_space           asked of the host when an end names no cause

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from datastore.disk.janitor import AT_ONCE, Janitor
-from datastore.transfers.held import HeldResults
+from datastore.transfers.fetching import HeldResults
 from tests.worlds.waiting import wait_for
 from wire.messages import CollectFile
 
