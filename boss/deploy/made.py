@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from boss.deploy.errors import DeployError
-from boss.deploy.listed import BOSS, Listed, machines
+from boss.deploy.listed import BOSS, machines
 from boss.deploy.record import Kept
 from boss.embedded.environments import ROOT
 from boss.providers.opennebula import errors, template
 from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
-from boss.providers.opennebula.machines import DEPLOY, ROLE, Seen
+from boss.providers.opennebula.machines import DEPLOY, ROLE, CloudMachine, Seen
 
 START_SCRIPT = ROOT / "templates" / "boss-start.sh"
 #: How long the server may work on a call that is no longer waited for.
@@ -47,7 +47,7 @@ class Maker:
         self._say = say
         self._clock = clock
 
-    def ensure(self, template_name: str, network: str, seconds: float, *, another: bool = False) -> Listed:
+    def ensure(self, template_name: str, network: str, seconds: float, *, another: bool = False) -> CloudMachine:
         """The machine, running. Raises DeployError, CloudError. `another`: though this account has a boss already."""
         there = self._found() or self._after_a_lost_call()
         if there is None:
@@ -58,7 +58,7 @@ class Maker:
 
     # --- finding -----------------------------------------------------------------------------------------
 
-    def _found(self) -> Listed | None:
+    def _found(self) -> CloudMachine | None:
         record = self._kept.record
         mine = [one for one in machines(self._client, record.mark) if one.role == BOSS and one.seen is not Seen.ENDING]
         if not mine:
@@ -82,7 +82,7 @@ class Maker:
         record.machine, record.intended_at = machine, 0.0
         self._kept.save()
 
-    def _after_a_lost_call(self) -> Listed | None:
+    def _after_a_lost_call(self) -> CloudMachine | None:
         """A process was killed, or an answer lost, when the machine may have been made: wait until that is known."""
         intended = self._kept.record.intended_at
         if not intended:
@@ -103,14 +103,14 @@ class Maker:
             one = others[0]
             raise DeployError(
                 f"this account has a boss already: machine {one.id} ({one.name}) at {one.address or 'no address'}, "
-                f"deployed from another state directory (mark {one.mark}). Work with that one from where it was "
+                f"deployed from another state directory (mark {one.deploy}). Work with that one from where it was "
                 f"deployed, or with its address and token (settings boss_url and token); end it with admin.py teardown "
-                f"--mark {one.mark}; or say --another to have a second one beside it"
+                f"--mark {one.deploy}; or say --another to have a second one beside it"
             )
 
     # --- making ------------------------------------------------------------------------------------------
 
-    def _make(self, template_name: str, network: str) -> Listed:
+    def _make(self, template_name: str, network: str) -> CloudMachine:
         record = self._kept.record
         number = self._client.template_id(template_name)
         own = self._client.template(number)
@@ -145,7 +145,7 @@ class Maker:
             raise DeployError(f"machine {record.machine} was made and is not listed any more: look at it in the cloud")
         return found
 
-    def _wait_until_it_runs(self, there: Listed, seconds: float) -> Listed:
+    def _wait_until_it_runs(self, there: CloudMachine, seconds: float) -> CloudMachine:
         until = self._clock.wall() + seconds
         shown = ""
         while there.seen is not Seen.RUNNING:
@@ -182,7 +182,7 @@ class Maker:
             self._kept.save()
         return there
 
-    def _gone(self, there: Listed) -> NoReturn:
+    def _gone(self, there: CloudMachine) -> NoReturn:
         raise DeployError(f"machine {there.id} was terminated by another user while it started: deploy again")
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 from boss.deploy.errors import DeployError
-from boss.deploy.listed import BOSS, DATASTORE, Listed, machines
+from boss.deploy.listed import BOSS, DATASTORE, machines
 from boss.deploy.made import LONGEST_CALL_SECONDS, LOOK_SECONDS, Clock
 from boss.deploy.record import Kept
 from boss.providers.opennebula import errors
 from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
-from boss.providers.opennebula.machines import DEPLOY, Seen
+from boss.providers.opennebula.machines import DEPLOY, CloudMachine, Seen
 
 #: A boss that does not end politely is ended hard after this; workers are at once.
 POLITE_SECONDS = 60.0
@@ -120,14 +120,14 @@ def _end_all(client: CloudClient, mark: str, roles: tuple[str, ...], say: Callab
         clock.sleep(LOOK_SECONDS)
 
 
-def _may_be_hard(one: Listed, late: float) -> bool:
+def _may_be_hard(one: CloudMachine, late: float) -> bool:
     """`late`: seconds since its end was asked for. The datastore's machine takes its time, unless its host is dead."""
     if one.role == DATASTORE:
         return one.seen is Seen.UNREACHABLE
     return one.role != BOSS or late > POLITE_SECONDS
 
 
-def _end(client: CloudClient, one: Listed, *, hard: bool) -> None:
+def _end(client: CloudClient, one: CloudMachine, *, hard: bool) -> None:
     if one.seen is Seen.ENDING and not hard:
         return
     try:
@@ -141,6 +141,6 @@ def _bears(image: Any, mark: str) -> bool:
     return (image.TEMPLATE or {}).get(DEPLOY) == mark
 
 
-def _line(one: Listed) -> str:
+def _line(one: CloudMachine) -> str:
     what = {BOSS: "the boss's machine", DATASTORE: "the datastore's machine"}.get(one.role, f"worker {one.worker}")
     return f"machine {one.id}: {what} ({one.name}), {one.address or 'no address'}, {one.seen}"

@@ -76,15 +76,15 @@ class CloudClient:
 
     def machines(self, deployment: str) -> list[CloudMachine]:
         """All of the account's machines with this deployment's mark, but those that are done."""
-        found = [
-            machine_of(vm.ID, vm.STATE, vm.LCM_STATE, vm.TEMPLATE or {}, vm.USER_TEMPLATE or {}, deployment)
-            for vm in self.all_machines()
-        ]
-        return [machine for machine in found if machine is not None]
+        return [machine for machine in self.all_machines() if machine.deployment == deployment]
 
-    def all_machines(self) -> list[Any]:
-        """pyone's machines of this account, but those that are done."""
-        return list(self._asked(lambda one: one.vmpool.infoextended(-3, -1, -1, -1)).VM)
+    def all_machines(self) -> list[CloudMachine]:
+        """Of this account, but those that are done."""
+        found = self._asked(lambda one: one.vmpool.infoextended(-3, -1, -1, -1)).VM
+        return [
+            machine_of(int(vm.ID), int(vm.STATE), int(vm.LCM_STATE), vm.TEMPLATE or {}, vm.USER_TEMPLATE or {}, vm.NAME)
+            for vm in found
+        ]
 
     def machine(self, number: int) -> Any:
         """pyone's machine."""

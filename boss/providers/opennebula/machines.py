@@ -49,7 +49,7 @@ class Nic(NamedTuple):
 
 
 class CloudMachine(NamedTuple):
-    """One listed machine with our mark."""
+    """One listed machine, with what our marks say of it."""
 
     id: int
     worker: str
@@ -61,6 +61,12 @@ class CloudMachine(NamedTuple):
     message: str
     pool: str = ""
     nics: tuple[Nic, ...] = ()
+    name: str = ""
+    deployment: str = ""
+    #: Mark of the `admin.py deploy` that it comes from.
+    deploy: str = ""
+    #: boss, datastore or worker.
+    role: str = ""
 
 
 def seen_of(state: int, lcm: int) -> Seen:
@@ -80,11 +86,9 @@ def seen_of(state: int, lcm: int) -> Seen:
 
 
 def machine_of(
-    id: int, state: int, lcm: int, template: Mapping[str, object], marks: Mapping[str, object], deployment: str
-) -> CloudMachine | None:
-    """None: it is not ours. `template`, `marks`: TEMPLATE and USER_TEMPLATE as pyone gives them."""
-    if marks.get(DEPLOYMENT) != deployment:
-        return None
+    id: int, state: int, lcm: int, template: Mapping[str, object], marks: Mapping[str, object], name: str = ""
+) -> CloudMachine:
+    """`template`, `marks`: TEMPLATE and USER_TEMPLATE as pyone gives them."""
     number = str(marks.get(INSTANCE) or "")
     seen = seen_of(state, lcm)
     said = str(marks.get("ERROR") or marks.get("SCHED_MESSAGE") or "")
@@ -97,6 +101,10 @@ def machine_of(
         message=why_broken(state, lcm, said) if seen is Seen.BROKEN else said,
         pool=str(marks.get(POOL) or ""),
         nics=nics_of(template),
+        name=name,
+        deployment=str(marks.get(DEPLOYMENT) or ""),
+        deploy=str(marks.get(DEPLOY) or ""),
+        role=str(marks.get(ROLE) or ""),
     )
 
 

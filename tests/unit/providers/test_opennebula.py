@@ -68,15 +68,15 @@ def test_states_are_reported_by_number(state: int, lcm: int, seen: Seen) -> None
 
 def test_only_what_bears_our_mark_is_ours() -> None:
     marks = marks_of("d1", "cloud-3", 17)
-    machine = machine_of(5, 3, 3, {"NIC": {"IP": "10.0.0.9"}}, marks, "d1")
+    machine = machine_of(5, 3, 3, {"NIC": {"IP": "10.0.0.9"}}, marks)
     assert machine is not None
     assert (machine.id, machine.worker, machine.instance, machine.address) == (5, "cloud-3", 17, "10.0.0.9")
-    assert machine_of(5, 3, 3, {}, marks, "d2") is None
-    assert machine_of(5, 3, 3, {}, {}, "d1") is None
+    assert machine.deployment == "d1"
+    assert machine_of(5, 3, 3, {}, {}).deployment == ""
 
 
 def test_a_mark_that_was_spoiled_is_ours_and_of_no_instance() -> None:
-    machine = machine_of(5, 3, 3, {}, {"ECLOUD_DEPLOYMENT": "d1", "ECLOUD_INSTANCE": "x7"}, "d1")
+    machine = machine_of(5, 3, 3, {}, {"ECLOUD_DEPLOYMENT": "d1", "ECLOUD_INSTANCE": "x7"})
     assert machine is not None
     assert machine.instance == 0
 

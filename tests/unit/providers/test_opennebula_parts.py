@@ -231,7 +231,7 @@ def test_the_mark_says_whose_which_pool_which_worker_and_which_generation() -> N
         "ECLOUD_DEPLOYMENT": "d1", "ECLOUD_POOL": "cloud", "ECLOUD_WORKER": "cloud-3", "ECLOUD_INSTANCE": "17",
         "ECLOUD_ROLE": "worker", "ECLOUD_DEPLOY": "x9",
     }  # fmt: skip
-    machine = machine_of(5, 3, 36, {}, {**marks, "ERROR": "DEPLOY: no such disk"}, "d1")
+    machine = machine_of(5, 3, 36, {}, {**marks, "ERROR": "DEPLOY: no such disk"})
     assert machine is not None and machine.pool == "cloud"
     assert machine.message == "OpenNebula could not start it: DEPLOY: no such disk"
 
