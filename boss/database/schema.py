@@ -61,7 +61,8 @@ def bring_up_to_date(engine: Engine, place: str, deployment_id: str = "") -> Non
     with engine.begin() as connection:
         _one_at_a_time(connection, place)
         _migrate(connection, place)
-        _make_row(connection, deployment_id or uuid.uuid4().hex)
+        sql = insert_if_absent(deployment, is_lite(connection))
+        connection.exec_driver_sql(sql, [(1, deployment_id or uuid.uuid4().hex, 0, 0, "", 0, 0.0)])
 
 
 def _one_at_a_time(connection: Connection, place: str) -> None:
@@ -86,8 +87,3 @@ def _migrate(connection: Connection, place: str) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     command.upgrade(config, HEAD)
-
-
-def _make_row(connection: Connection, deployment_id: str) -> None:
-    sql = insert_if_absent(deployment, is_lite(connection))
-    connection.exec_driver_sql(sql, [(1, deployment_id, 0, 0, "", 0, 0.0)])

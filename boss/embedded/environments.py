@@ -29,9 +29,6 @@ def of_a_child(variables: Mapping[str, str], tls: TlsOptions | None) -> dict[str
     """The user's own environment goes along: tasks of a laptop may count on it."""
     keep = {name: value for name, value in os.environ.items() if not name.startswith("ECLOUD_")}
     path = os.pathsep.join(filter(None, [os.fspath(ROOT), keep.get("PYTHONPATH", "")]))
-    return {**keep, **variables, **_of_tls(tls), "PYTHONPATH": path}
-
-
-def _of_tls(tls: TlsOptions | None) -> dict[str, str]:
-    named = {} if tls is None else {"CA": tls.ca_file, "CERT": tls.certificate_file, "KEY": tls.key_file}
-    return {f"ECLOUD_BROKER_TLS_{word}": os.fspath(path) for word, path in named.items() if path is not None}
+    files = {} if tls is None else {"CA": tls.ca_file, "CERT": tls.certificate_file, "KEY": tls.key_file}
+    of_tls = {f"ECLOUD_BROKER_TLS_{word}": os.fspath(file) for word, file in files.items() if file is not None}
+    return {**keep, **variables, **of_tls, "PYTHONPATH": path}

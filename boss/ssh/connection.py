@@ -146,7 +146,10 @@ def _open_transport(place: Place, preferred: Collection[str], seconds: float) ->
     try:
         transport.set_log_channel(_LOG)
         transport.banner_timeout = transport.handshake_timeout = seconds
-        _prefer(transport, preferred)
+        options = transport.get_security_options()
+        offered = list(options.key_types)
+        wanted = [each for kind in preferred for each in _SIGNATURES.get(kind, (kind,)) if each in offered]
+        options.key_types = [*wanted, *(kind for kind in offered if kind not in wanted)]
         transport.start_client(timeout=seconds)
         transport.get_remote_server_key()  # raises where it returned because its time was over
     except (paramiko.SSHException, EOFError, OSError) as error:
@@ -156,13 +159,6 @@ def _open_transport(place: Place, preferred: Collection[str], seconds: float) ->
             f"what answers at {where} is no sshd that we can speak to: {error or 'it hung up'}"
         ) from None
     return transport
-
-
-def _prefer(transport: Transport, kinds: Collection[str]) -> None:
-    options = transport.get_security_options()
-    offered = list(options.key_types)
-    wanted = [signature for kind in kinds for signature in _SIGNATURES.get(kind, (kind,)) if signature in offered]
-    options.key_types = [*wanted, *(kind for kind in offered if kind not in wanted)]
 
 
 # --- host keys: the pinned ones of a place, and the one that a host shows -----------------------------

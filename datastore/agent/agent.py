@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from datastore.agent import collecting, files, publishing, staging, warnings
-from datastore.agent.effects import Effect, KeepEpoch
+from datastore.agent.effects import Confirm, Effect, KeepEpoch
 from datastore.agent.events import (
     BossSeen,
     Discarded,
@@ -202,7 +202,7 @@ def _take(state: DatastoreAgentState, message: DatastoreOrders) -> None:
         state.ignore(IgnoredEvent.NOT_NEWER)
         return
     state.number = message.number
-    state.confirm(message.number)
+    state.effects.append(Confirm(state.epoch, message.number))
     for order in message.orders:
         _ORDERS[type(order)](state, order)
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from datastore.agent.effects import Confirm, Effect, Report
+from datastore.agent.effects import Effect, Report
 from datastore.agent.lanes import Lane, Lanes
 from datastore.agent.records import Record
 from wire.messages import (
@@ -206,9 +206,6 @@ class DatastoreAgentState:
 
     def report(self, report: DatastoreReport) -> None:
         self.effects.append(Report(report))
-
-    def confirm(self, number: int) -> None:
-        self.effects.append(Confirm(self.epoch, number))
 
     def ignore(self, reason: IgnoredEvent) -> None:
         self.ignored[reason] += 1

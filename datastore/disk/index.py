@@ -74,7 +74,11 @@ class Index:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.executescript(_SCHEMA)
         except sqlite3.DatabaseError as error:
-            raise IndexUnusableError(_unusable(path, error)) from error
+            raise IndexUnusableError(
+                f"the datastore's index {path} cannot be used: {error}. Nothing was changed. If the file is damaged, "
+                "move it away: digests are computed again, and results that were just being published are fetched "
+                "again."
+            ) from error
 
     def close(self) -> None:
         with self._lock:
@@ -158,10 +162,3 @@ def _written(record: Record) -> bytes:
 def _read(column: bytes) -> tuple[list[RecordedFile], list[RecordedFolder]]:
     contents = _decoder.decode(column)
     return (contents.files, contents.folders) if isinstance(contents, _Contents) else (contents, [])
-
-
-def _unusable(path: Path, error: sqlite3.Error) -> str:
-    return (
-        f"the datastore's index {path} cannot be used: {error}. Nothing was changed. If the file is damaged, move it "
-        "away: digests are computed again, and results that were just being published are fetched again."
-    )

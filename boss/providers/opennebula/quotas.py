@@ -56,7 +56,8 @@ def bounds(asked: Asked, network: str, own: Mapping[str, object]) -> list[Bound]
     if group is not None:
         limits += _of_owner(group, getattr(group, "DEFAULT_GROUP_QUOTAS", None), "its group", needs, number)
     if found is not None:
-        limits.append(Bound(f"number of addresses of network {found.NAME}", _size(found), float(found.USED_LEASES)))
+        size = sum(_number(each.SIZE) for each in _listed(found.AR_POOL, "AR"))
+        limits.append(Bound(f"number of addresses of network {found.NAME}", size, float(found.USED_LEASES)))
     return limits
 
 
@@ -92,10 +93,6 @@ def _listed(holder: Any, name: str) -> list[Any]:
     """VM is a list in newer versions of pyone, and one object in older ones."""
     value = getattr(holder, name, None) if holder is not None else None
     return value if isinstance(value, list) else [value] if value is not None else []
-
-
-def _size(network: Any) -> float:
-    return sum(_number(each.SIZE) for each in _listed(network.AR_POOL, "AR"))
 
 
 def _network_of(own: Mapping[str, object]) -> str:

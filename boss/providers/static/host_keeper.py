@@ -294,15 +294,11 @@ class HostKeeper:
                 for agent in found:
                     process = HostProcess(pid=agent.pid, start=agent.start, boot=look.boot)
                     calls.stop(machine, process, self._environment.pace.end)
-                self._gone(work, f"host {self.host.at}: the start script ended well, and no agent came up"
-                                 f"{self._said(machine, work, look)}")  # fmt: skip
+                said = f": {look.log[-300:]}" if look.log and look.log != work.log_before else ""
+                said = said or f"; look below {self._folder(machine)} there"
+                self._gone(work, f"host {self.host.at}: the start script ended well, and no agent came up{said}")
                 return
             time.sleep(_LOOK_SECONDS)  # nothing on the host tells when an agent takes its home
-
-    def _said(self, machine: HostFacts, work: HostInstance, look: HostObservation) -> str:
-        if look.log and look.log != work.log_before:
-            return f": {look.log[-300:]}"
-        return f"; look below {self._folder(machine)} there"
 
     def _lives(self, calls: HostCalls, machine: HostFacts, work: HostInstance, process: HostProcess) -> bool:
         with self._changed:
