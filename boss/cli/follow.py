@@ -31,7 +31,7 @@ def follow(
                 for answer in current.follow(batch):
                     lost_at = None
                     reasons.print(line, answer.reasons, time.monotonic())
-                    line.show(_fraction(answer), format_progress(answer), last=answer.finished)
+                    line.show(answer.counts.ended, answer.total, format_progress(answer), last=answer.finished)
                     if answer.finished:
                         line.end()
                         return answer
@@ -46,10 +46,6 @@ def follow(
             raise BossLostError(f"the boss stopped before batch {batch} was finished; nothing of it is lost")
         time.sleep(0.25)
         current = find()
-
-
-def _fraction(answer: BatchAnswer) -> float:
-    return answer.counts.ended / answer.total if answer.total else 1.0
 
 
 class Reasons:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import msgspec
-
 from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
 from boss.cli.format_tasks import reason_of
 from boss.cli.terminal import duration, format_size, harmless
@@ -15,22 +13,6 @@ from boss.intake.reader import CheckedFile, TaskFile
 from boss.intake.shape import Shape, shape_of
 
 DETACHED = "The boss works on without a follower. Watch it: admin.py status; the same push follows it again."
-
-
-class PushSummary(msgspec.Struct, kw_only=True):
-    """What --json prints of a push."""
-
-    batch: int
-    project: str
-    name: str
-    new: int
-    kept: int
-    finished: bool
-    counts: dict[str, int]
-    failed: list[dict[str, object]] = msgspec.field(default_factory=list)
-    results: str = ""
-    warnings: list[str] = msgspec.field(default_factory=list)
-    exit_code: int = 0
 
 
 # --- a push that is accepted -------------------------------------------------------------------------
@@ -69,22 +51,25 @@ def summary(
     failed: list[TaskAnswer],
     results: Path | None,
     exit_code: int,
-) -> PushSummary:
-    """`failed`: the first tasks that did not succeed. `results`: where they are, if that is on this machine."""
+) -> dict[str, object]:
+    """What --json prints of a push.
+
+    `failed`: the first tasks that did not succeed. `results`: where they are, if that is on this machine.
+    """
     new, kept = new_and_kept(file, accepted)
-    return PushSummary(
-        batch=batch.number,
-        project=batch.project,
-        name=batch.name,
-        new=new,
-        kept=kept,
-        finished=batch.finished,
-        counts=msgspec.to_builtins(batch.counts),
-        failed=[{"id": task.id, "reason": reason_of(task), "exit_code": task.exit_code} for task in failed],
-        results=str(results or ""),
-        warnings=accepted.warnings,
-        exit_code=exit_code,
-    )
+    return {
+        "batch": batch.number,
+        "project": batch.project,
+        "name": batch.name,
+        "new": new,
+        "kept": kept,
+        "finished": batch.finished,
+        "counts": batch.counts,
+        "failed": [{"id": task.id, "reason": reason_of(task), "exit_code": task.exit_code} for task in failed],
+        "results": str(results or ""),
+        "warnings": accepted.warnings,
+        "exit_code": exit_code,
+    }
 
 
 def summary_lines(file: TaskFile, batch: BatchAnswer, failed: list[TaskAnswer], results: Path | None) -> list[str]:

@@ -110,7 +110,7 @@ def _push(plan: PushPlan, clients: _Clients, line: ProgressLine, out: TextIO) ->
 
 def _send(plan: PushPlan, client: Client, line: ProgressLine) -> None:
     def report(done: int, total: int) -> None:
-        line.show(done / total if total else 1.0, format_sending(done, total))
+        line.show(done, total, format_sending(done, total))
 
     if plan.task_file.files:
         files = [Sendable(file.path, file.sent.digest, file.sent.size) for file in plan.task_file.files]

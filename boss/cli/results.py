@@ -100,7 +100,7 @@ def _get(
 
         def report(files: int, count: int) -> None:
             words = format_fetching(files, len(results), count, total)
-            line.show(count / total if total else 1.0, words, last=files == len(results))
+            line.show(count, total, words, last=files == len(results))
 
         try:
             got = get_results(boss.another, results, directory, report)

@@ -80,14 +80,15 @@ class ProgressLine:
         self._width = 0
         self._last = ""
 
-    def show(self, fraction: float, words: str, *, last: bool = False) -> None:
+    def show(self, done: float, total: float, words: str, *, last: bool = False) -> None:
+        """So much of the total is done. `last`: at once, as nothing comes after it."""
         now = time.monotonic()
         if not last and now - self._drawn_at < (_REDRAW_SECONDS if self.on_terminal else PLAIN_SECONDS):
             return
         if not self.on_terminal and words == self._last:
             return
         self._drawn_at, self._last = now, words
-        self._draw(fraction, words)
+        self._draw(done / total if total else 1.0, words)
 
     def _draw(self, fraction: float, words: str) -> None:
         if not self.on_terminal:

@@ -66,8 +66,8 @@ def test_elsewhere_than_on_a_terminal_progress_is_a_plain_line_now_and_then() ->
     stream = io.StringIO()
     line = ProgressLine(stream)
     for words in ("one", "two", "three"):
-        line.show(0.5, words)
-    line.show(1.0, "last", last=True)
+        line.show(1, 2, words)
+    line.show(2, 2, "last", last=True)
     line.end()
     assert stream.getvalue() == "one\nlast\n"
 
@@ -76,8 +76,8 @@ def test_on_a_terminal_the_line_is_drawn_over_itself() -> None:
     stream = io.StringIO()
     stream.isatty = lambda: True  # type: ignore[method-assign]
     line = ProgressLine(stream)
-    line.show(0.5, "a long line", last=True)
-    line.show(1.0, "short", last=True)
+    line.show(1, 2, "a long line", last=True)
+    line.show(2, 2, "short", last=True)
     line.say("a sentence")
     first, second, rest = [*stream.getvalue().split("\r")[1:], ""]
     assert first.endswith("a long line")
@@ -176,7 +176,7 @@ def test_a_terminal_that_was_closed_ends_the_program_as_its_signal_would() -> No
     ours, theirs = pty.openpty()
     program = (
         "import sys; from boss.cli.terminal import ProgressLine; line = ProgressLine(sys.stderr); line.say('here')\n"
-        "sys.stdin.read(); line.show(0.5, 'words', last=True)"
+        "sys.stdin.read(); line.show(1, 2, 'words', last=True)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", program],
