@@ -28,7 +28,7 @@ from worker.bootstrap.halt import halt, refusal
 from worker.cache import Cache
 from worker.home import Home, HomeError
 from worker.journal import Journal
-from worker.loop import Parts, WorkerLoop
+from worker.loop import WorkerLoop
 from worker.options import OptionError, WorkerOptions, address_of, read_options, write_start
 from worker.replacement import Replacement
 from worker.runner import Runner, RunnerOptions
@@ -121,7 +121,8 @@ class WorkerProgram:
             files.finished,
             lambda task, attempt, fraction: self._inbox.put(ProgressReported(task, attempt, fraction)),
         )
-        parts = Parts(
+        self._loop = WorkerLoop(
+            agent=agent,
             inbox=self._inbox,
             topics=topics,
             publish=self._link.publish,
@@ -130,7 +131,6 @@ class WorkerProgram:
             journal=self._journal,
             fetch=Replacement(home.path, options.boss_url, self._inbox.put).fetch,
         )
-        self._loop = WorkerLoop(agent, parts)
         logger.info(
             "worker %s with %d slots in %s, incarnation %s", options.id, options.slots, home.path, incarnation,
             extra={"action": "start"},

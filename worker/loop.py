@@ -6,17 +6,17 @@ Decides nothing. What it is given (a way to publish, a runner, a keeper of files
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 import queue
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from wire.codec import WireError, decode, encode
 from wire.link import Connected, Disconnected, LinkEvent, Received, SubscriptionRefused
-from wire.messages import Presence, Run, WorkerOrders
+from wire.messages import Presence, WorkerOrders
 from wire.rejected import RejectionLog
 from wire.topics import Topics
 from worker.agent import WorkerAgent
@@ -47,6 +47,7 @@ from worker.agent.events import (
 )
 from worker.attempt_files import AttemptFiles, Inbox
 from worker.journal import Journal
+from worker.runner import Runner
 
 logger = logging.getLogger(__name__)
 
@@ -55,47 +56,36 @@ _TURN = 1000
 _DISK_SECONDS = 10.0
 
 
-class TaskRunner(Protocol):
-    """What the loop asks of a runner."""
+@dataclass
+class WorkerLoop:
+    """The agent, and everything around it."""
 
-    def execute(self, run: Run) -> None: ...
-    def kill(self, task: int, attempt: int, reason: str) -> None: ...
-
-
-@dataclasses.dataclass(slots=True)
-class Parts:
-    """Everything around the agent."""
-
+    agent: WorkerAgent
     inbox: Inbox
     topics: Topics
     publish: Callable[[str, bytes], bool]
-    runner: TaskRunner
+    runner: Runner
     files: AttemptFiles
     journal: Journal
     #: Gets another version of this program, in a thread of its own.
     fetch: Callable[[FetchBundle], None]
+    exit: Exit | None = None
 
-
-class WorkerLoop:
-    def __init__(self, agent: WorkerAgent, parts: Parts) -> None:
-        self._agent = agent
-        self._parts = parts
-        self._options = agent.state.options
-        self._topics = parts.topics
+    def __post_init__(self) -> None:
+        self._options = self.agent.state.options
         self._measured_at = float("-inf")
-        self.exit: Exit | None = None
         self._ignored = RejectionLog(logger, "orders")
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
             SendReports: self._send_reports,
             Execute: self._execute,
-            KeepOutcome: lambda effect: parts.journal.keep(effect.outcome),
-            ForgetOutcome: lambda effect: parts.journal.forget(effect.task, effect.attempt),
+            KeepOutcome: lambda effect: self.journal.keep(effect.outcome),
+            ForgetOutcome: lambda effect: self.journal.forget(effect.task, effect.attempt),
             RemoveAttempt: self._remove_attempt,
-            PlaceInputs: parts.files.place,
-            KillExecution: lambda effect: parts.runner.kill(effect.task, effect.attempt, effect.reason),
-            RememberInit: lambda effect: parts.journal.remember_init(effect.number),
-            AdoptDeployment: lambda effect: parts.journal.adopt(effect.deployment),
-            FetchBundle: parts.fetch,
+            PlaceInputs: self.files.place,
+            KillExecution: lambda effect: self.runner.kill(effect.task, effect.attempt, effect.reason),
+            RememberInit: lambda effect: self.journal.remember_init(effect.number),
+            AdoptDeployment: lambda effect: self.journal.adopt(effect.deployment),
+            FetchBundle: self.fetch,
             Exit: self._end,
         }
 
@@ -103,44 +93,43 @@ class WorkerLoop:
         """Until the agent wants to end; why it does."""
         while self.exit is None:
             self.turn()
-        self._parts.journal.flush()
+        self.journal.flush()
         return self.exit
 
     def turn(self) -> None:
         """Take what waits, then what is due."""
-        deadline = self._agent.next_deadline()
+        deadline = self.agent.next_deadline()
         pause = _DISK_SECONDS if deadline is None else max(0.0, min(deadline - time.monotonic(), _DISK_SECONDS))
-        inbox = self._parts.inbox
         try:
-            event = inbox.get(timeout=pause)
+            event = self.inbox.get(timeout=pause)
             for _ in range(_TURN):
                 self._take(event)
-                event = inbox.get_nowait()
+                event = self.inbox.get_nowait()
         except queue.Empty:
             pass
         self._measure_disk()
         now = time.monotonic()
-        deadline = self._agent.next_deadline()
+        deadline = self.agent.next_deadline()
         if deadline is not None and deadline <= now:
             self._handle(TimePassed())
-        self._parts.journal.flush()
-        self._ignored.observe(self._agent.state.ignored, now)
+        self.journal.flush()
+        self._ignored.observe(self.agent.state.ignored, now)
 
     def _handle(self, event: Event) -> None:
-        for effect in self._agent.handle(event, time.monotonic()):
+        for effect in self.agent.handle(event, time.monotonic()):
             self._perform[type(effect)](effect)
         if isinstance(event, ExecutionEnded):
             key = (event.outcome.task, event.outcome.attempt)
-            if key in self._parts.journal.begun:  # its outcome is not needed
-                self._parts.journal.forget(*key)
+            if key in self.journal.begun:  # its outcome is not needed
+                self.journal.forget(*key)
 
     def _measure_disk(self) -> None:
         now = time.monotonic()
         if now >= self._measured_at + _DISK_SECONDS:
             self._measured_at = now
-            about = os.statvfs(self._parts.files.attempts)
+            about = os.statvfs(self.files.attempts)
             self._handle(DiskMeasured(about.f_bavail * about.f_frsize))
-            self._parts.files.trim_cache()
+            self.files.trim_cache()
 
     # -- what comes in ------------------------------------------------------------------------------
 
@@ -153,7 +142,7 @@ class WorkerLoop:
         elif isinstance(event, Disconnected):
             self._handle(LinkDisconnected())
         elif isinstance(event, SubscriptionRefused):
-            if event.topic == self._topics.presence(self._options.worker):
+            if event.topic == self.topics.presence(self._options.worker):
                 return  # wanted, not needed: not every broker lets a worker read its own presence
             logger.error(
                 "the broker does not let %r read %s: check its login and access list; trying again",
@@ -164,11 +153,11 @@ class WorkerLoop:
 
     def _received(self, event: Received) -> None:
         try:
-            if event.topic == self._topics.orders(self._options.worker):
+            if event.topic == self.topics.orders(self._options.worker):
                 self._handle(OrdersArrived(decode(event.payload, WorkerOrders)))
-            elif event.topic == self._topics.boss_presence and event.payload:
+            elif event.topic == self.topics.boss_presence and event.payload:
                 self._handle(BossSeen(decode(event.payload, Presence), event.retained))
-            elif event.topic == self._topics.presence(self._options.worker) and event.payload:
+            elif event.topic == self.topics.presence(self._options.worker) and event.payload:
                 self._own_presence(decode(event.payload, Presence), event.retained)
         except WireError as error:
             logger.warning("a message on %s is ignored: %s", event.topic, error, extra={"action": "refuse_message"})
@@ -182,24 +171,24 @@ class WorkerLoop:
     # -- what goes out ------------------------------------------------------------------------------
 
     def _send_reports(self, effect: SendReports) -> None:
-        self._parts.journal.flush()
+        self.journal.flush()
         try:
             payload = encode(effect.message)
         except WireError as error:
             logger.error("reports cannot be sent: %s", error, extra={"action": "refuse_message"})
             return
-        if not self._parts.publish(self._topics.reports(self._options.worker), payload):
+        if not self.publish(self.topics.reports(self._options.worker), payload):
             logger.debug("a message was not taken by the link; what counts is sent again")
 
     def _execute(self, effect: Execute) -> None:
-        self._parts.journal.begin(effect.run.task, effect.run.attempt)
-        self._parts.journal.flush()  # it may be the end of this process
-        self._parts.runner.execute(effect.run)
+        self.journal.begin(effect.run.task, effect.run.attempt)
+        self.journal.flush()  # it may be the end of this process
+        self.runner.execute(effect.run)
 
     def _end(self, effect: Exit) -> None:
         self.exit = effect
 
     def _remove_attempt(self, effect: RemoveAttempt) -> None:
-        if (effect.task, effect.attempt) in self._parts.journal.begun:
-            self._parts.journal.forget(effect.task, effect.attempt)
-        self._parts.files.remove(effect)
+        if (effect.task, effect.attempt) in self.journal.begun:
+            self.journal.forget(effect.task, effect.attempt)
+        self.files.remove(effect)

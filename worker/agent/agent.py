@@ -206,7 +206,8 @@ def _on_term(state: WorkerAgentState, event: TermReceived) -> None:
 def _say_leaving(state: WorkerAgentState) -> None:
     if not state.leaving:
         state.leaving = True
-        reports.say_at_once(state, Leaving(reason=state.stop_reason))
+        # Attempts count from 1, so (0, 0) is no attempt's place in the outbox.
+        reports.report(state, (0, 0), Leaving(reason=state.stop_reason), 0.0)
 
 
 def _on_bundle_fetched(state: WorkerAgentState, event: BundleFetched) -> None:

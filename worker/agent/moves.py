@@ -121,8 +121,9 @@ def begin_ready(state: WorkerAgentState) -> None:
         if held is None or held.arrival != arrival or held.phase != "staged" or held.run is None:
             heapq.heappop(state.ready)
         elif is_nothing_to_do(held.run):
-            heapq.heappop(state.ready)
-            _end_at_once(state, held)
+            heapq.heappop(state.ready)  # it begins and ends in one step, and costs no slot
+            _move(state, held, "executing")
+            end(state, held, Outcome(task=held.task, attempt=held.attempt, ended="succeeded"), keep=False)
         elif fits(state, held.run):
             heapq.heappop(state.ready)
             _begin(state, held, held.run)
@@ -146,12 +147,6 @@ def _begin(state: WorkerAgentState, held: Held, run: Run) -> None:
     held.directory = True
     state.effects.append(Execute(run))
     report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="executing"))
-
-
-def _end_at_once(state: WorkerAgentState, held: Held) -> None:
-    """Nothing to run: it begins and ends in one step, and costs no slot."""
-    _move(state, held, "executing")
-    end(state, held, Outcome(task=held.task, attempt=held.attempt, ended="succeeded"), keep=False)
 
 
 def end(state: WorkerAgentState, held: Held, outcome: Outcome, keep: bool = True) -> None:

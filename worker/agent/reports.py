@@ -85,11 +85,6 @@ def confirm(state: WorkerAgentState, number: int) -> None:
     flush_by(state, state.now + PHASE_DELAY)
 
 
-def say_at_once(state: WorkerAgentState, what: WorkerReport) -> None:
-    """A word about the worker itself. Attempts count from 1, so (0, 0) is no attempt's place in the outbox."""
-    report(state, (0, 0), what, 0.0)
-
-
 def on_connected(state: WorkerAgentState, _: LinkConnected) -> None:
     """A fresh connection: nothing that was under way counts, the hello says it all."""
     state.connected = True

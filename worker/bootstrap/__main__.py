@@ -49,7 +49,9 @@ def main(settings: Path) -> int:
         ensure_host_keys()
         if context.get("ECLOUD_AUTHORIZED_KEYS"):
             authorize(account, context["ECLOUD_AUTHORIZED_KEYS"])
-        login = kept_login(context, where) or retry_while_away(lambda: exchange(context, where, account))
+        login = kept_login(context, where)
+        if login is None:
+            login = retry_while_away(lambda: exchange(context, where, account))
     except (BootstrapRefusedError, KeyError) as error:
         return exit_code_of(error)
     drop_others(where.programs, FOLDER)

@@ -103,11 +103,6 @@ def kind() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}-{platform.machine()}"
 
 
-def offered(context: Mapping[str, str]) -> dict[str, str]:
-    """Kind -> digest of each bundle that the boss has."""
-    return dict(item.split("=", 1) for item in context.get("ECLOUD_BUNDLES", "").split() if "=" in item)
-
-
 def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
@@ -242,7 +237,8 @@ def ensure_bundle(context: Mapping[str, str], where: Places) -> Path:
     kept = read_json(where.settings / BUNDLE)
     if kept.get("of") == mark(context) and (folder := folder_of(str(kept["digest"]), where.programs)).is_dir():
         return folder
-    have = offered(context)
+    #: Kind -> digest of each bundle that the boss has.
+    have = dict(item.split("=", 1) for item in context.get("ECLOUD_BUNDLES", "").split() if "=" in item)
     digest = have.get(kind())
     if digest is None:
         known = ", ".join(sorted(have)) or "none"
@@ -280,11 +276,8 @@ def start(environ: Mapping[str, str]) -> int:
     program = where.programs / "bootstrap.py"
     if Path(__file__).resolve() != program.resolve():
         write_private(program, Path(__file__).read_text(encoding="utf-8"), 0o644)
-    return _by_systemd(program, where) if has_systemd() else _detached(program, where)
-
-
-def has_systemd() -> bool:
-    return os.geteuid() == 0 and os.path.isdir("/run/systemd/system")
+    systemd = os.geteuid() == 0 and os.path.isdir("/run/systemd/system")
+    return _by_systemd(program, where) if systemd else _detached(program, where)
 
 
 def _by_systemd(program: Path, where: Places) -> int:

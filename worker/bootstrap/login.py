@@ -38,25 +38,18 @@ def kept_login(context: Mapping[str, str], where: Places) -> Login | None:
 
 
 def exchange(context: Mapping[str, str], where: Places, account: Account) -> Login:
-    """The token for the login. The boss gives it once. Raises BossAwayError, BootstrapRefusedError."""
+    """The token for the login, which is kept. The boss gives it once. Raises BossAwayError, BootstrapRefusedError."""
     url = f"{context['ECLOUD_BOSS_URL'].rstrip('/')}{API}/{context['ECLOUD_WORKER_ID']}/login"
     body = json.dumps({"folder": os.fspath(where.settings)}).encode()
     with ask(url, context["ECLOUD_START_TOKEN"], body) as answer:
         try:
             content = json.loads(answer.read(_MAX_BYTES))
             files = {str(name): str(text) for name, text in content["files"].items()}
-            more = {str(name): str(value) for name, value in content["variables"].items()}
+            variables = {str(name): str(value) for name, value in content["variables"].items()}
         except OSError as error:
             raise BossAwayError(f"{url}: the answer broke off: {error}") from None
         except (ValueError, LookupError, TypeError, AttributeError):
             raise BootstrapRefusedError(f"{url} does not answer as a boss does") from None
-    return _keep(context, where, account, files, more)
-
-
-def _keep(
-    context: Mapping[str, str], where: Places, account: Account, files: Mapping[str, str], more: Mapping[str, str]
-) -> Login:
-    variables = dict(more)
     names = [os.path.basename(name) for name in files]
     for name, content in files.items():
         path = where.settings / os.path.basename(name)

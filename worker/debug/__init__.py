@@ -1,8 +1,7 @@
 """A look at a worker's machine: each thing that an agent needs, whether it is there, and what to do if it is not.
 
     worker/debug.sh ── __main__ ── machine_checks    clock, home, disk, EPANET, the agent
-                                ├─ broker_checks     is the broker there, does it accept this worker, is a boss there
-                                ├─ boss_checks       does the boss answer HTTP, where this machine was given its address
+                                ├─ broker_checks     does the boss answer HTTP, is the broker there, does it accept us
                                 └─ ssh_checks        can a datastore on another host reach the home
 
 Each check gives a Finding (`finding`): what was looked at, whether it is well, and what would help. Started by an

@@ -9,8 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from worker.debug.boss_checks import look_at_boss
-from worker.debug.broker_checks import check_broker
+from worker.debug.broker_checks import check_broker, look_at_boss
 from worker.debug.finding import Finding, lines, summary
 from worker.debug.machine_checks import check_machine
 from worker.debug.ssh_checks import check_ssh

@@ -62,16 +62,11 @@ def assess(scenario: int, solution: Solution, junctions: list[int], ids: list[st
     return row
 
 
-def refused(scenario: int, code: int, text: str) -> RunRow:
-    """The row of a scenario whose values EPANET did not take."""
-    return RunRow(scenario, "error", code, text)
-
-
 def _status(solution: Solution) -> str:
     pressure = solution.values[PRESSURE]
     if solution.error:
         return "error"
-    if not solution.complete:
+    if len(solution.times) != solution.expected:
         return "halted"
     if not all(np.isfinite(values).all() for values in solution.values.values()):
         return "nan"

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from wire.messages import EpanetRun
-from worker.epanet.assess import USABLE, BatchSummary, RunRow, assess, refuse_failures, refused, sum_up
+from worker.epanet.assess import USABLE, BatchSummary, RunRow, assess, refuse_failures, sum_up
 from worker.epanet.changes import NetworkChanges
 from worker.epanet.errors import EngineError, EpanetError, MachineError, NetworkError, SpecificationError
 from worker.epanet.library import ENGINE_VERSION
@@ -192,7 +192,7 @@ def _one(batch: _Batch, changes: NetworkChanges, scenario: Scenario, files: Resu
     try:
         changes.apply(scenario)
     except EngineError as error:
-        return refused(scenario.number, error.code, str(error))
+        return RunRow(scenario.number, "error", error.code, str(error))
     quantities = tuple(file.variable.quantity for file in files.files)
     solution: Solution = solve(project, quantities, batch.options.simulation.quality)
     row = assess(scenario.number, solution, project.nodes.of_kind("junction"), project.nodes.ids)

@@ -36,10 +36,6 @@ class Solution:
     #: The last hydraulic time reached, in seconds.
     reached: int = 0
 
-    @property
-    def complete(self) -> bool:
-        return len(self.times) == self.expected
-
 
 def solve(project: Project, quantities: tuple[Quantity, ...], quality: bool = False) -> Solution:
     """Pressure is always among what is read: it tells whether the result makes sense."""

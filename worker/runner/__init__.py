@@ -5,7 +5,7 @@
                       │  ├─ output           a file that keeps the head and the tail
                       │  └─ tree             the end of the whole process tree, daemons included
                       ├─ epanet ── helpers   an EPANET attempt, given to a warm process of worker.epanet
-                      ├─ workspace           the attempt's directory
+                      ├─ workspace           directories of attempts, used again
                       └─ watch               epoll, woken by other threads
 
 `processes` is what the kernel says of a process, `sessions` the record of those that were started, by which the next

@@ -28,20 +28,20 @@ class EpanetExecution(AttemptExecution):
     def begin(self) -> None:
         self._began = now()
         try:
-            self._shared.spares.make(self._workspace.directory)
+            self._shared.spares.make(self._directory)
             self._helper = helper = self._helpers.take()
         except OSError as error:
             self._close("failed", f"the worker cannot start an EPANET helper: {error}", "worker", None)
             return
         helper.on_line = self._heard
-        helper.on_stderr = self._workspace.stderr.write
+        helper.on_stderr = self._stderr.write
         helper.on_exit = self._exited
         self._pid = helper.pid
         self._tree.sessions.append(helper.pid)
         execution = self.run.execution
         if execution.memory is not None:
             helper.limit_memory(execution.memory)
-        helper.ask({"run": msgspec.to_builtins(execution.epanet), "directory": self._workspace.work})
+        helper.ask({"run": msgspec.to_builtins(execution.epanet), "directory": self._work})
 
     def _heard(self, said: dict[str, Any]) -> None:
         fraction = said.get("progress")

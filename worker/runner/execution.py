@@ -33,8 +33,12 @@ class AttemptExecution:
     def __init__(self, run: Run, shared: Shared) -> None:
         self.run = run
         self._shared = shared
-        self._workspace = shared.workspace(run)
-        self._tree = ProcessTree(shared.mark_of(run), shared.options.give_up_seconds)
+        options = shared.options
+        self._directory = f"{options.attempts}/{run.task}.{run.attempt}"
+        self._work = f"{self._directory}/work"
+        self._stdout = Capture(f"{self._directory}/stdout", options.output_limit, options.tail_limit)
+        self._stderr = Capture(f"{self._directory}/stderr", options.output_limit, options.tail_limit)
+        self._tree = ProcessTree(shared.mark_of(run), options.give_up_seconds)
         #: Of the process that works for it; 0: none does.
         self._pid = 0
         self._began = 0.0
@@ -68,13 +72,13 @@ class AttemptExecution:
             ended=ended,
             reason=reason,
             fault=fault,
-            stdout_tail=self._workspace.stdout.finish(),
-            stderr_tail=self._workspace.stderr.finish(),
+            stdout_tail=self._stdout.finish(),
+            stderr_tail=self._stderr.finish(),
             **more,
         )
         leftovers = True
         if not (ended == "succeeded" and self.run.execution.results):
-            leftovers = bool(self._tree.survivors) or not self._shared.spares.take(self._workspace.directory)
+            leftovers = bool(self._tree.survivors) or not self._shared.spares.take(self._directory)
         self.done = True
         self._shared.finished(self.run, outcome, leftovers)
 
@@ -99,7 +103,7 @@ class RunningAttempt(AttemptExecution):
         self._began = self._over_at = now()
         options = self._shared.options
         try:
-            self._shared.spares.make(self._workspace.directory)
+            self._shared.spares.make(self._directory)
             if not self._commands:
                 self._close(("succeeded", "", "task", None, ""))
                 return
@@ -112,7 +116,7 @@ class RunningAttempt(AttemptExecution):
         self._start_next()
 
     def _open_streams(self) -> None:
-        for capture in (self._workspace.stdout, self._workspace.stderr):
+        for capture in (self._stdout, self._stderr):
             reader, writer = os.pipe()
             self._writers.append(writer)
             os.set_blocking(reader, False)
@@ -124,9 +128,9 @@ class RunningAttempt(AttemptExecution):
         command = self._commands[index]
         self._command_began = now()
         try:
-            arguments = spawn.arguments_of(command, self.run.execution.memory, self._workspace.directory, index)
+            arguments = spawn.arguments_of(command, self.run.execution.memory, self._directory, index)
             pid, start = self._shared.launcher.start(
-                arguments, self._workspace.work, self._environment, self._shared.nothing, *self._writers
+                arguments, self._work, self._environment, self._shared.nothing, *self._writers
             )
         except (OSError, ValueError) as error:
             self._not_started(command, error)
@@ -140,7 +144,7 @@ class RunningAttempt(AttemptExecution):
 
     def _not_started(self, command: str | list[str], error: Exception) -> None:
         text = spawn.text_of(command)
-        code = spawn.blame(error, self._workspace.work)
+        code = spawn.blame(error, self._work)
         what = getattr(error, "strerror", None) or str(error)
         self._summarize(command, code if code is not None else -1)
         if code is None:

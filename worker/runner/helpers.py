@@ -54,9 +54,6 @@ class Helper:
         self.alive = True
         self._partial = b""
         self._unsent = b""
-        self._begin()
-
-    def _begin(self) -> None:
         seen = look(self.pid)
         if seen is not None:
             self._shared.sessions.began(self.pid, seen.start)

@@ -12,7 +12,7 @@ from worker.runner.launch import Launcher
 from worker.runner.sessions import Sessions
 from worker.runner.spawn import MARK, mark_of
 from worker.runner.watch import Watch
-from worker.runner.workspace import Spares, Workspace
+from worker.runner.workspace import Spares
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,6 @@ class Shared:
     def mark_of(self, run: Run) -> bytes:
         """The whole entry in the environment of each process of this attempt."""
         return f"{MARK}={self.mark}{run.task}.{run.attempt}\0".encode()
-
-    def workspace(self, run: Run) -> Workspace:
-        options = self.options
-        return Workspace(options.attempts, run, options.output_limit, options.tail_limit)
 
 
 def now() -> float:

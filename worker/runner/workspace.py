@@ -9,9 +9,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from wire.messages import Run
-from worker.runner.output import Capture
-
 #: So many unused directories are kept.
 _SPARES_MAX = 64
 
@@ -73,13 +70,3 @@ class Spares:
             os.rmdir(f"{spare}/work")
             os.rmdir(spare)
         self._free.clear()
-
-
-class Workspace:
-    """Made when an attempt executes; what is placed into `work/` before stays."""
-
-    def __init__(self, attempts: Path, run: Run, output_limit: int, tail_limit: int) -> None:
-        self.directory = f"{attempts}/{run.task}.{run.attempt}"
-        self.work = f"{self.directory}/work"
-        self.stdout = Capture(f"{self.directory}/stdout", output_limit, tail_limit)
-        self.stderr = Capture(f"{self.directory}/stderr", output_limit, tail_limit)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from wire.messages import VERSION
-from worker.debug.boss_checks import look_at_boss
+from worker.debug.broker_checks import look_at_boss
 from worker.debug.finding import Finding, lines, summary
 from worker.debug.machine_checks import check_machine
 from worker.debug.ssh_checks import _others_may_write
