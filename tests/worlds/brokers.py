@@ -85,7 +85,8 @@ def wait_for_broker(process: subprocess.Popen[bytes] | Child, port: int, log: Pa
     """Until this Mosquitto, which a test has started itself, listens; fails with its log if it ends."""
 
     def check() -> None:
-        assert process.poll() is None, log.read_text()
+        code = process.exit_code if isinstance(process, Child) else process.poll()
+        assert code is None, log.read_text()
 
     wait_for(lambda: listens(process.pid, port), f"a broker listens on port {port}", check=check)
 
