@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 from pathlib import Path
 
@@ -26,8 +25,3 @@ def exited(pidfd: int, seconds: float | None) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
-
-
-def own_start_time() -> int:
-    """Of this process."""
-    return start_time(os.getpid()) or 0

@@ -58,8 +58,7 @@ def _about_to_end(state: State, known: Known) -> list[Rejection]:
 
 def _superseded(state: State, known: Known) -> bool:
     """True: the database has tasks that this boss did not number. What it decided now could not be written."""
-    numbered = (old[0] for found in (known.tasks, known.results) for old in found.values())
-    return max(numbered, default=0) >= state.next_task
+    return any(old[0] >= state.next_task for found in (known.tasks, known.results) for old in found.values())
 
 
 def _answer(state: State, event: Submitted, acceptance: Acceptance, merge: Merge) -> None:

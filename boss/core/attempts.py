@@ -17,7 +17,7 @@ from boss.core.model import Ended, Phase, TaskState
 from boss.core.rows import AttemptRow
 from boss.core.state import Attempt, State, Worker
 from boss.core.story import illegal
-from wire.messages import Abandon, Acknowledge, AttemptKey, Collect, CollectFile, Kill, Outcome, Place, TakeBack
+from wire.messages import Abandon, Acknowledge, AttemptKey, Collect, CollectFile, Kill, Outcome, Place
 
 _NOWHERE = Place(path="")
 encode = msgspec.json.Encoder().encode
@@ -271,9 +271,8 @@ def end_superseded(state: State, attempt: Attempt, reason: str) -> None:
 def ask_back(state: State, batch: Batch) -> None:
     """The batch is paused: what was sent ahead of it and has not started waits as well."""
     for attempt in state.attempts.values():
-        if attempt.batch is batch and not (attempt.init or attempt.started() or attempt.asked_back):
-            attempt.asked_back = True
-            state.send(state.workers[attempt.worker], TakeBack(task=attempt.task, attempt=attempt.attempt))
+        if attempt.batch is batch and not attempt.init:
+            moves.take_back(state, attempt)
 
 
 def end(state: State, attempt: Attempt, how: Ended, reason: str = "") -> None:

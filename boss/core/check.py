@@ -102,8 +102,12 @@ def _task(state: State, batch: Batch, index: int) -> None:
     if now in (TaskState.PENDING, TaskState.QUEUED, TaskState.BLOCKED):
         _claim(state, bool(why(state, batch, index)), f"task {number} is {now.word}, and no reason is found", number)
     if now is not TaskState.QUEUED:
-        waits = bool(batch.flags[index] & READY) or number in state.looking_up or number in state.delayed
-        _claim(state, not waits, f"task {number} is {now.word} and waits in a queue", number)
+        _claim(
+            state,
+            not (batch.flags[index] & READY or number in state.looking_up or number in state.delayed),
+            f"task {number} is {now.word} and waits in a queue",
+            number,
+        )
 
 
 def _queued(state: State, batch: Batch, index: int) -> None:
@@ -140,8 +144,12 @@ def _attempts(state: State) -> None:
         )
         if attempt.phase is Phase.COLLECTING:
             _claim(state, attempt.outcome is not None, f"attempt {key} collects without an outcome", key[0])
-        newest = attempt.init or attempt.batch.attempts[attempt.index] == attempt.attempt
-        _claim(state, newest, f"attempt {key} lives and is not the newest", key[0])
+        _claim(
+            state,
+            attempt.init or attempt.batch.attempts[attempt.index] == attempt.attempt,
+            f"attempt {key} lives and is not the newest",
+            key[0],
+        )
     for key in state.at_datastore:
         _claim(state, key in state.attempts, f"an answer of the datastore is pending for {key}, which is over", key[0])
 
@@ -150,15 +158,21 @@ def _workers(state: State) -> None:
     for worker in state.workers.values():
         reason, row = worker.quarantine, worker.row
         recorded = (row.quarantined, row.quarantined_kind)
-        same = recorded == (("", "") if reason is None else (reason.text, reason.kind))
-        _claim(state, same, f"worker {worker.id} is quarantined for {reason}, its row has {recorded}")
+        _claim(
+            state,
+            recorded == (("", "") if reason is None else (reason.text, reason.kind)),
+            f"worker {worker.id} is quarantined for {reason}, its row has {recorded}",
+        )
         load = sum(attempt.slots for attempt in worker.attempts.values())
         _claim(state, load == worker.load, f"worker {worker.id}: load {worker.load}, its attempts hold {load}")
         for key, attempt in worker.attempts.items():
             _claim(state, state.attempts.get(key) is attempt, f"worker {worker.id} has {key}, which is over", key[0])
         probing = worker.probing
-        held = probing is None or (probing in state.attempts and worker.quarantined)
-        _claim(state, held, f"worker {worker.id} proves itself with {probing}, which is over")
+        _claim(
+            state,
+            probing is None or (probing in state.attempts and worker.quarantined),
+            f"worker {worker.id} proves itself with {probing}, which is over",
+        )
         over = worker.load > worker.slots
         _claim(state, over == (worker.id in state.overloaded), f"worker {worker.id}: overloaded {over}")
     for kind, of_kind in state.with_free_slots.items():
@@ -179,8 +193,11 @@ def _instances(state: State) -> None:
         fits = name not in state.pools or len(of_pool) <= limit
         _claim(state, fits, f"pool {name} has {len(of_pool)} instances, more than {limit}")
     for worker_id, number in state.instance_for.items():
-        there = number in state.instances and state.instances[number].row.worker == worker_id
-        _claim(state, there, f"worker {worker_id} has instance {number}, which is over")
+        _claim(
+            state,
+            number in state.instances and state.instances[number].row.worker == worker_id,
+            f"worker {worker_id} has instance {number}, which is over",
+        )
     for instance in state.instances.values():
         _claim(state, instance.state not in OVER, f"instance {instance.row.number} is over and still kept")
         worker = state.workers.get(instance.row.worker)
@@ -195,8 +212,12 @@ def _queues(state: State) -> None:
     _claim(state, ready == counted, f"{ready} tasks are ready, the queue counts {counted}")
     for number in (*state.delayed, *state.looking_up):
         found = state.find(number)
-        there = found is not None and found[0].states[found[1]] == TaskState.QUEUED
-        _claim(state, there, f"task {number} waits and is not queued", number)
+        _claim(
+            state,
+            found is not None and found[0].states[found[1]] == TaskState.QUEUED,
+            f"task {number} waits and is not queued",
+            number,
+        )
     for identity in state.files:
         _claim(state, identity in state.files_for, f"it is not recorded which batches wait for file {identity}")
     for identity in state.files_failed:

@@ -32,8 +32,7 @@ def fingerprint(key: str) -> str:
         blob = base64.b64decode(parts[1], validate=True)
     except (IndexError, ValueError):
         return repr(key[:60])
-    digest = base64.b64encode(sha256(blob).digest()).decode().rstrip("=")
-    return f"{parts[0]} SHA256:{digest}"
+    return f"{parts[0]} SHA256:{base64.b64encode(sha256(blob).digest()).decode().rstrip('=')}"
 
 
 def _keys(place: Place) -> set[tuple[str, ...]]:

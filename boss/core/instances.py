@@ -74,8 +74,13 @@ def _over(state: State, instance: Instance, how: InstanceState, reason: str, *, 
     set_instance_state(state, instance, how, reason)
     pool = instance.row.pool
     if not asked:
-        steady = crashed and state.now - instance.seen_at > STEADY_SECONDS
-        back_off(state, pool, reason, steady=steady, costly=how is InstanceState.GONE and not crashed)
+        back_off(
+            state,
+            pool,
+            reason,
+            steady=crashed and state.now - instance.seen_at > STEADY_SECONDS,
+            costly=how is InstanceState.GONE and not crashed,
+        )
     if pool in state.pools:
         state.pools[pool].ended(state.wall, state.wall - instance.row.requested_at)
     state.remove_instance(instance)

@@ -181,11 +181,13 @@ def cycles(state: State, push: Push, merge: Merge, new: Collection[int]) -> list
     named = dict(zip(push.numbers, push.submission.ids, strict=True))
     words = [repr(named[number]) if number in named else f"task number {number}" for number in cycle[:_CYCLE_SHOWN]]
     shown = " <- ".join(words) + (" ..." if len(cycle) > _CYCLE_SHOWN else "")
-    text = (
-        f"task {words[0]}: with what it depends on now it would wait for itself: {shown}; "
-        "push the tasks between as well, or give it another id"
-    )
-    return [Rejection(RejectionKind.CYCLE, text)]
+    return [
+        Rejection(
+            RejectionKind.CYCLE,
+            f"task {words[0]}: with what it depends on now it would wait for itself: {shown}; "
+            "push the tasks between as well, or give it another id",
+        )
+    ]
 
 
 def _cycle_roots(state: State, push: Push, replaced: set[int], inner: array[int]) -> list[int]:
@@ -329,9 +331,8 @@ def _rewire_crossing(state: State, push: Push, merge: Merge) -> None:
 def rerun(state: State, push: Push, merge: Merge) -> None:
     """The tasks of the merge, and where the strategy has it so all below them, go to what follows from dependencies."""
     origins = [push.numbers[index] for index in (*merge.replaced, *merge.again)]
-    cause = "replaced by a later push"
     for number in origins:
-        _rerun(state, *there(state, number), cause)
+        _rerun(state, *there(state, number), "replaced by a later push")
     if merge.dependants:
         for batch, index in _below(state, origins):
             if batch.states[index] != TaskState.CANCELLED:

@@ -15,7 +15,7 @@ from boss.core.graph import CANCELLING, CROSSES, DROPPED, RESULTS, Batch
 from boss.core.legal import TASK_MOVES
 from boss.core.model import BROKEN, TaskState
 from boss.core.rows import TaskRow
-from boss.core.state import State
+from boss.core.state import Attempt, State
 from boss.core.story import illegal
 from wire.messages import TakeBack
 
@@ -172,8 +172,14 @@ def _follow(state: State, batch: Batch, index: int, work: list[tuple[Batch, int,
     attempt = state.live(batch, index) if now == _QUEUED else None
     if attempt is None:
         work.append((batch, index, _FOLLOW, "follows from its dependencies", ""))
-    elif not attempt.asked_back:
+    else:
         # It was sent ahead to a worker, and a dependency is redone: the worker is asked for it. It
         # moves when the answer is there.
+        take_back(state, attempt)
+
+
+def take_back(state: State, attempt: Attempt) -> None:
+    """Ask its worker to give it back, if it has not started and was not asked for already."""
+    if not attempt.asked_back and not attempt.started():
         attempt.asked_back = True
         state.send(state.workers[attempt.worker], TakeBack(task=attempt.task, attempt=attempt.attempt))

@@ -79,15 +79,11 @@ def on_detached(state: State, event: NetworkDetached) -> None:
 # --- parts -------------------------------------------------------------------------------------------
 
 
-def _required(state: State, instance: Instance) -> bool:
-    worker = state.workers.get(instance.row.worker)
-    return worker is not None and any(attempt.init for attempt in worker.attempts.values())
-
-
 def _ask(state: State, instance: Instance) -> None:
     """What is to become of the NIC. One that is being detached is waited for before another is requested."""
     row, name = instance.row, nic_name(instance)
-    required = _required(state, instance)
+    worker = state.workers.get(row.worker)
+    required = worker is not None and any(attempt.init for attempt in worker.attempts.values())
     if not required and nic_state(instance) is NicState.ATTACHED:
         set_nic(state, instance, NicState.DETACHING, name, "no init task requires it any more")
     if nic_state(instance) is NicState.DETACHING:
@@ -101,8 +97,7 @@ def _ask(state: State, instance: Instance) -> None:
 
 
 def _attach(state: State, instance: Instance) -> None:
-    row = instance.row
-    network = state.policy.pool(row.pool).init_network
+    row, network = instance.row, state.policy.pool(instance.row.pool).init_network
     state.effects.append(AttachNetwork(instance=row.number, pool=row.pool, reference=row.reference, network=network))
 
 

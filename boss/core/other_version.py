@@ -47,9 +47,9 @@ def _is_former(state: State, event: OtherVersionReported) -> bool:
     if event.agent == DATASTORE:
         return incarnation == state.datastore.incarnation
     worker = state.workers.get(event.agent)
-    if worker is None:
-        return False
-    return incarnation in worker.former or (worker.incarnation == incarnation and worker.state is WorkerState.GONE)
+    return worker is not None and (
+        incarnation in worker.former or (worker.incarnation == incarnation and worker.state is WorkerState.GONE)
+    )
 
 
 def _agent(state: State, event: OtherVersionReported) -> OtherVersionAgent | None:

@@ -9,10 +9,10 @@ reason, which stands in the worker's row, decides that.
 
 from __future__ import annotations
 
+from boss.core import moves
 from boss.core.model import Ended
 from boss.core.reasons import LASTING, Quarantine, QuarantineKind
 from boss.core.state import Attempt, State, Worker
-from wire.messages import TakeBack
 
 #: One task alone quarantines a worker only after so many times as many faults as different tasks do.
 SAME_TASK = 3
@@ -98,9 +98,7 @@ def release_blamed(state: State, task: int) -> None:
 
 def take_back_all(state: State, worker: Worker) -> None:
     for attempt in worker.attempts.values():
-        if not attempt.started() and not attempt.asked_back:
-            attempt.asked_back = True
-            state.send(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+        moves.take_back(state, attempt)
 
 
 # --- probes ----------------------------------------------------------------------------------------

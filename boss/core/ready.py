@@ -19,13 +19,15 @@ from boss.core.graph import READY, Batch
 from boss.core.model import Profile
 
 
-class Demand(msgspec.Struct, frozen=True):
-    """What a worker must have to run a task."""
-
+class _Traits(msgspec.Struct, frozen=True):
     pool: str
     labels: tuple[tuple[str, str], ...]
     slots: int
     memory: int
+
+
+class Demand(_Traits, frozen=True):
+    """What a worker must have to run a task."""
 
     def __str__(self) -> str:
         """The same for equal demands only: `slots=1 memory=0 pool= gpu=yes`."""
@@ -45,13 +47,8 @@ class Demand(msgspec.Struct, frozen=True):
         )
 
 
-class Kind(msgspec.Struct, frozen=True):
+class Kind(_Traits, frozen=True):
     """What a worker has; workers of one kind serve the same demands."""
-
-    pool: str
-    labels: tuple[tuple[str, str], ...]
-    slots: int
-    memory: int
 
 
 #: (-priority, batch number, number of the set of shared inputs): lanes that differ in the last only are equally urgent.

@@ -238,10 +238,9 @@ def _joined(state: State, batch: Batch) -> list[Batch]:
 
 def _forget(state: State, batch: Batch) -> None:
     last = batch.first + batch.count
-    for number in [number for number in state.crossing if batch.first <= number < last]:
-        del state.crossing[number]
-    for number in [number for number in state.unclear_deaths if batch.first <= number < last]:
-        del state.unclear_deaths[number]
+    for table in (state.crossing, state.unclear_deaths):
+        for number in [number for number in table if batch.first <= number < last]:
+            del table[number]
     state.remove_batch(batch)
 
 

@@ -37,5 +37,6 @@ def illegal(
 ) -> IllegalMoveError:
     """The error to raise when the table does not have the move of this one from `before` to `to`."""
     name = f"{key}.{attempt}" if attempt else key
-    text = f"{what} {name}: {before} -> {to} ({cause}) is not in the table of legal moves"
-    return IllegalMoveError(text, story(state, key, what))
+    return IllegalMoveError(
+        f"{what} {name}: {before} -> {to} ({cause}) is not in the table of legal moves", story(state, key, what)
+    )

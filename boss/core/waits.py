@@ -138,18 +138,17 @@ class Dependency(msgspec.Struct, frozen=True):
     state: TaskState
 
 
-class Dependencies(Wait, frozen=True):
+class _OfDependencies(Wait, frozen=True):
+    count: int
+    tasks: tuple[Dependency, ...] = ()
+
+
+class Dependencies(_OfDependencies, frozen=True):
     """So many dependencies have not succeeded yet; which, where that is known."""
 
-    count: int
-    tasks: tuple[Dependency, ...] = ()
 
-
-class Blocked(Wait, frozen=True):
+class Blocked(_OfDependencies, frozen=True):
     """So many dependencies failed, were cancelled or are blocked themselves; which, where that is known."""
-
-    count: int
-    tasks: tuple[Dependency, ...] = ()
 
 
 class BatchPaused(Wait, frozen=True):

@@ -89,10 +89,8 @@ def on_reported(state: State, event: WorkerReported) -> None:
 
 def _of_the_past(worker: Worker, message: WorkerReports) -> bool:
     """True: sent by a former incarnation, or before its instance was seen to end."""
-    if message.incarnation in worker.former:
-        return True
     gone = worker.state is WorkerState.GONE and worker.incarnation == message.incarnation
-    return gone and message.number <= worker.report_number
+    return message.incarnation in worker.former or (gone and message.number <= worker.report_number)
 
 
 def ask_for_hello(state: State, worker_id: str, incarnation: str) -> None:
@@ -213,8 +211,9 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     worker.connected = True
     worker.unconfirmed.clear()
     if worker.state is WorkerState.LOST:
-        back = WorkerState.DRAINING if worker.draining else WorkerState.ONLINE
-        leases.set_worker_state(state, worker, back, "it came back")
+        leases.set_worker_state(
+            state, worker, WorkerState.DRAINING if worker.draining else WorkerState.ONLINE, "it came back"
+        )
         leases.plan_lease(state, worker, state.now + state.policy.lease)
     worker.initialized = dict.fromkeys(hello.initialized)
     worker.cached.begin(hello.cached)

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from boss.common.private_files import write_private
-from boss.common.processes import own_start_time, start_time
+from boss.common.processes import start_time
 
 #: Written by the boss once it answers HTTP.
 BOSS_FILE = "boss.json"
@@ -29,7 +29,7 @@ class RunningBoss(msgspec.Struct, frozen=True, kw_only=True):
 
 def announce(state_directory: Path, url: str) -> None:
     """This process is the boss of the state directory and answers at `url`."""
-    boss = RunningBoss(pid=os.getpid(), start_time=own_start_time(), url=url)
+    boss = RunningBoss(pid=os.getpid(), start_time=start_time(os.getpid()) or 0, url=url)
     write_private(state_directory / BOSS_FILE, msgspec.json.encode(boss) + b"\n")
 
 

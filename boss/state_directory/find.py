@@ -44,16 +44,16 @@ def find(start: Path | None = None, environment: Mapping[str, str] | None = None
 
 def find_or_make(start: Path | None = None, environment: Mapping[str, str] | None = None) -> Path:
     """The state directory, made if there is none, checked to be one that can be used."""
-    found = find(start, environment)
-    path = found or _chosen(environment) or (start or Path.cwd()).absolute() / NAME
+    path = find(start, environment) or _chosen(environment) or (start or Path.cwd()).absolute() / NAME
     refuse_network_file_system(path)
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.stat().st_uid == os.geteuid():
             path.chmod(0o700)
     except OSError as error:
-        reason = f"the state directory {path} cannot be made: {error.strerror}. {_ELSEWHERE}"
-        raise StateDirectoryError(reason) from None
+        raise StateDirectoryError(
+            f"the state directory {path} cannot be made: {error.strerror}. {_ELSEWHERE}"
+        ) from None
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StateDirectoryError(f"you may not write into the state directory {path}. {_ELSEWHERE}")
     return path

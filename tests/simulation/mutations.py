@@ -21,7 +21,6 @@ from boss.core import (
     diagnosis,
     dropped,
     host_keys,
-    merge,
     moves,
     orders,
     quarantine,
@@ -137,15 +136,14 @@ def lost_decrement(patch: Patch) -> None:
 
 def unmet_left_too_high(patch: Patch) -> None:
     """What a replaced task waited for before is counted on top of what it waits for now."""
-    count = merge._count
+    count = moves.count_dependencies
 
-    def on_top(state: State, push: merge.Push, index: int, stored: dict[int, int]) -> None:
-        batch, position = merge.there(state, push.numbers[index])
-        before = batch.unmet[position]
-        count(state, push, index, stored)
-        batch.unmet[position] += before
+    def on_top(state: State, batch: Batch, index: int, dependencies: Any, stored: Any) -> None:
+        before = batch.unmet[index]
+        count(state, batch, index, dependencies, stored)
+        batch.unmet[index] += before
 
-    patch.put(merge, "_count", on_top)
+    patch.put(moves, "count_dependencies", on_top)
 
 
 def released_too_early(patch: Patch) -> None:

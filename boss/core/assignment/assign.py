@@ -9,13 +9,12 @@ nothing is ready and a slot stands empty, what was sent ahead elsewhere and has 
 
 from __future__ import annotations
 
-from boss.core import attempts, quarantine
+from boss.core import attempts, moves, quarantine
 from boss.core.assignment import window
 from boss.core.assignment.locality import Locality
 from boss.core.graph import Batch
 from boss.core.ready import Kind, Waiting
 from boss.core.state import State, Worker
-from wire.messages import TakeBack
 
 #: Seconds of waiting below which a task that was sent ahead is not asked back.
 WORTH_MOVING = 0.2
@@ -127,8 +126,6 @@ def _ask_some_back(state: State, worker: Worker, requested: int) -> int:
             break
         if attempt.started() or attempt.init:
             continue
-        if not attempt.asked_back:
-            attempt.asked_back = True
-            state.send(worker, TakeBack(task=attempt.task, attempt=attempt.attempt))
+        moves.take_back(state, attempt)
         asked += attempt.slots
     return asked

@@ -57,5 +57,4 @@ class Locality:
         had, best = max(((cached.bytes_of(waiting.inputs.get(key, ())), key) for key in lanes), key=lambda one: one[0])
         if had:
             return best
-        holders = self._state.ready.holders
-        return min(lanes, key=lambda key: holders.get(key[2], 0))
+        return min(lanes, key=lambda key: self._state.ready.holders.get(key[2], 0))
