@@ -77,8 +77,7 @@ def find(submission: Submission, known: Known) -> Merge:
 def batches_concerned(submission: Submission, known: Known) -> list[int]:
     """Batches that must be in memory, with all below them, before such a push is handled."""
     merge = find(submission, known)
-    ids = submission.ids
-    return sorted({known.tasks[ids[index]][3] for part in (merge.replaced, merge.again) for index in part})
+    return sorted({known.tasks[submission.ids[index]][3] for index in (*merge.replaced, *merge.again)})
 
 
 class Push(msgspec.Struct, frozen=True):
