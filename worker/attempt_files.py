@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -129,7 +129,14 @@ class AttemptFiles:
             inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=str(error), fault="task"))
             return
         except OSError as error:
-            inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=f"cannot place the inputs: {error}"))
+            reason = f"cannot place the inputs: {error}"
+            inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=reason, fault=_placing_fault(error)))
+            return
+        except Exception as error:
+            logger.exception("placing inputs of attempt %d.%d failed", effect.task, effect.attempt)
+            inbox.put(
+                InputsNotPlaced(effect.task, effect.attempt, reason=f"an internal error of the worker: {error!r}")
+            )
             return
         finally:
             self._cache.unpin(effect.inputs)
@@ -176,6 +183,15 @@ class AttemptFiles:
             changes: dict[str, Any] = {"manifest": manifest, "folders": folders}
         except ResultsError as error:
             changes = {"ended": "failed", "reason": str(error)}
-        except OSError as error:
+        except OSError as error:  # no other is the machine's
             changes = {"ended": "failed", "fault": "worker", "reason": f"Uploading results failed: {error}"}
+        except Exception as error:
+            logger.exception("listing results of attempt %d.%d failed", run.task, run.attempt)
+            reason = f"Uploading results failed: an internal error of the worker: {error!r}"
+            changes = {"ended": "failed", "fault": "worker", "reason": reason}
         self._inbox.put(ExecutionEnded(msgspec.structs.replace(outcome, **changes), leftovers=True))
+
+
+def _placing_fault(error: OSError) -> Literal["task", "worker"]:
+    """A name that no file system takes is the task's; all else about a directory that only we have touched, ours."""
+    return "task" if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ) else "worker"

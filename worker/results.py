@@ -8,15 +8,17 @@ because the datastore fetches regular files only.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from wire.messages import ManifestEntry, ResultFolder, ResultItem
 from wire.patterns import Pattern, fixed_part, is_pattern
 from worker import digests
 from worker.errors import WorkerError
+from worker.faults import is_of_machine
 
 _FAILED = "Uploading results failed"
 
@@ -35,16 +37,41 @@ def list_results(work: str | os.PathLike[str], items: list[ResultItem], inputs: 
 
     `inputs`: paths inside the working directory that were put there; no pattern means them.
     """
-    found = _Found(os.path.realpath(work))
+    found = _Found(_root(work))
     for item in items:
-        source = _inside(item.source)
-        if is_pattern(source) and not os.path.lexists(os.path.join(found.root, source)):
-            _add_matches(found, source, item.target, inputs)
-        else:
-            found.add(source, item.target)
+        with _blamed_on(item.source):
+            source = _inside(item.source)
+            if is_pattern(source) and not os.path.lexists(os.path.join(found.root, source)):
+                _add_matches(found, source, item.target, inputs)
+            else:
+                found.add(source, item.target)
     folders = found.outermost()
-    manifest = [_entry(found.root, source, target) for target, source in found.files.items()]
+    manifest = []
+    for target, source in found.files.items():
+        with _blamed_on(source):
+            manifest.append(_entry(found.root, source, target))
     return Results(manifest, folders)
+
+
+@contextlib.contextmanager
+def _blamed_on(result: str) -> Iterator[None]:
+    """What the system says of a result is the task's doing, unless the machine itself is out of something."""
+    try:
+        yield
+    except OSError as error:
+        if is_of_machine(error):
+            raise
+        what = error.strerror or str(error)
+        raise ResultsError(f"{_FAILED}: result {result!r} cannot be read: {what}") from None
+
+
+def _root(work: str | os.PathLike[str]) -> str:
+    """The real path of the working directory, which is still a directory of its own, where it was made."""
+    given = os.fspath(work)
+    there = os.path.join(os.path.realpath(os.path.dirname(os.path.dirname(given))), *given.split("/")[-2:])
+    if os.path.realpath(given) != there or not os.path.isdir(there):
+        raise ResultsError(f"{_FAILED}: the task has removed its working directory, or put something else in its place")
+    return there
 
 
 def _inside(path: str) -> str:
@@ -131,6 +158,8 @@ def _said(path: str) -> str:
 
 
 def _unreadable(error: OSError) -> None:
+    if is_of_machine(error):
+        raise error
     raise ResultsError(f"{_FAILED}: the folder {error.filename!r} cannot be read: {error.strerror}")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from boss.core import dropped, moves, quarantine, retry
+from boss.core import dropped, machine_faults, moves, quarantine, retry
 from boss.core.effects import RunOrder, StageOrder
 from boss.core.graph import CANCELLING, Batch
 from boss.core.instance_state import waits_for_nic
@@ -190,7 +190,7 @@ def begin(state: State, attempt: Attempt) -> None:
     """Its first command runs."""
     if attempt.started():
         return
-    attempt.began_at = state.wall
+    attempt.began_at, attempt.began = state.wall, state.now
     set_phase(state, attempt, Phase.EXECUTING, "its first command runs")
     state.at_datastore.pop(attempt.key, None)
     if not attempt.init:
@@ -351,6 +351,8 @@ def settle_task(
     batch.flags[index] &= ~CANCELLING
     if how not in (Ended.LOST, Ended.RETURNED):
         batch.deaths[index] = 0
+        if state.machine_faults:
+            machine_faults.forget(state, attempt.task)
     if how is Ended.SUCCEEDED:
         moves.move(state, batch, index, TaskState.SUCCEEDED, "its attempt succeeded")
         dropped.keep_if_needed(state, batch, index)
@@ -367,13 +369,13 @@ def settle_task(
         retry.requeue(state, batch, index, reason)
 
 
-def fail_task(state: State, attempt: Attempt, reason: str) -> None:
-    """Not worth a retry, wherever it runs: its inputs are not available."""
+def fail_task(state: State, attempt: Attempt, reason: str, cause: str = "its inputs are not available") -> None:
+    """Not worth a retry, wherever it runs."""
     batch, index = attempt.batch, attempt.index
     cancelling = bool(batch.flags[index] & CANCELLING)
     batch.flags[index] &= ~CANCELLING
     to = TaskState.CANCELLED if cancelling else TaskState.FAILED
-    moves.move(state, batch, index, to, "its inputs are not available", reason)
+    moves.move(state, batch, index, to, cause, reason)
 
 
 def acknowledge(state: State, worker: Worker, key: AttemptKey, *, keep: bool = False) -> None:

@@ -101,6 +101,8 @@ def _task(state: State, batch: Batch, index: int) -> None:
         _claim(state, not batch.flags[index] & CANCELLING, f"task {number} is {now.word} and cancelling", number)
     if now in (TaskState.PENDING, TaskState.QUEUED, TaskState.BLOCKED):
         _claim(state, bool(why(state, batch, index)), f"task {number} is {now.word}, and no reason is found", number)
+    if now not in (TaskState.QUEUED, TaskState.RUNNING):
+        _claim(state, number not in state.machine_faults, f"task {number} is {now.word}, and suspected", number)
     if now is not TaskState.QUEUED:
         _claim(
             state,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from boss.core import machine_faults
 from boss.core.effects import LookUpOrder
 from boss.core.graph import CANCELLING, CROSSES, DROPPED, RESULTS, Batch
 from boss.core.legal import TASK_MOVES
@@ -141,6 +142,8 @@ def _assign(state: State, batch: Batch, index: int, before: int, to: int, cause:
         raise illegal(state, "task", number, _WORDS[before], _WORDS[to], cause)
     if before == _QUEUED:
         leave_queue(state, batch, index)
+    if state.machine_faults and to not in (_QUEUED, TaskState.RUNNING):
+        machine_faults.forget(state, number)
     batch.states[index] = to
     if not batch.flags[index] & DROPPED:
         batch.counts[before] -= 1

@@ -21,12 +21,16 @@ SAME_TASK = 3
 def strike(state: State, worker: Worker, task: int, reason: str) -> None:
     """An attempt failed by the worker's own fault. Different tasks in a row are what counts: one may be the cause."""
     worker.strikes += 1
-    worker.struck[task] = None
-    limit = state.policy.strikes
-    if worker.quarantined or (len(worker.struck) < limit and worker.strikes < SAME_TASK * limit):
+    worker.struck[task] = worker.struck.get(task, 0) + 1
+    if worker.quarantined or not _too_many(state, worker):
         return
     text = f"{worker.strikes} attempts in a row failed by its own fault, the last: {reason}"
     quarantine(state, worker, Quarantine(QuarantineKind.FAILURES, text))
+
+
+def _too_many(state: State, worker: Worker) -> bool:
+    limit = state.policy.strikes
+    return len(worker.struck) >= limit or worker.strikes >= SAME_TASK * limit
 
 
 def init_failed(state: State, worker: Worker, attempt: Attempt, reason: str) -> None:
@@ -39,8 +43,9 @@ def init_failed(state: State, worker: Worker, attempt: Attempt, reason: str) -> 
 
 
 def clear_strikes(worker: Worker) -> None:
-    """It did something right."""
-    if worker.strikes:
+    """It did something right. What quarantined it is remembered until it is released."""
+    failures = worker.quarantine is not None and worker.quarantine.kind is QuarantineKind.FAILURES
+    if worker.strikes and not failures:
         worker.strikes = 0
         worker.struck.clear()
 
@@ -93,6 +98,16 @@ def release_blamed(state: State, task: int) -> None:
     """It turned out to be this task's own doing that workers were quarantined."""
     for worker in state.workers.values():
         if worker.blamed == task and not is_lasting(worker):
+            release(state, worker)
+
+
+def release_struck(state: State, task: int) -> None:
+    """It turned out to be this task's own doing that machines failed it: it does not count against them."""
+    for worker in state.workers.values():
+        times = worker.struck.pop(task, 0)
+        worker.strikes -= times
+        failures = worker.quarantine is not None and worker.quarantine.kind is QuarantineKind.FAILURES
+        if times and failures and not _too_many(state, worker):
             release(state, worker)
 
 

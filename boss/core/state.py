@@ -41,6 +41,7 @@ class Attempt:
         "asked_back",
         "attempt",
         "batch",
+        "began",
         "began_at",
         "cancelling",
         "index",
@@ -75,6 +76,8 @@ class Attempt:
         #: How it ends if the datastore abandons its collection; empty: not asked to.
         self.abandoning = row.abandoning
         self.began_at = row.began_at
+        #: The same, monotonic; of an attempt that began under a boss before this one, long ago.
+        self.began = float("-inf")
         #: When the datastore was last asked something for it (monotonic).
         self.asked_at = 0.0
         #: Its worker missed inputs that were reported to be in its cache.
@@ -88,6 +91,21 @@ class Attempt:
 
     def started(self) -> bool:
         return self.phase in (Phase.EXECUTING, Phase.COLLECTING)
+
+
+class TaskFaults:
+    """Attempts of one task that their machines failed, in a row (`boss.core.machine_faults`)."""
+
+    __slots__ = ("counted", "since", "total", "workers")
+
+    def __init__(self, since: float) -> None:
+        #: Of the first (monotonic).
+        self.since = since
+        self.total = 0
+        #: Those on another worker than before, or where something else had ended as it should since.
+        self.counted = 0
+        #: Worker id -> when last; in that order.
+        self.workers: dict[str, float] = {}
 
 
 class RefusedHost(msgspec.Struct, frozen=True):
@@ -135,6 +153,7 @@ class Worker:
         "connected",
         "draining",
         "ended_at",
+        "faulted",
         "former",
         "heard",
         "inputs_error",
@@ -165,6 +184,7 @@ class Worker:
         "strikes",
         "struck",
         "unconfirmed",
+        "worked",
     )
 
     def __init__(self, row: WorkerRow, place: Place | None, now: float) -> None:
@@ -210,9 +230,13 @@ class Worker:
         self.inputs = 0
         self.initialized: dict[int, None] = {}
         self.init_failures: dict[int, int] = {}
-        #: Failures in a row by its own fault, and of which tasks.
+        #: Failures in a row by its own fault, and how many of which tasks.
         self.strikes = 0
-        self.struck: dict[int, None] = {}
+        self.struck: dict[int, int] = {}
+        #: Tasks that its machine failed -> when last; without those before the time at which something began that ended
+        #: as it should (monotonic).
+        self.faulted: dict[int, float] = {}
+        self.worked = float("-inf")
         #: The task for whose results it is quarantined; 0: none.
         self.blamed = 0
         #: When it may prove itself, whether it may now, with which attempt it does, and how often it failed to.
@@ -332,6 +356,9 @@ class State:
         #: Tasks with a live batch whose attempt died with its worker, not known to have started or not: task ->
         #: attempt. The next agent there may know it, and then it counts towards poison.
         self.unclear_deaths: dict[int, int] = {}
+
+        #: Queued and running tasks whose last attempts were failed by their machines.
+        self.machine_faults: dict[int, TaskFaults] = {}
 
         self.workers: dict[str, Worker] = {}
         #: Last order number to the unknown incarnation of a worker id, which has not said hello yet.

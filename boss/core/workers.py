@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boss.core import attempts, host_keys, instances, leases, moves, pausing, quarantine, retry, upgrade
+from boss.core import attempts, host_keys, instances, leases, machine_faults, moves, pausing, quarantine, retry, upgrade
 from boss.core.assignment import window
 from boss.core.effects import SendToWorker, ToWorker
 from boss.core.events import PresenceSeen, WorkerReported
@@ -180,6 +180,7 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         worker.outbox = [order for order in old.outbox if not isinstance(order, Drain | Resume)]
         worker.seconds, worker.inputs = old.seconds, old.inputs
         worker.strikes, worker.struck, worker.blamed = old.strikes, old.struck, old.blamed
+        worker.faulted, worker.worked = old.faulted, old.worked
         worker.probe_at, worker.probe_due = old.probe_at, old.probe_due
         worker.probing, worker.probes = old.probing, old.probes
         worker.lease_planned = old.lease_planned
@@ -362,6 +363,8 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         return
     _learn(state, worker, attempt, outcome)
     pausing.spend(state, worker, attempt, outcome.seconds)
+    if outcome.fault != "worker" and outcome.exit_code is not None:  # a process of its has run to its end
+        machine_faults.worked(worker, attempt.began)
     if outcome.ended == "succeeded":
         quarantine.clear_strikes(worker)
         if outcome.manifest or outcome.folders:
@@ -372,13 +375,30 @@ def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
         cancelled = attempt.cancelling or bool(attempt.batch.flags[attempt.index] & CANCELLING)
         _finish(state, worker, attempt, outcome, Ended.CANCELLED if cancelled else Ended.LOST)
     elif outcome.fault == "worker":
-        # Not the task's fault; a worker that fails at everything is not to be asked without a pause.
-        wait = retry.backoff(state.policy.restart, state.policy.restart_max, worker.strikes + 1, attempt.task)
-        _finish(state, worker, attempt, outcome, Ended.LOST, wait)
-        quarantine.strike(state, worker, outcome.task, outcome.reason)
+        _machine_failed(state, worker, attempt, outcome)
     else:
         quarantine.clear_strikes(worker)
         _finish(state, worker, attempt, outcome, Ended(outcome.ended))
+
+
+def _machine_failed(state: State, worker: Worker, attempt: Attempt, outcome: Outcome) -> None:
+    """Not the task's fault, until it meets it wherever it goes; a worker that fails at everything is quarantined."""
+    faults = machine_faults.add(state, worker, outcome.task)
+    demand = state.ready.of(attempt.batch.profile(attempt.index)).demand
+    usable = [each for each in state.workers.values() if each is worker or (each.serves() and demand.fits(each.kind))]
+    if machine_faults.is_the_tasks(state, outcome.task, usable):
+        reason = machine_faults.sentence(state, outcome.task, outcome.reason)
+        attempts.keep_outcome(attempt.row, outcome)
+        attempts.end(state, attempt, Ended.LOST, outcome.reason)
+        attempts.acknowledge(state, worker, attempt.key)
+        attempts.fail_task(state, attempt, reason, "its attempts were failed by their machines")
+        quarantine.release_struck(state, outcome.task)
+        return
+    tries = max(worker.strikes + 1, faults.total)
+    wait = retry.backoff(state.policy.restart, state.policy.restart_max, tries, attempt.task)
+    _finish(state, worker, attempt, outcome, Ended.LOST, wait)
+    if len(faults.workers) == 1:  # else another worker has failed it as well: it is suspected, not this one
+        quarantine.strike(state, worker, outcome.task, outcome.reason)
 
 
 def _finish(state: State, worker: Worker, attempt: Attempt, outcome: Outcome, how: Ended, wait: float = 0.0) -> None:

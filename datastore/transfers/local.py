@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from datastore.agent.events import FetchFailed, InputsStaged, ResultsFetched, not_staged
-from datastore.disk.beneath import BeneathError, PathMissingError, open_file, open_folder
+from datastore.disk.beneath import BeneathError, PathMissingError, PathObstructedError, open_file, open_folder
 from datastore.disk.content import (
     CopyStoppedError,
     DigestError,
@@ -169,9 +169,15 @@ class LocalTransfers:
     def _fetch_files(self, job: Collect, given_up: Stopped) -> None:
         home = _open_home(job.place)
         try:
-            work = open_folder(home, f"attempts/{job.task}.{job.attempt}/work")
+            attempts = open_folder(home, "attempts")
         finally:
             os.close(home)
+        try:
+            work = open_folder(attempts, f"{job.task}.{job.attempt}/work")
+        except PathObstructedError as error:  # it was a folder when its worker reported what is in it
+            raise _ResultWrongError(f"the working directory on worker {job.worker!r} was replaced: {error}") from None
+        finally:
+            os.close(attempts)
         try:
             folder = self._tree.make_attempt_folder((job.task, job.attempt))
             owner = os.fstat(work).st_uid

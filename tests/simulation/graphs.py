@@ -133,6 +133,8 @@ def submission(
         starts.append(len(targets))
         plan = chance.choices([one[0] for one in _PLANS], [one[1 if calm else 2] for one in _PLANS])[0]
         hangs = not calm and chance.random() < 0.02
+        if not calm and random.Random(f"{name} {graph} {index}").random() < 0.02:
+            plan = ("worker_fault",)  # wherever it runs, its machine has not enough of something
         behaviour = Behaviour(None if hangs else chance.choice([0.0, 0.1, 1.0, 5.0, 40.0]), plan)
         timeout = chance.choice([None, 20.0]) if hangs else None
         results = [ResultItem(source="out", target=f"{name}/{index}.out")] if with_results[index] else []

@@ -21,6 +21,7 @@ from boss.core import (
     diagnosis,
     dropped,
     host_keys,
+    machine_faults,
     moves,
     orders,
     quarantine,
@@ -293,6 +294,16 @@ def cache_believed_for_ever(patch: Patch) -> None:
     patch.put(Cached, "drop", _nothing)
 
 
+def machines_always_at_fault(patch: Patch) -> None:
+    """A task that makes every machine fail is tried for ever, and quarantines them all."""
+    patch.put(machine_faults, "is_the_tasks", lambda state, task, usable: False)
+
+
+def machine_fault_fails_the_task(patch: Patch) -> None:
+    """A machine whose disk is full fails whatever it is sent."""
+    patch.put(machine_faults, "is_the_tasks", lambda state, task, usable: True)
+
+
 # --- the worker --------------------------------------------------------------------------------------
 
 
@@ -418,6 +429,8 @@ MUTATIONS = [
     Mutation(ready_without_a_reason, 0),
     Mutation(other_results_fail_the_task, 60),
     Mutation(cache_believed_for_ever, 2),
+    Mutation(machines_always_at_fault, 5),
+    Mutation(machine_fault_fails_the_task, 0),
     Mutation(worker_ignores_number, 7),
     Mutation(outcome_not_kept, 3),
     Mutation(acknowledgement_ignored, 0),

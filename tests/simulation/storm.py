@@ -34,6 +34,22 @@ def plan_storm(world: World, chance: random.Random) -> None:
         world.clock.after(at, lambda blow=blow: _strike(world, blow))  # type: ignore[misc]
 
 
+def plan_full_disks(world: World, chance: random.Random) -> None:
+    """One machine's disk is full for a while, or that of all of them for a moment."""
+    if chance.random() < 0.7:
+        return
+    everywhere, at = chance.random() < 0.5, chance.uniform(1.0, STORM_SECONDS)
+    part, seconds = chance.random(), chance.choice([5.0, 15.0]) if everywhere else chance.choice([15.0, 200.0])
+
+    def fill() -> None:
+        if world.faults.happens(f"disk full({seconds:g}){' everywhere' if everywhere else ''}"):
+            machines = list(world.workers.values())
+            for machine in machines if everywhere else machines[int(part * len(machines)) :][:1]:
+                machine.full_until = world.clock.now + seconds
+
+    world.clock.after(at, fill)
+
+
 def _strike(world: World, blow: Blow) -> None:
     if world.faults.happens(blow.name):
         _BLOWS[blow.kind][0](world, blow)

@@ -69,6 +69,8 @@ class SimulatedWorker:
         self.stated_key = self.host_key
         #: Until then another machine answers at its address.
         self.hidden_until = 0.0
+        #: Until then its disk is full: whatever ends here was failed by it.
+        self.full_until = 0.0
         self.disk = Disk()
         #: A further network interface; empty: it has none.
         self.nic = ""
@@ -325,6 +327,8 @@ class SimulatedWorker:
             self.crash_agent()
             return
         del self.running[key]
+        if self.world.clock.now < self.full_until and not run.init:
+            ended = "disk_full"
         manifest = []
         if ended == "succeeded":
             files = {one.source: (10, content_of(run.task, run.attempt, one.source)) for one in run.execution.results}
@@ -334,18 +338,19 @@ class SimulatedWorker:
                 for one in run.execution.results
             ]
         code = {"succeeded": 0, "failed": 3, "killed": -9}.get(ended)
-        word = "failed" if ended in ("killed", "worker_fault") else ended
+        word = "failed" if ended in ("killed", "worker_fault", "disk_full") else ended
         outcome = Outcome(
             task=run.task,
             attempt=run.attempt,
             ended=word,  # type: ignore[arg-type]
-            fault="worker" if ended == "worker_fault" else "task",
+            fault="worker" if ended in ("worker_fault", "disk_full") else "task",
             reason="" if ended == "succeeded" else f"it {ended}",
             exit_code=code,
             seconds=1.0,
             manifest=manifest,
         )
         self.world.truth.ended(self, outcome)
+        self.world.truth.brought_along[run.task] += ended == "worker_fault"
         self._handle(events.ExecutionEnded(outcome, leftovers=bool(manifest)))
         held = self.agent.state.held.get(key) if self.agent is not None else None
         if held is not None and held.phase == "ended" and held.kept:

@@ -22,7 +22,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.graphs import Behaviour
 from tests.simulation.network import Network
 from tests.simulation.provider import Provider
-from tests.simulation.storm import STORM_SECONDS, plan_storm
+from tests.simulation.storm import STORM_SECONDS, plan_full_disks, plan_storm
 from tests.simulation.truth import Truth
 from tests.simulation.users import Users
 from tests.simulation.workers import SimulatedWorker
@@ -87,6 +87,7 @@ class World:
         if not calm:
             self.users.plan_acts(random.Random(f"{seed} users"))
             plan_storm(self, random.Random(f"{seed} storm"))
+            plan_full_disks(self, random.Random(f"{seed} disks"))
 
     # --- what a world of another kind has instead -----------------------------------------------------------
 

@@ -144,7 +144,7 @@ class RunningAttempt(AttemptExecution):
 
     def _not_started(self, command: str | list[str], error: Exception) -> None:
         text = spawn.text_of(command)
-        code = spawn.blame(error, self._work)
+        code = spawn.blame(error, self._work, len(self._summaries))
         what = getattr(error, "strerror", None) or str(error)
         self._summarize(command, code if code is not None else -1)
         if code is None:

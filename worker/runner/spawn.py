@@ -90,10 +90,13 @@ _OF_THE_COMMAND = {
 }
 
 
-def blame(error: Exception, directory: str) -> int | None:
-    """The exit code if the command cannot be started anywhere; None if this worker cannot start it now."""
+def blame(error: Exception, directory: str, index: int = 0) -> int | None:
+    """The exit code if the command cannot be started anywhere; None if this worker cannot start it now.
+
+    `index`: of the command. A working directory that is gone before the first one runs, no task has removed.
+    """
     if isinstance(error, ValueError):  # a NUL byte, a name of a variable with '='
         return 126
-    if isinstance(error, OSError) and error.filename != directory:
+    if isinstance(error, OSError) and (error.filename != directory or index):
         return _OF_THE_COMMAND.get(error.errno or 0)
     return None

@@ -9,7 +9,7 @@ nothing is ready and a slot stands empty, what was sent ahead elsewhere and has 
 
 from __future__ import annotations
 
-from boss.core import attempts, moves, quarantine
+from boss.core import attempts, machine_faults, moves, quarantine
 from boss.core.assignment import window
 from boss.core.assignment.locality import Locality
 from boss.core.graph import Batch
@@ -18,6 +18,8 @@ from boss.core.state import State, Worker
 
 #: Seconds of waiting below which a task that was sent ahead is not asked back.
 WORTH_MOVING = 0.2
+#: So many tasks that may be at fault themselves are passed over for a worker that is to prove itself.
+PASSED_OVER = 64
 #: Of workers that no pool of the settings has: they are there anyway.
 _UNRANKED = (0.0, 0.0)
 
@@ -62,7 +64,7 @@ def _fill(state: State, waiting: Waiting, kinds: list[Kind], *, ahead: bool) -> 
             taken = locality.take(waiting)
             if taken is None:
                 return False
-            _send(state, worker, *taken)
+            _send(state, _for_suspect(state, waiting, worker, kinds, taken) if state.machine_faults else worker, *taken)
         if ahead:
             window.mark_free_slots(state, worker)
     return True
@@ -80,7 +82,7 @@ def _nearest_first(state: State, waiting: Waiting, kinds: list[Kind]) -> list[Wo
 
 def _probe(state: State, waiting: Waiting, worker: Worker) -> bool:
     """One task for a worker that is quarantined; False when there is none."""
-    taken = Locality(state, worker).take(waiting)
+    taken = _to_prove_itself(state, waiting, worker)
     if taken is None:
         return False
     batch, index = taken
@@ -90,6 +92,31 @@ def _probe(state: State, waiting: Waiting, worker: Worker) -> bool:
     quarantine.probe_sent(state, worker, attempt)
     window.unmark_free_slots(state, worker)
     return True
+
+
+def _to_prove_itself(state: State, waiting: Waiting, worker: Worker) -> tuple[Batch, int] | None:
+    """The next task for it, but rather one that no machine has failed: it may be the task that is at fault."""
+    locality = Locality(state, worker)
+    passed: list[tuple[Batch, int]] = []
+    taken = locality.take(waiting)
+    while taken is not None and taken[0].first + taken[1] in state.machine_faults and len(passed) < PASSED_OVER:
+        passed.append(taken)
+        taken = locality.take(waiting)
+    if taken is None and passed:
+        taken = passed.pop(0)
+    for batch, index in passed:
+        state.ready.put(batch, index)
+    return taken
+
+
+def _for_suspect(state: State, waiting: Waiting, worker: Worker, kinds: list[Kind], taken: tuple[Batch, int]) -> Worker:
+    """A task that machines have failed is rather tried on one that has not, if a slot is free there."""
+    task = taken[0].first + taken[1]
+    if task not in state.machine_faults:
+        return worker
+    others = (state.workers[one] for kind in kinds for one in state.with_free_slots.get(kind, ()))
+    free = [each for each in others if not each.quarantined and each.load + waiting.demand.slots <= each.slots]
+    return machine_faults.elsewhere(state, task, worker, free)
 
 
 def _send(state: State, worker: Worker, batch: Batch, index: int) -> None:
