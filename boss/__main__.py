@@ -14,6 +14,7 @@ from pathlib import Path
 import settings as ecloud_settings
 from boss.api.serve import ServeError
 from boss.cli.terminal import harmless
+from boss.common.threads import end_with_lost_threads
 from boss.configuration.values import SettingsError
 from boss.core.policy import Policy, PoolPolicy
 from boss.database import Database, DatabaseError
@@ -67,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _refuse(str(error))
     except OSError as error:
         return _refuse(cannot_start(home, error))
+    end_with_lost_threads()
     inbox = Inbox()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: inbox.stop())

@@ -24,6 +24,7 @@ from datastore.disk.index import Index, IndexUnusableError
 from datastore.disk.tree import Tree, TreeError
 from datastore.http import BossError
 from datastore.loop import DatastoreLoop, Inbox, StopDatastore
+from datastore.threads import end_with_lost_threads
 from datastore.work import Performer
 from wire.codec import encode
 from wire.link import Link, LinkError, LinkOptions, PresenceOptions
@@ -47,6 +48,7 @@ Exit codes: 0 ended as asked, 1 the tree, the index or the broker's settings can
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    end_with_lost_threads()
     try:
         return _run(options)
     except (TreeError, IndexUnusableError, LinkError, BossError, ValueError, OSError) as error:

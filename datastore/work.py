@@ -50,6 +50,7 @@ from datastore.expanding import expand
 from datastore.http import Boss
 from datastore.publish import Publisher, StepFailedError
 from datastore.store import Storage
+from datastore.threads import lose_thread
 from datastore.transfers.local import LocalTransfers
 from datastore.transfers.ssh import SshTransfers
 from wire.messages import AttemptKey, Collect, Found, Place, SendFailed, Stage, StoreFailed
@@ -121,7 +122,14 @@ class Performer:
             self._ssh.runs.end_unwanted(self._unwanted.__contains__)
             return
         thread, do = self._doers[type(effect)]
-        thread.submit(do, effect)
+        thread.submit(self._do, do, effect)
+
+    def _do(self, do: Callable[[Any], None], effect: Effect) -> None:
+        """What a doer itself has no answer for leaves its effect without its event: the program cannot go on."""
+        try:
+            do(effect)
+        except BaseException as error:
+            lose_thread(error)
 
     def stop(self) -> None:
         """End what is under way at the next chance, and wait for it. No event comes afterwards."""
@@ -191,7 +199,11 @@ class Performer:
         self._publisher.drop_records(effect.deployment, effect.keys)
 
     def _discard(self, effect: Discard) -> None:
-        self._ssh.fetching.discard(effect.keys)
+        try:
+            self._ssh.fetching.discard(effect.keys)
+        except OSError as error:
+            logger.warning("what was fetched by SSH stays until the next start: %s", error,
+                           extra={"action": "leave_incoming"})  # fmt: skip
         self._publisher.discard(effect.keys)
         self._notify(Discarded(effect.keys))
 

@@ -35,6 +35,7 @@ from worker.runner import Runner, RunnerOptions
 from worker.runner.processes import become_subreaper
 from worker.runner.shared import now
 from worker.runner.spawn import base_environment
+from worker.threads import end_with_lost_threads
 
 logger = logging.getLogger("worker")
 
@@ -49,6 +50,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    end_with_lost_threads()
     try:
         home = Home(options.home)
         home.end_leftovers(options.grace)
@@ -59,6 +61,9 @@ def main() -> int:
         return code
     except (HomeError, LinkError) as error:
         sys.stderr.write(f"{error}\n")
+        return 3
+    except OSError as error:  # of its home: a full disk, say
+        logger.error("this worker cannot go on: %s", error, exc_info=error, extra={"action": "end"})
         return 3
 
 

@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 
 #: What the loop takes, from any thread and from signal handlers. Made before all that puts something into it.
 Inbox = queue.SimpleQueue[Event | LinkEvent]
+_Fault = Literal["task", "worker"]
+_TASK: _Fault = "task"
+_WORKER: _Fault = "worker"
 #: Result files of one attempt that go to the cache: some renames, in the loop's thread.
 _ADOPTED = 256
 
@@ -77,6 +81,8 @@ class AttemptFiles:
         self._inbox = inbox
         self._cache = cache
         self._threads = threads
+        #: Directories of ended attempts that could not be removed.
+        self._left: deque[Path] = deque()
         #: Working directory -> paths of the inputs in it. Each is touched by one thread of files at a time.
         self._placed: dict[Path, frozenset[str]] = {}
 
@@ -121,32 +127,38 @@ class AttemptFiles:
     # -- in the threads of files --------------------------------------------------------------------
 
     def _place(self, effect: PlaceInputs) -> None:
-        inbox = self._inbox
-        work = self._directory(effect.task, effect.attempt) / "work"
+        """Whatever goes wrong, it is answered."""
+        reason, fault, missing = "", _WORKER, []
         try:
-            missing = self._fill(work, effect.inputs)
+            missing = self._fill_and_trim(effect)
         except PlacingError as error:
-            inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=str(error), fault="task"))
-            return
+            reason, fault = str(error), _TASK
         except OSError as error:
-            reason = f"cannot place the inputs: {error}"
-            inbox.put(InputsNotPlaced(effect.task, effect.attempt, reason=reason, fault=_placing_fault(error)))
-            return
+            reason, fault = f"cannot place the inputs: {error}", _placing_fault(error)
         except Exception as error:
             logger.exception("placing inputs of attempt %d.%d failed", effect.task, effect.attempt)
-            inbox.put(
-                InputsNotPlaced(effect.task, effect.attempt, reason=f"an internal error of the worker: {error!r}")
-            )
-            return
+            reason = f"an error in the worker: {error!r}"
         finally:
             self._cache.unpin(effect.inputs)
-        used = [item.digest for item in effect.inputs if item.digest and item.digest not in missing]
-        inbox.put(CacheChanged(used, missing + self._cache.trim(quick=True)))
-        if missing:
-            inbox.put(InputsNotPlaced(effect.task, effect.attempt, missing=missing))
+        if missing or reason:
+            self._inbox.put(InputsNotPlaced(effect.task, effect.attempt, missing, reason, fault))
         else:
+            self._inbox.put(InputsPlaced(effect.task, effect.attempt))
+
+    def _fill_and_trim(self, effect: PlaceInputs) -> list[Digest]:
+        """The digests that are missing."""
+        work = self._directory(effect.task, effect.attempt) / "work"
+        missing = self._fill(work, effect.inputs)
+        used = [item.digest for item in effect.inputs if item.digest and item.digest not in missing]
+        try:
+            dropped = self._cache.trim(quick=True)
+        except OSError as error:  # the inputs are there all the same
+            logger.warning("the cache cannot be trimmed: %s", error, extra={"action": "trim_failed"})
+            dropped = []
+        self._inbox.put(CacheChanged(used, missing + dropped))
+        if not missing:
             self._placed[work] = frozenset(item.path for item in effect.inputs)
-            inbox.put(InputsPlaced(effect.task, effect.attempt))
+        return missing
 
     def _fill(self, work: Path, inputs: list[Input]) -> list[Digest]:
         """The digests that are missing. A disk that is full of the cache is emptied of it, once."""
@@ -168,9 +180,15 @@ class AttemptFiles:
     def _remove(self, directory: Path) -> None:
         self._placed.pop(directory / "work", None)
         self._cache.release(directory / "work")
-        remove_tree(directory)
+        if not remove_tree(directory):
+            logger.warning("cannot remove %s: it is tried again", directory, extra={"action": "leave_tree"})
+            self._left.append(directory)
 
     def _trim_cache(self) -> None:
+        for _ in range(len(self._left)):
+            directory = self._left.popleft()
+            if not remove_tree(directory):
+                self._left.append(directory)
         dropped = self._cache.trim()
         if dropped:
             self._inbox.put(CacheChanged(dropped=dropped))
@@ -192,6 +210,6 @@ class AttemptFiles:
         self._inbox.put(ExecutionEnded(msgspec.structs.replace(outcome, **changes), leftovers=True))
 
 
-def _placing_fault(error: OSError) -> Literal["task", "worker"]:
+def _placing_fault(error: OSError) -> _Fault:
     """A name that no file system takes is the task's; all else about a directory that only we have touched, ours."""
-    return "task" if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ) else "worker"
+    return _TASK if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ) else _WORKER

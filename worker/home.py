@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from wire.messages import AttemptKey
 from worker.errors import WorkerError
+from worker.files import replace_file
 from worker.runner.processes import Process, bears, end_all, look
 from worker.runner.sessions import read_sessions
 from worker.runner.spawn import MARK, mark_of
@@ -48,13 +50,19 @@ class Home:
                 f"another agent (process {holder}) works in {self.path}: end it first, "
                 "or give this one a home of its own (ECLOUD_WORKER_HOME or --home)"
             ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # the lock holds; who holds it is for sentences only
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def provide_module(self, source: Path) -> Path:
-        """The directory that tasks find `ecloud` in, and nothing else of ours."""
-        shutil.copyfile(source, self.path / "module" / "ecloud.py")
-        return self.path / "module"
+        """The directory that tasks find `ecloud` in, and nothing else of ours. Raises HomeError."""
+        module, content = self.path / "module" / "ecloud.py", source.read_bytes()
+        try:
+            if not (module.is_file() and module.read_bytes() == content):
+                os.close(replace_file(module, content))
+        except OSError as error:
+            raise HomeError(f"cannot write {module}, which tasks import: {error.strerror}") from None
+        return module.parent
 
     def end_leftovers(self, grace: float) -> None:
         """End what a killed agent left running, and wait for it, before any other work."""
@@ -83,8 +91,14 @@ class Home:
         """Remove the directories of attempts that no outcome is kept of."""
         for entry in list(os.scandir(self.attempts)):
             if _key(entry.name) not in except_those:
-                remove_tree(Path(entry.path))
-        remove_tree(self.path / "spare")
+                self._remove(Path(entry.path))
+        self._remove(self.path / "spare")
+
+    def _remove(self, path: Path) -> None:
+        if not remove_tree(path):
+            logger.warning(
+                "cannot remove %s: it is tried again at the next start", path, extra={"action": "leave_tree"}
+            )
 
     def close(self) -> None:
         os.close(self._lock)
@@ -120,14 +134,14 @@ def _left(process: Process, sessions: dict[int, int], mark: bytes) -> bool:
     return bears(process.pid, mark)
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a directory whatever a task did to its permissions; what cannot be removed is reported, and left."""
-    if path.is_symlink() or not path.is_dir():
-        path.unlink(missing_ok=True)
-        return
-    shutil.rmtree(path, onerror=_retry_with_rights)
-    if path.exists():
-        logger.warning("cannot remove %s: it is tried again at the next start", path, extra={"action": "leave_tree"})
+def remove_tree(path: Path) -> bool:
+    """Remove a directory whatever a task did to its permissions. False: not all of it could be removed."""
+    with contextlib.suppress(OSError):
+        if path.is_symlink() or not path.is_dir():
+            path.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(path, onerror=_retry_with_rights)
+    return not os.path.lexists(path)
 
 
 def _retry_with_rights(_function: object, path: str, _error: object) -> None:

@@ -2,21 +2,28 @@
 
 One append-only file of JSON lines in the worker's home, rewritten when most of it is outdated. Not synced: it is for
 the death of the process; what a dead machine loses was never recorded by the boss, and is run again.
+
+A disk that takes no more costs only that: what is to be kept stands in memory as well, and is written whole as soon as
+there is room.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
 
 import msgspec
 
 from wire.messages import AttemptKey, Outcome
+from worker.files import replace_file, write_all
 
 logger = logging.getLogger(__name__)
 
 _REWRITE_BYTES = 4 * 1024 * 1024
+#: Between two tries to write what could not be written.
+_AGAIN_SECONDS = 1.0
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -42,7 +49,11 @@ class Journal:
         self.initialized: dict[int, None] = {}
         self._read()
         self._fd = -1
-        self._rewrite()
+        #: Not all of the above is in the file; tried again from this time on.
+        self._missing = True
+        self._again_at = float("-inf")
+        self._failed = False
+        self.flush()
 
     def _read(self) -> None:
         decoder = msgspec.json.Decoder(_Line)
@@ -106,21 +117,37 @@ class Journal:
         self._add(_Line(initialized=number))
 
     def flush(self) -> None:
-        """Write what waits. A full disk is logged and costs nothing but the memory of it after a crash."""
-        if not self._waiting:
+        """Write what waits. Never raises: a full disk is logged, and costs the memory of it after a crash."""
+        if not (self._waiting or self._missing):
             return
         data = b"".join(self._waiting)
         self._waiting.clear()
         try:
-            os.write(self._fd, data)
+            if self._missing:
+                self._write_missing()
+                return
+            write_all(self._fd, data)
             self._bytes += len(data)
             if self._bytes > _REWRITE_BYTES and self._bytes > 8 * self._needed():
                 self._rewrite()
         except OSError as error:
-            logger.error(
-                "cannot write %s: %s; if this agent dies now, finished attempts run again",
-                self._path, error, extra={"action": "journal_failed"},
-            )  # fmt: skip
+            self._missing, self._again_at = True, time.monotonic() + _AGAIN_SECONDS
+            if not self._failed:
+                logger.error(
+                    "cannot write %s: %s; it is tried again every second; if this agent dies before, finished attempts "
+                    "run again", self._path, error, extra={"action": "journal_failed"},
+                )  # fmt: skip
+            self._failed = True
+
+    def _write_missing(self) -> None:
+        """All of it, now and then."""
+        if time.monotonic() < self._again_at:
+            return
+        self._rewrite()
+        self._missing = False
+        if self._failed:
+            self._failed = False
+            logger.info("%s is written again", self._path, extra={"action": "journal_written"})
 
     def _needed(self) -> int:
         return sum(300 + len(kept.stdout_tail) + len(kept.stderr_tail) for kept in self.kept.values())
@@ -132,15 +159,14 @@ class Journal:
         lines += [_Line(begun=key) for key in self.begun]
         lines += [_Line(kept=outcome) for outcome in self.kept.values()]
         data = b"".join(self._encoder.encode(line) + b"\n" for line in lines)
-        fresh = self._path.with_suffix(".new")
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        os.write(fd, data)
-        os.replace(fresh, self._path)
+        fd = replace_file(self._path, data)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = fd
         self._bytes = len(data)
 
     def close(self) -> None:
+        self._again_at = float("-inf")
         self.flush()
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)

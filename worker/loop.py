@@ -6,6 +6,7 @@ Decides nothing. What it is given (a way to publish, a runner, a keeper of files
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -127,8 +128,9 @@ class WorkerLoop:
         now = time.monotonic()
         if now >= self._measured_at + _DISK_SECONDS:
             self._measured_at = now
-            about = os.statvfs(self.files.attempts)
-            self._handle(DiskMeasured(about.f_bavail * about.f_frsize))
+            with contextlib.suppress(OSError):  # a file system that is ill fails attempts, which say why
+                about = os.statvfs(self.files.attempts)
+                self._handle(DiskMeasured(about.f_bavail * about.f_frsize))
             self.files.trim_cache()
 
     # -- what comes in ------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ from worker.agent.effects import FetchBundle
 from worker.agent.events import BundleFetched, BundleNotFetched
 from worker.bootstrap.bootstrap import (
     BootstrapRefusedError,
-    BossAwayError,
     fetch,
     install,
     mark,
@@ -55,7 +54,9 @@ class Replacement:
                 logger.warning("the boss's version is not fetched: %s", error, extra={"action": "fetch_bundle"})
                 time.sleep(REFUSED_PAUSE_SECONDS)  # in a thread of its own: the boss orders again as soon as it knows
                 break
-            except (BossAwayError, OSError) as error:
+            except (
+                Exception
+            ) as error:  # BossAwayError, OSError; or an internal error: the boss is to hear of it as well
                 logger.info("the boss's version is not here yet: %s", error, extra={"action": "fetch_bundle"})
                 if tries_left:
                     time.sleep(pause)

@@ -71,7 +71,13 @@ class Server:
             raise ServeError(f"the HTTP server on {self.url} did not start within {_START_SECONDS:.0f} s")
 
     def _run(self) -> None:
-        self._server.run(sockets=[self._socket])
+        """Raises ServeError unless it was to end: a boss without its HTTP API would look alive."""
+        try:
+            self._server.run(sockets=[self._socket])
+        except SystemExit as error:  # in a thread it would go unnoticed
+            raise ServeError(f"the HTTP server on {self.url} gave up ({error.code})") from None
+        if not self._closing.is_set():
+            raise ServeError(f"the HTTP server on {self.url} has ended")
 
     def _with_closing(self, app: ASGIApp) -> ASGIApp:
         async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:

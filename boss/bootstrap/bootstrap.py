@@ -293,7 +293,7 @@ class InstanceBootstrap:
             worker, instance = end
             try:
                 self._end(worker, instance)
-            except OSError as error:
+            except Exception as error:  # OSError; or an internal error: the logins after it are to end all the same
                 logger.error("the login of worker %s may still hold: %s", worker, error, extra={"action": "end_login"})
 
     def _end(self, worker: str, instance: int) -> None:

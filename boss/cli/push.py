@@ -5,6 +5,7 @@ Knows the client and the terminal. Options and settings come in as a PushPlan.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from contextlib import closing
@@ -53,13 +54,21 @@ class _Clients:
     def __init__(self, plan: PushPlan) -> None:
         self.plan = plan
         self._open: list[Client] = []
+        #: The boss that this push has started; None: another one's, or it was started a second time already.
+        self._process: subprocess.Popen[bytes] | None = None
 
     def find(self) -> Client | None:
-        """The boss that is there now, whether it answers or not."""
+        """The boss that is there now, whether it answers or not. One of ours that failed is started once more."""
         if self.plan.configured is not None:
             return self.plan.configured
         assert self.plan.state_directory is not None
-        return self._keep(boss_of(self.plan.state_directory))
+        found = self._keep(boss_of(self.plan.state_directory))
+        if found is not None or self._process is None or (self._process.poll() or 0) <= 0:
+            return found
+        self._process = None
+        process = start_boss(self.plan.state_directory, self.plan.root)
+        self._open.append(wait_for_boss(self.plan.state_directory, process))
+        return self._open[-1]
 
     def answering(self, line: ProgressLine) -> Client:
         """A boss that answers, started if there is none."""
@@ -70,8 +79,8 @@ class _Clients:
         client = self._keep(answering_boss(self.plan.state_directory))
         if client is None:
             line.say("No boss is running here; starting one.")
-            process = start_boss(self.plan.state_directory, self.plan.root)
-            client = wait_for_boss(self.plan.state_directory, process)
+            self._process = start_boss(self.plan.state_directory, self.plan.root)
+            client = wait_for_boss(self.plan.state_directory, self._process)
             self._open.append(client)
         return client
 

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import select
+import time
 from pathlib import Path
+
+#: Between two tries to ask the kernel, where it has not enough of something.
+_PAUSE_SECONDS = 0.5
 
 
 def start_time(pid: int) -> int | None:
     """When the living process of this pid started, in clock ticks since boot; None: there is none, or its remains.
 
-    With the pid it is a name that is never given twice. Format: proc_pid_stat(5).
+    With the pid it is a name that is never given twice. Format: proc_pid_stat(5). Blocks while that cannot be known,
+    for want of descriptors say: a process that lives is never taken for one that has ended.
     """
-    try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return None
+    while True:
+        try:
+            text = Path(f"/proc/{pid}/stat").read_bytes()
+        except (FileNotFoundError, ProcessLookupError, PermissionError, NotADirectoryError):
+            return None
+        except OSError:
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            break
     # The name in parentheses may hold blanks and parentheses; state follows it, start time is the 20th after that.
     fields = text[text.rindex(b")") + 2 :].split()
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
@@ -25,3 +36,14 @@ def exited(pidfd: int, seconds: float | None) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(None if seconds is None else max(0.0, seconds) * 1000))
+
+
+def open_pidfd(pid: int) -> int | None:
+    """None: there is no such process. Blocks as `start_time` does."""
+    while True:
+        try:
+            return os.pidfd_open(pid)
+        except ProcessLookupError:
+            return None
+        except OSError:
+            time.sleep(_PAUSE_SECONDS)

@@ -85,10 +85,7 @@ class Child:
             self.exit_code = self._process.wait()
         self.wait_event.set()
         if self._on_end is not None:
-            try:
-                self._on_end(self)
-            except Exception:
-                logger.exception("what was to follow the end of %s failed", self.name, extra={"action": "child_ended"})
+            self._on_end(self)  # an error in it takes the program with it (`boss.common.threads`)
 
 
 def start_child(

@@ -77,9 +77,8 @@ class LocalProvider:
         self._closed = True
 
     def _end(self, pid: int) -> None:
-        try:
-            handle = os.pidfd_open(pid)
-        except OSError:
+        handle = processes.open_pidfd(pid)
+        if handle is None:
             return
         try:
             for number, seconds in (
@@ -101,11 +100,8 @@ class LocalProvider:
         threading.Thread(target=self._wait, args=(instance, pid), name=f"watch {pid}", daemon=True).start()
 
     def _wait(self, instance: int, pid: int) -> None:
-        try:
-            handle = os.pidfd_open(pid)
-        except OSError:  # it has ended already
-            pass
-        else:
+        handle = processes.open_pidfd(pid)
+        if handle is not None:
             processes.exited(handle, None)
             os.close(handle)
         self._tell(InstanceEnded(instance=instance, reason="its process ended"))

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable
 
 from boss.core.effects import AttachNetwork, DetachNetwork, StartInstance, StopInstance
-from boss.core.events import InstanceEnded, NetworkAttached, NetworkAttachFailed, NetworkDetached
+from boss.core.events import InstanceEnded, InstanceStartFailed, NetworkAttached, NetworkAttachFailed, NetworkDetached
 from boss.core.waits import BossWarning
 from boss.providers import registry
 from boss.providers.provider import BossServices, Limits, NicProvider, Provider, Recorded
@@ -49,6 +49,10 @@ class Providers:
         def work() -> None:
             try:
                 provider.start(effect.instance, effect.worker)
+            except Exception as error:  # an internal error: its start is not to be waited for in vain
+                logger.exception("the start of instance %d failed", effect.instance, extra={"action": "bug"})
+                why = f"an internal error of its provider: {error!r}"
+                self._services.notify(InstanceStartFailed(instance=effect.instance, reason=why))
             finally:
                 self._beginning.pop(effect.instance, None)
 

@@ -64,7 +64,11 @@ class Tree:
         return self.root / OWN_FOLDER / "index.sqlite"
 
     def free_bytes(self) -> int:
-        status = os.fstatvfs(self.fd)
+        """0 where the disk does not even say that: what is written to it then fails, and says why."""
+        try:
+            status = os.fstatvfs(self.fd)
+        except OSError:
+            return 0
         return status.f_bavail * status.f_frsize
 
     def full_text(self, needed: int = 0) -> str:

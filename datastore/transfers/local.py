@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import itertools
+import logging
 import os
 from collections.abc import Callable
 from typing import Literal
@@ -31,6 +32,8 @@ from datastore.disk.versions import Version, VersionMissingError, Versions
 from datastore.paths import shown
 from datastore.transfers.errors import TransferError
 from wire.messages import AttemptKey, Collect, CollectFile, Input, Place, Stage, StageDone, StageFailed
+
+logger = logging.getLogger(__name__)
 
 #: Marks files of the cache that are being written; the datastore's incarnation follows.
 _PART = ".part-"
@@ -147,7 +150,11 @@ class LocalTransfers:
         for job in jobs:
             answer = self._fetch_one(job, lambda key=(job.task, job.attempt): unwanted(key))  # type: ignore[misc]
             if isinstance(answer, FetchFailed):
-                self._tree.remove_attempt(answer.key)
+                try:
+                    self._tree.remove_attempt(answer.key)
+                except OSError as error:  # the next try begins with it, or the next start sweeps it
+                    logger.warning("what was fetched of attempt %d.%d stays for now: %s", *answer.key, error,
+                                   extra={"action": "leave_incoming"})  # fmt: skip
             tell(answer)
 
     def _fetch_one(self, job: Collect, given_up: Stopped) -> ResultsFetched | FetchFailed:

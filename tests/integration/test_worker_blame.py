@@ -18,9 +18,8 @@ from tests.worlds.waiting import scaled
 from wire.messages import Outcome, ResultItem
 from worker import attempt_files
 from worker.agent.events import Event, ExecutionEnded
-from worker.attempt_files import AttemptFiles, Inbox
+from worker.attempt_files import AttemptFiles, FileThreads, Inbox
 from worker.cache import Cache
-from worker.file_threads import FileThreads
 from worker.results import ResultsError, list_results
 
 MACHINE = {"ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOMEM", "EROFS", "ESTALE", "ENODEV"}

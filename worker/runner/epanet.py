@@ -33,9 +33,10 @@ class EpanetExecution(AttemptExecution):
         except OSError as error:
             self._close("failed", f"the worker cannot start an EPANET helper: {error}", "worker", None)
             return
-        helper.on_line = self._heard
+        guard = self._shared.guard
+        helper.on_line = lambda said: guard(self, lambda: self._heard(said))
         helper.on_stderr = self._stderr.write
-        helper.on_exit = self._exited
+        helper.on_exit = lambda code: guard(self, lambda: self._exited(code))
         self._pid = helper.pid
         self._tree.sessions.append(helper.pid)
         execution = self.run.execution
@@ -73,6 +74,15 @@ class EpanetExecution(AttemptExecution):
             return
         how = f"was ended by {signal_name(-code)}" if code < 0 else f"exited with code {code}"
         self._close("failed", f"the EPANET helper {how}", "worker" if code == _MACHINE_FAULT else "task", code)
+
+    def abort(self, reason: str) -> None:
+        """An error in its handling: nothing of it goes on, and the worker is at fault."""
+        if self._helper is not None:
+            self._helper.release()
+            self._helper = None
+        self._tree.end_at_once(self._pid)
+        self._pid = 0
+        self._close("failed", reason, "worker", None)
 
     def _close(
         self, ended: Ended, reason: str, fault: Fault, code: int | None, figures: dict[str, float] | None = None

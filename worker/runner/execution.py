@@ -121,7 +121,7 @@ class RunningAttempt(AttemptExecution):
             self._writers.append(writer)
             os.set_blocking(reader, False)
             self._streams[reader] = capture
-            self._shared.watch.add(reader, partial(self._read, reader, 4))
+            self._shared.watch.add(reader, partial(self._shared.guard, self, partial(self._read, reader, 4)))
 
     def _start_next(self) -> None:
         index = len(self._summaries)
@@ -136,11 +136,11 @@ class RunningAttempt(AttemptExecution):
             self._not_started(command, error)
             return
         self._pid = pid
-        self._pidfd = os.pidfd_open(pid)
+        self._tree.sessions.append(pid)
         if start is not None:
             self._shared.sessions.began(pid, start)
-        self._tree.sessions.append(pid)
-        self._shared.watch.add(self._pidfd, self._exited)
+        self._pidfd = os.pidfd_open(pid)
+        self._shared.watch.add(self._pidfd, partial(self._shared.guard, self, self._exited))
 
     def _not_started(self, command: str | list[str], error: Exception) -> None:
         text = spawn.text_of(command)
@@ -174,6 +174,7 @@ class RunningAttempt(AttemptExecution):
             return
         code = os.waitstatus_to_exitcode(status)
         self._shared.watch.close(self._pidfd)
+        self._pidfd = -1
         command = self._commands[len(self._summaries)]
         self._pid = 0
         self._summarize(command, code)
@@ -199,6 +200,14 @@ class RunningAttempt(AttemptExecution):
         return f"command {len(self._summaries)} of {len(self._commands)}"
 
     # -- ending -------------------------------------------------------------------------------------
+
+    def abort(self, reason: str) -> None:
+        """An error in its handling: nothing of it goes on, and the worker is at fault."""
+        self._tree.end_at_once(self._pid)
+        if self._pidfd >= 0:
+            self._shared.watch.close(self._pidfd)
+        self._pid, self._pidfd = 0, -1
+        self._close(("failed", reason, "worker", None, ""))
 
     def on_time(self) -> None:
         if self._verdict is not None:

@@ -54,6 +54,14 @@ class Helper:
         self.alive = True
         self._partial = b""
         self._unsent = b""
+        try:
+            self._begin()
+        except OSError:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+    def _begin(self) -> None:
         seen = look(self.pid)
         if seen is not None:
             self._shared.sessions.began(self.pid, seen.start)
@@ -148,6 +156,10 @@ class Helper:
         self._shared.sessions.ended([self.pid])
         self.on_exit(code)
 
+    def release(self) -> None:
+        """Its user has done with it."""
+        self.on_line = self.on_stderr = self.on_exit = _ignore
+
     def end_input(self) -> None:
         """That ends a helper that is idle."""
         self._close(self._in)
@@ -180,7 +192,7 @@ class Helpers:
         return self._all[-1]
 
     def give(self, helper: Helper) -> None:
-        helper.on_line = helper.on_stderr = helper.on_exit = _ignore
+        helper.release()
         if helper.alive:
             self._idle.append(helper)
 

@@ -65,7 +65,10 @@ class Launcher:
         finally:
             if not self._alone:
                 os.fchdir(self._back)
-        return pid, self._start_time(pid, before)
+        try:
+            return pid, self._start_time(pid, before)
+        except OSError:  # too many open files: it runs all the same
+            return pid, None
 
     def _start_time(self, pid: int, before: int) -> int | None:
         """Reading it waits for the child's exec, so our own clock serves where it leaves no doubt."""

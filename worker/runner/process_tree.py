@@ -6,9 +6,12 @@ until nothing is left.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import time
 
-from worker.runner.processes import Process, bears, end, look, orphans, reap, with_descendants
+from worker.runner.processes import Process, bears, end, end_all, look, orphans, reap, with_descendants
 
 _FIRST_LOOK = 0.005
 _LONGEST_LOOK = 0.2
@@ -51,6 +54,29 @@ class ProcessTree:
             return True
         self._press(with_descendants([process.pid for process in left]))
         return False
+
+    def end_at_once(self, leader: int) -> None:
+        """KILL, and wait for it, whatever else goes on: after an error in its handling. Blocks for a moment.
+
+        `leader`: of the command that runs, a child of ours that was not waited for, so its number is its own; 0: none.
+        """
+        if leader:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(leader, signal.SIGKILL)  # takes no descriptor, of which there may be none left
+        until = time.monotonic() + self._give_up_seconds
+        while time.monotonic() < until:
+            try:
+                self.survivors = [each.pid for each in end_all(lambda: self._all(leader), 0.0, 1.0)]
+            except OSError:
+                time.sleep(_FIRST_LOOK)
+            else:
+                break
+        if leader:
+            reap(leader)
+
+    def _all(self, leader: int) -> list[Process]:
+        roots = [process.pid for process in self._orphans()]
+        return [each for each in with_descendants([leader, *roots] if leader else roots) if not each.zombie]
 
     def _press(self, processes: list[Process]) -> None:
         moment = time.monotonic()

@@ -33,14 +33,14 @@ class Process:
 
 
 def look(pid: int) -> Process | None:
-    """The process, or None when there is none."""
+    """The process, or None when there is none. Raises OSError where that cannot be known: too many open files, say."""
     try:
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     try:
         text = os.read(fd, 4096)
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         return None
     finally:
         os.close(fd)

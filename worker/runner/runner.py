@@ -13,6 +13,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from wire.messages import AttemptKey, Outcome, Run
 from worker.runner.epanet import EpanetExecution
@@ -54,6 +55,7 @@ class Runner:
             progress_path=str(options.home / "progress"),
             finished=finished,
             progress=progress,
+            guard=self._guard,
         )
         self._open_progress()
         self._helpers = Helpers(self._shared, helper_command)
@@ -104,7 +106,7 @@ class Runner:
         deadline = self._next_deadline()
         self._shared.watch.wait(None if deadline is None else max(deadline - now(), 0.0))
         while self._asked:
-            self._asked.popleft()()
+            self._do(self._asked.popleft())
         moment = now()
         for execution in list(self._running.values()):
             due = execution.deadline()
@@ -115,7 +117,14 @@ class Runner:
             del self._running[key]
         if (over and not self._running) or (self._running and moment >= self._reap_at):
             self._reap_at = moment + _REAP_SECONDS
-            self._sweep()
+            self._do(self._sweep)
+
+    def _do(self, step: Callable[[], None]) -> None:
+        """What concerns no single execution, or hands itself to `_guard`."""
+        try:
+            step()
+        except Exception:
+            logger.exception("a step of the runner failed", extra={"action": "runner_failed"})
 
     def _next_deadline(self) -> float | None:
         due = [deadline for execution in self._running.values() if (deadline := execution.deadline()) is not None]
@@ -124,23 +133,28 @@ class Runner:
         return min(due) if due else None
 
     def _execute(self, run: Run) -> None:
-        if run.execution.epanet is not None:
-            execution: Running = EpanetExecution(run, self._shared, self._helpers)
-        else:
-            execution = RunningAttempt(run, self._shared)
+        try:
+            epanet = run.execution.epanet is not None
+            execution: Running = (
+                EpanetExecution(run, self._shared, self._helpers) if epanet else RunningAttempt(run, self._shared)
+            )
+        except Exception as error:
+            logger.exception("attempt %d.%d cannot be prepared", run.task, run.attempt, extra={"action": "fail"})
+            self._report_error(run, f"an error in the worker: {error!r}")
+            return
         self._running[(run.task, run.attempt)] = execution
         self._guard(execution, execution.begin)
 
     def _kill(self, key: AttemptKey, reason: str) -> None:
         execution = self._running.get(key)
         if execution is not None and not execution.done:
-            execution.kill("cancelled", reason)
+            self._guard(execution, lambda: execution.kill("cancelled", reason))
 
     def _stop(self) -> None:
         self._stopping = True
-        for execution in self._running.values():
+        for execution in list(self._running.values()):
             if not execution.done:
-                execution.kill("cancelled", "the worker ends")
+                self._guard(execution, partial(execution.kill, "cancelled", "the worker ends"))
 
     def _guard(self, execution: Running, step: Callable[[], None]) -> None:
         """A fault in one attempt's handling must not end the thread that all depend on."""
@@ -150,10 +164,22 @@ class Runner:
             run = execution.run
             logger.exception("attempt %d.%d failed inside the runner", run.task, run.attempt, extra={"action": "fail"})
             if not execution.done:
-                execution.done = True
-                reason = f"a fault of the worker: {error!r}"
-                outcome = Outcome(task=run.task, attempt=run.attempt, ended="failed", fault="worker", reason=reason)
-                self._shared.finished(run, outcome, True)
+                self._abort(execution, f"an error in the worker: {error!r}")
+
+    def _abort(self, execution: Running, reason: str) -> None:
+        """Its outcome is reported once, whatever more goes wrong."""
+        run = execution.run
+        try:
+            execution.abort(reason)
+        except Exception:
+            logger.exception("attempt %d.%d cannot be ended in order", run.task, run.attempt, extra={"action": "fail"})
+        if not execution.done:
+            execution.done = True
+            self._report_error(run, reason)
+
+    def _report_error(self, run: Run, reason: str) -> None:
+        outcome = Outcome(task=run.task, attempt=run.attempt, ended="failed", fault="worker", reason=reason)
+        self._shared.finished(run, outcome, True)
 
     def _sweep(self) -> None:
         """Reap exited orphans; with nothing running, end those of unknown origin, which only a task can have left."""

@@ -6,39 +6,74 @@ for one known to be gone. What an earlier life of the machine wrote counts for n
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
+
+from worker.files import replace_file, write_all
+
+logger = logging.getLogger(__name__)
 
 _REWRITE_BYTES = 1024 * 1024
 
 
 class Sessions:
+    """Never raises: what cannot be written is kept in memory, and written whole as soon as there is room."""
+
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._path = path
+        self._fd = -1
         self._open: dict[int, int] = {}
         self._written = 0
-        self._append(f"boot {boot_id()}\n")
+        #: Not all of what is open is in the file.
+        self._missing = False
+        try:
+            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._append(f"\nboot {boot_id()}\n")
+        except OSError as error:
+            self._failed(error)
 
     def began(self, pid: int, start: int) -> None:
         self._open[pid] = start
-        self._append(f"{pid} {start}\n")
+        self._note(f"{pid} {start}\n")
 
     def ended(self, pids: list[int]) -> None:
         for pid in pids:
             self._open.pop(pid, None)
-        if self._written > _REWRITE_BYTES:
-            os.ftruncate(self._fd, 0)
-            self._written = 0
-            self._append(f"boot {boot_id()}\n")
-            self._append("".join(f"{pid} {start}\n" for pid, start in self._open.items()))
-        else:
-            self._append("".join(f"-{pid}\n" for pid in pids))
+        self._note("".join(f"-{pid}\n" for pid in pids))
+
+    def _note(self, text: str) -> None:
+        try:
+            if self._missing or self._written > _REWRITE_BYTES:
+                self._rewrite()
+            else:
+                self._append(text)
+        except OSError as error:
+            self._failed(error)
+
+    def _failed(self, error: OSError) -> None:
+        if not self._missing:
+            logger.error(
+                "cannot write %s: %s; it is tried again with each command; if this agent is killed before, what runs "
+                "is found by its environment", self._path, error, extra={"action": "sessions_failed"},
+            )  # fmt: skip
+        self._missing = True
+
+    def _rewrite(self) -> None:
+        lines = [f"boot {boot_id()}\n", *(f"{pid} {start}\n" for pid, start in self._open.items())]
+        text = "".join(lines).encode()
+        fd = replace_file(self._path, text)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._written, self._missing = fd, len(text), False
 
     def _append(self, text: str) -> None:
-        self._written += os.write(self._fd, text.encode())
+        write_all(self._fd, text.encode())
+        self._written += len(text)
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
 
 
 def boot_id() -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from wire.messages import Outcome, Run
 from worker.runner.launch import Launcher
@@ -52,6 +53,8 @@ class Shared:
     #: Called when an execution is over: run, outcome, whether its directory is still there.
     finished: Callable[[Run, Outcome, bool], None]
     progress: Callable[[int, int, float], None]
+    #: Does a step of an execution; an error in it ends that execution, and nothing else.
+    guard: Callable[[Any, Callable[[], None]], None]
 
     @property
     def mark(self) -> str:

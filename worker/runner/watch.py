@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
 
 Callback = Callable[[], None]
 
@@ -35,10 +38,17 @@ class Watch:
         os.close(fd)
 
     def wait(self, seconds: float | None) -> None:
+        """A callback that fails is logged, and its descriptor no longer watched: it would fail without end."""
         for fd, _ in self._epoll.poll(seconds, 128):
             callback = self._callbacks.get(fd)
-            if callback is not None:  # an earlier callback of this round may have closed it
+            if callback is None:  # an earlier callback of this round may have closed it
+                continue
+            try:
                 callback()
+            except Exception:
+                logger.exception("a callback of the runner failed", extra={"action": "callback_failed"})
+                if self._callbacks.get(fd) is callback and fd != self._wake:
+                    self.forget(fd)
 
     def wake(self) -> None:
         os.eventfd_write(self._wake, 1)

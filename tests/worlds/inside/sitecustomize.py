@@ -3,7 +3,9 @@
 `CRASH_PLAN` names a file (see `plan.Crash`): the program is killed exactly before or after one call of one of its
 functions. That holds for one program (`python -m NAME`), and once: a file beside the plan says that it has happened,
 so that the program's next start lives. `WORKER_SETTINGS` gives some workers variables that the boss would not hand on;
-`BOSS_TURNS` names a file for the times of the boss's turns.
+`BOSS_TURNS` names a file for the times of the boss's turns. `WRITE_FAULTS` names a file: while it is there, writes of
+our programs fail now and then, as it says (see `write_faults`). `LOSE_THREADS` names a folder: a file in it with the
+name of a program makes a thread of that program end by an error, and goes.
 """
 
 from __future__ import annotations
@@ -80,9 +82,38 @@ def _time_turns(path: str) -> None:
     loop.turn = timed
 
 
+def _lose_thread(path: str) -> None:
+    def wait() -> None:
+        while True:
+            time.sleep(0.05)
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                continue
+            raise RuntimeError("this thread is lost")
+
+    threading.Thread(target=wait, name="to-be-lost", daemon=True).start()
+
+
 if "CRASH_PLAN" in os.environ:
     _install(os.environ["CRASH_PLAN"])
 if "WORKER_SETTINGS" in os.environ and _is("worker"):
     os.environ.update(json.loads(os.environ["WORKER_SETTINGS"]).get(os.environ.get("ECLOUD_WORKER_ID"), {}))
 if "BOSS_TURNS" in os.environ and _is("boss"):
     _time_turns(os.environ["BOSS_TURNS"])
+if (
+    "WRITE_FAULTS" in os.environ
+    and sys.orig_argv[-2:-1] == ["-m"]
+    and sys.orig_argv[-1]
+    in (
+        "boss",
+        "datastore",
+        "worker",
+    )
+):
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    importlib.import_module("write_faults").install(os.environ["WRITE_FAULTS"], sys.orig_argv[-1])
+if "LOSE_THREADS" in os.environ and "-m" in sys.orig_argv:
+    for program in ("boss", "datastore", "worker"):
+        if sys.orig_argv[sys.orig_argv.index("-m") + 1 :][:1] == [program]:
+            _lose_thread(os.path.join(os.environ["LOSE_THREADS"], program))
