@@ -6,7 +6,7 @@ plays (which are bounded), never with all tasks that there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import islice
 
 from boss.core import moves
@@ -27,16 +27,18 @@ _SOON = 1.0
 _NEVER_MET = 1 << 30
 
 
-def forecast_for(state: State, pool: PoolPolicy, supply: Supply) -> tuple[Forecast, Ends | None]:
+def forecast_for(
+    state: State, pool: PoolPolicy, supply: Supply, helpers: Set[str] = frozenset()
+) -> tuple[Forecast, Ends | None]:
     """What becomes runnable on workers of this pool, and when; of a small graph also when all ends with so many more.
 
-    `supply`: all that serves it.
+    `supply`: all that serves it. `helpers`: the workers of other pools that it counts.
     """
     kind = kind_of(state, pool)
     weigh = _Weigher(state, kind)
     slots = kind.slots
     serving = (supply.busy + len(supply.idle)) * slots
-    running, ahead = _under_way(state, weigh)
+    running, ahead = _under_way(state, weigh, helpers)
     pending, pending_seconds = _pending(state, weigh)
     graph = Graph(
         dependants=lambda task: _dependants(state, task),
@@ -87,22 +89,27 @@ def supply_of(state: State, pool: PoolPolicy, helpers: int) -> Supply:
     return Supply(busy=busy, idle=sorted(idle, key=lambda one: -one[1]), booting=sorted(booting))
 
 
-def helpers_of(state: State, pool: PoolPolicy, before: set[str]) -> int:
-    """Workers of the pool's size that those of other pools (`before`), and those of none, make up for."""
+def helpers_of(state: State, pool: PoolPolicy, before: set[str]) -> tuple[set[str], int]:
+    """Workers of other pools (`before`), and of none, that serve as well; how many of the pool's size they make up for.
+
+    The number counts besides what boots for those pools.
+    """
     kind = kind_of(state, pool)
     demands = [each.demand for each in state.ready.by_demand.values() if each.demand.fits(kind)]
+    serving = set()
     slots = 0
     for worker in state.workers.values():
         other = worker.kind.pool
         if other == pool.name or (other not in before and other in state.pools) or not _serves(worker):
             continue
         if any(demand.fits(worker.kind) for demand in demands):
+            serving.add(worker.id)
             slots += worker.slots
     for name in before:
         other_kind = kind_of(state, state.policy.pool(name))
         if any(demand.fits(other_kind) for demand in demands):
             slots += other_kind.slots * sum(1 for each in state.by_pool.get(name, {}).values() if each.state in COMING)
-    return slots // kind.slots
+    return serving, slots // kind.slots
 
 
 def _serves(worker: Worker) -> bool:
@@ -117,7 +124,7 @@ class _Weigher:
 
     def __init__(self, state: State, kind: Kind) -> None:
         self._state = state
-        self._kind = kind
+        self.kind = kind
         #: By the profile's identity: profiles are few and live as long as their batch.
         self._known: dict[int, tuple[int, float]] = {}
 
@@ -125,8 +132,8 @@ class _Weigher:
         found = self._known.get(id(profile))
         if found is None:
             demand = self._state.ready.of(profile).demand
-            weight = demand.slots if demand.fits(self._kind) else 0
-            seconds = self._state.durations.seconds(profile.template, self._kind.pool, profile.expect)
+            weight = demand.slots if demand.fits(self.kind) else 0
+            seconds = self._state.durations.seconds(profile.template, self.kind.pool, profile.expect)
             found = self._known[id(profile)] = weight, seconds
         return found
 
@@ -157,11 +164,17 @@ def _unmet(state: State, task: int) -> int:
     return batch.unmet[index]
 
 
-def _under_way(state: State, weigh: _Weigher) -> tuple[list[tuple[int, float]], list[Ready]]:
-    """(task, seconds left) of what executes, and what was sent and waits on workers."""
+def _under_way(state: State, weigh: _Weigher, helpers: Set[str]) -> tuple[list[tuple[int, float]], list[Ready]]:
+    """(task, seconds left) of what executes on the supply; and what was sent and waits on workers.
+
+    What executes on a worker that is no supply (it drains, is quarantined, or belongs to a pool that comes later) takes
+    no slot of the supply: only what its end makes runnable is demand.
+    """
     running: list[tuple[int, float]] = []
     waiting: dict[tuple[int, float], list[int]] = {}
+    elsewhere: list[Ready] = []
     for worker in state.workers.values():
+        supplies = worker.id in helpers or (worker.kind.pool == weigh.kind.pool and _serves(worker))
         for attempt in worker.attempts.values():
             if attempt.init or attempt.phase is Phase.COLLECTING:
                 continue
@@ -170,10 +183,14 @@ def _under_way(state: State, weigh: _Weigher) -> tuple[list[tuple[int, float]], 
             if attempt.phase is Phase.EXECUTING:
                 elapsed = max(0.0, state.wall - attempt.began_at)
                 left = state.durations.remaining(profile.template, worker.kind.pool, elapsed, profile.expect)
-                running.append((attempt.task, left))
+                if supplies:
+                    running.append((attempt.task, left))
+                else:
+                    elsewhere.append(Ready((attempt.task,), 1, left, 0))
             elif weight:
                 waiting.setdefault((weight, seconds), []).append(attempt.task)
-    return running, [Ready(tasks, len(tasks), seconds, weight) for (weight, seconds), tasks in waiting.items()]
+    ahead = [Ready(tasks, len(tasks), seconds, weight) for (weight, seconds), tasks in waiting.items()]
+    return running, [*elsewhere, *ahead]
 
 
 def _ready(state: State, weigh: _Weigher) -> Iterator[Ready]:

@@ -144,10 +144,10 @@ def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
     """True: there is work for it."""
     known = state.pools[policy.name]
     there = state.by_pool.get(policy.name, {})
-    helpers = helpers_of(state, policy, before)
+    serving, helpers = helpers_of(state, policy, before)
     supply = supply_of(state, policy, helpers)
     stopping = sum(1 for instance in there.values() if instance.state not in ALIVE)
-    seen, ends = forecast_for(state, policy, supply)
+    seen, ends = forecast_for(state, policy, supply, serving)
     waves = seen.waves
     plan = decide(waves, _pool(state, policy, known, helpers, stopping), supply, ends)
     for _ in range(plan.start):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from boss.core.events import (
@@ -255,6 +256,39 @@ def test_a_drained_machine_ends_automatically(cloud: World) -> None:
     cloud.turn(WorkerDrainAsked(worker=worker.id, reply=1))
     cloud.wait(3.0, worker)
     assert stopped(cloud) == [worker.id]
+
+
+@pytest.mark.parametrize("kind", ["drained", "quarantined"])
+def test_no_machine_is_made_for_what_a_worker_outside_the_supply_executes(cloud: World, kind: str) -> None:
+    cloud.push({"a": "", "b": ""}, profile=LONG)
+    (worker,) = all_at_work(cloud)
+    assert cloud.states("a", "b") == "running running"
+    if kind == "drained":
+        cloud.turn(WorkerDrainAsked(worker=worker.id, reply=1))
+    else:
+        cloud.turn(QuarantineAsked(worker=worker.id, reason="looked at", reply=1))
+    cloud.wait(5.0, worker)
+    assert started(cloud) == []
+    cloud.ignore()
+    cloud.push({"c": ""}, profile=LONG)
+    cloud.wait(5.0, worker)
+    assert len(started(cloud)) == 1, "what waits has no worker"
+
+
+def test_no_machine_is_made_for_what_another_pool_executes() -> None:
+    first = msgspec.structs.replace(CLOUD, name="first", priority=5, max_workers=2)
+    world = world_of(CLOUD, first)
+    world.push({"a": "", "b": ""}, profile=LONG)
+    (name,) = started(world)
+    world.turn(InstanceStarted(instance=1, reference="vm", address="10.0.0.1"))
+    worker = world.worker(name, pool="first", slots=2)
+    worker.began(*worker.seen.attempts)
+    world.ignore()
+    world.turn(WorkerDrainAsked(worker=worker.id, reply=1))
+    world.wait(5.0, worker)
+    assert started(world) == []
+    world.ignore()
+    world.close()
 
 
 def test_dropped_workers_are_forgotten_and_what_they_run_in_lives_on(cloud: World) -> None:
