@@ -24,7 +24,7 @@ from boss.api.local_tree import LocalTree
 from boss.api.serve import ServeError, Server, listen
 from boss.api.spool import Spool
 from boss.api.sweep import sweep_daily
-from boss.bootstrap.addresses import Addresses, addresses_of
+from boss.bootstrap.addresses import Addresses, addresses_of, fault_of_pools
 from boss.bootstrap.bootstrap import InstanceBootstrap
 from boss.bootstrap.local import LocalPrograms
 from boss.bootstrap.login_files import LoginFiles
@@ -74,6 +74,8 @@ def run_boss(setup: Setup, inbox: Inbox) -> None:
 
     Raises CannotStartError, DatabaseError, BrokerError, ServeError or LinkError with a sentence.
     """
+    if fault := fault_of_pools(setup):
+        raise CannotStartError(fault)
     with ExitStack() as ends:
         try:
             loop, providers = _start(setup, inbox, ends)

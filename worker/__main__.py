@@ -5,7 +5,6 @@ The only place that knows all parts; decides nothing about attempts.
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
 import pwd
@@ -29,7 +28,7 @@ from worker.cache import Cache
 from worker.home import Home, HomeError
 from worker.journal import Journal
 from worker.loop import WorkerLoop
-from worker.options import OptionError, WorkerOptions, address_of, read_options, write_start
+from worker.options import OptionError, WorkerOptions, address_of, host_keys, read_options, write_start
 from worker.replacement import Replacement
 from worker.runner import Runner, RunnerOptions
 from worker.runner.processes import become_subreaper
@@ -184,14 +183,13 @@ def _agent_options(options: WorkerOptions, home: Home, incarnation: str) -> Agen
 def _place(options: WorkerOptions, home: Home) -> Place:
     if options.place == "local":
         return Place(path=str(home.path))
-    keys = [Path(path).read_text(encoding="ascii").strip() for path in sorted(glob.glob(options.ssh_host_keys))]
     return Place(
         kind="ssh",
         path=str(home.path),
         host=address_of(options),
         port=options.ssh_port,
         user=options.ssh_user or pwd.getpwuid(os.geteuid()).pw_name,
-        host_keys=keys,
+        host_keys=list(host_keys(options)),
     )
 
 

@@ -6,6 +6,7 @@ Reads values and checks them, all faults at once; opens the password's file, and
 from __future__ import annotations
 
 import argparse
+import glob
 import json
 import os
 import re
@@ -65,6 +66,7 @@ class WorkerOptions:
     ssh_port: int
     ssh_user: str
     ssh_host_keys: str
+    ssh_host_key: str
     orphan_after: float
     halt_when_orphaned: bool
     halt_command: str
@@ -163,6 +165,13 @@ OPTIONS = [
         "/etc/ssh/ssh_host_*_key.pub",
         "This machine's public SSH host keys: a pattern of paths.",
     ),
+    Option(
+        "ssh_host_key",
+        "ECLOUD_WORKER_SSH_HOST_KEY",
+        str,
+        "",
+        "The public key that its sshd has shown to who started the agent; empty: those of the files.",
+    ),
     Option("orphan_after", "ECLOUD_ORPHAN_AFTER", _seconds, 600.0, "Seconds without a boss before the agent ends."),
     Option(
         "halt_when_orphaned",
@@ -224,6 +233,22 @@ def own_address(host: str, port: int) -> str:
     with socket.socket(family, kind, protocol) as probe:
         probe.connect(address)
         return str(probe.getsockname()[0])
+
+
+def host_keys(options: WorkerOptions) -> dict[str, str]:
+    """The public SSH host keys that the agent states, each as a line -> the file, or the variable, that it is of.
+
+    A file that cannot be read is passed over.
+    """
+    if options.ssh_host_key:
+        return {options.ssh_host_key: "ECLOUD_WORKER_SSH_HOST_KEY"}
+    found: dict[str, str] = {}
+    for path in sorted(glob.glob(options.ssh_host_keys)):
+        try:
+            found[Path(path).read_text(encoding="ascii").strip()] = path
+        except (OSError, UnicodeDecodeError):
+            continue
+    return found
 
 
 def write_start(home: Path, arguments: Sequence[str], environ: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boss.api.errors import HttpError
+from boss.core.policy import LOCAL
 from boss.embedded.ports import beyond, everywhere
 from boss.setup import Setup
 
@@ -48,7 +49,7 @@ def addresses_of(setup: Setup, deployment: str, broker_port: int, http_port: int
         broker_port=broker_port,
         boss_url=f"http://{_address(setup.http_host, setup.boss_address)}:{http_port}",
         broker_ca=setup.broker_tls.ca_file if setup.broker_tls is not None else None,
-        unreachable=_unreachable(setup),
+        unreachable=unreachable(setup),
     )
 
 
@@ -61,7 +62,21 @@ def _address(listens_on: str, boss_address: str) -> str:
     return socket.gethostname() if everywhere(listens_on) else listens_on
 
 
-def _unreachable(setup: Setup) -> str:
+def fault_of_pools(setup: Setup) -> str:
+    """Why the machines of a pool of these settings could never become workers; empty: they can, or there are none.
+
+    A host that is there already may be reached on loopback too; a login at the broker each of them requires.
+    """
+    for pool in setup.pools:
+        if pool.provider != LOCAL and pool.max and (setup.broker_host or pool.provider != "static"):
+            why = unreachable(setup)
+            if why:
+                return f"pool {pool.name} cannot have a worker: {why}, or take [pools.{pool.name}] out of the settings"
+    return ""
+
+
+def unreachable(setup: Setup) -> str:
+    """Why no machine that the boss starts can become a worker; empty: it can, as far as the settings say."""
     if setup.broker_host:
         return (
             f"the broker at {setup.broker_host} is not the boss's own, so no worker's login can be made there: "

@@ -48,6 +48,12 @@ class SshConnection:
         #: Fingerprint of the host's key, which is a pinned one.
         self.host_key = host_key
 
+    @property
+    def host_key_line(self) -> str:
+        """The host's key, as a public key file has it."""
+        key = self._transport.get_remote_server_key()
+        return f"{key.get_name()} {key.get_base64()}"
+
     def __enter__(self) -> SshConnection:
         return self
 

@@ -126,6 +126,17 @@ def test_a_study_runs_on_hosts_that_the_boss_starts_agents_on_and_leaves_none_th
     assert not any("worker" in line for host in lab.hosts for line in host.processes().values())
 
 
+def test_a_host_whose_ssh_folder_has_the_keys_of_another_sshd_is_known_by_the_one_of_the_settings(lab: Lab) -> None:
+    for host in lab.hosts:
+        host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/tmp/other"])
+        host.run(["cp", "/tmp/other.pub", "/etc/ssh/ssh_host_ed25519_key.pub"], user="root")
+    lab.start()
+    lab.push(tasks(4, 0.5))
+    names = {lab.boss.path(f"{SITE}/ecloud-data/out/t{n}.txt").read_text().strip() for n in range(4)}
+    assert names <= {"h1", "h2"} and names
+    assert "quarantined" not in lab.admin("status")
+
+
 def test_agents_outlive_a_killed_boss_and_the_next_one_goes_on_with_them(lab: Lab) -> None:
     lab.start()
     lab.push(tasks(8, 6.0), "--detach")

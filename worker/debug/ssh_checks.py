@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import pwd
 import re
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from worker.debug.broker_checks import CONNECT_SECONDS
 from worker.debug.finding import Finding
-from worker.options import WorkerOptions
+from worker.options import WorkerOptions, host_keys
 
 #: Older ones do not take names with any character safely.
 OLDEST_RSYNC = (3, 1)
@@ -24,7 +23,7 @@ def check_ssh(options: WorkerOptions, address: str, datastore_key: str) -> Itera
     """`datastore_key`: the public key that the boss knows the datastore by; empty: unknown."""
     yield _rsync()
     yield (sshd := _sshd(address, options.ssh_port))
-    stated = _stated_keys(options.ssh_host_keys)
+    stated = {line.split()[1]: source for line, source in host_keys(options).items() if len(line.split()) > 1}
     yield _readable(options.ssh_host_keys, stated)
     if sshd.state == "ok" and stated:
         yield _presented(address, options.ssh_port, stated)
@@ -59,19 +58,6 @@ def _sshd(address: str, port: int) -> Finding:
     if not banner.startswith(b"SSH-"):
         return Finding(name, "FAILED", "something else answers there", "check ECLOUD_WORKER_SSH_PORT", did)
     return Finding(name, "ok", banner.decode("ascii", "replace").strip(), did=did)
-
-
-def _stated_keys(pattern: str) -> dict[str, str]:
-    """Key (as text) -> its file."""
-    found: dict[str, str] = {}
-    for path in sorted(glob.glob(pattern)):
-        try:
-            words = Path(path).read_text(encoding="ascii").split()
-        except (OSError, UnicodeDecodeError):
-            continue
-        if len(words) > 1:
-            found[words[1]] = path
-    return found
 
 
 def _readable(pattern: str, stated: dict[str, str]) -> Finding:

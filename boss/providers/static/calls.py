@@ -101,6 +101,8 @@ class HostCalls:
     def __init__(self, connection: SshConnection, host: Host) -> None:
         self._connection = connection
         self._host = host
+        #: That the host has shown, and the settings know.
+        self.host_key = connection.host_key_line
 
     def machine(self, versions: list[str]) -> HostFacts:
         """`versions`: those of Python that there are bundles for, with machine: 3.11-x86_64; none: to look only."""

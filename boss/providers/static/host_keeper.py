@@ -271,7 +271,7 @@ class HostKeeper:
             # From here on there may be an agent, whatever becomes of the connection and of this process.
             work.begun = time.monotonic()
             work.log_before = look.log
-        failed = calls.start(self._variables(machine, path, data), data.script, self._environment.pace.come_up)
+        failed = calls.start(self._variables(calls, machine, path, data), data.script, self._environment.pace.come_up)
         if failed and not any(self._is_of(agent, work) for agent in calls.look(machine, folder).agents):
             work.begun = None
             raise HostError(failed)
@@ -358,7 +358,7 @@ class HostKeeper:
         home = self.host.home
         return home if home.startswith("/") else f"{machine.home.rstrip('/')}/{home}"
 
-    def _variables(self, machine: HostFacts, bundle: str, data: BootstrapData) -> dict[str, str]:
+    def _variables(self, calls: HostCalls, machine: HostFacts, bundle: str, data: BootstrapData) -> dict[str, str]:
         variables = {
             **data.variables,
             "ECLOUD_BUNDLE_FILE": bundle,
@@ -368,6 +368,8 @@ class HostKeeper:
             "ECLOUD_WORKER_ADDRESS": self.host.address,
             "ECLOUD_WORKER_SSH_PORT": str(self.host.port),
             "ECLOUD_WORKER_SSH_USER": self.host.user,
+            # Of all keys below /etc/ssh none need be the one that this sshd uses.
+            "ECLOUD_WORKER_SSH_HOST_KEY": calls.host_key,
         }
         return variables | ({"ECLOUD_SLOTS": str(self.host.slots)} if self.host.slots else {})
 
