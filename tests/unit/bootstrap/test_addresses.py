@@ -16,8 +16,8 @@ from boss.state_directory.lock import CannotStartError
 REACHABLE = {"broker_listen": "0.0.0.0", "http_host": "0.0.0.0"}
 
 
-def setup_of(folder: Path, provider: str, most: int = 4, **settings: str) -> Setup:
-    pools = (PoolSetup(name="lab", provider=provider, max=most),)
+def setup_of(folder: Path, provider: str, largest: int = 4, **settings: str) -> Setup:
+    pools = (PoolSetup(name="lab", provider=provider, max=largest),)
     return Setup(
         state_directory=folder, tree=folder / "tree", database="", policy=Policy(pools=()), pools=pools,
         **settings,  # type: ignore[arg-type]
@@ -45,7 +45,7 @@ def test_a_pool_without_a_way_to_the_boss_is_named(
 
 
 def test_a_pool_that_may_have_no_machine_is_not_in_the_way(tmp_path: Path) -> None:
-    assert fault_of_pools(setup_of(tmp_path, "opennebula", most=0, broker_host="mq.lan")) == ""
+    assert fault_of_pools(setup_of(tmp_path, "opennebula", largest=0, broker_host="mq.lan")) == ""
 
 
 def test_a_boss_with_such_a_pool_does_not_start_and_leaves_nothing(tmp_path: Path) -> None:
