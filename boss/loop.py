@@ -16,14 +16,15 @@ from typing import TypeVar
 
 import msgspec
 
-from boss.core.effects import EndBoss
-from boss.core.events import TimePassed
+from boss.core.effects import Answer, EndBoss
+from boss.core.events import Event, TimePassed
 from boss.core.model import Submission
 from boss.core.rows import Known, LoadedBatch
 from boss.core.scheduler import Scheduler
-from boss.core.store import DatabaseAwayError, TurnStore
+from boss.core.store import DatabaseAwayError, TurnRefusedError, TurnStore
 from boss.dispatch import Dispatcher, Found
 from boss.inbox import Inbox, Item
+from boss.refused_turn import RefusedOutcomes, outcomes, refusal
 from boss.status import OtherVersionLog
 from boss.turn import Decided, Outside, decide, perform_steps, record
 from wire.rejected import RejectionLog
@@ -34,6 +35,8 @@ T = TypeVar("T")
 
 #: Events of one turn at most, so that a flood cannot keep a commit waiting for ever.
 TURN_EVENTS = 20_000
+#: So many events one after the other that cannot be recorded are no bad rows: the database is not as it must be.
+GIVEN_UP_IN_A_ROW = 20
 #: A loop that did nothing for so long (a quiet or a stopped process) first checks that the database is still its own.
 QUIET_SECONDS = 2.0
 #: Between two tries of a commit while the database is away.
@@ -60,6 +63,11 @@ class Loop:
         self._outside = outside
         self._dispatcher = Dispatcher(store, "", 0)
         self._waiting: list[Item] = []
+        #: So many items go into the next turn at most: few while an event is looked for that cannot be recorded.
+        self._turn_limit = TURN_EVENTS
+        self._refused_outcomes = RefusedOutcomes()
+        #: Events that were given up, one after the other.
+        self._given_up = 0
         self._rejected = RejectionLog(logger, "reports")
         self._other_versions = OtherVersionLog()
         self._upkeep = upkeep
@@ -91,14 +99,14 @@ class Loop:
 
     def _collect(self) -> list[Item]:
         """What waits; if nothing does, what comes first, or nothing at the next deadline."""
-        items, self._waiting = self._waiting, []
+        items, self._waiting = self._waiting[: self._turn_limit], self._waiting[self._turn_limit :]
         if not items:
             deadline = self._next_wake()
             first = self.inbox.take(None if deadline is None else max(0.0, deadline - time.monotonic()))
             if first is None:
                 return [TimePassed()]
             items.append(first)
-        while len(items) < TURN_EVENTS and (item := self.inbox.take()) is not None:
+        while len(items) < self._turn_limit and (item := self.inbox.take()) is not None:
             items.append(item)
         return items
 
@@ -126,16 +134,55 @@ class Loop:
 
     def turn(self, items: list[Item]) -> None:
         """One turn of these, or of as many of them as go into one; the others wait for the next."""
+        items = [
+            self._refused_outcomes.recordable(item) if isinstance(item, msgspec.Struct) else item for item in items
+        ]
         events = [item for item in items if isinstance(item, msgspec.Struct)]
-        decided = decide(self.scheduler, _RetryingReads(self, self._store), events, time.monotonic(), time.time())
-        if decided.taken < len(events):
-            end = next(at for at, item in enumerate(items) if item is events[decided.taken])
-            items, self._waiting = items[:end], items[end:]
-        self._record(decided)
+        taken = events
+        try:
+            decided = decide(self.scheduler, _RetryingReads(self, self._store), events, time.monotonic(), time.time())
+            if decided.taken < len(events):
+                taken = events[: decided.taken]
+                end = next(at for at, item in enumerate(items) if item is events[decided.taken])
+                items, self._waiting = items[:end], [*items[end:], *self._waiting]
+            self._record(decided)
+        except TurnRefusedError as error:
+            self._refused(items, taken, error)
+            return
+        self._turn_limit = min(TURN_EVENTS, 2 * self._turn_limit)
+        self._given_up = 0
         self._perform(decided)
         for item in items:
             if not isinstance(item, msgspec.Struct):
                 item(self.scheduler.state)
+
+    def _refused(self, items: list[Item], events: list[Event], error: TurnRefusedError) -> None:
+        """A row of the turn is refused: the turn is forgotten, and its items wait for others that can be recorded."""
+        logger.warning("a turn of %d events is refused: %s", len(events), error, extra={"action": "turn_refused"})
+        self._reload()
+        self._waiting = [*items, *self._waiting]
+        if error.attempt is not None and self._refused_outcomes.add(error.attempt, str(error)):
+            return
+        if len(events) > 1:
+            self._turn_limit = max(1, len(items) // 2)
+            return
+        self._given_up += 1
+        if not events or self._given_up > GIVEN_UP_IN_A_ROW:
+            raise error
+        (event,) = events
+        if [key for key in outcomes(event) if self._refused_outcomes.add(key, str(error))]:
+            return
+        logger.error(
+            "a %s cannot be recorded and is dropped: %s", type(event).__name__, error, extra={"action": "event_dropped"}
+        )
+        self._waiting = [item for item in self._waiting if item is not event]
+        answer = refusal(event, str(error))
+        if answer is not None:
+            self._outside[Answer](answer)
+
+    def _reload(self) -> None:
+        loaded = self._until_back(self._store.load)
+        self.scheduler.reload(loaded, time.monotonic(), time.time())
 
     def _record(self, decided: Decided) -> None:
         """Until it is on disk, nothing is sent; workers go on with what they have meanwhile."""

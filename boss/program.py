@@ -36,6 +36,7 @@ from boss.core.effects import Answer, AttachNetwork, ClearPresence, DetachNetwor
 from boss.core.policy import LOCAL
 from boss.core.scheduler import Scheduler
 from boss.core.state import State
+from boss.core.store import DatabaseAwayError, TurnRefusedError
 from boss.core.waits import BossWarning
 from boss.database import Database
 from boss.database.engine import database_free_bytes
@@ -79,7 +80,7 @@ def run_boss(setup: Setup, inbox: Inbox) -> None:
     with ExitStack() as ends:
         try:
             loop, providers = _start(setup, inbox, ends)
-        except (KeyFileError, ProviderError) as error:
+        except (DatabaseAwayError, KeyFileError, ProviderError, TurnRefusedError) as error:
             raise CannotStartError(str(error)) from error
         except OSError as error:
             raise CannotStartError(cannot_start(setup.state_directory, error)) from error

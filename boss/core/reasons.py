@@ -124,6 +124,8 @@ class RejectionKind(StrEnum):
     #: Of a file that is requested from the datastore: it is not connected; it cannot send the file.
     NO_DATASTORE = "no_datastore"
     NOT_SENT = "not_sent"
+    #: The database refuses what is to be recorded of it.
+    NOT_RECORDED = "not_recorded"
 
 
 class Rejection(Reason[RejectionKind], frozen=True):

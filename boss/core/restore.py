@@ -18,7 +18,7 @@ from boss.core.graph import CANCELLING, DROPPED, RESULTS, Batch, attach, reverse
 from boss.core.instance_state import nic_state, set_instance_state
 from boss.core.model import COMING, InstanceState, NicState, Phase, TaskState, WorkerState
 from boss.core.rows import AttemptRow, FileRow, Loaded, LoadedBatch
-from boss.core.state import Attempt, Instance, State, Worker
+from boss.core.state import Attempt, Datastore, Instance, State, Worker
 from wire.messages import ManifestEntry, Outcome, Place, ResultFolder
 
 _place = msgspec.json.Decoder(Place)
@@ -64,6 +64,28 @@ def restore(state: State, loaded: Loaded) -> None:
     state.nics_due = dict.fromkeys(state.instance_for)
     state.records = dict.fromkeys(loaded.records, 0.0)
     state.at(state.now + state.policy.ask_again, "ask_old", None)
+
+
+def take_along(state: State, before: State) -> None:
+    """Of a memory that was dropped, what stands in no row: the numbers from which its orders go on, what the boss
+    learned when it started, what clients wait for. Whoever is connected is to be asked for its hello."""
+    state.unknown_incarnations = before.unknown_incarnations
+    for name, known in before.workers.items():
+        if name in state.workers:
+            state.workers[name].number = known.number
+        else:
+            state.unknown_incarnations[name] = max(known.number, state.unknown_incarnations.get(name, 0))
+    datastore = before.datastore
+    state.datastore = Datastore(
+        datastore.incarnation,
+        datastore.number,
+        connected=datastore.connected,
+        warning=datastore.warning,
+        disk_free=datastore.disk_free,
+    )
+    state.sending, state.bundles, state.rejected = before.sending, before.bundles, before.rejected
+    state.other_versions, state.durations = before.other_versions, before.durations
+    state.stopping, state.ended = before.stopping, before.ended
 
 
 def _said_hello(state: State, instance: Instance) -> None:

@@ -89,6 +89,14 @@ class Scheduler:
         self.state.now, self.state.wall = now, wall
         restore.restore(self.state, loaded)
 
+    def reload(self, loaded: Loaded, now: float, wall: float) -> None:
+        """Begin again where the database stands: what the last turn decided is dropped, as by a restart."""
+        before, self.state = self.state, State(self.state.policy)
+        self.restore(loaded, now, wall)
+        restore.take_along(self.state, before)
+        if before.leases_from is not None:
+            _connected(self.state, LinkConnected())
+
     def handle(self, event: Event, now: float) -> None:
         """Take one event. Raises InvariantError on an internal error, never because of what came from outside."""
         state = self.state

@@ -21,6 +21,15 @@ class DatabaseAwayError(CoreError):
     """A commit could not be made and certainly was not; it may be tried again. The text states why."""
 
 
+class TurnRefusedError(CoreError):
+    """Nothing of the turn was written, and the same turn would be refused again: because of a row in it."""
+
+    def __init__(self, text: str, attempt: tuple[int, int] | None = None) -> None:
+        """`attempt`: (task, attempt) of the row, where it is known which."""
+        super().__init__(text)
+        self.attempt = attempt
+
+
 class TurnLookups(Protocol):
     """What the database is asked, for many numbers at once. Init tasks are asked for by their numbers too."""
 
@@ -56,4 +65,4 @@ class TurnStore(TurnLookups, TurnReads, Protocol):
         """What a start reads."""
 
     def commit(self, changes: Changes, wall: float) -> None:
-        """Raises DatabaseAwayError when nothing was written and it may be tried again."""
+        """All or nothing. Raises DatabaseAwayError: it may be tried again; TurnRefusedError: another turn may."""

@@ -26,6 +26,7 @@ from boss.database.errors import (
     RowTooLargeError,
     SchemaTooNewError,
     SchemaTooOldError,
+    StatementRefusedError,
     SupersededError,
 )
 from boss.database.lookups import DatabaseLookups
@@ -49,6 +50,7 @@ __all__ = [
     "StoredTask",
     "TaskLine",
     "RowTooLargeError",
+    "StatementRefusedError",
     "SchemaTooNewError",
     "SchemaTooOldError",
     "DatabaseUnavailableError",

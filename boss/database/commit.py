@@ -7,14 +7,17 @@ goes out in bulk. Decides nothing about retrying; see `database`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from sqlalchemy import Connection, func, or_
+from sqlalchemy.exc import OperationalError
 
 from boss.core.model import TERMINAL
-from boss.core.rows import BatchRow, Changes, ResultRow, TaskRow, WorkerRow
+from boss.core.rows import AttemptRow, BatchRow, Changes, ResultRow, TaskRow, WorkerRow
 from boss.database import journal, tables
 from boss.database.accept import init_values, name_key, write_acceptance
-from boss.database.errors import DatabaseError, SupersededError
+from boss.database.errors import ROW_TOO_LARGE, DatabaseError, RowTooLargeError, SupersededError
 from boss.database.statements import (
     Row,
     delete,
@@ -29,6 +32,9 @@ from boss.database.statements import (
     write_rows,
 )
 from boss.database.tables import results
+
+#: Of the statement around an attempt's texts.
+_STATEMENT_BYTES = 4096
 
 _json = msgspec.json.Encoder()
 _values = msgspec.structs.astuple
@@ -64,7 +70,10 @@ def write_changes(connection: Connection, changes: Changes, wall: float, turn: i
         interned.update(write_acceptance(connection, accepted, interned))
     write_rows(connection, update(tables.batches, lite, _BATCH_CHANGING), map(_batch_values, changes.batches.values()))
     write_reported(connection, upsert(tables.task_states, lite), map(_task_values, changes.tasks.values()))
-    write_reported(connection, upsert(tables.attempts, lite), map(_values, changes.attempts.values()))
+    try:
+        write_reported(connection, upsert(tables.attempts, lite), map(_values, changes.attempts.values()))
+    except OperationalError as error:
+        raise _too_large(error, connection, changes.attempts.values()) or error from None
     write_rows(connection, upsert(tables.inits, lite), map(init_values, changes.inits.values()))
     write_reported(connection, upsert(tables.workers, lite), map(_worker_values, changes.workers.values()))
     write_reported(connection, upsert(tables.instances, lite), map(_values, changes.instances.values()))
@@ -72,6 +81,31 @@ def write_changes(connection: Connection, changes: Changes, wall: float, turn: i
     if changes.moves:
         event = (turn, wall, *journal.task_range(changes.moves), journal.pack(changes.moves))
         write_rows(connection, insert(tables.events, lite), [event])
+
+
+def _too_large(
+    error: OperationalError, connection: Connection, attempts: Iterable[AttemptRow]
+) -> RowTooLargeError | None:
+    """Which attempt's row is above what the server accepts at once, measured as it was to be sent (`engine`).
+
+    None: it is another error, or no attempt's row alone is as large.
+    """
+    packet = getattr(connection.connection.cursorclass, "packet", 0)  # SQLite's connection has none
+    if not packet or error.orig is None or error.orig.args[0] != ROW_TOO_LARGE:
+        return None
+    from pymysql.converters import escape_item  # late: SQLite does not need it
+
+    for row in attempts:
+        values = (value for value in _values(row) if isinstance(value, bytes | str))
+        formatted = sum(len(escape_item(value, "utf8mb4").encode()) for value in values)
+        if formatted + _STATEMENT_BYTES >= packet:
+            return RowTooLargeError(
+                f"its record takes {formatted:,} bytes ({len(row.manifest):,} of them list its result files), and the "
+                f"database accepts less than {packet:,} at once (max_allowed_packet): raise that setting of the "
+                "server, or let the task pack its results into fewer files",
+                (row.task, row.attempt),
+            )
+    return None
 
 
 def _write_names(connection: Connection, changes: Changes, lite: bool) -> None:

@@ -123,6 +123,8 @@ class Database:
         try:
             self._turn(lambda one, turn: commit.write_changes(one, changes, wall, turn, self._profiles(one)))
         except RowTooLargeError as error:
+            if error.attempt is not None:
+                raise
             raise RowTooLargeError(f"{error}{commit.largest_task(changes)}") from error
 
     def still_mine(self) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
-from boss.database.errors import DatabaseError
+from boss.database.errors import ROW_TOO_LARGE, DatabaseError
 
 #: Seconds that a statement waits for a lock, and a connection for its server.
 LOCK_SECONDS = 15
@@ -130,7 +130,7 @@ def _mysql(engine: Engine) -> Engine:
     return engine
 
 
-def _cursor_class(base: Any, packet: int) -> type:
+def _cursor_class(base: Any, accepted: int) -> type:
     """PyMySQL joins rows to statements of `max_stmt_length` bytes: that stays below what the server takes.
 
     One row above the limit is refused here; the server would only end the connection, as if it were lost.
@@ -139,13 +139,17 @@ def _cursor_class(base: Any, packet: int) -> type:
     from pymysql.err import OperationalError  # late: SQLite does not need it
 
     class ChunkedCursor(base):
-        max_stmt_length = min(STATEMENT_BYTES, packet * 4 // 5)
+        #: Read by `commit`, to name the row.
+        packet = accepted
+        max_stmt_length = min(STATEMENT_BYTES, accepted * 4 // 5)
 
-        def execute(self, query: str | bytes, args: object = None) -> int:
-            if args is None and len(query) >= packet:
-                reason = f"{len(query):,} bytes; the server's max_allowed_packet is {packet:,}"
-                raise OperationalError(1153, reason)
-            return int(super().execute(query, args))
+        def _query(self, q: str | bytes) -> int:
+            """Each statement as it is sent, a row with its values among them."""
+            size = len(q.encode(errors="surrogateescape") if isinstance(q, str) else q)
+            if size + 1 >= accepted:  # and the byte of the command
+                reason = f"{size:,} bytes; the server's max_allowed_packet is {accepted:,}"
+                raise OperationalError(ROW_TOO_LARGE, reason)
+            return int(super()._query(q))
 
     return ChunkedCursor
 

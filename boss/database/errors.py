@@ -7,7 +7,8 @@
     ├── DatabaseUnavailableError   not reachable, or the answer is lost: read back whether the turn is there
     ├── DatabaseFullError          no room on the disk; nothing of the turn is there, it may be tried again
     ├── NotWritableError           a directory, file or right is missing
-    ├── RowTooLargeError           one row is larger than the server accepts
+    ├── StatementRefusedError      what was to be written is refused, and would be again
+    │   └── RowTooLargeError       one row is larger than the server accepts
     ├── SchemaTooNewError          made by a newer version of this program
     ├── SchemaTooOldError          made by an older one (only when opened to read)
     └── NoDatabaseError            there is none (only when opened to read)
@@ -52,8 +53,17 @@ class NotWritableError(DatabaseError):
     """A right or a directory is missing."""
 
 
-class RowTooLargeError(DatabaseError):
+class StatementRefusedError(DatabaseError):
+    """The database is there and took nothing of the statement; a bad value, or a bug."""
+
+
+class RowTooLargeError(StatementRefusedError):
     """A row above the server's max_allowed_packet."""
+
+    def __init__(self, text: str, attempt: tuple[int, int] | None = None) -> None:
+        """`attempt`: (task, attempt) of the row, where it is one of an attempt."""
+        super().__init__(text)
+        self.attempt = attempt
 
 
 class SchemaTooNewError(DatabaseError):
@@ -67,6 +77,10 @@ class SchemaTooOldError(DatabaseError):
 class NoDatabaseError(DatabaseError):
     """There is none yet."""
 
+
+#: MySQL's number of the error, which `engine` raises before the server would.
+ROW_TOO_LARGE = 1153
+_REFUSED: tuple[type[DatabaseError], str] = (StatementRefusedError, "the statement was refused")
 
 _SQLITE: dict[int, tuple[type[DatabaseError], str]] = {
     sqlite3.SQLITE_FULL: (DatabaseFullError, "the disk is full; free some space, nothing is lost"),
@@ -116,7 +130,7 @@ _MYSQL: dict[int, tuple[type[DatabaseError], str]] = {
     1049: (NotWritableError, "there is no database of that name on the server; make it once with CREATE DATABASE"),
     1142: (NotWritableError, "the login lacks a right on a table"),
     1290: (NotWritableError, "the server is set to read only"),
-    1153: (RowTooLargeError, "a row is above the server's max_allowed_packet; raise that setting"),
+    ROW_TOO_LARGE: (RowTooLargeError, "a row is above the server's max_allowed_packet; raise that setting"),
 }
 
 
@@ -156,16 +170,16 @@ def _classify(raw: BaseException) -> tuple[type[DatabaseError], str]:
         return _MYSQL[1021]
     if number == 0 and type(raw).__name__ == "InterfaceError":
         return _MYSQL[2006]  # PyMySQL's way to say that its socket is closed
-    return _MYSQL.get(number or -1, (DatabaseError, "the statement was refused"))
+    return _MYSQL.get(number or -1, _REFUSED)
 
 
 def _classify_sqlite(raw: sqlite3.Error) -> tuple[type[DatabaseError], str]:
     code = getattr(raw, "sqlite_errorcode", None)
     if code is None:
-        return DatabaseError, "the statement was refused"
+        return _REFUSED
     if code in _SQLITE_WRITES:
         return DatabaseFullError, "it cannot be written, probably because the disk is full; nothing is lost"
-    return _SQLITE.get(code & 0xFF, (DatabaseError, "the statement was refused"))
+    return _SQLITE.get(code & 0xFF, _REFUSED)
 
 
 def _short(raw: BaseException) -> str:

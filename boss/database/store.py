@@ -17,8 +17,14 @@ import msgspec
 from boss.core.attempts import tree_prefix
 from boss.core.model import Submission
 from boss.core.rows import Changes, Known, Loaded, LoadedBatch
-from boss.core.store import DatabaseAwayError, Task
-from boss.database import Database, DatabaseBusyError, DatabaseFullError, DatabaseUnavailableError
+from boss.core.store import DatabaseAwayError, Task, TurnRefusedError
+from boss.database import (
+    Database,
+    DatabaseBusyError,
+    DatabaseFullError,
+    DatabaseUnavailableError,
+    StatementRefusedError,
+)
 from wire.http import PREFIX
 from wire.messages import Input
 
@@ -45,7 +51,7 @@ class DatabaseStore:
 
     def load(self) -> Loaded:
         """Unfinished batches, and those whose tasks wait for theirs although they count as finished (blocked)."""
-        loaded = self._database.load()
+        loaded = self._try(self._database.load)
         present = {batch.row.number for batch in loaded.batches}
         more, outside, crossing = self._with_dependants(self._below(loaded.crossing, present), present)
         loaded.batches += more
@@ -157,6 +163,8 @@ class DatabaseStore:
             return call()
         except (DatabaseBusyError, DatabaseFullError, DatabaseUnavailableError) as error:
             raise DatabaseAwayError(str(error)) from error
+        except StatementRefusedError as error:
+            raise TurnRefusedError(str(error), getattr(error, "attempt", None)) from error
 
 
 def _full_names(inputs: list[Input], project: str) -> list[Input]:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.worlds.deployment import Deployment, deployment, lines_of
 from tests.worlds.external_broker import SECRET, broker
-from tests.worlds.mariadb import MariaDb, mariadb_server
+from tests.worlds.mariadb import MariaDb, largest_packet, mariadb_server
 from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["broker", "deployment", "mariadb_server"]
@@ -78,3 +78,23 @@ def test_a_mariadb_holds_the_state_over_a_killed_boss(deployment: Deployment, ma
     assert not (deployment.home / "ecloud.sqlite").exists()
     deployment.kill("boss")
     assert deployment.asked("status")["succeeded"] == 3
+
+
+@pytest.mark.needs("mariadb")
+def test_a_task_with_more_result_files_than_the_server_takes_in_a_row_fails_alone(
+    deployment: Deployment, mariadb_server: MariaDb
+) -> None:
+    with largest_packet(mariadb_server, 131_072):
+        deployment.settings["database"] = mariadb_server.fresh_url()
+        many = "mkdir out; cd out; seq -f file-%g 1500 | xargs touch"
+        tasks = [
+            {"id": "many", "commands": many, "results": ["out/"], "retries": 0},
+            {"id": "few", "commands": "echo x > few.txt", "results": ["few.txt"]},
+        ]
+        done = deployment.push(deployment.write("tasks.json", tasks))
+        said = done.stdout + done.stderr
+        assert done.returncode == 1 and "its outcome cannot be recorded" in said, said
+        assert "max_allowed_packet" in deployment.admin("show_task", "many").stdout
+        assert (deployment.tree / "few.txt").read_text() == "x\n"
+        again = deployment.push(deployment.write("more.json", [{"id": "more", "commands": "true"}]))
+        assert again.returncode == 0, again.stdout + again.stderr

@@ -13,7 +13,8 @@ import pymysql
 import pytest
 from sqlalchemy import Connection
 
-from boss.core.rows import Changes, WorkerRow
+from boss.core.rows import AttemptRow, Changes, WorkerRow
+from boss.core.store import TurnRefusedError
 from boss.database import (
     Database,
     DatabaseHeldError,
@@ -22,8 +23,9 @@ from boss.database import (
     SupersededError,
     commit,
 )
+from boss.database.store import DatabaseStore
 from tests.worlds.database import Push, Q, R, moved, push, taken_over, turn_on_disk, whole_turn, worker
-from tests.worlds.mariadb import MariaDb
+from tests.worlds.mariadb import MariaDb, largest_packet
 from tests.worlds.waiting import scaled
 from wire.messages import Execution
 
@@ -243,12 +245,8 @@ def test_a_server_that_is_away_is_named_without_the_password(own_server: MariaDb
 
 @pytest.fixture
 def small_packets(mariadb_server: MariaDb) -> Iterator[MariaDb]:
-    with mariadb_server.connect() as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT @@GLOBAL.max_allowed_packet")
-        (before,) = cursor.fetchone() or (0,)
-    mariadb_server.execute("SET GLOBAL max_allowed_packet = 65536")
-    yield mariadb_server
-    mariadb_server.execute(f"SET GLOBAL max_allowed_packet = {before}")
+    with largest_packet(mariadb_server, 65536):
+        yield mariadb_server
 
 
 def test_statements_stay_below_what_the_server_accepts(small_packets: MariaDb) -> None:
@@ -266,4 +264,30 @@ def test_a_row_above_the_servers_limit_is_refused_by_name_and_the_boss_goes_on(s
         database.commit(Changes(accepted=[large.accepted()]), 1.0)
     database.commit(whole_turn(), 1.0)
     assert turn_on_disk(database) == 1
+    database.close()
+
+
+def test_an_attempt_whose_row_is_above_the_servers_limit_is_named_as_it_was_to_be_sent(
+    small_packets: MariaDb, tmp_path: Path
+) -> None:
+    """Quotes are sent as two characters each: the limit is met by fewer bytes than it has."""
+    database = taken_over(small_packets.fresh_url())
+    store = DatabaseStore(database, tmp_path)
+    listed = b'["' * 20_000  # 40,000 bytes, and 60,000 as they are sent
+    small = AttemptRow(1, 1, "w", "w.1", "executing", manifest=b"[]")
+    large = AttemptRow(2, 3, "w", "w.1", "executing", manifest=listed, stdout_tail="x" * 5_000)
+    with pytest.raises(TurnRefusedError, match=r"40,000 of them list its result files.*max_allowed_packet") as caught:
+        store.commit(Changes(attempts={(1, 1): small, (2, 3): large}), 1.0)
+    assert caught.value.attempt == (2, 3)
+    store.commit(Changes(attempts={(1, 1): small}), 1.0)
+    assert turn_on_disk(database) == 1
+    database.close()
+
+
+def test_a_refused_push_is_no_matter_of_an_attempt(small_packets: MariaDb, tmp_path: Path) -> None:
+    database = taken_over(small_packets.fresh_url())
+    large = Push({"large": []}, executions={"large": Execution(commands=["x" * 70_000])})
+    with pytest.raises(TurnRefusedError, match="largest task of this push is 'large'") as caught:
+        DatabaseStore(database, tmp_path).commit(Changes(accepted=[large.accepted()]), 1.0)
+    assert caught.value.attempt is None
     database.close()

@@ -60,6 +60,8 @@ class SimulatedBoss:
         self.dispatcher = Dispatcher(self.store.lookups, "d", self.epoch, self.scheduler.in_cache)
         self.outside = self._outside()
         self.inbox: list[Event] = []
+        #: Of the turn that is not recorded yet.
+        self.deciding: list[Event] = []
         self.turn_planned = False
         self.turns = 0
         self.frozen_until = 0.0
@@ -143,7 +145,7 @@ class SimulatedBoss:
         except Superseded:
             self.crash()
             return
-        self.inbox = events[decided.taken :]
+        self.deciding, self.inbox = events[: decided.taken], events[decided.taken :]
         if self.inbox:
             self._plan()
         self._look()
@@ -173,6 +175,9 @@ class SimulatedBoss:
         if faults.strikes("boss_before_commit"):
             self.crash()
             return
+        if faults.strikes("turn_refused"):
+            self._take_again()
+            return
         self.store.answer_lost = faults.strikes("commit_answer_lost")
         try:
             record(decided, self.store, self.wall)
@@ -187,6 +192,14 @@ class SimulatedBoss:
         if self.waiting is not None:
             self.waiting = None
             self._plan()
+
+    def _take_again(self) -> None:
+        """The database refuses the turn, and the next time does not: one of its rows was bad (`boss.loop`)."""
+        self.scheduler.reload(self.store.load(), self.now, self.wall)
+        check(self.scheduler.state)
+        self.inbox = [*self.deciding, *self.inbox]
+        self.waiting = None
+        self._plan()
 
     def _perform(self, effects: list[Effect]) -> None:
         for step in perform_steps(effects, self.dispatcher):

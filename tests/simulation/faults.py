@@ -36,6 +36,7 @@ CHANCES = (
     # Drawn after those above, whose worlds stay as they are where these are left out.
     "cloud_is_full",
     "no_host_yet",
+    "turn_refused",
 )
 
 

@@ -337,6 +337,11 @@ def outcome_said_once(patch: Patch) -> None:
     patch.put(worker_reports, "_unacknowledged", lambda state: ())
 
 
+def numbers_begin_again(patch: Patch) -> None:
+    """A boss that reads its memory back counts its orders from the first, and all of them are ignored."""
+    patch.put(restore, "take_along", lambda state, before: None)
+
+
 # --- instances ---------------------------------------------------------------------------------------
 
 
@@ -435,6 +440,7 @@ MUTATIONS = [
     Mutation(outcome_not_kept, 3),
     Mutation(acknowledgement_ignored, 0),
     Mutation(outcome_said_once, 3),
+    Mutation(numbers_begin_again, 34),
     Mutation(scaled_in_while_busy, 2),
     Mutation(never_scaled_in, 2),
     Mutation(nic_not_waited_for, 11),

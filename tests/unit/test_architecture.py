@@ -40,6 +40,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 ONE_ROOM: dict[str, str] = dict.fromkeys(
     (
         "boss.loop",
+        "boss.refused_turn",
         "boss.inbox",
         "boss.dispatch",
         "boss.messages",

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pymysql
@@ -109,6 +110,17 @@ class MariaDb:
             return (self.directory / "log").read_text()[-2000:]
 
         wait_for(answers, "mariadbd answers", every=0.05, check=check, story=log)
+
+
+@contextmanager
+def largest_packet(server: MariaDb, size: int) -> Iterator[None]:
+    """New connections send at most so many bytes at once."""
+    with server.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT @@GLOBAL.max_allowed_packet")
+        (before,) = cursor.fetchone() or (0,)
+    server.execute(f"SET GLOBAL max_allowed_packet = {size:d}")
+    yield
+    server.execute(f"SET GLOBAL max_allowed_packet = {before:d}")
 
 
 def install(directory: Path) -> None:

@@ -95,7 +95,8 @@ def sqlite_error(code: int, words: str) -> sqlite3.OperationalError:
         (Exception(1213, "Deadlock found"), errors.DatabaseBusyError),
         (Exception(2013, "Lost connection"), errors.DatabaseUnavailableError),
         (Exception(1021, "Disk full"), errors.DatabaseFullError),
-        (Exception(1064, "syntax"), errors.DatabaseError),
+        (Exception(1064, "syntax"), errors.StatementRefusedError),
+        (Exception(1153, "packet"), errors.RowTooLargeError),
     ],
 )
 def test_a_drivers_error_becomes_ours_and_names_the_place(raw: Exception, kind: type[errors.DatabaseError]) -> None:
