@@ -46,7 +46,8 @@ def push_tasks(
     name: Annotated[str, typer.Option("--name", help="Name of the batch; default: as in the file.")] = "",
     detach: Annotated[bool, typer.Option("--detach", help="Return once it is accepted; the boss works on.")] = False,
     merge_strategy: Annotated[
-        MergeOption | None, typer.Option("--merge_strategy", help="Tasks whose ids exist already run again.")
+        MergeOption | None,
+        typer.Option("--merge_strategy", help="What becomes of tasks that exist, also in other batches."),
     ] = None,
     allow_shared_results: Annotated[
         bool, typer.Option("--allow_shared_results", help="Two tasks that write one path are a warning, no error.")
@@ -60,6 +61,15 @@ def push_tasks(
             "--create_ids", help="Ids from contents; the file may have none, or they are names within it only."
         ),
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry_run", help="Only say what the push would do; nothing changes.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop tasks of earlier versions that are no longer in the file.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before changed tasks that run now are ended and begin again.")
+    ] = False,
     picture: Annotated[
         Path | None, typer.Option("--picture", metavar="FILE", help="With --check: draw the graph (svg, png or pdf).")
     ] = None,
@@ -71,7 +81,8 @@ def push_tasks(
     """Push a task file: check it, send it with its files to the boss, and follow it to its end.
 
     Where no boss runs and none is configured, this starts one, which stops when no client follows any more.
-    Ctrl-C stops the following only; the same command follows again.
+    Ctrl-C stops the following only; the same command follows again. The next version of a file runs what is new, failed
+    or changed and what depends on it, keeps the rest, and says so first.
     """
     from boss.cli.push_file import check_file, push_file
     from boss.intake.reader import PushOptions
@@ -85,6 +96,9 @@ def push_tasks(
         allow_shared_results=allow_shared_results,
         skip_existing=skip_existing,
         create_ids=create_ids,
+        dry_run=dry_run,
+        prune=prune,
+        confirmed=yes,
     )
     target = Target(settings.load)
     if check:

@@ -15,6 +15,7 @@ import msgspec
 from boss.core.attempts import tree_prefix
 from boss.core.declared import undeclared
 from boss.core.effects import (
+    CompareInputs,
     LookUpOrder,
     RunOrder,
     SendToDatastore,
@@ -23,7 +24,7 @@ from boss.core.effects import (
     StoreOrder,
     ToDatastore,
 )
-from boss.core.events import InputsCached, OrdersLeftOut, ResultsUndeclared
+from boss.core.events import InputsCached, InputsCompared, OrdersLeftOut, ResultsUndeclared
 from boss.core.orders import cut
 from boss.core.store import Task, TurnLookups
 from wire.messages import (
@@ -45,8 +46,8 @@ from wire.messages import (
 _MAX_BYTES = 4 * 1024 * 1024
 _FILE_BYTES = 170
 
-#: What becomes of orders that are not sent.
-Found = InputsCached | ResultsUndeclared | OrdersLeftOut
+#: What becomes of orders that are not sent, and what was found in the database.
+Found = InputsCached | InputsCompared | ResultsUndeclared | OrdersLeftOut
 #: Whether all of these are bound, and known to lie in the cache of the worker with this id.
 InCache = Callable[[str, list[Input]], bool]
 
@@ -83,6 +84,12 @@ class Dispatcher:
         messages = [self._datastore_message(effect, inputs, names) for effect in effects]
         self._found += [OrdersLeftOut(number=message.number) for message in messages if not message.orders]
         return [part for message in messages if message.orders for part in _cut(message)]
+
+    def compare(self, effects: Iterable[CompareInputs]) -> list[InputsCompared]:
+        """Events for the scheduler: whether the inputs came out the same."""
+        asked = {effect.task: (effect.task, effect.attempt, effect.parents) for effect in effects}
+        same = self._lookups.same_inputs(list(asked.values())) if asked else ()
+        return [InputsCompared(task=task, same=task in same) for task in asked]
 
     def found(self) -> list[Found]:
         """Events for the scheduler about the orders that were left out since the last call."""

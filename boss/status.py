@@ -158,6 +158,8 @@ def sentence(wait: Wait, context: ReasonContext) -> str:
         case waits.ResultsSought():
             return "the datastore checks whether its results exist already"
         # Workers and pools that it could be sent to.
+        case waits.InputsAwaited():
+            return "its inputs are compared with those with which it succeeded before"
         case waits.NoWorker():
             coming = f" ({wait.coming} {_be(wait.coming)} being started)" if wait.coming else ""
             if wait.there:

@@ -16,7 +16,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from boss.core.effects import Answer, ClearPresence, Effect, EndBoss, OfInstance, SendToDatastore, SendToWorker
+from boss.core.effects import (
+    Answer,
+    ClearPresence,
+    CompareInputs,
+    Effect,
+    EndBoss,
+    OfInstance,
+    SendToDatastore,
+    SendToWorker,
+)
 from boss.core.events import BatchesLoaded, Event, PauseAsked, Submitted, TasksAsked, TimePassed
 from boss.core.merge import batches_concerned
 from boss.core.rows import Changes
@@ -102,6 +111,7 @@ def _read_for(scheduler: Scheduler, reads: TurnReads, event: _Reading, now: floa
         return False
     if isinstance(event, Submitted):
         event.known = reads.known(event.submission)
+        event.known.gone.update(event.gone)
         _prefer_results(event)
         _bring_back(scheduler, reads, [], batches_concerned(event.submission, event.known), now)
     elif isinstance(event, PauseAsked):
@@ -163,5 +173,6 @@ def perform_steps(effects: Iterable[Effect], dispatcher: Dispatcher) -> list[Per
     steps: list[PerformStep] = [MessageToWorker(worker, message) for worker, message in messages]
     steps += dispatcher.to_datastore(effect for effect in effects if isinstance(effect, SendToDatastore))
     steps += dispatcher.found()
-    steps += [effect for effect in effects if not isinstance(effect, SendToWorker | SendToDatastore)]
+    steps += dispatcher.compare(effect for effect in effects if isinstance(effect, CompareInputs))
+    steps += [e for e in effects if not isinstance(e, SendToWorker | SendToDatastore | CompareInputs)]
     return steps

@@ -74,6 +74,24 @@ class LocalTree:
         finally:
             os.close(blob)
 
+    def has(self, name: str) -> bool:
+        """Whether there is a file or a folder of this name."""
+        return self._status(name) is not None
+
+    def has_size(self, name: str, size: int) -> bool:
+        """Whether there is a file of this name and size. What it says is not read."""
+        status = self._status(name)
+        return status is not None and stat.S_ISREG(status.st_mode) and status.st_size == size
+
+    def _status(self, name: str) -> os.stat_result | None:
+        """Raises OSError where it cannot be looked at."""
+        try:
+            return os.stat(self.root / name, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in _NOT_A_FILE:
+                return None
+            raise
+
     def free_bytes(self) -> int | None:
         """What is free on the tree's disk; None: there is no tree yet."""
         try:

@@ -21,7 +21,9 @@ from boss.api.pool_views import instance_answer, pool_views
 from boss.api.schema import HeldAnswer, PoolAnswer, WorkerAnswer
 from boss.common.file_lock import take_lock
 from boss.core.effects import Answer
+from boss.core.events import Submitted
 from boss.core.model import TaskState
+from boss.core.plan import SHOWN, Plan, Some
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.pools import PoolState
 from boss.core.rows import InstanceRow, WorkerRow
@@ -85,6 +87,10 @@ class OfflineBackend:
         return pool_views(self._pools, learned, instances, 0.0, time.time(), {})
 
     def ask(self, event: Request) -> Answer:
+        if not self._database.deployment and isinstance(event, Submitted) and event.submission.dry_run:
+            ids = event.submission.ids
+            plan = Plan(tasks=len(ids), new=Some(len(ids), ids[:SHOWN]))
+            return Answer(reply=event.reply, value={"plan": plan})
         if not self._database.deployment:
             raise BackendUnavailableError("no boss has run here yet: there is nothing to change")
         with _locked(self._state_directory):

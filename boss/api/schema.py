@@ -321,11 +321,14 @@ class ChangeAnswer(_Body):
 
 
 class SubmitAnswer(_Body):
+    #: 0: nothing was accepted, as the push only asked what it would do (`dry_run`).
     batch: int
     #: What became of the push: how many tasks are new, how many the boss had already.
     done: dict[str, Any]
     warnings: list[str] = msgspec.field(default_factory=list)
     carry_on: str = ""
+    #: What it does, counted and named, in sentences; the numbers are in `done`.
+    plan: list[str] = msgspec.field(default_factory=list)
 
 
 #: The reason of a change for which an operator gave none.

@@ -30,15 +30,24 @@ def new_and_kept(file: TaskFile, accepted: SubmitAnswer) -> tuple[int, int]:
     return file.tasks - kept, kept
 
 
-def accepted_line(file: TaskFile, accepted: SubmitAnswer) -> str:
+def accepted_lines(file: TaskFile, accepted: SubmitAnswer) -> list[str]:
+    """What it does, said before it begins."""
     new, kept = new_and_kept(file, accepted)
-    words = f"Accepted as batch {accepted.batch}: {plural(new, 'task')}"
-    if not kept:
-        return f"{words}."
-    if file.header.merge_strategy:
-        again = accepted.done.get("anew", 0)
-        return f"{words} new, {kept:,} known already, {again:,} of them {'runs' if again == 1 else 'run'} again."
-    return f"{words} new, {kept:,} known already with the same content."
+    if not kept or not accepted.plan:
+        lines = [
+            f"Accepted as batch {accepted.batch}: {plural(new, 'task')}"
+            + (f" new, {kept:,} known already." if kept else ".")
+        ]
+        return lines + accepted.plan[1:]
+    return [f"Accepted as batch {accepted.batch}: {accepted.plan[0]}.", *accepted.plan[1:]]
+
+
+def stale_tasks(accepted: SubmitAnswer) -> list[str]:
+    """Some of the tasks that are kept although they are not up to date (`keep_succeeded`); none: there are none."""
+    plan = accepted.done.get("plan")
+    stale = plan.get("stale") if isinstance(plan, dict) else None
+    ids = stale.get("ids") if isinstance(stale, dict) else None
+    return [str(id) for id in ids] if isinstance(ids, list) else []
 
 
 # --- a push that has ended ---------------------------------------------------------------------------
@@ -67,12 +76,16 @@ def summary(
         "counts": batch.counts,
         "failed": [{"id": task.id, "reason": reason_of(task), "exit_code": task.exit_code} for task in failed],
         "results": str(results or ""),
+        "plan": accepted.plan,
+        "stale": stale_tasks(accepted),
         "warnings": accepted.warnings,
         "exit_code": exit_code,
     }
 
 
-def summary_lines(file: TaskFile, batch: BatchAnswer, failed: list[TaskAnswer], results: Path | None) -> list[str]:
+def summary_lines(
+    file: TaskFile, accepted: SubmitAnswer, batch: BatchAnswer, failed: list[TaskAnswer], results: Path | None
+) -> list[str]:
     """Of the same, for a terminal: counts, the first that failed, where results are, what to do next."""
     counts = batch.counts
     if not file.tasks:
@@ -90,6 +103,13 @@ def summary_lines(file: TaskFile, batch: BatchAnswer, failed: list[TaskAnswer], 
         lines.append(f"Results: {results}")
     elif counts.succeeded:
         lines.append(f"Results are on the datastore's host; fetch them: admin.py get --batch {batch.number} DIRECTORY")
+    if stale := stale_tasks(accepted):
+        named = ", ".join(map(harmless, stale[:3])) + (", ..." if len(stale) > 3 else "")
+        lines.append(
+            f"Not up to date: {named}. Push again without --merge_strategy to run those whose inputs have changed."
+        )
+    if counts.cancelled and not failed:
+        lines.append("Cancelled tasks stay cancelled: admin.py show_cancelled; to run one: admin.py redo_task ID")
     if failed:
         id = shlex.quote(harmless(failed[0].id))
         lines.append(f"See why: admin.py show_task {id}; run them again: admin.py retry_failed")

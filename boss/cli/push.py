@@ -8,24 +8,36 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from boss.api.schema import BatchAnswer, SubmitAnswer, TaskAnswer
-from boss.cli.command import ExitCode, write_json
+from boss.cli.command import ExitCode, ask_first, write_json
 from boss.cli.follow import follow
-from boss.cli.format_push import DETACHED, accepted_line, format_sending, summary, summary_lines
+from boss.cli.format_push import (
+    DETACHED,
+    accepted_lines,
+    format_sending,
+    stale_tasks,
+    summary,
+    summary_lines,
+)
 from boss.cli.terminal import ProgressLine, format_size, harmless
 from boss.client.client import BossLostError, Client, ClientError, NoAnswerError, RequestRefusedError
 from boss.client.find import answering_boss, boss_of, start_boss, wait_for_boss
 from boss.client.upload import Sendable, send_files
 from boss.intake.reader import TaskFile, encode_stream
 
+T = TypeVar("T")
+
 _FAILED_SHOWN = 10
 #: Status of a boss that lacks files of the push (they may have left its spool since it was asked).
 _FILES_MISSING = 424
+#: Status of a push that would end what runs now.
+_UNCONFIRMED = 428
 #: Status of a boss that is stopping, or whose database is away; the push is retried for so long.
 _NOT_NOW, _ENDING_SECONDS = 503, 30.0
 
@@ -107,7 +119,8 @@ def _push(plan: PushPlan, clients: _Clients, line: ProgressLine, out: TextIO) ->
     client, accepted = _accepted(plan, clients, line)
     for warning in accepted.warnings:
         line.say(f"Warning: {harmless(warning)}")
-    line.say(accepted_line(plan.task_file, accepted))
+    for text in accepted_lines(plan.task_file, accepted):
+        line.say(harmless(text))
     if plan.detach:
         return _detached(plan, client, accepted, out)
     try:
@@ -131,17 +144,26 @@ def _send(plan: PushPlan, client: Client, line: ProgressLine) -> None:
 
 def _accepted(plan: PushPlan, clients: _Clients, line: ProgressLine) -> tuple[Client, SubmitAnswer]:
     """By a boss that stays: one that is just ending refuses or goes away, and the next one takes the push."""
+
+    def accepted() -> tuple[Client, SubmitAnswer]:
+        client = clients.answering(line)
+        _send(plan, client, line)
+        return client, _submit(plan, client, line)
+
+    return unless_ending(accepted, retry_lost=plan.configured is None)
+
+
+def unless_ending(ask: Callable[[], T], *, retry_lost: bool) -> T:
+    """Ask, and again for a while where the boss is just ending. `retry_lost`: also where it does not answer."""
     until = time.monotonic() + _ENDING_SECONDS
     while True:
-        client = clients.answering(line)
         try:
-            _send(plan, client, line)
-            return client, _submit(plan, client, line)
+            return ask()
         except RequestRefusedError as error:
             if error.status != _NOT_NOW or time.monotonic() > until:
                 raise
         except NoAnswerError:
-            if plan.configured is not None or time.monotonic() > until:
+            if not retry_lost or time.monotonic() > until:
                 raise
         time.sleep(0.5)
 
@@ -150,10 +172,21 @@ def _submit(plan: PushPlan, client: Client, line: ProgressLine) -> SubmitAnswer:
     try:
         return client.submit(encode_stream(plan.task_file), detach=plan.detach)
     except RequestRefusedError as error:
-        if error.status != _FILES_MISSING:
+        if error.status == _UNCONFIRMED:
+            _confirm(error, line)
+            plan.task_file.header.confirmed = True
+        elif error.status == _FILES_MISSING:
+            _send(plan, client, line)
+        else:
             raise
-    _send(plan, client, line)
     return client.submit(encode_stream(plan.task_file), detach=plan.detach)
+
+
+def _confirm(error: RequestRefusedError, line: ProgressLine) -> None:
+    """What runs now loses what it has computed: return if the user wants that."""
+    for text in error.details:
+        line.say(harmless(text))
+    ask_first("End them, and run them again as the file says now?", "add --yes to end them; nothing was changed")
 
 
 def _detached(plan: PushPlan, client: Client, accepted: SubmitAnswer, out: TextIO) -> ExitCode:
@@ -167,12 +200,13 @@ def _detached(plan: PushPlan, client: Client, accepted: SubmitAnswer, out: TextI
 
 def _sum_up(plan: PushPlan, client: Client, accepted: SubmitAnswer, batch: BatchAnswer, out: TextIO) -> ExitCode:
     file, counts = plan.task_file, batch.counts
-    code = ExitCode.OK if counts.succeeded == file.tasks else ExitCode.TASKS_FAILED
+    up_to_date = counts.succeeded == file.tasks and not stale_tasks(accepted)
+    code = ExitCode.OK if up_to_date else ExitCode.TASKS_FAILED
     failed = _failed(client, batch) if counts.failed or counts.blocked else []
     if plan.as_json:
         write_json(summary(file, accepted, batch, failed, plan.results, int(code)), out)
     else:
-        out.writelines(f"{text}\n" for text in summary_lines(file, batch, failed, plan.results))
+        out.writelines(f"{text}\n" for text in summary_lines(file, accepted, batch, failed, plan.results))
     out.flush()
     return code
 

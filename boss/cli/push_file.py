@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import getpass
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -11,11 +13,13 @@ from typing import TypeVar
 
 from msgspec import structs
 
+from boss.api.schema import SubmitAnswer
 from boss.cli.command import ExitCode, stop, warn, write, write_json
 from boss.cli.format_push import checked_json, checked_lines
 from boss.cli.graph_picture import PictureError, draw
-from boss.cli.push import PushPlan, push
+from boss.cli.push import PushPlan, push, unless_ending
 from boss.cli.target import LoadedSettings, Target
+from boss.cli.terminal import harmless
 from boss.client.client import ClientError
 from boss.client.find import configured_boss
 from boss.common.plural import plural
@@ -51,8 +55,14 @@ def push_file(path: Path, options: PushOptions, target: Target, root: Path, deta
     """Push it and, unless detached, follow it to its end. Raises ClientError. `root`: the checkout."""
     directory = target.state_directory()
     values = target.settings(directory)
+    options = structs.replace(options, submitter=_user())
     file = _read(reader.read_file, path, _limited(options, values), as_json)
     command = f"push_tasks.py {shlex.join(sys.argv[1:])}"
+    if options.dry_run:
+        answer = None
+        if directory is not None or values.boss_url:  # else there is nothing yet that it could meet
+            answer = unless_ending(lambda: _asked(file, target), retry_lost=not values.boss_url)
+        return _say_only(file, answer, as_json)
     try:
         configured = configured_boss(values.boss_url, values.token, directory) if values.boss_url else None
         if configured is None:
@@ -73,6 +83,32 @@ def push_file(path: Path, options: PushOptions, target: Target, root: Path, deta
     except KeyboardInterrupt:
         sys.stderr.write(f"\nStopped following. What was accepted stays; go on with the same command: {command}\n")
         return ExitCode.INTERRUPTED
+
+
+def _say_only(file: TaskFile, answer: SubmitAnswer | None, as_json: bool) -> ExitCode:
+    """What a push would do."""
+    plan, warnings, numbers = [f"{plural(file.tasks, 'task')}: {file.tasks:,} new"], file.warnings, {}
+    if answer is not None:
+        plan, warnings, numbers = answer.plan, answer.warnings, answer.done.get("plan", {})
+    if as_json:
+        write_json({"dry_run": True, "plan": plan, "numbers": numbers, "warnings": warnings, "exit_code": 0})
+    else:
+        warn(warnings)
+        write([*map(harmless, plan), "Nothing was changed (--dry_run)."])
+    return ExitCode.OK
+
+
+def _asked(file: TaskFile, target: Target) -> SubmitAnswer:
+    with target.boss() as boss:
+        return boss.submit(reader.encode_stream(file))
+
+
+def _user() -> str:
+    """Who pushes, as the boss records it: pushes of two users are never versions of one batch."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as containers have
+        return f"user {os.getuid()}"
 
 
 def _limited(options: PushOptions, values: LoadedSettings) -> PushOptions:

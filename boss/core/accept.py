@@ -1,8 +1,8 @@
 """A push is accepted whole or refused whole.
 
 Everything about the file itself was checked by `boss.intake`. Here it meets what the project has already:
-tasks with the same id (the same content: kept, and the push attaches to them; another content: a clash, or what
-the merge strategy does, see `merge`),
+tasks with the same id (of a version of the same batch: kept, replaced or run again, see `merge`; of another batch: a
+clash, unless a merge strategy says what is meant),
 dependencies on older tasks, results that an older task declares. All problems are reported at once.
 """
 
@@ -12,8 +12,9 @@ from array import array
 
 import msgspec
 
+from boss.core import commands, moves
 from boss.core import merge as merging
-from boss.core import moves
+from boss.core import plan as planning
 from boss.core.attempts import tree_prefix
 from boss.core.datastore import ask_store
 from boss.core.effects import Answer
@@ -21,9 +22,11 @@ from boss.core.events import Submitted
 from boss.core.graph import CROSSES, RESULTS, Batch, attach, reverse_edges
 from boss.core.merge import Merge, Push
 from boss.core.model import BROKEN, Submission, TaskState
-from boss.core.reasons import Rejection, RejectionKind
+from boss.core.plan import Plan
+from boss.core.reasons import Pause, PauseKind, Rejection, RejectionKind
 from boss.core.rows import Acceptance, BatchRow, FileRow, InitRow, Known
 from boss.core.state import State, runs
+from boss.core.versions import is_version_of
 from wire.messages import Execution
 from wire.patterns import folders_above
 
@@ -37,13 +40,24 @@ def on_submitted(state: State, event: Submitted) -> None:
     if not rejections:
         new, push = _as_numbers(state, submission, known, merge)
         rejections = merging.cycles(state, push, merge, new) if merge.replaced else []
+    if not rejections:
+        plan = planning.of(state, push, known, merge, new, merging.below(state, push, merge))
+        pause = _pause(state, submission, known)
+        plan.paused = sorted(pause)
+        rejections = planning.unconfirmed(submission, plan)
     if rejections:
         if event.reply:
             state.effects.append(Answer(reply=event.reply, rejections=rejections))
         return
-    acceptance = _accept(state, push, known, merge, new)
+    if submission.dry_run:
+        if event.reply:
+            state.effects.append(Answer(reply=event.reply, value={"plan": plan, "warnings": submission.warnings}))
+        return
+    acceptance = _accept(state, push, known, merge, new, pause)
     state.changes.accepted.append(acceptance)
-    _answer(state, event, acceptance, merge)
+    if submission.prune:
+        commands.drop(state, [merging.there(state, task.number) for task in known.left_out])
+    _answer(state, event, acceptance, merge, plan)
 
 
 def _about_to_end(state: State, known: Known) -> list[Rejection]:
@@ -61,7 +75,21 @@ def _superseded(state: State, known: Known) -> bool:
     return any(old[0] >= state.next_task for found in (known.tasks, known.results) for old in found.values())
 
 
-def _answer(state: State, event: Submitted, acceptance: Acceptance, merge: Merge) -> None:
+def _pause(state: State, submission: Submission, known: Known) -> dict[int, Pause]:
+    """Why earlier versions of this batch are paused: the next one waits as they do, until a user resumes it. One that
+    has no task in common with them is not paused.
+    """
+    found = {}
+    for number in {task[3] for task in known.tasks.values()}:
+        batch = state.batches.get(number)
+        if batch is None or not batch.row.paused or batch.row.paused_kind == PauseKind.INIT_TASK:
+            continue
+        if is_version_of(submission, batch.row):
+            found[number] = Pause(PauseKind(batch.row.paused_kind), batch.row.paused)
+    return found
+
+
+def _answer(state: State, event: Submitted, acceptance: Acceptance, merge: Merge, plan: Plan) -> None:
     # To users those that were dropped are new.
     again = len(event.known.dropped)
     row, attached = acceptance.batch, len(acceptance.kept) - again
@@ -74,6 +102,7 @@ def _answer(state: State, event: Submitted, acceptance: Acceptance, merge: Merge
             "tasks": row.count + again,
             "attached": attached,
             "anew": rerun,
+            "plan": plan,
             "warnings": row.warnings,
         }
         state.effects.append(Answer(reply=event.reply, value=value))
@@ -103,7 +132,9 @@ def _as_numbers(state: State, submission: Submission, known: Known, merge: Merge
     return new, Push(submission, numbers, *_dependencies(submission, known, numbers))
 
 
-def _accept(state: State, push: Push, known: Known, merge: Merge, new: list[int] | range) -> Acceptance:
+def _accept(
+    state: State, push: Push, known: Known, merge: Merge, new: list[int] | range, paused: dict[int, Pause]
+) -> Acceptance:
     submission, numbers = push.submission, push.numbers
     total, first, count = len(numbers), state.next_task, len(new)
     kept = set(range(total)).difference(new) if count < total else set()
@@ -117,7 +148,11 @@ def _accept(state: State, push: Push, known: Known, merge: Merge, new: list[int]
         attached=array("q", [numbers[index] for index in sorted(kept)]).tobytes(),
         created_at=state.wall,
         warnings=list(submission.warnings) + _kept_otherwise(submission, merge),
+        submitter=submission.submitter,
+        source=submission.source,
     )
+    for pause in paused.values():
+        row.paused, row.paused_kind = pause.text, pause.kind
     state.next_batch += 1
     state.next_task += count
     inits = _inits(state, submission, row)
@@ -129,7 +164,9 @@ def _accept(state: State, push: Push, known: Known, merge: Merge, new: list[int]
             attach(batch, older)
     files = _files(state, submission, row, batch)
     states = bytearray(batch.states) if not kept else _spread(batch.states, new, total)
-    acceptance = Acceptance(row, submission, numbers, kept, push.starts, push.targets, states, inits, files, replaced)
+    acceptance = Acceptance(
+        row, submission, numbers, kept, push.starts, push.targets, states, inits, files, replaced, merge.renewed
+    )
     row.counts = list(batch.counts)
     if batch.unfinished() or batch.files_waiting:
         if batch.number not in state.batches:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from boss.core import dropped, machine_faults, moves, quarantine, retry
+from boss.core import dropped, machine_faults, moves, outdated, quarantine, retry
 from boss.core.effects import RunOrder, StageOrder
 from boss.core.graph import CANCELLING, Batch
 from boss.core.instance_state import waits_for_nic
@@ -26,6 +26,7 @@ encode = msgspec.json.Encoder().encode
 def send(state: State, worker: Worker, batch: Batch, index: int) -> None:
     """A new attempt of a ready task, ahead to this worker."""
     batch.attempts[index] += 1
+    outdated.forget(state, batch, index)
     number = batch.first + index
     attempt = _open(state, worker, batch, index, (number, batch.attempts[index]), init=False)
     state.lost.pop(number, None)
@@ -236,6 +237,7 @@ def supersede(state: State, attempt: Attempt) -> None:
     if not attempt.init:
         attempt.batch.flags[attempt.index] &= ~CANCELLING
         attempt.batch.failures[attempt.index] = attempt.batch.deaths[attempt.index] = 0
+        outdated.forget(state, attempt.batch, attempt.index)
         moves.touch(state, attempt.batch, attempt.index)
     if superseded(attempt):
         return

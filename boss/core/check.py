@@ -93,6 +93,13 @@ def _task(state: State, batch: Batch, index: int) -> None:
         _queued(state, batch, index)
     elif now is TaskState.RUNNING:
         _claim(state, attempt is not None and attempt.started(), f"task {number} is running without an attempt", number)
+    outdated = batch.outdated.get(index)
+    if outdated is not None:
+        _claim(
+            state, now not in (TaskState.FAILED, TaskState.CANCELLED), f"task {number} is {now.word}, outdated", number
+        )
+        newest = outdated.attempt == batch.attempts[index]
+        _claim(state, newest, f"task {number}: attempt {outdated.attempt} is outdated and not its newest", number)
     if batch.flags[index] & DROPPED:
         ends = now in TERMINAL if attempt is None else batch.flags[index] & CANCELLING
         _claim(state, bool(ends) and now is not TaskState.BLOCKED, f"task {number} is dropped, and {now.word}", number)
@@ -104,12 +111,9 @@ def _task(state: State, batch: Batch, index: int) -> None:
     if now not in (TaskState.QUEUED, TaskState.RUNNING):
         _claim(state, number not in state.machine_faults, f"task {number} is {now.word}, and suspected", number)
     if now is not TaskState.QUEUED:
-        _claim(
-            state,
-            not (batch.flags[index] & READY or number in state.looking_up or number in state.delayed),
-            f"task {number} is {now.word} and waits in a queue",
-            number,
-        )
+        waits = number in state.looking_up or number in state.comparing or number in state.delayed
+        waits = waits or bool(batch.flags[index] & READY)
+        _claim(state, not waits, f"task {number} is {now.word} and waits in a queue", number)
 
 
 def _queued(state: State, batch: Batch, index: int) -> None:
@@ -120,9 +124,15 @@ def _queued(state: State, batch: Batch, index: int) -> None:
         bool(batch.flags[index] & READY),
         number in state.delayed,
         number in state.looking_up,
+        number in state.comparing,
         attempt is not None,
     )
-    _claim(state, sum(places) == 1, f"queued task {number} is in (ready, delayed, looked up, sent) = {places}", number)
+    _claim(
+        state,
+        sum(places) == 1,
+        f"queued task {number} is in (ready, delayed, looked up, compared, sent) = {places}",
+        number,
+    )
     met = batch.unmet[index] == 0 and batch.broken[index] == 0
     if attempt is None:
         _claim(state, met, f"task {number} is queued before its dependencies succeeded", number)
@@ -212,7 +222,7 @@ def _queues(state: State) -> None:
     ready = sum(1 for batch in state.batches.values() for flag in batch.flags if flag & READY)
     counted = sum(waiting.count for waiting in state.ready.by_demand.values())
     _claim(state, ready == counted, f"{ready} tasks are ready, the queue counts {counted}")
-    for number in (*state.delayed, *state.looking_up):
+    for number in (*state.delayed, *state.looking_up, *state.comparing):
         found = state.find(number)
         _claim(
             state,

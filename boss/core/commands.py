@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 
-from boss.core import attempts, dropped, host_keys, instances, leases, moves, pausing, quarantine, workers
+from boss.core import attempts, cutoff, dropped, host_keys, instances, leases, moves, pausing, quarantine, workers
 from boss.core.effects import Answer
 from boss.core.events import (
     CancelAsked,
@@ -76,6 +76,8 @@ def _run_again(state: State, event: TasksAsked, is_meant: Callable[[Batch, int],
         if is_meant(batch, index):
             moves.again(state, batch, index, f"{done} by an operator")
             counts[done] += 1
+        elif cutoff.insist(state, batch, index):
+            counts[done] += 1
         else:
             counts["untouched"] += 1
     answer(state, event.reply, **counts)
@@ -91,6 +93,12 @@ def on_drop_tasks(state: State, event: DropTasksAsked) -> None:
         for batch, index in selected(state, event.selection, backwards=True)
         if not states or batch.states[index] in states
     ]
+    asked, needed = drop(state, chosen)
+    answer(state, event.reply, dropped=len(chosen) - needed, asked=asked, needed=needed)
+
+
+def drop(state: State, chosen: list[tuple[Batch, int]]) -> tuple[int, int]:
+    """How many of them are still being cancelled, and how many were not dropped as their results are needed."""
     asked = needed = 0
     succeeded = []
     for batch, index in chosen:
@@ -104,7 +112,7 @@ def on_drop_tasks(state: State, event: DropTasksAsked) -> None:
             needed += 1
         else:
             dropped.forget(state, batch, index)
-    answer(state, event.reply, dropped=len(chosen) - needed, asked=asked, needed=needed)
+    return asked, needed
 
 
 def on_pause(state: State, event: PauseAsked) -> None:

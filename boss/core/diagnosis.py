@@ -34,6 +34,7 @@ from boss.core.waits import (
     FileNotStored,
     FilesWaiting,
     InitTasks,
+    InputsAwaited,
     InputsNotBrought,
     Lack,
     Misfit,
@@ -122,13 +123,15 @@ def _of_queued(state: State, batch: Batch, index: int) -> Iterator[Wait]:
     elif number in state.looking_up:
         yield ResultsSought()
         yield from _no_datastore(state)
+    elif number in state.comparing:
+        yield InputsAwaited()
     if batch.held():
         yield from _held(state, batch)
     elif state.stopping:
         yield Stopping()
     elif state.leases_from is None:
         yield NoBroker()
-    elif number not in state.delayed and number not in state.looking_up:
+    elif number not in state.delayed and number not in state.looking_up and number not in state.comparing:
         yield from _of_ready(state, Demand.of(profile))
 
 

@@ -109,6 +109,15 @@ class Answer(_Effect, frozen=True, kw_only=True):
     value: dict[str, object] = msgspec.field(default_factory=dict)
 
 
+class CompareInputs(_Effect, frozen=True, kw_only=True):
+    """Are the inputs of this task those of its attempt? Answered InputsCompared."""
+
+    task: int
+    attempt: int
+    #: Tasks on which it depends that were run again since: each must hand it results.
+    parents: tuple[int, ...]
+
+
 class OfInstance(_Effect, frozen=True, kw_only=True):
     """For the provider of its pool."""
 
@@ -147,4 +156,4 @@ class EndBoss(_Effect, frozen=True, kw_only=True):
     """All that had to be sent is sent: the program may stop."""
 
 
-Effect = SendToWorker | SendToDatastore | ClearPresence | Answer | OfInstance | EndBoss
+Effect = SendToWorker | SendToDatastore | CompareInputs | ClearPresence | Answer | OfInstance | EndBoss

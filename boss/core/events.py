@@ -72,6 +72,8 @@ class Submitted(_Asked, kw_only=True):
 
     submission: Submission
     known: Known
+    #: Ids of tasks that have succeeded and whose results are not on the datastore, as it was seen before.
+    gone: list[str] = msgspec.field(default_factory=list)
 
 
 class Selection(_Event, kw_only=True):
@@ -230,6 +232,13 @@ class InputsCached(_Event, kw_only=True):
     inputs: list[Input]
 
 
+class InputsCompared(_Event, kw_only=True):
+    """Whether a task that was to run again has the inputs with which it had succeeded."""
+
+    task: int
+    same: bool
+
+
 class ResultsUndeclared(_Event, kw_only=True):
     """An attempt's results were not asked for: its worker named one that the task does not declare."""
 
@@ -296,6 +305,7 @@ Event = (
     | NetworkDetached
     | BatchesLoaded
     | InputsCached
+    | InputsCompared
     | OrdersLeftOut
     | ResultsUndeclared
     | BundlesKnown

@@ -22,6 +22,17 @@ DROPPED = 8  # a user dropped it (`boss.core.dropped`)
 CROSSES = 16  # depends on a task of another batch, which need not be in memory
 
 
+class Outdated:
+    """What a task has made is of inputs that may be others now."""
+
+    __slots__ = ("attempt", "parents")
+
+    def __init__(self, attempt: int, parents: dict[int, None]) -> None:
+        self.attempt = attempt
+        #: By number.
+        self.parents = parents
+
+
 class Batch:
     """The columns of one batch."""
 
@@ -42,6 +53,7 @@ class Batch:
         "links",
         "live",
         "number",
+        "outdated",
         "profile_of",
         "profiles",
         "row",
@@ -85,6 +97,9 @@ class Batch:
         self.awaits: set[int] = set()
         #: Batches joined to this one by an edge, or by being attached.
         self.links: set[int] = set()
+        #: Index -> the attempt with which it has succeeded, or may yet, and the tasks it depends on that were run
+        #: again since that was sent (`boss.core.outdated`).
+        self.outdated: dict[int, Outdated] = {}
 
     def profile(self, index: int) -> Profile:
         return self.profiles[self.profile_of[index]]

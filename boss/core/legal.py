@@ -14,14 +14,16 @@ _P, _Q, _R, _S, _F, _C, _B = TaskState
 
 #: A task waits for its dependencies, then for a worker, then runs; it is accepted as pending, queued or blocked.
 #: Pending, queued and running ones move automatically. It leaves succeeded, failed or cancelled only because a user
-#: asks (retry, redo, a push that replaces it), then goes where its dependencies put it; blocked ends with what blocks
-#: it. A lost or repeated attempt takes a task back; a dependency that is redone takes back what has not started.
+#: asks (retry, redo, a push that replaces it or what it depends on), then goes where its dependencies put it; blocked
+#: ends with what blocks it. One that was to run again because of what it depends on succeeds without running where its
+#: inputs come out the same (early cut-off). A lost or repeated attempt takes a task back; a dependency that is redone
+#: takes back what has not started.
 TASK_MOVES: dict[TaskState, dict[TaskState, str]] = {
     _P: {_Q: "its last dependency succeeded", _B: "a dependency failed", _C: "a user cancelled it"},
     _Q: {
         _R: "an attempt started",
         _P: "a dependency was redone",
-        _S: "its results exist already",
+        _S: "its results exist already, or its inputs came out the same as when it succeeded",
         _F: "its inputs are not available, or too many attempts failed",
         _C: "a user cancelled it",
         _B: "a dependency was redone and failed",
@@ -34,9 +36,11 @@ TASK_MOVES: dict[TaskState, dict[TaskState, str]] = {
         _P: "the attempt was lost, and a dependency had been redone meanwhile",
         _B: "the attempt was lost, and a dependency had been redone and failed meanwhile",
     },
-    _S: {_P: "a user asked to redo it", _Q: "a user asked to redo it", _B: "a user asked to redo it"},
-    _F: {_P: "a user asked to retry it", _Q: "a user asked to retry it", _B: "a user asked to retry it"},
-    _C: {_P: "a user asked to retry it", _Q: "a user asked to retry it", _B: "a user asked to retry it"},
+    _S: dict.fromkeys(
+        (_P, _Q, _B), "a user asked to redo it, or pushed another version of it or of what it depends on"
+    ),
+    _F: dict.fromkeys((_P, _Q, _B), "a user asked to retry it, or pushed it again"),
+    _C: dict.fromkeys((_P, _Q, _B), "a user asked to retry it, or to replace it"),
     _B: {
         _P: "what blocked it is retried",
         _Q: "it was replaced by one without that dependency",

@@ -3,32 +3,35 @@
 A replaced task keeps its number, its batch and its attempt counter; its description, its profile and what it
 depends on are those of the new push from now on. Attempts of the former description are superseded: their
 end is waited for and counts for nothing. A dropped task that is pushed again is replaced, whatever the strategy.
-`replace` runs every task of the push again that has ended, with all that depends on them in whatever batch;
+Without a strategy the push is the next version of its batch: what is changed is replaced, what failed or does not count
+as done runs again, and so does all that depends on it, in whatever batch; the rest is kept, and what a user cancelled
+stays cancelled. `replace` runs every task of the push again that has ended, with all that depends on them;
 `keep_succeeded` leaves alone what has succeeded. `find` reads, `clashes` (of ids, dependencies and names of results)
 and `cycles` refuse, with all rejections at once, `rewire` and `rerun` change the state; the push itself is accepted in
-`accept`.
+`accept`, what it does is worded in `plan`.
 """
 
 from __future__ import annotations
 
 import graphlib
 from array import array
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
-from boss.core import attempts, dropped, moves
+from boss.core import attempts, dropped, moves, outdated
 from boss.core.graph import DROPPED, RESULTS, Batch, reverse_edges
 from boss.core.model import Profile, Submission, TaskState
 from boss.core.reasons import Rejection, RejectionKind
 from boss.core.rows import Known
 from boss.core.state import State
+from boss.core.versions import described, way_out
 from wire.patterns import folders_above, is_pattern
 
 #: Ended, so that pushing it again runs it again. Blocked ones follow automatically.
 _ENDED = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED})
-#: Clashes given one by one.
-CLASHES_SHOWN = 50
+#: Clashes given one by one, and ids named of one batch.
+CLASHES_SHOWN, _IDS_SHOWN = 50, 20
 #: So many ids of a cycle are named.
 _CYCLE_SHOWN = 20
 
@@ -36,7 +39,7 @@ _CYCLE_SHOWN = 20
 class Merge(msgspec.Struct, frozen=True):
     """What a push does to tasks that are there already; indexes of the submission."""
 
-    #: They have another content now.
+    #: They have another content now, or claim the names of their results again.
     replaced: list[int] = []
     #: They have the same content, have ended, and run once more.
     again: list[int] = []
@@ -44,40 +47,133 @@ class Merge(msgspec.Struct, frozen=True):
     kept_otherwise: list[int] = []
     #: What depends on them runs again as well.
     dependants: bool = False
+    #: Those of `replaced` that a user cancelled and that stay so, with their new descriptions.
+    held: list[int] = []
+    #: Those of `replaced` with the same content: they have succeeded, and their results are gone or another task's.
+    remade: list[int] = []
+    #: Those of `again` that have succeeded with inputs that may be others now: they run unless these came out the same.
+    outdated: list[int] = []
+    #: Kept as they are: a user cancelled them; they have succeeded with inputs that may be others now.
+    cancelled: list[int] = []
+    kept_outdated: list[int] = []
+    #: Kept, with a content on record that is of an earlier form.
+    renewed: list[int] = []
 
     def __bool__(self) -> bool:
         return bool(self.replaced or self.again)
 
 
 def find(submission: Submission, known: Known) -> Merge:
-    """What the push's strategy does to each task that is there. Without a strategy only dropped ones run again."""
+    """What the push does to each task that is there."""
     strategy = submission.merge_strategy
-    merge = Merge([], [], [], strategy == "replace")
-    if not (strategy or known.dropped) or not known.tasks:
+    merge = Merge([], [], [], strategy != "keep_succeeded", [], [], [], [], [], [])
+    if not known.tasks:
         return merge
-    contents, keeps = submission.contents, strategy == "keep_succeeded"
+    take = _TAKE[strategy]
+    missing = _without_results(submission, known)
+    contents, former = submission.contents, submission.former_contents
     for index, task_id in enumerate(submission.ids):
         old = known.tasks.get(task_id)
+        if old is None:
+            continue
         if task_id in known.dropped:
             merge.replaced.append(index)
             continue
-        if old is None or not strategy:
+        same = old[2] == contents[index]
+        if not same and former and old[2] in former.get(index, ()):
+            same = True
+            merge.renewed.append(index)
+        if known.foreign and not strategy and is_clash(submission, known, index):
             continue
-        differs = old[2] != contents[index]
-        if keeps and old[1] == TaskState.SUCCEEDED:
-            if differs:
-                merge.kept_otherwise.append(index)
-        elif differs:
+        now = old[1]
+        if same and now == TaskState.SUCCEEDED and index in missing:
             merge.replaced.append(index)
-        elif old[1] in _ENDED:
-            merge.again.append(index)
+            merge.remade.append(index)
+        else:
+            take(merge, index, now, same, now == TaskState.SUCCEEDED and task_id in known.outdated)
     return merge
+
+
+def is_clash(submission: Submission, known: Known, index: int) -> bool:
+    """The id is a task of another batch. Ids that are made of contents clash with none of the same content."""
+    task_id = submission.ids[index]
+    if task_id not in known.foreign or task_id in known.dropped:
+        return False
+    same = known.tasks[task_id][2] in (submission.contents[index], *submission.former_contents.get(index, ()))
+    return not (submission.created_ids and same)
+
+
+def _without_results(submission: Submission, known: Known) -> set[int]:
+    """Tasks whose results are not on the datastore, or whose names another task has claimed that this push does not
+    let share them.
+    """
+    missing = {index for index, task_id in enumerate(submission.ids) if task_id in known.gone} if known.gone else set()
+    declaring: dict[str, set[str]] = {}
+    disputed = []
+    for name, index in submission.results:
+        old = known.tasks.get(submission.ids[index])
+        if old is None or old[1] != TaskState.SUCCEEDED:
+            continue
+        owner = known.results.get(name)
+        if owner is None:
+            missing.add(index)
+        elif owner[0] != old[0]:
+            disputed.append((name, index, owner[2]))
+    if disputed:
+        names = {name for name, _, _ in disputed}
+        for name, index in submission.results:
+            if name in names:
+                declaring.setdefault(name, set()).add(submission.ids[index])
+    missing.update(index for name, index, owner in disputed if owner not in declaring[name])
+    return missing
+
+
+def _next_version(merge: Merge, index: int, now: int, same: bool, outdated: bool) -> None:
+    if not same:
+        merge.replaced.append(index)
+        if now == TaskState.CANCELLED:
+            merge.held.append(index)
+    elif now == TaskState.CANCELLED:
+        merge.cancelled.append(index)
+    elif now == TaskState.FAILED or outdated:
+        merge.again.append(index)
+        if outdated:
+            merge.outdated.append(index)
+
+
+def _replace(merge: Merge, index: int, now: int, same: bool, outdated: bool) -> None:
+    if not same:
+        merge.replaced.append(index)
+    elif now in _ENDED:
+        merge.again.append(index)
+
+
+def _keep_succeeded(merge: Merge, index: int, now: int, same: bool, outdated: bool) -> None:
+    if now == TaskState.SUCCEEDED:
+        if not same:
+            merge.kept_otherwise.append(index)
+        if outdated:
+            merge.kept_outdated.append(index)
+    else:
+        _replace(merge, index, now, same, outdated)
+
+
+#: By strategy: puts a task into the lists that it belongs to, by its state, whether it has the same content, and
+#: whether it has succeeded with inputs that may be others now.
+_TAKE: dict[str, Callable[[Merge, int, int, bool, bool], None]] = {
+    "": _next_version,
+    "replace": _replace,
+    "keep_succeeded": _keep_succeeded,
+}
 
 
 def batches_concerned(submission: Submission, known: Known) -> list[int]:
     """Batches that must be in memory, with all below them, before such a push is handled."""
     merge = find(submission, known)
-    return sorted({known.tasks[submission.ids[index]][3] for index in (*merge.replaced, *merge.again)})
+    concerned = {known.tasks[submission.ids[index]][3] for index in (*merge.replaced, *merge.again)}
+    if submission.prune:
+        concerned.update(task.batch for task in known.left_out)
+    return sorted(concerned)
 
 
 class Push(msgspec.Struct, frozen=True):
@@ -96,7 +192,7 @@ class Push(msgspec.Struct, frozen=True):
 
 
 def clashes(submission: Submission, known: Known, merge: Merge) -> list[Rejection]:
-    found = _clashing_ids(submission, known, merge) if known.tasks and not submission.merge_strategy else []
+    found = _clashing_ids(submission, known) if known.foreign and not submission.merge_strategy else []
     found += _unknown_dependencies(submission, known)
     if not submission.allow_shared_results and known.results:
         found += _shared_results(submission, known, merge)
@@ -105,18 +201,24 @@ def clashes(submission: Submission, known: Known, merge: Merge) -> list[Rejectio
     return found
 
 
-def _clashing_ids(submission: Submission, known: Known, merge: Merge) -> list[Rejection]:
-    found = []
-    replaced = set(merge.replaced)  # dropped ones
+def _clashing_ids(submission: Submission, known: Known) -> list[Rejection]:
+    """One for each batch that has ids of this push and is no version of it."""
+    by_batch: dict[int, list[str]] = {}
     for index, task_id in enumerate(submission.ids):
-        old = known.tasks.get(task_id)
-        if old is not None and old[2] != submission.contents[index] and index not in replaced:
-            text = (
-                f"task {task_id!r}: project {submission.project!r} has a task of this id with another content"
-                f" (batch {old[3]}, {TaskState(old[1]).word}); give it another id, push into another --project,"
-                " or use --merge_strategy replace (or keep_succeeded)"
-            )
-            found.append(Rejection(RejectionKind.ID_CLASH, text))
+        if is_clash(submission, known, index):
+            by_batch.setdefault(known.foreign[task_id], []).append(task_id)
+    found = []
+    mine = described(submission.name, submission.submitter)
+    for number, ids in sorted(by_batch.items()):
+        row = known.batches[number]
+        named = ", ".join(map(repr, ids[:_IDS_SHOWN])) + (
+            f" and {len(ids) - _IDS_SHOWN:,} more" if len(ids) > _IDS_SHOWN else ""
+        )
+        text = (
+            f"task{'s' if len(ids) > 1 else ''} {named} of project {submission.project!r}: there in batch {number}, "
+            f"which is {described(row.name, row.submitter)} and no version of this {mine}: {way_out(submission, row)}"
+        )
+        found.append(Rejection(RejectionKind.ID_CLASH, text))
     return found
 
 
@@ -137,6 +239,9 @@ def _shared_results(submission: Submission, known: Known, merge: Merge) -> list[
     found = []
     replaced = {submission.ids[index] for index in merge.replaced}
     kept_otherwise = set(merge.kept_otherwise)
+    left_out = {task.id for task in known.left_out}
+    if submission.prune:
+        replaced |= left_out
     for name, index in submission.results:
         if index in kept_otherwise:
             continue
@@ -147,7 +252,9 @@ def _shared_results(submission: Submission, known: Known, merge: Merge) -> list[
                 words = "is also" if place == name else f"lies in {place!r},"
                 text = (
                     f"task {submission.ids[index]!r}: result {name!r} {words} a result of task {owner[2]!r}"
-                    f" of project {submission.project!r}; --allow_shared_results makes this a warning"
+                    f" of project {submission.project!r}; "
+                    + ("which is no longer in the file: --prune drops it, " if owner[2] in left_out else "")
+                    + "--allow_shared_results makes this a warning"
                 )
                 found.append(Rejection(RejectionKind.RESULT_CLASH, text))
                 break
@@ -327,27 +434,45 @@ def _rewire_crossing(state: State, push: Push, merge: Merge) -> None:
 # --- states ----------------------------------------------------------------------------------------
 
 
+def below(state: State, push: Push, merge: Merge) -> list[tuple[Batch, int]]:
+    """All that runs again because it depends on what does, but for that itself and what a user cancelled."""
+    if not merge.dependants or not merge:
+        return []
+    return [
+        (batch, index)
+        for batch, index in _below(state, _origins(push, merge))
+        if batch.states[index] != TaskState.CANCELLED
+    ]
+
+
+def _origins(push: Push, merge: Merge) -> list[int]:
+    held = set(merge.held)
+    return [push.numbers[index] for index in (*merge.replaced, *merge.again) if index not in held]
+
+
 def rerun(state: State, push: Push, merge: Merge) -> None:
     """The tasks of the merge, and where the strategy has it so all below them, go to what follows from dependencies."""
-    origins = [push.numbers[index] for index in (*merge.replaced, *merge.again)]
-    for number in origins:
-        _rerun(state, *there(state, number), "replaced by a later push")
-    if merge.dependants:
-        for batch, index in _below(state, origins):
-            if batch.states[index] != TaskState.CANCELLED:
-                _rerun(state, batch, index, "what it depends on was replaced")
+    dependants = below(state, push, merge)
+    spared = {push.numbers[index] for index in merge.outdated}
+    for number in _origins(push, merge):
+        _rerun(state, *there(state, number), "pushed again", whatever=number not in spared)
+    for batch, index in dependants:
+        _rerun(state, batch, index, "what it depends on was pushed again", whatever=False)
 
 
-def _rerun(state: State, batch: Batch, index: int, cause: str) -> None:
+def _rerun(state: State, batch: Batch, index: int, cause: str, *, whatever: bool) -> None:
+    """`whatever`: also if its inputs come out the same as before."""
     dropped.take_up(state, batch, index, "pushed again")
     attempt = state.live(batch, index)
     state.unclear_deaths.pop(batch.first + index, None)  # what its former description did to workers
+    if whatever:
+        outdated.forget(state, batch, index)
     if attempt is not None:
         attempts.supersede(state, attempt)
         return
     now = batch.states[index]
     if now in _ENDED:
-        moves.again(state, batch, index, cause)
+        moves.again(state, batch, index, cause, whatever=whatever)
         return
     if batch.failures[index] or batch.deaths[index]:
         batch.failures[index] = batch.deaths[index] = 0

@@ -141,6 +141,19 @@ class Submission(msgspec.Struct, kw_only=True):
     name: str = ""
     merge_strategy: str = ""  # "", "replace" or "keep_succeeded"
     allow_shared_results: bool = False
+    #: Who pushes it, as the client states; and the digest of the file's absolute path. Empty: not known.
+    submitter: str = ""
+    source: str = ""
+    #: A user gave the batch its name; else it is the file's, and another file of that name is another batch.
+    named: bool = True
+    #: Ids are made of contents (`--create_ids`): the same id is the same task, whoever pushes it.
+    created_ids: bool = False
+    #: Tasks of former versions that are not in this one are dropped.
+    prune: bool = False
+    #: Nothing is changed: only what the push would do is answered.
+    dry_run: bool = False
+    #: The user knows that tasks which run now are superseded.
+    confirmed: bool = False
     #: User's ids, unique.
     ids: list[str] = msgspec.field(default_factory=list)
     #: Canonical JSON of wire.messages.Execution, one each.
@@ -150,6 +163,8 @@ class Submission(msgspec.Struct, kw_only=True):
     requirements: list[bytes] = msgspec.field(default_factory=list)
     #: Digest of the task's content (canonical description and digests of sent files), 16 bytes each.
     contents: list[bytes] = msgspec.field(default_factory=list)
+    #: Index -> its content in earlier forms, where those are other ones: rows of older programs have one of them.
+    former_contents: dict[int, tuple[bytes, ...]] = msgspec.field(default_factory=dict)
     profiles: list[Profile] = msgspec.field(default_factory=list)
     #: array('I') as bytes: index into `profiles` of each task.
     profile_of: bytes = b""

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from boss.core import machine_faults
-from boss.core.effects import LookUpOrder
+from boss.core import machine_faults, outdated
+from boss.core.effects import CompareInputs, LookUpOrder
 from boss.core.graph import CANCELLING, CROSSES, DROPPED, RESULTS, Batch
 from boss.core.legal import TASK_MOVES
 from boss.core.model import BROKEN, TaskState
@@ -24,6 +24,8 @@ _PENDING, _QUEUED, _SUCCEEDED, _BLOCKED = TaskState.PENDING, TaskState.QUEUED, T
 _WORDS = tuple(state.word for state in TaskState)
 _LEGAL = frozenset((a, b) for a, targets in TASK_MOVES.items() for b in targets)
 _BROKEN = tuple(state in BROKEN for state in TaskState)
+#: What it had made once counts no more.
+_NOT_DONE = (TaskState.FAILED, TaskState.CANCELLED)
 #: In the work list: the state that follows from the counters when the entry's turn comes.
 _FOLLOW = -1
 
@@ -46,6 +48,8 @@ def move(state: State, batch: Batch, index: int, to: TaskState, cause: str, reas
         broke = _BROKEN[to_state] - _BROKEN[before]
         if met or broke:
             for other, dependant in dependants(state, batch, index):
+                if met < 0:
+                    outdated.note(state, other, dependant, batch.first + index)
                 other.unmet[dependant] -= met
                 other.broken[dependant] += broke
                 _follow(state, other, dependant, work)
@@ -77,8 +81,12 @@ def count_dependencies(
     batch.unmet[index], batch.broken[index] = unmet, broken
 
 
-def again(state: State, batch: Batch, index: int, cause: str) -> None:
-    """A task that has ended is to run once more, whatever exists of its results."""
+def again(state: State, batch: Batch, index: int, cause: str, *, whatever: bool = True) -> None:
+    """A task that has ended is to run once more, whatever exists of its results, and unless `whatever` is false also
+    where its inputs come out the same (`boss.core.cutoff`).
+    """
+    if whatever or not batch.attempts[index]:
+        outdated.forget(state, batch, index)
     batch.failures[index] = batch.deaths[index] = 0
     if batch.states[index] == _SUCCEEDED:
         # One that succeeded because its results existed has no attempt; as attempt 0 it would be looked up again.
@@ -96,7 +104,12 @@ def touch(state: State, batch: Batch, index: int, reason: str = "") -> None:
 def enqueue(state: State, batch: Batch, index: int) -> None:
     """A queued task without an attempt: to the ready queue, or first ask whether its results exist."""
     number = batch.first + index
-    if number in state.delayed or number in state.looking_up:
+    if number in state.delayed or number in state.looking_up or number in state.comparing:
+        return
+    known = batch.outdated.get(index)
+    if known is not None:
+        state.comparing[number] = None
+        state.effects.append(CompareInputs(task=number, attempt=known.attempt, parents=tuple(known.parents)))
         return
     if batch.flags[index] & RESULTS and batch.attempts[index] == 0 and not batch.profile(index).overwrite_result:
         look_up(state, number)
@@ -116,6 +129,7 @@ def leave_queue(state: State, batch: Batch, index: int) -> None:
     state.ready.drop(batch, index)
     state.delayed.pop(number, None)
     state.looking_up.pop(number, None)
+    state.comparing.pop(number, None)
     state.lost.pop(number, None)
 
 
@@ -133,6 +147,7 @@ def task_row(state: State, number: int, reason: str) -> TaskRow:
         bool(batch.flags[index] & CANCELLING),
         state.wall,
         bool(batch.flags[index] & DROPPED),
+        outdated.encoded(batch, index),
     )
 
 
@@ -144,6 +159,8 @@ def _assign(state: State, batch: Batch, index: int, before: int, to: int, cause:
         leave_queue(state, batch, index)
     if state.machine_faults and to not in (_QUEUED, TaskState.RUNNING):
         machine_faults.forget(state, number)
+    if to in _NOT_DONE:
+        outdated.forget(state, batch, index)
     batch.states[index] = to
     if not batch.flags[index] & DROPPED:
         batch.counts[before] -= 1

@@ -111,9 +111,10 @@ class RejectionKind(StrEnum):
 
     #: No boss takes it at present: it is about to stop, or another one has its database. Try again.
     UNAVAILABLE = "unavailable"
-    #: Of a push: an id that the project has with another content; a result that another task of it declares; a
-    #: dependency that is nowhere; a task that would wait for itself.
+    #: Of a push: an id that another batch of the project has; a result that another task of it declares; a
+    #: dependency that is nowhere; a task that would wait for itself; tasks that run now and would begin again.
     ID_CLASH = "id_clash"
+    UNCONFIRMED = "unconfirmed"
     RESULT_CLASH = "result_clash"
     UNKNOWN_DEPENDENCY = "unknown_dependency"
     CYCLE = "cycle"

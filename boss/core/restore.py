@@ -10,7 +10,7 @@ from array import array
 
 import msgspec
 
-from boss.core import instances, moves, quarantine
+from boss.core import instances, moves, outdated, quarantine
 from boss.core.accept import wait_for_file
 from boss.core.attempts import superseded, tree_prefix
 from boss.core.events import BatchesLoaded
@@ -149,6 +149,8 @@ def _columns(one: LoadedBatch) -> Batch:
         batch.flags[number - batch.first] |= CANCELLING
     for number in one.dropped:
         batch.flags[number - batch.first] |= DROPPED
+    for number, row in one.outdated.items():
+        batch.outdated[number - batch.first] = outdated.decoded(row)
     for index in one.with_results:
         batch.flags[index] |= RESULTS
     batch.counts = batch.count_states()

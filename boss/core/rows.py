@@ -32,6 +32,9 @@ class TaskRow(msgspec.Struct):
     changed_at: float
     #: A user dropped it: it is in no list, and its id and the names of its results are free.
     dropped: bool = False
+    #: array('q'): an attempt, then tasks: with that attempt it has succeeded, or may yet; these tasks, on which it
+    #: depends, have been run again since it was sent (`boss.core.cutoff`). Empty: none has.
+    outdated: bytes = b""
 
 
 class AttemptRow(msgspec.Struct):
@@ -87,6 +90,9 @@ class BatchRow(msgspec.Struct):
     budget_from: float = 0.0
     #: Of `paused`: a `boss.core.reasons.PauseKind`; empty: not paused.
     paused_kind: str = ""
+    #: With project and name they tell whose batch it is (`boss.core.versions`); empty: not known.
+    submitter: str = ""
+    source: str = ""
 
 
 class InitRow(msgspec.Struct):
@@ -202,6 +208,8 @@ class Acceptance(msgspec.Struct):
     files: list[FileRow]
     #: Those of `kept` whose rows get this push's description and dependencies -> (first, count) of their batch.
     replaced: dict[int, tuple[int, int]] = msgspec.field(default_factory=dict)
+    #: Those of `kept` whose contents are on record in an earlier form: they get the present one.
+    renewed: list[int] = msgspec.field(default_factory=list)
 
 
 class Changes(msgspec.Struct):
@@ -262,6 +270,8 @@ class LoadedBatch(msgspec.Struct):
     #: Index into 0..count-1 of the tasks that declare results.
     with_results: set[int]
     dropped: set[int]  # numbers
+    #: Number -> `TaskRow.outdated`, of those that have it.
+    outdated: dict[int, bytes] = msgspec.field(default_factory=dict)
 
 
 class Loaded(msgspec.Struct):
@@ -295,6 +305,24 @@ class Loaded(msgspec.Struct):
     took: list[tuple[int, str, float]] = msgspec.field(default_factory=list)
 
 
+class OwnedTask(msgspec.Struct, frozen=True):
+    """A task of an earlier version of a batch."""
+
+    id: str
+    number: int
+    batch: int
+    state: int
+
+
+class Description(msgspec.Struct, frozen=True):
+    """What a task is, as its row has it."""
+
+    execution: bytes
+    requirements: bytes
+    #: JSON of Profile.
+    profile: bytes
+
+
 class Known(msgspec.Struct):
     """What the loop read from the database, in the same turn, for one Submitted event."""
 
@@ -306,3 +334,15 @@ class Known(msgspec.Struct):
     results: dict[str, tuple[int, int, str]] = msgspec.field(default_factory=dict)
     #: Those of `tasks` that were dropped: the push takes them up again. Only ids that it contains.
     dropped: set[str] = msgspec.field(default_factory=set)
+    #: Those of `tasks` that the push contains and that belong to another batch -> that batch (`boss.core.versions`).
+    foreign: dict[str, int] = msgspec.field(default_factory=dict)
+    #: The rows of those batches.
+    batches: dict[int, BatchRow] = msgspec.field(default_factory=dict)
+    #: Those of `tasks` that have succeeded, and something they depend on was run again since.
+    outdated: set[str] = msgspec.field(default_factory=set)
+    #: Those of `tasks` that have succeeded and whose results are not on the datastore any more, as it was seen.
+    gone: set[str] = msgspec.field(default_factory=set)
+    #: Tasks of earlier versions of this batch that are not in the push and not dropped.
+    left_out: list[OwnedTask] = msgspec.field(default_factory=list)
+    #: What some of those were that have another content now: id -> its description so far.
+    described: dict[str, Description] = msgspec.field(default_factory=dict)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from boss.core import (
     accept,
     commands,
+    cutoff,
     datastore,
     fetches,
     host_keys,
@@ -43,6 +44,7 @@ from boss.core.events import (
     DropWorkersAsked,
     Event,
     InputsCached,
+    InputsCompared,
     InstanceEnded,
     InstancePlaced,
     InstancesAsked,
@@ -306,6 +308,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     BundlesKnown: upgrade.on_bundles_known,
     StartTokenRefused: host_keys.on_start_token_refused,
     InputsCached: datastore.on_cached,
+    InputsCompared: cutoff.on_compared,
     OrdersLeftOut: datastore.on_left_out,
     ResultsUndeclared: datastore.on_undeclared,
     TimePassed: _time_passed,

@@ -347,6 +347,8 @@ class State:
         self.delayed: dict[int, float] = {}
         #: ... or for the datastore to report whether their results exist (number -> when asked).
         self.looking_up: dict[int, float] = {}
+        #: ... or for the database to tell whether their inputs came out the same (`boss.core.cutoff`).
+        self.comparing: dict[int, None] = {}
         #: What was requested of the datastore for clients that wait, by digest.
         self.sending: dict[str, ContentRequest] = {}
         self.attempts: dict[AttemptKey, Attempt] = {}

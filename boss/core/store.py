@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from boss.core.errors import CoreError
@@ -41,6 +41,12 @@ class TurnLookups(Protocol):
 
     def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
         """Inside the datastore's tree."""
+
+    def same_inputs(self, asked: Sequence[tuple[int, int, Sequence[int]]]) -> Collection[int]:
+        """Those of the tasks whose inputs are what they were for this attempt, which has succeeded, and to which each
+        of these tasks, run again since, hands results: (task, attempt, those).
+        """
+        ...
 
     def source_of(self, digest: str) -> str:
         """Where the content of a sent file lies."""

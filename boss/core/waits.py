@@ -32,6 +32,7 @@ class WaitKind(StrEnum):
     FILES_WAITING = "files_waiting"
     RETRY = "retry"
     RESULTS_SOUGHT = "results_sought"
+    INPUTS_COMPARED = "inputs_compared"
     # Of workers and pools that it could be sent to.
     NO_WORKER = "no_worker"
     NO_FIT = "no_fit"
@@ -175,6 +176,12 @@ class Retry(Wait, frozen=True):
 
 class ResultsSought(Wait, frozen=True):
     """The datastore is asked whether its results exist already."""
+
+
+class InputsAwaited(Wait, frozen=True):
+    """It succeeded before, and its inputs are being compared with those of then: it may not have to run again."""
+
+    kind = WaitKind.INPUTS_COMPARED
 
 
 # --- workers and pools that it could be sent to ----------------------------------------------------

@@ -36,6 +36,9 @@ def write_acceptance(connection: Connection, accepted: Acceptance, interned: dic
     if accepted.replaced:
         write_rows(connection, update(tables.tasks, lite, _DESCRIPTION), _replaced_rows(accepted, numbers))
         _forget_edges_and_names(connection, accepted, lite)
+    if accepted.renewed:
+        contents = ((accepted.submission.contents[index], accepted.numbers[index]) for index in accepted.renewed)
+        write_rows(connection, update(tables.tasks, lite, ("content",)), contents)
     write_rows(connection, insert(tables.crossing, lite), _crossing_rows(accepted))
     write_rows(connection, upsert(tables.inits, lite), map(init_values, accepted.inits))
     write_rows(connection, upsert(tables.results, lite, ("task",)), _result_rows(accepted))

@@ -175,6 +175,7 @@ def _task_values(row: TaskRow) -> Row:
         row.cancelling,
         row.changed_at,
         row.dropped,
+        row.outdated or None,
     )
 
 

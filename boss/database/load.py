@@ -76,6 +76,7 @@ def _batch_row(values: tuple[object, ...]) -> BatchRow:
     row.counts = _numbers.decode(str(row.counts))
     row.warnings = _words.decode(str(row.warnings))
     row.attached = bytes(row.attached)
+    row.submitter, row.source = row.submitter or "", row.source or ""
     return row
 
 
@@ -197,7 +198,7 @@ def _read_static(connection: Connection, batch: LoadedBatch, first: int, end: in
 def _read_states(connection: Connection, batch: LoadedBatch, first: int, end: int) -> None:
     """Over what was accepted: what has changed since."""
     found = connection.exec_driver_sql(
-        "SELECT number, state, attempt, failures, deaths, cancelling, dropped FROM task_states "
+        "SELECT number, state, attempt, failures, deaths, cancelling, dropped, outdated FROM task_states "
         f"WHERE number >= {first:d} AND number < {end:d}"
     ).fetchall()
     states, attempts, failures, deaths, base = (
@@ -207,7 +208,7 @@ def _read_states(connection: Connection, batch: LoadedBatch, first: int, end: in
         batch.deaths,
         batch.row.first,
     )
-    for number, state, attempt, failed, died, cancelling, dropped in found:
+    for number, state, attempt, failed, died, cancelling, dropped, outdated in found:
         index = number - base
         states[index] = state
         attempts[index] = attempt
@@ -217,6 +218,8 @@ def _read_states(connection: Connection, batch: LoadedBatch, first: int, end: in
             batch.cancelling.add(number)
         if dropped:
             batch.dropped.add(number)
+        if outdated:
+            batch.outdated[number] = bytes(outdated)
 
 
 def _init_rows(connection: Connection, batch: int) -> list[InitRow]:

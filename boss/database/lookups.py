@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, func, select
 
-from boss.core.model import Submission
+from boss.core.model import Submission, TaskState
 from boss.core.rows import Known
 from boss.database.accept import name_key
 from boss.database.inputs import inits, requirements
@@ -19,6 +19,7 @@ from boss.database.reading import Reader, reads
 from boss.database.results import stored_contents
 from boss.database.statements import is_lite, listed, parts
 from boss.database.tables import not_dropped, results, task_states, tasks
+from boss.database.versions import inputs_came_out_the_same, published, read_versions
 from wire.messages import Input
 from wire.patterns import folders_above
 
@@ -31,7 +32,7 @@ _MAX_FOLDERS = 50_000
 #: As text for the driver: a push of a million tasks asks this a thousand times, and building it costs more than it.
 _KNOWN_TASKS = (
     "SELECT tasks.id, tasks.number, COALESCE(task_states.state, tasks.accepted_as), tasks.content, tasks.batch, "
-    "task_states.dropped "
+    "task_states.dropped, task_states.outdated "
     "FROM tasks LEFT JOIN task_states ON task_states.number = tasks.number "
     "WHERE tasks.project = {mark} AND tasks.id IN ({marks})"
 )
@@ -51,10 +52,14 @@ class DatabaseLookups(Reader):
         mark = "?" if is_lite(connection) else "%s"
         for part in parts(ids):
             sql = _KNOWN_TASKS.format(mark=mark, marks=",".join([mark] * len(part)))
-            for id, number, state, content, batch, is_dropped in connection.exec_driver_sql(sql, (project, *part)):
+            for id, number, state, content, batch, is_dropped, note in connection.exec_driver_sql(
+                sql, (project, *part)
+            ):
                 known.tasks[id] = (number, state, content, batch)
                 if is_dropped:
                     dropped.add(id)
+                if note and state == TaskState.SUCCEEDED:
+                    known.outdated.add(id)
         if dropped:
             known.dropped = dropped.intersection(submission.ids)
             for id in dropped - known.dropped:  # only depended on: it is not there
@@ -66,6 +71,7 @@ class DatabaseLookups(Reader):
             needed += above
         names = dict.fromkeys([*(name for name, _ in submission.results), *needed])
         known.results = _known_results(connection, project, list(names))
+        read_versions(connection, submission, known)
         return known
 
     @reads
@@ -124,6 +130,25 @@ class DatabaseLookups(Reader):
     def stored(self, connection: Connection, digests: Sequence[str]) -> dict[str, int]:
         """digest -> size, of the sent contents that the datastore has."""
         return stored_contents(connection, digests)
+
+    @reads
+    def same_inputs(self, connection: Connection, asked: Sequence[tuple[int, int, Sequence[int]]]) -> set[int]:
+        """Those of the tasks whose inputs are those of their attempt: (task, attempt, tasks it depends on that were run
+        again since, each of which must hand it results).
+        """
+        return inputs_came_out_the_same(connection, asked)
+
+    @reads
+    def published(self, connection: Connection, submission: Submission) -> list[tuple[str, str, str, int]]:
+        """What tasks of the push that have succeeded have left: (id, name inside the datastore's tree, digest, size).
+
+        A declared name of which no content is on record has no digest.
+        """
+        return published(connection, submission)
+
+    def ids(self, numbers: Sequence[int]) -> dict[int, str]:
+        """number -> the user's id."""
+        return {number: task[1] for number, task in self.executions(numbers).items()}
 
     @reads
     def batches_of(self, connection: Connection, numbers: Sequence[int]) -> dict[int, int]:

@@ -16,7 +16,7 @@ from boss.database.statements import insert_if_absent, is_lite
 from boss.database.tables import deployment
 
 #: Every form that there ever was, oldest first. A test compares it with the files.
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
 HEAD = REVISIONS[-1]
 
 _MIGRATIONS = Path(__file__).with_name("migrations")

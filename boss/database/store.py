@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -119,6 +119,9 @@ class DatabaseStore:
         return {
             number: _full_names(inputs, projects[number][0]) for number, inputs in found.items() if number in projects
         }
+
+    def same_inputs(self, asked: Sequence[tuple[int, int, Sequence[int]]]) -> Collection[int]:
+        return self._try(lambda: self._database.lookups.same_inputs(asked))
 
     def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
         projects = self.executions(numbers)

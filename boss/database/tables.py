@@ -82,6 +82,8 @@ batches = Table(
     _column("worker_seconds", Double(), null=True),
     _column("budget_from", Double(), null=True),
     _column("paused_kind", Word, null=True),
+    _column("submitter", LongText, null=True),
+    _column("source", Word, null=True),
 )
 
 #: What the scheduler needs to know of a task, shared by all tasks that agree in it.
@@ -117,6 +119,7 @@ task_states = Table(
     _column("cancelling", Boolean()),
     _column("changed_at", Double()),
     _column("dropped", Boolean(), null=True),
+    _column("outdated", LongBytes, null=True),
 )
 
 

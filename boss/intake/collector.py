@@ -12,7 +12,7 @@ import msgspec
 
 from boss.core.model import SentFile, Submission
 from boss.intake import rules, stream
-from boss.intake.columns import Columns, place_and_text
+from boss.intake.columns import OWN_DIGEST, Columns, place_and_text
 from boss.intake.errors import SHOWN, InputRejections
 from boss.intake.finish import finish
 
@@ -133,7 +133,7 @@ class Collector:
         self._check_header(header)
         self._rejections.raise_if_any()
         self.header = header
-        return Columns(header.project, header.files, header.folders, self._rejections)
+        return Columns(header, self._rejections)
 
     def _check_header(self, header: stream.Header) -> None:
         if header.version != stream.VERSION:
@@ -148,8 +148,15 @@ class Collector:
             )
         if len(header.name) > 255 or rules.wrong_label(header.name):
             self._rejections.add("is longer than 255 characters or has control characters", field="name")
+        if len(header.submitter) > 255 or rules.wrong_label(header.submitter):
+            self._rejections.add("is longer than 255 characters or has control characters", field="submitter")
+        if header.source and not OWN_DIGEST.fullmatch(header.source):
+            self._rejections.add("is no digest (32 hexadecimal digits)", field="source")
         self._check_files(header.files, header.project)
         self._check_folders(header)
+        for name, digest in header.networks.items():
+            if not OWN_DIGEST.fullmatch(digest):
+                self._rejections.add(f"`{name[:80]}` has no right digest (32 hexadecimal digits)", field="networks")
 
     def _check_files(self, files: list[SentFile], project: str) -> None:
         names = set()

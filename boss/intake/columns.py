@@ -7,6 +7,7 @@ Equal executions, requirements and profiles are kept once.
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Callable
 from hashlib import blake2b
@@ -15,19 +16,23 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from boss.core.durations import template_of
-from boss.core.model import InitSpec, Profile, SentFile
+from boss.core.model import InitSpec, Profile
 from boss.intake import rules
 from boss.intake.errors import Here, InputRejections
 from boss.intake.stream import (
-    SentFolder,
+    CONTENT_FORM,
+    Header,
     StreamTask,
     content_of_profile,
     decode_execution,
+    decode_inputs,
     decode_profile,
     encoder,
 )
-from wire.messages import Execution, Input
+from wire.messages import EpanetRun, Execution, Input
 
+#: Digests of a file's path, a table's rows, a network.
+OWN_DIGEST = re.compile(r"[0-9a-f]{32}")
 #: What `index_of` says of a mentioned id that is no task of this push (so far), or an init task.
 UNKNOWN, INIT = -1, -2
 
@@ -58,16 +63,19 @@ class _Known(NamedTuple):
 class Columns:
     """Grows by `take`; `finish.finish` makes a Submission of it."""
 
-    def __init__(
-        self, project: str, files: list[SentFile], folders: list[SentFolder], rejections: InputRejections
-    ) -> None:
-        self.project = project
-        self.files = {file.name: file for file in files}
-        self.folders = {folder.name: folder for folder in folders}
+    def __init__(self, header: Header, rejections: InputRejections) -> None:
+        self.project = header.project
+        self.files = {file.name: file for file in header.files}
+        self.folders = {folder.name: folder for folder in header.folders}
+        self.networks = header.networks
+        #: A task whose results all exist succeeds without running, whatever it says itself.
+        self.skip_existing = header.skip_existing
         self.rejections = rejections
         self.executions: list[bytes] = []
         self.requirements: list[bytes] = []
         self.contents: list[bytes] = []
+        #: Index -> the contents in the form of older programs, where those are other ones.
+        self.former_contents: dict[int, tuple[bytes, ...]] = {}
         self.profiles: list[Profile] = []
         self.profile_of = array("I")
         self.starts = array("I", [0])
@@ -89,6 +97,8 @@ class Columns:
         self._profiles: dict[tuple[bytes, int, int, bool, int], int] = {}
         self._profile_numbers: dict[bytes, int] = {}
         self._profile_bytes: list[bytes] = []
+        #: Number of a profile -> number of the same without `overwrite_result`.
+        self._skipped: dict[int, int] = {}
         self._templates: set[int] = set()
         self._here = Here(rejections)
 
@@ -105,7 +115,9 @@ class Columns:
             return
         self.executions.append(execution.encoded)
         self.requirements.append(inputs)
-        profile = self._profile(bytes(task.profile), execution, bool(inputs), here)
+        described = profile = self._profile(bytes(task.profile), execution, bool(inputs), here)
+        if self.skip_existing and execution.targets:
+            profile = self._skipping(profile)
         self.profile_of.append(profile)
         dependencies = self._depend(task, here) if task.dependencies else []
         self.starts.append(len(self.mentioned))
@@ -113,7 +125,11 @@ class Columns:
             self.needed.setdefault(name, array("I")).append(index)
         for target in execution.targets:
             self._produce(target, index)
-        self.contents.append(self._content(dependencies, inputs, execution.encoded, profile))
+        own = self._own_parts(task, inputs, here) if task.rows or self.networks else None
+        self.contents.append(self._content(dependencies, inputs, execution.encoded, described, own))
+        if own is not None or profile != described:
+            former = {self._content(dependencies, inputs, execution.encoded, each) for each in (profile, described)}
+            self.former_contents[index] = tuple(sorted(former - {self.contents[-1]}))
 
     def ids(self) -> list[str]:
         """The ids of the tasks, by index."""
@@ -246,6 +262,14 @@ class Columns:
             self._profiles[key] = number
         return number
 
+    def _skipping(self, profile: int) -> int:
+        """The number of the same profile for a task that succeeds without running where its results exist."""
+        number = self._skipped.get(profile)
+        if number is None:
+            skipping = msgspec.structs.replace(self.profiles[profile], overwrite_result=False)
+            number = self._skipped[profile] = self._number_of_profile(skipping)
+        return number
+
     def _number_of_profile(self, profile: Profile) -> int:
         encoded = encoder.encode(profile)
         number = self._profile_numbers.setdefault(encoded, len(self.profiles))
@@ -254,11 +278,52 @@ class Columns:
             self._profile_bytes.append(content_of_profile(profile))
         return number
 
-    def _content(self, dependencies: list[str], inputs: bytes, execution: bytes, profile: int) -> bytes:
-        """What makes it the same task when it is pushed again: all but its id, sent files by their digests."""
+    def _content(
+        self,
+        dependencies: list[str],
+        inputs: bytes,
+        execution: bytes,
+        profile: int,
+        own: bytes | None = None,
+    ) -> bytes:
+        """What makes it the same task when it is pushed again: all but its id, sent files by their digests.
+
+        `own`: in place of its inputs, see `_own_parts`. Without, it has the form that it has in older programs.
+        """
         said = encoder.encode(dependencies) if dependencies else b""
-        parts = b"\n".join((said, inputs, execution, self._profile_bytes[profile]))
-        return blake2b(parts, digest_size=16).digest()
+        parts = [said, inputs if own is None else own, execution, self._profile_bytes[profile]]
+        return blake2b(b"\n".join(parts if own is None else [CONTENT_FORM, *parts]), digest_size=16).digest()
+
+    def _own_parts(self, task: StreamTask, inputs: bytes, here: Here) -> bytes | None:
+        """Its inputs, with rows and network in place of the table and the file; None: it has no such parts."""
+        if task.rows and not OWN_DIGEST.fullmatch(task.rows):
+            here.reject("rows", "is no right digest (32 hexadecimal digits)")
+        if not inputs or not bytes(task.execution).startswith(b'{"epanet"'):
+            return None
+        if not task.rows and self.networks.keys().isdisjoint(name for name, _ in task.requirements):
+            return None
+        run = _run_of(task.execution)
+        if run is None:
+            return None
+        items = []
+        for item in decode_inputs(inputs):
+            own = ""
+            if item.path == run.inp:
+                own = self.networks.get(item.name, "")
+            elif item.path == run.scenarios:
+                own = task.rows
+            if own and item.digest:
+                item = msgspec.structs.replace(item, digest=own, size=0, executable=False)
+            items.append(item)
+        return encoder.encode(items)
+
+
+def _run_of(execution: msgspec.Raw) -> EpanetRun | None:
+    try:
+        run: EpanetRun | None = decode_execution(execution).epanet
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # it was rejected already
+    return run
 
 
 def _decoded(encoded: bytes, decode: Callable[[bytes], T], kind: type[T], here: Here) -> T:

@@ -121,9 +121,7 @@ def _with_defaults(task: dict[str, object], defaults: dict[str, object]) -> dict
     return merged
 
 
-def describe(
-    value: object, dialect: Dialect, defaults: dict[str, object], skip_existing: bool, here: Here
-) -> StreamTask | None:
+def describe(value: object, dialect: Dialect, defaults: dict[str, object], here: Here) -> StreamTask | None:
     """The line of a task; None where it has not even an id. `here.task` is set to its id."""
     if not isinstance(value, dict):
         here.reject("", f"is {fields.word_of(value)}, and an object is wanted")
@@ -137,8 +135,6 @@ def describe(
         _check_init(value, here)
     if not isinstance(id, str):
         return None
-    if skip_existing and parsed.get("results"):
-        parsed["overwrite_result"] = False
     return _line(id, parsed, init, here)
 
 

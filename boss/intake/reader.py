@@ -21,6 +21,7 @@ from boss.intake.create_ids import create_ids, placeholder
 from boss.intake.document import JSON_ERRORS, malformed, open_document
 from boss.intake.errors import Here, InputRejectedError, InputRejection, InputRejections, suggestion
 from boss.intake.local_files import FoundFiles, LocalFile, find_local_files
+from boss.intake.own_parts import OwnParts
 from boss.intake.producers import named
 from boss.intake.shape import TaskGraph, graph_of
 
@@ -42,6 +43,11 @@ class PushOptions(msgspec.Struct, kw_only=True, frozen=True):
     skip_existing: bool = False
     #: Ids come from contents; those of the file are names inside it only, and may be left out.
     create_ids: bool = False
+    #: Who pushes it, as the boss records it.
+    submitter: str = ""
+    prune: bool = False
+    dry_run: bool = False
+    confirmed: bool = False
     #: The longest description of one task.
     task_bytes: int = stream.TASK_BYTES
 
@@ -152,6 +158,7 @@ class _Reading:
         self._produced: set[str] = set()
         #: Names that a task both needs and writes: it needs what was there before.
         self._renewed: set[str] = set()
+        self._parts = OwnParts(path.parent)
 
     def read(self) -> tuple[TaskFile, Submission]:
         dialect = describe.DATABASE if self._is_database() else describe.OWN
@@ -225,9 +232,10 @@ class _Reading:
             return None
         if self._options.create_ids and isinstance(task, dict):
             task.setdefault(dialect.id_field, placeholder(position))
-        line = describe.describe(task, dialect, defaults, self._options.skip_existing, here)
+        line = describe.describe(task, dialect, defaults, here)
         if line is not None and (line.requirements or b'"results"' in bytes(line.execution)):
             self._note_files(line, position)
+            self._parts.note(line)
         return line
 
     def _note_files(self, line: stream.StreamTask, position: int) -> None:
@@ -260,11 +268,30 @@ class _Reading:
             name=self._options.name or name or self._path.stem,
             merge_strategy=self._options.merge_strategy,
             allow_shared_results=self._options.allow_shared_results,
+            submitter=self._options.submitter,
+            source=blake2b(str(self._path.absolute()).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest(),
+            named=bool(self._options.name or name),
+            created_ids=self._options.create_ids,
+            prune=self._options.prune,
+            dry_run=self._options.dry_run,
+            confirmed=self._options.confirmed,
             dialect=dialect,
             tasks=len(self._position_of),
             files=[file.sent for file in found.files],
             folders=found.folders,
+            networks=self._networks(found),
+            skip_existing=self._options.skip_existing,
         )
+
+    def _networks(self, found: FoundFiles) -> dict[str, str]:
+        networks = {}
+        for file in found.files:
+            if file.sent.name in self._parts.networks:
+                try:
+                    networks[file.sent.name] = self._parts.network(file.path)
+                except OSError as error:
+                    self._rejections.add(f"`{file.path}` cannot be read: {error.strerror}", field="requirements")
+        return networks
 
     def _collect(self, header: stream.Header) -> Submission | None:
         """What the boss will say to it."""

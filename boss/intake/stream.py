@@ -14,6 +14,8 @@ from boss.core.model import Profile, SentFile
 from wire.messages import EpanetRun, Execution, Input, ResultItem
 
 VERSION = 1
+#: The form of what is digested as a task's content, where it is another one than in rows of older programs.
+CONTENT_FORM = b"2"
 
 #: Bytes of one task's line where no setting says otherwise; the most that one may allow (a description travels to its
 #: worker in one message); bytes of the header with its list of files.
@@ -42,12 +44,26 @@ class Header(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
     name: str = ""
     merge_strategy: str = ""
     allow_shared_results: bool = False
+    #: Who pushes it, and the digest of the file's absolute path; empty: not said. See `boss.core.versions`.
+    submitter: str = ""
+    source: str = ""
+    #: False: the name is only that of the file.
+    named: bool = True
+    created_ids: bool = False
+    prune: bool = False
+    dry_run: bool = False
+    #: Tasks that run now and are changed may be superseded.
+    confirmed: bool = False
+    #: As `overwrite_result: false` on every task that has results. It is no part of their contents.
+    skip_existing: bool = False
     #: `database` for files of the database era: errors then speak of its fields.
     dialect: str = ""
     #: How many task lines follow; -1: unknown.
     tasks: int = -1
     files: list[SentFile] = msgspec.field(default_factory=list)
     folders: list[SentFolder] = msgspec.field(default_factory=list)
+    #: Networks of EPANET tasks among the files -> digest of what they say, however their lines end.
+    networks: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class StreamTask(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -64,6 +80,8 @@ class StreamTask(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknow
     profile: msgspec.Raw = _EMPTY_OBJECT
     #: An init task: has no profile, no dependencies and no results.
     init: bool = False
+    #: Of an EPANET task: digest of its own rows of the table of scenarios; empty: all of that file counts.
+    rows: str = ""
 
 
 class StrictEpanet(EpanetRun, frozen=True, kw_only=True, forbid_unknown_fields=True):

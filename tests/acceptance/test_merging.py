@@ -49,12 +49,11 @@ def test_a_done_task_that_is_replaced_runs_again_with_its_dependants_and_is_list
     assert ran(deployment) == ["a", "apart", "b"]
     assert deployment.push("tasks.json").returncode == 0
     assert ran(deployment) == []  # the same content: attached, nothing to do
-    file_of(deployment, task("a", "true"))
-    refused = deployment.push("tasks.json")
-    assert refused.returncode == 3 and "--merge_strategy replace" in refused.stderr
+    file_of(deployment, task("a"))
     done = deployment.push("tasks.json", "--merge_strategy", "replace")
     assert done.returncode == 0, done.stderr
-    assert "1 known already, 1 of them runs again" in done.stderr
+    assert "1 task: 1 run again (a)" in done.stderr
+    assert "1 task that this file does not name run again as well: b" in done.stderr
     listed = deployment.asked("show_succeeded")
     assert sorted(one["id"] for one in listed) == ["a", "apart", "b"]
     assert deployment.asked("show_task", "a")["task"]["attempt"] == 2
@@ -132,8 +131,8 @@ def test_a_replaced_task_gets_the_new_version_of_a_file_that_is_sent_again(deplo
     deployment.write("net.inp", "one")
     assert deployment.push("tasks.json").returncode == 0
     deployment.write("net.inp", "two")
-    assert deployment.push("tasks.json").returncode == 3
-    assert deployment.push("tasks.json", "--merge_strategy", "replace").returncode == 0
+    done = deployment.push("tasks.json")
+    assert done.returncode == 0 and "1 changed (a: net.inp)" in done.stderr
     assert (deployment.tree / "out").read_text() == "two"
 
 

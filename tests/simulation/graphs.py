@@ -168,6 +168,18 @@ def submission(
     return result
 
 
+def edited(chance: random.Random, base: Submission) -> Submission:
+    """The next version of a push: one task or two are described otherwise, and do the same."""
+    lists = {name: list(getattr(base, name)) for name in ("executions", "contents", "warnings", "external")}
+    made = msgspec.structs.replace(base, merge_strategy="", confirmed=False, **lists)
+    for index in chance.sample(range(len(made.ids)), min(len(made.ids), chance.randint(1, 2))):
+        execution = msgspec.json.decode(made.executions[index], type=Execution)
+        execution = msgspec.structs.replace(execution, env=execution.env | {"NOTE": str(chance.random())})
+        made.executions[index] = _encode(execution)
+        made.contents[index] = f"{made.ids[index]}!{chance.random()}".encode().ljust(16)[:16]
+    return made
+
+
 def pushed_again(chance: random.Random, base: Submission, declaring: dict[int, bool], others: list[str]) -> Submission:
     """A push of the tasks of `base` with a strategy: some as they were, some with another content, some new.
 
@@ -177,7 +189,7 @@ def pushed_again(chance: random.Random, base: Submission, declaring: dict[int, b
     older = others if chance.random() < 0.5 else None
     declaring = {index: declaring.get(index, index % 2 == 0) for index in range(count)}  # two such pushes may meet
     made = submission(chance, base.name, count, project=base.project, older=older, declaring=declaring)
-    made.merge_strategy = chance.choice(["replace", "keep_succeeded"])
+    made.merge_strategy = chance.choice(["", "", "replace", "keep_succeeded"])
     variant = chance.choice(["", "'", '"'])
     for index in range(count):
         if chance.random() < 0.5:

@@ -24,6 +24,7 @@ from boss.core import (
     machine_faults,
     moves,
     orders,
+    outdated,
     quarantine,
     restore,
     scheduler,
@@ -215,6 +216,28 @@ def dropped_attempts_begin_again(patch: Patch) -> None:
         before(state, batch, index, cause)
 
     before = patch.put(dropped, "take_up", rerun)
+
+
+def cut_off_unseen(patch: Patch) -> None:
+    """What was to run again is taken to have the same inputs, whatever they are."""
+    patch.put(SimulatedStore, "_same", lambda self, task, attempt, parents: (task, attempt) in self.attempts)
+
+
+def cut_off_below_an_order(patch: Patch) -> None:
+    """A task that was run again and hands over nothing is not looked at."""
+    same = SimulatedStore._same
+    patch.put(SimulatedStore, "_same", lambda self, task, attempt, parents: same(self, task, attempt, ()))
+
+
+def changed_inputs_not_noted(patch: Patch) -> None:
+    """What is redone makes nothing below it out of date."""
+    patch.put(outdated, "note", _nothing)
+
+
+def changed_task_cut_off(patch: Patch) -> None:
+    """A changed task is treated as one below a changed task."""
+    rerun = merge._rerun
+    patch.put(merge, "_rerun", lambda *given, whatever: rerun(*given, whatever=False))
 
 
 def dropped_runs_on(patch: Patch) -> None:
@@ -424,6 +447,10 @@ MUTATIONS = [
     Mutation(cancelled_is_retried, 24),
     Mutation(dropped_attempts_begin_again, 12),
     Mutation(dropped_runs_on, 33),
+    Mutation(cut_off_unseen, 12),
+    Mutation(cut_off_below_an_order, 53),
+    Mutation(changed_inputs_not_noted, 47),
+    Mutation(changed_task_cut_off, 54),
     Mutation(assigned_while_draining, 2),
     Mutation(init_skipped, 0),
     Mutation(crossing_edges_forgotten, 23),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from boss.core.cutoff import REASON
 from boss.core.model import TaskState
 from boss.core.reasons import LASTING, UNTRUSTED_HOST
-from boss.core.rows import AttemptRow, Changes, TaskRow
+from boss.core.rows import Acceptance, AttemptRow, Changes, TaskRow
 from boss.core.state import State
 from tests.simulation.workers import SimulatedWorker, content_of
 from wire.messages import Abandoned, AttemptKey, Execution, Outcome, Place, Run, SayHello
@@ -51,6 +52,14 @@ class Truth:
         #: Tasks that a user asked to run again, and how often.
         self.redone: Counter[int] = Counter()
         self.users_redo = False
+        #: Attempt -> when it began, and with what: name -> digest.
+        self.began_with: dict[AttemptKey, tuple[float, dict[str, str]]] = {}
+        #: Task -> its newest attempt that succeeded, and when that was recorded.
+        self.succeeded_by: dict[int, tuple[AttemptKey, float]] = {}
+        #: Tasks that are on record as made with inputs that may be others by now.
+        self.outdated: set[int] = set()
+        #: Task -> when it was to run again and was not.
+        self.cut_off: dict[int, float] = {}
         self.last_state: dict[int, int] = {}
         #: As the database had it before the last turn.
         self.dropped: set[int] = set()
@@ -74,6 +83,7 @@ class Truth:
         if run.init:
             self._nic(worker, key, row)
             return
+        self.began_with[key] = (self.world.clock.now, dict(worker.disk.placed.get(key, {})))
         meant = msgspec.json.decode(self.described[key], type=Execution)
         assert run.execution == meant, f"{key} began as another description of its task than it was sent for"
         if store.tasks[run.task].dropped:
@@ -182,9 +192,7 @@ class Truth:
     def committed(self, changes: Changes) -> None:
         store = self.world.store
         for accepted in changes.accepted:
-            if accepted.submission.merge_strategy == "replace":
-                self.redone.update(self._below([accepted.numbers[index] for index in accepted.kept]))
-            self.redone.update(self.dropped.intersection(accepted.numbers[index] for index in accepted.replaced))
+            self._pushed_again(accepted)
         for number, row in changes.tasks.items():
             before = self.last_state.get(number)
             self.last_state[number] = row.state
@@ -195,6 +203,9 @@ class Truth:
                 self._failed(number, row)
             if row.state == TaskState.SUCCEEDED and before != TaskState.SUCCEEDED:
                 self._succeeded(number)
+                if row.reason == REASON:
+                    self._cut_off(number)
+            (self.outdated.add if row.outdated else self.outdated.discard)(number)
             if before == TaskState.SUCCEEDED and row.state != TaskState.SUCCEEDED:
                 assert self.redone[number] > 0, f"task {number} had succeeded and is {TaskState(row.state).word}"
             assert row.failures <= self.failures[number], (
@@ -212,7 +223,42 @@ class Truth:
                 self.lost(key, attempt)
                 self._quarantined(key, attempt, changes)
             if attempt.ended == "succeeded" and key[0] in store.places:
+                self.succeeded_by.setdefault(key[0], (key, self.world.clock.now))
+                if self.succeeded_by[key[0]][0] != key:
+                    self.succeeded_by[key[0]] = (key, self.world.clock.now)
                 assert self.starts[key] > 0, f"attempt {key} succeeded and never began"
+
+    def _pushed_again(self, accepted: Acceptance) -> None:
+        """Who may run again because of it: what is changed, failed, dropped or not up to date, and all below."""
+        strategy, numbers = accepted.submission.merge_strategy, accepted.numbers
+        asked = {numbers[index] for index in (accepted.kept if strategy == "replace" else accepted.replaced)}
+        if not strategy:
+            kept = {numbers[index] for index in accepted.kept}
+            asked |= {n for n in kept if self.last_state.get(n) == TaskState.FAILED or n in self.outdated}
+        if asked:
+            self.users_redo = True
+        self.redone.update(self._below(list(asked)) if strategy != "keep_succeeded" else asked)
+
+    def _cut_off(self, number: int) -> None:
+        """What it would have run with is what it has succeeded with, and nothing else before it was made again."""
+        self.cut_off[number] = self.world.clock.now
+        store = self.world.store
+        assert number in self.succeeded_by, f"task {number} was not run again, and never ran{self.world.story(number)}"
+        key, _ = self.succeeded_by[number]
+        began, given = self.began_with[key]
+        accepted, index = store.places[number]
+        meant = accepted.submission.executions[index]
+        assert self.described[key] == meant, f"task {number} was not run again, and is another one than {key}"
+        wanted = {one.name: one.digest for one in store.requirements([number])[number]}
+        assert wanted == given, f"task {number} was not run again: it has {given}, and would have {wanted}"
+        for name in store.result_names([number])[number]:
+            assert self.names.get(name, key) == key, f"task {number} was not run again, and {name} is another's"
+        starts = accepted.dependency_starts
+        for dependency in accepted.dependency_targets[starts[index] : starts[index + 1]]:
+            made, at = self.succeeded_by.get(dependency, ((0, 0), 0.0))
+            handed = not wanted.keys().isdisjoint(store.result_names([dependency])[dependency])
+            text = f"task {number} was not run again, and {made}, which hands it nothing, succeeded after {key} began"
+            assert handed or at <= began, text + self.world.story(number)
 
     def _quarantined(self, key: AttemptKey, row: AttemptRow, changes: Changes) -> None:
         """A worker at whose address another host answered gets nothing more, until a user releases it."""
@@ -279,12 +325,27 @@ class Truth:
                 f"task {number} is {state.word} for ever{world.story(number)}"
             )
             self._rightly(number, state)
+            if state is TaskState.SUCCEEDED and not row.outdated:
+                self._up_to_date(number)
         for batch in store.batches.values():
             own = [store.tasks[number] for number in range(batch.first, batch.first + batch.count)]
             counts = [sum(row.state == state and not row.dropped for row in own) for state in TaskState]
             assert batch.counts == counts, f"batch {batch.number} counts {batch.counts}, and its tasks are {counts}"
         left = self.left()
         assert not left, f"left behind: {left[0]}"
+
+    def _up_to_date(self, number: int) -> None:
+        """Nothing that it depends on was made again after it began, or that is noted, or came out the same."""
+        if number not in self.succeeded_by:
+            return  # its results existed
+        accepted, index = self.world.store.places[number]
+        key, _ = self.succeeded_by[number]
+        since = max(self.began_with[key][0], self.cut_off.get(number, 0.0))
+        starts = accepted.dependency_starts
+        for dependency in accepted.dependency_targets[starts[index] : starts[index + 1]]:
+            made, at = self.succeeded_by.get(dependency, ((0, 0), 0.0))
+            text = f"task {number} succeeded with what was made before {made}, and that is not on record"
+            assert at <= since, text + self.world.story(number)
 
     def left(self) -> list[str]:
         """What stands somewhere although all work is done."""

@@ -22,7 +22,7 @@ from boss.core.host_keys import has_untrusted_host
 from boss.core.model import Submission, TaskState
 from boss.core.reasons import RejectionKind
 from boss.core.rows import Known
-from tests.simulation.graphs import pushed_again, submission
+from tests.simulation.graphs import edited, pushed_again, submission
 from tests.simulation.storm import STORM_SECONDS
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 PUSH_AGAIN = 15.0
 TIDY_SECONDS = 20.0
 LOOK_SECONDS = 50.0
+#: What they do in mid flight.
+KINDS = ["cancel", "retry", "redo", "pause", "drain", "quarantine", "attach", "merge", "drop", "edit", "edit", "edit"]
 #: What a push may be refused for where tasks were replaced: the former push again, or a cycle by way of other tasks.
 _CLASHES = (RejectionKind.ID_CLASH, RejectionKind.CYCLE)
 #: ... and where tasks were dropped: it depends on one of them.
@@ -88,6 +90,9 @@ class Users:
             return
         if answer.rejections:
             kinds = {rejection.kind for rejection in answer.rejections}
+            if kinds == {RejectionKind.UNCONFIRMED}:
+                made.confirmed = True  # its user is asked, and says yes
+                return
             lasting = {*(_CLASHES if self.merged else ()), *((_MISSING,) if self.dropped else ())}
             if kinds <= lasting:
                 self._give_up(made)
@@ -110,7 +115,7 @@ class Users:
         if chance.random() < 0.6:
             return
         for number in range(chance.randint(1, 5)):
-            kind = chance.choice(["cancel", "retry", "redo", "pause", "drain", "quarantine", "attach", "merge", "drop"])
+            kind = chance.choice(KINDS)
             at, own = chance.uniform(5.0, STORM_SECONDS), random.Random(chance.random())
             self.world.clock.after(at, lambda n=f"user {kind}#{number}", k=kind, c=own: self._act(n, k, c))  # type: ignore[misc]
 
@@ -126,6 +131,9 @@ class Users:
             self.push(world.store.accepted[chance.choice(list(world.store.accepted))].submission)
         elif kind == "merge":
             self._merge(chance)
+        elif kind == "edit":
+            self.merged = True
+            self.push(edited(chance, world.store.accepted[chance.choice(list(world.store.accepted))].submission))
         elif kind == "drop":
             self._drop(chance)
         elif world.workers:
@@ -145,7 +153,7 @@ class Users:
                 declaring[int(task_id[len(base.name) :])] = any(of == index for _, of in accepted.submission.results)
             else:
                 others.append(task_id)
-        self.merged = self.world.truth.users_redo = True
+        self.merged = True
         self.push(pushed_again(chance, base, declaring, others))
 
     def _drop(self, chance: random.Random) -> None:

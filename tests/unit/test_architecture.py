@@ -108,7 +108,7 @@ PURE = (
 #: All that the pure parts may import beside ours. No clock, chance, files, threads, processes, logging.
 PURE_MAY_IMPORT = frozenset(
     "__future__ abc array base64 bisect collections collections.abc copy dataclasses enum functools graphlib hashlib "
-    "heapq itertools json math msgspec msgspec.json msgspec.structs operator re string struct types typing "
+    "heapq itertools json math msgspec msgspec.json msgspec.structs operator re shlex string struct types typing "
     "typing_extensions".split()
 )
 #: Built-in functions that do input or output, or run text.

@@ -7,7 +7,7 @@ be tried thousands of times a minute. Rows are copied on the way in and out, as 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -25,11 +25,13 @@ from boss.core.rows import (
     Known,
     Loaded,
     LoadedBatch,
+    OwnedTask,
     ResultRow,
     TaskRow,
     WorkerRow,
 )
 from boss.core.store import TurnLookups
+from boss.core.versions import is_version_of
 from boss.database.load import TOOK
 from wire.messages import Input
 from wire.patterns import folders_above
@@ -120,6 +122,9 @@ class SimulatedStore:
                 self.results.setdefault((batch.project, name), row).task = row.task
         for init in accepted.inits:
             self.inits[init.number] = msgspec.structs.replace(init)
+        for index in accepted.renewed:
+            place, at = self.places[accepted.numbers[index]]
+            place.submission.contents[at] = submission.contents[index]
         for file in accepted.files:
             self.files[(file.name, file.digest)] = msgspec.structs.replace(file)
 
@@ -223,6 +228,7 @@ class SimulatedStore:
             deaths=array("i", [task.deaths for task in tasks]),
             cancelling={task.number for task in tasks if task.cancelling},
             dropped={task.number for task in tasks if task.dropped},
+            outdated={task.number: task.outdated for task in tasks if task.outdated},
             profile_of=array("I", [distinct.index(msgspec.json.encode(profile)) for profile in profiles]),
             profiles=[msgspec.json.decode(profile, type=Profile) for profile in distinct],
             sizes=array("I", [len(accepted.submission.executions[index]) for accepted, index in own]),
@@ -251,6 +257,8 @@ class SimulatedStore:
                 accepted, index = self.places[number]
                 content = accepted.submission.contents[index]
                 known.tasks[task_id] = (number, self.tasks[number].state, content, self.batch_of[number])
+                if self.tasks[number].outdated and self.tasks[number].state == TaskState.SUCCEEDED:
+                    known.outdated.add(task_id)
         asked = [*(n for n, _ in submission.results), *(n for _, n in submission.external_names)]
         asked += [file.name for file in submission.files]
         for name in [place for one in asked for place in (one, *folders_above(one))]:
@@ -258,7 +266,35 @@ class SimulatedStore:
             if row is not None:
                 accepted, index = self.places[row.task]
                 known.results[name] = (row.task, self.tasks[row.task].state, accepted.submission.ids[index])
+        self._versions(submission, known)
         return known
+
+    def _versions(self, submission: Submission, known: Known) -> None:
+        versions = {number for number, row in self.batches.items() if is_version_of(submission, row)}
+        taken = {number for one in versions for number in self.accepted[one].numbers}
+        for task_id in submission.ids:
+            if task_id in known.tasks and known.tasks[task_id][0] not in taken:
+                known.foreign[task_id] = known.tasks[task_id][3]
+        known.batches = {number: msgspec.structs.replace(self.batches[number]) for number in known.foreign.values()}
+        for (project, task_id), number in self.ids.items():
+            row = self.tasks[number]
+            own = project == submission.project and self.batch_of[number] in versions
+            if own and task_id not in submission.ids and not row.dropped:
+                known.left_out.append(OwnedTask(task_id, number, self.batch_of[number], row.state))
+
+    def same_inputs(self, asked: Sequence[tuple[int, int, Sequence[int]]]) -> Collection[int]:
+        return {task for task, attempt, parents in asked if self._same(task, attempt, parents)}
+
+    def _same(self, task: int, attempt: int, parents: Sequence[int]) -> bool:
+        row = self.attempts.get((task, attempt))
+        if row is None or row.ended != "succeeded" or not row.inputs:
+            return False
+        wanted = self.requirements([task])[task]
+        names = {one.name for one in wanted}
+        made = self.result_names(parents)
+        before = {(one.name, one.path): one.digest for one in _inputs.decode(row.inputs)}
+        now = {(one.name, one.path): one.digest for one in wanted}
+        return before == now and all(now.values()) and all(not names.isdisjoint(made[one]) for one in parents)
 
     def executions(self, numbers: Collection[int]) -> Mapping[int, tuple[str, str, bytes]]:
         found = {}

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from boss.api.errors import HttpError
 from boss.api.handlers.changes import refusal
 from boss.api.handlers.files import on_datastore
+from boss.api.published import without_results
 from boss.api.responses import json_response
 from boss.api.routes import Call
 from boss.api.schema import SubmitAnswer
@@ -20,6 +21,8 @@ from boss.api.spool import blob_path
 from boss.common.plural import plural
 from boss.core.events import Submitted
 from boss.core.model import Submission
+from boss.core.plan import Plan
+from boss.core.plan import lines as lines_of
 from boss.core.reasons import RejectionKind
 from boss.core.rows import Known
 from boss.intake.collector import Collector
@@ -27,6 +30,8 @@ from boss.intake.errors import InputRejectedError
 
 #: Status of a push whose files are not all here: send them, then push again.
 FILES_MISSING = 424
+#: Status of a push that would end what runs now: push again with `confirmed`.
+UNCONFIRMED = 428
 
 _FEED_BYTES = 1 << 20
 _FILES_SHOWN = 20
@@ -79,20 +84,35 @@ def _bad_push(errors: InputRejectedError) -> HttpError:
 
 
 def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
-    _require_files(call, submission)
+    if not submission.dry_run:
+        _require_files(call, submission)
     if call.backend.view().stopping:
         raise HttpError(503, "this boss is stopping; push again in a moment")
-    _require_space(call, submission)
-    answer = call.backend.ask(Submitted(submission=submission, known=Known()))
+    if not submission.dry_run:
+        _require_space(call, submission)
+    gone = without_results(call.backend.lookups, call.services.tree, submission)
+    answer = call.backend.ask(Submitted(submission=submission, known=Known(), gone=gone))
     if answer.rejections:
-        if answer.rejections[0].kind is RejectionKind.UNAVAILABLE:
+        kind = answer.rejections[0].kind
+        if kind is RejectionKind.UNAVAILABLE:
             raise HttpError(503, answer.rejections[0].text)
+        if kind is RejectionKind.UNCONFIRMED:
+            lines = [rejection.text for rejection in answer.rejections]
+            raise HttpError(UNCONFIRMED, "tasks that run now would begin again; nothing was changed", lines)
         raise refusal(answer.rejections)
-    batch = int(str(answer.value["batch"]))
-    if detach:
+    batch = int(str(answer.value.get("batch", 0)))
+    if detach and batch:
         call.backend.detach(batch)
+    plan = answer.value.get("plan")
+    if not isinstance(plan, Plan):
+        plan = Plan(tasks=len(submission.ids))
+    names = call.backend.lookups.ids(plan.outside_numbers) if plan.outside_numbers else {}
     return SubmitAnswer(
-        batch=batch, done=answer.value, warnings=_warnings(submission, answer.value), carry_on=call.backend.carry_on()
+        batch=batch,
+        done=answer.value,
+        warnings=_warnings(submission, answer.value),
+        carry_on=call.backend.carry_on() if batch else "",
+        plan=lines_of(plan, names, submission.project),
     )
 
 

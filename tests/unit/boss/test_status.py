@@ -91,6 +91,7 @@ SENTENCES: list[tuple[Wait, str]] = [
     (waits.Retry(WALL + 30.0, 1, 3), f"the boss sends it again at {LATER} (in 30 s); it has used 1 of 3 retries"),
     (waits.Retry(WALL + 30.0, 0, 3), f"the boss sends it again at {LATER} (in 30 s); it has used no retry"),
     (waits.ResultsSought(), "the datastore checks whether its results exist already"),
+    (waits.InputsAwaited(), "its inputs are compared with those with which it succeeded before"),
     (waits.NoWorker(there=False, coming=0), "there is no worker; tasks wait until one says hello"),
     (
         waits.NoWorker(there=False, coming=4),

@@ -65,12 +65,15 @@ def test_new_tasks_of_a_push_that_is_partly_there_may_depend_on_the_others(world
 
 
 def test_all_clashes_are_reported_at_once_with_where_the_others_are(world: World) -> None:
-    world.push({"a": "", "b": "", "c": ""})
-    answer = world.answer_to_push({"a": "", "b": "", "c": ""}, commands={"b": "other", "c": "other"})
+    world.push({"a": "", "b": ""}, name="one")
+    world.push({"c": ""}, name="two")
+    answer = world.answer_to_push({"a": "", "b": "", "c": "", "d": ""}, commands={"b": "other"}, name="third")
     assert [each.kind for each in answer.rejections] == [RejectionKind.ID_CLASH] * 2
-    assert "'b'" in answer.rejections[0].text and "'c'" in answer.rejections[1].text
-    assert "batch 1" in answer.rejections[0].text and "queued" in answer.rejections[0].text
-    assert len(world.store.batches) == 1
+    first, second = (each.text for each in answer.rejections)
+    assert "'a', 'b'" in first and "batch 1" in first and "'one'" in first and "'third'" in first and "'c'" not in first
+    assert "'c'" in second and "batch 2" in second and "'two'" in second
+    assert all(way in first for way in ("--name one", "--project"))
+    assert len(world.store.batches) == 2
 
 
 def test_very_many_problems_are_counted_and_not_all_reported(world: World) -> None:

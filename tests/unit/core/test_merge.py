@@ -41,13 +41,6 @@ def worker(world: World) -> FakeWorker:
 # --- what runs again -------------------------------------------------------------------------------
 
 
-def test_without_a_strategy_another_content_is_refused_and_the_strategies_are_named(world: World) -> None:
-    world.push({"a": ""})
-    answer = world.answer_to_push({"a": ""}, commands={"a": "new"})
-    assert "--merge_strategy replace" in answer.rejections[0].text
-    assert world.states("a") == "queued"
-
-
 def test_a_done_task_pushed_again_with_replace_runs_again_and_is_there_once(world: World, worker: FakeWorker) -> None:
     world.push({"a": ""})
     ran(world, worker, "a")

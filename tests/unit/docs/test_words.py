@@ -48,8 +48,7 @@ BOUND = re.compile(r"\b\w+_(?:least|most)\b|\b_?(?:least|most)_\w+|(?<!at )\b(?:
 RIGHT: dict[str, tuple[str, ...]] = {
     "boss/api": (r"\bhindrances\b", r"a person asked for it", r"GUESTS", r"/guests/"),  # keys and paths of /api/v1 stay
     "boss/bootstrap": (r"GUESTS", r'"guests"', r"worker/guest\.py"),  # the same paths; folders and doors of before
-    "boss/cli/format_push.py": (r'"anew"',),  # a key of the API
-    "boss/core/accept.py": (r'"anew"',),
+    "boss/core/accept.py": (r'"anew"',),  # a key of the API
     "boss/configuration": (r"\bleast\b", r"\bmost\b", r"thrift"),  # beside the built-in min and max; a former name
     "boss/providers/static/remote.py": (r"guest",),  # files of machines that were started before
     "boss/deploy/templates.py": (r"card=",),  # the name that templates of users call
