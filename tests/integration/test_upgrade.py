@@ -5,15 +5,19 @@ from __future__ import annotations
 from array import array
 from pathlib import Path
 
+import msgspec
 import pytest
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, MetaData, Table, inspect
 
 from boss.core.check import check
-from boss.core.model import TaskState
+from boss.core.effects import Answer
+from boss.core.events import Submitted
+from boss.core.model import Profile, Submission, TaskState
+from boss.core.plan import Plan
 from boss.core.policy import Policy
-from boss.core.rows import Changes
+from boss.core.rows import Changes, Known
 from boss.core.scheduler import Scheduler
 from boss.database import Database, SchemaTooNewError, SchemaTooOldError, schema
 from boss.database.engine import parse_url, writer_engine
@@ -226,3 +230,50 @@ def test_a_newer_database_is_refused_with_its_rows_untouched(old_url: str) -> No
     again = Database(parse_url(old_url))
     assert dump(again) == before.replace(f'"{schema.HEAD}"', '"9999"')
     again.close()
+
+
+@pytest.mark.parametrize("revision", [each for each in schema.REVISIONS if each < "0011"])
+def test_what_has_succeeded_is_unchanged_when_it_is_pushed_again(old_url: str, tmp_path: Path, revision: str) -> None:
+    """By anybody, as no user is on record; and where contents have another form by now, in that of the row."""
+    engine = writer_engine(parse_url(old_url))
+    with engine.begin() as connection:
+        upgrade(connection, revision)
+        rows = connection.exec_driver_sql(
+            "SELECT id, content, execution FROM tasks WHERE batch = 1 ORDER BY number"
+        ).all()
+        names = connection.exec_driver_sql("SELECT name, task FROM results WHERE task IN (1, 2)").all()
+    engine.dispose()
+    database = Database.open(old_url)
+    database.take_over("second-host", 1)
+    store = DatabaseStore(database, tmp_path)
+    scheduler = Scheduler(Policy())
+    scheduler.restore(store.load(), 100.0, 1_700_000_100.0)
+    made = Submission(
+        name="push 1",
+        submitter="ana",
+        source="0" * 32,
+        named=False,
+        ids=[id for id, _, _ in rows],
+        executions=[bytes(execution) for _, _, execution in rows],
+        requirements=[b""] * len(rows),
+        contents=[b"another form.. " + bytes([at]) if at else bytes(row[1]) for at, row in enumerate(rows)],
+        former_contents={at: (bytes(row[1]),) for at, row in enumerate(rows) if at},
+        profiles=[Profile()],
+        profile_of=array("I", [0] * len(rows)).tobytes(),
+        dependency_starts=array("I", [0] * (len(rows) + 1)).tobytes(),
+        results=[(name, task - 1) for name, task in names],
+    )
+    event = Submitted(submission=made, known=Known(), reply=1)
+    decided = decide(scheduler, store, [event], 101.0, 1_700_000_101.0)
+    (answer,) = [effect for effect in decided.effects if isinstance(effect, Answer)]
+    plan = answer.value["plan"]
+    assert isinstance(plan, Plan)
+    assert (plan.tasks, plan.unchanged, plan.done, plan.left_out.count) == (2, 2, True, 0)
+    record(decided, store, 1_700_000_101.0)
+    known = database.lookups.known(made)
+    assert [known.tasks[id][2] for id in made.ids] == made.contents, "the row has the present form from now on"
+    row = database.reads.batch(4)
+    assert row is not None and (row.submitter, row.source) == ("ana", "0" * 32)
+    other = database.lookups.known(msgspec.structs.replace(made, submitter="bob"))
+    assert not other.foreign, "whose batch 1 is, is not known"
+    database.close()

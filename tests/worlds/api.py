@@ -20,7 +20,8 @@ from boss.api.serve import Server, listen
 from boss.client.in_process_transport import InProcessTransport
 from boss.core.effects import Answer
 from boss.core.events import Submitted
-from boss.core.model import TaskState
+from boss.core.model import Submission, TaskState
+from boss.core.plan import Plan
 from boss.core.rows import AttemptRow, BatchRow, InstanceRow, WorkerRow
 from boss.database.views import JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
 from wire.messages import CommandSummary, Execution, Input, ManifestEntry, ResultItem
@@ -212,6 +213,14 @@ class FakeReads:
 class FakeLookups:
     def __init__(self, reads: FakeReads) -> None:
         self.reads = reads
+        #: (id, name, digest, size) of what tasks of the next push have left.
+        self.left: list[tuple[str, str, str, int]] = []
+
+    def published(self, submission: Submission) -> list[tuple[str, str, str, int]]:
+        return self.left
+
+    def ids(self, numbers: Sequence[int]) -> dict[int, str]:
+        return {number: f"task of {number}" for number in numbers}
 
     def states(self, numbers: Sequence[int]) -> dict[int, int]:
         return {n: TaskState[self.reads.details[n].task.state.upper()] for n in numbers if n in self.reads.details}
@@ -236,6 +245,8 @@ class FakeBackend:
         self.spool = directory / "spool"
         self.asked: list[Request] = []
         self.says = Answer(reply=0, value={"retried": 2})
+        #: Of the next pushes.
+        self.plan: Plan | None = None
         self.away = ""
         self.followers = 0
         #: How often a client began to follow, over all.
@@ -268,7 +279,10 @@ class FakeBackend:
             self.set_batch(7, queued=total)
             row = BatchRow(7, event.submission.project, event.submission.name, 100, total, counts(queued=total))
             self.reads.rows[7] = row
-            return Answer(reply=0, value={"batch": 7, "tasks": total, "attached": 0, "warnings": ["one warning"]})
+            value: dict[str, object] = {"batch": 7, "tasks": total, "attached": 0, "warnings": ["one warning"]}
+            if self.plan is not None:
+                value["plan"] = self.plan
+            return Answer(reply=0, value=value)
         return self.says
 
     def set_batch(self, number: int, **numbers: int) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from boss.api.local_tree import LocalTree
 from boss.core.effects import Answer
 from boss.core.events import Submitted
+from boss.core.plan import Plan, Some
 from boss.core.reasons import Rejection, RejectionKind
 from tests.worlds.api import FakeBackend, inside
 from tests.worlds.digests import digest
@@ -116,6 +118,55 @@ def test_what_the_boss_refuses_is_reported(backend: FakeBackend, client: httpx.C
     backend.says = Answer(reply=0, rejections=[CLASH])
     answer = _push(client, _lines({"id": "a"}))
     assert (answer.status_code, answer.json()["error"]) == (409, CLASH.text)
+
+
+def test_a_push_that_would_end_what_runs_is_told_from_one_that_is_refused(
+    backend: FakeBackend, client: httpx.Client
+) -> None:
+    lines = ["1 task: 1 changed (a)", "1 task runs now, is ended and begins again: a has run for 3 min"]
+    backend.says = Answer(reply=0, rejections=[Rejection(RejectionKind.UNCONFIRMED, line) for line in lines])
+    answer = _push(client, _lines({"id": "a"}))
+    assert (answer.status_code, answer.json()["details"]) == (428, lines)
+
+
+def test_what_a_push_does_is_answered_in_sentences_and_numbers(backend: FakeBackend, client: httpx.Client) -> None:
+    backend.plan = Plan(tasks=3, unchanged=2, new=Some(1, ["c"]), outside=1, outside_numbers=[9])
+    answer = _push(client, _lines({"id": "a"})).json()
+    assert answer["plan"][0] == "3 tasks: 2 unchanged, 1 new (c)"
+    assert "task of 9" in answer["plan"][1]
+    assert answer["done"]["plan"]["new"] == {"count": 1, "ids": ["c"]}
+
+
+def test_a_dry_run_wants_no_files_and_is_not_followed(backend: FakeBackend, client: httpx.Client) -> None:
+    file = {"name": "net.inp", "digest": digest(b"a network"), "size": 9}
+    push = _lines({"id": "a", "requirements": [["net.inp", "net.inp"]]}, files=[file], dry_run=True, prune=True)
+    assert _push(client, push).status_code == 200
+    (event,) = backend.asked
+    assert isinstance(event, Submitted) and event.submission.dry_run and event.submission.prune
+
+
+def test_results_that_are_not_on_the_datastore_as_they_were_left_are_noted(
+    backend: FakeBackend, tmp_path: Path
+) -> None:
+    tree = tmp_path / "tree"
+    (tree / "folder").mkdir(parents=True)
+    (tree / "whole").write_text("12345")
+    (tree / "cut").write_text("12")
+    (tree / "elsewhere").symlink_to("whole")
+    left = {"whole": 5, "cut": 5, "elsewhere": 5, "absent": 5, "folder": 5, "whole/below": 5}
+    backend.lookups.left = [(name, name, digest(b"x"), size) for name, size in left.items()]
+    backend.lookups.left += [("kept", name, "", 0) for name in ("folder", "whole")] + [("lost", "nowhere", "", 0)]
+    execution = {"commands": ["x"], "results": [{"source": "a", "target": "a"}]}
+    assert _push(inside(backend, tree=LocalTree(tree)), _lines({"id": "a", "execution": execution})).status_code == 200
+    (event,) = backend.asked
+    assert isinstance(event, Submitted)
+    assert event.gone == ["cut", "elsewhere", "absent", "folder", "whole/below", "lost"]
+
+
+@pytest.mark.parametrize("header", [{"source": "x"}, {"submitter": "a\x00"}, {"networks": {"n": "short"}}])
+def test_what_a_header_says_of_its_batch_is_checked(client: httpx.Client, header: dict[str, object]) -> None:
+    answer = _push(client, _lines({"id": "a"}, **header))
+    assert answer.status_code == 400 and next(iter(header)) in answer.text
 
 
 def test_a_boss_that_cannot_take_a_push_now_says_to_try_again(backend: FakeBackend, client: httpx.Client) -> None:
