@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from array import array
 
-import msgspec
-
-from boss.core import commands, moves
+from boss.core import commands, init_tasks, moves
 from boss.core import merge as merging
 from boss.core import plan as planning
 from boss.core.attempts import tree_prefix
@@ -27,10 +25,7 @@ from boss.core.reasons import Pause, PauseKind, Rejection, RejectionKind
 from boss.core.rows import Acceptance, BatchRow, FileRow, InitRow, Known
 from boss.core.state import State, runs
 from boss.core.versions import is_version_of
-from wire.messages import Execution
 from wire.patterns import folders_above
-
-_execution = msgspec.json.Decoder(Execution)
 
 
 def on_submitted(state: State, event: Submitted) -> None:
@@ -159,6 +154,7 @@ def _accept(
     batch = _graph(state, push, known, row, new)
     batch.inits = inits
     replaced = _merge(state, push, known, merge, batch)
+    _adopt_inits(state, submission, known)
     for older in _batches_of(state, numbers, kept):
         if older.unfinished():
             attach(batch, older)
@@ -222,12 +218,18 @@ def _number(submission: Submission, known: Known, kept: set[int], first: int) ->
 def _inits(state: State, submission: Submission, row: BatchRow) -> list[InitRow]:
     """Init tasks with something to do; their numbers follow those of the batch's tasks."""
     rows: list[InitRow] = []
-    for spec in submission.inits:
-        execution = _execution.decode(spec.execution)
-        if execution.commands or execution.epanet is not None:
-            rows.append(InitRow(state.next_task, row.number, len(rows), spec))
-            state.next_task += 1
+    for spec in init_tasks.working(submission):
+        rows.append(InitRow(state.next_task, row.number, len(rows), spec))
+        state.next_task += 1
     return rows
+
+
+def _adopt_inits(state: State, submission: Submission, known: Known) -> None:
+    """Tasks of earlier versions are tasks of this one from now on, and run under its init tasks."""
+    specs = init_tasks.working(submission)
+    for number, rows in known.inits.items():
+        if init_tasks.differ(specs, rows):
+            init_tasks.adopt(state, state.batches[number], specs)
 
 
 def _graph(state: State, push: Push, known: Known, row: BatchRow, new: list[int] | range) -> Batch:

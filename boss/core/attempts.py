@@ -48,7 +48,7 @@ def initialize(state: State, worker: Worker, batch: Batch) -> None:
     """The batch's init tasks come before its first other task on this worker."""
     under_way = {attempt.task for attempt in worker.attempts.values() if attempt.init}
     for position, row in enumerate(batch.inits):
-        if row.number not in worker.initialized and row.number not in under_way:
+        if not row.retired and row.number not in worker.initialized and row.number not in under_way:
             send_init(state, worker, batch, position)
 
 
@@ -116,7 +116,7 @@ def order_run(state: State, worker: Worker, attempt: Attempt) -> None:
             attempt=attempt.attempt,
             batch=batch.number,
             staging=attempt.staging,
-            inits=() if attempt.init else tuple(row.number for row in batch.inits),
+            inits=() if attempt.init else tuple(row.number for row in batch.inits if not row.retired),
             init=attempt.init,
         ),
     )

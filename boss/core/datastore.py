@@ -213,8 +213,10 @@ def _end_unstaged(state: State, attempt: Attempt, worker: Worker | None, report:
 
 def _init_without_inputs(state: State, attempt: Attempt, reason: str) -> None:
     """No worker can run this batch: pause it, with the reason."""
-    init = attempt.batch.inits[attempt.index].spec.id
-    pausing.pause(state, attempt.batch, Pause(PauseKind.INIT_TASK, f"its init task {init!r} cannot run: {reason}"))
+    init = attempt.batch.inits[attempt.index]
+    if not init.retired:
+        text = f"its init task {init.spec.id!r} cannot run: {reason}"
+        pausing.pause(state, attempt.batch, Pause(PauseKind.INIT_TASK, text))
 
 
 def _published(state: State, report: Published) -> None:

@@ -153,7 +153,7 @@ def _of_attempt(state: State, attempt: Attempt) -> Iterator[Wait]:
         yield from _no_datastore(state)
         yield from _inputs_not_brought(worker)
     else:
-        inits = sum(row.number not in worker.initialized for row in attempt.batch.inits)
+        inits = sum(not row.retired and row.number not in worker.initialized for row in attempt.batch.inits)
         if inits:
             yield InitTasks(attempt.worker, inits, waits_for_nic(state, worker.id))
         else:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
-from boss.core import attempts, dropped, moves, outdated
+from boss.core import attempts, dropped, init_tasks, moves, outdated
 from boss.core.graph import DROPPED, RESULTS, Batch, reverse_edges
 from boss.core.model import Profile, Submission, TaskState
 from boss.core.reasons import Rejection, RejectionKind
@@ -171,6 +171,9 @@ def batches_concerned(submission: Submission, known: Known) -> list[int]:
     """Batches that must be in memory, with all below them, before such a push is handled."""
     merge = find(submission, known)
     concerned = {known.tasks[submission.ids[index]][3] for index in (*merge.replaced, *merge.again)}
+    if known.inits:
+        specs = init_tasks.working(submission)
+        concerned.update(number for number, rows in known.inits.items() if init_tasks.differ(specs, rows))
     if submission.prune:
         concerned.update(task.batch for task in known.left_out)
     return sorted(concerned)

@@ -35,6 +35,8 @@ def _too_many(state: State, worker: Worker) -> bool:
 
 def init_failed(state: State, worker: Worker, attempt: Attempt, reason: str) -> None:
     """An execution of an init task failed on it: a few times are too many."""
+    if attempt.batch.inits[attempt.index].retired:
+        return
     tries = worker.init_failures.get(attempt.task, 0) + 1
     worker.init_failures[attempt.task] = tries
     if tries >= state.policy.init_tries:

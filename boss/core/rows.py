@@ -104,6 +104,8 @@ class InitRow(msgspec.Struct):
     spec: InitSpec
     #: The number of the newest execution, on whatever worker.
     attempt: int = 0
+    #: The next version of the batch has not got it, or another one in its place (`boss.core.init_tasks`).
+    retired: bool = False
 
 
 class WorkerRow(msgspec.Struct):
@@ -344,5 +346,7 @@ class Known(msgspec.Struct):
     gone: set[str] = msgspec.field(default_factory=set)
     #: Tasks of earlier versions of this batch that are not in the push and not dropped.
     left_out: list[OwnedTask] = msgspec.field(default_factory=list)
+    #: The init tasks of the versions of this batch that have tasks of the push.
+    inits: dict[int, list[InitRow]] = msgspec.field(default_factory=dict)
     #: What some of those were that have another content now: id -> its description so far.
     described: dict[str, Description] = msgspec.field(default_factory=dict)

@@ -55,7 +55,7 @@ def batch_values(row: BatchRow) -> Row:
 
 
 def init_values(row: InitRow) -> Row:
-    return row.number, row.batch, row.position, msgspec.msgpack.encode(row.spec), row.attempt
+    return row.number, row.batch, row.position, msgspec.msgpack.encode(row.spec), row.attempt, row.retired
 
 
 def _new_profiles(profiles: Iterable[Profile], interned: dict[bytes, int]) -> dict[bytes, int]:

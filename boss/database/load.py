@@ -163,7 +163,7 @@ def _load_graph(connection: Connection, row: BatchRow, profiles: dict[int, bytes
         sizes=array("I"),
         dependency_starts=array("q", [0]),
         dependency_targets=array("q"),
-        inits=_init_rows(connection, row.number),
+        inits=init_rows(connection, row.number),
         with_results=set(),
         dropped=set(),
     )
@@ -222,13 +222,13 @@ def _read_states(connection: Connection, batch: LoadedBatch, first: int, end: in
             batch.outdated[number] = bytes(outdated)
 
 
-def _init_rows(connection: Connection, batch: int) -> list[InitRow]:
+def init_rows(connection: Connection, batch: int) -> list[InitRow]:
     found = connection.exec_driver_sql(
-        f"SELECT number, batch, position, spec, attempt FROM inits WHERE batch = {batch:d} ORDER BY position"
+        f"SELECT number, batch, position, spec, attempt, retired FROM inits WHERE batch = {batch:d} ORDER BY position"
     )
     return [
-        InitRow(number, owner, position, _specs.decode(spec), attempt)
-        for number, owner, position, spec, attempt in found
+        InitRow(number, owner, position, _specs.decode(spec), attempt, bool(retired))
+        for number, owner, position, spec, attempt, retired in found
     ]
 
 

@@ -173,6 +173,7 @@ inits = Table(
     _column("position", Number),
     _column("spec", LongBytes),
     _column("attempt", Number),
+    _column("retired", Boolean(), null=True),
 )
 Index("inits_by_batch", inits.c.batch)
 

@@ -18,7 +18,7 @@ from boss.core.plan import SHOWN
 from boss.core.rows import BatchRow, Description, Known, OwnedTask
 from boss.core.versions import is_version_of
 from boss.database.inputs import requirements
-from boss.database.load import batch_rows
+from boss.database.load import batch_rows, init_rows
 from boss.database.statements import is_lite, listed, parts
 from boss.database.tables import batches
 from wire.messages import Input
@@ -29,10 +29,12 @@ _IDS_AT_ONCE = 900
 
 
 def read_versions(connection: Connection, submission: Submission, known: Known) -> None:
-    """Into `known`: `foreign` and `batches`, `left_out`, `described`."""
+    """Into `known`: `foreign` and `batches`, `left_out`, `described`, `inits`."""
     rows = _of_name(connection, submission)
     versions = [row for row in rows if is_version_of(submission, row)]
     _read_foreign(connection, submission, known, versions)
+    owning = {known.tasks[id][3] for id in submission.ids if id in known.tasks}
+    known.inits = {row.number: init_rows(connection, row.number) for row in versions if row.number in owning}
     if sum(sum(row.counts) for row in versions) > _kept_of(known, {row.number for row in versions}):
         known.left_out = _left_out(connection, submission, versions)
     known.described = _described(connection, submission, known)

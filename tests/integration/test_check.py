@@ -61,7 +61,7 @@ def test_a_database_in_order_is_called_so_and_left_as_it_is(url: str) -> None:
         ("UPDATE attempts SET ended = '' WHERE task = 3", "has 2 live attempts: [1, 2]"),
         ("UPDATE task_states SET attempt = 1 WHERE number = 4", "has an attempt 2 above its newest one"),
         ("UPDATE attempts SET task = 77 WHERE task = 7", "task 77 has an attempt 1 and is not there"),
-        ("INSERT INTO task_states VALUES (66, 3, 0, 0, 0, '', 0, 0, 0)", "task 66 has only a state"),
+        ("INSERT INTO task_states VALUES (66, 3, 0, 0, 0, '', 0, 0, 0, NULL)", "task 66 has only a state"),
         ("DELETE FROM workers WHERE id = 'worker-1'", "task 3 ('run' of project 'default') is with worker worker-1"),
         ("UPDATE results SET task = 55 WHERE task = 1", "task 55 has only a result, out/make.txt"),
         ("UPDATE results SET digest = '' WHERE task = 1", "and of its result out/make.txt no digest is on record"),

@@ -177,7 +177,14 @@ def edited(chance: random.Random, base: Submission) -> Submission:
         execution = msgspec.structs.replace(execution, env=execution.env | {"NOTE": str(chance.random())})
         made.executions[index] = _encode(execution)
         made.contents[index] = f"{made.ids[index]}!{chance.random()}".encode().ljust(16)[:16]
+    if chance.random() < 0.4:
+        others = [InitSpec(id=f"{base.name}-{word}", execution=_init(chance, word)) for word in ("first", "second")]
+        made.inits = chance.choice([[], others[:1], others, [*base.inits, others[0]], [others[1], *base.inits]])
     return made
+
+
+def _init(chance: random.Random, word: str) -> bytes:
+    return _encode(Execution(commands=[f"prepare {word} {chance.random()}"], env=Behaviour(0.5).env()))
 
 
 def pushed_again(chance: random.Random, base: Submission, declaring: dict[int, bool], others: list[str]) -> Submission:

@@ -21,7 +21,9 @@ from boss.core import (
     diagnosis,
     dropped,
     host_keys,
+    init_tasks,
     machine_faults,
+    merge,
     moves,
     orders,
     outdated,
@@ -240,6 +242,20 @@ def changed_task_cut_off(patch: Patch) -> None:
     patch.put(merge, "_rerun", lambda *given, whatever: rerun(*given, whatever=False))
 
 
+def former_inits_hold(patch: Patch) -> None:
+    """Tasks of earlier versions run under the init tasks that they came with."""
+    adopt = init_tasks.adopt
+
+    def late(state: State, batch: Batch, specs: Any) -> None:
+        before = list(batch.inits)
+        adopt(state, batch, specs)
+        batch.inits[:] = before
+        for row in before:
+            row.retired = False
+
+    patch.put(init_tasks, "adopt", late)
+
+
 def dropped_runs_on(patch: Patch) -> None:
     """It is out of sight, and is never stopped."""
 
@@ -451,6 +467,7 @@ MUTATIONS = [
     Mutation(cut_off_below_an_order, 53),
     Mutation(changed_inputs_not_noted, 47),
     Mutation(changed_task_cut_off, 54),
+    Mutation(former_inits_hold, 6),
     Mutation(assigned_while_draining, 2),
     Mutation(init_skipped, 0),
     Mutation(crossing_edges_forgotten, 23),

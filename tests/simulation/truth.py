@@ -52,6 +52,8 @@ class Truth:
         #: Tasks that a user asked to run again, and how often.
         self.redone: Counter[int] = Counter()
         self.users_redo = False
+        #: Attempt -> the init tasks of its batch when it was sent.
+        self.inits_of: dict[AttemptKey, list[int]] = {}
         #: Attempt -> when it began, and with what: name -> digest.
         self.began_with: dict[AttemptKey, tuple[float, dict[str, str]]] = {}
         #: Task -> its newest attempt that succeeded, and when that was recorded.
@@ -94,10 +96,9 @@ class Truth:
         for file in accepted.files:
             there = self.world.datastore.tree.names.get(file.name) == file.digest
             assert there, f"{key} began, and {file.name}, which was sent with it, has no name yet"
-        for init in store.inits.values():
-            if init.batch == store.batch_of[run.task]:
-                ready = init.number in worker.disk.prepared
-                assert ready, f"{key} started on {worker.name} before its init task {init.number} had succeeded there"
+        for number in self.inits_of[key]:
+            ready = number in worker.disk.prepared
+            assert ready, f"{key} started on {worker.name} before its init task {number} had succeeded there"
         if self.users_redo:
             return
         self._inputs(worker, key, accepted.submission.requirements[index])
@@ -157,6 +158,8 @@ class Truth:
         """Something new for a worker, that is on record as one that is to have nothing new."""
         store = self.world.store
         if key[0] in store.places:
+            batch = store.batch_of[key[0]]
+            self.inits_of[key] = [one.number for one in store.inits.values() if one.batch == batch and not one.retired]
             paused = store.batches[store.batch_of[key[0]]].paused
             assert not paused, f"{key} was sent, and its batch is paused: {paused}"
             assert not store.tasks[key[0]].dropped, f"{key} was sent, and its task is dropped"

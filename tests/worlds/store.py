@@ -276,6 +276,10 @@ class SimulatedStore:
             if task_id in known.tasks and known.tasks[task_id][0] not in taken:
                 known.foreign[task_id] = known.tasks[task_id][3]
         known.batches = {number: msgspec.structs.replace(self.batches[number]) for number in known.foreign.values()}
+        owning = {known.tasks[task_id][3] for task_id in submission.ids if task_id in known.tasks}
+        for one in owning & versions:
+            rows = sorted((row for row in self.inits.values() if row.batch == one), key=lambda row: row.position)
+            known.inits[one] = [msgspec.structs.replace(row) for row in rows]
         for (project, task_id), number in self.ids.items():
             row = self.tasks[number]
             own = project == submission.project and self.batch_of[number] in versions

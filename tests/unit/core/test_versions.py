@@ -198,6 +198,59 @@ def test_dependants_in_other_batches_run_again_and_are_counted(world: World, wor
     world.ignore()
 
 
+# --- init tasks ------------------------------------------------------------------------------------
+
+
+def inits_ran(world: World, worker: FakeWorker) -> list[str]:
+    """What it is sent of init tasks, each of which succeeds; its tasks wait for these."""
+    runs = worker.ordered(Run)
+    inits = [run for run in runs if run.init]
+    for run in inits:
+        worker.ended(run.task, run.attempt)
+    assert all(set(run.inits) <= set(worker.seen.initialized) for run in runs)
+    assert all({init.task for init in inits} <= set(run.inits) for run in runs if not run.init)
+    return [str(run.execution.commands[0]) for run in inits]
+
+
+def test_changed_init_tasks_run_before_the_next_task_of_that_version_and_former_ones_do_not(world: World) -> None:
+    world.push({"a": "", "b": ""}, inits=["first", "old"])
+    worker = world.worker(slots=8)
+    assert inits_ran(world, worker) == ["prepare first", "prepare old"]
+    ran(world, worker, "a")
+    worker.began((world.number("b"), 1))
+    world.ignore()
+    world.push({"a": "", "b": ""}, commands={"a": "new"}, inits=["first", "new"])
+    assert inits_ran(world, worker) == ["prepare new"]
+    world.ignore()
+    ran(world, worker, "a", "b")
+    world.restart()
+    other = world.worker("other", slots=8)
+    world.push({"a": "", "b": ""}, commands={"a": "newer"}, inits=["first", "new"])
+    assert inits_ran(world, other) == ["prepare first", "prepare new"], "on a worker where none has run"
+    world.ignore()
+
+
+def test_an_init_task_that_could_run_nowhere_is_replaced_by_one_that_can(world: World, worker: FakeWorker) -> None:
+    world.push({"a": ""}, inits=["broken"])
+    (init, *_) = [run for run in worker.ordered(Run) if run.init]
+    world.push({"a": ""}, inits=["mended"])
+    assert [kill.task for kill in worker.ordered(Kill)] == [init.task]
+    world.ignore()
+    worker.ended(init.task, init.attempt, "failed", exit_code=1)
+    assert not world.state.workers["w"].init_failures, "it is not asked for any more"
+    assert world.store.inits[init.task].retired
+    world.ignore()
+
+
+def test_the_same_init_tasks_do_not_run_again(world: World, worker: FakeWorker) -> None:
+    world.push({"a": "", "b": ""}, inits=["first"])
+    assert inits_ran(world, worker) == ["prepare first"]
+    ran(world, worker, "a", "b")
+    world.push({"a": "", "b": ""}, commands={"a": "new"}, inits=["first"])
+    assert inits_ran(world, worker) == []
+    world.ignore()
+
+
 # --- results that are gone or another task's -------------------------------------------------------
 
 

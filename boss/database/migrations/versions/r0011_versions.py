@@ -1,4 +1,6 @@
-"""Whose batch it is, and tasks whose inputs may have changed since. Frozen: imports nothing of ours.
+"""Whose batch it is, tasks whose inputs may have changed since, init tasks that the next version has not got.
+
+Frozen: imports nothing of ours.
 
 Batches of before state neither submitter nor file: that tells none apart, so a push of the same project and name is
 their next version, whoever pushes it.
@@ -22,6 +24,7 @@ ADDED = (
     ("batches", "submitter", LongText),
     ("batches", "source", sa.String(32)),
     ("task_states", "outdated", LongBytes),
+    ("inits", "retired", sa.Boolean()),
 )
 
 
