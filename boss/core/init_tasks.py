@@ -51,8 +51,11 @@ def adopt(state: State, batch: Batch, specs: Sequence[InitSpec]) -> None:
         batch.inits.append(row)
         state.changes.inits[row.number] = row
     for attempt in list(state.attempts.values()):
-        if attempt.batch is batch and attempt.init and batch.inits[attempt.index].retired and not attempt.cancelling:
+        if attempt.batch is not batch or (attempt.started() and not attempt.init):
+            continue
+        if not attempt.init:
+            attempts.supersede(state, attempt)  # it waits on its worker for the former ones
+        elif batch.inits[attempt.index].retired and not attempt.cancelling:
             attempts.cancel(state, attempt)
-    attempts.ask_back(state, batch)  # what was sent ahead waits for the former ones only
     if batch.row.paused_kind == PauseKind.INIT_TASK:
         pausing.resume(state, batch)

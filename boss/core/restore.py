@@ -211,7 +211,7 @@ def _attempts(state: State, rows: list[AttemptRow]) -> None:
 
 def _live(state: State, row: AttemptRow, batch: Batch, index: int, *, init: bool) -> None:
     attempt = Attempt(batch, index, row, init=init)
-    attempt.cancelling = not init and bool(batch.flags[index] & CANCELLING)
+    attempt.cancelling = batch.inits[index].retired if init else bool(batch.flags[index] & CANCELLING)
     if not init and not attempt.started():
         # A dependency was redone after it was sent: the question went out, and may be lost.
         attempt.asked_back = moves.follows(batch, index) is not TaskState.QUEUED or superseded(attempt)

@@ -145,7 +145,7 @@ def test_names_of_every_kind_go_all_the_way(place: Place) -> None:
     assert (answer["fetched"], answer["failed"]) == (len(expected), [])
     assert all((here / name).read_text() == text for name, text in expected.items())
     again = deployment.push(tasks)
-    assert again.returncode == 0 and "known already with the same content" in again.stderr
+    assert again.returncode == 0 and "All of it is done already" in again.stderr
     # Folders and patterns that are there already are results that exist.
     skip = {"id": "skip", "commands": ["false"], "results": ["out", "kept/**"], "overwrite_result": False}
     use = {"id": "look", "commands": ["test -f out/deep/plain && test -f kept/plain"], "requirements": ["out", "kept"]}

@@ -215,7 +215,7 @@ def test_a_result_of_the_project_comes_before_a_file_of_that_name_beside_the_tas
     assert lines_of(log) == ["made"]
     assert "the file `data.csv` was not taken" in done.stderr
     again = deployment.push(deployment.directory / "second.json")
-    assert again.returncode == 0 and "1 known already with the same content" in again.stderr
+    assert again.returncode == 0 and "1 task: 1 unchanged" in again.stderr
 
 
 def test_the_log_of_the_boss_is_about_the_boss_and_old_sent_files_that_are_not_needed_are_swept(

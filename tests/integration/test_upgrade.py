@@ -234,7 +234,7 @@ def test_a_newer_database_is_refused_with_its_rows_untouched(old_url: str) -> No
 
 @pytest.mark.parametrize("revision", [each for each in schema.REVISIONS if each < "0011"])
 def test_what_has_succeeded_is_unchanged_when_it_is_pushed_again(old_url: str, tmp_path: Path, revision: str) -> None:
-    """By anybody, as no user is on record; and where contents have another form by now, in that of the row."""
+    """By any user, as none is on record; and where contents have another form by now, in that of the row."""
     engine = writer_engine(parse_url(old_url))
     with engine.begin() as connection:
         upgrade(connection, revision)

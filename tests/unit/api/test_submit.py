@@ -120,9 +120,7 @@ def test_what_the_boss_refuses_is_reported(backend: FakeBackend, client: httpx.C
     assert (answer.status_code, answer.json()["error"]) == (409, CLASH.text)
 
 
-def test_a_push_that_would_end_what_runs_is_told_from_one_that_is_refused(
-    backend: FakeBackend, client: httpx.Client
-) -> None:
+def test_a_push_that_would_end_what_runs_has_a_status_of_its_own(backend: FakeBackend, client: httpx.Client) -> None:
     lines = ["1 task: 1 changed (a)", "1 task runs now, is ended and begins again: a has run for 3 min"]
     backend.says = Answer(reply=0, rejections=[Rejection(RejectionKind.UNCONFIRMED, line) for line in lines])
     answer = _push(client, _lines({"id": "a"}))
