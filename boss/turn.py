@@ -33,7 +33,7 @@ from boss.core.scheduler import Scheduler
 from boss.core.store import TurnReads, TurnStore
 from boss.dispatch import Dispatcher, Found
 from boss.inbox import WITHDRAWN
-from boss.intake.finish import leave_to_project
+from boss.intake.finish import leave_to_project, missing_warnings
 from wire.messages import DatastoreOrders, WorkerOrders
 
 #: Events that read the database: they must see what the events before them did.
@@ -113,6 +113,7 @@ def _read_for(scheduler: Scheduler, reads: TurnReads, event: _Reading, now: floa
         event.known = reads.known(event.submission)
         event.known.gone.update(event.gone)
         _prefer_results(event)
+        event.submission.warnings += missing_warnings(event.submission, event.known.results)
         _bring_back(scheduler, reads, [], batches_concerned(event.submission, event.known), now)
     elif isinstance(event, PauseAsked):
         _bring_back(scheduler, reads, [], [event.batch], now)

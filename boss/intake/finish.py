@@ -20,7 +20,7 @@ from boss.intake.producers import TooManyPatternsError, matching, producers_of
 from boss.intake.rules import folders_of
 from boss.intake.stream import Header, decode_inputs, encoder
 from wire.messages import Input
-from wire.patterns import is_pattern
+from wire.patterns import folders_above, is_pattern
 
 #: So many warnings of one kind are listed one by one.
 _WARNINGS = 20
@@ -36,7 +36,10 @@ def finish(columns: Columns, header: Header) -> Submission:
     implied, external_names, used = _bind(columns)
     starts, targets = _rows(columns, implied)
     _check_cycles(columns, ids, starts, targets, implied)
-    warnings += _file_warnings(columns, ids, external_names, used)
+    unused = [
+        f"the sent file `{name}` is needed by no task and is left out" for name in columns.files if name not in used
+    ]
+    warnings += _capped(unused)
     if not ids and not columns.inits:
         warnings.append("there are no tasks in it: nothing to do")
     profiles, profile_of = profiles_with_inputs(columns)
@@ -264,25 +267,29 @@ def _cycle_text(ids: list[str], cycle: list[int]) -> str:
     return " -> ".join(words)
 
 
-def _file_warnings(
-    columns: Columns, ids: list[str], external_names: list[tuple[int, str]], used: set[str]
-) -> list[str]:
+def missing_warnings(submission: Submission, results: Container[str]) -> list[str]:
+    """About requirements that must be on the datastore, as nothing is known that makes them or sends them.
+
+    `results`: of older tasks of the project, which only the boss knows.
+    """
+    absent = [
+        (index, name)
+        for index, name in submission.external_names
+        if not any(place in results for place in (name, *folders_above(name)))
+    ]
     missing = [
-        f'task "{ids[index]}": the requirement `{name}` is no result of a task of this push and no file '
+        f'task "{submission.ids[index]}": the requirement `{name}` is no result of a task of this push and no file '
         "beside the task file; it must be on the datastore when the task begins"
-        for index, name in external_names[: _WARNINGS + 1]
+        for index, name in absent[: _WARNINGS + 1]
     ]
-    for init in columns.inits:
+    for init in submission.inits:
         missing += [
-            f'init task "{init.id}": the requirement `{name}` is no file beside the task file; '
+            f'init task "{init.id}": the requirement `{item.name}` is no file beside the task file; '
             "it must be on the datastore"
-            for name in _names(init)
-            if name not in columns.files
+            for item in (decode_inputs(init.requirements) if init.requirements else ())
+            if not (item.digest or item.folder)
         ]
-    unused = [
-        f"the sent file `{name}` is needed by no task and is left out" for name in columns.files if name not in used
-    ]
-    return _capped(missing, max(len(missing), len(external_names))) + _capped(unused)
+    return _capped(missing, max(len(missing), len(absent)))
 
 
 def _capped(warnings: list[str], count: int = 0) -> list[str]:

@@ -20,6 +20,7 @@ from boss.intake.collector import Collector
 from boss.intake.create_ids import create_ids, placeholder
 from boss.intake.document import JSON_ERRORS, malformed, open_document
 from boss.intake.errors import Here, InputRejectedError, InputRejection, InputRejections, suggestion
+from boss.intake.finish import missing_warnings
 from boss.intake.local_files import FoundFiles, LocalFile, find_local_files
 from boss.intake.own_parts import OwnParts
 from boss.intake.producers import named
@@ -183,7 +184,7 @@ class _Reading:
             tasks=len(submission.ids),
             inits=len(submission.inits),
             external=[(submission.ids[index], id) for index, id in submission.external],
-            warnings=submission.warnings,
+            warnings=missing_warnings(submission, ()) + submission.warnings,
         )
         return task_file, submission
 

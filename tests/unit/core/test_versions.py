@@ -198,6 +198,15 @@ def test_dependants_in_other_batches_run_again_and_are_counted(world: World, wor
     world.ignore()
 
 
+def test_a_result_of_an_earlier_push_is_no_reason_for_a_warning(world: World, worker: FakeWorker) -> None:
+    world.push({"a": ""}, results={"a": "mesh"})
+    more = {"requirements": {"b": "mesh/x none"}, "external_names": [(0, "mesh/x"), (0, "none")]}
+    answer = world.answer_to_push({"b": ""}, name="other", **more)
+    (warning,) = cast(list[str], answer.value["warnings"])
+    assert "`none`" in warning and "must be on the datastore" in warning
+    world.ignore()
+
+
 # --- init tasks ------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from boss.core.model import Submission
 from boss.intake.collector import Collector
 from boss.intake.errors import InputRejectedError
+from boss.intake.finish import missing_warnings
 
 HEAD = b'{"version":1}\n'
 
@@ -151,8 +152,11 @@ def test_a_sent_file_that_is_not_needed_is_left_out_with_a_warning():
 
 def test_many_warnings_of_a_kind_are_counted_not_listed():
     lines = [f'{{"id":"{n}","requirements":[["f{n}","f"]]}}\n'.encode() for n in range(1000)]
-    warnings = collect(HEAD, *lines).warnings
-    assert len(warnings) == 21 and "980 more" in warnings[-1]
+    submission = collect(HEAD, *lines)
+    warnings = missing_warnings(submission, ())
+    assert len(warnings) == 21 and "980 more" in warnings[-1] and '"0": the requirement `f0`' in warnings[0]
+    known = {f"f{number}" for number in range(995)}
+    assert len(missing_warnings(submission, known)) == 5, "results of earlier pushes are no matter"
 
 
 @settings(max_examples=50, deadline=None)
