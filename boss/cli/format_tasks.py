@@ -183,8 +183,29 @@ def change_lines(change: ChangeAnswer) -> Iterator[str]:
         if isinstance(count := change.done.get(name), int) and count
     ]
     yield ", ".join(parts) + "." if parts else "There is nothing to do."
+    if not parts:
+        yield from _untouched_lines(change)
     if parts and change.carry_on:
         yield change.carry_on
+
+
+#: State of a task that a command left as it is -> why, and what to type.
+_UNTOUCHED = {
+    "pending": "waits for its dependencies and runs then",
+    "queued": "waits to run already",
+    "running": "runs at present; cancel it first: admin.py cancel ID",
+    "succeeded": "has succeeded; to run it again: admin.py redo_task ID",
+    "cancelled": "was cancelled; to run it: admin.py redo_task ID",
+    "blocked": "is blocked by tasks that failed or were cancelled; to run those: admin.py retry_failed",
+}
+
+
+def _untouched_lines(change: ChangeAnswer) -> Iterator[str]:
+    """Why a command that was to run tasks again did nothing."""
+    states = change.done.get("untouched_states")
+    for state, count in states.items() if isinstance(states, dict) else ():
+        if state in _UNTOUCHED:
+            yield f"  {plural(count, 'task')}: {_UNTOUCHED[state]}"
 
 
 def pause_lines(batch: int, change: ChangeAnswer, *, paused: bool) -> Iterator[str]:

@@ -74,6 +74,11 @@ def add_list_commands(command: Register, target: Target) -> None:
         """Tasks that failed, or did not run because a dependency failed: worker, exit code, reason, commands."""
         _list(target, ("failed", "blocked"), batch, project, limit, as_json, ended_lines)
 
+    @command("show_cancelled", "show_cancelled --batch 3")
+    def show_cancelled(batch: OfBatch = 0, project: AnyProject = "", limit: Limit = 0, as_json: AsJson = False) -> None:
+        """Tasks that a user cancelled; they stay so until they are run again by redo_task."""
+        _list(target, ("cancelled",), batch, project, limit, as_json, ended_lines)
+
     @command("show_batches", "show_batches")
     def show_batches(as_json: AsJson = False) -> None:
         """Every push: its counts, and whether it is finished."""

@@ -56,12 +56,16 @@ def _cancel(state: State, batch: Batch, index: int, done: str) -> bool | None:
 
 
 def on_retry(state: State, event: RetryAsked) -> None:
+    """Failed ones; cancelled ones that are named, and those that block what is selected."""
     named = set(event.selection.tasks)
+    blocking = _cancelled_above(state, event.selection)
 
     def is_meant(batch: Batch, index: int) -> bool:
-        now = batch.states[index]
-        return now == TaskState.FAILED or (now == TaskState.CANCELLED and batch.first + index in named)
+        number, now = batch.first + index, batch.states[index]
+        return now == TaskState.FAILED or (now == TaskState.CANCELLED and (number in named or number in blocking))
 
+    own = {batch.first + index for batch, index in selected(state, event.selection)}
+    event.selection.tasks += sorted(blocking - own)
     _run_again(state, event, is_meant, "retried")
 
 
@@ -70,8 +74,32 @@ def on_redo(state: State, event: RedoAsked) -> None:
     _run_again(state, event, lambda batch, index: batch.states[index] in ended, "redone")
 
 
+def _cancelled_above(state: State, selection: Selection) -> set[int]:
+    """Numbers of cancelled tasks that block what is selected, as far as they are in memory."""
+    reached = [batch.first + i for batch, i in selected(state, selection) if batch.states[i] == TaskState.BLOCKED]
+    if not reached:
+        return set()
+    above: dict[int, list[int]] = {}
+    cancelled = set()
+    for batch in state.batches.values():
+        for index, now in enumerate(batch.states):
+            if now in (TaskState.CANCELLED, TaskState.BLOCKED) and not batch.flags[index] & DROPPED:
+                if now == TaskState.CANCELLED:
+                    cancelled.add(batch.first + index)
+                for other, dependant in moves.dependants(state, batch, index):
+                    above.setdefault(other.first + dependant, []).append(batch.first + index)
+    found: set[int] = set()
+    while reached:
+        for number in above.get(reached.pop(), ()):
+            if number not in found:
+                found.add(number)
+                reached.append(number)
+    return found & cancelled
+
+
 def _run_again(state: State, event: TasksAsked, is_meant: Callable[[Batch, int], bool], done: str) -> None:
     counts = {done: 0, "untouched": 0}
+    untouched: Counter[str] = Counter()
     for batch, index in selected(state, event.selection):
         if is_meant(batch, index):
             moves.again(state, batch, index, f"{done} by an operator")
@@ -80,7 +108,9 @@ def _run_again(state: State, event: TasksAsked, is_meant: Callable[[Batch, int],
             counts[done] += 1
         else:
             counts["untouched"] += 1
-    answer(state, event.reply, **counts)
+            untouched[TaskState(batch.states[index]).word] += 1
+    why = {} if counts[done] or not untouched else {"untouched_states": dict(untouched)}
+    answer(state, event.reply, **counts, **why)
 
 
 def on_drop_tasks(state: State, event: DropTasksAsked) -> None:

@@ -26,7 +26,7 @@ from boss.core.reasons import Rejection
 from boss.core.rows import BatchRow
 
 _CANCELLABLE = (TaskState.PENDING, TaskState.QUEUED, TaskState.RUNNING, TaskState.BLOCKED)
-_RETRYABLE = (TaskState.FAILED,)
+_RETRYABLE = (TaskState.FAILED, TaskState.BLOCKED)
 _WORDS = {state.word: state for state in TaskState}
 #: Tasks that are in memory and in one transaction for it.
 _DROPPED_AT_ONCE = 200_000

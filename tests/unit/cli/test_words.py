@@ -167,6 +167,12 @@ def test_a_change_is_shown_in_counts() -> None:
     assert list(lines) == ["1 task cancelled, 2 tasks being cancelled."]
     nothing = schema.ChangeAnswer(done={"retried": 0}, carry_on="none")
     assert list(format_tasks.change_lines(nothing)) == ["There is nothing to do."]
+    untouched = schema.ChangeAnswer(
+        done={"redone": 0, "untouched": 2, "untouched_states": {"running": 1, "blocked": 1}}
+    )
+    _, runs, blocked = format_tasks.change_lines(untouched)
+    assert "1 task: runs at present" in runs and "admin.py cancel" in runs
+    assert "admin.py retry_failed" in blocked
     retried = schema.ChangeAnswer(done={"retried": 3}, carry_on="the next boss does it")
     assert list(format_tasks.change_lines(retried))[1] == "the next boss does it"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from boss.core.events import CancelAsked, QuarantineAsked, RedoAsked, RetryAsked, Selection, StopAsked
 from boss.core.model import Profile
 from boss.core.reasons import Rejection, RejectionKind
@@ -91,9 +93,20 @@ def test_cancelling_what_does_not_exist_answers_that_nothing_was_done(world: Wor
 def test_cancelled_tasks_are_retried_only_by_name(world: World) -> None:
     batch = world.push({"a": "", "b": ""})
     cancel(world, 1, 2)
-    assert world.ask(RetryAsked(selection=Selection(batches=[batch]))).value == {"retried": 0, "untouched": 2}
+    answer = world.ask(RetryAsked(selection=Selection(batches=[batch])))
+    assert answer.value == {"retried": 0, "untouched": 2, "untouched_states": {"cancelled": 2}}
     assert world.ask(RetryAsked(selection=Selection(tasks=[1]))).value == {"retried": 1, "untouched": 0}
     assert world.states("a", "b") == "queued cancelled"
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_retry_takes_what_cancelling_blocked_and_no_other_cancelled_task(world: World, named: bool) -> None:
+    batch = world.push({"a": "", "b": "a", "c": "b", "other": ""})
+    cancel(world, world.number("a"), world.number("other"))
+    assert world.states("a", "b", "c", "other") == "cancelled blocked blocked cancelled"
+    selection = Selection(tasks=[world.number("c")]) if named else Selection(batches=[batch])
+    assert world.ask(RetryAsked(selection=selection)).value["retried"] == 1
+    assert world.states("a", "b", "c", "other") == "queued pending pending cancelled"
 
 
 def test_a_retry_begins_a_new_count_of_failures(world: World) -> None:
@@ -122,7 +135,7 @@ def test_attempt_numbers_go_on_counting(world: World) -> None:
 def test_a_redo_of_what_has_not_ended_leaves_it_alone(world: World) -> None:
     batch = world.push({"a": "", "b": "a"})
     answer = world.ask(RedoAsked(selection=Selection(batches=[batch])))
-    assert answer.value == {"redone": 0, "untouched": 2}
+    assert answer.value == {"redone": 0, "untouched": 2, "untouched_states": {"pending": 1, "queued": 1}}
 
 
 def test_a_quarantined_worker_gives_back_what_has_not_begun_and_keeps_what_has(world: World) -> None:
