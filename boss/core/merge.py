@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 import msgspec
 
-from boss.core import attempts, dropped, init_tasks, moves, outdated
+from boss.core import attempts, dropped, init_tasks, machine_faults, moves, outdated
 from boss.core.graph import DROPPED, RESULTS, Batch, reverse_edges
 from boss.core.model import Profile, Submission, TaskState
 from boss.core.reasons import Rejection, RejectionKind
@@ -468,6 +468,7 @@ def _rerun(state: State, batch: Batch, index: int, cause: str, *, whatever: bool
     dropped.take_up(state, batch, index, "pushed again")
     attempt = state.live(batch, index)
     state.unclear_deaths.pop(batch.first + index, None)  # what its former description did to workers
+    machine_faults.forget(state, batch.first + index)
     if whatever:
         outdated.forget(state, batch, index)
     if attempt is not None:
