@@ -27,6 +27,7 @@ from boss.setup import PoolSetup, Setup, make_pools
 from boss.state_directory import find
 from boss.state_directory.context import said_datastore
 from boss.state_directory.lock import CannotStartError, cannot_start
+from wire.descriptors import raise_limit
 from wire.link import LinkError, TlsOptions
 
 EXAMPLE = """example:
@@ -55,6 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     gc.set_threshold(10_000, 20, 20)
     if options.check:
         return _check()
+    raise_limit()
     try:
         home = find.find_or_make()
         values = ecloud_settings.load(home, {"datastore_host": said_datastore(home) or None})

@@ -69,6 +69,7 @@ class Loop:
         #: Events that were given up, one after the other.
         self._given_up = 0
         self._rejected = RejectionLog(logger, "reports")
+        self._dropped = RejectionLog(logger, "messages")
         self._other_versions = OtherVersionLog()
         self._upkeep = upkeep
         self._upkeep_at = self._turned_at = 0.0
@@ -89,6 +90,7 @@ class Loop:
                 self.turn(items)
                 self._turned_at = time.monotonic()
                 self._rejected.observe(self.scheduler.state.rejected, self._turned_at)
+                self._dropped.observe(dict(self.inbox.rejected), self._turned_at)
                 self._other_versions.observe(self.scheduler.state, self._turned_at)
         except _GivenUpError:
             logger.warning("the boss stops although its database is away", extra={"action": "given_up"})

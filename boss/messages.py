@@ -7,7 +7,6 @@ topic, and dropped: no published message can harm the boss.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 from boss.core.events import (
     DatastoreReported,
@@ -19,6 +18,8 @@ from boss.core.events import (
     WorkerReported,
 )
 from boss.core.instance_state import DATASTORE
+from boss.core.reasons import MessageRejection
+from boss.inbox import Inbox
 from wire.codec import MessageTooLargeError, UnknownVersionError, WireError, decode, decode_other, encode
 from wire.link import Connected, Disconnected, Link, LinkEvent, LinkOptions, Received, SubscriptionRefused
 from wire.messages import DatastoreOrders, DatastoreReports, Presence, WorkerOrders, WorkerReports
@@ -26,17 +27,18 @@ from wire.topics import Topics
 
 logger = logging.getLogger(__name__)
 
-#: Of each kind of junk the first few are logged, then every thousandth.
-JUNK_SHOWN = 10
+#: So many that were dropped are logged one by one.
+DROPPED_SHOWN = 10
 
 
 class MqttMessages:
     """Sends and receives for the boss."""
 
-    def __init__(self, options: LinkOptions, topics: Topics, put: Callable[[Event], None]) -> None:
+    def __init__(self, options: LinkOptions, topics: Topics, inbox: Inbox) -> None:
         self._topics = topics
-        self._put = put
-        self._junk = 0
+        self._inbox = inbox
+        self._shown = 0
+        self._of_datastore = (topics.datastore_reports, topics.datastore_presence)
         self._link = Link(options, self._received)
         for topic in (topics.all_reports, topics.all_presences, topics.datastore_reports, topics.datastore_presence):
             self._link.subscribe(topic)
@@ -72,10 +74,10 @@ class MqttMessages:
         if isinstance(event, Received):
             self._message(event)
         elif isinstance(event, Connected):
-            self._put(LinkConnected())
+            self._inbox.put(LinkConnected())
         elif isinstance(event, Disconnected):
             logger.info("no connection to the broker: %s", event.reason, extra={"action": "disconnected"})
-            self._put(LinkDisconnected())
+            self._inbox.put(LinkDisconnected())
         elif isinstance(event, SubscriptionRefused):
             logger.error(
                 "the broker does not let the boss read %s: give its login the right to; the boss retries automatically",
@@ -84,32 +86,34 @@ class MqttMessages:
             )
 
     def _message(self, event: Received) -> None:
-        if not event.payload:
+        topic, size = event.topic, len(event.payload)
+        if not size:
             return  # a retained presence that was taken away
-        try:
-            received = self._event(event.topic, event.payload)
-        except WireError as error:
-            self._dropped(event.topic, str(error))
-            return
-        if received is not None:
-            self._put(received)
+        sender = DATASTORE if topic in self._of_datastore else self._topics.worker_of(topic)
+        if sender is None:
+            self._dropped(MessageRejection.MISPLACED, topic, "no topic of a worker")
+        elif not self._inbox.has_room(sender, size):
+            self._dropped(MessageRejection.TOO_MANY, topic, "more messages of it wait already than are kept for one")
+        else:
+            try:
+                received = self._event(sender, topic, event.payload)
+            except WireError as error:
+                too_large = isinstance(error, MessageTooLargeError)
+                kind = MessageRejection.TOO_LARGE if too_large else MessageRejection.MALFORMED
+                self._dropped(kind, topic, str(error))
+                return
+            if received is not None:
+                self._inbox.put_message(sender, size, received)
 
-    def _event(self, topic: str, payload: bytes) -> Event | None:
-        topics = self._topics
-        if topic == topics.datastore_presence:
-            return self._presence(topic, payload, "datastore")
-        worker = DATASTORE if topic == topics.datastore_reports else topics.worker_of(topic)
-        if worker is None:
-            self._dropped(topic, "no topic of a worker")
-            return None
+    def _event(self, sender: str, topic: str, payload: bytes) -> Event | None:
         try:
-            if topic == topics.datastore_reports:
+            if topic == self._topics.datastore_reports:
                 return DatastoreReported(message=decode(payload, DatastoreReports))
-            if topic == topics.reports(worker):
-                return WorkerReported(worker=worker, message=decode(payload, WorkerReports))
+            if topic == self._topics.reports(sender):
+                return WorkerReported(worker=sender, message=decode(payload, WorkerReports))
         except UnknownVersionError:
-            return OtherVersionReported(agent=worker, message=decode_other(payload))
-        return self._presence(topic, payload, worker)
+            return OtherVersionReported(agent=sender, message=decode_other(payload))
+        return self._presence(topic, payload, sender)
 
     def _presence(self, topic: str, payload: bytes, name: str) -> Event | None:
         try:
@@ -117,17 +121,19 @@ class MqttMessages:
         except UnknownVersionError:
             return None  # a hint only: its reports say what it speaks
         if message.name != name:
-            self._dropped(topic, f"presence in the name of {message.name!r}")
+            self._dropped(MessageRejection.MISPLACED, topic, f"presence in the name of {message.name!r}")
             return None
         return PresenceSeen(message=message)
 
-    def _dropped(self, topic: str, reason: str) -> None:
-        self._junk += 1
-        if self._junk <= JUNK_SHOWN or self._junk % 1000 == 0:
+    def _dropped(self, kind: MessageRejection, topic: str, reason: str) -> None:
+        """Counted, and the first few logged; of the others the loop logs their numbers."""
+        self._inbox.rejected[kind] += 1
+        self._shown += 1
+        if self._shown <= DROPPED_SHOWN:
             logger.warning(
-                "dropped message %d that is none of ours, on %s: %s",
-                self._junk,
-                topic,
+                "dropped a message that is none of ours, on %s: %s%s",
+                topic[:200],
                 reason[:300],
+                "; further ones are only counted" if self._shown == DROPPED_SHOWN else "",
                 extra={"action": "dropped"},
             )

@@ -16,6 +16,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+import msgspec
+
 from boss.api.app import make_app
 from boss.api.followers import Followers, wait_until_unneeded
 from boss.api.from_datastore import ResultFetcher
@@ -26,6 +28,7 @@ from boss.api.spool import Spool
 from boss.api.sweep import sweep_daily
 from boss.bootstrap.addresses import Addresses, addresses_of, fault_of_pools
 from boss.bootstrap.bootstrap import InstanceBootstrap
+from boss.bootstrap.grants import Grants, GrantsError
 from boss.bootstrap.local import LocalPrograms
 from boss.bootstrap.login_files import LoginFiles
 from boss.bootstrap.manual import ManualLogins, WorkerDebugger
@@ -80,7 +83,7 @@ def run_boss(setup: Setup, inbox: Inbox) -> None:
     with ExitStack() as ends:
         try:
             loop, providers = _start(setup, inbox, ends)
-        except (DatabaseAwayError, KeyFileError, ProviderError, TurnRefusedError) as error:
+        except (DatabaseAwayError, GrantsError, KeyFileError, ProviderError, TurnRefusedError) as error:
             raise CannotStartError(str(error)) from error
         except OSError as error:
             raise CannotStartError(cannot_start(setup.state_directory, error)) from error
@@ -114,8 +117,10 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     login_files = LoginFiles(home, addresses, logins)
     programs = LocalPrograms(setup, addresses, passwords, logins)
 
+    grants = Grants(home)
+
     # What acts on the world.
-    messages = MqttMessages(_link_options(setup, topics, addresses, passwords, epoch), topics, inbox.put)
+    messages = MqttMessages(_link_options(setup, topics, addresses, passwords, epoch), topics, inbox)
     ends.callback(messages.stop)
     datastore = None if setup.datastore_host else _datastore(setup, programs)
     bootstrap = InstanceBootstrap(
@@ -158,7 +163,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     )
     loop = Loop(
         inbox,
-        Scheduler(setup.policy),
+        Scheduler(msgspec.structs.replace(setup.policy, grants=grants.all())),
         store,
         _outside(messages, bootstrap, providers, backend),
         Upkeep(database, setup.journal_days),
@@ -171,7 +176,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
         task_limit_bytes=setup.task_limit_bytes,
         spool=sent,
         database_free_bytes=lambda: database_free_bytes(setup.database),
-        logins=ManualLogins(setup, logins, login_files),
+        logins=ManualLogins(setup, logins, login_files, grants, inbox.put),
         debugger=WorkerDebugger(backend.place_of, boss_key.path, datastore_key.public, bootstrap.bundles),
         bootstrap=bootstrap,
         context=Context(home, setup.boss_address, setup.configured_datastore),

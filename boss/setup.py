@@ -117,6 +117,7 @@ def _of_settings(values: Any, pool: Any) -> tuple[PoolPolicy, PoolSetup]:
         boot_timeout=pool.boot_timeout_seconds,
         orphan_after=pool.orphan_after_seconds,
         slots=pool.slots,
+        max_slots=_max_slots(pool),
         labels=pool.labels,
         cost=pool.cost,
         priority=pool.priority,
@@ -127,6 +128,13 @@ def _of_settings(values: Any, pool: Any) -> tuple[PoolPolicy, PoolSetup]:
     tables = {"labels": pool.labels, "hosts": pool.hosts, "options": pool.options, "pools": tuple(values.pools)}
     options = {**of_the_cloud, **pool.values, **tables}
     return policy, PoolSetup(name=pool.name, provider=pool.provider, role=pool.role, max=pool.max, options=options)
+
+
+def _max_slots(pool: Any) -> int:
+    """Of the pool's workers, where all of them are known: hosts may state their own. 0: as the policy says."""
+    own = [host.get("slots", 0) if isinstance(host, dict) else 0 for host in pool.hosts]
+    slots = [each or pool.slots for each in own if isinstance(each, int)] or [pool.slots]
+    return max(slots) if all(slots) else 0
 
 
 def _is_cloud(name: str) -> bool:

@@ -26,9 +26,13 @@ logger = logging.getLogger(__name__)
 #: A reason is shown once it has lasted so long: what is over within seconds (a start, a reconnection) is left out.
 LASTS_SECONDS = 5.0
 #: These are shown at once: an operator or a rule decided them, or several tries have failed.
-_AT_ONCE = frozenset({WaitKind.INPUTS_NOT_BROUGHT, WaitKind.WORKER_QUARANTINED, WaitKind.BATCH_PAUSED})
+_AT_ONCE = frozenset(
+    {WaitKind.INPUTS_NOT_BROUGHT, WaitKind.WORKER_QUARANTINED, WaitKind.BATCH_PAUSED, WaitKind.CLAIM_REFUSED}
+)
 #: Kinds of workers that are named in one sentence.
 _MISFITS_SHOWN = 3
+#: Characters of a text that a worker stated.
+_STATED = 60
 
 #: Until an agent of another version is logged again.
 REPEAT_SECONDS = 3600.0
@@ -137,6 +141,8 @@ def sentence(wait: Wait, context: ReasonContext) -> str:
             return f"the datastore has not stored the sent file {wait.name!r} yet: {wait.text}; {_RETRIES}"
         case waits.OtherVersion():
             return _other_version(wait)
+        case waits.ClaimRefused():
+            return _claim_refused(wait)
         # A task before anything can be sent.
         case waits.Dependencies():
             return f"it waits for {_dependencies(wait, context)}"
@@ -231,6 +237,22 @@ def _other_version(wait: waits.OtherVersion) -> str:
     older = wait.version < wait.own
     remedy = "update ecloud where it runs and start it again" if older else "update ecloud where the boss runs"
     return f"{versions}: {consequence}; {remedy}"
+
+
+def _claim_refused(wait: waits.ClaimRefused) -> str:
+    stated = [f"pool {wait.pool[:_STATED]!r}"] if wait.pool else []
+    if wait.labels:
+        labels = ", ".join(repr(f"{name}={value}"[:_STATED]) for name, value in wait.labels)
+        stated.append(f"{'label' if len(wait.labels) == 1 else 'labels'} {labels}")
+    stated += [f"{wait.slots} slots"] if wait.slots else []
+    counts = f" and counts with {wait.believed_slots}" if wait.slots else ""
+    if wait.of_pool:
+        bound = f"which the settings of its pool {wait.of_pool} do not say"
+        remedy = f"if it is right, set it in [pools.{wait.of_pool}] (slots, labels)"
+    else:
+        bound = "which its login does not grant"
+        remedy = f"if it is right: admin.py login {wait.worker} --pool POOL --label NAME=VALUE --slots N"
+    return f"worker {wait.worker} states {' and '.join(stated)}, {bound}: it works on without{counts}; {remedy}"
 
 
 def _no_fit(wait: waits.NoFit) -> str:

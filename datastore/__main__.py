@@ -27,6 +27,7 @@ from datastore.loop import DatastoreLoop, Inbox, StopDatastore
 from datastore.threads import end_with_lost_threads
 from datastore.work import Performer
 from wire.codec import encode
+from wire.descriptors import raise_limit, within_limit
 from wire.link import Link, LinkError, LinkOptions, PresenceOptions
 from wire.messages import VERSION, DatastoreHello, Presence
 from wire.tls import tls_options
@@ -45,10 +46,15 @@ One tree has one datastore. TERM or Ctrl-C ends it; what was under way is taken 
 Exit codes: 0 ended as asked, 1 the tree, the index or the broker's settings cannot be used, 2 wrong arguments."""
 
 
+#: Descriptors of one transfer (rsync, its connection, the files that are read), and of all else.
+TRANSFER_DESCRIPTORS, OWN_DESCRIPTORS = 16, 96
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=options.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     end_with_lost_threads()
+    raise_limit()
     try:
         return _run(options)
     except (TreeError, IndexUnusableError, LinkError, BossError, ValueError, OSError) as error:
@@ -63,15 +69,16 @@ def _run(options: argparse.Namespace) -> int:
     tree = Tree(options.tree, incarnation)
     index = Index(tree.index_path)
     try:
+        transfers = within_limit(options.transfers, TRANSFER_DESCRIPTORS, OWN_DESCRIPTORS)
         policy = DatastorePolicy(
-            transfers_at_once=options.transfers,
+            transfers_at_once=transfers,
             retry_seconds=options.retry_seconds,
             disk_retry_seconds=options.disk_retry_seconds,
         )
         hello = DatastoreHello(address=socket.gethostname(), pid=os.getpid(), program=f"ecloud {VERSION}")
         agent = DatastoreAgent(options.deployment, incarnation, policy, hello)
         inbox: Inbox = queue.SimpleQueue()
-        work = Performer(inbox.put, tree, index, options.deployment, options.transfers, options.ssh_key, _boss(options))
+        work = Performer(inbox.put, tree, index, options.deployment, transfers, options.ssh_key, _boss(options))
         loop = DatastoreLoop(inbox, agent, Outgoing(options.deployment, incarnation), work, topics, tree.free_bytes)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: inbox.put(StopDatastore()))

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from wire.messages import VERSION, Message
+from wire.messages import VERSION, Count, Message
 from wire.other_version import OtherReports
 
 #: Bytes of one MQTT payload. Brokers are configured to accept this and a little more.
@@ -40,7 +40,7 @@ class MalformedMessageError(WireError):
 
 
 class _Head(msgspec.Struct):
-    version: int
+    version: Count
 
 
 _encoder = msgspec.json.Encoder()

@@ -23,8 +23,8 @@ import msgspec
 #: whoever sent it: `wire.other_version`.
 VERSION = 2
 
-# The range of each number, whoever sends it: a message with another one fits no schema, so that neither the
-# scheduler nor a database ever meets it.
+# The range of each number, the length of each text and list, whoever sends it: a message with another one fits no
+# schema, so that neither the scheduler nor a database ever meets it, and no sender makes a receiver keep more.
 
 #: Numbers, sizes and counts: what every reader of JSON takes exactly, and every database stores.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
@@ -32,12 +32,43 @@ Small = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 #: Negative: terminated by that signal.
 ExitCode = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Figure = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
+
+#: Random ids (of deployments, incarnations, bundles), names of agents; in characters, as all that follows.
+Token = Annotated[str, msgspec.Meta(max_length=64)]
+#: Ids of users, names of pools and hosts, what a program calls itself.
+Name = Annotated[str, msgspec.Meta(max_length=255)]
+Path = Annotated[str, msgspec.Meta(max_length=4096)]
+#: A sentence for users. Agents of former releases cut none, and may quote several paths.
+Reason = Annotated[str, msgspec.Meta(max_length=16_384)]
+#: Of which agents send, and the boss keeps, so much.
+REASON_KEPT = 2_000
+Tail = Annotated[str, msgspec.Meta(max_length=65_536)]
+HostKey = Annotated[str, msgspec.Meta(max_length=16_384)]
+#: What users write: commands, environments. Bounded by what a push may hold, and by the message.
+Text = Annotated[str, msgspec.Meta(max_length=8 * 1024 * 1024)]
+
+Label = Annotated[str, msgspec.Meta(max_length=255)]
+#: Of a worker: how many slots it may state, and how many labels, with so many characters in each name and value.
+MAX_SLOTS, MAX_LABELS, MAX_LABEL = 2**16, 64, 255
+Slots = Annotated[int, msgspec.Meta(ge=0, le=MAX_SLOTS)]
+#: In one list or table: what a worker reports of; digests in its cache; whatever fits into a message.
+MANY, MAX_CACHED, ANY = 2**16, 10_000, 2**18
 
 #: One attempt of one task: (task number, attempt number from 1).
 AttemptKey = tuple[Count, Small]
 
 #: `b2:` and 64 hexadecimal digits: BLAKE2b with 256 bits, the only digest there is.
-Digest = str
+Digest = Annotated[str, msgspec.Meta(max_length=67)]
+
+_MANY, _ANY = msgspec.Meta(max_length=MANY), msgspec.Meta(max_length=ANY)
+_CACHED = msgspec.Meta(max_length=MAX_CACHED)
+
+
+def shortened(reason: str) -> str:
+    """A reason as it is sent and kept."""
+    return reason if len(reason) <= REASON_KEPT else f"{reason[: REASON_KEPT - 4]} ..."
 
 
 class _Value(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -54,13 +85,13 @@ class _OfAttempt(_Value, frozen=True, kw_only=True):
 class _Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """What travels on a topic."""
 
-    version: int
-    deployment: str
+    version: Small
+    deployment: Token
 
 
 class _Orders(_Envelope, frozen=True, kw_only=True):
     #: The receiver's incarnation; others ignore the message.
-    receiver: str
+    receiver: Token
     epoch: Count
     number: Count
 
@@ -73,18 +104,18 @@ class ResultItem(_Value, frozen=True, kw_only=True):
     """One declared result: what the attempt leaves at `source` goes to `target`."""
 
     #: Path inside the attempt's working directory.
-    source: str
+    source: Path
     #: Path inside the project's tree on the datastore.
-    target: str
+    target: Path
 
 
 class EpanetRun(_Value, frozen=True, kw_only=True):
     """A batch of scenarios of one network, run by the warm toolkit instead of by commands."""
 
     #: The INP file, a path inside the working directory.
-    inp: str
+    inp: Path
     #: A table file (CSV or Parquet) inside the working directory, or the rows themselves.
-    scenarios: str | list[dict[str, object]] = msgspec.field(default_factory=list)
+    scenarios: Path | Annotated[list[dict[str, object]], _ANY] = msgspec.field(default_factory=list)
     #: Rows [first, last) of the table that this task runs; None is all of them.
     rows: tuple[int, int] | None = None
     #: What to keep: see docs/epanet.md and `worker.epanet`.
@@ -94,14 +125,18 @@ class EpanetRun(_Value, frozen=True, kw_only=True):
 
 
 class Execution(_Value, frozen=True, kw_only=True):
-    """All that a worker requires to execute a task."""
+    """All that a worker requires to execute a task.
+
+    Its numbers, and those of an EPANET run, have no bounds here: a push states them, and `boss.intake` rejects those
+    out of bounds with a sentence that names the task.
+    """
 
     #: Each a line for `sh -c`, or an argv list. Run in order, up to the first that fails. Empty succeeds.
-    commands: list[str | list[str]] = msgspec.field(default_factory=list)
+    commands: Annotated[list[Text | Annotated[list[Text], _ANY]], _ANY] = msgspec.field(default_factory=list)
     #: Set instead of commands.
     epanet: EpanetRun | None = None
-    env: dict[str, str] = msgspec.field(default_factory=dict)
-    results: list[ResultItem] = msgspec.field(default_factory=list)
+    env: Annotated[dict[Text, Text], _ANY] = msgspec.field(default_factory=dict)
+    results: Annotated[list[ResultItem], _ANY] = msgspec.field(default_factory=list)
     #: Limit in seconds for all commands together, from the first one's start. None is no limit.
     timeout: float | None = None
     #: How many of the worker's slots an attempt holds while it executes.
@@ -120,12 +155,12 @@ class Place(_Value, frozen=True, kw_only=True):
     #: `local`: a directory of the same machine. `ssh`: rsync over SSH.
     kind: Literal["local", "ssh"] = "local"
     #: The worker's home directory; below it `cache/<digest>` and `attempts/<task>.<attempt>/work/`.
-    path: str
-    host: str = ""
+    path: Path
+    host: Name = ""
     port: Small = 22
-    user: str = ""
+    user: Name = ""
     #: The worker's public SSH host keys, one line each, as it reports them itself.
-    host_keys: list[str] = msgspec.field(default_factory=list)
+    host_keys: Annotated[list[HostKey], msgspec.Meta(max_length=32)] = msgspec.field(default_factory=list)
 
 
 class Input(_Value, frozen=True, kw_only=True):
@@ -136,9 +171,9 @@ class Input(_Value, frozen=True, kw_only=True):
     """
 
     #: Path inside the datastore's tree (project folder included).
-    name: str
+    name: Path
     #: Path inside the working directory.
-    path: str
+    path: Path
     digest: Digest = ""
     size: Count = 0
     #: True when the owner may execute it.
@@ -151,9 +186,9 @@ class ManifestEntry(_Value, frozen=True, kw_only=True):
     """One file that an attempt left, as it was when the worker closed the attempt's directory."""
 
     #: Path inside the working directory.
-    source: str
+    source: Path
     #: Path inside the project's tree on the datastore.
-    target: str
+    target: Path
     size: Count
     digest: Digest
     executable: bool = False
@@ -166,16 +201,16 @@ class ResultFolder(_Value, frozen=True, kw_only=True):
     """
 
     #: Path inside the working directory.
-    source: str
+    source: Path
     #: Path inside the project's tree (in an order: inside the datastore's tree).
-    target: str
+    target: Path
     #: Folders below it that hold no file, as paths relative to it.
-    empty: list[str] = msgspec.field(default_factory=list)
+    empty: Annotated[list[Path], msgspec.Meta(max_length=2**20)] = msgspec.field(default_factory=list)
 
 
 class PublishedFile(_Value, frozen=True, kw_only=True):
     #: Path inside the datastore's tree (project folder included).
-    name: str
+    name: Path
     size: Count
     digest: Digest
 
@@ -188,14 +223,14 @@ class Run(_OfAttempt, frozen=True, kw_only=True, tag="run"):
     """Take this attempt: wait for its inputs if `staging`, execute it when a slot is free, report."""
 
     batch: Count
-    project: str
+    project: Name
     #: The user's id of the task: for the environment, logs and directories' labels only.
-    id: str
+    id: Name
     execution: Execution
     #: True: inputs come through the datastore; `Staged` follows when they are there.
     staging: bool = False
     #: Init executions (task numbers) that must have succeeded on this worker before this one starts.
-    inits: list[Count] = msgspec.field(default_factory=list)
+    inits: Annotated[list[Count], _ANY] = msgspec.field(default_factory=list)
     #: True: this is itself an init execution: alone on the worker, before others of its batch.
     init: bool = False
 
@@ -203,7 +238,7 @@ class Run(_OfAttempt, frozen=True, kw_only=True, tag="run"):
 class Staged(_OfAttempt, frozen=True, kw_only=True, tag="staged"):
     """The inputs of this attempt are in the worker's cache, under their digests."""
 
-    inputs: list[Input]
+    inputs: Annotated[list[Input], _ANY]
 
 
 class TakeBack(_OfAttempt, frozen=True, kw_only=True, tag="take_back"):
@@ -213,7 +248,7 @@ class TakeBack(_OfAttempt, frozen=True, kw_only=True, tag="take_back"):
 class Kill(_OfAttempt, frozen=True, kw_only=True, tag="kill"):
     """Stop this attempt, started or not. Answered by its `Outcome` (`cancelled`), or the one it already had."""
 
-    reason: str = "cancelled"
+    reason: Reason = "cancelled"
 
 
 class Acknowledge(_Value, frozen=True, kw_only=True, tag="acknowledge"):
@@ -222,9 +257,9 @@ class Acknowledge(_Value, frozen=True, kw_only=True, tag="acknowledge"):
     Also sent for an attempt that is superseded: kill it, then forget it.
     """
 
-    attempts: list[AttemptKey]
+    attempts: Annotated[list[AttemptKey], _ANY]
     #: Those of them whose results are inputs of other tasks: their files may go to the cache instead.
-    keep: list[AttemptKey] = msgspec.field(default_factory=list)
+    keep: Annotated[list[AttemptKey], _ANY] = msgspec.field(default_factory=list)
 
 
 class Drain(_Value, frozen=True, kw_only=True, tag="drain"):
@@ -246,6 +281,10 @@ class Welcome(_Value, frozen=True, kw_only=True, tag="welcome"):
 
     heartbeat_seconds: Seconds
     orphan_after_seconds: Seconds
+    #: How long the boss trusts a silent worker; 0: it does not say (a former release).
+    lease_seconds: Seconds = 0.0
+    #: Number of the message with the hello that is answered; 0: as above.
+    hello: Count = 0
 
 
 class SayHello(_Value, frozen=True, kw_only=True, tag="say_hello"):
@@ -259,11 +298,11 @@ class Replace(_Value, frozen=True, kw_only=True, tag="replace"):
     """
 
     #: Python and machine, as the receiver's hello named them: `3.11-x86_64`.
-    kind: str
+    kind: Name
     digest: Digest
     #: Where it is fetched, and the token that allows that for a short while. Set when the order is sent.
-    url: str = ""
-    token: str = ""
+    url: Text = ""
+    token: Name = ""
 
 
 WorkerOrder = SayHello | Run | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome | Replace
@@ -272,7 +311,7 @@ WorkerOrder = SayHello | Run | Staged | TakeBack | Kill | Acknowledge | Drain | 
 class WorkerOrders(_Orders, tag="worker_orders", frozen=True, kw_only=True):
     """One message on `workers/<id>/orders`."""
 
-    orders: list[WorkerOrder]
+    orders: Annotated[list[WorkerOrder], _ANY]
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -290,26 +329,26 @@ class HeldAttempt(_OfAttempt, frozen=True, kw_only=True):
 class WorkerHello(_Value, frozen=True, kw_only=True, tag="hello"):
     """The first report after every (re)connection: what the worker is and which attempts it holds."""
 
-    pool: str
-    slots: Small
+    pool: Name
+    slots: Slots
     #: Bytes of memory for attempts; 0 is unknown.
     memory: Count = 0
-    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    labels: Annotated[dict[Label, Label], msgspec.Meta(max_length=MAX_LABELS)] = msgspec.field(default_factory=dict)
     place: Place
-    held: list[HeldAttempt] = msgspec.field(default_factory=list)
+    held: Annotated[list[HeldAttempt], _MANY] = msgspec.field(default_factory=list)
     #: Init executions that have succeeded here.
-    initialized: list[Count] = msgspec.field(default_factory=list)
+    initialized: Annotated[list[Count], _MANY] = msgspec.field(default_factory=list)
     #: Attempts that a killed agent before this one had started here, and whose outcome is unknown.
-    died: list[AttemptKey] = msgspec.field(default_factory=list)
+    died: Annotated[list[AttemptKey], _MANY] = msgspec.field(default_factory=list)
     #: It takes nothing new: it drains, or is about to terminate.
     draining: bool = False
     #: Digests in the input cache, most recently used first, at most 10,000.
-    cached: list[Digest] = msgspec.field(default_factory=list)
-    address: str = ""
+    cached: Annotated[list[Digest], _CACHED] = msgspec.field(default_factory=list)
+    address: Name = ""
     pid: Small = 0
-    program: str = ""
+    program: Name = ""
     #: The bundle that it runs from, `<Python>-<machine>=<digest>`; empty: none, and it is never replaced.
-    bundle: str = ""
+    bundle: Name = ""
 
 
 class PhaseReached(_OfAttempt, frozen=True, kw_only=True, tag="phase"):
@@ -325,13 +364,13 @@ class Returned(_OfAttempt, frozen=True, kw_only=True, tag="returned"):
 class InputsMissing(_OfAttempt, frozen=True, kw_only=True, tag="inputs_missing"):
     """Staged, but not (or no longer) in the cache, or damaged there: stage them again."""
 
-    digests: list[Digest]
+    digests: Annotated[list[Digest], _MANY]
 
 
 class CommandSummary(_Value, frozen=True, kw_only=True):
     """One command that ran."""
 
-    command: str
+    command: Annotated[str, msgspec.Meta(max_length=1_000)]
     exit_code: ExitCode
     seconds: Seconds
 
@@ -342,42 +381,42 @@ class Outcome(_OfAttempt, frozen=True, kw_only=True, tag="outcome"):
     #: `succeeded`: all commands exited 0 and every declared result is there.
     ended: Literal["succeeded", "failed", "timed_out", "cancelled"]
     #: A sentence for users; empty on success.
-    reason: str = ""
+    reason: Reason = ""
     #: Whose fault a failure is: `worker` (disk full, cannot start a process, inputs damaged) costs no retry.
     fault: Literal["task", "worker"] = "task"
     #: Of the command that failed, or 0; negative: terminated by that signal. None: no command ran.
     exit_code: ExitCode | None = None
     #: The command that failed.
-    command: str = ""
-    commands: list[CommandSummary] = msgspec.field(default_factory=list)
+    command: Text = ""
+    commands: Annotated[list[CommandSummary], msgspec.Meta(max_length=1_000)] = msgspec.field(default_factory=list)
     #: The last kilobytes of each, as text; bytes that are not UTF-8 are replaced.
-    stdout_tail: str = ""
-    stderr_tail: str = ""
+    stdout_tail: Tail = ""
+    stderr_tail: Tail = ""
     #: From the first command's start to the last one's end.
     seconds: Seconds = 0.0
-    manifest: list[ManifestEntry] = msgspec.field(default_factory=list)
+    manifest: Annotated[list[ManifestEntry], _MANY] = msgspec.field(default_factory=list)
     #: Those of the results that are directories.
-    folders: list[ResultFolder] = msgspec.field(default_factory=list)
+    folders: Annotated[list[ResultFolder], _ANY] = msgspec.field(default_factory=list)
     #: Numbers for users, such as those of an EPANET run (ok, warned, failed).
-    figures: dict[str, float] = msgspec.field(default_factory=dict)
+    figures: Annotated[dict[Name, Figure], msgspec.Meta(max_length=1_000)] = msgspec.field(default_factory=dict)
 
 
 class Heartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
     """The worker is alive. Renews the lease, as every other report does."""
 
     #: (task, attempt, fraction done) of those that reported their progress since the last one.
-    progress: list[tuple[Count, Small, float]] = msgspec.field(default_factory=list)
+    progress: Annotated[list[tuple[Count, Small, Fraction]], _MANY] = msgspec.field(default_factory=list)
     #: Free bytes below the worker's home.
     disk_free: Count = 0
     #: Digests that entered or left the cache since the last one.
-    cached: list[Digest] = msgspec.field(default_factory=list)
-    dropped: list[Digest] = msgspec.field(default_factory=list)
+    cached: Annotated[list[Digest], _CACHED] = msgspec.field(default_factory=list)
+    dropped: Annotated[list[Digest], _CACHED] = msgspec.field(default_factory=list)
 
 
 class Leaving(_Value, frozen=True, kw_only=True, tag="leaving"):
     """It is about to terminate (SIGTERM): what has not started follows as Returned; send nothing new."""
 
-    reason: str = ""
+    reason: Reason = ""
 
 
 WorkerReport = WorkerHello | PhaseReached | Returned | InputsMissing | Outcome | Heartbeat | Leaving
@@ -386,15 +425,15 @@ WorkerReport = WorkerHello | PhaseReached | Returned | InputsMissing | Outcome |
 class WorkerReports(_Envelope, tag="worker_reports", frozen=True, kw_only=True):
     """One message on `workers/<id>/reports`."""
 
-    worker: str
-    incarnation: str
+    worker: Token
+    incarnation: Token
     #: Rises per incarnation, so that a late copy of an old hello is recognized.
     number: Count
     #: Epoch of the orders confirmed below.
     epoch: Count
     #: Numbers of the orders received since the last report.
-    confirms: list[Count]
-    reports: list[WorkerReport]
+    confirms: Annotated[list[Count], _MANY]
+    reports: Annotated[list[WorkerReport], _MANY]
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -404,9 +443,9 @@ class WorkerReports(_Envelope, tag="worker_reports", frozen=True, kw_only=True):
 class Stage(_OfAttempt, frozen=True, kw_only=True, tag="stage"):
     """Put these inputs into the worker's cache. Answered StageDone or StageFailed."""
 
-    worker: str
+    worker: Token
     place: Place
-    inputs: list[Input]
+    inputs: Annotated[list[Input], _ANY]
 
 
 class CollectFile(ManifestEntry, frozen=True, kw_only=True):
@@ -420,10 +459,10 @@ class Collect(_OfAttempt, frozen=True, kw_only=True, tag="collect"):
     task and refuses a lower one; a repeated order is answered from the publish record.
     """
 
-    worker: str
+    worker: Token
     place: Place
-    files: list[CollectFile]
-    folders: list[ResultFolder] = msgspec.field(default_factory=list)
+    files: Annotated[list[CollectFile], _ANY]
+    folders: Annotated[list[ResultFolder], _ANY] = msgspec.field(default_factory=list)
 
 
 class Abandon(_OfAttempt, frozen=True, kw_only=True, tag="abandon"):
@@ -432,39 +471,39 @@ class Abandon(_OfAttempt, frozen=True, kw_only=True, tag="abandon"):
     Answered Published (it was too late) or Abandoned; from then on a Collect of it is refused.
     """
 
-    reason: str = ""
+    reason: Reason = ""
 
 
 class Forget(_Value, frozen=True, kw_only=True, tag="forget"):
     """The outcomes of these attempts are on the boss's disk: remove their publish records and fences."""
 
-    attempts: list[AttemptKey]
+    attempts: Annotated[list[AttemptKey], _ANY]
 
 
 class Store(_Value, frozen=True, kw_only=True, tag="store"):
     """Give content that was sent with a push its name in the tree. Answered Stored or StoreFailed."""
 
-    name: str
+    name: Path
     digest: Digest
     size: Count
     executable: bool = False
     #: Where the content is: a path of this machine, or `boss:` and a path of the boss's HTTP API. No host and no
     #: token: the datastore has its own configuration of the boss.
-    source: str
+    source: Path
 
 
 class LookUp(_Value, frozen=True, kw_only=True, tag="look_up"):
     """Which of these names exist? Answered Found. `task` only labels the question."""
 
     task: Count
-    names: list[str]
+    names: Annotated[list[Path], _ANY]
 
 
 class Send(_Value, frozen=True, kw_only=True, tag="send"):
     """Send this content to the boss by HTTP (a client requests it). Answered Sent or SendFailed."""
 
     #: Path inside the datastore's tree (project folder included).
-    name: str
+    name: Path
     digest: Digest
     size: Count
 
@@ -475,7 +514,7 @@ DatastoreOrder = SayHello | Stage | Collect | Abandon | Forget | Store | LookUp 
 class DatastoreOrders(_Orders, tag="datastore_orders", frozen=True, kw_only=True):
     """One message on `datastore/orders`. The datastore keeps the highest (epoch, number) on disk."""
 
-    orders: list[DatastoreOrder]
+    orders: Annotated[list[DatastoreOrder], _ANY]
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -485,16 +524,16 @@ class DatastoreOrders(_Orders, tag="datastore_orders", frozen=True, kw_only=True
 class DatastoreHello(_Value, frozen=True, kw_only=True, tag="hello"):
     """The first report after every (re)connection. The boss then repeats all orders that are pending."""
 
-    address: str = ""
+    address: Name = ""
     pid: Small = 0
     disk_free: Count = 0
-    program: str = ""
+    program: Name = ""
 
 
 class StageDone(_OfAttempt, frozen=True, kw_only=True, tag="stage_done"):
     """The inputs are in the worker's cache; each now has its digest and size."""
 
-    inputs: list[Input]
+    inputs: Annotated[list[Input], _ANY]
     #: Bytes that had to be moved (the rest was there).
     bytes_moved: Count = 0
 
@@ -506,15 +545,15 @@ StageFault = Literal["input", "transfer", "host"]
 
 class StageFailed(_OfAttempt, frozen=True, kw_only=True, tag="stage_failed"):
     fault: StageFault
-    reason: str
+    reason: Reason
 
 
 class Published(_OfAttempt, frozen=True, kw_only=True, tag="published"):
     """The results are in the tree, whole, and their publish record is kept until Forget."""
 
-    files: list[PublishedFile]
+    files: Annotated[list[PublishedFile], _ANY]
     #: Names (inside the datastore's tree) of directories that were replaced whole.
-    folders: list[str] = msgspec.field(default_factory=list)
+    folders: Annotated[list[Path], _ANY] = msgspec.field(default_factory=list)
 
 
 class Abandoned(_OfAttempt, frozen=True, kw_only=True, tag="abandoned"):
@@ -524,25 +563,25 @@ class Abandoned(_OfAttempt, frozen=True, kw_only=True, tag="abandoned"):
     #: what it reported (missing, other size or digest). `transfer`: could not be fetched. `path`: refused.
     #: `host`: as in StageFailed.
     fault: Literal["asked", "fenced", "result", "transfer", "path", "host"]
-    reason: str = ""
+    reason: Reason = ""
 
 
 class Stored(_Value, frozen=True, kw_only=True, tag="stored"):
-    name: str
+    name: Path
     digest: Digest
 
 
 class StoreFailed(_Value, frozen=True, kw_only=True, tag="store_failed"):
-    name: str
+    name: Path
     digest: Digest
-    reason: str
+    reason: Reason
 
 
 class Found(_Value, frozen=True, kw_only=True, tag="found"):
     """The answer to LookUp: those of the names that exist."""
 
     task: Count
-    files: list[PublishedFile]
+    files: Annotated[list[PublishedFile], _ANY]
     #: All names of the question exist.
     complete: bool = False
 
@@ -557,13 +596,13 @@ class SendFailed(_Value, frozen=True, kw_only=True, tag="send_failed"):
     """The boss does not have it; a new order resumes the sending where it broke off."""
 
     digest: Digest
-    reason: str
+    reason: Reason
 
 
 class DatastoreHeartbeat(_Value, frozen=True, kw_only=True, tag="heartbeat"):
     disk_free: Count = 0
     #: Why nothing new is collected at present (disk full), or empty.
-    warning: str = ""
+    warning: Reason = ""
 
 
 DatastoreReport = (
@@ -584,11 +623,11 @@ DatastoreReport = (
 class DatastoreReports(_Envelope, tag="datastore_reports", frozen=True, kw_only=True):
     """One message on `datastore/reports`."""
 
-    incarnation: str
+    incarnation: Token
     number: Count
     epoch: Count
-    confirms: list[Count]
-    reports: list[DatastoreReport]
+    confirms: Annotated[list[Count], _ANY]
+    reports: Annotated[list[DatastoreReport], _ANY]
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -599,8 +638,8 @@ class Presence(_Envelope, tag="presence", frozen=True, kw_only=True):
     """A hint, never a decision. `incarnation` tells a late "offline" of a former incarnation from a current one."""
 
     #: `boss`, `datastore` or a worker's id.
-    name: str
-    incarnation: str
+    name: Token
+    incarnation: Token
     online: bool
     #: The boss's epoch; 0 elsewhere.
     epoch: Count = 0
@@ -612,7 +651,7 @@ class OutputPart(_Envelope, tag="output", frozen=True, kw_only=True):
     task: Count
     attempt: Small
     stream: Literal["stdout", "stderr"]
-    text: str
+    text: Tail
 
 
 Message = WorkerOrders | WorkerReports | DatastoreOrders | DatastoreReports | Presence | OutputPart

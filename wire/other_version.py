@@ -9,34 +9,36 @@ today: an agent of version 1 takes these orders when the message carries its ver
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
 
-from wire.messages import Count
+from wire.messages import MANY, Count, Name, Token
 
 #: Versions whose agents take `say_hello`, `stop` and `replace`.
 ORDERED = frozenset({1})
 
 
 class _Held(msgspec.Struct, frozen=True):
-    phase: str = ""
+    phase: Name = ""
 
 
 class _Report(msgspec.Struct, frozen=True):
     """Any report; the fields are those of a hello."""
 
-    type: str = ""
-    bundle: str = ""
-    in_hand: list[_Held] = msgspec.field(default_factory=list)
+    type: Name = ""
+    bundle: Name = ""
+    in_hand: Annotated[list[_Held], msgspec.Meta(max_length=MANY)] = msgspec.field(default_factory=list)
 
 
 class OtherReports(msgspec.Struct, frozen=True):
     """The envelope of reports of a worker or of the datastore, in whatever version."""
 
     version: Count
-    deployment: str
-    incarnation: str
-    reports: list[_Report]
-    worker: str = ""
+    deployment: Token
+    incarnation: Token
+    reports: Annotated[list[_Report], msgspec.Meta(max_length=MANY)]
+    worker: Token = ""
 
     @property
     def hello(self) -> _Report | None:

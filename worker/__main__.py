@@ -5,6 +5,7 @@ The only place that knows all parts; decides nothing about attempts.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import pwd
@@ -15,6 +16,7 @@ import sys
 from pathlib import Path
 
 from wire.codec import encode
+from wire.descriptors import limit, raise_limit, within_limit
 from wire.link import Link, LinkError, LinkOptions, PresenceOptions
 from wire.messages import VERSION, Place, Presence
 from wire.tls import tls_options
@@ -39,6 +41,8 @@ from worker.threads import end_with_lost_threads
 logger = logging.getLogger("worker")
 
 _PROGRAM = "ecloud worker 0.1"
+#: Descriptors of an executing attempt (its process, its output, a helper of EPANET), and of all else.
+SLOT_DESCRIPTORS, OWN_DESCRIPTORS = 8, 96
 _MODULE = Path(__file__).resolve().parents[1] / "ecloud.py"
 
 
@@ -54,7 +58,8 @@ def main() -> int:
         home = Home(options.home)
         home.end_leftovers(options.grace)
         _tell_start(home)
-        code = WorkerProgram(options, home).live()
+        raise_limit()
+        code = WorkerProgram(_within_descriptors(options), home).live()
         if code == ORPHANED and options.halt_command:
             _halt(options.halt_command)
         return code
@@ -64,6 +69,18 @@ def main() -> int:
     except OSError as error:  # of its home: a full disk, say
         logger.error("this worker cannot go on: %s", error, exc_info=error, extra={"action": "end"})
         return 3
+
+
+def _within_descriptors(options: WorkerOptions) -> WorkerOptions:
+    """With no more slots than there are descriptors for."""
+    slots = within_limit(options.slots, SLOT_DESCRIPTORS, OWN_DESCRIPTORS)
+    if slots == options.slots:
+        return options
+    logger.warning(
+        "%d slots instead of %d: this process may have %d files open (ulimit -n), and a slot takes %d",
+        slots, options.slots, limit(), SLOT_DESCRIPTORS, extra={"action": "slots"},
+    )  # fmt: skip
+    return dataclasses.replace(options, slots=slots)
 
 
 def _tell_start(home: Home) -> None:

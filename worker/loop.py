@@ -44,6 +44,7 @@ from worker.agent.events import (
     LinkDisconnected,
     OrdersArrived,
     OtherAgentSeen,
+    Suspended,
     TimePassed,
 )
 from worker.attempt_files import AttemptFiles, Inbox
@@ -55,6 +56,8 @@ logger = logging.getLogger(__name__)
 #: Events taken in one turn before what is due goes out.
 _TURN = 1000
 _DISK_SECONDS = 10.0
+#: The two clocks are read one after the other.
+_SUSPENDED_SECONDS = 1.0
 
 
 @dataclass
@@ -75,6 +78,8 @@ class WorkerLoop:
     def __post_init__(self) -> None:
         self._options = self.agent.state.options
         self._measured_at = float("-inf")
+        #: Seconds that the machine was suspended since it booted.
+        self._suspended = _suspended_seconds()
         self._ignored = RejectionLog(logger, "orders")
         self._perform: dict[type[Effect], Callable[[Any], None]] = {
             SendReports: self._send_reports,
@@ -103,6 +108,7 @@ class WorkerLoop:
         pause = _DISK_SECONDS if deadline is None else max(0.0, min(deadline - time.monotonic(), _DISK_SECONDS))
         try:
             event = self.inbox.get(timeout=pause)
+            self._note_suspension()
             for _ in range(_TURN):
                 self._take(event)
                 event = self.inbox.get_nowait()
@@ -123,6 +129,12 @@ class WorkerLoop:
             key = (event.outcome.task, event.outcome.attempt)
             if key in self.journal.begun:  # its outcome is not needed
                 self.journal.forget(*key)
+
+    def _note_suspension(self) -> None:
+        """Before anything that came meanwhile is acted upon."""
+        before, self._suspended = self._suspended, _suspended_seconds()
+        if self._suspended - before > _SUSPENDED_SECONDS:
+            self._handle(Suspended(self._suspended - before))
 
     def _measure_disk(self) -> None:
         now = time.monotonic()
@@ -194,3 +206,8 @@ class WorkerLoop:
         if (effect.task, effect.attempt) in self.journal.begun:
             self.journal.forget(effect.task, effect.attempt)
         self.files.remove(effect)
+
+
+def _suspended_seconds() -> float:
+    """For how long the machine was suspended since its boot: the monotonic clock stands still then."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from wire.messages import MAX_LABEL, MAX_LABELS, MAX_SLOTS
 from wire.topics import WORKER_ID
 from worker.bootstrap.bootstrap import write_private
 from worker.errors import WorkerError
@@ -87,11 +88,11 @@ def _worker_id(text: str) -> str:
     return text
 
 
-def _whole(minimum: int) -> Callable[[str], int]:
+def _whole(minimum: int, maximum: int = 2**53 - 1) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        value = int(text) if re.fullmatch(r"-?[0-9]+", text.strip()) else None
-        if value is None or value < minimum:
-            raise ValueError(f"a whole number from {minimum}")
+        value = int(text) if re.fullmatch(r"-?[0-9]{1,20}", text.strip()) else None
+        if value is None or not minimum <= value <= maximum:
+            raise ValueError(f"a whole number from {minimum}" + (f" to {maximum}" if maximum < 2**53 - 1 else ""))
         return value
 
     return parse
@@ -114,7 +115,15 @@ def _labels(text: str) -> dict[str, str]:
         value = None
     if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
         raise ValueError('a JSON object of texts such as {"engine": "2.3"}')
+    if len(value) > MAX_LABELS or any(len(text) > MAX_LABEL for pair in value.items() for text in pair):
+        raise ValueError(f"at most {MAX_LABELS} labels, with at most {MAX_LABEL} characters in each name and value")
     return value
+
+
+def _name(text: str) -> str:
+    if len(text) > MAX_LABEL:
+        raise ValueError(f"at most {MAX_LABEL} characters")
+    return text
 
 
 def _truth(text: str) -> bool:
@@ -135,7 +144,7 @@ def _one_of(*words: str) -> Callable[[str], str]:
 OPTIONS = [
     Option("id", "ECLOUD_WORKER_ID", _worker_id, None, "This worker's id; no other agent may have it."),
     Option("broker_host", "ECLOUD_BROKER_HOST", str, "127.0.0.1", "Where the MQTT broker is."),
-    Option("broker_port", "ECLOUD_BROKER_PORT", _whole(1), 1883, "The broker's port."),
+    Option("broker_port", "ECLOUD_BROKER_PORT", _whole(1, 65535), 1883, "The broker's port."),
     Option("username", "ECLOUD_WORKER_USERNAME", str, "", "MQTT login; empty: the worker's id."),
     Option("password_file", "ECLOUD_WORKER_PASSWORD_FILE", str, "", "File that holds the login's password."),
     Option("mqtt_prefix", "ECLOUD_MQTT_PREFIX", str, "ecloud", "Beginning of all topics."),
@@ -144,19 +153,19 @@ OPTIONS = [
     Option("tls_key", "ECLOUD_BROKER_TLS_KEY", str, "", "The key of that certificate."),
     Option("deployment", "ECLOUD_DEPLOYMENT", str, "", "Id of the deployment; empty: that of the first boss seen."),
     Option("home", "ECLOUD_WORKER_HOME", Path, Path("ecloud-worker"), "Directory for attempts and the input cache."),
-    Option("slots", "ECLOUD_SLOTS", _whole(0), 0, "Attempts at once; 0: as many as there are cores."),
+    Option("slots", "ECLOUD_SLOTS", _whole(0, MAX_SLOTS), 0, "Attempts at once; 0: as many as there are cores."),
     Option("memory", "ECLOUD_WORKER_MEMORY", _whole(0), 0, "Bytes of memory for attempts; 0: what the machine has."),
-    Option("pool", "ECLOUD_POOL", str, "", "The pool that this worker belongs to."),
+    Option("pool", "ECLOUD_POOL", _name, "", "The pool that this worker belongs to."),
     Option("labels", "ECLOUD_LABELS", _labels, {}, "What this worker offers, a JSON object."),
     Option("place", "ECLOUD_WORKER_PLACE", _one_of("local", "ssh"), "local", "How the datastore reaches the home."),
     Option(
         "address",
         "ECLOUD_WORKER_ADDRESS",
-        str,
+        _name,
         "",
         "This machine's address as others see it; empty: the one by which it speaks to the broker.",
     ),
-    Option("ssh_port", "ECLOUD_WORKER_SSH_PORT", _whole(1), 22, "Port of this machine's sshd, for place ssh."),
+    Option("ssh_port", "ECLOUD_WORKER_SSH_PORT", _whole(1, 65535), 22, "Port of this machine's sshd, for place ssh."),
     Option("ssh_user", "ECLOUD_WORKER_SSH_USER", str, "", "The user it logs in as; empty: the agent's own."),
     Option(
         "ssh_host_keys",

@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from boss.api.connections import trust
 from boss.api.responses import error_response
 from boss.state_directory.tokens import same
 from wire.http import GUESTS, PREFIX
@@ -81,6 +82,7 @@ class Guard:
         if refusal is not None:
             await error_response(*refusal)(scope, receive, send)
             return
+        trust(scope)
         await self.app(scope, receive, _with_safety_headers(send))
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:

@@ -186,7 +186,9 @@ class LiveBackend:
             datastore_connected=state.datastore.connected,
             datastore_free=state.datastore.disk_free,
             reasons=self._reasons.observe(state, self._warnings()),
-            rejected_reports={reason.value: count for reason, count in state.rejected.items()},
+            rejected_reports={
+                reason.value: count for reason, count in [*state.rejected.items(), *dict(self._inbox.rejected).items()]
+            },
             stopping=state.stopping,
         )
         self._view_at = time.monotonic()

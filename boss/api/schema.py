@@ -341,6 +341,11 @@ LOGIN_FOLDER = "/etc/ecloud"
 class LoginRequest(_Body, forbid_unknown_fields=True):
     #: Where the files will be on the other host, or where the machine puts them.
     folder: str = LOGIN_FOLDER
+    #: What a worker with this login may say it is: its pool, its labels, at most so many slots (0: as many as any).
+    #: What is left out stays as it was; of a new login: no pool, no labels.
+    pool: str | None = None
+    labels: dict[str, str] | None = None
+    slots: int | None = None
 
 
 class LoginAnswer(_Body):

@@ -9,10 +9,11 @@ import threading
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from boss.api.connections import HttpConnections
 from boss.api.errors import ApiError
 from boss.api.services import CLOSING
 
-#: Connections that wait to be accepted; uvicorn's own number.
+#: HttpConnections that wait to be accepted; uvicorn's own number.
 _BACKLOG = 2048
 _START_SECONDS = 10.0
 _STOP_SECONDS = 5.0
@@ -39,6 +40,7 @@ class Server:
             self._with_closing(app),
             log_config=None,
             log_level="warning",
+            http=HttpConnections().protocol(),
             access_log=False,
             lifespan="off",
             server_header=False,

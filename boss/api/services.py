@@ -15,7 +15,7 @@ from boss.api.backend import Backend
 from boss.api.errors import HttpError
 from boss.api.from_datastore import ResultFetcher
 from boss.api.local_tree import LocalTree
-from boss.api.schema import DebugLine, InstanceLoginAnswer, LoginAnswer
+from boss.api.schema import DebugLine, InstanceLoginAnswer, LoginAnswer, LoginRequest
 from boss.api.spool import Spool
 from boss.state_directory.context import Context
 
@@ -44,7 +44,7 @@ class BootstrapService(Protocol):
 class LoginService(Protocol):
     """Logins of programs on other hosts. A running boss's own; safe from any thread; raises HttpError."""
 
-    def login(self, name: str, folder: str) -> LoginAnswer: ...
+    def login(self, name: str, request: LoginRequest) -> LoginAnswer: ...
     def remove_login(self, name: str) -> None: ...
 
 

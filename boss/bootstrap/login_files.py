@@ -6,6 +6,7 @@ file of its own. Nothing here writes a file on that host.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from boss.api.schema import LOGIN_FOLDER
 from boss.bootstrap.addresses import Addresses
 from boss.bootstrap.ssh_keys import DATASTORE as DATASTORE_KEY
 from boss.bootstrap.ssh_keys import key_path
+from boss.core.policy import Grant
 from boss.embedded.broker_logins import BrokerLogins
 from boss.embedded.environments import at_broker
 from boss.embedded.passwords import DATASTORE, DATASTORE_LOGIN
@@ -31,8 +33,9 @@ class LoginFiles:
         self._addresses = addresses
         self._logins = logins
 
-    def of(self, name: str, folder: str = LOGIN_FOLDER) -> dict[str, str]:
-        """File name -> content, for a worker or `datastore`; `folder`: where they will be on the other host.
+    def of(self, name: str, folder: str = LOGIN_FOLDER, grant: Grant | None = None) -> dict[str, str]:
+        """File name -> content, for a worker or `datastore`; `folder`: where they will be on the other host. `grant`:
+        what the worker is to state.
 
         Its password is made if there is none; the broker learns nothing by this. Raises HttpError, OSError.
         """
@@ -40,7 +43,7 @@ class LoginFiles:
         certificates = self._addresses.broker_certificates()
         if name != DATASTORE:
             login = self._logins.login(name, "worker")
-            return worker_files(login.username, login.password, self._addresses, certificates, folder)
+            return worker_files(login.username, login.password, self._addresses, certificates, folder, grant)
         login = self._logins.login(DATASTORE_LOGIN, "datastore")
         token = ensure_token(self._state_directory, DATASTORE_TOKEN_FILE)
         key = key_path(self._state_directory, DATASTORE_KEY).read_text(encoding="ascii")
@@ -48,15 +51,22 @@ class LoginFiles:
 
 
 def worker_files(
-    name: str, password: str, addresses: Addresses, certificates: str = "", folder: str = LOGIN_FOLDER
+    name: str,
+    password: str,
+    addresses: Addresses,
+    certificates: str = "",
+    folder: str = LOGIN_FOLDER,
+    grant: Grant | None = None,
 ) -> dict[str, str]:
-    """File name -> content. `certificates`: PEM that the broker's own is checked against; empty: none of its own."""
+    """File name -> content. `certificates`: PEM that the broker's own is checked against; empty: none of its own.
+    `grant`: what the worker is to state."""
     variables = {
         "ECLOUD_WORKER_ID": name,
         **_broker(addresses),
         "ECLOUD_WORKER_PASSWORD_FILE": f"{folder}/worker.password",
         "ECLOUD_WORKER_HOME": f"{_STATE}/worker",
         "ECLOUD_WORKER_PLACE": "ssh",
+        **_granted(grant or Grant()),
     }
     options = ["ECLOUD_WORKER_ADDRESS=", "ECLOUD_WORKER_SSH_PORT=22", "ECLOUD_WORKER_SSH_USER=", "ECLOUD_SLOTS=0"]
     variables |= _certificates(certificates, folder)
@@ -92,6 +102,13 @@ def datastore_files(
         "datastore.token": token + "\n",
         **_certificates_file(certificates),
     }
+
+
+def _granted(grant: Grant) -> dict[str, str]:
+    variables = {"ECLOUD_POOL": grant.pool} if grant.pool else {}
+    if grant.labels:
+        variables["ECLOUD_LABELS"] = json.dumps(grant.labels, sort_keys=True)
+    return variables
 
 
 def _broker(addresses: Addresses) -> dict[str, str]:

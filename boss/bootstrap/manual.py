@@ -6,31 +6,43 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from boss.api.errors import HttpError, bad_input, not_found
-from boss.api.schema import DebugLine, LoginAnswer
+from boss.api.schema import DebugLine, LoginAnswer, LoginRequest
+from boss.bootstrap.grants import Grants
 from boss.bootstrap.login_files import LoginFiles
+from boss.configuration.pools import NAME as POOL_NAME
+from boss.core.events import LoginGranted
+from boss.core.policy import LOCAL, Grant
 from boss.embedded.broker_logins import BrokerError, BrokerLogins
 from boss.embedded.logins import MqttLogin, Role, rights
 from boss.embedded.passwords import DATASTORE, DATASTORE_LOGIN, RESERVED
 from boss.embedded.ports import beyond
 from boss.setup import Setup
-from wire.messages import Place
+from wire.messages import MAX_LABEL, MAX_LABELS, MAX_SLOTS, Place
 from wire.topics import WORKER_ID, Topics
 
 
 class ManualLogins:
     """`boss.api.services.LoginService` of a running boss. All calls are safe from any thread; they raise HttpError."""
 
-    def __init__(self, setup: Setup, logins: BrokerLogins, login_files: LoginFiles) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        logins: BrokerLogins,
+        login_files: LoginFiles,
+        grants: Grants,
+        notify: Callable[[LoginGranted], None],
+    ) -> None:
+        """`notify`: takes events, and may not block."""
         self._setup = setup
         self._logins = logins
         self._login_files = login_files
+        self._grants = grants
+        self._notify = notify
 
-    def login(self, name: str, folder: str) -> LoginAnswer:
-        """Of a worker or of `datastore`, made if there is none; the broker knows it when this returns.
-
-        `folder`: where its files will be on the other host.
-        """
+    def login(self, name: str, request: LoginRequest) -> LoginAnswer:
+        """Of a worker or of `datastore`, made if there is none; the broker knows it when this returns."""
         username, role = self._login_of(name)
+        grant = self._granted(name, request)
         try:
             made = self._logins.ensure(username, role)
         except BrokerError as error:
@@ -39,7 +51,7 @@ class ManualLogins:
             name=name,
             username=username,
             made=made,
-            files=self._login_files.of(name, folder),
+            files=self._login_files.of(name, request.folder, grant),
             notes=self._notes(self._logins.login(username, role)),
         )
 
@@ -52,8 +64,27 @@ class ManualLogins:
             removed = self._logins.remove(username)
         except BrokerError as error:
             raise _busy(error) from None
+        if self._grants.set(name, None):
+            self._notify(LoginGranted(worker=name, grant=None))
         if not removed:
             raise not_found(f"there is no login {name!r}")
+
+    def _granted(self, name: str, request: LoginRequest) -> Grant:
+        """What its worker may say it is: as before, but for what is requested. On disk before the login is."""
+        before = self._grants.of(name)
+        grant = Grant(
+            pool=before.pool if request.pool is None else request.pool,
+            labels=before.labels if request.labels is None else request.labels,
+            slots=before.slots if request.slots is None else request.slots,
+        )
+        if grant == before:
+            return grant
+        if name == DATASTORE:
+            raise bad_input("pool, labels and slots are of workers, and the datastore is none")
+        _check_grant(grant)
+        self._grants.set(name, grant)
+        self._notify(LoginGranted(worker=name, grant=grant))
+        return grant
 
     def _login_of(self, name: str) -> tuple[str, Role]:
         """Its username and role. Raises HttpError where no worker can have that name."""
@@ -128,6 +159,21 @@ class WorkerDebugger:
             raise not_found(f"there is no worker {worker!r}")
         bundles = " ".join(f"{kind}={digest}" for kind, digest in sorted(self._bundles().items()))
         return debug_lines(worker, place, self._boss_key, self._datastore_key, bundles)
+
+
+def _check_grant(grant: Grant) -> None:
+    if grant.pool and (not POOL_NAME.match(grant.pool) or grant.pool == LOCAL):
+        raise bad_input(
+            f"pool {grant.pool[:40]!r} must be letters, digits, '_' and '-', at most 31, beginning with a letter or "
+            f"digit, and not {LOCAL!r}, the pool of the boss's own processes"
+        )
+    if len(grant.labels) > MAX_LABELS:
+        raise bad_input(f"{len(grant.labels)} labels are too many for one worker: at most {MAX_LABELS}")
+    for name, value in grant.labels.items():
+        if not 0 < len(name) <= MAX_LABEL or len(value) > MAX_LABEL or not f"{name}{value}".isprintable():
+            raise bad_input(f"label {name[:40]!r} must be a printable name and value of at most {MAX_LABEL} characters")
+    if not 0 <= grant.slots <= MAX_SLOTS:
+        raise bad_input(f"slots {grant.slots} must be from 0 to {MAX_SLOTS}")
 
 
 def _busy(error: BrokerError) -> HttpError:

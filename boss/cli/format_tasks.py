@@ -23,7 +23,7 @@ from boss.cli.terminal import duration, format_progress, harmless
 from boss.common.plural import plural
 from boss.common.times import format_moment
 
-#: Of `boss.core.reasons.ReportRejection`.
+#: Of `boss.core.reasons.ReportRejection` and `MessageRejection`.
 REJECTED_REPORTS = {
     "other_worker": "in the name of another worker",
     "other_deployment": "of workers of another deployment",
@@ -31,6 +31,11 @@ REJECTED_REPORTS = {
     "former_incarnation": "of former incarnations of workers",
     "other_version": "of agents that speak another version of the protocol",
     "other_host_key": "from hosts with another key than the pinned one",
+    "started_too_often": "of agents that were started again and again within a minute",
+    "too_large": "above the size of a message",
+    "malformed": "that fit no schema",
+    "misplaced": "on a topic of another agent",
+    "too_many": "of agents of which too much waited already",
 }
 
 

@@ -26,6 +26,16 @@ from boss.state_directory.tokens import TOKEN_FILE, ensure_token
 WriteInto = Annotated[
     Path | None, typer.Option("--write", help="Write the files into this directory, readable by you only.")
 ]
+OfPool = Annotated[str | None, typer.Option("--pool", metavar="POOL", help="The pool that this worker belongs to.")]
+WithLabels = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--label", metavar="NAME=VALUE", help="A label that this worker may offer; again for each further one."
+    ),
+]
+WithSlots = Annotated[
+    int | None, typer.Option("--slots", metavar="N", help="The most tasks at once that this worker is believed to run.")
+]
 InstalledIn = Annotated[str, typer.Option("--installed_in", help="Where the files will be on the other host.")]
 
 
@@ -41,6 +51,9 @@ def add_machine_commands(command: Register, target: Target) -> None:
         name: Annotated[str, typer.Argument(metavar="NAME", help="A worker's id, or `datastore`.", show_default=False)],
         folder: WriteInto = None,
         there: InstalledIn = LOGIN_FOLDER,
+        pool: OfPool = None,
+        label: WithLabels = None,
+        slots: WithSlots = None,
         remove: Annotated[
             bool, typer.Option("--remove", help="Remove the login: the broker refuses it from now on.")
         ] = False,
@@ -52,7 +65,7 @@ def add_machine_commands(command: Register, target: Target) -> None:
                 boss.remove_login(name)
                 write_json({"name": name, "removed": True}) if as_json else write([f"The login {name!r} is removed."])
                 return
-            answer = boss.login(name, there)
+            answer = boss.login(name, there, pool=pool, labels=_labels(label), slots=slots)
         _give(answer, folder, there, as_json)
 
     @command("add_worker", "add_worker w1 --write w1-files")
@@ -60,6 +73,9 @@ def add_machine_commands(command: Register, target: Target) -> None:
         name: Annotated[str, typer.Argument(metavar="NAME", help="The new worker's id.", show_default=False)],
         folder: WriteInto = None,
         there: InstalledIn = LOGIN_FOLDER,
+        pool: OfPool = None,
+        label: WithLabels = None,
+        slots: WithSlots = None,
         as_json: AsJson = False,
     ) -> None:
         """Add a worker on a host of your own, started manually: its login and settings, and how to start it."""
@@ -67,7 +83,7 @@ def add_machine_commands(command: Register, target: Target) -> None:
             stop(ExitCode.BAD_INPUT, "the datastore is no worker; give it a login with: admin.py login datastore")
         with target.boss() as boss:
             there_already = [worker.state for worker in boss.workers() if worker.id == name]
-            answer = boss.login(name, there)
+            answer = boss.login(name, there, pool=pool, labels=_labels(label), slots=slots)
         if there_already:
             answer.notes.append(f"worker {name} exists already ({there_already[0]}): a second one would take its place")
         _give(answer, folder, there, as_json)
@@ -117,6 +133,16 @@ def _init(state_directory: Path, username: str, as_json: bool) -> None:
 
 
 # --- login -------------------------------------------------------------------------------------------
+
+
+def _labels(given: list[str] | None) -> dict[str, str] | None:
+    """None: none was given, and those of before stay."""
+    if not given:
+        return None
+    for text in given:
+        if not text.partition("=")[0] or "=" not in text:
+            stop(ExitCode.BAD_INPUT, f"--label {text!r} must be NAME=VALUE, such as engine=2.3")
+    return dict(text.split("=", 1) for text in given)
 
 
 def _write_files(folder: Path, files: dict[str, str]) -> None:

@@ -175,8 +175,17 @@ class Client:
     def drop_workers(self, request: schema.DropRequest) -> schema.DroppedAnswer:
         return self._post("/workers/drop", request, schema.DroppedAnswer)
 
-    def login(self, name: str, folder: str) -> schema.LoginAnswer:
-        return self._post(f"/logins/{_part(name)}", schema.LoginRequest(folder=folder), schema.LoginAnswer)
+    def login(
+        self,
+        name: str,
+        folder: str,
+        *,
+        pool: str | None = None,
+        labels: dict[str, str] | None = None,
+        slots: int | None = None,
+    ) -> schema.LoginAnswer:
+        request = schema.LoginRequest(folder=folder, pool=pool, labels=labels, slots=slots)
+        return self._post(f"/logins/{_part(name)}", request, schema.LoginAnswer)
 
     def context(self) -> schema.ContextAnswer:
         return self._get("/context", schema.ContextAnswer)

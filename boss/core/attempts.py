@@ -19,6 +19,9 @@ from boss.core.state import Attempt, State, Worker
 from boss.core.story import illegal
 from wire.messages import Abandon, Acknowledge, AttemptKey, Collect, CollectFile, Kill, Outcome, Place
 
+#: Attempts in one order; a worker may report of as many as it likes.
+ACKNOWLEDGED_AT_ONCE = 1_000
+
 _NOWHERE = Place(path="")
 encode = msgspec.json.Encoder().encode
 
@@ -315,6 +318,7 @@ def lose(state: State, attempt: Attempt, reason: str, *, died: bool = False) -> 
         worker = state.workers.get(attempt.worker)
         if worker is not None:
             worker.attempts.pop(attempt.key, None)
+            worker.progress.pop(attempt.task, None)
         abandon(state, attempt, Ended.LOST)
         return
     if superseded(attempt):
@@ -329,7 +333,7 @@ def lose(state: State, attempt: Attempt, reason: str, *, died: bool = False) -> 
         batch.deaths[index] += 1
         moves.touch(state, batch, index)
     elif died:
-        state.unclear_deaths[attempt.task] = attempt.attempt
+        state.unclear_deaths[attempt.task] = (attempt.attempt, attempt.worker)
     settle_task(state, attempt, Ended.LOST, reason)
     if not died and batch.states[index] == TaskState.QUEUED:
         state.lost[attempt.task] = (attempt.attempt, attempt.worker)
@@ -386,7 +390,7 @@ def acknowledge(state: State, worker: Worker, key: AttemptKey, *, keep: bool = F
     `keep`: its results are inputs of other tasks, and may stay in the worker's cache.
     """
     outbox = worker.outbox
-    if not (outbox and isinstance(outbox[-1], Acknowledge)):
+    if not (outbox and isinstance(outbox[-1], Acknowledge) and len(outbox[-1].attempts) < ACKNOWLEDGED_AT_ONCE):
         state.send(worker, Acknowledge(attempts=[]))
     order = outbox[-1]
     assert isinstance(order, Acknowledge)

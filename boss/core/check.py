@@ -185,6 +185,8 @@ def _workers(state: State) -> None:
             probing is None or (probing in state.attempts and worker.quarantined),
             f"worker {worker.id} proves itself with {probing}, which is over",
         )
+        stray = worker.progress.keys() - {task for task, _ in worker.attempts}
+        _claim(state, not stray, f"worker {worker.id}: progress of tasks {sorted(stray)[:5]}, which it does not have")
         over = worker.load > worker.slots
         _claim(state, over == (worker.id in state.overloaded), f"worker {worker.id}: overloaded {over}")
     for kind, of_kind in state.with_free_slots.items():

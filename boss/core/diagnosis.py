@@ -27,6 +27,7 @@ from boss.core.state import Attempt, State, Worker
 from boss.core.waits import (
     BatchPaused,
     Blocked,
+    ClaimRefused,
     Collecting,
     DatastoreHeld,
     Dependencies,
@@ -259,6 +260,7 @@ def conditions(state: State) -> list[Wait]:
     found += _no_datastore(state)
     found += _datastore_held(state)
     found += other_versions(state)
+    found += _claims_refused(state)
     found += [FileNotStored(*identity, text) for identity, text in list(state.files_failed.items())[:FILES_SHOWN]]
     waiting = [one for one in state.ready.by_demand.values() if one.count]
     found += _without_worker(state, waiting)
@@ -277,6 +279,14 @@ def other_versions(state: State) -> list[OtherVersion]:
         for agent in state.other_versions.values()
         if agent.answer is not None and agent.is_recent(state)
     ]
+
+
+def _claims_refused(state: State) -> Iterator[ClaimRefused]:
+    for worker in state.workers.values():
+        claim = worker.claim
+        if claim and worker.state in (WorkerState.ONLINE, WorkerState.DRAINING):
+            of_pool = worker.kind.pool if claim.of_instance else ""
+            yield ClaimRefused(worker.id, claim.pool, claim.labels, claim.slots, of_pool, worker.slots)
 
 
 def _without_worker(state: State, waiting: list[Waiting]) -> Iterator[Wait]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from boss.core.model import Submission
+from boss.core.policy import Grant
 from boss.core.rows import Known, LoadedBatch
 from wire.messages import DatastoreReports, Input, Presence, WorkerReports
 from wire.other_version import OtherReports
@@ -267,6 +268,13 @@ class StartTokenRefused(_Event, kw_only=True):
     reason: str
 
 
+class LoginGranted(_Event, kw_only=True):
+    """What a worker that an operator starts may say it is; None: its login is removed. It is on disk already."""
+
+    worker: str
+    grant: Grant | None
+
+
 class TimePassed(_Event, kw_only=True):
     """A turn begins, or is due because a deadline may have come."""
 
@@ -310,6 +318,7 @@ Event = (
     | ResultsUndeclared
     | BundlesKnown
     | StartTokenRefused
+    | LoginGranted
     | TimePassed
     | StopAsked
 )

@@ -45,6 +45,8 @@ _RUN_BYTES = 300
 _ORDER_BYTES = 200
 #: Of one message to the datastore: files, with four for each order.
 _MAX_FILES = 1_000
+#: Of an attempt's key.
+_KEY_BYTES = 30
 #: Between the numbers of two messages to the datastore: one whose orders turn out long, when their inputs have been
 #: looked up, is cut into parts with the numbers between.
 NUMBERS_APART = 1_000
@@ -97,6 +99,8 @@ def _cost(state: State, order: ToWorker) -> int:
         return _RUN_BYTES + (found[0].sizes[found[1]] if found is not None else 4096)
     if isinstance(order, Staged):
         return _ORDER_BYTES * (1 + len(order.inputs))
+    if isinstance(order, Acknowledge):
+        return _KEY_BYTES * (len(order.attempts) + len(order.keep))
     return _ORDER_BYTES
 
 

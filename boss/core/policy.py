@@ -10,6 +10,15 @@ import msgspec
 LOCAL = "local"
 
 
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker that the boss did not start may say it is: what an operator granted with its login."""
+
+    pool: str = ""
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
+    #: At most; 0: as the policy says of all.
+    slots: int = 0
+
+
 class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of worker, as the settings describe it."""
 
@@ -35,6 +44,8 @@ class PoolPolicy(msgspec.Struct, frozen=True, kw_only=True):
     orphan_after: float = 600.0
     #: Slots of a worker; 0: not known before its hello.
     slots: int = 0
+    #: Slots that a worker is believed to have, at most; 0: `slots`, and where that is 0 too, as the policy says of all.
+    max_slots: int = 0
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     #: Pools of higher priority are used first, then cheaper ones.
     cost: float = 1.0
@@ -63,6 +74,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     prefetch: float = 0.5
     #: ... but at most this many.
     prefetch_max: int = 512
+    #: Slots that a worker is believed to have where neither its pool nor its login says how many, at most.
+    max_slots: int = 1024
     #: Executions of one init task on one worker before the worker is quarantined.
     init_tries: int = 3
     #: Failures in a row that were a worker's own fault before it is quarantined.
@@ -90,6 +103,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     #: Instances of one pool that are requested and not made yet, at most: the demand may change meanwhile.
     starts_at_once: int = 20
     pools: tuple[PoolPolicy, ...] = ()
+    #: By worker: what operators granted to those that they start themselves.
+    grants: dict[str, Grant] = msgspec.field(default_factory=dict)
 
     def pool(self, name: str) -> PoolPolicy:
         """By its name; of an instance whose pool the settings do not name any more: one that is to have none."""

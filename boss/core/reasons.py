@@ -133,6 +133,19 @@ class Rejection(Reason[RejectionKind], frozen=True):
     """One thing that was wrong with a push or a command."""
 
 
+class MessageRejection(StrEnum):
+    """Why a message was dropped before anything of it was read."""
+
+    #: More bytes than a message may have.
+    TOO_LARGE = "too_large"
+    #: It fits no schema: no JSON, another shape, a number or text out of its bounds.
+    MALFORMED = "malformed"
+    #: On a topic of no worker; a presence in the name of another agent.
+    MISPLACED = "misplaced"
+    #: More of its sender waits already than the boss keeps for one.
+    TOO_MANY = "too_many"
+
+
 class ReportRejection(StrEnum):
     """Why a report of a worker or of the datastore was dropped whole."""
 
@@ -145,5 +158,7 @@ class ReportRejection(StrEnum):
     FORMER_INCARNATION = "former_incarnation"
     #: The agent uses another version of the protocol (`boss.core.other_version`).
     OTHER_VERSION = "other_version"
+    #: Its agent was started too often in a short time: it is heard again a little later.
+    STARTED_TOO_OFTEN = "started_too_often"
     #: It comes from a host with another key than the pinned one.
     OTHER_HOST_KEY = "other_host_key"

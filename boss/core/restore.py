@@ -10,7 +10,7 @@ from array import array
 
 import msgspec
 
-from boss.core import instances, moves, outdated, quarantine
+from boss.core import claims, instances, moves, outdated, quarantine
 from boss.core.accept import wait_for_file
 from boss.core.attempts import superseded, tree_prefix
 from boss.core.events import BatchesLoaded
@@ -52,6 +52,8 @@ def restore(state: State, loaded: Loaded) -> None:
             state.at(state.now + state.policy.ask_again, "stop", instance.number)
         if nic_state(known) is not NicState.NONE:
             state.at(state.now + state.policy.ask_again, "nic", instance.number)
+    for worker in state.workers.values():
+        claims.restored(state, worker)
     batches = _build(state, loaded.batches, loaded.outside, loaded.crossing)
     _attempts(state, loaded.attempts)
     for task, worker_id, seconds in loaded.took:

@@ -52,6 +52,7 @@ from boss.core.events import (
     InstanceStartFailed,
     LinkConnected,
     LinkDisconnected,
+    LoginGranted,
     NetworkAttached,
     NetworkAttachFailed,
     NetworkDetached,
@@ -94,6 +95,7 @@ class Scheduler:
     def reload(self, loaded: Loaded, now: float, wall: float) -> None:
         """Begin again where the database stands: what the last turn decided is dropped, as by a restart."""
         before, self.state = self.state, State(self.state.policy)
+        self.state.grants = before.grants
         self.restore(loaded, now, wall)
         restore.take_along(self.state, before)
         if before.leases_from is not None:
@@ -306,6 +308,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     NetworkDetached: nics.on_detached,
     BatchesLoaded: restore.on_batches_loaded,
     BundlesKnown: upgrade.on_bundles_known,
+    LoginGranted: workers.on_granted,
     StartTokenRefused: host_keys.on_start_token_refused,
     InputsCached: datastore.on_cached,
     InputsCompared: cutoff.on_compared,

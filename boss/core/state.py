@@ -119,6 +119,19 @@ class RefusedHost(msgspec.Struct, frozen=True):
     newest: bool = True
 
 
+class Claim(msgspec.Struct, frozen=True):
+    """What a worker stated beyond its bounds: nothing of it counts. Empty, or 0: it stated no more than it may."""
+
+    pool: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+    slots: int = 0
+    #: Its instance's pool sets the bounds, and the operator who may widen them edits the settings.
+    of_instance: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.pool or self.labels or self.slots)
+
+
 @dataclass(slots=True, eq=False)
 class OtherVersionAgent:
     """A worker, or the datastore, that uses another version of the protocol (`boss.core.other_version`)."""
@@ -150,6 +163,7 @@ class Worker:
         "blamed",
         "bundle",
         "cached",
+        "claim",
         "connected",
         "draining",
         "ended_at",
@@ -179,6 +193,7 @@ class Worker:
         "resend_planned",
         "row",
         "seconds",
+        "starts",
         "state",
         "refused_host",
         "strikes",
@@ -197,6 +212,10 @@ class Worker:
         #: What it runs from, as its hello stated.
         self.bundle = ""
         self.kind = Kind(row.pool, tuple(sorted(row.labels.items())), row.slots, row.memory)
+        #: When its last starts said hello (monotonic).
+        self.starts: list[float] = []
+        #: What it stated beyond its bounds (`boss.core.claims`); None: nothing.
+        self.claim: Claim | None = None
         #: Its host keys are the pinned ones.
         self.place = place
         self.refused_host: RefusedHost | None = None
@@ -356,13 +375,15 @@ class State:
         #: is sent, that attempt is taken up again if its worker returns with it.
         self.lost: dict[int, tuple[int, str]] = {}
         #: Tasks with a live batch whose attempt died with its worker, not known to have started or not: task ->
-        #: attempt. The next agent there may know it, and then it counts towards poison.
-        self.unclear_deaths: dict[int, int] = {}
+        #: (attempt, worker). The next agent there may know it, and then it counts towards poison.
+        self.unclear_deaths: dict[int, tuple[int, str]] = {}
 
         #: Queued and running tasks whose last attempts were failed by their machines.
         self.machine_faults: dict[int, TaskFaults] = {}
 
         self.workers: dict[str, Worker] = {}
+        #: What operators granted to the workers that they start themselves.
+        self.grants = dict(policy.grants)
         #: Last order number to the unknown incarnation of a worker id, which has not said hello yet.
         self.unknown_incarnations: dict[str, int] = {}
         #: Kind -> ids of workers that take more: those below their window's refill mark.

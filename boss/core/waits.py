@@ -25,6 +25,7 @@ class WaitKind(StrEnum):
     DATASTORE_HELD = "datastore_held"
     FILE_NOT_STORED = "file_not_stored"
     OTHER_VERSION = "other_version"
+    CLAIM_REFUSED = "claim_refused"
     # Of a task before anything can be sent.
     DEPENDENCIES = "dependencies"
     BLOCKED = "blocked"
@@ -127,6 +128,19 @@ class OtherVersion(Wait, frozen=True):
     version: int
     own: int
     answer: VersionAnswer
+
+
+class ClaimRefused(_OfWorker, frozen=True):
+    """A worker states a pool, labels or slots beyond what it may have; it works on without them."""
+
+    #: What it stated. Empty, or 0: no more than it may.
+    pool: str
+    labels: tuple[tuple[str, str], ...]
+    slots: int
+    #: The pool of its instance, by whose settings it is bounded; empty: its login bounds it.
+    of_pool: str
+    #: With how many slots it counts.
+    believed_slots: int
 
 
 # --- a task before anything can be sent ------------------------------------------------------------
@@ -328,6 +342,7 @@ _KINDS: dict[type[Wait], tuple[WaitKind, str]] = {
     DatastoreHeld: (WaitKind.DATASTORE_HELD, ""),
     FileNotStored: (WaitKind.FILE_NOT_STORED, "name digest"),
     OtherVersion: (WaitKind.OTHER_VERSION, "agent"),
+    ClaimRefused: (WaitKind.CLAIM_REFUSED, "worker"),
     Dependencies: (WaitKind.DEPENDENCIES, ""),
     Blocked: (WaitKind.BLOCKED, ""),
     BatchPaused: (WaitKind.BATCH_PAUSED, "batch"),

@@ -9,10 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from boss.core import attempts, host_keys, instances, leases, machine_faults, moves, pausing, quarantine, retry, upgrade
+import msgspec
+
+from boss.core import (
+    attempts,
+    claims,
+    host_keys,
+    instances,
+    leases,
+    machine_faults,
+    moves,
+    pausing,
+    quarantine,
+    retry,
+    upgrade,
+)
 from boss.core.assignment import window
 from boss.core.effects import SendToWorker, ToWorker
-from boss.core.events import PresenceSeen, WorkerReported
+from boss.core.events import LoginGranted, PresenceSeen, WorkerReported
 from boss.core.graph import CANCELLING
 from boss.core.instance_state import instance_said_hello
 from boss.core.model import Ended, InstanceState, Phase, TaskState, WorkerState
@@ -20,6 +34,7 @@ from boss.core.reasons import ReportRejection
 from boss.core.rows import WorkerRow
 from boss.core.state import Attempt, State, Worker
 from wire.messages import (
+    REASON_KEPT,
     VERSION,
     AttemptKey,
     Drain,
@@ -37,10 +52,20 @@ from wire.messages import (
     WorkerHello,
     WorkerReport,
     WorkerReports,
+    shortened,
 )
+
+#: So many starts of one worker within so many seconds are accepted.
+STARTS, STARTS_WITHIN = 30, 60.0
+
+#: Characters of the command that failed that are kept: what one argument of a program may hold.
+COMMAND_KEPT = 128 * 1024
 
 #: Former incarnations of a worker that are remembered, to know their late messages for what they are.
 FORMER = 8
+
+#: States of workers that are there.
+_PRESENT = (WorkerState.ONLINE, WorkerState.DRAINING)
 
 # --- a message comes in ----------------------------------------------------------------------------
 
@@ -64,6 +89,9 @@ def on_reported(state: State, event: WorkerReported) -> None:
     if worker is None or worker.incarnation != message.incarnation or worker.state is WorkerState.GONE:
         if hello is None:
             ask_for_hello(state, event.worker, message.incarnation)
+            return
+        if worker is not None and _starts_too_often(state, worker):
+            state.reject(ReportRejection.STARTED_TOO_OFTEN)
             return
         worker = _introduce(state, message, hello, worker)
         state.other_versions.pop(worker.id, None)
@@ -91,6 +119,12 @@ def _of_the_past(worker: Worker, message: WorkerReports) -> bool:
     """True: sent by a former incarnation, or before its instance was seen to end."""
     gone = worker.state is WorkerState.GONE and worker.incarnation == message.incarnation
     return message.incarnation in worker.former or (gone and message.number <= worker.report_number)
+
+
+def _starts_too_often(state: State, worker: Worker) -> bool:
+    """Each start is rows and a line of the journal; an honest agent says hello again until it is welcomed."""
+    worker.starts = [when for when in worker.starts if state.now - when < STARTS_WITHIN]
+    return len(worker.starts) >= STARTS
 
 
 def ask_for_hello(state: State, worker_id: str, incarnation: str) -> None:
@@ -136,6 +170,17 @@ def on_presence(state: State, event: PresenceSeen) -> None:
         state.changed_workers[worker.id] = None
 
 
+def on_granted(state: State, event: LoginGranted) -> None:
+    """An operator has made, changed or removed a login: what its worker is follows with its next hello."""
+    if event.grant is None:
+        state.grants.pop(event.worker, None)
+    else:
+        state.grants[event.worker] = event.grant
+    worker = state.workers.get(event.worker)
+    if worker is not None and worker.state in _PRESENT:
+        ask_for_hello(state, worker.id, worker.incarnation)
+
+
 # --- hello -----------------------------------------------------------------------------------------
 
 
@@ -148,17 +193,18 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
             if key in old.attempts:
                 attempts.begin(state, old.attempts[key])  # its report of that died with it
         _lose_absent(state, old, hello.held, f"worker {old.id} was restarted without it", died=died)
-    _count_deaths(state, hello.died)
+    _count_deaths(state, message.worker, hello.died)
     place = host_keys.place_of(old, hello.place)
     kept = host_keys.quarantine_of(old)
+    kind, claim = claims.believed(state, message.worker, hello)
     row = WorkerRow(
         id=message.worker,
         incarnation=message.incarnation,
         state=WorkerState.ONLINE.value,
-        pool=hello.pool,
-        slots=max(1, hello.slots),
-        memory=hello.memory,
-        labels=hello.labels,
+        pool=kind.pool,
+        slots=kind.slots,
+        memory=kind.memory,
+        labels=dict(kind.labels),
         place=attempts.encode(place),
         address=hello.address,
         quarantined=kept.text if kept is not None else "",
@@ -169,6 +215,8 @@ def _introduce(state: State, message: WorkerReports, hello: WorkerHello, old: Wo
         quarantined_kind=kept.kind.value if kept is not None else "",
     )
     worker = Worker(row, place, state.now)
+    worker.claim = claim
+    worker.starts = [*(old.starts if old is not None else ()), state.now]
     worker.number = state.unknown_incarnations.pop(message.worker, 0)
     if old is not None:
         window.unmark_free_slots(state, old)
@@ -199,7 +247,7 @@ def _of_instance(state: State, worker: Worker) -> None:
     """It runs in an instance that was asked for."""
     instance = instance_said_hello(state, worker.id)
     if worker.kind.pool in state.pools:
-        state.pools[worker.kind.pool].slots = worker.slots
+        state.pools[worker.kind.pool].slots = _usual_slots(state, worker.kind.pool)
     if instance is None:
         return
     worker.row.keep_alive = instance.row.keep_alive
@@ -207,10 +255,17 @@ def _of_instance(state: State, worker: Worker) -> None:
         instances.drain(state, instance)
 
 
+def _usual_slots(state: State, pool: str) -> int:
+    """Slots of a worker of this pool: the median, so that what one of them states does not size the others."""
+    slots = sorted(one.slots for one in state.workers.values() if one.kind.pool == pool and one.state in _PRESENT)
+    return slots[(len(slots) - 1) // 2]
+
+
 def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     """It states what it holds: afterwards both sides agree."""
     worker.connected = True
     worker.unconfirmed.clear()
+    claims.apply(state, worker, hello)
     if worker.state is WorkerState.LOST:
         leases.set_worker_state(
             state, worker, WorkerState.DRAINING if worker.draining else WorkerState.ONLINE, "it came back"
@@ -220,7 +275,15 @@ def _hello(state: State, worker: Worker, hello: WorkerHello) -> None:
     worker.cached.begin(hello.cached)
     host_keys.check_keys(state, worker, hello.place)
     orphan_after = state.orphan_after(worker.kind.pool)
-    state.send(worker, Welcome(heartbeat_seconds=state.policy.heartbeat, orphan_after_seconds=orphan_after))
+    state.send(
+        worker,
+        Welcome(
+            heartbeat_seconds=state.policy.heartbeat,
+            orphan_after_seconds=orphan_after,
+            lease_seconds=state.policy.lease,
+            hello=worker.report_number,
+        ),
+    )
     if worker.draining:
         state.send(worker, Drain())
     elif hello.draining:
@@ -275,11 +338,11 @@ def _lose_absent(state: State, worker: Worker, held: list[HeldAttempt], reason: 
             attempts.lose(state, attempt, reason, died=died)
 
 
-def _count_deaths(state: State, keys: list[AttemptKey]) -> None:
-    """They died with a worker that was seen to end before it could report that they had started."""
+def _count_deaths(state: State, worker: str, keys: list[AttemptKey]) -> None:
+    """They died with this worker, which was seen to end before it could report that they had started."""
     for task, attempt in keys:
         found = state.find(task)
-        if found is not None and state.unclear_deaths.get(task) == attempt:
+        if found is not None and state.unclear_deaths.get(task) == (attempt, worker):
             del state.unclear_deaths[task]
             found[0].deaths[found[1]] += 1
             moves.touch(state, *found)
@@ -336,19 +399,23 @@ def _inputs_missing(state: State, worker: Worker, report: InputsMissing) -> None
 def _heartbeat(state: State, worker: Worker, report: Heartbeat) -> None:
     worker.cached.drop(report.dropped)
     worker.cached.add(report.cached)
-    for task, _, fraction in report.progress:
-        worker.progress[task] = min(1.0, max(0.0, fraction))
+    for task, number, fraction in report.progress:
+        if (task, number) in worker.attempts:
+            worker.progress[task] = fraction
 
 
 def _leaving(state: State, worker: Worker, report: Leaving) -> None:
     if not worker.draining:
         worker.leaving = True
         worker.draining = worker.row.draining = True
-        leases.set_worker_state(state, worker, WorkerState.DRAINING, report.reason or "it was asked to stop")
+        leases.set_worker_state(state, worker, WorkerState.DRAINING, shortened(report.reason) or "it was asked to stop")
 
 
 def _outcome(state: State, worker: Worker, outcome: Outcome) -> None:
     key = (outcome.task, outcome.attempt)
+    if len(outcome.reason) > REASON_KEPT or len(outcome.command) > COMMAND_KEPT:
+        reason, command = shortened(outcome.reason), outcome.command[:COMMAND_KEPT]
+        outcome = msgspec.structs.replace(outcome, reason=reason, command=command)
     attempt = find_or_reopen(state, worker, key)
     if attempt is None:
         attempts.acknowledge(state, worker, key)

@@ -20,6 +20,7 @@ from boss.embedded.children import start_child
 from boss.embedded.errors import EmbeddedError
 from boss.providers.provider import BossServices, Limits, Notify, Recorded
 from boss.setup import PoolSetup
+from wire.descriptors import give_back
 
 COMMAND = (sys.executable, "-P", "-m", "worker")
 #: After the first TERM (give back what has not begun) comes a second (kill what runs), then KILL.
@@ -58,6 +59,7 @@ class LocalProvider:
         log = self._state_directory / "logs" / f"{worker}.log"
         try:
             pid = start_child(self._command, self._environment(worker), log, cwd=self._state_directory).pid
+            give_back(pid)
         except (EmbeddedError, OSError) as error:
             self._tell(InstanceStartFailed(instance=instance, reason=f"the worker process cannot be started: {error}"))
             return

@@ -6,9 +6,11 @@ connection is dropped, because a hello follows and the boss asks again.
 
 from __future__ import annotations
 
+import msgspec
+
 from datastore.agent.effects import Confirm, Report
 from wire.codec import MAX_BYTES, MessageTooLargeError, encode
-from wire.messages import VERSION, DatastoreReport, DatastoreReports
+from wire.messages import REASON_KEPT, VERSION, DatastoreReport, DatastoreReports, shortened
 
 
 class Outgoing:
@@ -25,7 +27,7 @@ class Outgoing:
 
     def add(self, effect: Report | Confirm) -> None:
         if isinstance(effect, Report):
-            self._reports.append(effect.report)
+            self._reports.append(_shortened(effect.report))
             return
         if effect.epoch != self._epoch:
             self._epoch = effect.epoch
@@ -64,3 +66,11 @@ class Outgoing:
             return self._cut(reports[:half], confirms) + self._cut(reports[half:], [])
         self._number += 1
         return [message]
+
+
+def _shortened(report: DatastoreReport) -> DatastoreReport:
+    """With its reason as long as a message may hold."""
+    for field in ("reason", "warning"):
+        if len(getattr(report, field, "")) > REASON_KEPT:
+            return msgspec.structs.replace(report, **{field: shortened(getattr(report, field))})
+    return report

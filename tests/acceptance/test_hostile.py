@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import msgspec
-import paho.mqtt.client as mqtt
 import pytest
 
-from boss.cli.command import ExitCode
+from tests.acceptance.hostile.login import TOPICS, assert_well, publisher
 from tests.worlds.deployment import Deployment, deployment
 from tests.worlds.looking import workers
-from tests.worlds.waiting import scaled, wait_for
+from tests.worlds.waiting import wait_for
 from wire.codec import MAX_BYTES
 from wire.messages import (
     VERSION,
@@ -38,11 +35,9 @@ from wire.messages import (
     WorkerOrders,
     WorkerReports,
 )
-from wire.topics import Topics
 
 __all__ = ["deployment"]
 
-TOPICS = Topics()
 WORKER, DATASTORE, BOSS = "local-1", "@datastore", "boss"
 HUGE = 2**53 - 1  # the largest that a schema takes
 DIGEST = "b2:" + "ab" * 32
@@ -59,25 +54,6 @@ JUNK = {
 }
 
 
-@contextmanager
-def publisher(deployment: Deployment, login: str) -> Iterator[mqtt.Client]:
-    """A client with this login of the deployment's own broker."""
-    found = re.search(r"embedded broker: \w+, process \d+, on port (\d+)", deployment.log())
-    assert found
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"outsider-{login.strip('@')}")
-    client.username_pw_set(login, (deployment.home / "logins" / f"mqtt_{login}").read_text().strip())
-    connected = threading.Event()
-    client.on_connect = lambda *_: connected.set()
-    client.connect("127.0.0.1", int(found[1]))
-    client.loop_start()
-    try:
-        assert connected.wait(scaled(20))
-        yield client
-    finally:
-        client.disconnect()
-        client.loop_stop()
-
-
 def say(deployment: Deployment, login: str, topic: str, payloads: list[bytes]) -> None:
     """Each by a connection of its own: the broker may end it for what is too large."""
     for payload in payloads:
@@ -89,33 +65,6 @@ def say(deployment: Deployment, login: str, topic: str, payloads: list[bytes]) -
                 lambda message=message, lost=lost: message.is_published() or lost.is_set(), f"{topic} takes it", 20
             )
             assert message.is_published() or len(payload) > MAX_BYTES
-
-
-def assert_well(deployment: Deployment, before: dict[int, str], name: str) -> None:
-    """The same processes as before, no traceback anywhere, and a push with files and results succeeds."""
-    deployment.write("in.txt", name)
-    first = {
-        "id": f"{name} 1",
-        "commands": ["cp in.txt one"],
-        "requirements": ["in.txt"],
-        "results": [["one", f"{name}/one"]],
-    }
-    second = {
-        "id": f"{name} 2",
-        "commands": ["cp one two"],
-        "requirements": [[f"{name}/one", "one"]],
-        "results": [["two", f"{name}/two"]],
-        "dependencies": [f"{name} 1"],
-    }
-    done = deployment.push(deployment.write(f"{name}.json", [first, second]), "--project", name)
-    assert done.returncode == ExitCode.OK, done.stdout + done.stderr
-    assert (deployment.tree / "projects" / name / name / "two").read_text() == name
-    now = deployment.processes()
-    assert {
-        pid: role for pid, role in before.items() if role in ("boss", "worker", "datastore", "broker")
-    }.items() <= now.items()
-    for log in (deployment.home / "logs").glob("*.log"):
-        assert "Traceback" not in log.read_text(errors="replace"), log.read_text(errors="replace")
 
 
 @pytest.fixture(params=["mosquitto", "amqtt"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from typer.testing import CliRunner
 
 import admin
 from boss.api.errors import HttpError
+from boss.api.schema import LoginRequest
 from boss.bootstrap.addresses import Addresses, addresses_of
+from boss.bootstrap.grants import Grants, GrantsError
 from boss.bootstrap.login_files import LoginFiles, datastore_files, worker_files
 from boss.bootstrap.manual import ManualLogins
 from boss.bootstrap.ssh_keys import ensure_keys
-from boss.core.policy import Policy, PoolPolicy
+from boss.core.events import LoginGranted
+from boss.core.policy import Grant, Policy, PoolPolicy
 from boss.embedded.broker import EmbeddedBroker, accepts_login
 from boss.embedded.broker_logins import BrokerLogins
 from boss.embedded.logins import MqttLogin
@@ -31,7 +34,12 @@ from wire.topics import Topics
 ADDRESSES = Addresses("d1", "plant/$x", "boss host's", 1883, "http://boss:8080")
 
 
-def logins(folder: Path, broker: EmbeddedBroker | None = None, **settings: object) -> ManualLogins:
+def logins(
+    folder: Path,
+    broker: EmbeddedBroker | None = None,
+    notify: Callable[[LoginGranted], None] = lambda event: None,
+    **settings: object,
+) -> ManualLogins:
     ensure_keys(folder)
     pools = (PoolPolicy(name="local", provider="local", min_workers=2, max_workers=2),)
     values: dict[str, object] = {"broker_listen": "0.0.0.0", "http_host": "0.0.0.0", **settings}
@@ -40,7 +48,7 @@ def logins(folder: Path, broker: EmbeddedBroker | None = None, **settings: objec
     )  # fmt: skip
     kept = BrokerLogins(Passwords(folder), broker)
     files = LoginFiles(folder, addresses_of(setup, "d1", broker_port=1883, http_port=8080), kept)
-    return ManualLogins(setup, kept, files)
+    return ManualLogins(setup, kept, files, Grants(folder), notify)
 
 
 def as_a_shell_reads(text: str, folder: Path) -> Mapping[str, str]:
@@ -71,7 +79,7 @@ def test_a_shell_and_systemd_read_the_same_settings(tmp_path: Path) -> None:
 
 
 def test_settings_hold_no_secret_and_each_secret_is_where_they_say(tmp_path: Path) -> None:
-    answer = logins(tmp_path, datastore_host="store").login("datastore", "/srv/keys/")
+    answer = logins(tmp_path, datastore_host="store").login("datastore", LoginRequest("/srv/keys/"))
     given = as_systemd_reads(answer.files["datastore.env"])
     for variable, name in (("PASSWORD_FILE", "password"), ("SSH_KEY", "key"), ("HTTP_TOKEN_FILE", "token")):
         assert given[f"ECLOUD_DATASTORE_{variable}"] == f"/srv/keys/datastore.{name}"
@@ -83,7 +91,7 @@ def test_settings_hold_no_secret_and_each_secret_is_where_they_say(tmp_path: Pat
 
 def test_other_hosts_are_sent_what_they_call_the_boss(tmp_path: Path) -> None:
     def given(**settings: object) -> str:
-        files = logins(tmp_path, **settings).login("w1", "/etc/ecloud").files
+        files = logins(tmp_path, **settings).login("w1", LoginRequest("/etc/ecloud")).files
         return as_systemd_reads(files["worker.env"])["ECLOUD_BROKER_HOST"]
 
     assert given(boss_address="boss.example") == "boss.example"
@@ -97,29 +105,31 @@ def test_the_certificates_of_a_broker_with_tls_go_along(tmp_path: Path) -> None:
     tls = TlsOptions(tmp_path / "ca.pem", tmp_path / "cert.pem", tmp_path / "key.pem")
     asked = logins(tmp_path, broker_host="mqtt.example", broker_tls=tls)
     for name, program in (("w1", "worker"), ("datastore", "datastore")):
-        answer = asked.login(name, "/x")
+        answer = asked.login(name, LoginRequest("/x"))
         assert as_systemd_reads(answer.files[f"{program}.env"])["ECLOUD_BROKER_TLS_CA"] == "/x/broker-ca.pem"
         assert answer.files["broker-ca.pem"] == "-----BEGIN CERTIFICATE-----\n"
         assert any("ECLOUD_BROKER_TLS_CERT" in note for note in answer.notes)
-    assert "broker-ca.pem" not in logins(tmp_path).login("w1", "/x").files
+    assert "broker-ca.pem" not in logins(tmp_path).login("w1", LoginRequest("/x")).files
     (tmp_path / "ca.pem").unlink()
     with pytest.raises(HttpError, match="broker_tls_ca .* cannot be read"):
-        asked.login("w1", "/x")
+        asked.login("w1", LoginRequest("/x"))
 
 
 def test_what_is_still_missing_for_another_host_is_said(tmp_path: Path) -> None:
-    local = logins(tmp_path, broker_listen="127.0.0.1", http_host="127.0.0.1").login("datastore", "/x").notes
+    local = (
+        logins(tmp_path, broker_listen="127.0.0.1", http_host="127.0.0.1").login("datastore", LoginRequest("/x")).notes
+    )
     assert [word for word in ("broker_listen", "datastore_host", "http_host") if word in " ".join(local)] == [
         "broker_listen", "datastore_host", "http_host",
     ]  # fmt: skip
-    [foreign] = logins(tmp_path, broker_host="mqtt.example").login("w1", "/x").notes
+    [foreign] = logins(tmp_path, broker_host="mqtt.example").login("w1", LoginRequest("/x")).notes
     assert "mqtt.example is not the boss's own" in foreign and "topic read ecloud/workers/w1/orders" in foreign
 
 
 @pytest.mark.parametrize("name", ["boss", "chief", "a b", "", "../x", "-x", "@datastore", "x" * 64, "w/1"])
 def test_names_that_no_worker_can_have_are_refused(name: str, tmp_path: Path) -> None:
     asked = logins(tmp_path, broker_username="chief")
-    for ask in (lambda: asked.login(name, "/x"), lambda: asked.remove_login(name)):
+    for ask in (lambda: asked.login(name, LoginRequest("/x")), lambda: asked.remove_login(name)):
         with pytest.raises(HttpError) as caught:
             ask()
         assert caught.value.status == 400
@@ -128,19 +138,19 @@ def test_names_that_no_worker_can_have_are_refused(name: str, tmp_path: Path) ->
 
 def test_a_worker_of_the_bosss_own_has_its_login_already(tmp_path: Path) -> None:
     with pytest.raises(HttpError, match="the boss starts itself"):
-        logins(tmp_path).login("local-2", "/x")
-    assert logins(tmp_path).login("local-3", "/x").made
+        logins(tmp_path).login("local-2", LoginRequest("/x"))
+    assert logins(tmp_path).login("local-3", LoginRequest("/x")).made
 
 
 def test_asking_again_gives_the_same_password_until_it_is_removed(tmp_path: Path) -> None:
     asked = logins(tmp_path)
-    first, again = asked.login("w1", "/x"), logins(tmp_path).login("w1", "/x")
+    first, again = asked.login("w1", LoginRequest("/x")), logins(tmp_path).login("w1", LoginRequest("/x"))
     assert (first.made, again.made) == (True, False)
     assert first.files == again.files
     asked.remove_login("w1")
     with pytest.raises(HttpError, match="there is no login 'w1'"):
         asked.remove_login("w1")
-    assert asked.login("w1", "/x").files["worker.password"] != first.files["worker.password"]
+    assert asked.login("w1", LoginRequest("/x")).files["worker.password"] != first.files["worker.password"]
 
 
 def test_starts_at_the_same_time_agree_on_one_password(tmp_path: Path) -> None:
@@ -167,7 +177,7 @@ def test_a_new_login_is_good_when_it_is_announced_and_a_removed_one_is_not(tmp_p
     broker.start()
     try:
         asked = logins(tmp_path, broker)
-        password = asked.login("w1", "/x").files["worker.password"].strip()
+        password = asked.login("w1", LoginRequest("/x")).files["worker.password"].strip()
         assert accepts_login(broker.host, broker.port, "w1", password) is True
         asked.remove_login("w1")
         assert accepts_login(broker.host, broker.port, "w1", password) is False
@@ -215,3 +225,51 @@ def test_logins_want_a_running_boss(home: Path) -> None:
     done = CliRunner().invoke(admin.app, ["login", "w1"])
     assert done.exit_code == 3
     assert "only a running boss does this" in done.output
+
+
+def test_what_a_worker_may_be_goes_with_its_login(tmp_path: Path) -> None:
+    events: list[LoginGranted] = []
+    asked = logins(tmp_path, notify=events.append)
+    said = asked.login("w1", LoginRequest(pool="gpu", labels={"engine": "2.3", "odd": "it's $HOME"}, slots=8))
+    variables = as_a_shell_reads(said.files["worker.env"], tmp_path)
+    assert variables["ECLOUD_POOL"] == "gpu"
+    assert json.loads(variables["ECLOUD_LABELS"]) == {"engine": "2.3", "odd": "it's $HOME"}
+    grant = Grant(pool="gpu", labels={"engine": "2.3", "odd": "it's $HOME"}, slots=8)
+    assert events == [LoginGranted(worker="w1", grant=grant)]
+    assert Grants(tmp_path).all() == {"w1": grant}, "the next boss knows it, too"
+    asked.login("w1", LoginRequest())
+    assert len(events) == 1, "what is left out stays"
+    asked.login("w1", LoginRequest(slots=0))
+    assert events[-1] == LoginGranted(worker="w1", grant=Grant(pool="gpu", labels=grant.labels))
+    asked.remove_login("w1")
+    assert events[-1] == LoginGranted(worker="w1", grant=None)
+    assert Grants(tmp_path).all() == {}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        LoginRequest(pool="no pool"),
+        LoginRequest(pool="local"),
+        LoginRequest(labels={"a\n": "b"}),
+        LoginRequest(labels={"": "b"}),
+        LoginRequest(labels={"a": "b" * 256}),
+        LoginRequest(labels={f"l{number}": "" for number in range(65)}),
+        LoginRequest(slots=-1),
+        LoginRequest(slots=2**16 + 1),
+    ],
+)
+def test_a_grant_that_cannot_be_is_refused_and_changes_nothing(tmp_path: Path, request_: LoginRequest) -> None:
+    asked = logins(tmp_path)
+    with pytest.raises(HttpError) as refused:
+        asked.login("w1", request_)
+    assert refused.value.status == 400
+    assert Grants(tmp_path).all() == {}
+    assert not Passwords(tmp_path).has("w1")
+
+
+def test_a_damaged_file_of_grants_says_what_to_do(tmp_path: Path) -> None:
+    logins(tmp_path).login("w1", LoginRequest(pool="gpu"))
+    (tmp_path / "logins" / "grants.json").write_text('{"w1": {"pool": 7}}')
+    with pytest.raises(GrantsError, match=r"grants\.json.*remove it and .*admin\.py login NAME --pool POOL"):
+        Grants(tmp_path)

@@ -8,13 +8,16 @@ import http.server
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tarfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from boss.embedded.broker import EmbeddedBroker
@@ -428,3 +431,42 @@ def test_another_version_is_fetched_from_its_boss_only_and_then_takes_its_place(
     programs = agent.home / "programs"
     assert json.loads((programs / "current.json").read_text())["digest"] == wanted
     assert (programs / wanted.removeprefix("b2:") / "worker" / "__main__.py").exists()
+
+
+def test_a_frozen_agent_begins_nothing_that_waited_before_its_boss_has_answered(start: Callable[..., Started]) -> None:
+    agent, boss = start(ECLOUD_SLOTS="1")
+    boss.hello()
+    welcome = Welcome(heartbeat_seconds=0.5, orphan_after_seconds=600.0, lease_seconds=2.0)
+    boss.order(welcome)
+    boss.order(run(1, commands=["sleep 1"]), run(2))
+    boss.until(lambda: PhaseReached(task=1, attempt=1, phase="executing") in boss.reports)
+    agent.process.send_signal(signal.SIGSTOP)
+    boss.order(run(3))
+    time.sleep(3.0)
+    boss.reports.clear()
+    agent.process.send_signal(signal.SIGCONT)
+    hello = boss.hello()
+    assert {(one.task, one.phase) for one in hello.held} <= {(1, "executing"), (1, "ended"), (2, "returned")}
+    boss.outcome(1)
+    boss.until(lambda: Returned(task=2, attempt=1) in boss.reports)
+    number = next(message.number for message in boss.messages if any(report is hello for report in message.reports))
+    boss.order(msgspec.structs.replace(welcome, hello=number), run(4))
+    boss.outcome(4)
+    begun = {report.task for report in boss.reports if isinstance(report, PhaseReached) and report.phase == "executing"}
+    assert begun <= {4}, "what waited while it stood still has not begun"
+
+
+def test_slots_are_bounded_by_descriptors(start: Callable[..., Started]) -> None:
+    agent, boss = start(ECLOUD_SLOTS="64")
+    assert boss.hello().slots == 64
+    agent.end()
+    few = (
+        "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); "
+        "os.execv(sys.executable, sys.argv[1:])"
+    )
+    with agent.log.open("ab") as log:
+        agent.process = subprocess.Popen(
+            [sys.executable, "-c", few, sys.executable, "-m", "worker"], env=agent.environment, stdout=log, stderr=log
+        )
+    assert boss.hello().slots == 20
+    assert "20 slots instead of 64: this process may have 256 files open" in agent.log.read_text()

@@ -160,6 +160,7 @@ class SimulatedBoss:
         self.turns += 1
         if self.turns % self.world.look_each == 0:
             check(state)
+            self.world.truth.looked_at(state)
             starved = starving(state) if state.leases_from is not None and not state.stopping else []
             assert not starved, f"tasks {starved} are ready and a worker that fits is idle"
 

@@ -16,6 +16,7 @@ import msgspec
 from boss import turn
 from boss.core import (
     attempts,
+    claims,
     commands,
     datastore,
     diagnosis,
@@ -37,6 +38,7 @@ from boss.core.cached_inputs import Cached
 from boss.core.effects import SendToWorker
 from boss.core.graph import DROPPED, Batch
 from boss.core.model import Ended, TaskState
+from boss.core.ready import Kind
 from boss.core.scaling import scale
 from boss.core.scaling.decide import Supply
 from boss.core.state import State, Worker
@@ -44,6 +46,8 @@ from boss.turn import Decided
 from datastore.agent import collecting, publishing
 from tests.simulation.bosses import SimulatedBoss
 from tests.worlds.store import SimulatedStore
+from wire.messages import Heartbeat
+from worker.agent import agent as worker_agent
 from worker.agent import effects as do
 from worker.agent import orders as worker_orders
 from worker.agent import reports as worker_reports
@@ -301,6 +305,38 @@ def other_host_goes_on(patch: Patch) -> None:
     patch.put(host_keys, "quarantine_host", _nothing)
 
 
+def hello_believed(patch: Patch) -> None:
+    """A worker is what it says it is."""
+
+    def all_of_it(state: State, worker_id: str, hello: Any) -> Any:
+        return Kind(hello.pool, tuple(sorted(hello.labels.items())), hello.slots, hello.memory), None
+
+    patch.put(claims, "believed", all_of_it)
+
+
+def foreign_deaths_counted(patch: Patch) -> None:
+    """Whoever reports a death is believed, whosever attempt it was."""
+
+    def count(state: State, worker: str, keys: list[Any]) -> None:
+        for task, attempt in keys:
+            found = state.unclear_deaths.get(task)
+            if found is not None and found[0] == attempt:
+                before(state, found[1], [(task, attempt)])
+
+    before = patch.put(workers, "_count_deaths", count)
+
+
+def foreign_progress_kept(patch: Patch) -> None:
+    """Whatever a heartbeat lists is kept."""
+
+    def heartbeat(state: State, worker: Worker, report: Any) -> None:
+        before(state, worker, report)
+        worker.progress.update({task: fraction for task, _, fraction in report.progress})
+
+    before = patch.put(workers._HANDLERS, Heartbeat, workers._heartbeat)
+    patch.put(workers._HANDLERS, Heartbeat, heartbeat)
+
+
 def weaker_reason_wins(patch: Patch) -> None:
     """A probe undoes what only an operator may."""
     patch.put(quarantine, "is_lasting", lambda worker: False)
@@ -379,6 +415,22 @@ def outcome_said_once(patch: Patch) -> None:
 def numbers_begin_again(patch: Patch) -> None:
     """A boss that reads its memory back counts its orders from the first, and all of them are ignored."""
     patch.put(restore, "take_along", lambda state, before: None)
+
+
+def thawed_goes_on(patch: Patch) -> None:
+    """An agent that stood still begins what it was sent before."""
+    patch.put(worker_agent, "_resync", _nothing)
+
+
+def thawed_believes_what_waited(patch: Patch) -> None:
+    """An agent that stood still gives back what it has, and takes what was on its way to it."""
+    resync = worker_agent._resync
+
+    def at_once(state: Any) -> None:
+        resync(state)
+        state.resyncing = False
+
+    patch.put(worker_agent, "_resync", at_once)
 
 
 # --- instances ---------------------------------------------------------------------------------------
@@ -475,6 +527,9 @@ MUTATIONS = [
     Mutation(other_key_accepted, 25),
     Mutation(other_host_goes_on, 87),
     Mutation(weaker_reason_wins, 68),
+    Mutation(foreign_progress_kept, 8),
+    Mutation(hello_believed, 8),
+    Mutation(foreign_deaths_counted, 275),
     Mutation(ready_without_a_reason, 0),
     Mutation(other_results_fail_the_task, 60),
     Mutation(cache_believed_for_ever, 2),
@@ -485,6 +540,8 @@ MUTATIONS = [
     Mutation(acknowledgement_ignored, 0),
     Mutation(outcome_said_once, 3),
     Mutation(numbers_begin_again, 34),
+    Mutation(thawed_goes_on, 93),
+    Mutation(thawed_believes_what_waited, 93),
     Mutation(scaled_in_while_busy, 2),
     Mutation(never_scaled_in, 2),
     Mutation(nic_not_waited_for, 11),

@@ -50,6 +50,24 @@ def plan_full_disks(world: World, chance: random.Random) -> None:
     world.clock.after(at, fill)
 
 
+def plan_lies(world: World, chance: random.Random) -> None:
+    """Agents that lie for a while. Of a source of its own: worlds without them stay as they are."""
+    if chance.random() < 0.6:
+        return
+    for number in range(chance.choice([1, 3, 8])):
+        at, part, seconds = chance.uniform(1.0, STORM_SECONDS), chance.random(), chance.choice([1.0, 30.0, 200.0])
+        blow = Blow(f"worker_lies({seconds:g})#{number}", "", at, part, seconds)
+        world.clock.after(at, lambda blow=blow: _worker_lies(world, blow))  # type: ignore[misc]
+
+
+def _worker_lies(world: World, blow: Blow) -> None:
+    """Whoever has its login starts another agent there, which states what it likes about itself and others."""
+    worker = _worker(world, blow) if world.faults.happens(blow.name) else None
+    if worker is not None:
+        worker.lies_until = world.clock.now + blow.seconds
+        worker.crash_agent()
+
+
 def _strike(world: World, blow: Blow) -> None:
     if world.faults.happens(blow.name):
         _BLOWS[blow.kind][0](world, blow)

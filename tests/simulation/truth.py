@@ -35,6 +35,8 @@ class Truth:
         #: Task -> real ends with a failure that is its own fault.
         self.failures: Counter[int] = Counter()
         self.successes: Counter[int] = Counter()
+        #: Attempts that are over on record -> since when.
+        self.over: dict[tuple[int, int], float] = {}
         #: Ended attempts whose outcome is certainly on their worker's disk -> that machine.
         self.kept: dict[tuple[int, int], SimulatedWorker] = {}
         #: Attempts on record that were sent to a worker.
@@ -81,6 +83,9 @@ class Truth:
         row = store.attempts.get(key)
         assert row is not None, f"{key} began and was never recorded as sent"
         assert row.ended in ("", "lost", "superseded"), f"{key} began, and had ended as {row.ended}"
+        over = self.over.get(key)
+        late = over is not None and worker.thawed_at > over
+        assert not late, f"{key} had ended as {row.ended} while {worker.name} stood still, and began after it"
         assert row.worker == worker.id, f"{key} started on {worker.id}, was sent to {row.worker}"
         if run.init:
             self._nic(worker, key, row)
@@ -178,6 +183,16 @@ class Truth:
             known = machine.stated_key in pinned
             assert known, f"{worker_id} ({incarnation}), whose host key is another one, was sent {orders[0]}"
 
+    def looked_at(self, state: State) -> None:
+        """What a worker says it is decides nothing beyond what its pool's settings say."""
+        for worker in state.workers.values():
+            pool = self.world.policy.pool(worker.kind.pool)
+            limit = pool.slots or self.world.policy.max_slots
+            stated = f"{worker.id} counts as {worker.kind}"
+            assert worker.slots <= limit, f"{stated}, and has {limit} slots at most"
+            assert pool.name in ("", self.world.pool.name), f"{stated}, and its pool is {self.world.pool.name}"
+            assert dict(worker.kind.labels).items() <= pool.labels.items(), f"{stated}, and has no such label"
+
     # --- on the datastore --------------------------------------------------------------------------------
 
     def published(self, task: int, attempt: int, name: str, digest: str) -> None:
@@ -219,6 +234,10 @@ class Truth:
                 accepted, index = store.places[key[0]]
                 self.described.setdefault(key, accepted.submission.executions[index])
         for key, attempt in changes.attempts.items():
+            if not attempt.ended:
+                self.over.pop(key, None)
+            elif key not in self.over:
+                self.over[key] = self.world.clock.now
             if key not in self.sent:
                 self.sent.add(key)
                 self.assigned(key, attempt)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from tests.simulation.clock import Alarm
 from wire.codec import decode, encode
 from wire.messages import (
+    MAX_SLOTS,
     VERSION,
     AttemptKey,
+    Heartbeat,
     ManifestEntry,
     Outcome,
     Place,
     Presence,
     Run,
+    WorkerHello,
     WorkerOrders,
+    WorkerReports,
 )
 from wire.topics import Topics
 from worker.agent import AgentOptions, WorkerAgent, events
@@ -83,6 +89,11 @@ class SimulatedWorker:
         self.generation = 0
         self.running: dict[AttemptKey, int] = {}
         self.frozen_until = 0.0
+        self._frozen_since = 0.0
+        #: When its agent last went on after it had stood still for longer than a lease; 0.0: it has not.
+        self.thawed_at = 0.0
+        #: Until then its agent is not ours: its hellos state what serves it.
+        self.lies_until = 0.0
         self.held_back: list[object] = []
         self.clock_offset = 0.0
         self._runs = 0
@@ -160,7 +171,7 @@ class SimulatedWorker:
         self._begun.clear()
         self.running.clear()
         self.held_back.clear()
-        self.frozen_until = 0.0
+        self.frozen_until = self.thawed_at = 0.0
         self.world.network.leave(self.name)
 
     def jump(self, seconds: float) -> None:
@@ -172,6 +183,8 @@ class SimulatedWorker:
     def freeze(self, seconds: float) -> None:
         """Alive and silent; its commands stand still as well (a suspended machine)."""
         until = self.world.clock.now + seconds
+        if not self._frozen():
+            self._frozen_since = self.world.clock.now
         self.frozen_until = max(self.frozen_until, until)
         self.world.clock.after(seconds, self._thaw)
 
@@ -181,6 +194,8 @@ class SimulatedWorker:
     def _thaw(self) -> None:
         if self._frozen():
             return
+        if self.world.clock.now - self._frozen_since > self.world.policy.lease:
+            self.thawed_at = self.world.clock.now
         held, self.held_back = self.held_back, []
         for event in held:
             self._handle(event)
@@ -241,7 +256,7 @@ class SimulatedWorker:
     def _do(self, effect: do.Effect) -> None:
         disk = self.disk
         if isinstance(effect, do.SendReports):
-            self.world.network.publish(self.name, TOPICS.reports(self.id), encode(effect.message))
+            self.world.network.publish(self.name, TOPICS.reports(self.id), encode(self._stated(effect.message)))
         elif isinstance(effect, do.Execute):
             self._execute(effect.run)
         elif isinstance(effect, do.PlaceInputs):
@@ -267,6 +282,23 @@ class SimulatedWorker:
         elif isinstance(effect, do.Exit):
             self._die()
             self.world.provider.process_ended(self)
+
+    def _stated(self, message: WorkerReports) -> WorkerReports:
+        """What it states while its agent lies: more than it is, and of others what they never did."""
+        if self.world.clock.now >= self.lies_until:
+            return message
+        others = [key for key, row in self.world.store.attempts.items() if row.worker != self.id][-100:]
+        lies = [
+            msgspec.structs.replace(
+                report, pool="gpu", slots=MAX_SLOTS, labels={"engine": "9"}, memory=2**50, died=report.died + others
+            )
+            if isinstance(report, WorkerHello)
+            else msgspec.structs.replace(report, progress=[(*key, 1.0) for key in others])
+            if isinstance(report, Heartbeat)
+            else report
+            for report in message.reports
+        ]
+        return msgspec.structs.replace(message, reports=lies)
 
     def _place(self, effect: do.PlaceInputs, generation: int) -> None:
         if generation != self.generation:

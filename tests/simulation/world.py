@@ -22,7 +22,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.graphs import Behaviour
 from tests.simulation.network import Network
 from tests.simulation.provider import Provider
-from tests.simulation.storm import STORM_SECONDS, plan_full_disks, plan_storm
+from tests.simulation.storm import STORM_SECONDS, plan_full_disks, plan_lies, plan_storm
 from tests.simulation.truth import Truth
 from tests.simulation.users import Users
 from tests.simulation.workers import SimulatedWorker
@@ -31,6 +31,8 @@ from wire.messages import Execution, Run
 
 CALM_SECONDS = 6_000.0
 MAX_STEPS = 400_000
+#: What a worker is believed to have at most; more than any has.
+MAX_SLOTS = 8
 #: A limit that is never reached.
 NEVER = 10_000
 
@@ -88,6 +90,7 @@ class World:
             self.users.plan_acts(random.Random(f"{seed} users"))
             plan_storm(self, random.Random(f"{seed} storm"))
             plan_full_disks(self, random.Random(f"{seed} disks"))
+            plan_lies(self, random.Random(f"{seed} lies"))
 
     # --- what a world of another kind has instead -----------------------------------------------------------
 
@@ -227,6 +230,7 @@ def _policy(chance: random.Random) -> Policy:
         resend=5.0,
         ask_again=30.0,
         prefetch_max=chance.choice([0, 4, 64]),
+        max_slots=MAX_SLOTS,
         order_bytes=chance.choice([500, 262144]),
         deaths=3,
         strikes=chance.choice([2, NEVER]),

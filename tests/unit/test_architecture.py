@@ -71,7 +71,7 @@ ONLY: dict[str, tuple[str, ...]] = {
     # The agents may measure what they say with the (pure) codec, to split what is too large.
     "worker.agent": ("worker.agent", "wire.messages", "wire.codec"),
     "worker.epanet": ("worker.epanet", "wire.messages"),
-    "worker.runner": ("worker", "wire.messages"),
+    "worker.runner": ("worker", "wire.messages", "wire.descriptors"),
     "datastore": ("datastore", "wire"),
     "datastore.agent": ("datastore.agent", "datastore.paths", "wire.messages", "wire.codec"),
     "datastore.paths": ("datastore.errors", "wire.messages"),

@@ -26,7 +26,7 @@ from boss.core.events import (
     WorkerReported,
 )
 from boss.core.model import InitSpec, Profile, SentFile, Submission, TaskState
-from boss.core.policy import Policy
+from boss.core.policy import Grant, Policy
 from boss.core.rows import AttemptRow, Known, TaskRow
 from boss.core.scheduler import Scheduler
 from boss.core.state import Attempt, State, Worker
@@ -137,7 +137,10 @@ def manifest(names: str) -> list[ManifestEntry]:
 class FakeWorker:
     """Reports what the test has it report; confirms by its next report what the test took from it."""
 
-    def __init__(self, world: World, id: str, *, pool: str = "local", slots: int = 2, **hello: object) -> None:
+    def __init__(
+        self, world: World, id: str, *, pool: str = "local", slots: int = 2, granted: bool = True, **hello: object
+    ) -> None:
+        """`granted`: an operator has granted what it states, without which none of that counts."""
         self.world = world
         self.id = id
         self.incarnation = f"{id}.1"
@@ -146,6 +149,9 @@ class FakeWorker:
         self.confirms: list[int] = []
         self.confirmed = 0
         self.about = {"pool": pool, "slots": slots, "place": Place(path=f"/homes/{id}")} | hello
+        if granted:
+            world.grants[id] = Grant(pool=pool, labels=self.about.get("labels", {}))  # type: ignore[arg-type]
+            world.state.grants[id] = world.grants[id]
         #: Of the last hello.
         self.deployment = "d"
 
@@ -286,6 +292,8 @@ class World:
         self.effects: list[object] = []
         #: Orders to workers that speak another version of the protocol, unread: (worker, payload).
         self.other_versions: list[tuple[str, bytes]] = []
+        #: What operators granted to workers.
+        self.grants: dict[str, Grant] = {}
         self._reply = 0
         self._begin()
         if connected:
@@ -294,7 +302,7 @@ class World:
 
     def _begin(self) -> None:
         self.session = self.store.open()
-        self.scheduler = Scheduler(self.policy)
+        self.scheduler = Scheduler(msgspec.structs.replace(self.policy, grants=self.policy.grants | self.grants))
         self.dispatcher = Dispatcher(self.store, "d", self.store.epoch, self.scheduler.in_cache)
         self.scheduler.restore(self.store.load(), self.now, self.now)
         check(self.state)

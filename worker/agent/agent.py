@@ -31,6 +31,7 @@ from worker.agent.events import (
     OrdersArrived,
     OtherAgentSeen,
     ProgressReported,
+    Suspended,
     TermReceived,
     TimePassed,
 )
@@ -83,7 +84,9 @@ class WorkerAgent:
         state = self.state
         if state.exited:
             return []
-        state.now = now
+        gap, state.now = now - state.now, now
+        if gap > state.lease_seconds:
+            _resync(state)
         _HANDLERS[type(event)](state, event)
         if state.ready:
             moves.begin_ready(state)
@@ -98,8 +101,19 @@ class WorkerAgent:
         if state.exited:
             return None
         orphaned = None if state.stop else state.heard_at + state.orphan_after_seconds
-        due = (orphaned, reports.next_deadline(state), state.linger_until)
-        return min((each for each in due if each is not None), default=None)
+        awake = state.now + state.lease_seconds / 2  # a longer pause between two events is a gap
+        due = (awake, orphaned, reports.next_deadline(state), state.linger_until)
+        return min(each for each in due if each is not None)
+
+
+def _resync(state: WorkerAgentState) -> None:
+    """It stood still (a frozen process, a suspended machine) for longer than the boss trusts a silent worker: what has
+    not begun may run elsewhere by now. It is given back, and nothing begins before the boss's answer to a new hello.
+    """
+    state.resyncing = True
+    state.resync_from = state.message_number + 1
+    moves.give_back_all(state)
+    reports.say_hello_soon(state)
 
 
 def _held(state: WorkerAgentState, task: int, attempt: int) -> Held | None:
@@ -233,6 +247,11 @@ def _on_other_agent(state: WorkerAgentState, event: OtherAgentSeen) -> None:
     begin_stop(state, state.stop_reason, True)
 
 
+def _on_suspended(state: WorkerAgentState, event: Suspended) -> None:
+    if event.seconds > state.lease_seconds:
+        _resync(state)
+
+
 def _on_time_passed(state: WorkerAgentState, event: TimePassed) -> None:
     if state.heard_at + state.orphan_after_seconds <= state.now and not state.stop:
         state.exit_code = ORPHANED if state.options.halt_when_orphaned else 1
@@ -269,6 +288,7 @@ _HANDLERS: dict[type[Event], Callable[[WorkerAgentState, Any], None]] = {
     DiskMeasured: _on_disk_measured,
     BundleFetched: _on_bundle_fetched,
     BundleNotFetched: _on_bundle_not_fetched,
+    Suspended: _on_suspended,
     TermReceived: _on_term,
     OtherAgentSeen: _on_other_agent,
     TimePassed: _on_time_passed,

@@ -92,6 +92,12 @@ class OtherAgentSeen(msgspec.Struct, frozen=True):
     incarnation: str
 
 
+class Suspended(msgspec.Struct, frozen=True):
+    """The machine was suspended for so long, which its clock does not count."""
+
+    seconds: float
+
+
 class TimePassed(msgspec.Struct, frozen=True):
     """The deadline that the agent asked for has come (or some time has passed: it is always harmless)."""
 
@@ -111,5 +117,6 @@ Event = (
     | BundleNotFetched
     | TermReceived
     | OtherAgentSeen
+    | Suspended
     | TimePassed
 )

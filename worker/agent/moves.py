@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from wire.messages import Input, ManifestEntry, Outcome, PhaseReached, Returned, Run
+from wire.messages import REASON_KEPT, Input, ManifestEntry, Outcome, PhaseReached, Returned, Run, shortened
 from worker.agent.effects import (
     Execute,
     ForgetOutcome,
@@ -151,6 +151,8 @@ def _begin(state: WorkerAgentState, held: Held, run: Run) -> None:
 
 def end(state: WorkerAgentState, held: Held, outcome: Outcome, keep: bool = True) -> None:
     """The attempt has an outcome: report it until it is acknowledged (or never, if it is not needed)."""
+    if len(outcome.reason) > REASON_KEPT:
+        outcome = msgspec.structs.replace(outcome, reason=shortened(outcome.reason))
     state.progress.pop(held.key, None)
     succeeded_init = held.run is not None and held.run.init and outcome.ended == "succeeded"
     if held.unwanted:

@@ -60,6 +60,9 @@ def _on_run(state: WorkerAgentState, run: Run) -> None:
     if known is not None:
         _say_phase_again(state, known)
         return
+    if state.resyncing:
+        state.ignored[IgnoredOrder.BEFORE_RESYNC] += 1
+        return
     highest = state.highest.get(run.task, 0)
     if run.attempt < highest:
         state.ignored[IgnoredOrder.LOWER_ATTEMPT] += 1
@@ -161,8 +164,11 @@ def begin_stop(state: WorkerAgentState, reason: str, at_once: bool) -> None:
 def _on_welcome(state: WorkerAgentState, order: Welcome) -> None:
     state.heartbeat_seconds = max(order.heartbeat_seconds, 0.05)
     state.orphan_after_seconds = max(order.orphan_after_seconds, 0.1)
-    state.welcomed = True
-    state.hello_at = None
+    state.lease_seconds = order.lease_seconds or state.lease_seconds
+    if (order.hello or state.hello_number) >= state.resync_from:
+        state.resyncing = False
+        state.welcomed = True
+        state.hello_at = None
 
 
 def _on_say_hello(state: WorkerAgentState, order: SayHello) -> None:

@@ -163,6 +163,7 @@ def _unacknowledged(state: WorkerAgentState) -> Iterable[Held]:
 def _send_hello(state: WorkerAgentState) -> None:
     """Hello, then everything that the boss has not acknowledged."""
     state.asked_at = state.now
+    state.hello_number = state.message_number + 1
     state.hello_at = state.now + state.hello_delay
     state.hello_delay = min(state.hello_delay * 2, HELLO_MAX)
     state.resends.clear()

@@ -34,6 +34,8 @@ class IgnoredOrder(StrEnum):
     OTHER_INCARNATION = "other_incarnation"
     #: The broker delivered it twice or late, or it is of a boss that was superseded.
     NOT_NEWER = "not_newer"
+    #: A Run that came before the boss answered the hello after a gap.
+    BEFORE_RESYNC = "before_resync"
     #: A Run of an attempt below the highest one of its task that is here.
     LOWER_ATTEMPT = "lower_attempt"
 
@@ -118,6 +120,8 @@ class WorkerAgentState:
     deployment: str
     heartbeat_seconds: float
     orphan_after_seconds: float
+    #: Until the boss says it.
+    lease_seconds: float = field(default=30.0, kw_only=True)
     #: Of the event that is handled.
     now: float
     #: What is to be done for it, in this order; empty between two events.
@@ -173,8 +177,16 @@ class WorkerAgentState:
     heard_at: float = 0.0
     asked_at: float = 0.0
 
+    #: It stood still for longer than a lease. Until the boss has answered a hello that it said since, nothing that
+    #: was sent to it begins: its attempts may be with others by now.
+    resyncing: bool = False
+    #: Number of the first message that counts as said since then.
+    resync_from: int = 0
+
     # reports
     message_number: int = 0
+    #: Of the last message with a hello.
+    hello_number: int = 0
     #: The latest report of each attempt that has not gone out.
     outbox: dict[AttemptKey, WorkerReport] = field(default_factory=dict)
     #: When what waits goes out at the latest; None while nothing waits.

@@ -11,6 +11,7 @@ import signal
 from functools import partial
 from typing import Any, Literal
 
+from wire.descriptors import former
 from wire.messages import CommandSummary, Outcome, Run
 from worker.runner import spawn
 from worker.runner.output import Capture
@@ -128,7 +129,7 @@ class RunningAttempt(AttemptExecution):
         command = self._commands[index]
         self._command_began = now()
         try:
-            arguments = spawn.arguments_of(command, self.run.execution.memory, self._directory, index)
+            arguments = spawn.arguments_of(command, self.run.execution.memory, self._directory, index, former())
             pid, start = self._shared.launcher.start(
                 arguments, self._work, self._environment, self._shared.nothing, *self._writers
             )

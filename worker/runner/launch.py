@@ -15,6 +15,7 @@ import os
 import signal
 import time
 
+from wire.descriptors import give_back
 from worker.runner.processes import look
 
 _CLONE_FS = 0x200
@@ -62,6 +63,7 @@ class Launcher:
                 setsid=True,
                 setsigdef=_RESTORED,
             )
+            give_back(pid)
         finally:
             if not self._alone:
                 os.fchdir(self._back)

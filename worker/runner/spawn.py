@@ -61,8 +61,15 @@ def text_of(command: str | list[str]) -> str:
     return command if isinstance(command, str) else subprocess.list2cmdline(command)
 
 
-def arguments_of(command: str | list[str], memory: int | None, directory: str, index: int) -> list[str]:
-    """The argument list. A limit of memory holds for each process of the command and all that it starts."""
+def arguments_of(
+    command: str | list[str], memory: int | None, directory: str, index: int, descriptors: int | None = None
+) -> list[str]:
+    """The argument list. A limit of memory holds for each process of the command and all that it starts.
+
+    `descriptors`: the soft limit that a line for the shell is to have; an argument list gets it from who starts it.
+    """
+    if isinstance(command, str) and descriptors is not None:
+        command = f"ulimit -S -n {descriptors}; {command}"  # on its first line: those of error messages stay
     if isinstance(command, list):
         arguments = command
     elif len(command) < _LINE_MAX // 4 or len(command.encode()) < _LINE_MAX:

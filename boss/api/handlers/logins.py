@@ -25,8 +25,8 @@ AT_ONCE = 32
 
 
 def login(call: Call) -> LoginAnswer:
-    folder = _folder(call, "the other host")
-    return of_running_boss(call.services.logins).login(call.text("name"), folder)
+    _folder(call, "the other host")
+    return of_running_boss(call.services.logins).login(call.text("name"), call.request_body(LoginRequest))
 
 
 def _folder(call: Call, where: str) -> str:

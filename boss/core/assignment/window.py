@@ -12,7 +12,7 @@ def window(state: State, worker: Worker) -> int:
     slots = worker.slots
     policy = state.policy
     if worker.seconds is None:
-        return 2 * slots
+        return slots + min(policy.prefetch_max, slots)
     ahead = slots * policy.prefetch / max(worker.seconds, 1e-6)
     return slots + min(policy.prefetch_max, max(slots, int(ahead)))
 

@@ -63,7 +63,7 @@ def forecast_for(
 
 def kind_of(state: State, pool: PoolPolicy) -> Kind:
     """What a worker of the pool is, or will be. Before one was seen it is hoped to take whatever waits."""
-    slots = state.pools[pool.name].slots or pool.slots
+    slots = pool.slots or state.pools[pool.name].slots
     if not slots:
         slots = max((each.demand.slots for each in state.ready.by_demand.values()), default=1)
     return Kind(pool.name, tuple(sorted(pool.labels.items())), slots, 0)

@@ -13,6 +13,7 @@ from boss.core.events import BundlesKnown, Event, InstanceStarted
 from boss.core.model import WorkerState
 from boss.core.policy import Policy, PoolPolicy
 from boss.core.reasons import ReportRejection
+from boss.inbox import Inbox
 from boss.messages import MqttMessages
 from boss.status import LINES, OtherVersionLog, StatusReasons
 from tests.worlds.scheduler import World
@@ -47,7 +48,7 @@ class Boss:
             self.world.turn(InstanceStarted(instance=1, reference="17 100"))
         self.world.ignore()
         #: What the MQTT side puts into the inbox.
-        self.events: list[Event] = []
+        self.inbox = Inbox()
         receivers: list[Callable[[LinkEvent], None]] = []
 
         class FakeLink:
@@ -57,7 +58,7 @@ class Boss:
             def subscribe(self, topic: str) -> None: ...
 
         monkeypatch.setattr(messages_module, "Link", FakeLink)
-        MqttMessages(LinkOptions(host="broker", port=1, client_id="boss"), TOPICS, self.events.append)
+        MqttMessages(LinkOptions(host="broker", port=1, client_id="boss"), TOPICS, self.inbox)
         (self._receive,) = receivers
 
     def gets(self, name: str, topic: str = TOPICS.reports("cloud-1"), **changed: str) -> list[Event]:
@@ -67,7 +68,9 @@ class Boss:
             assert former.encode() in payload
             payload = payload.replace(former.encode(), present.encode())
         self._receive(Received(topic, payload, retained=False))
-        events, self.events[:] = list(self.events), []
+        events: list[Event] = []
+        while isinstance(item := self.inbox.take(), msgspec.Struct):
+            events.append(item)
         if events:
             self.world.turn(*events)
         return events

@@ -51,6 +51,17 @@ SENTENCES: list[tuple[Wait, str]] = [
         "the datastore has not stored the sent file 'net.inp' yet: no room; the boss retries automatically",
     ),
     (
+        waits.ClaimRefused("lab-2", "gpu", (("engine", "2.3"), ("a", "b" * 99)), 5000, "", 1024),
+        f"worker lab-2 states pool 'gpu' and labels 'engine=2.3', 'a={'b' * 58}' and 5000 slots, which its login does "
+        "not grant: it works on without and counts with 1024; if it is right: admin.py login lab-2 --pool POOL --label "
+        "NAME=VALUE --slots N",
+    ),
+    (
+        waits.ClaimRefused("cloud-2", "", (("engine", "2.3"),), 0, "cloud", 4),
+        "worker cloud-2 states label 'engine=2.3', which the settings of its pool cloud do not say: it works on "
+        "without; if it is right, set it in [pools.cloud] (slots, labels)",
+    ),
+    (
         waits.OtherVersion("lab-2", 1, 2, VersionAnswer.REFUSED),
         "worker lab-2 speaks version 1 of the protocol and the boss version 2: it is refused and gets no tasks; "
         "update ecloud where it runs and start it again",

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from boss.api import schema
 from boss.cli import format_tasks, format_workers
 from boss.cli.terminal import ProgressLine, bar, duration, format_progress, format_size, harmless
-from boss.core.reasons import ReportRejection
+from boss.core.reasons import MessageRejection, ReportRejection
 from tests.worlds.waiting import scaled
 
 
@@ -130,7 +130,7 @@ def test_status_counts_the_reports_that_the_boss_rejected_by_reason() -> None:
 
 
 def test_every_reason_for_which_a_report_is_rejected_has_its_text() -> None:
-    assert set(format_tasks.REJECTED_REPORTS) == set(ReportRejection)
+    assert set(format_tasks.REJECTED_REPORTS) == {*ReportRejection, *MessageRejection}
 
 
 def test_a_worker_is_shown_in_the_legacy_format() -> None:

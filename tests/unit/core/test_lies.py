@@ -6,7 +6,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -27,8 +27,24 @@ REAL = (-1e308, -1.0, 0.0, 0.5, 1.0, 3.0, 1e9, 1e308, 5e-324)
 TEXTS = ("", "x", "w", "in", "out", "b2:" + "0" * 64, "b2:", "../../x", "\0", "\u202e☃😀", "y" * 300, "😀" * 20_000)
 
 
+#: Where no absurd value is within the bounds.
+_SMALL: dict[Any, Any] = {int: 1, float: 0.5, str: "x"}
+
+
+def _is_within(value: Any, bound: msgspec.Meta) -> bool:
+    if isinstance(value, int | float):
+        return (bound.ge is None or value >= bound.ge) and (bound.le is None or value <= bound.le)
+    return bound.max_length is None or len(value) <= bound.max_length
+
+
 def anything(kind: Any, choose: random.Random) -> Any:
-    """A value of this type, rather an absurd one."""
+    """A value of this type, rather an absurd one; seldom beyond its bounds, where it would only be refused."""
+    if get_origin(kind) is Annotated:
+        inner, *bounds = get_args(kind)
+        tried = (anything(inner, choose) for _ in range(1 if choose.random() < 0.01 else 20))
+        return next(
+            (value for value in tried if all(_is_within(value, bound) for bound in bounds)), _SMALL.get(inner, [])
+        )
     origin, arguments = get_origin(kind), get_args(kind)
     if kind is int:
         return choose.choice(WHOLE)
@@ -52,7 +68,7 @@ def anything(kind: Any, choose: random.Random) -> Any:
         return anything(choose.choice(arguments), choose)
     if kind is object:
         return choose.choice(TEXTS)
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     return kind(**{field.name: anything(hints[field.name], choose) for field in msgspec.structs.fields(kind)})
 
 
