@@ -32,14 +32,22 @@ def find(start: Path | None = None, environment: Mapping[str, str] | None = None
     """The state directory that is there already, or None."""
     chosen = _chosen(environment)
     if chosen is not None:
-        return chosen if chosen.is_dir() else None
+        return chosen if _is_there(chosen) else None
     here = (start or Path.cwd()).absolute()
     for directory in (here, *here.parents):
         candidate = directory / NAME
-        if candidate.is_dir():
+        if _is_there(candidate):
             _refuse_of_another_user(candidate)
             return candidate
     return None
+
+
+def _is_there(directory: Path) -> bool:
+    try:
+        return directory.is_dir()
+    except OSError as error:
+        reason = f"the state directory {directory} cannot be looked at: {error.strerror}. {_ELSEWHERE}"
+        raise StateDirectoryError(reason) from None
 
 
 def find_or_make(start: Path | None = None, environment: Mapping[str, str] | None = None) -> Path:

@@ -102,3 +102,13 @@ def test_one_of_another_user_is_not_taken_by_chance(tmp_path: Path, monkeypatch:
     with pytest.raises(StateDirectoryError, match="belongs to another user"):
         find(tmp_path, {})
     assert find(tmp_path, {"ECLOUD_HOME": str(theirs)}) == theirs
+
+
+def test_one_behind_a_closed_door_is_refused_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    for environment in ({}, {"ECLOUD_HOME": str(tmp_path / "home")}):
+        with pytest.raises(StateDirectoryError, match="cannot be looked at: Permission denied.*Set ECLOUD_HOME"):
+            find(tmp_path, environment)
