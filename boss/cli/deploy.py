@@ -131,6 +131,8 @@ def _teardown(
         teardown.remove(client, own, wanted, _print)
         if own is not None:
             (home / DEPLOYED_FILE).unlink(missing_ok=True)
+        if own is not None or kept is None:  # else what was deployed from here is still there
+            _end_login(client)
     write_json(wanted) if as_json else write(torn_down_lines(wanted))
 
 
@@ -187,6 +189,17 @@ def _cloud_client(values: LoadedSettings, home: Path) -> CloudClient:
         raise DeployError(str(error)) from None
     client.keep_login()
     return client
+
+
+def _end_login(client: CloudClient) -> None:
+    """Of a command after which no other is to be expected: an account has few tokens."""
+    from boss.deploy.teardown import TOKENS
+    from boss.providers.opennebula.errors import CloudError
+
+    try:
+        client.end_login()
+    except CloudError as error:
+        _print(f"The login token of this state directory stays until it expires ({error}). {TOKENS}")
 
 
 @contextmanager

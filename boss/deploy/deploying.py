@@ -97,25 +97,29 @@ class Deploy:
     def _cloud_secret(self, password_goes_along: bool) -> str:
         """A token, so that no password gets to a machine of the cloud."""
         record, now = self._kept.record, self._clock.wall()
-        if record.cloud_token and record.cloud_token_until - now > TOKEN_SECONDS / 2:
-            return record.cloud_token
         former = record.cloud_token
+        if former and not self._client.accepts(former):  # an administrator may have removed it
+            former = ""
+        if former and record.cloud_token_until - now > TOKEN_SECONDS / 2:
+            return former
         try:
-            made = self._client.make_token(self._client.secret, TOKEN_SECONDS)
+            made = self._client.make_token(TOKEN_SECONDS)
         except CloudError as error:
             if error.kind in ("login", "away", "unclear"):
                 raise
             if password_goes_along:
                 return str(self._values.opennebula_password)
             raise DeployError(
-                f"the cloud gives no login token for the boss ({error}). Where opennebula_password is a token already, "
-                "or may lie on the boss's machine, say --password_goes_along"
+                f"the cloud gives no login token for the boss ({error}). An account has at most ten: those that are "
+                "not needed any more are removed by `oneuser token-delete TOKEN`, or in Sunstone under Settings, Auth. "
+                "Where opennebula_password is a token already, or may lie on the boss's machine, say "
+                "--password_goes_along"
             ) from None
         record.cloud_token, record.cloud_token_until = made, now + TOKEN_SECONDS
         self._kept.save()
         if former:
             try:
-                self._client.drop_token(self._client.secret, former)
+                self._client.drop_token(former)
             except CloudError:
                 pass  # it expires
         return made

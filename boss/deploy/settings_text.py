@@ -15,6 +15,8 @@ HTTP_PORT, BROKER_PORT = 8080, 1883
 #: Where the secrets are, there.
 FOLDER = "/etc/ecloud"
 HTTP_TOKEN, CLOUD_TOKEN = f"{FOLDER}/http.token", f"{FOLDER}/opennebula.token"
+#: The boss's state directory (templates/ecloud-boss-machine.service).
+STATE = "/var/lib/ecloud/.ecloud"
 #: About the user's own machine, or set below.
 _NOT_PASSED_ON = frozenset(
     "boss_url token http_host http_port boss_address broker_listen broker_port opennebula_password opennebula_mark "

@@ -15,11 +15,19 @@ from boss.deploy.errors import DeployError
 from boss.deploy.listed import BOSS, DATASTORE, machines
 from boss.deploy.made import LONGEST_CALL_SECONDS, LOOK_SECONDS, Clock
 from boss.deploy.record import Kept
+from boss.deploy.remote import log_in
+from boss.deploy.settings_text import STATE
 from boss.providers.opennebula import errors
 from boss.providers.opennebula.client import CloudClient
 from boss.providers.opennebula.errors import CloudError
+from boss.providers.opennebula.login import token_in
 from boss.providers.opennebula.machines import DEPLOY, CloudMachine, Seen
+from boss.providers.opennebula.make import TOKEN_FILE
 
+#: How long the boss's machine is asked for its token.
+LOGIN_SECONDS = 5.0
+#: For users.
+TOKENS = "An account has at most ten; `oneuser token-delete TOKEN`, or Sunstone under Settings, Auth, removes one."
 #: A boss that does not end politely is ended hard after this; workers are at once.
 POLITE_SECONDS = 60.0
 #: For all of it.
@@ -65,6 +73,7 @@ def remove(
     """All of it; safe to repeat. Raises CloudError, DeployError."""
     clock = clock or Clock()
     _wait_for_a_lost_call(client, kept, say, clock)
+    tokens = _tokens_of(kept, say, clock)
     for roles in ((BOSS,), ()):
         _end_all(client, wanted.mark, roles, say, clock)
     if wanted.disk:
@@ -73,12 +82,26 @@ def remove(
                 client.drop_image(int(image.ID))
                 say(f"The disk {wanted.disk} is removed.")
     if kept is not None:
-        if kept.record.cloud_token:
+        for token in tokens:
             try:
-                client.drop_token(client.secret, kept.record.cloud_token)
+                client.drop_token(token)
             except CloudError as error:
-                say(f"The boss's login token expires ({error}).")
+                say(f"A login token of the boss stays until it expires ({error}). {TOKENS}")
         kept.remove()
+
+
+def _tokens_of(kept: Kept | None, say: Callable[[str], None], clock: Clock) -> list[str]:
+    """The boss's login tokens: the one that it was given, and the one that it made from it, which only it knows."""
+    if kept is None or not kept.record.cloud_token:
+        return []
+    given, own = kept.record.cloud_token, ""
+    if kept.record.host_key and kept.record.machine is not None:
+        try:
+            with log_in(kept, LOGIN_SECONDS, say, clock) as remote:
+                own = token_in(remote.run('cat "$1" 2>/dev/null || true', f"{STATE}/{TOKEN_FILE}"))
+        except DeployError as error:
+            say(f"A login token of the boss may stay for a week, as its machine cannot be asked ({error}). {TOKENS}")
+    return [token for token in (own, given) if token]
 
 
 def _wait_for_a_lost_call(client: CloudClient, kept: Kept | None, say: Callable[[str], None], clock: Clock) -> None:

@@ -80,6 +80,41 @@ def test_from_nothing_to_a_boss_that_answers_and_back_to_nothing(user: User, clo
     assert cloud.faults == []
 
 
+def test_tokens_that_were_removed_are_made_again_by_the_password_and_teardown_leaves_none(
+    user: User, cloud: Cloud, tmp_path: Path
+) -> None:
+    user.deploy()
+    tokens = cloud.front.users["ecloud"].tokens
+    host = cloud.host(user.bosses()[0])
+    former = host.path("/etc/ecloud/opennebula.token").read_text().strip()
+    tokens.clear()
+    user.deploy()
+    given = host.path("/etc/ecloud/opennebula.token").read_text().strip()
+    assert given in tokens and given != former and len(user.starts()) == 2, "the boss goes on with one that lets it in"
+
+    # What the boss does on its machine.
+    own = tmp_path / "token.json"
+    CloudClient(cloud.front.endpoint, "ecloud", given, token_file=own).keep_login()
+    host.run(["mkdir", "-p", "/var/lib/ecloud/.ecloud/opennebula"], user="root")
+    host.path("/var/lib/ecloud/.ecloud/opennebula/token.json").write_bytes(own.read_bytes())
+    assert len(tokens) == 2, "the one that the boss was given, and the one that it made from it"
+    user.teardown()
+    assert not tokens
+
+
+def test_tokens_that_were_removed_do_not_keep_teardown_from_its_work(user: User, cloud: Cloud) -> None:
+    user.deploy()
+    cloud.front.users["ecloud"].tokens.clear()
+    user.teardown()
+    assert cloud.front.alive() == [] and not cloud.front.users["ecloud"].tokens
+
+
+def test_where_no_token_is_left_deploy_says_how_to_remove_one(user: User, cloud: Cloud) -> None:
+    cloud.front.users["ecloud"].tokens = {f"t{number}": -1 for number in range(10)}
+    with pytest.raises(DeployError, match="Max number of tokens.*at most ten.*oneuser token-delete"):
+        user.deploy()
+
+
 def test_killed_at_any_line_the_same_command_goes_on_and_there_is_one_boss(user: User, cloud: Cloud) -> None:
     line = 0
     while True:
@@ -189,7 +224,7 @@ def test_a_host_that_shows_another_key_is_sent_nothing(user: User, cloud: Cloud)
         (lambda c: setattr(c.knobs, "no_capacity", True), r"still waiting after 900 s \(.*Not enough CPU"),
         (lambda c: c.knobs.stuck.append((3, 36)), "does not run: .*cannot start the domain"),
         (lambda c: setattr(c.knobs, "silent", 1), "does not let us in: nothing answers at 10.77.0"),
-        (lambda c: c.knobs.refuse.update({"user.login": [Refuse(ACTION, "no tokens")]}), "gives no login token"),
+        (lambda c: c.knobs.refuse.update({"user.login": [Refuse(ACTION, "no tokens")] * 2}), "gives no login token"),
     ],
     ids=["template", "quota", "address", "login", "capacity", "boot failure", "silent", "tokens"],
 )

@@ -215,7 +215,7 @@ def test_made_from_settings_it_uses_the_password_for_one_token_and_the_token_for
 
 
 def test_a_token_in_place_of_the_password_works_as_it_is_and_renews_itself(front: FrontEnd, tmp_path: Path) -> None:
-    given = CloudClient(front.endpoint, "ecloud", "secret").make_token("secret", 600)
+    given = CloudClient(front.endpoint, "ecloud", "secret").make_token(600)
     front.sessions.clear()
     provider = provider_of(front, tmp_path, [], password=given)
     provider.adopt([])
@@ -236,11 +236,41 @@ def test_a_token_that_was_revoked_is_replaced(front: FrontEnd, tmp_path: Path) -
 
 def test_a_token_that_is_taken_back_is_gone_though_the_answer_is_empty(front: FrontEnd) -> None:
     client = CloudClient(front.endpoint, "ecloud", "secret")
-    token = client.make_token("secret", 60)
-    client.drop_token("secret", token)
+    token = client.make_token(60)
+    client.drop_token(token)
     assert token not in front.users["ecloud"].tokens
-    with pytest.raises(CloudError, match="Could not find token"):
-        client.drop_token("secret", token)
+    client.drop_token(token)  # again: no error
+
+
+def test_a_login_that_ends_takes_its_token_back_and_one_that_was_removed_is_in_nobodys_way(
+    front: FrontEnd, tmp_path: Path
+) -> None:
+    for removed in (False, True):
+        client = CloudClient(front.endpoint, "ecloud", "secret", token_file=tmp_path / "token.json")
+        client.keep_login()
+        assert len(front.users["ecloud"].tokens) == 1
+        if removed:
+            front.users["ecloud"].tokens.clear()
+        client.end_login()
+        assert not front.users["ecloud"].tokens and not (tmp_path / "token.json").exists()
+        assert client.secret == "secret" and client.images() is not None
+
+
+def test_all_that_a_client_does_works_with_the_password_after_its_token_was_removed(
+    front: FrontEnd, tmp_path: Path
+) -> None:
+    calls: list[Callable[[CloudClient], object]] = [
+        lambda client: client.make_token(60),
+        lambda client: client.drop_token("t"),
+        lambda client: client.all_machines(),
+    ]
+    for call in calls:
+        front.users["ecloud"].tokens.clear()
+        client = CloudClient(front.endpoint, "ecloud", "secret", token_file=tmp_path / "token.json")
+        client.keep_login()
+        front.users["ecloud"].tokens.clear()
+        call(client)
+        assert client.secret == "secret"
 
 
 def test_a_front_end_that_has_no_more_tokens_to_give_is_asked_with_what_there_is(

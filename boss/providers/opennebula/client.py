@@ -46,7 +46,7 @@ class CloudClient:
         self._servers: dict[str, Any] = {}
         self._login: CloudLogin | None = None
         if token_file is not None:
-            self._login = CloudLogin((endpoint, user), password, token_file, self.make_token, self.drop_token)
+            self._login = CloudLogin((endpoint, user), password, token_file, self._make_token, self._drop_token)
 
     # --- tokens ----------------------------------------------------------------------------------------
 
@@ -55,17 +55,34 @@ class CloudClient:
         if self._login is not None:
             self._login.keep()
 
-    def make_token(self, secret: str, seconds: int) -> str:
+    def end_login(self) -> None:
+        """The token that calls were made with is taken back: nothing of it is left at the front-end."""
+        if self._login is not None:
+            self._login.end()
+
+    def make_token(self, seconds: int) -> str:
+        """One more, for another program."""
+        return str(self._asked(lambda one: one.user.login(self.user, "", seconds, -1)))
+
+    def drop_token(self, token: str) -> None:
+        """One that is there no more is no error."""
+        self._asked(lambda one: _drop(one, self.user, token))
+
+    def accepts(self, token: str) -> bool:
+        """Whether calls may be made with it. Raises CloudError, but for `login`."""
+        try:
+            self._call(lambda _: self._server(token).user.info(-1))
+        except CloudError as error:
+            if error.kind != "login":
+                raise
+            return False
+        return True
+
+    def _make_token(self, secret: str, seconds: int) -> str:
         return str(self._call(lambda _: self._server(secret).user.login(self.user, "", seconds, -1)))
 
-    def drop_token(self, secret: str, token: str) -> None:
-        def drop(_: object) -> None:
-            try:
-                self._server(secret).user.login(self.user, token, 0, -1)
-            except IndexError:
-                pass  # the answer is an empty text, at whose first letter pyone looks
-
-        self._call(drop)
+    def _drop_token(self, secret: str, token: str) -> None:
+        self._call(lambda _: _drop(self._server(secret), self.user, token))
 
     @property
     def secret(self) -> str:
@@ -225,6 +242,16 @@ class _Transport(pyone.server_xrpc.RequestsTransport):
             session = self._local.session = requests.Session()
             session.trust_env = False
         return session
+
+
+def _drop(one: Any, user: str, token: str) -> None:
+    try:
+        one.user.login(user, token, 0, -1)
+    except IndexError:
+        pass  # the answer is an empty text, at whose first letter pyone looks
+    except pyone.OneActionException as error:
+        if "Could not find token" not in str(error):
+            raise
 
 
 def _cause(error: Exception) -> str:

@@ -91,6 +91,21 @@ class CloudLogin:
         self._file.unlink(missing_ok=True)
         return True
 
+    def end(self) -> None:
+        """The token is taken back and forgotten. Raises CloudError, OSError."""
+        private_folder(self._file.parent)
+        with locked(self._file.with_suffix(".lock"), wait=True):
+            self._kept = kept = self._read()
+            if kept is None:
+                return
+            try:
+                self._drop(self.secret, kept.token)
+            except CloudError as error:
+                if error.kind != "login":  # of no use any more, and as good as gone
+                    raise
+            self._kept = None
+            self._file.unlink(missing_ok=True)
+
     def _renew(self, now: float) -> None:
         old = self._kept
         token = self._made_by_any(old)
@@ -118,6 +133,14 @@ class CloudLogin:
         except (OSError, msgspec.DecodeError):
             return None
         return kept if (kept.endpoint, kept.user) == (self._endpoint, self._user) else None
+
+
+def token_in(content: str) -> str:
+    """Of the file's content; empty: there is none in it."""
+    try:
+        return msgspec.json.decode(content, type=_Kept).token
+    except msgspec.DecodeError:
+        return ""
 
 
 def _middle(kept: _Kept) -> float:

@@ -185,7 +185,7 @@ def deploy(here: Here) -> object:
         raise Made
 
     here.patch.setattr(deploying.Maker, "ensure", ensure)
-    client: Any = SimpleNamespace(images=list, make_image=made.append)
+    client: Any = SimpleNamespace(images=list, make_image=made.append, accepts=lambda token: True)
     record = DeployRecord(mark="m", endpoint="", user="", http_token="", cloud_token="t", cloud_token_until=1e12)
     kept: Any = SimpleNamespace(record=record, save=lambda: None)
     with pytest.raises(Made):

@@ -19,6 +19,7 @@ from boss.deploy import made, teardown
 from boss.deploy.deploying import DEPLOYED_FILE, Deploy, Deployed
 from boss.deploy.record import DeployRecord, opened
 from boss.providers.opennebula.client import CloudClient
+from boss.providers.opennebula.make import TOKEN_FILE
 from tests.worlds.digests import digest
 from tests.worlds.opennebula.cloud import Cloud
 from tests.worlds.opennebula.objects import Machine
@@ -119,6 +120,7 @@ class User:
                 wanted = teardown.plan(client, kept.record.mark, disk)
                 teardown.remove(client, kept, wanted, self.said.append, Clock(self.hurry))
                 (self.home / DEPLOYED_FILE).unlink(missing_ok=True)
+                client.end_login()
                 return wanted
 
         return self.cloud.net.inside(work)
@@ -129,8 +131,9 @@ class User:
     def client(self) -> CloudClient:
         given = self.given
         made = CloudClient(
-            str(given["opennebula_endpoint"]), "ecloud", str(given["opennebula_password"]), answer_seconds=2.0
+            str(given["opennebula_endpoint"]), "ecloud", str(given["opennebula_password"]), 2.0, self.home / TOKEN_FILE
         )
+        made.keep_login()
         return self.wrap(made)
 
     def settings(self) -> settings.Settings:
