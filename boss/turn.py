@@ -114,6 +114,8 @@ def _read_for(scheduler: Scheduler, reads: TurnReads, event: _Reading, now: floa
         event.known.gone.update(event.gone)
         _prefer_results(event)
         event.submission.warnings += missing_warnings(event.submission, event.known.results)
+        # Once each, although an event may be handled again (`boss.refused_turn`).
+        event.submission.warnings = list(dict.fromkeys(event.submission.warnings))
         _bring_back(scheduler, reads, [], batches_concerned(event.submission, event.known), now)
     elif isinstance(event, PauseAsked):
         _bring_back(scheduler, reads, [], [event.batch], now)
