@@ -24,6 +24,7 @@ from boss.core.events import (
     InstancesAsked,
     PauseAsked,
     QuarantineAsked,
+    ResultsAsked,
     SendAsked,
     Submitted,
     TasksAsked,
@@ -43,6 +44,7 @@ Request = (
     | WorkerDrainAsked
     | QuarantineAsked
     | SendAsked
+    | ResultsAsked
     | InstancesAsked
     | TerminateAsked
     | DropWorkersAsked

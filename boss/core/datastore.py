@@ -351,7 +351,7 @@ def _store_failed(state: State, report: StoreFailed) -> None:
 
 
 def _found(state: State, report: Found) -> None:
-    if state.looking_up.pop(report.task, None) is None:
+    if fetches.on_found(state, report) or state.looking_up.pop(report.task, None) is None:
         return
     found = state.find(report.task)
     if found is None:

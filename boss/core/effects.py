@@ -21,6 +21,7 @@ from wire.messages import (
     Drain,
     Forget,
     Kill,
+    LookUp,
     Place,
     Replace,
     Resume,
@@ -72,7 +73,7 @@ class StoreOrder(_Effect, frozen=True, kw_only=True):
 
 
 ToWorker = SayHello | RunOrder | Staged | TakeBack | Kill | Acknowledge | Drain | Resume | Stop | Welcome | Replace
-ToDatastore = SayHello | StageOrder | LookUpOrder | StoreOrder | Collect | Abandon | Forget | Send
+ToDatastore = SayHello | StageOrder | LookUpOrder | LookUp | StoreOrder | Collect | Abandon | Forget | Send
 
 
 class SendToWorker(_Effect, frozen=True, kw_only=True):

@@ -165,6 +165,15 @@ class SendAsked(_Asked, kw_only=True):
     size: int
 
 
+class ResultsAsked(_Asked, kw_only=True):
+    """A push asks whether results are still on a datastore elsewhere; answered with `found`: their names -> sizes."""
+
+    #: Of one of the tasks that left them, which labels the question.
+    task: int
+    #: Paths inside the datastore's tree.
+    names: list[str]
+
+
 # --- from providers --------------------------------------------------------------------------------
 
 
@@ -304,6 +313,7 @@ Event = (
     | TerminateAsked
     | DropWorkersAsked
     | SendAsked
+    | ResultsAsked
     | InstanceStarted
     | InstancePlaced
     | InstanceStartFailed

@@ -86,6 +86,8 @@ def find(submission: Submission, known: Known) -> Merge:
         if known.foreign and not strategy and is_clash(submission, known, index):
             continue
         now = old[1]
+        if same and now == TaskState.SUCCEEDED and not (strategy == "replace" or missing or known.outdated):
+            continue  # most of a large study
         if same and now == TaskState.SUCCEEDED and index in missing:
             merge.replaced.append(index)
             merge.remade.append(index)

@@ -30,6 +30,7 @@ from wire.messages import (
     Collect,
     Drain,
     Kill,
+    LookUp,
     Replace,
     Resume,
     Send,
@@ -178,6 +179,8 @@ def _datastore_order_holds(state: State, order: ToDatastore) -> bool:
         return attempt.phase is Phase.COLLECTING and (isinstance(order, Abandon) or not attempt.abandoning)
     if isinstance(order, LookUpOrder):
         return order.task in state.looking_up
+    if isinstance(order, LookUp):
+        return order.task in state.checking
     if isinstance(order, Send):
         return order.digest in state.sending
     if isinstance(order, StoreOrder):

@@ -62,6 +62,7 @@ from boss.core.events import (
     PresenceSeen,
     QuarantineAsked,
     RedoAsked,
+    ResultsAsked,
     ResultsUndeclared,
     RetryAsked,
     SendAsked,
@@ -278,6 +279,7 @@ _DUE: dict[str, Callable[..., None]] = {
     "stop": instances.stop_due,
     "silent": instances.silent_due,
     "nic": nics.nic_due,
+    "check": fetches.check_due,
 }
 
 _HANDLERS: dict[type, Callable[..., None]] = {
@@ -299,6 +301,7 @@ _HANDLERS: dict[type, Callable[..., None]] = {
     TerminateAsked: commands.on_terminate,
     DropWorkersAsked: commands.on_drop_workers,
     SendAsked: fetches.on_send_asked,
+    ResultsAsked: fetches.on_results_asked,
     InstanceStarted: instances.on_started,
     InstancePlaced: instances.on_placed,
     InstanceStartFailed: instances.on_start_failed,

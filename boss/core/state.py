@@ -26,7 +26,7 @@ from boss.core.ready import Kind, ReadyQueue
 from boss.core.reasons import Quarantine, QuarantineKind, ReportRejection
 from boss.core.rows import AttemptRow, Changes, FileRow, InstanceRow, Move, WorkerRow
 from boss.core.waits import VersionAnswer
-from wire.messages import AttemptKey, Outcome, Place, Send
+from wire.messages import AttemptKey, LookUp, Outcome, Place, Send
 
 #: Calling an enumeration costs more than all else of an attempt.
 _PHASES = {phase.value: phase for phase in Phase}
@@ -340,6 +340,15 @@ class ContentRequest:
     asked_at: float = 0.0
 
 
+@dataclass(slots=True, eq=False)
+class ResultsRequest:
+    """Names of which the datastore is to report which it has, and the requests that wait for that."""
+
+    order: LookUp
+    replies: list[int] = field(default_factory=list)
+    asked_at: float = 0.0
+
+
 class State:
     """Everything. `now` is monotonic and rules decisions; `wall` is for users and rows."""
 
@@ -370,6 +379,8 @@ class State:
         self.comparing: dict[int, None] = {}
         #: What was requested of the datastore for clients that wait, by digest.
         self.sending: dict[str, ContentRequest] = {}
+        #: ... and by the task that labels the question: which results are there.
+        self.checking: dict[int, ResultsRequest] = {}
         self.attempts: dict[AttemptKey, Attempt] = {}
         #: Queued tasks whose newest attempt was taken for lost: task -> (attempt, worker). Until a successor
         #: is sent, that attempt is taken up again if its worker returns with it.

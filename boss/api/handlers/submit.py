@@ -13,7 +13,7 @@ from starlette.responses import Response
 from boss.api.errors import HttpError
 from boss.api.handlers.changes import refusal
 from boss.api.handlers.files import on_datastore
-from boss.api.published import without_results
+from boss.api.published import UNSEEN, without_results
 from boss.api.responses import json_response
 from boss.api.routes import Call
 from boss.api.schema import SubmitAnswer
@@ -90,8 +90,10 @@ def _ask(call: Call, submission: Submission, detach: bool) -> SubmitAnswer:
         raise HttpError(503, "this boss is stopping; push again in a moment")
     if not submission.dry_run:
         _require_space(call, submission)
-    gone = without_results(call.backend.lookups, call.services.tree, submission)
-    answer = call.backend.ask(Submitted(submission=submission, known=Known(), gone=gone))
+    gone = without_results(call.backend, call.services.tree, submission)
+    if gone is None:
+        submission.warnings.append(UNSEEN)
+    answer = call.backend.ask(Submitted(submission=submission, known=Known(), gone=gone or []))
     if answer.rejections:
         kind = answer.rejections[0].kind
         if kind is RejectionKind.UNAVAILABLE:

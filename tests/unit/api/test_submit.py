@@ -9,9 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from boss.api import published
 from boss.api.local_tree import LocalTree
 from boss.core.effects import Answer
-from boss.core.events import Submitted
+from boss.core.events import ResultsAsked, Submitted
 from boss.core.plan import Plan, Some
 from boss.core.reasons import Rejection, RejectionKind
 from tests.worlds.api import FakeBackend, inside
@@ -159,6 +160,32 @@ def test_results_that_are_not_on_the_datastore_as_they_were_left_are_noted(
     (event,) = backend.asked
     assert isinstance(event, Submitted)
     assert event.gone == ["cut", "elsewhere", "absent", "folder", "whole/below", "lost"]
+
+
+def test_results_on_another_host_are_asked_for_in_parts(
+    backend: FakeBackend, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published, "NAMES_AT_ONCE", 2)
+    backend.lookups.left = [(f"t{at}", f"out{at}", digest(b"x"), 5) for at in range(3)]
+    backend.lookups.left.append(("folder", "mesh", "", 0))
+    backend.says = Answer(reply=0, value={"found": {"out0": 5, "out1": 4, "out2": 5}})
+    execution = {"commands": ["x"], "results": [{"source": "a", "target": "a"}]}
+    assert _push(client, _lines({"id": "a", "execution": execution})).status_code == 200
+    *asked, event = backend.asked
+    assert [one.names for one in asked if isinstance(one, ResultsAsked)] == [["out0", "out1"], ["out2"]]
+    assert isinstance(event, Submitted) and event.gone == ["t1"] and not event.submission.warnings
+
+
+def test_a_push_goes_on_with_a_warning_where_the_datastore_does_not_answer(
+    backend: FakeBackend, client: httpx.Client
+) -> None:
+    backend.lookups.left = [("t", "out", digest(b"x"), 5)]
+    backend.says = Answer(reply=0, value={})
+    execution = {"commands": ["x"], "results": [{"source": "a", "target": "a"}]}
+    assert _push(client, _lines({"id": "a", "execution": execution})).status_code == 200
+    event = backend.asked[-1]
+    assert isinstance(event, Submitted) and event.gone == []
+    assert any("not looked at" in line for line in event.submission.warnings)
 
 
 @pytest.mark.parametrize("header", [{"source": "x"}, {"submitter": "a\x00"}, {"networks": {"n": "short"}}])
