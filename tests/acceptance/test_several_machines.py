@@ -65,6 +65,18 @@ def test_results_come_back_from_a_datastore_elsewhere_and_files_that_it_has_are_
     assert (site.tree / "projects/again/in.txt").read_text() == "one\n"
 
 
+def test_results_that_were_deleted_on_a_datastore_elsewhere_are_made_again(site: Site) -> None:
+    deployment = site.deployment
+    deployment.write("in.txt", "one\n")
+    tasks = deployment.write("tasks.json", TASKS)
+    assert deployment.push(tasks).returncode == 0
+    assert "All of it is done already" in deployment.push(tasks).stderr
+    (site.tree / "out.txt").unlink()
+    again = deployment.push(tasks)
+    assert again.returncode == 0 and "1 whose results are gone" in again.stderr, again.stderr
+    assert (site.tree / "out.txt").read_text() == "one\none\n"
+
+
 def test_the_files_of_a_login_are_for_their_owner_alone_and_name_no_secret_on_a_command_line(site: Site) -> None:
     paths = [*(site.files / "w1").iterdir(), *(site.files / "datastore").iterdir()]
     assert {path.name for path in paths} == {
