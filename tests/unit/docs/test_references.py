@@ -81,3 +81,25 @@ def test_a_reference_to_nowhere_is_found(text: str) -> None:
 @pytest.mark.parametrize("text", ["docs/protocol.md", "[protocol](protocol.md)", "README.md", "row 3 of a table"])
 def test_a_reference_to_a_page_that_is_there_is_right(text: str) -> None:
     assert not wrong_references("boss/loop.py", text)
+
+
+#: What a page on the code names between backticks: `boss/core/retry.py`, `core/ready`, `legal.py`.
+PART = re.compile(r"`([a-z_]+(?:/[a-z_]+)*\.py|(?:boss|core|worker|datastore|wire|database|tests)(?:/[a-z_]+)+)/?`")
+
+
+def parts(page: str, files: list[str]) -> list[str]:
+    """Those that are no file or folder of the repository, wherever it stands."""
+    folders = {"/".join(name.split("/")[:end]) for name in files for end in range(1, name.count("/") + 1)}
+    there = {*files, *(name.removesuffix(".py") for name in files), *folders}
+    ends = {"/".join(name.split("/")[start:]) for name in there for start in range(name.count("/") + 1)}
+    return [part for part in PART.findall(page) if part not in ends]
+
+
+def test_every_part_of_the_code_that_the_page_on_architecture_names_is_there() -> None:
+    listed = subprocess.run([need("git"), "ls-files", "-z"], cwd=TOP, capture_output=True, check=True).stdout
+    files = listed.decode().split("\0")
+    assert parts("see `core/nowhere`, `boss/core/` and `worker/startup.sh`, `nothing.py`", files) == [
+        "core/nowhere", "nothing.py",
+    ]  # fmt: skip
+    for page in ("architecture.md", "guarantees.md", "states.md"):
+        assert parts((TOP / "docs" / page).read_text(), files) == []
