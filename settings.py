@@ -125,6 +125,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("retry_delay_max_seconds", float, "seconds", 300.0, "The longest pause before a retry.", least=0),
     Setting("output_limit_bytes", int, "bytes", 10 * MIB, "How much of a task's output is kept, of each of stdout and "
             "stderr; of more, the beginning and the end.", least=1024),
+    Setting("attempt_disk_bytes", int, "bytes", 0, "How much one attempt may write into its directory, beyond its "
+            "inputs: one that writes more is stopped, and fails; 0: as much as the disk holds.", least=0),
     Setting("max_task_bytes", int, "bytes", MIB, "The longest description of one task that a push may hold.",
             least=4096, most=4 * MIB),
     Setting("max_push_bytes", int, "bytes", 4 * GIB, "The largest task file that the boss accepts.", least=MIB),

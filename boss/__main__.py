@@ -144,6 +144,7 @@ def _setup(home: Path, values: ecloud_settings.Settings, *, while_followed: bool
         journal_days=values.journal_days,
         child_environment={
             "ECLOUD_OUTPUT_LIMIT_BYTES": str(values.output_limit_bytes),
+            "ECLOUD_ATTEMPT_DISK_BYTES": str(values.attempt_disk_bytes),
             "ECLOUD_CACHE_LIMIT_BYTES": str(values.cache_limit_bytes),
             "ECLOUD_PLACEMENT": values.placement,
             "ECLOUD_TRANSFERS_AT_ONCE": str(values.transfers_at_once),

@@ -43,6 +43,7 @@ from boss.core.store import DatabaseAwayError, TurnRefusedError
 from boss.core.waits import BossWarning
 from boss.database import Database
 from boss.database.engine import database_free_bytes
+from boss.database.reserve import Reserve
 from boss.database.store import DatabaseStore
 from boss.database.upkeep import Upkeep
 from boss.embedded.broker import EmbeddedBroker
@@ -143,7 +144,9 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     fetcher = (
         ResultFetcher(private_folder(home / "outgoing"), setup.spool_limit_bytes) if setup.datastore_host else None
     )
-    store = DatabaseStore(database, sent.directory, by_http=bool(setup.datastore_host))
+    store = DatabaseStore(
+        database, sent.directory, by_http=bool(setup.datastore_host), reserve=Reserve.beside(setup.database)
+    )
 
     def warnings() -> list[BossWarning]:
         children = {"broker": broker, "datastore": datastore}

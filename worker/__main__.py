@@ -109,7 +109,8 @@ class WorkerProgram:
         if options.deployment:
             self._journal.adopt(options.deployment)
         died = self._journal.forget_begun()
-        home.remove_attempts(self._journal.kept)
+        kept = self._journal.kept.items()
+        home.remove_attempts({key for key, outcome in kept if outcome.manifest or outcome.folders})
         cache = Cache(home.path / "cache", options.cache_limit, options.placement)
         cache.trim()
         topics = Topics(options.mqtt_prefix)
@@ -191,6 +192,7 @@ def _agent_options(options: WorkerOptions, home: Home, incarnation: str) -> Agen
         program=_PROGRAM,
         bundle=options.bundle,
         given_up=options.given_up,
+        attempt_disk_bytes=options.attempt_disk,
         halt_when_orphaned=options.halt_when_orphaned,
         heartbeat_seconds=options.heartbeat,
         orphan_after_seconds=options.orphan_after,

@@ -5,6 +5,7 @@ What comes of it goes into the inbox as events. Decides nothing; does not know t
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -19,9 +20,9 @@ from typing import Any, Literal
 import msgspec
 
 from wire.link import LinkEvent
-from wire.messages import Digest, Input, ManifestEntry, Outcome, Run
+from wire.messages import AttemptKey, Digest, Input, ManifestEntry, Outcome, Run
 from worker.agent.effects import PlaceInputs, RemoveAttempt
-from worker.agent.events import CacheChanged, Event, ExecutionEnded, InputsNotPlaced, InputsPlaced
+from worker.agent.events import CacheChanged, Event, ExecutionEnded, InputsNotPlaced, InputsPlaced, SizesMeasured
 from worker.cache import Cache, PlacingError, place_all
 from worker.home import remove_tree
 from worker.results import ResultsError, list_results
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 #: What the loop takes, from any thread and from signal handlers. Made before all that puts something into it.
 Inbox = queue.SimpleQueue[Event | LinkEvent]
+#: Of one attempt, so many are looked at to see what it has written.
+_MEASURED_FILES = 20_000
 _Fault = Literal["task", "worker"]
 _TASK: _Fault = "task"
 _WORKER: _Fault = "worker"
@@ -81,6 +84,9 @@ class AttemptFiles:
         self._inbox = inbox
         self._cache = cache
         self._threads = threads
+        #: What was placed for attempts that are here.
+        self._input_bytes: dict[AttemptKey, int] = {}
+        self._measuring = False
         #: Directories of ended attempts that could not be removed.
         self._left: deque[Path] = deque()
         #: Working directory -> paths of the inputs in it. Each is touched by one thread of files at a time.
@@ -100,10 +106,21 @@ class AttemptFiles:
 
     def remove(self, effect: RemoveAttempt) -> None:
         """Its directory; results to be kept go to the cache first."""
+        self._input_bytes.pop((effect.task, effect.attempt), None)
         directory = self._directory(effect.task, effect.attempt)
         if effect.keep:
             self._adopt(directory / "work", effect.keep)
         self._threads.do(effect.task, partial(self._remove, directory))
+
+    def measure(self, attempts: list[AttemptKey], free: int, low: bool) -> None:
+        """SizesMeasured comes of it, unless the last one is not done yet."""
+        if not self._measuring:
+            self._measuring = True
+            self._threads.do(0, partial(self._measure, attempts, free, low))
+
+    def sizes(self, attempts: list[AttemptKey]) -> list[tuple[int, int, int]]:
+        """What each has written beyond its inputs. Reads their directories."""
+        return [(*key, bytes_below(self._directory(*key)) - self._input_bytes.get(key, 0)) for key in attempts]
 
     def trim_cache(self) -> None:
         self._threads.do(0, self._trim_cache)
@@ -158,6 +175,7 @@ class AttemptFiles:
         self._inbox.put(CacheChanged(used, missing + dropped))
         if not missing:
             self._placed[work] = frozenset(item.path for item in effect.inputs)
+            self._input_bytes[(effect.task, effect.attempt)] = sum(item.size for item in effect.inputs)
         return missing
 
     def _fill(self, work: Path, inputs: list[Input]) -> list[Digest]:
@@ -183,6 +201,12 @@ class AttemptFiles:
         if not remove_tree(directory):
             logger.warning("cannot remove %s: it is tried again", directory, extra={"action": "leave_tree"})
             self._left.append(directory)
+
+    def _measure(self, attempts: list[AttemptKey], free: int, low: bool) -> None:
+        try:
+            self._inbox.put(SizesMeasured(self.sizes(attempts), free, low))
+        finally:
+            self._measuring = False
 
     def _trim_cache(self) -> None:
         for _ in range(len(self._left)):
@@ -213,3 +237,16 @@ class AttemptFiles:
 def _placing_fault(error: OSError) -> _Fault:
     """A name that no file system takes is the task's; all else about a directory that only we have touched, ours."""
     return _TASK if error.errno in (errno.ENAMETOOLONG, errno.EILSEQ) else _WORKER
+
+
+def bytes_below(directory: Path) -> int:
+    """On the disk, as far as it can be read; of many files those that are found first."""
+    total = found = 0
+    for folder, folders, files in os.walk(directory):
+        for name in (*folders, *files):
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+        found += len(files)
+        if found > _MEASURED_FILES:
+            break
+    return total

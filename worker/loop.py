@@ -6,7 +6,6 @@ Decides nothing. What it is given (a way to publish, a runner, a keeper of files
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import queue
@@ -44,6 +43,7 @@ from worker.agent.events import (
     LinkDisconnected,
     OrdersArrived,
     OtherAgentSeen,
+    SizesMeasured,
     Suspended,
     TimePassed,
 )
@@ -58,6 +58,10 @@ _TURN = 1000
 _DISK_SECONDS = 10.0
 #: The two clocks are read one after the other.
 _SUSPENDED_SECONDS = 1.0
+#: While something executes, the free space is looked at so often.
+_GROWTH_SECONDS = 1.0
+#: A disk with less than this free, or than that part of it if that is less, is all but full.
+_LOW_BYTES, _LOW_PART = 64 * 1024 * 1024, 50
 
 
 @dataclass
@@ -77,7 +81,7 @@ class WorkerLoop:
 
     def __post_init__(self) -> None:
         self._options = self.agent.state.options
-        self._measured_at = float("-inf")
+        self._measured_at = self._looked_at = float("-inf")
         #: Seconds that the machine was suspended since it booted.
         self._suspended = _suspended_seconds()
         self._ignored = RejectionLog(logger, "orders")
@@ -105,7 +109,9 @@ class WorkerLoop:
     def turn(self) -> None:
         """Take what waits, then what is due."""
         deadline = self.agent.next_deadline()
-        pause = _DISK_SECONDS if deadline is None else max(0.0, min(deadline - time.monotonic(), _DISK_SECONDS))
+        state = self.agent.state
+        longest = _GROWTH_SECONDS if state.counts["executing"] or state.disk_low else _DISK_SECONDS
+        pause = longest if deadline is None else max(0.0, min(deadline - time.monotonic(), longest))
         try:
             event = self.inbox.get(timeout=pause)
             self._note_suspension()
@@ -114,8 +120,8 @@ class WorkerLoop:
                 event = self.inbox.get_nowait()
         except queue.Empty:
             pass
-        self._measure_disk()
         now = time.monotonic()
+        self._measure_disk(now)
         deadline = self.agent.next_deadline()
         if deadline is not None and deadline <= now:
             self._handle(TimePassed())
@@ -123,6 +129,8 @@ class WorkerLoop:
         self._ignored.observe(self.agent.state.ignored, now)
 
     def _handle(self, event: Event) -> None:
+        if isinstance(event, ExecutionEnded) and event.outcome.ended == "failed":
+            self._measure_disk(time.monotonic(), failed=True)
         for effect in self.agent.handle(event, time.monotonic()):
             self._perform[type(effect)](effect)
         if isinstance(event, ExecutionEnded):
@@ -136,13 +144,33 @@ class WorkerLoop:
         if self._suspended - before > _SUSPENDED_SECONDS:
             self._handle(Suspended(self._suspended - before))
 
-    def _measure_disk(self) -> None:
-        now = time.monotonic()
-        if now >= self._measured_at + _DISK_SECONDS:
+    def _measure_disk(self, now: float, *, failed: bool = False) -> None:
+        """Free space now and then; while attempts run more often, to stop one that fills the disk in time.
+
+        `failed`: an attempt did, which may be for a disk that is full.
+        """
+        state = self.agent.state
+        full_look = now >= self._measured_at + _DISK_SECONDS
+        often = state.counts["executing"] or state.disk_low
+        if not (full_look or failed or (often and now >= self._looked_at + _GROWTH_SECONDS)):
+            return
+        self._looked_at = now
+        try:
+            about = os.statvfs(self.files.attempts)
+        except OSError:  # a file system that is ill fails attempts, which say why
+            return
+        free = about.f_bavail * about.f_frsize
+        low = free < min(_LOW_BYTES, about.f_blocks * about.f_frsize // _LOW_PART)
+        if low or full_look or state.disk_low:
+            self._handle(DiskMeasured(free, low))
+        if low or (state.options.attempt_disk_bytes and full_look):
+            running = [held.key for held in state.held.values() if held.phase == "executing"]
+            if low and failed:  # at once: which has written more than any other decides whose fault it is
+                self._handle(SizesMeasured(self.files.sizes(running), free, low))
+            else:
+                self.files.measure(running, free, low)
+        if full_look:
             self._measured_at = now
-            with contextlib.suppress(OSError):  # a file system that is ill fails attempts, which say why
-                about = os.statvfs(self.files.attempts)
-                self._handle(DiskMeasured(about.f_bavail * about.f_frsize))
             self.files.trim_cache()
 
     # -- what comes in ------------------------------------------------------------------------------

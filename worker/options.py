@@ -79,6 +79,7 @@ class WorkerOptions:
     cache_limit: int
     placement: Literal["auto", "copy", "link"]
     output_limit: int
+    attempt_disk: int
     log_level: str
 
 
@@ -207,6 +208,13 @@ OPTIONS = [
         "to a task; auto: by shared blocks where the file system can, else by copy; link: read-only hard links.",
     ),
     Option("output_limit", "ECLOUD_OUTPUT_LIMIT_BYTES", _whole(2), 10 * 1024**2, "Bytes kept of each output stream."),
+    Option(
+        "attempt_disk",
+        "ECLOUD_ATTEMPT_DISK_BYTES",
+        _whole(0),
+        0,
+        "Bytes that one attempt may write beyond its inputs; 0: as many as the disk holds.",
+    ),
     Option(
         "log_level", "ECLOUD_LOG_LEVEL", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "How much is logged."
     ),

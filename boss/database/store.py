@@ -7,6 +7,7 @@ Belongs to the program's wiring: it may know `boss.database` and `boss.loop`, an
 from __future__ import annotations
 
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from boss.database import (
     DatabaseUnavailableError,
     StatementRefusedError,
 )
+from boss.database.reserve import Reserve
 from wire.http import PREFIX
 from wire.messages import Input
 
@@ -39,9 +41,12 @@ CACHE_BYTES = 64 * 1024 * 1024
 class DatabaseStore:
     """`boss.core.store.TurnStore` over a real database."""
 
-    def __init__(self, database: Database, spool: Path, *, by_http: bool = False) -> None:
+    def __init__(
+        self, database: Database, spool: Path, *, by_http: bool = False, reserve: Reserve | None = None
+    ) -> None:
         """`by_http`: the datastore cannot read the spool; it asks the boss for what stands there."""
         self._database = database
+        self._reserve = reserve
         self._spool = spool
         self._by_http = by_http
         self._tasks: OrderedDict[int, Task] = OrderedDict()
@@ -60,7 +65,7 @@ class DatabaseStore:
         return loaded
 
     def commit(self, changes: Changes, wall: float) -> None:
-        self._try(lambda: self._database.commit(changes, wall))
+        self._try(lambda: self._commit(changes, wall))
         for accepted in changes.accepted:
             submission = accepted.submission
             for index in accepted.replaced:
@@ -70,6 +75,16 @@ class DatabaseStore:
                     break
                 if index not in accepted.kept:
                     self._remember(number, (submission.project, submission.ids[index], submission.executions[index]))
+
+    def _commit(self, changes: Changes, wall: float) -> None:
+        try:
+            self._database.commit(changes, wall)
+        except DatabaseFullError:
+            if self._reserve is not None:
+                self._reserve.on_full(time.monotonic())
+            raise
+        if self._reserve is not None:
+            self._reserve.on_written(time.monotonic())
 
     def known(self, submission: Submission) -> Known:
         return self._mine(lambda: self._database.lookups.known(submission))

@@ -174,3 +174,35 @@ def test_inputs_that_do_not_fit_a_worker_s_disk_do_not_fail_their_task(
     assert state_of(deployment, "a") == "queued"
     enlarge(deployment.home / "workers", 60)
     assert push.wait(scaled(90)) == ExitCode.OK
+
+
+FILL = 'while true; do head -c 1000000 /dev/zero >> "big$((n = n + 1))" 2>/dev/null || sleep 0.1; done'
+
+
+def test_a_task_that_fills_the_disk_of_everything_is_stopped_and_all_others_run(
+    deployment: Deployment, small_disk: SmallDisk
+) -> None:
+    """State, work and results on one disk, as they are by default."""
+    small_disk(deployment.home, 80)
+    deployment.settings["slots"] = 3
+    others = [{"id": f"o{n}", "commands": ["sleep 0.5; echo x > y"], "retries": 0} for n in range(120)]
+    push = deployment.start_push(deployment.write("tasks.json", [{"id": "filler", "commands": [FILL]}, *others]))
+    assert push.wait(scaled(120)) == ExitCode.TASKS_FAILED
+    failed = deployment.asked("show_failed")
+    assert [task["id"] for task in failed] == ["filler"], [(task["id"], task["reason"]) for task in failed]
+    assert "the task is taken to bring that about" in failed[0]["reason"], failed
+    assert "and this attempt has written more than any other" in failed[0]["reason"], failed
+    assert not list(deployment.home.glob("workers/*/attempts/*")), "nothing of it is left on the disk"
+    assert "Traceback" not in deployment.log()
+
+
+def test_a_task_above_its_limit_fails_by_its_own_fault(deployment: Deployment, small_disk: SmallDisk) -> None:
+    small_disk(deployment.home, 80)
+    deployment.settings["attempt_disk_bytes"] = 5_000_000
+    tasks = [{"id": "filler", "commands": [FILL], "retries": 0}, *GOOD]
+    done = deployment.push(deployment.write("tasks.json", tasks), timeout=90)
+    assert done.returncode == ExitCode.TASKS_FAILED
+    task = deployment.asked("show_task", "filler")
+    assert "an attempt may write 5,000,000 (attempt_disk_bytes)" in task["task"]["reason"], task
+    assert len(task["attempts"]) == 1
+    assert deployment.asked("show_task", "good")["task"]["state"] == "succeeded"

@@ -49,6 +49,7 @@ from tests.worlds.store import SimulatedStore
 from wire.messages import Heartbeat
 from worker.agent import agent as worker_agent
 from worker.agent import effects as do
+from worker.agent import moves as worker_moves
 from worker.agent import orders as worker_orders
 from worker.agent import reports as worker_reports
 
@@ -392,6 +393,11 @@ def worker_ignores_number(patch: Patch) -> None:
     patch.put(worker_orders, "_why_ignored", why_ignored)
 
 
+def full_disk_fails_the_task(patch: Patch) -> None:
+    """Whatever exits with an error while the disk is full is at fault."""
+    patch.put(worker_moves, "failed_by_disk", lambda state, held, outcome: outcome)
+
+
 def outcome_not_kept(patch: Patch) -> None:
     from tests.simulation.workers import SimulatedWorker
 
@@ -535,6 +541,7 @@ MUTATIONS = [
     Mutation(cache_believed_for_ever, 2),
     Mutation(machines_always_at_fault, 5),
     Mutation(machine_fault_fails_the_task, 0),
+    Mutation(full_disk_fails_the_task, 0),
     Mutation(worker_ignores_number, 7),
     Mutation(outcome_not_kept, 3),
     Mutation(acknowledgement_ignored, 0),

@@ -45,7 +45,7 @@ def plan_full_disks(world: World, chance: random.Random) -> None:
         if world.faults.happens(f"disk full({seconds:g}){' everywhere' if everywhere else ''}"):
             machines = list(world.workers.values())
             for machine in machines if everywhere else machines[int(part * len(machines)) :][:1]:
-                machine.full_until = world.clock.now + seconds
+                machine.fill_disk(seconds)
 
     world.clock.after(at, fill)
 

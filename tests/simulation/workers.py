@@ -188,6 +188,12 @@ class SimulatedWorker:
         self.frozen_until = max(self.frozen_until, until)
         self.world.clock.after(seconds, self._thaw)
 
+    def fill_disk(self, seconds: float) -> None:
+        """By another program, which goes on to do so for a while."""
+        self.full_until = max(self.full_until, self.world.clock.now + seconds)
+        self._handle(events.DiskMeasured(0, True))
+        self.world.clock.after(seconds, lambda: self._handle(events.DiskMeasured(10**9, False)))
+
     def _frozen(self) -> bool:
         return self.world.clock.now < self.frozen_until
 
@@ -269,7 +275,8 @@ class SimulatedWorker:
             left = disk.files.pop((effect.task, effect.attempt), {})
             disk.placed.pop((effect.task, effect.attempt), None)
             self._adopt([one.digest for one in effect.keep if left.get(one.source) == (one.size, one.digest)])
-            self._begun.discard((effect.task, effect.attempt))
+            if (effect.task, effect.attempt) not in disk.outcomes:  # else its end was not acknowledged yet
+                self._begun.discard((effect.task, effect.attempt))
             disk.begun.discard((effect.task, effect.attempt))
         elif isinstance(effect, do.KeepOutcome):
             disk.outcomes[(effect.outcome.task, effect.outcome.attempt)] = effect.outcome
@@ -362,8 +369,13 @@ class SimulatedWorker:
             self.crash_agent()
             return
         del self.running[key]
-        if self.world.clock.now < self.full_until and not run.init:
+        if self.world.clock.now < self.full_until and not run.init and self.agent is not None:
             ended = "disk_full"
+            grown = [(*each, 1_000_000 * each[0]) for each in (*self.running, key)]
+            self._handle(events.DiskMeasured(0, True))
+            self._handle(events.SizesMeasured(grown, 0, True))
+            if self.agent is None:  # it died while it ended one of them
+                return
         manifest = []
         if ended == "succeeded":
             files = {one.source: (10, content_of(run.task, run.attempt, one.source)) for one in run.execution.results}
@@ -378,13 +390,14 @@ class SimulatedWorker:
             task=run.task,
             attempt=run.attempt,
             ended=word,  # type: ignore[arg-type]
-            fault="worker" if ended in ("worker_fault", "disk_full") else "task",
+            fault="worker" if ended == "worker_fault" else "task",
             reason="" if ended == "succeeded" else f"it {ended}",
             exit_code=code,
             seconds=1.0,
             manifest=manifest,
         )
-        self.world.truth.ended(self, outcome)
+        if ended != "disk_full":  # which is no failure of the task's, whatever its exit code
+            self.world.truth.ended(self, outcome)
         self.world.truth.brought_along[run.task] += ended == "worker_fault"
         self._handle(events.ExecutionEnded(outcome, leftovers=bool(manifest)))
         held = self.agent.state.held.get(key) if self.agent is not None else None

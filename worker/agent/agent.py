@@ -31,12 +31,13 @@ from worker.agent.events import (
     OrdersArrived,
     OtherAgentSeen,
     ProgressReported,
+    SizesMeasured,
     Suspended,
     TermReceived,
     TimePassed,
 )
 from worker.agent.orders import begin_stop, on_orders
-from worker.agent.state import ORPHANED, REPLACED, AgentOptions, Held, WorkerAgentState
+from worker.agent.state import ORPHANED, REPLACED, AgentOptions, Held, WorkerAgentState, waits_for_disk
 
 #: After the last execution of a worker that is to end, acknowledgements are waited for so long.
 LINGER_CONNECTED = 30.0
@@ -71,7 +72,7 @@ class WorkerAgent:
         )
         for outcome in kept:
             held = moves.hold(self.state, outcome.task, outcome.attempt)
-            held.directory = True
+            held.directory = bool(outcome.manifest or outcome.folders)
             held.kept = True
             moves.end(self.state, held, outcome, keep=False)
 
@@ -88,7 +89,7 @@ class WorkerAgent:
         if gap > state.lease_seconds:
             _resync(state)
         _HANDLERS[type(event)](state, event)
-        if state.ready:
+        if state.ready and not waits_for_disk(state):
             moves.begin_ready(state)
         if state.stop:
             _exit_when_done(state)
@@ -179,7 +180,7 @@ def _on_ended(state: WorkerAgentState, event: ExecutionEnded) -> None:
     held.directory = event.leftovers
     if reports.is_too_large(outcome):
         outcome = _without_manifest(outcome)
-    moves.end(state, held, moves.killed_for_us(held, outcome))
+    moves.end(state, held, moves.failed_by_disk(state, held, moves.killed_for_us(held, outcome)))
 
 
 def _without_manifest(outcome: Outcome) -> Outcome:
@@ -208,6 +209,16 @@ def _on_cache_changed(state: WorkerAgentState, event: CacheChanged) -> None:
 
 def _on_disk_measured(state: WorkerAgentState, event: DiskMeasured) -> None:
     state.disk_free = event.free
+    if event.low:
+        state.disk_low_at = state.now
+        if not state.disk_low:
+            state.disk_low_since = state.now
+    state.disk_low = event.low
+
+
+def _on_sizes_measured(state: WorkerAgentState, event: SizesMeasured) -> None:
+    state.disk_free = event.free
+    moves.stop_growing(state, event.grown, event.free, event.low)
 
 
 def _on_term(state: WorkerAgentState, event: TermReceived) -> None:
@@ -286,6 +297,7 @@ _HANDLERS: dict[type[Event], Callable[[WorkerAgentState, Any], None]] = {
     ProgressReported: _on_progress,
     CacheChanged: _on_cache_changed,
     DiskMeasured: _on_disk_measured,
+    SizesMeasured: _on_sizes_measured,
     BundleFetched: _on_bundle_fetched,
     BundleNotFetched: _on_bundle_not_fetched,
     Suspended: _on_suspended,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from wire.messages import AttemptKey
 from worker.agent.legal import InvariantError, story
-from worker.agent.state import PHASES, Held, WorkerAgentState, fits, memory_of, slots_of
+from worker.agent.state import PHASES, Held, WorkerAgentState, fits, memory_of, slots_of, waits_for_disk
 
 
 def check(state: WorkerAgentState) -> None:
@@ -60,7 +60,7 @@ def _check_ready(state: WorkerAgentState) -> None:
     for held in waiting:
         there = (held.key, held.arrival) in queued
         _require(state, there, f"attempt {held.key} is staged and not in the queue", held.key)
-    if waiting and not state.exited:
+    if waiting and not state.exited and not waits_for_disk(state):
         first = min(waiting, key=lambda held: (not (held.run is not None and held.run.init), held.arrival))
         waits = first.run is not None and not fits(state, first.run)
         _require(state, waits, f"attempt {first.key} fits and has not begun", first.key)

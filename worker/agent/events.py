@@ -65,9 +65,20 @@ class CacheChanged(msgspec.Struct, frozen=True):
 
 
 class DiskMeasured(msgspec.Struct, frozen=True):
-    """Free bytes below the worker's home."""
+    """Free bytes below the worker's home. Before the failure of an attempt is reported as well."""
 
     free: int
+    #: The disk is all but full.
+    low: bool = False
+
+
+class SizesMeasured(msgspec.Struct, frozen=True):
+    """What attempts that execute have written: (task, attempt, bytes beyond their inputs)."""
+
+    grown: list[tuple[int, int, int]]
+    free: int
+    #: The disk is all but full.
+    low: bool
 
 
 class BundleFetched(msgspec.Struct, frozen=True):
@@ -113,6 +124,7 @@ Event = (
     | ProgressReported
     | CacheChanged
     | DiskMeasured
+    | SizesMeasured
     | BundleFetched
     | BundleNotFetched
     | TermReceived

@@ -39,6 +39,8 @@ from worker.agent.state import (
 PASSED_OVER_MAX = 16
 #: Inputs known before their Run are kept for so many attempts.
 EARLY_MAX = 1000
+#: What has written less is not what fills the disk.
+GROWN_MIN = 64 * 1024
 #: So many succeeded inits are remembered.
 INITIALIZED_MAX = 1000
 
@@ -145,6 +147,7 @@ def begin_ready(state: WorkerAgentState) -> None:
 def _begin(state: WorkerAgentState, held: Held, run: Run) -> None:
     _move(state, held, "executing")
     held.directory = True
+    held.began_at = state.now
     state.effects.append(Execute(run))
     report(state, held.key, PhaseReached(task=held.task, attempt=held.attempt, phase="executing"))
 
@@ -164,6 +167,8 @@ def end(state: WorkerAgentState, held: Held, outcome: Outcome, keep: bool = True
         if keep:
             held.kept = True
             state.effects.append(KeepOutcome(outcome))
+        if not (outcome.manifest or outcome.folders):  # nothing of it is to be collected: the room may be needed
+            _remove_directory(state, held)
         report_end(state, held)
     if succeeded_init:
         _initialize(state, held.task)
@@ -222,9 +227,41 @@ def kill_all(state: WorkerAgentState, reason: str) -> None:
 
 def killed_for_us(held: Held, outcome: Outcome) -> Outcome:
     """A kill that the worker itself wanted is no cancellation: the boss tries again elsewhere."""
-    if not held.stopping or outcome.ended != "cancelled":
+    if not (held.stopping or held.exceeded) or outcome.ended != "cancelled":
         return outcome
-    return msgspec.structs.replace(outcome, ended="failed", fault="worker")
+    return msgspec.structs.replace(outcome, ended="failed", fault="task" if held.exceeded else "worker")
+
+
+def failed_by_disk(state: WorkerAgentState, held: Held, outcome: Outcome) -> Outcome:
+    """What fails on a disk that is full fails for that. It is just run again unless it is what has filled it."""
+    if outcome.ended != "failed" or outcome.fault == "worker" or held.exceeded or state.disk_low_at < held.began_at:
+        return outcome
+    reason = f"{outcome.reason}; the worker's disk was full meanwhile"
+    if state.largest_writer not in (None, held.key):
+        return msgspec.structs.replace(outcome, ended="cancelled", reason=reason)
+    return msgspec.structs.replace(outcome, fault="worker", reason=reason)
+
+
+def stop_growing(state: WorkerAgentState, grown: list[tuple[int, int, int]], free: int, low: bool) -> None:
+    """What has written more than it may is killed; on a full disk the largest, one after the other."""
+    limit = state.options.attempt_disk_bytes
+    largest: tuple[int, Held] | None = None
+    for task, attempt, size in grown:
+        held = state.held.get((task, attempt))
+        if held is None or held.phase != "executing" or held.unwanted or held.stopping:
+            continue
+        if limit and size > limit and not held.exceeded:
+            held.exceeded = True
+            kill(state, held, f"it has written {size:,} bytes: an attempt may write {limit:,} (attempt_disk_bytes)")
+        if largest is None or size > largest[0]:
+            largest = size, held
+    if low:
+        state.largest_writer = largest[1].key if largest is not None else None
+    if low and largest is not None and not largest[1].exceeded and largest[0] >= GROWN_MIN:
+        size, held = largest
+        held.stopping = True
+        why = f"the worker's disk is full, {free:,} bytes are free"
+        kill(state, held, f"{why}, and this attempt has written more than any other: {size:,} bytes")
 
 
 def forget(state: WorkerAgentState, held: Held, *, keep: bool = False) -> None:

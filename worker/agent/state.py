@@ -23,6 +23,8 @@ PHASES: tuple[Phase, ...] = get_args(Phase)
 #: Exit codes that its keeper acts upon: another version is to be started; the machine is to be halted.
 REPLACED, ORPHANED = 4, 5
 
+#: For so long nothing begins on a disk that has become full.
+DISK_WAIT_SECONDS = 15.0
 #: So many moves are remembered, for the stories in errors.
 STORY_MOVES = 2_000
 
@@ -60,6 +62,8 @@ class AgentOptions:
     #: `<Python>-<machine>=<digest>` of what it runs from; a digest that did not serve here.
     bundle: str = ""
     given_up: str = ""
+    #: What one attempt may write, beyond its inputs; 0: as much as the disk holds.
+    attempt_disk_bytes: int = 0
     #: Without a boss for too long, its machine is to end with it.
     halt_when_orphaned: bool = False
     heartbeat_seconds: float = 5.0
@@ -86,8 +90,12 @@ class Held:
     directory: bool = False
     #: Acknowledged or superseded while it ran: its end is not reported.
     unwanted: bool = False
-    #: It is being killed because the worker itself must stop.
+    #: It is being killed because the worker itself must stop, or its disk is full.
     stopping: bool = False
+    #: It is being killed because it has written more than an attempt may.
+    exceeded: bool = False
+    #: When its commands began.
+    began_at: float = 0.0
     #: How many attempts began before it although they came later, because they fitted and it did not.
     passed_over: int = 0
     outcome: Outcome | None = None
@@ -203,6 +211,12 @@ class WorkerAgentState:
     cache_added: dict[Digest, None] = field(default_factory=dict)
     cache_dropped: dict[Digest, None] = field(default_factory=dict)
     disk_free: int = 0
+    #: The disk is all but full, since when (of the last time that it was), and when that was last seen.
+    disk_low: bool = False
+    disk_low_since: float = 0.0
+    disk_low_at: float = float("-inf")
+    #: Of what executed when it was last seen, the attempt that had written most.
+    largest_writer: AttemptKey | None = None
 
 
 def held_attempts(state: WorkerAgentState) -> list[HeldAttempt]:
@@ -229,6 +243,11 @@ def fits(state: WorkerAgentState, run: Run) -> bool:
     return state.used_slots + slots_of(state, run) <= state.options.slots and state.used_memory + memory_of(
         state, run
     ) <= max(state.options.memory, 0)
+
+
+def waits_for_disk(state: WorkerAgentState) -> bool:
+    """Nothing begins while what fills the disk is being stopped; if it stays full, what begins says so by failing."""
+    return state.disk_low and state.now < state.disk_low_since + DISK_WAIT_SECONDS
 
 
 def is_nothing_to_do(run: Run) -> bool:

@@ -277,6 +277,7 @@ ROWS: dict[str, Row] = {
     "retry_delay_seconds": Row(20.0, scheduler, {"retries": 2}),
     "retry_delay_max_seconds": Row(1.0, scheduler, {"retries": 5}),
     "output_limit_bytes": Row(4096, worker("output_limit")),
+    "attempt_disk_bytes": Row(123_456, worker("attempt_disk")),
     "max_task_bytes": Row(4096, pushed(5000)),
     "max_push_bytes": Row(1024**2, pushed(600_000)),
     "probe_seconds": Row(5.0, scheduler, {"local_workers": 2}),

@@ -154,11 +154,12 @@ def test_missing_inputs_are_reported_and_staged_again() -> None:
 def test_inputs_that_cannot_be_written_fail_the_attempt_and_the_worker_is_at_fault() -> None:
     world = World()
     world.order(run(1, staging=True), Staged(task=1, attempt=1, inputs=[INPUT]))
-    world.event(InputsNotPlaced(1, 1, reason="no space left on device"))
+    effects = world.event(InputsNotPlaced(1, 1, reason="no space left on device"))
+    assert RemoveAttempt(1, 1) in effects, "at once: the room may be needed"
     world.pass_time()
     (outcome,) = world.of(Outcome)
     assert (outcome.ended, outcome.fault, outcome.reason) == ("failed", "worker", "no space left on device")
-    assert RemoveAttempt(1, 1) in world.acknowledge((1, 1))
+    assert world.acknowledge((1, 1)) == [ForgetOutcome(1, 1)]
 
 
 KEPT = ManifestEntry(source="out", target="out", size=3, digest="b2:" + "a" * 64)
