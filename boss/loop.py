@@ -21,6 +21,7 @@ from boss.core.events import Event, TimePassed
 from boss.core.model import Submission
 from boss.core.rows import Known, LoadedBatch
 from boss.core.scheduler import Scheduler
+from boss.core.state import State
 from boss.core.store import DatabaseAwayError, TurnRefusedError, TurnStore
 from boss.dispatch import Dispatcher, Found
 from boss.inbox import Inbox, Item
@@ -55,8 +56,15 @@ class Loop:
     """The loop around one scheduler."""
 
     def __init__(
-        self, inbox: Inbox, scheduler: Scheduler, store: TurnStore, outside: Outside, upkeep: Upkeep | None = None
+        self,
+        inbox: Inbox,
+        scheduler: Scheduler,
+        store: TurnStore,
+        outside: Outside,
+        upkeep: Upkeep | None = None,
+        after_turn: Callable[[State], None] | None = None,
     ) -> None:
+        """`after_turn`: looks at the state after each turn, and changes nothing."""
         self.inbox = inbox
         self.scheduler = scheduler
         self._store = store
@@ -72,6 +80,7 @@ class Loop:
         self._dropped = RejectionLog(logger, "messages")
         self._other_versions = OtherVersionLog()
         self._upkeep = upkeep
+        self._after_turn = after_turn
         self._upkeep_at = self._turned_at = 0.0
 
     def start(self) -> None:
@@ -92,6 +101,8 @@ class Loop:
                 self._rejected.observe(self.scheduler.state.rejected, self._turned_at)
                 self._dropped.observe(dict(self.inbox.rejected), self._turned_at)
                 self._other_versions.observe(self.scheduler.state, self._turned_at)
+                if self._after_turn is not None:
+                    self._after_turn(self.scheduler.state)
         except _GivenUpError:
             logger.warning("the boss stops although its database is away", extra={"action": "given_up"})
         finally:

@@ -170,6 +170,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
         store,
         _outside(messages, bootstrap, providers, backend),
         Upkeep(database, setup.journal_days),
+        backend.note,
     )
     app = make_app(
         backend,

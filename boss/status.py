@@ -66,10 +66,15 @@ class StatusReasons:
         #: Kind and about -> since when (monotonic).
         self._since: dict[tuple[WaitKind, str], float] = {}
 
-    def observe(self, state: State, warnings: Iterable[BossWarning]) -> tuple[StatusReason, ...]:
-        """The warnings of the boss's parts, then the conditions of this state that have lasted."""
+    def note(self, state: State) -> list[Wait]:
+        """The conditions of this state, remembered, so that the first `status` shows what has lasted by then."""
         found = conditions(state)
         self._since = {(one.kind, one.about): self._since.get((one.kind, one.about), state.now) for one in found}
+        return found
+
+    def observe(self, state: State, warnings: Iterable[BossWarning]) -> tuple[StatusReason, ...]:
+        """The warnings of the boss's parts, then the conditions of this state that have lasted."""
+        found = self.note(state)
         lasting = [
             one
             for one in found

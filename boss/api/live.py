@@ -41,6 +41,8 @@ VIEW_SECONDS = 1.0
 AWAY_SECONDS = 5.0
 #: Batches that are finished are shown this long.
 SHOWN_SECONDS = 60.0
+#: Between two looks at why work waits, where no client asks.
+NOTE_SECONDS = 1.0
 #: Attempts of one worker in a view.
 HELD_SHOWN = 64
 
@@ -82,6 +84,7 @@ class LiveBackend:
         self._spans: dict[int, list[range]] = {}
         self._rates: dict[int, Rate] = {}
         self._reasons = StatusReasons(datastore_host)
+        self._noted_at = 0.0
 
     # --- the Backend protocol ----------------------------------------------------------------------
 
@@ -159,6 +162,12 @@ class LiveBackend:
         if not asked.wait(AWAY_SECONDS):
             raise BackendUnavailableError(f"{self._inbox.database_error or 'the boss is busy'}; ask again")
         return found[0]
+
+    def note(self, state: State) -> None:
+        """Called by the loop after a turn: since when things are as they are, once a second."""
+        if state.now - self._noted_at >= NOTE_SECONDS:
+            self._noted_at = state.now
+            self._reasons.note(state)
 
     # --- views, in the loop's thread -----------------------------------------------------------------
 

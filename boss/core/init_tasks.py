@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from boss.core import attempts, pausing
+from boss.core import attempts, pausing, quarantine
 from boss.core.graph import Batch
 from boss.core.model import InitSpec, Submission
-from boss.core.reasons import PauseKind
+from boss.core.reasons import PauseKind, QuarantineKind
 from boss.core.rows import InitRow
 from boss.core.state import State
 from wire.messages import Execution
@@ -57,5 +57,9 @@ def adopt(state: State, batch: Batch, specs: Sequence[InitSpec]) -> None:
             attempts.supersede(state, attempt)  # it waits on its worker for the former ones
         elif batch.inits[attempt.index].retired and not attempt.cancelling:
             attempts.cancel(state, attempt)
+    for worker in state.workers.values():
+        failed = any(row.number in worker.init_failures for row in active[same:])
+        if failed and worker.quarantine is not None and worker.quarantine.kind is QuarantineKind.INIT_TASK:
+            quarantine.release(state, worker)
     if batch.row.paused_kind == PauseKind.INIT_TASK:
         pausing.resume(state, batch)

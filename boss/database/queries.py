@@ -12,13 +12,13 @@ from collections.abc import Collection, Sequence
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
-from boss.core.model import TaskState
+from boss.core.model import InitSpec, TaskState
 from boss.core.rows import BatchRow, InstanceRow, WorkerRow
 from boss.database import journal, results
 from boss.database.load import attempt_rows, batch_rows, boot_times, instance_rows, spent_days, worker_rows
 from boss.database.reading import Reader, reads
 from boss.database.statements import listed, parts
-from boss.database.tables import attempts, batches, not_dropped, task_states, tasks, workers
+from boss.database.tables import attempts, batches, inits, not_dropped, task_states, tasks, workers
 from boss.database.views import LARGEST, JournalLine, JournalPage, ResultLine, StoredTask, TaskLine
 from wire.messages import Execution, Input
 
@@ -27,6 +27,16 @@ _NEVER_AT_FIRST = frozenset({TaskState.RUNNING, TaskState.SUCCEEDED, TaskState.F
 
 _executions = msgspec.json.Decoder(Execution)
 _inputs = msgspec.json.Decoder(list[Input])
+_specs = msgspec.msgpack.Decoder(InitSpec)
+#: How its newest execution ended -> what an init task is called that has no state of its own.
+_INIT_STATES = {
+    "succeeded": TaskState.SUCCEEDED,
+    "failed": TaskState.FAILED,
+    "timed_out": TaskState.FAILED,
+    "cancelled": TaskState.CANCELLED,
+    "lost": TaskState.QUEUED,
+    "returned": TaskState.QUEUED,
+}
 _state = func.coalesce(task_states.c.state, tasks.c.accepted_as)
 
 
@@ -68,6 +78,25 @@ class DatabaseReads(Reader):
         """All that is known of one task; None: there is none of that number, or it is dropped."""
         row = connection.execute(_lines(frozenset(), True).where(tasks.c.number == number)).first()
         return None if row is None else _task_detail(connection, task_line(row))
+
+    @reads
+    def init_tasks(self, connection: Connection, project: str, id: str) -> list[int]:
+        """Numbers of the init tasks that are called so in the project, newest first."""
+        sql = (
+            select(inits.c.number, inits.c.spec)
+            .join_from(inits, batches, batches.c.number == inits.c.batch)
+            .where(batches.c.project == project)
+            .order_by(inits.c.number.desc())
+        )
+        return [number for number, spec in connection.execute(sql) if _specs.decode(spec).id == id]
+
+    @reads
+    def init_detail(self, connection: Connection, number: int) -> StoredTask | None:
+        """All that is known of one init task, with its executions on whatever worker; None: there is none."""
+        chosen = select(inits.c.batch, inits.c.spec, batches.c.project)
+        found = chosen.join_from(inits, batches, batches.c.number == inits.c.batch).where(inits.c.number == number)
+        row = connection.execute(found).first()
+        return None if row is None else _init_detail(connection, number, row.batch, row.project, row.spec)
 
     @reads
     def batches(self, connection: Connection) -> list[BatchRow]:
@@ -205,6 +234,24 @@ def task_line(row: Row[tuple[object, ...]]) -> TaskLine:
 
 
 # --- one task whole ----------------------------------------------------------------------------------
+
+
+def _init_detail(connection: Connection, number: int, batch: int, project: str, encoded: bytes) -> StoredTask:
+    spec = _specs.decode(encoded)
+    executions = attempt_rows(connection, f"task = {number:d}")
+    line = TaskLine(number=number, project=project, id=spec.id, batch=batch, state=TaskState.QUEUED.word)
+    if executions:
+        last = executions[-1]
+        line.attempt, line.worker, line.phase, line.ended = last.attempt, last.worker, last.phase, last.ended
+        line.exit_code, line.reason = last.exit_code, last.reason
+        line.state = _INIT_STATES.get(last.ended, TaskState.RUNNING if last.began_at else TaskState.QUEUED).word
+    return StoredTask(
+        task=line,
+        execution=_executions.decode(spec.execution),
+        requirements=_inputs.decode(spec.requirements) if spec.requirements else [],
+        dependencies=[],
+        attempts=executions,
+    )
 
 
 def _task_detail(connection: Connection, line: TaskLine) -> StoredTask:

@@ -162,3 +162,20 @@ def test_cancelled_tasks_stay_cancelled_and_the_push_says_what_to_type(deploymen
     assert "1 task was cancelled and stays so (sim-1)" in again.stderr and "admin.py redo_task sim-1" in again.stderr
     assert deployment.admin("redo_task", "sim-1").returncode == 0
     assert deployment.push("tasks.json").returncode == 0
+
+
+def test_a_failed_init_task_is_seen_by_its_id(deployment: Deployment) -> None:
+    fetch = {"id": "fetch", "init": True, "commands": ["echo nothing there >&2; exit 3"]}
+    deployment.write("tasks.json", [fetch, {"id": "a", "commands": ["true"]}])
+    assert deployment.push("tasks.json", "--detach").returncode == 0
+    wait_for(
+        lambda: any(one["ended"] == "failed" for one in deployment.asked("show_task", "fetch")["attempts"]),
+        "its execution has failed",
+    )
+    shown = deployment.admin("show_task", "fetch").stdout
+    assert "exit code 3" in shown and "nothing there" in shown
+    story = deployment.admin("story", "fetch")
+    assert story.returncode == 0 and "-> failed" in story.stdout, story.stdout + story.stderr
+    mended = {**fetch, "commands": ["true"]}
+    deployment.write("tasks.json", [mended, {"id": "a", "commands": ["true"]}])
+    assert deployment.push("tasks.json", timeout=150.0).returncode == 0

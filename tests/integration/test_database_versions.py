@@ -8,7 +8,7 @@ import msgspec
 
 from boss.core.merge import Push as NumberedPush
 from boss.core.merge import find
-from boss.core.model import Submission, TaskState
+from boss.core.model import InitSpec, Submission, TaskState
 from boss.core.plan import Changed
 from boss.core.plan import of as plan_of
 from boss.core.rows import AttemptRow, BatchRow, Changes, ResultRow
@@ -126,3 +126,19 @@ def test_the_note_of_a_task_that_is_not_up_to_date_is_read_back(database: Databa
     assert database.load().batches[0].outdated == {2: row.outdated}
     database.commit(Changes(tasks={2: moved(2, TaskState.SUCCEEDED, 1)}), 3.0)
     assert not database.load().batches[0].outdated
+
+
+def test_an_init_task_is_found_by_its_id_with_its_executions(database: Database) -> None:
+    spec = InitSpec(id="fetch", execution=msgspec.json.encode(Execution(commands=["false"])))
+    commit(database, Push({"a": []}, inits=[spec], project="leaks"), "one")
+    assert database.reads.init_tasks("leaks", "fetch") == [2]
+    assert database.reads.init_tasks("default", "fetch") == database.reads.init_tasks("leaks", "a") == []
+    untried = database.reads.init_detail(2)
+    assert untried is not None and untried.task.state == "queued" and database.reads.init_detail(1) is None
+    row = AttemptRow(2, 3, "w", "w.1", "executing", ended="failed", reason="exit code 1", exit_code=1, stderr_tail="no")
+    database.commit(Changes(attempts={(2, 3): row}), 2.0)
+    stored = database.reads.init_detail(2)
+    assert stored is not None and stored.execution.commands == ["false"]
+    assert (stored.task.id, stored.task.project, stored.task.batch) == ("fetch", "leaks", 1)
+    assert (stored.task.state, stored.task.reason, stored.task.worker) == ("failed", "exit code 1", "w")
+    assert [one.stderr_tail for one in stored.attempts] == ["no"]

@@ -120,6 +120,12 @@ class FakeReads:
         #: Digest -> size of what the datastore has of pushes.
         self.stored: dict[str, int] = {}
 
+    def init_tasks(self, project: str, id: str) -> list[int]:
+        return []
+
+    def init_detail(self, number: int) -> None:
+        return None
+
     def counts(self) -> list[int]:
         if self.fault is not None:
             raise self.fault

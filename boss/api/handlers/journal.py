@@ -32,6 +32,8 @@ def listing(call: Call) -> EventsAnswer:
 def story(call: Call) -> StoryAnswer:
     number = call.number()
     lines = call.backend.reads.task_lines([number])
+    if not lines and (init := call.backend.reads.init_detail(number)) is not None:
+        lines = [init.task]
     if not lines:
         raise not_found(f"there is no task of number {number}")
     events = _events(call.backend, call.backend.reads.story(number))

@@ -73,6 +73,8 @@ def _attached(call: Call, batch: int, states: frozenset[TaskState], after: int, 
 def by_id(call: Call) -> TaskDetail:
     project, id = call.text("project"), call.text("id")
     number = call.backend.lookups.task_numbers(project, [id]).get(id)
+    if number is None and (inits := call.backend.reads.init_tasks(project, id)):
+        number = inits[0]  # of the newest push that has one of that name
     if number is None:
         near = [line.id for line in call.backend.reads.tasks_of(project=project, limit=_SUGGEST_FROM)]
         raise not_found(no_task(project, id) + did_you_mean(id, near))
@@ -115,7 +117,8 @@ def output(call: Call) -> OutputAnswer:
 
 
 def _stored(call: Call, number: int) -> StoredTask:
-    stored = call.backend.reads.task_detail(number)
+    reads = call.backend.reads
+    stored = reads.task_detail(number) or reads.init_detail(number)
     if stored is None:
         raise not_found(f"there is no task of number {number}")
     return stored

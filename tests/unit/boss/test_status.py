@@ -246,6 +246,17 @@ def shown(world: World) -> list[str]:
     return [reason.text for reason in found]
 
 
+def test_the_first_status_shows_what_has_lasted_since_it_was_noted(world: World) -> None:
+    push(world)
+    reasons = StatusReasons()
+    reasons.note(world.state)
+    assert not reasons.observe(world.state, [])
+    asked_late = StatusReasons()
+    world.state.now += LASTS_SECONDS
+    assert reasons.observe(world.state, []) and not asked_late.observe(world.state, [])
+    world.state.now -= LASTS_SECONDS
+
+
 def push(world: World, profile: Profile = LONG) -> None:
     world.push({str(number): "" for number in range(20)}, profile=profile)
 

@@ -251,6 +251,19 @@ def test_an_init_task_that_could_run_nowhere_is_replaced_by_one_that_can(world: 
     world.ignore()
 
 
+def test_a_worker_that_is_quarantined_for_a_former_init_task_is_released(world: World, worker: FakeWorker) -> None:
+    world.push({"a": ""}, inits=["broken"])
+    for _ in range(world.policy.init_tries):
+        (init,) = [run for run in worker.ordered(Run) if run.init]
+        worker.ended(init.task, init.attempt, "failed", exit_code=1)
+        worker.returned(*[key for key in worker.seen.attempts if key[0] == world.number("a")])
+    assert worker.seen.quarantined
+    world.push({"a": ""}, inits=["mended"])
+    assert not worker.seen.quarantined
+    assert inits_ran(world, worker) == ["prepare mended"]
+    world.ignore()
+
+
 def test_the_same_init_tasks_do_not_run_again(world: World, worker: FakeWorker) -> None:
     world.push({"a": "", "b": ""}, inits=["first"])
     assert inits_ran(world, worker) == ["prepare first"]
