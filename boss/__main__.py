@@ -64,6 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
         for warning in values.warnings:
             logging.getLogger("boss").warning("%s", warning, extra={"action": "settings"})
         setup = _setup(home, values, while_followed=options.while_followed)
+        if not setup.datastore_host:
+            find.refuse_tree_of_others(setup.tree)
         if options.reset:
             logging.getLogger("boss").info("%s", reset(home, setup.database), extra={"action": "reset"})
     except (find.StateDirectoryError, SettingsError, DatabaseError) as error:

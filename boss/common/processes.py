@@ -31,6 +31,17 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+def works_in(pid: int, directory: Path) -> bool:
+    """Whether a living process has this very directory for its own, whatever the directory is called by now.
+
+    What stands in a copy of a directory about processes is not about processes of the copy.
+    """
+    try:
+        return os.path.samefile(f"/proc/{pid}/cwd", directory)
+    except OSError:  # another user's, or gone
+        return False
+
+
 def exited(pidfd: int, seconds: float | None) -> bool:
     """Whether the process behind a pidfd ends within so many seconds; None waits for ever."""
     poll = select.poll()

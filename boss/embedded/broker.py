@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import secrets
 import select
 import signal
@@ -22,8 +21,9 @@ from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from boss.common.private_files import write_private
+from boss.common.processes import works_in
 from boss.embedded.children import Child, end_process, log_tail, start_child
-from boss.embedded.environments import ROOT
+from boss.embedded.environments import of_the_broker
 from boss.embedded.logins import MqttLogin, write_files
 from boss.embedded.ports import HOST, choose_port, is_free, listens
 from boss.embedded.programs import BrokerError, Kind, find_program
@@ -143,7 +143,13 @@ class EmbeddedBroker:
         write_files(self._directory, self._logins.values(), self._topics)
         argv = self._program.prepare(self._directory, self.port)
         self._child = start_child(
-            argv, env=_environment(), log_path=self._log_path, die_with_parent=True, name="broker", ended=self._ended
+            argv,
+            env=of_the_broker(),
+            log_path=self._log_path,
+            die_with_parent=True,
+            cwd=self._directory,
+            name="broker",
+            ended=self._ended,
         )
         self._write_record(self._child)
         try:
@@ -231,9 +237,12 @@ class EmbeddedBroker:
         write_private(self._record_path, json.dumps(record))
 
     def _end_predecessor(self) -> None:
-        """A boss that was killed may have left a broker that has not noticed yet."""
+        """A boss that was killed may have left a broker that has not noticed yet.
+
+        In a copy of a state directory the record names the broker of the original: that one works elsewhere.
+        """
         record = self._record()
-        if "pid" in record and "start_time" in record:
+        if "pid" in record and "start_time" in record and works_in(record["pid"], self._directory):
             end_process(record["pid"], record["start_time"], grace=3.0)
 
     def _choose_port(self) -> int:
@@ -298,9 +307,3 @@ def accepts_login(host: str, port: int, username: str, password: str, timeout: f
             break
     client.disconnect()
     return answers[0] if answers else None
-
-
-def _environment() -> dict[str, str]:
-    """Ours, and where our packages are: the broker may be a Python program of ours."""
-    path = os.pathsep.join(filter(None, [os.fspath(ROOT), os.environ.get("PYTHONPATH", "")]))
-    return os.environ | {"PYTHONPATH": path}

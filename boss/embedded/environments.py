@@ -6,11 +6,14 @@ Values only; the same variables stand in the files that `admin.py login` makes f
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from wire.tls import TlsOptions
 
+#: Names of variables whose values no program gets that has no use for them.
+_SECRET = re.compile(r"PASS|SECRET|TOKEN|CREDENTIAL|KEY|AUTH|COOKIE|_DSN|DATABASE|PROXY", re.IGNORECASE)
 #: The folder that holds the packages: children are started with it.
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,3 +35,10 @@ def of_a_child(variables: Mapping[str, str], tls: TlsOptions | None) -> dict[str
     files = {} if tls is None else {"CA": tls.ca_file, "CERT": tls.certificate_file, "KEY": tls.key_file}
     of_tls = {f"ECLOUD_BROKER_TLS_{word}": os.fspath(file) for word, file in files.items() if file is not None}
     return {**keep, **variables, **of_tls, "PYTHONPATH": path}
+
+
+def of_the_broker() -> dict[str, str]:
+    """Where its packages are, and what it takes to run: nothing of ours, and nothing that looks like a secret. Whoever
+    gets into the broker gets no further by what stands there."""
+    variables = of_a_child({}, None)
+    return {name: value for name, value in variables.items() if not _SECRET.search(name)}

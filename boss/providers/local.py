@@ -109,11 +109,13 @@ class LocalProvider:
         self._tell(InstanceEnded(instance=instance, reason="its process ended"))
 
     def _living(self, reference: str) -> int | None:
-        """The process of this reference, if it is the same one still."""
+        """The process of this reference, if it is the same one still, and ours: a copy of a state directory names the
+        workers of the original."""
         pid, _, start_time = reference.partition(" ")
         if not pid.isdigit() or not start_time.isdigit():
             return None
-        return int(pid) if processes.start_time(int(pid)) == int(start_time) else None
+        same = processes.start_time(int(pid)) == int(start_time)
+        return int(pid) if same and processes.works_in(int(pid), self._state_directory) else None
 
     def _by_home(self, worker: str) -> int | None:
         """A running agent with this worker's home: one whose start is not on record."""

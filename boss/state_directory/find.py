@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -70,6 +71,26 @@ def find_or_make(start: Path | None = None, environment: Mapping[str, str] | Non
 def tree_beside(state_directory: Path) -> Path:
     """The datastore's tree where none is set: in plain sight, because results are what the user came for."""
     return state_directory.parent / TREE
+
+
+def refuse_tree_of_others(tree: Path) -> None:
+    """Results would be where another user can change them, or put links in their way. Raises StateDirectoryError."""
+    try:
+        status, real = tree.lstat(), tree.stat()
+    except FileNotFoundError:
+        return  # it will be made
+    except OSError as error:
+        raise StateDirectoryError(f"the datastore's tree {tree} cannot be used: {error.strerror}") from None
+    owner = next((one.st_uid for one in (status, real) if one.st_uid != os.geteuid()), None)
+    if owner is not None:
+        raise StateDirectoryError(
+            f"the datastore's tree {tree} belongs to another user (uid {owner}). Work in another directory, or set "
+            "datastore_tree to one of your own"
+        )
+    if real.st_mode & stat.S_IWOTH:
+        raise StateDirectoryError(
+            f"every user of this machine may write into the datastore's tree {tree}. Close it: chmod o-w {tree}"
+        )
 
 
 _ELSEWHERE = f"Set {VARIABLE} to a directory on a local disk that you may write."

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import time
 from pathlib import Path
 
@@ -40,7 +41,9 @@ class Tree:
     def __init__(self, root: Path, incarnation: str) -> None:
         self.root = root.resolve()
         self.incarnation = incarnation
+        _refuse_of_others(root)
         try:
+            self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
             for folder in (self.root / INCOMING, self.root / BLOBS, self.root / PARTS):
                 folder.mkdir(parents=True, exist_ok=True)
             (self.root / OWN_FOLDER).chmod(0o700)
@@ -115,6 +118,21 @@ class Tree:
 
     def make_incarnation_folder(self) -> None:
         make_folder(self.incarnation, self.incoming, 0o700)
+
+
+def _refuse_of_others(root: Path) -> None:
+    """Another user could change results, or put links in their way. Raises TreeError."""
+    try:
+        status, real = root.lstat(), root.stat()
+    except OSError:
+        return  # it is made, or said to be unusable, by who opens it
+    owner = next((one.st_uid for one in (status, real) if one.st_uid != os.geteuid()), None)
+    if owner is not None:
+        raise TreeError(f"the datastore tree {root} belongs to another user (uid {owner}); set a tree of your own")
+    if real.st_mode & stat.S_IWOTH:
+        raise TreeError(
+            f"every user of this machine may write into the datastore tree {root}; close it: chmod o-w {root}"
+        )
 
 
 def _open(path: Path) -> int:

@@ -96,6 +96,12 @@ class TransferProcess:
         pid = self._process.pid
         return sum(_moved(each) for each in (pid, *_children(pid)))
 
+    def written(self) -> int:
+        """Bytes that it and its children have written so far, without those that run another program (ssh)."""
+        pid = self._process.pid
+        name = _name(pid)
+        return sum(_counts(each)["wchar"] for each in (pid, *_children(pid)) if _name(each) == name)
+
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Signal it and all of its session."""
         with self._lock:
@@ -168,12 +174,25 @@ def _children(pid: int) -> list[int]:
 
 
 def _moved(pid: int) -> int:
+    counts = _counts(pid)
+    return counts["rchar"] + counts["wchar"]
+
+
+def _counts(pid: int) -> dict[str, int]:
+    """Of bytes, as proc_pid_io(5) has them."""
     try:
         with open(f"/proc/{pid}/io") as file:
-            counts = dict(line.split(": ") for line in file)
+            return {name: int(count) for name, count in (line.split(": ") for line in file)}
     except OSError:  # ended meanwhile
-        return 0
-    return int(counts["rchar"]) + int(counts["wchar"])
+        return {"rchar": 0, "wchar": 0}
+
+
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
 def _others() -> list[int]:

@@ -22,8 +22,11 @@ QUIET_SECONDS = 60
 MIN_BYTES_PER_SECOND = 64 * 1024
 _FILE_SECONDS = 0.05
 _BASE_SECONDS = 180.0
-#: Between two looks whether a transfer is too slow.
+#: Between two looks whether a transfer is too slow; whether it has brought too much.
 _LOOK_SECONDS = 15.0
+_LOOK_AT_WRITTEN_SECONDS = 0.5
+#: What an rsync that fetches writes beside the files: requests of them, its list, and what it says.
+_WRITTEN_BESIDE, _WRITTEN_BESIDE_A_FILE = 32 * 1024 * 1024, 4096
 #: Between the polite signal, at which rsync keeps what it has of a file, and the other one.
 _GRACE_SECONDS = 5.0
 #: Bytes of address space: many times what our longest lists take, so that a host's list without an end does no harm.
@@ -54,8 +57,9 @@ class RsyncEnded(NamedTuple):
     #: What it wrote to its error output, and to its output.
     words: str
     output: str
-    #: True: it was given up because it took too long.
+    #: True: it was given up because it took too long; because it brought more than was reported.
     too_slow: bool
+    too_much: bool = False
 
 
 def send_arguments(shell: str, folder: str, target: str, partial: str) -> list[str]:
@@ -83,6 +87,14 @@ def too_slow(seconds: float, files: int, moved: int) -> bool:
     return left > 0 and moved < left * MIN_BYTES_PER_SECOND
 
 
+def too_much(size: int, files: int, written: int) -> bool:
+    """Whether one that fetches so many files of so many bytes has written more than it can have reason to.
+
+    A file that did not come right is written once more.
+    """
+    return written > 2 * size + _WRITTEN_BESIDE + files * _WRITTEN_BESIDE_A_FILE
+
+
 class Rsync:
     """A run that another thread may end."""
 
@@ -97,8 +109,12 @@ class Rsync:
         names: Iterable[str],
         environment: dict[str, str],
         largest_file: int | None = None,
+        size: int | None = None,
     ) -> RsyncEnded:
-        """To its end. Raises OSError if it could not be started; one that `end` came before ends at once."""
+        """To its end. `size`: of all files together, where it fetches: it is ended when it brings more.
+
+        Raises OSError if it could not be started; one that `end` came before ends at once.
+        """
         with tempfile.TemporaryFile() as listed, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as words:
             wanted = [name.encode() + b"\0" for name in names]
             listed.write(b"".join(wanted))
@@ -115,11 +131,11 @@ class Rsync:
                     largest_file=None if largest_file is None else max(largest_file, _SAID_BYTES),
                     memory=_MEMORY,
                 )
-            code, slow = self._follow(self._child, len(wanted))
+            code, slow, much = self._follow(self._child, len(wanted), size)
             output.seek(0)
             words.seek(0)
             said = words.read(_WORDS_BYTES).decode(errors="replace")
-            return RsyncEnded(code, said, output.read().decode(errors="replace"), slow)
+            return RsyncEnded(code, said, output.read().decode(errors="replace"), slow, much)
 
     def end(self) -> None:
         """It is no longer needed."""
@@ -128,16 +144,19 @@ class Rsync:
             if self._child is not None:
                 self._child.end()
 
-    def _follow(self, child: TransferProcess, files: int) -> tuple[int, bool]:
-        """Its exit code, and whether it was given up."""
+    def _follow(self, child: TransferProcess, files: int, size: int | None) -> tuple[int, bool, bool]:
+        """Its exit code, whether it was given up for taking too long, and for bringing too much."""
         began = time.monotonic()
-        while (code := child.wait(_LOOK_SECONDS)) is None:
-            if too_slow(time.monotonic() - began, files, child.moved()):
-                child.end(signal.SIGTERM)
+        look = _LOOK_SECONDS if size is None else _LOOK_AT_WRITTEN_SECONDS
+        while (code := child.wait(look)) is None:
+            slow = too_slow(time.monotonic() - began, files, child.moved())
+            much = size is not None and too_much(size, files, child.written())
+            if slow or much:
+                child.end(signal.SIGKILL if much else signal.SIGTERM)
                 code = child.wait(_GRACE_SECONDS)
                 if code is None:
                     child.end()
                     code = child.wait()
                 assert code is not None
-                return code, True
-        return code, False
+                return code, slow, much
+        return code, False, False

@@ -81,6 +81,9 @@ class Runs:
         if ended.too_slow:
             at = verdicts.doing(remote, errand.direction, errand.path)
             return TransferFailedError("transfer", f"{at}: it is too slow and was given up")
+        if ended.too_much:
+            at = verdicts.doing(remote, errand.direction, errand.path)
+            return TransferFailedError("host", f"{at}: it sent more bytes than were reported")
         full = self._tree.full_text()
         failure = verdicts.of_rsync(ended.code, ended.words, remote, errand.direction, errand.path, full)
         if failure is not None and errand.direction == "stage" and verdicts.lost_connection_in(ended.code, ended.words):
@@ -118,7 +121,8 @@ class Runs:
         try:
             if self._stopped():
                 raise CopyStoppedError
-            ended = run.run(arguments, errand.names, self._environment, errand.largest)
+            fetched = errand.size if errand.direction == "collect" else None
+            ended = run.run(arguments, errand.names, self._environment, errand.largest, fetched)
             logger.debug(
                 "%s of worker %s: %d names, %d bytes, code %d", errand.direction, errand.worker, len(errand.names),
                 errand.size, ended.code, extra={"action": "transfer"},

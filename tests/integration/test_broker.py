@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -341,3 +342,25 @@ def test_another_user_of_the_machine_gets_neither_the_files_nor_in(kind: program
 def as_other_user(*command: str) -> subprocess.CompletedProcess[str]:
     become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
     return subprocess.run([*become, *command], capture_output=True, text=True, timeout=scaled(20), cwd="/", check=False)
+
+
+@KINDS
+def test_a_copied_directory_does_not_end_the_broker_of_the_original(kind: programs.Kind, tmp_path: Path) -> None:
+    original = start_broker(tmp_path / "original", kind)
+    shutil.copytree(tmp_path / "original", tmp_path / "copy")
+    copy = start_broker(tmp_path / "copy", kind)
+    assert copy.port != original.port
+    assert accepts(original, WORKER) and accepts(copy, WORKER)
+    copy.stop()
+    original.stop()
+
+
+def test_its_environment_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ECLOUD_TOKEN", "ECLOUD_DATABASE", "AWS_SECRET_ACCESS_KEY", "PGPASSWORD", "API_TOKEN", "https_proxy"):
+        monkeypatch.setenv(name, "hunter2")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    started = start_broker(tmp_path / "broker")
+    environment = Path(f"/proc/{started.pid}/environ").read_bytes()
+    started.stop()
+    assert b"hunter2" not in environment
+    assert b"LANG=C.UTF-8" in environment

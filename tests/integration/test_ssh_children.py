@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from datastore.agent.events import FetchFailed, ResultsFetched
 from datastore.disk.content import CopyStoppedError
-from datastore.transfers import connections, fetching, verdicts
+from datastore.transfers import connections, fetching, rsync, verdicts
 from datastore.transfers.children import MARK, TransferProcess, TransferStartError, end_leftovers, environment, mark_of
 from datastore.transfers.rsync import RsyncEnded
 from datastore.transfers.runs import Errand, Runs
@@ -236,6 +237,31 @@ def test_long_lists_are_cut_into_several_runs(world: World, monkeypatch: pytest.
     jobs = [world.attempt(task, {f"{number}": b"%d" % number for number in range(task)}) for task in range(1, 8)]
     assert world.fetch(*jobs) == {task: ResultsFetched((task, 1)) for task in range(1, 8)}
     assert world.incoming(7).keys() == {f"{number}" for number in range(7)}
+
+
+def test_what_brings_more_than_all_its_files_were_reported_to_have_is_ended(tmp_path: Path) -> None:
+    """Each file alone is below the largest: together they are a hundred times what was reported."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.mkdir()
+    target.mkdir()
+    names = [f"{number}" for number in range(100)]
+    for name in names:
+        (source / name).write_bytes(os.urandom(2_000_000))
+    arguments = ["rsync", "-r", "--whole-file", "--bwlimit=60000", f"{source}/", f"{target}/"]
+    honest = rsync.Rsync().run(arguments, names, environment("x"), 2_000_000, 200_000_000)
+    assert (honest.code, honest.too_much) == (0, False)
+    shutil.rmtree(target)
+    target.mkdir()
+    ended = rsync.Rsync().run(arguments, names, environment("x"), 2_000_000, 2_000_000)
+    assert ended.too_much and ended.code != 0
+    assert len(os.listdir(target)) < 100
+
+
+def test_a_host_that_sent_too_much_is_not_trusted(world: World) -> None:
+    runs = Runs(world.tree, connections.Connections(None, "x", world.tree.root / "note"), {}, lambda: False)
+    errand = Errand("w1", world.place, "collect", "/srv/attempts", ["a"], 1000, 1000)
+    failure = runs.failure(RsyncEnded(-signal.SIGKILL, "", "", False, too_much=True), errand)
+    assert failure is not None and failure.fault == "host" and "more bytes than were reported" in str(failure)
 
 
 # --- whose disk is full -----------------------------------------------------------------------------

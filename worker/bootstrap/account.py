@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import base64
+import errno
 import glob
 import os
 import pwd
+import secrets
 import shutil
+import stat
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.bootstrap.bootstrap import BootstrapRefusedError, write_private
+from worker.bootstrap.bootstrap import BootstrapRefusedError
 
 USER = "ecloud"
 HOME = Path("/var/lib/ecloud")
+#: In the user's folder .ssh; of a longer one so much is kept.
+_KEYS = "authorized_keys"
+_MAX_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -76,13 +82,65 @@ def authorize(account: Account, encoded: str) -> None:
         keys = [line for line in base64.b64decode(encoded).decode("ascii").splitlines() if line.strip()]
     except ValueError as error:
         raise BootstrapRefusedError(f"ECLOUD_AUTHORIZED_KEYS is no base64 of text: {error}") from None
-    folder = account.home / ".ssh"
-    if not folder.exists():
-        folder.mkdir(mode=0o700)
-        account.own(folder)
-    path = folder / "authorized_keys"
-    there = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    missing = [line for line in keys if line not in there]
-    if missing:
-        write_private(path, "".join(f"{line}\n" for line in [*there, *missing]))
-        account.own(path)
+    try:
+        _add_keys(account, keys)
+    except OSError as error:
+        raise BootstrapRefusedError(
+            f"{account.home}/.ssh/authorized_keys cannot be written safely ({error.strerror or error}): it and its "
+            f"folder must be plain ones of user {account.name!r}; remove what stands there, and start again"
+        ) from None
+
+
+def _add_keys(account: Account, keys: list[str]) -> None:
+    """From one open folder to the next: this may be root, and all of it is in the hands of the user. Raises OSError."""
+    home = os.open(account.home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        folder = _ssh_folder(home, account)
+        try:
+            there = _lines(folder, account)
+            missing = [line for line in keys if line not in there]
+            if missing:
+                _replace(folder, account, "".join(f"{line}\n" for line in [*there, *missing]))
+        finally:
+            os.close(folder)
+    finally:
+        os.close(home)
+
+
+def _ssh_folder(home: int, account: Account) -> int:
+    try:
+        os.mkdir(".ssh", 0o700, dir_fd=home)
+        if os.geteuid() == 0:
+            os.chown(".ssh", account.uid, account.gid, dir_fd=home, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    folder = os.open(".ssh", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=home)
+    if os.fstat(folder).st_uid != account.uid:
+        os.close(folder)
+        raise OSError(errno.EPERM, "the folder .ssh belongs to another user")
+    return folder
+
+
+def _lines(folder: int, account: Account) -> list[str]:
+    try:
+        file = os.open(_KEYS, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except FileNotFoundError:
+        return []
+    with open(file, encoding="utf-8", errors="replace") as opened:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != account.uid:
+            raise OSError(errno.EPERM, f"{_KEYS} is no file of this user")
+        return opened.read(_MAX_BYTES).splitlines()
+
+
+def _replace(folder: int, account: Account, text: str) -> None:
+    """Whole or not at all."""
+    temporary = f".{_KEYS}.{secrets.token_hex(4)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(os.open(temporary, flags, 0o600, dir_fd=folder), "w", encoding="utf-8") as file:
+        if os.geteuid() == 0:
+            os.fchown(file.fileno(), account.uid, account.gid)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, _KEYS, src_dir_fd=folder, dst_dir_fd=folder)

@@ -215,6 +215,14 @@ def test_arguments_keep_links_devices_and_owners_out_and_bound_what_a_host_may_s
     assert "--max-size=1000" in fetch
 
 
+def test_a_transfer_brings_too_much_only_when_it_writes_more_than_twice_what_was_reported() -> None:
+    size = 1024**3
+    assert not rsync.too_much(size, 1, 2 * size)
+    assert rsync.too_much(size, 1, 2 * size + 64 * 1024**2)
+    assert not rsync.too_much(0, 100_000, 100_000 * 4_000), "many small ones are asked for, and listed"
+    assert rsync.too_much(0, 1, 33 * 1024**2)
+
+
 def test_a_transfer_is_too_slow_when_it_moves_next_to_nothing_for_minutes_however_much_it_has_to_move() -> None:
     assert not rsync.too_slow(179, 1, 0)
     assert rsync.too_slow(200, 1, 0)

@@ -13,6 +13,7 @@ from boss.state_directory.find import (
     find,
     find_or_make,
     refuse_network_file_system,
+    refuse_tree_of_others,
     tree_beside,
 )
 
@@ -112,3 +113,25 @@ def test_one_behind_a_closed_door_is_refused_with_the_way_out(tmp_path: Path, mo
     for environment in ({}, {"ECLOUD_HOME": str(tmp_path / "home")}):
         with pytest.raises(StateDirectoryError, match="cannot be looked at: Permission denied.*Set ECLOUD_HOME"):
             find(tmp_path, environment)
+
+
+def test_a_tree_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = tmp_path / "ecloud-data"
+    refuse_tree_of_others(tree)  # it will be made
+    tree.mkdir(mode=0o755)
+    refuse_tree_of_others(tree)
+    monkeypatch.setattr(os, "geteuid", lambda: tree.stat().st_uid + 1)
+    with pytest.raises(StateDirectoryError, match="ecloud-data belongs to another user"):
+        refuse_tree_of_others(tree)
+
+
+def test_a_tree_that_everybody_may_write_into_is_refused(tmp_path: Path) -> None:
+    tree = tmp_path / "ecloud-data"
+    tree.mkdir()
+    tree.chmod(0o777)
+    with pytest.raises(StateDirectoryError, match="every user of this machine may write .* chmod o-w"):
+        refuse_tree_of_others(tree)
+    link = tmp_path / "link"
+    link.symlink_to(tree)
+    with pytest.raises(StateDirectoryError, match="chmod o-w"):
+        refuse_tree_of_others(link)
