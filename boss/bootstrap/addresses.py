@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from boss.api.errors import HttpError
-from boss.core.policy import LOCAL
 from boss.embedded.ports import beyond, everywhere
 from boss.setup import Setup
 
@@ -65,10 +64,11 @@ def _address(listens_on: str, boss_address: str) -> str:
 def fault_of_pools(setup: Setup) -> str:
     """Why the machines of a pool of these settings could never become workers; empty: they can, or there are none.
 
-    A host that is there already may be reached on loopback too; a login at the broker each of them requires.
+    A host that is there already may be reached on loopback too; a login at the broker each of them requires. Of a
+    provider that another package brings it is not known what its machines require.
     """
     for pool in setup.pools:
-        if pool.provider != LOCAL and pool.max and (setup.broker_host or pool.provider != "static"):
+        if pool.max and (pool.provider == "opennebula" or (pool.provider == "static" and setup.broker_host)):
             why = unreachable(setup)
             if why:
                 return f"pool {pool.name} cannot have a worker: {why}, or take [pools.{pool.name}] out of the settings"

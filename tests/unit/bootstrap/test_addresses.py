@@ -34,6 +34,7 @@ def setup_of(folder: Path, provider: str, largest: int = 4, **settings: str) -> 
         ("opennebula", REACHABLE, ""),
         ("static", {}, ""),
         ("local", {"broker_host": "mq.lan"}, ""),
+        ("fake", {}, ""),
     ],
 )
 def test_a_pool_without_a_way_to_the_boss_is_named(
