@@ -58,7 +58,8 @@ class DownloadError(ClientError):
 def get_results(clients: Callable[[], Client], results: list[ResultAnswer], directory: Path, report: Report) -> Got:
     """Fetch all; `clients` makes one for each thread.
 
-    Blocks until all are done. Raises ClientError when the boss does not answer or refuses, DownloadError, OSError.
+    Blocks until all are done. Raises ClientError when the boss does not answer or refuses, DownloadError or OSError
+    when the directory cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
     parts = directory / PARTS
@@ -264,7 +265,10 @@ class _OneFileError(ClientError):
 
 
 def grouped(results: list[ResultAnswer]) -> Iterator[list[ResultAnswer]]:
-    """Small ones of usable names together, each other alone."""
+    """Small ones of usable names together, each other alone.
+
+    Small: `RESULT_BYTES` at most; together: `_TOGETHER` results and `MAX_BYTES` at most (`boss.api.result_bundle`).
+    """
     group: list[ResultAnswer] = []
     size = 0
     for result in results:

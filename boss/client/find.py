@@ -25,7 +25,10 @@ _LOG_LINES_SHOWN = 15
 
 
 def configured_boss(url: str, token: str, state_directory: Path | None) -> Client:
-    """The boss of the setting boss_url; its token is the setting `token`, else the state directory's."""
+    """The boss of the setting boss_url; its token is the setting `token`, else the state directory's.
+
+    Asks nothing of it. Raises ClientError: there is no token, or it cannot be read.
+    """
     if not token and state_directory is not None:
         token = _token_of(state_directory, reason=f"boss_url is {url}, and no token is set")
     if not token:
@@ -34,7 +37,10 @@ def configured_boss(url: str, token: str, state_directory: Path | None) -> Clien
 
 
 def boss_of(state_directory: Path) -> Client | None:
-    """The boss that runs on this state directory, or None."""
+    """The boss that runs on this state directory, or None.
+
+    By its process; asks nothing of it. Raises ClientError: its token cannot be read.
+    """
     boss = running_boss(state_directory)
     if boss is None:
         return None
@@ -54,7 +60,8 @@ def _token_of(state_directory: Path, reason: str) -> str:
 def start_boss(state_directory: Path, root: Path, command: list[str] | None = None) -> subprocess.Popen[bytes]:
     """A boss that stops when no client follows any more; its log goes to logs/boss.log.
 
-    `root` is the checkout; -P and PYTHONPATH keep files of the current directory from being taken for ours.
+    `root` is the checkout; -P and PYTHONPATH keep files of the current directory from being taken for ours. Does not
+    wait until it answers: `wait_for_boss` does. Raises OSError.
     """
     log_path = state_directory / LOG_FILE
     log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,7 +83,10 @@ def start_boss(state_directory: Path, root: Path, command: list[str] | None = No
 
 
 def wait_for_boss(state_directory: Path, process: subprocess.Popen[bytes]) -> Client:
-    """A client of the boss that answers, ours or another's. Raises ClientError with the end of the log."""
+    """A client of the boss that answers, ours or another's. Raises ClientError with the end of the log.
+
+    Blocks up to 90 s; where `process` ends before, up to 15 s more for a boss that another process has started.
+    """
     until = time.monotonic() + _START_SECONDS
     ended = False
     while time.monotonic() < until:
@@ -95,6 +105,10 @@ def wait_for_boss(state_directory: Path, process: subprocess.Popen[bytes]) -> Cl
 
 
 def answering_boss(state_directory: Path) -> Client | None:
+    """A client of the boss of this state directory if it answers `status`; else None. Blocks until it does.
+
+    Raises ClientError: a boss runs, and its token cannot be read.
+    """
     client = boss_of(state_directory)
     if client is None:
         return None

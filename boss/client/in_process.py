@@ -22,7 +22,7 @@ def offline_client(state_directory: Path, values: Any) -> Client:
     """A client that gets the routes and answers of a boss; `values` are the settings.
 
     It reads the database, and makes each change in a turn of its own; other effects of a change are left to the next
-    boss. Raises ClientError: the database cannot be read.
+    boss. Blocks on the database. Raises ClientError: the database cannot be read.
     """
     url = values.database or f"sqlite:///{state_directory / 'ecloud.sqlite'}"
 

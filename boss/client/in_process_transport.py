@@ -28,9 +28,11 @@ class InProcessTransport(httpx.BaseTransport):
         self._release = release
 
     def close(self) -> None:
+        """Call `release`: the application is used no longer."""
         self._release()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer, whose body is still to come. Blocks until the application begins it; raises what that raises."""
         run = _Run(self.app, request)
         start = run.next()
         assert isinstance(start, dict)

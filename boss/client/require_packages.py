@@ -17,7 +17,10 @@ _ONCE = "ECLOUD_RESTARTED"
 
 
 def require_packages(root: Path) -> None:
-    """Returns if all are installed; else runs the command with another Python, or stops the program."""
+    """Returns if all are installed; else runs the command with another Python, or stops the program.
+
+    Raises SystemExit with a sentence: no Python that has them is here; OSError: the other one cannot be run.
+    """
     missing = [name for name in REQUIRED if importlib.util.find_spec(name) is None]
     if not missing:
         os.environ.pop(_ONCE, None)  # not for the children

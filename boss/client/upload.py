@@ -28,7 +28,11 @@ class Sendable(NamedTuple):
 
 
 def send_files(client: Client, files: list[Sendable], report: Report) -> int:
-    """Send what is missing; the number of bytes sent. Raises ClientError that names the file."""
+    """Send what is missing; the number of bytes sent. Raises ClientError that names the file.
+
+    Blocks until all are sent; for a file that another client is sending, up to a minute (120 tries, 0.5 s apart).
+    Raises RequestRefusedError, NoAnswerError: the boss does not say what it lacks, or is not reached.
+    """
     by_digest = {file.digest: file for file in files}
     waiting = dict(_missing(client, list(by_digest)))
     total = sum(by_digest[digest].size - have for digest, have in waiting.items())
