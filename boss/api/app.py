@@ -61,7 +61,8 @@ def make_app(
 
     `spool`: the one that the program sweeps; else one is made. `bootstrap` knows the tokens of its two routes;
     `files_tokens` are good for the datastore's files only. `tree` is the datastore's, where that is on this disk; else
-    `fetching` gets contents from it.
+    `fetching` gets contents from it. Limits are in bytes. Raises ValueError: no token; OSError: the spool cannot be
+    made.
     """
     services = Services(
         backend,

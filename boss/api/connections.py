@@ -44,6 +44,7 @@ class HttpConnections:
         return Limited
 
     def add(self, connection: HttpConnection) -> None:
+        """A connection that has shown no token yet; if there are too many, the oldest idle one is closed."""
         self._unknown[connection] = None
         if len(self._unknown) > self.max_unknown:
             idle = next((each for each in self._unknown if each.idle), None)
@@ -51,6 +52,7 @@ class HttpConnections:
                 idle.close()
 
     def remove(self, connection: HttpConnection) -> None:
+        """It has a token, or has ended: it no longer counts as one without."""
         self._unknown.pop(connection, None)
 
 
@@ -70,16 +72,19 @@ class HttpConnection(H11Protocol):
         return self._head_timer is not None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Called by the event loop: it counts as one without a token, and has 10 s for the head of a request."""
         super().connection_made(transport)
         self._connections.add(self)
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop: it counts no longer."""
         self._connections.remove(self)
         self._head_arrived()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
+        """Called by uvicorn: the next head has 10 s again."""
         self._await_head()
         super().on_response_complete()
 
@@ -88,6 +93,7 @@ class HttpConnection(H11Protocol):
         self._connections.remove(self)
 
     def close(self) -> None:
+        """Cut it at once, without an answer."""
         self._connections.remove(self)
         self._head_arrived()
         self.transport.abort()

@@ -34,8 +34,10 @@ class HttpError(ApiError):
 
 
 def not_found(what: str) -> HttpError:
+    """HttpError 404 with this sentence, to be raised."""
     return HttpError(404, what)
 
 
 def bad_input(error: str, details: Sequence[str] = ()) -> HttpError:
+    """HttpError 400 with this sentence and a line per detail, to be raised."""
     return HttpError(400, error, details)

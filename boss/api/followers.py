@@ -91,10 +91,12 @@ class Followers:
             self._followed, self._awaited = True, False
 
     def is_detached(self, batch: int) -> bool:
+        """Whether `detach` was called for this batch."""
         with self._lock:
             return batch in self._detached
 
     def count(self) -> int:
+        """How many follow at present, of all batches."""
         with self._lock:
             return sum(self._following.values())
 

@@ -29,7 +29,10 @@ class FetchedSpool(Spool):
     """The spool of what was fetched. A cache: the oldest file is removed for a new one."""
 
     def free_space(self, digest: str, size: int) -> None:
-        """Remove what was requested longest ago until this one fits, or only uploads under way are left."""
+        """Remove what was requested longest ago until this one fits, or only uploads under way are left.
+
+        `size`: bytes of the whole content. Blocks on the disk. Raises OSError.
+        """
         required = size - self.have(digest)
         with self._lock:
             excess = self.used_bytes() + sum(self._busy.values()) + required - self.limit_bytes
@@ -66,9 +69,10 @@ class ResultFetcher:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def opened(self, backend: Backend, name: str, digest: str, size: int) -> int | None:
-        """A descriptor of the content; None: it is still on its way.
+        """A descriptor of the content, which the caller closes; None: it is still on its way.
 
-        Raises DatastoreBusyError, ResultUnavailableError.
+        Waits up to 20 s. Raises DatastoreBusyError: 256 contents wait already; ResultUnavailableError: the datastore
+        cannot send it, or no boss answers.
         """
         file = self._open(digest)
         if file is not None:

@@ -51,7 +51,10 @@ def host_name(host: str) -> str:
 
 
 class Guard:
-    """Refuses requests that are not allowed, and sets safety headers on answers."""
+    """Refuses requests that are not allowed (401, 403, 415, 429), and sets safety headers on answers.
+
+    Raises ValueError when it is made without a token.
+    """
 
     def __init__(
         self,

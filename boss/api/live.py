@@ -89,6 +89,10 @@ class LiveBackend:
     # --- the Backend protocol ----------------------------------------------------------------------
 
     def ask(self, event: Request) -> Answer:
+        """The loop's answer to the event, after the commit; blocks until then, however long that takes.
+
+        Raises BackendUnavailableError: the database is away, or has been for 5 s while it waited; the boss is stopping.
+        """
         inbox = self._inbox
         if inbox.database_error:
             raise BackendUnavailableError(f"{inbox.database_error}; the boss retries every second")
@@ -130,6 +134,10 @@ class LiveBackend:
             waiting[0].set()
 
     def view(self) -> View:
+        """A view not older than 0.05 s, made by the loop; blocks up to 1 s for it, then gives the last one.
+
+        With a reason in front while the database is away.
+        """
         with self._lock:
             if time.monotonic() - self._view_at > FRESH_SECONDS and not self._inbox.ended:
                 made = threading.Event()
@@ -140,16 +148,22 @@ class LiveBackend:
             return self._view
 
     def follow(self, batch: int) -> AbstractContextManager[None]:
+        """Counts a follower of the batch while the context lasts."""
         return self._followers.follow(batch)
 
     def detach(self, batch: int) -> None:
+        """The boss is to work on this batch to its end, whoever follows."""
         self._followers.detach(batch)
 
     def carry_on(self) -> str:
+        """Empty: this boss does it."""
         return ""
 
     def place_of(self, worker: str) -> Place | None:
-        """Where this worker is, by its pinned keys; None: there is no such worker. Raises BackendUnavailableError."""
+        """Where this worker is, by its pinned keys; None: there is no such worker.
+
+        Blocks up to 5 s for the loop. Raises BackendUnavailableError: the loop did not come to it.
+        """
         asked = threading.Event()
         found: list[Place | None] = []
 

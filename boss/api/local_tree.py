@@ -44,7 +44,10 @@ class LocalTree:
         self._verified: OrderedDict[tuple[int, int, int, int], str] = OrderedDict()
 
     def open_version(self, name: str, digest: str, size: int) -> int:
-        """A descriptor of this content, from the name or from what is kept of former versions; the caller closes it."""
+        """A descriptor of this content, from the name or from what is kept of former versions; the caller closes it.
+
+        Blocks: reads up to 64 MiB to verify them. Raises ContentMissingError: neither is it; OSError: the disk fails.
+        """
         found = self._open(name)
         if found is not None:
             if self._is(found, digest, size):
@@ -62,7 +65,7 @@ class LocalTree:
         )
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the datastore keeps this content by its digest.
+        """Whether the datastore keeps this content by its digest. Raises OSError.
 
         It is read to see: a file in plain sight may share its bytes, and a user may have edited that.
         """
@@ -75,11 +78,11 @@ class LocalTree:
             os.close(blob)
 
     def has(self, name: str) -> bool:
-        """Whether there is a file or a folder of this name."""
+        """Whether there is a file or a folder of this name. Raises OSError where it cannot be looked at."""
         return self._status(name) is not None
 
     def has_size(self, name: str, size: int) -> bool:
-        """Whether there is a file of this name and size. What it says is not read."""
+        """Whether there is a file of this name and size in bytes. It is not read. Raises OSError, as `has`."""
         status = self._status(name)
         return status is not None and stat.S_ISREG(status.st_mode) and status.st_size == size
 
@@ -93,7 +96,7 @@ class LocalTree:
             raise
 
     def free_bytes(self) -> int | None:
-        """What is free on the tree's disk; None: there is no tree yet."""
+        """What is free on the tree's disk; None: there is no tree yet. Raises OSError."""
         try:
             status = os.statvfs(self.root)
         except FileNotFoundError:
@@ -101,7 +104,10 @@ class LocalTree:
         return status.f_bavail * status.f_frsize
 
     def kept(self) -> tuple[int, int]:
-        """How many contents are kept by their digest, and the bytes of those that stand nowhere in plain sight."""
+        """How many contents are kept by their digest, and the bytes of those that stand nowhere in plain sight.
+
+        Blocks: looks at each. Raises OSError.
+        """
         count, size = 0, 0
         try:
             with os.scandir(self.root / BLOBS) as entries:

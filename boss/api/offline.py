@@ -43,7 +43,7 @@ _HELD_SHOWN = 10_000
 
 
 class OfflineBackend:
-    """`database`: open for reading; `close` closes it."""
+    """`boss.api.backend.Backend` without a boss. `database`: open for reading; `close` closes it."""
 
     def __init__(
         self,
@@ -62,9 +62,11 @@ class OfflineBackend:
         self.spool = state_directory / "spool"
 
     def close(self) -> None:
+        """End the connections to the database."""
         self._database.close()
 
     def view(self) -> View:
+        """What the database has at present. Blocks on it; raises DatabaseError."""
         running = self.reads.tasks_of([TaskState.RUNNING], limit=_HELD_SHOWN)
         workers = [row for row in self.reads.workers() if row.state != "gone"]
         instances = self.reads.live_instances()
@@ -87,6 +89,10 @@ class OfflineBackend:
         return pool_views(self._pools, learned, instances, 0.0, time.time(), {})
 
     def ask(self, event: Request) -> Answer:
+        """Handle the event in one turn of its own; the answer, after the commit. Blocks on the database.
+
+        Raises BackendUnavailableError: no boss has run here yet, or another process holds the lock; DatabaseError.
+        """
         if not self._database.deployment and isinstance(event, Submitted) and event.submission.dry_run:
             ids = event.submission.ids
             plan = Plan(tasks=len(ids), new=Some(len(ids), ids[:SHOWN]))
@@ -102,12 +108,14 @@ class OfflineBackend:
 
     @contextmanager
     def follow(self, batch: int) -> Iterator[None]:
+        """Counts no follower: there is no boss that would stop."""
         yield
 
     def detach(self, batch: int) -> None:
         """Nothing to do: no boss works on it."""
 
     def carry_on(self) -> str:
+        """A sentence: who does the work that a change makes."""
         return CARRY_ON
 
 

@@ -33,6 +33,7 @@ _SCHEMES = {
 
 
 def document(routes: Sequence[Route]) -> dict[str, object]:
+    """The OpenAPI 3.1.0 document (spec.openapis.org/oas/v3.1.0) of these routes, ready to be encoded as JSON."""
     bodies = {kind for route in routes for kind in (route.answer, route.request) if kind is not None}
     types = (bodies - {bytes}) | {ErrorAnswer}
     ordered = sorted(types, key=lambda kind: kind.__name__)

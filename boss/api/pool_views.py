@@ -20,6 +20,7 @@ _STATES = tuple(InstanceState)
 
 
 def instance_answer(row: InstanceRow) -> InstanceAnswer:
+    """The instance as it is answered; times in seconds since 1970."""
     return InstanceAnswer(
         number=row.number,
         worker=row.worker,
@@ -43,7 +44,10 @@ def pool_views(
     wall: float,
     limits: Mapping[str, Limits],
 ) -> tuple[PoolAnswer, ...]:
-    """Those of the settings, then those that only have instances left. `rows`: of instances that have not ended."""
+    """Those of the settings, then those that only have instances left. `rows`: of instances that have not ended.
+
+    `now`: seconds of the monotonic clock, as in `learned`; `wall`: seconds since 1970, as in `rows`.
+    """
     by_pool: dict[str, list[InstanceRow]] = {}
     for row in rows:
         by_pool.setdefault(row.pool, []).append(row)

@@ -25,7 +25,8 @@ _Left = tuple[str, str, str, int]
 def without_results(backend: Backend, tree: LocalTree | None, submission: Submission) -> list[str] | None:
     """Ids of tasks of the push that have succeeded and of whose results at least one is not there as it was left.
 
-    None: that cannot be known at present.
+    None: that cannot be known at present. Blocks on the database, and on the tree or the datastore. Raises
+    BackendUnavailableError: no boss answers; DatabaseError; OSError: the tree cannot be looked at.
     """
     left = backend.lookups.published(submission) if submission.results else []
     if tree is not None:

@@ -27,4 +27,5 @@ class Rate:
 
 
 def eta_seconds(unfinished: int, rate: float) -> float | None:
+    """Seconds until so many tasks have ended, at `rate` tasks per second; None: nothing can be said."""
     return unfinished / rate if rate > 0 else None

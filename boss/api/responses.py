@@ -27,15 +27,20 @@ _RANGE = re.compile(r"bytes=(\d{1,18})-\Z")
 
 
 def json_response(body: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A response with `body` as JSON, as msgspec encodes it."""
     return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
 
 
 def error_response(status: int, error: str, details: Sequence[str] = ()) -> Response:
+    """A response with an ErrorAnswer; 401 and 503 have their headers (WWW-Authenticate; Retry-After in seconds)."""
     return json_response(ErrorAnswer(error=error, details=list(details)), status, _HEADERS.get(status))
 
 
 def first_byte(request: Request, size: int) -> int:
-    """Where the answer is to begin. Raises HttpError 416."""
+    """Where the answer is to begin, in bytes: `Range: bytes=N-` of RFC 9110, section 14; without it 0.
+
+    Raises HttpError 416: another form, or N is larger than `size`.
+    """
     given = request.headers.get("range")
     if given is None:
         return 0
@@ -48,7 +53,11 @@ def first_byte(request: Request, size: int) -> int:
 
 
 def file_response(request: Request, file: int, size: int, digest: str) -> Response:
-    """`size` bytes of the descriptor, which is closed afterwards whatever happens; its content has this digest."""
+    """`size` bytes of the descriptor, which is closed afterwards whatever happens; its content has this digest.
+
+    Reads up to 1 MiB at once here, and the rest as it is sent. Raises HttpError 416: as `first_byte`; 409: the file is
+    shorter than `size`; OSError.
+    """
     try:
         first = first_byte(request, size)
     except HttpError:

@@ -33,11 +33,15 @@ class ResultBundleError(ApiError):
 
 
 def packed(at: int, content: bytes) -> bytes:
+    """One entry of a bundle, in the format above. `at`: place in the question."""
     return msgspec.json.encode(_Head(at, len(content))) + b"\n" + content
 
 
 def unpacked(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Each entry as it comes: place and content. Raises ResultBundleError."""
+    """Each entry as it comes: place and content. Blocks while `pieces` does.
+
+    Raises ResultBundleError: no valid entry, or the end came within one.
+    """
     waiting = bytearray()
     head: _Head | None = None
     for piece in pieces:

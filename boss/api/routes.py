@@ -67,10 +67,14 @@ class Call:
 
     @property
     def backend(self) -> Backend:
+        """The boss, as all handlers share it."""
         return self.services.backend
 
     def number(self, name: str = "number") -> int:
-        """Of what the path names. There is nothing above what a database counts to."""
+        """The number that the path names. There is nothing above what a database counts to.
+
+        Raises HttpError 404: it is larger.
+        """
         value = self.path[name]
         assert isinstance(value, int)
         if value > LARGEST:
@@ -78,21 +82,24 @@ class Call:
         return value
 
     def text(self, name: str, default: str = "") -> str:
+        """The query parameter of this name, else the part of the path, else the default."""
         return str(self.query.get(name, self.path.get(name, default)))
 
     def whole(self, name: str, default: int) -> int:
+        """The whole number that the query has under this name, else the default."""
         value = self.query.get(name, default)
         assert isinstance(value, int)
         return value
 
     def count(self, name: str, limit: int) -> int:
-        """How many a list is to have; 0: the query does not say. Raises HttpError."""
+        """How many a list is to have; 0: the query does not say. Raises HttpError 400: it is not from 0 to `limit`."""
         value = self.whole(name, 0)
         if not 0 <= value <= limit:
             raise bad_input(f"{name} is {value}; it must be from 1 to {limit:,}")
         return value
 
     def request_body(self, kind: type[T]) -> T:
+        """The body, which `read_body` has decoded as the route's request type; `kind` is that."""
         assert isinstance(self.body, kind)
         return self.body
 
@@ -120,7 +127,7 @@ class Route:
 
 
 def read_query(route: Route, request: Request) -> dict[str, object]:
-    """The query parameters by type; raises HttpError for unknown, missing, double and wrong ones."""
+    """The query parameters by type. Raises HttpError 400 for unknown, missing, double and wrong ones."""
     known = {parameter.name: parameter for parameter in route.parameters}
     values: dict[str, object] = {}
     for name, text in request.query_params.multi_items():
@@ -151,7 +158,10 @@ _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "0 or 1"}
 
 
 async def read_body(route: Route, request: Request) -> object:
-    """The JSON body as the route's request type; raises HttpError."""
+    """The JSON body as the route's request type; None where that has none, or reads it as a stream.
+
+    Waits for the client. Raises HttpError 413: larger than BODY_LIMIT_BYTES; 400: not of that type.
+    """
     if route.request is None or route.request_media:
         return None
     chunks, size = [], 0

@@ -50,14 +50,17 @@ class Counts(_Body):
 
     @property
     def total(self) -> int:
+        """All tasks."""
         return self.ended + self.unfinished
 
     @property
     def unfinished(self) -> int:
+        """Tasks that have not ended: pending, queued, running."""
         return sum(getattr(self, state.word) for state in UNFINISHED)
 
     @property
     def ended(self) -> int:
+        """Tasks that have ended, in whatever way, and blocked ones."""
         return self.succeeded + self.failed + self.cancelled + self.blocked
 
 

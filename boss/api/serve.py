@@ -59,7 +59,7 @@ class Server:
         return f"http://{host}:{self.port}"
 
     def start(self) -> None:
-        """Requests are answered when this returns. Raises ServeError."""
+        """Requests are answered when this returns. Blocks up to 10 s; raises ServeError: it did not start by then."""
         started = threading.Event()
         startup = self._server.startup
 
@@ -89,7 +89,7 @@ class Server:
         return wrapped
 
     def stop(self) -> None:
-        """Stop it; blocks up to some seconds. Streams see it and end; what is still open after a second is cut."""
+        """Stop it; blocks up to 5 s. Streams see it and end; what is still open after a second is cut."""
         self._closing.set()
         self._server.should_exit = True
         self._thread.join(_STOP_SECONDS)
@@ -99,7 +99,7 @@ class Server:
 def listen(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     """A socket that listens there; clients are answered once a Server has it. Port 0: the system chooses one.
 
-    Raises ServeError.
+    Raises ServeError: the address is in use, or not of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)

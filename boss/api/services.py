@@ -33,26 +33,47 @@ class BootstrapService(Protocol):
         ...
 
     def bundle(self, worker: str, token: str, kind: str, digest: str) -> tuple[Path, str]:
-        """File and digest. `kind`: Python and machine; `digest`: empty is the newest."""
+        """File and digest. `kind`: Python and machine; `digest`: empty is the newest.
+
+        Raises HttpError 401: no valid token; 403: its time is over; 404: there is no such bundle.
+        """
         ...
 
     def exchange(self, worker: str, token: str, folder: str, address: str) -> InstanceLoginAnswer:
-        """Once. `address`: of the client, for messages."""
+        """Once. `address`: of the client, for messages.
+
+        Raises HttpError 401: no valid token; 403: its time is over, or it is for the bundle only; 409: it was used
+        already; 503: the certificates of the broker cannot be read.
+        """
         ...
 
 
 class LoginService(Protocol):
     """Logins of programs on other hosts. A running boss's own; safe from any thread; raises HttpError."""
 
-    def login(self, name: str, request: LoginRequest) -> LoginAnswer: ...
-    def remove_login(self, name: str) -> None: ...
+    def login(self, name: str, request: LoginRequest) -> LoginAnswer:
+        """The login of this name, created if there is none; the broker knows it when this returns.
+
+        Raises HttpError 400: a wrong name or value; 409: a worker that the boss starts; 503: the broker does not
+        answer.
+        """
+        ...
+
+    def remove_login(self, name: str) -> None:
+        """The broker refuses it when this returns.
+
+        Raises HttpError 400: no worker's name; 404: there is none; 409, 503: as `login`.
+        """
+        ...
 
 
 class DebugService(Protocol):
     """Checks of a worker's host. A running boss's own; safe from any thread; raises HttpError."""
 
     def debug(self, worker: str) -> Iterator[DebugLine]:
-        """Line by line as it comes; raises before the first one where the worker is not known."""
+        """Line by line as it comes. Raises before the first one HttpError 404: the worker is not known;
+        BackendUnavailableError.
+        """
         ...
 
 
@@ -86,7 +107,7 @@ class Services:
 
 
 def of_running_boss(service: T | None) -> T:
-    """The service, which only a running boss has. Raises HttpError."""
+    """The service, which only a running boss has. Raises HttpError 503: there is none."""
     if service is None:
         raise HttpError(503, "only a running boss does this, and none runs here: start one (python -m boss)")
     return service

@@ -62,6 +62,7 @@ class Spool:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def has(self, digest: str) -> bool:
+        """Whether the whole file is here. Raises ValueError for what is no digest, as all that take one."""
         return blob_path(self.directory, digest).exists()
 
     def keep(self, digest: str) -> bool:
@@ -83,11 +84,16 @@ class Spool:
         return 0
 
     def used_bytes(self) -> int:
+        """Bytes of all files in the directory, whole or in part. Blocks: looks at each. Raises OSError."""
         return sum(entry.stat().st_size for entry in os.scandir(self.directory) if entry.is_file())
 
     @contextmanager
     def upload(self, digest: str, offset: int, size: int) -> Iterator[Upload]:
-        """The right to append to one file from `offset` up to `size` bytes, for one sender at a time."""
+        """The right to append to one file from `offset` up to `size` bytes, for one sender at a time.
+
+        Raises SpoolBusyError: another one has it, or the file does not end at `offset`; SpoolFullError: what is missing
+        of it is more than the limit leaves; ValueError: no digest; OSError.
+        """
         path = blob_path(self.directory, digest)
         with self._lock:
             if digest in self._busy:
@@ -109,7 +115,10 @@ class Spool:
                 del self._busy[digest]
 
     def sweep(self, keep: Container[str], older_than: float) -> list[str]:
-        """Remove blobs and parts last touched before `older_than` (wall clock) whose digest is not in `keep`."""
+        """Remove blobs and parts last touched before `older_than` (wall clock) whose digest is not in `keep`.
+
+        Returns the digests of those. `older_than`: seconds since 1970. Blocks on the disk. Raises OSError.
+        """
         removed = []
         with self._lock:
             for entry in list(os.scandir(self.directory)):
@@ -132,6 +141,10 @@ class Upload:
         self._file = None if path.exists() else os.open(_part(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write(self, chunk: bytes) -> None:
+        """Append to the part; nothing where the file is whole already. Blocks on the disk.
+
+        Raises SpoolContentError: more than `size` bytes; SpoolFullError: the disk is full; OSError: it fails.
+        """
         if self._file is None:
             return
         if self.have + len(chunk) > self.size:
@@ -150,7 +163,10 @@ class Upload:
             raise
 
     def close(self) -> bool:
-        """Put it in its place if it is whole. True: it is. Raises SpoolContentError and removes it if it is damaged."""
+        """Put it in its place if it is whole. True: it is. Raises SpoolContentError and removes it if it is damaged.
+
+        Blocks until it is on the disk (fsync), and reads all of a whole file. Raises OSError.
+        """
         if self._file is None:
             return True
         part = _part(self.path)

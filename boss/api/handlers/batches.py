@@ -38,7 +38,7 @@ _LINE_SECONDS = 0.1
 
 
 def listing(call: Call) -> BatchList:
-    """All but those of which every task was dropped."""
+    """All batches but those of which every task was dropped, oldest first."""
     view = call.backend.view()
     answers = []
     for row in call.backend.reads.batches():
@@ -50,7 +50,10 @@ def listing(call: Call) -> BatchList:
 
 
 async def single(call: Call) -> Response:
-    """One batch; with `wait` not before it is finished or that time has passed."""
+    """One batch; with `wait` not before it is finished or that time (seconds, 60 at most) has passed.
+
+    Raises HttpError 404: there is none.
+    """
     wait = min(float(str(call.query.get("wait", 0.0))), WAIT_LIMIT_SECONDS)
     until = time.monotonic() + wait
     while True:
@@ -62,7 +65,10 @@ async def single(call: Call) -> Response:
 
 
 async def follow(call: Call) -> Response:
-    """A line of JSON whenever something changed, the last one when the batch is finished."""
+    """A line of JSON whenever something changed, and every 5 s; the last one when the batch is finished.
+
+    Ends before that where the boss ends, or none runs. Raises HttpError 404: there is no such batch.
+    """
     # An unknown batch is an error, not an empty stream.
     snapshot = await run_in_threadpool(snapshot_of, call.backend, call.number())
     closing = call.request.scope.get(CLOSING) or threading.Event()
@@ -106,7 +112,10 @@ class BatchSnapshot:
 
 
 def snapshot_of(backend: Backend, number: int) -> BatchSnapshot:
-    """From the view if the batch is there, else from the database."""
+    """From the view if the batch is there, else from the database, on which it blocks.
+
+    Raises HttpError 404: there is no such batch.
+    """
     view = backend.view()
     current = view.batches.get(number)
     if current is not None:
@@ -123,6 +132,7 @@ def with_reasons(answer: BatchAnswer, view: View) -> BatchAnswer:
 
 
 def from_row(backend: Backend, row: BatchRow) -> BatchAnswer:
+    """The batch as the database has it; blocks on that for the tasks to which its push is attached."""
     counts = counts_of(_with_attached(backend, row))
     return BatchAnswer(
         number=row.number,
@@ -148,10 +158,12 @@ def _with_attached(backend: Backend, row: BatchRow) -> list[int]:
 
 
 def pause(call: Call) -> ChangeAnswer:
+    """Let the queued tasks of the batch wait. Raises HttpError 404: there is no such batch; else as `done`."""
     return _set_paused(call, call.request_body(ReasonRequest).reason or BY_OPERATOR)
 
 
 def resume(call: Call) -> ChangeAnswer:
+    """End the pause of the batch. Raises as `pause`."""
     return _set_paused(call, "")
 
 

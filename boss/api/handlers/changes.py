@@ -33,21 +33,31 @@ _DROPPED_AT_ONCE = 200_000
 
 
 def cancel(call: Call) -> ChangeAnswer:
+    """Cancel what is unfinished or blocked of the selection; blocks until the commit.
+
+    Raises HttpError 400: no valid selection; 404: unknown tasks or batches; else as `done`.
+    """
     return done(call, CancelAsked(selection=_selection(call, _CANCELLABLE)))
 
 
 def retry(call: Call) -> ChangeAnswer:
+    """Run what has failed or is blocked of the selection again. Raises as `cancel`."""
     return done(call, RetryAsked(selection=_selection(call, _RETRYABLE)))
 
 
 def redo(call: Call) -> ChangeAnswer:
+    """Run what has ended of the selection again. Raises HttpError 400: `all` is given; else as `cancel`."""
     if call.request_body(SelectionRequest).all:
         raise bad_input("redo of everything is refused; name tasks or batches")
     return done(call, RedoAsked(selection=_selection(call, ())))
 
 
 def drop(call: Call) -> ChangeAnswer:
-    """A part at a time, the newest batches first: what they require of older ones is not kept for them."""
+    """Forget tasks of the selection: a part at a time, the newest batches first, so that what they require of older
+    ones is not kept for them.
+
+    Raises HttpError 400: no state of a task; else as `cancel`. What was dropped before a part that is refused stays so.
+    """
     request = call.request_body(DropTasksRequest)
     states = parse_states(request.states)
     chosen = _selection(call, tuple(states or TaskState))
@@ -73,7 +83,7 @@ def _parts(call: Call, chosen: Selection) -> Iterator[Selection]:
 
 
 def parse_states(words: Iterable[str]) -> frozenset[TaskState]:
-    """Raises HttpError."""
+    """The states that are called so. Raises HttpError 400: one is not known."""
     chosen = set()
     for word in words:
         if word not in _WORDS:
@@ -83,24 +93,31 @@ def parse_states(words: Iterable[str]) -> frozenset[TaskState]:
 
 
 def drain(call: Call) -> ChangeAnswer:
+    """Send the worker nothing new; it finishes what it holds. Raises HttpError 404: no such worker; else as `done`."""
     return done(call, WorkerDrainAsked(worker=_worker(call), drain=True))
 
 
 def quarantine(call: Call) -> ChangeAnswer:
+    """Send the worker no tasks until it is released, with a reason. Raises as `drain`."""
     reason = call.request_body(ReasonRequest).reason or BY_OPERATOR
     return done(call, QuarantineAsked(worker=_worker(call), reason=reason))
 
 
 def resume(call: Call) -> ChangeAnswer:
+    """End draining of the worker. Raises as `drain`."""
     return done(call, WorkerDrainAsked(worker=_worker(call), drain=False))
 
 
 def release(call: Call) -> ChangeAnswer:
+    """End the quarantine of the worker. Raises as `drain`."""
     return done(call, QuarantineAsked(worker=_worker(call), reason=""))
 
 
 def done(call: Call, event: Request) -> ChangeAnswer:
-    """Ask the boss; what it refuses conflicts with the present state."""
+    """Ask the boss, and wait for the commit; what it refuses conflicts with the present state.
+
+    Raises HttpError 409: it refuses; BackendUnavailableError, which becomes 503.
+    """
     answer = call.backend.ask(event)
     if answer.rejections:
         raise refusal(answer.rejections)
@@ -108,6 +125,7 @@ def done(call: Call, event: Request) -> ChangeAnswer:
 
 
 def refusal(rejections: list[Rejection]) -> HttpError:
+    """HttpError 409, to be raised: the only rejection as its sentence, or several as details."""
     lines = [rejection.text for rejection in rejections]
     if len(lines) == 1:
         return HttpError(409, lines[0])
@@ -162,7 +180,7 @@ def _numbers(call: Call, request: SelectionRequest) -> list[int]:
 
 
 def known_batch(backend: Backend, number: int) -> BatchRow:
-    """Raises HttpError."""
+    """The batch as the database has it, on which it blocks. Raises HttpError 404: there is none."""
     row = backend.reads.batch(number)
     if row is None:
         raise not_found(f"there is no batch {number}")
@@ -170,4 +188,5 @@ def known_batch(backend: Backend, number: int) -> BatchRow:
 
 
 def no_task(project: str, id: str) -> str:
+    """The sentence for an unknown id."""
     return f"there is no task {id!r} in project {project!r}"

@@ -11,6 +11,7 @@ from boss.state_directory.context import Context
 
 
 def show(call: Call) -> ContextAnswer:
+    """Where boss and datastore are, and remarks. Raises HttpError 503: nothing keeps that here."""
     context = _context(call)
     boss = context.boss_address() or socket.gethostname()
     known = context.datastore_address() or _machine(call)
@@ -24,6 +25,10 @@ def show(call: Call) -> ContextAnswer:
 
 
 def set_datastore(call: Call) -> ContextAnswer:
+    """Keep where the datastore's program runs, on disk; the boss uses it from its next start on.
+
+    Raises HttpError 400: no host name or address; 409: a pool makes its machine; 503: as `show`; OSError: the disk.
+    """
     context = _context(call)
     if pools := _pools(call):
         raise HttpError(
@@ -45,6 +50,7 @@ def set_datastore(call: Call) -> ContextAnswer:
 
 
 def drop(call: Call) -> ContextAnswer:
+    """Forget what `set_datastore` has kept. Raises HttpError 503: as `show`; OSError: the disk."""
     _context(call).drop()
     return show(call)
 

@@ -24,7 +24,10 @@ _DIGESTS_LIMIT = 200_000
 
 
 def missing(call: Call) -> MissingAnswer:
-    """Those of the digests that are not here whole, with how much of each is."""
+    """Those of the digests that are not here whole, with how many bytes of each are.
+
+    Blocks on spool, database and tree. Raises HttpError 400: no digest; 413: more than 200,000.
+    """
     digests = call.request_body(MissingRequest).digests
     if len(digests) > _DIGESTS_LIMIT:
         raise HttpError(413, f"{len(digests):,} digests in one question; ask for at most {_DIGESTS_LIMIT:,}")
@@ -38,7 +41,10 @@ def missing(call: Call) -> MissingAnswer:
 
 
 def on_datastore(call: Call, digests: list[str]) -> dict[str, int]:
-    """Sizes of those that earlier pushes sent and the datastore keeps: they are not sent again."""
+    """Sizes in bytes of those that earlier pushes sent and the datastore keeps: they are not sent again.
+
+    Blocks on the database, and reads contents where the tree is on this disk. Raises OSError.
+    """
     stored = call.backend.lookups.stored(digests) if digests else {}
     tree = call.services.tree
     # Where the tree is on this disk a check costs little: another process may have removed it all.
@@ -46,12 +52,15 @@ def on_datastore(call: Call, digests: list[str]) -> dict[str, int]:
 
 
 def state(call: Call) -> UploadAnswer:
-    """How much of the file is here."""
+    """How many bytes of the file are here. Raises HttpError 400: no digest; 404: nothing is."""
     return _state(call, call.services.spool)
 
 
 def outgoing_state(call: Call) -> UploadAnswer:
-    """How much of a content that the datastore is to send is here."""
+    """How many bytes of a content that the datastore is to send are here.
+
+    Raises HttpError 400, 404: as `state`; 409: the datastore is on this disk.
+    """
     return _state(call, _fetching(call).spool)
 
 
@@ -65,12 +74,19 @@ def _state(call: Call, spool: Spool) -> UploadAnswer:
 
 
 async def receive(call: Call) -> Response:
-    """Append the body from `offset` on; when `size` bytes are there they are verified and kept."""
+    """Append the body from `offset` on; when `size` bytes are there they are verified and kept.
+
+    Raises HttpError 400: no digest, negative numbers, too many bytes, another content; 409: another client is sending
+    it, or the file does not end at `offset`; 507: no space.
+    """
     return await _receive(call, call.services.spool)
 
 
 async def receive_outgoing(call: Call) -> Response:
-    """The same, from the datastore, of a content that a client has requested."""
+    """The same, from the datastore, of a content that a client has requested; older contents make room.
+
+    Raises HttpError 400, 409, 507: as `receive`; 409 also: the datastore is on this disk.
+    """
     spool = _fetching(call).spool
     size = call.whole("size", 0)
     if 0 <= size <= spool.limit_bytes:
@@ -86,7 +102,10 @@ def _fetching(call: Call) -> ResultFetcher:
 
 
 async def blob(call: Call) -> Response:
-    """A content that a push sent, for a datastore elsewhere; `Range: bytes=N-` goes on from there."""
+    """A content that a push sent, for a datastore elsewhere; `Range: bytes=N-` goes on from there.
+
+    Raises HttpError 400: no digest; 404: it is not in the spool; 409, 416: as `file_response`.
+    """
     digest = _check(call.text("digest"))
     spool = call.services.spool
     try:

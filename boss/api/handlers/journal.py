@@ -16,7 +16,10 @@ _OF_TASKS = ("task", "attempt")
 
 
 def listing(call: Call) -> EventsAnswer:
-    """`last` events, or those after a turn."""
+    """`last` events, or those after a turn; `since` is in seconds since 1970.
+
+    Raises HttpError 400: `limit` or `last` is out of bounds; 404: there is no such task.
+    """
     limit, last = call.count("limit", _MAX_LIMIT) or _LIMIT, call.count("last", _MAX_LIMIT)
     task, reads = call.whole("task", 0), call.backend.reads
     if task and reads.task_detail(task) is None:
@@ -30,6 +33,7 @@ def listing(call: Call) -> EventsAnswer:
 
 
 def story(call: Call) -> StoryAnswer:
+    """Every move of the task and of its attempts, oldest first. Raises HttpError 404: there is no such task."""
     number = call.number()
     lines = call.backend.reads.task_lines([number])
     if not lines and (init := call.backend.reads.init_detail(number)) is not None:

@@ -25,6 +25,10 @@ AT_ONCE = 32
 
 
 def login(call: Call) -> LoginAnswer:
+    """The login of a worker or of `datastore` on another host, created if there is none. Blocks on the broker.
+
+    Raises HttpError 400: `folder` is not absolute; 503: no boss runs; else as `LoginService.login`.
+    """
     _folder(call, "the other host")
     return of_running_boss(call.services.logins).login(call.text("name"), call.request_body(LoginRequest))
 
@@ -38,12 +42,17 @@ def _folder(call: Call, where: str) -> str:
 
 
 def remove_login(call: Call) -> LoginRemoved:
+    """End the login. Raises HttpError 503: no boss runs; else as `LoginService.remove_login`."""
     name = call.text("name")
     of_running_boss(call.services.logins).remove_login(name)
     return LoginRemoved(name=name)
 
 
 async def debug(call: Call) -> Response:
+    """Checks of the worker's host, a line of JSON each as results come.
+
+    Raises HttpError 404: there is no such worker; 503: no boss runs.
+    """
     lines = await run_in_threadpool(of_running_boss(call.services.debugger).debug, call.text("id"))
     return StreamingResponse((msgspec.json.encode(line) + b"\n" for line in lines), media_type="application/x-ndjson")
 
@@ -52,6 +61,11 @@ async def debug(call: Call) -> Response:
 
 
 async def bundle(call: Call) -> Response:
+    """The program of this worker's machine, with its digest as ETag; `Range: bytes=N-` goes on from there.
+
+    Raises HttpError 401, 403, 404: as `BootstrapService.bundle`; 503: no boss runs, or 32 are being sent; 409, 416: as
+    `file_response`; OSError: it cannot be read.
+    """
     worker, kind, digest = call.text("worker"), str(call.path["kind"]), str(call.query.get("digest", ""))
     path, digest = await run_in_threadpool(
         of_running_boss(call.services.bootstrap).bundle, worker, _token(call), kind, digest
@@ -80,7 +94,10 @@ class _Counted(Response):
 
 
 def exchange(call: Call) -> InstanceLoginAnswer:
-    """The login for the start token."""
+    """The login for the start token.
+
+    Raises HttpError 400: `folder` is not absolute; 503: no boss runs; else as `BootstrapService.exchange`.
+    """
     folder, client = _folder(call, "the machine"), call.request.client
     return of_running_boss(call.services.bootstrap).exchange(
         call.text("worker"), _token(call), folder, client.host if client else ""

@@ -32,10 +32,12 @@ _LISTED = 10
 
 
 def listing(call: Call) -> PoolList:
+    """Pools as the view has them."""
     return PoolList(pools=list(call.backend.view().pools))
 
 
 def instances(call: Call) -> InstanceList:
+    """Instances as the view has them, or those of one pool. Raises HttpError 404: there is no such pool."""
     view = call.backend.view()
     pool = call.text("pool")
     if pool:
@@ -44,6 +46,10 @@ def instances(call: Call) -> InstanceList:
 
 
 def start(call: Call) -> StartedAnswer:
+    """Start workers, whatever the demand; blocks until the commit, and not until they have booted.
+
+    Raises HttpError 400: `count` is not from 1 to 10,000; 404: no such pool; 503: no boss runs; else as `done`.
+    """
     request = call.request_body(StartRequest)
     _require_boss(call)
     if not 1 <= request.count <= MAX_AT_ONCE:
@@ -55,6 +61,11 @@ def start(call: Call) -> StartedAnswer:
 
 
 def terminate(call: Call) -> TerminatedAnswer:
+    """Terminate workers and their machines; blocks until the commit, and not until they have ended.
+
+    Raises HttpError 400: neither or both of names and `all`; 404: unknown ones; 409: the boss did not start it; 503: no
+    boss runs; else as `done`.
+    """
     request = call.request_body(TerminateRequest)
     _require_boss(call)
     if request.all == bool(request.workers or request.pools):
@@ -74,6 +85,10 @@ def terminate(call: Call) -> TerminatedAnswer:
 
 
 def drop(call: Call) -> DroppedAnswer:
+    """Forget workers; their machines keep running. Blocks until the commit.
+
+    Raises HttpError 400: both names and `all`; 404: unknown ones; 503: no boss runs; else as `done`.
+    """
     request = call.request_body(DropRequest)
     _require_boss(call)
     if request.all and request.workers:

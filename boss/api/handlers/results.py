@@ -39,6 +39,10 @@ Fits = Callable[[str], bool]
 
 
 def listing(call: Call) -> ResultList:
+    """One page of results, in order of task; `next` is the `after` of the next one. Blocks on the database.
+
+    Raises HttpError 400: `limit` or `after` is wrong, or both batch and task are given; 404: unknown ones.
+    """
     limit = call.count("limit", _MAX_LIMIT) or _LIMIT
     project, wanted, after = call.text("project", "default"), call.text("match").strip("/"), _place(call.text("after"))
     spans = _spans(call, project)
@@ -118,6 +122,7 @@ def fitting(wanted: str) -> Fits:
 
 
 def result_answer(line: ResultLine) -> ResultAnswer:
+    """The result as it is answered: size in bytes, time in seconds since 1970."""
     return ResultAnswer(
         project=line.project,
         name=line.name,
@@ -134,7 +139,11 @@ def result_answer(line: ResultLine) -> ResultAnswer:
 
 
 async def content(call: Call) -> Response:
-    """The bytes of one result; 202 and how far it is where it is still on its way from the datastore."""
+    """The bytes of one result; 202 and how far it is where it is still on its way from the datastore.
+
+    Waits up to 20 s for the datastore. Raises HttpError 404: there is none; 409: it is another content by now, or not
+    available; 416: as `first_byte`; 503: the datastore is away or busy.
+    """
     line = await run_in_threadpool(_wanted, call)
     first_byte(call.request, line.size)
     name = tree_prefix(line.project) + line.name
@@ -180,7 +189,10 @@ async def _from_elsewhere(call: Call, name: str, line: ResultLine) -> Response:
 
 
 async def bundle(call: Call) -> Response:
-    """Many small ones, one after another (`boss.api.result_bundle`)."""
+    """Many small ones, one after another (`boss.api.result_bundle`); what is not available is left out.
+
+    Raises HttpError 413: more than 500.
+    """
     asked = call.request_body(BundleRequest)
     if len(asked.results) > MAX_RESULTS:
         raise HttpError(413, f"{len(asked.results):,} results in one question; ask for at most {MAX_RESULTS}")
@@ -240,6 +252,10 @@ def _all_of(file: int) -> bytes:
 
 
 def usage(call: Call) -> UsageAnswer:
+    """How many files and bytes results take, by folder below the given one; what is kept and free on the datastore.
+
+    Blocks on the database and the tree. Raises OSError: the tree cannot be looked at.
+    """
     project, folder = call.text("project", "default"), call.text("folder").strip("/")
     sums = call.backend.reads.folder_sums(project, "" if folder == "." else folder)
     sent_files, sent_bytes = call.backend.reads.sent_sum()

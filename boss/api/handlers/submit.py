@@ -40,6 +40,11 @@ _ROW_BYTES, _RESERVE_BYTES = 300, 2_000_000
 
 
 async def submit(call: Call) -> Response:
+    """A push: reads the graph, then waits for the commit.
+
+    Raises HttpError 400: problems in it, as details; 409: the boss refuses; 413: too large; 424: files are not here;
+    428: not confirmed; 503: the boss is stopping or its database away; 507: the disk has no space for it.
+    """
     chunks = call.request.stream()
     try:
         submission = await _receive(call, chunks)
@@ -133,7 +138,7 @@ def _require_space(call: Call, submission: Submission) -> None:
 
 
 def required_bytes(submission: Submission) -> int:
-    """An upper estimate: a turn is written into the database's log first, then into its tables."""
+    """An upper estimate, in bytes: a turn is written into the database's log first, then into its tables."""
     described = sum(map(len, submission.executions)) + sum(map(len, submission.ids))
     rows = _ROW_BYTES * (len(submission.ids) + len(submission.files) + len(submission.results))
     return _RESERVE_BYTES + 2 * (described + rows)

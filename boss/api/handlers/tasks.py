@@ -43,6 +43,10 @@ _manifest = msgspec.json.Decoder(list[ManifestEntry])
 
 
 def listing(call: Call) -> TaskList:
+    """One page of tasks, in order of number; `next` is the `after` of the next one. Blocks on the database.
+
+    Raises HttpError 400: `limit` is out of bounds, or no state of a task; 404: there is no such batch.
+    """
     limit = call.count("limit", _MAX_LIMIT) or _LIMIT
     words = (part.strip() for part in call.text("state").split(","))
     states, after = parse_states(filter(None, words)), call.whole("after", 0)
@@ -71,6 +75,7 @@ def _attached(call: Call, batch: int, states: frozenset[TaskState], after: int, 
 
 
 def by_id(call: Call) -> TaskDetail:
+    """One task in full. Raises HttpError 404, with a similar id: there is none."""
     project, id = call.text("project"), call.text("id")
     number = call.backend.lookups.task_numbers(project, [id]).get(id)
     if number is None and (inits := call.backend.reads.init_tasks(project, id)):
@@ -82,10 +87,12 @@ def by_id(call: Call) -> TaskDetail:
 
 
 def by_number(call: Call) -> TaskDetail:
+    """One task in full. Raises HttpError 404: there is none."""
     return _detail(_stored(call, call.number()))
 
 
 def commands(call: Call) -> CommandsAnswer:
+    """What a worker does for the task, transfers included, as text. Raises HttpError 404: there is none."""
     stored = _stored(call, call.number())
     lines = derived_commands(stored.execution, stored.requirements, _places(call, stored))
     return CommandsAnswer(commands=[DerivedCommand(kind=kind, text=text) for kind, text in lines])
@@ -104,6 +111,7 @@ def _places(call: Call, stored: StoredTask) -> PlacePaths:
 
 
 def output(call: Call) -> OutputAnswer:
+    """The end of what its newest attempt wrote. Raises HttpError 404: there is no such task, or it has not run."""
     stored = _stored(call, call.number())
     if not stored.attempts:
         raise not_found(f"task {stored.task.id!r} has not run yet")
@@ -125,6 +133,7 @@ def _stored(call: Call, number: int) -> StoredTask:
 
 
 def task_answer(line: TaskLine) -> TaskAnswer:
+    """The task as lists have it."""
     return TaskAnswer(
         number=line.number,
         project=line.project,
@@ -177,6 +186,7 @@ def _file(each: ManifestEntry) -> FileAnswer:
 
 
 def attempt_answer(each: AttemptRow) -> AttemptAnswer:
+    """The attempt as it is answered; times in seconds since 1970, and `seconds` that it took."""
     figures = _figures.decode(each.figures) if each.figures else {}
     return AttemptAnswer(
         attempt=each.attempt,

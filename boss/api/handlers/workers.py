@@ -12,6 +12,10 @@ from boss.status import database_reason
 
 
 def status(call: Call) -> StatusAnswer:
+    """Counts of all tasks, and why work waits.
+
+    While the database is away the counts are those of the view, and a reason says so: no error.
+    """
     view = call.backend.view()
     reasons = list(view.reasons)
     try:
@@ -52,6 +56,7 @@ def _under_way(view: View) -> Counts:
 
 
 def listing(call: Call) -> WorkerList:
+    """Workers with the ids of what they hold, and instances that have none yet. Blocks on the database for the ids."""
     view = call.backend.view()
     names = _names(call.backend, view.workers)
     there = {worker.id for worker in view.workers}
