@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shutil
 
 import pytest
@@ -125,6 +127,26 @@ def test_what_runs_now_is_ended_only_with_yes_and_its_time_is_said(deployment: D
     assert deployment.push("tasks.json", "--yes").returncode == 0
     assert first.wait(timeout=scaled(60)) == 0
     assert ran(deployment) == ["post", "pre", "pre", "sim-1", "sim-2"]
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+def test_on_a_terminal_it_is_asked_first(deployment: Deployment, answer: str) -> None:
+    write(deployment, pre="sleep 100; echo 1 > pre.txt" if answer == "y" else "sleep 3; echo 1 > pre.txt")
+    first = deployment.start_push("tasks.json")
+    wait_for(lambda: lines_of(deployment.directory / "log"), "the task executes")
+    write(deployment)
+    ours, theirs = pty.openpty()
+    push = deployment.start_push("tasks.json", terminal=os.ttyname(theirs))
+    seen = b""
+    while b"run them again as the file says now?" not in seen:
+        seen += os.read(ours, 4096)
+    assert b"pre has run for" in seen
+    os.write(ours, f"{answer}\n".encode())
+    assert push.wait(timeout=scaled(60)) == (0 if answer == "y" else 2)
+    assert first.wait(timeout=scaled(60)) == 0
+    assert ran(deployment).count("pre") == (2 if answer == "y" else 1)
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_what_is_no_longer_in_the_file_is_listed_and_pruned(deployment: Deployment) -> None:
