@@ -48,6 +48,7 @@ def write_acceptance(connection: Connection, accepted: Acceptance, interned: dic
 
 
 def batch_values(row: BatchRow) -> Row:
+    """The row in the order of the table's columns; its counts and warnings as JSON."""
     values = list(msgspec.structs.astuple(row))
     values[5] = _json.encode(list(map(int, row.counts))).decode()
     values[10] = _json.encode(row.warnings).decode()
@@ -55,6 +56,7 @@ def batch_values(row: BatchRow) -> Row:
 
 
 def init_values(row: InitRow) -> Row:
+    """The row in the order of the table's columns; its InitSpec as MessagePack."""
     return row.number, row.batch, row.position, msgspec.msgpack.encode(row.spec), row.attempt, row.retired
 
 

@@ -91,6 +91,9 @@ class Audit(Reader):
 
     @reads
     def dangling(self, connection: Connection) -> list[AuditFinding]:
+        """Rows that belong to nothing or contradict one another, SHOWN of each kind at most. Blocks while whole tables
+        are read; raises DatabaseError.
+        """
         return [finding for sql, words in _DANGLING for finding in _find(connection, sql, words)]
 
 

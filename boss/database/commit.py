@@ -43,7 +43,8 @@ _values = msgspec.structs.astuple
 def claim_turn(connection: Connection, epoch: int, turn: int, place: str) -> bool:
     """Take the deployment's row for this turn. False: the turn is on disk already (its answer was lost).
 
-    Raises SupersededError.
+    Blocks while another connection holds the row. Raises SupersededError: another boss has raised the epoch;
+    DatabaseError: the database is at a turn that is neither this one nor the one before.
     """
     sql = f"UPDATE deployment SET turn = turn + 1 WHERE epoch = {epoch:d} AND turn = {turn - 1:d}"
     if connection.exec_driver_sql(sql).rowcount == 1:
@@ -57,6 +58,7 @@ def claim_turn(connection: Connection, epoch: int, turn: int, place: str) -> boo
 
 
 def superseded(place: str, mine: int, epoch: int, host: str, pid: int) -> SupersededError:
+    """The error to be raised where the database is at another epoch (`epoch`) than this boss (`mine`)."""
     return SupersededError(
         f"database {place} was taken over by the boss on {host}, process {pid} (epoch {epoch}, mine was {mine}): "
         "this boss writes nothing more and ends"
@@ -64,7 +66,11 @@ def superseded(place: str, mine: int, epoch: int, host: str, pid: int) -> Supers
 
 
 def write_changes(connection: Connection, changes: Changes, wall: float, turn: int, interned: dict[bytes, int]) -> None:
-    """Everything but the claim. `interned` gains the new profiles; forget it when the transaction fails."""
+    """Everything but the claim. `interned` gains the new profiles; forget it when the transaction fails.
+
+    `wall`: seconds since 1970. Blocks on the database. Raises RowTooLargeError: an attempt's row, which it names, is
+    above what the server accepts; SQLAlchemy's errors as they are, for the caller to translate.
+    """
     lite = is_lite(connection)
     for accepted in changes.accepted:
         interned.update(write_acceptance(connection, accepted, interned))

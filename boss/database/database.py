@@ -95,7 +95,11 @@ class Database:
         return str(self._read(lambda connection: connection.execute(select(deployment.c.id)).scalar_one()))
 
     def take_over(self, host: str, pid: int, wall: float | None = None) -> tuple[int, str]:
-        """Become the one that writes: (epoch, words on who did before). Raises Held if another boss does now."""
+        """Become the one that writes: (epoch, words on who did before). `wall`: seconds since 1970, by default now.
+
+        Blocks on the database, up to a second of it for the early lock. Raises DatabaseHeldError: another boss has that
+        lock; DatabaseError: else. All connections are closed then.
+        """
         since = time.time() if wall is None else wall
         with translated(self.place), self._closed_on_error():
             connection = self._connection()
@@ -115,10 +119,11 @@ class Database:
         return self._read(lambda connection: load_batches(connection, numbers))
 
     def commit(self, changes: Changes, wall: float) -> None:
-        """Write one turn, all of it or nothing, in one transaction.
+        """Write one turn, all of it or nothing, in one transaction; `wall`: seconds since 1970. Blocks on the database.
 
-        May be called again with the same changes after any error but SupersededError: a turn whose answer was
-        lost is recognised by its number and not written twice.
+        May be called again with the same changes after any error but SupersededError: a turn whose answer was lost is
+        recognised by its number and not written twice. Raises RowTooLargeError: a row is above what the server accepts;
+        DatabaseError: else, once it was tried again for some time where that may help.
         """
         try:
             self._turn(lambda one, turn: commit.write_changes(one, changes, wall, turn, self._profiles(one)))
@@ -250,4 +255,5 @@ class EmptyDatabase:
         self.lookups = DatabaseLookups(self._engine, "in memory")
 
     def close(self) -> None:
+        """End its connections; the tables in memory go with them."""
         self._engine.dispose()

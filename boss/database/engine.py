@@ -28,7 +28,9 @@ STATEMENT_BYTES = 1_000_000
 
 
 def parse_url(text: str) -> URL:
-    """The address in the form that we use, or a sentence on what is wrong with it."""
+    """The address in the form that we use, with its driver. Raises DatabaseError, a sentence on what is wrong with it:
+    no URL, no file or database named, or a kind that is not supported.
+    """
     try:
         url = make_url(text)
     except ArgumentError:
@@ -49,6 +51,7 @@ def parse_url(text: str) -> URL:
 
 
 def is_sqlite(url: URL) -> bool:
+    """True: SQLite; False: a server, MariaDB or MySQL."""
     return url.get_backend_name() == "sqlite"
 
 

@@ -53,6 +53,7 @@ def requirements(connection: Connection, numbers: Sequence[int]) -> dict[int, li
 
 
 def inits(connection: Connection, numbers: Sequence[int]) -> Iterable[tuple[int, str, InitSpec]]:
+    """(number, project, spec) of those of these numbers that are of init tasks. Read while it is iterated."""
     for part in parts(numbers):
         sql = (
             "SELECT inits.number, batches.project, inits.spec FROM inits JOIN batches ON batches.number = inits.batch "

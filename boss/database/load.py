@@ -67,6 +67,7 @@ def load_batches(
 
 
 def batch_rows(connection: Connection, condition: str) -> list[BatchRow]:
+    """The batches for which this SQL condition holds, in order of number."""
     found = connection.exec_driver_sql(f"SELECT * FROM batches WHERE {condition} ORDER BY number")
     return [_batch_row(tuple(row)) for row in found]
 
@@ -81,6 +82,7 @@ def _batch_row(values: tuple[object, ...]) -> BatchRow:
 
 
 def worker_rows(connection: Connection, condition: str = "1 = 1") -> list[WorkerRow]:
+    """The workers for which this SQL condition holds, in order of id."""
     rows = [
         WorkerRow(*row) for row in connection.exec_driver_sql(f"SELECT * FROM workers WHERE {condition} ORDER BY id")
     ]
@@ -91,6 +93,7 @@ def worker_rows(connection: Connection, condition: str = "1 = 1") -> list[Worker
 
 
 def instance_rows(connection: Connection, condition: str = "1 = 1") -> list[InstanceRow]:
+    """The instances for which this SQL condition holds, in order of number."""
     found = connection.exec_driver_sql(f"SELECT * FROM instances WHERE {condition} ORDER BY number")
     rows = [InstanceRow(*row) for row in found]
     for row in rows:
@@ -223,6 +226,7 @@ def _read_states(connection: Connection, batch: LoadedBatch, first: int, end: in
 
 
 def init_rows(connection: Connection, batch: int) -> list[InitRow]:
+    """The init tasks of this batch, in order of their position."""
     found = connection.exec_driver_sql(
         f"SELECT number, batch, position, spec, attempt, retired FROM inits WHERE batch = {batch:d} ORDER BY position"
     )
@@ -248,6 +252,7 @@ def _took(connection: Connection, row: BatchRow) -> list[tuple[int, str, float]]
 
 
 def attempt_rows(connection: Connection, condition: str) -> list[AttemptRow]:
+    """The attempts for which this SQL condition holds, in order of task and number."""
     found = connection.exec_driver_sql(f"SELECT * FROM attempts WHERE {condition} ORDER BY task, attempt")
     return [AttemptRow(*row) for row in found]
 

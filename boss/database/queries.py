@@ -105,6 +105,7 @@ class DatabaseReads(Reader):
 
     @reads
     def batch(self, connection: Connection, number: int) -> BatchRow | None:
+        """The batch of this number; None: there is none."""
         found = batch_rows(connection, f"number = {number:d}")
         return found[0] if found else None
 
@@ -115,6 +116,7 @@ class DatabaseReads(Reader):
 
     @reads
     def instances(self, connection: Connection) -> list[InstanceRow]:
+        """All instances, gone and failed ones too, in order of number."""
         return instance_rows(connection)
 
     @reads
@@ -224,6 +226,9 @@ def _in_batch(connection: Connection, number: int) -> ColumnElement[bool]:
 
 
 def task_line(row: Row[tuple[object, ...]]) -> TaskLine:
+    """The line of a row that was selected by `_lines`: its reason is the task's, else its newest attempt's; its
+    execution only where that was selected.
+    """
     values = {name: value for name, value in row._mapping.items() if value is not None}
     values["state"] = TaskState(values["state"]).word
     of_attempt = values.pop("attempt_reason", "")

@@ -35,7 +35,7 @@ class Reserve:
 
     @classmethod
     def beside(cls, url: str) -> Reserve | None:
-        """Of the database with this address; None: its disk is a server's."""
+        """Of the database with this address; None: its disk is a server's. Raises DatabaseError: it is none."""
         parsed = parse_url(url)
         if not is_sqlite(parsed):
             return None
@@ -44,6 +44,7 @@ class Reserve:
 
     @property
     def held(self) -> bool:
+        """Whether its file is there."""
         return self._path.exists()
 
     def on_full(self, now: float) -> None:

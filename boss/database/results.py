@@ -55,6 +55,7 @@ def page(
 
 
 def single(connection: Connection, project: str, name: str) -> ResultLine | None:
+    """The published result of this name; None: there is none."""
     chosen = _lines().where(results.c.project == project, results.c.key == name_key(name))
     row = connection.execute(chosen).first()
     return None if row is None else _line(row)

@@ -29,6 +29,7 @@ _quote: dict[bool, Callable[[str], str]] = {
 
 
 def is_lite(connection: Connection) -> bool:
+    """True: SQLite; False: MariaDB or MySQL."""
     return connection.dialect.name == "sqlite"
 
 
@@ -56,6 +57,7 @@ def upsert(table: Table, lite: bool, only: tuple[str, ...] = ()) -> str:
 
 @cache
 def insert_if_absent(table: Table, lite: bool) -> str:
+    """As `insert`; a row whose key is there already is left as it is."""
     key = next(iter(table.primary_key)).name
     if lite:
         return f"{insert(table, lite)} ON CONFLICT DO NOTHING"
@@ -72,6 +74,7 @@ def update(table: Table, lite: bool, columns: tuple[str, ...]) -> str:
 
 @cache
 def delete(table: Table, lite: bool) -> str:
+    """Parameters: the key's values."""
     return f"DELETE FROM {_quote[lite](table.name)} WHERE {_key(table, lite)}"
 
 

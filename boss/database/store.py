@@ -55,7 +55,11 @@ class DatabaseStore:
     # --- the turn ----------------------------------------------------------------------------------
 
     def load(self) -> Loaded:
-        """Unfinished batches, and those whose tasks wait for theirs although they count as finished (blocked)."""
+        """Unfinished batches, and those whose tasks wait for theirs although they count as finished (blocked).
+
+        Blocks on the database, long where there are many tasks. Raises DatabaseAwayError, and other DatabaseErrors as
+        they are.
+        """
         loaded = self._try(self._database.load)
         present = {batch.row.number for batch in loaded.batches}
         more, outside, crossing = self._with_dependants(self._below(loaded.crossing, present), present)
@@ -65,6 +69,10 @@ class DatabaseStore:
         return loaded
 
     def commit(self, changes: Changes, wall: float) -> None:
+        """Write the turn, all of it or nothing; `wall`: seconds since 1970. Blocks on the database, which is tried
+        again for some time. Raises DatabaseAwayError: try again; TurnRefusedError: another turn may pass;
+        SupersededError.
+        """
         self._try(lambda: self._commit(changes, wall))
         for accepted in changes.accepted:
             submission = accepted.submission
@@ -87,11 +95,18 @@ class DatabaseStore:
             self._reserve.on_written(time.monotonic())
 
     def known(self, submission: Submission) -> Known:
+        """What the project has already of the ids and names of this push. Blocks on the database. Raises
+        DatabaseAwayError, and SupersededError: another boss has taken it over.
+        """
         return self._mine(lambda: self._database.lookups.known(submission))
 
     def batches_for(
         self, tasks: Collection[int], batches: Collection[int], present: Collection[int]
     ) -> tuple[list[LoadedBatch], dict[int, int], list[tuple[int, int]]]:
+        """(batches of these tasks and numbers and all that depend on them, but those `present`; states of tasks outside
+        that they touch; edges that lead there). Blocks on the database. Raises DatabaseAwayError, and SupersededError:
+        another boss has taken it over.
+        """
         return self._mine(lambda: self._batches_for(tasks, batches, present))
 
     def _batches_for(
@@ -119,6 +134,9 @@ class DatabaseStore:
     # --- what orders need --------------------------------------------------------------------------
 
     def executions(self, numbers: Collection[int]) -> Mapping[int, Task]:
+        """number -> (project, the user's id, the execution as JSON), of those that there are; init tasks too. Blocks on
+        the database for those that are not remembered. Raises DatabaseAwayError.
+        """
         found = {number: self._tasks[number] for number in numbers if number in self._tasks}
         missing = [number for number in numbers if number not in found]
         if missing:
@@ -129,6 +147,9 @@ class DatabaseStore:
         return found
 
     def requirements(self, numbers: Collection[int]) -> Mapping[int, list[Input]]:
+        """number -> its inputs, with names inside the datastore's tree, and the digest of what is published under a
+        name; init tasks too. Blocks on the database. Raises DatabaseAwayError.
+        """
         projects = self.executions(numbers)
         found = self._try(lambda: self._database.lookups.requirements(list(numbers)))
         return {
@@ -136,9 +157,15 @@ class DatabaseStore:
         }
 
     def same_inputs(self, asked: Sequence[tuple[int, int, Sequence[int]]]) -> Collection[int]:
+        """Those of the tasks whose inputs are what they were for their attempt: see `DatabaseLookups.same_inputs`.
+        Blocks on the database. Raises DatabaseAwayError.
+        """
         return self._try(lambda: self._database.lookups.same_inputs(asked))
 
     def result_names(self, numbers: Collection[int]) -> Mapping[int, list[str]]:
+        """number -> the names that it declares, inside the datastore's tree, in order of name. Blocks on the database.
+        Raises DatabaseAwayError.
+        """
         projects = self.executions(numbers)
         found = self._try(lambda: self._database.lookups.result_names(list(numbers)))
         return {
@@ -148,6 +175,9 @@ class DatabaseStore:
         }
 
     def source_of(self, digest: str) -> str:
+        """Where the datastore gets the content of a sent file: its path in the spool, or BY_HTTP and a path of the
+        boss's API. Reads nothing: it need not be there.
+        """
         if self._by_http:
             return f"{BY_HTTP}{PREFIX}/blobs/{digest}"
         return os.fspath(self._spool / digest.removeprefix("b2:"))

@@ -24,6 +24,7 @@ def lock(connection: Connection, wait_seconds: int) -> bool:
 
 
 def held(connection: Connection, place: str) -> DatabaseHeldError:
+    """The error to be raised where another boss has the early lock. Reads which one from the deployment's row."""
     host, pid, since = connection.exec_driver_sql("SELECT host, pid, since FROM deployment").one()
     return DatabaseHeldError(
         f"database {place} is in use by the boss on {_words(host, pid, since)}: one boss a database. "

@@ -25,6 +25,7 @@ Time: Any = sa.Double()
 
 
 def upgrade() -> None:
+    """Make all tables and indexes, those that are there already left as they are."""
     _make_deployment()
     _make_graph()
     _make_work()

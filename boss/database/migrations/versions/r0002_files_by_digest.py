@@ -12,6 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Add the index of files by digest."""
     # MySQL commits each step by itself, and an interrupted one is run again.
     if not any(index["name"] == "files_by_digest" for index in sa.inspect(op.get_bind()).get_indexes("files")):
         op.create_index("files_by_digest", "files", ["digest"])

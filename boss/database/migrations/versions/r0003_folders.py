@@ -15,5 +15,6 @@ LongBytes = sa.LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
+    """Add `attempts.folders`, NULL in rows that are there."""
     if not any(column["name"] == "folders" for column in sa.inspect(op.get_bind()).get_columns("attempts")):
         op.add_column("attempts", sa.Column("folders", LongBytes, nullable=True))

@@ -12,5 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Add `results.executable`, NULL (unknown) in rows that are there."""
     if not any(column["name"] == "executable" for column in sa.inspect(op.get_bind()).get_columns("results")):
         op.add_column("results", sa.Column("executable", sa.Boolean(), nullable=True))

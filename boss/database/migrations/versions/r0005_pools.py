@@ -25,6 +25,9 @@ _NEW: list[tuple[str, str, Any, str]] = [
 
 
 def upgrade() -> None:
+    """Add address, keep_alive and hello_at of instances and worker_seconds of batches, empty or 0 in rows that are
+    there.
+    """
     for table, name, kind, before in _NEW:
         if not any(column["name"] == name for column in sa.inspect(op.get_bind()).get_columns(table)):
             op.add_column(table, sa.Column(name, kind, nullable=True))

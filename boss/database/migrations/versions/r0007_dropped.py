@@ -12,5 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Add `task_states.dropped`, NULL in rows that are there."""
     if not any(column["name"] == "dropped" for column in sa.inspect(op.get_bind()).get_columns("task_states")):
         op.add_column("task_states", sa.Column("dropped", sa.Boolean(), nullable=True))

@@ -29,6 +29,7 @@ _PAUSED = (("it has used up ", "budget"), ("its init task ", "init_task"), ("", 
 
 
 def upgrade() -> None:
+    """Add `workers.quarantined_kind` and `batches.paused_kind`, in rows that are there by how their sentence begins."""
     _add_kind("workers", "id", "quarantined", _QUARANTINED)
     _add_kind("batches", "number", "paused", _PAUSED)
 

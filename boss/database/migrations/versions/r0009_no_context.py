@@ -12,5 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Drop the table `context`, with what it holds, where it is there."""
     if sa.inspect(op.get_bind()).has_table("context"):
         op.drop_table("context")

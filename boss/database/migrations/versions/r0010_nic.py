@@ -15,6 +15,7 @@ LongText = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
+    """Rename `instances.card` to `nic`."""
     columns = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("instances")}
     if "nic" not in columns:
         op.alter_column("instances", "card", new_column_name="nic", existing_type=LongText, existing_nullable=True)

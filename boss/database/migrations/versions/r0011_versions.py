@@ -29,6 +29,7 @@ ADDED = (
 
 
 def upgrade() -> None:
+    """Add the columns of ADDED, NULL in rows that are there."""
     inspector = sa.inspect(op.get_bind())
     for table, name, kind in ADDED:
         if not any(column["name"] == name for column in inspector.get_columns(table)):
