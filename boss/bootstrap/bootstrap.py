@@ -182,15 +182,21 @@ class InstanceBootstrap:
         ]
 
     def close(self) -> None:
+        """End the thread that ends logins. Blocks until the ends that are queued are done, 10 s at most."""
         self._ends.put(None)
         self._ender.join(10.0)
 
     # --- for the HTTP application -------------------------------------------------------------------------------
 
     def admits(self, worker: str, token: str) -> bool:
+        """True: it is a token of this worker, its time over or not. Takes as long for any other."""
         return self._tokens.find(worker, token) is not None
 
     def bundle(self, worker: str, token: str, kind: str, digest: str) -> tuple[Path, str]:
+        """File and digest (`b2:` and 64 hexadecimal digits) of a bundle. `kind`: Python and machine (3.11-x86_64);
+        `digest`: empty is the newest. Raises HttpError 401: no token of this worker; 403: its time is over; 404: no
+        such bundle.
+        """
         record, _ = self._valid(worker, token)
         role = cast(Role, record.role)
         try:
@@ -202,6 +208,12 @@ class InstanceBootstrap:
         return found
 
     def exchange(self, worker: str, token: str, folder: str, address: str) -> InstanceLoginAnswer:
+        """The login of this worker, given once; `folder`: where its files will lie; `address`: of the client, for
+        messages.
+
+        Blocks on the disk. Raises HttpError 401: no token of this worker; 403: its time is over, or it is good for the
+        bundle only; 409: the login was given out already, which is reported; what `LoginFiles.of` raises; OSError.
+        """
         with self._lock:
             record, shown = self._valid(worker, token)
             if not shown.login:

@@ -40,10 +40,12 @@ class Grants:
             ) from None
 
     def all(self) -> dict[str, Grant]:
+        """Worker -> its grant, a copy."""
         with self._lock:
             return dict(self._grants)
 
     def of(self, worker: str) -> Grant:
+        """The grant of this worker; an empty one where it has none."""
         with self._lock:
             return self._grants.get(worker, Grant())
 

@@ -40,7 +40,12 @@ class ManualLogins:
         self._notify = notify
 
     def login(self, name: str, request: LoginRequest) -> LoginAnswer:
-        """Of a worker or of `datastore`, made if there is none; the broker knows it when this returns."""
+        """Of a worker or of `datastore`, made if there is none; the broker knows it when this returns, for which it
+        blocks.
+
+        Raises HttpError 400: the name, or what is to be granted, cannot be; 409: the boss starts that worker itself;
+        503: the broker does not take it; what `LoginFiles.of` raises; OSError.
+        """
         username, role = self._login_of(name)
         grant = self._granted(name, request)
         try:
@@ -56,7 +61,11 @@ class ManualLogins:
         )
 
     def remove_login(self, name: str) -> None:
-        """The broker refuses it when this returns, and a program that uses it loses its connection."""
+        """The broker refuses it when this returns, for which it blocks; a program that uses it loses its connection.
+
+        Raises HttpError 400: no worker can have that name, or it is the datastore's; 404: there is none; 409: the boss
+        starts that worker itself; 503: the broker does not take it; OSError.
+        """
         if name == DATASTORE:
             raise bad_input("the datastore's login cannot be removed while there is a datastore")
         username, _ = self._login_of(name)
@@ -151,7 +160,9 @@ class WorkerDebugger:
         self._bundles = bundles
 
     def debug(self, worker: str) -> Iterator[DebugLine]:
-        """Line by line as it comes. Raises HttpError before the first, BackendUnavailableError."""
+        """What is found out, line by line as it comes, for which the iteration blocks (see `debug_worker.SECONDS`).
+        Raises HttpError 404: there is no such worker, before the first line; BackendUnavailableError.
+        """
         from boss.bootstrap.debug_worker import debug_lines  # and paramiko, which no start of a boss is to wait for
 
         place = self._place_of(worker)

@@ -61,6 +61,7 @@ def ensure_key(path: Path, name: str) -> SshKey:
 
 
 def key_path(state_directory: Path, name: str) -> Path:
+    """Where the private key of this name lies; the public one is beside it, with `.pub`. Touches no file."""
     return state_directory / FOLDER / name
 
 

@@ -69,9 +69,11 @@ class StartTokens:
                 self._records[record.worker] = record
 
     def record(self, worker: str) -> StartTokenRecord | None:
+        """What is on record of this worker's machine; None: nothing is."""
         return self._records.get(worker)
 
     def all(self) -> Iterator[StartTokenRecord]:
+        """Every record that there was when the iteration began."""
         with self._lock:
             yield from list(self._records.values())
 
@@ -85,7 +87,7 @@ class StartTokens:
             return record
 
     def issue(self, record: StartTokenRecord, seconds: float) -> str:
-        """A new token, good for the login too. On disk when this returns."""
+        """A new token for so many seconds, good for the login too. On disk when this returns. Raises OSError."""
         token = secrets.token_urlsafe(32)
         with self._lock:
             now = self._wall()
@@ -111,14 +113,18 @@ class StartTokens:
         return found[0] if found else None
 
     def is_over(self, token: StartToken) -> bool:
+        """Whether its time is over."""
         return token.until <= self._wall()
 
     def save(self, record: StartTokenRecord) -> None:
-        """On disk when this returns."""
+        """On disk when this returns. Raises OSError."""
         with self._lock:
             write_private(self._folder / f"{record.worker}.json", msgspec.json.encode(record), durable=True)
 
     def forget(self, worker: str) -> bool:
+        """Its tokens open nothing any more, and its file is removed when this returns. False: there was no record.
+        Raises OSError; then nothing is forgotten.
+        """
         with self._lock:
             (self._folder / f"{worker}.json").unlink(missing_ok=True)
             self._passing.pop(worker, None)

@@ -49,5 +49,6 @@ def _write(file: IO[bytes], files: Iterable[File]) -> None:
 
 
 def digest_of(path: Path) -> str:
+    """`b2:` and the file's BLAKE2b of 32 bytes in hexadecimal digits. Blocks while it is read whole; raises OSError."""
     with open(path, "rb") as file:
         return f"b2:{hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=32)).hexdigest()}"

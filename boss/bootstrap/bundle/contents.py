@@ -66,10 +66,12 @@ class BundleError(BootstrapError):
 
 
 def own_python() -> str:
+    """Major and minor version of the Python that runs this: 3.12."""
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def own_machine() -> str:
+    """The hardware that runs this, as `uname -m` prints it: x86_64."""
     return platform.machine()
 
 
@@ -85,4 +87,5 @@ def is_wanted(package: str, path: str) -> bool:
 
 
 def is_ours_wanted(path: str) -> bool:
+    """Whether this file of ours, by its path below the root, goes into a bundle: all but compiled Python."""
     return "__pycache__" not in path.split("/") and not path.endswith(".pyc")

@@ -60,6 +60,7 @@ def locked(lock: Path, python: str) -> dict[str, str]:
 
 
 def installed_version(name: str) -> str | None:
+    """The version of the package that is installed for this Python; None: it is not."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -70,6 +71,9 @@ def installed_version(name: str) -> str | None:
 
 
 def installed(name: str) -> Package:
+    """The package as it is installed for this Python, its contents read later. Raises BundleError: it is not installed,
+    its files are not recorded, or one of them is missing.
+    """
     try:
         distribution = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
@@ -90,6 +94,9 @@ def _on_disk(path: str, file: Path) -> File:
 
 
 def ours(root: Path, patterns: Iterable[str], wanted: Callable[[str], bool]) -> Iterator[File]:
+    """The files below `root` that match a pattern and whose paths are `wanted`, their contents read later. A file may
+    come twice. Raises BundleError while it is iterated: one cannot be looked at.
+    """
     for pattern in patterns:
         # `**` of Python 3.11 and 3.12 gives folders only; of 3.13 files as well.
         found = root.glob(pattern.replace("/**", "/**/*"))
