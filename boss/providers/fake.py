@@ -102,11 +102,13 @@ class Site:
         return made[0].id
 
     def list(self, pool: str) -> list[SiteMachine]:
+        """The pool's machines. Blocks for `faults.slow` seconds. Raises UnclearError."""
         self._call()
         with self._lock:
             return [machine for machine in self.machines.values() if machine.pool == pool]
 
     def terminate(self, number: int) -> None:
+        """End this machine; one that is gone is no error. Blocks for `faults.slow` seconds. Raises UnclearError."""
         self._call()
         self.end(number)
 
@@ -168,12 +170,14 @@ class FakeProvider:
         self.warning = ""
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
+        """What is on record is compared with what the site lists, in a thread that begins here. Returns at once."""
         for one in recorded:
             machine = int(one.reference) if one.reference.isdigit() else None
             self._known[one.instance] = _Known(one.worker, machine, unclear=machine is None)
         threading.Thread(target=self._run, name=f"fake {self._pool.name}", daemon=True).start()
 
     def start(self, instance: int, worker: str) -> None:
+        """Returns at once; InstanceStarted or InstanceStartFailed follows. A full pool fails at once, as full."""
         with self._lock:
             room = len(self._known) < self._pool.max
             if room:
@@ -185,6 +189,7 @@ class FakeProvider:
             self._tell(InstanceStartFailed(instance=instance, reason=reason, full=True))
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
+        """Returns at once; InstanceEnded follows when the site does not list it, at once where it is unknown."""
         with self._lock:
             known = self._known.get(instance)
             if known is not None:
@@ -193,6 +198,7 @@ class FakeProvider:
         self._tell(InstanceEnded(instance=instance, reason="there is no such machine any more"))
 
     def limits(self) -> Limits:
+        """What the pool's limit leaves; none while the site is full."""
         with self._lock:
             more = max(0, self._pool.max - len(self._known))
         if self._full:
@@ -200,6 +206,7 @@ class FakeProvider:
         return Limits(more=more, reason="" if more else f"pool {self._pool.name} has its limit of {self._pool.max}")
 
     def close(self) -> None:
+        """Notifies no more; its thread ends after the call that it is in. Machines of the site stay."""
         self._closed.set()
 
     # --- the thread ------------------------------------------------------------------------------------
@@ -273,5 +280,8 @@ class FakeProvider:
 
 
 def make(pool: PoolSetup, services: BossServices) -> FakeProvider:
+    """A provider of the site that the pool's option `site` names, else of the pool's own: made if there is none in
+    SITES.
+    """
     options = pool.options.get("options") or {}
     return FakeProvider(pool, services, SITES.setdefault(str(options.get("site", pool.name)), Site()))

@@ -47,6 +47,10 @@ class LocalProvider:
         self.warning = ""
 
     def adopt(self, recorded: Iterable[Recorded]) -> None:
+        """Notifies InstanceStarted of each that lives, which is watched, and InstanceEnded of the others. Blocks while
+        processes are looked through. Raises EmbeddedError, OSError: the environment of a worker without a reference is
+        not available.
+        """
         for one in recorded:
             pid = self._living(one.reference) if one.reference else self._by_home(one.worker)
             if pid is None:
@@ -56,6 +60,9 @@ class LocalProvider:
             self._watch(one.instance, pid)
 
     def start(self, instance: int, worker: str) -> None:
+        """Start its process, for which this blocks. Notifies InstanceStarted, and InstanceEnded when the process ends;
+        or InstanceStartFailed.
+        """
         log = self._state_directory / "logs" / f"{worker}.log"
         try:
             pid = start_child(self._command, self._environment(worker), log, cwd=self._state_directory).pid
@@ -66,6 +73,10 @@ class LocalProvider:
         self._watch(instance, pid)
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
+        """TERM, TERM after SECOND_TERM_SECONDS, KILL after KILL_SECONDS, in a thread; InstanceEnded follows, at once
+        where the process is gone. Raises EmbeddedError, OSError: without a reference its environment is needed and not
+        available.
+        """
         pid = self._living(reference) if reference else self._by_home(worker)
         if pid is None:
             self._tell(InstanceEnded(instance=instance, reason="its process is gone"))
@@ -73,9 +84,11 @@ class LocalProvider:
         threading.Thread(target=self._end, args=(pid,), name=f"end {worker}", daemon=True).start()
 
     def limits(self) -> Limits:
+        """Unknown: nothing but the pool's own limit bounds processes."""
         return Limits()
 
     def close(self) -> None:
+        """Notifies no more; the processes live on."""
         self._closed = True
 
     def _end(self, pid: int) -> None:
@@ -138,4 +151,5 @@ class LocalProvider:
 
 
 def make(pool: PoolSetup, services: BossServices) -> LocalProvider:
+    """A provider of this boss's processes; the pool's settings say nothing to it."""
     return LocalProvider(services.notify, services.local_environment, services.state_directory)

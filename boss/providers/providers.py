@@ -61,6 +61,9 @@ class Providers:
         begin.start()
 
     def stop(self, effect: StopInstance) -> None:
+        """Ended by its pool's provider, after its start where that is being handed over; InstanceEnded follows, at once
+        where the settings have no such pool any more.
+        """
         provider = self._providers.get(effect.pool)
         if provider is None:
             self._orphaned(effect.instance, effect.pool)
@@ -78,12 +81,16 @@ class Providers:
         threading.Thread(target=work, name=f"stop {effect.worker}", daemon=True).start()
 
     def change_nic(self, effect: AttachNetwork | DetachNetwork) -> None:
+        """Attach or detach a NIC: NetworkAttached, NetworkAttachFailed or NetworkDetached follows; a detachment that
+        failed is not reported.
+        """
         if isinstance(effect, AttachNetwork):
             self._attach(effect)
         else:
             self._detach(effect)
 
     def limits(self) -> dict[str, Limits]:
+        """Pool -> how many more instances its provider would make now."""
         return {name: provider.limits() for name, provider in self._providers.items()}
 
     def warnings(self) -> list[BossWarning]:
@@ -92,6 +99,7 @@ class Providers:
         return [BossWarning(f"pool {name}", f"pool {name}: {text}") for name, text in texts.items() if text]
 
     def close(self) -> None:
+        """The boss ends: no provider notifies any more."""
         for provider in self._providers.values():
             provider.close()
 

@@ -116,7 +116,9 @@ class CloudClient:
         return int(self._asked(lambda one: one.template.instantiate(template, name, False, dict(extra), False)))
 
     def terminate(self, machine: int, *, hard: bool = True) -> None:
-        """At once, or politely. A machine that is done is no error; CloudError `state`: try again later."""
+        """At once, or politely (`hard` False). A machine that is done is no error. Returns when the call is taken.
+        CloudError `state`: try again later.
+        """
         self._asked(lambda one: one.vm.action("terminate-hard" if hard else "terminate", machine))
 
     def attach(self, machine: int, nic: Mapping[str, str]) -> None:
@@ -124,6 +126,9 @@ class CloudClient:
         self._asked(lambda one: one.vm.attachnic(machine, {"TEMPLATE": {"NIC": dict(nic)}}))
 
     def detach(self, machine: int, nic: int) -> None:
+        """Remove this network interface, by its NIC_ID; it is gone when the machine runs again. CloudError `state`: try
+        again later.
+        """
         self._asked(lambda one: one.vm.detachnic(machine, nic))
 
     # --- templates, images, networks -------------------------------------------------------------------
@@ -134,7 +139,9 @@ class CloudClient:
         return found
 
     def template_id(self, name: str) -> int:
-        """By name, or by number in digits."""
+        """The template's number, by its name, or by the number in digits, which is not looked up. CloudError `missing`:
+        there is none of that name, or several.
+        """
         if name.isdigit():
             return int(name)
         ids = [each.ID for each in self.templates() if name == each.NAME]
@@ -148,9 +155,11 @@ class CloudClient:
         return list(self._asked(lambda one: one.templatepool.info(-2, -1, -1)).VMTEMPLATE)
 
     def make_template(self, text: str) -> int:
+        """The new template's number. `text`: in OpenNebula's template syntax."""
         return int(self._asked(lambda one: one.template.allocate(text)))
 
     def replace_template(self, number: int, text: str) -> None:
+        """Put `text` (OpenNebula's template syntax) in the place of all that the template says."""
         self._asked(lambda one: one.template.update(number, text, 0))
 
     def images(self) -> list[Any]:
@@ -158,7 +167,9 @@ class CloudClient:
         return list(self._asked(lambda one: one.imagepool.info(-3, -1, -1)).IMAGE)
 
     def make_image(self, text: str) -> int:
-        """In the first datastore for images that the account may see."""
+        """The new image's number; in the first datastore for images that the account may see. `text`: in OpenNebula's
+        template syntax. CloudError `missing`: it sees none.
+        """
         stores = self._asked(lambda one: one.datastorepool.info()).DATASTORE
         number = next((store.ID for store in stores if int(store.TYPE) == 0), None)
         if number is None:
@@ -166,6 +177,7 @@ class CloudClient:
         return int(self._asked(lambda one: one.image.allocate(text, number)))
 
     def drop_image(self, number: int) -> None:
+        """Delete this image. Returns when the call is taken."""
         self._asked(lambda one: one.image.delete(number))
 
     def bounds(self, network: str, own: Mapping[str, object]) -> list[quotas.Bound]:

@@ -70,6 +70,7 @@ class CloudMachine(NamedTuple):
 
 
 def seen_of(state: int, lcm: int) -> Seen:
+    """What a machine's STATE and LCM_STATE mean; their numbers are those of OpenNebula's reference of VM states."""
     if state in (PENDING, HOLD):
         return Seen.WAITING
     if state == DONE:

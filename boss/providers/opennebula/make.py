@@ -35,7 +35,9 @@ def make(pool: PoolSetup, services: BossServices) -> OpenNebulaProvider:
 
 
 def make_client(settings: Mapping[str, Any], state_directory: Path | None) -> CloudClient:
-    """`settings`: those called opennebula_*, by name. Calls use a token that is kept in the state directory."""
+    """`settings`: those called opennebula_*, by name. Calls use a token that is kept in the state directory; None: none
+    is kept. Calls nothing yet. Raises ProviderError: endpoint, user or password is missing.
+    """
     missing = [name for name in ("endpoint", "user", "password") if not settings.get(f"opennebula_{name}")]
     if missing:
         names = " and ".join(f"opennebula_{name}" for name in missing)
@@ -51,6 +53,9 @@ def make_client(settings: Mapping[str, Any], state_directory: Path | None) -> Cl
 
 
 def options_of(pool: PoolSetup, deployment: str) -> MachineOptions:
+    """How the pool's machines are made, from its settings. Raises ProviderError: an option is unknown or has a wrong
+    value, or no template is named.
+    """
     settings = pool.options
     given = settings.get("options") or {}
     unknown = sorted(set(given) - set(_TIMES) - _OTHERS)

@@ -46,6 +46,7 @@ class NicRequests:
         return bool(self._requests)
 
     def add(self, request: NicRequest) -> None:
+        """It is carried out and answered by the calls of `compare` that follow."""
         with self._lock:
             self._requests.append(request)
 

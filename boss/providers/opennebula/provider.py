@@ -131,12 +131,16 @@ class OpenNebulaProvider:
         self._thread.start()
 
     def start(self, instance: int, worker: str) -> None:
+        """Returns at once; its machine is begun by the thread. InstanceStarted or InstanceStartFailed follows."""
         with self._changed:
             self._known[instance] = _Known(worker, wanted=True)
             self._starts.append(instance)
             self._changed.notify()
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
+        """Returns at once; InstanceEnded follows when the machine is gone, at once where it is unknown or was not
+        begun.
+        """
         with self._changed:
             known = self._known.get(instance)
             if known is None:
@@ -151,6 +155,9 @@ class OpenNebulaProvider:
             self._changed.notify()
 
     def limits(self) -> Limits:
+        """What quotas and network left when they were last looked at, less what was begun or requested since; none
+        while no host takes machines. Makes no call.
+        """
         with self._changed:
             if waiting := self._timeouts.no_capacity(self._clock()):
                 return Limits(more=0, reason=waiting)
@@ -175,6 +182,7 @@ class OpenNebulaProvider:
             self._changed.notify()
 
     def close(self) -> None:
+        """Notifies no more; its thread ends after the call that it is in. Machines live on."""
         with self._changed:
             self._closed = True
             self._changed.notify()

@@ -76,6 +76,7 @@ rm -f "$ecloud_own"
 def marks_of(
     deployment: str, worker: str, instance: int, pool: str = "", role: str = "worker", deploy: str = ""
 ) -> dict[str, str]:
+    """Our marks for a machine's USER_TEMPLATE (see `machines`); empty ones are left out."""
     named = {DEPLOYMENT: deployment, POOL: pool, WORKER: worker, INSTANCE: str(instance), ROLE: role, DEPLOY: deploy}
     return {name: value for name, value in named.items() if value}
 

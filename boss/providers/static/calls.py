@@ -105,7 +105,12 @@ class HostCalls:
         self.host_key = connection.host_key_line
 
     def machine(self, versions: list[str]) -> HostFacts:
-        """`versions`: those of Python that there are bundles for, with machine: 3.11-x86_64; none: to look only."""
+        """What the host is. `versions`: those of Python that there are bundles for, with machine: 3.11-x86_64; none: to
+        look only.
+
+        Blocks for about ANSWER_SECONDS at most. Raises HostError: no Python there fits, or rsync is not installed;
+        ConnectionBrokenError.
+        """
         names = [self._host.python] if self._host.python else _candidates(versions)
         said, _ = self._run("exec sh -s", _PROBE.format(pythons=" ".join(map(shlex.quote, names))).encode())
         lines = [line.split(" ", 1) for line in said.splitlines() if " " in line]
@@ -126,6 +131,9 @@ class HostCalls:
         return HostFacts(machine=machine, home=reply.get("home", "/"), python=path, version=version)
 
     def look(self, machine: HostFacts, folder: str, bundle: str = "") -> HostObservation:
+        """What runs there from `folder`, which is made if it is missing; `bundle`: path of one that is asked about.
+        Blocks for about ANSWER_SECONDS at most. Raises HostError, ConnectionBrokenError.
+        """
         return msgspec.convert(self._ask(machine, {"do": "look", "folder": folder, "bundle": bundle}), HostObservation)
 
     def bring(self, machine: HostFacts, file: Path, path: str, digest: str) -> None:
@@ -149,6 +157,9 @@ class HostCalls:
         return bool(self._ask(machine, question, seconds=seconds + ANSWER_SECONDS)["lives"])
 
     def stop(self, machine: HostFacts, process: HostProcess, pauses: tuple[float, float, float]) -> None:
+        """End this process: TERM, TERM, KILL, with these seconds after each. Blocks until it has ended; one that is
+        gone is no error. Raises HostError: it does not end; ConnectionBrokenError.
+        """
         question = {"do": "stop", **msgspec.to_builtins(process), "pauses": pauses}
         if not self._ask(machine, question, seconds=sum(pauses) + ANSWER_SECONDS)["ended"]:
             raise HostError(f"host {self._host.at}: the agent (process {process.pid}) does not end, not even by KILL: "
@@ -197,7 +208,7 @@ class HostCalls:
 
 
 def check_room(host: Host, look: HostObservation, bundle_bytes: int, folder: str) -> None:
-    """Raises HostError."""
+    """Raises HostError: the disk of `folder` has less than 200 MiB and five times the bundle's bytes left."""
     if look.free_bytes < _MIN_FREE_BYTES + 5 * bundle_bytes:
         raise HostError(f"host {host.at}: the disk of {folder} has {look.free_bytes // 1024**2} MB left, "
                         "too little for an agent: make room there")  # fmt: skip

@@ -116,6 +116,7 @@ class HostKeeper:
             self._wake()
 
     def look(self) -> None:
+        """What runs there is to be compared with what is on record, by the keeper's thread. Returns at once."""
         with self._changed:
             self.to_look = True
             self._wake()
@@ -134,6 +135,7 @@ class HostKeeper:
         self._environment.tell(InstanceEnded(instance=work.instance, reason="it was not begun yet"))
 
     def close(self) -> None:
+        """Hang up and end the keeper's thread, which is not waited for. An agent of the host lives on."""
         with self._changed:
             self._closed = True
             self._interrupt(True)

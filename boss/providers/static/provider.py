@@ -71,6 +71,9 @@ class StaticProvider:
             threading.Thread(target=self._resolve, name=f"pool {self._pool.name}", daemon=True).start()
 
     def start(self, instance: int, worker: str) -> None:
+        """Given to a free host; InstanceStarted or InstanceStartFailed follows, the latter at once, as full, where none
+        is free.
+        """
         with self._changed:
             at_work = sum(keeper.work is not None for keeper in self._keepers) + len(self._unplaced)
             free = next(filter(self._is_free, self._keepers), None) if at_work < self._pool.max else None
@@ -80,6 +83,9 @@ class StaticProvider:
         self._tell(InstanceStartFailed(instance=instance, reason=self._why_full(), full=True))
 
     def stop(self, instance: int, worker: str, reference: str) -> None:
+        """InstanceEnded follows when its agent has ended, at once where no host has it or it was not begun. Returns at
+        once.
+        """
         with self._changed:
             unplaced = self._unplaced.get(instance)
             if unplaced is not None:
@@ -97,6 +103,7 @@ class StaticProvider:
             keeper.stop(work)
 
     def limits(self) -> Limits:
+        """How many hosts are free and usable, within the pool's limit. Makes no call."""
         with self._changed:
             free = sum(map(self._is_free, self._keepers))
             at_work = sum(keeper.work is not None for keeper in self._keepers) + len(self._unplaced)
@@ -105,12 +112,14 @@ class StaticProvider:
 
     @property
     def warning(self) -> str:
+        """What is wrong with hosts, of the first few by name; empty: nothing is."""
         warnings = [keeper.warning for keeper in self._keepers if keeper.warning]
         left = len(warnings) - _NAMED
         more = f" (and {left} more hosts of pool {self._pool.name})" if left > 0 else ""
         return "; ".join(warnings[:_NAMED]) + more
 
     def close(self) -> None:
+        """Notifies no more; connections are closed. Agents live on."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -188,6 +197,7 @@ def _all_looked_at(keepers: Iterable[HostKeeper]) -> bool:
 
 
 def make(pool: PoolSetup, services: BossServices) -> StaticProvider:
+    """Raises ProviderError: the pool is not one of workers, or has no hosts, or one whose settings cannot be right."""
     return StaticProvider(pool, services)
 
 

@@ -117,6 +117,7 @@ def _holder(home: str) -> int:
 
 
 def look(question: dict[str, Any]) -> dict[str, Any]:
+    """The fields of `calls.HostObservation`, of an agent's folder, which is made if it is missing. Raises OSError."""
     folder = question["folder"]
     os.makedirs(folder, mode=0o700, exist_ok=True)
     log = _read(os.path.join(folder, "ecloud.log"))[-4096:].decode(errors="replace").split("\n")
@@ -217,6 +218,9 @@ def _gone(handle: int, seconds: float) -> bool:
 
 
 def main() -> None:
+    """Read the question from the standard input, and what belongs to it; write ANSWER and the answer as JSON. What the
+    system refuses (OSError) is answered as a `fault`.
+    """
     given = sys.stdin.buffer
     question = json.loads(given.readline())
     doing = {"look": look, "wait": wait, "stop": stop}
