@@ -41,6 +41,9 @@ PREFIX = "ECLOUD_"
 #: Where a value came from when it is not set.
 DEFAULT = "default"
 
+#: A file that holds a secret is no longer.
+_SECRET_BYTES = 64 * 1024
+
 MIB = 1024**2
 GIB = 1024**3
 
@@ -60,8 +63,8 @@ SETTINGS: tuple[Setting, ...] = (
             "0: one that is free, kept in the state directory and used again.", least=0, most=65535),
     Setting("boss_url", str, "URL", "", "For push_tasks.py and admin.py: a boss that runs elsewhere, such as "
             "http://boss:8080; empty: the boss of the state directory."),
-    Setting("token", str, "text", "", "Token of the HTTP API; empty: made at the first start and kept in the "
-            "state directory, where the programs read it.", secret=True),
+    Setting("token", str, "text", "", "Token of the HTTP API, beside the one that is made at the first start and "
+            "kept in the state directory, where the programs on the boss's machine read it.", secret=True),
     # --- MQTT
     Setting("broker_host", str, "address", "", "MQTT broker; empty: the boss starts one of its own on loopback."),
     Setting("broker_port", int, "port", 0, "Port of the MQTT broker; 0: 1883, or 8883 with TLS, or for a broker of "
@@ -275,7 +278,11 @@ def _value_of(setting: Setting, given: _Given) -> Value:
         return parse(setting, given.value, given.base)
     path = given.base / Path(str(given.value)).expanduser()
     try:
-        return parse(setting, path.read_text().strip(), given.base)
+        with path.open() as file:
+            text = file.read(_SECRET_BYTES + 1)  # a device may have no end
+        if len(text) > _SECRET_BYTES:
+            raise ConfigurationError(f"names the file {path}, which is no secret: it has more than 64 KiB")
+        return parse(setting, text.strip(), given.base)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not a text"
         raise ConfigurationError(f"names the file {path}, which cannot be read: {reason}") from None
@@ -358,6 +365,8 @@ def _check_together(
             times = "twice " if factor == 2 else ""
             origin = origins[larger] if origins[larger] != DEFAULT else origins[smaller]
             faults.append(f"{origin}: {larger} ({high:g}) must be at least {times}{smaller} ({low:g})")
+    if values["token"] and not re.fullmatch(r"[!-~]+", str(values["token"])):
+        faults.append(f"{origins['token']}: token must be of ASCII letters, digits and signs, without blanks")
     if pools and origins["local_workers"] == DEFAULT:
         values["local_workers"] = 0  # the work is done elsewhere, and this machine serves it
     stores = [pool for pool in pools.values() if pool.role == "datastore"]

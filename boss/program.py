@@ -174,7 +174,7 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     )
     app = make_app(
         backend,
-        [setup.token or ensure_token(home)],
+        [setup.token, ensure_token(home)],  # commands beside it read the file, whatever their settings
         _allowed_hosts(setup),
         submit_limit_bytes=setup.submit_limit_bytes,
         task_limit_bytes=setup.task_limit_bytes,

@@ -49,10 +49,12 @@ def ensure_keys(state_directory: Path) -> list[SshKey]:
 def ensure_key(path: Path, name: str) -> SshKey:
     """One pair, made where there is none. Raises KeyFileError, OSError."""
     private_folder(path.parent)
+    if path.exists() and not path.stat().st_size:  # a crash left it: there is no key in it to lose
+        path.unlink()
     made = not path.exists() and _make(path)
     _refuse_open_key(path)
     public = path.with_name(path.name + ".pub")
-    if made or not public.exists():
+    if made or not public.exists() or not public.stat().st_size:
         write_private(
             public, _public_of(path, f"ecloud-{name}@{socket.gethostname()}") + "\n", durable=True, mode=0o644
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -33,6 +34,29 @@ def make_private(path: Path, content: str | bytes) -> bool:
         temporary.unlink()
     sync_folder(path.parent)
     return True
+
+
+def kept_secret(path: Path, new: Callable[[], str]) -> str:
+    """The text of the file, without blanks around it. Made if there is none, or none that could be used: an empty or
+    torn one, as a full disk or a power cut leaves it. Raises OSError."""
+    text = secret_of(path)
+    if text:
+        return text
+    private_folder(path.parent)
+    if path.exists():
+        write_private(path, new() + "\n", durable=True)
+    else:
+        make_private(path, new() + "\n")
+    return secret_of(path)
+
+
+def secret_of(path: Path) -> str:
+    """Empty: there is no file, or nothing in it that could be used. Raises OSError."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
+    return text if text.isprintable() else ""
 
 
 def private_folder(path: Path) -> Path:

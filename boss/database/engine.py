@@ -6,7 +6,9 @@ only writer connection, one (pooled) for everything that reads.
 
 from __future__ import annotations
 
+import inspect
 import shutil
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ _TIMEOUTS = {"connect_timeout": CONNECT_SECONDS, "read_timeout": 300, "write_tim
 IDLE_SECONDS = 300
 #: Bytes of one multi-row statement, if the server accepts as much.
 STATEMENT_BYTES = 1_000_000
+#: What to do about a password with signs that mean something in a URL.
+_ENCODED = "in user and password write @ as %40, : as %3A, / as %2F, ? as %3F and % as %25"
 
 
 def parse_url(text: str) -> URL:
@@ -33,9 +37,9 @@ def parse_url(text: str) -> URL:
     """
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # whose words may quote the password: a stray : or @ moves it
         raise DatabaseError(
-            "the database's address is no URL such as sqlite:///file or mysql://user@host/name"
+            f"the database's address is no URL such as sqlite:///file or mysql://user:password@host/name; {_ENCODED}"
         ) from None
     family = url.drivername.partition("+")[0]
     if family == "sqlite":
@@ -43,11 +47,23 @@ def parse_url(text: str) -> URL:
             raise DatabaseError("the database's address names no file: write sqlite:///directory/file.sqlite")
         return url.set(drivername="sqlite+pysqlite")
     if family in ("mysql", "mariadb"):
+        if text.count("@") > 1:  # the driver would take a part of the password for the host, and name it in errors
+            raise DatabaseError(f"the database's address has more than one @; {_ENCODED}")
+        if not (url.password or "").isascii() or not (url.username or "").isascii():
+            raise DatabaseError("the database's user and password may have ASCII characters only")
         if not url.database:
             raise DatabaseError("the database's address names no database: write mysql://user:password@host/name")
+        if not url.query.keys() <= _driver_options():
+            raise DatabaseError("the database's address has an option, after its ?, that the driver does not know")
         # One dialect name for both; which of the two the server is, it says itself.
         return url.set(drivername="mysql+pymysql").update_query_dict({"charset": "utf8mb4"})
     raise DatabaseError(f"databases of the kind {family!r} are not supported: use sqlite, mysql or mariadb")
+
+
+def _driver_options() -> Set[str]:
+    from pymysql.connections import Connection  # late: SQLite does not need it
+
+    return inspect.signature(Connection).parameters.keys() | {"ssl_capath", "ssl_cipher"}  # two of SQLAlchemy's
 
 
 def is_sqlite(url: URL) -> bool:

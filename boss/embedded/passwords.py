@@ -10,7 +10,7 @@ import secrets
 import threading
 from pathlib import Path
 
-from boss.common.private_files import make_private, private_folder
+from boss.common.private_files import kept_secret
 from boss.embedded.logins import MqttLogin
 from wire.topics import WORKER_ID
 
@@ -39,10 +39,7 @@ class Passwords:
         """Made if there is none."""
         with self._lock:
             if name not in self._passwords:
-                if not self.path(name).exists():
-                    private_folder(self._folder)
-                    make_private(self.path(name), secrets.token_urlsafe(24) + "\n")
-                self._passwords[name] = self.path(name).read_text(encoding="utf-8").strip()
+                self._passwords[name] = kept_secret(self.path(name), lambda: secrets.token_urlsafe(24))
             return self._passwords[name]
 
     def ensure(self, name: str) -> Path:

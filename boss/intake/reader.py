@@ -7,6 +7,7 @@ warning.
 
 from __future__ import annotations
 
+import stat
 from array import array
 from collections.abc import Iterable, Iterator, Set
 from hashlib import blake2b
@@ -111,13 +112,23 @@ def read_file(path: str | Path, options: PushOptions = _DEFAULT_OPTIONS) -> Task
 
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
+        size, mode = path.stat().st_size, path.stat().st_mode
         if size > FILE_BYTES:
-            text = f"has {size:,} bytes; a task file has at most {FILE_BYTES:,}"
-            raise InputRejectedError([InputRejection(file=str(path), text=text, hint="Push it in parts.")])
-        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+            raise _too_large(path, f"{size:,}")
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+            raise InputRejectedError([InputRejection(file=str(path), text="is a device, not a task file")])
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES + 1)  # a pipe has no size, and perhaps no end
+        if len(content) > FILE_BYTES:
+            raise _too_large(path, f"more than {FILE_BYTES:,}")
+        return content.removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         raise InputRejectedError([InputRejection(file=str(path), text=f"cannot be read: {error.strerror}")]) from None
+
+
+def _too_large(path: Path, size: str) -> InputRejectedError:
+    text = f"has {size} bytes; a task file has at most {FILE_BYTES:,}"
+    return InputRejectedError([InputRejection(file=str(path), text=text, hint="Push it in parts.")])
 
 
 def _of_its_own(names: list[str], results: set[str]) -> Set[str]:

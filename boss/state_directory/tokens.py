@@ -9,7 +9,7 @@ import hmac
 import secrets
 from pathlib import Path
 
-from boss.common.private_files import make_private, private_folder
+from boss.common.private_files import kept_secret, secret_of
 
 #: Where the token of the HTTP API stands, below the state directory.
 TOKEN_FILE = Path("logins") / "http_token"
@@ -19,19 +19,14 @@ DATASTORE_TOKEN_FILE = Path("logins") / "http_datastore"
 
 def ensure_token(state_directory: Path, file: Path = TOKEN_FILE) -> str:
     """The token of this state directory, made if there is none. Safe against two starts at once."""
-    path = state_directory / file
-    private_folder(path.parent)
-    if not path.exists():
-        make_private(path, secrets.token_urlsafe(32) + "\n")
-    return read_token(state_directory, file)
+    return kept_secret(state_directory / file, lambda: secrets.token_urlsafe(32))
 
 
 def read_token(state_directory: Path, file: Path = TOKEN_FILE) -> str:
-    """The token; raises OSError (not there, not yours to read) or ValueError (empty)."""
-    path = state_directory / file
-    token = path.read_text().strip()
+    """The token; raises OSError (not yours to read) or ValueError (not there, empty or torn)."""
+    token = secret_of(state_directory / file)
     if not token:
-        raise ValueError(f"{path} is empty; remove it and start the boss again: it makes a new one")
+        raise ValueError("it is not there, empty or damaged; a boss that is started again makes a new one")
     return token
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from boss.common.private_files import make_private, private_folder, write_private
+from boss.common.private_files import kept_secret, make_private, private_folder, secret_of, write_private
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +77,15 @@ def test_a_folder_is_made_for_its_owner_and_left_as_it_is(tmp_path: Path) -> Non
     assert mode_of(private_folder(tmp_path / "a")) == 0o700
     (tmp_path / "a").chmod(0o750)
     assert mode_of(private_folder(tmp_path / "a")) == 0o750
+
+
+@pytest.mark.parametrize("torn", [b"", b"\n", b"\0\0\0\0", b"abc\0\0", b"\xff\xfe", b"two\nlines"])
+def test_a_secret_that_is_empty_or_torn_is_made_again_and_then_kept(tmp_path: Path, torn: bytes) -> None:
+    path = tmp_path / "logins" / "secret"
+    assert secret_of(path) == ""
+    assert kept_secret(path, lambda: "first") == "first" and kept_secret(path, lambda: "second") == "first"
+    path.write_bytes(torn)
+    assert secret_of(path) == ""
+    assert kept_secret(path, lambda: "third") == "third" and path.read_text() == "third\n" and mode_of(path) == 0o600
+    path.write_text("an operator's own\n")
+    assert kept_secret(path, lambda: "fourth") == "an operator's own"

@@ -258,3 +258,14 @@ def test_an_external_broker_is_not_configured_where_to_listen() -> None:
     given = {"ECLOUD_BROKER_HOST": "mqtt.example", "ECLOUD_BROKER_LISTEN": "0.0.0.0"}
     with pytest.raises(SettingsError, match="broker_listen is for a broker of the boss's own"):
         settings.load(environment=given, system_file=Path("/nonexistent"))
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "with blank", "t\u00f6ken", "nul\0"])
+def test_a_token_that_no_header_could_hold_is_refused_without_being_shown(home: Path, token: str) -> None:
+    (fault,) = faults_of(home, env={"ECLOUD_TOKEN": token})
+    assert fault.startswith("ECLOUD_TOKEN in the environment: token must be of ASCII") and token not in fault
+
+
+def test_a_file_without_an_end_is_no_secret(home: Path) -> None:
+    (fault,) = faults_of(home, env={"ECLOUD_DATABASE_FILE": "/dev/zero"})
+    assert "names the file /dev/zero, which is no secret" in fault

@@ -47,6 +47,33 @@ def test_an_address_that_cannot_serve_is_refused_in_a_sentence(address: str, fau
         parse_url(address)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "mysql://user:geh@eim@host/name",
+        "mysql+pymysql://user:geh@eim/x:1@host/name",
+        "mysql://user:geh@ei:m@host/name",
+        "mysql://user:geheim/x/name",
+        "mysql://user:geheim@host:geheim/name",
+        "mysql://user:geheim€@host/name",
+        "mysql://user@host/name?geheim=1",
+        "geheim",
+    ],
+)
+def test_what_is_wrong_with_an_address_quotes_no_word_of_its_password(address: str) -> None:
+    with pytest.raises(errors.DatabaseError) as caught:
+        parse_url(address)
+    text = str(caught.value)
+    assert "the database's " in text and not any(part in text for part in ("geh", "eim"))
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None, "a traceback would quote it"
+
+
+@pytest.mark.parametrize("sign", ["%40", "%3A", "%2F", "%3F", "%25"])
+def test_signs_of_a_password_are_written_as_the_sentence_says(sign: str) -> None:
+    url = parse_url(f"mysql://u:a{sign}b@h/n?ssl_ca=file&connect_timeout=5")
+    assert url.password == f"a{chr(int(sign[1:], 16))}b" and place_of(url) == "n on h"
+
+
 @pytest.mark.parametrize("address", ["mysql://u:secret@h/n", "mariadb://u:secret@h/n", "mysql+pymysql://u:secret@h/n"])
 def test_a_server_is_named_without_its_password(address: str) -> None:
     url = parse_url(address)

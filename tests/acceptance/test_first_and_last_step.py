@@ -1,0 +1,62 @@
+"""The first and the last step of a command: settings and login files that are wrong, and output that goes nowhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from boss.cli.command import ExitCode
+from boss.state_directory.tokens import TOKEN_FILE
+from tests.worlds.deployment import Deployment, deployment
+
+__all__ = ["deployment"]
+
+TASKS = [{"id": "a", "commands": "echo done"}]
+
+
+def test_a_token_of_the_settings_works_with_the_boss_beside_it_and_so_do_commands_without_it(
+    deployment: Deployment,
+) -> None:
+    tasks = deployment.write("tasks.json", TASKS)
+    deployment.settings["token"] = "one-of-the-settings"
+    deployment.start_boss()
+    pushed = deployment.push(tasks)
+    assert pushed.returncode == ExitCode.OK, pushed.stderr
+    for token in ("another-one", ""):  # empty: not set
+        deployment.settings["token"] = token
+        assert [task["id"] for task in deployment.asked("show_succeeded")] == ["a"]
+
+
+@pytest.mark.parametrize("torn", [b"", b"\0\0\0\0\0\0\0\0"])
+def test_login_files_that_are_empty_or_torn_are_made_again(deployment: Deployment, torn: bytes) -> None:
+    tasks = deployment.write("tasks.json", TASKS)
+    boss = deployment.start_boss()
+    assert deployment.push(tasks).returncode == ExitCode.OK
+    boss.terminate()
+    boss.wait(timeout=60)
+    files = sorted((deployment.home / "logins").iterdir())
+    assert deployment.home / TOKEN_FILE in files and len(files) >= 4
+    for file in files:
+        file.write_bytes(torn)
+    pushed = deployment.push(deployment.write("tasks.json", [{"id": "b", "commands": "true"}]))
+    assert pushed.returncode == ExitCode.OK, pushed.stderr
+    assert all(len(file.read_text().strip()) > 20 for file in files)
+
+
+@pytest.mark.parametrize("command", ["push", "admin"])
+def test_no_word_of_a_password_is_printed_where_the_databases_address_is_wrong(
+    deployment: Deployment, command: str
+) -> None:
+    deployment.home.mkdir(mode=0o700, exist_ok=True)
+    tasks = deployment.write("tasks.json", TASKS)
+    for address in ("mysql://user:geh@ei/x:m@host/name", "mysql://user:geh@ei:m@host/name"):
+        deployment.settings["database"] = address
+        done = deployment.push(tasks) if command == "push" else deployment.admin("status")
+        assert done.returncode == ExitCode.NO_BOSS
+        assert "the database's address" in done.stderr and "%40" in done.stderr
+        assert not any(word in done.stderr + done.stdout + deployment.log() for word in ("Traceback", "geh", "ei:m"))
+
+
+def test_a_task_file_without_an_end_is_refused_with_a_sentence(deployment: Deployment) -> None:
+    done = deployment.push("/dev/zero", "--check")
+    assert done.returncode == ExitCode.BAD_INPUT
+    assert done.stderr.splitlines()[-1].strip() == "/dev/zero: is a device, not a task file"
