@@ -60,6 +60,7 @@ from boss.providers.providers import Providers
 from boss.setup import Setup
 from boss.state_directory.boss_file import announce, withdraw
 from boss.state_directory.context import Context
+from boss.state_directory.known_deployment import check_deployment, keep_deployment
 from boss.state_directory.lock import CannotStartError, cannot_start, lock
 from boss.state_directory.tokens import DATASTORE_TOKEN_FILE, ensure_token
 from boss.turn import MessageToWorker, Outside
@@ -100,8 +101,10 @@ def _start(setup: Setup, inbox: Inbox, ends: ExitStack) -> tuple[Loop, Providers
     ends.callback(os.close, lock(home))
     database = Database.open(setup.database, retry_seconds=2.0)
     ends.callback(database.close)
+    check_deployment(home, database.deployment, database.place)
     epoch, before = database.take_over(socket.gethostname(), os.getpid())
     logger.info("epoch %d of deployment %s; %s", epoch, database.deployment, before, extra={"action": "took_over"})
+    keep_deployment(home, database.deployment)
     for folder in ("logs", "workers", "logins"):
         private_folder(home / folder)
     boss_key, datastore_key = ensure_keys(home)

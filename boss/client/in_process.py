@@ -12,10 +12,13 @@ from boss.api.offline import OfflineBackend
 from boss.client.client import Client, ClientError
 from boss.client.in_process_transport import InProcessTransport
 from boss.database import Database, DatabaseError, EmptyDatabase, NoDatabaseError
+from boss.database.engine import parse_url, place_of
 from boss.database.store import DatabaseStore
 from boss.setup import make_pools
 from boss.state_directory import find
 from boss.state_directory.context import Context
+from boss.state_directory.known_deployment import check_deployment
+from boss.state_directory.lock import CannotStartError
 
 
 def offline_client(state_directory: Path, values: Any) -> Client:
@@ -27,10 +30,17 @@ def offline_client(state_directory: Path, values: Any) -> Client:
     url = values.database or f"sqlite:///{state_directory / 'ecloud.sqlite'}"
 
     def open_to_read() -> Database | EmptyDatabase:
+        database: Database | EmptyDatabase
         try:
-            return Database.open_to_read(url)
+            database = Database.open_to_read(url)
         except NoDatabaseError:
-            return EmptyDatabase()
+            database = EmptyDatabase()
+        try:
+            check_deployment(state_directory, database.deployment, place_of(parse_url(url)))
+        except CannotStartError:
+            database.close()
+            raise
+        return database
 
     def open_to_write() -> tuple[Database, DatabaseStore]:
         database = Database.open(url)
@@ -39,7 +49,7 @@ def offline_client(state_directory: Path, values: Any) -> Client:
     try:
         pools = [policy for policy, _ in make_pools(values)]
         backend = OfflineBackend(state_directory, open_to_read(), open_to_write, pools)
-    except DatabaseError as error:
+    except (CannotStartError, DatabaseError) as error:
         raise ClientError(str(error)) from None
     tree = None if values.datastore_host else values.datastore_tree or find.tree_beside(state_directory)
     token = secrets.token_urlsafe(32)

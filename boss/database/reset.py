@@ -20,6 +20,7 @@ from boss.database import Database, DatabaseHeldError, NoDatabaseError, takeover
 from boss.database.engine import file_of, is_sqlite, parse_url, place_of, writer_engine
 from boss.database.errors import translated
 from boss.database.tables import metadata
+from boss.state_directory.known_deployment import forget_deployment
 from boss.state_directory.lock import CannotStartError, lock
 
 
@@ -30,6 +31,7 @@ def reset(state_directory: Path, url: str) -> str:
         try:
             database = Database.open_to_read(url)
         except NoDatabaseError as error:
+            forget_deployment(state_directory)
             return f"there is nothing to archive: {error}"
         try:
             started = sorted(row.worker for row in database.reads.instances() if row.state not in OVER)
@@ -42,6 +44,7 @@ def reset(state_directory: Path, url: str) -> str:
                 "once more and end it (TERM or Ctrl-C ends its own workers), then reset; nothing was changed"
             )
         archived = archive(url, time.strftime("%Y%m%d_%H%M%S", time.gmtime()))
+        forget_deployment(state_directory)
     finally:
         os.close(descriptor)
     return f"the boss begins with nothing; all that it knew is kept in {archived}"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from boss.cli.command import ExitCode
+from boss.client.find import boss_of
+from boss.state_directory.known_deployment import FILE
 from boss.state_directory.tokens import TOKEN_FILE
 from tests.worlds.deployment import Deployment, deployment
+from tests.worlds.waiting import wait_for
 
 __all__ = ["deployment"]
 
@@ -60,3 +65,23 @@ def test_a_task_file_without_an_end_is_refused_with_a_sentence(deployment: Deplo
     done = deployment.push("/dev/zero", "--check")
     assert done.returncode == ExitCode.BAD_INPUT
     assert done.stderr.splitlines()[-1].strip() == "/dev/zero: is a device, not a task file"
+
+
+def test_an_emptied_database_is_refused_with_both_ids_until_it_is_reset(deployment: Deployment) -> None:
+    tasks = deployment.write("tasks.json", TASKS)
+    assert deployment.push(tasks).returncode == ExitCode.OK
+    wait_for(lambda: boss_of(deployment.home) is None, "the boss of the push has ended")
+    known = (deployment.home / FILE).read_text().strip()
+    for file in deployment.home.glob("ecloud.sqlite*"):
+        file.unlink()
+    looked = deployment.admin("status")
+    assert looked.returncode == ExitCode.NO_BOSS and "is not there" in looked.stderr and known in looked.stderr
+    for command in (lambda: deployment.push(tasks), lambda: deployment.admin("status")):
+        done = command()
+        assert done.returncode == ExitCode.NO_BOSS and "Traceback" not in done.stderr
+        ids = set(re.findall(r"deployment ([0-9a-f]{32})", done.stderr))
+        assert len(ids) == 2 and known in done.stderr and "--reset" in done.stderr, done.stderr
+    assert (deployment.home / FILE).read_text().strip() == known
+    deployment.start_boss("--reset")
+    assert deployment.push(tasks).returncode == ExitCode.OK
+    assert (deployment.home / FILE).read_text().strip() != known
