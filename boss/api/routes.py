@@ -6,6 +6,7 @@ streaming one is async and makes its own response. Knows no route by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -151,6 +152,8 @@ def _typed(parameter: Parameter, text: str) -> object:
         ) from None
     if isinstance(value, int) and abs(value) > LARGEST:
         raise bad_input(f"query parameter {parameter.name!r} is {text}; that is too large")
+    if isinstance(value, float) and not 0 <= value < math.inf:  # nan too: no comparison holds for it
+        raise bad_input(f"query parameter {parameter.name!r} is {text!r}; it must be a number from 0 on")
     return value
 
 

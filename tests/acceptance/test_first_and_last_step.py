@@ -11,7 +11,7 @@ from boss.client.find import boss_of
 from boss.state_directory.known_deployment import FILE
 from boss.state_directory.tokens import TOKEN_FILE
 from tests.worlds.deployment import Deployment, deployment
-from tests.worlds.waiting import wait_for
+from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]
 
@@ -37,7 +37,7 @@ def test_login_files_that_are_empty_or_torn_are_made_again(deployment: Deploymen
     boss = deployment.start_boss()
     assert deployment.push(tasks).returncode == ExitCode.OK
     boss.terminate()
-    boss.wait(timeout=60)
+    boss.wait(timeout=scaled(60))
     files = sorted((deployment.home / "logins").iterdir())
     assert deployment.home / TOKEN_FILE in files and len(files) >= 4
     for file in files:

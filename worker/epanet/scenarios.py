@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,10 +137,11 @@ def _scenario_number(cell: object, row_number: int, where: str) -> int:
     """Without one in the table it is the row's place in the whole table."""
     if cell is None:
         return row_number
-    try:
-        number = int(cell) if isinstance(cell, int | str) or (isinstance(cell, float) and cell.is_integer()) else -1
-    except ValueError:
-        number = -1
+    if isinstance(cell, str):  # as spreadsheets write it: 7 or 7.0; int() would take 1_1 and other scripts' digits too
+        match = re.fullmatch(r"([0-9]{1,10})(\.0*)?", cell.strip())
+        number = int(match[1]) if match else -1
+    else:
+        number = int(cell) if isinstance(cell, int) or (isinstance(cell, float) and cell.is_integer()) else -1
     if not 0 <= number <= _LARGEST_NUMBER or isinstance(cell, bool):
         raise SpecificationError(f"{where}, column 'scenario': {cell!r} is no whole number from 0 to {_LARGEST_NUMBER}")
     return number

@@ -45,7 +45,8 @@ _EXAMPLES = (
 _ELEMENT_PATH = re.compile(r"(?P<kind>\w+)\[(?P<selector>.+)\]\.(?P<attribute>\w+)")
 _STATUS = {"open": 1.0, "opened": 1.0, "1": 1.0, "closed": 0.0, "close": 0.0, "0": 0.0}
 _TIME_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_TIME_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(d|h|min|m|s)")
+_TIME_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(d|h|min|m|s)")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _LONGEST_SECONDS = 2**31 - 1
 
 
@@ -123,6 +124,10 @@ def _status(cell: object, where: str) -> float:
 def _number(cell: object, where: str) -> float:
     if isinstance(cell, bool) or not isinstance(cell, int | float | str):
         raise SpecificationError(f"{where}: {cell!r} is no number")
+    if isinstance(cell, str) and not _NUMBER.fullmatch(
+        cell.strip()
+    ):  # float() takes 1_1 for 11, and other scripts' digits
+        raise SpecificationError(f"{where}: {cell!r} is no number")
     try:
         value = float(cell)
     except (ValueError, OverflowError):
@@ -144,7 +149,7 @@ def parse_seconds(cell: object, where: str, zero: bool = False) -> int:
 
 def _clock(text: str) -> float | None:
     text = text.strip().lower()
-    if re.fullmatch(r"\d+:[0-5]\d(:[0-5]\d)?", text):
+    if re.fullmatch(r"[0-9]+:[0-5][0-9](:[0-5][0-9])?", text):
         parts = [int(part) for part in text.split(":")]
         return sum(part * unit for part, unit in zip(parts, (3600, 60, 1), strict=False))
     if re.fullmatch(rf"({_TIME_PART.pattern}\s*)+", text):

@@ -6,6 +6,7 @@ ends a helper, and fails this attempt only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from worker.runner.shared import Shared, now
 
 #: A helper's exit code for what is this machine's fault (EX_TEMPFAIL), not the task's.
 _MACHINE_FAULT = 75
+#: The range of a figure in an outcome (`wire.messages.Figure`).
+_LARGEST_FIGURE = 1e300
 
 
 class EpanetExecution(AttemptExecution):
@@ -61,8 +64,9 @@ class EpanetExecution(AttemptExecution):
         code = said.get("exit_code")
         fault: Fault = "worker" if code == _MACHINE_FAULT else "task"
         ended: Ended = "succeeded" if said["ended"] == "succeeded" else "failed"
-        figures = {str(name): float(value) for name, value in (said.get("figures") or {}).items()}
-        self._close(ended, str(said.get("reason") or ""), fault, code if isinstance(code, int) else None, figures)
+        self._close(
+            ended, str(said.get("reason") or ""), fault, code if isinstance(code, int) else None, said.get("figures")
+        )
 
     def _exited(self, code: int) -> None:
         """The helper is gone: killed by us, or crashed."""
@@ -85,7 +89,7 @@ class EpanetExecution(AttemptExecution):
         self._close("failed", reason, "worker", None)
 
     def _close(
-        self, ended: Ended, reason: str, fault: Fault, code: int | None, figures: dict[str, float] | None = None
+        self, ended: Ended, reason: str, fault: Fault, code: int | None, figures: Mapping[str, object] | None = None
     ) -> None:
         self._report(
             ended,
@@ -94,5 +98,14 @@ class EpanetExecution(AttemptExecution):
             exit_code=code,
             command="epanet",
             seconds=round(now() - self._began, 6),
-            figures=figures or {},
+            figures=sent_figures(figures or {}),
         )
+
+
+def sent_figures(figures: Mapping[str, object]) -> dict[str, float]:
+    """Those that are numbers: JSON has no other, and a report that holds one would be refused whole, for ever."""
+    return {
+        str(name): float(value)
+        for name, value in figures.items()
+        if isinstance(value, int | float) and abs(value) <= _LARGEST_FIGURE  # of nan no comparison holds
+    }

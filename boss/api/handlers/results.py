@@ -83,7 +83,10 @@ def _place(text: str) -> tuple[int, bytes]:
         return 0, b""
     number, _, key = text.partition("-")
     try:
-        return int(number), bytes.fromhex(key)
+        task = int(number)
+        if not 0 <= task <= LARGEST:
+            raise ValueError("no number of a task")
+        return task, bytes.fromhex(key)
     except ValueError:
         raise bad_input(f"after is {text[:80]!r}; give `next` of the answer before") from None
 

@@ -38,7 +38,8 @@ _SUGGEST_FROM = 2000
 BLOCKED_REASON = "dependencies failed"
 
 _commands = msgspec.json.Decoder(list[CommandAnswer])
-_figures = msgspec.json.Decoder(dict[str, float])
+#: null: one that was no number, as former versions stored it.
+_figures = msgspec.json.Decoder(dict[str, float | None])
 _manifest = msgspec.json.Decoder(list[ManifestEntry])
 
 
@@ -201,7 +202,7 @@ def attempt_answer(each: AttemptRow) -> AttemptAnswer:
         stdout_tail=each.stdout_tail,
         stderr_tail=each.stderr_tail,
         seconds=each.seconds,
-        figures={name: value for name, value in figures.items() if math.isfinite(value)},
+        figures={name: value for name, value in figures.items() if value is not None and math.isfinite(value)},
         sent_at=each.sent_at,
         began_at=each.began_at,
         ended_at=each.ended_at,

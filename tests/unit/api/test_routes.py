@@ -339,3 +339,25 @@ def test_a_change_says_who_carries_it_on(backend: FakeBackend, client: httpx.Cli
 def test_a_number_that_no_database_counts_to_is_refused(client: httpx.Client, path: str, status: int) -> None:
     answer = client.get(f"http://localhost{PREFIX}{path}")
     assert answer.status_code == status, answer.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "tasks?after=9223372036854775808",
+        "tasks?batch=-9223372036854775809",
+        "events?after=9223372036854775808",
+        "events?since=nan",
+        "events?since=inf",
+        "events?since=-5",
+        "batches/1?wait=nan",
+        "batches/1?wait=-5",
+        "batches/1?wait=Infinity",
+        "results?after=9223372036854775808",
+        "results?after=-1",
+    ],
+)
+def test_a_number_that_means_nothing_is_bad_input_and_named(client: httpx.Client, query: str) -> None:
+    answer = client.get(f"/{query}")
+    assert answer.status_code == 400, answer.text
+    assert query.partition("?")[2].partition("=")[0] in answer.json()["error"]

@@ -83,3 +83,15 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(SpecificationError, match=message):
             read_table(name, None, tmp_path)
+
+
+@pytest.mark.parametrize(("cell", "number"), [("0", 0), ("0.0", 0), ("7.", 7), ("12.00", 12), (0.0, 0), (" 3 ", 3)])
+def test_a_scenarios_number_may_be_written_as_spreadsheets_do(tmp_path: Path, cell: object, number: int) -> None:
+    (scenario,) = read_table([{"scenario": cell, "demand.multiplier": 1}], None, tmp_path).scenarios
+    assert scenario.number == number
+
+
+@pytest.mark.parametrize("cell", ["1_1", "１", "0.5", "-1", "", "1e3", 0.5, -1.0, True, "4294967296", float("nan")])
+def test_what_is_no_number_of_a_scenario_is_refused(tmp_path: Path, cell: object) -> None:
+    with pytest.raises(SpecificationError, match="column 'scenario'"):
+        read_table([{"scenario": cell, "demand.multiplier": 1}], None, tmp_path)

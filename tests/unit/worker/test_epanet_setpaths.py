@@ -64,7 +64,9 @@ def test_a_time_is_seconds_or_a_word_with_units(cell: object, seconds: int) -> N
     assert parse_seconds(cell, "here") == seconds
 
 
-@pytest.mark.parametrize("cell", [0, -1, "0", "1.5", "5x", "", "h", 1e30, float("nan"), True, None, [1]])
+@pytest.mark.parametrize(
+    "cell", [0, -1, "0", "1.5", "5x", "", "h", 1e30, float("nan"), True, None, [1], "1_0", "１２", "१:३०", "２h"]
+)
 def test_what_is_no_time_is_refused(cell: object) -> None:
     with pytest.raises(SpecificationError, match=r"^here: "):
         parse_seconds(cell, "here")
@@ -100,3 +102,16 @@ def test_a_status_is_open_or_closed(cell: object, value: float) -> None:
 def test_any_other_status_is_refused(cell: object) -> None:
     with pytest.raises(SpecificationError, match="no status"):
         parse_cell(parse_set_path("pipe[1].status"), cell, "row 3")
+
+
+@pytest.mark.parametrize("cell", ["1_1", "１２", "1e", "0x10", "1,5", "1 1", "--1", "."])
+def test_a_cell_that_a_reader_would_not_take_for_a_number_is_refused(cell: str) -> None:
+    with pytest.raises(SpecificationError, match="is no number"):
+        parse_cell(parse_set_path("demand.multiplier"), cell, "here")
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"), [("1.", 1.0), (".5", 0.5), ("+1.5E-3", 0.0015), (" 2 ", 2.0), ("-0", 0.0), ("1e300", 1e300)]
+)
+def test_numbers_as_programs_write_them_are_taken(cell: str, number: float) -> None:
+    assert parse_cell(parse_set_path("demand.multiplier"), cell, "here") == number
