@@ -26,6 +26,7 @@ from boss.cli.deploy import add_deploy_commands  # noqa: E402
 from boss.cli.journal import add_journal_commands  # noqa: E402
 from boss.cli.lists import add_list_commands  # noqa: E402
 from boss.cli.machines import add_machine_commands  # noqa: E402
+from boss.cli.output import run  # noqa: E402
 from boss.cli.results import add_result_commands  # noqa: E402
 from boss.cli.target import Target  # noqa: E402
 from boss.cli.tasks import add_task_commands  # noqa: E402
@@ -61,4 +62,4 @@ add_deploy_commands(command, target)
 
 
 if __name__ == "__main__":
-    app()
+    run(app)

@@ -22,6 +22,7 @@ import typer  # noqa: E402  # after the check that it is installed
 import settings  # noqa: E402
 from boss.cli.app import FormerOptionsCommand, new_app  # noqa: E402
 from boss.cli.command import ExitCode, guarded, stop  # noqa: E402
+from boss.cli.output import run  # noqa: E402
 from boss.cli.target import Target  # noqa: E402
 
 app = new_app()
@@ -110,4 +111,4 @@ def push_tasks(
 
 
 if __name__ == "__main__":
-    app()
+    run(app)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +12,7 @@ from boss.cli.command import ExitCode
 from boss.client.find import boss_of
 from boss.state_directory.known_deployment import FILE
 from boss.state_directory.tokens import TOKEN_FILE
-from tests.worlds.deployment import Deployment, deployment
+from tests.worlds.deployment import TOP, Deployment, deployment
 from tests.worlds.waiting import scaled, wait_for
 
 __all__ = ["deployment"]
@@ -85,3 +87,44 @@ def test_an_emptied_database_is_refused_with_both_ids_until_it_is_reset(deployme
     deployment.start_boss("--reset")
     assert deployment.push(tasks).returncode == ExitCode.OK
     assert (deployment.home / FILE).read_text().strip() != known
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code"),
+    [(">&-", ExitCode.OK), ("2>&-", ExitCode.OK), (">&- 2>&-", ExitCode.OK), (">/dev/full", ExitCode.NO_BOSS),
+     ("2>/dev/full", ExitCode.OK), ("| true", ExitCode.OK)],
+)  # fmt: skip
+@pytest.mark.parametrize("program", ["push_tasks.py tasks.json", "admin.py show_succeeded --json"])
+def test_output_that_goes_nowhere_changes_nothing_of_what_is_done(
+    deployment: Deployment, program: str, redirection: str, code: ExitCode
+) -> None:
+    deployment.write("tasks.json", TASKS)
+    deployment.start_boss()
+    script = f"set -o pipefail; exec 3>&2; {sys.executable} {TOP}/{program} {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=deployment.directory,
+        env=deployment.environment(),
+        capture_output=True,
+        text=True,
+        timeout=scaled(60),
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    if redirection == ">/dev/full":
+        assert "the output could not be written (No space left on device)" in done.stderr
+    if program.startswith("push"):
+        assert [task["id"] for task in deployment.asked("show_succeeded")] == ["a"]
+
+
+def test_an_encoding_without_our_characters_shows_them_escaped(deployment: Deployment) -> None:
+    tasks = deployment.write("tasks.json", [{"id": "größe", "commands": "true"}])
+    assert deployment.push(tasks).returncode == ExitCode.OK
+    shown = subprocess.run(
+        [sys.executable, str(TOP / "admin.py"), "show_succeeded"],
+        cwd=deployment.directory,
+        env={**deployment.environment(), "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        timeout=scaled(60),
+    )
+    assert shown.returncode == ExitCode.OK and rb"gr\xf6\xdfe" in shown.stdout, shown.stderr
