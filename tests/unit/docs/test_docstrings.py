@@ -15,9 +15,7 @@ from typing import NamedTuple
 import pytest
 
 TOP = Path(__file__).resolve().parents[3]
-PACKAGES = ("boss/api", "boss/client")
-#: Not complete yet.
-LEFT_OUT = ("boss/bootstrap", "boss/database", "boss/providers")
+PACKAGES = ("boss/api", "boss/bootstrap", "boss/client", "boss/database", "boss/providers")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
