@@ -91,7 +91,15 @@ ONLY: dict[str, tuple[str, ...]] = {
 APART = ("worker.runner", "worker.epanet", "datastore.transfers", "datastore.publish")
 
 #: What puts the parts together: there a circle by setter or by lambda would be closed.
-WIRING = ("boss.program", "boss.__main__", "worker.__main__", "datastore.__main__", "datastore.loop")
+WIRING = (
+    "boss.program",
+    "boss.__main__",
+    "boss.client.in_process",
+    "worker.__main__",
+    "worker.loop",
+    "datastore.__main__",
+    "datastore.loop",
+)
 
 PURE = (
     "wire.messages",
