@@ -28,6 +28,7 @@ from boss.api.routes import Call, Route, read_body, read_query
 from boss.api.services import BootstrapService, DebugService, LoginService, Services
 from boss.api.spool import Spool
 from boss.api.table import ROUTES
+from boss.database.errors import DatabaseUnavailableError
 from boss.state_directory.context import Context
 from wire.http import PREFIX
 
@@ -91,6 +92,8 @@ def _endpoint(route: Route, services: Services) -> Callable[[Request], Awaitable
             return await _answer(route, services, request)
         except HttpError as error:
             return error_response(error.status, error.error, error.details)
+        except DatabaseUnavailableError as error:
+            return error_response(503, f"the database is away: {error}; the boss retries every second")
         except (BackendUnavailableError, *DATABASE_ERRORS) as error:
             return error_response(503, str(error))
         except ClientDisconnect:

@@ -308,7 +308,10 @@ def test_a_boss_or_database_that_is_away_is_reported_as_such(tmp_path: Path) -> 
     assert client.post("/retry", json={"all": True}).json()["error"] == backend.away
     backend.reads.fault = DatabaseUnavailableError("no connection")
     answer = client.get("/batches")
-    assert (answer.status_code, answer.json()["error"]) == (503, "no connection")
+    assert (answer.status_code, answer.json()["error"]) == (
+        503,
+        "the database is away: no connection; the boss retries every second",
+    )
 
 
 def test_an_unknown_path_and_a_wrong_method_are_reported(client: httpx.Client) -> None:
