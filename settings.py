@@ -87,8 +87,8 @@ SETTINGS: tuple[Setting, ...] = (
             "none unless set where there are pools or datastore_host is.", least=0),
     Setting("slots", int, "tasks", 0, "How many tasks such a worker runs at once; 0: as many as the machine has cores.",
             least=0),
-    Setting("heartbeat_seconds", float, "seconds", 5.0, "How often a worker that has nothing else to report says "
-            "that it is there.", least=0.05),
+    Setting("heartbeat_seconds", float, "seconds", 5.0, "How often a worker that has nothing else to report sends "
+            "a heartbeat.", least=0.05),
     Setting("lease_seconds", float, "seconds", 30.0, "How long the boss trusts a silent worker; after that its tasks "
             "go to others.", least=0.1),
     Setting("orphan_after_seconds", float, "seconds", 600.0, "After how long without a boss a worker ends what it "
@@ -103,8 +103,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("opennebula_user", str, "text", "", "The account there."),
     Setting("opennebula_password", str, "text", "", "Its password, or a login token.", secret=True),
     Setting("opennebula_template", str, "name", "", "Name or number of the template of workers' machines there."),
-    Setting("opennebula_network", str, "name", "", "Network of all machines there, or owner/network; empty: as their "
-            "templates say."),
+    Setting("opennebula_network", str, "name", "", "Network of all machines there, or owner/network; empty: as in "
+            "their templates."),
     Setting("opennebula_boss_template", str, "name", "", "Template of the boss's machine, which admin.py deploy makes; "
             "empty: as workers'."),
     Setting("opennebula_datastore_template", str, "name", "", "Template of the datastore's machine; empty: as "
@@ -118,13 +118,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("opennebula_memory_bytes", int, "bytes", 2 * 1024**3, "Memory of a worker's machine in that template.",
             least=64 * 1024**2),
     Setting("opennebula_mark", str, "text", "", "Written by admin.py deploy: marks every machine of one deployment."),
-    Setting("max_workers", int, "workers", 10, "How many machines of the cloud there may be where no [pools.NAME] says "
+    Setting("max_workers", int, "workers", 10, "How many machines of the cloud there may be where no [pools.NAME] sets "
             "it.", least=0),
     # --- tasks
-    Setting("retries", int, "times", 0, "How often a failed task is retried, where its file does not say.",
+    Setting("retries", int, "times", 0, "How often a failed task is retried, where its file does not set it.",
             least=0),
     Setting("retry_delay_seconds", float, "seconds", 1.0, "Pause before the first retry, where the task's file does "
-            "not say; doubled each time.", least=0),
+            "not set it; doubled each time.", least=0),
     Setting("retry_delay_max_seconds", float, "seconds", 300.0, "The longest pause before a retry.", least=0),
     Setting("output_limit_bytes", int, "bytes", 10 * MIB, "How much of a task's output is kept, of each of stdout and "
             "stderr; of more, the beginning and the end.", least=1024),
@@ -260,7 +260,7 @@ def _take(
         setting = KEYS[given.key]
         if setting.name in seen:
             faults.append(
-                f"{given.origin}: {given.written} says again what {seen[setting.name]} says; keep one of them"
+                f"{given.origin}: {given.written} sets again what {seen[setting.name]} sets; keep one of them"
             )
             continue
         seen[setting.name] = given.origin
@@ -374,7 +374,7 @@ def _check_together(
         faults.append(f"[pools.{stores[1].name}]: there is one datastore, and [pools.{stores[0].name}] is its machine")
     if stores and values["datastore_host"]:
         faults.append(
-            f"{origins['datastore_host']}: datastore_host and [pools.{stores[0].name}] both say where the datastore is"
+            f"{origins['datastore_host']}: datastore_host and [pools.{stores[0].name}] both set where the datastore is"
         )
     if (values["datastore_host"] or stores) and values["local_workers"]:
         if origins["local_workers"] == DEFAULT:

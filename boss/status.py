@@ -249,14 +249,14 @@ def _claim_refused(wait: waits.ClaimRefused) -> str:
     if wait.labels:
         labels = ", ".join(repr(f"{name}={value}"[:_STATED]) for name, value in wait.labels)
         stated.append(f"{'label' if len(wait.labels) == 1 else 'labels'} {labels}")
-    stated += [f"{wait.slots} slots"] if wait.slots else []
+    stated += [plural(wait.slots, "slot")] if wait.slots else []
     counts = f" and counts with {wait.believed_slots}" if wait.slots else ""
     if wait.of_pool:
-        bound = f"which the settings of its pool {wait.of_pool} do not say"
-        remedy = f"if it is right, set it in [pools.{wait.of_pool}] (slots, labels)"
+        bound = f"which the settings of its pool {wait.of_pool} do not grant"
+        remedy = f"to allow it, set it in [pools.{wait.of_pool}] (slots, labels)"
     else:
         bound = "which its login does not grant"
-        remedy = f"if it is right: admin.py login {wait.worker} --pool POOL --label NAME=VALUE --slots N"
+        remedy = f"to allow it: admin.py login {wait.worker} --pool POOL --label NAME=VALUE --slots N"
     return f"worker {wait.worker} states {' and '.join(stated)}, {bound}: it works on without{counts}; {remedy}"
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from wire.messages import AttemptKey
 from worker.errors import WorkerError
 from worker.files import replace_file
-from worker.runner.processes import Process, bears, end_all, look
+from worker.runner.processes import Process, end_all, is_tagged, look
 from worker.runner.sessions import read_sessions
 from worker.runner.spawn import MARK, mark_of
 
@@ -131,7 +131,7 @@ def _left(process: Process, sessions: dict[int, int], mark: bytes) -> bool:
         leader = look(process.session)
         if leader is None or leader.start == began:
             return True
-    return bears(process.pid, mark)
+    return is_tagged(process.pid, mark)
 
 
 def remove_tree(path: Path) -> bool:

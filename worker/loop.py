@@ -157,7 +157,7 @@ class WorkerLoop:
         self._looked_at = now
         try:
             about = os.statvfs(self.files.attempts)
-        except OSError:  # a file system that is ill fails attempts, which say why
+        except OSError:  # a broken file system fails attempts, which say why
             return
         free = about.f_bavail * about.f_frsize
         low = free < min(_LOW_BYTES, about.f_blocks * about.f_frsize // _LOW_PART)

@@ -33,7 +33,7 @@ POOL_SETTINGS: tuple[Setting, ...] = (
     # --- how many
     Setting("min", int, "workers", 0, "Never fewer workers than this.", least=0),
     Setting("max", int, "workers", 10, "Never more machines than this, those that are ending included.", least=0),
-    Setting("spare", int, "workers", 0, "Kept ready beyond what the work wants, without work too.", least=0),
+    Setting("spare", int, "workers", 0, "Kept ready beyond what the work requires, without work too.", least=0),
     Setting("cost_weight", float, "share", 0.25, "0: as fast as the limit allows; 1: as cheap as can be.",
             least=0, most=1, formerly=("thrift",)),
     Setting("idle_seconds", float, "seconds", 60.0, "How long a worker without work is kept where none is known to "
@@ -142,7 +142,7 @@ def _read_pool(
     for written, value in table.items():
         key = FORMER.get(written, written)
         if key in seen:
-            faults.append(f"{place}: {written} says again what {seen[key]} says; keep {key}")
+            faults.append(f"{place}: {written} sets again what {seen[key]} sets; keep {key}")
             continue
         seen[key] = written
         if written != key:

@@ -89,7 +89,9 @@ def _answer(state: State, event: Submitted, acceptance: Acceptance, merge: Merge
     again = len(event.known.dropped)
     row, attached = acceptance.batch, len(acceptance.kept) - again
     rerun = len(merge.replaced) + len(merge.again) - again
-    text = f"{row.count + again} tasks, {attached} there already" + (f", {rerun} of them run again" if rerun else "")
+    count = row.count + again
+    run_again = f", {rerun} of them run again" if rerun else ""
+    text = f"{count} {'task' if count == 1 else 'tasks'}, {attached} there already{run_again}"
     state.journal("batch", str(row.number), 0, "new", "accepted", text)
     if event.reply:
         value: dict[str, object] = {

@@ -112,7 +112,7 @@ class Deploy:
             raise DeployError(
                 f"the cloud gives no login token for the boss ({error}). An account has at most ten: those that are "
                 "not needed any more are removed by `oneuser token-delete TOKEN`, or in Sunstone under Settings, Auth. "
-                "Where opennebula_password is a token already, or may lie on the boss's machine, say "
+                "Where opennebula_password is a token already, or may lie on the boss's machine, use "
                 "--password_goes_along"
             ) from None
         record.cloud_token, record.cloud_token_until = made, now + TOKEN_SECONDS

@@ -105,7 +105,7 @@ class Maker:
                 f"this account has a boss already: machine {one.id} ({one.name}) at {one.address or 'no address'}, "
                 f"deployed from another state directory (mark {one.deploy}). Work with that one from where it was "
                 f"deployed, or with its address and token (settings boss_url and token); end it with admin.py teardown "
-                f"--mark {one.deploy}; or say --another to have a second one beside it"
+                f"--mark {one.deploy}; or use --another to have a second one beside it"
             )
 
     # --- making ------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ class Maker:
             if found is None:
                 record.intended_at = 0.0
                 self._kept.save()
-                raise DeployError(f"{error}, and no machine came of it: try again") from None
+                raise DeployError(f"{error}, and no machine was made: try again") from None
             return found
         record.intended_at = 0.0
         self._kept.save()

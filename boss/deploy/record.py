@@ -24,7 +24,7 @@ FOLDER = "deploy"
 
 
 class DeployRecord(msgspec.Struct, kw_only=True):
-    #: What every machine and image of this deployment bears.
+    #: What every machine and image of this deployment is tagged with.
     mark: str
     endpoint: str
     user: str

@@ -50,7 +50,7 @@ class TeardownPlan(msgspec.Struct, frozen=True, kw_only=True):
 def plan(client: CloudClient, mark: str, disk: str) -> TeardownPlan:
     """Raises CloudError; DeployError: the disk that is named is not there, or not this deployment's."""
     found = machines(client, mark)
-    made = [image for image in client.images() if _bears(image, mark)]
+    made = [image for image in client.images() if _has_mark(image, mark)]
     if disk and not any(disk == image.NAME for image in made):
         names = ", ".join(image.NAME for image in made) or "none"
         raise DeployError(
@@ -78,7 +78,7 @@ def remove(
         _end_all(client, wanted.mark, roles, say, clock)
     if wanted.disk:
         for image in client.images():
-            if wanted.disk == image.NAME and _bears(image, wanted.mark):
+            if wanted.disk == image.NAME and _has_mark(image, wanted.mark):
                 client.drop_image(int(image.ID))
                 say(f"The disk {wanted.disk} is removed.")
     if kept is not None:
@@ -160,7 +160,7 @@ def _end(client: CloudClient, one: CloudMachine, *, hard: bool) -> None:
             raise
 
 
-def _bears(image: Any, mark: str) -> bool:
+def _has_mark(image: Any, mark: str) -> bool:
     return (image.TEMPLATE or {}).get(DEPLOY) == mark
 
 

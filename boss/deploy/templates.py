@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 
+from boss.common.plural import plural
 from boss.deploy import one_text
 from boss.deploy.errors import DeployError
 from boss.embedded.environments import ROOT
@@ -82,7 +83,7 @@ def register(client: CloudClient, values: Any, names: Iterable[str]) -> Iterator
             yield f"{called}: template {there.ID} is as it should be."
         else:
             client.replace_template(int(there.ID), _without_name(text))
-            yield f"{called}: template {there.ID} brought up to date ({len(changes)} lines differed)."
+            yield f"{called}: template {there.ID} brought up to date ({plural(len(changes), 'line')} differed)."
 
 
 def diff(client: CloudClient, values: Any, names: Iterable[str]) -> dict[str, list[str]]:

@@ -10,6 +10,6 @@
 `fake` is for tests: instances are values in memory, and it misbehaves as configured. A new provider is a module that
 offers a `boss.providers.provider.Make`, and its name in `registry` or in the entry points.
 
-A verb returns at once; what came of it is an event, from any thread. A provider never decides how many instances there
+A verb returns at once; its outcome is an event, from any thread. A provider never decides how many instances there
 are, and never ends one that this deployment did not start. It knows no task, and of a worker only the id.
 """

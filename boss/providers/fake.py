@@ -264,9 +264,7 @@ class FakeProvider:
                     instance=instance, reason=reason, unseen=not known.reported
                 )
             else:
-                event = InstanceStartFailed(
-                    instance=instance, reason="the call got no answer, and no machine came of it"
-                )
+                event = InstanceStartFailed(instance=instance, reason="the call got no answer, and no machine was made")
             self._over(instance, event)
 
     def _over(self, instance: int, event: InstanceStartFailed | InstanceEnded) -> None:

@@ -123,12 +123,12 @@ def on_fetch_failed(state: DatastoreAgentState, event: FetchFailed) -> None:
         collection.ending = Abandoned(task=task, attempt=attempt, fault=event.fault, reason=event.reason)
     if collection.ending is not None:
         _finish_fetched(state, collection, event)
-    elif event.fault in ("room", "full"):
+    elif event.fault in ("no_space", "full"):
         move(state, collection, Step.WAITING)
         state.without_room[event.key] = None
         warnings.add(state, "fetch", event.reason)
         due = state.now + state.policy.disk_retry_seconds
-        if event.fault == "room":
+        if event.fault == "no_space":
             state.retries[event.key] = due
         else:
             state.fetch_after = due

@@ -95,8 +95,8 @@ class FetchFailed(msgspec.Struct):
     #: `result`: the worker has not what it said. `changed`: what came has another size or digest, as a file that was
     #: written while it was sent. `path`: a path that is refused. `transfer`: could not be fetched, perhaps later.
     #: `host`: the host is another, or sent what no honest one sends. `full`: the datastore's disk is full.
-    #: `room`: this one does not fit on it, others may. `stopped`: StopFetching was heeded.
-    fault: Literal["result", "changed", "path", "transfer", "host", "full", "room", "stopped"]
+    #: `no_space`: this one does not fit on it, others may. `stopped`: StopFetching was heeded.
+    fault: Literal["result", "changed", "path", "transfer", "host", "full", "no_space", "stopped"]
     reason: str = ""
 
 

@@ -212,7 +212,7 @@ class Fetching:
             words = f"result {shown(file.source)} is not there on the worker, or cannot be read"
             return FetchFailed(key, "result", f"{_at(lane)}: {words}")
         if limit is not None and file.size > limit:
-            return FetchFailed(key, "room", self._tree.full_text(self._needed(job)))
+            return FetchFailed(key, "no_space", self._tree.full_text(self._needed(job)))
         words = f"result {shown(file.source)} is no file of {file.size:,} bytes any more"
         return FetchFailed(key, "changed", f"{_at(lane)}: {words}")
 

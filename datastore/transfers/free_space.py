@@ -1,8 +1,8 @@
 """What room a worker's host has, asked over its connection: for a transfer whose end named no cause.
 
 An rsync that meets a full disk ends, and what it said before may be lost on the way. So the host is asked what is free,
-and which of the files are not there. It is not trusted: it has little time, little is read of what it says, and what it
-says makes no more than a sentence. Nothing reaches its login shell but the word `sh`.
+and which of the files are not there. It is not trusted: it has little time, little is read of its answer, which
+is used for a sentence only. Nothing reaches its login shell but the word `sh`.
 """
 
 from __future__ import annotations

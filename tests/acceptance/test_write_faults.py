@@ -56,7 +56,7 @@ def test_writes_that_fail_for_a_while_cost_no_task_and_no_program(
         json.dumps({"error": error, "part": 0.2, "programs": ["boss", "datastore", "worker"]})
     )
     (tmp_path / "new").rename(faults)
-    time.sleep(STORM)  # as long as the disk is ill
+    time.sleep(STORM)  # as long as the disk fails
     faults.unlink()
     assert push.wait(scaled(120)) == ExitCode.OK, deployment.admin("show_failed").stdout
     assert sorted(int(path.name) for path in deployment.tree.glob("r/*")) == list(range(TASKS))

@@ -34,7 +34,7 @@ def test_a_call_without_effect_is_reported_once_a_list_has_shown_that(world: Fak
     boss = world.boss()
     boss.provider.start(1, worker(1))
     failed = boss.ended(1)
-    assert isinstance(failed, InstanceStartFailed) and "no machine came of it" in failed.reason
+    assert isinstance(failed, InstanceStartFailed) and "no machine was made" in failed.reason
     assert world.site.made == []
 
 

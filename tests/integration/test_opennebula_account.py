@@ -136,7 +136,7 @@ def test_a_machine_whose_host_is_lost_is_given_up_after_a_while(front: FrontEnd,
 # --- marks and pools -------------------------------------------------------------------------------
 
 
-def test_a_machine_that_bears_the_number_but_another_worker_is_not_adopted(front: FrontEnd, bosses: list[Boss]) -> None:
+def test_a_machine_that_has_the_number_but_another_worker_is_not_adopted(front: FrontEnd, bosses: list[Boss]) -> None:
     foreign = front.make("ecloud", "x", {**MARKS, "ECLOUD_WORKER": "cloud-9"})
     boss = Boss(front, [Recorded(instance=1, worker="cloud-1", reference="")])
     bosses.append(boss)

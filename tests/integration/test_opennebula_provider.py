@@ -86,7 +86,7 @@ def test_a_call_that_timed_out_without_effect_is_reported_only_when_it_can_have_
     boss.provider.start(1, "cloud-1")
     boss.wait(lambda: boss.reported(InstanceStartFailed), "it is reported")
     assert time.monotonic() - began >= 2.0
-    assert "no machine came of it" in boss.reported(InstanceStartFailed)[0].reason
+    assert "no machine was made" in boss.reported(InstanceStartFailed)[0].reason
     assert front.count("template.instantiate") == 1
 
 
@@ -175,7 +175,7 @@ def test_one_that_is_adopted_is_reported_with_whether_it_waits_for_a_host(front:
     ("fault", "words"),
     [
         (OSError("no port"), "its machine cannot be prepared: no port"),
-        (KeyError("x"), "its machine cannot be prepared, by a fault of ecloud: KeyError('x')"),
+        (KeyError("x"), "its machine cannot be prepared (internal error): KeyError('x')"),
     ],
     ids=["expected", "a bug"],
 )

@@ -16,7 +16,7 @@ from tests.worlds.waiting import wait_for
 
 pytestmark = [pytest.mark.needs("mosquitto"), pytest.mark.timeout(180)]
 
-#: A provider of another package: it notes what it was asked in a file, and makes no more than `room`.
+#: A provider of another package: it notes what it was asked in a file, and cannot grow beyond `room`.
 PROVIDER = """
 from boss.providers.provider import Limits
 from boss.core.events import InstanceEnded, InstanceStarted, InstanceStartFailed
@@ -132,7 +132,7 @@ def test_a_pool_grows_automatically_and_the_journal_says_why(world: Deployment) 
     assert plan["numbers"]["runnable_slots"] > 0 and plan["decided_at"] > 1.6e9
     lines = [json.loads(line) for line in world.admin("events", "--last", "500", "--json").stdout.splitlines()]
     (decision,) = [line for line in lines if line["what"] == "pool"]
-    assert (decision["key"], decision["before"], decision["after"]) == ("spare", "0 workers", "1 workers")
+    assert (decision["key"], decision["before"], decision["after"]) == ("spare", "0 workers", "1 worker")
     instances = [(line["before"], line["after"], line["cause"]) for line in lines if line["what"] == "instance"]
     assert ("new", "requested", f"pool spare: {decision['cause']}") in instances
     assert ("requested", "booting", "the provider made it") in instances

@@ -52,9 +52,9 @@ def kept_variables(output: Output, options: BatchOptions, project: Project) -> l
     found = _section(output.nodes, project, True) + _section(output.links, project, False)
     if any(variable.name == "quality" for variable in found):
         if not options.simulation.quality:
-            raise SpecificationError('output wants quality, which is not computed; set options.quality to "inp"')
+            raise SpecificationError('output requires quality, which is not computed; set options.quality to "inp"')
         if project.quality_type() == "none":
-            raise SpecificationError("output wants quality, and the network's file has quality none")
+            raise SpecificationError("output requires quality, and the network's file has quality none")
     return found
 
 

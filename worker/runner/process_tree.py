@@ -11,7 +11,7 @@ import os
 import signal
 import time
 
-from worker.runner.processes import Process, bears, end, end_all, look, orphans, reap, with_descendants
+from worker.runner.processes import Process, end, end_all, is_tagged, look, orphans, reap, with_descendants
 
 _FIRST_LOOK = 0.005
 _LONGEST_LOOK = 0.2
@@ -95,7 +95,7 @@ class ProcessTree:
             process = look(pid)
             if process is None:
                 continue
-            if process.session in self.sessions or bears(pid, self._mark):
+            if process.session in self.sessions or is_tagged(pid, self._mark):
                 if process.zombie:
                     reap(pid)
                 else:

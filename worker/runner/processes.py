@@ -96,7 +96,7 @@ def with_descendants(pids: Iterable[int]) -> list[Process]:
     return list(found.values())
 
 
-def bears(pid: int, mark: bytes) -> bool:
+def is_tagged(pid: int, mark: bytes) -> bool:
     """Whether the environment that the process was started with holds `mark` as one whole entry's beginning."""
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:

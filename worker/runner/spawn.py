@@ -19,7 +19,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 _LINE_MAX = 100_000
 #: Variables of the agent's own start that no task may see.
 _OWN = "ECLOUD_"
-#: Every process that the agent starts bears this variable: a later start finds by it what an earlier one left.
+#: Every process that the agent starts has this variable: a later start finds by it what an earlier one left.
 MARK = "ECLOUD_MARK"
 
 

@@ -160,8 +160,12 @@ def _decide(state: State, policy: PoolPolicy, before: set[str]) -> bool:
     if plan.start or plan.stop:
         size = supply.size - helpers
         after = size + plan.start - len(plan.stop)
-        state.journal("pool", policy.name, 0, f"{size} workers", f"{after} workers", plan.reason)
+        state.journal("pool", policy.name, 0, _workers(size), _workers(after), plan.reason)
     return bool(waves)
+
+
+def _workers(count: int) -> str:
+    return f"{count} {'worker' if count == 1 else 'workers'}"
 
 
 def _pool(state: State, policy: PoolPolicy, known: PoolState, helpers: int, stopping: int) -> Pool:

@@ -15,7 +15,7 @@ _RUNNING, _UNKNOWN = 3, 16
 _ENDING = frozenset({10, 11, 12, 13, 23, 29, 30})  # epilogs, shutdowns, cleanups
 _FAILED = frozenset({14, 36, 37, 38, 39, 40, 41, 42, 44, 46, 47, 48, 49, 50, 61})
 
-#: Our marks in USER_TEMPLATE. Only what bears our deployment's is ever touched. The instance's number is the mark's
+#: Our marks in USER_TEMPLATE. Only what has our deployment's is ever touched. The instance's number is the mark's
 #: generation: the same worker's next machine has a higher one, and no number is used twice.
 DEPLOYMENT, POOL, WORKER, INSTANCE = "ECLOUD_DEPLOYMENT", "ECLOUD_POOL", "ECLOUD_WORKER", "ECLOUD_INSTANCE"
 #: What the machine is for: worker, datastore, boss.

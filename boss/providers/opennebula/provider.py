@@ -279,7 +279,7 @@ class OpenNebulaProvider:
             raise CloudError("refused", f"its machine cannot be prepared: {error}") from None
         except Exception as error:  # else it would count as there, and why it is not would stay unknown
             logger.exception("worker %s: its machine cannot be prepared", worker, extra={"action": "bug"})
-            raise CloudError("refused", f"its machine cannot be prepared, by a fault of ecloud: {error!r}") from None
+            raise CloudError("refused", f"its machine cannot be prepared (internal error): {error!r}") from None
         return self._calls.instantiate(number, _NAME.format(worker=worker), extra)
 
     def _extra(self, instance: int, worker: str, own: Mapping[str, object]) -> dict[str, dict[str, object]]:
@@ -388,7 +388,7 @@ class OpenNebulaProvider:
             self._forget(instance)
         event: InstanceStartFailed | InstanceEnded
         if known.unclear_until is not None:
-            why = "the call got no answer, and no machine came of it"
+            why = "the call got no answer, and no machine was made"
             event = InstanceStartFailed(instance=instance, reason=why)
         elif known.no_capacity:
             event = InstanceStartFailed(instance=instance, reason=known.ending, full=True)

@@ -59,7 +59,7 @@ class MachineTimeouts:
         for seen, since, message in self._since.values():
             lacking = message and _PACE not in message
             if seen is Seen.WAITING and lacking and now - since >= SPEAK_SECONDS:
-                return f"no host has room: {message}"
+                return f"no host has free capacity: {message}"
         return ""
 
 

@@ -166,15 +166,15 @@ class HostKeeper:
             try:
                 self._visit()
             except HostKeyError as error:
-                self._ill(f"host {self.host.at} shows the key {error.shown}, which is not the one that pool "
+                self._warn(f"host {self.host.at} shows the key {error.shown}, which is not the one that pool "
                           f"{self._environment.pool} names: it is another machine, or was reinstalled; nothing was "
                           "sent to it. If that is as it should be, name the new key in the settings")  # fmt: skip
             except (SshError, ProviderError, OSError) as error:
-                self._ill(str(error))
+                self._warn(str(error))
             except Exception as error:  # an internal error: without this thread the host would not be watched
                 if not self._interrupted:
                     logger.exception("a visit of host %s failed", self.host.at, extra={"action": "bug"})
-                self._ill(f"host {self.host.at}: {type(error).__name__}: {error}")
+                self._warn(f"host {self.host.at}: {type(error).__name__}: {error}")
 
     def _visit(self) -> None:
         """One connection: compare, and serve what is here until it has ended."""
@@ -337,7 +337,7 @@ class HostKeeper:
 
     # --- whether the host can be used -------------------------------------------------------------------
 
-    def _ill(self, sentence: str) -> None:
+    def _warn(self, sentence: str) -> None:
         with self._changed:
             work = self.work
             if self._interrupted or self._closed:

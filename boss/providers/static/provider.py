@@ -1,7 +1,7 @@
 """The provider of hosts that are there already: an instance is an agent on one of them.
 
 Its reference says where (address:port) and which process (pid, start time, boot of the machine). Where an instance is
-whose start was not recorded, the hosts are asked: an agent bears deployment, pool and instance in its environment.
+whose start was not recorded, the hosts are asked: an agent has deployment, pool and instance in its environment.
 """
 
 from __future__ import annotations
@@ -133,11 +133,11 @@ class StaticProvider:
         return keeper.work is None and not keeper.warning and not (keeper.to_look and self._unplaced)
 
     def _why_full(self) -> str:
-        count, ill = len(self._keepers), self.warning
+        count, warning = len(self._keepers), self.warning
         hosts = "the only host" if count == 1 else f"all {count} hosts"
-        if self._pool.max < count and not ill:
+        if self._pool.max < count and not warning:
             return f"pool {self._pool.name} has its limit of {self._pool.max}"
-        return f"{hosts} of pool {self._pool.name} have an agent or cannot be used{f': {ill}' if ill else ''}"
+        return f"{hosts} of pool {self._pool.name} have an agent or cannot be used{f': {warning}' if warning else ''}"
 
     def _put_where_it_was(self, work: HostInstance, reference: str) -> bool:
         at, _, process = reference.partition(" ")

@@ -53,7 +53,7 @@ def agents(folder: str) -> list[dict[str, Any]]:
     for agent in found.values():
         if agent["parent"] in keepers and agent["holds"]:
             keepers[agent["parent"]]["holds"] = True
-    # A process that an agent is just starting bears its name up to the exec.
+    # A process that an agent is just starting has its name up to the exec.
     alone = [agent for agent in found.values() if agent["parent"] not in (*keepers, *found)]
     return [each for each in (*keepers.values(), *alone) if each["start"]]
 

@@ -1,6 +1,6 @@
 """Processes of one deployment under test: found by a variable of their environment, distinguished by their roles.
 
-Only what bears the mark is ever looked at or ended.
+Only what has the mark is ever looked at or ended.
 """
 
 from __future__ import annotations

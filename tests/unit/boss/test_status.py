@@ -52,14 +52,19 @@ SENTENCES: list[tuple[Wait, str]] = [
     ),
     (
         waits.ClaimRefused("lab-2", "gpu", (("engine", "2.3"), ("a", "b" * 99)), 5000, "", 1024),
-        f"worker lab-2 states pool 'gpu' and labels 'engine=2.3', 'a={'b' * 58}' and 5000 slots, which its login does "
-        "not grant: it works on without and counts with 1024; if it is right: admin.py login lab-2 --pool POOL --label "
+        f"worker lab-2 states pool 'gpu' and labels 'engine=2.3', 'a={'b' * 58}' and 5,000 slots, which its login does "
+        "not grant: it works on without and counts with 1024; to allow it: admin.py login lab-2 --pool POOL --label "
         "NAME=VALUE --slots N",
     ),
     (
         waits.ClaimRefused("cloud-2", "", (("engine", "2.3"),), 0, "cloud", 4),
-        "worker cloud-2 states label 'engine=2.3', which the settings of its pool cloud do not say: it works on "
-        "without; if it is right, set it in [pools.cloud] (slots, labels)",
+        "worker cloud-2 states label 'engine=2.3', which the settings of its pool cloud do not grant: it works on "
+        "without; to allow it, set it in [pools.cloud] (slots, labels)",
+    ),
+    (
+        waits.ClaimRefused("lab-2", "", (), 1, "", 4),
+        "worker lab-2 states 1 slot, which its login does not grant: it works on without and counts with 4; to allow "
+        "it: admin.py login lab-2 --pool POOL --label NAME=VALUE --slots N",
     ),
     (
         waits.OtherVersion("lab-2", 1, 2, VersionAnswer.REFUSED),

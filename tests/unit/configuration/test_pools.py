@@ -71,7 +71,7 @@ def test_a_pool_with_the_former_name_of_its_weight_has_a_cost_weight_and_a_warni
         "the next release does not know thrift",
     )
     said = faults(tmp_path, "[pools.cloud]\nthrift = 0.5\ncost_weight = 0.5\n")
-    assert said.endswith("[pools.cloud]: cost_weight says again what thrift says; keep cost_weight")
+    assert said.endswith("[pools.cloud]: cost_weight sets again what thrift sets; keep cost_weight")
     assert "thrift is 7; it must be at most 1" in faults(tmp_path, "[pools.cloud]\nthrift = 7\n")
 
 
@@ -112,5 +112,5 @@ def test_there_is_one_datastore_only(tmp_path: Path) -> None:
         "datastore_host = 'x'\nlocal_workers = 1\n[pools.a]\nrole = 'datastore'\n[pools.b]\nrole = 'datastore'\n",
     )
     assert "[pools.b]: there is one datastore, and [pools.a] is its machine" in said
-    assert "datastore_host and [pools.a] both say where the datastore is" in said
+    assert "datastore_host and [pools.a] both set where the datastore is" in said
     assert "local_workers must be 0 where the datastore has a host of its own" in said

@@ -167,7 +167,7 @@ def test_a_former_name_works_everywhere_with_one_warning_that_says_where_it_stan
 def test_former_and_present_name_in_one_place_are_an_error_and_later_places_win(home: Path) -> None:
     (fault,) = faults_of(home, own="slots = 1\nlanes = 2\n")
     place = f"{home}/settings.toml, line"
-    assert fault == f"{place} 2: lanes says again what {place} 1 says; keep one of them"
+    assert fault == f"{place} 2: lanes sets again what {place} 1 sets; keep one of them"
     assert read(home, own="lanes = 1\n", env={"ECLOUD_SLOTS": "2"}).slots == 2
     (fault,) = faults_of(home, own="lanes = 'many'\n")
     assert fault == f"{place} 1: lanes is 'many'; it must be a whole number of tasks"

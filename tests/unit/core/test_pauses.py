@@ -88,7 +88,7 @@ def test_after_failures_one_is_tried_at_a_time_and_the_journal_counts_that_one(c
     refuse(cloud, *started(cloud))
     cloud.wait(31.0)
     assert len(started(cloud)) == 1
-    assert pool_moves(cloud)[-1] == ("0 workers", "1 workers")
+    assert pool_moves(cloud)[-1] == ("0 workers", "1 worker")
     plan = cloud.state.pools["cloud"].plan
     assert plan.why_not_more is not None and plan.why_not_more.kind is NotMoreKind.ONE_TRY
     assert plan.start == 1 and "one is tried at a time" in plan.why_not_more.text

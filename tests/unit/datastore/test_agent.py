@@ -529,7 +529,7 @@ def test_a_result_without_room_waits_alone_while_others_are_fetched_and_a_warnin
 ) -> None:
     world.order(collect(7), collect(8))
     effect = world.one(FetchResults)
-    said = FetchFailed((7, 1), "room", "5 bytes are free and 9 are needed")
+    said = FetchFailed((7, 1), "no_space", "5 bytes are free and 9 are needed")
     world.give(said, ResultsFetched((8, 1)), TransferEnded(effect.transfer))
     world.publish()
     world.order(collect(9))
@@ -549,7 +549,7 @@ def warnings(world: World) -> list[str]:
 def test_no_warning_is_given_of_a_full_disk_for_a_result_that_is_not_wanted_any_more(world: World) -> None:
     world.order(collect(7))
     effect = world.one(FetchResults)
-    world.give(FetchFailed((7, 1), "room", "no room"), TransferEnded(effect.transfer))
+    world.give(FetchFailed((7, 1), "no_space", "no room"), TransferEnded(effect.transfer))
     assert world.reports(heartbeats=True)[-1].warning == "no room"
     world.order(Abandon(task=7, attempt=1))
     assert [type(report) for report in world.reports(heartbeats=True)] == [DatastoreHeartbeat, Abandoned]

@@ -65,7 +65,7 @@ COLLECTIONS: dict[tuple[Step, Step], tuple[Event, ...]] = {
     (Step.WAITING, Step.DISCARDING): (COLLECT, failed("transfer"), GIVE_UP),
     (Step.WAITING, Step.ABANDONED): (*COLLECT_LATER, GIVE_UP),
     (Step.FETCHING, Step.FETCHED): (COLLECT, FETCHED),
-    (Step.FETCHING, Step.WAITING): (COLLECT, failed("room")),
+    (Step.FETCHING, Step.WAITING): (COLLECT, failed("no_space")),
     (Step.FETCHING, Step.DISCARDING): (COLLECT, GIVE_UP, FETCHED),
     (Step.FETCHING, Step.ABANDONED): (COLLECT, failed("path")),
     (Step.FETCHED, Step.PUBLISHING): (COLLECT, FETCHED),

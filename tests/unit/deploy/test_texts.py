@@ -29,7 +29,7 @@ def values(folder: Path, text: str = "", **options: object) -> settings.Settings
 
 
 @pytest.mark.parametrize("name", OF_THE_CLOUD)
-def test_a_template_is_read_alike_by_us_and_by_the_front_end_and_bears_our_mark(name: str, tmp_path: Path) -> None:
+def test_a_template_is_read_alike_by_us_and_by_the_front_end_and_has_our_mark(name: str, tmp_path: Path) -> None:
     text = render(name, values(tmp_path))
     read = one_text.parse(text)
     assert read == attributes_of(text)

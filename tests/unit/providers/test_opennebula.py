@@ -66,7 +66,7 @@ def test_states_are_reported_by_number(state: int, lcm: int, seen: Seen) -> None
     assert seen_of(state, lcm) is seen
 
 
-def test_only_what_bears_our_mark_is_ours() -> None:
+def test_only_what_has_our_mark_is_ours() -> None:
     marks = marks_of("d1", "cloud-3", 17)
     machine = machine_of(5, 3, 3, {"NIC": {"IP": "10.0.0.9"}}, marks)
     assert machine is not None

@@ -62,7 +62,7 @@ def test_waiting_is_spoken_of_and_keeps_the_pool_from_growing_while_it_lasts() -
     assert timeouts.warnings(SPEAK_SECONDS - 1) == [] and timeouts.no_capacity(SPEAK_SECONDS - 1) == ""
     [warning] = timeouts.warnings(SPEAK_SECONDS)
     assert "1 machine waits for a host, for 60 s already" in warning and LACK in warning
-    assert timeouts.no_capacity(SPEAK_SECONDS) == f"no host has room: {LACK}"
+    assert timeouts.no_capacity(SPEAK_SECONDS) == f"no host has free capacity: {LACK}"
     timeouts.observe([seen(1, Seen.RUNNING)], SPEAK_SECONDS + 1)
     assert timeouts.warnings(SPEAK_SECONDS + 2) == [] and timeouts.no_capacity(SPEAK_SECONDS + 2) == ""
 
