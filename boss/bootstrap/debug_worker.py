@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from boss.api.schema import DebugLine
 from boss.embedded.environments import ROOT
@@ -42,48 +43,63 @@ def debug_lines(
         return
     try:
         failed: list[str] = []
-        for text in _texts(worker, place, boss_key, datastore_key, bundles):
-            if text.startswith(_FAILED):
-                failed.append(text.removeprefix(_FAILED).partition(": ")[0])
-            yield DebugLine(text=text)
+        for line in _found_out(worker, place, boss_key, datastore_key, bundles):
+            if line.failed is not None:
+                failed.append(line.failed)
+            yield DebugLine(text=line.text)
         yield DebugLine(ended=True, failed=failed)
     finally:
         _AT_ONCE.release()
 
 
-def _texts(worker: str, place: Place, boss_key: Path, datastore_key: str, bundles: str) -> Iterator[str]:
+class _Line(NamedTuple):
+    text: str
+    #: The check that failed; None: none did.
+    failed: str | None = None
+
+
+def _failed(check: str, reason: str) -> _Line:
+    return _Line(f"{_FAILED}{check}: {reason}", check)
+
+
+def _printed(text: str) -> _Line:
+    """A line of the script, which has nothing but text to report a failed check by."""
+    return _Line(text, text.removeprefix(_FAILED).partition(": ")[0] if text.startswith(_FAILED) else None)
+
+
+def _found_out(worker: str, place: Place, boss_key: Path, datastore_key: str, bundles: str) -> Iterator[_Line]:
     ran = Ran()
     arguments = ["--check", "--home", place.path, "--boss-version", str(VERSION), "--datastore-key", datastore_key]
     arguments += ["--boss-time", f"{time.time():.1f}"]
     arguments += ["--boss-bundles", bundles] if bundles else []
     if place.kind == "local":
-        yield f"Worker {worker} is on the boss's machine, in {place.path}."
-        yield from _lines(_run_here(arguments, ran))
+        yield _Line(f"Worker {worker} is on the boss's machine, in {place.path}.")
+        yield from map(_printed, _lines(_run_here(arguments, ran)))
     else:
-        yield f"Worker {worker} is at {place.user}@{place.host}:{place.port}, in {place.path}."
+        yield _Line(f"Worker {worker} is at {place.user}@{place.host}:{place.port}, in {place.path}.")
         yield from _there(place, boss_key, arguments, ran)
     if ran.cut:
-        yield f"{_FAILED}output: there was more than {MAX_BYTES // 1024} KiB of it; the rest was not read"
+        yield _failed("output", f"there was more than {MAX_BYTES // 1024} KiB of it; the rest was not read")
     if ran.exit_code is not None and ran.exit_code not in (0, 1):
-        yield f"{_FAILED}debug.sh: it ended with exit code {ran.exit_code}"
+        yield _failed("debug.sh", f"it ended with exit code {ran.exit_code}")
 
 
-def _there(place: Place, boss_key: Path, arguments: list[str], ran: Ran) -> Iterator[str]:
-    yield f"+ ssh -p {place.port} -i {boss_key} {place.user}@{place.host}   (from the boss)"
+def _there(place: Place, boss_key: Path, arguments: list[str], ran: Ran) -> Iterator[_Line]:
+    yield _Line(f"+ ssh -p {place.port} -i {boss_key} {place.user}@{place.host}   (from the boss)")
     try:
         connection = connect(place, boss_key)
     except SshError as error:
-        yield f"{_FAILED}{_step(error)}: {error}"
+        yield _failed(_step(error), str(error))
         return
     with connection:
-        yield f"ok      host key: {connection.host_key}, a pinned one"
-        yield f"ok      login of the boss as {place.user}"
+        yield _Line(f"ok      host key: {connection.host_key}, a pinned one")
+        yield _Line(f"ok      login of the boss as {place.user}")
         command = shlex.join(["sh", "-s", "--", *arguments])
-        yield f"+ {command} < worker/debug.sh"
+        yield _Line(f"+ {command} < worker/debug.sh")
         try:
-            yield from _lines(connection.run(command, SCRIPT.read_bytes(), ran, SECONDS, MAX_BYTES))
+            yield from map(_printed, _lines(connection.run(command, SCRIPT.read_bytes(), ran, SECONDS, MAX_BYTES)))
         except SshError as error:
-            yield f"{_FAILED}connection: {error}"
+            yield _failed("connection", str(error))
 
 
 def _step(error: SshError) -> str:
