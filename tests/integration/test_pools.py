@@ -137,7 +137,7 @@ def test_a_pool_grows_automatically_and_the_journal_says_why(world: Deployment) 
     assert ("new", "requested", f"pool spare: {decision['cause']}") in instances
     assert ("requested", "booting", "the provider made it") in instances
     text = world.admin("events").stdout
-    assert f"pool spare  0 workers -> 1 workers: {decision['cause']}" in text
+    assert f"pool spare  0 workers -> 1 worker: {decision['cause']}" in text
 
 
 def test_workers_are_ended_by_id_by_pool_and_all_only_after_asking(world: Deployment) -> None:
