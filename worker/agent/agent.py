@@ -180,7 +180,7 @@ def _on_ended(state: WorkerAgentState, event: ExecutionEnded) -> None:
     held.directory = event.leftovers
     if reports.is_too_large(outcome):
         outcome = _without_manifest(outcome)
-    moves.end(state, held, moves.failed_by_disk(state, held, moves.killed_for_us(held, outcome)))
+    moves.end(state, held, moves.failed_by_disk(state, held, moves.killed_for_us(state, held, outcome)))
 
 
 def _without_manifest(outcome: Outcome) -> Outcome:

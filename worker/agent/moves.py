@@ -218,16 +218,20 @@ def kill(state: WorkerAgentState, held: Held, reason: str) -> None:
 
 
 def kill_all(state: WorkerAgentState, reason: str) -> None:
-    """The worker must end: what runs is killed, and that is the worker's doing, not the task's."""
+    """The worker must end: what runs is killed, which is neither the task's fault nor its machine's."""
     for held in state.held.values():
         if held.phase == "executing" and not held.stopping:
             held.stopping = True
             kill(state, held, reason)
 
 
-def killed_for_us(held: Held, outcome: Outcome) -> Outcome:
-    """A kill that the worker itself wanted is no cancellation: the boss tries again elsewhere."""
-    if not (held.stopping or held.exceeded) or outcome.ended != "cancelled":
+def killed_for_us(state: WorkerAgentState, held: Held, outcome: Outcome) -> Outcome:
+    """A kill that the worker itself wanted is no cancellation: the boss tries again elsewhere.
+
+    One because the worker ends is the fault of neither: it stays a cancellation, and the boss, which asked for none,
+    takes the attempt for lost.
+    """
+    if not (held.stopping or held.exceeded) or outcome.ended != "cancelled" or (state.stop == "now" and held.stopping):
         return outcome
     return msgspec.structs.replace(outcome, ended="failed", fault="task" if held.exceeded else "worker")
 

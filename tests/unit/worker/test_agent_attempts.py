@@ -392,7 +392,7 @@ def test_stop_ends_the_worker_once_nothing_is_held() -> None:
     assert world.exit is not None and world.exit.code == 0
 
 
-def test_stop_now_kills_what_runs_and_that_is_the_workers_fault() -> None:
+def test_stop_now_kills_what_runs_and_nothing_is_at_fault() -> None:
     world = World()
     world.order(run(1))
     world.order(Stop(now=True))
@@ -400,7 +400,7 @@ def test_stop_now_kills_what_runs_and_that_is_the_workers_fault() -> None:
     world.end(1, ended="cancelled", reason="the worker was stopped by the boss")
     world.pass_time(0.1)
     (outcome,) = world.of(Outcome)
-    assert (outcome.ended, outcome.fault) == ("failed", "worker")
+    assert (outcome.ended, outcome.fault) == ("cancelled", "task")
     assert world.exit is not None
 
 

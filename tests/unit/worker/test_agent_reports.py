@@ -329,7 +329,7 @@ def test_the_second_term_kills_what_runs() -> None:
     world.end(1, ended="cancelled")
     world.pass_time(0.1)
     assert world.exit is not None
-    assert [(outcome.ended, outcome.fault) for outcome in world.of(Outcome)] == [("failed", "worker")]
+    assert [(outcome.ended, outcome.fault) for outcome in world.of(Outcome)] == [("cancelled", "task")]
 
 
 def test_an_idle_worker_ends_at_once_on_term() -> None:
