@@ -87,7 +87,7 @@ def take_along(state: State, before: State) -> None:
     )
     state.sending, state.bundles, state.rejected = before.sending, before.bundles, before.rejected
     state.other_versions, state.durations = before.other_versions, before.durations
-    state.stopping, state.ended = before.stopping, before.ended
+    state.stopping = before.stopping  # that it may end was decided in the turn that is dropped, and is again
 
 
 def _said_hello(state: State, instance: Instance) -> None:
