@@ -524,7 +524,7 @@ MUTATIONS = [
     Mutation(cut_off_unseen, 6),
     Mutation(cut_off_below_an_order, 6),
     Mutation(changed_inputs_not_noted, 6),
-    Mutation(changed_task_cut_off, 1542),
+    Mutation(changed_task_cut_off, 1765),
     Mutation(former_inits_hold, 6),
     Mutation(assigned_while_draining, 0),
     Mutation(init_skipped, 0),
