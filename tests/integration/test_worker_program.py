@@ -261,7 +261,7 @@ def test_term_gives_back_and_drains_and_the_second_one_kills(start: Callable[...
     assert alive(pid)
     agent.process.terminate()
     outcome = boss.outcome(1)
-    assert (outcome.ended, outcome.fault) == ("failed", "worker")
+    assert (outcome.ended, outcome.fault) == ("cancelled", "task")
     assert agent.process.wait(scaled(20)) == 0
     assert not alive(pid)
 
