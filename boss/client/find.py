@@ -98,7 +98,7 @@ def wait_for_boss(state_directory: Path, process: subprocess.Popen[bytes]) -> Cl
             return client
         if ended and not _lock_is_held(state_directory):
             break
-        time.sleep(0.05)
+        time.sleep(0.05)  # the boss writes its file when it answers, and does not notify
     what = f"ended with exit code {process.returncode}" if ended else f"did not answer within {_START_SECONDS:.0f} s"
     log = state_directory / LOG_FILE
     raise ClientError(f"the boss that was started {what}; {log} ends with:\n{_log_end(log)}")

@@ -23,7 +23,7 @@ def start_time(pid: int) -> int | None:
         except (FileNotFoundError, ProcessLookupError, PermissionError, NotADirectoryError):
             return None
         except OSError:
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)  # no descriptor is free, and no event reports when one is
         else:
             break
     # The name in parentheses may hold blanks and parentheses; state follows it, start time is the 20th after that.
@@ -57,4 +57,4 @@ def open_pidfd(pid: int) -> int | None:
         except ProcessLookupError:
             return None
         except OSError:
-            time.sleep(_PAUSE_SECONDS)
+            time.sleep(_PAUSE_SECONDS)  # no descriptor is free, and no event reports when one is
